@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings: one frozen object per program, resolved once, with TOML file < environment < command line.
+
+``values`` has the value types, ``models`` the settings with their defaults and rules, ``load`` the merging. Nothing
+here knows a socket, a clock or the process's own environment.
+"""
+
+from remsim.config.load import default_state_dir, load_config, option_name
+from remsim.config.models import (
+    BankdConfig,
+    BankOverride,
+    ClientConfig,
+    CommonConfig,
+    CtlConfig,
+    DaemonConfig,
+    KeepAlive,
+    LogFormat,
+    LogLevel,
+    ServerConfig,
+    SlotReader,
+    SlotSource,
+    Timers,
+)
+from remsim.config.values import (
+    BANKD_PORT,
+    GSMTAP_PORT,
+    LOOPBACK_NETWORKS,
+    METRICS_PORT,
+    REST_PORT,
+    RSPRO_PORT,
+    HostPort,
+    IpNetwork,
+    parse_hex,
+)
+
+__all__ = [
+    "BANKD_PORT",
+    "GSMTAP_PORT",
+    "LOOPBACK_NETWORKS",
+    "METRICS_PORT",
+    "REST_PORT",
+    "RSPRO_PORT",
+    "BankOverride",
+    "BankdConfig",
+    "ClientConfig",
+    "CommonConfig",
+    "CtlConfig",
+    "DaemonConfig",
+    "HostPort",
+    "IpNetwork",
+    "KeepAlive",
+    "LogFormat",
+    "LogLevel",
+    "ServerConfig",
+    "SlotReader",
+    "SlotSource",
+    "Timers",
+    "default_state_dir",
+    "load_config",
+    "option_name",
+    "parse_hex",
+]

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Field types of the configuration models: which Python value each setting has and how strictly it is read.
+
+A TOML value has a type of its own and must have the right one: ``bank_id = "1"`` is an error, not a 1. The
+environment and the command line only have text (``values.Text``), which is converted here.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+from pydantic import BeforeValidator, Field, PlainValidator, Strict
+
+from remsim.config.values import (
+    BANKD_PORT,
+    GSMTAP_PORT,
+    LOOPBACK_NETWORKS,
+    METRICS_PORT,
+    REST_PORT,
+    RSPRO_PORT,
+    HostPort,
+    IpNetwork,
+    Text,
+    ValueTextError,
+    parse_atr_octets,
+    parse_id_pool,
+    parse_networks,
+)
+from remsim.ids import MAX_ID, ClientSlot, check_id
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+#: RSPRO: ComponentName is an IA5String of 1..32 characters.
+_COMPONENT_NAME: Final = re.compile(r"[\x20-\x7e]{1,32}")
+
+T = TypeVar("T")
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, Text):
+        if re.fullmatch(r"-?[0-9]{1,18}", value.strip(), re.ASCII) is None:
+            raise ValueTextError("is not a whole number")
+        return int(value)
+    return value
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, Text):
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueTextError("is not a number of seconds") from None
+    return value
+
+
+def _switch(value: object) -> object:
+    if isinstance(value, Text):
+        word = value.strip().lower()
+        if word not in _TRUE | _FALSE:
+            raise ValueTextError("is neither true nor false")
+        return word in _TRUE
+    return value
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Text) else value
+
+
+def _parsed(kind: type[T], what: str, parse: Callable[[str], T]) -> Callable[[object], T]:
+    """Accept a value of ``kind``, or a string that ``parse`` reads; anything else is named as the wrong type."""
+
+    def validate(value: object) -> T:
+        if isinstance(value, kind) and not isinstance(value, str):
+            return value
+        if isinstance(value, str):
+            return parse(value)
+        raise ValueTextError(f"must be {what}")
+
+    return validate
+
+
+def _host_port(default_port: int) -> PlainValidator:
+    def parse(text: str) -> HostPort:
+        return HostPort.parse(text, default_port=default_port)
+
+    return PlainValidator(_parsed(HostPort, 'a string "HOST:PORT"', parse))
+
+
+def _callable_host_port(default_port: int) -> PlainValidator:
+    """Like _host_port, for an address that somebody is to call: it must name one host."""
+
+    def parse(text: str) -> HostPort:
+        address = HostPort.parse(text, default_port=default_port)
+        if address.is_every_address:
+            raise ValueTextError(f"{text!r} names no single host that could be called")
+        return address
+
+    return PlainValidator(_parsed(HostPort, 'a string "HOST:PORT"', parse))
+
+
+def _path(text: str) -> Path:
+    if not text.strip() or "\0" in text:
+        raise ValueTextError("is no file name")
+    return Path(text)
+
+
+def _component_name(text: str) -> str:
+    if _COMPONENT_NAME.fullmatch(text) is None:
+        raise ValueTextError(f"{text!r} is no component name: 1..32 printable ASCII characters")
+    return text
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueTextError(f"{text!r} is no regular expression: {error}") from None
+
+
+def _bank_key(value: object) -> int:
+    text = str(value)
+    if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) is None:
+        raise ValueTextError(f"[banks.{text}]: {text!r} is no bank id")
+    return check_id(int(text), "bank id")
+
+
+def _items(value: object) -> object:
+    """Turn the text ``a,b`` into a list; one item need not be written as a list."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _id_pool(value: object) -> tuple[int, ...]:
+    if isinstance(value, str):
+        return parse_id_pool(value)
+    if isinstance(value, list | tuple) and value:
+        parts = [item for item in value if isinstance(item, int | str) and not isinstance(item, bool)]
+        if len(parts) == len(value):
+            return parse_id_pool(",".join(str(part) for part in parts))
+    raise ValueTextError('must be a string such as "900-999" or a list of numbers')
+
+
+def _plaintext(value: object) -> tuple[IpNetwork, ...] | None:
+    """Bare or true: from loopback only; a list or text: those networks; false: not allowed at all."""
+    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE | {""}:
+        value = value.strip().lower() not in _FALSE
+    if value is None or value is False:
+        return None
+    if value is True:
+        return LOOPBACK_NETWORKS
+    if isinstance(value, str):
+        return parse_networks(value)
+    if isinstance(value, list | tuple) and value:
+        texts = [str(item) for item in value if isinstance(item, str | ipaddress.IPv4Network | ipaddress.IPv6Network)]
+        if len(texts) == len(value):
+            return parse_networks(",".join(texts))
+    raise ValueTextError("must be true, false, or networks such as 10.0.0.0/8")
+
+
+def _ids_or_switch(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in {"true", "false", "yes", "no", "on", "off"}:
+        return _switch(Text(value))
+    return _id_pool(value)
+
+
+Id = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=0, le=MAX_ID)]
+#: RSPRO declares numberOfSlots as a SlotNumber, so 1023 is the most that a bank can announce.
+SlotCount = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=1, le=MAX_ID)]
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400, strict=True, allow_inf_nan=False)]
+Switch = Annotated[bool, BeforeValidator(_switch), Strict()]
+PlainText = Annotated[str, BeforeValidator(_plain), Strict(), Field(min_length=1)]
+Name = Annotated[str, PlainValidator(_parsed(str, "a string", _component_name))]
+FilePath = Annotated[Path, PlainValidator(_parsed(Path, "a string", _path))]
+Atr = Annotated[bytes, PlainValidator(_parsed(bytes, "a string of hex octets", parse_atr_octets))]
+ClientSlotField = Annotated[ClientSlot, PlainValidator(_parsed(ClientSlot, 'a string "ID:SLOT"', ClientSlot.parse))]
+Pattern = Annotated[re.Pattern[str], PlainValidator(_parsed(re.Pattern, "a string", _pattern))]
+
+RsproListen = Annotated[HostPort, _host_port(RSPRO_PORT)]
+RestListen = Annotated[HostPort, _host_port(REST_PORT)]
+BankdListen = Annotated[HostPort, _host_port(BANKD_PORT)]
+MetricsListen = Annotated[HostPort, _host_port(METRICS_PORT)]
+ServerAddress = Annotated[HostPort, _callable_host_port(RSPRO_PORT)]
+BankdAddress = Annotated[HostPort, _callable_host_port(BANKD_PORT)]
+GsmtapAddress = Annotated[HostPort, _callable_host_port(GSMTAP_PORT)]
+#: An address to announce; port 0 (also: none written) stands for the port that the program really listens on.
+AdvertisedAddress = Annotated[HostPort, _callable_host_port(0)]
+
+BankdAddresses = Annotated[tuple[BankdAddress, ...], BeforeValidator(_items)]
+AdvertisedAddresses = Annotated[tuple[AdvertisedAddress, ...], BeforeValidator(_items)]
+BankKey = Annotated[int, PlainValidator(_bank_key)]
+IdPool = Annotated[tuple[int, ...], PlainValidator(_id_pool)]
+Plaintext = Annotated[tuple[IpNetwork, ...] | None, PlainValidator(_plaintext)]
+IdsOrSwitch = Annotated[bool | tuple[int, ...], PlainValidator(_ids_or_switch)]

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of each program as one frozen object, with all defaults and all rules between settings.
+
+A service gets such an object and asks nobody else. Knows no file, no environment and no command line: those are
+merged in ``config.load``. A model may also be built directly, as tests and the demo do.
+"""
+
+from enum import Enum
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from remsim.config import fields
+from remsim.config.values import BANKD_PORT, REST_PORT, RSPRO_PORT, HostPort, IpNetwork
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+
+#: The reader source that needs no hardware; its slots are software cards.
+SIM_SOURCE: Final = "sim"
+
+
+class ContradictionError(ValueError):
+    """Settings that exclude each other; ``keys`` names them so that their origins can be told."""
+
+    def __init__(self, keys: tuple[str, ...], reason: str, *, hint: str = "leave out one of the settings") -> None:
+        super().__init__(reason)
+        self.keys = keys
+        self.hint = hint
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+class KeepAlive(_Settings):
+    """CCM PING and PONG (rspro.md, section 3): a PING follows ``interval_s`` after each PONG, which is due in time."""
+
+    interval_s: fields.Seconds = 30.0
+    timeout_s: fields.Seconds = 10.0
+
+
+class Timers(_Settings):
+    """Protocol deadlines that an operator may want to change.
+
+    ``connect_s``: for a TCP connection, and again for the answer to the connect request. ``identify_s``: for an
+    accepted peer to say who it is. ``takeover_s``: for the older of two links with one identity to answer a PING.
+    """
+
+    connect_s: fields.Seconds = 10.0
+    identify_s: fields.Seconds = 10.0
+    takeover_s: fields.Seconds = 3.0
+
+
+class CommonConfig(_Settings):
+    """What every verb understands."""
+
+    #: Name of the verb, used in default paths and in error messages.
+    program: ClassVar[str] = "remsim"
+    #: Options of the command line that are not simply the key with dashes.
+    option_names: ClassVar[dict[str, str]] = {"state_dir": "--state"}
+
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "text"
+
+
+class DaemonConfig(CommonConfig):
+    """What the three long-running programs share."""
+
+    #: Component name in the connect request; without it the host name, cut to 32 characters, is used.
+    name: fields.Name | None = None
+    #: Where Prometheus may fetch metrics; nowhere by default.
+    metrics: fields.MetricsListen | None = None
+    #: Networks with which RSPRO over plain TCP is allowed; None: not asked for.
+    plaintext: fields.Plaintext = None
+    keepalive: KeepAlive = KeepAlive()
+    timers: Timers = Timers()
+
+    @property
+    def plaintext_networks(self) -> tuple[IpNetwork, ...]:
+        """The networks with which plain TCP was explicitly allowed; empty if none."""
+        return self.plaintext or ()
+
+
+class BankOverride(_Settings):
+    """What the server's operator knows better about one bank, ``[banks.N]``."""
+
+    #: Where clients reach this bank, whatever the bank says itself.
+    advertise: fields.BankdAddress
+
+
+class ServerConfig(DaemonConfig):
+    """Settings of ``remsim server``."""
+
+    program: ClassVar[str] = "server"
+
+    #: Where clients and bankds connect; by default every address of both IP versions.
+    rspro: fields.RsproListen = HostPort("", RSPRO_PORT)
+    #: Where REST is served. Loopback by default: whoever reaches it commands the cards.
+    rest: fields.RestListen = HostPort("127.0.0.1", REST_PORT)
+    rest_open: fields.Switch = False
+    state_dir: fields.FilePath
+    #: SQLAlchemy URL; without it an SQLite file in the state directory. May hold a password: never shown.
+    database: Annotated[fields.PlainText | None, Field(repr=False)] = None
+    #: Bankds that cannot dial out are dialled at these addresses (architecture: CONNECTED_SERVER).
+    dial_bank: fields.BankdAddresses = ()
+    banks: dict[fields.BankKey, BankOverride] = {}
+    #: Numbers for clients that connect without one; None: such clients are refused.
+    client_id_pool: fields.IdPool | None = None
+    #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
+    #: has no route to an address, so this is off unless the operator knows better.
+    ipv6_clients: fields.IdsOrSwitch = False
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the database to use."""
+        return self.database or f"sqlite+aiosqlite:///{self.state_dir / 'server.sqlite'}"
+
+    def gives_ipv6_to(self, client_id: int) -> bool:
+        """Return True if a classic client with this id may be sent to an IPv6 address."""
+        if isinstance(self.ipv6_clients, bool):
+            return self.ipv6_clients
+        return client_id in self.ipv6_clients
+
+
+class SlotSource(Enum):
+    """Where a bankd learns which reader belongs to which slot."""
+
+    #: A classic CSV file that was named.
+    CSV = "csv"
+    #: The ``[[slot]]`` tables of the configuration file.
+    TABLE = "table"
+    #: Readers are found and their slots remembered in the state directory.
+    AUTO = "auto"
+    #: Each slot is a software card.
+    SIM = "sim"
+    #: Nothing was said: the classic CSV file in the current folder if there is one, else AUTO.
+    UNSPECIFIED = "unspecified"
+
+
+class SlotReader(_Settings):
+    """One ``[[slot]]``: which reader serves this slot, by its exact name or by a pattern for the whole name."""
+
+    slot: fields.Id
+    reader: fields.PlainText | None = None
+    pattern: fields.Pattern | None = None
+    #: Overrides the bank-wide setting.
+    shared: fields.Switch | None = None
+
+    def matches(self, reader_name: str) -> bool:
+        """Return True if the reader of this name serves the slot."""
+        if self.pattern is not None:
+            return self.pattern.fullmatch(reader_name) is not None
+        return reader_name == self.reader
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> Self:
+        if (self.reader is None) == (self.pattern is None):
+            raise ValueError(f"slot {self.slot} needs either reader (exact name) or pattern (regular expression)")
+        return self
+
+
+class BankdConfig(DaemonConfig):
+    """Settings of ``remsim bankd``."""
+
+    program: ClassVar[str] = "bankd"
+
+    server: fields.ServerAddress = HostPort("127.0.0.1", RSPRO_PORT)
+    bank_id: fields.Id = 1
+    #: Number of slots of this bank; they are numbered from 0.
+    slots: fields.SlotCount = 8
+    #: Where clients connect; by default every address of both IP versions.
+    listen: fields.BankdListen = HostPort("", BANKD_PORT)
+    #: Addresses at which clients reach this bankd; port 0 stands for the port of ``listen``.
+    advertise: fields.AdvertisedAddresses = ()
+    state_dir: fields.FilePath
+    csv: fields.FilePath | None = None
+    auto: fields.Switch = False
+    #: Tables ``[[slot]]``.
+    slot: tuple[SlotReader, ...] = ()
+    #: Name of the reader source: "pcsc", "sim", or one that another package provides.
+    reader: fields.PlainText = "pcsc"
+    sim_profile: fields.PlainText | None = None
+    #: Open cards in shared mode, so that other programs may use them, too.
+    shared: fields.Switch = False
+    #: A card that has not answered a command by then has failed.
+    card_deadline_s: fields.Seconds = 60.0
+    gsmtap: fields.GsmtapAddress | None = None
+    gsmtap_slot: fields.Id | None = None
+
+    @property
+    def slot_source(self) -> SlotSource:
+        """Where the readers of the slots are to be learnt from."""
+        if self.csv is not None:
+            return SlotSource.CSV
+        if self.slot:
+            return SlotSource.TABLE
+        if self.auto:
+            return SlotSource.AUTO
+        return SlotSource.SIM if self.reader == SIM_SOURCE else SlotSource.UNSPECIFIED
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Self:
+        given = [key for key in ("csv", "auto", "slot") if getattr(self, key)]
+        if self.reader == SIM_SOURCE:
+            given.append("reader")
+        if len(given) > 1:
+            raise ContradictionError(tuple(given), "only one of them can say which readers the slots have")
+        if self.sim_profile is not None and self.reader != SIM_SOURCE:
+            raise ContradictionError(
+                ("sim_profile", "reader"), "a profile is for software cards only", hint="add --reader sim"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_slot_numbers(self) -> Self:
+        numbers = [entry.slot for entry in self.slot]
+        for number in numbers:
+            if number >= self.slots:
+                raise ContradictionError(
+                    ("slot", "slots"),
+                    f"slot {number} does not exist in a bank of {self.slots} slots",
+                    hint="slots are numbered from 0; raise slots if there are more",
+                )
+            if numbers.count(number) > 1:
+                raise ContradictionError(("slot",), f"slot {number} is described more than once", hint="keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _check_gsmtap(self) -> Self:
+        if self.gsmtap_slot is not None and self.gsmtap is None:
+            raise ContradictionError(
+                ("gsmtap_slot",), "it limits GSMTAP to one slot, but no gsmtap host is given", hint="give --gsmtap HOST"
+            )
+        if self.gsmtap_slot is not None and self.gsmtap_slot >= self.slots:
+            raise ContradictionError(
+                ("gsmtap_slot", "slots"), f"slot {self.gsmtap_slot} does not exist in this bank", hint="count from 0"
+            )
+        return self
+
+
+class ClientConfig(DaemonConfig):
+    """Settings of the ``remsim client`` verbs for one client slot."""
+
+    program: ClassVar[str] = "client"
+
+    server: fields.ServerAddress = HostPort("127.0.0.1", RSPRO_PORT)
+    #: Which client slot this is; None: the server is asked for a number.
+    client: fields.ClientSlotField | None = None
+    #: Shown to the modem until the bank's card has one.
+    atr: fields.Atr = bytes.fromhex("3b00")
+    #: Keep the own ATR whatever the bankd says.
+    atr_ignore_rspro: fields.Switch = False
+    #: How long commands wait for a card before the program gives up.
+    card_wait_s: fields.Seconds = 30.0
+
+
+class CtlConfig(CommonConfig):
+    """Settings of ``remsim ctl``."""
+
+    program: ClassVar[str] = "ctl"
+
+    #: Base URL of the server's REST interface, or its HOST:PORT.
+    rest: fields.PlainText = f"http://127.0.0.1:{REST_PORT}"
+    #: Bearer token; from REMSIM_TOKEN or the file, never from the command line, where others could read it.
+    token: Annotated[fields.PlainText | None, Field(repr=False)] = None
+    timeout_s: fields.Seconds = 10.0
+
+
+#: Settings whose values may be secrets and are never repeated in a message.
+SECRET_KEYS: Final = frozenset({"database", "token"})
+
+#: Keys that hold a table, or a list or dictionary of tables, and the model of one such table.
+TABLES: Final[dict[str, type[BaseModel]]] = {
+    "keepalive": KeepAlive,
+    "timers": Timers,
+    "banks": BankOverride,
+    "slot": SlotReader,
+}
+
+__all__ = [
+    "SECRET_KEYS",
+    "TABLES",
+    "BankOverride",
+    "BankdConfig",
+    "ClientConfig",
+    "CommonConfig",
+    "ContradictionError",
+    "CtlConfig",
+    "DaemonConfig",
+    "KeepAlive",
+    "LogFormat",
+    "LogLevel",
+    "ServerConfig",
+    "SlotReader",
+    "SlotSource",
+    "Timers",
+]
