@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bank side's plug-in interface: a reader, its card, and the news of cards coming and going.
+
+An implementation may be asynchronous through and through (the software card) or hand blocking calls to a thread of
+its own (PC/SC). Callers do not know. One ``CardReader`` belongs to one bank slot; its methods are never called
+concurrently, except ``close``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Presence(Enum):
+    """What is known of the card in a reader."""
+
+    UNKNOWN = "unknown"  # the reader or its service is not there
+    ABSENT = "absent"
+    PRESENT = "present"
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceEvent:
+    """A change at a reader: ``reader`` is its name, ``atr`` is given with PRESENT where the driver tells it."""
+
+    reader: str
+    presence: Presence
+    atr: bytes | None = None
+
+
+#: Called in the event loop for every change of presence, and once with the present state after ``watch``.
+PresenceListener = Callable[[PresenceEvent], None]
+
+
+class CardReader(ABC):
+    """One card position. All methods raise ``readers.errors.ReaderError`` subclasses only."""
+
+    #: The reader's name as the driver gives it.
+    name: str
+
+    @abstractmethod
+    async def open(self) -> bytes:
+        """Power the card up (cold) and return its ATR."""
+
+    @abstractmethod
+    async def cold_reset(self) -> bytes:
+        """Take VCC away and give it back; return the ATR."""
+
+    @abstractmethod
+    async def warm_reset(self) -> bytes:
+        """Pulse RST with VCC kept; return the ATR."""
+
+    @abstractmethod
+    async def transmit(self, tpdu: bytes) -> bytes:
+        """Exchange one command TPDU (5..260 octets) for the response: data, SW1, SW2 (2..258 octets).
+
+        61xx and 6Cxx are returned as the card gave them. On an error the outcome is unknown; the caller must not
+        repeat the command.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Power the card off and let go of it. Never raises; idempotent."""
+
+    def transmit_now(self, tpdu: bytes) -> bytes | None:
+        """Like ``transmit`` for a card that answers at once without blocking, else None.
+
+        Spares in-process cards the cost of a task switch for every TPDU.
+        """
+        return None
+
+
+class ReaderSource(ABC):
+    """Where readers come from: PC/SC, software cards, a third party's hardware."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Begin to watch. Raises ReaderUnavailableError only if waiting could never help."""
+
+    @abstractmethod
+    async def names(self) -> list[str]:
+        """Names of the readers present now, in the driver's order."""
+
+    @abstractmethod
+    def watch(self, listener: PresenceListener) -> None:
+        """Tell ``listener`` about every card and reader that comes or goes, starting with what is there."""
+
+    @abstractmethod
+    def reader(self, name: str) -> CardReader:
+        """A ``CardReader`` for the reader of that name; it need not be plugged in yet."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Stop watching and free the driver."""

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What coordinators ask the I/O around them to do with links. Programs add actions of their own."""
+
+from dataclasses import dataclass
+from typing import NewType
+
+from remsim.wire.rspro import Message
+
+#: Names one link for its lifetime; never used again within a process.
+LinkId = NewType("LinkId", int)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send ``message``; an answer names the operation tag of its request in ``reply_to``."""
+
+    link: LinkId
+    message: Message
+    reply_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the link once everything sent before is written. ``on_link_lost`` follows, with ``reason``."""
+
+    link: LinkId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The peer introduced itself properly, or accepted us: its connect deadline is over, dialling was a success."""
+
+    link: LinkId
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Find out whether the peer lives; ``ProbeAnswered`` or ``on_link_lost`` follows within ``timeout_s``."""
+
+    link: LinkId
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AskIdentity:
+    """Send the CCM message ID_GET; ``IdentityReceived`` follows from a peer of ours."""
+
+    link: LinkId
+
+
+LinkAction = Send | Close | Accepted | Probe | AskIdentity

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One RSPRO link as an object without I/O: bytes in, events out; messages in, bytes out.
+
+It answers PING, keeps the link alive, gives requests growing operation tags and pairs answers with them (by tag where
+the peer echoes it, by order where it does not), agrees on abilities, refuses unsupported versions, and lets nothing
+out that would harm a classic peer. It knows nothing of mappings, cards or programs. Time is an argument, in seconds
+of any clock that does not go back.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from remsim.wire import ccm, classic, ipa, rspro
+from remsim.wire.ccm import CcmType
+from remsim.wire.codec import decode_pdu, encode_pdu
+from remsim.wire.errors import DecodeError, FrameError, LocalProtocolError
+from remsim.wire.rspro import (
+    REQUEST_OF,
+    RESPONSE_TO,
+    ComponentIdentity,
+    ComponentType,
+    Message,
+    Request,
+    Response,
+    ResultCode,
+    RsproPdu,
+    UnknownMessage,
+)
+
+ECHO: Final = "echo.1"
+ADVERTISE: Final = "advertise.1"
+SLOTS: Final = "slots.1"
+#: Every ability of this version.
+ABILITIES: Final = (ECHO, ADVERTISE, SLOTS)
+
+#: A peer must introduce itself, or answer our introduction, within this time.
+CONNECT_TIMEOUT_S: Final = 10.0
+#: A classic bankd answers no PING while its card works; but a card that works longer than this is dead.
+TPDU_GRACE_S: Final = 60.0
+#: Requests of one peer that we have not answered yet. A sound peer has one TPDU, or a bank's mappings, in flight.
+MAX_UNANSWERED: Final = 2048
+
+_CONNECT_REQUESTS = (rspro.ConnectBankReq, rspro.ConnectClientReq)
+_CONNECT_RESPONSES = (rspro.ConnectBankRes, rspro.ConnectClientRes)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """PING ``first_after_s`` after the start, then ``interval_s`` after each PONG; dead ``timeout_s`` after a PING."""
+
+    interval_s: float = 30.0
+    timeout_s: float = 10.0
+    first_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message arrived. ``request`` is our request that it answers; None for an answer that nobody asked for."""
+
+    message: Message
+    tag: int
+    request: Request | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedUnknown:
+    """A PDU alternative of a later version."""
+
+    number: int
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A frame that is no RSPRO PDU. The stream goes on."""
+
+    error: DecodeError
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedVersion:
+    """A message of a later protocol version; a request has been refused already."""
+
+    version: int
+    message: Message | UnknownMessage
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswered:
+    """The PONG that ``probe`` waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityReceived:
+    """An ID_RESP: the peer knows CCM identities (a classic server would have closed the link)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFailed:
+    """The link must be closed: framing broken, or the peer is silent. No event follows."""
+
+    reason: str
+
+
+Event = Received | ReceivedUnknown | Undecodable | UnsupportedVersion | ProbeAnswered | IdentityReceived | LinkFailed
+
+
+@dataclass(slots=True)
+class _Outstanding:
+    tag: int
+    request: Request
+    sent_at: float
+
+
+class Connection:
+    """One end of one link. ``peer`` is the role that the other end plays on it.
+
+    ``identity`` is our own, without abilities; they are added where the rules allow it. The owner calls
+    ``receive_data`` and ``handle_timer``, drains ``next_event`` after each, writes what ``data_to_send`` returns,
+    and calls ``handle_timer`` again at ``next_deadline``.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: ComponentIdentity,
+        peer: ComponentType | None,
+        now: float,
+        keep_alive: KeepAlive | None = None,
+        abilities: tuple[str, ...] = ABILITIES,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> None:
+        self.identity = identity
+        self.peer = peer
+        #: Abilities that both ends named; empty until they are known, and for classic peers.
+        self.common_abilities: frozenset[str] = frozenset()
+        self._own_abilities = abilities
+        self._peer_named_abilities = False
+        # The peer answered ID_GET, so it is no classic server and survives a ConnectClientReq without a number.
+        self._identity_known = False
+        self._reader = ipa.FrameReader()
+        self._events: deque[Event] = deque()
+        self._output: list[bytes] = []
+        self._outstanding: deque[_Outstanding] = deque()
+        # Per type of answer, the tags of requests that still want one.
+        self._owed: dict[type[Response], deque[int]] = {}
+        self._last_tag = 0
+        self._failed = False
+        self._keep_alive = keep_alive or KeepAlive()
+        self._ping_at: float | None = now + self._keep_alive.first_after_s
+        self._pong_by: float | None = None
+        self._probe_by: float | None = None
+        self._connect_by: float | None = now + connect_timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        self.handle_timer(now)
+
+    # Sending
+
+    def send(self, message: Message, *, now: float, reply_to: int | None = None) -> int:
+        """Queue ``message`` and return its operation tag; an answer takes ``reply_to``, the tag of its request.
+
+        Raises LocalProtocolError if the message is out of range, an answer that nobody asked for, too long for the
+        peer, or one that a classic peer does not survive.
+        """
+        if type(message) in REQUEST_OF:
+            tag = self._settle(cast(Response, message), reply_to)
+        else:
+            self._check_safe(message)
+            self._last_tag = tag = self._last_tag % rspro.MAX_OPERATION_TAG + 1
+        if isinstance(message, _CONNECT_REQUESTS + _CONNECT_RESPONSES):
+            message = self._with_abilities(message)
+        frame = ipa.encode_rspro(encode_pdu(RsproPdu(tag, message)))
+        if len(frame) > ipa.MAX_CLASSIC_FRAME and not self._peer_named_abilities:
+            raise LocalProtocolError(f"{type(message).__name__} of {len(frame)} octets is too long for a classic peer")
+        if type(message) in RESPONSE_TO:
+            self._outstanding.append(_Outstanding(tag, cast(Request, message), now))
+        self._output.append(frame)
+        return tag
+
+    def send_id_get(self) -> None:
+        """Ask the peer for its CCM identity. Own servers answer; a classic server closes the link, unharmed."""
+        self._output.append(ccm.ID_GET)
+
+    def probe(self, now: float, timeout_s: float) -> None:
+        """Find out within ``timeout_s`` whether the peer lives: ProbeAnswered or LinkFailed follows."""
+        self._output.append(ccm.PING)
+        self._probe_by = now + timeout_s
+
+    def connected(self) -> None:
+        """The owner has accepted the peer, or the peer has accepted us: the connect deadline is over."""
+        self._connect_by = None
+
+    def data_to_send(self) -> bytes:
+        """Take what is to be written, whole frames only."""
+        output, self._output = self._output, []
+        return output[0] if len(output) == 1 else b"".join(output)
+
+    def _settle(self, message: Response, reply_to: int | None) -> int:
+        """Cross out the request that ``message`` answers. A classic server dies of an answer too many."""
+        owed = self._owed.get(type(message))
+        if reply_to is None or not owed or reply_to not in owed:
+            raise LocalProtocolError(f"{type(message).__name__} answers no open request (tag {reply_to})")
+        owed.remove(reply_to)
+        return reply_to
+
+    def _check_safe(self, message: Message) -> None:
+        if self._peer_named_abilities or self.peer is None or classic.is_safe(self.peer, message):
+            return
+        if isinstance(message, rspro.ConnectClientReq) and self._identity_known:
+            return
+        raise LocalProtocolError(f"{type(message).__name__} must not be sent to a classic {self.peer.name.lower()}")
+
+    def _with_abilities(self, message: Message) -> Message:
+        match message:
+            case rspro.ConnectBankReq():
+                identity = message.identity.with_abilities(self._own_abilities or None)
+                return rspro.ConnectBankReq(identity, message.bank_id, message.number_of_slots, message.advertise)
+            case rspro.ConnectClientReq():
+                identity = message.identity.with_abilities(self._own_abilities or None)
+                return rspro.ConnectClientReq(identity, message.client_slot)
+            case rspro.ConnectBankRes() | rspro.ConnectClientRes():
+                common = tuple(name for name in self._own_abilities if name in self.common_abilities)
+                identity = message.identity.with_abilities(common if self._peer_named_abilities else None)
+                return type(message)(identity, message.result)
+        return message
+
+    # Receiving
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take what arrived; events queue up for ``next_event``."""
+        if self._failed:
+            return
+        self._reader.receive_data(data)
+        try:
+            while (frame := self._reader.next_frame()) is not None:
+                is_rspro, payload = frame
+                if is_rspro:
+                    self._on_pdu(payload, now)
+                else:
+                    self._on_ccm(payload, now)
+        except FrameError as error:
+            self._fail(str(error))
+
+    def next_event(self) -> Event | None:
+        """The oldest event not yet taken."""
+        return self._events.popleft() if self._events else None
+
+    def _on_pdu(self, payload: bytes, now: float) -> None:
+        try:
+            pdu = decode_pdu(payload)
+        except DecodeError as error:
+            self._events.append(Undecodable(error, payload))
+            return
+        message = pdu.msg
+        if pdu.version > rspro.VERSION:
+            self._refuse_version(pdu, now)
+        elif isinstance(message, UnknownMessage):
+            self._events.append(ReceivedUnknown(message.number, pdu.tag))
+        elif type(message) in REQUEST_OF:
+            self._on_answer(cast(Response, message), pdu.tag)
+        else:
+            if type(message) in RESPONSE_TO and not self._owe(cast(Request, message), pdu.tag):
+                return
+            if isinstance(message, _CONNECT_REQUESTS):
+                self._learn_abilities(message.identity)
+            self._events.append(Received(message, pdu.tag))
+
+    def _on_answer(self, message: Response, tag: int) -> None:
+        outstanding = self._match(REQUEST_OF[type(message)], tag)
+        if isinstance(message, _CONNECT_RESPONSES) and outstanding is not None:
+            self._learn_abilities(message.identity)
+        self._events.append(Received(message, tag, outstanding.request if outstanding else None))
+
+    def _match(self, request_type: type[Request], tag: int) -> _Outstanding | None:
+        echoes = ECHO in self.common_abilities
+        for index, outstanding in enumerate(self._outstanding):
+            if type(outstanding.request) is request_type and (not echoes or outstanding.tag == tag):
+                del self._outstanding[index]
+                return outstanding
+        return None
+
+    def _owe(self, message: Request, tag: int) -> bool:
+        owed = self._owed.setdefault(RESPONSE_TO[type(message)], deque())
+        if len(owed) >= MAX_UNANSWERED:
+            self._fail(f"more than {MAX_UNANSWERED} requests without waiting for an answer")
+            return False
+        owed.append(tag)
+        return True
+
+    def waive(self, tag: int, response: type[Response]) -> None:
+        """A request that gets no answer after all (a reset made it void)."""
+        owed = self._owed.get(response)
+        if owed and tag in owed:
+            owed.remove(tag)
+
+    def _learn_abilities(self, identity: ComponentIdentity) -> None:
+        if identity.abilities is not None:
+            self._peer_named_abilities = True
+            self.common_abilities = frozenset(identity.abilities) & frozenset(self._own_abilities)
+
+    def _refuse_version(self, pdu: RsproPdu, now: float) -> None:
+        message = pdu.msg
+        if not isinstance(message, UnknownMessage):
+            answer = rspro.refusal(message, ResultCode.UNSUPPORTED_PROTOCOL_VERSION, self.identity)
+            if answer is not None and self._owe(cast(Request, message), pdu.tag):
+                self.send(answer, now=now, reply_to=pdu.tag)
+        self._events.append(UnsupportedVersion(pdu.version, message))
+
+    def _on_ccm(self, payload: bytes, now: float) -> None:
+        match payload[0]:
+            case CcmType.PING:
+                self._output.append(ccm.PONG)
+            case CcmType.PONG:
+                self._on_pong(now)
+            case CcmType.ID_GET:
+                self._output.append(ccm.answer_id_get(payload[1:]))
+            case CcmType.ID_RESP:
+                self._identity_known = True
+                self._events.append(IdentityReceived())
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timer`` must be called at the latest; None if nothing is due."""
+        due = [t for t in (self._ping_at, self._pong_by, self._probe_by, self._connect_by) if t is not None]
+        return min(due) if due and not self._failed else None
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due at ``now``."""
+        if self._failed:
+            return
+        if self._connect_by is not None and now >= self._connect_by:
+            self._fail(f"no connect message within {self._connect_timeout_s:g} s")
+        elif self._probe_by is not None and now >= self._probe_by:
+            self._fail("the peer did not answer a probe")
+        elif self._pong_by is not None and now >= self._pong_by:
+            self._on_pong_missing(now)
+        elif self._ping_at is not None and now >= self._ping_at:
+            self._output.append(ccm.PING)
+            self._ping_at = None
+            self._pong_by = now + self._keep_alive.timeout_s
+
+    def _on_pong(self, now: float) -> None:
+        if self._probe_by is not None:
+            self._probe_by = None
+            self._events.append(ProbeAnswered())
+        if self._pong_by is not None:
+            self._pong_by = None
+            self._ping_at = now + self._keep_alive.interval_s
+
+    def _on_pong_missing(self, now: float) -> None:
+        since = [o.sent_at for o in self._outstanding if isinstance(o.request, rspro.TpduModemToCard)]
+        if since and not self._peer_named_abilities and now < min(since) + TPDU_GRACE_S:
+            self._pong_by = min(since) + TPDU_GRACE_S
+            return
+        self._fail(f"no PONG within {self._keep_alive.timeout_s:g} s")
+
+    def _fail(self, reason: str) -> None:
+        self._failed = True
+        self._events.append(LinkFailed(reason))
+
+
+#: Makes the connection of a new link; the argument is the present time.
+ConnectionFactory = Callable[[float], Connection]
