@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every test: reproducible property tests, nothing left behind, nothing skipped."""
+
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import leftovers, reference
+
+# A loaded machine makes a draw slow without saying anything about the test: no deadline, no complaint about speed.
+_QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("check", _QUIET, derandomize=True, max_examples=100, database=None)
+settings.register_profile("long", _QUIET, max_examples=20_000)
+settings.load_profile("check")
+
+_BEFORE = pytest.StashKey[leftovers.Snapshot]()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[..., Path]:
+    """``shared("vectors", "rspro")``: a path in the reference folder; the test fails if it is not there."""
+    return reference.shared
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> None:
+    # This runs after the fixtures of wider scope were set up, so what they hold open is not charged to the test.
+    if request.node.get_closest_marker("asyncio") is not None:
+        request.getfixturevalue("_no_task_left_behind")
+    request.node.stash[_BEFORE] = leftovers.snapshot()
+
+
+@pytest.fixture
+async def _no_task_left_behind() -> AsyncIterator[None]:
+    before = leftovers.tasks()
+    yield
+    left = await leftovers.unfinished_tasks(before)
+    if left:
+        pytest.fail("tasks left behind: " + ", ".join(left), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that leaves a thread, a socket or a child process behind once all its fixtures are gone."""
+    yield
+    before = item.stash.get(_BEFORE, None)
+    if before is not None:
+        left = leftovers.since(before)
+        if left:
+            pytest.fail("left behind: " + ", ".join(left), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure: what cannot be tested here must be installed, not passed over."""
+    report = yield
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which counts as a failure: {report.longrepr}"
+    return report
