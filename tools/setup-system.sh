@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What `make test` needs outside of .venv: PC/SC with a virtual reader, tools that judge our output, a compiler for
+# pyscard. Looks for the things themselves, installs on Debian what is missing, or says what is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# Daemons are kept in places that an ordinary user's PATH may lack.
+PATH=$PATH:/usr/sbin:/sbin
+
+python=${1:-.venv/bin/python}
+packages=()
+things=()
+
+# need THING PACKAGE COMMAND… — THING is there if COMMAND succeeds.
+need() {
+    local thing=$1 package=$2
+    shift 2
+    if ! "$@" >/dev/null 2>&1; then
+        things+=("$thing")
+        packages+=("$package")
+    fi
+}
+
+has() { command -v "$1"; }
+has_vpcd() { compgen -G '/usr/lib/pcsc/drivers/serial/libifdvpcd.so*' || compgen -G '/usr/lib/*/pcsc/drivers/serial/libifdvpcd.so*'; }
+has_python_h() { "$python" -c 'import pathlib, sys, sysconfig; sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").is_file())'; }
+has_winscard_h() { [ -f /usr/include/PCSC/winscard.h ]; }
+
+look() {
+    packages=() things=()
+    need "pcscd (the PC/SC daemon)" pcscd has pcscd
+    need "vpcd (a virtual reader for pcscd)" vsmartcard-vpcd has_vpcd
+    need "pcsc_scan" pcsc-tools has pcsc_scan
+    need "opensc-tool" opensc has opensc-tool
+    need "tshark (reads our GSMTAP)" tshark has tshark
+    need "swig (for pyscard)" swig has swig
+    need "a C compiler (for pyscard)" gcc has gcc
+    need "the C library's headers (for pyscard)" libc6-dev test -f /usr/include/stdio.h
+    need "winscard.h (for pyscard)" libpcsclite-dev has_winscard_h
+    need "Python.h (for pyscard)" "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dev" has_python_h
+    need "unshare and nsenter" util-linux has nsenter
+    need "ip (sets up loopback)" iproute2 has ip
+}
+
+look
+if [ ${#packages[@]} -gt 0 ]; then
+    printf 'setup: missing: %s\n' "${things[@]}"
+    tools/apt-install.sh "what the integration tests need" "${packages[@]}"
+    look
+    if [ ${#packages[@]} -gt 0 ]; then
+        printf 'setup: still missing after the installation: %s\n' "${things[@]}" >&2
+        exit 1
+    fi
+fi
