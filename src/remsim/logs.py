@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logging: one line per event on stderr, every line with its bank slot and client slot.
+
+::
+
+    2026-11-23T17:00:00.123Z info    bankd  session_started [B1:3 C7:0] peer=192.0.2.7:40112
+
+An event has a fixed name in snake_case and fields; texts that came from a peer go into fields, where control
+characters are escaped, so that nobody can forge a line. Octets are shown at debug level only: a TPDU may hold a PIN or
+a key. What is secret in which command is decided in one place, the ``_redact`` step; callers need not care.
+
+Knows nothing of the programs. ``setup_logging`` is called once per process; a library user who does not call it gets
+text lines from level info.
+"""
+
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from remsim.config import LogFormat, LogLevel
+
+#: What services hold; ``bind`` it once per session, so that each call costs next to nothing below the level.
+Logger = FilteringBoundLogger
+
+#: A longer text in a field is cut: a peer may send names of any length.
+MAX_FIELD_CHARACTERS: Final = 400
+
+#: Fields that stand in brackets behind the event, in this order.
+_CONTEXT: Final = ("bank_slot", "client_slot")
+_LEVELS: Final[dict[LogLevel, int]] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "1;31", "critical": "1;31"}
+_NEVER_SHOWN_AS_FIELD: Final = frozenset({"timestamp", "level", "component", "event", "exception", *_CONTEXT})
+
+
+def get_logger(component: str) -> Logger:
+    """Return a logger whose lines carry ``component``, for instance "bankd".
+
+    The result reads the set-up at each call. On a hot path call ``.bind(...)`` on it once and keep what that returns.
+    """
+    if not structlog.is_configured():
+        setup_logging(level="info", log_format="text")
+    logger: Logger = structlog.get_logger(component=component)
+    return logger
+
+
+def setup_logging(*, level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
+    """Send all events from ``level`` on, those of libraries included, to ``stream`` (default: stderr).
+
+    ``log_format`` "text" is coloured if the stream is a terminal and NO_COLOR is not set; "json" is one object a line.
+    """
+    target = stream if stream is not None else sys.stderr
+    colours = log_format == "text" and target.isatty() and not os.environ.get("NO_COLOR")
+    render: Processor = _render_json if log_format == "json" else _TextRenderer(colours=colours)
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _add_level,
+        _add_timestamp,
+        _format_exception,
+        _redact,
+        render,
+    ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=lambda *_args: _LineLogger(stream),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries log through the standard module. Their ordinary chatter is not the operator's business.
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _LibraryHandler)]:
+        root.removeHandler(handler)
+    root.addHandler(_LibraryHandler(processors, _LineLogger(stream)))
+    root.setLevel(logging.INFO if level == "debug" else max(logging.WARNING, _LEVELS[level]))
+
+
+class _LineLogger:
+    """Writes finished lines. A log that cannot be written must never end a session."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        # Without a stream of its own it follows sys.stderr, which may be replaced after set-up.
+        stream = self._stream if self._stream is not None else sys.stderr
+        try:
+            stream.write(line + "\n")
+            stream.flush()
+        except (OSError, ValueError):
+            return
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+class _LibraryHandler(logging.Handler):
+    """Brings records of the standard logging module into the same form."""
+
+    def __init__(self, processors: list[Processor], lines: _LineLogger) -> None:
+        super().__init__()
+        self._processors = processors
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event: EventDict = {"component": record.name, "event": record.getMessage(), "exc_info": record.exc_info}
+        result: object = event
+        for process in self._processors:
+            result = process(None, record.levelname.lower(), event)
+        self._lines.msg(str(result))
+
+
+def _add_level(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    event["level"] = {"exception": "error", "warn": "warning"}.get(method, method)
+    return event
+
+
+def _add_timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return event
+
+
+def _format_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    given = event.pop("exc_info", None)
+    error = given if isinstance(given, BaseException) else sys.exception() if given is True else None
+    if isinstance(given, tuple):
+        error = given[1]
+    if error is not None:
+        event["exception"] = "".join(traceback.format_exception(error)).rstrip()
+    return event
+
+
+def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Turn every value into what may be shown. The one place where secrets are held back."""
+    show_octets = event["level"] == "debug"
+    for key, value in event.items():
+        if not isinstance(value, str):
+            event[key] = _presentable(value, show_octets=show_octets)
+    return event
+
+
+def _presentable(value: object, *, show_octets: bool) -> object:
+    """Return ``value`` as text, number, list or dictionary of such, octets only if ``show_octets``."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case bytes() | bytearray() | memoryview():
+            return bytes(value).hex() if show_octets else f"<{len(value)} octets>"
+        case list() | tuple() | set() | frozenset():
+            return [_presentable(item, show_octets=show_octets) for item in value]
+        case dict():
+            return {str(key): _presentable(item, show_octets=show_octets) for key, item in value.items()}
+        case BaseException():
+            return f"{type(value).__name__}: {value}" if str(value) else type(value).__name__
+        case _:
+            return str(value)
+
+
+def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    first = {key: event[key] for key in ("timestamp", "level", "component", "event", *_CONTEXT) if key in event}
+    return json.dumps({**first, **event}, default=str)
+
+
+class _TextRenderer:
+    """The line for people; with ``colours`` for a terminal, where a traceback may take several lines."""
+
+    def __init__(self, *, colours: bool) -> None:
+        self._colours = colours
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
+        level = str(event["level"])
+        parts = [
+            self._paint(str(event["timestamp"]), "2"),
+            self._paint(f"{level:<7}", _COLOURS.get(level, "0")),
+            escape(str(event.get("component", "remsim"))),
+            self._paint(escape(str(event.get("event", ""))), "1"),
+        ]
+        context = [str(event[key]) for key in _CONTEXT if event.get(key) is not None]
+        if context:
+            parts.append(self._paint(escape(f"[{' '.join(context)}]"), "36"))
+        parts += [f"{escape(key)}={_field(value)}" for key, value in event.items() if key not in _NEVER_SHOWN_AS_FIELD]
+        exception = event.get("exception")
+        if exception is not None and self._colours:
+            return " ".join(parts) + "\n" + "\n".join(escape(line) for line in str(exception).splitlines())
+        if exception is not None:
+            parts.append(f"exception={_quoted(str(exception))}")
+        return " ".join(parts)
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self._colours else text
+
+
+def escape(text: str) -> str:
+    """Return ``text`` with every character that is not printable as an escape sequence: no forged lines or colours."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode()
+        for character in text
+    )
+
+
+def _field(value: object) -> str:
+    if isinstance(value, list):
+        value = ",".join(str(item) for item in value)
+    if isinstance(value, Mapping):
+        value = json.dumps(value, default=str)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    if len(text) > MAX_FIELD_CHARACTERS:
+        text = f"{text[:MAX_FIELD_CHARACTERS]}…"
+    return text if text and text.isprintable() and not any(mark in text for mark in ' "=\\') else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + escape(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
