@@ -2,12 +2,24 @@
 """What coordinators ask the I/O around them to do with links. Programs add actions of their own."""
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import NewType
 
 from remsim.wire.rspro import Message
 
 #: Names one link for its lifetime; never used again within a process.
 LinkId = NewType("LinkId", int)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """The other end of a TCP connection; an IPv4-mapped IPv6 address stands here as IPv4."""
+
+    host: IPv4Address | IPv6Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.host.version == 6 else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,8 @@ class Connection:
         self._probe_by: float | None = None
         self._connect_by: float | None = now + connect_timeout_s
         self._connect_timeout_s = connect_timeout_s
+        #: Set when ``next_deadline`` may have become earlier; whoever keeps the timer clears it.
+        self.is_deadline_changed = True
         self.handle_timer(now)
 
     # Sending
@@ -188,6 +190,7 @@ class Connection:
         """Find out within ``timeout_s`` whether the peer lives: ProbeAnswered or LinkFailed follows."""
         self._output.append(ccm.PING)
         self._probe_by = now + timeout_s
+        self.is_deadline_changed = True
 
     def connected(self) -> None:
         """The owner has accepted the peer, or the peer has accepted us: the connect deadline is over."""
@@ -350,6 +353,7 @@ class Connection:
         if self._pong_by is not None:
             self._pong_by = None
             self._ping_at = now + self._keep_alive.interval_s
+            self.is_deadline_changed = True
 
     def _on_pong_missing(self, now: float) -> None:
         since = [o.sent_at for o in self._outstanding if isinstance(o.request, rspro.TpduModemToCard)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State tables of links. A pair that is not listed is illegal; the diagrams in the documentation are drawn from here."""
+"""State tables of links. A pair that is not listed is illegal; the diagrams in the docs are drawn from here."""
 
 from enum import Enum
 from typing import Final

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All links of one program: accepts, dials, numbers them, and carries out what coordinators ask for."""
+
+import asyncio
+import random
+from typing import Final
+
+from remsim.config import HostPort
+from remsim.logs import Logger
+from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler
+from remsim.net.listen import BACKLOG, Listener, listen
+from remsim.net.tasks import TaskOwner
+from remsim.net.timer import Alarm
+from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
+from remsim.wire.connection import ConnectionFactory, Event
+from remsim.wire.dialler import Backoff, Dial, DialAction, Dialler
+from remsim.wire.errors import LocalProtocolError
+from remsim.wire.transitions import DialState
+
+#: Links that are told to close at the end of the program get this long before they are cut.
+_CLOSE_GRACE_S: Final = FLUSH_TIMEOUT_S
+
+
+class LinkHub:
+    """The links of one program in one event loop. ``tasks`` owns the dialling attempts."""
+
+    def __init__(self, handler: LinkHandler, *, tasks: TaskOwner, log: Logger) -> None:
+        self._handler = handler
+        self._tasks = tasks
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._links: dict[LinkId, Link] = {}
+        self._dialled: list[DialledLink] = []
+        self._by_link: dict[LinkId, DialledLink] = {}
+        self._listeners: list[Listener] = []
+        self._last_id = 0
+        self._all_gone: asyncio.Event = asyncio.Event()
+        self._all_gone.set()
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def now(self) -> float:
+        """The loop's time in seconds: what coordinators are given as ``now``."""
+        return self._loop.time()
+
+    async def listen(self, address: HostPort, factory: ConnectionFactory, *, backlog: int = BACKLOG) -> Listener:
+        """Accept links at ``address``. Raises StartError."""
+        listener = await listen(address, lambda: Link(self, factory), backlog=backlog)
+        self._listeners.append(listener)
+        return listener
+
+    def dial(self, factory: ConnectionFactory, *, name: str, backoff: Backoff | None = None) -> "DialledLink":
+        """A link that dials as soon as it is given a target. ``name`` tells it apart in the log."""
+        dialled = DialledLink(self, factory, name=name, log=self._log, tasks=self._tasks, backoff=backoff)
+        self._dialled.append(dialled)
+        return dialled
+
+    def execute(self, action: LinkAction) -> None:
+        """Carry out one action; one on a link that is gone does nothing."""
+        link = self._links.get(action.link)
+        if link is None or link.is_closing:
+            return
+        match action:
+            case Send():
+                try:
+                    link.send(action.message, action.reply_to)
+                except LocalProtocolError as error:
+                    self._log.error("bad_message_withheld", peer=str(link.peer), error=str(error))
+                    link.close("internal error")
+            case Close():
+                link.close(action.reason)
+            case Accepted():
+                link.connection.connected()
+                if (dialled := self._by_link.get(action.link)) is not None:
+                    dialled.on_accepted()
+            case Probe():
+                link.connection.probe(self.now(), action.timeout_s)
+                link.flush()
+            case AskIdentity():
+                link.connection.send_id_get()
+                link.flush()
+
+    def is_alive(self, link: LinkId) -> bool:
+        """Whether the link still takes messages."""
+        found = self._links.get(link)
+        return found is not None and not found.is_closing
+
+    def peer_address(self, link: LinkId) -> PeerAddress:
+        """The other end's address. Raises KeyError if the link is gone."""
+        return self._links[link].peer
+
+    def local_address(self, link: LinkId) -> PeerAddress:
+        """Our end's address. Raises KeyError if the link is gone."""
+        return self._links[link].local
+
+    async def close(self, reason: str = "shutting down") -> None:
+        """Stop accepting and dialling, close every link with what is due to it, and wait until all are gone."""
+        for listener in self._listeners:
+            await listener.close()
+        for dialled in self._dialled:
+            dialled.unwant()
+        for link in tuple(self._links.values()):
+            link.close(reason)
+        async with asyncio.timeout(_CLOSE_GRACE_S * 2):
+            await self._all_gone.wait()
+
+    # LinkOwner
+
+    def register(self, link: Link) -> LinkId:
+        """Number a new link."""
+        self._last_id += 1
+        link_id = LinkId(self._last_id)
+        self._links[link_id] = link
+        self._all_gone.clear()
+        if isinstance(link, _DialledEnd):
+            if link.dialled.state is DialState.CONNECTING:
+                self._by_link[link_id] = link.dialled
+                link.dialled.on_tcp_up(link_id)
+            else:
+                link.close("not wanted any more")
+        return link_id
+
+    def forget(self, link: Link, reason: str) -> None:
+        """Drop a link that is gone and tell the program, then whoever dialled it."""
+        del self._links[link.id]
+        if not self._links:
+            self._all_gone.set()
+        if link.is_announced:
+            self._handler.on_link_lost(link.id, reason)
+        dialled = self._by_link.pop(link.id, None)
+        if dialled is not None:
+            dialled.on_link_lost(link.id, reason)
+
+    def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
+        """Pass on."""
+        self._handler.on_link_up(link, peer)
+
+    def on_event(self, link: LinkId, event: Event) -> None:
+        """Pass on."""
+        self._handler.on_event(link, event)
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        """Pass on."""
+        self._handler.on_link_lost(link, reason)
+
+
+class _DialledEnd(Link):
+    """A link that we dialled."""
+
+    def __init__(self, hub: LinkHub, factory: ConnectionFactory, dialled: "DialledLink") -> None:
+        super().__init__(hub, factory)
+        self.dialled = dialled
+
+
+class DialledLink:
+    """One dialled link: a target, and never-ending attempts to have a link to it."""
+
+    def __init__(
+        self,
+        hub: LinkHub,
+        factory: ConnectionFactory,
+        *,
+        name: str,
+        log: Logger,
+        tasks: TaskOwner,
+        backoff: Backoff | None,
+    ) -> None:
+        self._hub = hub
+        self._factory = factory
+        self._name = name
+        self._log = log
+        self._tasks = tasks
+        self._dialler = Dialler(random=random.random, backoff=backoff)
+        self._alarm = Alarm(self._on_alarm)
+        self._attempt: asyncio.Task[None] | None = None
+        #: The link while TCP is up.
+        self.link: LinkId | None = None
+
+    @property
+    def state(self) -> DialState:
+        """Where the dialling stands."""
+        return self._dialler.state
+
+    @property
+    def target(self) -> tuple[str, int] | None:
+        """Host and port that are dialled."""
+        return self._dialler.target
+
+    def want(self, host: str, port: int) -> None:
+        """Dial this target from now on; a link to another one is closed."""
+        self._run(self._dialler.want(host, port, self._hub.now()))
+
+    def unwant(self) -> None:
+        """Hang up and do not dial again."""
+        self._run(self._dialler.unwant(self._hub.now()))
+
+    # Called by the hub
+
+    def on_tcp_up(self, link: LinkId) -> None:
+        """TCP is connected."""
+        self.link = link
+        self._run(self._dialler.on_tcp_up(self._hub.now()))
+
+    def on_accepted(self) -> None:
+        """The peer accepted us."""
+        if self._dialler.state is DialState.ESTABLISHED:
+            if self._dialler.failures:
+                self._log.info("link_restored", to=self._name, target=self._target_text())
+            self._run(self._dialler.on_accepted(self._hub.now()))
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        """TCP is down."""
+        if self.link == link:
+            self.link = None
+            self._fail(reason)
+
+    # The rest
+
+    def _run(self, actions: list[DialAction]) -> None:
+        for action in actions:
+            if isinstance(action, Dial):
+                self._attempt = self._tasks.session(self._connect(action), name=f"dial-{self._name}")
+            else:
+                self._hang_up(action.reason)
+        self._alarm.set(self._dialler.next_deadline())
+
+    def _hang_up(self, reason: str) -> None:
+        if self._attempt is not None:
+            self._attempt.cancel()
+            self._attempt = None
+        link, self.link = self.link, None
+        if link is not None:
+            self._hub.execute(Close(link, reason))
+
+    async def _connect(self, target: Dial) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(lambda: _DialledEnd(self._hub, self._factory, self), target.host, target.port)
+        except (OSError, UnicodeError) as error:
+            if self._dialler.state is DialState.CONNECTING and self._attempt is asyncio.current_task():
+                self._attempt = None
+                self._fail(str(error))
+
+    def _fail(self, reason: str) -> None:
+        actions = self._dialler.on_failed(self._hub.now())
+        # One line when it starts to fail; how often it tries after that is for debugging.
+        say = self._log.warning if self._dialler.failures == 1 else self._log.debug
+        say("link_failed", to=self._name, target=self._target_text(), reason=reason)
+        self._run(actions)
+
+    def _on_alarm(self) -> None:
+        self._run(self._dialler.handle_timer(self._hub.now()))
+
+    def _target_text(self) -> str:
+        return str(HostPort(*self._dialler.target)) if self._dialler.target else ""

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A TCP connection around one ``wire.connection.Connection``. Takes no decisions of its own."""
+
+import asyncio
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, Protocol, cast
+
+from remsim.net.timer import Alarm
+from remsim.wire.actions import LinkId, PeerAddress
+from remsim.wire.connection import Connection, ConnectionFactory, Event, LinkFailed
+from remsim.wire.rspro import Message
+
+#: A peer that lets more than this pile up does not read; it is cut off before it costs us memory.
+MAX_WRITE_BUFFER: Final = 1 << 20
+#: What is still to be written after ``close`` must be gone within this time.
+FLUSH_TIMEOUT_S: Final = 2.0
+
+
+class LinkHandler(Protocol):
+    """The program's side of its links. Called in the event loop; must not block."""
+
+    def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
+        """A TCP connection was accepted or established."""
+        ...
+
+    def on_event(self, link: LinkId, event: Event) -> None:
+        """The peer sent something. Never LinkFailed."""
+        ...
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        """The link is gone, whoever ended it."""
+        ...
+
+
+class LinkOwner(LinkHandler, Protocol):
+    """What a link needs from the hub."""
+
+    def register(self, link: "Link") -> LinkId:
+        """Give the new link its number."""
+        ...
+
+    def forget(self, link: "Link", reason: str) -> None:
+        """The link is closed."""
+        ...
+
+
+def peer_address(sock_name: object) -> PeerAddress:
+    """The address that a socket gives, with IPv4-mapped IPv6 turned into IPv4 (RFC 4291, 2.5.5.2)."""
+    host, port = cast(tuple[str, int], sock_name)[:2]
+    address: IPv4Address | IPv6Address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return PeerAddress(address, port)
+
+
+class Link(asyncio.Protocol):
+    """One link, from TCP up to TCP down."""
+
+    def __init__(self, owner: LinkOwner, factory: ConnectionFactory) -> None:
+        self._owner = owner
+        self._factory = factory
+        self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._on_alarm)
+        self._flush_limit: asyncio.TimerHandle | None = None
+        self._is_pumping = False
+        self._reason = ""
+        self.is_closing = False
+        #: The program has heard of it, and will hear of its end.
+        self.is_announced = False
+
+    # Called by asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TCP is up."""
+        self._transport = cast(asyncio.Transport, transport)
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
+        self.peer = peer_address(transport.get_extra_info("peername"))
+        self.local = peer_address(transport.get_extra_info("sockname"))
+        self.connection: Connection = self._factory(self._loop.time())
+        self.id = self._owner.register(self)
+        if self.is_closing:  # nobody wants it any more
+            return
+        self._is_pumping = True
+        self.is_announced = True
+        self._owner.on_link_up(self.id, self.peer)
+        self._pump()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        if self.is_closing:
+            return
+        self.connection.receive_data(data, self._loop.time())
+        self._pump()
+
+    def pause_writing(self) -> None:
+        """The write buffer is over its limit."""
+        self._reason = self._reason or "the peer does not read"
+        self.is_closing = True
+        self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """TCP is down."""
+        self.is_closing = True
+        self._alarm.cancel()
+        if self._flush_limit is not None:
+            self._flush_limit.cancel()
+        self._owner.forget(self, self._reason or (str(exc) if exc else "closed by the peer"))
+
+    # Called by the hub
+
+    def send(self, message: Message, reply_to: int | None) -> None:
+        """Send a message. Raises LocalProtocolError as the engine does."""
+        if self.is_closing:
+            return
+        self.connection.send(message, now=self._loop.time(), reply_to=reply_to)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the engine has ready, unless the pump does it in a moment."""
+        if self._is_pumping:
+            return
+        data = self.connection.data_to_send()
+        if data and not self.is_closing:
+            self._transport.write(data)
+        if self.connection.is_deadline_changed:
+            self.connection.is_deadline_changed = False
+            self._alarm.set(self.connection.next_deadline())
+
+    def close(self, reason: str) -> None:
+        """Write what is due, then close."""
+        if self.is_closing:
+            return
+        data = self.connection.data_to_send()
+        if data:
+            self._transport.write(data)
+        self._reason = reason
+        self.is_closing = True
+        self._transport.close()
+        self._flush_limit = self._loop.call_later(FLUSH_TIMEOUT_S, self._transport.abort)
+
+    # The rest
+
+    def _pump(self) -> None:
+        connection, owner = self.connection, self._owner
+        self._is_pumping = True
+        try:
+            while not self.is_closing and (event := connection.next_event()) is not None:
+                if isinstance(event, LinkFailed):
+                    self.close(event.reason)
+                else:
+                    owner.on_event(self.id, event)
+        finally:
+            self._is_pumping = False
+        if not self.is_closing:
+            self.flush()
+
+    def _on_alarm(self) -> None:
+        self.connection.handle_timer(self._loop.time())
+        self.connection.is_deadline_changed = True
+        self._pump()

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listening sockets: both IP versions, any port, and a clear error when the port is taken."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from remsim.config import HostPort
+from remsim.errors import StartError
+
+#: Connections that the kernel keeps until we accept them. A storm of clients after a power cut must fit; the kernel
+#: cuts it to net.core.somaxconn.
+BACKLOG: Final = 4096
+
+
+def bind(address: HostPort) -> list[socket.socket]:
+    """Sockets bound to ``address``, not listening yet. Raises StartError with what is wrong and a hint.
+
+    An empty host gives one socket for both IP versions, or for IPv4 where the machine has no IPv6.
+    """
+    try:
+        if address.host == "":
+            with suppress(OSError):
+                if socket.has_dualstack_ipv6():
+                    return [_bind_one(socket.AF_INET6, ("::", address.port), is_dual=True)]
+            return [_bind_one(socket.AF_INET, ("0.0.0.0", address.port))]
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return _bind_all([(family, sock_name) for family, _, _, _, sock_name in found])
+    except (OSError, UnicodeError) as error:
+        raise _start_error(address, error) from error
+
+
+def _bind_all(found: list[tuple[socket.AddressFamily, tuple[object, ...]]]) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        for family, sock_name in dict.fromkeys(found):
+            sockets.append(_bind_one(family, sock_name))
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _bind_one(family: socket.AddressFamily, sock_name: tuple[object, ...], *, is_dual: bool = False) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A restarted daemon must get its port back while old connections are in TIME_WAIT.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if is_dual else 1)
+        sock.settimeout(0)
+        sock.bind(sock_name)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _start_error(address: HostPort, error: Exception) -> StartError:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return StartError(f"{address} is in use", hint="stop the program that listens there, or choose another port")
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return StartError(f"no permission to listen on {address}", hint="choose a port above 1023")
+    if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+        return StartError(f"{address.host} is no address of this machine", hint="see `ip address`")
+    return StartError(f"cannot listen on {address}: {error}", hint="write HOST:PORT with an address of this machine")
+
+
+class Listener:
+    """Listening sockets of one address."""
+
+    def __init__(self, servers: list[asyncio.Server], addresses: list[HostPort]) -> None:
+        self._servers = servers
+        #: What it is bound to, with the port that the system chose for port 0.
+        self.addresses = addresses
+
+    @property
+    def port(self) -> int:
+        """The port that is bound."""
+        return self.addresses[0].port
+
+    async def close(self) -> None:
+        """Accept no more. Connections that exist go on."""
+        for server in self._servers:
+            server.close()
+
+
+async def listen(address: HostPort, factory: Callable[[], asyncio.Protocol], *, backlog: int = BACKLOG) -> Listener:
+    """Listen on ``address``; ``factory`` makes the protocol of each connection. Raises StartError."""
+    loop = asyncio.get_running_loop()
+    servers: list[asyncio.Server] = []
+    addresses: list[HostPort] = []
+    for sock in bind(address):
+        name: tuple[str, int] = sock.getsockname()[:2]
+        try:
+            servers.append(await loop.create_server(factory, sock=sock, backlog=backlog))
+        except OSError as error:
+            # Two programs may bind with SO_REUSEADDR; the second one fails here.
+            sock.close()
+            raise _start_error(address, error) from error
+        addresses.append(HostPort("" if address.host == "" else name[0], name[1]))
+    return Listener(servers, addresses)
