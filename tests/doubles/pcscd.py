@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real pcscd with the virtual reader vpcd, in a network and mount namespace of its own.
+
+vpcd listens on all addresses and pcscd on a fixed path, so neither may run in the host's namespaces: here loopback is
+the only network, and ``/run`` is empty but for what we put there. USB readers of the host are hidden from this pcscd.
+Whoever talks to it or to vpcd must run inside, too: see ``command``, ``run`` and ``program``; bankd, server and
+client of one test therefore all run inside.
+
+Without root a user namespace is made as well, where the kernel allows it.
+"""
+
+import os
+import re
+import select
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from tests.doubles.programs import PATIENCE_S, TIED_TO_US, Program, ProgramError
+from tests.reference import ROOT
+
+#: Where Debian's package vsmartcard-vpcd tells pcscd about its driver.
+_INSTALLED_CONFIG: Final = Path("/etc/reader.conf.d/vpcd")
+
+#: vpcd gives two slots; each waits for a card on a port of its own.
+VPCD_PORTS: Final = (35963, 35964)
+READER_NAMES: Final = ("Virtual PCD 00 00", "Virtual PCD 00 01")
+
+#: Waits at its end until our side of its input is closed, by us or by our death: then the namespaces go.
+_HOLDER: Final = """
+set -e
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/pcscd
+ip link set lo up
+echo ready
+read -r _ || true
+"""
+
+
+class PcscdNamespace:
+    """The namespaces with pcscd in them. Everything started through it is ended by ``close`` (or ``with``)."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the namespaces and start pcscd; ``folder`` (a tmp_path) takes its configuration.
+
+        Raises ProgramError if namespaces, pcscd or vpcd are not to be had.
+        """
+        self._config = folder / "reader.conf.d"
+        self._no_drivers = folder / "no-usb-drivers"
+        self._programs: list[Program] = []
+        self._write_config()
+        self._holder = _hold_namespaces()
+        try:
+            self.pcscd = self.start_pcscd()
+        except BaseException:
+            self.close()
+            raise
+
+    def _write_config(self) -> None:
+        if not _INSTALLED_CONFIG.is_file():
+            raise ProgramError(f"{_INSTALLED_CONFIG} is missing: install vsmartcard-vpcd (make test does)")
+        library = re.search(r"^LIBPATH\s+(\S+)$", _INSTALLED_CONFIG.read_text(encoding="utf-8"), re.MULTILINE)
+        if library is None:
+            raise ProgramError(f"{_INSTALLED_CONFIG} names no LIBPATH")
+        self._config.mkdir(parents=True)
+        self._no_drivers.mkdir()
+        port = f"0x{VPCD_PORTS[0]:04X}"
+        lines = ['FRIENDLYNAME "Virtual PCD"', f"DEVICENAME /dev/null:{port}", f"LIBPATH {library[1]}"]
+        text = "\n".join([*lines, f"CHANNELID {port}", ""])
+        (self._config / "vpcd").write_text(text, encoding="utf-8")
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """``argv`` as a command line that runs inside; the process id stays that of the program itself."""
+        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        inside = ["nsenter", "--target", str(self._holder.pid), *user, "--net", "--mount", f"--wd={ROOT}", "--"]
+        # Entering a user namespace undoes the tie that Program makes, so it is made again behind it.
+        return [*inside, *TIED_TO_US, *argv]
+
+    def program(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Program:
+        """Start ``argv`` inside; ``close`` ends it if nobody did before."""
+        program = Program(self.command(argv), env=env)
+        self._programs.append(program)
+        return program
+
+    def run(self, argv: Sequence[str], *, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+        """Run ``argv`` inside to its end, whatever its exit status. Raises TimeoutExpired."""
+        return subprocess.run(
+            self.command(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+    def start_pcscd(self) -> Program:
+        """Start pcscd (again, after its ``stop`` or ``kill``) and wait until it serves. It becomes ``pcscd``."""
+        argv = ["pcscd", "--foreground", "--info", "--config", str(self._config)]
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+        self.pcscd = self.program(argv, env={"PCSCLITE_HP_DROPDIR": str(self._no_drivers), "PATH": path})
+        self.pcscd.wait_for_stdout("daemon ready")
+        return self.pcscd
+
+    def close(self) -> None:
+        """End what still runs inside, last started first, and let the namespaces go. Idempotent."""
+        while self._programs:
+            self._programs.pop().stop()
+        if self._holder.stdin is not None and not self._holder.stdin.closed:
+            self._holder.communicate(timeout=PATIENCE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _hold_namespaces() -> subprocess.Popen[str]:
+    """Make the namespaces; they live as long as the returned process. Raises ProgramError."""
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    holder = subprocess.Popen(
+        ["unshare", *user, "--net", "--mount", "--propagation", "private", "sh", "-c", _HOLDER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Ctrl-C at the terminal is for us: the namespaces must outlive the programs that we end then.
+        process_group=0,
+        env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
+    )
+    assert holder.stdout is not None
+    if not select.select([holder.stdout], [], [], PATIENCE_S)[0]:
+        holder.send_signal(signal.SIGKILL)
+    if holder.stdout.readline().strip() != "ready":
+        _, complaint = holder.communicate(timeout=PATIENCE_S)
+        raise ProgramError(f"no namespaces of our own here: {complaint.strip()}")
+    return holder

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs under test as processes of their own: output drained and searchable, every wait with a deadline.
+
+Nothing outlives the test: a context manager ends the program, and where the test runner itself is killed, the kernel
+ends it (``setpriv --pdeathsig``; the program must be started from the main thread for that).
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Final, Self
+
+from tests.reference import ROOT
+
+#: How long a program may take to say or do what a test waits for; a loaded machine is slow.
+PATIENCE_S: Final = 20.0
+
+#: Ends the program when the thread that started it dies; does not change the process id.
+TIED_TO_US: Final = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+class ProgramError(AssertionError):
+    """A program did not say or do what was waited for; the text carries its last lines."""
+
+
+def remsim(*arguments: str) -> list[str]:
+    """The command line of ``remsim`` with this interpreter, whatever is on PATH."""
+    return [str(Path(sys.executable).with_name("remsim")), *arguments]
+
+
+class Output:
+    """The lines of one or more streams, in order of arrival. Threads fill it, the test waits on it."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._open_streams = 0
+        self._changed = threading.Condition()
+
+    def drain(self, stream: IO[str]) -> threading.Thread:
+        """Start a thread that reads ``stream`` to its end; the caller joins it."""
+        with self._changed:
+            self._open_streams += 1
+        thread = threading.Thread(target=self._drain, args=(stream,), name=f"drain {stream.name}")
+        thread.start()
+        return thread
+
+    def _drain(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._changed:
+                    self._lines.append(line.rstrip("\n"))
+                    self._changed.notify_all()
+        with self._changed:
+            self._open_streams -= 1
+            self._changed.notify_all()
+
+    @property
+    def lines(self) -> list[str]:
+        """What has arrived so far."""
+        with self._changed:
+            return list(self._lines)
+
+    def wait_for(self, pattern: str, *, after: int, timeout_s: float) -> re.Match[str] | None:
+        """The first match in a line from index ``after`` on; None at the deadline or when all streams have ended."""
+        deadline = time.monotonic() + timeout_s
+        wanted = re.compile(pattern)
+        with self._changed:
+            while True:
+                for line in self._lines[after:]:
+                    if match := wanted.search(line):
+                        return match
+                after = max(after, len(self._lines))
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or self._open_streams == 0:
+                    return None
+                self._changed.wait(left_s)
+
+
+class Program:
+    """One running program. ``stdout`` and ``stderr`` collect its lines; ``with`` ends it."""
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
+        """Start ``argv`` in the repository's root with ``env`` added to our environment."""
+        self.argv = list(argv)
+        self.stdout, self.stderr = Output(), Output()
+        self._process = subprocess.Popen(
+            [*TIED_TO_US, *argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            bufsize=1,
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+        )
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._drains = [self.stdout.drain(self._process.stdout), self.stderr.drain(self._process.stderr)]
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def mark(self) -> int:
+        """The number of lines on stderr so far: hand it to ``wait_for`` to see only what comes later."""
+        return len(self.stderr.lines)
+
+    def wait_for(self, pattern: str, *, after: int = 0, timeout_s: float = PATIENCE_S) -> re.Match[str]:
+        """The first match of ``pattern`` in a line on stderr. Raises ProgramError at the deadline or at its end."""
+        return self._found(self.stderr, pattern, after, timeout_s)
+
+    def wait_for_stdout(self, pattern: str, *, after: int = 0, timeout_s: float = PATIENCE_S) -> re.Match[str]:
+        """Like ``wait_for``, on stdout."""
+        return self._found(self.stdout, pattern, after, timeout_s)
+
+    def _found(self, output: Output, pattern: str, after: int, timeout_s: float) -> re.Match[str]:
+        match = output.wait_for(pattern, after=after, timeout_s=timeout_s)
+        if match is None:
+            raise ProgramError(f"no line matches {pattern!r}\n{self.describe()}")
+        return match
+
+    def send_line(self, text: str) -> None:
+        """Write one line to its input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text + "\n")
+        self._process.stdin.flush()
+
+    def close_input(self) -> None:
+        """Let it see the end of its input."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:  # it ended before it read everything
+            pass
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens if it has ended."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it without warning (SIGKILL) and wait until it is gone."""
+        self._process.kill()
+        self.wait()
+
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+        """Wait for its end and return the exit status. Raises ProgramError at the deadline."""
+        try:
+            status = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise ProgramError(f"still running after {timeout_s:g} s\n{self.describe()}") from None
+        for drain in self._drains:
+            drain.join(PATIENCE_S)
+        return status
+
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
+        """End it politely (SIGTERM), by force at the deadline, and return the exit status."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self.close_input()
+        return self.wait()
+
+    def describe(self) -> str:
+        """The command line, the state and the last lines of both streams."""
+        state = "running" if self.status is None else f"ended with {self.status}"
+        last = [f"  {line}" for line in (*self.stdout.lines[-20:], "-- stderr:", *self.stderr.lines[-20:])]
+        return "\n".join([f"{' '.join(self.argv)}: {state}", *last])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
