@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainValidator, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Strict
 
 from remsim.config.values import (
     BANKD_PORT,
@@ -44,6 +44,15 @@ def _whole(value: object) -> object:
             raise ValueTextError("is not a whole number")
         return int(value)
     return value
+
+
+def _within(low: int, high: int) -> AfterValidator:
+    def validate(value: int) -> int:
+        if not low <= value <= high:
+            raise ValueTextError(f"is outside {low}..{high}")
+        return value
+
+    return AfterValidator(validate)
 
 
 def _seconds(value: object) -> object:
@@ -168,9 +177,9 @@ def _ids_or_switch(value: object) -> object:
     return _id_pool(value)
 
 
-Id = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=0, le=MAX_ID)]
+Id = Annotated[int, BeforeValidator(_whole), Strict(), _within(0, MAX_ID)]
 #: RSPRO declares numberOfSlots as a SlotNumber, so 1023 is the most that a bank can announce.
-SlotCount = Annotated[int, BeforeValidator(_whole), Strict(), Field(ge=1, le=MAX_ID)]
+SlotCount = Annotated[int, BeforeValidator(_whole), Strict(), _within(1, MAX_ID)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400, strict=True, allow_inf_nan=False)]
 Switch = Annotated[bool, BeforeValidator(_switch), Strict()]
 PlainText = Annotated[str, BeforeValidator(_plain), Strict(), Field(min_length=1)]

@@ -48,14 +48,16 @@ def load_config(
     options: Mapping[str, object] | None = None,
     environ: Mapping[str, str],
     file: Path | None = None,
+    defaults: Mapping[str, object] | None = None,
 ) -> C:
     """Merge file, environment and ``options`` (key of the model to value; None: not given) into a ``model``.
 
-    ``file`` defaults to REMSIM_CONFIG. Raises ConfigError, one line with a hint, for the first mistake.
+    ``file`` defaults to REMSIM_CONFIG. ``defaults`` replace those of the model and yield to everything else. Raises ConfigError, one line with a hint, for the first mistake.
     """
     if file is None and environ.get(ENVIRONMENT_PREFIX + "CONFIG"):
         file = Path(environ[ENVIRONMENT_PREFIX + "CONFIG"])
     sources = _Sources(model, file)
+    sources.values.update(defaults or {})
     if file is not None:
         sources.add_file(_read_toml(file))
     sources.add_environment(environ)
@@ -170,7 +172,9 @@ class _Sources:
         if error["type"] == "extra_forbidden":
             return ConfigError(f"{self._origin(key)}: unknown key", hint=_key_hint(self._model, key))
         hint = cause.hint if isinstance(cause, RemsimError) else ""
-        return ConfigError(_sentence(self._origin(key), key, error), hint=hint)
+        return ConfigError(
+            _sentence(self._origin(key), key, error), hint=hint or f"see remsim {self._model.program} --help"
+        )
 
 
 def _key_hint(model: type[BaseModel], key: Key) -> str:

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim bankd``: options of a bank. What they mean is written in ``remsim.config.BankdConfig``."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, repeatable, resolve, verb_app
+from remsim.config import BankdConfig
+
+app = verb_app("bankd", "Run a bank of SIM cards.")
+
+
+@app.default
+def bankd(
+    *,
+    server: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
+    bank_id: Annotated[str | None, Parameter(metavar="N")] = None,
+    slots: Annotated[str | None, Parameter(metavar="N")] = None,
+    listen: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
+    advertise: Annotated[tuple[str, ...], repeatable("HOST:PORT")] = (),
+    state: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    csv: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    auto: Flag = None,
+    reader: Annotated[str | None, Parameter(metavar="SOURCE")] = None,
+    sim_profile: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    card_deadline_s: Annotated[str | None, Parameter(metavar="SECONDS")] = None,
+    gsmtap: Annotated[str | None, Parameter(metavar="HOST")] = None,
+    gsmtap_slot: Annotated[str | None, Parameter(metavar="N")] = None,
+    shared: Flag = None,
+    daemon: DaemonOptions = NO_DAEMON_OPTIONS,
+) -> int:
+    """Run a bank of SIM cards.
+
+    Parameters
+    ----------
+    server: str
+        The server (default: 127.0.0.1:9998).
+    bank_id: str
+        Number of this bank, 0..1023 (default: 1).
+    slots: str
+        Number of slots (default: 8).
+    listen: str
+        Listen here for clients (default: all addresses, port 9999).
+    advertise: tuple[str, ...]
+        Where clients reach this bank, if not at the address from which it dials the server; may be repeated.
+    state: str
+        Keep learnt slots and software cards here.
+    csv: str
+        Classic CSV file: which reader belongs to which slot.
+    auto: bool
+        Find readers by themselves and remember their slots.
+    reader: str
+        Source of readers: pcsc (default), or sim for software cards.
+    sim_profile: str
+        Profile of the software cards.
+    card_deadline_s: str
+        A card that is silent for so long has failed (default: 60).
+    gsmtap: str
+        Send GSMTAP to this host.
+    gsmtap_slot: str
+        GSMTAP of this slot only.
+    shared: bool
+        Let other programs use the cards, too.
+    """
+    config = resolve(
+        BankdConfig,
+        daemon,
+        server=server,
+        bank_id=bank_id,
+        slots=slots,
+        listen=listen,
+        advertise=advertise,
+        state_dir=state,
+        csv=csv,
+        auto=auto,
+        reader=reader,
+        sim_profile=sim_profile,
+        card_deadline_s=card_deadline_s,
+        gsmtap=gsmtap,
+        gsmtap_slot=gsmtap_slot,
+        shared=shared,
+    )
+    from remsim.bankd.service import serve
+
+    return serve(config)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim client``: options of the client verbs. What they mean is written in ``remsim.config.ClientConfig``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from remsim.cli.options import DaemonOptions, Flag, resolve, verb_app
+from remsim.config import ClientConfig
+
+app = verb_app("client", "Use a card of a bank.")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions(DaemonOptions):
+    """What each client verb takes."""
+
+    server: Annotated[str | None, Parameter(metavar="HOST:PORT", help="The server (default: 127.0.0.1:9998).")] = None
+    client: Annotated[
+        str | None,
+        Parameter(metavar="ID:SLOT", help="Which client slot this is; without it the server gives a number."),
+    ] = None
+    atr: Annotated[str | None, Parameter(metavar="HEX", help="ATR until the card has one (default: 3b00).")] = None
+    atr_ignore_rspro: Annotated[Flag, Parameter(help="Keep the own ATR whatever the bank says.")] = None
+    card_wait_s: Annotated[
+        str | None, Parameter(metavar="SECONDS", help="Wait so long for a card before giving up (default: 30).")
+    ] = None
+
+
+NO_CLIENT_OPTIONS: Final = ClientOptions()
+
+
+@app.command
+def shell(*, options: ClientOptions = NO_CLIENT_OPTIONS) -> int:
+    """Type commands in hex and see the card's answers; without a terminal, the classic shell's lines."""
+    config = resolve(ClientConfig, options)
+    from remsim.client.service import shell as run_shell
+
+    return run_shell(config)
+
+
+@app.command
+def script(
+    file: Annotated[Path, Parameter(help="Recorded command sequence, JSON lines.", metavar="FILE")],
+    /,
+    *,
+    literal: Annotated[Flag, Parameter(help="Send every command as recorded; do not follow the card's SW2.")] = None,
+    json: Annotated[Flag, Parameter(help="Report as JSON.")] = None,
+    options: ClientOptions = NO_CLIENT_OPTIONS,
+) -> int:
+    """Play a recorded command sequence and report the timing per kind of command."""
+    config = resolve(ClientConfig, options)
+    from remsim.client.service import script as run_script
+
+    return run_script(config, file, literal=bool(literal), json=bool(json))

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``remsim`` command: finds the verb, hands it the rest, and turns every outcome into an exit status.
+
+0: done; 1: failed; 2: the command line or the configuration is wrong; 128 + n: ended by signal n. A verb's module is
+imported only when the verb is used, so that a client on a small board needs none of the server's libraries.
+"""
+
+import contextlib
+import difflib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cyclopts import App, CycloptsError
+
+from remsim import __version__
+from remsim.errors import RemsimError
+from remsim.net.process import SIGNAL_EXIT_BASE, report_error, say_error
+
+#: Each verb has a module ``remsim.cli.<verb>`` with an ``app``.
+VERBS: Final = {
+    "demo": "Watch a modem's start-up being served by a card somewhere else.",
+    "server": "Run the server: mappings, RSPRO and REST.",
+    "bankd": "Run a bank of SIM cards.",
+    "client": "Use a card of a bank: shell or script.",
+    "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
+    "uicc": "Run a software card.",
+}
+
+#: Which extra brings a library that is missing; by the verb that was called.
+_EXTRAS: Final = {"server": "server", "bankd": "pcsc,sim", "uicc": "sim", "demo": "server,sim"}
+
+_ROOT_OPTIONS: Final = frozenset({"-h", "--help", "--version"})
+
+USAGE_STATUS: Final = 2
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run ``remsim`` with the words behind its name and return the exit status."""
+    words = list(sys.argv[1:] if tokens is None else tokens)
+    if not words or words[0] in _ROOT_OPTIONS:
+        return guarded("remsim", lambda: _run(_root_app(), words[:1]))
+    verb = words[0]
+    if verb.startswith("-"):
+        say_error(f"unknown option {verb}", hint="name a verb first; see remsim --help")
+        return USAGE_STATUS
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"verbs are {', '.join(VERBS)}"
+        say_error(f"there is no verb {verb!r}", hint=hint)
+        return USAGE_STATUS
+    return guarded(verb, lambda: _run(_verb_app(verb), expand_bare_plaintext(words[1:])))
+
+
+def guarded(program: str, work: Callable[[], int]) -> int:
+    """Run ``work``; whatever it raises becomes one line on stderr and an exit status."""
+    try:
+        status = work()
+        sys.stdout.flush()
+    except CycloptsError as error:
+        chain = [word for word in ("remsim", program, *(error.command_chain or ())) if word not in ("remsim", "")]
+        hint = f"see {' '.join(['remsim', *dict.fromkeys(chain)])} --help"
+        say_error(" ".join(str(error).split()).rstrip("."), hint=hint, program=program)
+        return USAGE_STATUS
+    except KeyboardInterrupt:
+        return SIGNAL_EXIT_BASE + signal.SIGINT
+    except BrokenPipeError:
+        return _on_closed_output()
+    except ModuleNotFoundError as error:
+        if (error.name or "remsim").partition(".")[0] == "remsim":
+            return report_error(error, program=program)
+        extra = _EXTRAS.get(program, "all")
+        say_error(f"{error.name} is not installed", hint=f"install 'remsim[{extra}]'", program=program)
+        return RemsimError.exit_status
+    except Exception as error:  # noqa: BLE001  # the top of the process: nothing may end as a bare traceback
+        return report_error(error, program=program)
+    return status
+
+
+def expand_bare_plaintext(words: Sequence[str]) -> list[str]:
+    """Give ``--plaintext`` without networks a value, because the parser knows no optional ones."""
+    end = words.index("--") if "--" in words else len(words)
+    return ["--plaintext=true" if word == "--plaintext" else word for word in words[:end]] + list(words[end:])
+
+
+def _run(app: App, words: Sequence[str]) -> int:
+    result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    return result if isinstance(result, int) else 0
+
+
+def _verb_app(verb: str) -> App:
+    app = importlib.import_module(f"remsim.cli.{verb}").app
+    if not isinstance(app, App):
+        raise TypeError(f"remsim.cli.{verb}.app is no cyclopts.App")
+    return app
+
+
+def _root_app() -> App:
+    """Only for ``--help`` and ``--version``: the verbs are named, but none is imported."""
+    app = App(
+        name="remsim",
+        help="Remote SIM: use SIM cards in one place from modems in another.",
+        version=__version__,
+        help_format="plaintext",
+    )
+    for verb, text in VERBS.items():
+        app.command(App(name=verb, help=text))
+    return app
+
+
+def _on_closed_output() -> int:
+    """Whoever read our output has left, as ``head`` does. Python must not complain about it again at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return SIGNAL_EXIT_BASE + signal.SIGPIPE

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several verbs share, and the way from options to a frozen configuration.
+
+Options are taken as text: ranges, types and contradictions are judged in ``remsim.config``, so that a bad value is
+told in the same words whether it stands on the command line, in the environment or in a file.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+from cyclopts import App, Parameter
+
+from remsim import __version__
+from remsim.config import CommonConfig, load_config
+
+C = TypeVar("C", bound=CommonConfig)
+
+#: An option that is only there or not; a file or the environment can say true or false.
+Flag = Annotated[bool | None, Parameter(negative=(), show_default=False)]
+
+
+def repeatable(metavar: str) -> Parameter:
+    """Return the parameter of an option that may be given several times."""
+    return Parameter(metavar=metavar, negative=(), show_default=False)
+
+
+def _text(text: str, metavar: str) -> Parameter:
+    return Parameter(help=text, metavar=metavar, show_default=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What every verb takes."""
+
+    config: Annotated[str | None, _text("TOML file with settings; options win over it.", "FILE.toml")] = None
+    log_level: Annotated[str | None, _text("debug, info, warning or error.", "LEVEL")] = None
+    log_format: Annotated[str | None, _text("text or json, one line per event.", "FORMAT")] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DaemonOptions(CommonOptions):
+    """What server, bankd and client take."""
+
+    metrics: Annotated[str | None, _text("Serve Prometheus metrics here.", "HOST:PORT")] = None
+    name: Annotated[str | None, _text("Name towards peers instead of the host name.", "NAME")] = None
+    plaintext: Annotated[
+        str | None, _text("Allow RSPRO over plain TCP, from these networks (alone: from loopback).", "[=NET,...]")
+    ] = None
+
+
+#: For default arguments: nothing was given.
+NO_COMMON_OPTIONS: Final = CommonOptions()
+NO_DAEMON_OPTIONS: Final = DaemonOptions()
+
+
+def resolve(model: type[C], common: CommonOptions, /, **given: object) -> C:
+    """Return the configuration from file, environment and these options. Raises ConfigError."""
+    options = {key: value for key, value in vars(common).items() if key != "config"}
+    return load_config(
+        model,
+        options=options | given,
+        environ=os.environ,
+        file=Path(common.config) if common.config is not None else None,
+    )
+
+
+def verb_app(name: str, text: str) -> App:
+    """Return the cyclopts App of ``remsim NAME``."""
+    return App(name=f"remsim {name}", help=text, version=__version__, help_format="plaintext")
