@@ -198,8 +198,7 @@ class Player:
         for frame in self._session.frames:
             if frame.connection in {c.number for c in self._session.connections}:
                 yield frame.at_s, frame
-        for at_s, what in self._session.actions:
-            yield at_s, what
+        yield from self._session.actions
 
     def _step(self, step: RecordedConnection | RecordedFrame | str | tuple[str, int], now: float) -> None:
         match step:
