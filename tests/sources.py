@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The project's own Python sources as data: which modules there are, and who imports whom.
+
+Read from the text by ``ast``; nothing is imported.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.reference import ROOT
+
+SRC = ROOT / "src"
+PACKAGE = SRC / "remsim"
+
+#: Folders with sources of ours.
+FOLDERS = ("src", "tests", "tools", "bench", "stubs")
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One name brought in by an import statement of ``importer``."""
+
+    importer: str
+    #: The module named: ``remsim.wire.ber``, ``asyncio``.
+    module: str
+    line: int
+    #: At the top of the module, not inside a function: it takes effect when the module is imported.
+    at_import: bool
+
+    @property
+    def top(self) -> str:
+        """The first part of ``module``: the distribution's or the standard library's name for it."""
+        return self.module.partition(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.module}"
+
+
+def module_name(path: Path) -> str:
+    """``src/remsim/wire/ber.py`` is ``remsim.wire.ber``; a package's ``__init__.py`` bears the package's name."""
+    parts = path.relative_to(SRC).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """All modules of the package, by name."""
+    return {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def python_files() -> list[Path]:
+    """All Python files of the project."""
+    return [
+        path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py*")) if path.suffix in {".py", ".pyi"}
+    ]
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+
+
+def _statements(node: ast.AST, *, at_import: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child, at_import
+        elif _is_type_checking(child):
+            continue
+        else:
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from _statements(child, at_import=at_import and not inside)
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    """Every import in the package, but for those that only a type checker sees."""
+    return tuple(
+        Import(name, module, statement.lineno, at_import)
+        for name, path in modules().items()
+        for statement, at_import in _statements(ast.parse(path.read_text(encoding="utf-8")), at_import=True)
+        for module in _named(statement)
+    )
+
+
+def _named(statement: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    if isinstance(statement, ast.Import):
+        yield from (alias.name for alias in statement.names)
+        return
+    base = statement.module or ""
+    for alias in statement.names:
+        below = f"{base}.{alias.name}"
+        yield below if below in modules() else base
+
+
+def reachable(start: set[str], *, at_import_only: bool) -> set[str]:
+    """The package's modules that ``start`` import, directly or not, ``start`` and the enclosing packages included."""
+    seen: set[str] = set()
+    todo = list(start)
+    while todo:
+        name = todo.pop()
+        if name in seen or name not in modules():
+            continue
+        seen.add(name)
+        parent = name.rpartition(".")[0]
+        if parent:
+            todo.append(parent)
+        todo += [
+            found.module for found in imports() if found.importer == name and (found.at_import or not at_import_only)
+        ]
+    return seen

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every source file keeps to: licence line, length, names, and nothing that ties it to one machine."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import sources
+from tests.reference import ROOT
+
+SPDX = "# SPDX-License-Identifier: Apache-2.0"
+MAX_LINES = 400
+
+#: A longer function is hard to hold in mind; 40 is the aim.
+MAX_FUNCTION_LINES = 60
+
+#: Names that say nothing about what is inside.
+EMPTY_NAMES = {"utils", "util", "utilities", "misc", "common", "helpers", "helper"}
+
+#: Tests that mirror no module: they look at all of them.
+OF_THE_WHOLE = {"test_imports", "test_sources", "test_leftovers"}
+
+#: Parts in which each module has a unit test of its own.
+MIRRORED = {"errors", "ids", "wire", "card", "uicc", "slotmap", "trace", "config"}
+
+#: What ties the project to one machine or names where its packages are fetched from.
+_TIED = re.compile(
+    r"(?<![\w.])/(?:home|Users|root|work)/\w"  # somebody's folders
+    r"|\bissue #?\d"  # a tracker that a reader of the sources does not see
+    r"|\b(?:pypi\.org|pythonhosted\.org|test\.pypi|registry\.npmjs|deb\.debian\.org)\b"
+)
+
+#: This file names them to find them.
+_NAMES_THEM = {"tests/unit/test_sources.py"}
+
+
+def _tracked() -> list[Path]:
+    """Text files under version control, but for the licence."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = [name for name in listing.split("\0") if name and name != "LICENSE"]
+    return [ROOT / name for name in names if (ROOT / name).is_file()]
+
+
+def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The function's length from ``def`` to its end, without its docstring."""
+    length = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function, clean=False) is not None:
+        length -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return length
+
+
+@pytest.mark.parametrize("path", sources.python_files(), ids=lambda path: str(path.relative_to(ROOT)))
+class TestEachFile:
+    def test_begins_with_licence_and_purpose(self, path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith(SPDX + "\n")
+        if text.strip() != SPDX:
+            assert ast.get_docstring(ast.parse(text)), "say what the module is responsible for"
+
+    def test_is_short_enough(self, path: Path) -> None:
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+        long = {function.name: _code_lines(function) for function in _functions(path)}
+        assert not {name: lines for name, lines in long.items() if lines > MAX_FUNCTION_LINES}
+
+    def test_has_a_name_that_says_something(self, path: Path) -> None:
+        assert path.stem not in EMPTY_NAMES
+
+    def test_excludes_from_coverage_with_a_reason_only(self, path: Path) -> None:
+        assert not re.findall(r"pragma: no (?:cover|branch)\s*$", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_shell_scripts_carry_the_licence() -> None:
+    for path in [*(ROOT / "tools").glob("*.sh"), ROOT / ".ci" / "run"]:
+        assert SPDX in path.read_text(encoding="utf-8").splitlines()[:2], path.name
+
+
+def test_nothing_is_tied_to_one_machine() -> None:
+    wrong = []
+    for path in _tracked():
+        name = path.relative_to(ROOT).as_posix()
+        if name in _NAMES_THEM:
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        wrong += [f"{name}: {match.group()}" for match in _TIED.finditer(text)]
+    assert not wrong
+
+
+def _mirror(module: str) -> str:
+    """``remsim.wire.ber`` is tested by ``wire/test_ber``."""
+    *folders, name = module.split(".")[1:]
+    return "/".join([*folders, f"test_{name}"])
+
+
+def test_unit_tests_mirror_the_sources() -> None:
+    unit = ROOT / "tests" / "unit"
+    tests = {path.relative_to(unit).with_suffix("").as_posix() for path in unit.rglob("test_*.py")} - OF_THE_WHOLE
+    named = {name: path for name, path in sources.modules().items() if path.name != "__init__.py"}
+    mirrors = {_mirror(name) for name in named}
+    # A long subject may be split: test_codec_limits.py tests codec.py, too.
+    astray = {test for test in tests if not any(test == name or test.startswith(f"{name}_") for name in mirrors)}
+    assert not astray, "these test no module of that name"
+    must = {name for name in named if name.split(".")[1] in MIRRORED or name.endswith(".coordinator")}
+    # Declarations alone do nothing that a test could call.
+    wanted = {_mirror(name) for name in must if _functions(named[name])}
+    lonely = {name for name in wanted if not any(test == name or test.startswith(f"{name}_") for test in tests)}
+    assert not lonely, "these modules have no unit test"
