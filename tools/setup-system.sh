@@ -38,6 +38,7 @@ look() {
     need "the C library's headers (for pyscard)" libc6-dev test -f /usr/include/stdio.h
     need "winscard.h (for pyscard)" libpcsclite-dev has_winscard_h
     need "Python.h (for pyscard)" "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dev" has_python_h
+    need "shellcheck" shellcheck has shellcheck
     need "unshare and nsenter" util-linux has nsenter
     need "ip (sets up loopback)" iproute2 has ip
 }

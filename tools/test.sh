@@ -26,6 +26,7 @@ coverage_gate() {
 stage "set-up" setup
 stage "format" $bin/ruff format --check --quiet .
 stage "lint" $bin/ruff check --quiet .
+stage "shell scripts" shellcheck tools/*.sh .ci/run
 stage "types" $bin/mypy --no-error-summary src tests tools bench
 rm -rf .coverage && mkdir .coverage
 stage "import levels, unit, vectors, property, contract" \
