@@ -63,7 +63,7 @@ def guarded(program: str, work: Callable[[], int]) -> int:
     except CycloptsError as error:
         chain = [word for word in ("remsim", program, *(error.command_chain or ())) if word not in ("remsim", "")]
         hint = f"see {' '.join(['remsim', *dict.fromkeys(chain)])} --help"
-        say_error(" ".join(str(error).split()).rstrip("."), hint=hint, program=program)
+        say_error(" ".join(str(error).split()).rstrip("., "), hint=hint, program=program)
         return USAGE_STATUS
     except KeyboardInterrupt:
         return SIGNAL_EXIT_BASE + signal.SIGINT

@@ -52,7 +52,8 @@ def load_config(
 ) -> C:
     """Merge file, environment and ``options`` (key of the model to value; None: not given) into a ``model``.
 
-    ``file`` defaults to REMSIM_CONFIG. ``defaults`` replace those of the model and yield to everything else. Raises ConfigError, one line with a hint, for the first mistake.
+    ``file`` defaults to REMSIM_CONFIG. ``defaults`` replace those of the model and yield to everything else.
+    Raises ConfigError, one line with a hint, for the first mistake.
     """
     if file is None and environ.get(ENVIRONMENT_PREFIX + "CONFIG"):
         file = Path(environ[ENVIRONMENT_PREFIX + "CONFIG"])

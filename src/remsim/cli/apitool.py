@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim-apitool``: the C suite's REST tool (rsres.md, section 6), its options and its output.
+
+An answer is printed as path, colon, and the JSON in Python notation, so that old scripts read it; ``--json`` prints
+JSON. Other than the C suite's, a failure has an exit status: 1, with the server's reason.
+"""
+
+import argparse
+import json
+import os
+
+from remsim import __version__
+from remsim.cli.rest_client import API_PREFIX, RestClient, mapping_object, slotmap_id
+from remsim.config import REST_PORT, CtlConfig, load_config
+from remsim.ids import BankSlot, ClientSlot
+
+#: What -c, -b and -s without an ID stand for: the whole list.
+_ALL = ""
+
+
+def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Return a parser of class ``kind`` for the classic options."""
+    result = kind(prog="remsim-apitool", description="REST calls to a remote SIM server.")
+    result.add_argument("-H", "--host", default="127.0.0.1", help="server")
+    result.add_argument("-p", "--port", default=str(REST_PORT), help="port")
+    result.add_argument("-v", "--verbose", action="store_true", help="print each call first")
+    result.add_argument("-V", "--version", action="version", version=f"remsim-apitool {__version__}")
+    result.add_argument("--json", action="store_true", help="print JSON")
+    action = result.add_mutually_exclusive_group()
+    action.add_argument("-c", "--clients", nargs="?", const=_ALL, metavar="ID", help="show clients")
+    action.add_argument("-b", "--banks", nargs="?", const=_ALL, metavar="ID", help="show banks")
+    action.add_argument("-s", "--slotmaps", nargs="?", const=_ALL, metavar="ID", help="show mappings")
+    action.add_argument("-a", "--show-all", action="store_true", help="show all three (default)")
+    action.add_argument(
+        "-m",
+        "--create-slotmap",
+        nargs=4,
+        type=int,
+        metavar=("BANK", "SLOT", "CLIENT", "CSLOT"),
+        help="create a mapping",
+    )
+    action.add_argument("-d", "--delete-slotmap", nargs=2, type=int, metavar=("BANK", "SLOT"), help="delete a mapping")
+    action.add_argument("-r", "--reset", action="store_true", help="delete all mappings")
+    return result
+
+
+def run(given: argparse.Namespace) -> int:
+    """Do what the options say; return the exit status. Raises RestError and ConfigError."""
+    host = f"[{given.host}]" if ":" in given.host else given.host
+    config = load_config(CtlConfig, options={"rest": f"{host}:{given.port}"}, environ=os.environ)
+    with RestClient(config.rest, token=config.token, timeout_s=config.timeout_s) as rest:
+        tool = _Tool(rest, is_verbose=given.verbose, is_json=given.json)
+        if given.create_slotmap is not None:
+            bank, slot, client, client_slot = given.create_slotmap
+            tool.create(BankSlot(bank, slot), ClientSlot(client, client_slot))
+        elif given.delete_slotmap is not None:
+            tool.delete(BankSlot(*given.delete_slotmap))
+        elif given.reset:
+            tool.reset()
+        else:
+            tool.show_all(given)
+    return 0
+
+
+class _Tool:
+    """One run: where to ask and how to print."""
+
+    def __init__(self, rest: RestClient, *, is_verbose: bool, is_json: bool) -> None:
+        self._rest = rest
+        self._is_verbose = is_verbose
+        self._is_json = is_json
+
+    def show_all(self, given: argparse.Namespace) -> None:
+        asked = [(name, getattr(given, name)) for name in ("clients", "banks", "slotmaps")]
+        chosen = [(name, which) for name, which in asked if which is not None]
+        for name, which in chosen or [(name, _ALL) for name, _ in asked]:
+            self._show(f"/{name}" if which == _ALL else f"/{name}/{which}")
+
+    def create(self, bank_slot: BankSlot, client_slot: ClientSlot) -> None:
+        body = json.dumps(mapping_object(bank_slot, client_slot)) if self._is_verbose else ""
+        self._say("POST", f"/slotmaps {body}")
+        self._rest.create_mapping(bank_slot, client_slot)
+
+    def delete(self, bank_slot: BankSlot) -> None:
+        self._say("DELETE", f"/slotmaps/{slotmap_id(bank_slot)}")
+        self._rest.delete_mapping(bank_slot)
+
+    def reset(self) -> None:
+        self._say("POST", "/global-reset")
+        self._rest.global_reset()
+
+    def _show(self, path: str) -> None:
+        self._say("GET", path)
+        value = self._rest.get(path)
+        if value is not None:
+            print(json.dumps(value) if self._is_json else f"{path}: {value}")
+
+    def _say(self, method: str, path: str) -> None:
+        if self._is_verbose:
+            print(f"{method} {self._rest.base}{API_PREFIX}{path}")

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim ctl``: look at a server's banks, clients and mappings, and change mappings.
+
+Exit status 0: done; 1: the server said no, or cannot be reached; 2: the command line is wrong.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from remsim.cli import tables
+from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
+from remsim.cli.rest_client import JsonObject, RestClient, RestError, mapping_object, slotmap_id
+from remsim.config import CtlConfig
+from remsim.errors import IdRangeError
+from remsim.ids import BankSlot, ClientSlot, check_id
+from remsim.logs import setup_logging
+
+_commands = verb_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
+#: Options of the whole verb may stand before or behind the command.
+app = _commands.meta
+
+#: "B7" or "C7": everything of one bank or client.
+_WHOLE: Final = re.compile(r"([BC])([0-9]{1,5})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A command's way to the server, and whether to print JSON."""
+
+    rest: RestClient
+    is_json: bool
+
+    def show(self, value: object, print_table: Callable[[], None]) -> int:
+        """Print ``value`` as JSON, or what ``print_table`` makes of it; return the exit status."""
+        if self.is_json:
+            print(json.dumps(value, indent=2))
+        else:
+            print_table()
+        return 0
+
+
+#: How a command gets its session: from the verb's options, not from the words of the command line.
+Given = Annotated[Session, Parameter(parse=False)]
+IdText = Annotated[str | None, Parameter(show_default=False)]
+
+
+@app.default
+def ctl(
+    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    rest: Annotated[
+        str | None, Parameter(metavar="URL", show_default=False, help="The server (default: http://127.0.0.1:9997).")
+    ] = None,
+    json: Annotated[Flag, Parameter(help="Print JSON.")] = None,
+    common: CommonOptions = NO_COMMON_OPTIONS,
+) -> int:
+    """Open the way to the server and run one command."""
+    command, bound, ignored = _commands.parse_args(words, exit_on_error=False, print_error=False)
+    if "session" not in ignored:
+        # Help or version: they need no server.
+        result = command(*bound.args, **bound.kwargs)
+        return result if isinstance(result, int) else 0
+    config = resolve(CtlConfig, common, rest=rest)
+    setup_logging(level=config.log_level, log_format=config.log_format)
+    with RestClient(config.rest, token=config.token, timeout_s=config.timeout_s) as client:
+        status = command(*bound.args, **bound.kwargs, session=Session(client, bool(json)))
+    return status if isinstance(status, int) else 0
+
+
+@_commands.command
+def banks(bank_id: IdText = None, /, *, session: Given) -> int:
+    """List the connected banks, or show one: 1 or B1."""
+    if bank_id is None:
+        items = session.rest.get_list("banks")
+        return session.show(items, lambda: tables.print_banks(items))
+    number = _parse_number(bank_id, "B", "bank id")
+    bank = _known(session.rest.get(f"/banks/{number}"), f"bank {number} is not connected")
+    return session.show(bank, lambda: tables.print_banks([bank]))
+
+
+@_commands.command
+def clients(client_id: IdText = None, /, *, session: Given) -> int:
+    """List the connected clients, or show those of one client, 7 or C7, or one slot, 7:0 or C7:0."""
+    items = session.rest.get_list("clients")
+    if client_id is not None:
+        # The list is asked for and searched here, because the C server looks up single clients wrongly.
+        wanted = client_id.upper() if client_id[:1] in "Cc" else f"C{client_id}"
+        if ":" in wanted:
+            wanted = str(ClientSlot.parse(wanted))
+            items = [item for item in items if item.get("peer") == wanted]
+        else:
+            wanted = f"C{_parse_number(wanted, 'C', 'client id')}"
+            items = [item for item in items if str(item.get("peer")).partition(":")[0] == wanted]
+        if not items:
+            raise RestError(f"client {wanted} is not connected", hint="list them with: remsim ctl clients")
+    return session.show(items, lambda: tables.print_clients(items))
+
+
+@_commands.command(alias="slotmaps")
+def mappings(which: IdText = None, /, *, session: Given) -> int:
+    """List the mappings, or those of a bank (B1), bank slot (B1:0), client (C7), client slot (C7:0) or number."""
+    items = session.rest.get_list("slotmaps")
+    if which is not None:
+        matches = _mapping_filter(which)
+        items = [item for item in items if matches(tables.bank_slot_text(item), tables.client_slot_text(item))]
+        if not items and ":" in which:
+            raise RestError(f"{which} is not mapped", hint="list mappings with: remsim ctl mappings")
+    return session.show(items, lambda: tables.print_mappings(items))
+
+
+@_commands.command(name="map", alias="create")
+def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
+    """Give a bank's card to a client: BANK:SLOT CLIENT:SLOT."""
+    bank, client = BankSlot.parse(bank_slot), ClientSlot.parse(client_slot)
+    session.rest.create_mapping(bank, client)
+    return session.show(mapping_object(bank, client), lambda: print(f"mapped {bank} to {client}"))
+
+
+@_commands.command(name="unmap", alias="delete")
+def delete(bank_slot: str, /, *, session: Given) -> int:
+    """Take a bank's card away from its client: BANK:SLOT, or the number of the mapping."""
+    bank = _parse_bank_slot(bank_slot)
+    session.rest.delete_mapping(bank)
+    return session.show({"deleted": slotmap_id(bank)}, lambda: print(f"unmapped {bank}"))
+
+
+@_commands.command(name="global-reset", alias="reset")
+def global_reset(*, session: Given) -> int:
+    """Delete all mappings."""
+    session.rest.global_reset()
+    return session.show({}, lambda: print("all mappings are deleted"))
+
+
+def _known(item: JsonObject | None, message: str) -> JsonObject:
+    if item is None:
+        raise RestError(message)
+    return item
+
+
+def _parse_number(text: str, letter: str, what: str) -> int:
+    digits = text[1:] if text[:1].upper() == letter else text
+    if re.fullmatch(r"[0-9]{1,9}", digits, re.ASCII) is None:
+        raise IdRangeError(f"{text!r} is no {what}", hint=f"write it as 1 or {letter}1")
+    return check_id(int(digits), what)
+
+
+def _mapping_filter(which: str) -> Callable[[str, str], bool]:
+    """Return a test on the two texts of a mapping, ``B1:0`` and ``C7:0``. Raises IdRangeError."""
+    text = which.upper()
+    whole = _WHOLE.fullmatch(text)
+    if whole is not None:
+        prefix = f"{whole[1]}{check_id(int(whole[2]), 'id')}:"
+        return lambda bank, client: (bank if prefix[0] == "B" else client).startswith(prefix)
+    if text.startswith("C"):
+        wanted = str(ClientSlot.parse(text))
+        return lambda _bank, client: client == wanted
+    wanted = str(_parse_bank_slot(text))
+    return lambda bank, _client: bank == wanted
+
+
+def _parse_bank_slot(text: str) -> BankSlot:
+    """Read ``B1:0``, ``1:0``, or the number by which REST v1 names a mapping. Raises IdRangeError."""
+    if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) is not None:
+        return BankSlot(int(text) >> 16, int(text) & 0xFFFF)
+    return BankSlot.parse(text)

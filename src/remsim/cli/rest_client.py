@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's REST interface (rsres.md) as the command-line tools use it: a few calls, and failures in words.
+
+Knows paths, JSON and HTTP; refuses to know what is printed. Works with the C server, too, whose errors have no text.
+"""
+
+import json
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import httpx2
+
+from remsim import __version__
+from remsim.config import REST_PORT, HostPort
+from remsim.errors import ConfigError, RemsimError
+from remsim.ids import BankSlot, ClientSlot
+
+JsonObject = dict[str, object]
+
+#: Prefix of every path (rsres.md).
+API_PREFIX: Final = "/api/backend/v1"
+#: A list of all mappings of the largest installation stays far below this.
+MAX_ANSWER_OCTETS: Final = 64 << 20
+
+_MEANINGS: Final = {
+    400: "the server does not accept the request",
+    401: "the server wants a token",
+    403: "the token does not allow this",
+    404: "the server does not know it",
+    409: "it is in conflict with what exists",
+    429: "too many failed attempts",
+}
+_HINTS: Final = {
+    401: "put one into REMSIM_TOKEN",
+    403: "put one with more rights into REMSIM_TOKEN",
+    429: "wait a little",
+}
+
+
+class RestError(RemsimError):
+    """The server could not be asked, or said no. ``status`` is its HTTP status, None if there was no answer."""
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+def slotmap_id(bank_slot: BankSlot) -> int:
+    """Return the number by which REST v1 names a mapping (rsres.md, section 4)."""
+    return bank_slot.bank_id << 16 | bank_slot.slot_nr
+
+
+def mapping_object(bank_slot: BankSlot, client_slot: ClientSlot) -> JsonObject:
+    """Return the JSON object that names a mapping (rsres.md, section 2.4)."""
+    return {
+        "bank": {"bankId": bank_slot.bank_id, "slotNr": bank_slot.slot_nr},
+        "client": {"clientId": client_slot.client_id, "slotNr": client_slot.slot_nr},
+    }
+
+
+def base_url(text: str) -> str:
+    """Return the server's base URL from an URL or HOST:PORT. Raises ConfigError."""
+    if "://" not in text:
+        return f"http://{HostPort.parse(text, default_port=REST_PORT)}"
+    try:
+        parts = urlsplit(text)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ConfigError(f"{text!r} is no URL of a server", hint=f"write http://HOST:{REST_PORT}")
+    return text.rstrip("/").removesuffix(API_PREFIX)
+
+
+class RestClient:
+    """Calls to one server. Use it as a context manager; every method raises RestError."""
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = 10.0,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        """``base`` as for ``base_url``. ``transport`` replaces the network in tests."""
+        self.base = base_url(base)
+        headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        # The server is a neighbour: a proxy of the environment must not get between.
+        self._http = httpx2.Client(
+            base_url=self.base + API_PREFIX, headers=headers, timeout=timeout_s, trust_env=False, transport=transport
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str) -> JsonObject | None:
+        """Return the object at ``path``; None for an empty answer, with which the C server says "unknown"."""
+        response = self._ask("GET", path)
+        if not response.content:
+            return None
+        value = _parse_json(response.content)
+        if not isinstance(value, dict):
+            raise RestError(f"{self.base}{API_PREFIX}{path} did not give a JSON object", hint="is this the REST port?")
+        return value
+
+    def get_list(self, name: str) -> list[JsonObject]:
+        """Return all of ``banks``, ``clients`` or ``slotmaps``."""
+        value = (self.get(f"/{name}") or {}).get(name)
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise RestError(f"{self.base} did not give a list of {name}", hint="is this a server's REST port?")
+        return value
+
+    def create_mapping(self, bank_slot: BankSlot, client_slot: ClientSlot) -> None:
+        """Store a mapping; the bank and the client are told by the server."""
+        self._ask("POST", "/slotmaps", body=mapping_object(bank_slot, client_slot))
+
+    def delete_mapping(self, bank_slot: BankSlot) -> None:
+        """Delete the mapping of a bank slot."""
+        self._ask("DELETE", f"/slotmaps/{slotmap_id(bank_slot)}")
+
+    def global_reset(self) -> None:
+        """Delete all mappings."""
+        self._ask("POST", "/global-reset")
+
+    def _ask(self, method: str, path: str, *, body: JsonObject | None = None) -> httpx2.Response:
+        try:
+            response = self._http.request(method, path, json=body)
+        except httpx2.TimeoutException:
+            raise RestError(f"{self.base} does not answer", hint="is it a remsim server?") from None
+        except httpx2.RemoteProtocolError:
+            raise RestError(
+                f"{self.base} does not speak HTTP", hint=f"REST has a port of its own, {REST_PORT} by default"
+            ) from None
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise RestError(
+                f"cannot reach {self.base}: {_reason(error)}",
+                hint="is the server running, with its REST interface there?",
+            ) from None
+        if not response.is_success:
+            raise _refusal(response)
+        return response
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return text.partition("] ")[2] if text.startswith("[Errno") else text
+
+
+def _parse_json(octets: bytes) -> object:
+    if len(octets) > MAX_ANSWER_OCTETS:
+        raise RestError("the server's answer is too long")
+    try:
+        value: object = json.loads(octets)
+    except (ValueError, RecursionError):
+        raise RestError("the server's answer is not JSON", hint="is this a server's REST port?") from None
+    return value
+
+
+def _refusal(response: httpx2.Response) -> RestError:
+    """The error body of our server, ``{"error": {"code", "message", "hint"}}``, or the meaning of the bare status."""
+    status = response.status_code
+    message, hint = _MEANINGS.get(status, "the server failed"), _HINTS.get(status, "")
+    try:
+        value: object = json.loads(response.content)
+    except (ValueError, RecursionError):
+        value = None
+    error = value.get("error") if isinstance(value, dict) else None
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        message = error["message"]
+        hint = error["hint"] if isinstance(error.get("hint"), str) else hint
+    return RestError(f"{message} (HTTP {status})", hint=hint, status=status)
