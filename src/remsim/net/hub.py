@@ -3,9 +3,11 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Final
 
 from remsim.config import HostPort
+from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import Logger
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler
 from remsim.net.listen import BACKLOG, Listener, listen
@@ -80,6 +82,26 @@ class LinkHub:
             case AskIdentity():
                 link.connection.send_id_get()
                 link.flush()
+
+    def open_lane(
+        self, link: LinkId, client: ClientSlot, bank: BankSlot, transmit_now: Callable[[bytes], bytes | None]
+    ) -> None:
+        """Let ``transmit_now`` answer the TPDUs between these slots, without an event for each.
+
+        It gets the command TPDU as it arrived, of any length, and returns the response, or None to have the message
+        arrive as an event after all.
+        """
+        found = self._links.get(link)
+        if found is not None:
+            found.connection.open_lane(client, bank)
+            found.transmit_now = transmit_now
+
+    def close_lane(self, link: LinkId) -> None:
+        """Deliver every message as an event again."""
+        found = self._links.get(link)
+        if found is not None:
+            found.connection.close_lane()
+            found.transmit_now = None
 
     def is_alive(self, link: LinkId) -> bool:
         """Whether the link still takes messages."""

@@ -3,6 +3,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol, cast
 
@@ -66,6 +67,8 @@ class Link(asyncio.Protocol):
         self._is_pumping = False
         self._reason = ""
         self.is_closing = False
+        #: Answers a command TPDU of the open lane at once, or returns None to have it treated as any message.
+        self.transmit_now: Callable[[bytes], bytes | None] | None = None
         #: The program has heard of it, and will hear of its end.
         self.is_announced = False
 
@@ -92,6 +95,12 @@ class Link(asyncio.Protocol):
         """Bytes from the peer."""
         if self.is_closing:
             return
+        if self.transmit_now is not None and (found := self.connection.receive_tpdu(data)) is not None:
+            tag, tpdu = found
+            response = self.transmit_now(tpdu)
+            if response is not None:
+                self._transport.write(self.connection.answer_tpdu(tag, response))
+                return
         self.connection.receive_data(data, self._loop.time())
         self._pump()
 

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
+from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import ccm, classic, ipa, rspro
 from remsim.wire.ccm import CcmType
 from remsim.wire.codec import decode_pdu, encode_pdu
 from remsim.wire.errors import DecodeError, FrameError, LocalProtocolError
+from remsim.wire.lane import TpduLane
 from remsim.wire.rspro import (
     REQUEST_OF,
     RESPONSE_TO,
@@ -147,6 +149,7 @@ class Connection:
         self._outstanding: deque[_Outstanding] = deque()
         # Per type of answer, the tags of requests that still want one.
         self._owed: dict[type[Response], deque[int]] = {}
+        self._lane: TpduLane | None = None
         self._last_tag = 0
         self._failed = False
         self._keep_alive = keep_alive or KeepAlive()
@@ -185,6 +188,28 @@ class Connection:
     def send_id_get(self) -> None:
         """Ask the peer for its CCM identity. Own servers answer; a classic server closes the link, unharmed."""
         self._output.append(ccm.ID_GET)
+
+    def open_lane(self, client: ClientSlot, bank: BankSlot) -> None:
+        """From now on recognise the TPDUs of this session at sight; see ``receive_tpdu``. For the bankd's end."""
+        self._lane = TpduLane(client, bank, is_bank=True)
+
+    def close_lane(self) -> None:
+        """Treat every frame alike again."""
+        self._lane = None
+
+    def receive_tpdu(self, data: bytes) -> tuple[int, bytes] | None:
+        """(operation tag, command TPDU) if ``data`` is one whole frame of the open lane and nothing waits before it.
+
+        The caller either answers it with ``answer_tpdu``, at once, or hands ``data`` to ``receive_data`` as usual.
+        """
+        if self._lane is None or self._failed or self._reader.is_partial or self._owed.get(rspro.TpduCardToModem):
+            return None
+        return self._lane.decode(data)
+
+    def answer_tpdu(self, tag: int, response: bytes) -> bytes:
+        """The frame that answers what ``receive_tpdu`` returned."""
+        assert self._lane is not None
+        return self._lane.encode(tag, response)
 
     def probe(self, now: float, timeout_s: float) -> None:
         """Find out within ``timeout_s`` whether the peer lives: ProbeAnswered or LinkFailed follows."""
@@ -269,6 +294,8 @@ class Connection:
                 return
             if isinstance(message, _CONNECT_REQUESTS):
                 self._learn_abilities(message.identity)
+            elif self._lane is not None and isinstance(message, rspro.TpduModemToCard):
+                self._lane.learn_flags(message)
             self._events.append(Received(message, pdu.tag))
 
     def _on_answer(self, message: Response, tag: int) -> None:

@@ -46,6 +46,11 @@ class FrameReader:
         """Take what arrived."""
         self._buffer += data
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether octets wait for the rest of their frame, or frames for being taken."""
+        return bool(self._buffer)
+
     def next_frame(self) -> tuple[bool, bytes] | None:
         """The next whole frame as (is it RSPRO, payload), else None. For RSPRO the payload is the PDU.
 

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The TPDU messages of one session, octets to octets.
+
+Between one client slot and one bank slot a TPDU message differs only in operation tag, lengths and data. A lane keeps
+the frames' other octets ready for every size, so that one exchange costs two comparisons and two joins instead of a
+message object for each step. It knows only the DER that this package sends; whatever else arrives is left to the
+general decoder, which gives the same result.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from remsim.ids import BankSlot, ClientSlot
+from remsim.wire import ipa, tpdu_codec
+from remsim.wire.rspro import MAX_COMMAND, NO_FLAGS, TpduCardToModem, TpduModemToCard
+
+_MAX_TAG_OCTETS: Final = 4
+#: What is in front of the outer length octets' successor: IPA header, extension octet, SEQUENCE identifier.
+_LENGTH_AT: Final = 5
+#: Shortest frame of a TPDU message; anything shorter is something else.
+_SHORTEST: Final = 40
+
+
+class _Shape:
+    """Octets of a frame that do not depend on tag and data, for one size of each."""
+
+    __slots__ = ("data_at", "head", "middle", "tag_at", "tag_end")
+
+    def __init__(self, frame: bytes, tag_at: int, tag_size: int, data_size: int) -> None:
+        self.tag_at = tag_at
+        self.tag_end = tag_at + tag_size
+        self.data_at = len(frame) - data_size
+        self.head = frame[:tag_at]
+        self.middle = frame[self.tag_end : self.data_at]
+
+
+def _tag_at(frame: bytes) -> int:
+    """Where the tag's content octets start: behind the outer length (1 to 3 octets), version and tag header."""
+    length = frame[_LENGTH_AT]
+    return 11 if length < 0x80 else 12 if length == 0x81 else 13
+
+
+class TpduLane:
+    """Encoder for one direction and decoder for the other. ``is_bank`` says which end this is."""
+
+    def __init__(self, client: ClientSlot, bank: BankSlot, *, is_bank: bool) -> None:
+        self._command = TpduModemToCard(client, bank, NO_FLAGS, b"")
+        self._response = TpduCardToModem(bank, client, NO_FLAGS, b"")
+        self._is_bank = is_bank
+        # By number of tag octets and length of data.
+        self._outgoing: dict[tuple[int, int], _Shape] = {}
+        # By length of the frame and number of tag octets.
+        self._incoming: dict[tuple[int, int], _Shape] = {}
+
+    def learn_flags(self, message: TpduModemToCard | TpduCardToModem) -> None:
+        """Expect the flags of ``message``, which arrived: they mean nothing, but not every peer sends FALSE."""
+        expected = self._command if self._is_bank else self._response
+        if type(message) is type(expected) and replace(message, data=b"", flags=NO_FLAGS) == replace(
+            expected, flags=NO_FLAGS
+        ):
+            if isinstance(message, TpduModemToCard):
+                self._command = replace(self._command, flags=message.flags)
+            else:
+                self._response = replace(self._response, flags=message.flags)
+            self._incoming.clear()
+
+    def encode(self, tag: int, data: bytes) -> bytes:
+        """The frame that carries ``data`` (2..260 octets) to the other end. ``tag`` must be in range."""
+        tag_octets = tag.to_bytes(tag.bit_length() // 8 + 1, "big")
+        key = (len(tag_octets), len(data))
+        shape = self._outgoing.get(key)
+        if shape is None:
+            self._outgoing[key] = shape = self._shape(*key, is_command=not self._is_bank)
+        return b"".join((shape.head, tag_octets, shape.middle, data))
+
+    def decode(self, frame: bytes) -> tuple[int, bytes] | None:
+        """(operation tag, data) if ``frame`` is exactly one frame of this lane as we would send it, else None."""
+        size = len(frame)
+        if size < _SHORTEST:
+            return None
+        tag_size = frame[_tag_at(frame) - 1]
+        shape = self._incoming.get((size, tag_size))
+        if shape is None:
+            shape = self._learn(size, tag_size)
+            if shape is None:
+                return None
+        tag_octets = frame[shape.tag_at : shape.tag_end]
+        if (
+            not frame.startswith(shape.head)
+            or frame[shape.tag_end : shape.data_at] != shape.middle
+            or tag_octets[0] & 0x80
+        ):
+            return None
+        return int.from_bytes(tag_octets, "big"), frame[shape.data_at :]
+
+    def _learn(self, size: int, tag_size: int) -> _Shape | None:
+        """The shape of incoming frames of this size, if there is one: their data is as long as the rest leaves."""
+        if not 1 <= tag_size <= _MAX_TAG_OCTETS:
+            return None
+        is_command = self._is_bank
+        # Lengths above 127 and 255 cost more octets, so the length of the data follows from the size in a few steps.
+        for data_size in range(max(0, size - 80), min(size, MAX_COMMAND + 1)):
+            shape = self._shape(tag_size, data_size, is_command=is_command)
+            if shape.data_at + data_size == size:
+                self._incoming[size, tag_size] = shape
+                return shape
+        return None
+
+    def _shape(self, tag_size: int, data_size: int, *, is_command: bool) -> _Shape:
+        # The smallest tag of that many octets: what stands there does not matter.
+        tag = 0 if tag_size == 1 else 0x80 << 8 * (tag_size - 2)
+        message = replace(self._command if is_command else self._response, data=bytes(data_size))
+        frame = ipa.encode_rspro(tpdu_codec.encode(tag, message))
+        return _Shape(frame, _tag_at(frame), tag_size, data_size)
