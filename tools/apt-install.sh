@@ -11,15 +11,19 @@ set -euo pipefail
 reason=$1
 shift
 
+# refuse HOW
+refuse() {
+    printf 'setup: %s is missing and cannot be installed from here.\n%s\n' "$reason" "$1" >&2
+    exit 1
+}
+
 sudo=()
 if ! command -v apt-get >/dev/null; then
-    printf 'missing: %s\n' "$reason" "No apt-get here; install what corresponds to Debian's packages: $*" >&2
-    exit 1
+    refuse "There is no apt-get. Install what corresponds to these packages of Debian: $*"
 elif [ "$(id -u)" -ne 0 ]; then
     sudo=(sudo -n)
     if ! sudo -n true 2>/dev/null; then
-        printf 'missing: %s\n' "$reason" "Install it, then try again: sudo apt-get install $*" >&2
-        exit 1
+        refuse "Run this as root, then try again: apt-get install $*"
     fi
 fi
 
@@ -37,7 +41,6 @@ printf 'setup: apt-get install %s\n' "$*"
 if ! apt install --no-install-recommends --no-upgrade -y "$@"; then
     if ! { apt update && apt install --no-install-recommends --no-upgrade -y "$@"; }; then
         tail -n 12 "$log" >&2
-        printf 'missing: %s\n' "$reason" "apt-get could not install: $*" >&2
-        exit 1
+        refuse "apt-get failed on: $*"
     fi
 fi

@@ -46,7 +46,7 @@ look() {
 look
 if [ ${#packages[@]} -gt 0 ]; then
     printf 'setup: missing: %s\n' "${things[@]}"
-    tools/apt-install.sh "what the integration tests need" "${packages[@]}"
+    tools/apt-install.sh "what make test needs" "${packages[@]}"
     look
     if [ ${#packages[@]} -gt 0 ]; then
         printf 'setup: still missing after the installation: %s\n' "${things[@]}" >&2

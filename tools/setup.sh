@@ -52,7 +52,7 @@ make_venv() {
     rm -rf .venv
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null && ! "$python" -c 'import virtualenv' 2>/dev/null &&
         ! command -v uv >/dev/null; then
-        tools/apt-install.sh "python3-venv, to make .venv" python3-venv
+        tools/apt-install.sh "python3-venv (to make .venv)" python3-venv
     fi
     if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         "$python" -m venv .venv
