@@ -33,7 +33,7 @@ _EXPECTATIONS: Final = {
     "float_type": "is not a number of seconds",
     "bool_type": "is neither true nor false",
     "string_type": "is not a string",
-    "string_too_short": "is empty",
+    "too_short": "is empty",
     "tuple_type": "is not a list",
     "dict_type": "is not a table",
     "model_type": "is not a table",

@@ -104,7 +104,7 @@ class HostPort:
 def _split_host_port(text: str) -> tuple[str, str | None]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
+        if not bracket or ":" not in host or (rest and not rest.startswith(":")):
             raise ValueTextError(f"{text!r} is no address", hint="write an IPv6 address as [ADDRESS]:PORT")
         return host, rest[1:] if rest else None
     if text.count(":") > 1:
