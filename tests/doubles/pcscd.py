@@ -74,9 +74,11 @@ class PcscdNamespace:
     def command(self, argv: Sequence[str]) -> list[str]:
         """``argv`` as a command line that runs inside; the process id stays that of the program itself."""
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        inside = ["nsenter", "--target", str(self._holder.pid), *user, "--net", "--mount", f"--wd={ROOT}", "--"]
-        # Entering a user namespace undoes the tie that Program makes, so it is made again behind it.
-        return [*inside, *TIED_TO_US, *argv]
+        # The root of the holder and not that of the namespace: they differ in a chroot.
+        inside = ["nsenter", "--target", str(self._holder.pid), *user, "--net", "--mount", "--root", "--"]
+        # Entering a mount namespace leads to its root folder; entering a user namespace undoes the tie that Program
+        # makes, so it is made again behind it.
+        return [*inside, "env", f"--chdir={ROOT}", *TIED_TO_US, *argv]
 
     def program(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Program:
         """Start ``argv`` inside; ``close`` ends it if nobody did before."""
