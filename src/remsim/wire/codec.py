@@ -38,6 +38,7 @@ from remsim.wire.schema import (
 _MAX_VERSION: Final = 32
 _VERSION, _TAG, _MSG = 0x80, 0x81, 0xA2
 _STRING_PARTS: Final = frozenset({OCTET_STRING, UTF8_STRING, IA5_STRING})
+_TPDU_MESSAGES: Final = (rspro.TpduModemToCard, rspro.TpduCardToModem)
 
 #: What a field can hold in Python.
 Value = object
@@ -215,9 +216,7 @@ def _check_size(size: int, low: int, high: int, path: str) -> None:
 def encode_pdu(pdu: RsproPdu) -> bytes:
     """DER of one PDU. Raises LocalProtocolError if a value is out of range."""
     message = pdu.msg
-    if isinstance(message, rspro.TpduModemToCard | rspro.TpduCardToModem) and pdu.version == rspro.VERSION:
-        if not 0 <= pdu.tag <= rspro.MAX_OPERATION_TAG:
-            raise LocalProtocolError(f"tag: {pdu.tag} is outside 0..{rspro.MAX_OPERATION_TAG}")
+    if isinstance(message, _TPDU_MESSAGES) and pdu.version == rspro.VERSION and 0 <= pdu.tag <= rspro.MAX_OPERATION_TAG:
         return tpdu_codec.encode(pdu.tag, message)
     number = NUMBER_OF.get(type(message))
     if number is None:
