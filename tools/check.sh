@@ -10,4 +10,4 @@ bin=.venv/bin
 stage "format" $bin/ruff format --check --quiet .
 stage "lint" $bin/ruff check --quiet .
 stage "types" $bin/mypy --no-error-summary src tests tools bench
-stage "import levels, unit, vectors, property" $bin/python -m pytest -q tests/unit tests/vectors tests/property
+stage "import levels, unit, vectors, property" $bin/python -m pytest -q -n 2 tests/unit tests/vectors tests/property

@@ -20,8 +20,8 @@ MAX_FUNCTION_LINES = 60
 #: Names that say nothing about what is inside.
 EMPTY_NAMES = {"utils", "util", "utilities", "misc", "common", "helpers", "helper"}
 
-#: Tests that mirror no module: they look at all of them.
-OF_THE_WHOLE = {"test_imports", "test_sources", "test_leftovers"}
+#: Tests that mirror no module: they look at all of them, or at what is around them.
+OF_THE_WHOLE = {"test_imports", "test_sources", "test_leftovers", "test_requirements", "test_check_coverage"}
 
 #: Parts in which each module has a unit test of its own.
 MIRRORED = {"errors", "ids", "wire", "card", "uicc", "slotmap", "trace", "config"}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pinned requirements fit what the package declares, carry hashes and name no place they are fetched from."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests.reference import ROOT
+
+_FILES = sorted((ROOT / "requirements").glob("*.txt"))
+_PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
+
+#: The extras and groups that each file is made from (tools/compile-requirements.sh).
+_CONTENT = {
+    "demo": (("", "sim", "server"), ("build",)),
+    "check": (("", "sim", "server", "pki", "usb", "fast"), ("build", "lint", "test")),
+    "native": (("pcsc",), ()),
+}
+
+
+def _pins(name: str) -> dict[str, Version]:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    return {canonicalize_name(package): Version(version) for package, version in _PIN.findall(text)}
+
+
+def _declared(extras: Iterable[str], groups: Iterable[str]) -> list[Requirement]:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lists = {"": data["project"]["dependencies"], **data["project"]["optional-dependencies"]}
+    found = [line for extra in extras for line in lists[extra]]
+    found += [line for group in groups for line in data["dependency-groups"][group]]
+    return [Requirement(line) for line in found]
+
+
+@pytest.mark.parametrize("name", _CONTENT)
+def test_pins_meet_what_is_declared(name: str) -> None:
+    pins = _pins(name)
+    for requirement in _declared(*_CONTENT[name]):
+        pinned = pins.get(canonicalize_name(requirement.name))
+        assert pinned is not None, f"{requirement}: run tools/compile-requirements.sh"
+        assert requirement.specifier.contains(pinned), f"{requirement} is pinned to {pinned}"
+
+
+def test_demo_and_check_agree() -> None:
+    demo, check = _pins("demo"), _pins("check")
+    assert {name: check.get(name) for name in demo} == demo
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_every_pin_has_hashes_and_no_address(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert path.stem in _CONTENT
+    assert len(_PIN.findall(text)) == len(re.findall(r"^[\w.-]+==[^\n]*\\\n +--hash=sha256:", text, re.MULTILINE))
+    assert "://" not in text
+    assert " @ " not in text
+
+
+def test_base_install_is_what_the_import_test_allows() -> None:
+    names = {canonicalize_name(requirement.name) for requirement in _declared([""], [])}
+    # No compiled package but pydantic's, which has wheels for 32-bit ARM.
+    assert names.isdisjoint({"cryptography", "fastapi", "greenlet", "httptools", "sqlalchemy", "uvloop"})
