@@ -21,9 +21,11 @@ Part = bytes | str
 class TreeBuilder:
     """Collects directories first, then files; ``finish`` returns the tree."""
 
-    def __init__(self, identity: Identity, rules: dict[int, Rule]) -> None:
+    def __init__(self, identity: Identity, rules: dict[int, Rule], proprietary: bytes) -> None:
+        """``proprietary``: content of the template A5 of files whose entry does not give its own."""
         self._tokens = identity.tokens()
         self._rules = rules
+        self._proprietary = proprietary.hex()
         self._dfs: dict[str, Df] = {}
         self._apps: list[Df] = []
         self._efs: dict[str, Ef] = {}
@@ -102,7 +104,7 @@ class TreeBuilder:
         fid = self._fid(step, entry)
         sfi, style = self._sfi(fid, entry)
         rule = self._rule(entry)
-        proprietary = entry.octets("proprietary", "")
+        proprietary = entry.octets("proprietary", self._proprietary)
         name = entry.text("name", step)
         if "same_as" in entry:
             other = self._efs.get(entry.text("same_as"))

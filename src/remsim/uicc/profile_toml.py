@@ -30,7 +30,9 @@ def parse_profile(text: str) -> Profile:
         raise ProfileError(f"profile is no TOML: {error}") from error
     top = Fields(parsed, "profile")
     identity = _identity(top.table("identity"))
-    builder = TreeBuilder(identity, _rules(top.table("rules")))
+    defaults = top.table("defaults")
+    builder = TreeBuilder(identity, _rules(top.table("rules")), defaults.octets("proprietary", ""))
+    defaults.finish()
     builder.add_directories(top.table("directories"))
     builder.add_files(top.table("files"))
     toolkit = top.table("toolkit")
