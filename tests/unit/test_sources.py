@@ -63,7 +63,7 @@ class TestEachFile:
     def test_begins_with_licence_and_purpose(self, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert text.startswith(SPDX + "\n")
-        if text.strip() != SPDX:
+        if text.strip() != SPDX and path.suffix == ".py":
             assert ast.get_docstring(ast.parse(text)), "say what the module is responsible for"
 
     def test_is_short_enough(self, path: Path) -> None:
