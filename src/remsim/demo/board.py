@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws the scene for a terminal. Nothing is decided here."""
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from remsim.demo.scene import Peer, Scene
+
+_UP, _DOWN = "green", "yellow"
+
+
+def draw(scene: Scene) -> RenderableType:
+    """The whole picture."""
+    return Group(
+        Text("A modem here, its SIM card there: every command below crosses real sockets.", style="bold"),
+        _peers(scene),
+        _cards(scene),
+        _commands(scene),
+        _progress(scene),
+        *([Text(scene.result, style="bold green" if not scene.surprises else "bold red")] if scene.result else []),
+    )
+
+
+def timing_table(scene: Scene) -> Table:
+    """Durations per kind of command, the longest in total first."""
+    table = Table(title="time per command, modem to card and back", title_justify="left", title_style="bold")
+    table.add_column("command")
+    for heading in ("count", "median µs", "99 % µs", "total ms"):
+        table.add_column(heading, justify="right")
+    kinds = sorted(scene.kinds.items(), key=lambda entry: -sum(entry[1].durations_s))
+    for name, kind in [*kinds, ("all", scene.all_timing)]:
+        table.add_row(
+            name,
+            str(len(kind.durations_s)),
+            f"{kind.quantile_s(0.5) * 1e6:.0f}",
+            f"{kind.quantile_s(0.99) * 1e6:.0f}",
+            f"{sum(kind.durations_s) * 1e3:.1f}",
+            end_section=name == kinds[-1][0],
+        )
+    return table
+
+
+def _peers(scene: Scene) -> Table:
+    grid = Table.grid(expand=True, padding=(0, 1))
+    for _ in range(3):
+        grid.add_column(ratio=1)
+    grid.add_row(*(_peer(peer) for peer in (scene.client, scene.server, scene.bankd)))
+    return grid
+
+
+def _peer(peer: Peer) -> Panel:
+    colour = _UP if peer.is_up else _DOWN
+    body = Text.assemble((f"● {peer.state}", colour), "\n", (peer.place, "dim"))
+    return Panel(body, title=f"[bold]{peer.title}", title_align="left", border_style=colour)
+
+
+def _cards(scene: Scene) -> Panel:
+    grid = Table.grid(padding=(0, 2))
+    for slot_nr, name in enumerate(scene.cards):
+        is_mapped = scene.bank_slot is not None and scene.bank_slot.slot_nr == slot_nr
+        arrow = f"{scene.client_slot} ⇄ " if is_mapped else ""
+        style = "bold green" if is_mapped else "dim"
+        state = f"mapping {scene.mapping_state}, ATR {scene.atr.hex().upper()}" if is_mapped else "free"
+        grid.add_row(
+            Text(arrow, style), Text(f"B{_bank(scene)}:{slot_nr}", style), Text(name, style), Text(state, style)
+        )
+    return Panel(grid, title="[bold]bank: which card has the modem?", title_align="left", border_style="blue")
+
+
+def _bank(scene: Scene) -> int:
+    return scene.bank_slot.bank_id if scene.bank_slot else 1
+
+
+def _commands(scene: Scene) -> Panel:
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(justify="right", style="dim", width=4)
+    table.add_column(ratio=3, no_wrap=True)
+    table.add_column(ratio=4, no_wrap=True)
+    table.add_column(justify="right", width=9)
+    for shown in scene.last:
+        colour = "" if shown.is_expected else "red"
+        table.add_row(
+            str(shown.number), Text(shown.command), Text(shown.answer, colour), f"{shown.duration_s * 1e6:,.0f} µs"
+        )
+    for _ in range((scene.last.maxlen or 0) - len(scene.last)):
+        table.add_row("", "", "", "")
+    return Panel(
+        table, title="[bold]the modem's commands and the card's answers", title_align="left", border_style="blue"
+    )
+
+
+def _progress(scene: Scene) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    timing = scene.all_timing
+    text = f"start {scene.boots}: {scene.played} of {scene.total} commands"
+    figures = f"median {timing.quantile_s(0.5) * 1e6:.0f} µs, 99 % below {timing.quantile_s(0.99) * 1e6:.0f} µs"
+    grid.add_row(Text(text, "bold"), ProgressBar(total=scene.total, completed=scene.played, width=24), Text(figures))
+    return grid
