@@ -9,7 +9,7 @@ from typing import Final
 
 from remsim.wire.errors import DecodeError
 
-#: An element inside more than this many others is refused: no message nests deeper than eight, and a legal extension
+#: Constructed elements nested deeper than this are refused: no message nests deeper than eight, and a legal extension
 #: hardly more. It bounds what a hostile peer can make us walk through.
 MAX_DEPTH: Final = 256
 

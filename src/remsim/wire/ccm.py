@@ -43,10 +43,10 @@ ID_GET: Final = ipa.encode_ccm(bytes((CcmType.ID_GET, 0x01, _UNIT_ID)))
 def answer_id_get(rest: bytes) -> bytes:
     """Frames that answer an ID_GET whose octets behind the type are ``rest``: ID_RESP, then ID_ACK.
 
-    ``rest`` repeats 01 and a tag. Tags that are not known, and half a tag at the end, are skipped.
+    ``rest`` repeats 01 and a tag. Tags that are not known, repeated ones, and half a tag at the end are skipped.
     """
     response = bytearray((CcmType.ID_RESP,))
-    for tag in rest[1::2]:
+    for tag in dict.fromkeys(rest[1::2]):
         value = _IDENTITY.get(tag)
         if value is not None:
             response += (len(value) + 2).to_bytes(2, "big") + bytes((tag,)) + value + b"\0"

@@ -61,7 +61,11 @@ def decode_pdu(data: bytes) -> RsproPdu:
     operation_tag = _decode_integer(tag, Integer(0, rspro.MAX_OPERATION_TAG), "tag")
     if wrapper.children is None or len(wrapper.children) != 1:
         raise DecodeError("msg does not hold exactly one alternative")
-    return RsproPdu(operation_tag, _decode_alternative(wrapper.children[0]), version_nr)
+    try:
+        return RsproPdu(operation_tag, _decode_alternative(wrapper.children[0]), version_nr)
+    except DecodeError as error:
+        error.tag, error.version = operation_tag, version_nr
+        raise
 
 
 def _decode_alternative(element: Element) -> Message | UnknownMessage:
@@ -176,11 +180,13 @@ def _decode_enumerated(element: Element, kind: Enumerated, path: str) -> Value:
 
 def _decode_text(element: Element, kind: Text, path: str) -> str:
     octets = _join(element, path)
-    _check_size(len(octets), kind.low, kind.high, path)
     try:
-        return octets.decode("utf-8" if kind.is_utf8 else "ascii")
+        text = octets.decode("utf-8" if kind.is_utf8 else "ascii")
     except UnicodeDecodeError as error:
         raise DecodeError(f"{path}: illegal character", field=path) from error
+    # X.680, 51.5.3: the size of a string is its number of characters.
+    _check_size(len(text), kind.low, kind.high, path)
+    return text
 
 
 def _decode_ip(element: Element, path: str) -> IPv4Address | IPv6Address:
@@ -279,7 +285,7 @@ def _encode_text(kind: Text, text: str, path: str) -> bytes:
         octets = text.encode("utf-8" if kind.is_utf8 else "ascii")
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"{path}: {text!r} has characters that this field cannot hold") from error
-    _check_local(len(octets), kind.low, kind.high, path)
+    _check_local(len(text), kind.low, kind.high, path)
     return octets
 
 

@@ -14,9 +14,20 @@ from typing import Final, cast
 
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import ccm, classic, ipa, rspro
+from remsim.wire.abilities import ABILITIES, ABILITY_OF, ADVERTISE, ECHO, SLOTS, introduce
 from remsim.wire.ccm import CcmType
 from remsim.wire.codec import decode_pdu, encode_pdu
 from remsim.wire.errors import DecodeError, FrameError, LocalProtocolError
+from remsim.wire.events import (
+    Event,
+    IdentityReceived,
+    LinkFailed,
+    ProbeAnswered,
+    Received,
+    ReceivedUnknown,
+    Undecodable,
+    UnsupportedVersion,
+)
 from remsim.wire.lane import TpduLane
 from remsim.wire.rspro import (
     REQUEST_OF,
@@ -30,12 +41,28 @@ from remsim.wire.rspro import (
     RsproPdu,
     UnknownMessage,
 )
+from remsim.wire.schema import ALTERNATIVES
 
-ECHO: Final = "echo.1"
-ADVERTISE: Final = "advertise.1"
-SLOTS: Final = "slots.1"
-#: Every ability of this version.
-ABILITIES: Final = (ECHO, ADVERTISE, SLOTS)
+__all__ = [
+    "ABILITIES",
+    "ADVERTISE",
+    "CONNECT_TIMEOUT_S",
+    "ECHO",
+    "MAX_UNANSWERED",
+    "SLOTS",
+    "TPDU_GRACE_S",
+    "Connection",
+    "ConnectionFactory",
+    "Event",
+    "IdentityReceived",
+    "KeepAlive",
+    "LinkFailed",
+    "ProbeAnswered",
+    "Received",
+    "ReceivedUnknown",
+    "Undecodable",
+    "UnsupportedVersion",
+]
 
 #: A peer must introduce itself, or answer our introduction, within this time.
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -57,59 +84,6 @@ class KeepAlive:
     first_after_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message arrived. ``request`` is our request that it answers; None for an answer that nobody asked for."""
-
-    message: Message
-    tag: int
-    request: Request | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedUnknown:
-    """A PDU alternative of a later version."""
-
-    number: int
-    tag: int
-
-
-@dataclass(frozen=True, slots=True)
-class Undecodable:
-    """A frame that is no RSPRO PDU. The stream goes on."""
-
-    error: DecodeError
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class UnsupportedVersion:
-    """A message of a later protocol version; a request has been refused already."""
-
-    version: int
-    message: Message | UnknownMessage
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeAnswered:
-    """The PONG that ``probe`` waited for."""
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityReceived:
-    """An ID_RESP: the peer knows CCM identities (a classic server would have closed the link)."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkFailed:
-    """The link must be closed: framing broken, or the peer is silent. No event follows."""
-
-    reason: str
-
-
-Event = Received | ReceivedUnknown | Undecodable | UnsupportedVersion | ProbeAnswered | IdentityReceived | LinkFailed
-
-
 @dataclass(slots=True)
 class _Outstanding:
     tag: int
@@ -118,7 +92,7 @@ class _Outstanding:
 
 
 class Connection:
-    """One end of one link. ``peer`` is the role that the other end plays on it.
+    """One end of one link. ``peer`` is the role that the other end plays on it; None: the connect request will tell.
 
     ``identity`` is our own, without abilities; they are added where the rules allow it. The owner calls
     ``receive_data`` and ``handle_timer``, drains ``next_event`` after each, writes what ``data_to_send`` returns,
@@ -176,7 +150,9 @@ class Connection:
             self._check_safe(message)
             self._last_tag = tag = self._last_tag % rspro.MAX_OPERATION_TAG + 1
         if isinstance(message, _CONNECT_REQUESTS + _CONNECT_RESPONSES):
-            message = self._with_abilities(message)
+            message = introduce(
+                message, self._own_abilities, self.common_abilities if self._peer_named_abilities else None
+            )
         frame = ipa.encode_rspro(encode_pdu(RsproPdu(tag, message)))
         if len(frame) > ipa.MAX_CLASSIC_FRAME and not self._peer_named_abilities:
             raise LocalProtocolError(f"{type(message).__name__} of {len(frame)} octets is too long for a classic peer")
@@ -214,7 +190,8 @@ class Connection:
     def probe(self, now: float, timeout_s: float) -> None:
         """Find out within ``timeout_s`` whether the peer lives: ProbeAnswered or LinkFailed follows."""
         self._output.append(ccm.PING)
-        self._probe_by = now + timeout_s
+        # Another probe must not prolong one that runs: each newcomer with the same identity starts one.
+        self._probe_by = now + timeout_s if self._probe_by is None else min(self._probe_by, now + timeout_s)
         self.is_deadline_changed = True
 
     def connected(self) -> None:
@@ -235,25 +212,18 @@ class Connection:
         return reply_to
 
     def _check_safe(self, message: Message) -> None:
-        if self._peer_named_abilities or self.peer is None or classic.is_safe(self.peer, message):
-            return
-        if isinstance(message, rspro.ConnectClientReq) and self._identity_known:
-            return
-        raise LocalProtocolError(f"{type(message).__name__} must not be sent to a classic {self.peer.name.lower()}")
-
-    def _with_abilities(self, message: Message) -> Message:
-        match message:
-            case rspro.ConnectBankReq():
-                identity = message.identity.with_abilities(self._own_abilities or None)
-                return rspro.ConnectBankReq(identity, message.bank_id, message.number_of_slots, message.advertise)
-            case rspro.ConnectClientReq():
-                identity = message.identity.with_abilities(self._own_abilities or None)
-                return rspro.ConnectClientReq(identity, message.client_slot)
-            case rspro.ConnectBankRes() | rspro.ConnectClientRes():
-                common = tuple(name for name in self._own_abilities if name in self.common_abilities)
-                identity = message.identity.with_abilities(common if self._peer_named_abilities else None)
-                return type(message)(identity, message.result)
-        return message
+        name = type(message).__name__
+        if self.peer is None:
+            raise LocalProtocolError(f"{name} must not be sent before the peer has introduced itself")
+        if self._peer_named_abilities:
+            ability = ABILITY_OF.get(type(message))
+            if ability is not None and ability not in self.common_abilities:
+                raise LocalProtocolError(f"{name} needs the ability {ability}")
+        elif not (
+            classic.is_safe(self.peer, message)
+            or (isinstance(message, rspro.ConnectClientReq) and self._identity_known)
+        ):
+            raise LocalProtocolError(f"{name} must not be sent to a classic {self.peer.name.lower()}")
 
     # Receiving
 
@@ -280,26 +250,43 @@ class Connection:
         try:
             pdu = decode_pdu(payload)
         except DecodeError as error:
-            self._events.append(Undecodable(error, payload))
+            self._on_undecodable(error, payload, now)
             return
         message = pdu.msg
         if pdu.version > rspro.VERSION:
-            self._refuse_version(pdu, now)
+            self._refuse_version(type(message), pdu, now)
         elif isinstance(message, UnknownMessage):
             self._events.append(ReceivedUnknown(message.number, pdu.tag))
         elif type(message) in REQUEST_OF:
-            self._on_answer(cast(Response, message), pdu.tag)
+            self._on_answer(cast(Response, message), pdu.tag, now)
         else:
-            if type(message) in RESPONSE_TO and not self._owe(cast(Request, message), pdu.tag):
+            if type(message) in RESPONSE_TO and not self._owe(type(message), pdu.tag):
                 return
             if isinstance(message, _CONNECT_REQUESTS):
+                self._learn_role(message)
                 self._learn_abilities(message.identity)
             elif self._lane is not None and isinstance(message, rspro.TpduModemToCard):
                 self._lane.learn_flags(message)
             self._events.append(Received(message, pdu.tag))
 
-    def _on_answer(self, message: Response, tag: int) -> None:
+    def _on_undecodable(self, error: DecodeError, payload: bytes, now: float) -> None:
+        number, tag = error.alternative, error.tag
+        if number is not None and tag is not None:
+            kind = ALTERNATIVES[number].cls
+            if error.version > rspro.VERSION:
+                # A later version may have changed the very part that cannot be read.
+                self._refuse_version(kind, RsproPdu(tag, UnknownMessage(number), error.version), now)
+                return
+            if kind in RESPONSE_TO and not self._owe(kind, tag):
+                return
+        self._events.append(Undecodable(error, payload))
+
+    def _on_answer(self, message: Response, tag: int, now: float) -> None:
         outstanding = self._match(REQUEST_OF[type(message)], tag)
+        if self._pong_by is not None and isinstance(message, rspro.TpduCardToModem):
+            # The card is done, so the PONG that it held up is due as usual.
+            self._pong_by = min(self._pong_by, now + self._keep_alive.timeout_s)
+            self.is_deadline_changed = True
         if isinstance(message, _CONNECT_RESPONSES) and outstanding is not None:
             self._learn_abilities(message.identity)
         self._events.append(Received(message, tag, outstanding.request if outstanding else None))
@@ -312,8 +299,8 @@ class Connection:
                 return outstanding
         return None
 
-    def _owe(self, message: Request, tag: int) -> bool:
-        owed = self._owed.setdefault(RESPONSE_TO[type(message)], deque())
+    def _owe(self, kind: type, tag: int) -> bool:
+        owed = self._owed.setdefault(RESPONSE_TO[kind], deque())
         if len(owed) >= MAX_UNANSWERED:
             self._fail(f"more than {MAX_UNANSWERED} requests without waiting for an answer")
             return False
@@ -326,18 +313,27 @@ class Connection:
         if owed and tag in owed:
             owed.remove(tag)
 
+    def _learn_role(self, message: Message) -> None:
+        if self.peer is None:
+            if isinstance(message, rspro.ConnectBankReq):
+                self.peer = ComponentType.REMSIM_BANKD
+            elif isinstance(message, rspro.ConnectClientReq):
+                # A server that dials a bankd introduces itself with the client's request.
+                is_server = message.identity.type is ComponentType.REMSIM_SERVER
+                self.peer = ComponentType.REMSIM_SERVER if is_server else ComponentType.REMSIM_CLIENT
+
     def _learn_abilities(self, identity: ComponentIdentity) -> None:
         if identity.abilities is not None:
             self._peer_named_abilities = True
             self.common_abilities = frozenset(identity.abilities) & frozenset(self._own_abilities)
 
-    def _refuse_version(self, pdu: RsproPdu, now: float) -> None:
-        message = pdu.msg
-        if not isinstance(message, UnknownMessage):
-            answer = rspro.refusal(message, ResultCode.UNSUPPORTED_PROTOCOL_VERSION, self.identity)
-            if answer is not None and self._owe(cast(Request, message), pdu.tag):
-                self.send(answer, now=now, reply_to=pdu.tag)
-        self._events.append(UnsupportedVersion(pdu.version, message))
+    def _refuse_version(self, kind: type, pdu: RsproPdu, now: float) -> None:
+        answer = rspro.refusal(kind, ResultCode.UNSUPPORTED_PROTOCOL_VERSION, self.identity)
+        if answer is not None:
+            if not self._owe(kind, pdu.tag):
+                return
+            self.send(answer, now=now, reply_to=pdu.tag)
+        self._events.append(UnsupportedVersion(pdu.version, pdu.msg))
 
     def _on_ccm(self, payload: bytes, now: float) -> None:
         match payload[0]:
@@ -391,6 +387,8 @@ class Connection:
 
     def _fail(self, reason: str) -> None:
         self._failed = True
+        # What follows does not count, frames that have arrived already included.
+        self._reader = ipa.FrameReader()
         self._events.append(LinkFailed(reason))
 
 

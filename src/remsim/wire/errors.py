@@ -32,11 +32,14 @@ class FrameError(RemoteProtocolError):
 class DecodeError(RemoteProtocolError):
     """A payload that is not an RSPRO PDU: bad BER, wrong structure, value out of range.
 
-    ``alternative`` is the number of the PDU alternative when it could still be read, else None; ``field`` is the
-    dotted path of the offending field; together they let a coordinator answer with a fitting result code.
+    ``alternative`` is the number of the PDU alternative, ``tag`` the operation tag and ``version`` the version where
+    they could still be read, else None, None and 0; ``field`` is the dotted path of the offending field. Together
+    they let a coordinator answer with a fitting result code.
     """
 
     def __init__(self, message: str, *, field: str = "", alternative: int | None = None) -> None:
         super().__init__(message)
         self.field = field
         self.alternative = alternative
+        self.tag: int | None = None
+        self.version = 0

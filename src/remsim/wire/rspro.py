@@ -5,10 +5,11 @@ Fields keep the order and meaning of the schema. Ranges are the codec's business
 both directions, so what a peer sent and arrives here is in range. Knows nothing of BER, frames or links.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final
+from typing import Final, cast
 
 from remsim.ids import BankSlot, ClientSlot
 
@@ -375,23 +376,14 @@ class RsproPdu:
     version: int = VERSION
 
 
-def refusal(request: Message | UnknownMessage, result: ResultCode, identity: ComponentIdentity) -> Response | None:
-    """The response that refuses ``request`` with ``result``; None where the protocol has none with a result."""
-    match request:
-        case ConnectBankReq():
-            return ConnectBankRes(identity, result)
-        case ConnectClientReq():
-            return ConnectClientRes(identity, result)
-        case CreateMappingReq():
-            return CreateMappingRes(result)
-        case RemoveMappingReq():
-            return RemoveMappingRes(result)
-        case ConfigClientIdReq():
-            return ConfigClientIdRes(result)
-        case ConfigClientBankReq():
-            return ConfigClientBankRes(result)
-        case SetAtrReq():
-            return SetAtrRes(result)
-        case ResetStateReq():
-            return ResetStateRes(result)
-    return None
+def refusal(kind: type, result: ResultCode, identity: ComponentIdentity) -> Response | None:
+    """The response that refuses a request of class ``kind`` with ``result``.
+
+    None for a TPDU, whose response carries no result, and for what is no request.
+    """
+    response = RESPONSE_TO.get(kind)
+    if response is None or response is TpduCardToModem:
+        return None
+    if response is ConnectBankRes or response is ConnectClientRes:
+        return response(identity, result)
+    return cast(Callable[[ResultCode], Response], response)(result)
