@@ -20,6 +20,7 @@ from remsim.config.models import (
     SlotReader,
     SlotSource,
     Timers,
+    UiccConfig,
 )
 from remsim.config.values import (
     BANKD_PORT,
@@ -28,6 +29,7 @@ from remsim.config.values import (
     METRICS_PORT,
     REST_PORT,
     RSPRO_PORT,
+    VPCD_PORT,
     HostPort,
     IpNetwork,
     parse_hex,
@@ -40,6 +42,7 @@ __all__ = [
     "METRICS_PORT",
     "REST_PORT",
     "RSPRO_PORT",
+    "VPCD_PORT",
     "BankOverride",
     "BankdConfig",
     "ClientConfig",
@@ -55,6 +58,7 @@ __all__ = [
     "SlotReader",
     "SlotSource",
     "Timers",
+    "UiccConfig",
     "default_state_dir",
     "load_config",
     "option_name",

@@ -20,6 +20,7 @@ from remsim.config.values import (
     METRICS_PORT,
     REST_PORT,
     RSPRO_PORT,
+    VPCD_PORT,
     HostPort,
     IpNetwork,
     Text,
@@ -196,6 +197,7 @@ MetricsListen = Annotated[HostPort, _host_port(METRICS_PORT)]
 ServerAddress = Annotated[HostPort, _callable_host_port(RSPRO_PORT)]
 BankdAddress = Annotated[HostPort, _callable_host_port(BANKD_PORT)]
 GsmtapAddress = Annotated[HostPort, _callable_host_port(GSMTAP_PORT)]
+VpcdAddress = Annotated[HostPort, _callable_host_port(VPCD_PORT)]
 #: An address to announce; port 0 (also: none written) stands for the port that the program really listens on.
 AdvertisedAddress = Annotated[HostPort, _callable_host_port(0)]
 

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from remsim.config import fields
-from remsim.config.values import BANKD_PORT, REST_PORT, RSPRO_PORT, HostPort, IpNetwork
+from remsim.config.values import BANKD_PORT, REST_PORT, RSPRO_PORT, VPCD_PORT, HostPort, IpNetwork
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -267,6 +267,23 @@ class CtlConfig(CommonConfig):
     timeout_s: fields.Seconds = 10.0
 
 
+class UiccConfig(DaemonConfig):
+    """Settings of ``remsim uicc``: one software card in a reader of vpcd."""
+
+    program: ClassVar[str] = "uicc"
+    option_names: ClassVar[dict[str, str]] = {"card_state_dir": "--state", "card_number": "--number"}
+
+    vpcd: fields.VpcdAddress = HostPort("127.0.0.1", VPCD_PORT)
+    #: Name of a shipped profile, or the path of a profile file.
+    profile: fields.PlainText = "default"
+    #: Where the card keeps what it remembers; without it, the card is a new one at each start.
+    card_state_dir: fields.FilePath | None = None
+    #: Forget what is stored.
+    fresh: fields.Switch = False
+    #: Makes identities differ: added to the profile's IMSI, ICCID and number.
+    card_number: fields.Id = 0
+
+
 #: Settings whose values may be secrets and are never repeated in a message.
 SECRET_KEYS: Final = frozenset({"database", "token"})
 
@@ -295,4 +312,5 @@ __all__ = [
     "SlotReader",
     "SlotSource",
     "Timers",
+    "UiccConfig",
 ]

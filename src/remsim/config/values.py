@@ -21,6 +21,8 @@ REST_PORT: Final = 9997
 GSMTAP_PORT: Final = 4729
 #: No registered port exists for our metrics; 9996 continues the classic row downwards.
 METRICS_PORT: Final = 9996
+#: Where vsmartcard's vpcd waits for the card of its first reader.
+VPCD_PORT: Final = 35963
 
 #: A classic client accepts 2..55 octets for its own ATR (RSPRO: ATR is at most 55 octets).
 MIN_ATR: Final = 2

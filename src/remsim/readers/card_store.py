@@ -6,6 +6,7 @@ synced to the medium: a power failure may cost the last changes of what is a tes
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from remsim.readers.errors import CardTransmissionError, ReaderUnavailableError
@@ -44,6 +45,19 @@ class StoredCard:
             new.replace(path)
         except OSError as error:
             raise CardTransmissionError(f"cannot store the state of a software card: {error}") from error
+
+
+def state_path(folder: Path, number: int) -> Path:
+    """Where card ``number`` keeps its state."""
+    return folder / f"sim-{number:02d}.json"
+
+
+def check_cryptography() -> None:
+    """Raises ReaderUnavailableError where AES, and so authentication, is not to be had."""
+    if find_spec("cryptography") is None:
+        raise ReaderUnavailableError(
+            "software cards need the Python package 'cryptography'", hint="install 'remsim[sim]'"
+        )
 
 
 def _load(path: Path, profile: Profile) -> CardState | None:

@@ -6,12 +6,11 @@ banks: slot numbers here only make names and identities differ.
 """
 
 import asyncio
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
-from remsim.readers.card_store import StoredCard
+from remsim.readers.card_store import StoredCard, check_cryptography, state_path
 from remsim.readers.errors import CardAbsentError, CardMuteError, ReaderUnavailableError
 from remsim.readers.profiles import load_profile
 from remsim.uicc import Profile, Uicc
@@ -112,16 +111,13 @@ class SimSource(ReaderSource):
         self._listeners: list[PresenceListener] = []
         for index in range(slots):
             name = _NAME.format(index)
-            path = None if folder is None else folder / f"sim-{index:02d}.json"
+            path = None if folder is None else state_path(folder, index)
             chosen = profiles[min(index, len(profiles) - 1)]
             self._readers[name] = SimReader(name, index, chosen, path, is_fresh=fresh)
 
     async def start(self) -> None:
         """Check that the cards can work here. Raises ReaderUnavailableError."""
-        if find_spec("cryptography") is None:
-            raise ReaderUnavailableError(
-                "software cards need the Python package 'cryptography'", hint="install remsim[sim]"
-            )
+        check_cryptography()
 
     async def names(self) -> list[str]:
         """Readers that are plugged in."""
@@ -139,7 +135,7 @@ class SimSource(ReaderSource):
         reader = self._readers.get(name)
         if reader is None:
             raise ReaderUnavailableError(
-                f"there is no software reader {name!r}", hint=f"there are {len(self._readers)}"
+                f"there is no software reader {name!r}", hint=f"known are the first {len(self._readers)}"
             )
         return reader
 
