@@ -182,7 +182,8 @@ class Player:
     def run(self, *, tail_s: float = 0.0) -> dict[int, PlayedConnection]:
         """Play to the end, then let ``tail_s`` seconds pass; return what came of the role's connections."""
         now = self.START_S
-        for at_s, step in sorted(self._steps(), key=lambda entry: entry[0]):
+        # Within one millisecond, what was sent before a connection was closed comes first.
+        for at_s, step in sorted(self._steps(), key=lambda entry: (entry[0], isinstance(entry[1], tuple))):
             self._let_time_pass(self.START_S + at_s)
             now = self.START_S + at_s
             self._step(step, now)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the bank's coordinator asks for besides actions on links: work for a card position, traces, news.
+
+Each of OpenCard, ResetCard, Transmit and CloseCard is answered by exactly one call of the coordinator's ``on_card_…``
+methods, and no second one is asked of the same slot before that.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+from remsim.ids import BankSlot, ClientSlot
+from remsim.wire.actions import LinkAction
+from remsim.wire.rspro import ResultCode
+
+
+class FaultKind(Enum):
+    """Why a card position cannot do its work."""
+
+    NO_READER = "no reader"  # none configured, unplugged, in use by another program, or its service is gone
+    NO_CARD = "no card"
+    MUTE = "card mute"  # no ATR, or no answer in time
+    PROTOCOL = "protocol"  # card or reader cannot exchange T=0 TPDUs
+    TRANSMISSION = "transmission"  # a command failed with unknown outcome
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether trying again is pointless until reader or card are changed."""
+        return self in (FaultKind.NO_READER, FaultKind.NO_CARD, FaultKind.PROTOCOL)
+
+
+#: What an own client is told in ``connectClientRes``; a classic one always hears cardNotPresent, as ever.
+RESULT_OF_FAULT: dict[FaultKind, ResultCode] = {
+    FaultKind.NO_READER: ResultCode.CARD_NOT_PRESENT,
+    FaultKind.NO_CARD: ResultCode.CARD_NOT_PRESENT,
+    FaultKind.MUTE: ResultCode.CARD_UNRESPONSIVE,
+    FaultKind.PROTOCOL: ResultCode.CARD_TRANSMISSION_ERROR,
+    FaultKind.TRANSMISSION: ResultCode.CARD_TRANSMISSION_ERROR,
+}
+
+
+class ResetKind(Enum):
+    """How a card is reset."""
+
+    COLD = "cold"  # VCC taken away
+    WARM = "warm"  # RST only
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCard:
+    """Power the card of this slot up; ``on_card_opened`` or ``on_card_failed`` follows."""
+
+    slot_nr: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResetCard:
+    """Reset the card; ``on_card_reset`` or ``on_card_failed`` follows."""
+
+    slot_nr: int
+    kind: ResetKind
+
+
+@dataclass(frozen=True, slots=True)
+class Transmit:
+    """Exchange one command TPDU; ``on_card_response`` or ``on_card_failed`` follows."""
+
+    slot_nr: int
+    tpdu: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCard:
+    """Power the card off; ``on_card_closed`` follows."""
+
+    slot_nr: int
+
+
+@dataclass(frozen=True, slots=True)
+class TraceAtr:
+    """A client was given this ATR. Asked for only where traces are wanted."""
+
+    slot_nr: int
+    atr: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TraceTpdu:
+    """A card answered a command. Asked for only where traces are wanted."""
+
+    slot_nr: int
+    tpdu: bytes
+    response: bytes
+
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that an operator may want to read: one log line."""
+
+    level: Level
+    event: str
+    bank_slot: BankSlot | None = None
+    client_slot: ClientSlot | None = None
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+CardAction = OpenCard | ResetCard | Transmit | CloseCard
+BankdAction = LinkAction | CardAction | TraceAtr | TraceTpdu | Notice

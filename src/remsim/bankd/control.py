@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bank's links to servers without I/O: one server governs, orders mappings, and hears of cards (rspro.md, 9.1).
+
+Normally we dial the server. A server may also dial us, for banks that cannot dial out; it introduces itself with a
+``connectClientReq``, gets our ``connectBankReq``, and the link is an ordinary control link from there on. Whoever
+dialled: a second server is turned away while the first one lives. Mappings survive the loss of a server.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from remsim.bankd.actions import BankdAction, Level, Notice
+from remsim.bankd.counts import BankdCounts
+from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
+from remsim.ids import BankSlot, ClientSlot
+from remsim.wire import rspro
+from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.connection import SLOTS, Event, Received, ReceivedUnknown, Undecodable
+from remsim.wire.rspro import (
+    MAX_ERROR_STRING,
+    AdvertisedAddress,
+    ComponentIdentity,
+    ComponentType,
+    Response,
+    ResultCode,
+    SlotPhysStatus,
+)
+
+
+class MappingListener(Protocol):
+    """Who must follow when mappings change."""
+
+    def on_mapping_created(self, mapping: Mapping, now: float) -> None:
+        """This client may use this slot now."""
+        ...
+
+    def on_mapping_removed(self, mapping: Mapping, now: float) -> None:
+        """This client may not use this slot any more."""
+        ...
+
+
+class Presences(Protocol):
+    """Who knows where cards are."""
+
+    def is_card_present(self, slot_nr: int) -> bool:
+        """There is a card in that slot's reader."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class ServerLink:
+    """A link to a server, whoever dialled it."""
+
+    link: LinkId
+    peer: PeerAddress
+    is_dialled: bool
+    #: The tag of the ``connectClientReq`` of a server that dialled us.
+    request_tag: int | None = None
+    name: str = ""
+    abilities: frozenset[str] | None = None
+    contenders: "list[ServerLink]" = field(default_factory=list)
+
+
+class ControlPlane:
+    """All links to servers, and what they order."""
+
+    def __init__(
+        self,
+        *,
+        identity: ComponentIdentity,
+        mappings: MappingTable,
+        out: list[BankdAction],
+        counts: BankdCounts,
+        takeover_s: float,
+        advertise: tuple[AdvertisedAddress, ...] | None,
+    ) -> None:
+        self._identity = identity
+        self._mappings = mappings
+        self._out = out
+        self._counts = counts
+        self._takeover_s = takeover_s
+        self._last_refusal: ResultCode | None = None
+        #: What ``connectBankReq`` says about where clients reach us.
+        self.advertise = advertise
+        self.links: dict[LinkId, ServerLink] = {}
+        self.governor: ServerLink | None = None
+        #: Set by the coordinator.
+        self.listener: MappingListener
+        self.presences: Presences
+
+    # Links
+
+    def on_dialled(self, link: LinkId, peer: PeerAddress) -> None:
+        """The server that we dial can be talked to."""
+        self._on_server(ServerLink(link, peer, is_dialled=True))
+
+    def on_introduced(self, link: LinkId, peer: PeerAddress, request: rspro.ConnectClientReq, tag: int) -> None:
+        """A server dialled us."""
+        # The engine's connect deadline watches for its connectBankRes, which follows our connectBankReq at once.
+        self._on_server(ServerLink(link, peer, is_dialled=False, request_tag=tag, name=request.identity.name))
+
+    def _on_server(self, server: ServerLink) -> None:
+        self.links[server.link] = server
+        if self.governor is None:
+            self._introduce(server)
+            return
+        self.governor.contenders.append(server)
+        if len(self.governor.contenders) == 1:
+            self._out.append(Probe(self.governor.link, self._takeover_s))
+
+    def _introduce(self, server: ServerLink) -> None:
+        request = rspro.ConnectBankReq(
+            self._identity, self._mappings.bank_id, self._mappings.slots, self.advertise or None
+        )
+        self._out.append(Send(server.link, request))
+
+    def on_link_lost(self, server: ServerLink, reason: str) -> None:
+        """The link is gone. Mappings and their clients stay; a server that waited for this takes over."""
+        self._drop(server)
+        if self.governor is server:
+            self.governor = None
+            self._note("warning", "server_lost", server, reason=reason)
+        contenders, server.contenders = server.contenders, []
+        for contender in contenders:
+            self._on_server(contender)
+
+    def _drop(self, server: ServerLink) -> None:
+        del self.links[server.link]
+        if self.governor is not None and server in self.governor.contenders:
+            self.governor.contenders.remove(server)
+
+    def _turn_away(self, server: ServerLink, reason: str) -> None:
+        """Close a link that cannot govern; its own contenders, if any, are none of ours."""
+        if server.request_tag is not None:
+            answer = rspro.ConnectClientRes(self._identity, ResultCode.IDENTITY_IN_USE)
+            self._out.append(Send(server.link, answer, server.request_tag))
+        self._out.append(Close(server.link, reason))
+        self._drop(server)
+
+    def _reject_second(self, server: ServerLink, governor: ServerLink) -> None:
+        self._counts.second_servers += 1
+        self._note("warning", "second_server", server, governed_by=governor.peer)
+        self._turn_away(server, f"this bank is governed by the server at {governor.peer}")
+
+    # Messages
+
+    def on_event(self, server: ServerLink, event: Event, now: float) -> None:
+        """Something arrived on a control link; what does not belong there is ignored, as ever."""
+        match event:
+            case Received(rspro.ConnectBankRes() as answer):
+                self._on_accepted(server, answer)
+            case Received(message, tag) if server is self.governor:
+                self._on_order(server, message, tag, now)
+            case Undecodable(error):
+                self._note("warning", "server_message_undecodable", server, error=error)
+            case Received() | ReceivedUnknown():
+                self._note("debug", "server_message_ignored", server)
+
+    def on_probe_answered(self, server: ServerLink) -> None:
+        """The governing server lives, so others are turned away."""
+        contenders, server.contenders = server.contenders, []
+        for contender in contenders:
+            self._reject_second(contender, server)
+
+    def _on_accepted(self, server: ServerLink, answer: rspro.ConnectBankRes) -> None:
+        if server is self.governor:
+            return
+        if answer.identity.type is not ComponentType.REMSIM_SERVER:
+            self._note("warning", "not_a_server", server, type=answer.identity.type.name)
+            self._turn_away(server, "the peer is no server")
+        elif answer.result is not ResultCode.OK:
+            level: Level = "debug" if answer.result is self._last_refusal else "warning"
+            self._last_refusal = answer.result
+            self._note(level, "server_refused", server, result=answer.result.name)
+            self._turn_away(server, f"the server refused: {answer.result.name}")
+        elif self.governor is not None:
+            self._reject_second(server, self.governor)
+        else:
+            self.governor, self._last_refusal = server, None
+            server.name = answer.identity.name
+            abilities = answer.identity.abilities
+            server.abilities = None if abilities is None else frozenset(abilities)
+            self._out.append(Accepted(server.link))
+            self._note("info", "server_connected", server, name=server.name)
+
+    def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:
+        match message:
+            case rspro.CreateMappingReq():
+                change = self._mappings.create(message.client, message.bank)
+                self._apply(server, rspro.CreateMappingRes(change.result), tag, change, now)
+            case rspro.RemoveMappingReq():
+                change = self._mappings.remove(message.client, message.bank)
+                self._apply(server, rspro.RemoveMappingRes(change.result), tag, change, now)
+            case rspro.ResetStateReq():
+                change = self._mappings.clear()
+                self._note("warning", "state_reset", server, mappings=len(change.removed))
+                self._apply(server, rspro.ResetStateRes(change.result), tag, change, now)
+            case rspro.ErrorInd():
+                self._note("warning", "server_reports_error", server, code=message.code.name, text=message.error_string)
+            case _:
+                self._note("debug", "server_message_ignored", server, type=type(message).__name__)
+
+    def _apply(self, server: ServerLink, answer: Response, tag: int, change: MappingChange, now: float) -> None:
+        """Answer first, then act: the server's list is right as soon as it hears from us."""
+        self._out.append(Send(server.link, answer, tag))
+        for mapping in change.removed:
+            self._out.append(Notice("info", "mapping_removed", mapping.bank, mapping.client))
+            self.listener.on_mapping_removed(mapping, now)
+        if change.created is not None:
+            created = change.created
+            self._out.append(Notice("info", "mapping_created", created.bank, created.client))
+            if not self.presences.is_card_present(created.bank.slot_nr):
+                self.slot_changed(created, is_present=False)
+            self.listener.on_mapping_created(created, now)
+        if change.result is not ResultCode.OK:
+            self._note("warning", "mapping_refused", server, result=change.result.name)
+
+    # News for an own server; a classic one understands none of it.
+
+    def slot_changed(self, mapping: Mapping, *, is_present: bool) -> None:
+        """A card came or went."""
+        if self.governor is not None and SLOTS in (self.governor.abilities or ()):
+            status = SlotPhysStatus(reset_active=False, card_present=is_present)
+            self._out.append(Send(self.governor.link, rspro.BankSlotStatusInd(mapping.bank, mapping.client, status)))
+
+    def card_failed(self, bank_slot: BankSlot, client_slot: ClientSlot | None, text: str) -> None:
+        """A command failed with unknown outcome."""
+        if self.governor is None or self.governor.abilities is None:
+            return
+        error = rspro.ErrorInd(
+            sender=ComponentType.REMSIM_BANKD,
+            severity=rspro.ErrorSeverity.MAJOR,
+            code=rspro.ErrorCode.UNEXPECTED_DISCONNECT,
+            bank_slot=bank_slot,
+            client_slot=client_slot,
+            error_string="".join(c if " " <= c <= "~" else "?" for c in text)[:MAX_ERROR_STRING] or "card fault",
+        )
+        self._out.append(Send(self.governor.link, error))
+
+    def _note(self, level: Level, event: str, server: ServerLink, **fields: object) -> None:
+        self._out.append(Notice(level, event, fields={"peer": server.peer, **fields}))

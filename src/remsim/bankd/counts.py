@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a bank counts: plain numbers, so that counting costs nothing; ``metrics`` shows them."""
+
+from dataclasses import dataclass, field
+
+from remsim.bankd.actions import FaultKind
+
+
+@dataclass(slots=True)
+class BankdCounts:
+    """Totals since the start."""
+
+    #: Commands that a card answered.
+    tpdus: int = 0
+    #: Resets that a card survived.
+    resets: int = 0
+    #: Operations of a card that failed, by kind.
+    faults: dict[FaultKind, int] = field(default_factory=lambda: dict.fromkeys(FaultKind, 0))
+    #: Newcomers with the identity of a client that proved to be alive.
+    duplicate_clients: int = 0
+    #: Servers that wanted a bank which another server governs.
+    second_servers: int = 0
+    #: Connections that were closed because there were too many without a card.
+    crowded_out: int = 0
+    #: Connections that were closed because their peer broke the protocol.
+    protocol_errors: int = 0

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One data session and one card position: their memory, without the decisions (see ``clients``)."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from remsim.bankd.actions import FaultKind, ResetKind
+from remsim.bankd.transitions import (
+    CardEvent,
+    CardState,
+    SessionEvent,
+    SessionState,
+    next_card_state,
+    next_session_state,
+)
+from remsim.ids import BankSlot, ClientSlot
+from remsim.wire.actions import LinkId, PeerAddress
+from remsim.wire.rspro import ConnectClientReq, SlotPhysStatus
+
+
+@dataclass(slots=True)
+class ResetEdges:
+    """Turns the lines of the modem's slot into resets (rspro.md, 9.4): edges count, not levels.
+
+    Fresh for every connection: what the previous client left behind would swallow a reset.
+    """
+
+    vcc: bool = True
+    rst: bool = False
+
+    def on_status(self, status: SlotPhysStatus) -> ResetKind | None:
+        """The reset that this change of lines asks for, if any."""
+        kind = None
+        if status.vcc_present is False:
+            kind = ResetKind.COLD if self.vcc else None
+        elif status.reset_active and not self.rst:
+            kind = ResetKind.WARM
+        if status.vcc_present is not None:
+            self.vcc = status.vcc_present
+        self.rst = status.reset_active
+        return kind
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedTpdu:
+    """A command that waits until the card is free."""
+
+    tag: int
+    data: bytes
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """What is known of one connection to us."""
+
+    link: LinkId
+    peer: PeerAddress
+    state: SessionState = SessionState.CONNECTED_WAIT_ID
+    #: The client slot that the peer may act for; None until it is accepted.
+    client: ClientSlot | None = None
+    #: The connect request while its answer is due, with its tag.
+    request: ConnectClientReq | None = None
+    request_tag: int = 0
+    #: It named abilities, so it understands more than the classic messages.
+    is_own: bool = False
+    #: It understands bankSlotStatusInd (ability ``slots.1``).
+    hears_slots: bool = False
+    position: "CardPosition | None" = None
+    edges: ResetEdges = field(default_factory=ResetEdges)
+    queue: "deque[QueuedTpdu | ResetKind]" = field(default_factory=deque)
+    #: Newcomers with the same identity, waiting to learn whether this connection lives.
+    contenders: "list[Session]" = field(default_factory=list)
+    #: The connection that this newcomer contends with.
+    rival: "Session | None" = None
+    #: The bank stops: the session ends after the command in progress.
+    is_ending: bool = False
+
+    def step(self, event: SessionEvent) -> None:
+        """Move on. Raises LocalProtocolError if the table does not allow it."""
+        self.state = next_session_state(self.state, event)
+
+
+@dataclass(eq=False, slots=True)
+class CardPosition:
+    """One slot of this bank: what its card does, and for whom."""
+
+    bank_slot: BankSlot
+    state: CardState = CardState.OFF
+    #: There is a card in the reader, as far as the reader tells.
+    is_present: bool = False
+    #: Name of the reader, for the log.
+    reader: str = ""
+    #: The session that wants the card.
+    session: Session | None = None
+    #: The session that the card was powered for; it is powered off before another gets it.
+    powered_for: Session | None = None
+    #: The last ATR that the card gave.
+    atr: bytes = b""
+    #: The command in progress: for whom, its tag, and its octets; None during a reset.
+    caller: Session | None = None
+    tag: int = 0
+    tpdu: bytes | None = None
+    #: Attempts in a row to power the card that failed, and why the last one did.
+    failures: int = 0
+    fault: FaultKind | None = None
+
+    @property
+    def slot_nr(self) -> int:
+        """The number within the bank."""
+        return self.bank_slot.slot_nr
+
+    def step(self, event: CardEvent) -> None:
+        """Move on. Raises LocalProtocolError if the table does not allow it."""
+        self.state = next_card_state(self.state, event)

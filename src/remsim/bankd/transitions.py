@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State tables of a bank: its data sessions and its cards. The diagrams in the docs are drawn from here.
+
+A pair that is not listed cannot happen; ``step`` raises LocalProtocolError, which is always a bug of ours.
+"""
+
+from enum import Enum
+from typing import Final
+
+from remsim.wire.errors import LocalProtocolError
+
+
+class SessionState(Enum):
+    """A data session: what one TCP connection to the bank is about (rspro.md, 9.2: the "worker")."""
+
+    INIT = "INIT"  # a slot of a bank that does not listen yet
+    ACCEPTING = "ACCEPTING"  # a slot without a peer
+    CONNECTED_WAIT_ID = "CONNECTED_WAIT_ID"  # connected; the peer has not said who it is, or that is being checked
+    CONNECTED_CLIENT = "CONNECTED_CLIENT"  # a client; its mapping is being looked up
+    CONNECTED_CLIENT_WAIT_MAP = "CONNECTED_CLIENT_WAIT_MAP"  # no mapping names this client
+    CONNECTED_CLIENT_MAPPED = "CONNECTED_CLIENT_MAPPED"  # mapped; the card is not powered yet, or cannot be
+    CONNECTED_CLIENT_MAPPED_CARD = "CONNECTED_CLIENT_MAPPED_CARD"  # in service
+    CONNECTED_CLIENT_UNMAPPED = "CONNECTED_CLIENT_UNMAPPED"  # mapping removed; the connection is being closed
+    CONNECTED_SERVER = "CONNECTED_SERVER"  # the peer is a server: an ordinary control link
+
+
+class SessionEvent(Enum):
+    """What moves a data session."""
+
+    LISTENING = "bank listens"
+    STOPPED = "bank stops"
+    TCP_UP = "TCP up"
+    IS_CLIENT = "connectClientReq of a client"
+    IS_SERVER = "connectClientReq of a server"
+    MAPPED = "mapping found"
+    NOT_MAPPED = "no mapping"
+    CARD_OPENED = "card powered"
+    CARD_LOST = "card gone or faulty"
+    UNMAPPED = "mapping removed"
+    ENDED = "TCP down"
+
+
+_S, _E = SessionState, SessionEvent
+
+SESSION_TRANSITIONS: Final[dict[tuple[SessionState, SessionEvent], SessionState]] = {
+    (_S.INIT, _E.LISTENING): _S.ACCEPTING,
+    (_S.ACCEPTING, _E.STOPPED): _S.INIT,
+    (_S.ACCEPTING, _E.TCP_UP): _S.CONNECTED_WAIT_ID,
+    (_S.CONNECTED_WAIT_ID, _E.IS_CLIENT): _S.CONNECTED_CLIENT,
+    (_S.CONNECTED_WAIT_ID, _E.IS_SERVER): _S.CONNECTED_SERVER,
+    (_S.CONNECTED_CLIENT, _E.MAPPED): _S.CONNECTED_CLIENT_MAPPED,
+    (_S.CONNECTED_CLIENT, _E.NOT_MAPPED): _S.CONNECTED_CLIENT_WAIT_MAP,
+    (_S.CONNECTED_CLIENT_WAIT_MAP, _E.MAPPED): _S.CONNECTED_CLIENT_MAPPED,
+    (_S.CONNECTED_CLIENT_MAPPED, _E.CARD_OPENED): _S.CONNECTED_CLIENT_MAPPED_CARD,
+    (_S.CONNECTED_CLIENT_MAPPED_CARD, _E.CARD_LOST): _S.CONNECTED_CLIENT_MAPPED,
+    (_S.CONNECTED_CLIENT_MAPPED, _E.UNMAPPED): _S.CONNECTED_CLIENT_UNMAPPED,
+    (_S.CONNECTED_CLIENT_MAPPED_CARD, _E.UNMAPPED): _S.CONNECTED_CLIENT_UNMAPPED,
+    (_S.CONNECTED_WAIT_ID, _E.ENDED): _S.ACCEPTING,
+    (_S.CONNECTED_CLIENT_WAIT_MAP, _E.ENDED): _S.ACCEPTING,
+    (_S.CONNECTED_CLIENT_MAPPED, _E.ENDED): _S.ACCEPTING,
+    (_S.CONNECTED_CLIENT_MAPPED_CARD, _E.ENDED): _S.ACCEPTING,
+    (_S.CONNECTED_CLIENT_UNMAPPED, _E.ENDED): _S.ACCEPTING,
+    (_S.CONNECTED_SERVER, _E.ENDED): _S.ACCEPTING,
+}
+
+
+class CardState(Enum):
+    """A card position. At most one operation runs at a time; none is ever interrupted or repeated."""
+
+    OFF = "OFF"  # not powered; nobody wants it
+    WAITING = "WAITING"  # wanted, but there is no card, or it could not be powered
+    OPENING = "OPENING"  # being powered up
+    READY = "READY"  # powered and idle
+    BUSY = "BUSY"  # a command or reset runs
+    CLOSING = "CLOSING"  # being powered off
+
+
+class CardEvent(Enum):
+    """What moves a card position."""
+
+    WANTED = "a client wants it"
+    NO_CARD = "a client wants it, the reader is empty"
+    OPENED = "powered"
+    OPEN_FAILED = "could not be powered"
+    RETRY = "card inserted, or delay over"
+    COMMAND = "command or reset begins"
+    DONE = "command or reset is done"
+    FAULT = "command or reset failed"
+    RELEASED = "no client wants it, or the card is gone"
+    CLOSED = "powered off"
+
+
+_C, _V = CardState, CardEvent
+
+CARD_TRANSITIONS: Final[dict[tuple[CardState, CardEvent], CardState]] = {
+    (_C.OFF, _V.WANTED): _C.OPENING,
+    (_C.OFF, _V.NO_CARD): _C.WAITING,
+    (_C.WAITING, _V.RETRY): _C.OPENING,
+    (_C.WAITING, _V.RELEASED): _C.OFF,
+    (_C.OPENING, _V.OPENED): _C.READY,
+    (_C.OPENING, _V.OPEN_FAILED): _C.WAITING,
+    (_C.READY, _V.COMMAND): _C.BUSY,
+    (_C.READY, _V.RELEASED): _C.CLOSING,
+    (_C.BUSY, _V.DONE): _C.READY,
+    (_C.BUSY, _V.FAULT): _C.CLOSING,
+    (_C.CLOSING, _V.CLOSED): _C.OFF,
+}
+
+
+def next_session_state(state: SessionState, event: SessionEvent) -> SessionState:
+    """The state that follows. Raises LocalProtocolError if the pair is not listed."""
+    following = SESSION_TRANSITIONS.get((state, event))
+    if following is None:
+        raise LocalProtocolError(f"data session: {event.value!r} in state {state.value}")
+    return following
+
+
+def next_card_state(state: CardState, event: CardEvent) -> CardState:
+    """The state that follows. Raises LocalProtocolError if the pair is not listed."""
+    following = CARD_TRANSITIONS.get((state, event))
+    if following is None:
+        raise LocalProtocolError(f"card position: {event.value!r} in state {state.value}")
+    return following
