@@ -37,7 +37,7 @@ NO_CLIENT_OPTIONS: Final = ClientOptions()
 def shell(*, options: ClientOptions = NO_CLIENT_OPTIONS) -> int:
     """Type commands in hex and see the card's answers; without a terminal, the classic shell's lines."""
     config = resolve(ClientConfig, options)
-    from remsim.client.service import shell as run_shell
+    from remsim.client.verbs import shell as run_shell
 
     return run_shell(config)
 
@@ -49,10 +49,17 @@ def script(
     *,
     literal: Annotated[Flag, Parameter(help="Send every command as recorded; do not follow the card's SW2.")] = None,
     json: Annotated[Flag, Parameter(help="Report as JSON.")] = None,
+    repeat: Annotated[int, Parameter(help="Play it so often.", metavar="N")] = 1,
+    check: Annotated[Flag, Parameter(help="Fail if a status word or length is not as recorded.")] = None,
+    dump: Annotated[
+        Path | None, Parameter(help="Write commands and answers to this file, JSON lines.", metavar="FILE")
+    ] = None,
     options: ClientOptions = NO_CLIENT_OPTIONS,
 ) -> int:
     """Play a recorded command sequence and report the timing per kind of command."""
     config = resolve(ClientConfig, options)
-    from remsim.client.service import script as run_script
+    from remsim.client.verbs import script as run_script
 
-    return run_script(config, file, literal=bool(literal), json=bool(json))
+    return run_script(
+        config, file, literal=bool(literal), as_json=bool(json), repeat=repeat, check=bool(check), dump=dump
+    )

@@ -6,7 +6,7 @@ escaped and never read as markup.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -19,6 +19,9 @@ from remsim.logs import escape
 
 #: Without a terminal a line must not be folded, or grep would miss half of it.
 _UNFOLDED_WIDTH: Final = 500
+
+#: What each of the functions below is.
+Printer = Callable[[Sequence[JsonObject]], None]
 
 _GOOD_STATES: Final = frozenset({"ACTIVE", "CONNECTED_BANKD", "CONNECTED_CLIENT"})
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The classic REST tool: its calls, its output (rsres.md, section 6), and its exit statuses."""
+
+import httpx2
+import pytest
+
+from remsim.cli import apitool
+from remsim.cli.classic import apitool as run_tool
+from remsim.cli.rest_client import RestClient
+
+Server = list[httpx2.Request]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The requests that the server has seen. It knows no bank 7."""
+    seen: Server = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        path = request.url.path.removeprefix("/api/backend/v1")
+        if request.method != "GET":
+            return httpx2.Response(409 if b"1023" in request.content else 201)
+        if path == "/banks/7":
+            return httpx2.Response(404)
+        return httpx2.Response(200) if path == "/clients/9" else httpx2.Response(200, json={path[1:]: [{"ok": True}]})
+
+    def connect(base: str, *, token: str | None, timeout_s: float) -> RestClient:
+        return RestClient(base, token=token, timeout_s=timeout_s, transport=httpx2.MockTransport(answer))
+
+    monkeypatch.setattr(apitool, "RestClient", connect)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-c", "/clients: {'clients': [{'ok': True}]}\n"),
+        ("-b 3", "/banks/3: {'banks/3': [{'ok': True}]}\n"),
+        ("-s", "/slotmaps: {'slotmaps': [{'ok': True}]}\n"),
+        ("-s --json", '{"slotmaps": [{"ok": true}]}\n'),
+        ("-c 9", ""),
+        ("-m 1 2 7 0", ""),
+        ("-d 1 2", ""),
+        ("-r", ""),
+        ("-r -v", "POST http://127.0.0.1:9997/api/backend/v1/global-reset\n"),
+        ("-d 1 2 -v -H ::1 -p 5", "DELETE http://[::1]:5/api/backend/v1/slotmaps/65538\n"),
+    ],
+)
+@pytest.mark.usefixtures("server")
+def test_output_is_the_classic_one(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_tool(words.split()) == 0
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("words", ["", "-a"])
+def test_nothing_and_all_show_three_lists(server: Server, words: str) -> None:
+    assert run_tool(words.split()) == 0
+    assert [request.url.path.rpartition("/")[2] for request in server] == ["clients", "banks", "slotmaps"]
+
+
+@pytest.mark.usefixtures("server")
+def test_verbose_creation_shows_the_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_tool(["-v", "-m", "1", "2", "7", "0"]) == 0
+    assert '/slotmaps {"bank": {"bankId": 1, "slotNr": 2}, "client"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "status"), [("-b 7", 1), ("-m 1023 0 1 0", 1)])
+@pytest.mark.usefixtures("server")
+def test_failure_has_a_status(words: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_tool(words.split()) == status
+    assert capsys.readouterr().err.count("\n") == 1

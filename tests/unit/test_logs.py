@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines of the log: their form, what they hold back, and that nobody can forge one."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from remsim.errors import ConfigError
+from remsim.ids import BankSlot, ClientSlot
+from remsim.logs import MAX_FIELD_CHARACTERS, Logger, escape, get_logger, setup_logging
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Closed(io.StringIO):
+    """A stream whose reader has left."""
+
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+def bound() -> Logger:
+    return get_logger("bankd").bind(bank_slot=BankSlot(1, 3), client_slot=ClientSlot(7, 0))
+
+
+def test_line_has_time_level_component_event_context_and_fields(stream: io.StringIO) -> None:
+    setup_logging(level="info", log_format="text", stream=stream)
+    bound().info("session_started", peer="192.0.2.7:1", count=3, share=0.123456789, ready=True, gone=None)
+    line = stream.getvalue()
+    assert line[:24].endswith("Z")
+    assert line[24:] == (
+        " info    bankd session_started [B1:3 C7:0] peer=192.0.2.7:1 count=3 share=0.123457 ready=yes gone=None\n"
+    )
+
+
+def test_line_without_slots_has_no_brackets(stream: io.StringIO) -> None:
+    setup_logging(level="info", log_format="text", stream=stream)
+    get_logger("server").bind(bank_slot=None).warning("late", addresses=["a", "b"], table={"a": 1})
+    assert stream.getvalue()[24:] == ' warning server late addresses=a,b table="{\\"a\\": 1}"\n'
+
+
+def test_context_of_a_task_is_on_its_lines(stream: io.StringIO) -> None:
+    setup_logging(level="info", log_format="text", stream=stream)
+    with structlog.contextvars.bound_contextvars(client_slot=ClientSlot(1, 2)):
+        get_logger("client").info("connected")
+    assert "[C1:2]" in stream.getvalue()
+
+
+def test_event_below_the_level_is_not_logged(stream: io.StringIO) -> None:
+    setup_logging(level="warning", log_format="text", stream=stream)
+    bound().info("quiet")
+    assert not stream.getvalue()
+
+
+def test_peer_cannot_forge_lines_or_colours(stream: io.StringIO) -> None:
+    setup_logging(level="info", log_format="text", stream=stream)
+    get_logger("server").info("connected\n", name='evil\n2026 error \x1b[31m \u202e \udc80 "x" \\', plain="a=b")
+    assert stream.getvalue().count("\n") == 1
+    assert stream.getvalue().endswith(
+        'connected\\n name="evil\\n2026 error \\x1b[31m \\u202e \\udc80 \\"x\\" \\\\" plain="a=b"\n'
+    )
+
+
+def test_long_text_is_cut(stream: io.StringIO) -> None:
+    setup_logging(level="info", log_format="text", stream=stream)
+    get_logger("server").info("connected", name="x" * 10_000)
+    assert len(stream.getvalue()) < MAX_FIELD_CHARACTERS + 100
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_octets_are_shown_at_debug_level_only(stream: io.StringIO, log_format: str) -> None:
+    setup_logging(level="debug", log_format="json" if log_format == "json" else "text", stream=stream)
+    bound().info("tpdu", data=b"\xa0\xa4", inner=[b"\xa0\xa4", {"x": bytearray(b"\xa0\xa4")}])
+    assert "a0a4" not in stream.getvalue()
+    assert "2 octets" in stream.getvalue()
+    bound().debug("tpdu", data=b"\xa0\xa4")
+    assert "a0a4" in stream.getvalue()
+
+
+def test_json_line_has_the_same_fields(stream: io.StringIO) -> None:
+    setup_logging(level="info", log_format="json", stream=stream)
+    bound().error("failed", error=ConfigError("bad\nline"), cause=ValueError(), seen={1})
+    record = json.loads(stream.getvalue())
+    assert list(record)[:6] == ["timestamp", "level", "component", "event", "bank_slot", "client_slot"]
+    assert record["bank_slot"] == "B1:3"
+    assert (record["error"], record["cause"], record["seen"]) == ("ConfigError: bad\nline", "ValueError", [1])
+    assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_traceback_stays_on_the_line(stream: io.StringIO, log_format: str) -> None:
+    setup_logging(level="info", log_format="json" if log_format == "json" else "text", stream=stream)
+    error = ValueError("reason")
+    bound().error("task_crashed", exc_info=error)
+    try:
+        raise error
+    except ValueError:
+        bound().exception("task_crashed")
+    assert stream.getvalue().count("ValueError: reason") == 2
+    assert stream.getvalue().count("\n") == 2
+
+
+def test_traceback_has_lines_of_its_own_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal = Terminal()
+    setup_logging(level="info", log_format="text", stream=terminal)
+    bound().error("task_crashed", exc_info=ValueError("\x1b[31m"))
+    assert "\nValueError: \\x1b[31m\n" in terminal.getvalue()
+    assert "\x1b[1;31merror" in terminal.getvalue()
+
+
+def test_colours_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal()
+    setup_logging(level="info", log_format="text", stream=terminal)
+    bound().info("plain")
+    assert "\x1b" not in terminal.getvalue()
+
+
+def test_libraries_log_in_the_same_form(stream: io.StringIO) -> None:
+    setup_logging(level="info", log_format="text", stream=stream)
+    logging.getLogger("library").info("chatter")
+    logging.getLogger("library").warning("heed %s", "this")
+    try:
+        raise ValueError("reason")
+    except ValueError:
+        logging.getLogger("library").exception("failed")
+    lines = stream.getvalue().splitlines()
+    assert lines[0][24:] == " warning library heed this"
+    assert "ValueError: reason" in lines[1]
+    assert len(lines) == 2
+
+
+def test_log_that_cannot_be_written_ends_nothing() -> None:
+    setup_logging(level="info", log_format="text", stream=Closed())
+    bound().info("unheard")
+
+
+def test_logger_works_without_setup(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()
+    get_logger("client").info("connected")
+    assert "client connected" in capsys.readouterr().err
+
+
+def test_printable_text_is_left_alone() -> None:
+    assert escape("übung ✓") == "übung ✓"
