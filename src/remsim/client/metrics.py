@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client's metrics: what an operator wants to see of each client slot."""
+
+from remsim.client.transitions import SlotState
+from remsim.metrics import ProgramMetrics
+
+_LABEL = ("client_slot",)
+
+
+class ClientMetrics(ProgramMetrics):
+    """All metrics of ``remsim client``."""
+
+    def __init__(self) -> None:
+        super().__init__("client")
+        self.tpdus = self.counter("tpdus", "Commands of the modem that a card answered", _LABEL)
+        self.failed_tpdus = self.counter("tpdus_failed", "Commands of the modem that got no answer", _LABEL)
+        self.duration = self.histogram("tpdu_seconds", "From a command to its answer", _LABEL)
+        self.resets = self.counter("resets", "Resets by the modem", (*_LABEL, "kind"))
+        self.sessions = self.counter("sessions", "Sessions with a bankd that came into service", _LABEL)
+        self.refusals = self.counter("refusals", "Connect requests refused", (*_LABEL, "by"))
+        self.server_connected = self.gauge("server_connected", "1 if the server has accepted the slot", _LABEL)
+        self.card_inserted = self.gauge("card_inserted", "1 if the modem sees a card", _LABEL)
+        self.state = self.gauge("slot_state", "1 for the state that the slot is in", (*_LABEL, "state"))
+
+    def show_slot(self, client_slot: str, state: SlotState, *, is_server_connected: bool, has_card: bool) -> None:
+        """Set the gauges of one slot."""
+        for known in SlotState:
+            self.state.labels(client_slot, known.value).set(known is state)
+        self.server_connected.labels(client_slot).set(is_server_connected)
+        self.card_inserted.labels(client_slot).set(has_card)
+
+    def forget_slot(self, client_slot: str) -> None:
+        """Drop the gauges of a slot that bears another number from now on."""
+        for gauge in (self.state, self.server_connected, self.card_inserted):
+            gauge.remove_by_labels({"client_slot": client_slot})

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks for whoever watches client slots live: the demonstration, a user interface, tests."""
+
+from dataclasses import dataclass
+
+from remsim.client.notices import Notice
+from remsim.ids import ClientSlot
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRecord:
+    """One command of the modem and what became of it."""
+
+    client_slot: ClientSlot | None
+    tpdu: bytes
+    #: Data, SW1, SW2; None if no answer came.
+    response: bytes | None
+    #: From the modem's last octet to the answer's hand-over, in seconds.
+    duration_s: float
+    #: Why there is no answer.
+    failure: str = ""
+
+
+class ClientObserver:
+    """Override what is of interest. Called in the event loop; must neither block nor raise."""
+
+    def on_notice(self, client_slot: ClientSlot | None, notice: Notice) -> None:
+        """Links, state, bankd, card: whatever changed."""
+        return
+
+    def on_command(self, record: CommandRecord) -> None:
+        """A command was answered, or failed."""
+        return

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``remsim client script`` tells about a played recording: a table for people, JSON for programs."""
+
+import json
+from dataclasses import asdict
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from remsim.emulators.script import Outcome
+
+
+def write_json(outcome: Outcome, *, file: str, output: TextIO) -> None:
+    """One JSON object on one line."""
+    report = {
+        "file": file,
+        "atr": outcome.atr.hex(),
+        "commands": outcome.commands,
+        "resets": outcome.resets,
+        "mismatches": {"sw": outcome.sw_mismatches, "rlen": outcome.length_mismatches},
+        "card_after_s": round(outcome.card_after_s, 6),
+        "played_s": round(outcome.played_s, 6),
+        "kinds": [
+            {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(timing).items()}
+            for timing in outcome.timings()
+        ],
+    }
+    output.write(json.dumps(report) + "\n")
+    output.flush()
+
+
+def write_table(outcome: Outcome, *, file: str, output: TextIO) -> None:
+    """A table with one row per kind of command, and a sentence below it."""
+    console = Console(file=output, highlight=False)
+    table = Table(box=box.SIMPLE, title=file, title_justify="left")
+    table.add_column("command")
+    for name in ("count", "p50 ms", "p99 ms", "max ms", "total ms"):
+        table.add_column(name, justify="right")
+    *kinds, everything = outcome.timings()
+    for timing in (*kinds, everything):
+        if timing is everything:
+            table.add_section()
+        table.add_row(
+            timing.kind,
+            str(timing.count),
+            f"{timing.p50_ms:.2f}",
+            f"{timing.p99_ms:.2f}",
+            f"{timing.max_ms:.2f}",
+            f"{timing.total_ms:.1f}",
+        )
+    console.print(table)
+    resets = f"{outcome.resets} reset{'' if outcome.resets == 1 else 's'}"
+    console.print(f"{outcome.commands} commands and {resets} in {outcome.played_s:.2f} s.", soft_wrap=True)
+    if outcome.has_mismatch:
+        console.print(
+            f"Not as recorded: {outcome.sw_mismatches} status words, {outcome.length_mismatches} lengths.",
+            soft_wrap=True,
+        )
+    else:
+        console.print("All status words and lengths as recorded.", soft_wrap=True)
+
+
+def progress_bar(output: TextIO) -> Progress:
+    """A bar for a terminal; it vanishes when done."""
+    return Progress(
+        TextColumn("playing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(file=output),
+        transient=True,
+    )

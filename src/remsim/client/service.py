@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client program: any number of client slots in one event loop, and a front that stands in the modem's place.
+
+``ClientService`` can run inside another program's loop, as the demonstration does. The verbs are in ``client.verbs``.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+from remsim.client.metrics import ClientMetrics
+from remsim.client.slot import Slot, SlotSpec
+from remsim.logs import get_logger
+from remsim.net.hub import LinkHub
+from remsim.net.process import SIGNAL_EXIT_BASE
+from remsim.net.tasks import TaskOwner
+from remsim.wire.actions import LinkId, PeerAddress
+from remsim.wire.connection import Event
+
+#: Exit status of a front that was interrupted before its work was done, as shells report it.
+INTERRUPTED: Final = SIGNAL_EXIT_BASE + signal.SIGINT
+
+#: What stands in the modem's place; returns the exit status.
+Front = Callable[[], Awaitable[int]]
+
+
+class ClientService:
+    """Client slots at work (``net.process.Service``). With a ``front`` it runs until that is done."""
+
+    def __init__(
+        self, slots: Sequence[SlotSpec], *, front: Front | None = None, metrics: ClientMetrics | None = None
+    ) -> None:
+        self.started = asyncio.Event()
+        #: What ``front`` returned.
+        self.exit_status = 0
+        self.slots: list[Slot] = []
+        self._specs = tuple(slots)
+        self._front = front
+        self._metrics = metrics or ClientMetrics()
+        self._log = get_logger("client")
+        self._owned = AsyncExitStack()
+        self._scope: asyncio.Timeout | None = None
+        self._is_stopping = False
+        self._by_link: dict[LinkId, Slot] = {}
+        self._hub: LinkHub | None = None
+
+    async def start(self) -> None:
+        """Take the emulators and dial the servers. Raises StartError."""
+        tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
+        self._owned.callback(tasks.cancel)
+        self._hub = LinkHub(self, tasks=tasks, log=self._log)
+        self._owned.push_async_callback(self._hub.close)
+        for spec in self._specs:
+            slot = Slot(spec, hub=self._hub, metrics=self._metrics)
+            self.slots.append(slot)
+            self._owned.push_async_callback(slot.stop)
+            await slot.start()
+        self.started.set()
+
+    async def run(self) -> None:
+        """Serve until the front is done or ``request_stop``."""
+        scope = self._scope = asyncio.timeout(0 if self._is_stopping else None)
+        try:
+            async with scope:
+                if self._front is None:
+                    await asyncio.Event().wait()
+                else:
+                    self.exit_status = await self._front()
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            self.exit_status = 0 if self._front is None else INTERRUPTED
+
+    def request_stop(self) -> None:
+        """Let ``run`` return."""
+        self._is_stopping = True
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def stop(self) -> None:
+        """Hang up everywhere and let go of the emulators."""
+        await self._owned.aclose()
+
+    # LinkHandler
+
+    def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
+        """A dialled link is up."""
+        slot = next((slot for slot in self.slots if slot.owns(link)), None)
+        if slot is not None:
+            self._by_link[link] = slot
+            slot.on_link_up(link)
+
+    def on_event(self, link: LinkId, event: Event) -> None:
+        """Something arrived."""
+        self._by_link[link].on_event(link, event)
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        """A link is gone."""
+        slot = self._by_link.pop(link, None)
+        if slot is not None:
+            slot.on_link_lost(link, reason)

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One client slot at work: its coordinator, its two dialled links and its emulator, tied together.
+
+Takes no decisions: turns what happens into coordinator calls and carries out the actions. Several slots share one
+``LinkHub``.
+"""
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from remsim import __version__
+from remsim.client.actions import (
+    Abort,
+    Action,
+    DialBankd,
+    HangUpBankd,
+    InsertCard,
+    RemoveCard,
+    ResetModem,
+    Respond,
+    SelectSim,
+    SetAtr,
+)
+from remsim.client.coordinator import ClientCoordinator
+from remsim.client.metrics import ClientMetrics
+from remsim.client.notices import Notice, NoticeKind
+from remsim.client.observer import ClientObserver, CommandRecord
+from remsim.config import ClientConfig, HostPort
+from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines, PpsResult
+from remsim.logs import Logger, get_logger
+from remsim.net.hub import LinkHub
+from remsim.net.timer import Alarm
+from remsim.wire.actions import LinkId
+from remsim.wire.connection import Connection, Event, KeepAlive
+from remsim.wire.rspro import ComponentIdentity, ComponentType, SlotPhysStatus, clean_name
+
+SOFTWARE: Final = "remsim-client"
+
+_WARNINGS: Final = frozenset(
+    {
+        NoticeKind.SERVER_REFUSED,
+        NoticeKind.SERVER_LOST,
+        NoticeKind.BANKD_REFUSED,
+        NoticeKind.BANKD_WAITS,
+        NoticeKind.BANKD_LOST,
+        NoticeKind.STATE_RESET,
+        NoticeKind.ATR_MISSING,
+        NoticeKind.PEER_ERROR,
+        NoticeKind.TPDU_REFUSED,
+    }
+)
+_DETAILS: Final = frozenset({NoticeKind.STATE, NoticeKind.BANKD_UNCHANGED, NoticeKind.IGNORED})
+#: These come again with every attempt; only a change is worth a line above debug.
+_REPEATING: Final = frozenset({NoticeKind.SERVER_REFUSED, NoticeKind.BANKD_REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSpec:
+    """What a slot is made of."""
+
+    config: ClientConfig
+    emulator: CardEmulator
+    observer: ClientObserver
+
+
+class Slot(EmulatorEvents):
+    """Made inside the event loop; ``start`` begins to dial."""
+
+    def __init__(self, spec: SlotSpec, *, hub: LinkHub, metrics: ClientMetrics) -> None:
+        config = spec.config
+        self.config = config
+        self.emulator = spec.emulator
+        self._observer = spec.observer
+        self._hub = hub
+        self._metrics = metrics
+        identity = ComponentIdentity(
+            ComponentType.REMSIM_CLIENT,
+            config.name if config.name is not None else clean_name(socket.gethostname()),
+            SOFTWARE,
+            __version__,
+        )
+        self.coordinator = ClientCoordinator(
+            identity=identity,
+            client_slot=config.client,
+            default_atr=config.atr,
+            keeps_default_atr=config.atr_ignore_rspro,
+        )
+        self.server = hub.dial(self._connection(identity, ComponentType.REMSIM_SERVER), name="server")
+        self.bankd = hub.dial(self._connection(identity, ComponentType.REMSIM_BANKD), name="bankd")
+        self._alarm = Alarm(self._on_alarm)
+        # Commands that wait for their answer, with the time they came.
+        self._waiting: deque[tuple[bytes, float]] = deque()
+        self._last_refusal: Notice | None = None
+        self._label = ""
+        self._is_stopping = False
+        self._identify()
+
+    def _connection(self, identity: ComponentIdentity, peer: ComponentType) -> Callable[[float], Connection]:
+        keep_alive = KeepAlive(self.config.keepalive.interval_s, self.config.keepalive.timeout_s)
+
+        def make(now: float) -> Connection:
+            return Connection(
+                identity=identity,
+                peer=peer,
+                now=now,
+                keep_alive=keep_alive,
+                connect_timeout_s=self.config.timers.connect_s,
+            )
+
+        return make
+
+    def _identify(self) -> None:
+        """Give log lines and metrics the slot's present number."""
+        coordinator = self.coordinator
+        label = "none" if coordinator.client_slot is None else str(coordinator.client_slot)
+        if label != self._label:
+            self._metrics.forget_slot(self._label)
+        self._label = label
+        self._log: Logger = get_logger("client").bind(
+            client_slot=coordinator.client_slot, bank_slot=coordinator.bank_slot
+        )
+        self._answered = self._metrics.tpdus.labels(label)
+        self._duration = self._metrics.duration.labels(label)
+
+    def status(self) -> list[tuple[str, str]]:
+        """Name and state of everything, in words for people."""
+        coordinator = self.coordinator
+        rows = [("slot", f"{coordinator.client_slot or 'no number yet'}, {coordinator.state.value}")]
+        for name, dialled in (("server", self.server), ("bankd", self.bankd)):
+            target = "" if dialled.target is None else f" {HostPort(*dialled.target)}"
+            rows.append((name, f"{dialled.state.value}{target}"))
+        if coordinator.bank_slot is not None:
+            rows.append(("mapping", f"{coordinator.bank_slot}"))
+        return rows
+
+    # Life
+
+    async def start(self) -> None:
+        """Take the emulator and dial the server. Raises StartError."""
+        await self.emulator.start(self)
+        self.server.want(self.config.server.host, self.config.server.port)
+
+    async def stop(self) -> None:
+        """Hang up and let go of the emulator."""
+        self._is_stopping = True
+        self._alarm.cancel()
+        self.bankd.unwant()
+        self.server.unwant()
+        await self.emulator.stop()
+
+    # Links
+
+    def owns(self, link: LinkId) -> bool:
+        """Whether this link, which has just come up, is one of ours."""
+        return link in (self.server.link, self.bankd.link)
+
+    def on_link_up(self, link: LinkId) -> None:
+        """One of our links is up."""
+        role = ComponentType.REMSIM_SERVER if link == self.server.link else ComponentType.REMSIM_BANKD
+        self._run(self.coordinator.on_link_up(link, role, self._hub.now()))
+
+    def on_event(self, link: LinkId, event: Event) -> None:
+        """Something arrived on one of our links."""
+        self._run(self.coordinator.on_event(link, event, self._hub.now()))
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        """One of our links is gone."""
+        self._run(self.coordinator.on_link_lost(link, reason, self._hub.now()))
+
+    def _on_alarm(self) -> None:
+        self._run(self.coordinator.handle_timer(self._hub.now()))
+
+    # EmulatorEvents
+
+    def on_tpdu(self, tpdu: bytes) -> None:
+        """A command of the modem."""
+        self._waiting.append((tpdu, time.perf_counter()))
+        self._run(self.coordinator.on_tpdu(tpdu, self._hub.now()))
+
+    def on_lines(self, lines: Lines) -> None:
+        """The modem changed its lines."""
+        if lines.reset_active or lines.vcc_present is False:
+            # Commands in progress are void and get no answer.
+            self._waiting.clear()
+            kind = "cold" if lines.vcc_present is False else "warm"
+            self._metrics.resets.labels(self._label, kind).inc()
+            self._log.debug("modem_reset_card", kind=kind)
+        status = SlotPhysStatus(lines.reset_active, lines.vcc_present, lines.clk_active, lines.card_present)
+        self._run(self.coordinator.on_lines(status, self._hub.now()))
+
+    def on_pps(self, result: PpsResult) -> None:
+        """The modem changed the speed; RSPRO has no place for it."""
+        self._log.debug("pps", f_index=result.f_index, d_index=result.d_index)
+
+    # Actions
+
+    def _run(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Respond():
+                    self._on_answer(action.response, "")
+                    self.emulator.respond(action.response)
+                case Abort():
+                    self._on_answer(None, action.reason)
+                    self.emulator.abort(action.reason)
+                case Notice():
+                    self._tell(action)
+                case SetAtr() | InsertCard() | RemoveCard() | SelectSim() | ResetModem():
+                    self._command_emulator(action)
+                case DialBankd():
+                    self.bankd.want(str(action.address.ip), action.address.port)
+                case HangUpBankd():
+                    self.bankd.unwant()
+                case _:
+                    self._hub.execute(action)
+        self._alarm.set(self.coordinator.next_deadline())
+
+    def _command_emulator(self, action: SetAtr | InsertCard | RemoveCard | SelectSim | ResetModem) -> None:
+        match action:
+            case SetAtr():
+                self.emulator.set_atr(action.atr)
+            case InsertCard():
+                self.emulator.insert_card()
+            case RemoveCard():
+                self.emulator.remove_card()
+            case SelectSim():
+                self.emulator.select_sim(remote=action.remote)
+            case ResetModem():
+                self.emulator.reset_modem()
+
+    def _on_answer(self, response: bytes | None, failure: str) -> None:
+        tpdu, since = self._waiting.popleft()
+        duration_s = time.perf_counter() - since
+        if response is None:
+            self._metrics.failed_tpdus.labels(self._label).inc()
+            self._log.warning("command_without_answer", reason=failure)
+        else:
+            self._answered.inc()
+            self._duration.observe(duration_s)
+        self._observer.on_command(
+            CommandRecord(self.coordinator.client_slot, tpdu, response, duration_s, failure=failure)
+        )
+
+    def _tell(self, notice: Notice) -> None:
+        if notice.kind in (NoticeKind.IDENTITY, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN, NoticeKind.STATE_RESET):
+            self._identify()
+        self._count(notice)
+        if notice.kind in _DETAILS or notice == self._last_refusal or self._is_stopping:
+            say = self._log.debug
+        elif notice.kind in _WARNINGS:
+            say = self._log.warning
+        else:
+            say = self._log.info
+        if notice.kind in _REPEATING:
+            self._last_refusal = notice
+        elif notice.kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_CONNECTED):
+            self._last_refusal = None
+        if notice.text:
+            say(notice.kind.value, detail=notice.text)
+        else:
+            say(notice.kind.value)
+        self._observer.on_notice(self.coordinator.client_slot, notice)
+
+    def _count(self, notice: Notice) -> None:
+        metrics, label, coordinator = self._metrics, self._label, self.coordinator
+        metrics.show_slot(
+            label,
+            coordinator.state,
+            is_server_connected=coordinator.is_server_connected,
+            has_card=coordinator.atr is not None,
+        )
+        match notice.kind:
+            case NoticeKind.SERVER_REFUSED:
+                metrics.refusals.labels(label, "server").inc()
+            case NoticeKind.BANKD_REFUSED | NoticeKind.BANKD_WAITS:
+                metrics.refusals.labels(label, "bankd").inc()
+            case NoticeKind.BANKD_CONNECTED:
+                metrics.sessions.labels(label).inc()
+            case _:
+                return

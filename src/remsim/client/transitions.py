@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State table of a client slot. A pair that is not listed is illegal; the diagram in the docs is drawn from here.
+
+The two links of a slot have tables of their own (``wire.transitions``); this one says what the slot is good for. A card
+session that outlives its link will be one more state, left by BANKD_ACCEPTED and by the end of the hold time.
+"""
+
+from enum import Enum
+from typing import Final
+
+
+class SlotState(Enum):
+    """What a client slot can do for its modem."""
+
+    INIT = "INIT"  # no server has accepted us yet
+    UNCONFIGURED = "UNCONFIGURED"  # known to the server, no bankd given
+    WAIT_BANKD = "WAIT_BANKD"  # bankd given; not connected, or it has no card for us yet
+    OPERATIONAL = "OPERATIONAL"  # the bankd serves us
+
+
+class SlotEvent(Enum):
+    """What moves a client slot."""
+
+    SERVER_ACCEPTED = "server accepted us"
+    BANKD_GIVEN = "configClientBankReq, port not 0"
+    BANKD_TAKEN = "configClientBankReq, port 0"
+    STATE_RESET = "resetStateReq"
+    BANKD_ACCEPTED = "bankd accepted us"
+    BANKD_LOST = "bankd link lost"
+
+
+def _table() -> dict[tuple[SlotState, SlotEvent], SlotState]:
+    table = {
+        (SlotState.INIT, SlotEvent.SERVER_ACCEPTED): SlotState.UNCONFIGURED,
+        (SlotState.WAIT_BANKD, SlotEvent.BANKD_ACCEPTED): SlotState.OPERATIONAL,
+        (SlotState.WAIT_BANKD, SlotEvent.BANKD_LOST): SlotState.WAIT_BANKD,
+        (SlotState.OPERATIONAL, SlotEvent.BANKD_LOST): SlotState.WAIT_BANKD,
+    }
+    for state in (SlotState.UNCONFIGURED, SlotState.WAIT_BANKD, SlotState.OPERATIONAL):
+        # The server may come and go; the session with the bankd goes on.
+        table[state, SlotEvent.SERVER_ACCEPTED] = state
+        table[state, SlotEvent.BANKD_GIVEN] = SlotState.WAIT_BANKD
+        table[state, SlotEvent.BANKD_TAKEN] = SlotState.UNCONFIGURED
+        table[state, SlotEvent.STATE_RESET] = SlotState.UNCONFIGURED
+    return table
+
+
+SLOT_TRANSITIONS: Final[dict[tuple[SlotState, SlotEvent], SlotState]] = _table()

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client side's plug-in interface: something that plays a card to a modem, or to a program in its place.
+
+Events go up through ``EmulatorEvents``, calls come down on ``CardEmulator``. Emulators speak of cards: they know
+neither links nor messages. Built in are ``shell`` and ``script``; card-emulation hardware, a virtual PC/SC reader or a
+modem-resident interface fit behind the same two classes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of a card slot as the modem drives them. None: the hardware does not tell."""
+
+    reset_active: bool
+    vcc_present: bool | None = None
+    clk_active: bool | None = None
+    card_present: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PpsResult:
+    """The modem and the emulator agreed on a transmission speed (ISO/IEC 7816-3, clause 9)."""
+
+    f_index: int
+    d_index: int
+
+
+class EmulatorEvents(Protocol):
+    """What an emulator reports. Called in the event loop, never from within a call on the emulator."""
+
+    def on_tpdu(self, tpdu: bytes) -> None:
+        """The modem sent a whole command TPDU. Exactly one ``respond`` or ``abort`` follows, unless it is reset."""
+        ...
+
+    def on_lines(self, lines: Lines) -> None:
+        """The modem changed VCC, RST or CLK. With VCC gone or RST active, commands in progress get no answer."""
+        ...
+
+    def on_pps(self, result: PpsResult) -> None:
+        """The transmission speed changed."""
+        ...
+
+
+class CardEmulator(ABC):
+    """One client slot's card, as its modem sees it. Used from the event loop only; no method but start/stop waits."""
+
+    @abstractmethod
+    async def start(self, events: EmulatorEvents) -> None:
+        """Take possession of the hardware and report to ``events`` from now on. Raises StartError."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Show the modem that there is no card and let go of the hardware. Never raises; idempotent."""
+
+    @abstractmethod
+    def set_atr(self, atr: bytes) -> None:
+        """The answer to reset, from the next reset on. Called before ``insert_card``, and whenever it changes."""
+
+    @abstractmethod
+    def insert_card(self) -> None:
+        """Show the modem that a card is there."""
+
+    @abstractmethod
+    def remove_card(self) -> None:
+        """Show the modem that there is no card."""
+
+    @abstractmethod
+    def respond(self, response: bytes) -> None:
+        """Answer the oldest unanswered command: data, SW1, SW2 (2..258 octets)."""
+
+    @abstractmethod
+    def abort(self, reason: str) -> None:
+        """The oldest unanswered command gets no answer from the card; tell the modem as best as possible."""
+
+    def select_sim(self, *, remote: bool) -> None:
+        """Connect the modem to this emulator, or to the card in its own socket. Without a switch: nothing."""
+        return
+
+    def reset_modem(self) -> None:
+        """Pulse the modem's own reset line. Without one: nothing."""
+        return
+
+
+#: Makes an emulator from the settings of its client slot. Raises ConfigError.
+EmulatorFactory = Callable[[Mapping[str, object]], CardEmulator]

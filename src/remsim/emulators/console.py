@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shell on a terminal: line editing, history, completion, helpers, and answers in words.
+
+What happens meanwhile (card removed, link lost) is written above the prompt. Lines that hold a PIN are not kept in the
+history. Knows no links: their state comes in as text.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.completion import NestedCompleter
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from remsim.card.apdu import ResponseApdu
+from remsim.card.atr import parse_atr
+from remsim.card.describe import FILES, describe_command
+from remsim.card.errors import AtrError
+from remsim.card.status import SwKind, describe_sw, sw_kind
+from remsim.emulators.card_talk import CardTalk, UsageError, parse_command, parse_response
+from remsim.emulators.driven import CardChange, DrivenEmulator
+from remsim.emulators.shell import parse_hex_line
+from remsim.errors import RemsimError
+
+#: Commands whose data are PINs or PUKs (TS 102 221, table 10.5).
+_SECRET_INS: Final = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C})
+
+_HELP: Final = """\
+00a4000402 3f00       a command in hex, spaced as you like; Le and missing P3 are sorted out
+select PATH|AID       3f00, 7fff/6f07, 3f00/7f20/6f07, a0000000871002 (fetches and explains the FCP)
+read binary [LENGTH [OFFSET]]   the selected file, or a part of it
+read record N [LENGTH]          one record; read record all: every record of the selected file
+reset [cold|warm]     reset the card (cold: take its power away)
+atr                   the card's answer to reset, explained
+status                links, slots and card
+help, quit"""
+
+_COLOURS: Final = {SwKind.OK: "ansigreen", SwKind.MORE: "ansigreen", SwKind.WARNING: "ansiyellow"}
+
+StatusLines = Callable[[], Sequence[tuple[str, str]]]
+
+
+def is_secret(line: str) -> bool:
+    """Whether a line is a command whose data are a PIN or PUK."""
+    octets = parse_hex_line(line)
+    return octets is not None and len(octets) > 5 and octets[1] in _SECRET_INS
+
+
+class ShellHistory(FileHistory):
+    """A history file for its owner only, without PINs."""
+
+    def __init__(self, file: Path) -> None:
+        """Create the file if need be. Raises OSError."""
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+        super().__init__(str(file))
+
+    def store_string(self, string: str) -> None:
+        """Write one line, unless it holds a PIN."""
+        if not is_secret(string):
+            with contextlib.suppress(OSError):
+                super().store_string(string)
+
+
+def open_history(file: Path | None) -> History:
+    """The history kept in ``file``, or one that is forgotten where that is impossible."""
+    if file is not None:
+        with contextlib.suppress(OSError):
+            return ShellHistory(file)
+    return InMemoryHistory()
+
+
+class Console:
+    """Runs until ``quit`` or end of input. ``status`` gives pairs of name and text, ``title`` the prompt."""
+
+    def __init__(
+        self,
+        emulator: DrivenEmulator,
+        *,
+        history: Path | None = None,
+        status: StatusLines = tuple,
+        title: Callable[[], str] = lambda: "remsim",
+    ) -> None:
+        self._emulator = emulator
+        self._history = history
+        self._status = status
+        self._title = title
+        self._talk = CardTalk(self._exchange)
+        self._helpers: dict[str, Callable[[list[str]], Awaitable[None]]] = {
+            "select": self._select,
+            "read": self._read,
+            "reset": self._reset,
+            "atr": self._show_atr,
+            "status": self._show_status,
+            "help": self._show_help,
+            "?": self._show_help,
+        }
+        emulator.on_card = self._on_card
+
+    async def run(self) -> int:
+        """Prompt, obey, repeat. Return 0."""
+        session: PromptSession[str] = PromptSession(
+            history=open_history(self._history),
+            completer=NestedCompleter.from_nested_dict(_completions()),
+            auto_suggest=AutoSuggestFromHistory(),
+            complete_while_typing=False,
+        )
+        self.say("Type a command in hex, or help. Waiting for a card …")
+        while True:
+            try:
+                with patch_stdout(raw=True):
+                    # SIGINT belongs to the process; Ctrl-C arrives as a key while the prompt is shown.
+                    line = await session.prompt_async(lambda: f"{self._title()}> ", handle_sigint=False)
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return 0
+            if line.strip().lower() in ("quit", "exit"):
+                return 0
+            await self.obey(line)
+
+    async def obey(self, line: str) -> None:
+        """Carry out one line and show what came of it."""
+        words = line.split()
+        if not words:
+            return
+        helper = self._helpers.get(words[0].lower())
+        try:
+            if helper is not None:
+                await helper(words[1:])
+                return
+            octets = parse_hex_line(line)
+            if octets is None:
+                raise UsageError(f"{words[0]!r} is neither a command in hex nor a helper", hint="try help")
+            await self._exchange(parse_command(octets))
+        except RemsimError as error:
+            self.say(f"{error}{f' ({error.hint})' if error.hint else ''}", "ansired")
+
+    def say(self, text: str, style: str = "") -> None:
+        """Write a line, above the prompt if there is one."""
+        print_formatted_text(FormattedText([(style, text)]))
+
+    async def _exchange(self, tpdu: bytes) -> ResponseApdu:
+        self.say(f"→ {_shown(tpdu)}   {describe_command(tpdu)}", "ansibrightblack")
+        started = time.perf_counter()
+        response = parse_response(await self._emulator.exchange(tpdu))
+        duration_ms = (time.perf_counter() - started) * 1000
+        for line in hex_dump(response.data):
+            self.say(f"  {line}")
+        kind = sw_kind(response.sw)
+        text = f"← {response.sw:04X} {describe_sw(response.sw)}   {duration_ms:.1f} ms"
+        self.say(text, _COLOURS.get(kind, "ansired"))
+        return response
+
+    def _on_card(self, change: CardChange) -> None:
+        self._talk.file = None
+        if change.atr is None:
+            self.say("card removed", "ansiyellow")
+        else:
+            self.say(f"card inserted, ATR {change.atr.hex(' ').upper()}", "ansigreen")
+
+    # Helpers
+
+    async def _select(self, words: list[str]) -> None:
+        await self._talk.select("".join(words))
+        if self._talk.file is not None:
+            self.say(f"  {self._talk.file}")
+
+    async def _read(self, words: list[str]) -> None:
+        match [word.lower() for word in words]:
+            case ["binary", *numbers] if len(numbers) <= 2:
+                values = [_number(text) for text in numbers]
+                await self._talk.read_binary(values[0] if values else None, values[1] if len(values) > 1 else 0)
+            case ["record", "all"]:
+                if self._talk.file is None or self._talk.file.records is None:
+                    raise UsageError("the number of records is not known", hint="select the file first")
+                for number in range(1, self._talk.file.records + 1):
+                    await self._talk.read_record(number)
+            case ["record", number]:
+                await self._talk.read_record(_number(number))
+            case ["record", number, length]:
+                await self._talk.read_record(_number(number), _number(length))
+            case _:
+                raise UsageError("read what?", hint="read binary [LENGTH [OFFSET]], read record N|all [LENGTH]")
+
+    async def _reset(self, words: list[str]) -> None:
+        kind = words[0].lower() if words else "cold"
+        if kind not in ("cold", "warm") or len(words) > 1:
+            raise UsageError(f"there is no {' '.join(words)} reset", hint="reset cold, or reset warm")
+        if self._emulator.atr is None:
+            raise UsageError("no card is there")
+        await (self._emulator.cold_reset() if kind == "cold" else self._emulator.warm_reset())
+        self._talk.file = None
+        self.say(f"{kind} reset sent")
+
+    async def _show_atr(self, _words: list[str]) -> None:
+        raw = self._emulator.atr
+        if raw is None:
+            raise UsageError("no card is there")
+        self.say(raw.hex(" ").upper())
+        try:
+            atr = parse_atr(raw)
+        except AtrError as error:
+            raise UsageError(f"not a proper ATR: {error}") from None
+        speed = f"Fi {atr.fi}, Di {atr.di}"
+        self.say(f"  {atr.convention} convention, {', '.join(f'T={number}' for number in atr.protocols)}, {speed}")
+        self.say(f"  historical bytes {atr.historical.hex(' ').upper() or 'none'}")
+
+    async def _show_status(self, _words: list[str]) -> None:
+        for name, text in self._status():
+            self.say(f"{name:<8} {text}")
+        atr = self._emulator.atr
+        self.say(f"{'card':<8} {'none' if atr is None else 'ATR ' + atr.hex(' ').upper()}")
+        if self._talk.file is not None:
+            self.say(f"{'file':<8} {self._talk.file}")
+
+    async def _show_help(self, _words: list[str]) -> None:
+        self.say(_HELP)
+
+
+def hex_dump(data: bytes) -> list[str]:
+    """Sixteen octets a line, in hex and as printable ASCII."""
+    lines = []
+    for start in range(0, len(data), 16):
+        part = data[start : start + 16]
+        text = "".join(chr(octet) if 0x20 <= octet < 0x7F else "." for octet in part)
+        lines.append(f"{part.hex(' ').upper():<47}  {text}")
+    return lines
+
+
+def _shown(tpdu: bytes) -> str:
+    """A command in hex, its data hidden if they are a PIN: others may look at the screen."""
+    if len(tpdu) > 5 and tpdu[1] in _SECRET_INS:
+        return f"{tpdu[:5].hex(' ').upper()} ({len(tpdu) - 5} bytes hidden)"
+    return tpdu.hex(" ").upper()
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise UsageError(f"{text!r} is no number", hint="decimal, or hex with 0x") from None
+
+
+_Completions = dict[str, "dict[str, None] | None"]
+
+
+def _completions() -> _Completions:
+    paths: dict[str, None] = {f"{file_id:04x}": None for file_id in FILES}
+    return {
+        "select": paths,
+        "read": {"binary": None, "record": None},
+        "reset": {"cold": None, "warm": None},
+        "atr": None,
+        "status": None,
+        "help": None,
+        "quit": None,
+    }

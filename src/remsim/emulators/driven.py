@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An emulator without hardware: a program stands in the modem's place and awaits each answer.
+
+Shell and script use it, and so can any program: ``await emulator.exchange(tpdu)``. It has one command in flight at a
+time, as a T=0 modem has; further callers wait their turn.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines
+from remsim.errors import RemsimError
+
+#: The lines of a slot whose modem has its card powered and running.
+RUNNING: Final = Lines(reset_active=False, vcc_present=True, clk_active=True, card_present=True)
+#: What the classic shell sends for RESET.
+POWERED_OFF: Final = Lines(reset_active=True, vcc_present=False, clk_active=False, card_present=True)
+RST_ACTIVE: Final = Lines(reset_active=True, vcc_present=True, clk_active=True, card_present=True)
+
+
+class ExchangeError(RemsimError):
+    """A command got no answer. Whether the card executed it is unknown."""
+
+
+class NoCardError(RemsimError):
+    """No card came in time."""
+
+    exit_status = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CardChange:
+    """``atr`` is None when the card is removed."""
+
+    atr: bytes | None
+
+
+class DrivenEmulator(CardEmulator):
+    """A slot that a program drives. All methods belong to the event loop's thread."""
+
+    def __init__(self) -> None:
+        #: The card's ATR while one is inserted.
+        self.atr: bytes | None = None
+        #: Called with every insertion, removal and change of ATR.
+        self.on_card: Callable[[CardChange], None] = _ignore
+        #: Duration of the last exchange in seconds.
+        self.last_duration_s = 0.0
+        self._events: EmulatorEvents | None = None
+        self._next_atr = b""
+        self._present = asyncio.Event()
+        self._turn = asyncio.Lock()
+        # Oldest first. A caller that was cancelled leaves its place, so that its answer does not go to the next one.
+        self._waiting: deque[asyncio.Future[bytes]] = deque()
+
+    # For the program
+
+    async def wait_card(self, timeout_s: float) -> bytes:
+        """Return the ATR as soon as a card is inserted. Raises NoCardError after ``timeout_s``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._present.wait()
+        if self.atr is None:
+            raise NoCardError(
+                f"no card within {timeout_s:g} s", hint="is this client slot mapped to a bank slot with a card?"
+            )
+        return self.atr
+
+    async def exchange(self, tpdu: bytes) -> bytes:
+        """Send one command TPDU and return data, SW1, SW2. Raises ExchangeError if there is no answer."""
+        async with self._turn:
+            if self._events is None:
+                raise ExchangeError("the client is stopping")
+            answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            self._waiting.append(answer)
+            started = time.perf_counter()
+            try:
+                self._events.on_tpdu(tpdu)
+                return await answer
+            finally:
+                self.last_duration_s = time.perf_counter() - started
+
+    async def cold_reset(self) -> None:
+        """Take VCC away and give it back, once commands in progress are answered."""
+        async with self._turn:
+            # The classic shell never gave VCC back, so that only its first reset had an effect (known-limits.md, 81).
+            self._show(POWERED_OFF, RUNNING)
+
+    async def warm_reset(self) -> None:
+        """Pulse RST with VCC kept, once commands in progress are answered."""
+        async with self._turn:
+            self._show(RST_ACTIVE, RUNNING)
+
+    def _show(self, *sequence: Lines) -> None:
+        self._waiting.clear()
+        for lines in sequence:
+            if self._events is not None:
+                self._events.on_lines(lines)
+
+    # CardEmulator
+
+    async def start(self, events: EmulatorEvents) -> None:
+        """Nothing to take possession of."""
+        self._events = events
+
+    async def stop(self) -> None:
+        """Fail the command in progress, if any."""
+        self._events = None
+        self.remove_card()
+        while self._waiting:
+            self.abort("the client is stopping")
+
+    def set_atr(self, atr: bytes) -> None:
+        """Remember it; tell the program if the card is inserted already."""
+        self._next_atr = atr
+        if self.atr is not None:
+            self.insert_card()
+
+    def insert_card(self) -> None:
+        """The program sees the card."""
+        self.atr = self._next_atr
+        self._present.set()
+        self.on_card(CardChange(self.atr))
+
+    def remove_card(self) -> None:
+        """The program sees no card."""
+        if self.atr is not None:
+            self.atr = None
+            self._present.clear()
+            self.on_card(CardChange(None))
+
+    def respond(self, response: bytes) -> None:
+        """End the exchange in progress."""
+        answer = self._next_waiting()
+        if answer is not None:
+            answer.set_result(response)
+
+    def abort(self, reason: str) -> None:
+        """Fail the exchange in progress."""
+        answer = self._next_waiting()
+        if answer is not None:
+            answer.set_exception(ExchangeError(f"no answer: {reason}"))
+
+    def _next_waiting(self) -> asyncio.Future[bytes] | None:
+        answer = self._waiting.popleft() if self._waiting else None
+        return None if answer is None or answer.done() else answer
+
+
+def _ignore(_change: CardChange) -> None:
+    return
+
+
+def make_driven(_settings: Mapping[str, object]) -> CardEmulator:
+    """The registry's factory. There are no settings."""
+    return DrivenEmulator()

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plays a recorded command sequence through an emulator and measures how long each kind of command takes."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TextIO
+
+from remsim.card.describe import instruction_name
+from remsim.emulators.driven import DrivenEmulator, ExchangeError
+from remsim.emulators.recording import Modem, RecordedCommand, RecordedReset, Step
+from remsim.errors import RemsimError
+
+#: Called after each step with the number of steps done, of all repetitions together.
+Progress = Callable[[int], None]
+
+_MILLISECONDS: Final = 1000.0
+
+
+class PlayError(RemsimError):
+    """A command of the recording got no answer, so the rest makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Durations of commands of one kind, in milliseconds."""
+
+    kind: str
+    count: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    total_ms: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of playing."""
+
+    atr: bytes = b""
+    commands: int = 0
+    resets: int = 0
+    #: Answers whose status word, or number of data bytes, is not the recorded one.
+    sw_mismatches: int = 0
+    length_mismatches: int = 0
+    #: From the start of the program to the card, and from the first step to the last answer, in seconds.
+    card_after_s: float = 0.0
+    played_s: float = 0.0
+    #: Seconds, by kind of command.
+    durations: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def has_mismatch(self) -> bool:
+        """Whether any answer was not as recorded."""
+        return bool(self.sw_mismatches or self.length_mismatches)
+
+    def timings(self) -> list[Timing]:
+        """By kind, the most frequent first, and all together last, as ``all``."""
+        kinds = sorted(self.durations.items(), key=lambda item: (-len(item[1]), item[0]))
+        everything = [duration for durations in self.durations.values() for duration in durations]
+        return [_timing(kind, durations) for kind, durations in [*kinds, ("all", everything)]]
+
+
+def percentile(ascending: Sequence[float], share: float) -> float:
+    """The smallest value that at least ``share`` of the values do not exceed (nearest rank). Wants one value."""
+    return ascending[max(0, math.ceil(share * len(ascending)) - 1)]
+
+
+def _timing(kind: str, durations: Sequence[float]) -> Timing:
+    ascending = sorted(duration * _MILLISECONDS for duration in durations)
+    return Timing(
+        kind,
+        len(ascending),
+        percentile(ascending, 0.5),
+        percentile(ascending, 0.99),
+        ascending[-1],
+        sum(ascending),
+    )
+
+
+class ScriptPlayer:
+    """Plays ``steps`` ``repeat`` times. ``dump`` gets what was sent and answered as JSON lines."""
+
+    def __init__(
+        self,
+        emulator: DrivenEmulator,
+        steps: Sequence[Step],
+        *,
+        literal: bool = False,
+        repeat: int = 1,
+        card_wait_s: float,
+        dump: TextIO | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.outcome = Outcome()
+        self._emulator = emulator
+        self._steps = steps
+        self._modem = None if literal else Modem()
+        self._repeat = repeat
+        self._card_wait_s = card_wait_s
+        self._dump = dump
+        self._progress = progress
+
+    async def run(self) -> Outcome:
+        """Wait for the card and play. Raises NoCardError if none comes, PlayError if a command gets no answer."""
+        waited_since = time.perf_counter()
+        self.outcome.atr = await self._emulator.wait_card(self._card_wait_s)
+        since = time.perf_counter()
+        self.outcome.card_after_s = since - waited_since
+        done = 0
+        for _ in range(self._repeat):
+            for step in self._steps:
+                await self._play(step)
+                done += 1
+                if self._progress is not None:
+                    self._progress(done)
+        self.outcome.played_s = time.perf_counter() - since
+        return self.outcome
+
+    async def _play(self, step: Step) -> None:
+        match step:
+            case RecordedReset():
+                await self._emulator.cold_reset()
+                self.outcome.resets += 1
+                if self._modem is not None:
+                    self._modem.on_reset()
+                self._write({"event": "reset"})
+            case RecordedCommand():
+                await self._play_command(step)
+
+    async def _play_command(self, step: RecordedCommand) -> None:
+        tpdu = step.tpdu if self._modem is None else self._modem.prepare(step.tpdu)
+        name = instruction_name(tpdu)
+        try:
+            response = await self._emulator.exchange(tpdu)
+        except ExchangeError as error:
+            raise PlayError(f"command {self.outcome.commands + 1} ({name}, line {step.line}): {error}") from None
+        sw, length = int.from_bytes(response[-2:]), len(response) - 2
+        if self._modem is not None:
+            self._modem.on_answer(tpdu, sw)
+        self.outcome.commands += 1
+        self.outcome.durations.setdefault(name, []).append(self._emulator.last_duration_s)
+        self.outcome.sw_mismatches += step.sw is not None and step.sw != sw
+        self.outcome.length_mismatches += step.length is not None and step.length != length
+        self._write({"cmd": tpdu.hex(), "data": response[:-2].hex(), "sw": f"{sw:04x}"})
+
+    def _write(self, entry: dict[str, str]) -> None:
+        if self._dump is not None:
+            self._dump.write(json.dumps(entry) + "\n")

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shell without a terminal: reads and writes the lines of the classic shell client, so that its scripts work.
+
+Input: one command TPDU in hex per line, or ``RESET`` in any case. Output: ``R-APDU: xx xx `` for each answer and
+``SET_ATR: xx xx `` for each ATR, with a blank after every octet as the classic client writes it. What is wrong goes to
+the error stream with its line number, and the next line is read.
+"""
+
+import re
+from typing import Final, TextIO
+
+from remsim.emulators.driven import CardChange, DrivenEmulator, ExchangeError
+from remsim.emulators.input_lines import InputLine, InputLines
+
+_SPACING: Final = re.compile(r"[\s:,.-]+")
+_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+", re.ASCII)
+
+
+def parse_hex_line(text: str) -> bytes | None:
+    """Octets in hex, in any case, with blanks, colons or ``0x`` between them; None if it is something else."""
+    digits = "".join(part.removeprefix("0x").removeprefix("0X") for part in _SPACING.split(text.strip()))
+    return bytes.fromhex(digits) if _HEX.fullmatch(digits) else None
+
+
+class PlainShell:
+    """Plays the lines of ``descriptor``, each one when the one before is answered."""
+
+    def __init__(
+        self, emulator: DrivenEmulator, descriptor: int, output: TextIO, errors: TextIO, *, card_wait_s: float
+    ) -> None:
+        self._emulator = emulator
+        self._lines = InputLines(descriptor)
+        self._output = output
+        self._errors = errors
+        self._card_wait_s = card_wait_s
+        self._has_failed = False
+        emulator.on_card = self._on_card
+
+    async def run(self) -> int:
+        """Play all lines. Return 0, or 1 if a line was no command or got no answer. Raises NoCardError."""
+        async for line in self._lines:
+            if line.text.strip():
+                await self._play(line)
+        return int(self._has_failed)
+
+    async def _play(self, line: InputLine) -> None:
+        if line.text.strip().upper() == "RESET":
+            await self._emulator.wait_card(self._card_wait_s)
+            await self._emulator.cold_reset()
+            return
+        tpdu = None if line.is_cut else parse_hex_line(line.text)
+        if tpdu is None:
+            self._fail(line, "neither a command in hex nor RESET")
+            return
+        await self._emulator.wait_card(self._card_wait_s)
+        try:
+            response = await self._emulator.exchange(tpdu)
+        except ExchangeError as error:
+            self._fail(line, str(error))
+        else:
+            self._write("R-APDU", response)
+
+    def _on_card(self, change: CardChange) -> None:
+        if change.atr is not None:
+            self._write("SET_ATR", change.atr)
+
+    def _write(self, name: str, octets: bytes) -> None:
+        self._output.write(f"{name}: {octets.hex(' ')} \n")
+        self._output.flush()
+
+    def _fail(self, line: InputLine, reason: str) -> None:
+        self._has_failed = True
+        self._errors.write(f"line {line.number}: {reason}\n")
+        self._errors.flush()
