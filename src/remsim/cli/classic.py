@@ -125,7 +125,7 @@ def _client_shell(given: argparse.Namespace) -> int:
     config = load_config(ClientConfig, options=options, environ=os.environ, file=given.config)
     if given.event_script is not None:
         say_error("the event script (-e) is not run by this program", program="client")
-    from remsim.client.service import shell
+    from remsim.client.verbs import shell
 
     return shell(config)
 
@@ -149,10 +149,7 @@ def _parser(name: str, text: str, *, version_flag: str) -> ClassicParser:
 
 
 def _parse(parser: argparse.ArgumentParser, tokens: Sequence[str] | None) -> argparse.Namespace:
-    try:
-        return parser.parse_args(expand_bare_plaintext(sys.argv[1:] if tokens is None else tokens))
-    except argparse.ArgumentError as error:
-        raise ConfigError(str(error), hint=f"see {parser.prog} -h") from None
+    return parser.parse_args(expand_bare_plaintext(sys.argv[1:] if tokens is None else tokens))
 
 
 def _shared_options(given: argparse.Namespace) -> dict[str, object]:

@@ -114,5 +114,8 @@ def _root_app() -> App:
 def _on_closed_output() -> int:
     """Whoever read our output has left, as ``head`` does. Python must not complain about it again at exit."""
     with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return SIGNAL_EXIT_BASE + signal.SIGPIPE
+        output = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output)
+        os.close(nowhere)
+    return RemsimError.exit_status

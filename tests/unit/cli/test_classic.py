@@ -31,8 +31,8 @@ class Services:
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     result = Services()
-    for program in ("server", "bankd", "client"):
-        fake = ModuleType(f"remsim.{program}.service")
+    for module in ("server.service", "bankd.service", "client.verbs"):
+        fake = ModuleType(f"remsim.{module}")
         fake.__dict__["serve"] = fake.__dict__["shell"] = result.serve
         monkeypatch.setitem(sys.modules, fake.__name__, fake)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("REMSIM_")}

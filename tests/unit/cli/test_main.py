@@ -29,8 +29,12 @@ def _recorder(calls: Calls, status: int) -> Callable[..., int]:
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """What the services were called with; each returns 7."""
     result: Calls = []
-    for program, names in {"server": ["serve"], "bankd": ["serve"], "client": ["shell", "script"]}.items():
-        fake = ModuleType(f"remsim.{program}.service")
+    for module, names in {
+        "server.service": ["serve"],
+        "bankd.service": ["serve"],
+        "client.verbs": ["shell", "script"],
+    }.items():
+        fake = ModuleType(f"remsim.{module}")
         for name in names:
             setattr(fake, name, _recorder(result, 7))
         monkeypatch.setitem(sys.modules, fake.__name__, fake)
@@ -84,7 +88,8 @@ def test_client_shell_gets_its_configuration(calls: Calls) -> None:
 
 def test_client_script_gets_its_file(calls: Calls) -> None:
     assert main(["client", "script", "boot.jsonl", "--server", "h", "--literal"]) == 7
-    assert calls[0][1:] == (Path("boot.jsonl"), ("literal", True), ("json", False))
+    assert calls[0][1] == Path("boot.jsonl")
+    assert {("literal", True), ("as_json", False)} <= set(calls[0][2:])
 
 
 @pytest.mark.parametrize(
@@ -174,6 +179,14 @@ def test_outcome_becomes_a_status(
 ) -> None:
     assert guarded("bankd", _raising(error)) == status
     assert capsys.readouterr().err == said
+
+
+def test_module_without_app_is_our_mistake(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = ModuleType("remsim.cli.demo")
+    broken.__dict__["app"] = None
+    monkeypatch.setitem(sys.modules, "remsim.cli.demo", broken)
+    assert main(["demo"]) == 1
+    assert "remsim.cli.demo.app is no cyclopts.App" in capsys.readouterr().err
 
 
 def test_module_of_our_own_that_is_missing_is_our_mistake(capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,11 @@ def test_environment_reaches_into_tables_and_keeps_their_other_keys(given_file: 
     assert (config.keepalive.interval_s, config.keepalive.timeout_s) == (7.5, 2.0)
 
 
+def test_table_of_the_wrong_type_gives_way_to_the_environment(given_file: Given) -> None:
+    config = load_config(ClientConfig, environ={"REMSIM_KEEPALIVE_INTERVAL_S": "7.5"}, file=given_file("keepalive = 3"))
+    assert config.keepalive.interval_s == 7.5
+
+
 def test_file_may_be_named_by_the_environment(given_file: Given) -> None:
     given_file('client = "7:1"')
     assert load_config(ClientConfig, environ={"REMSIM_CONFIG": "x.toml"}).client == ClientSlot(7, 1)

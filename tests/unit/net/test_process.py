@@ -2,9 +2,12 @@
 """Errors as one line, readiness, and the life of a service; signals are tested on real processes."""
 
 import asyncio
+import io
 import json
 import logging
 import resource
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -85,6 +88,26 @@ def test_reason_is_a_log_event_where_the_log_is_json(capsys: pytest.CaptureFixtu
     run(at="start", fault=StartError("port 1 is in use", hint="x"), config=ClientConfig(log_format="json"))
     record = json.loads(capsys.readouterr().err.splitlines()[-1])
     assert (record["event"], record["error"], record["hint"]) == ("failed", "port 1 is in use", "x")
+
+
+def test_service_runs_outside_the_main_thread_without_signals() -> None:
+    results: list[tuple[int, list[str]]] = []
+    thread = threading.Thread(target=lambda: results.append(run()))
+    thread.start()
+    thread.join()
+    assert results == [(0, ["start", "run", "stop"])]
+
+
+def test_error_that_cannot_be_written_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    say_error("unheard")
+
+
+def test_plain_asyncio_is_used_where_uvloop_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert process._loop_factory() is asyncio.new_event_loop
 
 
 def test_forced_end_has_the_status_of_its_signal() -> None:
