@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arbitrary bytes raise nothing but the one error of each parser."""
+
+import contextlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remsim.card.apdu import CommandApdu, ResponseApdu
+from remsim.card.atr import parse_atr
+from remsim.card.errors import ApduError, AtrError, TlvError, TpduError
+from remsim.card.instructions import describe_command
+from remsim.card.tlv import encode_tlv, parse_tlvs
+from remsim.card.tpdu import CommandTpdu, tpdu_of_apdu
+
+_ATR_LIKE = st.builds(lambda ts, rest: bytes((ts,)) + rest, st.sampled_from((0x3B, 0x3F)), st.binary(max_size=40))
+
+
+@given(st.binary(max_size=40) | _ATR_LIKE)
+def test_atr_is_read_or_refused(raw: bytes) -> None:
+    with contextlib.suppress(AtrError):
+        atr = parse_atr(raw)
+        assert atr.raw == raw
+        assert atr.protocols
+
+
+@given(st.binary(max_size=300))
+def test_apdu_and_tpdu_are_read_or_refused_and_written_back(raw: bytes) -> None:
+    with contextlib.suppress(ApduError):
+        assert CommandApdu.from_bytes(raw).to_bytes() == raw
+    with contextlib.suppress(ApduError):
+        assert ResponseApdu.from_bytes(raw).to_bytes() == raw
+    with contextlib.suppress(TpduError):
+        assert CommandTpdu.from_bytes(raw).to_bytes() == raw
+    assert describe_command(raw)
+    assert len(raw) - 1 <= len(tpdu_of_apdu(raw)) <= len(raw) + 1
+
+
+@given(st.binary(max_size=300))
+def test_tlv_is_read_or_refused(raw: bytes) -> None:
+    with contextlib.suppress(TlvError):
+        parse_tlvs(raw)
+
+
+@given(st.lists(st.tuples(st.sampled_from((0x62, 0x80, 0xA5, 0x5F2D, 0x7F49)), st.binary(max_size=300)), max_size=4))
+def test_tlv_comes_back(objects: list[tuple[int, bytes]]) -> None:
+    raw = b"".join(encode_tlv(tag, value) for tag, value in objects)
+    assert parse_tlvs(raw) == objects
