@@ -7,6 +7,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
+from remsim.cli import rest_client
 from remsim.cli.rest_client import RestClient, RestError, base_url, mapping_object, slotmap_id
 from remsim.errors import ConfigError
 from remsim.ids import BankSlot, ClientSlot
@@ -88,6 +89,12 @@ def test_lists_and_objects_are_read() -> None:
 def test_answer_that_is_no_list_is_told(content: bytes) -> None:
     with client(answering(content=content)) as rest, pytest.raises(RestError):
         rest.get_list("banks")
+
+
+def test_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest_client, "MAX_ANSWER_OCTETS", 5)
+    with client(answering(content=b'{"a": 1}')) as rest, pytest.raises(RestError, match="too long"):
+        rest.get("/banks")
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,11 @@ def test_mistake_in_the_environment_names_the_variable() -> None:
         load_config(ClientConfig, environ={"REMSIM_KEEPALIVE_TIMEOUT_S": "x"})
 
 
+def test_mistake_in_a_default_names_the_key() -> None:
+    with pytest.raises(ConfigError, match="^csv and --auto: only one"):
+        load_config(BankdConfig, environ=HOME, options={"auto": True}, defaults={"csv": "x"})
+
+
 def test_misspelt_key_is_guessed(given_file: Given) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(ServerConfig, environ=HOME, file=given_file("banks.1.advertize = 'a'"))
