@@ -205,7 +205,7 @@ def test_mistake_in_the_environment_names_the_variable() -> None:
 
 
 def test_mistake_in_a_default_names_the_key() -> None:
-    with pytest.raises(ConfigError, match="^csv and --auto: only one"):
+    with pytest.raises(ConfigError, match=r"^csv and --auto: only one"):
         load_config(BankdConfig, environ=HOME, options={"auto": True}, defaults={"csv": "x"})
 
 
