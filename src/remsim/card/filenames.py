@@ -7,7 +7,8 @@ something else under another directory; the name is that of its most common plac
 
 from typing import Final
 
-_NAMES: Final = {
+#: File identifier to name.
+FILE_NAMES: Final = {
     0x2F00: "EF.DIR",
     0x2F05: "EF.PL",
     0x2F06: "EF.ARR",
@@ -99,7 +100,7 @@ _APPLICATIONS: Final = {
 
 def file_name(fid: int) -> str:
     """The name of a file identifier, or its four digits."""
-    return _NAMES.get(fid, f"{fid:04X}")
+    return FILE_NAMES.get(fid, f"{fid:04X}")
 
 
 def application_name(aid: bytes) -> str:

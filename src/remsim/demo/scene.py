@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from remsim.card.describe import describe_command, instruction_name
+from remsim.card.instructions import command_name, describe_command
 from remsim.card.status import describe_sw
 from remsim.ids import BankSlot, ClientSlot
 
@@ -81,7 +81,7 @@ class Scene:
         answer = f"{sw:04X} {describe_sw(sw)}" + (f", {size} octets" if size else "")
         shown = ShownCommand(self.played, describe_command(tpdu), answer, is_expected, duration_s)
         self.last.append(shown)
-        self.kinds.setdefault(instruction_name(tpdu), KindTiming()).durations_s.append(duration_s)
+        self.kinds.setdefault(command_name(tpdu[0], tpdu[1]), KindTiming()).durations_s.append(duration_s)
 
     @property
     def all_timing(self) -> KindTiming:

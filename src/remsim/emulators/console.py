@@ -21,7 +21,8 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from remsim.card.apdu import ResponseApdu
 from remsim.card.atr import parse_atr
-from remsim.card.describe import FILES, describe_command
+from remsim.card.filenames import FILE_NAMES
+from remsim.card.instructions import describe_command
 from remsim.card.errors import AtrError
 from remsim.card.status import SwKind, describe_sw, sw_kind
 from remsim.emulators.card_talk import CardTalk, UsageError, parse_command, parse_response
@@ -253,7 +254,7 @@ _Completions = dict[str, "dict[str, None] | None"]
 
 
 def _completions() -> _Completions:
-    paths: dict[str, None] = {f"{file_id:04x}": None for file_id in FILES}
+    paths: dict[str, None] = {f"{file_id:04x}": None for file_id in FILE_NAMES}
     return {
         "select": paths,
         "read": {"binary": None, "record": None},

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TextIO
 
-from remsim.card.describe import instruction_name
+from remsim.card.instructions import command_name
 from remsim.emulators.driven import DrivenEmulator, ExchangeError
 from remsim.emulators.recording import Modem, RecordedCommand, RecordedReset, Step
 from remsim.errors import RemsimError
@@ -132,7 +132,7 @@ class ScriptPlayer:
 
     async def _play_command(self, step: RecordedCommand) -> None:
         tpdu = step.tpdu if self._modem is None else self._modem.prepare(step.tpdu)
-        name = instruction_name(tpdu)
+        name = command_name(tpdu[0], tpdu[1])
         try:
             response = await self._emulator.exchange(tpdu)
         except ExchangeError as error:
