@@ -21,9 +21,9 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from remsim.card.apdu import ResponseApdu
 from remsim.card.atr import parse_atr
+from remsim.card.errors import AtrError
 from remsim.card.filenames import FILE_NAMES
 from remsim.card.instructions import describe_command
-from remsim.card.errors import AtrError
 from remsim.card.status import SwKind, describe_sw, sw_kind
 from remsim.emulators.card_talk import CardTalk, UsageError, parse_command, parse_response
 from remsim.emulators.driven import CardChange, DrivenEmulator
