@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server's coordinator asks of the I/O around it, besides what concerns links: storing and reporting.
+
+Writes come in two kinds. A *decision* must be committed before anything follows from it: the coordinator goes on in
+``on_stored``. A *note* is written when convenient; losing the last few in a crash costs a message too many, no more.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from remsim.ids import BankSlot, ClientSlot
+from remsim.wire.actions import LinkAction
+from remsim.wire.rspro import IpPort
+
+#: What tells a client without a number from others: what kind of name ("certificate", "serial", "name"), and it.
+ClientKey = tuple[str, str]
+
+Level = Literal["debug", "info", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One line for the log, counted under its event name."""
+
+    level: Level
+    event: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+# Decisions
+
+
+@dataclass(frozen=True, slots=True)
+class StoreMapping:
+    """Store a new mapping. ``is_sent``: its bankd is connected and will be told at once."""
+
+    bank: BankSlot
+    client: ClientSlot
+    is_sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDeletion:
+    """Store the deletion of live mappings, in one transaction.
+
+    ``removals`` are those of them that a bankd may know of and must be told to remove; ``releases`` are those whose
+    clients may have been sent to the bankd and must be told to leave it.
+    """
+
+    mappings: tuple[int, ...]
+    removals: tuple[int, ...]
+    releases: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSent:
+    """Note that the bankd is about to be told of these mappings, which it was not before."""
+
+    bank_id: int
+    mappings: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreClientNumber:
+    """Keep the number of a client that has none of its own."""
+
+    key: ClientKey
+    client_id: int
+
+
+Decision = StoreMapping | StoreDeletion | StoreSent | StoreClientNumber
+
+
+# Notes
+
+
+@dataclass(frozen=True, slots=True)
+class NoteOutcome:
+    """What the bankd said to a creation: ``result`` is None for ok."""
+
+    mapping_id: int
+    result: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRemoved:
+    """The bankd has answered a removal."""
+
+    mapping_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteReleased:
+    """The client has been told that this mapping is deleted."""
+
+    mapping_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteBank:
+    """A bankd connected or left; ``addresses`` is where clients reach it."""
+
+    bank_id: int
+    name: str
+    software: str
+    sw_version: str
+    number_of_slots: int
+    addresses: tuple[IpPort, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoteClient:
+    """A client connected or left."""
+
+    client: ClientSlot
+    name: str
+    software: str
+    sw_version: str
+    hw_serial_nr: str | None
+    address: str
+
+
+Note = NoteOutcome | NoteRemoved | NoteReleased | NoteBank | NoteClient
+
+Action = LinkAction | Report | Decision | Note
+
+
+# What was stored, and is there again after a restart
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMapping:
+    """A live mapping, or one whose removal is pending (``is_live`` False)."""
+
+    id: int
+    bank: BankSlot
+    client: ClientSlot
+    created_at: float
+    is_live: bool
+    is_sent: bool
+    is_acknowledged: bool
+    result: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All that the coordinator knows from earlier runs."""
+
+    mappings: tuple[StoredMapping, ...] = ()
+    #: Deleted mappings whose clients have not been told yet: mapping id, client, bank slot.
+    releases: tuple[tuple[int, ClientSlot, BankSlot], ...] = ()
+    #: Where clients reached each bankd last.
+    bank_addresses: dict[int, tuple[IpPort, ...]] = field(default_factory=dict)
+    client_numbers: dict[ClientKey, int] = field(default_factory=dict)
+    restart_counter: int = 0

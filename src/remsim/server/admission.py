@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is let in: checks connect requests, settles who holds an identity, gives numbers to clients without.
+
+Of two links with one identity the older one wins if it answers a PING in time; otherwise it is dead, and the newest
+of those that wait takes over. What follows once a peer is accepted is not decided here.
+"""
+
+from typing import Final, Protocol
+
+from remsim.ids import ClientSlot
+from remsim.server.actions import Action, Report, StoreClientNumber
+from remsim.server.numbers import ClientNumbers, client_key
+from remsim.server.peers import BankClaim, Claim, ClientClaim, Peer, PeerEvent, PeerTable
+from remsim.server.reports import described
+from remsim.server.timers import Timers
+from remsim.wire.actions import Accepted, Close, LinkId, Probe, Send
+from remsim.wire.rspro import (
+    ComponentIdentity,
+    ComponentType,
+    ConfigClientIdReq,
+    ConfigClientIdRes,
+    ConnectBankReq,
+    ConnectBankRes,
+    ConnectClientReq,
+    ConnectClientRes,
+    ResultCode,
+)
+
+#: rspro.md, 8.1: a peer whose identity is in use gets this long to close the link itself.
+REJECTED_GRACE_S: Final = 1.0
+
+
+class Host(Protocol):
+    """Who goes on once a peer is accepted."""
+
+    def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
+        """A client is in."""
+        ...
+
+    def on_bankd_accepted(self, peer: Peer, request: ConnectBankReq, now: float) -> list[Action]:
+        """A bankd is in."""
+        ...
+
+
+class Admission:
+    """One for all peers. ``timers`` are keyed by the link that is to be closed. ``identity`` is our own."""
+
+    def __init__(
+        self,
+        peers: PeerTable,
+        numbers: ClientNumbers,
+        timers: Timers[LinkId],
+        *,
+        identity: ComponentIdentity,
+        takeover_s: float,
+        host: Host,
+    ) -> None:
+        self._peers = peers
+        self._numbers = numbers
+        self._timers = timers
+        self._identity = identity
+        self._takeover_s = takeover_s
+        self._host = host
+        #: Clients that are being given a number, by that number.
+        self._numbering: dict[int, tuple[Peer, ClientClaim]] = {}
+
+    # Connect requests
+
+    def on_connect_client(self, peer: Peer, request: ConnectClientReq, tag: int, now: float) -> list[Action]:
+        """A client introduces itself."""
+        peer.identity = request.identity
+        if request.identity.type is not ComponentType.REMSIM_CLIENT:
+            return self._turn_away(peer, request, tag, "component type is not remsimClient")
+        if request.client_slot is not None:
+            return self._claim(peer, ClientClaim(request, tag, request.client_slot, needs_number=False), now)
+        if not self._numbers.is_enabled:
+            return self._turn_away(peer, request, tag, "it has no client number, and no pool is configured")
+        key = client_key(request.identity)
+        number = self._numbers.find(key)
+        actions: list[Action] = []
+        if number is None:
+            number = self._numbers.assign(key, lambda n: self._peers.lowest_slot(n) is None)
+            if number is None:
+                return self._turn_away(peer, request, tag, "the pool of client numbers is used up")
+            actions.append(StoreClientNumber(key, number))
+        return actions + self._claim(peer, ClientClaim(request, tag, ClientSlot(number, 0), needs_number=True), now)
+
+    def on_connect_bank(self, peer: Peer, request: ConnectBankReq, tag: int, now: float) -> list[Action]:
+        """A bankd introduces itself."""
+        peer.identity = request.identity
+        if request.identity.type is not ComponentType.REMSIM_BANKD:
+            return self._turn_away(peer, request, tag, "component type is not remsimBankd")
+        return self._claim(peer, BankClaim(request, tag), now)
+
+    def _claim(self, peer: Peer, claim: Claim, now: float) -> list[Action]:
+        if isinstance(claim, BankClaim):
+            holder = self._peers.by_bank(claim.request.bank_id)
+        else:
+            holder = self._peers.by_client(claim.slot)
+        if holder is None:
+            return self._grant(peer, claim, now)
+        holder.rivals.append((peer, claim))
+        peer.rival_of = holder
+        # It has introduced itself in time; it is not its fault that the answer must wait.
+        actions: list[Action] = [Accepted(peer.link)]
+        if len(holder.rivals) == 1:
+            actions.append(Probe(holder.link, self._takeover_s))
+        return actions
+
+    # Two peers, one identity
+
+    def on_probe_answered(self, holder: Peer, now: float) -> list[Action]:
+        """The older link lives: whoever claims the same identity is refused."""
+        rivals, holder.rivals = holder.rivals, []
+        return [action for peer, claim in rivals for action in self._refuse_rival(peer, claim, holder, now)]
+
+    def on_lost(self, lost: Peer, now: float) -> list[Action]:
+        """A peer is gone and has been taken out of the table: the newest of its rivals takes over."""
+        self._timers.cancel(lost.link)
+        if lost.rival_of is not None:
+            lost.rival_of.rivals = [rival for rival in lost.rival_of.rivals if rival[0] is not lost]
+        if lost.client is not None and self._numbering.get(lost.client.client_id, (None,))[0] is lost:
+            del self._numbering[lost.client.client_id]
+        if not lost.rivals:
+            return []
+        *others, (winner, claim) = lost.rivals
+        winner.rival_of = None
+        actions: list[Action] = [Report("info", "identity_taken_over", described(winner) | {"identity": lost.name})]
+        actions += self._grant(winner, claim, now)
+        for peer, other in others:
+            actions += self._refuse_rival(peer, other, winner, now)
+        return actions
+
+    def _refuse_rival(self, peer: Peer, claim: Claim, holder: Peer, now: float) -> list[Action]:
+        peer.rival_of = None
+        self._timers.set(peer.link, now + REJECTED_GRACE_S)
+        fields = described(peer) | {"identity": holder.name, "holder": str(holder.address)}
+        return [
+            self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE),
+            Report("warning", "identity_in_use", fields),
+        ]
+
+    def on_timer(self, link: LinkId) -> list[Action]:
+        """A rejected peer has not closed its link."""
+        return [Close(link, "identity in use")]
+
+    # Verdicts
+
+    def _grant(self, peer: Peer, claim: Claim, now: float) -> list[Action]:
+        if isinstance(claim, BankClaim):
+            self._peers.hold_bank(peer, claim.request.bank_id)
+            self._peers.accept(peer, PeerEvent.BANKD_ACCEPTED)
+            answer = Send(peer.link, ConnectBankRes(self._identity, ResultCode.OK), claim.tag)
+            return [Accepted(peer.link), answer, *self._host.on_bankd_accepted(peer, claim.request, now)]
+        self._peers.hold_client(peer, claim.slot)
+        if claim.needs_number:
+            self._numbering[claim.slot.client_id] = (peer, claim)
+            is_stored = self._numbers.is_stored(client_key(claim.request.identity))
+            return self._give_number(peer, claim) if is_stored else []
+        self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)
+        response = Send(peer.link, ConnectClientRes(self._identity, ResultCode.OK), claim.tag)
+        return [Accepted(peer.link), response, *self._host.on_client_accepted(peer, claim.slot, now)]
+
+    def _turn_away(self, peer: Peer, request: ConnectBankReq | ConnectClientReq, tag: int, reason: str) -> list[Action]:
+        is_bank = isinstance(request, ConnectBankReq)
+        result = ResultCode.ILLEGAL_BANK_ID if is_bank else ResultCode.ILLEGAL_CLIENT_ID
+        return [
+            self._refuse(peer, request, tag, result),
+            Report("warning", "peer_refused", described(peer) | {"reason": reason}),
+            Close(peer.link, reason),
+        ]
+
+    def _refuse(self, peer: Peer, request: ConnectBankReq | ConnectClientReq, tag: int, result: ResultCode) -> Send:
+        self._peers.accept(peer, PeerEvent.REFUSED)
+        if isinstance(request, ConnectBankReq):
+            return Send(peer.link, ConnectBankRes(self._identity, result), tag)
+        return Send(peer.link, ConnectClientRes(self._identity, result), tag)
+
+    # Numbers
+
+    def _give_number(self, peer: Peer, claim: ClientClaim) -> list[Action]:
+        """Tell a client its number, now that the database has it; it is accepted when it has agreed."""
+        response = ConnectClientRes(self._identity, ResultCode.OK)
+        return [Send(peer.link, response, claim.tag), Send(peer.link, ConfigClientIdReq(claim.slot))]
+
+    def on_number_stored(self, stored: StoreClientNumber) -> list[Action]:
+        """The database has the number of a client."""
+        self._numbers.stored(stored.key)
+        waiting = self._numbering.get(stored.client_id)
+        return [] if waiting is None else self._give_number(*waiting)
+
+    def on_number_failed(self, stored: StoreClientNumber) -> list[Action]:
+        """The database could not store the number: the client must try again."""
+        self._numbers.forget(stored.key)
+        waiting = self._numbering.get(stored.client_id)
+        return [] if waiting is None else [Close(waiting[0].link, "its number could not be stored")]
+
+    def on_config_id_res(self, peer: Peer, slot: ClientSlot, answer: ConfigClientIdRes, now: float) -> list[Action]:
+        """The client has its number now, or did not take it."""
+        del self._numbering[slot.client_id]
+        if answer.result is not ResultCode.OK:
+            return [
+                Report("warning", "client_did_not_take_number", described(peer) | {"result": answer.result.name}),
+                Close(peer.link, "it did not take its number"),
+            ]
+        self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)
+        return [Accepted(peer.link), *self._host.on_client_accepted(peer, slot, now)]

@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's decisions: events of links and orders of operators in, actions out. No socket, clock or database.
+
+It says what an event means and hands it to the part that knows: ``admission`` (who is let in), ``reconciler`` (what
+bankds are told), ``announcer`` (what clients are told). Orders of operators come in two steps: ``plan_x`` checks and
+reserves, and gives a decision to be stored; once that is committed, ``on_stored`` carries it out.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from remsim.ids import BankSlot, ClientSlot
+from remsim.server.actions import (
+    Action,
+    Decision,
+    Memory,
+    Report,
+    StoreClientNumber,
+    StoreDeletion,
+    StoredMapping,
+    StoreMapping,
+    StoreSent,
+)
+from remsim.server.addresses import bankd_addresses
+from remsim.server.admission import Admission
+from remsim.server.announcer import Announcer, Release
+from remsim.server.numbers import ClientNumbers
+from remsim.server.peers import Peer, PeerState, PeerTable
+from remsim.server.reconciler import Reconciler
+from remsim.server.reports import described, named, note_of, odd, slots_of
+from remsim.server.timers import Timers
+from remsim.slotmap import Mapping, MappingState, SlotMap
+from remsim.wire import rspro
+from remsim.wire.actions import AskIdentity, Close, LinkId, PeerAddress, Send
+from remsim.wire.connection import (
+    Event,
+    IdentityReceived,
+    ProbeAnswered,
+    Received,
+    ReceivedUnknown,
+    Undecodable,
+    UnsupportedVersion,
+)
+from remsim.wire.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message, ResultCode, UnknownMessage
+from remsim.wire.schema import NUMBER_OF
+
+_CONNECT_REQUESTS: Final = (rspro.ConnectBankReq, rspro.ConnectClientReq)
+_CONNECT_KINDS: Final[dict[int | None, type]] = {NUMBER_OF[kind]: kind for kind in _CONNECT_REQUESTS}
+
+#: Which message means something in which state of the peer. Everything else is ignored, logged once and counted.
+LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
+    rspro.ConnectClientReq: frozenset({PeerState.ESTABLISHED}),
+    rspro.ConnectBankReq: frozenset({PeerState.ESTABLISHED}),
+    rspro.ConnectClientRes: frozenset({PeerState.ESTABLISHED}),
+    rspro.ConfigClientIdRes: frozenset({PeerState.ESTABLISHED}),
+    rspro.CreateMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.RemoveMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
+    rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+}
+
+
+class UnknownBankError(Exception):
+    """An order for a bank that is not connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can choose. ``identity`` is our own; ``overrides``: where clients reach a bank, by its id."""
+
+    identity: ComponentIdentity
+    overrides: dict[int, tuple[IpPort, ...]]
+    client_id_pool: tuple[int, ...] | None
+    takes_ipv6: Callable[[int], bool]
+    takeover_s: float = 3.0
+
+
+class Coordinator:
+    """One for the server. ``memory`` is what earlier runs have stored."""
+
+    def __init__(self, settings: Settings, memory: Memory) -> None:
+        self._settings = settings
+        self.slotmap = SlotMap()
+        self.peers = PeerTable()
+        self._bank_timers: Timers[int] = Timers()
+        self._link_timers: Timers[LinkId] = Timers()
+        self.announcer = Announcer(
+            self.slotmap,
+            self.peers,
+            bank_addresses=dict(memory.bank_addresses) | settings.overrides,
+            takes_ipv6=settings.takes_ipv6,
+        )
+        self._reconciler = Reconciler(self.slotmap, self.announcer, self._bank_timers)
+        self._admission = Admission(
+            self.peers,
+            ClientNumbers(settings.client_id_pool, memory.client_numbers),
+            self._link_timers,
+            identity=settings.identity,
+            takeover_s=settings.takeover_s,
+            host=self,
+        )
+        for stored in memory.mappings:
+            self._restore(stored)
+        for mapping_id, client, bank in memory.releases:
+            self.announcer.restore_release(client, Release(mapping_id, bank))
+
+    def _restore(self, stored: StoredMapping) -> None:
+        mapping = Mapping(
+            stored.id,
+            stored.bank,
+            stored.client,
+            stored.created_at,
+            state=MappingState.NEW if stored.result is None else MappingState.REFUSED,
+            is_sent=stored.is_sent,
+            is_acknowledged=stored.is_acknowledged,
+            result=stored.result,
+        )
+        if stored.is_live:
+            self.slotmap.add(mapping)
+        else:
+            mapping.state = MappingState.DELETE_REQ
+            self.slotmap.add_removal(mapping)
+
+    # Links
+
+    def on_link_up(
+        self, link: LinkId, address: PeerAddress, now: float, *, dialled_port: int | None = None
+    ) -> list[Action]:
+        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (CONNECTED_SERVER)."""
+        peer = Peer(link, address, since=now, dialled_port=dialled_port)
+        if not self.peers.add(peer):
+            reason = "too many connections that have not identified themselves"
+            return [Report("warning", "peer_limit_reached", {"peer": str(address)}), Close(link, reason)]
+        # A bankd of ours says who it is; a classic one would not survive what follows, and ignores the question.
+        return [] if dialled_port is None else [AskIdentity(link)]
+
+    def on_event(self, link: LinkId, event: Event, now: float) -> list[Action]:
+        """Something arrived on a link."""
+        peer = self.peers.by_link(link)
+        if peer is None:
+            return []
+        match event:
+            case Received():
+                return self._on_received(peer, event, now)
+            case ProbeAnswered():
+                return self._admission.on_probe_answered(peer, now)
+            case Undecodable():
+                return self._on_undecodable(peer, event)
+            case UnsupportedVersion():
+                return self._on_unsupported_version(peer, event)
+            case ReceivedUnknown():
+                return [odd(peer, "unknown_message", number=event.number)]
+            case IdentityReceived() if peer.dialled_port is not None and peer.identity is None:
+                return [Send(link, rspro.ConnectClientReq(self._settings.identity, None))]
+            case _:
+                return []
+
+    def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[Action]:
+        """A link is gone, whoever ended it."""
+        peer = self.peers.by_link(link)
+        if peer is None:
+            return []
+        actions: list[Action] = []
+        if peer.state is PeerState.CONNECTED_BANKD:
+            actions = self._reconciler.on_bankd_lost(peer.bank)
+        actions += note_of(peer)
+        level: Final = "debug" if peer.state in (PeerState.ESTABLISHED, PeerState.REJECTED) else "info"
+        self.peers.remove(peer)
+        actions.append(Report(level, "peer_lost", {**named(peer), "reason": reason}))
+        return actions + self._admission.on_lost(peer, now)
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timer`` is due."""
+        due = [t for t in (self._link_timers.next(), self._bank_timers.next()) if t is not None]
+        return min(due, default=None)
+
+    def handle_timer(self, now: float) -> list[Action]:
+        """Do all that is due."""
+        actions: list[Action] = []
+        while (link := self._link_timers.pop_due(now)) is not None:
+            actions += self._admission.on_timer(link)
+        while (bank_id := self._bank_timers.pop_due(now)) is not None:
+            actions += self._reconciler.on_timer(bank_id, now)
+        return actions
+
+    # Orders of operators
+
+    def plan_creation(self, bank: BankSlot, client: ClientSlot) -> StoreMapping:
+        """Map two slots. They are reserved until it is stored or has failed. Raises ConflictError."""
+        self.slotmap.reserve(bank, client)
+        return StoreMapping(bank, client, self._reconciler.is_connected(bank.bank_id))
+
+    def plan_deletion(self, mappings: Iterable[Mapping]) -> StoreDeletion | None:
+        """Delete live mappings; those whose deletion waits already are left out. None if nothing is left."""
+        chosen = [mapping for mapping in mappings if not mapping.is_ending]
+        for mapping in chosen:
+            mapping.is_ending = True
+        if not chosen:
+            return None
+        return StoreDeletion(
+            tuple(m.id for m in chosen),
+            tuple(m.id for m in chosen if m.is_sent),
+            tuple(m.id for m in chosen if m.is_acknowledged),
+        )
+
+    def reset_bank(self, bank_id: int) -> list[Action]:
+        """Order a bankd to drop all mappings; those that are desired are created again. Raises UnknownBankError."""
+        peer = self.peers.by_bank(bank_id)
+        if peer is None:
+            raise UnknownBankError
+        return [Send(peer.link, rspro.ResetStateReq()), Report("warning", "bankd_reset_ordered", {"bank": bank_id})]
+
+    # The database
+
+    def on_stored(
+        self, decision: Decision, now: float, *, mapping_id: int = 0, created_at: float = 0.0
+    ) -> list[Action]:
+        """A decision is committed. A new mapping has got its id and time (seconds since 1970-01-01 UTC)."""
+        match decision:
+            case StoreMapping():
+                mapping = Mapping(mapping_id, decision.bank, decision.client, created_at, is_sent=decision.is_sent)
+                self.slotmap.add(mapping)
+                report = Report("info", "mapping_created", slots_of(mapping))
+                return [report, *self._reconciler.on_mapping_stored(mapping, now)]
+            case StoreDeletion():
+                return [action for number in decision.mappings for action in self._delete(number, now)]
+            case StoreSent():
+                return self._reconciler.on_sent_stored(decision, now)
+            case StoreClientNumber():
+                return self._admission.on_number_stored(decision)
+
+    def on_store_failed(self, decision: Decision) -> list[Action]:
+        """A decision could not be committed: everything is as it was before."""
+        match decision:
+            case StoreMapping():
+                self.slotmap.unreserve(decision.bank, decision.client)
+            case StoreDeletion():
+                for mapping in map(self.slotmap.get, decision.mappings):
+                    if mapping is not None:
+                        mapping.is_ending = False
+            case StoreSent():
+                return self._reconciler.on_sent_failed(decision)
+            case StoreClientNumber():
+                return self._admission.on_number_failed(decision)
+        return []
+
+    def _delete(self, mapping_id: int, now: float) -> list[Action]:
+        mapping = self.slotmap.get(mapping_id)
+        if mapping is None:
+            return []
+        actions: list[Action] = [Report("info", "mapping_deleted", slots_of(mapping))]
+        if self.slotmap.delete(mapping):
+            actions += self._reconciler.on_mapping_deleted(mapping, now)
+        if mapping.is_acknowledged:
+            # The client leaves at once, bankd or not (known-limits 30, 31), and before anything that comes later for
+            # the same client (known-limits 29).
+            actions += self.announcer.release(mapping)
+        else:
+            actions += self.announcer.refresh(mapping.client)
+        return actions
+
+    # Messages
+
+    def _on_received(self, peer: Peer, event: Received, now: float) -> list[Action]:
+        kind, tag = type(event.message), event.tag
+        if kind in REQUEST_OF and event.request is None:
+            # Matched by request: whatever a confused peer answers unasked moves nothing (known-limits 3, 27).
+            return [odd(peer, "unasked_answer", message=kind.__name__)]
+        if kind in _CONNECT_REQUESTS and peer.identity is not None:
+            return [odd(peer, "repeated_connect_request")]
+        is_legal = peer.state in LEGAL_IN.get(kind, frozenset())
+        match event.message if is_legal else None, event.request:
+            case rspro.ConnectClientReq() as message, _:
+                return self._admission.on_connect_client(peer, message, tag, now)
+            case rspro.ConnectBankReq() as message, _:
+                return self._admission.on_connect_bank(peer, message, tag, now)
+            case rspro.ConnectClientRes() as message, _:
+                return self._on_dial_refused(peer, message)
+            case rspro.ConfigClientIdRes() as message, rspro.ConfigClientIdReq(slot):
+                return self._admission.on_config_id_res(peer, slot, message, now)
+            case rspro.CreateMappingRes() as message, rspro.CreateMappingReq() as request:
+                return self._reconciler.on_create_res(peer.bank, request, message, now)
+            case rspro.RemoveMappingRes() as message, rspro.RemoveMappingReq() as request:
+                return self._reconciler.on_remove_res(peer.bank, request, message)
+            case rspro.ResetStateRes() as message, _:
+                return self._reconciler.on_reset_res(peer.bank, message, now)
+            case rspro.ConfigClientBankRes() as message, request:
+                return self.announcer.on_config_res(peer, message, request)
+            case rspro.BankSlotStatusInd() as message, _:
+                return self._on_slot_status(peer, message)
+            case rspro.ErrorInd() as message, _:
+                return self._on_error(peer, message)
+        return [odd(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
+
+    def _on_dial_refused(self, peer: Peer, answer: rspro.ConnectClientRes) -> list[Action]:
+        """A bankd that we dialled does not want us; if it did, it would have sent connectBankReq."""
+        fields: dict[str, object] = {"peer": str(peer.address), "result": answer.result.name}
+        return [Report("warning", "bankd_refused_server", fields), Close(peer.link, "the bankd refused us")]
+
+    def _on_slot_status(self, peer: Peer, message: rspro.BankSlotStatusInd) -> list[Action]:
+        slot, status = message.from_bank_slot, message.slot_phys_status
+        if slot.bank_id != peer.bank_id:
+            return [odd(peer, "foreign_slot_status", bank_slot=slot)]
+        peer.slot_status[slot.slot_nr] = status
+        return [Report("info", "bank_slot_status", {"bank_slot": slot, "card_present": status.card_present})]
+
+    def _on_error(self, peer: Peer, error: rspro.ErrorInd) -> list[Action]:
+        peer.error_count += 1
+        peer.last_error = error
+        about: dict[str, object] = {
+            "severity": error.severity.name,
+            "code": error.code.name,
+            "text": error.error_string,
+        }
+        about |= {"about_bank_slot": error.bank_slot, "about_client_slot": error.client_slot}
+        known = {key: value for key, value in about.items() if value is not None}
+        return [Report("warning", "peer_reports_error", named(peer) | known)]
+
+    def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
+        error = event.error
+        actions: list[Action] = [odd(peer, "undecodable_message", error=str(error))]
+        kind = _CONNECT_KINDS.get(error.alternative)
+        if kind is None or peer.identity is not None:
+            return actions
+        # Nobody who cannot say who he is gets any further (known-limits 22).
+        result = ResultCode.ILLEGAL_BANK_ID if kind is rspro.ConnectBankReq else ResultCode.ILLEGAL_CLIENT_ID
+        refusal = rspro.refusal(kind, result, self._settings.identity)
+        if refusal is not None and error.tag is not None:
+            actions.append(Send(peer.link, refusal, error.tag))
+        return [*actions, Close(peer.link, "its connect request cannot be read")]
+
+    def _on_unsupported_version(self, peer: Peer, event: UnsupportedVersion) -> list[Action]:
+        """The engine has refused it already."""
+        actions: list[Action] = [odd(peer, "unsupported_version", version=event.version)]
+        message = event.message
+        is_connect = isinstance(message, _CONNECT_REQUESTS) or (
+            isinstance(message, UnknownMessage) and message.number in _CONNECT_KINDS
+        )
+        if is_connect and peer.identity is None:
+            actions.append(Close(peer.link, "unsupported protocol version"))
+        return actions
+
+    # Accepted peers
+
+    def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
+        """Admission let a client in."""
+        return [Report("info", "client_connected", described(peer)), *note_of(peer), *self.announcer.refresh(slot)]
+
+    def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
+        """Admission let a bankd in."""
+        bank_id = request.bank_id
+        peer.number_of_slots = request.number_of_slots
+        peer.addresses = bankd_addresses(
+            override=self._settings.overrides.get(bank_id, ()),
+            advertise=request.advertise,
+            peer=peer.address,
+            dialled_port=peer.dialled_port,
+        )
+        self.announcer.bank_addresses[bank_id] = peer.addresses
+        places = [f"{address.ip}:{address.port}" for address in peer.addresses]
+        fields = described(peer) | {"slots": peer.number_of_slots, "clients_go_to": places}
+        report = Report("info", "bankd_connected", fields)
+        return [report, *note_of(peer), *self._reconciler.on_bankd_connected(peer, bank_id, now)]

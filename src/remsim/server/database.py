@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening the server's database: SQLite by default, any other by URL; brought to the newest shape at start.
+
+Knows no table and no mapping. Every way in which this can fail is a StartError, one line with a hint.
+"""
+
+from importlib import resources
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from remsim.errors import StartError
+
+#: Another program that looks at the file may hold its lock for a moment.
+_BUSY_TIMEOUT_MS: Final = 5000
+
+
+def open_engine(url: str) -> AsyncEngine:
+    """An engine for ``url``. Raises StartError if it is no URL of a database that can be used from here."""
+    try:
+        engine = create_async_engine(make_url(url))
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"the database needs the Python package {error.name}, which is not installed",
+            hint=f"install it: pip install {error.name}",
+        ) from error
+    except (ArgumentError, NoSuchModuleError, SQLAlchemyError) as error:
+        # The URL may hold a password, so it is not repeated.
+        raise StartError(
+            "the database setting is no URL of a known database",
+            hint="write for example sqlite+aiosqlite:////var/lib/remsim/server.sqlite or "
+            "postgresql+asyncpg://USER@HOST/NAME",
+        ) from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    # With a write-ahead log readers do not block us; FULL: a commit is on the disk before it is acknowledged.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_TIMEOUT_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+async def connect(engine: AsyncEngine) -> AsyncConnection:
+    """The connection for all work, with the newest tables. Raises StartError."""
+    name = _shown(engine)
+    try:
+        connection = await engine.connect()
+    except (DBAPIError, OSError) as error:
+        raise _unusable(name, error) from error
+    try:
+        await connection.run_sync(_migrate, name)
+        await connection.commit()
+    except DBAPIError as error:
+        await connection.close()
+        raise _unusable(name, error) from error
+    except StartError:
+        await connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: Connection, name: str) -> None:
+    with resources.as_file(resources.files("remsim.server") / "migrations") as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        script = ScriptDirectory.from_config(config)
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+            raise StartError(
+                f"{name} was written by a newer version of remsim (its form is {current})",
+                hint="start that version, or restore the copy that was made before it ran",
+            )
+        if current != script.get_current_head():
+            command.upgrade(config, "head")
+
+
+def _shown(engine: AsyncEngine) -> str:
+    url = engine.url
+    return f"the database {url.database}" if engine.dialect.name == "sqlite" else f"the database at {url.host}"
+
+
+def _unusable(name: str, error: Exception) -> StartError:
+    reason = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+    return StartError(
+        f"{name} cannot be used: {reason}",
+        hint="check that it is there, that this user may write to it and its folder, and that it is a remsim database",
+    )

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the server's database. ``migrations`` brings a database to this shape; a test compares the two.
+
+Two unique indexes over *live* mappings, on bank slot and on client slot, make double mapping impossible whatever the
+program does. Deleted mappings stay as history.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+METADATA: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_LIVE: Final = text("deleted_at IS NULL")
+
+#: Times are seconds since 1970-01-01 UTC.
+MAPPINGS: Final = Table(
+    "mappings",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("bank_id", Integer, nullable=False),
+    Column("bank_slot_nr", Integer, nullable=False),
+    Column("client_id", Integer, nullable=False),
+    Column("client_slot_nr", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    # NULL: live.
+    Column("deleted_at", Double),
+    # A bankd may know of it.
+    Column("is_sent", Boolean, nullable=False),
+    # It was ACTIVE and has not been refused since.
+    Column("is_acknowledged", Boolean, nullable=False),
+    # ResultCode of a refusal.
+    Column("result", Integer),
+    CheckConstraint("bank_id BETWEEN 0 AND 1023 AND bank_slot_nr BETWEEN 0 AND 1023", name="bank_in_range"),
+    CheckConstraint("client_id BETWEEN 0 AND 1023 AND client_slot_nr BETWEEN 0 AND 1023", name="client_in_range"),
+    Index(
+        "ix_mappings_live_bank_slot", "bank_id", "bank_slot_nr", unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE
+    ),
+    Index(
+        "ix_mappings_live_client_slot",
+        "client_id",
+        "client_slot_nr",
+        unique=True,
+        sqlite_where=_LIVE,
+        postgresql_where=_LIVE,
+    ),
+    Index("ix_mappings_deleted_at", "deleted_at"),
+    sqlite_autoincrement=True,
+)
+
+#: Deleted mappings that a bankd may still hold, until it has answered removeMappingReq.
+PENDING_REMOVALS: Final = Table(
+    "pending_removals",
+    METADATA,
+    Column("mapping_id", ForeignKey(MAPPINGS.c.id), primary_key=True),
+)
+
+#: Deleted mappings whose client has not been told yet.
+PENDING_RELEASES: Final = Table(
+    "pending_releases",
+    METADATA,
+    Column("mapping_id", ForeignKey(MAPPINGS.c.id), primary_key=True),
+)
+
+BANKS: Final = Table(
+    "banks",
+    METADATA,
+    Column("bank_id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(32), nullable=False),
+    Column("software", String(32), nullable=False),
+    Column("sw_version", String(32), nullable=False),
+    Column("number_of_slots", Integer, nullable=False),
+    # Where clients reach it, the preferred address first: "192.0.2.1 9999,2001:db8::1 9999".
+    Column("addresses", Text, nullable=False),
+    Column("last_seen_at", Double, nullable=False),
+)
+
+CLIENTS: Final = Table(
+    "clients",
+    METADATA,
+    Column("client_id", Integer, primary_key=True, autoincrement=False),
+    Column("slot_nr", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(32), nullable=False),
+    Column("software", String(32), nullable=False),
+    Column("sw_version", String(32), nullable=False),
+    Column("hw_serial_nr", String(32)),
+    Column("address", String(45), nullable=False),
+    Column("last_seen_at", Double, nullable=False),
+)
+
+#: Numbers given to clients that have none of their own.
+CLIENT_NUMBERS: Final = Table(
+    "client_numbers",
+    METADATA,
+    # What the client is known by: "certificate", "serial" or "name".
+    Column("kind", String(16), primary_key=True),
+    Column("value", String(255), primary_key=True),
+    Column("client_id", Integer, nullable=False),
+    Column("given_at", Double, nullable=False),
+    UniqueConstraint("client_id"),
+)
+
+#: Single values: how often the server was started.
+COUNTERS: Final = Table(
+    "counters",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("value", Integer, nullable=False),
+)

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps what the coordinator decides. One writer, in the order in which things were decided.
+
+Decisions that wait together share a commit; whoever made them hears of it after the commit, never before. Notes are
+collected, the newest of each kind and subject, and written a moment later in small portions, so that a thousand
+connecting clients do not hold up one new mapping.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from remsim.errors import RemsimError
+from remsim.logs import Logger
+from remsim.server import database, statements
+from remsim.server.actions import (
+    Decision,
+    Memory,
+    Note,
+    NoteBank,
+    NoteClient,
+    NoteOutcome,
+    NoteReleased,
+    NoteRemoved,
+)
+
+#: Notes are written this long after the first of them.
+NOTE_DELAY_S: Final = 0.5
+#: So many notes in one commit: a decision never waits for more.
+NOTES_PER_COMMIT: Final = 200
+#: So many decisions in one commit.
+DECISIONS_PER_COMMIT: Final = 100
+
+
+_Waiting = tuple[Decision, asyncio.Future[int] | None]
+
+
+class StoreError(RemsimError):
+    """The database did not take a decision."""
+
+
+class Listener(Protocol):
+    """Who hears what became of decisions. Called in the loop, in the order of the decisions."""
+
+    def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
+        """It is committed; a new mapping has this id and time."""
+        ...
+
+    def on_store_failed(self, decision: Decision) -> None:
+        """It is not stored."""
+        ...
+
+
+class Store:
+    """The server's memory. ``wall`` gives seconds since 1970-01-01 UTC."""
+
+    def __init__(self, engine: AsyncEngine, *, log: Logger, wall: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._log = log
+        self._wall = wall
+        self._connection: AsyncConnection | None = None
+        self._decisions: list[_Waiting] = []
+        self._notes: dict[object, tuple[Note, float]] = {}
+        self._wake = asyncio.Event()
+        self._notes_timer: asyncio.TimerHandle | None = None
+        self._are_notes_due = False
+        self._is_closing = False
+        #: Whether the last attempt to write succeeded.
+        self.is_healthy = True
+
+    @classmethod
+    def at(cls, url: str, *, log: Logger) -> "Store":
+        """The store in the database at ``url``. Raises StartError."""
+        return cls(database.open_engine(url), log=log)
+
+    async def open(self) -> Memory:
+        """Open the database, count one more start, and return what is stored. Raises StartError."""
+        self._connection = await database.connect(self._engine)
+        async with self._connection.begin():
+            await statements.count_start(self._connection)
+            await statements.forget_history(self._connection, self._wall())
+        async with self._connection.begin():
+            return await statements.load_memory(self._connection)
+
+    # Called by the service
+
+    def submit(self, decision: Decision, done: asyncio.Future[int] | None = None) -> None:
+        """Store a decision. ``done`` gets the id of the new mapping (0 for others) or a StoreError."""
+        self._decisions.append((decision, done))
+        self._wake.set()
+
+    def note(self, note: Note) -> None:
+        """Store a note when convenient; a newer one about the same replaces it."""
+        self._notes[_subject(note)] = (note, self._wall())
+        if self._notes_timer is None and not self._are_notes_due:
+            self._notes_timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._on_notes_due)
+
+    async def run(self, listener: Listener) -> None:
+        """Write until ``finish``. Runs once, as a task of its own."""
+        while not self._is_closing:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._decisions or self._are_notes_due:
+                if self._decisions:
+                    await self._write_decisions(listener)
+                else:
+                    await self._write_notes()
+
+    def finish(self) -> None:
+        """Let ``run`` write what it has and return."""
+        self._is_closing = True
+        self._on_notes_due()
+
+    async def close(self) -> None:
+        """Close the database."""
+        if self._notes_timer is not None:
+            self._notes_timer.cancel()
+        if self._connection is not None:
+            await self._connection.close()
+        await self._engine.dispose()
+
+    # The writer
+
+    def _on_notes_due(self) -> None:
+        if self._notes_timer is not None:
+            self._notes_timer.cancel()
+            self._notes_timer = None
+        self._are_notes_due = bool(self._notes)
+        self._wake.set()
+
+    async def _write_decisions(self, listener: Listener) -> None:
+        batch = self._decisions[:DECISIONS_PER_COMMIT]
+        del self._decisions[: len(batch)]
+        error = await self._try(listener, batch)
+        if error is None:
+            return
+        if len(batch) == 1:
+            self._fail(listener, *batch[0], error)
+            return
+        # One of them spoils the commit of all, so each gets a commit of its own.
+        for one in batch:
+            error = await self._try(listener, [one])
+            if error is not None:
+                self._fail(listener, *one, error)
+
+    async def _try(self, listener: Listener, batch: list[_Waiting]) -> SQLAlchemyError | None:
+        try:
+            results = await self._commit_decisions([decision for decision, _ in batch])
+        except SQLAlchemyError as error:
+            return error
+        self.is_healthy = True
+        for (decision, done), (mapping_id, created_at) in zip(batch, results, strict=True):
+            listener.on_stored(decision, mapping_id, created_at)
+            if done is not None and not done.done():
+                done.set_result(mapping_id)
+        return None
+
+    async def _commit_decisions(self, decisions: list[Decision]) -> list[tuple[int, float]]:
+        assert self._connection is not None
+        results: list[tuple[int, float]] = []
+        async with self._connection.begin():
+            for decision in decisions:
+                wall = self._wall()
+                results.append((await statements.write_decision(self._connection, decision, wall), wall))
+        return results
+
+    def _fail(
+        self, listener: Listener, decision: Decision, done: asyncio.Future[int] | None, error: SQLAlchemyError
+    ) -> None:
+        self.is_healthy = False
+        self._log.error("not_stored", decision=type(decision).__name__, error=str(error.args[0] if error.args else ""))
+        listener.on_store_failed(decision)
+        if done is not None and not done.done():
+            done.set_exception(StoreError("the database did not take the change", hint="see the server's log"))
+
+    async def _write_notes(self) -> None:
+        keys = list(self._notes)[:NOTES_PER_COMMIT]
+        notes = [self._notes.pop(key) for key in keys]
+        assert self._connection is not None
+        try:
+            async with self._connection.begin():
+                await statements.write_notes(self._connection, notes)
+            self.is_healthy = True
+        except SQLAlchemyError as error:
+            self.is_healthy = False
+            self._log.error("notes_not_stored", count=len(notes), error=str(error.args[0] if error.args else ""))
+        self._are_notes_due = bool(self._notes)
+
+
+def _subject(note: Note) -> object:
+    """What a note is about: a newer one about the same makes an older one obsolete."""
+    match note:
+        case NoteOutcome() | NoteRemoved() | NoteReleased():
+            return type(note), note.mapping_id
+        case NoteBank():
+            return type(note), note.bank_id
+        case NoteClient():
+            return type(note), note.client
