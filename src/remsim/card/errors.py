@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be wrong with bytes that claim to be an ATR, an APDU, a TPDU or a TLV.
+"""What can be wrong with bytes that claim to be an ATR, an APDU, a TPDU, a PPS or a TLV.
 
 ::
 
@@ -7,6 +7,8 @@
     ├── AtrError
     ├── ApduError      a command or response APDU of impossible length
     ├── TpduError      a T=0 command that is not header, or header and P3 bytes
+    ├── PpsError
+    ├── ApduCaseError  a header that is none, or an override that cannot be read
     └── TlvError
 """
 
@@ -27,6 +29,14 @@ class ApduError(CardDataError):
 
 class TpduError(CardDataError):
     """Not a T=0 command TPDU (ISO/IEC 7816-3, clause 10.3)."""
+
+
+class PpsError(CardDataError):
+    """Not a protocol and parameters selection (ISO/IEC 7816-3, clause 9)."""
+
+
+class ApduCaseError(CardDataError):
+    """Not a command header of five bytes, or not an override of the direction tables."""
 
 
 class TlvError(CardDataError):

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decisions beyond the tables: overrides, repeated commands, P3 = 00, commands that nobody knows."""
+
+import pytest
+
+from remsim.card.apdu_case import (
+    Case,
+    CaseOverride,
+    Decision,
+    Direction,
+    Origin,
+    PreviousCommand,
+    decide,
+    parse_override,
+)
+from remsim.card.errors import ApduCaseError
+
+
+def h(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def test_command_with_data_to_the_card_is_received() -> None:
+    assert decide(h("00d6000007")) == Decision(Direction.RECEIVE, Case.TO_CARD, Origin.TABLE)
+    assert decide(h("a0a4000002")) == Decision(Direction.RECEIVE, Case.BOTH, Origin.TABLE)
+
+
+def test_command_with_data_from_the_card_is_forwarded() -> None:
+    assert decide(h("00b000000a")) == Decision(Direction.FORWARD, Case.FROM_CARD, Origin.TABLE)
+    assert decide(h("a004000000")) == Decision(Direction.FORWARD, Case.NONE, Origin.TABLE)
+
+
+@pytest.mark.parametrize("header", ["0020000100", "00d6000000", "a0a4000000", "8010000000"])
+def test_p3_zero_is_forwarded_whatever_the_case(header: str) -> None:
+    assert decide(h(header)).direction is Direction.FORWARD
+
+
+def test_unknown_command_with_p3_zero_is_forwarded() -> None:
+    assert decide(h("80e0000000")) == Decision(Direction.FORWARD, None, Origin.NO_DATA)
+    assert decide(h("1000000000")).direction is Direction.FORWARD
+
+
+def test_unknown_instruction_is_refused_with_6d00() -> None:
+    assert decide(h("80e0000010")) == Decision(Direction.REFUSE, None, Origin.UNKNOWN, 0x6D00)
+
+
+@pytest.mark.parametrize("cla", ["10", "20", "30", "50", "70", "90", "b0", "d0", "f0", "a1", "ff"])
+def test_unknown_class_is_refused_with_6e00(cla: str) -> None:
+    assert decide(h(cla + "b0000002")).sw == 0x6E00
+
+
+class TestRepeatedAfter6C:
+    HEADER = "81cadf2000"
+
+    def previous(self, sw: int, header: str = HEADER, direction: Direction = Direction.FORWARD) -> PreviousCommand:
+        return PreviousCommand(h(header), sw, direction)
+
+    def test_repeated_with_the_correct_length_is_forwarded(self) -> None:
+        # BFxx may take a tag list, so the table alone would receive.
+        assert decide(h("81cabf200b")).direction is Direction.RECEIVE
+        decision = decide(h("81cabf200b"), previous=self.previous(0x6C0B, "81cabf2000"))
+        assert decision == Decision(Direction.FORWARD, Case.FROM_CARD, Origin.REPEATED)
+
+    def test_repeated_with_a_shorter_length_is_forwarded(self) -> None:
+        decision = decide(h("81cabf2005"), previous=self.previous(0x6C0B, "81cabf2000"))
+        assert decision.origin is Origin.REPEATED
+
+    def test_unknown_command_repeated_is_forwarded(self) -> None:
+        decision = decide(h("80e000000b"), previous=self.previous(0x6C0B, "80e0000000"))
+        assert decision.direction is Direction.FORWARD
+
+    def test_command_that_brought_data_is_repeated_with_the_stated_length_only(self) -> None:
+        previous = self.previous(0x6C08, "00a4000402", Direction.RECEIVE)
+        assert decide(h("00a4000408"), previous=previous).direction is Direction.FORWARD
+        assert decide(h("00a4000402"), previous=previous).direction is Direction.RECEIVE
+
+    @pytest.mark.parametrize("header", ["81cabf210b", "80cabf200b", "81cbbf200b"])
+    def test_other_command_is_not_a_repetition(self, header: str) -> None:
+        assert decide(h(header), previous=self.previous(0x6C0B, "81cabf2000")).direction is Direction.RECEIVE
+
+    def test_other_status_word_is_not_followed_by_a_repetition(self) -> None:
+        assert decide(h("81cabf200b"), previous=self.previous(0x670B, "81cabf2000")).direction is Direction.RECEIVE
+
+
+class TestOverride:
+    def test_override_comes_before_tables_and_repetition(self) -> None:
+        override = CaseOverride(0x80, 0xF0, 0xE0, Case.TO_CARD)
+        previous = PreviousCommand(h("84e0000000"), 0x6C10, Direction.FORWARD)
+        decision = decide(h("84e0000010"), previous=previous, overrides=[override])
+        assert decision == Decision(Direction.RECEIVE, Case.TO_CARD, Origin.OVERRIDE)
+
+    def test_override_of_another_class_or_instruction_does_not_apply(self) -> None:
+        override = CaseOverride(0x80, 0xF0, 0xE0, Case.TO_CARD)
+        assert decide(h("90e0000010"), overrides=[override]).sw == 0x6E00
+        assert decide(h("80e1000010"), overrides=[override]).sw == 0x6D00
+
+    def test_override_with_p3_zero_is_forwarded(self) -> None:
+        override = CaseOverride(0x80, 0xFF, 0xE0, Case.TO_CARD)
+        assert decide(h("80e0000000"), overrides=[override]).direction is Direction.FORWARD
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("80/F0 E0 = 3", CaseOverride(0x80, 0xF0, 0xE0, Case.TO_CARD)),
+            (" a0 fe: 1 ", CaseOverride(0xA0, 0xFF, 0xFE, Case.NONE)),
+        ],
+    )
+    def test_override_is_read_from_text(self, text: str, expected: CaseOverride) -> None:
+        assert parse_override(text) == expected
+
+    @pytest.mark.parametrize("text", ["", "80 E0 = 5", "80 E0", "8 E0 = 1", "80/F E0 = 1", "80 E0 = 1 2", "80E0 = 1"])
+    def test_text_that_is_no_override_is_refused(self, text: str) -> None:
+        with pytest.raises(ApduCaseError, match="CLA/MASK INS = CASE"):
+            parse_override(text)
+
+
+@pytest.mark.parametrize("header", ["", "00a40004", "00a400040200"])
+def test_header_of_wrong_length_is_refused(header: str) -> None:
+    with pytest.raises(ApduCaseError, match="header of"):
+        decide(h(header))
