@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load: N clients that each play one TPDU after the other, and what they saw.
+
+The generator is a program in C of the reference folder where that and a compiler are at hand, so that it does not
+limit what is measured; else ``python -m bench.load``, which takes the same arguments and prints the same line.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+from bench.frames import CLIENT, frame
+from remsim.ids import BankSlot, ClientSlot
+from remsim.net.process import raise_open_file_limit
+from remsim.wire import ccm
+from remsim.wire.codec import decode_pdu
+from remsim.wire.ipa import FrameReader
+from remsim.wire.rspro import (
+    NO_FLAGS,
+    ConnectClientReq,
+    ResultCode,
+    SetAtrReq,
+    SetAtrRes,
+    TpduCardToModem,
+    TpduModemToCard,
+)
+from tests.reference import ROOT
+
+_LINE: Final = re.compile(
+    r"clients (\d+)  tpdu/s (\d+)  p50 ([\d.]+) us  p90 ([\d.]+)  p99 ([\d.]+)  p99\.9 ([\d.]+)  max (\d+)"
+)
+#: Beyond the measuring time: for connecting, and for being mapped.
+_PATIENCE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the clients saw: rate of all together, round trips in microseconds."""
+
+    sessions: int
+    rate: float
+    p50_us: float
+    p90_us: float
+    p99_us: float
+    p999_us: float
+    max_us: float
+
+
+class LoadError(RuntimeError):
+    """The generator did not come to a result."""
+
+
+def reference_tool(name: str) -> Path | None:
+    """A source file among the tools of the reference folder, None if it is not at hand."""
+    path = Path(os.environ.get("REMSIM_SHARED") or ROOT.parent / "shared") / "tools" / name
+    return path if path.is_file() else None
+
+
+def generator(folder: Path) -> list[str]:
+    """The command line of the generator, without arguments; one in C is compiled into ``folder``."""
+    source, compiler = reference_tool("rspro_load.c"), shutil.which("gcc")
+    if source is not None and compiler is not None:
+        program = folder / "rspro_load"
+        subprocess.run([compiler, "-O2", "-w", "-o", program, source], check=True)
+        return [str(program)]
+    return [sys.executable, "-m", "bench.load"]
+
+
+async def load(argv: list[str], *, port: int, bank: int, sessions: int, seconds: float, length: int) -> Seen:
+    """Run the generator ``argv`` against a bankd on 127.0.0.1. Raises LoadError."""
+    numbers = ("127.0.0.1", port, bank, sessions, seconds, length)
+    process = await asyncio.create_subprocess_exec(
+        *argv, *map(str, numbers), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    try:
+        async with asyncio.timeout(seconds + _PATIENCE_S):
+            out, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise LoadError(f"the load generator did not end with {sessions} sessions") from None
+    found = _LINE.search(out.decode())
+    if found is None:
+        raise LoadError(f"{sessions} sessions: {(out + errors).decode(errors='replace').strip()[-300:]}")
+    count, rate, *times = found.groups()
+    return Seen(int(count), float(rate), *map(float, times))
+
+
+class _Client(asyncio.Protocol):
+    def __init__(self, herd: "_Herd", slot: int) -> None:
+        self._herd = herd
+        client, bank = ClientSlot(1, slot), BankSlot(herd.bank, slot)
+        self._hello = frame(ConnectClientReq(CLIENT, client))
+        data = bytes((0xA0, 0xA4, 0, 0, herd.length - 5)) + bytes(herd.length - 5)
+        self._command = frame(TpduModemToCard(client, bank, NO_FLAGS, data), 2)
+        self._reader = FrameReader()
+        self._usual = b""
+        self._has_atr = False
+        self._since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._transport.write(self._hello)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._herd.lost += 1
+
+    def itself(self) -> "_Client":
+        """The factory of this connection."""
+        return self
+
+    def play(self) -> None:
+        """Send the command."""
+        self._since = time.perf_counter()
+        self._transport.write(self._command)
+
+    def data_received(self, data: bytes) -> None:
+        # Operation tag and answer are the same every time, so the frame is.
+        if data == self._usual:
+            self._herd.times.append(time.perf_counter() - self._since)
+            self.play()
+            return
+        self._reader.receive_data(data)
+        while (found := self._reader.next_frame()) is not None:
+            is_rspro, payload = found
+            if not is_rspro:
+                if payload == ccm.PING[-1:]:
+                    self._transport.write(ccm.PONG)
+                continue
+            pdu = decode_pdu(payload)
+            if isinstance(pdu.msg, SetAtrReq):
+                self._transport.write(frame(SetAtrRes(ResultCode.OK), pdu.tag))
+                if not self._has_atr:
+                    self._has_atr = True
+                    self._herd.on_ready()
+            elif isinstance(pdu.msg, TpduCardToModem):
+                self._usual = data
+                self._herd.times.append(time.perf_counter() - self._since)
+                self.play()
+
+
+class _Herd:
+    """All clients of one run."""
+
+    def __init__(self, *, bank: int, sessions: int, length: int) -> None:
+        self.bank = bank
+        self.length = length
+        self.times: list[float] = []
+        self.lost = 0
+        self._missing = sessions
+        self.ready = asyncio.Event()
+        self.clients = [_Client(self, slot) for slot in range(sessions)]
+
+    def on_ready(self) -> None:
+        """One more has its card."""
+        self._missing -= 1
+        if self._missing == 0:
+            self.ready.set()
+
+
+async def _main(host: str, port: int, bank: int, sessions: int, seconds: float, length: int) -> int:
+    raise_open_file_limit()
+    loop = asyncio.get_running_loop()
+    herd = _Herd(bank=bank, sessions=sessions, length=length)
+    transports = [(await loop.create_connection(client.itself, host, port))[0] for client in herd.clients]
+    async with asyncio.timeout(_PATIENCE_S / 2):
+        await herd.ready.wait()
+    began = time.perf_counter()
+    for client in herd.clients:
+        client.play()
+    await asyncio.sleep(seconds)
+    took_s = time.perf_counter() - began
+    times = sorted(herd.times)
+    lost = herd.lost
+    for transport in transports:
+        transport.abort()
+    if lost or not times:
+        print(f"{lost} connections lost, {len(times)} round trips")
+        return 1
+    at = [times[min(len(times) - 1, int(len(times) * part))] * 1e6 for part in (0.5, 0.9, 0.99, 0.999, 1)]
+    print(
+        f"clients {sessions}  tpdu/s {len(times) / took_s:.0f}  p50 {at[0]:.1f} us  p90 {at[1]:.1f}  p99 {at[2]:.1f}"
+        f"  p99.9 {at[3]:.1f}  max {at[4]:.0f}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    from bench.loops import run
+
+    _host, *_numbers = sys.argv[1:]
+    _port, _bank, _sessions, _seconds, _length = _numbers
+    sys.exit(run(_main(_host, int(_port), int(_bank), int(_sessions), float(_seconds), int(_length))))

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The round trip of a TPDU through a real bankd process, next to a bare echo of the same frames in the same run.
+
+Two kinds of cards that answer at once: ``inline`` needs no thread (as software cards do), ``pcsc`` has one per card and
+goes through pyscard into a stand-in PC/SC library. What remains is the bankd's own share.
+"""
+
+import argparse
+import asyncio
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from bench import null_reader, tables
+from bench.load import LoadError, Seen, generator, load, reference_tool
+from bench.loops import run
+from bench.scripted_server import ScriptedServer
+from bench.tables import Cell
+from tests.doubles.programs import Program, remsim
+
+SESSIONS: Final = (1, 16, 256, 1000)
+_BANK: Final = 1
+#: A thousand readers with a thread each take a while to come up.
+_START_S: Final = 60.0
+_SAMPLE_S: Final = 0.1
+_HEADERS: Final = Path("/usr/include/PCSC")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one run of the generator showed."""
+
+    target: str
+    seen: Seen
+    #: Processor time of the target per TPDU; includes that for connecting.
+    cpu_us: float
+    #: Growth of resident memory per session; 0 for the echo.
+    memory_kb: float
+
+    def row(self, echo: "Result") -> dict[str, Cell]:
+        """The line of the table, with ratios to the echo's figures."""
+        seen = self.seen
+        return {
+            "sessions": seen.sessions,
+            "target": self.target,
+            "p50 µs": seen.p50_us,
+            "p99 µs": seen.p99_us,
+            "TPDU/s": round(seen.rate),
+            "p50 ratio": seen.p50_us / echo.seen.p50_us,
+            "p99 ratio": seen.p99_us / echo.seen.p99_us,
+            "rate ratio": seen.rate / echo.seen.rate,
+            "CPU µs/TPDU": self.cpu_us,
+            "kB/session": None if self is echo or self.target == echo.target else round(self.memory_kb),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked for, and where things lie."""
+
+    generator: list[str]
+    seconds: float
+    length: int
+    #: Folder of the stand-in PC/SC library.
+    pcsc: Path | None
+
+
+async def _measure(name: str, program: Program, port: int, sessions: int, options: Options) -> Result:
+    process = psutil.Process(program.pid)
+    idle = peak = process.memory_info().rss
+    before = process.cpu_times()
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(
+                load(
+                    options.generator,
+                    port=port,
+                    bank=_BANK,
+                    sessions=sessions,
+                    seconds=options.seconds,
+                    length=options.length,
+                )
+            )
+            while not running.done():
+                await asyncio.wait((running,), timeout=_SAMPLE_S)
+                with suppress(psutil.NoSuchProcess):
+                    peak = max(peak, process.memory_info().rss)
+    except* LoadError as error:
+        raise LoadError(f"{error.exceptions[0]}\n{program.describe()}") from None
+    after = process.cpu_times()
+    seen = running.result()
+    cpu_s = after.user + after.system - before.user - before.system
+    return Result(name, seen, cpu_s * 1e6 / (seen.rate * options.seconds), (peak - idle) / 1024 / sessions)
+
+
+async def _echo(sessions: int, options: Options) -> Result:
+    with Program([sys.executable, "-m", "bench.echo_server"]) as program:
+        port = (await asyncio.to_thread(program.wait_for_stdout, r"^port (\d+)$"))[1]
+        return await _measure("echo", program, int(port), sessions, options)
+
+
+async def _bankd(
+    name: str, source: str, reader: Callable[[int], str], env: Mapping[str, str], sessions: int, options: Options
+) -> Result:
+    with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
+        config = Path(folder) / "bankd.toml"
+        slots = "".join(f'[[slot]]\nslot = {n}\nreader = "{reader(n)}"\n' for n in range(sessions))
+        config.write_text(f'reader = "{source}"\n{slots}', encoding="utf-8")
+        port = free_port()
+        async with ScriptedServer() as server:
+            arguments = {
+                "--server": f"127.0.0.1:{server.port}",
+                "--bank-id": _BANK,
+                "--slots": sessions,
+                "--listen": f"127.0.0.1:{port}",
+                "--config": config,
+                "--state": f"{folder}/state",
+            }
+            words = [str(word) for pair in arguments.items() for word in pair]
+            with Program(remsim("bankd", *words), env=env) as program:
+                await asyncio.to_thread(program.wait_for, r"\bstarted\b", timeout_s=_START_S)
+                await server.map_slots(_BANK, sessions)
+                return await _measure(name, program, port, sessions, options)
+
+
+async def _inline(sessions: int, options: Options) -> Result:
+    with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
+        env = null_reader.plug_in(Path(folder), sessions)
+        return await _bankd("inline", null_reader.SOURCE, null_reader.reader_name, env, sessions, options)
+
+
+async def _pcsc(sessions: int, options: Options) -> Result:
+    env = {"LD_LIBRARY_PATH": str(options.pcsc), "STUB_READERS": str(sessions)}
+    return await _bankd("pcsc", "pcsc", "Stub Reader {:04d} 00".format, env, sessions, options)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _stand_in_pcsc(folder: Path) -> Path | None:
+    """Compile the stand-in library; None, and a word about it, where something is missing."""
+    source, compiler = reference_tool("stub_pcsc.c"), shutil.which("gcc")
+    if source is None or compiler is None or not _HEADERS.is_dir() or find_spec("smartcard") is None:
+        print("no figures for PC/SC: they need gcc, libpcsclite-dev, pyscard and the tools of the reference folder")
+        return None
+    library = folder / "libpcsclite.so.1"
+    subprocess.run([compiler, "-O2", "-w", "-shared", "-fPIC", f"-I{_HEADERS}", "-o", library, source], check=True)
+    return folder
+
+
+def _median(results: Sequence[Result]) -> Result:
+    """The run with the median rate."""
+    middle = statistics.median_low(result.seen.rate for result in results)
+    return next(result for result in results if result.seen.rate == middle)
+
+
+async def measure(sessions: Sequence[int], rounds: int, options: Options) -> list[dict[str, Cell]]:
+    """All rows; the targets of one size are measured in turns, so that noise hits all of them."""
+    rows: list[dict[str, Cell]] = []
+    for count in sessions:
+        results: dict[str, list[Result]] = {}
+        for _ in range(rounds):
+            for target in (_echo, _inline, _pcsc):
+                if target is not _pcsc or options.pcsc is not None:
+                    result = await target(count, options)
+                    results.setdefault(result.target, []).append(result)
+        medians = {name: _median(found) for name, found in results.items()}
+        rows += [result.row(medians["echo"]) for result in medians.values()]
+        print(f"{count} sessions done", file=sys.stderr)
+    return rows
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and show."""
+    parser = argparse.ArgumentParser(prog="python -m bench roundtrip", description=__doc__)
+    parser.add_argument("--sessions", type=int, nargs="+", default=list(SESSIONS), metavar="N")
+    parser.add_argument("--seconds", type=float, default=3.0, help="duration of one run (default: 3)")
+    parser.add_argument("--rounds", type=int, default=1, help="runs of each; the median counts (default: 1)")
+    parser.add_argument("--length", type=int, default=7, help="octets of the command TPDU (default: 7)")
+    parser.add_argument("--no-pcsc", action="store_true", help="leave PC/SC out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
+        pcsc = None if given.no_pcsc else _stand_in_pcsc(Path(folder))
+        options = Options(generator(Path(folder)), given.seconds, given.length, pcsc)
+        rows = run(measure(given.sessions, given.rounds, options))
+    tables.show(f"TPDU round trip, {given.length} octets; ratios are to the bare echo", rows)
+    tables.save(given.json, {"bench": "roundtrip", "machine": tables.machine(), "length": given.length, "rows": rows})
+    return 0
