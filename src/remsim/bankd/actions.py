@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Literal
 
 from remsim.ids import BankSlot, ClientSlot
-from remsim.wire.actions import LinkAction
+from remsim.wire.actions import LinkAction, LinkId
 from remsim.wire.rspro import ResultCode
 
 
@@ -22,11 +22,6 @@ class FaultKind(Enum):
     MUTE = "card mute"  # no ATR, or no answer in time
     PROTOCOL = "protocol"  # card or reader cannot exchange T=0 TPDUs
     TRANSMISSION = "transmission"  # a command failed with unknown outcome
-
-    @property
-    def is_lasting(self) -> bool:
-        """Whether trying again is pointless until reader or card are changed."""
-        return self in (FaultKind.NO_READER, FaultKind.NO_CARD, FaultKind.PROTOCOL)
 
 
 #: What an own client is told in ``connectClientRes``; a classic one always hears cardNotPresent, as ever.
@@ -77,6 +72,22 @@ class CloseCard:
 
 
 @dataclass(frozen=True, slots=True)
+class InService:
+    """This client commands this card from now on, until OutOfService or the end of the link."""
+
+    link: LinkId
+    client: ClientSlot
+    bank_slot: BankSlot
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfService:
+    """The link lives on without its card."""
+
+    link: LinkId
+
+
+@dataclass(frozen=True, slots=True)
 class TraceAtr:
     """A client was given this ATR. Asked for only where traces are wanted."""
 
@@ -108,4 +119,4 @@ class Notice:
 
 
 CardAction = OpenCard | ResetCard | Transmit | CloseCard
-BankdAction = LinkAction | CardAction | TraceAtr | TraceTpdu | Notice
+BankdAction = LinkAction | CardAction | InService | OutOfService | TraceAtr | TraceTpdu | Notice

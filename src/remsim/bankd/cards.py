@@ -12,9 +12,11 @@ from remsim.bankd.actions import (
     BankdAction,
     CloseCard,
     FaultKind,
+    InService,
     Level,
     Notice,
     OpenCard,
+    OutOfService,
     ResetCard,
     TraceAtr,
     TraceTpdu,
@@ -83,6 +85,17 @@ class CardPlane:
         """There is a card in that slot's reader, as far as the reader tells."""
         return self.positions[slot_nr].is_present
 
+    def is_traced(self, slot_nr: int) -> bool:
+        """Traces are wanted of that slot."""
+        return slot_nr in self._traced_slots
+
+    def state_counts(self) -> dict[CardState, int]:
+        """Card positions by state."""
+        counts = dict.fromkeys(CardState, 0)
+        for position in self.positions:
+            counts[position.state] += 1
+        return counts
+
     # What the card says
 
     def on_card_opened(self, slot_nr: int, atr: bytes, now: float) -> None:
@@ -98,6 +111,8 @@ class CardPlane:
             self._send_atr(session, position)
             if is_late and session.hears_slots:
                 self._send_presence(session, position, is_present=True)
+            if session.client is not None:
+                self._out.append(InService(session.link, session.client, position.bank_slot))
             self._note("info", "card_in_service", position, reader=position.reader)
         self.drive(position, now)
 
@@ -175,18 +190,20 @@ class CardPlane:
         self.drive(position, now)
 
     def on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str, now: float) -> None:
-        """A card or reader came or went."""
+        """A card or reader came or went; ``reader`` is the slot's reader now, empty if there is none."""
         position = self.positions[slot_nr]
+        name = reader or position.reader
+        position.reader = reader
         if is_present == position.is_present:
-            position.reader = reader or position.reader
             return
         position.is_present = is_present
-        position.reader = reader or position.reader
         mapping = self._mappings.of_slot(slot_nr)
         client = mapping.client if mapping is not None else None
         event = "card_present" if is_present else "card_gone"
-        fields: dict[str, object] = {"reader": position.reader, "cause": cause}
-        self._out.append(Notice("info", event, position.bank_slot, client, fields))
+        fields: dict[str, object] = {"reader": name, "cause": cause}
+        # Without a cause it is how things stood at the start: one line for each slot would say little.
+        level: Level = "info" if cause else "debug"
+        self._out.append(Notice(level, event, position.bank_slot, client, fields))
         if mapping is not None:
             self._server.slot_changed(mapping, is_present=is_present)
         position.failures, position.fault = 0, None
@@ -252,6 +269,7 @@ class CardPlane:
         session.step(SessionEvent.CARD_LOST)
         session.queue.clear()
         if session.hears_slots and session.position is not None and not session.is_ending:
+            self._out.append(OutOfService(session.link))
             self._send_presence(session, session.position, is_present=False)
         else:
             self.owner.close(session, reason, now)

@@ -15,8 +15,8 @@ from remsim.bankd.session import QueuedTpdu, Session
 from remsim.bankd.transitions import CardState, SessionEvent, SessionState
 from remsim.ids import ClientSlot
 from remsim.wire import rspro
+from remsim.wire.abilities import SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
-from remsim.wire.connection import SLOTS
 from remsim.wire.rspro import ComponentIdentity, ResultCode, SlotPhysStatus
 
 #: Commands of one client that wait for its card. A modem has one in flight; more is a client that does not listen.

@@ -14,8 +14,9 @@ from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import rspro
+from remsim.wire.abilities import SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
-from remsim.wire.connection import SLOTS, Event, Received, ReceivedUnknown, Undecodable
+from remsim.wire.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.rspro import (
     MAX_ERROR_STRING,
     AdvertisedAddress,
@@ -119,7 +120,8 @@ class ControlPlane:
         self._drop(server)
         if self.governor is server:
             self.governor = None
-            self._note("warning", "server_lost", server, reason=reason)
+            # Of a link that we dial, the dialler says so, too.
+            self._note("debug" if server.is_dialled else "warning", "server_lost", server, reason=reason)
         contenders, server.contenders = server.contenders, []
         for contender in contenders:
             self._on_server(contender)

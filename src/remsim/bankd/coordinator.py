@@ -5,6 +5,8 @@ This object only knows which event concerns whom: a connection of a client goes 
 ``control``, a card to ``cards``. It must not be called again before the actions of the call before are taken.
 """
 
+from collections.abc import Callable
+
 from remsim.bankd.actions import BankdAction, FaultKind
 from remsim.bankd.cards import CardPlane
 from remsim.bankd.clients import ClientPlane
@@ -15,7 +17,7 @@ from remsim.bankd.session import Session
 from remsim.bankd.transitions import CardState, SessionState
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId, PeerAddress
-from remsim.wire.connection import (
+from remsim.wire.events import (
     Event,
     ProbeAnswered,
     Received,
@@ -183,6 +185,27 @@ class BankdCoordinator:
         """There is now a card in the slot's reader, or none, or no reader any more (``cause`` says which)."""
         self.cards.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=now)
         return self._take()
+
+    def lane(self, link: LinkId, transmit: Callable[[bytes], bytes | None]) -> Callable[[bytes], bytes | None] | None:
+        """A short cut for commands on ``link`` while it is in service and its card idle; None if there is to be none.
+
+        What it returns answers a command by ``transmit``, or returns None if the command must come as an event.
+        """
+        session = self._sessions.get(link)
+        position = session.position if session is not None else None
+        if session is None or position is None or self.cards.is_traced(position.slot_nr):
+            return None
+        counts, queue = self.counts, session.queue
+
+        def transmit_now(tpdu: bytes) -> bytes | None:
+            if position.state is not CardState.READY or position.session is not session or queue:
+                return None
+            response = transmit(tpdu)
+            if response is not None:
+                counts.tpdus += 1
+            return response
+
+        return transmit_now
 
     # Time and the end
 

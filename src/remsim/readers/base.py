@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from remsim.readers.errors import ReaderError
+
 
 class Presence(Enum):
     """What is known of the card in a reader."""
@@ -27,6 +29,8 @@ class PresenceEvent:
     reader: str
     presence: Presence
     atr: bytes | None = None
+    #: What happened, for the log, where the driver knows more than the change itself.
+    cause: str = ""
 
 
 #: Called in the event loop for every change of presence, and once with the present state after ``watch``.
@@ -69,6 +73,14 @@ class CardReader(ABC):
         Spares in-process cards the cost of a task switch for every TPDU.
         """
         return None
+
+    def transmit_soon(self, tpdu: bytes, done: Callable[[bytes | ReaderError], None]) -> bool:
+        """Like ``transmit``, with ``done`` called in the loop instead of a task that waits; False if not offered.
+
+        Spares cards that have a thread of their own a task for every TPDU. ``done`` is called exactly once, unless
+        the reader is closed before.
+        """
+        return False
 
 
 class ReaderSource(ABC):

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps slots and readers together: watches the source, asks the plan, and says where cards are.
+
+Opens no card; see ``slot``.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from remsim.bankd.slot import Slot
+from remsim.bankd.slots import AutoPlan, RulePlan, SlotPlan, SlotProblem
+from remsim.bankd.slots_file import AUTO_NAME, save_auto
+from remsim.config import BankdConfig
+from remsim.errors import StartError
+from remsim.ids import BankSlot
+from remsim.logs import Logger
+from remsim.readers.base import Presence, PresenceEvent, ReaderSource
+from remsim.readers.errors import ReaderUnavailableError
+from remsim.readers.registry import source_factory
+
+_CAUSES: Final = {
+    Presence.UNKNOWN: "reader gone",
+    Presence.ABSENT: "card removed",
+    Presence.PRESENT: "card inserted",
+}
+
+
+class PresenceReceiver(Protocol):
+    """Who hears where cards are. Without ``cause`` it is how things stood at the start."""
+
+    def __call__(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
+        """The slot has this reader now ("": none), with or without a card in it."""
+        ...
+
+
+def make_source(config: BankdConfig, plan: SlotPlan) -> ReaderSource:
+    """The reader source that the configuration names. Raises StartError."""
+    try:
+        factory = source_factory(config.reader)
+    except ReaderUnavailableError as error:
+        raise StartError(str(error), hint=error.hint) from None
+    if config.reader == "pcsc":
+        return factory(deadline_s=config.card_deadline_s, is_shared=_sharing(config, plan))
+    if config.reader == "sim":
+        return factory(slots=config.slots, profile=config.sim_profile or "default", state_dir=config.state_dir)
+    return factory()
+
+
+def _sharing(config: BankdConfig, plan: SlotPlan) -> Callable[[str], bool]:
+    """Whether the card in a reader of some name is opened in shared mode."""
+
+    def is_shared(reader: str) -> bool:
+        for rule in plan.rules if isinstance(plan, RulePlan) else ():
+            if rule.is_shared is not None and rule.matches(reader):
+                return rule.is_shared
+        return config.shared
+
+    return is_shared
+
+
+class SlotReaders:
+    """The readers of one bank. Everything happens in the event loop."""
+
+    def __init__(
+        self,
+        config: BankdConfig,
+        source: ReaderSource,
+        plan: SlotPlan,
+        slots: Sequence[Slot],
+        *,
+        on_presence: PresenceReceiver,
+        log: Logger,
+    ) -> None:
+        self._bank_id = config.bank_id
+        self._file: Path = config.state_dir / AUTO_NAME
+        self._source = source
+        self._plan = plan
+        self._slots = slots
+        self._on_presence = on_presence
+        self._log = log
+        # In the driver's order, with what is known of each; None until its first event.
+        self._readers: dict[str, Presence | None] = {}
+        self._assigned: dict[int, str] = {}
+        self._served: set[int] = set()
+        self._problems: frozenset[SlotProblem] = frozenset()
+
+    async def start(self) -> None:
+        """Find out what is there and begin to watch. Raises StartError."""
+        try:
+            await self._source.start()
+            names = await self._source.names()
+        except ReaderUnavailableError as error:
+            raise StartError(str(error), hint=error.hint) from None
+        self._readers = dict.fromkeys(names)
+        self._assign()
+        self._log.info("readers_found", readers=len(names), slots_with_reader=len(self._assigned))
+        self._source.watch(self._on_event)
+
+    async def stop(self) -> None:
+        """Free the source."""
+        await self._source.stop()
+
+    def _on_event(self, event: PresenceEvent) -> None:
+        name = event.reader
+        is_first = self._readers.get(name, Presence.UNKNOWN) is None
+        if event.presence is Presence.UNKNOWN:
+            cause = event.cause or _CAUSES[event.presence]
+            self._tell(name, is_present=False, reader="", cause=cause)
+            if name in self._readers:
+                del self._readers[name]
+                self._assign()
+            return
+        is_new = name not in self._readers
+        self._readers[name] = event.presence
+        if is_new:
+            self._assign()
+        cause = event.cause or ("reader plugged in" if is_new else "" if is_first else _CAUSES[event.presence])
+        self._tell(name, is_present=event.presence is Presence.PRESENT, reader=name, cause=cause)
+
+    def _tell(self, name: str, *, is_present: bool, reader: str, cause: str) -> None:
+        for slot_nr, assigned in self._assigned.items():
+            if assigned == name:
+                self._on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause)
+
+    def _assign(self) -> None:
+        assignment = self._plan.assign(list(self._readers), self._assigned)
+        before, self._assigned = self._assigned, dict(assignment.readers)
+        for slot in self._slots:
+            old, new = before.get(slot.slot_nr), self._assigned.get(slot.slot_nr)
+            if old != new:
+                self._exchange(slot, old, new)
+        self._report(assignment.problems)
+        if isinstance(self._plan, AutoPlan) and self._plan.is_changed:
+            save_auto(self._file, self._plan)
+
+    def _exchange(self, slot: Slot, old: str | None, new: str | None) -> None:
+        if old is not None:
+            self._on_presence(slot.slot_nr, is_present=False, reader="", cause="another reader")
+        slot.reader = None if new is None else self._source.reader(new)
+        if new is None:
+            return
+        self._served.add(slot.slot_nr)
+        self._log.debug("reader_assigned", bank_slot=BankSlot(self._bank_id, slot.slot_nr), reader=new)
+        is_present = self._readers.get(new) is Presence.PRESENT
+        self._on_presence(slot.slot_nr, is_present=is_present, reader=new, cause="")
+
+    def _report(self, problems: Sequence[SlotProblem]) -> None:
+        """Say what is wrong, once. That a reader went away was said already."""
+        for problem in problems:
+            is_told = problem in self._problems or (
+                problem.event == "no_such_reader" and problem.slot_nr in self._served
+            )
+            if not is_told:
+                slot = None if problem.slot_nr is None else BankSlot(self._bank_id, problem.slot_nr)
+                self._log.warning(problem.event, bank_slot=slot, **dict(problem.fields))
+        self._problems = frozenset(problems)

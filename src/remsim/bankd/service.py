@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim bankd`` as a program: sockets, readers and log around the coordinator. Takes no decisions of its own."""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Final
+
+from remsim import __version__
+from remsim.bankd.actions import (
+    BankdAction,
+    CloseCard,
+    InService,
+    Notice,
+    OpenCard,
+    OutOfService,
+    ResetCard,
+    TraceAtr,
+    TraceTpdu,
+    Transmit,
+)
+from remsim.bankd.coordinator import BankdCoordinator
+from remsim.bankd.gsmtap import GsmtapSender
+from remsim.bankd.metrics import BankdMetrics
+from remsim.bankd.readers import SlotReaders, make_source
+from remsim.bankd.slot import Slot, fault_kind
+from remsim.bankd.slots_file import make_plan
+from remsim.config import BANKD_PORT, BankdConfig
+from remsim.errors import StartError
+from remsim.logs import get_logger
+from remsim.net.hub import DialledLink, LinkHub
+from remsim.net.listen import Listener
+from remsim.net.process import run_service
+from remsim.net.tasks import TaskOwner
+from remsim.net.timer import Alarm
+from remsim.readers.base import ReaderSource
+from remsim.readers.errors import ReaderError
+from remsim.trace import AtrRecord, TpduRecord
+from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
+from remsim.wire.connection import Connection, KeepAlive
+from remsim.wire.events import Event
+from remsim.wire.rspro import (
+    AddressKind,
+    AdvertisedAddress,
+    ComponentIdentity,
+    ComponentType,
+    IpPort,
+    clean_name,
+)
+
+#: At the end, cards get this long beyond their own deadline to be powered off.
+_POWER_OFF_S: Final = 5.0
+#: A command in progress when the program is told to stop is given this long, less if the deadline is shorter.
+_DRAIN_S: Final = 10.0
+
+
+class BankdService:
+    """One bank. ``source`` replaces the configured readers, in tests and the demo; it is started and stopped here."""
+
+    def __init__(
+        self,
+        config: BankdConfig,
+        *,
+        source: ReaderSource | None = None,
+        metrics: BankdMetrics | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.config = config
+        self.started = asyncio.Event()
+        self.listener: Listener | None = None
+        self._given_source = source
+        self._metrics = metrics or BankdMetrics()
+        self._folder = folder or Path.cwd()
+        self._log = get_logger("bankd")
+        self._stop_wanted = asyncio.Event()
+        self._at_rest = asyncio.Event()
+        self._tasks = TaskOwner("bankd", log=self._log)
+        self._has_tasks = False
+        self._hub: LinkHub | None = None
+        self._server: DialledLink | None = None
+        self._readers: SlotReaders | None = None
+        self._gsmtap: GsmtapSender | None = None
+        self._queue: deque[BankdAction] = deque()
+        self._is_working = False
+        name = clean_name(config.name or socket.gethostname())
+        self._identity = ComponentIdentity(ComponentType.REMSIM_BANKD, name, "remsim-bankd", __version__)
+        self.coordinator = BankdCoordinator(
+            bank_id=config.bank_id,
+            slots=config.slots,
+            identity=self._identity,
+            takeover_s=config.timers.takeover_s,
+            traced_slots=self._traced_slots(),
+        )
+        self._metrics.show(self.coordinator)
+        observe = self._metrics.card_times.observe
+        self._slots = [Slot(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
+        self._alarm = Alarm(self._on_alarm)
+        self._perform: dict[type, Callable[..., None]] = self._performers()
+
+    def _traced_slots(self) -> frozenset[int]:
+        if self.config.gsmtap is None:
+            return frozenset()
+        only = self.config.gsmtap_slot
+        return frozenset(range(self.config.slots) if only is None else (only,))
+
+    # Life
+
+    async def start(self) -> None:
+        """Find the readers, listen, dial the server. Raises StartError and ConfigError."""
+        config = self.config
+        plan, warnings = make_plan(config, folder=self._folder)
+        for text in warnings:
+            self._log.warning("slots_file", text=text)
+        source = self._given_source or make_source(config, plan)
+        advertise = await advertised_hosts(config)
+        await self._tasks.__aenter__()
+        self._has_tasks = True
+        self._hub = hub = LinkHub(self, tasks=self._tasks, log=self._log)
+        if config.gsmtap is not None:
+            self._gsmtap = await GsmtapSender.open(config.gsmtap)
+        self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
+        self.listener = await hub.listen(config.listen, self._accepting)
+        self._log.info("listening", address=self.listener.addresses[0], bank_id=config.bank_id, slots=config.slots)
+        self.coordinator.is_listening = True
+        self.coordinator.control.advertise = announcement(advertise, self.listener.port)
+        await self._readers.start()
+        self._server = server = hub.dial(self._dialling, name="server")
+        server.want(config.server.host, config.server.port)
+        self.started.set()
+
+    async def run(self) -> None:
+        """Serve until told to stop; then finish commands in progress, close clients, power cards off last."""
+        await self._stop_wanted.wait()
+        if self.listener is not None:
+            await self.listener.close()
+        self._do(self.coordinator.stop(self._now()))
+        drain_s = min(self.config.card_deadline_s, _DRAIN_S) + _POWER_OFF_S
+        try:
+            async with asyncio.timeout(drain_s):
+                await self._at_rest.wait()
+        except TimeoutError:
+            self._log.warning("cards_not_powered_off", after_s=drain_s)
+
+    def request_stop(self) -> None:
+        """Ask ``run`` to end."""
+        self._stop_wanted.set()
+
+    async def stop(self) -> None:
+        """Release everything."""
+        self._alarm.cancel()
+        if self._hub is not None:
+            await self._hub.close()
+        if self._readers is not None:
+            await self._readers.stop()
+        if self._gsmtap is not None:
+            self._gsmtap.close()
+        if self._has_tasks:
+            self._has_tasks = False
+            self._tasks.cancel()
+            await self._tasks.__aexit__(None, None, None)
+
+    def _accepting(self, now: float) -> Connection:
+        return Connection(
+            identity=self._identity,
+            peer=ComponentType.REMSIM_CLIENT,
+            now=now,
+            keep_alive=self._keep_alive(self.config.keepalive.interval_s),
+            connect_timeout_s=self.config.timers.identify_s,
+        )
+
+    def _dialling(self, now: float) -> Connection:
+        return Connection(
+            identity=self._identity,
+            peer=ComponentType.REMSIM_SERVER,
+            now=now,
+            keep_alive=self._keep_alive(0.0),
+            connect_timeout_s=self.config.timers.connect_s,
+        )
+
+    def _keep_alive(self, first_after_s: float) -> KeepAlive:
+        settings = self.config.keepalive
+        return KeepAlive(settings.interval_s, settings.timeout_s, first_after_s)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    # LinkHandler
+
+    def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
+        """A connection is there."""
+        is_dialled = self._server is not None and link == self._server.link
+        self._do(self.coordinator.on_link_up(link, peer, self._now(), is_dialled=is_dialled))
+
+    def on_event(self, link: LinkId, event: Event) -> None:
+        """A peer sent something."""
+        self._do(self.coordinator.on_event(link, event, self._now()))
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        """A connection is gone."""
+        self._do(self.coordinator.on_link_lost(link, reason, self._now()))
+
+    # SlotEvents
+
+    def on_opened(self, slot_nr: int, atr: bytes) -> None:
+        """The card is powered."""
+        self._do(self.coordinator.on_card_opened(slot_nr, atr, self._now()))
+
+    def on_response(self, slot_nr: int, response: bytes) -> None:
+        """The card answered."""
+        self._do(self.coordinator.on_card_response(slot_nr, response, self._now()))
+
+    def on_reset(self, slot_nr: int, atr: bytes) -> None:
+        """The card was reset."""
+        self._do(self.coordinator.on_card_reset(slot_nr, atr, self._now()))
+
+    def on_closed(self, slot_nr: int) -> None:
+        """The card is powered off."""
+        self._do(self.coordinator.on_card_closed(slot_nr, self._now()))
+
+    def on_failed(self, slot_nr: int, error: ReaderError) -> None:
+        """The card or its reader failed."""
+        self._do(self.coordinator.on_card_failed(slot_nr, fault_kind(error), str(error), self._now()))
+
+    def _on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
+        self._do(
+            self.coordinator.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=self._now())
+        )
+
+    def _on_alarm(self) -> None:
+        self._do(self.coordinator.handle_timer(self._now()))
+
+    # Actions
+
+    def _performers(self) -> dict[type, Callable[..., None]]:
+        performers: dict[type, Callable[..., None]] = {
+            InService: self._open_lane,
+            OutOfService: self._close_lane,
+            Notice: self._notice,
+            TraceAtr: self._trace_atr,
+            TraceTpdu: self._trace_tpdu,
+        }
+        performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action))
+        performers.update(dict.fromkeys((OpenCard, ResetCard, Transmit, CloseCard), self._on_card_action))
+        return performers
+
+    def _do(self, actions: list[BankdAction]) -> None:
+        """Carry out actions in order; those that follow from them come after, without recursion."""
+        self._queue.extend(actions)
+        if self._is_working:
+            return
+        self._is_working = True
+        try:
+            while self._queue:
+                action = self._queue.popleft()
+                try:
+                    self._perform[type(action)](action)
+                except Exception as error:  # noqa: BLE001  # one session's trouble must not keep others' actions back
+                    self._log.error("internal_error", action=type(action).__name__, exc_info=error)
+        finally:
+            self._is_working = False
+        self._alarm.set(self.coordinator.next_deadline())
+        if self._stop_wanted.is_set() and self.coordinator.is_at_rest:
+            self._at_rest.set()
+
+    def _on_link_action(self, action: LinkAction) -> None:
+        if self._hub is not None:
+            self._hub.execute(action)
+
+    def _on_card_action(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
+        self._slots[action.slot_nr].run(action)
+
+    def _open_lane(self, action: InService) -> None:
+        slot = self._slots[action.bank_slot.slot_nr]
+        if self._hub is None or not slot.answers_at_once:
+            return
+        transmit_now = self.coordinator.lane(action.link, slot.transmit_now)
+        if transmit_now is not None:
+            self._hub.open_lane(action.link, action.client, action.bank_slot, transmit_now)
+
+    def _close_lane(self, action: OutOfService) -> None:
+        if self._hub is not None:
+            self._hub.close_lane(action.link)
+
+    def _trace_atr(self, action: TraceAtr) -> None:
+        if self._gsmtap is not None:
+            self._gsmtap.send(AtrRecord(action.slot_nr, action.atr))
+
+    def _trace_tpdu(self, action: TraceTpdu) -> None:
+        if self._gsmtap is not None:
+            self._gsmtap.send(TpduRecord(action.slot_nr, action.tpdu, action.response))
+
+    def _notice(self, notice: Notice) -> None:
+        fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}
+        say = getattr(self._log, notice.level)
+        say(notice.event, bank_slot=notice.bank_slot, client_slot=notice.client_slot, **fields)
+
+
+async def advertised_hosts(config: BankdConfig) -> list[tuple[IPv4Address | IPv6Address, int]]:
+    """The configured addresses for clients, names resolved; port 0 stands for ours. Raises StartError."""
+    found: list[tuple[IPv4Address | IPv6Address, int]] = []
+    for given in config.advertise:
+        try:
+            resolved = await asyncio.get_running_loop().getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise StartError(f"cannot resolve {given.host}: {error}", hint="see --advertise HOST:PORT") from None
+        found.append((ip_address(resolved[0][4][0]), given.port))
+    return found
+
+
+def announcement(hosts: list[tuple[IPv4Address | IPv6Address, int]], port: int) -> tuple[AdvertisedAddress, ...] | None:
+    """What ``connectBankReq`` says about where clients reach us; nothing if that is the classic default.
+
+    The address 0.0.0.0 stands for the one that the server sees us come from.
+    """
+    if not hosts and port == BANKD_PORT:
+        return None
+    addresses = [(ip, given or port) for ip, given in hosts] or [(IPv4Address(0), port)]
+    return tuple(AdvertisedAddress(IpPort(ip, number), AddressKind.PLAINTEXT) for ip, number in addresses)
+
+
+def serve(config: BankdConfig) -> int:
+    """Run ``remsim bankd`` until a signal ends it; the exit status."""
+    metrics = BankdMetrics()
+    return run_service(lambda: BankdService(config, metrics=metrics), config=config, metrics=metrics)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one owner of a slot's reader: runs what the coordinator asks for, and reports how it ended.
+
+Knows no client and takes no decisions. The coordinator asks for one thing at a time, so nothing is queued here.
+"""
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Final, Protocol
+
+from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ResetCard, ResetKind, Transmit
+from remsim.logs import get_logger
+from remsim.net.tasks import TaskOwner
+from remsim.readers.base import CardReader
+from remsim.readers.errors import (
+    CardAbsentError,
+    CardMuteError,
+    CardProtocolError,
+    CardTransmissionError,
+    ReaderError,
+    ReaderUnavailableError,
+)
+from remsim.wire.rspro import MAX_COMMAND, MAX_RESPONSE, MIN_COMMAND, MIN_RESPONSE
+
+_KINDS: Final[dict[type[ReaderError], FaultKind]] = {
+    ReaderUnavailableError: FaultKind.NO_READER,
+    CardAbsentError: FaultKind.NO_CARD,
+    CardMuteError: FaultKind.MUTE,
+    CardProtocolError: FaultKind.PROTOCOL,
+    CardTransmissionError: FaultKind.TRANSMISSION,
+}
+
+
+def fault_kind(error: ReaderError) -> FaultKind:
+    """What the coordinator is told about ``error``."""
+    for kind in type(error).__mro__:
+        found = _KINDS.get(kind)
+        if found is not None:
+            return found
+    return FaultKind.TRANSMISSION
+
+
+class SlotEvents(Protocol):
+    """Who hears how operations ended; called in the loop."""
+
+    def on_opened(self, slot_nr: int, atr: bytes) -> None:
+        """OpenCard is done."""
+        ...
+
+    def on_response(self, slot_nr: int, response: bytes) -> None:
+        """Transmit is done."""
+        ...
+
+    def on_reset(self, slot_nr: int, atr: bytes) -> None:
+        """ResetCard is done."""
+        ...
+
+    def on_closed(self, slot_nr: int) -> None:
+        """CloseCard is done."""
+        ...
+
+    def on_failed(self, slot_nr: int, error: ReaderError) -> None:
+        """OpenCard, ResetCard or Transmit failed."""
+        ...
+
+
+class Slot:
+    """Slot ``slot_nr``. ``reader`` is None while no reader belongs to it, and may be exchanged at any time.
+
+    ``observe`` is told the seconds that the card took for each command that it answered.
+    """
+
+    def __init__(self, slot_nr: int, *, events: SlotEvents, tasks: TaskOwner, observe: Callable[[float], None]) -> None:
+        self.slot_nr = slot_nr
+        self.reader: CardReader | None = None
+        self._events = events
+        self._tasks = tasks
+        self._observe = observe
+        # The reader in use between OpenCard and CloseCard, whatever ``reader`` has become meanwhile.
+        self._open: CardReader | None = None
+        self._began = 0.0
+        self._answers_at_once = False
+        # A command that failed in ``transmit_now`` comes again as an event; it must not reach the card again.
+        self._failure: ReaderError | None = None
+
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether ``transmit_now`` is worth trying with the card that is powered."""
+        return self._answers_at_once
+
+    def transmit_now(self, tpdu: bytes) -> bytes | None:
+        """The response of a card that needs no waiting; None: ask by Transmit, also after a failure."""
+        reader = self._open
+        if reader is None or not MIN_COMMAND <= len(tpdu) <= MAX_COMMAND:
+            return None
+        began = time.perf_counter()
+        try:
+            response = reader.transmit_now(tpdu)
+        except ReaderError as error:
+            self._failure = error
+            return None
+        if response is not None and not MIN_RESPONSE <= len(response) <= MAX_RESPONSE:
+            self._failure = CardTransmissionError(f"the card's response has {len(response)} octets")
+            return None
+        self._observe(time.perf_counter() - began)
+        return response
+
+    def run(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
+        """Begin the operation; exactly one call of ``events`` follows, possibly before this returns."""
+        match action:
+            case Transmit(_, tpdu):
+                self._transmit(tpdu)
+            case OpenCard():
+                self._start(self._open_card(), "open")
+            case ResetCard(_, kind):
+                self._start(self._reset(kind), f"{kind.value}-reset")
+            case CloseCard():
+                self._start(self._close(), "close")
+
+    def _start(self, work: Coroutine[object, object, None], what: str) -> None:
+        self._tasks.session(work, name=f"{what}-{self.slot_nr}")
+
+    def _transmit(self, tpdu: bytes) -> None:
+        self._began = time.perf_counter()
+        failure, self._failure = self._failure, None
+        reader = self._open
+        if failure is not None or reader is None:
+            self._events.on_failed(self.slot_nr, failure or ReaderUnavailableError("the card is not powered"))
+            return
+        try:
+            response = reader.transmit_now(tpdu) if self._answers_at_once else None
+        except ReaderError as error:
+            self._events.on_failed(self.slot_nr, error)
+            return
+        if response is not None:
+            self._on_transmitted(response)
+        elif not reader.transmit_soon(tpdu, self._on_transmitted):
+            self._start(self._transmit_later(reader, tpdu), "transmit")
+
+    def _on_transmitted(self, outcome: bytes | ReaderError) -> None:
+        if isinstance(outcome, bytes):
+            self._observe(time.perf_counter() - self._began)
+            self._events.on_response(self.slot_nr, outcome)
+        else:
+            self._events.on_failed(self.slot_nr, outcome)
+
+    async def _transmit_later(self, reader: CardReader, tpdu: bytes) -> None:
+        self._on_transmitted(await _outcome(reader.transmit(tpdu)))
+
+    async def _open_card(self) -> None:
+        reader = self.reader
+        if reader is None:
+            self._events.on_failed(self.slot_nr, ReaderUnavailableError("no reader belongs to this slot"))
+            return
+        atr = await _outcome(reader.open())
+        if isinstance(atr, ReaderError):
+            await reader.close()
+            self._events.on_failed(self.slot_nr, atr)
+            return
+        self._open = reader
+        self._failure = None
+        self._answers_at_once = type(reader).transmit_now is not CardReader.transmit_now
+        self._events.on_opened(self.slot_nr, atr)
+
+    async def _reset(self, kind: ResetKind) -> None:
+        reader = self._open
+        if reader is None:
+            self._events.on_failed(self.slot_nr, ReaderUnavailableError("the card is not powered"))
+            return
+        atr = await _outcome(reader.cold_reset() if kind is ResetKind.COLD else reader.warm_reset())
+        if isinstance(atr, ReaderError):
+            self._events.on_failed(self.slot_nr, atr)
+        else:
+            self._events.on_reset(self.slot_nr, atr)
+
+    async def _close(self) -> None:
+        reader, self._open = self._open, None
+        self._answers_at_once = False
+        if reader is not None:
+            await reader.close()
+        self._events.on_closed(self.slot_nr)
+
+
+async def _outcome(work: Coroutine[object, object, bytes]) -> bytes | ReaderError:
+    """What a reader's method returns or raises. A driver's own mistake must not leave the slot busy for ever."""
+    try:
+        return await work
+    except ReaderError as error:
+        return error
+    except Exception as error:  # noqa: BLE001  # drivers may come from outside
+        get_logger("bankd").error("driver_error", exc_info=error)
+        return CardTransmissionError(f"the reader's driver failed: {type(error).__name__}: {error}")
