@@ -21,7 +21,16 @@ MAX_FUNCTION_LINES = 60
 EMPTY_NAMES = {"utils", "util", "utilities", "misc", "common", "helpers", "helper"}
 
 #: Tests that mirror no module: they look at all of them, or at what is around them.
-OF_THE_WHOLE = {"test_imports", "test_sources", "test_leftovers", "test_requirements", "test_check_coverage"}
+OF_THE_WHOLE = {
+    "test_imports",
+    "test_sources",
+    "test_leftovers",
+    "test_requirements",
+    "test_check_coverage",
+    "test_compatibility",
+    "test_console_pages",
+    "test_settings_page",
+}
 
 #: Parts in which each module has a unit test of its own.
 MIRRORED = {"errors", "ids", "wire", "card", "uicc", "slotmap", "trace", "config"}

@@ -93,6 +93,11 @@ def option_name(model: type[CommonConfig], key: str) -> str:
     return model.option_names.get(key, "--" + key.replace("_", "-"))
 
 
+def variable_name(key: Key) -> str:
+    """Return the environment variable that sets ``key``, if it is one of ``scalar_keys``."""
+    return ENVIRONMENT_PREFIX + "_".join(key).upper()
+
+
 def _read_toml(file: Path) -> dict[str, object]:
     try:
         with file.open("rb") as stream:
@@ -128,8 +133,8 @@ class _Sources:
                 self._origins.update({(key, str(inner)): f"{self._file}: {key}.{inner}" for inner in value})
 
     def add_environment(self, environ: Mapping[str, str]) -> None:
-        for key in _scalar_keys(self._model):
-            variable = ENVIRONMENT_PREFIX + "_".join(key).upper()
+        for key in scalar_keys(self._model):
+            variable = variable_name(key)
             if environ.get(variable):
                 self._set(key, Text(environ[variable]), variable)
 
@@ -186,7 +191,7 @@ def _key_hint(model: type[BaseModel], key: Key) -> str:
     return f"did you mean {close[0]}?" if close else f"known keys: {', '.join(sorted(place.model_fields))}"
 
 
-def _scalar_keys(model: type[BaseModel]) -> list[Key]:
+def scalar_keys(model: type[BaseModel]) -> list[Key]:
     """All keys that one line of text can set: every field, and the fields of fixed tables; no lists of tables."""
     keys: list[Key] = []
     for name, field in model.model_fields.items():

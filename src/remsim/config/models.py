@@ -34,21 +34,22 @@ class _Settings(BaseModel):
 
 
 class KeepAlive(_Settings):
-    """CCM PING and PONG (rspro.md, section 3): a PING follows ``interval_s`` after each PONG, which is due in time."""
+    """CCM PING and PONG (rspro.md, section 3)."""
 
+    #: A PING follows so long after each PONG.
     interval_s: fields.Seconds = 30.0
+    #: A peer whose PONG has not come by then is gone.
     timeout_s: fields.Seconds = 10.0
 
 
 class Timers(_Settings):
-    """Protocol deadlines that an operator may want to change.
+    """Protocol deadlines that an operator may want to change."""
 
-    ``connect_s``: for a TCP connection, and again for the answer to the connect request. ``identify_s``: for an
-    accepted peer to say who it is. ``takeover_s``: for the older of two links with one identity to answer a PING.
-    """
-
+    #: For a TCP connection, and again for the answer to the connect request.
     connect_s: fields.Seconds = 10.0
+    #: For an accepted peer to say who it is.
     identify_s: fields.Seconds = 10.0
+    #: For the older of two links with one identity to answer a PING; else the newer one takes its place.
     takeover_s: fields.Seconds = 3.0
 
 
@@ -141,10 +142,13 @@ class SlotSource(Enum):
 class SlotReader(_Settings):
     """One ``[[slot]]``: which reader serves this slot, by its exact name or by a pattern for the whole name."""
 
+    #: Number of the slot.
     slot: fields.Id
+    #: The reader's exact name.
     reader: fields.PlainText | None = None
+    #: Regular expression (Python's) that matches the reader's whole name; instead of ``reader``.
     pattern: fields.Pattern | None = None
-    #: Overrides the bank-wide setting.
+    #: Overrides the bank-wide ``shared`` for this slot.
     shared: fields.Switch | None = None
 
     def matches(self, reader_name: str) -> bool:
@@ -264,6 +268,7 @@ class CtlConfig(CommonConfig):
     rest: fields.PlainText = f"http://127.0.0.1:{REST_PORT}"
     #: Bearer token; from REMSIM_TOKEN or the file, never from the command line, where others could read it.
     token: Annotated[fields.PlainText | None, Field(repr=False)] = None
+    #: The server has so long for an answer.
     timeout_s: fields.Seconds = 10.0
 
 

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/settings.md is what the programs say about themselves, and it leaves no setting out."""
+
+import re
+
+import pytest
+
+from remsim.config import BankdConfig, ClientConfig, CommonConfig, CtlConfig, ServerConfig, UiccConfig
+from remsim.config.load import scalar_keys, variable_name
+from tools.settings_page import PAGE, settings_page
+
+
+def test_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == settings_page(), "run: .venv/bin/python -m tools.settings_page"
+
+
+@pytest.mark.parametrize("model", [ServerConfig, BankdConfig, ClientConfig, CtlConfig, UiccConfig])
+def test_every_setting_that_text_can_set_is_on_the_page(model: type[CommonConfig]) -> None:
+    page = settings_page()
+    missing = [key for key in scalar_keys(model) if f"`{variable_name(key)}`" not in page]
+    assert not missing
+
+
+def test_every_row_says_what_the_setting_means() -> None:
+    rows = [line for line in settings_page().splitlines() if line.startswith("| ")]
+    assert not [row for row in rows if re.search(r"\|\s*\|", row)]
