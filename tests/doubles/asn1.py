@@ -42,6 +42,15 @@ def decode(octets: bytes) -> RsproPdu | None:
     try:
         value, used = compiled().decode_with_length("RsproPDU", octets, check_constraints=True)
         return notation.from_asn1tools(value) if used == len(octets) else None
-    except (asn1tools.Asn1ToolsError, TypeError, ValueError, KeyError, IndexError, RecursionError, OverflowError):
+    except (
+        asn1tools.DecodeError,
+        asn1tools.ConstraintsError,
+        TypeError,
+        ValueError,
+        KeyError,
+        IndexError,
+        RecursionError,
+        OverflowError,
+    ):
         # KeyError: a number that no member has. The others are its known ways to fail on damaged input.
         return None

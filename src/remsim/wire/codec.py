@@ -46,9 +46,11 @@ Value = object
 
 def decode_pdu(data: bytes) -> RsproPdu:
     """Read one RsproPDU, which must fill ``data`` to the last octet. Raises DecodeError."""
-    fast = tpdu_codec.decode(data)
-    if fast is not None:
-        return fast
+    return tpdu_codec.decode(data) or decode_general(data)
+
+
+def decode_general(data: bytes) -> RsproPdu:
+    """``decode_pdu`` without the short cut. Raises DecodeError."""
     root, end = ber.parse(data)
     if end != len(data):
         raise DecodeError(f"{len(data) - end} octets behind the PDU")
@@ -224,6 +226,12 @@ def encode_pdu(pdu: RsproPdu) -> bytes:
     message = pdu.msg
     if isinstance(message, _TPDU_MESSAGES) and pdu.version == rspro.VERSION and 0 <= pdu.tag <= rspro.MAX_OPERATION_TAG:
         return tpdu_codec.encode(pdu.tag, message)
+    return encode_general(pdu)
+
+
+def encode_general(pdu: RsproPdu) -> bytes:
+    """``encode_pdu`` without the short cut. Raises LocalProtocolError."""
+    message = pdu.msg
     number = NUMBER_OF.get(type(message))
     if number is None:
         raise LocalProtocolError(f"{type(message).__name__} cannot be sent")
