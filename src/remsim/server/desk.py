@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the coordinator meets links, database, log and operators: events in, actions out to whom they concern.
+
+Takes no decisions and starts nothing; ``service`` gives it its parts. All methods run in the event loop.
+"""
+
+import asyncio
+import time
+
+from remsim.errors import RemsimError
+from remsim.ids import BankSlot, ClientSlot
+from remsim.logs import Logger
+from remsim.net.hub import DialledLink, LinkHub
+from remsim.net.tasks import TaskOwner
+from remsim.net.timer import Alarm
+from remsim.server.actions import (
+    Action,
+    Decision,
+    Report,
+    StoreClientNumber,
+    StoreDeletion,
+    StoreMapping,
+    StoreSent,
+)
+from remsim.server.coordinator import Coordinator, UnknownBankError
+from remsim.server.metrics import ServerMetrics
+from remsim.server.peers import Peer
+from remsim.server.store import Store
+from remsim.slotmap import Mapping
+from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.connection import Event
+
+__all__ = ["Desk", "UnknownBankError", "UnknownMappingError"]
+
+
+class UnknownMappingError(RemsimError):
+    """There is no such live mapping."""
+
+
+class Desk:
+    """A LinkHandler, and a Listener of the store."""
+
+    def __init__(
+        self, coordinator: Coordinator, store: Store, metrics: ServerMetrics, *, tasks: TaskOwner, log: Logger
+    ) -> None:
+        self.coordinator = coordinator
+        self.store = store
+        self.restart_counter = 0
+        self._metrics = metrics
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._alarm = Alarm(self._on_alarm)
+        self.hub = LinkHub(self, tasks=tasks, log=log)
+        #: Links that the server dials itself.
+        self.dialled: list[DialledLink] = []
+        #: The service listens on all its ports.
+        self.is_open = False
+
+    def close(self) -> None:
+        """Stop the clock."""
+        self._alarm.cancel()
+
+    # Links
+
+    def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
+        """See LinkHandler."""
+        dialled = next((one.target for one in self.dialled if one.link == link), None)
+        port = None if dialled is None else dialled[1]
+        self._run(self.coordinator.on_link_up(link, peer, self._loop.time(), dialled_port=port))
+
+    def on_event(self, link: LinkId, event: Event) -> None:
+        """See LinkHandler."""
+        self._run(self.coordinator.on_event(link, event, self._loop.time()))
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        """See LinkHandler."""
+        self._run(self.coordinator.on_link_lost(link, reason, self._loop.time()))
+
+    def _on_alarm(self) -> None:
+        self._run(self.coordinator.handle_timer(self._loop.time()))
+
+    # The database
+
+    def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
+        """See Listener."""
+        now = self._loop.time()
+        self._run(self.coordinator.on_stored(decision, now, mapping_id=mapping_id, created_at=created_at))
+
+    def on_store_failed(self, decision: Decision) -> None:
+        """See Listener."""
+        self._run(self.coordinator.on_store_failed(decision))
+
+    # Operators
+
+    async def create_mapping(self, bank: BankSlot, client: ClientSlot) -> None:
+        """Map two slots; returns when that is committed. Raises ConflictError and StoreError."""
+        await self._store(self.coordinator.plan_creation(bank, client))
+
+    async def delete_mapping(self, bank: BankSlot) -> None:
+        """Delete the mapping of a bank slot; returns when that is committed. Raises UnknownMappingError, StoreError."""
+        mapping = self.coordinator.slotmap.by_bank_slot(bank)
+        decision = None if mapping is None else self.coordinator.plan_deletion([mapping])
+        if decision is None:
+            raise UnknownMappingError(f"{bank} is not mapped")
+        await self._store(decision)
+
+    async def delete_all_mappings(self) -> None:
+        """Delete all mappings; returns when that is committed. Raises StoreError."""
+        decision = self.coordinator.plan_deletion(self.coordinator.slotmap)
+        if decision is not None:
+            await self._store(decision)
+
+    def reset_bank(self, bank_id: int) -> None:
+        """Order a bankd to drop all mappings and create those that are desired again. Raises UnknownBankError."""
+        self._run(self.coordinator.reset_bank(bank_id))
+
+    async def _store(self, decision: Decision) -> None:
+        done: asyncio.Future[int] = self._loop.create_future()
+        self.store.submit(decision, done)
+        # Whoever waits may lose interest; the decision has been taken all the same.
+        await asyncio.shield(done)
+
+    # What operators see
+
+    def mapping_of(self, peer: Peer) -> Mapping | None:
+        """The live mapping of a client."""
+        return None if peer.client is None else self.coordinator.slotmap.by_client_slot(peer.client)
+
+    def connected_at(self, peer: Peer) -> float:
+        """When a peer connected, in seconds since 1970-01-01 UTC."""
+        return time.time() - (self._loop.time() - peer.since)
+
+    # Actions
+
+    def _run(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send() | Close() | Accepted() | Probe() | AskIdentity():
+                    self.hub.execute(action)
+                case Report():
+                    self._report(action)
+                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
+                    self.store.submit(action)
+                case _:
+                    self.store.note(action)
+        self._alarm.set(self.coordinator.next_deadline())
+
+    def _report(self, report: Report) -> None:
+        self._metrics.events.labels(report.event).inc()
+        if report.level == "info":
+            self._log.info(report.event, **report.fields)
+        elif report.level == "warning":
+            self._log.warning(report.event, **report.fields)
+        else:
+            self._log.debug(report.event, **report.fields)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's metrics, all in one place."""
+
+from functools import partial
+
+from remsim.metrics import ProgramMetrics
+from remsim.server.coordinator import Coordinator
+from remsim.slotmap import MappingState, SlotMap
+
+_SHOWN_STATES = (MappingState.NEW, MappingState.UNACKNOWLEDGED, MappingState.ACTIVE, MappingState.REFUSED)
+
+
+class ServerMetrics(ProgramMetrics):
+    """Names get the prefix ``remsim_server_``."""
+
+    def __init__(self) -> None:
+        super().__init__("server")
+        self.events = self.counter("events", "Events in the log, those below its level included", ["event"])
+        self.connections = self.gauge("connections", "RSPRO connections, identified or not")
+        self.unidentified = self.gauge("unidentified_connections", "RSPRO connections that have not been accepted")
+        self.clients = self.gauge("clients", "Connected client slots")
+        self.banks = self.gauge("banks", "Connected banks")
+        self.mappings = self.gauge("mappings", "Live mappings by state", ["state"])
+        self.removals = self.gauge("pending_removals", "Deleted mappings that a bankd may still hold")
+        self.requests = self.counter("rest_requests", "REST requests by method and status", ["method", "status"])
+        self.request_time = self.histogram("rest_request_seconds", "Time to answer a REST request", ["method"])
+
+    def watch(self, coordinator: Coordinator) -> None:
+        """Show this coordinator's state from now on."""
+        peers, slotmap = coordinator.peers, coordinator.slotmap
+        self.connections.set_function(lambda: len(peers))
+        self.unidentified.set_function(lambda: peers.unidentified)
+        self.clients.set_function(lambda: peers.counts()[0])
+        self.banks.set_function(lambda: peers.counts()[1])
+        self.removals.set_function(slotmap.removal_count)
+        for state in _SHOWN_STATES:
+            self.mappings.labels(state.value).set_function(partial(_count, slotmap, state))
+
+
+def _count(slotmap: SlotMap, state: MappingState) -> int:
+    return sum(1 for mapping in slotmap if mapping.state is state)

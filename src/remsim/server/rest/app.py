@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The REST application: all resources together, and what holds for every request."""
+
+import time
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from remsim import __version__
+from remsim.server.desk import Desk
+from remsim.server.metrics import ServerMetrics
+from remsim.server.rest import banks, clients, errors, slotmaps, status
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def build_app(desk: Desk, metrics: ServerMetrics) -> FastAPI:
+    """The application over ``desk``."""
+    app = FastAPI(
+        title="remsim server",
+        version=__version__,
+        summary="Banks, clients and mappings of a remote SIM system.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.desk = desk
+    errors.install(app)
+    for resource in (clients, banks, slotmaps, status):
+        app.include_router(resource.router)
+    app.add_middleware(Door, metrics=metrics)
+    return app
+
+
+class Door:
+    """Every request passes here: forgives a trailing slash on GET (rsres.md, 1), counts and times."""
+
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request."""
+        method: str = scope["method"]
+        path: str = scope["path"]
+        if method == "GET" and len(path) > 1 and path.endswith("/"):
+            scope = {**scope, "path": path[:-1]}
+        started = time.perf_counter()
+        # A stranger's method names must not become names in the metrics.
+        shown = method if method in _METHODS else "other"
+
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.requests.labels(shown, str(message["status"])).inc()
+                self._metrics.request_time.labels(shown).observe(time.perf_counter() - started)
+            await send(message)
+
+        await self._app(scope, receive, count)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connected bankds."""
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from remsim.server import views
+from remsim.server.desk import Desk, UnknownBankError
+from remsim.server.peers import Peer
+from remsim.server.rest.errors import ApiError, not_found
+from remsim.server.rest.listing import listed
+from remsim.server.rest.reading import MAX_SHORT, NumberText, number
+from remsim.server.rest.routing import V1, TheDesk, done, refusals
+from remsim.server.rest.shapes import BankList, BankShape
+
+router = APIRouter(prefix=V1, tags=["banks"])
+
+
+def _shown(desk: Desk, peer: Peer) -> views.Json:
+    slotmap = desk.coordinator.slotmap
+    removals = len(slotmap.removals_of_bank(peer.bank))
+    return views.bank(peer, slotmap.live_of_bank(peer.bank), removals, desk.connected_at(peer))
+
+
+def _unknown(bank_id: int) -> ApiError:
+    return not_found(f"bank {bank_id} is not connected", f"see {V1}/banks")
+
+
+@router.get("/banks", responses={200: {"model": BankList}})
+async def list_banks(desk: TheDesk) -> JSONResponse:
+    """All connected bankds."""
+    return JSONResponse({"banks": await listed(desk.coordinator.peers.banks(), lambda peer: _shown(desk, peer))})
+
+
+@router.get("/banks/{bank_id}", responses={200: {"model": BankShape}, **refusals(400, 404)})
+async def show_bank(bank_id: NumberText, desk: TheDesk) -> JSONResponse:
+    """One connected bankd."""
+    bank_nr = number(bank_id, "bank id", MAX_SHORT)
+    peer = desk.coordinator.peers.by_bank(bank_nr)
+    if peer is None:
+        raise _unknown(bank_nr)
+    return JSONResponse(_shown(desk, peer))
+
+
+@router.post("/banks/{bank_id}/reset-state", response_class=Response, responses=refusals(400, 404))
+async def reset_bank(bank_id: NumberText, desk: TheDesk) -> Response:
+    """Make a bankd drop all its mappings (resetStateReq) and give it those that are desired anew.
+
+    Every session of this bank is interrupted. Not part of the classic interface.
+    """
+    bank_nr = number(bank_id, "bank id", MAX_SHORT)
+    try:
+        desk.reset_bank(bank_nr)
+    except UnknownBankError:
+        raise _unknown(bank_nr) from None
+    return done(200)

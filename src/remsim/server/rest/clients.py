@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connected clients."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from fastapi.responses import JSONResponse
+
+from remsim.ids import MAX_ID, ClientSlot
+from remsim.server import views
+from remsim.server.desk import Desk
+from remsim.server.peers import Peer
+from remsim.server.rest.errors import not_found
+from remsim.server.rest.listing import listed
+from remsim.server.rest.reading import MAX_SHORT, number
+from remsim.server.rest.routing import V1, TheDesk, refusals
+from remsim.server.rest.shapes import ClientList, ClientShape
+
+router = APIRouter(prefix=V1, tags=["clients"])
+
+_NameText = Annotated[
+    str,
+    Path(
+        description="ID: the lowest slot of this client; ID:SLOT: exactly this one",
+        json_schema_extra={"pattern": "^[0-9]+(:[0-9]+)?$"},
+    ),
+]
+
+
+def _shown(desk: Desk, peer: Peer) -> views.Json:
+    return views.client(peer, desk.mapping_of(peer), desk.connected_at(peer))
+
+
+@router.get("/clients", responses={200: {"model": ClientList}})
+async def list_clients(desk: TheDesk) -> JSONResponse:
+    """All connected clients."""
+    return JSONResponse({"clients": await listed(desk.coordinator.peers.clients(), lambda peer: _shown(desk, peer))})
+
+
+@router.get("/clients/{name}", responses={200: {"model": ClientShape}, **refusals(400, 404)})
+async def show_client(name: _NameText, desk: TheDesk) -> JSONResponse:
+    """One connected client."""
+    client_text, colon, slot_text = name.partition(":")
+    client_id = number(client_text, "client id", MAX_SHORT)
+    slot_nr = number(slot_text, "slot number", MAX_SHORT) if colon else None
+    peers = desk.coordinator.peers
+    if client_id > MAX_ID or (slot_nr or 0) > MAX_ID:
+        peer = None
+    elif slot_nr is None:
+        peer = peers.lowest_slot(client_id)
+    else:
+        peer = peers.connected_client(ClientSlot(client_id, slot_nr))
+    if peer is None:
+        raise not_found(f"client {name} is not connected", f"see {V1}/clients")
+    return JSONResponse(_shown(desk, peer))

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the resource modules share: the way to the desk, and how routes are described."""
+
+from typing import Annotated, Final, cast
+
+from fastapi import Depends, Request
+from fastapi.responses import Response
+
+from remsim.server.desk import Desk
+from remsim.server.rest.errors import ErrorBody
+
+#: Paths of v1 begin with this.
+V1: Final = "/api/backend/v1"
+
+_TEXTS: Final = {
+    400: "malformed",
+    404: "unknown",
+    409: "conflict",
+    413: "too large",
+    503: "the database did not take it",
+}
+
+
+def _desk(request: Request) -> Desk:
+    return cast(Desk, request.app.state.desk)
+
+
+#: The desk, as an argument of a route.
+TheDesk = Annotated[Desk, Depends(_desk)]
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """For the schema: with which statuses a route can say no."""
+    return {status: {"model": ErrorBody, "description": _TEXTS[status]} for status in statuses}
+
+
+def done(status: int) -> Response:
+    """Success without a body: Content-Length 0 and no Content-Type (rsres.md, 1)."""
+    return Response(status_code=status)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JSON shapes of answers, for the schema. ``views`` makes the objects; a test holds them against these."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class ComponentId(_Shape):
+    """What a peer says that it is."""
+
+    type_: Literal["remsimClient", "remsimServer", "remsimBankd"]
+    name: str
+    software: str
+    swVersion: str  # noqa: N815
+    hwManufacturer: str | None = None  # noqa: N815
+    hwModel: str | None = None  # noqa: N815
+    hwSerialNr: str | None = None  # noqa: N815
+    hwVersion: str | None = None  # noqa: N815
+    fwVersion: str | None = None  # noqa: N815
+
+
+class BankSlotShape(_Shape):
+    """A bank slot."""
+
+    bankId: int  # noqa: N815
+    slotNr: int  # noqa: N815
+
+
+class ClientSlotShape(_Shape):
+    """A client slot."""
+
+    clientId: int  # noqa: N815
+    slotNr: int  # noqa: N815
+
+
+class MappingShape(_Shape):
+    """A live mapping."""
+
+    bank: BankSlotShape
+    client: ClientSlotShape
+    state: Literal["NEW", "UNACKNOWLEDGED", "ACTIVE"]
+    result: str | None = Field(None, description="the bankd refused the mapping with this result")
+    id: int = Field(description="bankId * 65536 + slotNr")
+    createdAt: str  # noqa: N815
+
+
+class ClientShape(_Shape):
+    """A connected client."""
+
+    peer: str
+    state: Literal["CONNECTED_CLIENT"]
+    component_id: ComponentId
+    address: str
+    connectedAt: str  # noqa: N815
+    mapping: MappingShape | None = None
+
+
+class BankShape(_Shape):
+    """A connected bankd."""
+
+    peer: str
+    state: Literal["CONNECTED_BANKD"]
+    component_id: ComponentId
+    bankId: int  # noqa: N815
+    numberOfSlots: int  # noqa: N815
+    address: str
+    connectedAt: str  # noqa: N815
+
+
+class ClientList(_Shape):
+    """All connected clients."""
+
+    clients: list[ClientShape]
+
+
+class BankList(_Shape):
+    """All connected bankds."""
+
+    banks: list[BankShape]
+
+
+class MappingList(_Shape):
+    """All live mappings, in the order of their creation."""
+
+    slotmaps: list[MappingShape]
+
+
+class RestartCounter(_Shape):
+    """How often the server was started."""
+
+    count: int = Field(alias="restart-counter")

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the server is well, and how often it was started."""
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from remsim.server.rest.errors import ApiError
+from remsim.server.rest.routing import V1, TheDesk, refusals
+from remsim.server.rest.shapes import RestartCounter
+
+router = APIRouter(tags=["status"])
+
+
+@router.get(f"{V1}/restart-counter", responses={200: {"model": RestartCounter}})
+async def restart_counter(desk: TheDesk) -> JSONResponse:
+    """How often the server was started with this database: a back-end notices a restart by it."""
+    return JSONResponse({"restart-counter": desk.restart_counter})
+
+
+@router.get("/health")
+async def health() -> JSONResponse:
+    """The process lives and answers."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/ready", responses=refusals(503))
+async def ready(desk: TheDesk) -> JSONResponse:
+    """It listens on all its ports, and the database took what was written last."""
+    if not desk.is_open:
+        raise ApiError(503, "not_ready", "the server is starting or stopping")
+    if not desk.store.is_healthy:
+        raise ApiError(503, "not_ready", "the database did not take the last change", "see the server's log")
+    return JSONResponse({"status": "ready"})

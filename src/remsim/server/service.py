@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim server`` as a service: opens what it needs in order, closes it in reverse. Decides nothing itself."""
+
+import asyncio
+import fcntl
+import os
+import socket
+from contextlib import AsyncExitStack, suppress
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from remsim import __version__
+from remsim.config import HostPort, ServerConfig
+from remsim.errors import StartError
+from remsim.logs import get_logger
+from remsim.net.process import run_service
+from remsim.net.tasks import TaskOwner
+from remsim.server.coordinator import Coordinator, Settings
+from remsim.server.desk import Desk
+from remsim.server.metrics import ServerMetrics
+from remsim.server.rest.app import build_app
+from remsim.server.rest.listener import RestListener
+from remsim.server.store import Store
+from remsim.wire.connection import Connection, KeepAlive
+from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, clean_name
+
+_SOFTWARE: Final = "remsim-server"
+
+
+def serve(config: ServerConfig) -> int:
+    """Run the server until it is told to stop; return the exit status."""
+    metrics = ServerMetrics()
+    return run_service(lambda: ServerService(config, metrics), config=config, metrics=metrics)
+
+
+class ServerService:
+    """One server. Life: ``start``, ``run`` until ``request_stop``, ``stop``; all called from the same task."""
+
+    def __init__(self, config: ServerConfig, metrics: ServerMetrics | None = None) -> None:
+        self._config = config
+        self._metrics = metrics or ServerMetrics()
+        self._log = get_logger("server")
+        self._stack = AsyncExitStack()
+        self._stopping = asyncio.Event()
+        self.started = asyncio.Event()
+        #: Where RSPRO and REST are served, once started.
+        self.rspro_address = config.rspro
+        self.rest_address = config.rest
+
+    async def start(self) -> None:
+        """Open database and ports. Raises StartError."""
+        config = self._config
+        overrides = await _resolve_overrides(config)
+        self._stack.callback(os.close, _lock(config.state_dir))
+        store = Store.at(config.database_url, log=self._log)
+        self._stack.push_async_callback(store.close)
+        memory = await store.open()
+        tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
+        self._stack.callback(tasks.cancel)
+        coordinator = Coordinator(self._settings(overrides), memory)
+        self._metrics.watch(coordinator)
+        desk = Desk(coordinator, store, self._metrics, tasks=tasks, log=self._log)
+        desk.restart_counter = memory.restart_counter
+        self._stack.callback(desk.close)
+        self._stack.push_async_callback(_finish, store, tasks.vital(store.run(desk), name="store"))
+        listener = await desk.hub.listen(config.rspro, self._accepted)
+        self._stack.push_async_callback(self._close_links, desk)
+        self.rspro_address = listener.addresses[0]
+        await self._start_rest(desk, tasks)
+        for bank in config.dial_bank:
+            dialled = desk.hub.dial(self._dialled, name=f"bankd {bank}")
+            desk.dialled.append(dialled)
+            dialled.want(bank.host, bank.port)
+        desk.is_open = True
+        self.started.set()
+        self._log.info(
+            "listening", rspro=str(self.rspro_address), rest=str(self.rest_address), starts=memory.restart_counter
+        )
+
+    async def run(self) -> None:
+        """Serve until ``request_stop``."""
+        await self._stopping.wait()
+
+    def request_stop(self) -> None:
+        """Let ``run`` return."""
+        self._stopping.set()
+
+    async def stop(self) -> None:
+        """Close links with what is due to them, write what is known, release everything."""
+        await self._stack.aclose()
+
+    async def _start_rest(self, desk: Desk, tasks: TaskOwner) -> None:
+        rest = RestListener(build_app(desk, self._metrics), self._config.rest)
+        self._stack.callback(rest.close)
+        running = tasks.vital(rest.run(), name="rest")
+        self._stack.push_async_callback(_end_rest, rest, running)
+        await rest.wait_listening()
+        self.rest_address = rest.address
+
+    async def _close_links(self, desk: Desk) -> None:
+        desk.is_open = False
+        with suppress(TimeoutError):
+            await desk.hub.close()
+
+    # Links
+
+    def _accepted(self, now: float) -> Connection:
+        return self._connection(now, None, self._config.timers.identify_s)
+
+    def _dialled(self, now: float) -> Connection:
+        return self._connection(now, ComponentType.REMSIM_BANKD, self._config.timers.connect_s)
+
+    def _connection(self, now: float, peer: ComponentType | None, connect_timeout_s: float) -> Connection:
+        keep_alive = KeepAlive(self._config.keepalive.interval_s, self._config.keepalive.timeout_s)
+        return Connection(
+            identity=self._identity(), peer=peer, now=now, keep_alive=keep_alive, connect_timeout_s=connect_timeout_s
+        )
+
+    def _identity(self) -> ComponentIdentity:
+        name = clean_name(self._config.name or socket.gethostname())
+        return ComponentIdentity(ComponentType.REMSIM_SERVER, name, _SOFTWARE, clean_name(__version__))
+
+    def _settings(self, overrides: dict[int, tuple[IpPort, ...]]) -> Settings:
+        return Settings(
+            identity=self._identity(),
+            overrides=overrides,
+            client_id_pool=self._config.client_id_pool,
+            takes_ipv6=self._config.gives_ipv6_to,
+            takeover_s=self._config.timers.takeover_s,
+        )
+
+
+async def _finish(store: Store, writer: "asyncio.Task[None] | None") -> None:
+    store.finish()
+    if writer is not None:
+        await asyncio.wait([writer])
+
+
+async def _end_rest(rest: RestListener, running: "asyncio.Task[None] | None") -> None:
+    rest.stop()
+    if running is not None:
+        await asyncio.wait([running])
+
+
+def _lock(state_dir: Path) -> int:
+    """Make sure that no other server uses this state. Returns an open descriptor that holds the lock."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(state_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(
+            f"cannot write to the state directory {state_dir}: {error.strerror}",
+            hint="give --state DIR with a directory that this user may write to",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StartError(
+            f"another server uses the state directory {state_dir}", hint="stop it, or give each its own --state DIR"
+        ) from error
+    return descriptor
+
+
+async def _resolve_overrides(config: ServerConfig) -> dict[int, tuple[IpPort, ...]]:
+    """Addresses of banks as the operator wrote them; RSPRO carries no names. Raises StartError."""
+    return {bank_id: await _resolve(bank_id, bank.advertise) for bank_id, bank in config.banks.items()}
+
+
+async def _resolve(bank_id: int, address: HostPort) -> tuple[IpPort, ...]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise StartError(
+            f"the address of bank {bank_id}, {address.host}, cannot be resolved: {error}",
+            hint=f"write an IP address in [banks.{bank_id}] advertise",
+        ) from error
+    return tuple(dict.fromkeys(IpPort(ip_address(str(name[0]).partition("%")[0]), address.port) for *_, name in found))
