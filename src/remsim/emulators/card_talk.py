@@ -126,7 +126,7 @@ class CardTalk:
         return response
 
     async def read_binary(self, length: int | None = None, offset: int = 0) -> ResponseApdu:
-        """Read the selected transparent file, or ``length`` bytes from ``offset``. Stops at the first error."""
+        """Read the selected transparent file, or ``length`` bytes from ``offset``. Stops at the end or at an error."""
         if length is None:
             size = self.file.size if self.file is not None else None
             length = max(0, size - offset) if size is not None else _MAX_READ
@@ -138,7 +138,8 @@ class CardTalk:
             at = offset + len(data)
             response = await self.command(bytes((0x00, 0xB0, at >> 8, at & 0xFF, chunk & 0xFF)))
             data += response.data
-            if not response.data or sw_kind(response.sw) is not SwKind.OK or len(data) >= length:
+            # Fewer bytes than asked for, after 6Cxx, are the end of the file.
+            if sw_kind(response.sw) is not SwKind.OK or len(response.data) < chunk or len(data) >= length:
                 return ResponseApdu(data, response.sw)
 
     async def read_record(self, number: int, length: int | None = None) -> ResponseApdu:

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can go wrong between a client slot and the hardware that plays its card.
+
+::
+
+    EmulatorError
+    ├── FrameError         bytes from a device that are no message of it
+    └── UnsafeFrameError   a message of ours that would hang or confuse the device: always a bug of ours
+"""
+
+from remsim.errors import RemsimError
+
+
+class EmulatorError(RemsimError):
+    """Base of this branch."""
+
+
+class FrameError(EmulatorError, ValueError):
+    """Not a message as the device's protocol describes it. ``data`` are the bytes, for the log."""
+
+    def __init__(self, message: str, data: bytes = b"") -> None:
+        super().__init__(message)
+        self.data = data
+
+
+class UnsafeFrameError(EmulatorError, ValueError):
+    """A message that must never be sent, although it can be written down."""

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input.base import PipeInput
+from prompt_toolkit.input.defaults import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from remsim.emulators.console import Console, ShellHistory, hex_dump, is_secret, open_history
+from remsim.emulators.driven import DrivenEmulator
+from tests.doubles.modem_side import ATR, CardAbove
+
+FCP = bytes.fromhex("620782054221000303")
+
+
+def card(tpdu: bytes) -> bytes:
+    match tpdu[1]:
+        case 0xA4:
+            return b"\x61\x09"
+        case 0xC0:
+            return FCP + b"\x90\x00"
+        case 0xB0:
+            return b"\x08\x09A" + b"\x90\x00"
+        case 0xB2:
+            return bytes([tpdu[2]] * 3) + b"\x90\x00"
+    return b"\x6d\x00"
+
+
+class Desk(Console):
+    """A console whose words are kept."""
+
+    def __init__(self, *, history: Path | None = None) -> None:
+        self.emulator = DrivenEmulator()
+        self.above = CardAbove(self.emulator, card)
+        self.words: list[str] = []
+        super().__init__(self.emulator, history=history, status=lambda: [("server", "CONNECTED")])
+
+    def say(self, text: str, style: str = "") -> None:
+        self.words.append(text)
+
+    async def typed(self, line: str) -> list[str]:
+        self.words.clear()
+        await self.obey(line)
+        return self.words
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    desk = Desk()
+    await desk.emulator.start(desk.above)
+    desk.above.insert()
+    return desk
+
+
+async def test_hex_is_sent_and_the_answer_explained(desk: Desk) -> None:
+    sent, data, answer = await desk.typed("00 b0 0000 03")
+    assert sent == "→ 00 B0 00 00 03   READ BINARY 3 bytes"
+    assert data.split() == ["08", "09", "41", "..A"]
+    assert answer.startswith("← 9000 ok   ")
+    assert (await desk.typed("00f20000"))[-1].startswith("← 6D00 instruction not supported")
+
+
+async def test_select_fetches_and_explains(desk: Desk) -> None:
+    words = await desk.typed("SELECT 3f00 / 6f3a")
+    assert [tpdu.hex() for tpdu in desk.above.tpdus] == ["00a40804026f3a", "00c0000009"]
+    assert words[-1] == "  linear fixed EF, 3 records of 3 bytes"
+
+
+async def test_records_are_read_one_by_one_or_all(desk: Desk) -> None:
+    assert (await desk.typed("read record all"))[-1].startswith("the number of records is not known")
+    await desk.typed("select 6f3a")
+    words = await desk.typed("read record all")
+    assert [line.split()[:3] for line in words if line.startswith("  ")] == [["01"] * 3, ["02"] * 3, ["03"] * 3]
+    await desk.typed("read record 0x02")
+    await desk.typed("read record 2 4")
+    assert [tpdu.hex() for tpdu in desk.above.tpdus[-2:]] == ["00b2020403", "00b2020404"]
+
+
+async def test_binary_is_read_whole_or_in_part(desk: Desk) -> None:
+    await desk.typed("read binary 3 0x100")
+    assert desk.above.tpdus[-1].hex() == "00b0010003"
+    await desk.typed("read binary 3")
+    await desk.typed("read binary")
+    assert [tpdu.hex() for tpdu in desk.above.tpdus[-2:]] == ["00b0000003", "00b0000000"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("nonsense", "'nonsense' is neither a command in hex nor a helper (try help)"),
+        ("00", "not a command: "),
+        ("select ef", "'ef' is no path"),
+        ("read", "read what? "),
+        ("read record x", "'x' is no number"),
+        ("reset hot", "there is no hot reset"),
+        ("reset cold now", "there is no cold now reset"),
+    ],
+)
+async def test_what_is_not_understood_is_told_in_one_line(desk: Desk, line: str, words: str) -> None:
+    (said,) = await desk.typed(line)
+    assert said.startswith(words)
+
+
+async def test_empty_line_does_nothing(desk: Desk) -> None:
+    assert await desk.typed("   ") == []
+
+
+async def test_resets(desk: Desk) -> None:
+    assert await desk.typed("reset") == ["cold reset sent"]
+    assert await desk.typed("reset warm") == ["warm reset sent"]
+    assert [lines.vcc_present for lines in desk.above.lines] == [False, True, True, True]
+
+
+async def test_atr_is_explained(desk: Desk) -> None:
+    words = await desk.typed("atr")
+    assert words[0] == ATR.hex(" ").upper()
+    assert words[1] == "  direct convention, T=0, Fi 512, Di 32"
+    desk.emulator.set_atr(b"\x3b")
+    assert (await desk.typed("atr"))[-1].startswith("not a proper ATR: ")
+
+
+async def test_status_and_help(desk: Desk) -> None:
+    assert await desk.typed("status") == ["server   CONNECTED", f"card     ATR {ATR.hex(' ').upper()}"]
+    await desk.typed("select 6f3a")
+    assert (await desk.typed("status"))[-1] == "file     linear fixed EF, 3 records of 3 bytes"
+    assert "select PATH|AID" in (await desk.typed("help"))[0]
+
+
+async def test_without_a_card_helpers_say_so(desk: Desk) -> None:
+    desk.words.clear()
+    desk.emulator.remove_card()
+    assert desk.words == ["card removed"]
+    assert await desk.typed("atr") == ["no card is there"]
+    assert await desk.typed("reset") == ["no card is there"]
+    assert (await desk.typed("status"))[-1] == "card     none"
+    desk.above.card = lambda _tpdu: desk.emulator.abort("no card is there")
+    assert (await desk.typed("00b0000001"))[-1] == "no answer: no card is there"
+
+
+def test_octets_are_shown_in_hex_and_as_text() -> None:
+    assert hex_dump(b"") == []
+    first, second = hex_dump(b"0123456789abcdef\x00")
+    assert first.endswith("36 37 38 39 61 62 63 64 65 66  0123456789abcdef")
+    assert second.split() == ["00", "."]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("0020000108 31323334ffffffff", True), ("0020000100", False), ("00b0000001", False), ("select 3f00", False)],
+)
+def test_lines_with_a_pin_are_recognised(line: str, expected: bool) -> None:
+    assert is_secret(line) is expected
+
+
+async def test_pin_is_not_shown(desk: Desk) -> None:
+    words = await desk.typed("0020000108 31323334ffffffff")
+    assert words[0] == "→ 00 20 00 01 08 (8 bytes hidden)   VERIFY PIN 01"
+
+
+def test_history_is_for_its_owner_only_and_without_pins(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "history"
+    history = open_history(file)
+    assert isinstance(history, ShellHistory)
+    history.store_string("select 3f00")
+    history.store_string("002000010831323334ffffffff")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert list(open_history(file).load_history_strings()) == ["select 3f00"]
+
+
+def test_history_that_cannot_be_kept_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert isinstance(open_history(tmp_path / "file" / "history"), InMemoryHistory)
+    assert isinstance(open_history(None), InMemoryHistory)
+
+
+@pytest.fixture
+def keyboard() -> Iterator[PipeInput]:
+    with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
+        yield pipe
+
+
+@pytest.mark.parametrize("ending", ["quit\r", "EXIT\r", "\x04"])
+async def test_prompt_obeys_until_told_to_end(keyboard: PipeInput, desk: Desk, ending: str) -> None:
+    keyboard.send_text("half a line\x03" + "reset\r" + ending)
+    assert await desk.run() == 0
+    assert desk.words[-1] == "cold reset sent"
+
+
+async def test_words_go_to_the_terminal(keyboard: PipeInput) -> None:
+    console = Console(DrivenEmulator())
+    keyboard.send_text("quit\r")
+    assert await console.run() == 0
