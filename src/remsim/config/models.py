@@ -289,6 +289,15 @@ class UiccConfig(DaemonConfig):
     card_number: fields.Id = 0
 
 
+class DemoConfig(DaemonConfig):
+    """Settings of ``remsim demo``."""
+
+    program: ClassVar[str] = "demo"
+
+    #: End after one start of the modem.
+    once: fields.Switch = False
+
+
 #: Settings whose values may be secrets and are never repeated in a message.
 SECRET_KEYS: Final = frozenset({"database", "token"})
 

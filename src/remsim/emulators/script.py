@@ -4,7 +4,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TextIO
 
@@ -15,6 +15,8 @@ from remsim.errors import RemsimError
 
 #: Called after each step with the number of steps done, of all repetitions together.
 Progress = Callable[[int], None]
+#: Awaited after each command with its step, what was sent, what was answered, and the seconds it took.
+AfterCommand = Callable[[RecordedCommand, bytes, bytes, float], Awaitable[None]]
 
 _MILLISECONDS: Final = 1000.0
 
@@ -93,6 +95,7 @@ class ScriptPlayer:
         card_wait_s: float,
         dump: TextIO | None = None,
         progress: Progress | None = None,
+        after_command: AfterCommand | None = None,
     ) -> None:
         self.outcome = Outcome()
         self._emulator = emulator
@@ -102,6 +105,7 @@ class ScriptPlayer:
         self._card_wait_s = card_wait_s
         self._dump = dump
         self._progress = progress
+        self._after_command = after_command
 
     async def run(self) -> Outcome:
         """Wait for the card and play. Raises NoCardError if none comes, PlayError if a command gets no answer."""
@@ -144,6 +148,8 @@ class ScriptPlayer:
         self.outcome.durations.setdefault(name, []).append(self._emulator.last_duration_s)
         self.outcome.sw_mismatches += step.sw is not None and step.sw != sw
         self.outcome.length_mismatches += step.length is not None and step.length != length
+        if self._after_command is not None:
+            await self._after_command(step, tpdu, response, self._emulator.last_duration_s)
         self._write({"cmd": tpdu.hex(), "data": response[:-2].hex(), "sw": f"{sw:04x}"})
 
     def _write(self, entry: dict[str, str]) -> None:
