@@ -19,7 +19,7 @@ import psutil
 
 from bench import tables
 from bench.loops import run
-from bench.rest_calls import RestCalls
+from tests.doubles.rest_calls import RestCalls
 from bench.roundtrip import free_port
 from bench.swarm import SLOTS, Swarm
 from bench.tables import Cell
