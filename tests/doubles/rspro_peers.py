@@ -17,6 +17,7 @@ from remsim.net.hub import LinkHub
 from remsim.net.tasks import TaskOwner
 from remsim.wire import rspro
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Send
+from remsim.wire.ccm import CcmType
 from remsim.wire.connection import Connection, Event, Received
 from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode
 
@@ -24,10 +25,16 @@ ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 
 
 class ClassicConnection(Connection):
-    """An end that has never heard of abilities."""
+    """An end that has never heard of abilities, and, as a classic server, closes on ID_GET."""
 
-    def _with_abilities(self, message: Message) -> Message:
-        return message
+    def _on_ccm(self, payload: bytes, now: float) -> None:
+        if payload[0] == CcmType.ID_GET and self.identity.type is ComponentType.REMSIM_SERVER:
+            self._fail("ID_GET")
+        else:
+            super()._on_ccm(payload, now)
+
+    def _learn_abilities(self, identity: ComponentIdentity) -> None:
+        return
 
 
 class FakePeer:
@@ -119,12 +126,13 @@ class FakeServer(FakePeer):
         if self.number is not None:
             self.hub.execute(Send(link, rspro.ConfigClientIdReq(self.number)))
         if self.bankd is not None:
-            self.configure(self.bankd.port)
+            self.configure(self.bankd.port, link)
 
-    def configure(self, port: int) -> None:
-        """Tell the newest client its bankd; port 0 for none."""
+    def configure(self, port: int, link: LinkId | None = None) -> None:
+        """Tell a client, by default the newest, its bankd; port 0 for none."""
         address = IpPort(ip_address("127.0.0.1" if port else "0.0.0.0"), port)
-        self.send(rspro.ConfigClientBankReq(self.bank_slot, address))
+        message = rspro.ConfigClientBankReq(self.bank_slot, address)
+        self.hub.execute(Send(self.links[-1] if link is None else link, message))
 
 
 class FakeBankd(FakePeer):
