@@ -128,7 +128,7 @@ class SimSource(ReaderSource):
         self._listeners.append(listener)
         loop = asyncio.get_running_loop()
         for reader in self._readers.values():
-            loop.call_soon(listener, _event(reader))
+            loop.call_soon(self._tell, listener, _event(reader))
 
     def reader(self, name: str) -> SimReader:
         """The reader of that name. Raises ReaderUnavailableError for a name that this source never gives."""
@@ -168,7 +168,12 @@ class SimSource(ReaderSource):
             return
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
-            loop.call_soon(listener, _event(reader))
+            loop.call_soon(self._tell, listener, _event(reader))
+
+    def _tell(self, listener: PresenceListener, event: PresenceEvent) -> None:
+        # Called later, when the source may have been stopped.
+        if listener in self._listeners:
+            listener(event)
 
 
 def _event(reader: SimReader) -> PresenceEvent:

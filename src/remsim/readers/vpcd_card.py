@@ -9,7 +9,7 @@ APDU, answered with the response. Knows nothing of banks and of who sends the co
 import asyncio
 import socket
 from enum import IntEnum
-from typing import Final
+from typing import Final, cast
 
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.card.tpdu import tpdu_of_apdu
@@ -95,8 +95,8 @@ class _Link(asyncio.Protocol):
         self.closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports have the methods of asyncio.Transport and are no subclass.
+        self._transport = cast(asyncio.Transport, transport)
         self._socket = transport.get_extra_info("socket")
         if self._socket is not None:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every ``CardReader`` and ``ReaderSource`` promises, run against each implementation.
+
+To add one, derive from ``Bench`` and put it into ``BENCHES``: a bench holds one reader with a fresh card of profile
+``default`` in it and can pull and insert that card.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from remsim.card.atr import parse_atr
+from remsim.readers.base import CardReader, Presence, PresenceEvent, ReaderSource
+from remsim.readers.errors import CardAbsentError, ReaderError
+from remsim.readers.profiles import load_profile
+from remsim.readers.sim import SimSource
+
+_ATR = load_profile("default").atr
+_SELECT_MF = bytes.fromhex("00A40004023F00")
+_SELECT_ICCID = bytes.fromhex("00A4080C022FE2")
+_READ_ICCID = bytes.fromhex("00B000000A")
+
+
+class Bench(ABC):
+    """One reader under test."""
+
+    source: ReaderSource
+    name: str
+
+    @abstractmethod
+    async def remove_card(self) -> None:
+        """Pull the card."""
+
+    @abstractmethod
+    async def insert_card(self) -> None:
+        """Put the same card back."""
+
+
+class SimBench(Bench):
+    """The software reader."""
+
+    def __init__(self, source: SimSource) -> None:
+        self.source: SimSource = source
+        self.name = "remsim sim 00"
+
+    async def remove_card(self) -> None:
+        self.source.remove_card(self.name)
+
+    async def insert_card(self) -> None:
+        self.source.insert_card(self.name)
+
+
+@asynccontextmanager
+async def _sim_bench(folder: Path) -> AsyncIterator[Bench]:
+    source = SimSource(slots=2, state_dir=folder / "cards")
+    await source.start()
+    try:
+        yield SimBench(source)
+    finally:
+        await source.stop()
+
+
+BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {"sim": _sim_bench}
+
+
+@pytest.fixture(params=list(BENCHES))
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with BENCHES[request.param](tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def reader(bench: Bench) -> AsyncIterator[CardReader]:
+    reader = bench.source.reader(bench.name)
+    yield reader
+    await reader.close()
+
+
+class _Listener:
+    """Keeps presence events of one reader and lets a test wait for the next."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._events: asyncio.Queue[PresenceEvent] = asyncio.Queue()
+
+    def __call__(self, event: PresenceEvent) -> None:
+        if event.reader == self._name:
+            self._events.put_nowait(event)
+
+    async def next(self) -> PresenceEvent:
+        async with asyncio.timeout(10):
+            return await self._events.get()
+
+
+async def _iccid(reader: CardReader) -> bytes:
+    assert await reader.transmit(_SELECT_ICCID) == b"\x90\x00"
+    answer = await reader.transmit(_READ_ICCID)
+    assert answer[-2:] == b"\x90\x00"
+    return answer[:-2]
+
+
+async def test_source_names_its_readers(bench: Bench) -> None:
+    assert bench.name in await bench.source.names()
+    assert bench.source.reader(bench.name).name == bench.name
+
+
+async def test_open_gives_a_usable_atr(reader: CardReader) -> None:
+    atr = await reader.open()
+    assert atr == _ATR
+    assert parse_atr(atr).has_t0
+
+
+async def test_status_words_of_t0_pass_unchanged(reader: CardReader) -> None:
+    await reader.open()
+    answer = await reader.transmit(_SELECT_MF)
+    assert (len(answer), answer[0]) == (2, 0x61)
+    assert (await reader.transmit(bytes.fromhex("00C0000000")))[0] == 0x6C
+    fcp = await reader.transmit(bytes.fromhex("00C00000") + answer[1:])
+    assert (len(fcp) - 2, fcp[-2:]) == (answer[1], b"\x90\x00")
+
+
+async def test_longest_command_and_answer_pass(reader: CardReader) -> None:
+    await reader.open()
+    answer = await reader.transmit(bytes.fromhex("00D60000FF") + bytes(255))
+    assert answer == bytes.fromhex("6986")
+    assert await reader.transmit(bytes.fromhex("00A4080C047F105F3B")) == b"\x90\x00"
+    stored = await reader.transmit(bytes.fromhex("80DB0082FF8081FC") + bytes(252))
+    assert stored == b"\x90\x00"
+    assert await reader.transmit(bytes.fromhex("80CB00820180")) == bytes.fromhex("61FF")
+    assert len(await reader.transmit(bytes.fromhex("00C00000FF"))) == 257
+
+
+@pytest.mark.parametrize("kind", ["cold_reset", "warm_reset"])
+async def test_reset_forgets_the_selection(reader: CardReader, kind: str) -> None:
+    await reader.open()
+    await _iccid(reader)
+    assert await getattr(reader, kind)() == _ATR
+    assert await reader.transmit(_READ_ICCID) == bytes.fromhex("6986")
+
+
+async def test_reader_can_be_closed_and_opened_again(reader: CardReader) -> None:
+    await reader.open()
+    iccid = await _iccid(reader)
+    await reader.close()
+    await reader.close()
+    with pytest.raises(ReaderError):
+        await reader.transmit(_READ_ICCID)
+    await reader.open()
+    assert await _iccid(reader) == iccid
+
+
+async def test_answering_at_once_is_the_same_or_not_offered(reader: CardReader) -> None:
+    await reader.open()
+    at_once = reader.transmit_now(_SELECT_ICCID)
+    assert at_once in (None, b"\x90\x00")
+
+
+async def test_pulled_card_is_told_and_comes_back_reset(bench: Bench, reader: CardReader) -> None:
+    listener = _Listener(bench.name)
+    bench.source.watch(listener)
+    present = await listener.next()
+    assert present.presence is Presence.PRESENT
+    assert present.atr in (None, _ATR)
+    await reader.open()
+    await _iccid(reader)
+
+    await bench.remove_card()
+    assert (await listener.next()).presence is Presence.ABSENT
+    with pytest.raises(ReaderError):
+        await reader.transmit(_READ_ICCID)
+    await reader.close()
+    with pytest.raises(CardAbsentError):
+        await reader.open()
+
+    await bench.insert_card()
+    assert (await listener.next()).presence is Presence.PRESENT
+    assert await reader.open() == _ATR
+    assert await reader.transmit(_READ_ICCID) == bytes.fromhex("6986")
+
+
+async def test_inserted_card_must_be_opened_first(bench: Bench, reader: CardReader) -> None:
+    listener = _Listener(bench.name)
+    bench.source.watch(listener)
+    await listener.next()
+    await reader.open()
+    await bench.remove_card()
+    await listener.next()
+    await bench.insert_card()
+    await listener.next()
+    with pytest.raises(ReaderError):
+        await reader.transmit(_READ_ICCID)
