@@ -7,18 +7,22 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from remsim.demo.scene import Peer, Scene
+from remsim.demo.scene import LAST_COMMANDS, Peer, Scene
 
 _UP, _DOWN = "green", "yellow"
+#: Lines of the picture apart from the commands.
+_OTHER_LINES = 20
+_FEWEST_COMMANDS = 3
 
 
-def draw(scene: Scene) -> RenderableType:
-    """The whole picture."""
+def draw(scene: Scene, height: int) -> RenderableType:
+    """The whole picture, for a terminal with ``height`` lines."""
+    commands = min(LAST_COMMANDS, max(_FEWEST_COMMANDS, height - _OTHER_LINES))
     return Group(
         Text("A modem here, its SIM card there: every command below crosses real sockets.", style="bold"),
         _peers(scene),
         _cards(scene),
-        _commands(scene),
+        _commands(scene, commands),
         _progress(scene),
         *([Text(scene.result, style="bold green" if not scene.surprises else "bold red")] if scene.result else []),
     )
@@ -53,7 +57,7 @@ def _peers(scene: Scene) -> Table:
 
 def _peer(peer: Peer) -> Panel:
     colour = _UP if peer.is_up else _DOWN
-    body = Text.assemble((f"● {peer.state}", colour), "\n", (peer.place, "dim"))
+    body = Text.assemble((f"● {peer.state}", colour), "\n", (peer.place, "dim"), no_wrap=True)
     return Panel(body, title=f"[bold]{peer.title}", title_align="left", border_style=colour)
 
 
@@ -63,7 +67,7 @@ def _cards(scene: Scene) -> Panel:
         is_mapped = scene.bank_slot is not None and scene.bank_slot.slot_nr == slot_nr
         arrow = f"{scene.client_slot} ⇄ " if is_mapped else ""
         style = "bold green" if is_mapped else "dim"
-        state = f"mapping {scene.mapping_state}, ATR {scene.atr.hex().upper()}" if is_mapped else "free"
+        state = f"{scene.mapping_state}  ATR {scene.atr.hex().upper()}" if is_mapped else "free"
         grid.add_row(
             Text(arrow, style), Text(f"B{_bank(scene)}:{slot_nr}", style), Text(name, style), Text(state, style)
         )
@@ -74,18 +78,19 @@ def _bank(scene: Scene) -> int:
     return scene.bank_slot.bank_id if scene.bank_slot else 1
 
 
-def _commands(scene: Scene) -> Panel:
+def _commands(scene: Scene, count: int) -> Panel:
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(justify="right", style="dim", width=4)
     table.add_column(ratio=3, no_wrap=True)
     table.add_column(ratio=4, no_wrap=True)
     table.add_column(justify="right", width=9)
-    for shown in scene.last:
+    visible = list(scene.last)[-count:]
+    for shown in visible:
         colour = "" if shown.is_expected else "red"
         table.add_row(
             str(shown.number), Text(shown.command), Text(shown.answer, colour), f"{shown.duration_s * 1e6:,.0f} µs"
         )
-    for _ in range((scene.last.maxlen or 0) - len(scene.last)):
+    for _ in range(count - len(visible)):
         table.add_row("", "", "", "")
     return Panel(
         table, title="[bold]the modem's commands and the card's answers", title_align="left", border_style="blue"

@@ -69,17 +69,23 @@ class _Show:
 
     async def _play_live(self, stage: Stage) -> None:
         scene = stage.scene
-        with Live(draw(scene), console=self._console, refresh_per_second=_PICTURES_PER_SECOND) as live:
+        loop = asyncio.get_running_loop()
+        # Drawn between two commands only, so that drawing does not show in their durations.
+        with Live(console=self._console, auto_refresh=False) as live:
+            drawn_at = 0.0
 
-            def redraw() -> None:
-                live.update(draw(scene))
+            def redraw(*, at_once: bool = False) -> None:
+                nonlocal drawn_at
+                if at_once or loop.time() >= drawn_at + 1 / _PICTURES_PER_SECOND:
+                    live.update(draw(scene, self._console.height), refresh=True)
+                    drawn_at = loop.time()
 
             await stage.wait_for_peers()
             for bank_slot in self._slots():
-                redraw()
+                redraw(at_once=True)
                 await stage.boot(bank_slot, pace_s=_PACE_S, on_change=redraw)
                 scene.result = _result(scene, bank_slot)
-                redraw()
+                redraw(at_once=True)
                 if self._config.once:
                     break
                 await asyncio.sleep(_PAUSE_S)

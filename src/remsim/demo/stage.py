@@ -90,10 +90,10 @@ class Stage:
         self._client = client
         rest = f"http://{server.rest_address}/api/backend/v1"
         self._rest = await self._stack.enter_async_context(httpx2.AsyncClient(base_url=rest, timeout=DEADLINE_S))
-        scene.server.place = f"RSPRO {server.rspro_address}, REST {server.rest_address}"
+        scene.server.place = f"{server.rspro_address}, REST :{server.rest_address.port}"
         port = bankd.listener.port if bankd.listener is not None else 0
-        scene.bankd.title, scene.bankd.place = f"bankd B{BANK_ID}", f"127.0.0.1:{port}, {CARDS} software cards"
-        scene.client.title, scene.client.place = f"client {CLIENT}", "an IoT modem's recorded start"
+        scene.bankd.title, scene.bankd.place = f"bankd B{BANK_ID}", f"127.0.0.1:{port}, {CARDS} cards"
+        scene.client.title, scene.client.place = f"client {CLIENT}", "an IoT modem starts"
         scene.cards = tuple(f"software card {number}" for number in range(CARDS))
 
     async def _run(self, service: Service) -> None:
@@ -153,7 +153,7 @@ class Stage:
         mappings = (await self._rest.get("/slotmaps")).json()["slotmaps"]
         scene.mapping_state = mappings[0]["state"] if mappings else "none"
         scene.server.is_up = True
-        scene.server.state = f"{len(banks)} bank, {len(clients)} client, {len(mappings)} mapping"
+        scene.server.state = f"{len(banks)} bank, {len(clients)} client"
         scene.bankd.is_up = any(bank["bankId"] == BANK_ID for bank in banks)
         scene.bankd.state = banks[0]["state"] if banks else "connecting"
         scene.client.is_up = any(client["peer"] == str(CLIENT) for client in clients)

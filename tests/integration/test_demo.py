@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim demo`` as a person starts it."""
+
+import signal
+
+from remsim.demo.stage import CARDS, Stage
+from remsim.ids import BankSlot
+from tests.doubles.programs import Program, remsim
+
+
+def test_demo_once_plays_the_whole_start_and_ends_with_success() -> None:
+    with Program(remsim("demo", "--once")) as demo:
+        demo.wait_for_stdout(r"The modem is up: 151 commands answered by the card in B1:2")
+        assert demo.wait() == 0
+
+
+def test_demo_ends_when_asked_to() -> None:
+    with Program(remsim("demo")) as demo:
+        demo.wait_for_stdout(r"mapped: C1:0 to B1:3")
+        demo.stop(signal.SIGINT)
+        assert demo.status == 0
+
+
+async def test_stage_serves_one_start_after_another_from_every_card() -> None:
+    async with Stage() as stage:
+        await stage.wait_for_peers()
+        for slot_nr in (*range(CARDS), 0):
+            bank_slot = BankSlot(1, slot_nr)
+            await stage.boot(bank_slot, pace_s=0.0, on_change=lambda: None)
+            await stage.unmap(bank_slot)
+        assert stage.scene.boots == CARDS + 1
+        assert stage.scene.surprises == 0

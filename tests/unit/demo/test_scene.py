@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the demonstration shows."""
+
+from rich.console import Console
+
+from remsim.demo.board import draw, timing_table
+from remsim.demo.scene import LAST_COMMANDS, Scene
+from remsim.ids import BankSlot, ClientSlot
+from tests import reference
+
+
+def text_of(scene: Scene, *, width: int = 100, height: int = 40) -> str:
+    console = Console(width=width, height=height, record=True, quiet=True)
+    with console.capture() as capture:
+        console.quiet = False
+        console.print(draw(scene, height))
+        if scene.kinds:
+            console.print(timing_table(scene))
+    return capture.get()
+
+
+def scene_in_service() -> Scene:
+    scene = Scene(ClientSlot(1, 0), total=151)
+    scene.bank_slot, scene.mapping_state, scene.atr = BankSlot(1, 2), "ACTIVE", b"\x3b\0"
+    scene.cards = ("card 0", "card 1", "card 2")
+    scene.start_boot()
+    return scene
+
+
+def test_scene_shows_command_answer_and_duration() -> None:
+    scene = scene_in_service()
+    scene.add_command(bytes.fromhex("00a40004023f00"), bytes.fromhex("6135"), 0.000123, is_expected=True)
+    shown = text_of(scene)
+    assert "SELECT MF" in shown
+    assert "6135" in shown
+    assert "123 µs" in shown
+    assert "C1:0 ⇄" in shown
+    assert "1 of 151" in shown
+
+
+def test_scene_counts_answers_that_are_not_as_recorded() -> None:
+    scene = scene_in_service()
+    scene.add_command(bytes.fromhex("00b0000009"), bytes.fromhex("6a82"), 0.001, is_expected=False)
+    assert (scene.played, scene.surprises) == (1, 1)
+
+
+def test_scene_keeps_the_last_commands_and_fits_a_low_terminal() -> None:
+    scene = scene_in_service()
+    for number in range(40):
+        scene.add_command(bytes((0, 0xB2, number, 4, 1)), bytes(1) + b"\x90\0", 0.001, is_expected=True)
+    assert len(scene.last) == LAST_COMMANDS
+    console = Console(width=90, height=24)
+    with console.capture() as capture:
+        console.print(draw(scene, 24))
+    assert len(capture.get().splitlines()) <= 24
+
+
+def test_scene_without_commands_can_be_drawn() -> None:
+    assert "free" in text_of(scene_in_service())
+
+
+def test_recording_is_the_reference_one() -> None:
+    shipped = reference.ROOT / "src" / "remsim" / "demo" / "iot-modem-boot.jsonl"
+    assert shipped.read_bytes() == reference.shared("traces", "iot-modem-boot.jsonl").read_bytes()
