@@ -313,14 +313,15 @@ class Connection:
         if owed and tag in owed:
             owed.remove(tag)
 
-    def _learn_role(self, message: Message) -> None:
-        if self.peer is None:
-            if isinstance(message, rspro.ConnectBankReq):
-                self.peer = ComponentType.REMSIM_BANKD
-            elif isinstance(message, rspro.ConnectClientReq):
-                # A server that dials a bankd introduces itself with the client's request.
-                is_server = message.identity.type is ComponentType.REMSIM_SERVER
-                self.peer = ComponentType.REMSIM_SERVER if is_server else ComponentType.REMSIM_CLIENT
+    def _learn_role(self, message: rspro.ConnectBankReq | rspro.ConnectClientReq) -> None:
+        if self.peer is not None:
+            return
+        if isinstance(message, rspro.ConnectBankReq):
+            self.peer = ComponentType.REMSIM_BANKD
+        else:
+            # A server that dials a bankd introduces itself with the client's request.
+            is_server = message.identity.type is ComponentType.REMSIM_SERVER
+            self.peer = ComponentType.REMSIM_SERVER if is_server else ComponentType.REMSIM_CLIENT
 
     def _learn_abilities(self, identity: ComponentIdentity) -> None:
         if identity.abilities is not None:

@@ -86,3 +86,9 @@ def test_lane_of_the_client_learns_the_flags_of_responses() -> None:
     message = TpduCardToModem(BANK, CLIENT, flags, b"\x90\0")
     lane.learn_flags(message)
     assert lane.decode(encode_rspro(encode_pdu(RsproPdu(1, message)))) == (1, b"\x90\0")
+
+
+def test_lane_encodes_a_size_seen_before_with_its_own_data() -> None:
+    lane = TpduLane(CLIENT, BANK, is_bank=True)
+    for data in (b"\x90\0", b"\x61\x10"):
+        assert lane.encode(7, data) == response_frame(7, data)

@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The link engine: what it answers by itself, how answers find their requests, abilities, versions."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from remsim.ids import BankSlot
+from remsim.wire import ccm, rspro
+from remsim.wire.connection import (
+    ABILITIES,
+    ADVERTISE,
+    ECHO,
+    MAX_UNANSWERED,
+    SLOTS,
+    Connection,
+    IdentityReceived,
+    LinkFailed,
+    Received,
+    ReceivedUnknown,
+    Undecodable,
+    UnsupportedVersion,
+)
+from remsim.wire.errors import LocalProtocolError
+from remsim.wire.rspro import (
+    NO_FLAGS,
+    RESPONSE_TO,
+    ComponentType,
+    Message,
+    ResultCode,
+    RsproPdu,
+    TpduCardToModem,
+    TpduModemToCard,
+    UnknownMessage,
+)
+from tests.doubles import engines
+from tests.doubles.engines import BANK, CLIENT, client_at_bankd, engine, frame, receive, sent, server_with_bankd
+
+CREATE = rspro.CreateMappingReq(CLIENT, BANK)
+REMOVE = rspro.RemoveMappingReq(CLIENT, BANK)
+CREATED = rspro.CreateMappingRes(ResultCode.OK)
+COMMAND = TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(5))
+RESPONSE = TpduCardToModem(BANK, CLIENT, NO_FLAGS, b"\x90\0")
+SERVER, BANKD, CLIENT_ROLE = ComponentType.REMSIM_SERVER, ComponentType.REMSIM_BANKD, ComponentType.REMSIM_CLIENT
+
+
+def request(kind: type[Message]) -> rspro.Request:
+    """A request of each class."""
+    samples: list[rspro.Request] = [
+        rspro.ConnectBankReq(engines.identity(BANKD), 1, 8),
+        rspro.ConnectClientReq(engines.identity(CLIENT_ROLE), CLIENT),
+        CREATE,
+        REMOVE,
+        rspro.ConfigClientIdReq(CLIENT),
+        rspro.SetAtrReq(CLIENT, b"\x3b\0"),
+        COMMAND,
+        rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)),
+        rspro.ResetStateReq(),
+    ]
+    (found,) = [sample for sample in samples if type(sample) is kind]
+    return found
+
+
+# CCM
+
+
+def test_ping_is_answered_at_once_even_before_the_introduction() -> None:
+    connection = engine(peer=None)
+    assert receive(connection, ccm.PING, ccm.PING) == []
+    assert connection.data_to_send() == ccm.PONG * 2
+
+
+def test_identity_request_is_answered() -> None:
+    connection = engine()
+    assert receive(connection, ccm.ID_GET) == []
+    assert connection.data_to_send() == ccm.answer_id_get(b"\x01\x08")
+
+
+def test_our_identity_request_reports_its_answer() -> None:
+    connection = engine()
+    connection.send_id_get()
+    assert connection.data_to_send() == ccm.ID_GET
+    assert receive(connection, ccm.answer_id_get(b"\x01\x08")) == [IdentityReceived()]
+    assert connection.data_to_send() == b""
+
+
+# Tags
+
+
+def test_requests_carry_growing_tags_and_indications_take_one_too() -> None:
+    client = client_at_bankd(abilities=ABILITIES)
+    status = rspro.ClientSlotStatusInd(CLIENT, BANK, rspro.SlotPhysStatus(reset_active=False))
+    tags = [client.send(message, now=0) for message in (COMMAND, status, COMMAND)]
+    assert tags == [2, 3, 4]
+    assert [pdu.tag for pdu in sent(client) if isinstance(pdu, RsproPdu)] == tags
+
+
+def test_tags_start_again_after_the_largest() -> None:
+    client = client_at_bankd(abilities=ABILITIES)
+    client._last_tag = rspro.MAX_OPERATION_TAG - 1
+    assert [client.send(COMMAND, now=0) for _ in range(3)] == [rspro.MAX_OPERATION_TAG, 1, 2]
+
+
+def test_answer_carries_the_tag_of_its_request() -> None:
+    bankd = engine(BANKD, SERVER)
+    assert receive(bankd, frame(CREATE, tag=77)) == [Received(CREATE, 77)]
+    assert bankd.send(CREATED, now=0, reply_to=77) == 77
+    assert sent(bankd) == [RsproPdu(77, CREATED)]
+
+
+@pytest.mark.parametrize("reply_to", [None, 78])
+def test_answer_that_nobody_asked_for_is_withheld(reply_to: int | None) -> None:
+    # known-limits.md 3: an answer too many kills a classic server.
+    bankd = engine(BANKD, SERVER)
+    receive(bankd, frame(CREATE, tag=77))
+    with pytest.raises(LocalProtocolError, match="answers no open request"):
+        bankd.send(CREATED, now=0, reply_to=reply_to)
+    assert bankd.data_to_send() == b""
+
+
+def test_second_answer_is_withheld() -> None:
+    bankd = engine(BANKD, SERVER)
+    receive(bankd, frame(CREATE, tag=77))
+    bankd.send(CREATED, now=0, reply_to=77)
+    with pytest.raises(LocalProtocolError, match="answers no open request"):
+        bankd.send(CREATED, now=0, reply_to=77)
+
+
+def test_answer_of_another_kind_does_not_settle_a_request() -> None:
+    bankd = engine(BANKD, SERVER)
+    receive(bankd, frame(CREATE, tag=77))
+    with pytest.raises(LocalProtocolError, match="RemoveMappingRes answers no open request"):
+        bankd.send(rspro.RemoveMappingRes(ResultCode.OK), now=0, reply_to=77)
+
+
+def test_requests_with_equal_tags_are_answered_one_by_one() -> None:
+    # Classic peers tag every request 0.
+    bankd = engine(BANKD, CLIENT_ROLE)
+    receive(bankd, frame(COMMAND) * 2)
+    for _ in range(2):
+        bankd.send(RESPONSE, now=0, reply_to=0)
+    with pytest.raises(LocalProtocolError, match="answers no open request"):
+        bankd.send(RESPONSE, now=0, reply_to=0)
+
+
+def test_waived_request_is_not_answered_any_more() -> None:
+    bankd = engine(BANKD, CLIENT_ROLE)
+    receive(bankd, frame(COMMAND, tag=5))
+    bankd.waive(6, TpduCardToModem)
+    bankd.waive(5, rspro.CreateMappingRes)
+    bankd.waive(5, TpduCardToModem)
+    with pytest.raises(LocalProtocolError, match="answers no open request"):
+        bankd.send(RESPONSE, now=0, reply_to=5)
+
+
+def test_peer_that_lets_requests_pile_up_is_cut_off() -> None:
+    bankd = engine(BANKD, CLIENT_ROLE)
+    got = receive(bankd, frame(COMMAND) * (MAX_UNANSWERED + 3))
+    assert len(got) == MAX_UNANSWERED + 1
+    assert isinstance(got[-1], LinkFailed)
+    assert receive(bankd, frame(COMMAND), ccm.PING) == []
+    assert bankd.data_to_send() == b""
+
+
+# Matching
+
+
+def test_own_peer_may_answer_in_any_order() -> None:
+    server = server_with_bankd(abilities=ABILITIES)
+    other = rspro.CreateMappingReq(CLIENT, BankSlot(1, 3))
+    first, second = server.send(CREATE, now=0), server.send(other, now=0)
+    assert receive(server, frame(CREATED, tag=second)) == [Received(CREATED, second, other)]
+    assert receive(server, frame(CREATED, tag=first)) == [Received(CREATED, first, CREATE)]
+
+
+@pytest.mark.parametrize("tag", [0, 99])
+def test_own_peers_answer_with_a_wrong_tag_answers_nothing(tag: int) -> None:
+    server = server_with_bankd(abilities=ABILITIES)
+    server.send(CREATE, now=0)
+    assert receive(server, frame(CREATED, tag=tag)) == [Received(CREATED, tag, None)]
+
+
+@pytest.mark.parametrize("abilities", [None, (), (SLOTS,)])
+def test_peer_that_echoes_no_tags_is_matched_by_order_within_each_kind(abilities: tuple[str, ...] | None) -> None:
+    server = server_with_bankd(abilities=abilities)
+    other = rspro.CreateMappingReq(CLIENT, BankSlot(1, 3))
+    for message in (CREATE, REMOVE, other):
+        server.send(message, now=0)
+    removed = rspro.RemoveMappingRes(ResultCode.OK)
+    assert receive(server, frame(removed), frame(CREATED), frame(CREATED)) == [
+        Received(removed, 0, REMOVE),
+        Received(CREATED, 0, CREATE),
+        Received(CREATED, 0, other),
+    ]
+
+
+def test_unasked_answer_has_no_request() -> None:
+    # known-limits.md 3: it kills a classic server; here it is an event like any other.
+    server = server_with_bankd(abilities=None)
+    assert receive(server, frame(CREATED)) == [Received(CREATED, 0, None)]
+
+
+def test_classic_connect_answer_with_its_fixed_tag_is_matched() -> None:
+    client = engine(CLIENT_ROLE, BANKD)
+    client.send(rspro.ConnectClientReq(client.identity, CLIENT), now=0)
+    answer = rspro.ConnectClientRes(engines.identity(BANKD), ResultCode.OK)
+    (event,) = receive(client, frame(answer, tag=2342))
+    assert isinstance(event, Received)
+    assert isinstance(event.request, rspro.ConnectClientReq)
+
+
+# Abilities
+
+
+def test_connect_request_names_our_abilities() -> None:
+    client = engine(CLIENT_ROLE, SERVER)
+    client.send(rspro.ConnectClientReq(client.identity, CLIENT), now=0)
+    (pdu,) = sent(client)
+    assert isinstance(pdu, RsproPdu)
+    assert pdu.msg == rspro.ConnectClientReq(client.identity.with_abilities(ABILITIES), CLIENT)
+
+
+@pytest.mark.parametrize(
+    ("named", "common"),
+    [
+        (None, None),
+        ((), ()),
+        ((ECHO,), (ECHO,)),
+        ((SLOTS, "later.9", ECHO), (ECHO, SLOTS)),
+        (ABILITIES, ABILITIES),
+    ],
+)
+def test_connect_response_names_the_common_ones_only_if_the_request_named_any(
+    named: tuple[str, ...] | None, common: tuple[str, ...] | None
+) -> None:
+    server = engine(SERVER, None)
+    bankd = engines.identity(BANKD).with_abilities(named)
+    receive(server, frame(rspro.ConnectBankReq(bankd, 1, 8), tag=3))
+    assert server.common_abilities == frozenset(common or ())
+    server.send(rspro.ConnectBankRes(server.identity, ResultCode.OK), now=0, reply_to=3)
+    (pdu,) = sent(server)
+    assert isinstance(pdu, RsproPdu)
+    assert pdu.msg == rspro.ConnectBankRes(server.identity.with_abilities(common), ResultCode.OK)
+
+
+def test_abilities_in_an_answer_that_nobody_asked_for_do_not_count() -> None:
+    client = engine(CLIENT_ROLE, BANKD)
+    bankd = engines.identity(BANKD).with_abilities(ABILITIES)
+    receive(client, frame(rspro.ConnectClientRes(bankd, ResultCode.OK)))
+    assert client.common_abilities == frozenset()
+
+
+def test_both_ends_agree() -> None:
+    server, bankd = engine(SERVER, None), engine(BANKD, SERVER, abilities=(ECHO, ADVERTISE))
+    tag = bankd.send(rspro.ConnectBankReq(bankd.identity, 1, 8), now=0)
+    receive(server, bankd.data_to_send())
+    server.send(rspro.ConnectBankRes(server.identity, ResultCode.OK), now=0, reply_to=tag)
+    receive(bankd, server.data_to_send())
+    assert server.common_abilities == bankd.common_abilities == {ECHO, ADVERTISE}
+
+
+@pytest.mark.parametrize(
+    ("message", "role"),
+    [
+        (rspro.ConnectBankReq(engines.identity(BANKD), 1, 8), BANKD),
+        (rspro.ConnectClientReq(engines.identity(CLIENT_ROLE), CLIENT), CLIENT_ROLE),
+        (rspro.ConnectClientReq(engines.identity(BANKD), CLIENT), CLIENT_ROLE),
+        # architecture.md 2: a server that dials a bankd.
+        (rspro.ConnectClientReq(engines.identity(SERVER)), SERVER),
+    ],
+)
+def test_role_of_the_peer_is_learnt_from_its_introduction(message: Message, role: ComponentType) -> None:
+    connection = engine(BANKD, None)
+    receive(connection, frame(message))
+    assert connection.peer is role
+
+
+def test_role_that_was_known_stays() -> None:
+    connection = engine(SERVER, BANKD)
+    receive(connection, frame(rspro.ConnectClientReq(engines.identity(SERVER))))
+    assert connection.peer is BANKD
+
+
+# Versions and what cannot be read
+
+
+@pytest.mark.parametrize("kind", RESPONSE_TO)
+@pytest.mark.parametrize("version", [3, 32])
+def test_request_of_a_later_version_is_refused(kind: type[rspro.Request], version: int) -> None:
+    # known-limits.md 92, 93.
+    connection = engine(peer=None)
+    message = request(kind)
+    assert receive(connection, frame(message, tag=9, version=version)) == [UnsupportedVersion(version, message)]
+    answers = sent(connection)
+    if kind is TpduModemToCard:
+        assert answers == []  # its response carries no result
+        return
+    (pdu,) = answers
+    assert isinstance(pdu, RsproPdu)
+    assert (pdu.tag, pdu.version) == (9, rspro.VERSION)
+    assert pdu.msg == rspro.refusal(kind, ResultCode.UNSUPPORTED_PROTOCOL_VERSION, connection.identity)
+
+
+@pytest.mark.parametrize("message", [CREATED, rspro.BankSlotStatusInd(BANK, CLIENT, rspro.SlotPhysStatus(True))])  # noqa: FBT003
+def test_other_message_of_a_later_version_is_reported(message: Message) -> None:
+    connection = engine()
+    assert receive(connection, frame(message, version=3)) == [UnsupportedVersion(3, message)]
+    assert connection.data_to_send() == b""
+
+
+def test_unknown_alternative_of_a_later_version_is_reported_as_such() -> None:
+    octets = bytes.fromhex("000eee07300b800103810105a203bf2800")
+    assert receive(engine(), octets) == [UnsupportedVersion(3, UnknownMessage(40))]
+
+
+def test_request_of_a_later_version_is_refused_even_if_its_content_is_not_known() -> None:
+    connection = engine()
+    octets = bytes.fromhex("000dee07300a800103810105a202a400")
+    assert receive(connection, octets) == [UnsupportedVersion(3, UnknownMessage(4))]
+    assert sent(connection) == [RsproPdu(5, rspro.CreateMappingRes(ResultCode.UNSUPPORTED_PROTOCOL_VERSION))]
+
+
+def test_requests_of_a_later_version_that_are_owed_answers_count_too() -> None:
+    bankd = engine(BANKD, SERVER)
+    receive(bankd, frame(CREATE) * MAX_UNANSWERED)
+    (event,) = receive(bankd, frame(CREATE, version=3))
+    assert isinstance(event, LinkFailed)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_earlier_version_is_like_ours(version: int) -> None:
+    # rspro.md 5.1: nobody checks it.
+    assert receive(engine(), frame(CREATED, version=version)) == [Received(CREATED, 0)]
+
+
+def test_unknown_alternative_is_reported() -> None:
+    octets = bytes.fromhex("000eee07300b800102810105a203bf2800")
+    assert receive(engine(), octets) == [ReceivedUnknown(40, 5)]
+
+
+def test_undecodable_request_may_be_answered() -> None:
+    connection = engine(SERVER, None)
+    message = rspro.ConnectClientReq(engines.identity(CLIENT_ROLE), CLIENT)
+    octets = frame(message, tag=6).replace(bytes.fromhex("020101020100"), bytes.fromhex("0201ff020100"))
+    (event,) = receive(connection, octets)
+    assert isinstance(event, Undecodable)
+    assert event.payload == octets[4:]
+    assert (event.error.field, event.error.tag) == ("connectClientReq.clientSlot.clientId", 6)
+    answer = rspro.ConnectClientRes(connection.identity, ResultCode.ILLEGAL_CLIENT_ID)
+    connection.send(answer, now=0, reply_to=6)
+    assert sent(connection) == [RsproPdu(6, answer)]
+
+
+def test_undecodable_response_is_owed_nothing() -> None:
+    octets = bytes.fromhex("000dee07300a800102810105a202a500")
+    (event,) = receive(engine(), octets)
+    assert isinstance(event, Undecodable)
+
+
+def test_undecodable_requests_count_as_unanswered() -> None:
+    octets = bytes.fromhex("000dee07300a800102810105a202a400")
+    got = receive(engine(BANKD, SERVER), octets * (MAX_UNANSWERED + 1))
+    assert isinstance(got[-1], LinkFailed)
+
+
+def test_stream_goes_on_after_what_cannot_be_read() -> None:
+    first, second = receive(engine(), bytes.fromhex("0001ee07") + frame(CREATED))
+    assert isinstance(first, Undecodable)
+    assert second == Received(CREATED, 0)
+
+
+def test_nothing_counts_after_broken_framing() -> None:
+    connection = engine()
+    got = receive(connection, frame(CREATED) + bytes.fromhex("0000ee") + frame(CREATED), frame(CREATED), ccm.PING)
+    assert got == [Received(CREATED, 0), LinkFailed("empty frame of protocol EE")]
+    assert connection.data_to_send() == b""
+    assert connection.next_deadline() is None
+    connection.handle_timer(1e9)
+    assert engines.events(connection) == []
+
+
+# The lane
+
+
+def lane_at_bankd() -> Connection:
+    """A bankd's end with an open lane."""
+    bankd = engine(BANKD, CLIENT_ROLE)
+    bankd.open_lane(CLIENT, BANK)
+    return bankd
+
+
+def test_lane_recognises_the_commands_of_its_session() -> None:
+    bankd = lane_at_bankd()
+    assert bankd.receive_tpdu(frame(COMMAND, tag=8)) == (8, COMMAND.data)
+    assert bankd.answer_tpdu(8, RESPONSE.data) == frame(RESPONSE, tag=8)
+
+
+def test_lane_is_not_used_while_something_is_unfinished() -> None:
+    bankd = lane_at_bankd()
+    bankd.receive_data(frame(COMMAND)[:10], 0)
+    assert bankd.receive_tpdu(frame(COMMAND)) is None
+    receive(bankd, frame(COMMAND)[10:])
+    assert bankd.receive_tpdu(frame(COMMAND)) is None  # one command waits for its answer
+    bankd.send(RESPONSE, now=0, reply_to=0)
+    assert bankd.receive_tpdu(frame(COMMAND)) == (0, COMMAND.data)
+    bankd.close_lane()
+    assert bankd.receive_tpdu(frame(COMMAND)) is None
+
+
+def test_lane_learns_the_flags_that_its_peer_sends() -> None:
+    bankd = lane_at_bankd()
+    odd = TpduModemToCard(CLIENT, BANK, rspro.TpduFlags(final_part=True), bytes(5))
+    assert bankd.receive_tpdu(frame(odd)) is None
+    assert receive(bankd, frame(odd)) == [Received(odd, 0)]
+    bankd.waive(0, TpduCardToModem)
+    assert bankd.receive_tpdu(frame(odd)) == (0, odd.data)
+
+
+def test_lane_is_closed_by_a_failure() -> None:
+    bankd = lane_at_bankd()
+    receive(bankd, b"\0\0\xee")
+    assert bankd.receive_tpdu(frame(COMMAND)) is None
+
+
+def test_frames_are_handed_over_together_and_once() -> None:
+    client = client_at_bankd(abilities=None)
+    client.send(COMMAND, now=0)
+    client.send(COMMAND, now=0)
+    assert client.data_to_send() == frame(COMMAND, tag=2) + frame(COMMAND, tag=3)
+    assert client.data_to_send() == b""
