@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The card in one PC/SC reader, by blocking calls. PC/SC contexts belong to threads: use it in one thread only.
+
+T=0 is the only protocol asked for. A card that cannot do it, or a reader that does not hand TPDUs through as they
+are, is refused with CardProtocolError; nothing is ever translated. No command is ever repeated.
+"""
+
+from typing import Final
+
+from remsim.card.atr import parse_atr
+from remsim.card.errors import AtrError
+from remsim.readers.errors import CardMuteError, CardProtocolError, ReaderError, ReaderUnavailableError
+from remsim.readers.pcsc import codes
+from remsim.readers.pcsc.scard import LEAVE_CARD, RESET_CARD, STATE_UNAWARE, UNPOWER_CARD, Scard
+
+#: A command TPDU without data has five octets. One with data can have no response data in T=0 (ISO 7816-3, 10.3.2).
+_HEADER_OCTETS: Final = 5
+_SW_OCTETS: Final = 2
+
+
+class PcscCard:
+    """One card position. Raises ReaderError subclasses only, with the return code in ``code``."""
+
+    def __init__(self, scard: Scard, reader: str, *, is_shared: bool) -> None:
+        self._scard = scard
+        self._reader = reader
+        self._is_shared = is_shared
+        self._share = scard.SCARD_SHARE_SHARED if is_shared else scard.SCARD_SHARE_EXCLUSIVE
+        self._context: int | None = None
+        self._card: int | None = None
+        #: Set once the reader was caught fetching response data by itself; it stays unusable.
+        self._verdict: str = ""
+
+    def open(self) -> bytes:
+        """Connect and power the card up; return its ATR."""
+        if self._verdict:
+            raise CardProtocolError(self._verdict)
+        scard = self._scard
+        code, self._context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
+        if code != codes.SUCCESS:
+            self._context = None
+            raise codes.reader_error(code, "open the card", self._reader)
+        try:
+            code, card, protocol = scard.SCardConnect(self._context, self._reader, self._share, scard.SCARD_PROTOCOL_T0)
+            if code != codes.SUCCESS:
+                raise self._connect_error(self._context, code)
+            self._card = card
+            if not self._is_shared:
+                # Whoever used the card before may have left it powered, with a PIN verified or a file selected.
+                return self._reset(UNPOWER_CARD, "power the card up")
+            return self._atr(protocol)
+        except ReaderError:
+            self.close()
+            raise
+
+    def cold_reset(self) -> bytes:
+        """Take VCC away and give it back; return the ATR."""
+        return self._reset(UNPOWER_CARD, "reset the card")
+
+    def warm_reset(self) -> bytes:
+        """Pulse RST; return the ATR."""
+        return self._reset(RESET_CARD, "reset the card")
+
+    def transmit(self, tpdu: bytes) -> bytes:
+        """Exchange one TPDU."""
+        code, response = self._scard.SCardTransmit(self._handle(), self._scard.SCARD_PCI_T0, list(tpdu))
+        if code != codes.SUCCESS:
+            raise codes.reader_error(code, "exchange a command with the card", self._reader)
+        if len(tpdu) > _HEADER_OCTETS and len(response) > _SW_OCTETS:
+            self._verdict = (
+                f"reader {self._reader!r} fetches response data by itself instead of handing 61xx through; "
+                "a modem cannot use it"
+            )
+            raise CardProtocolError(self._verdict)
+        return bytes(response)
+
+    def close(self) -> bytes:
+        """Power off and let go; return nothing of interest. Never raises."""
+        card, self._card = self._card, None
+        if card is not None:
+            self._scard.SCardDisconnect(card, LEAVE_CARD if self._is_shared else UNPOWER_CARD)
+        context, self._context = self._context, None
+        if context is not None:
+            self._scard.SCardReleaseContext(context)
+        return b""
+
+    def _handle(self) -> int:
+        if self._card is None:
+            raise ReaderUnavailableError(f"the card in reader {self._reader!r} is not open")
+        return self._card
+
+    def _reset(self, how: int, what: str) -> bytes:
+        code, protocol = self._scard.SCardReconnect(self._handle(), self._share, self._scard.SCARD_PROTOCOL_T0, how)
+        if code != codes.SUCCESS:
+            raise codes.reader_error(code, what, self._reader)
+        return self._atr(protocol)
+
+    def _atr(self, protocol: int) -> bytes:
+        code, _, _, _, octets = self._scard.SCardStatus(self._handle())
+        if code != codes.SUCCESS:
+            raise codes.reader_error(code, "read the ATR of the card", self._reader)
+        atr = bytes(octets)
+        if not atr:
+            raise CardMuteError(f"the card in reader {self._reader!r} gives no ATR")
+        if protocol != self._scard.SCARD_PROTOCOL_T0 or not _offers_t0(atr):
+            raise _no_t0(self._reader, atr)
+        return atr
+
+    def _connect_error(self, context: int, code: int) -> ReaderError:
+        if codes.unsigned(code) in (codes.E_PROTO_MISMATCH, codes.W_UNSUPPORTED_CARD):
+            status, states = self._scard.SCardGetStatusChange(context, 0, [(self._reader, STATE_UNAWARE)])
+            if status == codes.SUCCESS and states and not _offers_t0(bytes(states[0][2])):
+                return _no_t0(self._reader, bytes(states[0][2]))
+        return codes.reader_error(code, "open the card", self._reader)
+
+
+def _offers_t0(atr: bytes) -> bool:
+    """Whether the card can speak T=0. An ATR that cannot be read is the reader's business, which accepted it."""
+    try:
+        return parse_atr(atr).has_t0
+    except AtrError:
+        return True
+
+
+def _no_t0(reader: str, atr: bytes) -> CardProtocolError:
+    return CardProtocolError(
+        f"the card in reader {reader!r} does not speak T=0 (ATR {atr.hex()})", hint="a SIM socket speaks T=0 only"
+    )

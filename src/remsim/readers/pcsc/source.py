@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PC/SC readers as a reader source: one thread for each card that is open, one that watches."""
+
+from collections.abc import Callable
+from functools import partial
+
+from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
+from remsim.readers.errors import ReaderError, ReaderUnavailableError
+from remsim.readers.pcsc.call_thread import CallThread
+from remsim.readers.pcsc.card import PcscCard
+from remsim.readers.pcsc.scard import Scard, load_scard
+from remsim.readers.pcsc.watcher import Watcher
+
+
+class PcscReader(CardReader):
+    """One PC/SC reader. Calls have ``deadline_s``; a card is held exclusively unless ``is_shared``."""
+
+    def __init__(self, scard: Scard, name: str, *, is_shared: bool, deadline_s: float) -> None:
+        self.name = name
+        self._deadline_s = deadline_s
+        self._card = PcscCard(scard, name, is_shared=is_shared)
+        self._thread: CallThread | None = None
+        # A thread whose call hangs at PC/SC, with the card still in its hands.
+        self._stuck: CallThread | None = None
+
+    async def open(self) -> bytes:
+        """Connect and power up."""
+        if self._stuck is not None:
+            if self._stuck.is_alive:
+                raise ReaderUnavailableError(f"reader {self.name!r} still hangs in an earlier command")
+            self._stuck = None
+        self._thread = CallThread(f"pcsc {self.name}", deadline_s=self._deadline_s)
+        return await self._thread.run(self._card.open)
+
+    async def cold_reset(self) -> bytes:
+        """Reconnect with unpower."""
+        return await self._open_thread().run(self._card.cold_reset)
+
+    async def warm_reset(self) -> bytes:
+        """Reconnect with reset."""
+        return await self._open_thread().run(self._card.warm_reset)
+
+    async def transmit(self, tpdu: bytes) -> bytes:
+        """Exchange one TPDU."""
+        return await self._open_thread().run(partial(self._card.transmit, tpdu))
+
+    def transmit_soon(self, tpdu: bytes, done: Callable[[bytes | ReaderError], None]) -> bool:
+        """Exchange one TPDU, one hand-over to the thread and one back."""
+        if self._thread is None:
+            return False
+        self._thread.submit(partial(self._card.transmit, tpdu), done)
+        return True
+
+    def _open_thread(self) -> CallThread:
+        if self._thread is None:
+            raise ReaderUnavailableError(f"the card in reader {self.name!r} is not open")
+        return self._thread
+
+    async def close(self) -> None:
+        """Disconnect with unpower, and end the thread; one that is stuck does so when its call returns."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if thread.is_busy:
+            thread.end(self._card.close)
+            self._stuck = thread
+            return
+        try:
+            await thread.run(self._card.close)
+        except ReaderError:
+            self._stuck = thread
+        thread.end()
+
+
+class PcscSource(ReaderSource):
+    """All PC/SC readers of this machine. ``is_shared`` says by reader name whether its card is held in shared mode."""
+
+    def __init__(
+        self,
+        *,
+        deadline_s: float = 60.0,
+        is_shared: Callable[[str], bool] = lambda _reader: False,
+        scard: Scard | None = None,
+    ) -> None:
+        self._deadline_s = deadline_s
+        self._is_shared = is_shared
+        self._scard = scard
+        self._watcher: Watcher | None = None
+        self._names: list[str] = []
+        # The latest state of each reader, for listeners that come later.
+        self._latest: dict[str, PresenceEvent] = {}
+        self._listeners: list[PresenceListener] = []
+
+    async def start(self) -> None:
+        """Load PC/SC and begin to watch; a service that does not run yet is waited for."""
+        self._scard = self._scard or load_scard()
+        self._watcher = Watcher(self._scard, self._on_event)
+        self._names = await self._watcher.start()
+
+    async def names(self) -> list[str]:
+        """The readers that are plugged in, in the order of PC/SC."""
+        return list(self._names)
+
+    def watch(self, listener: PresenceListener) -> None:
+        """Tell ``listener`` what is known already, then every change."""
+        self._listeners.append(listener)
+        for event in list(self._latest.values()):
+            listener(event)
+
+    def reader(self, name: str) -> PcscReader:
+        """A reader of that name, plugged in or not. Raises ReaderUnavailableError if PC/SC is not installed."""
+        self._scard = self._scard or load_scard()
+        return PcscReader(self._scard, name, is_shared=self._is_shared(name), deadline_s=self._deadline_s)
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        self._listeners.clear()
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            await watcher.stop()
+
+    def _on_event(self, event: PresenceEvent) -> None:
+        if event.presence is Presence.UNKNOWN:
+            self._latest.pop(event.reader, None)
+            if event.reader in self._names:
+                self._names.remove(event.reader)
+        else:
+            self._latest[event.reader] = event
+            if event.reader not in self._names:
+                self._names.append(event.reader)
+        for listener in tuple(self._listeners):
+            listener(event)

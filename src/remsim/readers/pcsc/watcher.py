@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sees cards and readers come and go, and the PC/SC service as well: one thread that mostly sleeps in PC/SC."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from remsim.logs import get_logger
+from remsim.readers.base import Presence, PresenceEvent
+from remsim.readers.pcsc import codes
+from remsim.readers.pcsc.scard import (
+    COUNTER_SHIFT,
+    PNP_NOTIFICATION,
+    STATE_CHANGED,
+    STATE_PRESENT,
+    STATE_UNAVAILABLE,
+    STATE_UNAWARE,
+    STATE_UNKNOWN,
+    Scard,
+)
+
+#: Not every driver announces readers that come or go, so the list is read again this often.
+_LOOK_AGAIN_MS: Final = 2000
+#: How often it is tried to reach a service that is gone.
+_RETRY_S: Final = 0.5
+#: A thread that sits in PC/SC longer than this at the end is left alone.
+_STOP_S: Final = 3.0
+_CANCEL_EVERY_S: Final = 0.02
+
+_SERVICE_GONE: Final = "PC/SC service gone"
+_SERVICE_BACK: Final = "PC/SC service back"
+
+Listener = Callable[[PresenceEvent], None]
+
+
+class Watcher:
+    """Calls ``listener`` in the event loop. Make, start and stop it there."""
+
+    def __init__(self, scard: Scard, listener: Listener) -> None:
+        self._scard = scard
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._log = get_logger("readers")
+        self._first: asyncio.Future[list[str]] = self._loop.create_future()
+        self._wake = threading.Event()
+        self._is_stopping = False
+        self._context: int | None = None
+        self._thread = threading.Thread(target=self._run, name="pcsc-watcher", daemon=True)
+        # Raw PC/SC states by reader, in the driver's order. Used in the thread only.
+        self._states: dict[str, int] = {}
+        self._is_service_there: bool | None = None
+        self._cause = ""
+
+    async def start(self) -> list[str]:
+        """Begin; return the readers that are there now, none if the service is not."""
+        self._thread.start()
+        return await self._first
+
+    async def stop(self) -> None:
+        """End the thread."""
+        self._is_stopping = True
+        self._wake.set()
+        deadline = self._loop.time() + _STOP_S
+        while self._thread.is_alive() and self._loop.time() < deadline:
+            context = self._context
+            if context is not None:
+                # It has an effect only while the thread waits inside PC/SC, hence again and again.
+                self._scard.SCardCancel(context)
+            await asyncio.sleep(_CANCEL_EVERY_S)
+
+    # In the thread
+
+    def _run(self) -> None:
+        try:
+            while not self._is_stopping:
+                code, context = self._scard.SCardEstablishContext(self._scard.SCARD_SCOPE_USER)
+                if code != codes.SUCCESS:
+                    self._on_service_gone(code)
+                    self._wake.wait(_RETRY_S)
+                    continue
+                self._context = context
+                code = self._watch(context)
+                self._context = None
+                self._scard.SCardReleaseContext(context)
+                if not self._is_stopping:
+                    self._on_service_gone(code)
+                    self._wake.wait(_RETRY_S)
+        except RuntimeError:
+            return  # The loop is closed.
+
+    def _post(self, call: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(call)
+
+    def _tell(self, reader: str, presence: Presence, atr: bytes | None = None, cause: str = "") -> None:
+        self._post(partial(self._listener, PresenceEvent(reader, presence, atr, cause or self._cause)))
+
+    def _say_first(self, names: list[str]) -> None:
+        if not self._first.done():
+            self._first.set_result(names)
+
+    def _on_service_gone(self, code: int) -> None:
+        if self._is_service_there is not False:
+            self._log.warning(
+                "pcsc_service_gone", error=codes.meaning_of(code), hint="see whether pcscd runs and is permitted to us"
+            )
+        self._is_service_there = False
+        for name in self._states:
+            self._tell(name, Presence.UNKNOWN, cause=_SERVICE_GONE)
+        self._states.clear()
+        self._post(partial(self._say_first, []))
+
+    def _watch(self, context: int) -> int:
+        """Follow readers until PC/SC fails; return why."""
+        pnp_state = STATE_UNAWARE
+        while not self._is_stopping:
+            code = self._list(context)
+            if code != codes.SUCCESS:
+                return code
+            query = [*self._states.items(), (PNP_NOTIFICATION, pnp_state)]
+            code, found = self._scard.SCardGetStatusChange(context, _LOOK_AGAIN_MS, query)
+            code = codes.unsigned(code)
+            if code == codes.SUCCESS:
+                for name, state, atr in found:
+                    if name == PNP_NOTIFICATION:
+                        pnp_state = state & ~STATE_CHANGED
+                    else:
+                        self._on_state(name, state, bytes(atr))
+            elif code not in (codes.E_TIMEOUT, codes.E_CANCELLED, codes.E_UNKNOWN_READER):
+                return code
+            self._cause = ""
+        return codes.SUCCESS
+
+    def _list(self, context: int) -> int:
+        code, names = self._scard.SCardListReaders(context, [])
+        if codes.unsigned(code) == codes.E_NO_READERS_AVAILABLE:
+            code, names = codes.SUCCESS, []
+        if code != codes.SUCCESS:
+            return code
+        if self._is_service_there is False:
+            self._log.info("pcsc_service_back", readers=len(names))
+            self._cause = _SERVICE_BACK
+        self._is_service_there = True
+        for name in [name for name in self._states if name not in names]:
+            del self._states[name]
+            self._tell(name, Presence.UNKNOWN, cause="reader unplugged")
+        for name in names:
+            self._states.setdefault(name, STATE_UNAWARE)
+        self._post(partial(self._say_first, list(names)))
+        return codes.SUCCESS
+
+    def _on_state(self, name: str, state: int, atr: bytes) -> None:
+        before = self._states.get(name, STATE_UNAWARE)
+        state &= ~STATE_CHANGED
+        self._states[name] = state
+        now, then = _presence(state), _presence(before)
+        if now is Presence.PRESENT and then is Presence.PRESENT:
+            if state >> COUNTER_SHIFT == before >> COUNTER_SHIFT:
+                return
+            # Out and in again between two looks: the card in it is not the one that was powered.
+            self._tell(name, Presence.ABSENT)
+        elif now is then and before != STATE_UNAWARE:
+            return
+        self._tell(name, now, atr or None)
+
+
+def _presence(state: int) -> Presence:
+    if state == STATE_UNAWARE or state & (STATE_UNKNOWN | STATE_UNAVAILABLE):
+        return Presence.UNKNOWN
+    return Presence.PRESENT if state & STATE_PRESENT else Presence.ABSENT
