@@ -9,7 +9,6 @@ is never sent twice: when a link is lost, whether the card executed it is unknow
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 from remsim.client.actions import (
@@ -24,6 +23,7 @@ from remsim.client.actions import (
     SelectSim,
     SetAtr,
 )
+from remsim.client.links import Command, Link, refusal_of_undecodable
 from remsim.client.notices import Notice, NoticeKind, address_text, ignored, peer_error, wrong_type
 from remsim.client.transitions import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.ids import BankSlot, ClientSlot
@@ -62,29 +62,6 @@ _NO_NUMBERS: Final = "the server gives no numbers, so name the client slot (--cl
 _IDLE_LINES: Final = SlotPhysStatus(reset_active=False, vcc_present=True, clk_active=True)
 
 
-@dataclass(slots=True)
-class _Link:
-    """What is known of one of the two links."""
-
-    id: LinkId
-    is_accepted: bool = False
-    #: The peer named abilities, so it is a program of ours.
-    is_own: bool = False
-    #: Our connect request was sent on it.
-    is_introduced: bool = False
-    #: A status was sent on it, so the bankd's idea of our lines is ours.
-    has_shown_lines: bool = False
-
-
-@dataclass(slots=True)
-class _Command:
-    """A command that the bankd has and has not answered."""
-
-    request: rspro.TpduModemToCard
-    #: The modem was reset meanwhile and does not wait for the answer any more.
-    is_void: bool = False
-
-
 class ClientCoordinator:
     """One client slot. ``client_slot`` None: the server is asked for a number."""
 
@@ -106,11 +83,11 @@ class ClientCoordinator:
         self._asks_for_number = client_slot is None
         self._default_atr = default_atr
         self._keeps_default_atr = keeps_default_atr
-        self._server: _Link | None = None
-        self._bankd: _Link | None = None
+        self._server: Link | None = None
+        self._bankd: Link | None = None
         self._bankd_address: rspro.IpPort | None = None
         self._is_remote = False
-        self._commands: deque[_Command] = deque()
+        self._commands: deque[Command] = deque()
         self._atr_due: float | None = None
 
     @property
@@ -123,7 +100,7 @@ class ClientCoordinator:
     def on_link_up(self, link: LinkId, role: ComponentType, now: float) -> list[Action]:
         """A dialled link to the server or the bankd (``role``) is up: introduce ourselves."""
         if role is ComponentType.REMSIM_SERVER:
-            self._server = _Link(link, is_introduced=not self._asks_for_number)
+            self._server = Link(link, is_introduced=not self._asks_for_number)
             if self._asks_for_number:
                 # A classic server dies of a connectClientReq without clientSlot (known-limits.md, 1). It closes the
                 # link on ID_GET; a server of ours answers, and is asked then.
@@ -131,7 +108,7 @@ class ClientCoordinator:
             return [Send(link, rspro.ConnectClientReq(self._identity, self.client_slot))]
         if self._bankd_address is None or self.client_slot is None:
             return [Close(link, "no bankd is wanted")]
-        self._bankd = _Link(link)
+        self._bankd = Link(link)
         return [Send(link, rspro.ConnectClientReq(self._identity, self.client_slot))]
 
     def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[Action]:
@@ -170,6 +147,9 @@ class ClientCoordinator:
 
     def _on_undecodable(self, link: LinkId, event: Undecodable) -> list[Action]:
         actions: list[Action] = [Notice(NoticeKind.IGNORED, f"undecodable: {event.error}")]
+        refusal = refusal_of_undecodable(event.error)
+        if refusal is not None and self._server is not None and self._server.id == link:
+            actions.append(Send(link, refusal, event.error.tag))
         if self._commands and self._bankd is not None and self._bankd.id == link:
             # It may have been the answer that the modem waits for, and nobody will send it again.
             actions.append(Close(link, "undecodable message while a command waits for its answer"))
@@ -177,7 +157,7 @@ class ClientCoordinator:
 
     # Server
 
-    def _on_server(self, link: _Link, event: Received) -> list[Action]:
+    def _on_server(self, link: Link, event: Received) -> list[Action]:
         match event.message:
             case rspro.ConnectClientRes() if event.request is not None:
                 return self._on_server_answer(link, event.message)
@@ -199,7 +179,7 @@ class ClientCoordinator:
                 return [peer_error(event.message)]
         return [ignored(event.message)]
 
-    def _on_server_answer(self, link: _Link, answer: rspro.ConnectClientRes) -> list[Action]:
+    def _on_server_answer(self, link: Link, answer: rspro.ConnectClientRes) -> list[Action]:
         refusal = wrong_type(answer, ComponentType.REMSIM_SERVER)
         if not refusal and answer.result is not ResultCode.OK:
             refusal = answer.result.name.lower()
@@ -223,7 +203,7 @@ class ClientCoordinator:
             actions += self._dial(self._bankd_address, "the client got another number")
         return actions
 
-    def _on_config_bank(self, link: _Link, request: rspro.ConfigClientBankReq, tag: int) -> list[Action]:
+    def _on_config_bank(self, link: Link, request: rspro.ConfigClientBankReq, tag: int) -> list[Action]:
         answer = Send(link.id, rspro.ConfigClientBankRes(ResultCode.OK), tag)
         if request.bankd.port == 0:
             actions = self._hang_up("the mapping was removed", SlotEvent.BANKD_TAKEN)
@@ -254,7 +234,7 @@ class ClientCoordinator:
 
     # Bankd
 
-    def _on_bankd(self, link: _Link, event: Received, now: float) -> list[Action]:
+    def _on_bankd(self, link: Link, event: Received, now: float) -> list[Action]:
         match event.message:
             case rspro.ConnectClientRes() if event.request is not None:
                 return self._on_bankd_answer(link, event.message, now)
@@ -274,7 +254,7 @@ class ClientCoordinator:
                 return [peer_error(event.message)]
         return [ignored(event.message)]
 
-    def _on_bankd_answer(self, link: _Link, answer: rspro.ConnectClientRes, now: float) -> list[Action]:
+    def _on_bankd_answer(self, link: Link, answer: rspro.ConnectClientRes, now: float) -> list[Action]:
         link.is_own = answer.identity.abilities is not None
         refusal = wrong_type(answer, ComponentType.REMSIM_BANKD)
         if not refusal and link.is_own and answer.result in _WORTH_WAITING:
@@ -358,7 +338,7 @@ class ClientCoordinator:
         if self._bankd is None or self.client_slot is None or self.bank_slot is None or self.atr is None:
             return [Abort("no card is there")]
         request = rspro.TpduModemToCard(self.client_slot, self.bank_slot, rspro.NO_FLAGS, tpdu)
-        self._commands.append(_Command(request))
+        self._commands.append(Command(request))
         return [Send(self._bankd.id, request)]
 
     def on_lines(self, lines: SlotPhysStatus, now: float) -> list[Action]:

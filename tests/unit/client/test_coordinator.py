@@ -325,6 +325,31 @@ class TestConfiguration:
         assert slot.hear(SERVER, rspro.ResetStateReq()) == []
 
 
+class TestOrdersThatCannotBeRead:
+    @pytest.mark.parametrize(
+        ("alternative", "field", "answer"),
+        [
+            (17, "msg.bankSlot.bankId", rspro.ConfigClientBankRes(ResultCode.ILLEGAL_BANK_ID)),
+            (17, "msg.bankSlot.slotNr", rspro.ConfigClientBankRes(ResultCode.ILLEGAL_SLOT_ID)),
+            (17, "msg.bankd.ip", rspro.ConfigClientBankRes(ResultCode.ILLEGAL_BANK_ID)),
+            (8, "msg.clientSlot.clientId", rspro.ConfigClientIdRes(ResultCode.ILLEGAL_CLIENT_ID)),
+            (8, "msg.clientSlot.slotNr", rspro.ConfigClientIdRes(ResultCode.ILLEGAL_SLOT_ID)),
+        ],
+    )
+    def test_are_refused(self, alternative: int, field: str, answer: Message) -> None:
+        """known-limits.md, 22."""
+        error = DecodeError("out of range", field=field, alternative=alternative)
+        error.tag = 6
+        slot = Slot().with_card()
+        assert slot.event(SERVER, Undecodable(error, b"")) == [Send(SERVER, answer, 6)]
+        assert slot.event(BANKD, Undecodable(error, b"")) == []
+
+    def test_other_messages_are_not(self) -> None:
+        error = DecodeError("out of range", field="msg.data", alternative=12)
+        error.tag = 6
+        assert Slot().with_card().event(SERVER, Undecodable(error, b"")) == []
+
+
 class TestBankd:
     def test_card_is_shown_only_once_its_atr_is_known(self) -> None:
         """known-limits.md, 87."""
