@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's coordinator with everything around it played: links, bankds' answers, a database, a clock.
+
+What the coordinator sends is noted per link; what it closes is lost at once; what it stores lands in rows that a
+restart brings back. The database may be made slow (``commit`` lets it go on) or fail.
+"""
+
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import TypeVar
+
+from remsim.ids import BankSlot, ClientSlot
+from remsim.server.actions import (
+    Action,
+    Decision,
+    Memory,
+    Note,
+    NoteBank,
+    NoteClient,
+    NoteOutcome,
+    NoteReleased,
+    NoteRemoved,
+    Report,
+    StoreClientNumber,
+    StoreDeletion,
+    StoredMapping,
+    StoreMapping,
+    StoreSent,
+)
+from remsim.server.coordinator import Coordinator, Settings
+from remsim.slotmap import Mapping, MappingState
+from remsim.wire import rspro
+from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.connection import ABILITIES, Event, ProbeAnswered, Received
+from remsim.wire.rspro import (
+    RESPONSE_TO,
+    ComponentIdentity,
+    ComponentType,
+    IpPort,
+    Message,
+    Request,
+    ResultCode,
+)
+
+SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "remsim-server", "1")
+CLIENT = ComponentIdentity(ComponentType.REMSIM_CLIENT, "client", "remsim-client", "1")
+BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bankd", "remsim-bankd", "1")
+
+M = TypeVar("M", bound=Message)
+
+
+class Rows:
+    """The database: what is committed."""
+
+    def __init__(self) -> None:
+        self.mappings: dict[int, StoredMapping] = {}
+        self.removals: set[int] = set()
+        self.releases: set[int] = set()
+        self.addresses: dict[int, tuple[IpPort, ...]] = {}
+        self.numbers: dict[tuple[str, str], int] = {}
+        self.clients: dict[ClientSlot, NoteClient] = {}
+        self.last_id = 0
+
+    def decide(self, decision: Decision) -> int:
+        """Commit; return the id of a new mapping."""
+        match decision:
+            case StoreMapping():
+                for row in self.mappings.values():
+                    assert not row.is_live or (row.bank != decision.bank and row.client != decision.client)
+                self.last_id += 1
+                self.mappings[self.last_id] = StoredMapping(
+                    id=self.last_id,
+                    bank=decision.bank,
+                    client=decision.client,
+                    created_at=1e9,
+                    is_live=True,
+                    is_sent=decision.is_sent,
+                    is_acknowledged=False,
+                    result=None,
+                )
+                return self.last_id
+            case StoreDeletion():
+                for number in decision.mappings:
+                    self.mappings[number] = replace(self.mappings[number], is_live=False)
+                self.removals |= set(decision.removals)
+                self.releases |= set(decision.releases)
+            case StoreSent():
+                for number in decision.mappings:
+                    self.mappings[number] = replace(self.mappings[number], is_sent=True)
+            case StoreClientNumber():
+                assert decision.client_id not in self.numbers.values()
+                self.numbers[decision.key] = decision.client_id
+        return 0
+
+    def note(self, note: Note) -> None:
+        """Write a note."""
+        match note:
+            case NoteOutcome(number, result):
+                row = self.mappings[number]
+                self.mappings[number] = replace(row, is_acknowledged=result is None, result=result)
+            case NoteRemoved(number):
+                self.removals.discard(number)
+            case NoteReleased(number):
+                self.releases.discard(number)
+            case NoteBank():
+                self.addresses[note.bank_id] = note.addresses
+            case NoteClient():
+                self.clients[note.client] = note
+
+    def memory(self) -> Memory:
+        """What a server that starts now finds."""
+        rows = sorted(self.mappings.values(), key=lambda row: row.id)
+        live = [row for row in rows if row.is_live]
+        removals = [row for row in rows if row.id in self.removals]
+        releases = tuple((row.id, row.client, row.bank) for row in rows if row.id in self.releases)
+        return Memory((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
+
+
+@dataclass(slots=True)
+class _Sent:
+    message: Message
+    reply_to: int | None
+    is_answered: bool = False
+
+
+class ServerWorld:
+    """See the module. Times are seconds; the clock starts at 1 000."""
+
+    def __init__(self, *, pool: tuple[int, ...] | None = None, ipv6_clients: frozenset[int] = frozenset()) -> None:
+        self.settings = Settings(SERVER, {}, pool, lambda client_id: client_id in ipv6_clients)
+        self.rows = Rows()
+        self.now = 1000.0
+        self.is_store_slow = False
+        self.is_store_broken = False
+        self._last_link = 0
+        self.start()
+
+    # The server
+
+    def start(self) -> None:
+        """A server that has just been started with what the database holds; all links of the old one are gone."""
+        self.waiting: list[Decision] = []
+        self.sent: dict[LinkId, list[_Sent]] = {}
+        self.open: set[LinkId] = set()
+        self.closed: dict[LinkId, str] = {}
+        self.accepted: set[LinkId] = set()
+        self.probed: set[LinkId] = set()
+        self.asked_identity: set[LinkId] = set()
+        self.reports: list[Report] = []
+        self.coordinator = Coordinator(self.settings, self.rows.memory())
+
+    def run(self, actions: list[Action]) -> None:
+        """Carry out what the coordinator asks for."""
+        for action in actions:
+            match action:
+                case Send(link, message, reply_to):
+                    if link in self.open:
+                        self.sent[link].append(_Sent(message, reply_to))
+                case Close(link, reason):
+                    self.closed[link] = reason
+                    self.lose(link, reason)
+                case Accepted(link):
+                    self.accepted.add(link)
+                case Probe(link):
+                    self.probed.add(link)
+                case AskIdentity(link):
+                    self.asked_identity.add(link)
+                case Report():
+                    self.reports.append(action)
+                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
+                    self.waiting.append(action)
+                    if not self.is_store_slow:
+                        self.commit()
+                case _:
+                    self.rows.note(action)
+
+    def commit(self) -> None:
+        """The database commits what waits, or refuses it."""
+        while self.waiting:
+            decision = self.waiting.pop(0)
+            if self.is_store_broken:
+                self.run(self.coordinator.on_store_failed(decision))
+            else:
+                number = self.rows.decide(decision)
+                self.run(self.coordinator.on_stored(decision, self.now, mapping_id=number, created_at=1e9))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; everything that comes due is done at its time."""
+        until = self.now + seconds
+        while (due := self.coordinator.next_deadline()) is not None and due <= until:
+            self.now = max(self.now, due)
+            self.run(self.coordinator.handle_timer(self.now))
+        self.now = until
+
+    # Operators
+
+    def post(self, bank: str, client: str) -> None:
+        """Map two slots. Raises ConflictError."""
+        self.run([self.coordinator.plan_creation(BankSlot.parse(bank), ClientSlot.parse(client))])
+
+    def delete(self, *banks: str) -> None:
+        """Delete the mappings of bank slots."""
+        decision = self.coordinator.plan_deletion([self.mapping(bank) for bank in banks])
+        assert decision is not None
+        self.run([decision])
+
+    def mapping(self, bank: str) -> Mapping:
+        """The live mapping of a bank slot."""
+        mapping = self.coordinator.slotmap.by_bank_slot(BankSlot.parse(bank))
+        assert mapping is not None
+        return mapping
+
+    def state(self, bank: str) -> MappingState:
+        """Its state."""
+        return self.mapping(bank).state
+
+    # Links
+
+    def up(self, host: str = "192.0.2.1", *, dialled_port: int | None = None) -> LinkId:
+        """A new TCP connection."""
+        self._last_link += 1
+        link = LinkId(self._last_link)
+        self.sent[link] = []
+        self.open.add(link)
+        address = PeerAddress(ip_address(host), 40000 + self._last_link % 20000)
+        self.run(self.coordinator.on_link_up(link, address, self.now, dialled_port=dialled_port))
+        return link
+
+    def lose(self, link: LinkId, reason: str = "closed by the peer") -> None:
+        """The connection is gone."""
+        if link in self.open:
+            self.open.discard(link)
+            self.run(self.coordinator.on_link_lost(link, reason, self.now))
+
+    def event(self, link: LinkId, event: Event) -> None:
+        """Something happens on a link."""
+        self.run(self.coordinator.on_event(link, event, self.now))
+
+    def receive(self, link: LinkId, message: Message, *, tag: int = 7, request: Request | None = None) -> None:
+        """A message arrives; an answer says which ``request`` of ours it answers."""
+        self.event(link, Received(message, tag, request))
+
+    def pong(self, link: LinkId) -> None:
+        """The peer answers a probe."""
+        self.probed.discard(link)
+        self.event(link, ProbeAnswered())
+
+    def client(self, slot: str, host: str = "192.0.2.1", *, is_own: bool = False) -> LinkId:
+        """A client connects and introduces itself."""
+        link = self.up(host)
+        identity = CLIENT.with_abilities(ABILITIES if is_own else None)
+        self.receive(link, rspro.ConnectClientReq(identity, ClientSlot.parse(slot)))
+        return link
+
+    def bank(
+        self,
+        bank_id: int,
+        host: str = "192.0.2.9",
+        *,
+        slots: int = 8,
+        advertise: tuple[rspro.AdvertisedAddress, ...] | None = None,
+        link: LinkId | None = None,
+    ) -> LinkId:
+        """A bankd connects (or speaks up on ``link``) and introduces itself."""
+        link = self.up(host) if link is None else link
+        self.receive(link, rspro.ConnectBankReq(BANKD, bank_id, slots, advertise))
+        return link
+
+    def answer(self, link: LinkId, kind: type[Request], result: ResultCode = ResultCode.OK) -> None:
+        """The peer answers the oldest request of this kind that it has not answered."""
+        waiting = next(s for s in self.sent[link] if isinstance(s.message, kind) and not s.is_answered)
+        waiting.is_answered = True
+        response = RESPONSE_TO[kind]
+        assert response not in (rspro.ConnectBankRes, rspro.ConnectClientRes, rspro.TpduCardToModem)
+        message = response(result)  # type: ignore[call-arg,arg-type]  # the others have a result only
+        self.receive(link, message, request=waiting.message)  # type: ignore[arg-type]  # kind is a Request
+
+    def unanswered(self, link: LinkId, kind: type[Request]) -> int:
+        """How many requests of this kind the peer owes an answer."""
+        return sum(1 for s in self.sent[link] if isinstance(s.message, kind) and not s.is_answered)
+
+    # What was sent
+
+    def messages(self, link: LinkId) -> list[Message]:
+        """All messages sent on a link."""
+        return [sent.message for sent in self.sent[link]]
+
+    def kinds(self, link: LinkId) -> list[str]:
+        """Their names."""
+        return [type(message).__name__ for message in self.messages(link)]
+
+    def last(self, link: LinkId, kind: type[M]) -> M:
+        """The last message of a kind."""
+        return next(m for m in reversed(self.messages(link)) if isinstance(m, kind))
+
+    def told(self, link: LinkId) -> list[str]:
+        """All bank configurations that a client got: ``B1:0 192.0.2.9:9999``, or ``B1:0 none``."""
+        texts: list[str] = []
+        for message in self.messages(link):
+            if isinstance(message, rspro.ConfigClientBankReq):
+                to = message.bankd
+                texts.append(f"{message.bank_slot} {to.ip}:{to.port}" if to.port else f"{message.bank_slot} none")
+        return texts
+
+    def asked(self, link: LinkId) -> list[str]:
+        """All mapping requests that a bankd got: ``+B1:0 C1:0``, ``-B1:0 C1:0``."""
+        texts: list[str] = []
+        for message in self.messages(link):
+            if isinstance(message, rspro.CreateMappingReq):
+                texts.append(f"+{message.bank} {message.client}")
+            elif isinstance(message, rspro.RemoveMappingReq):
+                texts.append(f"-{message.bank} {message.client}")
+        return texts
+
+    def reported(self) -> list[str]:
+        """Names of all events reported."""
+        return [report.event for report in self.reports]
