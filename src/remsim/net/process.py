@@ -6,6 +6,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -25,6 +26,9 @@ from remsim.metrics import ProgramMetrics, serve_metrics
 SIGNAL_EXIT_BASE: Final = 128
 #: More descriptors than this help nobody, and some systems set absurd hard limits.
 MAX_OPEN_FILES: Final = 1 << 20
+#: Objects that are made and not yet dropped before the youngest generation is looked through, and how often each
+#: generation is before the next one. A million objects are some twenty thousand peers that came and went.
+GC_THRESHOLDS: Final = (10_000, 10, 10)
 
 
 class Service(Protocol):
@@ -102,6 +106,7 @@ class _Process:
             try:
                 async with self._metrics_endpoint():
                     await service.start()
+                    calm_garbage_collector()
                     self._log.info("started", version=__version__)
                     notify_systemd("READY=1")
                     await service.run()
@@ -199,6 +204,17 @@ def raise_open_file_limit() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def calm_garbage_collector() -> None:
+    """Let full collections be rare, and pass by what the start has made.
+
+    Each one stops the loop for as long as it takes to look at every object: with ten thousand peers and the
+    interpreter's own defaults that is a third of a second, again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def notify_systemd(state: str) -> None:
