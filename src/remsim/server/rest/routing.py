@@ -21,7 +21,7 @@ _TEXTS: Final = {
 }
 
 
-def _desk(request: Request) -> Desk:
+async def _desk(request: Request) -> Desk:  # FastAPI would call a plain function in a thread, for every request.
     return cast(Desk, request.app.state.desk)
 
 
