@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lets PC/SC of this very process talk to the pcscd in a test's namespaces.
+
+libpcsclite reads the path of its socket from the environment once and remembers it, so it is given a symbolic link
+that follows the namespace of the running test.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.doubles.pcscd import PcscdNamespace
+
+_links: list[Path] = []
+
+
+def _link() -> Path:
+    if not _links:
+        folder = Path(tempfile.mkdtemp(prefix="remsim-pcsc-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _links.append(folder / "pcscd.comm")
+        os.environ["PCSCLITE_CSOCK_NAME"] = str(_links[0])
+    return _links[0]
+
+
+@contextmanager
+def pcsc_through(namespace: PcscdNamespace) -> Iterator[None]:
+    """While it lasts, PC/SC in this process means the pcscd in ``namespace``."""
+    link = _link()
+    link.symlink_to(f"/proc/{namespace._holder.pid}/root/run/pcscd/pcscd.comm")
+    try:
+        yield
+    finally:
+        link.unlink()

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bank in front of a real pcscd with software cards behind vpcd: it serves, and whatever goes away heals."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from remsim.readers.profiles import load_profile
+from remsim.wire import rspro
+from remsim.wire.rspro import ResultCode
+from tests.doubles.bank_world import BankWorld, Client
+from tests.doubles.pcsc_socket import pcsc_through
+from tests.doubles.pcscd import READER_NAMES, VPCD_PORTS, PcscdNamespace
+from tests.doubles.programs import Program, remsim
+
+_ATR = load_profile("default").atr
+_SELECT_ICCID = "00a4080c022fe2"
+_READ_ICCID = "00b000000a"
+#: TS 3B, T0 80 (TD1 follows), TD1 01 (T=1 and nothing else), TCK.
+_T1_ONLY = "3b800181"
+
+
+def insert_card(namespace: PcscdNamespace, slot: int = 0) -> Program:
+    card = namespace.program(remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[slot]}"))
+    card.wait_for("card_inserted")
+    return card
+
+
+@pytest.fixture
+async def world(pcscd_namespace: PcscdNamespace, tmp_path: Path) -> AsyncIterator[BankWorld]:
+    world = BankWorld(tmp_path)
+    world.settings.update(reader="pcsc", auto=True)
+    with pcsc_through(pcscd_namespace):
+        async with world:
+            yield world
+
+
+async def serve(world: BankWorld, *, is_own: bool = True) -> Client:
+    """A client in service with the card in the first reader."""
+    assert await world.create_mapping("C1:0", "B1:0") is ResultCode.OK
+    await world.until(lambda: world.service.coordinator.cards.positions[0].is_present)
+    client = await world.connect(is_own=is_own)
+    await expect_service(client)
+    return client
+
+
+async def expect_service(client: Client) -> None:
+    answer = await client.message()
+    assert isinstance(answer, rspro.ConnectClientRes)
+    assert answer.result is ResultCode.OK
+    assert await client.message() == rspro.SetAtrReq(client.slot, _ATR)
+
+
+async def expect_present(client: Client, *, is_present: bool) -> None:
+    message = await client.message()
+    assert isinstance(message, rspro.BankSlotStatusInd), message
+    assert message.slot_phys_status.card_present is is_present
+
+
+async def test_commands_reach_the_card_and_readers_keep_their_slots(
+    pcscd_namespace: PcscdNamespace, world: BankWorld, tmp_path: Path
+) -> None:
+    insert_card(pcscd_namespace)
+    client = await serve(world)
+    assert await client.transmit(_SELECT_ICCID) == "9000"
+    assert (await client.transmit(_READ_ICCID)).endswith("9000")
+    status = rspro.SlotPhysStatus(reset_active=True, vcc_present=False)
+    client.send(rspro.ClientSlotStatusInd(client.slot, client.bank_slot, status))
+    assert await client.transmit("00b0000001") != "9000"  # nothing is selected after a cold reset
+    assert world.service.coordinator.counts.resets == 1
+    known = (tmp_path / "state" / "slots.json").read_text(encoding="utf-8")
+    assert "Virtual PCD ?? 00" in known
+    assert "Virtual PCD ?? 01" in known
+
+
+async def test_card_pulled_and_inserted_again_heals(pcscd_namespace: PcscdNamespace, world: BankWorld) -> None:
+    card = insert_card(pcscd_namespace)
+    client = await serve(world)
+    card.stop()
+    await expect_present(client, is_present=False)
+    insert_card(pcscd_namespace)
+    assert await client.message() == rspro.SetAtrReq(client.slot, _ATR)
+    await expect_present(client, is_present=True)
+    assert await client.transmit(_SELECT_ICCID) == "9000"
+    assert len(world.log_lines("card_gone")) == 1
+    (line,) = world.log_lines("card_gone")
+    assert "[B1:0 C1:0]" in line
+    assert "card removed" in line
+
+
+async def test_classic_client_is_disconnected_with_its_card(pcscd_namespace: PcscdNamespace, world: BankWorld) -> None:
+    card = insert_card(pcscd_namespace)
+    client = await serve(world, is_own=False)
+    card.stop()
+    assert await client.message() is None
+    again = await world.connect(is_own=False)
+    answer = await again.message()
+    assert isinstance(answer, rspro.ConnectClientRes)
+    assert answer.result is ResultCode.CARD_NOT_PRESENT
+    insert_card(pcscd_namespace)
+    assert await again.message() == rspro.SetAtrReq(again.slot, _ATR)
+
+
+@pytest.mark.parametrize("end", [Program.stop, Program.kill])
+async def test_pcscd_restarted_heals(pcscd_namespace: PcscdNamespace, world: BankWorld, end: type) -> None:
+    card = insert_card(pcscd_namespace)
+    client = await serve(world)
+    end(pcscd_namespace.pcscd)
+    await expect_present(client, is_present=False)
+    assert len(world.log_lines("pcsc_service_gone")) == 1
+    card.wait_for("vpcd_gone")
+    pcscd_namespace.start_pcscd()
+    assert await client.message() == rspro.SetAtrReq(client.slot, _ATR)
+    await expect_present(client, is_present=True)
+    assert await client.transmit(_SELECT_ICCID) == "9000"
+    assert len(world.log_lines("pcsc_service_back")) == 1
+
+
+async def test_card_that_only_speaks_t1_is_recognised(pcscd_namespace: PcscdNamespace, world: BankWorld) -> None:
+    card = [sys.executable, "-m", "tests.doubles.vpcd_card", str(VPCD_PORTS[0]), _T1_ONLY]
+    pcscd_namespace.program(card)
+    assert await world.create_mapping("C1:0", "B1:0") is ResultCode.OK
+    await world.until(lambda: world.service.coordinator.cards.positions[0].is_present)
+    client = await world.connect()
+    answer = await client.message()
+    assert isinstance(answer, rspro.ConnectClientRes)
+    assert answer.result is ResultCode.CARD_TRANSMISSION_ERROR
+    (line,) = world.log_lines("card_not_powered")
+    assert "does not speak T=0" in line
+    assert READER_NAMES[0] in line
