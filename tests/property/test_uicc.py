@@ -11,7 +11,9 @@ from remsim.uicc.table import COMMANDS
 _CLASSES = st.sampled_from((0x00, 0x01, 0x03, 0x40, 0x80, 0x81, 0xA0, 0xC0)) | st.integers(0, 255)
 _INSTRUCTIONS = st.sampled_from(sorted({ins for _, ins in COMMANDS} | {0xC0})) | st.integers(0, 255)
 _PARAMETERS = st.sampled_from((0x00, 0x01, 0x02, 0x03, 0x04, 0x08, 0x0C, 0x80, 0x81)) | st.integers(0, 255)
-_FIDS = st.sampled_from("3F00 7FFF 7F20 7F10 5F3A 5F3B 6F3C 6F39 6F44 4F48 6F07 2FE2".split())
+_FIDS = st.sampled_from(
+    ("3F00", "7FFF", "7F20", "7F10", "5F3A", "5F3B", "6F3C", "6F39", "6F44", "4F48", "6F07", "2FE2")
+)
 _DATA = (
     st.binary(max_size=255)
     | st.lists(_FIDS, min_size=1, max_size=3).map(lambda fids: bytes.fromhex("".join(fids)))

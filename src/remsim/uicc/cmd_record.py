@@ -10,7 +10,6 @@ from remsim.card.status import (
     SW_MAX_VALUE_REACHED,
     SW_OK,
     SW_RECORD_NOT_FOUND,
-    SW_WRONG_FILE_STRUCTURE,
     SW_WRONG_LENGTH,
     SW_WRONG_P1_P2,
 )
@@ -157,8 +156,6 @@ def increase(session: Session, channel: Channel, command: CommandTpdu) -> Answer
     if command.p2 or (command.p1 and not _INCREASE_SFI <= command.p1 <= _INCREASE_SFI | 0x1F):
         raise RefusedError(SW_WRONG_P1_P2)
     ef = session.current_ef(channel, command.p1 & 0x1F, EfKind.CYCLIC)
-    if not ef.increase_allowed:
-        raise RefusedError(SW_WRONG_FILE_STRUCTURE)
     session.require(ef.rule.increase)
     if not 1 <= len(command.data) <= min(ef.record_length, _MAX_INCREASE_LENGTH):
         raise RefusedError(SW_WRONG_LENGTH)

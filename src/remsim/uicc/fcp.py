@@ -96,7 +96,8 @@ def gsm_ef_header(ef: Ef, *, is_active: bool) -> bytes:
     out[2:4] = ef.size.to_bytes(2)
     out[4:6] = ef.fid.to_bytes(2)
     out[6] = 4
-    out[7] = 0x40 if ef.increase_allowed else 0x00
+    # Byte 8, bit 7: INCREASE is allowed.
+    out[7] = 0x40 if ef.kind is EfKind.CYCLIC and rule.increase is not Access.NEVER else 0x00
     out[8] = _GSM_ACCESS[rule.read] << 4 | _GSM_ACCESS[rule.update]
     out[9] = _GSM_ACCESS[rule.increase] << 4 | 0x0F
     out[10] = _GSM_ACCESS[rule.manage] << 4 | _GSM_ACCESS[rule.manage]

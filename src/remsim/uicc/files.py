@@ -5,7 +5,6 @@ These objects are built once per profile and shared by all cards of it; what a c
 A file is known by its path, such as ``3F00/USIM/6F07``; a directory's last step is its AID's short name for an ADF.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -79,15 +78,6 @@ class Df:
         node = self.children.get(fid)
         return node if isinstance(node, Df) else None
 
-    def walk(self) -> "Iterator[Df | Ef]":
-        """This directory and everything below, depth first."""
-        yield self
-        for child in self.children.values():
-            if isinstance(child, Df):
-                yield from child.walk()
-            else:
-                yield child
-
 
 @dataclass(eq=False, slots=True)
 class Ef:
@@ -110,8 +100,6 @@ class Ef:
     content: bytes
     #: Data objects of a fresh card by tag, each the value alone.
     objects: dict[int, bytes]
-    #: GSM 51.011, clause 9.2.1, byte 8, bit 7.
-    increase_allowed: bool = False
 
     @property
     def record_count(self) -> int:

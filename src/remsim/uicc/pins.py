@@ -49,10 +49,6 @@ class Pins:
             raise RefusedError(SW_DATA_NOT_FOUND)
         return pin
 
-    def is_verified(self, reference: int) -> bool:
-        """Whether the PIN was given since the last reset."""
-        return reference in self._verified
-
     def tries(self, reference: int) -> int:
         """63Cx with the tries left for the PIN."""
         return SW_TRIES_LEFT | self.state_of(reference).tries

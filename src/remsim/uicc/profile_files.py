@@ -166,7 +166,6 @@ class TreeBuilder:
             proprietary=b"",
             content=content,
             objects=objects,
-            increase_allowed=kind is EfKind.CYCLIC,
         )
 
     def _records(self, entry: Fields, length: int, fill: bytes) -> tuple[tuple[Part, ...], int]:
@@ -229,5 +228,4 @@ def _with_contents_of(other: Ef, path: str, fid: int, name: str, parent: Df) -> 
         proprietary=b"",
         content=other.content,
         objects=other.objects,
-        increase_allowed=other.increase_allowed,
     )

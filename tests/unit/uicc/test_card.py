@@ -79,15 +79,6 @@ def test_shipped_profile_makes_a_card_that_can_be_walked(name: str) -> None:
         assert terminal.select("/".join(steps)).startswith("62")
 
 
-def test_rules_in_ef_arr_say_what_the_card_enforces() -> None:
-    terminal = Terminal.of()
-    terminal.select("2F06")
-    assert terminal.ok("00B2010430").startswith("8001019000" + "800102A40683010A950108" + "800118A40683010A950108")
-    assert terminal.ok("00B2020430").startswith("800103A406830101950108")
-    assert terminal.ok("00B2060430").startswith("8001019000" + "8001029700" + "8001189700")
-    assert "840132A406830101950108" in terminal.ok("00B2070430")
-
-
 def test_every_command_has_a_name_and_each_class_its_select() -> None:
     assert all(entry.name for entry in COMMANDS.values())
     assert sum(entry.name == "SELECT" for entry in COMMANDS.values()) == 2

@@ -23,66 +23,12 @@ _DIRECTORIES = """
 """
 
 
-def _card(files: str) -> Terminal:
-    return Terminal(Uicc(parse_profile(f"{_HEAD}{_DIRECTORIES}[files]\n{files}")))
-
-
 def test_smallest_profile_makes_a_card() -> None:
     profile = parse_profile(_HEAD + _DIRECTORIES)
     terminal = Terminal(Uicc(profile))
     assert terminal.ok("00A40004023F00").startswith("62")
     assert terminal.sw("0088008122" + "00" * 34) == "6985"
     assert terminal.sw("8010000001FF") == "9000"
-
-
-def test_contents_are_filled_and_tokens_replaced() -> None:
-    terminal = _card('"3F00/2FE2" = { data = "01 {text:ab}{iccid}", size = 16, fill = "00" }')
-    terminal.select("2FE2")
-    iccid = terminal.uicc.identity.tokens()["iccid"].hex().upper()
-    assert terminal.ok("00B0000010") == f"016162{iccid}000000"
-
-
-def test_records_are_given_first_and_filled() -> None:
-    terminal = _card('"3F00/6F01" = { record_length = 3, records = 3, data = ["01", "0203"] }')
-    terminal.select("6F01")
-    assert [terminal.ok(f"00B20{n}0403") for n in (1, 2, 3)] == ["01FFFF", "0203FF", "FFFFFF"]
-
-
-def test_rule_numbers_may_have_gaps() -> None:
-    text = _HEAD + '3 = { read = "NEV", update = "NEV", manage = "NEV" }\n' + _DIRECTORIES
-    terminal = Terminal(Uicc(parse_profile(text + '[files]\n"3F00/2F06" = { arr = true, record_length = 30 }')))
-    terminal.select("2F06")
-    assert terminal.ok("00B202041E") == "FF" * 30
-    assert terminal.ok("00B203041E").startswith("8001039700")
-
-
-@pytest.mark.parametrize(
-    ("files", "reason"),
-    [
-        ('"3F00/2FE2" = { data = "xx" }', "not hexadecimal"),
-        ('"3F00/2FE2" = { data = "{nix}" }', "none of"),
-        ('"3F00/2FE2" = { data = "0000", size = 1 }', "exceed 1 bytes by 1"),
-        ('"3F00/2FE2" = { data = 1 }', "not a string"),
-        ('"3F00/2FE2" = { size = true }', "not a number"),
-        ('"3F00/2FE2" = { size = 1, sfi = "0A0B" }', "2 bytes instead of 1"),
-        ('"3F00/2FE2" = { size = 1, colour = 1 }', "unknown key 'colour'"),
-        ('"3F00/2FE2" = { size = 1, rule = 9 }', "no rule 9"),
-        ('"3F00/2FE2" = 3', "not a table"),
-        ('"3F00/2fe2" = { size = 1 }', "not a file identifier"),
-        ('"3F00/7FFF" = { size = 1 }', "not a file identifier"),
-        ('"3F00/7F10" = { size = 1 }', "stands twice"),
-        ('"3F00/7F99/2FE2" = { size = 1 }', "no directory"),
-        ('"3F00/2FE2" = { same_as = "3F00/2F00" }', "names no file"),
-        ('"3F00/2FE2" = { record_length = 4, records = 1, data = ["01", "02"] }', "2 records are given"),
-        ('"3F00/2FE2" = { record_length = 4, data = "01" }', "not an array"),
-        ('"3F00/2FE2" = { record_length = 4, data = [1] }', "other than strings"),
-        ('"3F00/2FE2" = { record_length = 4, cyclic = 1 }', "neither true nor false"),
-        ('"3F00/2F01" = { size = 1, sfi = "01" }\n"3F00/2F02" = { size = 1, sfi = "01" }', "stands twice"),
-    ],
-)
-def test_faulty_file_is_told(files: str, reason: str) -> None:
-    with pytest.raises(ProfileError, match=reason):
-        _card(files)
 
 
 @pytest.mark.parametrize(
@@ -116,3 +62,12 @@ def test_faulty_profile_is_told(text: str, reason: str) -> None:
 def test_missing_key_is_told() -> None:
     with pytest.raises(ProfileError, match="'name' is missing"):
         parse_profile((_HEAD + _DIRECTORIES).replace("name", "nom"))
+
+
+def test_answer_without_gsm_access_has_no_kc() -> None:
+    text = _HEAD + f'[authentication]\nki = "{"00" * 16}"\nopc = "{"00" * 16}"\ngsm_access = false\n'
+    text += "[quirks]\naccept_blank_challenge = true\n" + _DIRECTORIES + '"3F00/USIM" = { aid = "A0000000871002" }\n'
+    terminal = Terminal(Uicc(parse_profile(text)))
+    terminal.select_usim()
+    terminal.verify("01", "1234")
+    assert len(terminal.ok("0088008122" + "00" * 34)) == 2 * (1 + 9 + 17 + 17)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FCP templates and GSM headers, octet by octet."""
+
+from remsim.readers.profiles import load_profile
+from remsim.uicc import CardState
+from remsim.uicc.fcp import df_fcp, ef_fcp, gsm_df_header, gsm_ef_header
+from remsim.uicc.pins import Pins
+
+_PROFILE = load_profile("default")
+_FILES = _PROFILE.files
+
+
+def _pins() -> Pins:
+    return Pins(CardState.fresh(_PROFILE), _PROFILE.pins)
+
+
+def test_file_templates() -> None:
+    imsi = _FILES.efs["3F00/USIM/6F07"]
+    assert (
+        ef_fcp(imsi, is_active=True).hex().upper() == "621B8202412183026F078A01058B036F060380020009810200098801" + "38"
+    )
+    assert "8A0104" in ef_fcp(imsi, is_active=False).hex().upper()
+
+
+def test_directory_templates() -> None:
+    usim = _FILES.apps[0]
+    template = df_fcp(usim, _pins()).hex().upper()
+    assert template.startswith("62")
+    assert "83027FFF" in template
+    assert "8410A0000000871002FFFFFFFF8906190000" in template
+    assert template.endswith("C609900140830101830181")
+
+
+def test_gsm_headers() -> None:
+    acm = _FILES.efs["3F00/7F20/6F39"]
+    assert gsm_ef_header(acm, is_active=True).hex() == "0000000f6f390440121f4401020303"
+    assert gsm_ef_header(acm, is_active=False)[11] == 0
+    assert gsm_df_header(_FILES.mf, _pins())[6] == 1
