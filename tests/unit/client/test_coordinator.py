@@ -447,6 +447,13 @@ class TestBankd:
             ResetModem(),
         ]
 
+    def test_answer_that_comes_after_the_card_is_gone_is_dropped(self) -> None:
+        slot = Slot().with_card()
+        request = slot.command()
+        gone = SlotPhysStatus(reset_active=False, card_present=False)
+        slot.hear(BANKD, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, gone))
+        assert slot.card_answers(request, b"\x90\x00") == []
+
     def test_status_from_a_classic_bankd_is_ignored(self) -> None:
         slot = Slot().with_card(classic(OWN_BANKD))
         gone = SlotPhysStatus(reset_active=False, card_present=False)
