@@ -7,6 +7,7 @@ from typing import Annotated, Final, NoReturn
 
 from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
 
 from remsim.ids import MAX_ID, BankSlot, ClientSlot
 from remsim.server.rest.errors import ApiError, bad_request
@@ -89,10 +90,14 @@ async def read_mapping(request: Request) -> MappingBody:
 
 async def _read_body(request: Request) -> bytes:
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_OCTETS:
-            raise ApiError(413, "too_large", f"the body has more than {MAX_BODY_OCTETS} octets")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY_OCTETS:
+                raise ApiError(413, "too_large", f"the body has more than {MAX_BODY_OCTETS} octets")
+    except ClientDisconnect:
+        # Nobody is left to read the answer; but the half of a body must not pass for the whole.
+        raise bad_request("the body ended before its length") from None
     return bytes(body)
 
 
