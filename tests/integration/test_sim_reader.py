@@ -21,6 +21,12 @@ async def _open(source: SimSource, name: str = _NAME) -> None:
     await source.reader(name).open()
 
 
+def _damage_newest(folder: Path, damage: str) -> None:
+    newest = max(folder.iterdir(), key=lambda file: int(file.read_bytes().split()[1]))
+    whole = newest.read_bytes()
+    newest.write_bytes({"cut": whole[:200], "changed": whole.replace(b"tries", b"TRIES", 1), "empty": b""}[damage])
+
+
 async def test_cards_of_one_source_differ() -> None:
     source = SimSource(slots=12, profile="default")
     assert await source.names() == [f"remsim sim {n:02d}" for n in range(12)]
@@ -58,33 +64,69 @@ async def test_without_a_folder_nothing_is_kept() -> None:
     assert again.reader(_NAME).transmit_now(_TRIES_OF_PIN2) == b"\x63\xc3"
 
 
-async def test_state_file_is_private_and_whole(tmp_path: Path) -> None:
+async def test_state_files_are_private(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "cards"
     source = SimSource(state_dir=folder)
     await _open(source)
     await source.reader(_NAME).transmit(_WRONG_PIN2)
-    (file,) = folder.iterdir()
-    assert file.name == "sim-00.json"
-    assert file.stat().st_mode & 0o777 == 0o600
+    assert sorted(file.name for file in folder.iterdir()) == ["sim-00-a.state", "sim-00-b.state"]
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
 
 
-async def test_damaged_state_is_told_with_the_file(tmp_path: Path) -> None:
-    (tmp_path / "sim-00.json").write_text("{")
-    with pytest.raises(ReaderUnavailableError, match=r"sim-00\.json") as caught:
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
+async def test_half_written_file_leaves_the_state_before(tmp_path: Path, damage: str) -> None:
+    source = SimSource(state_dir=tmp_path)
+    await _open(source)
+    reader = source.reader(_NAME)
+    assert [reader.transmit_now(_WRONG_PIN2) for _ in range(2)] == [b"\x63\xc2", b"\x63\xc1"]
+    _damage_newest(tmp_path, damage)
+    again = SimSource(state_dir=tmp_path)
+    await _open(again)
+    assert again.reader(_NAME).transmit_now(_TRIES_OF_PIN2) == b"\x63\xc2"
+    assert again.reader(_NAME).transmit_now(_WRONG_PIN2) == b"\x63\xc1"
+    last = SimSource(state_dir=tmp_path)
+    await _open(last)
+    assert last.reader(_NAME).transmit_now(_TRIES_OF_PIN2) == b"\x63\xc1"
+
+
+async def test_state_may_shrink(tmp_path: Path) -> None:
+    source = SimSource(state_dir=tmp_path)
+    await _open(source)
+    reader = source.reader(_NAME)
+    select, long, gone = "00A4080C067F105F3B4F48", "80DB0080F08181ED" + "00" * 237, "80DB00800181"
+    answers = [reader.transmit_now(bytes.fromhex(command)) for command in (select, long, gone, gone, long, gone)]
+    assert [answer.hex() for answer in answers] == ["9000", "9000", "9000", "6a88", "9000", "9000"]
+    await _open(SimSource(state_dir=tmp_path))
+
+
+async def test_damaged_state_is_told_with_its_files(tmp_path: Path) -> None:
+    (tmp_path / "sim-00-a.state").write_text("{")
+    with pytest.raises(ReaderUnavailableError, match=r"sim-00-a\.state") as caught:
         await _open(SimSource(state_dir=tmp_path))
-    assert "remove the file" in caught.value.hint
+    assert "remove these files" in caught.value.hint
     await _open(SimSource(state_dir=tmp_path, fresh=True))
+
+
+async def test_state_of_another_profile_is_told(tmp_path: Path) -> None:
+    await _open(SimSource(state_dir=tmp_path))
+    with pytest.raises(ReaderUnavailableError, match="'default', not 'phone'"):
+        await _open(SimSource(state_dir=tmp_path, profile="phone"))
 
 
 async def test_state_that_cannot_be_stored_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "cards"
     source = SimSource(state_dir=folder)
     await _open(source)
-    (folder / "sim-00.json").unlink()
+    for file in folder.iterdir():
+        file.unlink()
     folder.rmdir()
     folder.write_text("no folder")
     with pytest.raises(CardTransmissionError, match="cannot store"):
         source.reader(_NAME).transmit_now(_WRONG_PIN2)
+    with pytest.raises(ReaderUnavailableError):
+        await _open(SimSource(state_dir=folder))
+    with pytest.raises(ReaderUnavailableError, match="cannot store"):
+        await _open(SimSource(state_dir=folder, fresh=True))
 
 
 async def test_unplugged_reader_is_unknown_and_comes_back() -> None:

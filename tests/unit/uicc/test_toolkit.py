@@ -14,7 +14,7 @@ def test_one_command_is_under_way_at_a_time() -> None:
     assert conversation.success_sw == 0x9103
     assert conversation.pending == b"\xd0\x01\x00"
     conversation.on_fetched()
-    assert conversation.pending is None
+    assert [conversation.pending, conversation.success_sw] == [None, 0x9000]
     assert conversation.on_terminal_response()
     assert conversation.success_sw == 0x9102
     assert not conversation.on_terminal_response()
