@@ -36,6 +36,7 @@ class LinkHub:
         self._by_link: dict[LinkId, DialledLink] = {}
         self._listeners: list[Listener] = []
         self._last_id = 0
+        self._is_closing = False
         self._all_gone: asyncio.Event = asyncio.Event()
         self._all_gone.set()
 
@@ -118,6 +119,7 @@ class LinkHub:
 
     async def close(self, reason: str = "shutting down") -> None:
         """Stop accepting and dialling, close every link with what is due to it, and wait until all are gone."""
+        self._is_closing = True
         for listener in self._listeners:
             await listener.close()
         for dialled in self._dialled:
@@ -136,11 +138,14 @@ class LinkHub:
         self._links[link_id] = link
         self._all_gone.clear()
         if isinstance(link, _DialledEnd):
-            if link.dialled.state is DialState.CONNECTING:
+            if link.dialled.awaits(link.attempt):
                 self._by_link[link_id] = link.dialled
                 link.dialled.on_tcp_up(link_id)
             else:
                 link.close("not wanted any more")
+        elif self._is_closing:
+            # It was being accepted when the listener closed.
+            link.close("shutting down")
         return link_id
 
     def forget(self, link: Link, reason: str) -> None:
@@ -162,17 +167,14 @@ class LinkHub:
         """Pass on."""
         self._handler.on_event(link, event)
 
-    def on_link_lost(self, link: LinkId, reason: str) -> None:
-        """Pass on."""
-        self._handler.on_link_lost(link, reason)
-
 
 class _DialledEnd(Link):
-    """A link that we dialled."""
+    """A link that we dialled, and in which attempt."""
 
-    def __init__(self, hub: LinkHub, factory: ConnectionFactory, dialled: "DialledLink") -> None:
+    def __init__(self, hub: LinkHub, factory: ConnectionFactory, dialled: "DialledLink", attempt: int) -> None:
         super().__init__(hub, factory)
         self.dialled = dialled
+        self.attempt = attempt
 
 
 class DialledLink:
@@ -196,6 +198,8 @@ class DialledLink:
         self._dialler = Dialler(random=random.random, backoff=backoff)
         self._alarm = Alarm(self._on_alarm)
         self._attempt: asyncio.Task[None] | None = None
+        # Attempts so far. A connection of an earlier one may still come up after it was cancelled.
+        self._attempts = 0
         #: The link while TCP is up.
         self.link: LinkId | None = None
 
@@ -218,6 +222,10 @@ class DialledLink:
         self._run(self._dialler.unwant(self._hub.now()))
 
     # Called by the hub
+
+    def awaits(self, attempt: int) -> bool:
+        """Whether this attempt is the one that counts."""
+        return self._dialler.state is DialState.CONNECTING and attempt == self._attempts
 
     def on_tcp_up(self, link: LinkId) -> None:
         """TCP is connected."""
@@ -242,7 +250,8 @@ class DialledLink:
     def _run(self, actions: list[DialAction]) -> None:
         for action in actions:
             if isinstance(action, Dial):
-                self._attempt = self._tasks.session(self._connect(action), name=f"dial-{self._name}")
+                self._attempts += 1
+                self._attempt = self._tasks.session(self._connect(action, self._attempts), name=f"dial-{self._name}")
             else:
                 self._hang_up(action.reason)
         self._alarm.set(self._dialler.next_deadline())
@@ -255,12 +264,14 @@ class DialledLink:
         if link is not None:
             self._hub.execute(Close(link, reason))
 
-    async def _connect(self, target: Dial) -> None:
+    async def _connect(self, target: Dial, attempt: int) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.create_connection(lambda: _DialledEnd(self._hub, self._factory, self), target.host, target.port)
+            await loop.create_connection(
+                lambda: _DialledEnd(self._hub, self._factory, self, attempt), target.host, target.port
+            )
         except (OSError, UnicodeError) as error:
-            if self._dialler.state is DialState.CONNECTING and self._attempt is asyncio.current_task():
+            if self.awaits(attempt):
                 self._attempt = None
                 self._fail(str(error))
 

@@ -34,11 +34,19 @@ class LinkHandler(Protocol):
         ...
 
 
-class LinkOwner(LinkHandler, Protocol):
+class LinkOwner(Protocol):
     """What a link needs from the hub."""
 
     def register(self, link: "Link") -> LinkId:
         """Give the new link its number."""
+        ...
+
+    def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
+        """The link was registered and is wanted."""
+        ...
+
+    def on_event(self, link: LinkId, event: Event) -> None:
+        """The peer sent something. Never LinkFailed."""
         ...
 
     def forget(self, link: "Link", reason: str) -> None:
@@ -47,7 +55,12 @@ class LinkOwner(LinkHandler, Protocol):
 
 
 def peer_address(sock_name: object) -> PeerAddress:
-    """The address that a socket gives, with IPv4-mapped IPv6 turned into IPv4 (RFC 4291, 2.5.5.2)."""
+    """The address that a socket gives, with IPv4-mapped IPv6 turned into IPv4 (RFC 4291, 2.5.5.2).
+
+    A connection that was reset before anybody looked has no address any more; it gets 0.0.0.0:0 for its last moment.
+    """
+    if sock_name is None:
+        return PeerAddress(IPv4Address(0), 0)
     host, port = cast(tuple[str, int], sock_name)[:2]
     address: IPv4Address | IPv6Address = ip_address(host.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -86,10 +99,8 @@ class Link(asyncio.Protocol):
         self.id = self._owner.register(self)
         if self.is_closing:  # nobody wants it any more
             return
-        self._is_pumping = True
         self.is_announced = True
-        self._owner.on_link_up(self.id, self.peer)
-        self._pump()
+        self._pump(self._announce)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer."""
@@ -152,15 +163,26 @@ class Link(asyncio.Protocol):
 
     # The rest
 
-    def _pump(self) -> None:
+    def _announce(self) -> None:
+        self._owner.on_link_up(self.id, self.peer)
+
+    def _pump(self, first: Callable[[], None] | None = None) -> None:
         connection, owner = self.connection, self._owner
         self._is_pumping = True
         try:
+            if first is not None:
+                first()
             while not self.is_closing and (event := connection.next_event()) is not None:
                 if isinstance(event, LinkFailed):
                     self.close(event.reason)
                 else:
                     owner.on_event(self.id, event)
+        except Exception:
+            # The program failed over this link: it ends, and the loop's handler logs the traceback.
+            self._reason = self._reason or "internal error"
+            self.is_closing = True
+            self._transport.abort()
+            raise
         finally:
             self._is_pumping = False
         if not self.is_closing:

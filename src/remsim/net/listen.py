@@ -5,7 +5,6 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from remsim.config import HostPort
@@ -23,9 +22,8 @@ def bind(address: HostPort) -> list[socket.socket]:
     """
     try:
         if address.host == "":
-            with suppress(OSError):
-                if socket.has_dualstack_ipv6():
-                    return [_bind_one(socket.AF_INET6, ("::", address.port), is_dual=True)]
+            if socket.has_dualstack_ipv6():
+                return [_bind_one(socket.AF_INET6, ("::", address.port), is_dual=True)]
             return [_bind_one(socket.AF_INET, ("0.0.0.0", address.port))]
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return _bind_all([(family, sock_name) for family, _, _, _, sock_name in found])
@@ -36,8 +34,10 @@ def bind(address: HostPort) -> list[socket.socket]:
 def _bind_all(found: list[tuple[socket.AddressFamily, tuple[object, ...]]]) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
-        for family, sock_name in dict.fromkeys(found):
-            sockets.append(_bind_one(family, sock_name))
+        for family, (host, port, *rest) in dict.fromkeys(found):
+            # A name with several addresses has one port, also where the system chose it for the first of them.
+            chosen = sockets[0].getsockname()[1] if sockets else port
+            sockets.append(_bind_one(family, (host, chosen, *rest)))
     except OSError:
         for sock in sockets:
             sock.close()
@@ -74,7 +74,7 @@ class Listener:
     """Listening sockets of one address."""
 
     def __init__(self, servers: list[asyncio.Server], addresses: list[HostPort]) -> None:
-        self._servers = servers
+        self.servers = servers
         #: What it is bound to, with the port that the system chose for port 0.
         self.addresses = addresses
 
@@ -85,22 +85,24 @@ class Listener:
 
     async def close(self) -> None:
         """Accept no more. Connections that exist go on."""
-        for server in self._servers:
+        for server in self.servers:
             server.close()
 
 
 async def listen(address: HostPort, factory: Callable[[], asyncio.Protocol], *, backlog: int = BACKLOG) -> Listener:
     """Listen on ``address``; ``factory`` makes the protocol of each connection. Raises StartError."""
     loop = asyncio.get_running_loop()
-    servers: list[asyncio.Server] = []
-    addresses: list[HostPort] = []
-    for sock in bind(address):
-        name: tuple[str, int] = sock.getsockname()[:2]
-        try:
-            servers.append(await loop.create_server(factory, sock=sock, backlog=backlog))
-        except OSError as error:
-            # Two programs may bind with SO_REUSEADDR; the second one fails here.
+    sockets = bind(address)
+    listener = Listener([], [])
+    try:
+        for sock in sockets:
+            name: tuple[str, int] = sock.getsockname()[:2]
+            listener.servers.append(await loop.create_server(factory, sock=sock, backlog=backlog))
+            listener.addresses.append(HostPort("" if address.host == "" else name[0], name[1]))
+    except OSError as error:
+        # Two programs may bind with SO_REUSEADDR; the second one fails here.
+        await listener.close()
+        for sock in sockets:
             sock.close()
-            raise _start_error(address, error) from error
-        addresses.append(HostPort("" if address.host == "" else name[0], name[1]))
-    return Listener(servers, addresses)
+        raise _start_error(address, error) from error
+    return listener

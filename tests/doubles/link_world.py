@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A hub with a program that notes what happens on its links, and raw TCP ends on loopback to play against it.
+
+Nothing here waits for time to pass: every ``await`` is for something that must happen, and the test's own time limit
+ends one that does not.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from remsim.logs import get_logger
+from remsim.net.hub import LinkHub
+from remsim.net.tasks import TaskOwner
+from remsim.wire.actions import LinkId, PeerAddress
+from remsim.wire.connection import Connection, ConnectionFactory, Event, KeepAlive
+from remsim.wire.rspro import ComponentType
+from tests.doubles import engines
+
+
+@dataclass
+class Program:
+    """Notes ups, events and ends of links, in order, and hands them out one by one."""
+
+    ups: "asyncio.Queue[tuple[LinkId, PeerAddress]]" = field(default_factory=asyncio.Queue)
+    events: "asyncio.Queue[tuple[LinkId, Event]]" = field(default_factory=asyncio.Queue)
+    ends: "asyncio.Queue[tuple[LinkId, str]]" = field(default_factory=asyncio.Queue)
+    #: Called first, to play a program that acts, or fails, on the spot.
+    when_up: Callable[[LinkId], None] = lambda _link: None
+    when_event: Callable[[LinkId, Event], None] = lambda _link, _event: None
+    when_lost: Callable[[LinkId], None] = lambda _link: None
+
+    def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
+        self.when_up(link)
+        self.ups.put_nowait((link, peer))
+
+    def on_event(self, link: LinkId, event: Event) -> None:
+        self.when_event(link, event)
+        self.events.put_nowait((link, event))
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        self.when_lost(link)
+        self.ends.put_nowait((link, reason))
+
+
+def factory(
+    role: ComponentType = ComponentType.REMSIM_SERVER,
+    peer: ComponentType | None = None,
+    *,
+    keep_alive: KeepAlive | None = None,
+) -> ConnectionFactory:
+    """Makes engines."""
+
+    def make(now: float) -> Connection:
+        return Connection(identity=engines.identity(role), peer=peer, now=now, keep_alive=keep_alive)
+
+    return make
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[tuple[LinkHub, Program]]:
+    """A hub and its program; in the end the hub closes and leaves nothing behind."""
+    program = Program()
+    async with TaskOwner("world") as tasks:
+        hub = LinkHub(program, tasks=tasks, log=get_logger("world"))
+        try:
+            yield hub, program
+        finally:
+            await hub.close()
+            tasks.cancel()
+
+
+class RawEnd:
+    """One end of a TCP connection, octet by octet."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.settimeout(0)
+        self.sock = sock
+        self._loop = asyncio.get_running_loop()
+
+    async def write(self, octets: bytes) -> None:
+        """Send octets."""
+        await self._loop.sock_sendall(self.sock, octets)
+
+    async def read(self, size: int) -> bytes:
+        """Exactly ``size`` octets, or fewer if the other end closes before."""
+        found = b""
+        while len(found) < size:
+            octets = await self._loop.sock_recv(self.sock, size - len(found))
+            if not octets:
+                break
+            found += octets
+        return found
+
+    async def read_to_end(self) -> bytes:
+        """All octets until the other end closes."""
+        return await self.read(1 << 30)
+
+    def reset(self) -> None:
+        """Close with RST instead of FIN."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.sock.close()
+
+
+@asynccontextmanager
+async def dialled_raw(host: str, port: int, *, receive_buffer: int | None = None) -> AsyncIterator[RawEnd]:
+    """A raw connection to a listener."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        if receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        end = RawEnd(sock)
+        await asyncio.get_running_loop().sock_connect(sock, (host, port))
+        yield end
+
+
+class RawListener:
+    """A port on loopback that accepts raw connections once it listens."""
+
+    def __init__(self) -> None:
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.sock.settimeout(0)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port: int = self.sock.getsockname()[1]
+        self._accepted: list[RawEnd] = []
+
+    def __enter__(self) -> "RawListener":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+        for end in self._accepted:
+            end.sock.close()
+
+    def listen(self) -> None:
+        """From now on connections are accepted; before, they are refused."""
+        self.sock.listen()
+
+    async def accept(self) -> RawEnd:
+        """The next connection."""
+        sock, _ = await asyncio.get_running_loop().sock_accept(self.sock)
+        self._accepted.append(RawEnd(sock))
+        return self._accepted[-1]
