@@ -27,6 +27,8 @@ _FENCE: Final = re.compile(r"(?P<indent> *)```(?P<info>[^`]*)")
 _SPAN: Final = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _PROMPT: Final = re.compile(r"(?P<prompt>(?:[A-Za-z0-9:]+)> )(?P<typed>.*)")
 _ANYTHING: Final = "…"
+#: FILE, HOST:PORT, FILE.toml
+_STANDS_FOR: Final = re.compile(r"[A-Z]+(?:[:.][A-Za-z]+)*")
 
 
 class PageError(AssertionError):
@@ -125,9 +127,9 @@ def words(command: str) -> list[str]:
 
 
 def is_part_of(span: str, command: str) -> bool:
-    """Whether ``command`` runs the same program with at least the words of ``span``."""
-    asked, run = words(span), words(command)
-    return asked[0] in run and all(word in run for word in asked)
+    """Whether ``command`` runs the same program with at least the words of ``span``; FILE and the like are any word."""
+    run = words(command)
+    return all(word in run for word in words(span) if not _STANDS_FOR.fullmatch(word))
 
 
 def pattern(shown: str) -> re.Pattern[str]:

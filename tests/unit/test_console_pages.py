@@ -104,4 +104,5 @@ def test_shown_lines_must_occur_in_order(shown: list[str], gap: str | None) -> N
 def test_call_is_part_of_a_longer_one() -> None:
     assert words("a --b=c 'd e' &") == ["a", "--b", "c", "d e"]
     assert is_part_of("remsim bankd --auto", "remsim bankd --bank-id 1 --auto")
+    assert is_part_of("remsim bankd --bank-id N", "remsim bankd --bank-id 1 --auto")
     assert not is_part_of("remsim bankd --csv", "remsim bankd --bank-id 1 --auto")

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs what a page of documentation shows, in the order of the page, and holds the shown output against the real one.
+
+Everything runs inside the namespaces of a ``PcscdNamespace``: default ports are free there, and nothing is reached from
+outside. Home and current folder are temporary. What cannot be run as it stands is in ``ELSEWHERE``, with the reason and
+with what is done instead; nothing is passed over.
+"""
+
+import configparser
+import importlib.metadata
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+
+from tests.doubles.console_pages import Command, FileText, Typed, first_gap, words
+from tests.doubles.pcscd import PcscdNamespace
+from tests.doubles.programs import PATIENCE_S, Program, ProgramError
+from tests.reference import ROOT
+
+#: What a daemon says when it is ready, by the name of its program.
+_READY: Final = {"remsim": r"\sstarted( |$)", "tshark": "Capturing on"}
+#: What a terminal does not show as text, and a prompt that something was written behind.
+_CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+_PROMPT: Final = re.compile(r"(remsim|C\d+:\d+)> ")
+#: A command that shows this line fails, and is meant to.
+_ERROR_LINE: Final = re.compile(r"remsim( [a-z]+)?: .*")
+#: These only look, and may be asked again until the programs have got there.
+_QUERY: Final = re.compile(r"remsim ctl (--json )?(banks|clients|mappings)|remsim-apitool( -[abcs])?( \d+)?$|curl -s")
+
+
+def _plain(line: str) -> str:
+    """The text of a line on a terminal."""
+    return _PROMPT.sub("", _CONTROL.sub("", line))
+
+
+class PageStage:
+    """One page's run. Ends all that it started with ``close`` (or ``with``)."""
+
+    def __init__(self, namespace: PcscdNamespace, folder: Path) -> None:
+        self.folder = folder / "here"
+        self._home = folder / "home"
+        for path in (self.folder, self._home):
+            path.mkdir()
+        self._namespace = namespace
+        self._daemons: list[tuple[Command, Program]] = []
+        self._units: dict[str, FileText] = {}
+
+    def start(self, command: str) -> Program:
+        """Start ``command`` in the page's folder, stdout and stderr as one."""
+        keep = [name for name in os.environ if name.startswith("REMSIM_")]
+        forget = [word for name in keep for word in ("-u", name)]
+        path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+        home = [f"--chdir={self.folder}", f"HOME={self._home}", f"PATH={path}", "TERM=dumb", "COLUMNS=100"]
+        return self._namespace.program(["env", *forget, *home, "bash", "-c", f"exec 2>&1; {command}"])
+
+    def write(self, file: FileText) -> None:
+        """Put a file of the page where its commands look for it."""
+        (self.folder / file.name).write_text(file.text, encoding="utf-8")
+        if file.kind == "ini":
+            self._units[file.name.removesuffix(".service")] = file
+
+    def run(self, command: Command) -> None:
+        """Run one command of the page. Raises ProgramError or AssertionError."""
+        for how in ELSEWHERE:
+            if re.fullmatch(how.pattern, command.text):
+                how.instead(self, command)
+                return
+        if command.is_daemon:
+            self.run_daemon(command)
+        elif command.dialogue:
+            self._hold_dialogue(command)
+        else:
+            self.run_to_end(command)
+
+    def run_daemon(self, command: Command, prefix: str = "") -> None:
+        """Start it, wait until it is ready and has said what is shown."""
+        program = self.start(f"{prefix}exec {command.text}")
+        self._daemons.append((command, program))
+        name = words(command.text)[0].partition("-")[0]
+        program.wait_for_stdout(_READY[name])
+        self._await_lines(command, program, command.output)
+
+    def run_to_end(self, command: Command) -> None:
+        """Run it and look at its output and status; a query is asked again until it shows what the page does."""
+        fails = any(_ERROR_LINE.fullmatch(line.strip()) for line in command.output)
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            program = self.start(command.text)
+            program.close_input()
+            status = program.wait(60.0)
+            gap = first_gap(command.output, program.stdout.lines)
+            if gap is None and bool(status) == fails:
+                return
+            self._check_daemons()
+            if _QUERY.match(command.text) is None or time.monotonic() > deadline:
+                raise ProgramError(f"{command.place}: status {status}, no line {gap!r}\n{program.describe()}")
+
+    def _hold_dialogue(self, command: Command) -> None:
+        program = self.start(f"exec script --quiet --return --flush --command {shlex.quote(command.text)} /dev/null")
+        self._await_lines(command, program, command.output)
+        for typed in command.dialogue:
+            self._say(command, program, typed)
+        assert program.wait() == 0, program.describe()
+
+    def _say(self, command: Command, program: Program, typed: Typed) -> None:
+        seen = len(program.stdout.lines)
+        program.send_line(typed.text)
+        self._await_lines(command, program, typed.output, after=seen)
+
+    def _await_lines(self, command: Command, program: Program, shown: Sequence[str], *, after: int = 0) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while (gap := first_gap(shown, map(_plain, seen := program.stdout.lines[after:]))) is not None:
+            left_s = deadline - time.monotonic()
+            # Any new line is worth another look.
+            if program.stdout.wait_for("", after=after + len(seen), timeout_s=left_s) is None:
+                raise ProgramError(f"{command.place}: no line {gap!r}\n{program.describe()}")
+
+    def _check_daemons(self) -> None:
+        for command, program in self._daemons:
+            if program.status is not None:
+                raise ProgramError(f"{command.place}: it ended\n{program.describe()}")
+
+    def logs(self, unit: str) -> list[str]:
+        """What the service of this name has said so far."""
+        text = _unit_command(self._units[unit])
+        return [line for command, program in self._daemons if command.text == text for line in program.stdout.lines]
+
+    def start_unit(self, command: Command, unit: str) -> None:
+        """Do what the service manager would: run the unit's ExecStart, with a state directory."""
+        file = self._units[unit]
+        state = self.folder.parent / "state" / unit
+        state.mkdir(parents=True)
+        service = Command(file.place, _unit_command(file), is_daemon=True, output=command.output)
+        self.run_daemon(service, f"STATE_DIRECTORY={shlex.quote(str(state))} ")
+
+    def finish(self) -> None:
+        """See that the daemons have said what the page shows of them, and that they end when they are told to."""
+        for command, program in self._daemons:
+            self._await_lines(command, program, command.later)
+        while self._daemons:
+            command, program = self._daemons.pop()
+            status = program.stop()
+            assert status in (0, None) or "remsim" not in command.text, program.describe()
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Commands that are not run as they stand."""
+
+    pattern: str
+    reason: str
+    instead: Callable[[PageStage, Command], None]
+
+
+def _dry_run_make(_stage: PageStage, command: Command) -> None:
+    subprocess.run([*words(command.text), "--dry-run"], cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE_S)
+
+
+def _play_demo(stage: PageStage, command: Command) -> None:
+    _dry_run_make(stage, command)
+    stage.run_to_end(Command(command.place, "remsim demo --once", command.output))
+
+
+def _know_packages(_stage: PageStage, command: Command) -> None:
+    listed = words(command.text)
+    names = [word for word in listed[listed.index("install") + 1 :] if not word.startswith("-")]
+    scripts = " ".join((ROOT / "tools" / name).read_text(encoding="utf-8") for name in ("setup-system.sh", "setup.sh"))
+    # The set-up asks for the package of the very interpreter; python3-dev is Debian's name for that of its default one.
+    known = set(re.split(r"[\s\"()]+", scripts)) | {"python3-dev"}
+    unknown = [name for name in names if name not in known]
+    assert not unknown, f"{command.place}: the set-up of the tests does not install {unknown}"
+
+
+def _make_bare_venv(stage: PageStage, command: Command) -> None:
+    bare = command.text.removeprefix("sudo ").replace("-m venv ", "-m venv --without-pip ", 1)
+    stage.run_to_end(Command(command.place, bare))
+
+
+def _have_requirements(_stage: PageStage, command: Command) -> None:
+    what = words(command.text)[-1]
+    named = re.fullmatch(r"\.(?:\[([a-z,]+)\])?", what)
+    assert named, f"{command.place}: {what} is not this project with extras"
+    extras = set((named[1] or "").split(",")) - {""}
+    metadata = importlib.metadata.metadata("remsim")
+    assert extras <= set(metadata.get_all("Provides-Extra", [])), command.place
+    for text in importlib.metadata.requires("remsim") or []:
+        requirement = Requirement(text)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
+            assert requirement.specifier.contains(importlib.metadata.version(requirement.name)), text
+
+
+def _start_unit(stage: PageStage, command: Command) -> None:
+    stage.start_unit(command, words(command.text)[-1].removesuffix(".service"))
+
+
+def _read_journal(stage: PageStage, command: Command) -> None:
+    lines = stage.logs(words(command.text)[-1])
+    gap = first_gap(command.output, lines)
+    assert gap is None, f"{command.place}: no line {gap!r} in {lines}"
+
+
+def _unit_command(file: FileText) -> str:
+    """ExecStart with our own program and the page's files."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(file.text)
+    program, *rest = shlex.split(unit["Service"]["ExecStart"])
+    assert unit["Service"]["Type"] == "notify", f"{file.place}: the programs tell when they are ready"
+    return shlex.join([Path(program).name, *(Path(word).name if word.startswith("/") else word for word in rest)])
+
+
+#: The stages of the complete check run these with all that they set up; here only that they are there and what they
+#: would do is looked at.
+ELSEWHERE: Final = (
+    Elsewhere(
+        r"make demo( ONCE=1)?", "sets up .venv, which the tests run in; the demonstration itself runs", _play_demo
+    ),
+    Elsewhere(r"make (test|check|bench|fuzz)( .*)?", "this test is a part of it", _dry_run_make),
+    Elsewhere(r"(sudo )?apt-get install .*", "tools/setup-system.sh installs the same for these tests", _know_packages),
+    Elsewhere(r"(sudo )?python3 -m venv .*", "pip is a package of its own on Debian", _make_bare_venv),
+    Elsewhere(
+        r"\S+/bin/pip install .*", "tools/setup.sh installs the same, pinned, for these tests", _have_requirements
+    ),
+    Elsewhere(r"(sudo )?systemctl enable --now \S+", "no service manager runs here: its unit is run", _start_unit),
+    Elsewhere(r"(sudo )?journalctl -u \S+", "no journal here: the service's own lines are read", _read_journal),
+)

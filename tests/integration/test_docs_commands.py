@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every command that README and docs show is run, and what they show of its output is what comes out.
+
+How a page is read stands in tests/doubles/console_pages.py, how it is run in tests/doubles/page_stage.py. Each page is
+one scene in namespaces of its own.
+"""
+
+import json
+import re
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from remsim.bankd.slots_csv import CSV_NAME, parse_slots_csv
+from remsim.config import BankdConfig, ClientConfig, CommonConfig, CtlConfig, ServerConfig, load_config
+from tests.doubles.console_pages import Command, FileText, Place, is_part_of, spans, steps
+from tests.doubles.page_stage import ELSEWHERE, PageStage
+from tests.doubles.pcscd import VPCD_PORTS, PcscdNamespace
+from tests.doubles.programs import remsim
+from tests.reference import ROOT, shared
+
+PAGES: Final = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
+
+#: Profile of the card in each reader of vpcd, for the pages whose bank has real readers.
+CARDS: Final = {
+    "docs/manual.md": ("default", "default"),
+    "docs/manual/readers.md": ("default", "default"),
+    "docs/manual/moving.md": ("default", "default"),
+}
+
+#: Which program reads a file of this name.
+MODELS: Final[dict[str, type[CommonConfig]]] = {
+    "server.toml": ServerConfig,
+    "bankd.toml": BankdConfig,
+    "client.toml": ClientConfig,
+    "ctl.toml": CtlConfig,
+}
+
+#: Calls in running text that no console block shows, with the reason.
+SPANS: Final = {
+    ".venv/bin/remsim": "the demonstration and all integration tests start it",
+    ".venv/bin/pytest tests/unit/wire/test_ber.py -k name": "this is how the tests themselves are run",
+    "tools/compile-requirements.sh": "asks a package index; tests/unit/test_requirements.py holds its results",
+    "remsim uicc": "puts the cards into the readers of these pages",
+    ".ci/run": "the whole check, of which this test is a part",
+}
+
+
+def _text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def _commands() -> list[Command]:
+    return [step for page in PAGES for step in steps(_text(page), page) if isinstance(step, Command)]
+
+
+PAGES_WITH_COMMANDS: Final = sorted({command.place.page for command in _commands()})
+
+
+@pytest.fixture
+def stage(tmp_path: Path, pcscd_namespace: PcscdNamespace) -> Callable[[str], PageStage]:
+    """``stage(page)``: the page's scene with its cards in their readers and the recordings at hand."""
+
+    def prepare(page: str) -> PageStage:
+        for port, (number, profile) in zip(VPCD_PORTS, enumerate(CARDS.get(page, ())), strict=False):
+            options = ["--vpcd", f"127.0.0.1:{port}", "--number", str(number), "--profile", profile]
+            pcscd_namespace.program(remsim("uicc", *options)).wait_for("card_inserted")
+        made = PageStage(pcscd_namespace, tmp_path)
+        for name in ("iot-modem-boot.jsonl", "phone-boot.jsonl"):
+            shutil.copy(shared("traces", name), made.folder)
+        return made
+
+    return prepare
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", PAGES_WITH_COMMANDS)
+def test_commands_of_page_do_what_it_shows(page: str, stage: Callable[[str], PageStage]) -> None:
+    scene = stage(page)
+    for step in steps(_text(page), page):
+        if isinstance(step, FileText):
+            scene.write(step)
+        else:
+            scene.run(step)
+    scene.finish()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_calls_in_the_text_are_run_somewhere(page: str) -> None:
+    run = [command.text for command in _commands()]
+    astray = [
+        f"{place}: {span}"
+        for place, span in spans(_text(page), page)
+        if span not in SPANS
+        and not any(re.fullmatch(how.pattern, span) for how in ELSEWHERE)
+        and not any(is_part_of(span, command) for command in run)
+    ]
+    assert not astray
+
+
+def _files() -> list[FileText]:
+    return [step for page in PAGES for step in steps(_text(page), page) if isinstance(step, FileText)]
+
+
+@pytest.mark.parametrize("file", _files(), ids=lambda file: f"{file.place} {file.name}")
+def test_files_on_pages_are_accepted(file: FileText, tmp_path: Path) -> None:
+    path = tmp_path / file.name
+    path.write_text(file.text, encoding="utf-8")
+    match file.kind:
+        case "toml":
+            load_config(MODELS[file.name], environ={"HOME": str(tmp_path)}, file=path)
+        case "csv":
+            bank = int(re.search(r"\d+", file.text)[0])  # type: ignore[index]
+            assert parse_slots_csv(file.text, bank_id=bank, slots=8, origin=CSV_NAME).rules
+        case "json":
+            json.loads(file.text)
+        case "ini" | "yaml" | "jsonl":
+            # These are used by the commands of their page.
+            assert any(command.place.page == file.place.page for command in _commands()), file.place
+        case _:
+            pytest.fail(f"{file.place}: nothing checks a {file.kind} file")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_parts_of_files_on_pages_are_accepted(page: str, tmp_path: Path) -> None:
+    """TOML blocks without a name are parts of some program's file: one of them must know all keys."""
+    for number, text in enumerate(re.findall(r"```toml\n(.*?)```", _text(page), re.DOTALL)):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text, encoding="utf-8")
+        assert any(_is_accepted(model, path) for model in MODELS.values()), f"{Place(page, 0)}: {tomllib.loads(text)}"
+
+
+def _is_accepted(model: type[CommonConfig], path: Path) -> bool:
+    from remsim.errors import ConfigError
+
+    try:
+        load_config(model, environ={"HOME": str(path.parent)}, file=path)
+    except ConfigError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_page_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", _text(page))
+    folder = (ROOT / page).parent
+    assert not [target for target in targets if "://" not in target and not (folder / target).exists()]
+
+
+def test_each_excuse_is_still_needed() -> None:
+    shown = [command.text for command in _commands()] + [span for page in PAGES for _, span in spans(_text(page), page)]
+    assert not [how.pattern for how in ELSEWHERE if not any(re.fullmatch(how.pattern, text) for text in shown)]
+    assert not SPANS.keys() - set(shown)
