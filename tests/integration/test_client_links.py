@@ -120,6 +120,7 @@ async def test_commands_reach_the_card_and_answers_come_back(is_own: bool) -> No
             assert bench.metric("slot_state", client_slot="C7:0", state="OPERATIONAL") == 1
             assert bench.metric("card_inserted", client_slot="C7:0") == 1
             assert bench.metric("server_connected", client_slot="C7:0") == 1
+            assert bench.service.slots[0].why_no_card() == "the bankd has shown no card"
             status = dict(bench.service.slots[0].status())
             assert status["slot"] == "C7:0, OPERATIONAL"
             assert status["bankd"] == f"CONNECTED 127.0.0.1:{bankd.port}"
@@ -214,6 +215,10 @@ async def test_bankd_without_card_gets_one_later(is_own: bool, attempts: int) ->
         async with bench.running():
             refused = NoticeKind.BANKD_WAITS if is_own else NoticeKind.BANKD_REFUSED
             await bench.watchers[0].saw(refused)
+            assert bench.service.slots[0].why_no_card() == (
+                f"the bankd at 127.0.0.1:{bankd.port} does not serve us (card_not_present): "
+                "is it reachable, and has the slot a card?"
+            )
             bankd.result = ResultCode.OK
             if is_own:
                 bankd.send(rspro.SetAtrReq(ClientSlot(7, 0), ATR))
@@ -264,6 +269,7 @@ async def test_classic_server_is_not_asked_for_a_number() -> None:
             await bench.watchers[0].saw(NoticeKind.SERVER_REFUSED)
             assert server.received == []
             assert dict(bench.service.slots[0].status())["slot"] == "no number yet, INIT"
+            assert "(the server gives no numbers" in bench.service.slots[0].why_no_card()
 
 
 async def test_refusing_server_is_asked_again() -> None:

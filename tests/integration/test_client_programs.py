@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from remsim.wire import rspro
+from remsim.wire.rspro import ResultCode
 from tests.doubles.programs import PATIENCE_S, remsim
 from tests.doubles.rspro_peers import ATR, FakeBankd, FakeServer
 
@@ -119,7 +120,14 @@ async def test_without_a_card_lines_wait_and_the_status_is_3(world: World) -> No
     assert done.stdout == ""
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("remsim client: ")]
     assert "no card within 0.3 s" in error
-    assert "hint" in error
+    assert "the server has no bankd for C7:0" in error
+
+
+async def test_without_a_server_the_hint_is_about_the_server(world: World) -> None:
+    world.server.result = ResultCode.IDENTITY_IN_USE
+    done = await world.run("shell", "--card-wait-s", "0.3", text="00b0000001\n")
+    assert done.status == 3
+    assert f"no server has accepted us at 127.0.0.1:{world.server.port} (identity_in_use)" in done.stderr
 
 
 async def test_without_lines_it_ends_at_once(world: World) -> None:

@@ -29,6 +29,7 @@ from remsim.client.coordinator import ClientCoordinator
 from remsim.client.metrics import ClientMetrics
 from remsim.client.notices import Notice, NoticeKind
 from remsim.client.observer import ClientObserver, CommandRecord
+from remsim.client.transitions import SlotState
 from remsim.config import ClientConfig, HostPort
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines, PpsResult
 from remsim.logs import Logger, get_logger
@@ -43,17 +44,24 @@ SOFTWARE: Final = "remsim-client"
 _WARNINGS: Final = frozenset(
     {
         NoticeKind.SERVER_REFUSED,
-        NoticeKind.SERVER_LOST,
         NoticeKind.BANKD_REFUSED,
         NoticeKind.BANKD_WAITS,
-        NoticeKind.BANKD_LOST,
         NoticeKind.STATE_RESET,
         NoticeKind.ATR_MISSING,
         NoticeKind.PEER_ERROR,
         NoticeKind.TPDU_REFUSED,
     }
 )
-_DETAILS: Final = frozenset({NoticeKind.STATE, NoticeKind.BANKD_UNCHANGED, NoticeKind.IGNORED})
+#: A lost link has its line already, from whoever dials it.
+_DETAILS: Final = frozenset(
+    {
+        NoticeKind.STATE,
+        NoticeKind.SERVER_LOST,
+        NoticeKind.BANKD_LOST,
+        NoticeKind.BANKD_UNCHANGED,
+        NoticeKind.IGNORED,
+    }
+)
 #: These come again with every attempt; only a change is worth a line above debug.
 _REPEATING: Final = frozenset({NoticeKind.SERVER_REFUSED, NoticeKind.BANKD_REFUSED})
 
@@ -89,8 +97,9 @@ class Slot(EmulatorEvents):
             default_atr=config.atr,
             keeps_default_atr=config.atr_ignore_rspro,
         )
-        self.server = hub.dial(self._connection(identity, ComponentType.REMSIM_SERVER), name="server")
-        self.bankd = hub.dial(self._connection(identity, ComponentType.REMSIM_BANKD), name="bankd")
+        whose = "" if config.client is None else f" of {config.client}"
+        self.server = hub.dial(self._connection(identity, ComponentType.REMSIM_SERVER), name=f"server{whose}")
+        self.bankd = hub.dial(self._connection(identity, ComponentType.REMSIM_BANKD), name=f"bankd{whose}")
         self._alarm = Alarm(self._on_alarm)
         # Commands that wait for their answer, with the time they came.
         self._waiting: deque[tuple[bytes, float]] = deque()
@@ -136,6 +145,21 @@ class Slot(EmulatorEvents):
         if coordinator.bank_slot is not None:
             rows.append(("mapping", f"{coordinator.bank_slot}"))
         return rows
+
+    def why_no_card(self) -> str:
+        """What a person should look at if the modem sees no card."""
+        match self.coordinator.state:
+            case SlotState.INIT:
+                refusal = "" if self._last_refusal is None else f" ({self._last_refusal.text})"
+                return f"no server has accepted us at {self.config.server}{refusal}: is it running there?"
+            case SlotState.UNCONFIGURED:
+                return f"the server has no bankd for {self._label}: is there a mapping, and is its bank connected?"
+            case SlotState.WAIT_BANKD:
+                refusal = "" if self._last_refusal is None else f" ({self._last_refusal.text})"
+                target = "" if self.bankd.target is None else f" at {HostPort(*self.bankd.target)}"
+                return f"the bankd{target} does not serve us{refusal}: is it reachable, and has the slot a card?"
+            case SlotState.OPERATIONAL:
+                return "the bankd has shown no card"
 
     # Life
 
@@ -255,7 +279,7 @@ class Slot(EmulatorEvents):
             say = self._log.warning
         else:
             say = self._log.info
-        if notice.kind in _REPEATING:
+        if notice.kind in _REPEATING or notice.kind is NoticeKind.BANKD_WAITS:
             self._last_refusal = notice
         elif notice.kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_CONNECTED):
             self._last_refusal = None

@@ -16,7 +16,7 @@ from remsim.client.report import progress_bar, write_json, write_table
 from remsim.client.service import ClientService, Front
 from remsim.client.slot import SlotSpec
 from remsim.config import ClientConfig, default_state_dir
-from remsim.emulators.driven import DrivenEmulator
+from remsim.emulators.driven import DrivenEmulator, NoCardError
 from remsim.emulators.recording import Step, load_recording
 from remsim.emulators.script import Progress, ScriptPlayer
 from remsim.emulators.shell import PlainShell
@@ -108,9 +108,15 @@ def run_front(
     services: list[ClientService] = []
     metrics = ClientMetrics()
 
+    async def explained_front() -> int:
+        try:
+            return await front()
+        except NoCardError as error:
+            raise NoCardError(str(error), hint=services[0].slots[0].why_no_card()) from None
+
     def make() -> ClientService:
         spec = SlotSpec(config, emulator, observer or ClientObserver())
-        services.append(ClientService([spec], front=front, metrics=metrics))
+        services.append(ClientService([spec], front=explained_front, metrics=metrics))
         on_made(services[0])
         return services[0]
 

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every card emulator must do, whatever is behind it; run against each that needs no hardware."""
+
+import pytest
+
+from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines, PpsResult
+from remsim.emulators.registry import BUILT_IN, make_emulator
+
+ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
+
+
+class Unbothered(EmulatorEvents):
+    """Whoever owns the emulator; nothing happens at the modem in these tests."""
+
+    def on_tpdu(self, tpdu: bytes) -> None:
+        raise AssertionError(tpdu)
+
+    def on_lines(self, lines: Lines) -> None:
+        raise AssertionError(lines)
+
+    def on_pps(self, result: PpsResult) -> None:
+        raise AssertionError(result)
+
+
+@pytest.fixture(params=sorted(BUILT_IN))
+def emulator(request: pytest.FixtureRequest) -> CardEmulator:
+    return make_emulator(str(request.param), {})
+
+
+async def test_life_with_a_card(emulator: CardEmulator) -> None:
+    await emulator.start(Unbothered())
+    emulator.select_sim(remote=True)
+    emulator.set_atr(ATR)
+    emulator.insert_card()
+    emulator.reset_modem()
+    emulator.set_atr(ATR[:-1])
+    emulator.remove_card()
+    emulator.select_sim(remote=False)
+    await emulator.stop()
+
+
+async def test_answers_that_nobody_waits_for_are_dropped(emulator: CardEmulator) -> None:
+    await emulator.start(Unbothered())
+    emulator.respond(b"\x90\x00")
+    emulator.abort("late")
+    await emulator.stop()
+
+
+async def test_stop_may_come_at_any_time_and_again(emulator: CardEmulator) -> None:
+    await emulator.stop()
+    await emulator.start(Unbothered())
+    emulator.set_atr(ATR)
+    emulator.insert_card()
+    await emulator.stop()
+    await emulator.stop()
+
+
+async def test_card_removed_twice_is_gone(emulator: CardEmulator) -> None:
+    await emulator.start(Unbothered())
+    emulator.remove_card()
+    emulator.set_atr(ATR)
+    emulator.insert_card()
+    emulator.remove_card()
+    emulator.remove_card()
+    await emulator.stop()
