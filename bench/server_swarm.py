@@ -19,12 +19,12 @@ import psutil
 
 from bench import tables
 from bench.loops import run
-from tests.doubles.rest_calls import RestCalls
 from bench.roundtrip import free_port
 from bench.swarm import SLOTS, Swarm
 from bench.tables import Cell
-from remsim.net.process import raise_open_file_limit
+from remsim.net.process import calm_garbage_collector, raise_open_file_limit
 from tests.doubles.programs import Program, remsim
+from tests.doubles.rest_calls import RestCalls
 
 #: Clients that connect at the same time before the storm.
 _RAMP: Final = 200
@@ -124,6 +124,7 @@ class Measurement:
 async def measure(clients: int, storm: int, mappings: int) -> list[dict[str, Cell]]:
     """All rows."""
     raise_open_file_limit()
+    calm_garbage_collector()
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < clients + 200:
         raise SystemExit(f"{clients} clients need more open files than this account may have (ulimit -Hn)")
     rspro, rest_port = free_port(), free_port()
