@@ -30,9 +30,14 @@ _REQUESTS_AND_INDICATIONS: Final[dict[ComponentType, frozenset[type[Message]]]] 
 }
 
 
+def is_allowed(peer: ComponentType, kind: type[Message]) -> bool:
+    """Whether requests or indications of this class go to classic programs in the role ``peer`` at all."""
+    return kind in _REQUESTS_AND_INDICATIONS[peer]
+
+
 def is_safe(peer: ComponentType, message: Message) -> bool:
     """Whether a classic program in the role ``peer`` survives and keeps the link on this request or indication."""
     if isinstance(message, rspro.ConnectClientReq) and message.client_slot is None:
         # A classic server aborts on it, a classic bankd hangs up.
         return False
-    return type(message) in _REQUESTS_AND_INDICATIONS[peer]
+    return is_allowed(peer, type(message))

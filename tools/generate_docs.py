@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes docs/protocol.md and docs/states.md from the code.
+
+A test compares the pages with what is generated. Run it after a change: ``.venv/bin/python -m tools.generate_docs``.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from tools.protocol_page import protocol_page
+from tools.states_page import states_page
+
+_DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+
+#: Each page and what makes its text.
+PAGES: Final = {_DOCS / "protocol.md": protocol_page, _DOCS / "states.md": states_page}
+
+
+def main() -> None:
+    """Write all pages."""
+    for path, make in PAGES.items():
+        path.write_text(make(), encoding="utf-8")
+        print(path.name)
+
+
+if __name__ == "__main__":
+    main()
