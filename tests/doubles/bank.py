@@ -3,13 +3,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
 from remsim.bankd.actions import (
     BankdAction,
     CloseCard,
     FaultKind,
+    InService,
     Notice,
     OpenCard,
+    OutOfService,
     ResetCard,
     ResetKind,
     TraceAtr,
@@ -17,8 +20,13 @@ from remsim.bankd.actions import (
     Transmit,
 )
 from remsim.bankd.coordinator import BankdCoordinator
+from remsim.ids import BankSlot, ClientSlot
 from remsim.trace import AtrRecord, TpduRecord, encode_gsmtap
-from remsim.wire.rspro import ComponentIdentity, ComponentType
+from remsim.wire import rspro
+from remsim.wire.abilities import ABILITIES
+from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.events import Event, ProbeAnswered, Received
+from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode
 
 BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "remsim-bankd", "0")
 
@@ -87,3 +95,144 @@ class StubCards:
             case TraceTpdu(slot_nr, tpdu, response):
                 self.datagrams.append(encode_gsmtap(TpduRecord(slot_nr, tpdu, response)))
         return []
+
+
+CLIENT = ComponentIdentity(ComponentType.REMSIM_CLIENT, "client", "test", "1")
+SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "test", "1")
+
+
+class Bank:
+    """A coordinator with everything around it, at a time that the test sets. Links are numbered from 1.
+
+    Cards act at once while ``is_automatic``; else what was asked of them waits in ``pending``.
+    """
+
+    def __init__(self, *, slots: int = 2, has_cards: bool = True, traced: frozenset[int] = frozenset()) -> None:
+        self.coordinator = BankdCoordinator(bank_id=1, slots=slots, identity=BANKD, traced_slots=traced)
+        self.coordinator.is_listening = True
+        self.cards = StubCards(self.coordinator)
+        self.now = 100.0
+        self.is_automatic = True
+        self.pending: list[BankdAction] = []
+        self.sent: dict[int, list[Message]] = {}
+        self.reply_tags: dict[int, list[int | None]] = {}
+        self.closed: dict[int, str] = {}
+        self.accepted: list[int] = []
+        self.probed: list[int] = []
+        self.lanes: list[BankdAction] = []
+        self._last_link = 0
+        self._last_tag = 0
+        for slot_nr in range(slots):
+            self.presence(slot_nr, is_present=has_cards)
+        self.cards.notices.clear()
+
+    def do(self, actions: list[BankdAction]) -> None:
+        """Carry out actions, and those that follow."""
+        for action in actions:
+            match action:
+                case Send(link, message, reply_to):
+                    self.sent[link].append(message)
+                    self.reply_tags[link].append(reply_to)
+                case Close(link, reason):
+                    self.closed[link] = reason
+                case Accepted(link):
+                    self.accepted.append(link)
+                case Probe(link):
+                    self.probed.append(link)
+                case AskIdentity():
+                    raise AssertionError("a bank asks nobody for an identity")
+                case InService() | OutOfService():
+                    self.lanes.append(action)
+                case OpenCard() | CloseCard() | ResetCard() | Transmit() if not self.is_automatic:
+                    self.pending.append(action)
+                case _:
+                    self.do(self.cards.perform(action, self.now))
+
+    def let_cards_act(self) -> None:
+        """Carry out what waits, once."""
+        pending, self.pending = self.pending, []
+        for action in pending:
+            self.do(self.cards.perform(action, self.now))
+
+    def fail(self, kind: FaultKind, text: str = "stub") -> None:
+        """Let the one card operation that waits fail."""
+        (action,) = self.pending
+        self.pending = []
+        assert isinstance(action, OpenCard | ResetCard | Transmit)
+        self.do(self.coordinator.on_card_failed(action.slot_nr, kind, text, self.now))
+
+    def presence(self, slot_nr: int, *, is_present: bool, reader: str = "reader", cause: str = "test") -> None:
+        """A card comes or goes."""
+        self.do(self.coordinator.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=self.now))
+
+    def link(self, *, is_dialled: bool = False) -> int:
+        """A new link is up."""
+        self._last_link += 1
+        number = self._last_link
+        self.sent[number], self.reply_tags[number] = [], []
+        peer = PeerAddress(IPv4Address("192.0.2.1"), 40000 + number)
+        self.do(self.coordinator.on_link_up(LinkId(number), peer, self.now, is_dialled=is_dialled))
+        return number
+
+    def event(self, link: int, event: Event) -> None:
+        """The peer's end of ``link`` sent something."""
+        self.do(self.coordinator.on_event(LinkId(link), event, self.now))
+
+    def say(self, link: int, message: Message) -> int:
+        """The peer sends a message; its tag."""
+        self._last_tag += 1
+        self.event(link, Received(message, self._last_tag))
+        return self._last_tag
+
+    def lose(self, link: int, reason: str = "closed by the peer") -> None:
+        """The link is gone."""
+        self.do(self.coordinator.on_link_lost(LinkId(link), reason, self.now))
+
+    def answer_probe(self, link: int) -> None:
+        """The peer answers our PING."""
+        self.event(link, ProbeAnswered())
+
+    def wait(self, until: float) -> None:
+        """Let deadlines up to ``until`` come due."""
+        while (due := self.coordinator.next_deadline()) is not None and due <= until:
+            self.now = due
+            self.do(self.coordinator.handle_timer(due))
+        self.now = until
+
+    def server(self, *, is_own: bool = True) -> int:
+        """A server that we dialled and that accepted us; what was said so far is forgotten."""
+        link = self.link(is_dialled=True)
+        identity = SERVER.with_abilities(ABILITIES if is_own else None)
+        self.say(link, rspro.ConnectBankRes(identity, ResultCode.OK))
+        self.sent[link].clear()
+        return link
+
+    def map(self, server: int, client: str = "C1:0", bank: str = "B1:0") -> ResultCode:
+        """The server orders a mapping."""
+        self.say(server, rspro.CreateMappingReq(ClientSlot.parse(client), BankSlot.parse(bank)))
+        return next(m.result for m in reversed(self.sent[server]) if isinstance(m, rspro.CreateMappingRes))
+
+    def connect(self, client: str | None = "C1:0", *, is_own: bool = False) -> int:
+        """A client connects and introduces itself."""
+        link = self.link()
+        self.introduce(link, client, is_own=is_own)
+        return link
+
+    def introduce(self, link: int, client: str | None = "C1:0", *, is_own: bool = False) -> None:
+        """Send a connect request."""
+        identity = CLIENT.with_abilities(ABILITIES if is_own else None)
+        self.say(link, rspro.ConnectClientReq(identity, None if client is None else ClientSlot.parse(client)))
+
+    def command(self, link: int, tpdu: str = "00b0000001", client: str = "C1:0", bank: str = "B1:0") -> int:
+        """A client's command, in hex; its tag."""
+        slots = ClientSlot.parse(client), BankSlot.parse(bank)
+        return self.say(link, rspro.TpduModemToCard(*slots, rspro.NO_FLAGS, bytes.fromhex(tpdu)))
+
+    def result(self, link: int) -> ResultCode:
+        """How the one connect request on ``link`` was answered."""
+        (result,) = [m.result for m in self.sent[link] if isinstance(m, rspro.ConnectClientRes)]
+        return result
+
+    def events(self) -> list[str]:
+        """The names of what was noticed so far."""
+        return [notice.event for notice in self.cards.notices]

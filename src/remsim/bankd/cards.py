@@ -111,8 +111,8 @@ class CardPlane:
             self._send_atr(session, position)
             if is_late and session.hears_slots:
                 self._send_presence(session, position, is_present=True)
-            if session.client is not None:
-                self._out.append(InService(session.link, session.client, position.bank_slot))
+            assert session.client is not None
+            self._out.append(InService(session.link, session.client, position.bank_slot))
             self._note("info", "card_in_service", position, reader=position.reader)
         self.drive(position, now)
 
@@ -160,10 +160,10 @@ class CardPlane:
             Notice("warning", "card_fault", position.bank_slot, client_slot, {"during": what, "error": text})
         )
         position.step(CardEvent.FAULT)
-        self._out.append(CloseCard(slot_nr))
         self._server.card_failed(position.bank_slot, client_slot, text)
         if session is not None and session is position.session:
             self._lose_card(session, "card fault", now)
+        self._out.append(CloseCard(slot_nr))
 
     def _on_open_failed(self, position: CardPosition, kind: FaultKind, text: str, now: float) -> None:
         position.step(CardEvent.OPEN_FAILED)
@@ -222,9 +222,9 @@ class CardPlane:
         if state is CardState.READY:
             if session is None or session is not position.powered_for or not position.is_present:
                 position.step(CardEvent.RELEASED)
-                self._out.append(CloseCard(position.slot_nr))
                 if session is not None and session.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD:
                     self._lose_card(session, "card removed", now)
+                self._out.append(CloseCard(position.slot_nr))
             elif session.is_ending:
                 self.owner.close(session, "shutting down", now)
             elif session.queue:

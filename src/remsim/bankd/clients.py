@@ -253,7 +253,7 @@ class ClientPlane:
             if position is not None and position.state is CardState.BUSY and position.caller is session:
                 session.is_ending = True
                 session.queue.clear()
-            elif session.link in self.sessions:
+            else:
                 self.close(session, "shutting down", now)
 
     def state_counts(self) -> dict[SessionState, int]:
