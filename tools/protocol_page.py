@@ -208,8 +208,8 @@ def _abilities_section() -> str:
         "",
         (
             "A connect request names all abilities of its sender in the element [20] of its identity, the response "
-            "those that both have, and only if the request had the element. What needs an ability is used after that. A peer "
-            "that named none is classic, for as long as the link lasts."
+            "those that both have, and only if the request had the element. What needs an ability is used after that. "
+            "A peer that named none is classic, for as long as the link lasts."
         ),
         "",
     ]

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Which abilities go into which connect message."""
+
 import pytest
 
 from remsim.ids import ClientSlot

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""How addresses of peers are written."""
+
 from ipaddress import ip_address
 
 import pytest

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The BER reader and writer: every form that X.690 allows, and what is refused."""
+
 import pytest
 
 from remsim.wire import ber

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The control messages beside RSPRO."""
+
 import pytest
 
 from remsim.wire import ccm, ipa

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""When to dial, and when to dial again."""
+
 import pytest
 
 from remsim.wire.dialler import TCP_TIMEOUT_S, Backoff, Dial, Dialler, HangUp

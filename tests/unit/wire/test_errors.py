@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Whose mistake it was, and what a decode error tells."""
+
 from remsim.errors import RemsimError
 from remsim.wire.errors import DecodeError, FrameError, LocalProtocolError, ProtocolError, RemoteProtocolError
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Frames: cut out of a stream, and refused as soon as something is wrong."""
+
 import pytest
 
 from remsim.wire import ipa

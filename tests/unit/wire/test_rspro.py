@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Messages as values: enumerations that are open, names that are legal, refusals."""
+
 import dataclasses
 from typing import cast
 
