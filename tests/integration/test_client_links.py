@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
 
 import pytest
 
@@ -247,6 +248,43 @@ async def test_silent_classic_bankd_has_the_default_atr_shown() -> None:
         async with bench.running():
             assert await bench.emulators[0].wait_card(10) == bytes.fromhex("3b9000")
             assert NoticeKind.ATR_MISSING in bench.watchers[0].notices
+
+
+async def test_bankd_that_cannot_be_reached_ends_nothing() -> None:
+    """known-limits.md, 7: the C client exits when there is no route. Nobody can have a TCP link to this address."""
+    async with FakeBankd(card) as bankd, FakeServer() as server:
+        bench = Bench(server, ClientSlot(7, 0))
+        async with bench.running():
+            await bench.watchers[0].saw(NoticeKind.SERVER_CONNECTED)
+            unreachable = rspro.IpPort(IPv4Address("255.255.255.255"), 9999)
+            server.send(rspro.ConfigClientBankReq(server.bank_slot, unreachable))
+            await bench.watchers[0].saw(NoticeKind.BANKD_GIVEN)
+            assert bench.slot_state is SlotState.WAIT_BANKD
+            server.configure(bankd.port)
+            assert await bench.emulators[0].wait_card(10) == ATR
+
+
+async def test_reset_by_the_server_ends_the_session() -> None:
+    """known-limits.md, 36."""
+    async with FakeBankd(card) as bankd, FakeServer(bankd=bankd) as server:
+        bench = Bench(server, ClientSlot(7, 0))
+        async with bench.running():
+            await bench.watchers[0].saw(NoticeKind.CARD_INSERTED)
+            server.send(rspro.ResetStateReq())
+            await server.until(lambda: bool(server.messages(rspro.ResetStateRes)))
+            await bankd.until(lambda: not bankd.links)
+            assert bench.slot_state is SlotState.UNCONFIGURED
+
+
+async def test_watching_is_optional() -> None:
+    async with FakeBankd(card) as bankd, FakeServer(bankd=bankd) as server:
+        emulator = DrivenEmulator()
+        config = ClientConfig(server=HostPort("127.0.0.1", server.port), client=ClientSlot(7, 0))
+        service = ClientService([SlotSpec(config, emulator, ClientObserver())])
+        await service.start()
+        await emulator.wait_card(10)
+        assert await emulator.exchange(READ) == b"\x00\x00\x90\x00"
+        await service.stop()
 
 
 async def test_number_is_given_by_an_own_server() -> None:

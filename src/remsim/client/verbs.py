@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from remsim.client.metrics import ClientMetrics
 from remsim.client.notices import Notice, NoticeKind
@@ -25,19 +25,20 @@ from remsim.ids import ClientSlot
 from remsim.net.process import run_service
 
 #: What a person at the shell is told as it happens; insertion and removal the console tells by itself.
-_NEWS = {
-    NoticeKind.SERVER_CONNECTED: "connected to the server",
-    NoticeKind.SERVER_REFUSED: "the server refuses us",
-    NoticeKind.SERVER_LOST: "the server is lost; the card stays in use",
-    NoticeKind.IDENTITY: "the server made this client slot",
-    NoticeKind.BANKD_GIVEN: "mapped; the bankd is at",
+_NEWS: Final = {
+    NoticeKind.SERVER_CONNECTED: "connected to server {}",
+    NoticeKind.SERVER_REFUSED: "the server refuses us: {}",
+    NoticeKind.SERVER_LOST: "the server is lost, the card stays in use: {}",
+    NoticeKind.IDENTITY: "the server made this client slot {}",
+    NoticeKind.BANKD_GIVEN: "mapped, the bankd is at {}",
     NoticeKind.BANKD_TAKEN: "not mapped any more",
     NoticeKind.STATE_RESET: "the server ordered a reset",
-    NoticeKind.BANKD_REFUSED: "the bankd refuses us",
-    NoticeKind.BANKD_WAITS: "connected to the bankd, which waits for the card",
-    NoticeKind.BANKD_LOST: "the bankd is lost",
-    NoticeKind.PEER_ERROR: "a peer reports",
-    NoticeKind.ATR_MISSING: "the bankd sent no ATR; this one is shown instead",
+    NoticeKind.BANKD_CONNECTED: "connected to bankd {}",
+    NoticeKind.BANKD_REFUSED: "the bankd refuses us: {}",
+    NoticeKind.BANKD_WAITS: "connected to the bankd, which has no card for us yet: {}",
+    NoticeKind.BANKD_LOST: "the bankd is lost: {}",
+    NoticeKind.PEER_ERROR: "a peer reports: {}",
+    NoticeKind.ATR_MISSING: "the bankd sent no ATR, this one is shown instead: {}",
 }
 
 
@@ -46,7 +47,10 @@ def shell(config: ClientConfig) -> int:
 
     With a terminal on both sides it is interactive, and ends with 0. Without one it speaks the classic shell's lines:
     0 when every line was answered, 1 when a line was no command or a command got no answer, 3 when no card came.
+    Raises StartError without standard input or output.
     """
+    if sys.stdin is None or sys.stdout is None:
+        raise StartError("standard input or output is closed", hint="the shell reads commands and writes answers there")
     emulator = DrivenEmulator()
     if sys.stdin.isatty() and sys.stdout.isatty():
         return _interactive_shell(config, emulator)
@@ -136,7 +140,7 @@ class _News(ClientObserver):
 
     def on_notice(self, client_slot: ClientSlot | None, notice: Notice) -> None:
         if notice.kind in _NEWS:
-            self.say(f"{_NEWS[notice.kind]} {notice.text}".rstrip())
+            self.say(_NEWS[notice.kind].format(notice.text))
 
     def status(self) -> Sequence[tuple[str, str]]:
         return [] if self.service is None else self.service.slots[0].status()

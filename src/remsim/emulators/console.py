@@ -34,13 +34,13 @@ from remsim.errors import RemsimError
 _SECRET_INS: Final = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C})
 
 _HELP: Final = """\
-00a4000402 3f00       a command in hex, spaced as you like; Le and missing P3 are sorted out
-select PATH|AID       3f00, 7fff/6f07, 3f00/7f20/6f07, a0000000871002 (fetches and explains the FCP)
-read binary [LENGTH [OFFSET]]   the selected file, or a part of it
-read record N [LENGTH]          one record; read record all: every record of the selected file
-reset [cold|warm]     reset the card (cold: take its power away)
-atr                   the card's answer to reset, explained
-status                links, slots and card
+HEX                            a command, spaced as you like; a missing P3 or surplus Le is put right
+select PATH|AID                3f00, 7fff/6f07, 3f00/7f20/6f07, a0000000871002; explains the file
+read binary [LENGTH [OFFSET]]  the selected file, or a part of it
+read record N|all [LENGTH]     one record, or every record of the selected file
+reset [cold|warm]              reset the card; cold takes its power away
+atr                            the card's answer to reset, explained
+status                         links, slots and card
 help, quit"""
 
 _COLOURS: Final = {SwKind.OK: "ansigreen", SwKind.MORE: "ansigreen", SwKind.WARNING: "ansiyellow"}
@@ -94,6 +94,7 @@ class Console:
         self._status = status
         self._title = title
         self._talk = CardTalk(self._exchange)
+        self._is_over = False
         self._helpers: dict[str, Callable[[list[str]], Awaitable[None]]] = {
             "select": self._select,
             "read": self._read,
@@ -106,7 +107,13 @@ class Console:
         emulator.on_card = self._on_card
 
     async def run(self) -> int:
-        """Prompt, obey, repeat. Return 0."""
+        """Prompt, obey, repeat. Return 0. Afterwards there is nobody to tell anything."""
+        try:
+            return await self._run()
+        finally:
+            self._is_over = True
+
+    async def _run(self) -> int:
         session: PromptSession[str] = PromptSession(
             history=open_history(self._history),
             completer=NestedCompleter.from_nested_dict(_completions()),
@@ -146,7 +153,8 @@ class Console:
 
     def say(self, text: str, style: str = "") -> None:
         """Write a line, above the prompt if there is one."""
-        print_formatted_text(FormattedText([(style, text)]))
+        if not self._is_over:
+            print_formatted_text(FormattedText([(style, text)]))
 
     async def _exchange(self, tpdu: bytes) -> ResponseApdu:
         self.say(f"→ {_shown(tpdu)}   {describe_command(tpdu)}", "ansibrightblack")

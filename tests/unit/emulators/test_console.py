@@ -195,3 +195,4 @@ async def test_words_go_to_the_terminal(keyboard: PipeInput) -> None:
     console = Console(DrivenEmulator())
     keyboard.send_text("quit\r")
     assert await console.run() == 0
+    console.say("nobody reads this any more")

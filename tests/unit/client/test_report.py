@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+import io
+import json
+
+import pytest
+
+from remsim.client.report import write_json, write_table
+from remsim.emulators.script import Outcome
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    return Outcome(
+        atr=b"\x3b\x00",
+        commands=3,
+        resets=2,
+        played_s=0.0125,
+        durations={"SELECT": [0.001, 0.003], "FETCH": [0.002]},
+    )
+
+
+def test_table_has_a_row_for_each_kind_and_for_all(outcome: Outcome) -> None:
+    output = io.StringIO()
+    write_table(outcome, file="boot.jsonl", output=output)
+    rows = [line.split() for line in output.getvalue().splitlines()]
+    assert ["SELECT", "2", "1.00", "3.00", "3.00", "4.0"] in rows
+    assert ["FETCH", "1", "2.00", "2.00", "2.00", "2.0"] in rows
+    assert ["all", "3", "2.00", "3.00", "3.00", "6.0"] in rows
+    assert "3 commands and 2 resets in 0.01 s.\nAll status words and lengths as recorded.\n" in output.getvalue()
+
+
+def test_table_tells_differences(outcome: Outcome) -> None:
+    outcome.resets, outcome.sw_mismatches = 1, 2
+    output = io.StringIO()
+    write_table(outcome, file="boot.jsonl", output=output)
+    assert "3 commands and 1 reset in" in output.getvalue()
+    assert "Not as recorded: 2 status words, 0 lengths." in output.getvalue()
+
+
+def test_json_is_one_line(outcome: Outcome) -> None:
+    output = io.StringIO()
+    write_json(outcome, file="boot.jsonl", output=output)
+    (line,) = output.getvalue().splitlines()
+    report = json.loads(line)
+    assert report["kinds"][-1] == {
+        "kind": "all",
+        "count": 3,
+        "p50_ms": 2.0,
+        "p99_ms": 3.0,
+        "max_ms": 3.0,
+        "total_ms": 6.0,
+    }
+    assert report["atr"] == "3b00"
