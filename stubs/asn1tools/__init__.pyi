@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the tests use of asn1tools, which carries no types.
+"""What the tests use of asn1tools, which carries no types."""
 
 from typing import Any
 

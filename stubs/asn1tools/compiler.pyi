@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What the tests use of a compiled schema."""
 
 from typing import Any
 
