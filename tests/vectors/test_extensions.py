@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our own additions to RSPRO have vectors of their own, and the oracle agrees with them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from remsim.wire.abilities import ABILITY_OF
+from remsim.wire.codec import decode_pdu, encode_pdu
+from remsim.wire.schema import ALTERNATIVES, NUMBER_OF
+from tests.doubles import asn1, notation
+from tests.reference import ROOT
+
+FILE = ROOT / "tests" / "vectors" / "rspro" / "extensions.json"
+ENTRIES: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["messages"]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: str(entry["name"]))
+def test_extension_decodes_and_encodes(entry: dict[str, Any]) -> None:
+    octets = bytes.fromhex(entry["der"])
+    pdu = decode_pdu(octets)
+    assert notation.to_json(pdu) == entry["pdu"]
+    assert notation.from_json(entry["pdu"]) == pdu
+    assert encode_pdu(pdu) == octets
+    assert asn1.decode(octets) == pdu
+    assert asn1.encode(pdu) == octets
+
+
+def test_every_element_of_ours_has_a_vector() -> None:
+    present = json.dumps([entry["pdu"] for entry in ENTRIES])
+    for struct in notation.structs().values():
+        for field in struct.fields:
+            if field.ability:
+                assert f'"{field.name}": ' in present, f"{struct.name}.{field.name}"
+
+
+def test_every_message_that_needs_an_ability_has_a_vector() -> None:
+    alternatives = {name for entry in ENTRIES for name in entry["pdu"]["msg"]}
+    assert {ALTERNATIVES[NUMBER_OF[kind]].name for kind in ABILITY_OF} <= alternatives
+    assert {entry["ability"] for entry in ENTRIES} >= set(ABILITY_OF.values())
