@@ -96,10 +96,12 @@ class Slot:
         began = time.perf_counter()
         try:
             response = reader.transmit_now(tpdu)
-        except ReaderError as error:
-            self._failure = error
+        except Exception as error:  # noqa: BLE001  # see _reader_error
+            self._failure = _reader_error(error)
             return None
-        if response is not None and not MIN_RESPONSE <= len(response) <= MAX_RESPONSE:
+        if response is None:
+            return None
+        if not MIN_RESPONSE <= len(response) <= MAX_RESPONSE:
             self._failure = CardTransmissionError(f"the card's response has {len(response)} octets")
             return None
         self._observe(time.perf_counter() - began)
@@ -129,8 +131,8 @@ class Slot:
             return
         try:
             response = reader.transmit_now(tpdu) if self._answers_at_once else None
-        except ReaderError as error:
-            self._events.on_failed(self.slot_nr, error)
+        except Exception as error:  # noqa: BLE001  # see _reader_error
+            self._events.on_failed(self.slot_nr, _reader_error(error))
             return
         if response is not None:
             self._on_transmitted(response)
@@ -182,11 +184,16 @@ class Slot:
 
 
 async def _outcome(work: Coroutine[object, object, bytes]) -> bytes | ReaderError:
-    """What a reader's method returns or raises. A driver's own mistake must not leave the slot busy for ever."""
+    """What a reader's method returns or raises."""
     try:
         return await work
-    except ReaderError as error:
+    except Exception as error:  # noqa: BLE001  # see _reader_error
+        return _reader_error(error)
+
+
+def _reader_error(error: Exception) -> ReaderError:
+    """What a reader raised. Drivers may come from outside, and their mistakes must not leave a slot busy for ever."""
+    if isinstance(error, ReaderError):
         return error
-    except Exception as error:  # noqa: BLE001  # drivers may come from outside
-        get_logger("bankd").error("driver_error", exc_info=error)
-        return CardTransmissionError(f"the reader's driver failed: {type(error).__name__}: {error}")
+    get_logger("bankd").error("driver_error", exc_info=error)
+    return CardTransmissionError(f"the reader's driver failed: {type(error).__name__}: {error}")

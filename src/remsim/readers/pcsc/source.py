@@ -30,7 +30,11 @@ class PcscReader(CardReader):
                 raise ReaderUnavailableError(f"reader {self.name!r} still hangs in an earlier command")
             self._stuck = None
         self._thread = CallThread(f"pcsc {self.name}", deadline_s=self._deadline_s)
-        return await self._thread.run(self._card.open)
+        try:
+            return await self._thread.run(self._card.open)
+        except ReaderError:
+            await self.close()
+            raise
 
     async def cold_reset(self) -> bytes:
         """Reconnect with unpower."""

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PC/SC readers over a PC/SC that the test moves by hand: errors, deadlines, protocols, presence."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from remsim.readers.base import Presence, PresenceEvent
+from remsim.readers.errors import (
+    CardAbsentError,
+    CardMuteError,
+    CardProtocolError,
+    CardTransmissionError,
+    ReaderError,
+    ReaderUnavailableError,
+)
+from remsim.readers.pcsc import PcscReader, PcscSource, codes
+from remsim.readers.pcsc.call_thread import CallThread
+from tests.doubles.scard import ATR, NO_SMARTCARD, SHARING_VIOLATION, FakeReader, FakeScard
+
+#: TD1 names T=1 and nothing else.
+T1_ATR = bytes.fromhex("3b800181")
+SELECT = bytes.fromhex("00a40004023f00")
+
+
+@pytest.fixture
+def fake() -> FakeReader:
+    return FakeReader()
+
+
+@pytest.fixture
+def scard(fake: FakeReader) -> FakeScard:
+    return FakeScard(R=fake)
+
+
+@pytest.fixture
+async def reader(scard: FakeScard) -> AsyncIterator[PcscReader]:
+    reader = PcscSource(scard=scard, deadline_s=10.0).reader("R")
+    yield reader
+    await reader.close()
+    assert scard.contexts == 0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            turn = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(0.002, turn.set_result, None)
+            await turn
+
+
+async def test_card_is_opened_cold_and_exclusively(reader: PcscReader, fake: FakeReader) -> None:
+    assert await reader.open() == ATR
+    assert await reader.transmit(SELECT) == b"\x90\x00"
+    assert await reader.cold_reset() == ATR
+    assert await reader.warm_reset() == ATR
+    await reader.close()
+    await reader.close()
+    assert fake.log == ["connect", "cold", "transmit", "cold", "warm", "unpower"]
+
+
+async def test_shared_card_is_neither_reset_nor_unpowered_for_others(fake: FakeReader) -> None:
+    source = PcscSource(scard=FakeScard(R=fake), is_shared=lambda name: name == "R")
+    reader = source.reader("R")
+    assert await reader.open() == ATR
+    await reader.close()
+    assert fake.log == ["connect shared", "disconnect"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (NO_SMARTCARD, CardAbsentError),
+        (0x80100069, CardAbsentError),
+        (SHARING_VIOLATION, ReaderUnavailableError),
+        (0x8010001D, ReaderUnavailableError),
+        (0x80100066, CardMuteError),
+        (0x80100016, CardTransmissionError),
+        (0x80100068, CardTransmissionError),
+        (codes.E_PROTO_MISMATCH, CardProtocolError),
+        (0x8010FFFF, CardTransmissionError),
+        (0x80100069 - (1 << 32), CardAbsentError),
+    ],
+)
+@pytest.mark.parametrize("what", ["connect", "cold", "status", "transmit", "warm"])
+async def test_return_codes_become_errors_that_keep_them(
+    reader: PcscReader, fake: FakeReader, code: int, kind: type[ReaderError], what: str
+) -> None:
+    async def use() -> None:
+        await reader.open()
+        await reader.transmit(SELECT)
+        await reader.warm_reset()
+
+    fake.failures[what] = code
+    with pytest.raises(kind) as caught:
+        await use()
+    assert caught.value.code == code & 0xFFFFFFFF
+    assert "'R'" in str(caught.value)
+    assert fake.log.count("transmit") <= 1
+
+
+async def test_missing_service_and_reader_are_told_apart(scard: FakeScard) -> None:
+    with pytest.raises(ReaderUnavailableError, match="no such reader"):
+        await PcscSource(scard=scard).reader("other").open()
+    scard.is_running = False
+    reader = PcscSource(scard=scard).reader("R")
+    with pytest.raises(ReaderUnavailableError, match="does not run"):
+        await reader.open()
+
+
+@pytest.mark.parametrize("refused_at_connect", [False, True])
+async def test_card_that_only_speaks_t1_is_recognised(
+    reader: PcscReader, fake: FakeReader, refused_at_connect: bool
+) -> None:
+    fake.atr = T1_ATR
+    if refused_at_connect:
+        fake.failures["connect"] = codes.E_PROTO_MISMATCH
+    with pytest.raises(CardProtocolError, match=r"does not speak T=0 \(ATR 3b800181\)"):
+        await reader.open()
+
+
+async def test_protocol_that_was_not_asked_for_is_refused(reader: PcscReader, fake: FakeReader) -> None:
+    fake.protocol = 2
+    with pytest.raises(CardProtocolError):
+        await reader.open()
+
+
+async def test_strange_atr_is_the_readers_business_and_none_is_a_mute_card(
+    reader: PcscReader, fake: FakeReader
+) -> None:
+    fake.atr = b"\x3b\xff"
+    assert await reader.open() == b"\x3b\xff"
+    await reader.close()
+    fake.atr = b""
+    with pytest.raises(CardMuteError, match="no ATR"):
+        await reader.open()
+
+
+async def test_reader_that_fetches_response_data_by_itself_is_unusable(reader: PcscReader, fake: FakeReader) -> None:
+    await reader.open()
+    fake.response = b"\x01\x02\x90\x00"
+    assert await reader.transmit(bytes.fromhex("00b0000002")) == b"\x01\x02\x90\x00"
+    with pytest.raises(CardProtocolError, match="fetches response data by itself"):
+        await reader.transmit(SELECT)
+    await reader.close()
+    with pytest.raises(CardProtocolError, match="fetches response data by itself"):
+        await reader.open()
+
+
+async def test_command_that_hangs_meets_its_deadline_and_hurts_only_its_reader(
+    scard: FakeScard, fake: FakeReader
+) -> None:
+    fake.gate = threading.Event()
+    reader = PcscSource(scard=scard, deadline_s=0.05).reader("R")
+    await reader.open()
+    with pytest.raises(CardMuteError, match=r"within 0\.05 s"):
+        await reader.transmit(SELECT)
+    await reader.close()
+    with pytest.raises(ReaderUnavailableError, match="still hangs"):
+        await reader.open()
+    fake.gate.set()
+    await until(lambda: scard.contexts == 0)
+    await until(lambda: "pcsc R" not in [thread.name for thread in threading.enumerate()])
+    assert await reader.open() == ATR
+    assert fake.log.count("transmit") == 1
+    await reader.close()
+
+
+async def test_deadline_counts_from_the_command_not_from_the_timer(scard: FakeScard) -> None:
+    reader = PcscSource(scard=scard, deadline_s=0.05).reader("R")
+    await reader.open()
+    for _ in range(20):
+        await reader.transmit(SELECT)
+        turn = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.005, turn.set_result, None)
+        await turn
+    await reader.close()
+
+
+async def test_answer_can_be_called_back(reader: PcscReader) -> None:
+    outcome: asyncio.Future[bytes | ReaderError] = asyncio.get_running_loop().create_future()
+    assert not reader.transmit_soon(SELECT, outcome.set_result)
+    await reader.open()
+    assert reader.transmit_soon(SELECT, outcome.set_result)
+    assert await outcome == b"\x90\x00"
+
+
+async def test_closed_reader_refuses_commands(reader: PcscReader) -> None:
+    for attempt in (reader.cold_reset, reader.warm_reset):
+        with pytest.raises(ReaderUnavailableError, match="not open"):
+            await attempt()
+    with pytest.raises(ReaderUnavailableError, match="not open"):
+        await reader.transmit(SELECT)
+
+
+async def test_mistake_in_a_driver_is_an_error_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> bytes:
+        raise ValueError("oops")
+
+    thread = CallThread("test", deadline_s=10.0)
+    with pytest.raises(CardTransmissionError, match="ValueError: oops"):
+        await thread.run(fail)
+    thread.end()
+    assert "driver_error" in capsys.readouterr().err
+
+
+class Watched:
+    """What a source told."""
+
+    def __init__(self) -> None:
+        self.events: list[PresenceEvent] = []
+
+    def __call__(self, event: PresenceEvent) -> None:
+        self.events.append(event)
+
+    @property
+    def states(self) -> list[tuple[str, Presence]]:
+        return [(event.reader, event.presence) for event in self.events]
+
+
+@pytest.fixture
+async def source(scard: FakeScard) -> AsyncIterator[PcscSource]:
+    source = PcscSource(scard=scard)
+    await source.start()
+    yield source
+    await source.stop()
+    await source.stop()
+    assert scard.contexts == 0
+
+
+async def test_cards_and_readers_are_seen_to_come_and_go(
+    source: PcscSource, scard: FakeScard, fake: FakeReader
+) -> None:
+    assert await source.names() == ["R"]
+    watched = Watched()
+    source.watch(watched)
+    await until(lambda: len(watched.events) == 1)
+    assert watched.events == [PresenceEvent("R", Presence.PRESENT, ATR)]
+    fake.is_present, fake.counter = False, 1
+    scard.change()
+    await until(lambda: len(watched.events) == 2)
+    scard.change(S=FakeReader(is_present=False))
+    await until(lambda: len(watched.events) == 3)
+    scard.change(R=None)
+    await until(lambda: len(watched.events) == 4)
+    assert watched.states[1:] == [("R", Presence.ABSENT), ("S", Presence.ABSENT), ("R", Presence.UNKNOWN)]
+    assert watched.events[-1].cause == "reader unplugged"
+    assert await source.names() == ["S"]
+    late = Watched()
+    source.watch(late)
+    assert late.states == [("S", Presence.ABSENT)]
+
+
+async def test_card_exchanged_between_two_looks_is_noticed(
+    source: PcscSource, scard: FakeScard, fake: FakeReader
+) -> None:
+    watched = Watched()
+    source.watch(watched)
+    await until(lambda: len(watched.events) == 1)
+    fake.counter += 2
+    scard.change()
+    await until(lambda: len(watched.events) == 3)
+    assert watched.states[1:] == [("R", Presence.ABSENT), ("R", Presence.PRESENT)]
+
+
+async def test_service_that_goes_and_comes_back_is_waited_for(
+    source: PcscSource, scard: FakeScard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched = Watched()
+    source.watch(watched)
+    await until(lambda: len(watched.events) == 1)
+    scard.is_running = False
+    scard.change()
+    await until(lambda: len(watched.events) == 2)
+    scard.is_running = True
+    await until(lambda: len(watched.events) == 3)
+    assert watched.states[1:] == [("R", Presence.UNKNOWN), ("R", Presence.PRESENT)]
+    assert [event.cause for event in watched.events[1:]] == ["PC/SC service gone", "PC/SC service back"]
+    log = capsys.readouterr().err
+    assert log.count("pcsc_service_gone") == log.count("pcsc_service_back") == 1
+
+
+async def test_service_that_does_not_run_yet_is_waited_for(scard: FakeScard) -> None:
+    scard.is_running = False
+    source = PcscSource(scard=scard)
+    await source.start()
+    assert await source.names() == []
+    watched = Watched()
+    source.watch(watched)
+    scard.is_running = True
+    await until(lambda: watched.states == [("R", Presence.PRESENT)])
+    await source.stop()

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slots and readers kept together while readers come and go."""
+
+import io
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from remsim.bankd.readers import SlotReaders, make_source
+from remsim.bankd.slot import Slot
+from remsim.bankd.slots import AutoPlan, RulePlan, SlotPlan, table_rules
+from remsim.config import BankdConfig, SlotReader
+from remsim.errors import StartError
+from remsim.logs import get_logger, setup_logging
+from remsim.net.tasks import TaskOwner
+from remsim.readers.base import Presence, ReaderSource
+from remsim.readers.errors import ReaderUnavailableError
+from remsim.readers.pcsc import PcscSource
+from remsim.readers.sim import SimSource
+from tests.doubles.readers import ScriptedReader, ScriptedSource
+from tests.doubles.scard import FakeScard
+from tests.unit.bankd.test_slot import Events
+
+A, B = "ACS 00 00", "HID 01 00"
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    setup_logging(level="info", log_format="text", stream=stream)
+    yield stream
+    setup_logging(level="info", log_format="text")
+
+
+class Stand:
+    """A bank's slots, and what is said about their readers."""
+
+    def __init__(self, tasks: TaskOwner, folder: Path, source: ScriptedSource, plan: SlotPlan) -> None:
+        self.config = BankdConfig(state_dir=folder, slots=3)
+        self.source = source
+        self.slots = [Slot(nr, events=Events(), tasks=tasks, observe=lambda _s: None) for nr in range(3)]
+        self.said: list[tuple[int, bool, str, str]] = []
+        self.readers = SlotReaders(
+            self.config, source, plan, self.slots, on_presence=self._on_presence, log=get_logger("bankd")
+        )
+
+    def _on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
+        self.said.append((slot_nr, is_present, reader, cause))
+
+    def names(self) -> list[str | None]:
+        return [None if slot.reader is None else slot.reader.name for slot in self.slots]
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[TaskOwner]:
+    async with TaskOwner("test") as tasks:
+        yield tasks
+
+
+async def test_found_readers_get_slots_that_are_kept(tasks: TaskOwner, tmp_path: Path, log: io.StringIO) -> None:
+    source = ScriptedSource(ScriptedReader(A))
+    stand = Stand(tasks, tmp_path, source, AutoPlan(3))
+    await stand.readers.start()
+    source.tell(A, Presence.PRESENT)
+    source.tell(B, Presence.ABSENT)
+    source.tell(B, Presence.PRESENT)
+    source.tell(A, Presence.ABSENT)
+    assert stand.names() == [A, B, None]
+    assert stand.said == [
+        (0, False, A, ""),
+        (0, True, A, ""),
+        (1, False, B, ""),
+        (1, False, B, "reader plugged in"),
+        (1, True, B, "card inserted"),
+        (0, False, A, "card removed"),
+    ]
+    kept = json.loads((tmp_path / "slots.json").read_text(encoding="utf-8"))
+    assert kept["slots"] == {"0": "ACS ?? 00", "1": "HID ?? 00"}
+    assert "readers_found readers=1 slots_with_reader=1" in log.getvalue()
+    await stand.readers.stop()
+    assert source.is_stopped
+
+
+async def test_reader_that_is_unplugged_leaves_its_slot(tasks: TaskOwner, tmp_path: Path) -> None:
+    source = ScriptedSource(ScriptedReader(A), ScriptedReader(B))
+    stand = Stand(tasks, tmp_path, source, AutoPlan(3))
+    await stand.readers.start()
+    stand.said.clear()
+    source.tell(B, Presence.UNKNOWN, "PC/SC service gone")
+    source.tell(B, Presence.UNKNOWN)
+    assert stand.names() == [A, None, None]
+    assert stand.said == [(1, False, "", "PC/SC service gone"), (1, False, "", "another reader")]
+    source.tell(B, Presence.PRESENT, "PC/SC service back")
+    assert stand.names() == [A, B, None]
+    assert stand.said[-1] == (1, True, B, "PC/SC service back")
+
+
+async def test_problems_are_told_once(tasks: TaskOwner, tmp_path: Path, log: io.StringIO) -> None:
+    entries = (SlotReader(slot=0, reader=A), SlotReader(slot=1, reader="missing"))
+    plan = RulePlan(table_rules(BankdConfig(state_dir=tmp_path, slot=entries)))
+    source = ScriptedSource(ScriptedReader(A))
+    stand = Stand(tasks, tmp_path, source, plan)
+    await stand.readers.start()
+    source.tell(B, Presence.PRESENT)
+    source.tell(A, Presence.UNKNOWN)
+    (line,) = [line for line in log.getvalue().splitlines() if "no_such_reader" in line]
+    assert "[B1:1] wanted=missing" in line
+
+
+async def test_twins_are_reported_for_the_bank(tasks: TaskOwner, tmp_path: Path, log: io.StringIO) -> None:
+    source = ScriptedSource(ScriptedReader("ACS 00 00"), ScriptedReader("ACS 01 00"))
+    stand = Stand(tasks, tmp_path, source, AutoPlan(3))
+    await stand.readers.start()
+    assert stand.names() == [None, None, None]
+    assert log.getvalue().count("readers_indistinguishable") == 1
+
+
+async def test_source_that_can_never_work_stops_the_start(tasks: TaskOwner, tmp_path: Path) -> None:
+    source = ScriptedSource()
+    source.start_error = ReaderUnavailableError("no driver", hint="install it")
+    with pytest.raises(StartError, match="no driver") as caught:
+        await Stand(tasks, tmp_path, source, AutoPlan(3)).readers.start()
+    assert caught.value.hint == "install it"
+
+
+def test_source_is_made_as_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, ReaderSource] = {}
+    monkeypatch.setattr("remsim.readers.pcsc.source.load_scard", FakeScard)
+    for name in ("pcsc", "sim"):
+        config = BankdConfig(state_dir=tmp_path, reader=name)
+        made[name] = make_source(config, AutoPlan(8))
+    assert isinstance(made["pcsc"], PcscSource)
+    assert isinstance(made["sim"], SimSource)
+    with pytest.raises(StartError, match="no reader driver 'foo'"):
+        make_source(BankdConfig(state_dir=tmp_path, reader="foo"), AutoPlan(8))
+
+
+def test_source_of_another_package_is_made_without_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remsim.bankd.readers.source_factory", lambda _name: ScriptedSource)
+    source = make_source(BankdConfig(state_dir=tmp_path, reader="outside"), AutoPlan(8))
+    assert isinstance(source, ScriptedSource)
+
+
+@pytest.mark.parametrize(("whole_bank", "name", "expected"), [(False, A, True), (True, A, True), (True, B, False)])
+def test_sharing_is_decided_per_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_bank: bool, name: str, expected: bool
+) -> None:
+    monkeypatch.setattr("remsim.readers.pcsc.source.load_scard", FakeScard)
+    entries = (SlotReader(slot=0, reader=A, shared=True), SlotReader(slot=1, reader=B, shared=False))
+    config = BankdConfig(state_dir=tmp_path, slot=entries, shared=whole_bank)
+    source = make_source(config, RulePlan(table_rules(config)))
+    assert isinstance(source, PcscSource)
+    assert source._is_shared(name) is expected
+    assert source._is_shared("another") is whole_bank

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The owner of a reader: each operation is reported once, whatever the driver does, and no command runs twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ResetCard, ResetKind, Transmit
+from remsim.bankd.slot import Slot, fault_kind
+from remsim.net.tasks import TaskOwner
+from remsim.readers.errors import (
+    CardAbsentError,
+    CardMuteError,
+    CardProtocolError,
+    CardTransmissionError,
+    ReaderError,
+    ReaderUnavailableError,
+)
+from tests.doubles.readers import CallbackReader, InstantReader, ScriptedReader
+
+TPDU = bytes.fromhex("00b0000001")
+
+
+class Events:
+    """Notes how operations ended."""
+
+    def __init__(self) -> None:
+        self.log: list[object] = []
+        self.times: list[float] = []
+
+    def on_opened(self, slot_nr: int, atr: bytes) -> None:
+        self.log.append(("opened", slot_nr, atr))
+
+    def on_response(self, slot_nr: int, response: bytes) -> None:
+        self.log.append(("response", slot_nr, response))
+
+    def on_reset(self, slot_nr: int, atr: bytes) -> None:
+        self.log.append(("reset", slot_nr, atr))
+
+    def on_closed(self, slot_nr: int) -> None:
+        self.log.append(("closed", slot_nr))
+
+    def on_failed(self, slot_nr: int, error: ReaderError) -> None:
+        self.log.append(("failed", slot_nr, type(error)))
+
+
+class Stand:
+    """A slot with its surroundings."""
+
+    def __init__(self, tasks: TaskOwner) -> None:
+        self.events = Events()
+        self.slot = Slot(3, events=self.events, tasks=tasks, observe=self.events.times.append)
+
+    async def run(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> object:
+        """Run it; what was reported."""
+        before = len(self.events.log)
+        self.slot.run(action)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert len(self.events.log) == before + 1
+        return self.events.log[-1]
+
+
+def answers_at_once(stand: Stand) -> bool:
+    return stand.slot.answers_at_once
+
+
+@pytest.fixture
+async def stand() -> AsyncIterator[Stand]:
+    async with TaskOwner("test") as tasks:
+        yield Stand(tasks)
+
+
+async def test_operations_are_carried_out(stand: Stand) -> None:
+    stand.slot.reader = reader = ScriptedReader()
+    assert await stand.run(OpenCard(3)) == ("opened", 3, b"\x3b\x00")
+    assert await stand.run(Transmit(3, TPDU)) == ("response", 3, b"\x90\x00")
+    assert await stand.run(ResetCard(3, ResetKind.COLD)) == ("reset", 3, b"\x3b\x01")
+    assert await stand.run(ResetCard(3, ResetKind.WARM)) == ("reset", 3, b"\x3b\x02")
+    assert await stand.run(CloseCard(3)) == ("closed", 3)
+    assert reader.log == ["open", "transmit", "cold", "warm", "close"]
+    assert len(stand.events.times) == 1
+
+
+async def test_exchanged_reader_counts_from_the_next_opening_on(stand: Stand) -> None:
+    stand.slot.reader = old = ScriptedReader()
+    await stand.run(OpenCard(3))
+    stand.slot.reader = None
+    await stand.run(Transmit(3, TPDU))
+    await stand.run(CloseCard(3))
+    assert old.log == ["open", "transmit", "close"]
+    assert await stand.run(OpenCard(3)) == ("failed", 3, ReaderUnavailableError)
+
+
+async def test_what_is_asked_of_a_card_that_is_off_fails(stand: Stand) -> None:
+    assert await stand.run(Transmit(3, TPDU)) == ("failed", 3, ReaderUnavailableError)
+    assert await stand.run(ResetCard(3, ResetKind.COLD)) == ("failed", 3, ReaderUnavailableError)
+    assert await stand.run(CloseCard(3)) == ("closed", 3)
+    assert stand.slot.transmit_now(TPDU) is None
+
+
+@pytest.mark.parametrize("what", ["open", "cold", "warm", "transmit"])
+@pytest.mark.parametrize("error", [CardMuteError("mute"), RuntimeError("a driver's mistake")])
+async def test_errors_are_reported_once(stand: Stand, what: str, error: Exception) -> None:
+    stand.slot.reader = reader = ScriptedReader()
+    reader.outcomes[what] = error
+    actions: list[OpenCard | ResetCard | Transmit] = [
+        OpenCard(3),
+        ResetCard(3, ResetKind.COLD),
+        ResetCard(3, ResetKind.WARM),
+        Transmit(3, TPDU),
+    ]
+    reports = [await stand.run(action) for action in actions[: ["open", "cold", "warm", "transmit"].index(what) + 1]]
+    expected = CardMuteError if isinstance(error, CardMuteError) else CardTransmissionError
+    assert reports[-1] == ("failed", 3, expected)
+    assert (what == "open") == ("close" in reader.log)
+
+
+async def test_instant_card_answers_without_a_task(stand: Stand) -> None:
+    stand.slot.reader = reader = InstantReader()
+    assert answers_at_once(stand) is False
+    await stand.run(OpenCard(3))
+    assert answers_at_once(stand) is True
+    assert stand.slot.transmit_now(TPDU) == b"\x90\x00"
+    stand.slot.run(Transmit(3, TPDU))
+    assert stand.events.log[-1] == ("response", 3, b"\x90\x00")
+    reader.is_instant = False
+    assert stand.slot.transmit_now(TPDU) is None
+    assert await stand.run(Transmit(3, TPDU)) == ("response", 3, b"\x90\x00")
+    assert len(stand.events.times) == 3
+    await stand.run(CloseCard(3))
+    assert answers_at_once(stand) is False
+
+
+@pytest.mark.parametrize("outcome", [CardMuteError("mute"), b"\x90", bytes(259), RuntimeError("a driver's mistake")])
+async def test_command_that_failed_at_once_does_not_reach_the_card_again(
+    stand: Stand, outcome: bytes | Exception
+) -> None:
+    stand.slot.reader = reader = InstantReader(transmit=outcome)
+    await stand.run(OpenCard(3))
+    assert stand.slot.transmit_now(TPDU) is None
+    report = await stand.run(Transmit(3, TPDU))
+    expected = CardMuteError if isinstance(outcome, CardMuteError) else CardTransmissionError
+    assert report == ("failed", 3, expected)
+    assert reader.log == ["open", "transmit"]
+    reader.outcomes["transmit"] = b"\x90\x00"
+    assert stand.slot.transmit_now(TPDU) == b"\x90\x00"
+
+
+async def test_failure_that_nobody_asked_about_ends_with_the_card(stand: Stand) -> None:
+    stand.slot.reader = reader = InstantReader(transmit=CardMuteError("mute"))
+    await stand.run(OpenCard(3))
+    stand.slot.transmit_now(TPDU)
+    await stand.run(CloseCard(3))
+    reader.outcomes["transmit"] = b"\x90\x00"
+    await stand.run(OpenCard(3))
+    assert await stand.run(Transmit(3, TPDU)) == ("response", 3, b"\x90\x00")
+
+
+@pytest.mark.parametrize("error", [CardMuteError("mute"), RuntimeError("a driver's mistake")])
+async def test_instant_failure_by_the_long_way(stand: Stand, error: Exception) -> None:
+    stand.slot.reader = InstantReader(transmit=error)
+    await stand.run(OpenCard(3))
+    expected = CardMuteError if isinstance(error, CardMuteError) else CardTransmissionError
+    assert await stand.run(Transmit(3, TPDU)) == ("failed", 3, expected)
+
+
+@pytest.mark.parametrize("octets", [4, 261])
+async def test_command_of_illegal_length_takes_the_long_way(stand: Stand, octets: int) -> None:
+    stand.slot.reader = reader = InstantReader()
+    await stand.run(OpenCard(3))
+    assert stand.slot.transmit_now(bytes(octets)) is None
+    assert reader.log == ["open"]
+
+
+async def test_card_that_calls_back_needs_no_task(stand: Stand) -> None:
+    stand.slot.reader = reader = CallbackReader()
+    await stand.run(OpenCard(3))
+    stand.slot.run(Transmit(3, TPDU))
+    reader.done(b"\x90\x00")
+    stand.slot.run(Transmit(3, TPDU))
+    reader.done(CardMuteError("mute"))
+    assert stand.events.log[1:] == [("response", 3, b"\x90\x00"), ("failed", 3, CardMuteError)]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ReaderUnavailableError("x"), FaultKind.NO_READER),
+        (CardAbsentError("x"), FaultKind.NO_CARD),
+        (CardMuteError("x"), FaultKind.MUTE),
+        (CardProtocolError("x"), FaultKind.PROTOCOL),
+        (CardTransmissionError("x"), FaultKind.TRANSMISSION),
+        (ReaderError("x"), FaultKind.TRANSMISSION),
+        (type("Derived", (CardMuteError,), {})("x"), FaultKind.MUTE),
+    ],
+)
+def test_every_error_has_a_kind(error: ReaderError, kind: FaultKind) -> None:
+    assert fault_kind(error) is kind
