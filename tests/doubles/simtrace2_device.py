@@ -180,12 +180,13 @@ class Slot:
         """What the UART timer is set to, 0 if it does not run."""
         if self.state is CardState.ATR_DELAY:
             return 1
-        if self.state is CardState.WAIT_HOST and not self._has_to_send:
+        if self.state is CardState.WAIT_HOST and not self.has_to_send:
             return self.waiting_time // 2
         return 0
 
     @property
-    def _has_to_send(self) -> bool:
+    def has_to_send(self) -> bool:
+        """Whether characters are due, or will be in the state that wants them."""
         return bool(self._sending or self._queue)
 
     def expire_timer(self) -> int:
