@@ -185,7 +185,8 @@ class BankdService:
         return KeepAlive(settings.interval_s, settings.timeout_s, first_after_s)
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        # Twice for each command: the hub has the loop at hand, and asking for it costs a system call.
+        return asyncio.get_running_loop().time() if self._hub is None else self._hub.now()
 
     # LinkHandler
 
