@@ -42,10 +42,16 @@ class GsmtapSender:
         shown = self._redact(record)
         if shown is None:
             return
+        datagram = encode_gsmtap(shown)
         try:
-            self._socket.send(encode_gsmtap(shown))
+            try:
+                self._socket.send(datagram)
+            except ConnectionRefusedError:
+                # udp(7): this tells of an earlier datagram, for which nobody listened, and this one was not sent. Who
+                # captures needs no listener, so send it now.
+                self._socket.send(datagram)
         except OSError:
-            # Nobody listens there (ICMP tells us at the next send), or the buffer is full.
+            # The network is gone, or the buffer is full.
             self.lost += 1
 
     def close(self) -> None:
