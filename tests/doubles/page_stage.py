@@ -48,7 +48,9 @@ class PageStage:
     def __init__(self, namespace: PcscdNamespace, folder: Path) -> None:
         self.folder = folder / "here"
         self._home = folder / "home"
-        for path in (self.folder, self._home):
+        #: Stands for /var/lib, where a service manager makes state directories.
+        self._state = folder / "state"
+        for path in (self.folder, self._home, self._state):
             path.mkdir()
         self._namespace = namespace
         self._daemons: list[tuple[Command, Program]] = []
@@ -60,6 +62,7 @@ class PageStage:
         forget = [word for name in keep for word in ("-u", name)]
         path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         home = [f"--chdir={self.folder}", f"HOME={self._home}", f"PATH={path}", "TERM=dumb", "COLUMNS=100"]
+        command = command.replace("/var/lib/", f"{self._state}/")
         return self._namespace.program(["env", *forget, *home, "bash", "-c", f"exec 2>&1; {command}"])
 
     def write(self, file: FileText) -> None:
@@ -129,15 +132,16 @@ class PageStage:
             if program.status is not None:
                 raise ProgramError(f"{command.place}: it ended\n{program.describe()}")
 
-    def logs(self, unit: str) -> list[str]:
-        """What the service of this name has said so far."""
+    def read_journal(self, command: Command, unit: str) -> None:
+        """Await the shown lines in what the service of this name says."""
         text = _unit_command(self._units[unit])
-        return [line for command, program in self._daemons if command.text == text for line in program.stdout.lines]
+        (service,) = [program for started, program in self._daemons if started.text == text]
+        self._await_lines(command, service, command.output)
 
     def start_unit(self, command: Command, unit: str) -> None:
         """Do what the service manager would: run the unit's ExecStart, with a state directory."""
         file = self._units[unit]
-        state = self.folder.parent / "state" / unit
+        state = self._state / unit
         state.mkdir(parents=True)
         service = Command(file.place, _unit_command(file), is_daemon=True, output=command.output)
         self.run_daemon(service, f"STATE_DIRECTORY={shlex.quote(str(state))} ")
@@ -204,9 +208,7 @@ def _start_unit(stage: PageStage, command: Command) -> None:
 
 
 def _read_journal(stage: PageStage, command: Command) -> None:
-    lines = stage.logs(words(command.text)[-1])
-    gap = first_gap(command.output, lines)
-    assert gap is None, f"{command.place}: no line {gap!r} in {lines}"
+    stage.read_journal(command, words(command.text)[-1])
 
 
 def _unit_command(file: FileText) -> str:
