@@ -8,13 +8,12 @@ goes through pyscard into a stand-in PC/SC library. What remains is the bankd's 
 import argparse
 import asyncio
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +33,9 @@ _BANK: Final = 1
 #: A thousand readers with a thread each take a while to come up.
 _START_S: Final = 60.0
 _SAMPLE_S: Final = 0.1
+#: Of the measuring time, the part before its end in which processor time is looked at.
+_STEADY_PART: Final = 0.8
+_LISTENING: Final = r"\blistening\b.* address=127\.0\.0\.1:(\d+)"
 _HEADERS: Final = Path("/usr/include/PCSC")
 
 
@@ -43,7 +45,7 @@ class Result:
 
     target: str
     seen: Seen
-    #: Processor time of the target per TPDU; includes that for connecting.
+    #: Processor time of the target per TPDU, without that for connecting.
     cpu_us: float
     #: Growth of resident memory per session; 0 for the echo.
     memory_kb: float
@@ -79,7 +81,8 @@ class Options:
 async def _measure(name: str, program: Program, port: int, sessions: int, options: Options) -> Result:
     process = psutil.Process(program.pid)
     idle = peak = process.memory_info().rss
-    before = process.cpu_times()
+    # (when, processor time so far)
+    samples: list[tuple[float, float]] = []
     try:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(
@@ -94,14 +97,18 @@ async def _measure(name: str, program: Program, port: int, sessions: int, option
             )
             while not running.done():
                 await asyncio.wait((running,), timeout=_SAMPLE_S)
-                with suppress(psutil.NoSuchProcess):
-                    peak = max(peak, process.memory_info().rss)
+                times = process.cpu_times()
+                samples.append((time.perf_counter(), times.user + times.system))
+                peak = max(peak, process.memory_info().rss)
     except* LoadError as error:
         raise LoadError(f"{error.exceptions[0]}\n{program.describe()}") from None
-    after = process.cpu_times()
     seen = running.result()
-    cpu_s = after.user + after.system - before.user - before.system
-    return Result(name, seen, cpu_s * 1e6 / (seen.rate * options.seconds), (peak - idle) / 1024 / sessions)
+    # The generator ends with the measuring time, so the last samples lie within it, and those for connecting do not.
+    since = samples[-1][0] - _STEADY_PART * options.seconds
+    steady = [sample for sample in samples if sample[0] >= since]
+    (began, used_first), (ended, used_last) = steady[0], steady[-2]
+    cpu_us = (used_last - used_first) / (ended - began) * 1e6 / seen.rate
+    return Result(name, seen, cpu_us, (peak - idle) / 1024 / sessions)
 
 
 async def _echo(sessions: int, options: Options) -> Result:
@@ -117,21 +124,20 @@ async def _bankd(
         config = Path(folder) / "bankd.toml"
         slots = "".join(f'[[slot]]\nslot = {n}\nreader = "{reader(n)}"\n' for n in range(sessions))
         config.write_text(f'reader = "{source}"\n{slots}', encoding="utf-8")
-        port = free_port()
         async with ScriptedServer() as server:
             arguments = {
                 "--server": f"127.0.0.1:{server.port}",
                 "--bank-id": _BANK,
                 "--slots": sessions,
-                "--listen": f"127.0.0.1:{port}",
+                "--listen": "127.0.0.1:0",
                 "--config": config,
                 "--state": f"{folder}/state",
             }
             words = [str(word) for pair in arguments.items() for word in pair]
             with Program(remsim("bankd", *words), env=env) as program:
-                await asyncio.to_thread(program.wait_for, r"\bstarted\b", timeout_s=_START_S)
+                said = await asyncio.to_thread(program.wait_for, _LISTENING, timeout_s=_START_S)
                 await server.map_slots(_BANK, sessions)
-                return await _measure(name, program, port, sessions, options)
+                return await _measure(name, program, int(said[1]), sessions, options)
 
 
 async def _inline(sessions: int, options: Options) -> Result:
@@ -143,13 +149,6 @@ async def _inline(sessions: int, options: Options) -> Result:
 async def _pcsc(sessions: int, options: Options) -> Result:
     env = {"LD_LIBRARY_PATH": str(options.pcsc), "STUB_READERS": str(sessions)}
     return await _bankd("pcsc", "pcsc", "Stub Reader {:04d} 00".format, env, sessions, options)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _stand_in_pcsc(folder: Path) -> Path | None:

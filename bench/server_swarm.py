@@ -19,7 +19,6 @@ import psutil
 
 from bench import tables
 from bench.loops import run
-from bench.roundtrip import free_port
 from bench.swarm import SLOTS, Swarm
 from bench.tables import Cell
 from remsim.net.process import calm_garbage_collector, raise_open_file_limit
@@ -31,6 +30,8 @@ _RAMP: Final = 200
 #: How long a client may take to be configured before it counts as lost.
 _PATIENCE_S: Final = 30.0
 _REST_CALLS: Final = 50
+_START_S: Final = 60.0
+_LISTENING: Final = r"\blistening\b.* rspro=127\.0\.0\.1:(\d+) rest=127\.0\.0\.1:(\d+)"
 
 
 class Measurement:
@@ -127,15 +128,14 @@ async def measure(clients: int, storm: int, mappings: int) -> list[dict[str, Cel
     calm_garbage_collector()
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < clients + 200:
         raise SystemExit(f"{clients} clients need more open files than this account may have (ulimit -Hn)")
-    rspro, rest_port = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
-        arguments = ["--rspro", f"127.0.0.1:{rspro}", "--rest", f"127.0.0.1:{rest_port}", "--state", folder]
+        arguments = ["--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--state", folder]
         # A line for each of ten thousand clients is read and thrown away; that belongs to the server's work.
         with Program(remsim("server", *arguments)) as program:
-            await asyncio.to_thread(program.wait_for, r"\bstarted\b")
-            swarm = Swarm(rspro)
+            said = await asyncio.to_thread(program.wait_for, _LISTENING, timeout_s=_START_S)
+            swarm = Swarm(int(said[1]))
             try:
-                async with RestCalls(rest_port) as rest:
+                async with RestCalls(int(said[2])) as rest:
                     measurement = Measurement(program, swarm, rest)
                     await measurement.connect(clients, storm)
                     await measurement.map(0, mappings, at_once=1)
