@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running bank with software cards: real sockets, a server that obeys the test, clients of both kinds."""
+
+import asyncio
+import signal
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from remsim.bankd.service import BankdService, advertised_hosts, announcement
+from remsim.config import BankdConfig, HostPort
+from remsim.errors import StartError
+from remsim.readers.errors import CardMuteError
+from remsim.wire import rspro
+from remsim.wire.rspro import AddressKind, ResultCode, SlotPhysStatus
+from tests.doubles.bank_world import BankWorld, Client, Peer
+from tests.doubles.programs import Program, remsim
+from tests.doubles.readers import CallbackReader, InstantReader, ScriptedReader, ScriptedSource
+
+_SELECT_MF = "00a40004023f00"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[BankWorld]:
+    async with BankWorld(tmp_path) as world:
+        yield world
+
+
+async def serve(world: BankWorld, *, is_own: bool = True) -> Client:
+    assert await world.create_mapping("C1:0", "B1:0") is ResultCode.OK
+    await world.until(lambda: world.service.coordinator.cards.positions[0].is_present)
+    client = await world.connect(is_own=is_own)
+    answer = await client.message()
+    assert isinstance(answer, rspro.ConnectClientRes)
+    assert answer.result is ResultCode.OK
+    assert isinstance(await client.message(), rspro.SetAtrReq)
+    return client
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+async def test_client_commands_its_card(world: BankWorld, is_own: bool) -> None:
+    client = await serve(world, is_own=is_own)
+    for _ in range(3):
+        assert (await client.transmit(_SELECT_MF)).startswith("61")
+    assert world.service.coordinator.counts.tpdus == 3
+    lines = SlotPhysStatus(reset_active=True, vcc_present=False)
+    client.send(rspro.ClientSlotStatusInd(client.slot, client.bank_slot, lines))
+    assert (await client.transmit(_SELECT_MF)).startswith("61")
+    assert world.service.coordinator.counts.resets == 1
+
+
+async def test_pipelined_commands_are_answered_in_order(world: BankWorld) -> None:
+    client = await serve(world)
+    commands = [f"00b2{number:02x}0401" for number in range(1, 31)]
+    for command in commands:
+        client.command(command)
+    answers = [await client.message() for _ in commands]
+    assert all(isinstance(answer, rspro.TpduCardToModem) for answer in answers)
+
+
+async def test_other_port_is_announced_with_the_address_left_to_the_server(world: BankWorld) -> None:
+    (announced,) = world.hello.advertise or ()
+    assert (str(announced.address.ip), announced.address.port) == ("0.0.0.0", world.port)
+    assert announced.kind is AddressKind.PLAINTEXT
+
+
+async def test_announced_addresses(tmp_path: Path) -> None:
+    assert announcement([], 9999) is None
+    config = BankdConfig(state_dir=tmp_path, advertise=(HostPort("localhost", 0), HostPort("192.0.2.7", 1234)))
+    addresses = announcement(await advertised_hosts(config), 9999) or ()
+    assert [(str(entry.address.ip) in ("127.0.0.1", "::1"), entry.address.port) for entry in addresses] == [
+        (True, 9999),
+        (False, 1234),
+    ]
+    with pytest.raises(StartError, match="cannot resolve"):
+        await advertised_hosts(BankdConfig(state_dir=tmp_path, advertise=(HostPort("no.such.host.invalid", 1),)))
+
+
+async def test_name_is_used_towards_both(tmp_path: Path) -> None:
+    world = BankWorld(tmp_path)
+    world.settings["name"] = "my bank"
+    async with world:
+        assert world.hello.identity.name == "my bank"
+        await world.create_mapping("C1:0", "B1:0")
+        client = await world.connect()
+        answer = await client.message()
+        assert isinstance(answer, rspro.ConnectClientRes)
+        assert answer.identity.name == "my bank"
+
+
+async def test_server_that_is_lost_is_dialled_again_and_nobody_notices(world: BankWorld) -> None:
+    client = await serve(world)
+    await world.server.close()
+    await world.accept_server()
+    assert (await client.transmit(_SELECT_MF)).startswith("61")
+
+
+async def test_server_may_dial_in_when_ours_is_gone_and_a_second_one_is_refused(world: BankWorld) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    second = Peer(reader, writer, rspro.ComponentType.REMSIM_SERVER)
+    second.connection._identity_known = True  # as after an answer to ID_GET
+    second.send(rspro.ConnectClientReq(second.identity))
+    async with asyncio.TaskGroup() as tasks:
+        # The server's end must read to answer the PING that decides.
+        governing = tasks.create_task(world.server.receive())
+        answer = await second.message()
+        governing.cancel()
+    assert isinstance(answer, rspro.ConnectClientRes)
+    assert answer.result is ResultCode.IDENTITY_IN_USE
+    assert await second.message() is None
+    await second.close()
+    (line,) = world.log_lines("second_server")
+    assert f"127.0.0.1:{writer.get_extra_info('sockname')[1]}" in line
+    await world.server.close()
+    await world.accept_server()
+
+
+async def test_stranger_on_the_port_is_closed_without_harm(world: BankWorld) -> None:
+    client = await serve(world)
+    for noise in (b"GET / HTTP/1.1\r\n\r\n", b"\x00\x00\xee", b"\x16\x03\x01" * 100, b"\x00\x03\xee\x07\x30\x80"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(noise)
+        assert await reader.read() in (b"", b"\x00\x01\xfe\x00")
+        writer.close()
+        await writer.wait_closed()
+    assert (await client.transmit(_SELECT_MF)).startswith("61")
+
+
+@pytest.mark.parametrize("kind", [ScriptedReader, InstantReader])
+async def test_card_fault_is_told_apart_for_own_and_classic_clients(tmp_path: Path, kind: type[ScriptedReader]) -> None:
+    reader = kind("r0")
+    async with BankWorld(tmp_path, source=ScriptedSource(reader, ScriptedReader("r1"))) as world:
+        own = await serve(world)
+        reader.outcomes["transmit"] = CardMuteError("no answer within 60 s")
+        own.command(_SELECT_MF)
+        gone = await own.message()
+        assert isinstance(gone, rspro.BankSlotStatusInd)
+        assert gone.slot_phys_status.card_present is False
+        assert isinstance(await own.message(), rspro.SetAtrReq)
+        assert reader.log == ["open", "transmit", "close", "open"]
+        assert isinstance(await own.message(), rspro.BankSlotStatusInd)
+        error = await world.server.message()
+        assert isinstance(error, rspro.ErrorInd)
+        assert error.error_string == "no answer within 60 s"
+        reader.outcomes["transmit"] = b"\x90\x00"
+        assert await own.transmit(_SELECT_MF) == "9000"
+        await own.close()
+        await world.until(lambda: not world.service.coordinator.clients.sessions)
+        classic = await serve(world, is_own=False)
+        reader.outcomes["transmit"] = CardMuteError("mute")
+        classic.command(_SELECT_MF)
+        assert await classic.message() is None
+        (line, _second) = world.log_lines("card_fault")
+        assert "[B1:0 C1:0] during=command" in line
+
+
+async def test_ping_is_answered_while_the_card_works(tmp_path: Path) -> None:
+    reader = CallbackReader("r0")
+    async with BankWorld(tmp_path, source=ScriptedSource(reader)) as world:
+        client = await serve(world)
+        client.command(_SELECT_MF)
+        await world.until(lambda: "transmit" in reader.log)
+        client.connection.probe(0.0, 10.0)
+        client.write(client.connection.data_to_send())
+        assert type(await client.receive()).__name__ == "ProbeAnswered"
+        reader.done(b"\x90\x00")
+        assert isinstance(await client.message(), rspro.TpduCardToModem)
+
+
+async def test_stop_lets_the_command_in_progress_end_and_powers_off_last(tmp_path: Path) -> None:
+    reader = CallbackReader("r0")
+    async with BankWorld(tmp_path, source=ScriptedSource(reader)) as world:
+        client = await serve(world)
+        client.command(_SELECT_MF)
+        await world.until(lambda: "transmit" in reader.log)
+        world.service.request_stop()
+        await world.until(lambda: not world.service.coordinator.is_listening)
+        reader.done(b"\x90\x00")
+        assert isinstance(await client.message(), rspro.TpduCardToModem)
+        assert await client.message() is None
+        await world.until(lambda: world.service.coordinator.is_at_rest)
+        assert reader.log == ["open", "transmit", "close"]
+
+
+async def test_stop_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remsim.bankd.service._POWER_OFF_S", 0.05)
+    reader = CallbackReader("r0")
+    world = BankWorld(tmp_path, source=ScriptedSource(reader))
+    world.settings["card_deadline_s"] = 0.05
+    async with world:
+        client = await serve(world)
+        client.command(_SELECT_MF)
+        await world.until(lambda: "transmit" in reader.log)
+    assert world.log_lines("cards_not_powered_off")
+
+
+async def test_metrics_show_what_goes_on(world: BankWorld) -> None:
+    client = await serve(world)
+    await client.transmit(_SELECT_MF)
+    text = generate_latest(world.metrics.registry).decode()
+    for line in (
+        'remsim_bankd_sessions{state="CONNECTED_CLIENT_MAPPED_CARD"} 1.0',
+        'remsim_bankd_sessions{state="ACCEPTING"} 1.0',
+        'remsim_bankd_cards{state="READY"} 1.0',
+        "remsim_bankd_tpdus_total 1.0",
+        "remsim_bankd_card_seconds_count 1.0",
+        "remsim_bankd_mappings 1.0",
+        "remsim_bankd_server_connected 1.0",
+        "remsim_bankd_cards_present 2.0",
+        'remsim_bankd_card_faults_total{kind="card_mute"} 0.0',
+    ):
+        assert line in text, line
+
+
+class Datagrams:
+    """A UDP socket that collects in a thread of its own, so that nothing is lost while the test works."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.received: list[bytes] = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while data := self._socket.recv(2048):
+            self.received.append(data)
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"", ("127.0.0.1", self.port))
+        self._thread.join()
+        self._socket.close()
+
+
+def pcap(datagrams: list[bytes]) -> bytes:
+    """A capture file (raw IPv4) with these UDP payloads to port 4729."""
+    packets = b""
+    for data in datagrams:
+        udp = struct.pack(">HHHH", 4729, 4729, 8 + len(data), 0) + data
+        ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes(4), bytes(4)) + udp
+        packets += struct.pack("<IIII", 0, 0, len(ip), len(ip)) + ip
+    return struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 228) + packets
+
+
+async def test_gsmtap_is_read_by_tshark(tmp_path: Path) -> None:
+    datagrams = Datagrams()
+    try:
+        world = BankWorld(tmp_path)
+        world.settings |= {"gsmtap": HostPort("127.0.0.1", datagrams.port), "gsmtap_slot": 0}
+        async with world:
+            client = await serve(world)
+            await client.transmit(_SELECT_MF)
+            await world.until(lambda: len(datagrams.received) == 2)
+    finally:
+        datagrams.close()
+    capture = tmp_path / "capture.pcap"
+    capture.write_bytes(pcap(datagrams.received))
+    fields = ["-T", "fields", "-e", "gsmtap.type", "-e", "gsm_sim.apdu.ins", "-e", "gsm_sim.apdu.sw"]
+    result = await asyncio.to_thread(
+        subprocess.run, ["tshark", "-r", str(capture), *fields], capture_output=True, text=True, check=True, timeout=50
+    )
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2
+    # This tshark knows no ATR sub type, and takes the ATR for a command.
+    assert lines[0].startswith("4\t")
+    assert lines[1].startswith("4\t0xa4\t0x61")
+
+
+async def test_gsmtap_without_a_listener_disturbs_nobody(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    world = BankWorld(tmp_path)
+    world.settings["gsmtap"] = HostPort("127.0.0.1", port)
+    async with world:
+        client = await serve(world)
+        for _ in range(3):
+            assert (await client.transmit(_SELECT_MF)).startswith("61")
+    world.settings["gsmtap"] = HostPort("no.such.host.invalid", 1)
+    with pytest.raises(StartError, match="cannot send GSMTAP"):
+        async with world:
+            pass
+
+
+async def test_port_in_use_stops_the_start_and_leaves_nothing(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = HostPort("127.0.0.1", taken.getsockname()[1])
+        service = BankdService(BankdConfig(state_dir=tmp_path, listen=listen, reader="sim"))
+        with pytest.raises(StartError, match="in use"):
+            await service.start()
+        await service.stop()
+
+
+def test_program_serves_and_ends_at_a_signal(tmp_path: Path) -> None:
+    argv = remsim("bankd", "--server", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--reader", "sim")
+    with Program([*argv, "--state", str(tmp_path)]) as bank:
+        bank.wait_for("listening address=127.0.0.1:")
+        bank.wait_for("link_failed")
+        bank.send_signal(signal.SIGTERM)
+        assert bank.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "csv", "status", "message"),
+    [
+        (("--csv", "CSV"), "1,0\n", 2, r"slots\.csv line 1: 2 columns instead of 3; hint: "),
+        (("--csv", "CSV"), "1,0,x\n\n1,one,y\n", 2, r"slots\.csv line 3: 'one' is no slot number"),
+        (("--csv", "missing.csv"), "", 2, "cannot read missing.csv"),
+        (("--reader", "nonsense"), "", 1, "there is no reader driver 'nonsense'; hint: known: "),
+        (("--bank-id", "1024", "--reader", "sim"), "", 2, "1024"),
+        (("--auto", "--reader", "sim"), "", 2, "only one of them"),
+        (("--reader", "sim", "--sim-profile", "nonsense"), "", 2, "nonsense"),
+        (("--listen", "192.0.2.1:0", "--reader", "sim"), "", 1, "no address of this machine"),
+    ],
+)
+def test_bad_input_is_one_line_with_a_hint(
+    tmp_path: Path, arguments: tuple[str, ...], csv: str, status: int, message: str
+) -> None:
+    path = tmp_path / "slots.csv"
+    path.write_text(csv, encoding="utf-8")
+    argv = [str(path) if word == "CSV" else word for word in arguments]
+    listen = [] if "--listen" in argv else ["--listen", "127.0.0.1:0"]
+    with Program(remsim("bankd", "--state", str(tmp_path / "state"), *listen, *argv)) as bank:
+        bank.wait_for(message)
+        assert bank.wait() == status
+        assert not any("Traceback" in line for line in bank.stderr.lines)
+
+
+def test_missing_pyscard_is_told_with_what_to_install(tmp_path: Path) -> None:
+    argv = remsim("bankd", "--listen", "127.0.0.1:0", "--state", str(tmp_path / "state"), "--auto")
+    (tmp_path / "smartcard.py").write_text("raise ImportError('not installed')\n", encoding="utf-8")
+    with Program(argv, env={"PYTHONPATH": str(tmp_path)}) as bank:
+        bank.wait_for(r"need the Python package 'pyscard'.*; hint: install 'remsim\[pcsc\]'")
+        assert bank.wait() == 1
