@@ -10,6 +10,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from starlette.types import ASGIApp
+
 from remsim import __version__
 from remsim.config import HostPort, ServerConfig
 from remsim.errors import StartError
@@ -47,6 +49,8 @@ class ServerService:
         #: Where RSPRO and REST are served, once started.
         self.rspro_address = config.rspro
         self.rest_address = config.rest
+        #: The REST application, once started.
+        self.app: ASGIApp | None = None
 
     async def start(self) -> None:
         """Open database and ports. Raises StartError."""
@@ -91,7 +95,8 @@ class ServerService:
         await self._stack.aclose()
 
     async def _start_rest(self, desk: Desk, tasks: TaskOwner) -> None:
-        rest = RestListener(build_app(desk, self._metrics), self._config.rest)
+        self.app = build_app(desk, self._metrics)
+        rest = RestListener(self.app, self._config.rest)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)

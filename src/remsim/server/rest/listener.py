@@ -18,12 +18,20 @@ from remsim.net.listen import BACKLOG, bind
 GRACE_S: Final = 2
 #: Request line and headers together.
 MAX_HEAD_OCTETS: Final = 16 * 1024
+#: uvicorn renews the Date header at every tenth tick.
+_DATE_TICK: Final = 0
 
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.is_listening = asyncio.Event()
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Let ``serve`` return."""
+        self.should_exit = True
+        self._leaving.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -34,6 +42,13 @@ class _Server(uvicorn.Server):
         """Listen."""
         await super().startup(sockets)
         self.is_listening.set()
+
+    async def main_loop(self) -> None:
+        """Keep the Date header right until ``leave``; the base class looks ten times a second."""
+        while not await self.on_tick(_DATE_TICK):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._leaving.wait()
 
 
 class RestListener:
@@ -77,7 +92,7 @@ class RestListener:
 
     def stop(self) -> None:
         """Finish what is being answered and let ``run`` return."""
-        self._server.should_exit = True
+        self._server.leave()
 
     def close(self) -> None:
         """Close the sockets, if ``run`` was never called."""
