@@ -16,8 +16,12 @@ import pytest
 from remsim.card.atr import parse_atr
 from remsim.readers.base import CardReader, Presence, PresenceEvent, ReaderSource
 from remsim.readers.errors import CardAbsentError, ReaderError
+from remsim.readers.pcsc import PcscSource
 from remsim.readers.profiles import load_profile
 from remsim.readers.sim import SimSource
+from tests.doubles.pcsc_socket import pcsc_through
+from tests.doubles.pcscd import READER_NAMES, VPCD_PORTS, PcscdNamespace
+from tests.doubles.programs import PATIENCE_S, remsim
 
 _ATR = load_profile("default").atr
 _SELECT_MF = bytes.fromhex("00A40004023F00")
@@ -64,7 +68,48 @@ async def _sim_bench(folder: Path) -> AsyncIterator[Bench]:
         await source.stop()
 
 
-BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {"sim": _sim_bench}
+class PcscBench(Bench):
+    """The first virtual reader of a real pcscd; its card is a program."""
+
+    def __init__(self, source: PcscSource, namespace: PcscdNamespace) -> None:
+        self.source: PcscSource = source
+        self.name = READER_NAMES[0]
+        self._namespace = namespace
+        self._present = asyncio.Event()
+        source.watch(self._on_event)
+
+    def _on_event(self, event: PresenceEvent) -> None:
+        if event.reader == self.name and event.presence is Presence.PRESENT:
+            self._present.set()
+
+    async def remove_card(self) -> None:
+        await asyncio.to_thread(self._card.stop)
+
+    async def insert_card(self) -> None:
+        self._present.clear()
+        # From this thread: the card dies with the one that started it.
+        self._card = self._namespace.program(remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[0]}"))
+        async with asyncio.timeout(PATIENCE_S):
+            await self._present.wait()
+
+
+@asynccontextmanager
+async def _pcsc_bench(folder: Path) -> AsyncIterator[Bench]:
+    with PcscdNamespace(folder) as namespace, pcsc_through(namespace):
+        source = PcscSource()
+        await source.start()
+        try:
+            bench = PcscBench(source, namespace)
+            await bench.insert_card()
+            yield bench
+        finally:
+            await source.stop()
+
+
+BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
+    "sim": _sim_bench,
+    "pcsc": _pcsc_bench,
+}
 
 
 @pytest.fixture(params=list(BENCHES))
