@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The measurements run and tell what they promise; how fast anything is, is not asserted anywhere."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.programs import Program
+from tests.reference import shared
+
+_TIMEOUT_S = 120.0
+
+
+def _bench(tmp_path: Path, *arguments: str, env: dict[str, str] | None = None) -> list[dict[str, object]]:
+    """Run one measurement; the rows of its JSON file."""
+    figures = tmp_path / "figures.json"
+    with Program([sys.executable, "-m", "bench", *arguments, "--json", str(figures)], env=env) as program:
+        assert program.wait(_TIMEOUT_S) == 0, program.describe()
+    document = json.loads(figures.read_text(encoding="utf-8"))
+    assert document["machine"]["processors"] >= 1
+    rows: list[dict[str, object]] = document["rows"]
+    return rows
+
+
+@pytest.mark.timeout(180)
+def test_round_trip_is_told_for_all_cards_as_ratio_to_the_echo(tmp_path: Path) -> None:
+    shared("tools", "stub_pcsc.c")
+    rows = _bench(tmp_path, "roundtrip", "--sessions", "1", "3", "--seconds", "0.5")
+    assert [(row["sessions"], row["target"]) for row in rows] == [
+        (sessions, target) for sessions in (1, 3) for target in ("echo", "inline", "pcsc")
+    ]
+    assert all(row["TPDU/s"] and row["p50 ratio"] for row in rows)
+
+
+@pytest.mark.timeout(180)
+def test_round_trip_needs_neither_compiler_nor_reference_folder(tmp_path: Path) -> None:
+    rows = _bench(
+        tmp_path,
+        *("roundtrip", "--sessions", "2", "--seconds", "0.5"),
+        env={"REFERENCE_FOLDER": str(tmp_path)},
+    )
+    assert [row["target"] for row in rows] == ["echo", "inline"]
+
+
+@pytest.mark.timeout(180)
+def test_server_takes_its_clients_and_configures_them(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "server", "--clients", "60", "--storm", "20", "--mappings", "10")
+    told = {row["figure"]: row["value"] for row in rows}
+    assert told["clients accepted, all at once"] == 20
+    assert told["POST to client configured, 1 at a time: clients configured"] == 10
+    assert told["GET /clients: listed"] == 60
+    assert told["connections lost meanwhile"] == 0
