@@ -101,14 +101,16 @@ class Store:
 
     async def run(self, listener: Listener) -> None:
         """Write until ``finish``. Runs once, as a task of its own."""
-        while not self._is_closing:
-            await self._wake.wait()
-            self._wake.clear()
+        while True:
             while self._decisions or self._are_notes_due:
                 if self._decisions:
                     await self._write_decisions(listener)
                 else:
                     await self._write_notes()
+            if self._is_closing:
+                return
+            await self._wake.wait()
+            self._wake.clear()
 
     def finish(self) -> None:
         """Let ``run`` write what it has and return."""

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's database: what is stored is there again, what cannot be stored is said, and nothing is half done."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from remsim.errors import StartError
+from remsim.ids import BankSlot, ClientSlot
+from remsim.logs import get_logger
+from remsim.server import database, statements, store
+from remsim.server.actions import (
+    Decision,
+    Memory,
+    Note,
+    NoteBank,
+    NoteClient,
+    NoteOutcome,
+    NoteReleased,
+    NoteRemoved,
+    StoreClientNumber,
+    StoreDeletion,
+    StoreMapping,
+    StoreSent,
+)
+from remsim.server.schema import METADATA
+from remsim.server.store import Store, StoreError
+from remsim.wire.rspro import IpPort
+
+LOG = get_logger("test")
+ADDRESSES = (IpPort(ip_address("2001:db8::1"), 1), IpPort(ip_address("192.0.2.1"), 2))
+
+
+class Listener:
+    """Notes what became of decisions."""
+
+    def __init__(self) -> None:
+        self.stored: list[Decision] = []
+        self.failed: list[Decision] = []
+
+    def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
+        self.stored.append(decision)
+
+    def on_store_failed(self, decision: Decision) -> None:
+        self.failed.append(decision)
+
+
+class OpenStore:
+    """An open store with its writer at work."""
+
+    def __init__(self, inner: Store, memory: Memory, listener: Listener) -> None:
+        self.inner = inner
+        self.memory = memory
+        self.listener = listener
+
+    async def decide(self, decision: Decision) -> int:
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.inner.submit(decision, done)
+        return await done
+
+    async def create(self, bank: str, client: str, *, is_sent: bool = True) -> int:
+        return await self.decide(StoreMapping(BankSlot.parse(bank), ClientSlot.parse(client), is_sent))
+
+
+def url(folder: Path) -> str:
+    return f"sqlite+aiosqlite:///{folder / 'server.sqlite'}"
+
+
+@asynccontextmanager
+async def opened(folder: Path, *, wall: float = 1e9) -> AsyncIterator[OpenStore]:
+    inner = Store(database.open_engine(url(folder)), log=LOG, wall=lambda: wall)
+    try:
+        memory = await inner.open()
+        listener = Listener()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(inner.run(listener))
+            try:
+                yield OpenStore(inner, memory, listener)
+            finally:
+                inner.finish()
+    finally:
+        await inner.close()
+
+
+async def memory_of(folder: Path, *, wall: float = 1e9) -> Memory:
+    async with opened(folder, wall=wall) as again:
+        return again.memory
+
+
+async def test_everything_is_there_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        assert first.memory == Memory(restart_counter=1)
+        one, two, three = [await first.create(f"1:{n}", f"7:{n}", is_sent=n > 0) for n in range(3)]
+        await first.decide(StoreSent(1, (one,)))
+        await first.decide(StoreDeletion((two, three), (two, three), (two,)))
+        await first.decide(StoreClientNumber(("serial", "S1"), 900))
+        first.inner.note(NoteOutcome(one, None))
+        first.inner.note(
+            NoteBank(1, "b", "s", "1", 4, (IpPort(ip_address("::1"), 1), IpPort(ip_address("192.0.2.1"), 2)))
+        )
+        first.inner.note(NoteClient(ClientSlot(7, 0), "c", "s", "1", None, "192.0.2.7"))
+    memory = await memory_of(tmp_path)
+    live, *removals = memory.mappings
+    assert (live.id, live.is_live, live.is_sent, live.is_acknowledged, live.result) == (one, True, True, True, None)
+    assert [(m.id, m.is_live) for m in removals] == [(two, False), (three, False)]
+    assert memory.releases == ((two, ClientSlot(7, 1), BankSlot(1, 1)),)
+    assert memory.bank_addresses == {1: ADDRESSES}
+    assert memory.client_numbers == {("serial", "S1"): 900}
+    assert memory.restart_counter == 2
+
+
+async def test_notes_take_pending_work_away_and_newer_ones_replace_older(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        number = await first.create("1:0", "7:0")
+        first.inner.note(NoteOutcome(number, None))
+        first.inner.note(NoteOutcome(number, 3))
+        await first.decide(StoreDeletion((number,), (number,), (number,)))
+    async with opened(tmp_path) as second:
+        assert second.memory.mappings[0].result == 3
+        second.inner.note(NoteRemoved(number))
+        second.inner.note(NoteReleased(number))
+    memory = await memory_of(tmp_path)
+    assert (memory.mappings, memory.releases) == ((), ())
+
+
+async def test_notes_are_written_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "NOTE_DELAY_S", 0.0)
+    monkeypatch.setattr(store, "NOTES_PER_COMMIT", 2)
+    written = asyncio.Event()
+    write = statements.write_notes
+
+    async def write_and_tell(connection: AsyncConnection, notes: Iterable[tuple[Note, float]]) -> None:
+        rows = list(notes)
+        await write(connection, rows)
+        if any(isinstance(note, NoteClient) and note.client.slot_nr == 4 for note, _ in rows):
+            written.set()
+
+    monkeypatch.setattr(statements, "write_notes", write_and_tell)
+    async with opened(tmp_path) as first:
+        for slot_nr in range(5):
+            first.inner.note(NoteClient(ClientSlot(7, slot_nr), "c", "s", "1", None, "192.0.2.7"))
+        async with asyncio.timeout(10):
+            await written.wait()
+    with sqlite3.connect(tmp_path / "server.sqlite") as raw:
+        assert raw.execute("select count(*) from clients").fetchone() == (5,)
+    raw.close()
+
+
+async def test_second_mapping_of_a_slot_is_refused_by_the_database_itself(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        number = await first.create("1:0", "7:0")
+        for bank, client in (("1:0", "8:0"), ("1:1", "7:0")):
+            with pytest.raises(StoreError):
+                await first.create(bank, client)
+        assert not first.inner.is_healthy
+        await first.decide(StoreDeletion((number,), (), ()))
+        await first.create("1:0", "7:0")
+        assert first.inner.is_healthy
+
+
+async def test_one_bad_decision_does_not_spoil_those_that_share_its_commit(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        await first.create("1:0", "7:0")
+        pairs = (("1:1", "8:0"), ("1:0", "9:0"), ("1:2", "10:0"))
+        results = await asyncio.gather(*(first.create(*pair) for pair in pairs), return_exceptions=True)
+        assert [type(result) for result in results] == [int, StoreError, int]
+        assert len(first.listener.stored) == 3
+        assert len(first.listener.failed) == 1
+
+
+async def test_decision_without_anybody_waiting_is_stored_and_told(tmp_path: Path) -> None:
+    decision = StoreMapping(BankSlot(1, 0), ClientSlot(7, 0), is_sent=False)
+    async with opened(tmp_path) as first:
+        first.inner.submit(decision)
+        first.inner.submit(decision)
+        await first.create("2:0", "8:0")
+        assert first.listener.stored[0] == decision
+        assert first.listener.failed == [decision]
+
+
+async def test_notes_that_cannot_be_written_are_reported(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        with sqlite3.connect(tmp_path / "server.sqlite") as raw:
+            raw.execute("drop table clients")
+        raw.close()
+        first.inner.note(NoteClient(ClientSlot(7, 0), "c", "s", "1", None, "192.0.2.7"))
+    assert not first.inner.is_healthy
+
+
+async def test_old_history_is_forgotten_but_not_what_somebody_waits_for(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        numbers = [await first.create(f"1:{n}", f"7:{n}") for n in range(3)]
+        await first.decide(StoreDeletion(tuple(numbers), (numbers[0],), (numbers[1],)))
+    await memory_of(tmp_path, wall=1e9 + statements.HISTORY_S + 1)
+    with sqlite3.connect(tmp_path / "server.sqlite") as raw:
+        assert raw.execute("select id from mappings order by id").fetchall() == [(numbers[0],), (numbers[1],)]
+    raw.close()
+
+
+async def test_migrations_lead_to_the_tables_of_the_schema(tmp_path: Path) -> None:
+    engine = database.open_engine(url(tmp_path))
+    connection = await database.connect(engine)
+
+    def differences(sync: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(sync, opts={"compare_type": True}), METADATA))
+
+    try:
+        assert await connection.run_sync(differences) == []
+        mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar()
+        keys = (await connection.exec_driver_sql("PRAGMA foreign_keys")).scalar()
+        assert (mode, keys) == ("wal", 1)
+    finally:
+        await connection.close()
+        await engine.dispose()
+
+
+async def test_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    await memory_of(tmp_path)
+    with sqlite3.connect(tmp_path / "server.sqlite") as raw:
+        raw.execute("update alembic_version set version_num = '9999'")
+    raw.close()
+    with pytest.raises(StartError, match="newer version of remsim") as caught:
+        await memory_of(tmp_path)
+    assert caught.value.hint
+
+
+async def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "server.sqlite").write_text("this is no database, but it is long enough to look like one\n" * 50)
+    with pytest.raises(StartError, match=r"cannot be used: .*not a database"):
+        await memory_of(tmp_path)
+
+
+async def test_folder_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="unable to open database file"):
+        await memory_of(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("no url at all", "no URL of a known database"),
+        ("nothing+nobody://x/y", "no URL of a known database"),
+        ("sqlite:///x", "no URL of a known database"),
+        ("postgresql+asyncpg://user:secret@127.0.0.1/remsim", "needs the Python package asyncpg"),
+    ],
+)
+def test_url_that_cannot_be_used_is_refused_without_repeating_it(text: str, reason: str) -> None:
+    with pytest.raises(StartError, match=reason) as caught:
+        database.open_engine(text)
+    assert "secret" not in str(caught.value) + caught.value.hint
+
+
+async def test_database_can_be_read_while_the_server_runs(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first:
+        await first.create("1:0", "7:0")
+        with sqlite3.connect(f"file:{tmp_path / 'server.sqlite'}?mode=ro", uri=True) as raw:
+            assert raw.execute("select count(*) from mappings").fetchone() == (1,)
+        raw.close()
