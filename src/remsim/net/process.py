@@ -136,10 +136,12 @@ class _Process:
                 loop.add_signal_handler(number, self._on_hangup)
             else:
                 loop.add_signal_handler(number, self._on_stop_signal, number, service, task)
+        # Programs of the C suite tell of their memory on SIGUSR1 (rspro.md, 12); that habit must not end one of ours.
+        loop.add_signal_handler(signal.SIGUSR1, self._log.debug, "signal_ignored")
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
                 loop.remove_signal_handler(number)
 
     def _on_stop_signal(self, number: signal.Signals, service: Service, task: asyncio.Task[object] | None) -> None:
