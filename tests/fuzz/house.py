@@ -132,7 +132,8 @@ class House:
         return self
 
     def _move_in(self) -> None:
-        server = self._add("server", ["server", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0"])
+        pool = ["--client-id-pool", "900-931"]  # soon used up, so both a given and a refused number occur
+        server = self._add("server", ["server", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", *pool])
         # Port 9 is nobody's here: this one is to be found without a server.
         lonely = self._add_bankd("lonely-bankd", cast.LONELY_BANK, 9)
         ports = server.wait_for(r"rspro=127\.0\.0\.1:(?P<rspro>\d+) rest=127\.0\.0\.1:(?P<rest>\d+)")
