@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/protocol.md and docs/states.md from the code.
+"""Writes docs/protocol.md, docs/states.md and docs/settings.md from the code.
 
 A test compares the pages with what is generated. Run it after a change: ``.venv/bin/python -m tools.generate_docs``.
 """
@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Final
 
 from tools.protocol_page import protocol_page
+from tools.settings_page import settings_page
 from tools.states_page import states_page
 
 _DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 
 #: Each page and what makes its text.
-PAGES: Final = {_DOCS / "protocol.md": protocol_page, _DOCS / "states.md": states_page}
+PAGES: Final = {
+    _DOCS / "protocol.md": protocol_page,
+    _DOCS / "states.md": states_page,
+    _DOCS / "settings.md": settings_page,
+}
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ look() {
     need "pcsc_scan" pcsc-tools has pcsc_scan
     need "opensc-tool" opensc has opensc-tool
     need "tshark (reads our GSMTAP)" tshark has tshark
+    need "curl (the manual's commands are run)" curl has curl
     need "swig (for pyscard)" swig has swig
     need "a C compiler (for pyscard)" gcc has gcc
     need "the C library's headers (for pyscard)" libc6-dev test -f /usr/include/stdio.h

@@ -44,9 +44,9 @@ MODELS: Final[dict[str, type[CommonConfig]]] = {
 SPANS: Final = {
     ".venv/bin/remsim": "the demonstration and all integration tests start it",
     ".venv/bin/pytest tests/unit/wire/test_ber.py -k name": "this is how the tests themselves are run",
+    ".venv/bin/python -m tools.generate_docs": "tests/unit/test_generated_docs.py makes the same and compares",
     "tools/compile-requirements.sh": "asks a package index; tests/unit/test_requirements.py holds its results",
     "remsim uicc": "puts the cards into the readers of these pages",
-    ".ci/run": "the whole check, of which this test is a part",
 }
 
 

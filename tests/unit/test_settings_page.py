@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/settings.md is what the programs say about themselves, and it leaves no setting out."""
+"""docs/settings.md leaves no setting out. That it is up to date is held with the other generated pages."""
 
 import re
 
@@ -7,11 +7,7 @@ import pytest
 
 from remsim.config import BankdConfig, ClientConfig, CommonConfig, CtlConfig, ServerConfig, UiccConfig
 from remsim.config.load import scalar_keys, variable_name
-from tools.settings_page import PAGE, settings_page
-
-
-def test_page_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == settings_page(), "run: .venv/bin/python -m tools.settings_page"
+from tools.settings_page import settings_page
 
 
 @pytest.mark.parametrize("model", [ServerConfig, BankdConfig, ClientConfig, CtlConfig, UiccConfig])
