@@ -177,7 +177,8 @@ class ClientPlane:
     def on_mapping_created(self, mapping: Mapping, now: float) -> None:
         """A client that waits for it is served at once."""
         session = self._by_client.get(mapping.client)
-        if session is not None:
+        # A newcomer that got in when an older mapping's client was closed has found the new mapping by itself.
+        if session is not None and session.position is None:
             self._attach(session, mapping, now)
 
     def on_mapping_removed(self, mapping: Mapping, now: float) -> None:

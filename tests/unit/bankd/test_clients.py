@@ -344,3 +344,11 @@ def test_identity_without_abilities_marks_a_classic_client(bank: Bank) -> None:
     bank.say(link, rspro.ConnectClientReq(CLIENT.with_abilities(("echo.1",)), ClientSlot(1, 0)))
     bank.presence(0, is_present=False)
     assert link in bank.closed  # of ours, but it would not understand bankSlotStatusInd
+
+
+def test_newcomer_that_gets_in_while_its_client_is_moved_is_served_once(bank: Bank) -> None:
+    old, new = bank.connect(), bank.connect()
+    bank.map(1, "C1:0", "B1:1")
+    assert set(bank.closed) == {old}
+    assert bank.result(new) is ResultCode.OK
+    assert bank.cards.log == [(0, "open"), (0, "close"), (1, "open")]

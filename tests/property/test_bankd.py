@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bank under arbitrary events: what must hold whatever clients, servers and cards do, and in whatever order.
+
+Cards act late and may fail. After every step the states fit together; a command runs on the card at most once, and only
+for the client that is mapped; answers go to the link that asked, in order; a card is powered off between two clients.
+"""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ResetCard, Transmit
+from remsim.bankd.transitions import CardState, SessionState
+from remsim.ids import BankSlot, ClientSlot
+from remsim.wire import rspro
+from remsim.wire.actions import LinkId
+from remsim.wire.errors import DecodeError
+from remsim.wire.events import ReceivedUnknown, Undecodable
+from remsim.wire.rspro import SlotPhysStatus
+from tests.doubles.bank import Bank
+
+SLOTS = 2
+clients = st.sampled_from(["C1:0", "C2:0", "C0:0"])
+banks = st.sampled_from(["B1:0", "B1:1", "B1:2", "B2:0"])
+slot_numbers = st.integers(0, SLOTS - 1)
+
+
+class BankMachine(RuleBasedStateMachine):
+    """Cards answer when a rule says so."""
+
+    @initialize()
+    def start(self) -> None:
+        self.bank = Bank(slots=SLOTS)
+        self.bank.is_automatic = False
+        self.server = self.bank.server()
+        self.open_links: set[int] = set()
+        self.serial = 0
+        #: Commands as they reached a card.
+        self.executed: list[bytes] = []
+
+    def _link(self, data: st.DataObject) -> int | None:
+        live = sorted(self.open_links - set(self.bank.closed))
+        return data.draw(st.sampled_from(live)) if live else None
+
+    @rule(client=clients | st.none(), is_own=st.booleans())
+    def connect(self, client: str | None, is_own: bool) -> None:
+        self.open_links.add(self.bank.connect(client, is_own=is_own))
+
+    @rule(client=clients, slot_nr=slot_numbers, is_own=st.booleans())
+    def serve(self, client: str, slot_nr: int, is_own: bool) -> None:
+        """What chance alone rarely brings about: a client in service, or on its way."""
+        self.bank.presence(slot_nr, is_present=True)
+        self.order(client, f"B1:{slot_nr}", is_removal=False)
+        self.connect(client, is_own=is_own)
+        self.card_acts(None)
+
+    @rule(data=st.data(), same_client=st.booleans())
+    def leave_and_return(self, data: st.DataObject, same_client: bool) -> None:
+        link = self._link(data)
+        if link is not None:
+            session = self.bank.coordinator.clients.sessions.get(LinkId(link))
+            self.disturb_by("lost", link)
+            if same_client and session is not None and session.client is not None:
+                self.connect(str(session.client), is_own=session.is_own)
+
+    @rule()
+    def connect_silently(self) -> None:
+        self.open_links.add(self.bank.link())
+
+    @rule(data=st.data(), client=clients, bank=banks.filter(lambda name: name.startswith("B1")))
+    def command(self, data: st.DataObject, client: str, bank: str) -> None:
+        link = self._link(data)
+        if link is not None:
+            session = self.bank.coordinator.clients.sessions.get(LinkId(link))
+            if session is not None and session.position is not None and data.draw(st.integers(0, 3)):
+                client, bank = str(session.client), str(session.position.bank_slot)
+            self.serial += 1
+            self.bank.command(link, f"00d60000{4:02x}{self.serial:08x}", client=client, bank=bank)
+
+    @rule(data=st.data(), rst=st.booleans(), vcc=st.none() | st.booleans())
+    def lines(self, data: st.DataObject, rst: bool, vcc: bool | None) -> None:
+        link = self._link(data)
+        if link is not None:
+            status = SlotPhysStatus(rst, vcc)
+            self.bank.say(link, rspro.ClientSlotStatusInd(ClientSlot(1, 0), BankSlot(1, 0), status))
+
+    @rule(data=st.data(), what=st.sampled_from(["again", "unknown", "noise", "atr", "lost", "alive"]))
+    def disturb(self, data: st.DataObject, what: str) -> None:
+        link = self._link(data)
+        if link is not None:
+            self.disturb_by(what, link)
+
+    def disturb_by(self, what: str, link: int) -> None:
+        """The peer does something that is not its everyday business."""
+        match what:
+            case "again":
+                self.bank.introduce(link)
+            case "unknown":
+                self.bank.event(link, ReceivedUnknown(40, 1))
+            case "noise":
+                self.bank.event(link, Undecodable(DecodeError("noise"), b""))
+            case "atr":
+                self.bank.say(link, rspro.SetAtrRes(rspro.ResultCode.OK))
+            case "alive":
+                self.bank.answer_probe(link)
+            case _:
+                self.bank.lose(link)
+                self.open_links.discard(link)
+
+    @rule(client=clients, bank=banks, is_removal=st.booleans())
+    def order(self, client: str, bank: str, is_removal: bool) -> None:
+        make = rspro.RemoveMappingReq if is_removal else rspro.CreateMappingReq
+        before = len(self.bank.sent[self.server])
+        self.bank.say(self.server, make(ClientSlot.parse(client), BankSlot.parse(bank)))
+        results = [type(message).__name__ for message in self.bank.sent[self.server][before:]]
+        assert results.count(make.__name__.replace("Req", "Res")) == 1
+
+    @rule()
+    def reset_state(self) -> None:
+        self.bank.say(self.server, rspro.ResetStateReq())
+
+    @rule()
+    def exchange_server(self) -> None:
+        self.bank.lose(self.server)
+        self.server = self.bank.server()
+
+    @rule(slot_nr=slot_numbers, is_present=st.booleans())
+    def presence(self, slot_nr: int, is_present: bool) -> None:
+        self.bank.presence(slot_nr, is_present=is_present)
+
+    @rule(fault=st.none() | st.sampled_from(FaultKind))
+    def card_acts(self, fault: FaultKind | None) -> None:
+        if not self.bank.pending:
+            return
+        action = self.bank.pending.pop(0)
+        assert isinstance(action, OpenCard | ResetCard | Transmit | CloseCard)
+        if isinstance(action, Transmit):
+            self.executed.append(action.tpdu)
+        if fault is not None and not isinstance(action, CloseCard):
+            self.bank.do(self.bank.coordinator.on_card_failed(action.slot_nr, fault, "x", self.bank.now))
+        else:
+            self.bank.do(self.bank.cards.perform(action, self.bank.now))
+
+    @rule(seconds=st.floats(0.1, 20.0))
+    def time_passes(self, seconds: float) -> None:
+        self.bank.wait(self.bank.now + seconds)
+
+    @invariant()
+    def states_fit_together(self) -> None:
+        if not hasattr(self, "bank"):
+            return
+        coordinator = self.bank.coordinator
+        waiting: set[int] = set()
+        for action in self.bank.pending:
+            assert isinstance(action, OpenCard | ResetCard | Transmit | CloseCard)
+            assert action.slot_nr not in waiting, "two operations at a time"
+            waiting.add(action.slot_nr)
+        for position in coordinator.cards.positions:
+            is_working = position.state in (CardState.OPENING, CardState.BUSY, CardState.CLOSING)
+            assert is_working == (position.slot_nr in waiting)
+            session = position.session
+            if session is None:
+                assert position.state is not CardState.WAITING
+                continue
+            assert session.position is position
+            mapping = coordinator.mappings.of_slot(position.slot_nr)
+            assert mapping is not None
+            assert mapping.client == session.client
+            if session.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD:
+                assert position.powered_for is session
+                assert position.state in (CardState.READY, CardState.BUSY)
+            else:
+                assert session.state is SessionState.CONNECTED_CLIENT_MAPPED
+                assert not session.queue
+                assert position.state not in (CardState.OFF, CardState.READY), "nothing goes on"
+        for link, session in coordinator.clients.sessions.items():
+            assert int(link) not in self.bank.closed
+            if session.state is SessionState.CONNECTED_CLIENT_WAIT_MAP:
+                assert session.client is not None
+                assert coordinator.mappings.of_client(session.client) is None
+
+    @invariant()
+    def no_command_runs_twice(self) -> None:
+        if hasattr(self, "bank"):
+            assert len(set(self.executed)) == len(self.executed)
+
+    @invariant()
+    def every_connect_request_is_answered_at_most_once_with_ok(self) -> None:
+        if not hasattr(self, "bank"):
+            return
+        for link in self.open_links:
+            results = [m.result for m in self.bank.sent[link] if isinstance(m, rspro.ConnectClientRes)]
+            # A second request on a link is refused, and that ends it.
+            assert len(results) <= 1 or (len(results) == 2 and link in self.bank.closed)
+
+    def teardown(self) -> None:
+        """Whatever state it is in, a bank can stop, once its cards have finished."""
+        if not hasattr(self, "bank"):
+            return
+        self.bank.do(self.bank.coordinator.stop(self.bank.now))
+        for _ in range(4):
+            self.bank.let_cards_act()
+        assert self.bank.coordinator.is_at_rest
+
+
+TestBankMachine = BankMachine.TestCase
+TestBankMachine.settings = settings(max_examples=100, stateful_step_count=60)
