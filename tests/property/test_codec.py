@@ -111,8 +111,15 @@ def written(element: Element) -> bytes:
     return ber.encode(element.identifier, value)
 
 
-#: Behind the fields of a message these are fields of ours, or optional ones that may have been left out.
-KNOWN = {field.identifier for struct in ALTERNATIVES.values() for field in struct.fields if field.is_optional}
+#: Behind the fields of a message these are fields of ours, or optional ones that may have been left out; strings in
+#: constructed form, too.
+KNOWN = {
+    field.identifier | form
+    for struct in ALTERNATIVES.values()
+    for field in struct.fields
+    if field.is_optional
+    for form in (0, ber.CONSTRUCTED)
+}
 
 
 @given(kind=st.sampled_from(list(ALTERNATIVES.values())), additions=st.lists(elements(), max_size=3), data=st.data())
