@@ -162,6 +162,9 @@ class World:
     def _wait_for_character(self, deadline: float) -> int | None:
         while True:
             self.pump()
+            if self.characters == self.stop_after:
+                # The host knows the command, the card may still be working on it.
+                raise StoppedError
             character = self.slot.transmit()
             if character is not None:
                 self._count_character()

@@ -95,6 +95,10 @@ class VirtualModem:
         yield SetLines(vcc=False, rst=False)
         yield Pause(0.001)
 
+    def pause(self, duration_s: float) -> Procedure[None]:
+        """Leave the card alone."""
+        yield Pause(duration_s)
+
     def _release_rst(self) -> Procedure[bytes]:
         self.speed = DEFAULT_SPEED
         self.waiting_time_etu = _ATR_WAIT_ETU

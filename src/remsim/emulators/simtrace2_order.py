@@ -24,7 +24,7 @@ from remsim.emulators.simtrace2_frames import StatusRequest
 from remsim.emulators.simtrace2_t0 import Command, T0Card, T0State
 
 #: A modem that has reset its card sends a header or PPS right after the ATR, which takes at most 45 ms.
-SETTLE_S: Final = 0.5
+SETTLE_S: Final = 2.0
 #: STATUS is answered within milliseconds.
 _ANSWER_WAIT_S: Final = 1.0
 

@@ -119,30 +119,42 @@ def test_impatient_modem_resets_and_the_late_answer_is_suppressed() -> None:
     assert world.slot.violations == []
 
 
+#: Header only, header with data, status word only; the positions are those of every character that passes.
+AWKWARD = [bytes.fromhex(text) for text in ("00b000000a", "00a40804022fe2", "80f2000000")]
+
+
+def reset_at(position: int, tpdu: bytes, *, kind: str, card_delay_s: float, idle_s: float) -> bool:
+    """Reset in the middle of a command, go on after ``idle_s``; return whether the command was over before."""
+    world, card = world_with(card_delay_s=card_delay_s)
+    modem = VirtualModem(fastest=None)
+    world.run(modem.cold_reset())
+    for before in COMMANDS[:2]:
+        world.run(modem.exchange(before))
+    is_over = True
+    try:
+        world.run(modem.exchange(tpdu), stop_after=position)
+    except StoppedError:
+        is_over = False
+    assert world.run(modem.cold_reset() if kind == "cold" else modem.warm_reset()) == card.profile.atr
+    world.run(modem.pause(idle_s))
+    direct = Uicc(load_profile("default"))
+    direct.cold_reset()
+    for after in COMMANDS:
+        assert world.run(modem.exchange(after)) == direct.transmit(after), f"stopped at character {position}"
+    assert world.slot.violations == [], f"stopped at character {position}"
+    return is_over
+
+
 @pytest.mark.parametrize("kind", ["cold", "warm"])
-@pytest.mark.parametrize("card_delay_s", [0.0, 0.0015, 0.03, 0.3])
-@pytest.mark.parametrize("text", ["00a40804022fe2", "00b000000a", "80f2000000"])
-def test_reset_at_each_byte_leaves_both_sides_usable(text: str, card_delay_s: float, kind: str) -> None:
-    tpdu = bytes.fromhex(text)
-    position, is_complete = 0, False
-    while not is_complete:
-        world, card = world_with(card_delay_s=card_delay_s)
-        modem = VirtualModem()
-        world.run(modem.cold_reset())
-        for before in COMMANDS[:2]:
-            world.run(modem.exchange(before))
-        try:
-            world.run(modem.exchange(tpdu), stop_after=position)
-            is_complete = True
-        except StoppedError:
-            position += 1
-        reset = modem.cold_reset() if kind == "cold" else modem.warm_reset()
-        assert world.run(reset) == card.profile.atr
-        direct = Uicc(load_profile("default"))
-        direct.cold_reset()
-        for after in COMMANDS:
-            assert world.run(modem.exchange(after)) == direct.transmit(after), f"stopped at character {position}"
-        assert world.slot.violations == [], f"stopped at character {position}"
+@pytest.mark.parametrize("card_delay_s", [0.0, 0.0015, 0.03, 0.1])
+@pytest.mark.parametrize("idle_s", [0.0, 1.0])
+@pytest.mark.parametrize("tpdu", AWKWARD, ids=bytes.hex)
+def test_reset_at_each_byte_leaves_both_sides_usable(
+    tpdu: bytes, idle_s: float, card_delay_s: float, kind: str
+) -> None:
+    position = 0
+    while not reset_at(position, tpdu, kind=kind, card_delay_s=card_delay_s, idle_s=idle_s):
+        position += 1
     assert position >= 7
 
 

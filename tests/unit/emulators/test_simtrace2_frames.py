@@ -168,6 +168,11 @@ def test_payload_cut_short_is_refused(kind: type[Message]) -> None:
         kind.from_payload(b"\x01\x02\x03")
 
 
+def test_data_that_are_not_counted_right_are_refused() -> None:
+    with pytest.raises(FrameError, match="announces 6 data bytes and has 5"):
+        frames.RxData.from_payload(bytes.fromhex("01000000060000b000000a"))
+
+
 def test_board_information_is_told_in_words() -> None:
     board = info.BoardInfo((b"maker", b"model", b"1", b"", b"", b"", b""), 0, 0, b"\x00\x30")
     assert board.describe()[:3] == ("maker", "model", "1")
