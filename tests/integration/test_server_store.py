@@ -104,9 +104,7 @@ async def test_everything_is_there_again(tmp_path: Path) -> None:
         await first.decide(StoreDeletion((two, three), (two, three), (two,)))
         await first.decide(StoreClientNumber(("serial", "S1"), 900))
         first.inner.note(NoteOutcome(one, None))
-        first.inner.note(
-            NoteBank(1, "b", "s", "1", 4, (IpPort(ip_address("::1"), 1), IpPort(ip_address("192.0.2.1"), 2)))
-        )
+        first.inner.note(NoteBank(1, "b", "s", "1", 4, ADDRESSES))
         first.inner.note(NoteClient(ClientSlot(7, 0), "c", "s", "1", None, "192.0.2.7"))
     memory = await memory_of(tmp_path)
     live, *removals = memory.mappings

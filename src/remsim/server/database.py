@@ -4,6 +4,8 @@
 Knows no table and no mapping. Every way in which this can fail is a StartError, one line with a hint.
 """
 
+import contextlib
+import sqlite3
 from importlib import resources
 from typing import Final
 
@@ -11,12 +13,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from remsim.errors import StartError
 
@@ -40,27 +40,21 @@ def open_engine(url: str) -> AsyncEngine:
             hint="write for example sqlite+aiosqlite:////var/lib/remsim/server.sqlite or "
             "postgresql+asyncpg://USER@HOST/NAME",
         ) from error
-    if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    # With a write-ahead log readers do not block us; FULL: a commit is on the disk before it is acknowledged.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_TIMEOUT_MS}"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
 async def connect(engine: AsyncEngine) -> AsyncConnection:
-    """The connection for all work, with the newest tables. Raises StartError."""
+    """The one connection for all work, with the newest tables. Raises StartError."""
     name = _shown(engine)
     try:
+        if engine.dialect.name == "sqlite":
+            _try_file(engine.url.database or ":memory:")
         connection = await engine.connect()
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, sqlite3.Error, OSError) as error:
         raise _unusable(name, error) from error
     try:
+        if engine.dialect.name == "sqlite":
+            await _prepare_sqlite(connection)
         await connection.run_sync(_migrate, name)
         await connection.commit()
     except DBAPIError as error:
@@ -70,6 +64,19 @@ async def connect(engine: AsyncEngine) -> AsyncConnection:
         await connection.close()
         raise
     return connection
+
+
+def _try_file(path: str) -> None:
+    """Open the file once by hand: aiosqlite leaves a thread behind that complains later if it cannot open it."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA schema_version").fetchone()
+
+
+async def _prepare_sqlite(connection: AsyncConnection) -> None:
+    # With a write-ahead log readers do not block us; FULL: a commit is on the disk before it is acknowledged.
+    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        await connection.exec_driver_sql(f"PRAGMA {pragma}")
+    await connection.commit()
 
 
 def _migrate(connection: Connection, name: str) -> None:
