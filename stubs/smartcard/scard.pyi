@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What we use of pyscard's lowest level. A result is the PC/SC return code, then what the function gives.
 
 SCARD_PCI_T0: int

@@ -34,11 +34,14 @@ OF_THE_WHOLE = {
 }
 
 #: Parts in which each module has a unit test of its own.
-MIRRORED = {"errors", "ids", "wire", "card", "uicc", "slotmap", "trace", "config"}
+MIRRORED = {
+    *("errors", "ids", "identity", "wire", "card", "uicc", "slotmap", "trace", "config"),
+    *("policy", "guard", "redaction"),
+}
 
 #: What ties the project to one machine or names where its packages are fetched from.
 _TIED = re.compile(
-    r"(?<![\w.])/(?:home|Users|root|work)/\w"  # somebody's folders
+    r"(?<![\w.}])/(?:home|Users|root|work)/\w"  # somebody's folders; behind a } it is the root of a process
     r"|\bissue #?\d"  # a tracker that a reader of the sources does not see
     r"|\b(?:pypi\.org|pythonhosted\.org|test\.pypi|registry\.npmjs|deb\.debian\.org)\b"
 )

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What is reported of a played recording."""
+
 import io
 import json
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The shell's words and the commands that they stand for."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The interactive shell."""
+
 import stat
 from collections.abc import Iterator
 from pathlib import Path

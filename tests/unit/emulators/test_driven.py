@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""An emulator that a program drives."""
+
 import asyncio
 
 import pytest

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Lines from a pipe, however they arrive."""
+
 import asyncio
 import os
 from collections.abc import Iterator

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Recorded command sequences, read and followed as a modem would."""
+
 from collections.abc import Callable
 from pathlib import Path
 

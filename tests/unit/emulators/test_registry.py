@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Emulators by name."""
+
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, EntryPoints
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Playing a recording."""
+
 import io
 import json
 

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The classic shell's lines."""
+
 import io
 import os
 

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client slot's coordinator with shorthand for what its peers say."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from remsim.client.actions import (
+    Action,
+    RemoveCard,
+    ResetModem,
+    SelectSim,
+)
+from remsim.client.coordinator import ClientCoordinator
+from remsim.client.notices import Notice, NoticeKind
+from remsim.client.transitions import SlotState
+from remsim.ids import BankSlot, ClientSlot
+from remsim.wire import rspro
+from remsim.wire.actions import LinkId, Send
+from remsim.wire.connection import (
+    Event,
+    Received,
+)
+from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode, SlotPhysStatus
+
+SERVER, BANKD = LinkId(1), LinkId(2)
+CLIENT_SLOT, BANK_SLOT = ClientSlot(7, 0), BankSlot(1, 3)
+ADDRESS = IpPort(IPv4Address("192.0.2.1"), 9999)
+NOWHERE = IpPort(IPv4Address("0.0.0.0"), 0)
+DEFAULT_ATR, CARD_ATR = b"\x3b\x00", b"\x3b\x01\x02"
+READ = bytes.fromhex("00b0000002")
+IDENTITY = ComponentIdentity(ComponentType.REMSIM_CLIENT, "host", "remsim-client", "1")
+OWN_SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "s", "1", abilities=("echo.1",))
+OWN_BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "b", "1", abilities=("slots.1",))
+OFF = SlotPhysStatus(reset_active=True, vcc_present=False)
+ON = SlotPhysStatus(reset_active=False, vcc_present=True)
+
+
+def classic(identity: ComponentIdentity) -> ComponentIdentity:
+    return replace(identity, abilities=None)
+
+
+class Slot:
+    """A coordinator with shorthand for what peers say. Notices are kept apart."""
+
+    def __init__(self, *, client_slot: ClientSlot | None = CLIENT_SLOT, keeps_atr: bool = False) -> None:
+        self.coordinator = ClientCoordinator(
+            identity=IDENTITY, client_slot=client_slot, default_atr=DEFAULT_ATR, keeps_default_atr=keeps_atr
+        )
+        self.notices: list[Notice] = []
+        self.now = 100.0
+        self._requests: dict[LinkId, rspro.Request] = {}
+
+    @property
+    def state(self) -> SlotState:
+        return self.coordinator.state
+
+    def done(self, actions: list[Action]) -> list[Action]:
+        self.notices += [action for action in actions if isinstance(action, Notice)]
+        rest: list[Action] = [action for action in actions if not isinstance(action, Notice)]
+        for action in rest:
+            if isinstance(action, Send) and isinstance(action.message, rspro.ConnectClientReq):
+                self._requests[action.link] = action.message
+        return rest
+
+    def kinds(self) -> list[NoticeKind]:
+        found = [notice.kind for notice in self.notices]
+        self.notices.clear()
+        return found
+
+    def up(self, link: LinkId) -> list[Action]:
+        role = ComponentType.REMSIM_SERVER if link == SERVER else ComponentType.REMSIM_BANKD
+        return self.done(self.coordinator.on_link_up(link, role, self.now))
+
+    def event(self, link: LinkId, event: Event) -> list[Action]:
+        return self.done(self.coordinator.on_event(link, event, self.now))
+
+    def hear(self, link: LinkId, message: Message, tag: int = 5, request: rspro.Request | None = None) -> list[Action]:
+        return self.event(link, Received(message, tag, request))
+
+    def answer(self, link: LinkId, identity: ComponentIdentity, result: ResultCode = ResultCode.OK) -> list[Action]:
+        return self.hear(link, rspro.ConnectClientRes(identity, result), request=self._requests[link])
+
+    def lose(self, link: LinkId) -> list[Action]:
+        return self.done(self.coordinator.on_link_lost(link, "cut", self.now))
+
+    def tpdu(self, tpdu: bytes) -> list[Action]:
+        return self.done(self.coordinator.on_tpdu(tpdu, self.now))
+
+    def lines(self, lines: SlotPhysStatus) -> list[Action]:
+        return self.done(self.coordinator.on_lines(lines, self.now))
+
+    # Milestones
+
+    def with_server(self, identity: ComponentIdentity = OWN_SERVER) -> "Slot":
+        self.up(SERVER)
+        self.answer(SERVER, identity)
+        return self
+
+    def with_bankd_given(self, address: IpPort = ADDRESS) -> "Slot":
+        self.with_server()
+        self.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, address))
+        return self
+
+    def with_bankd(self, identity: ComponentIdentity = OWN_BANKD, result: ResultCode = ResultCode.OK) -> "Slot":
+        self.with_bankd_given()
+        self.up(BANKD)
+        self.answer(BANKD, identity, result)
+        return self
+
+    def with_card(self, identity: ComponentIdentity = OWN_BANKD) -> "Slot":
+        self.with_bankd(identity)
+        self.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+        self.notices.clear()
+        return self
+
+    def command(self, tpdu: bytes = READ) -> rspro.TpduModemToCard:
+        (send,) = self.tpdu(tpdu)
+        assert isinstance(send, Send)
+        assert isinstance(send.message, rspro.TpduModemToCard)
+        return send.message
+
+    def card_answers(self, request: rspro.TpduModemToCard, data: bytes) -> list[Action]:
+        return self.hear(BANKD, rspro.TpduCardToModem(BANK_SLOT, CLIENT_SLOT, rspro.NO_FLAGS, data), request=request)
+
+
+LEAVE: list[Action] = [RemoveCard(), SelectSim(remote=False), ResetModem()]
