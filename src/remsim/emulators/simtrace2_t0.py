@@ -32,10 +32,10 @@ MAX_RESPONSE: Final = 258
 class T0State(Enum):
     """Where the newest command is."""
 
-    WAITING_FOR_HEADER = "waiting for header"
-    RECEIVING_DATA = "receiving data"
-    WAITING_FOR_CARD = "waiting for card"
-    SENDING_ANSWER = "sending answer"
+    WAITING_FOR_HEADER = "waiting for header"  # the modem owes the next command
+    RECEIVING_DATA = "receiving data"  # INS was sent as procedure byte; P3 bytes come from the modem
+    WAITING_FOR_CARD = "waiting for card"  # the modem gets NULL bytes from the device until the answer is there
+    SENDING_ANSWER = "sending answer"  # on its way to the device
 
 
 class T0Event(Enum):

@@ -158,6 +158,45 @@ def test_reset_at_each_byte_leaves_both_sides_usable(
     assert position >= 7
 
 
+def test_modem_without_card_hears_nothing() -> None:
+    world, _ = world_with()
+    modem = VirtualModem()
+    world.run(modem.cold_reset())
+    world.perform(world.card.select_sim(world.now, is_remote=False))
+    with pytest.raises(SilenceError):
+        world.run(modem.warm_reset())
+    world.perform(world.card.select_sim(world.now, is_remote=True))
+    world.run(modem.cold_reset())
+    assert world.run(modem.exchange(COMMANDS[0]))[0] in (0x61, 0x90)
+
+
+def test_unplugged_device_is_brought_back_with_the_same_card() -> None:
+    world, card = world_with()
+    modem = VirtualModem()
+    world.run(modem.cold_reset())
+    world.perform(world.card.on_unplugged(world.now))
+    world.device.restart()
+    world.slot = world.device.slots[0]
+    with pytest.raises(SilenceError):
+        world.run(modem.exchange(COMMANDS[0]))
+    world.perform(world.card.start(world.now))
+    world.pump()
+    assert world.run(modem.cold_reset()) == card.profile.atr
+    assert world.run(modem.exchange(COMMANDS[0]))[0] in (0x61, 0x90)
+    assert world.slot.violations == []
+
+
+def test_unknown_command_never_reaches_the_card() -> None:
+    world, _ = world_with()
+    modem = VirtualModem()
+    world.run(modem.cold_reset())
+    before = len(world.tpdus)
+    assert world.run(modem.exchange(bytes.fromhex("80e0000003") + b"abc")) == b"\x6d\x00"
+    assert world.run(modem.exchange(bytes.fromhex("10b0000003"))) == b"\x6e\x00"
+    assert len(world.tpdus) == before
+    assert world.run(modem.exchange(COMMANDS[0]))[0] in (0x61, 0x90)
+
+
 @pytest.mark.parametrize("position", range(5))
 def test_reset_within_pps_leaves_both_sides_usable(position: int) -> None:
     world, _ = world_with()
