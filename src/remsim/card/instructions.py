@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command is called and what it is about, for people: ``SELECT EF.IMSI``, ``READ BINARY 9 bytes``.
+"""What a command is called and what it is about, for people: ``SELECT EF.IMSI``, ``READ BINARY, 9 bytes``.
 
 Never shows what may be secret: of a PIN command, an UPDATE or an AUTHENTICATE nothing but its name and length.
 Sources of the names: as in the tables of ISO/IEC 7816-4, ETSI TS 102 221 and 3GPP TS 51.011. Which way the data of a
@@ -87,13 +87,13 @@ def describe_command(tpdu: bytes) -> str:
         place = f"SFI {p1 & 0x1F:02X}" if p1 & _SFI_FLAG else ""
         offset = p2 if p1 & _SFI_FLAG else p1 << 8 | p2
         start = f"from {offset}" if offset else ""
-        return " ".join(part for part in (name, place, start, _length(p3)) if part)
+        return f"{' '.join(part for part in (name, place, start) if part)}, {_length(p3)}"
     if ins in (0xB2, 0xDC):
-        place = f"SFI {p2 >> 3:02X}" if p2 >> 3 else ""
+        place = f"of SFI {p2 >> 3:02X}" if p2 >> 3 else ""
         record = _RECORD_MODES.get(p2 & 0x07) or (f"{p1}" if p1 else "current")
-        return " ".join(part for part in (name, place, record, _length(p3)) if part)
+        return f"{' '.join(part for part in (name, record, place) if part)}, {_length(p3)}"
     if ins in (0xC0, 0x12):
-        return f"{name} {_length(p3)}"
+        return f"{name}, {_length(p3)}"
     if ins in (0x20, 0x24, 0x26, 0x28, 0x2C):
         return f"{name} {p2:02X}{'' if data else ' tries left?'}"
     if ins == 0x70:

@@ -60,7 +60,7 @@ async def desk() -> Desk:
 
 async def test_hex_is_sent_and_the_answer_explained(desk: Desk) -> None:
     sent, data, answer = await desk.typed("00 b0 0000 03")
-    assert sent == "→ 00 B0 00 00 03   READ BINARY 3 bytes"
+    assert sent == "→ 00 B0 00 00 03   READ BINARY, 3 bytes"
     assert data.split() == ["08", "09", "41", "..A"]
     assert answer.startswith("← 9000 ok   ")
     assert (await desk.typed("00f20000"))[-1].startswith("← 6D00 instruction not supported")
