@@ -53,11 +53,9 @@ def reveal_all(record: TraceRecord) -> TraceRecord | None:
 
 def encode_gsmtap(record: TraceRecord) -> bytes:
     """The GSMTAP datagram of one record."""
-    match record:
-        case AtrRecord():
-            return _header(GsmtapSubType.ATR) + record.atr
-        case TpduRecord():
-            return _header(GsmtapSubType.APDU) + record.tpdu + record.response
+    if isinstance(record, AtrRecord):
+        return _header(GsmtapSubType.ATR) + record.atr
+    return _header(GsmtapSubType.APDU) + record.tpdu + record.response
 
 
 def _header(sub_type: GsmtapSubType) -> bytes:
