@@ -214,6 +214,7 @@ async def test_action_on_a_link_that_is_gone_does_nothing() -> None:
             hub.execute(action)
         hub.open_lane(gone, CLIENT, BANK, lambda _tpdu: None)
         hub.close_lane(gone)
+        hub.answer_tpdu(gone, 1, b"")
         assert not hub.is_alive(gone)
 
 
@@ -305,6 +306,36 @@ async def test_lane_answers_on_the_spot_or_leaves_it_to_the_program() -> None:
             hub.close_lane(link)
             await peer.write(frame(COMMAND, tag=3))
             assert await program.events.get() == (link, Received(COMMAND, 3))
+
+
+async def test_lane_takes_a_command_and_answers_it_later() -> None:
+    taken: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+
+    def take(tag: int, tpdu: bytes) -> bool:
+        taken.put_nowait((tag, tpdu))
+        return tag != 2
+
+    async with world() as (hub, program):
+        listener = await hub.listen(LOOPBACK, factory(ComponentType.REMSIM_BANKD))
+        async with dialled_raw("127.0.0.1", listener.port) as peer:
+            link = await introduce(peer, program)
+            hub.open_lane(link, CLIENT, BANK, transmit_soon=take)
+            await peer.write(frame(COMMAND, tag=1))
+            assert await taken.get() == (1, COMMAND.data)
+            # What is sent behind it, before its answer, goes the long way, like what is not taken.
+            await peer.write(frame(COMMAND, tag=3))
+            assert await program.events.get() == (link, Received(COMMAND, 3))
+            hub.answer_tpdu(link, 1, RESPONSE.data)
+            hub.execute(Send(link, RESPONSE, reply_to=3))
+            await peer.write(frame(COMMAND, tag=2))
+            assert await program.events.get() == (link, Received(COMMAND, 2))
+            hub.execute(Send(link, RESPONSE, reply_to=2))
+            expected = ccm.PING + b"".join(frame(RESPONSE, tag=tag) for tag in (1, 3, 2))
+            assert await peer.read(len(expected)) == expected
+            assert await taken.get() == (2, COMMAND.data)
+            assert taken.empty()
+            hub.execute(Close(link, "done"))
+            hub.answer_tpdu(link, 4, RESPONSE.data)
 
 
 async def test_other_messages_pass_the_lane() -> None:

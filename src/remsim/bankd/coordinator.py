@@ -12,6 +12,7 @@ from remsim.bankd.cards import CardPlane
 from remsim.bankd.clients import ClientPlane
 from remsim.bankd.control import ControlPlane
 from remsim.bankd.counts import BankdCounts
+from remsim.bankd.lane import DeferredLane
 from remsim.bankd.mappings import MappingTable
 from remsim.bankd.session import Session
 from remsim.bankd.transitions import CardState, SessionState
@@ -206,6 +207,14 @@ class BankdCoordinator:
             return response
 
         return transmit_now
+
+    def deferred_lane(self, link: LinkId) -> DeferredLane | None:
+        """The same for a card that answers later."""
+        session = self._sessions.get(link)
+        position = session.position if session is not None else None
+        if session is None or position is None or self.cards.is_traced(position.slot_nr):
+            return None
+        return DeferredLane(session, position, self.counts)
 
     # Time and the end
 

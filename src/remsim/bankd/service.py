@@ -275,11 +275,34 @@ class BankdService:
 
     def _open_lane(self, action: InService) -> None:
         slot = self._slots[action.bank_slot.slot_nr]
-        if self._hub is None or not slot.answers_at_once:
+        if self._hub is None:
             return
-        transmit_now = self.coordinator.lane(action.link, slot.transmit_now)
-        if transmit_now is not None:
-            self._hub.open_lane(action.link, action.client, action.bank_slot, transmit_now)
+        if slot.answers_at_once:
+            transmit_now = self.coordinator.lane(action.link, slot.transmit_now)
+            if transmit_now is not None:
+                self._hub.open_lane(action.link, action.client, action.bank_slot, transmit_now)
+        elif slot.answers_soon:
+            self._open_deferred_lane(self._hub, action, slot)
+
+    def _open_deferred_lane(self, hub: LinkHub, action: InService, slot: Slot) -> None:
+        lane = self.coordinator.deferred_lane(action.link)
+        if lane is None:
+            return
+
+        def transmit_soon(tag: int, tpdu: bytes) -> bool:
+            is_taken = lane.begin(tag, tpdu)
+            if is_taken:
+                slot.transmit(tpdu)
+            return is_taken
+
+        def answer(response: bytes) -> bool:
+            tag = lane.finish(response)
+            if tag is not None:
+                hub.answer_tpdu(action.link, tag, response)
+            return tag is not None
+
+        slot.answer = answer
+        hub.open_lane(action.link, action.client, action.bank_slot, transmit_soon=transmit_soon)
 
     def _close_lane(self, action: OutOfService) -> None:
         if self._hub is not None:

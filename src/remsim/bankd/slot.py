@@ -79,7 +79,9 @@ class Slot:
         # The reader in use between OpenCard and CloseCard, whatever ``reader`` has become meanwhile.
         self._open: CardReader | None = None
         self._began = 0.0
-        self._answers_at_once = False
+        self._answers_at_once = self._answers_soon = False
+        #: Takes the response of a command where that is possible without an event; else returns False.
+        self.answer: Callable[[bytes], bool] | None = None
         # A command that failed in ``transmit_now`` comes again as an event; it must not reach the card again.
         self._failure: ReaderError | None = None
 
@@ -87,6 +89,11 @@ class Slot:
     def answers_at_once(self) -> bool:
         """Whether ``transmit_now`` is worth trying with the card that is powered."""
         return self._answers_at_once
+
+    @property
+    def answers_soon(self) -> bool:
+        """Whether the card that is powered can be asked without a task that waits for it."""
+        return self._answers_soon
 
     def transmit_now(self, tpdu: bytes) -> bytes | None:
         """The response of a card that needs no waiting; None: ask by Transmit, also after a failure."""
@@ -111,7 +118,7 @@ class Slot:
         """Begin the operation; exactly one call of ``events`` follows, possibly before this returns."""
         match action:
             case Transmit(_, tpdu):
-                self._transmit(tpdu)
+                self.transmit(tpdu)
             case OpenCard():
                 self._start(self._open_card(), "open")
             case ResetCard(_, kind):
@@ -122,7 +129,8 @@ class Slot:
     def _start(self, work: Coroutine[object, object, None], what: str) -> None:
         self._tasks.session(work, name=f"{what}-{self.slot_nr}")
 
-    def _transmit(self, tpdu: bytes) -> None:
+    def transmit(self, tpdu: bytes) -> None:
+        """Begin a command; exactly one call of ``answer`` or ``events`` follows, possibly before this returns."""
         self._began = time.perf_counter()
         failure, self._failure = self._failure, None
         reader = self._open
@@ -142,7 +150,8 @@ class Slot:
     def _on_transmitted(self, outcome: bytes | ReaderError) -> None:
         if isinstance(outcome, bytes):
             self._observe(time.perf_counter() - self._began)
-            self._events.on_response(self.slot_nr, outcome)
+            if self.answer is None or not self.answer(outcome):
+                self._events.on_response(self.slot_nr, outcome)
         else:
             self._events.on_failed(self.slot_nr, outcome)
 
@@ -162,6 +171,7 @@ class Slot:
         self._open = reader
         self._failure = None
         self._answers_at_once = type(reader).transmit_now is not CardReader.transmit_now
+        self._answers_soon = type(reader).transmit_soon is not CardReader.transmit_soon
         self._events.on_opened(self.slot_nr, atr)
 
     async def _reset(self, kind: ResetKind) -> None:
@@ -177,7 +187,8 @@ class Slot:
 
     async def _close(self) -> None:
         reader, self._open = self._open, None
-        self._answers_at_once = False
+        self._answers_at_once = self._answers_soon = False
+        self.answer = None
         if reader is not None:
             await reader.close()
         self._events.on_closed(self.slot_nr)

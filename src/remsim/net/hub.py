@@ -85,24 +85,37 @@ class LinkHub:
                 link.flush()
 
     def open_lane(
-        self, link: LinkId, client: ClientSlot, bank: BankSlot, transmit_now: Callable[[bytes], bytes | None]
+        self,
+        link: LinkId,
+        client: ClientSlot,
+        bank: BankSlot,
+        transmit_now: Callable[[bytes], bytes | None] | None = None,
+        *,
+        transmit_soon: Callable[[int, bytes], bool] | None = None,
     ) -> None:
-        """Let ``transmit_now`` answer the TPDUs between these slots, without an event for each.
+        """Handle the TPDUs between these slots without an event for each.
 
-        It gets the command TPDU as it arrived, of any length, and returns the response, or None to have the message
-        arrive as an event after all.
+        ``transmit_now`` gets the command TPDU as it arrived, of any length, and returns the response. ``transmit_soon``
+        gets its operation tag, too, and takes it, to be answered by ``answer_tpdu`` (or by a message, as usual). If
+        they return None and False, the message arrives as an event after all.
         """
         found = self._links.get(link)
         if found is not None:
             found.connection.open_lane(client, bank)
-            found.transmit_now = transmit_now
+            found.transmit_now, found.transmit_soon = transmit_now, transmit_soon
+
+    def answer_tpdu(self, link: LinkId, tag: int, response: bytes) -> None:
+        """Answer a command that ``transmit_soon`` took. The lane must not have been closed meanwhile."""
+        found = self._links.get(link)
+        if found is not None:
+            found.answer_tpdu(tag, response)
 
     def close_lane(self, link: LinkId) -> None:
         """Deliver every message as an event again."""
         found = self._links.get(link)
         if found is not None:
             found.connection.close_lane()
-            found.transmit_now = None
+            found.transmit_now = found.transmit_soon = None
 
     def is_alive(self, link: LinkId) -> bool:
         """Whether the link still takes messages."""

@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 from remsim.net.timer import Alarm
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.connection import Connection, ConnectionFactory, Event, LinkFailed
-from remsim.wire.rspro import Message
+from remsim.wire.rspro import Message, TpduCardToModem, TpduModemToCard
 
 #: A peer that lets more than this pile up does not read; it is cut off before it costs us memory.
 MAX_WRITE_BUFFER: Final = 1 << 20
@@ -82,6 +82,8 @@ class Link(asyncio.Protocol):
         self.is_closing = False
         #: Answers a command TPDU of the open lane at once, or returns None to have it treated as any message.
         self.transmit_now: Callable[[bytes], bytes | None] | None = None
+        #: Takes a command TPDU of the open lane with its tag, to be answered by ``answer_tpdu``; else returns False.
+        self.transmit_soon: Callable[[int, bytes], bool] | None = None
         #: The program has heard of it, and will hear of its end.
         self.is_announced = False
 
@@ -106,13 +108,19 @@ class Link(asyncio.Protocol):
         """Bytes from the peer."""
         if self.is_closing:
             return
-        if self.transmit_now is not None and (found := self.connection.receive_tpdu(data)) is not None:
+        connection = self.connection
+        if (found := connection.receive_tpdu(data)) is not None:
             tag, tpdu = found
-            response = self.transmit_now(tpdu)
-            if response is not None:
-                self._transport.write(self.connection.answer_tpdu(tag, response))
+            if self.transmit_now is not None and (response := self.transmit_now(tpdu)) is not None:
+                self._transport.write(connection.answer_tpdu(tag, response))
                 return
-        self.connection.receive_data(data, self._loop.time())
+            if self.transmit_soon is not None:
+                # Whatever answers it in the end finds it owed, even if that is at once.
+                connection.owe(TpduModemToCard, tag)
+                if self.transmit_soon(tag, tpdu):
+                    return
+                connection.waive(tag, TpduCardToModem)
+        connection.receive_data(data, self._loop.time())
         self._pump()
 
     def pause_writing(self) -> None:
@@ -137,6 +145,12 @@ class Link(asyncio.Protocol):
             return
         self.connection.send(message, now=self._loop.time(), reply_to=reply_to)
         self.flush()
+
+    def answer_tpdu(self, tag: int, response: bytes) -> None:
+        """Answer a command that ``transmit_soon`` took; the lane must be open still."""
+        if not self.is_closing:
+            self.connection.waive(tag, TpduCardToModem)
+            self._transport.write(self.connection.answer_tpdu(tag, response))
 
     def flush(self) -> None:
         """Write what the engine has ready, unless the pump does it in a moment."""

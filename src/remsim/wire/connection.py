@@ -176,7 +176,7 @@ class Connection:
     def receive_tpdu(self, data: bytes) -> tuple[int, bytes] | None:
         """(operation tag, command TPDU) if ``data`` is one whole frame of the open lane and nothing waits before it.
 
-        The caller either answers it with ``answer_tpdu``, at once, or hands ``data`` to ``receive_data`` as usual.
+        It is answered by ``answer_tpdu`` (between ``owe`` and ``waive``, if not at once), or goes to ``receive_data``.
         """
         if self._lane is None or self._failed or self._reader.is_partial or self._owed.get(rspro.TpduCardToModem):
             return None
@@ -260,7 +260,7 @@ class Connection:
         elif type(message) in REQUEST_OF:
             self._on_answer(cast(Response, message), pdu.tag, now)
         else:
-            if type(message) in RESPONSE_TO and not self._owe(type(message), pdu.tag):
+            if type(message) in RESPONSE_TO and not self.owe(type(message), pdu.tag):
                 return
             if isinstance(message, _CONNECT_REQUESTS):
                 self._learn_role(message)
@@ -277,7 +277,7 @@ class Connection:
                 # A later version may have changed the very part that cannot be read.
                 self._refuse_version(kind, RsproPdu(tag, UnknownMessage(number), error.version), now)
                 return
-            if kind in RESPONSE_TO and not self._owe(kind, tag):
+            if kind in RESPONSE_TO and not self.owe(kind, tag):
                 return
         self._events.append(Undecodable(error, payload))
 
@@ -299,7 +299,8 @@ class Connection:
                 return outstanding
         return None
 
-    def _owe(self, kind: type, tag: int) -> bool:
+    def owe(self, kind: type, tag: int) -> bool:
+        """A request of class ``kind`` wants its answer from now on. Returns False, and fails, if too many do."""
         owed = self._owed.setdefault(RESPONSE_TO[kind], deque())
         if len(owed) >= MAX_UNANSWERED:
             self._fail(f"more than {MAX_UNANSWERED} requests without waiting for an answer")
@@ -331,7 +332,7 @@ class Connection:
     def _refuse_version(self, kind: type, pdu: RsproPdu, now: float) -> None:
         answer = rspro.refusal(kind, ResultCode.UNSUPPORTED_PROTOCOL_VERSION, self.identity)
         if answer is not None:
-            if not self._owe(kind, pdu.tag):
+            if not self.owe(kind, pdu.tag):
                 return
             self.send(answer, now=now, reply_to=pdu.tag)
         self._events.append(UnsupportedVersion(pdu.version, pdu.msg))

@@ -83,6 +83,29 @@ async def test_operations_are_carried_out(stand: Stand) -> None:
     assert len(stand.events.times) == 1
 
 
+async def test_response_that_is_taken_is_not_reported(stand: Stand) -> None:
+    stand.slot.reader = ScriptedReader()
+    assert not stand.slot.answers_soon
+    await stand.run(OpenCard(3))
+    taken: list[bytes] = []
+
+    def take(response: bytes) -> bool:
+        taken.append(response)
+        return True
+
+    stand.slot.answer = take
+    before = list(stand.events.log)
+    stand.slot.transmit(TPDU)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert taken == [b"\x90\x00"]
+    assert stand.events.log == before
+    stand.slot.answer = lambda _response: False
+    assert await stand.run(Transmit(3, TPDU)) == ("response", 3, b"\x90\x00")
+    await stand.run(CloseCard(3))
+    assert stand.slot.answer is None
+
+
 async def test_exchanged_reader_counts_from_the_next_opening_on(stand: Stand) -> None:
     stand.slot.reader = old = ScriptedReader()
     await stand.run(OpenCard(3))

@@ -285,6 +285,18 @@ def test_lane_is_not_used_while_something_is_unfinished() -> None:
     assert bankd.receive_tpdu(frame(COMMAND)) is None
 
 
+def test_lane_command_that_is_answered_later_is_owed_meanwhile() -> None:
+    bankd = lane_at_bankd()
+    assert bankd.receive_tpdu(frame(COMMAND, tag=8)) == (8, COMMAND.data)
+    assert bankd.owe(TpduModemToCard, 8)
+    assert bankd.receive_tpdu(frame(COMMAND, tag=9)) is None
+    bankd.send(RESPONSE, now=0, reply_to=8)  # the long way is open to it
+    assert bankd.owe(TpduModemToCard, 9)
+    bankd.waive(9, TpduCardToModem)
+    assert bankd.answer_tpdu(9, RESPONSE.data) == frame(RESPONSE, tag=9)
+    assert bankd.receive_tpdu(frame(COMMAND, tag=10)) == (10, COMMAND.data)
+
+
 def test_lane_learns_the_flags_that_its_peer_sends() -> None:
     bankd = lane_at_bankd()
     odd = TpduModemToCard(CLIENT, BANK, rspro.TpduFlags(final_part=True), bytes(5))
