@@ -19,7 +19,7 @@ from pydantic_core import PydanticUndefined
 from remsim.cli import bankd, client, ctl, server, uicc
 from remsim.config import BankdConfig, ClientConfig, CommonConfig, CtlConfig, ServerConfig, UiccConfig, models
 from remsim.config.load import option_name, scalar_keys, variable_name
-from remsim.config.models import TABLES, DaemonConfig
+from remsim.config.models import DaemonConfig, table_model
 
 _INTRO: Final = """\
 <!-- Generated from the programs by tools/generate_docs.py; do not edit. -->
@@ -92,7 +92,7 @@ def _rows(program: _Program, model: type[CommonConfig], without: type[CommonConf
     for name, field in model.model_fields.items():
         if name in known:
             continue
-        table = TABLES.get(name)
+        table = table_model(model, name)
         if table is None:
             option = option_name(program.model, name)
             text = _helps(program.app).get(option)

@@ -8,6 +8,9 @@ from remsim.emulators.registry import BUILT_IN, make_emulator
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 
+#: Settings with which an emulator finds nothing on the machine that runs the tests.
+SETTINGS: dict[str, dict[str, object]] = {"vpcd": {"vpcd": "127.0.0.1:1"}}
+
 
 class Unbothered(EmulatorEvents):
     """Whoever owns the emulator; nothing happens at the modem in these tests."""
@@ -24,7 +27,7 @@ class Unbothered(EmulatorEvents):
 
 @pytest.fixture(params=sorted(BUILT_IN))
 def emulator(request: pytest.FixtureRequest) -> CardEmulator:
-    return make_emulator(str(request.param), {})
+    return make_emulator(str(request.param), SETTINGS.get(str(request.param), {}))
 
 
 async def test_life_with_a_card(emulator: CardEmulator) -> None:

@@ -16,14 +16,20 @@ from tests import sources
 LEVELS = {
     "errors": 0,
     "ids": 0,
+    "identity": 0,
     "wire": 1,
     "card": 1,
     "uicc": 1,
     "slotmap": 2,
     "trace": 2,
     "config": 2,
+    "policy": 2,
+    "guard": 2,
+    "redaction": 2,
     "logs": 3,
     "metrics": 3,
+    "pki": 3,
+    "vpcd_link": 3,
     "net": 4,
     "readers": 4,
     "emulators": 4,
@@ -35,8 +41,14 @@ LEVELS = {
 }
 
 #: Imports between parts of the same level that are meant to be: a number is an error or it is not, a card is made of
-#: card formats, the command line starts the demonstration.
-SAME_LEVEL = {("ids", "errors"), ("uicc", "card"), ("cli", "demo")}
+#: card formats, the command line starts the demonstration, an identity is made of numbers.
+SAME_LEVEL = {
+    ("ids", "errors"),
+    ("identity", "errors"),
+    ("identity", "ids"),
+    ("uicc", "card"),
+    ("cli", "demo"),
+}
 
 #: Imports of a lower level that are not allowed all the same: readers and emulators speak of cards, not of messages.
 NEVER = {("readers", "wire"), ("emulators", "wire")}

@@ -5,7 +5,7 @@
 here knows a socket, a clock or the process's own environment.
 """
 
-from remsim.config.load import default_state_dir, load_config, option_name
+from remsim.config.load import default_state_dir, load_config, option_name, parse_settings
 from remsim.config.models import (
     BankdConfig,
     BankOverride,
@@ -14,6 +14,7 @@ from remsim.config.models import (
     CtlConfig,
     DaemonConfig,
     DemoConfig,
+    EmulatorSettings,
     KeepAlive,
     LogFormat,
     LogLevel,
@@ -51,6 +52,7 @@ __all__ = [
     "CtlConfig",
     "DaemonConfig",
     "DemoConfig",
+    "EmulatorSettings",
     "HostPort",
     "IpNetwork",
     "KeepAlive",
@@ -65,4 +67,5 @@ __all__ = [
     "load_config",
     "option_name",
     "parse_hex",
+    "parse_settings",
 ]

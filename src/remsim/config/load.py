@@ -15,11 +15,20 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from remsim.config.models import SECRET_KEYS, TABLES, BankdConfig, CommonConfig, ContradictionError
+from remsim.config.models import (
+    SECRET_KEYS,
+    BankdConfig,
+    CommonConfig,
+    ContradictionError,
+    EmulatorSettings,
+    has_tables,
+    table_model,
+)
 from remsim.config.values import Text
 from remsim.errors import ConfigError, RemsimError
 
 C = TypeVar("C", bound=CommonConfig)
+E = TypeVar("E", bound=EmulatorSettings)
 #: A setting's path in the model, such as ("keepalive", "interval_s").
 Key = tuple[str, ...]
 
@@ -86,6 +95,26 @@ def default_state_dir(model: type[CommonConfig], values: Mapping[str, object], e
     if environ.get("HOME"):
         return Path(environ["HOME"], ".local", "state", "remsim", name)
     raise ConfigError("there is no home directory to keep state in", hint="say where with --state DIR")
+
+
+def parse_settings(model: type[E], values: Mapping[str, object], *, where: str) -> E:
+    """Turn the settings of one emulator into a ``model``. ``where`` names their place in messages.
+
+    Raises ConfigError for the first mistake.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as failure:
+        error = min(failure.errors(include_url=False), key=lambda candidate: candidate["type"] != "extra_forbidden")
+        key = tuple(str(part) for part in error["loc"])
+        place = ".".join((where, *key))
+        cause = error.get("ctx", {}).get("error")
+        if isinstance(cause, ContradictionError):
+            raise ConfigError(f"{where}: {cause}", hint=cause.hint) from None
+        if error["type"] == "extra_forbidden":
+            raise ConfigError(f"{place}: unknown key", hint=_key_hint(model, key)) from None
+        hint = cause.hint if isinstance(cause, RemsimError) else ""
+        raise ConfigError(_sentence(place, key, error), hint=hint) from None
 
 
 def option_name(model: type[CommonConfig], key: str) -> str:
@@ -186,7 +215,7 @@ class _Sources:
 def _key_hint(model: type[BaseModel], key: Key) -> str:
     place = model
     for part in key[:-1]:
-        place = TABLES.get(part, place)
+        place = table_model(place, part) or place
     close = difflib.get_close_matches(key[-1], place.model_fields, n=1)
     return f"did you mean {close[0]}?" if close else f"known keys: {', '.join(sorted(place.model_fields))}"
 
@@ -195,9 +224,11 @@ def scalar_keys(model: type[BaseModel]) -> list[Key]:
     """All keys that one line of text can set: every field, and the fields of fixed tables; no lists of tables."""
     keys: list[Key] = []
     for name, field in model.model_fields.items():
-        if field.annotation is TABLES.get(name):
-            keys.extend((name, inner) for inner in TABLES[name].model_fields)
-        elif name not in TABLES:
+        table = table_model(model, name)
+        is_fixed = field.annotation is table
+        if table is not None and is_fixed:
+            keys.extend((name, inner) for inner in table.model_fields)
+        elif not has_tables(model, name):
             keys.append((name,))
     return keys
 

@@ -6,7 +6,7 @@ merged in ``config.load``. A model may also be built directly, as tests and the 
 """
 
 from enum import Enum
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -31,6 +31,10 @@ class ContradictionError(ValueError):
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+class EmulatorSettings(_Settings):
+    """Base of an emulator's own settings: frozen, unknown keys refused. See ``config.load.parse_settings``."""
 
 
 class KeepAlive(_Settings):
@@ -301,17 +305,24 @@ class DemoConfig(DaemonConfig):
 #: Settings whose values may be secrets and are never repeated in a message.
 SECRET_KEYS: Final = frozenset({"database", "token"})
 
-#: Keys that hold a table, or a list or dictionary of tables, and the model of one such table.
-TABLES: Final[dict[str, type[BaseModel]]] = {
-    "keepalive": KeepAlive,
-    "timers": Timers,
-    "banks": BankOverride,
-    "slot": SlotReader,
-}
+
+def table_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The model of the table under ``key``, or of one table in the list or dictionary there; None if it has none."""
+    field = model.model_fields.get(key)
+    if field is None:
+        return None
+    candidates = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def has_tables(model: type[BaseModel], key: str) -> bool:
+    """Whether ``key`` holds a table of any kind, which no single line of text can set."""
+    field = model.model_fields[key]
+    return table_model(model, key) is not None or get_origin(field.annotation) is dict
+
 
 __all__ = [
     "SECRET_KEYS",
-    "TABLES",
     "BankOverride",
     "BankdConfig",
     "ClientConfig",
@@ -319,6 +330,7 @@ __all__ = [
     "ContradictionError",
     "CtlConfig",
     "DaemonConfig",
+    "EmulatorSettings",
     "KeepAlive",
     "LogFormat",
     "LogLevel",
@@ -327,4 +339,6 @@ __all__ = [
     "SlotSource",
     "Timers",
     "UiccConfig",
+    "has_tables",
+    "table_model",
 ]
