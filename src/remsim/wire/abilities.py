@@ -37,3 +37,8 @@ def introduce(message: Message, own: tuple[str, ...], common: frozenset[str] | N
             shared = None if common is None else tuple(name for name in own if name in common)
             return type(message)(message.identity.with_abilities(shared), message.result)
     return message
+
+
+def voids_commands(message: Message) -> bool:
+    """Whether ``message`` says that the card is gone: commands not answered by then get no answer any more."""
+    return isinstance(message, rspro.BankSlotStatusInd) and message.slot_phys_status.card_present is False

@@ -14,7 +14,7 @@ from typing import Final, cast
 
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import ccm, classic, ipa, rspro
-from remsim.wire.abilities import ABILITIES, ABILITY_OF, ADVERTISE, ECHO, SLOTS, introduce
+from remsim.wire.abilities import ABILITIES, ABILITY_OF, ADVERTISE, ECHO, SLOTS, introduce, voids_commands
 from remsim.wire.ccm import CcmType
 from remsim.wire.codec import decode_pdu, encode_pdu
 from remsim.wire.errors import DecodeError, FrameError, LocalProtocolError
@@ -136,8 +136,6 @@ class Connection:
         self.is_deadline_changed = True
         self.handle_timer(now)
 
-    # Sending
-
     def send(self, message: Message, *, now: float, reply_to: int | None = None) -> int:
         """Queue ``message`` and return its operation tag; an answer takes ``reply_to``, the tag of its request.
 
@@ -150,14 +148,15 @@ class Connection:
             self._check_safe(message)
             self._last_tag = tag = self._last_tag % rspro.MAX_OPERATION_TAG + 1
         if isinstance(message, _CONNECT_REQUESTS + _CONNECT_RESPONSES):
-            message = introduce(
-                message, self._own_abilities, self.common_abilities if self._peer_named_abilities else None
-            )
+            common = self.common_abilities if self._peer_named_abilities else None
+            message = introduce(message, self._own_abilities, common)
         frame = ipa.encode_rspro(encode_pdu(RsproPdu(tag, message)))
         if len(frame) > ipa.MAX_CLASSIC_FRAME and not self._peer_named_abilities:
             raise LocalProtocolError(f"{type(message).__name__} of {len(frame)} octets is too long for a classic peer")
         if type(message) in RESPONSE_TO:
             self._outstanding.append(_Outstanding(tag, cast(Request, message), now))
+        elif voids_commands(message):
+            self._owed.pop(rspro.TpduCardToModem, None)
         self._output.append(frame)
         return tag
 
@@ -267,6 +266,8 @@ class Connection:
                 self._learn_abilities(message.identity)
             elif self._lane is not None and isinstance(message, rspro.TpduModemToCard):
                 self._lane.learn_flags(message)
+            elif voids_commands(message):
+                self._outstanding = deque(o for o in self._outstanding if type(o.request) is not rspro.TpduModemToCard)
             self._events.append(Received(message, pdu.tag))
 
     def _on_undecodable(self, error: DecodeError, payload: bytes, now: float) -> None:
