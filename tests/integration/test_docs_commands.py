@@ -151,6 +151,20 @@ def test_links_of_page_lead_somewhere(page: str) -> None:
     assert not [target for target in targets if "://" not in target and not (folder / target).exists()]
 
 
+def test_events_in_the_table_of_troubles_are_those_of_the_programs() -> None:
+    rows = re.findall(r"^\| (.*?) \|.*\|.*\|$", _text("docs/manual/operation.md"), re.MULTILINE)
+    events = {
+        word
+        for row in rows
+        for span in re.findall(r"`([^`]+)`", row)
+        for word in re.findall(r"^[a-z]+(?:_[a-z0-9]+)+$", span.split()[0])
+    }
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    assert len(events) > 20
+    # Metrics are named in parts.
+    assert not {event for event in events if f'"{event}"' not in sources and not event.startswith("remsim_")}
+
+
 def test_each_excuse_is_still_needed() -> None:
     shown = [command.text for command in _commands()] + [span for page in PAGES for _, span in spans(_text(page), page)]
     assert not [how.pattern for how in ELSEWHERE if not any(re.fullmatch(how.pattern, text) for text in shown)]
