@@ -16,7 +16,6 @@ from remsim.server.actions import (
     Decision,
     Memory,
     Report,
-    StoreClientNumber,
     StoreDeletion,
     StoredMapping,
     StoreMapping,
@@ -231,7 +230,7 @@ class Coordinator:
                 return [action for number in decision.mappings for action in self._delete(number, now)]
             case StoreSent():
                 return self._reconciler.on_sent_stored(decision, now)
-            case StoreClientNumber():
+            case _:
                 return self._admission.on_number_stored(decision)
 
     def on_store_failed(self, decision: Decision) -> list[Action]:
@@ -239,15 +238,16 @@ class Coordinator:
         match decision:
             case StoreMapping():
                 self.slotmap.unreserve(decision.bank, decision.client)
+                return []
             case StoreDeletion():
                 for mapping in map(self.slotmap.get, decision.mappings):
                     if mapping is not None:
                         mapping.is_ending = False
+                return []
             case StoreSent():
                 return self._reconciler.on_sent_failed(decision)
-            case StoreClientNumber():
+            case _:
                 return self._admission.on_number_failed(decision)
-        return []
 
     def _delete(self, mapping_id: int, now: float) -> list[Action]:
         mapping = self.slotmap.get(mapping_id)

@@ -151,10 +151,8 @@ class Reconciler:
 
     def on_timer(self, bank_id: int, now: float) -> list[Action]:
         """The oldest unanswered request of this bank may be overdue."""
-        bank = self._links.get(bank_id)
-        oldest = next(iter(bank.unanswered.values()), None) if bank is not None else None
-        if bank is None or oldest is None:
-            return []
+        bank = self._links[bank_id]
+        oldest = next(iter(bank.unanswered.values()))
         if now < oldest + ANSWER_TIMEOUT_S:
             self._timers.set(bank_id, oldest + ANSWER_TIMEOUT_S)
             return []

@@ -8,7 +8,7 @@ import pytest
 from remsim.ids import ClientSlot
 from remsim.server import peers
 from remsim.server.peers import PEER_TRANSITIONS, Peer, PeerEvent, PeerState, PeerStateError, PeerTable
-from remsim.server.reports import note_of
+from remsim.server.reports import described, note_of
 from remsim.wire.actions import LinkId, PeerAddress
 
 
@@ -47,6 +47,7 @@ def test_peer_without_identity_is_classic_and_not_noted() -> None:
     peer = make(1)
     assert peer.is_classic
     assert note_of(peer) == []
+    assert described(peer) == {"peer": "192.0.2.1:4001"}
 
 
 def test_names() -> None:

@@ -8,7 +8,7 @@ from remsim.server import views
 from remsim.server.desk import Desk, UnknownBankError
 from remsim.server.peers import Peer
 from remsim.server.rest.errors import ApiError, not_found
-from remsim.server.rest.listing import listed
+from remsim.server.rest.listing import listing
 from remsim.server.rest.reading import MAX_SHORT, NumberText, number
 from remsim.server.rest.routing import V1, TheDesk, done, refusals
 from remsim.server.rest.shapes import BankList, BankShape
@@ -27,9 +27,9 @@ def _unknown(bank_id: int) -> ApiError:
 
 
 @router.get("/banks", responses={200: {"model": BankList}})
-async def list_banks(desk: TheDesk) -> JSONResponse:
+async def list_banks(desk: TheDesk) -> Response:
     """All connected bankds."""
-    return JSONResponse({"banks": await listed(desk.coordinator.peers.banks(), lambda peer: _shown(desk, peer))})
+    return await listing("banks", desk.coordinator.peers.banks(), lambda peer: _shown(desk, peer))
 
 
 @router.get("/banks/{bank_id}", responses={200: {"model": BankShape}, **refusals(400, 404)})

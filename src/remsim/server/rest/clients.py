@@ -4,14 +4,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from remsim.ids import MAX_ID, ClientSlot
 from remsim.server import views
 from remsim.server.desk import Desk
 from remsim.server.peers import Peer
 from remsim.server.rest.errors import not_found
-from remsim.server.rest.listing import listed
+from remsim.server.rest.listing import listing
 from remsim.server.rest.reading import MAX_SHORT, number
 from remsim.server.rest.routing import V1, TheDesk, refusals
 from remsim.server.rest.shapes import ClientList, ClientShape
@@ -32,9 +32,9 @@ def _shown(desk: Desk, peer: Peer) -> views.Json:
 
 
 @router.get("/clients", responses={200: {"model": ClientList}})
-async def list_clients(desk: TheDesk) -> JSONResponse:
+async def list_clients(desk: TheDesk) -> Response:
     """All connected clients."""
-    return JSONResponse({"clients": await listed(desk.coordinator.peers.clients(), lambda peer: _shown(desk, peer))})
+    return await listing("clients", desk.coordinator.peers.clients(), lambda peer: _shown(desk, peer))
 
 
 @router.get("/clients/{name}", responses={200: {"model": ClientShape}, **refusals(400, 404)})

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from remsim.ids import MAX_ID
 from remsim.server import views
 from remsim.server.rest.errors import not_found
-from remsim.server.rest.listing import listed
+from remsim.server.rest.listing import listing
 from remsim.server.rest.reading import MAX_LONG, NumberText, number, read_mapping
 from remsim.server.rest.routing import V1, TheDesk, done, refusals
 from remsim.server.rest.shapes import MappingList, MappingShape
@@ -32,9 +32,9 @@ _BODY: Final = {"requestBody": {"required": True, "content": {"application/json"
 
 
 @router.get("/slotmaps", responses={200: {"model": MappingList}})
-async def list_slotmaps(desk: TheDesk) -> JSONResponse:
+async def list_slotmaps(desk: TheDesk) -> Response:
     """All live mappings, in the order of their creation."""
-    return JSONResponse({"slotmaps": await listed(desk.coordinator.slotmap, views.mapping)})
+    return await listing("slotmaps", desk.coordinator.slotmap, views.mapping)
 
 
 @router.get("/slotmaps/{slotmap_id}", responses={200: {"model": MappingShape}, **refusals(400, 404)})
