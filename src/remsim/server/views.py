@@ -5,6 +5,7 @@ Members that v1 does not have may come and go with what they describe; those of 
 """
 
 from datetime import UTC, datetime
+from enum import IntEnum
 
 from remsim.ids import BankSlot, ClientSlot
 from remsim.server.peers import Peer
@@ -34,7 +35,12 @@ def slot_of(number: int) -> BankSlot | None:
 
 def result_name(result: int) -> str:
     """The name of a result code as in the ASN.1: ``illegalSlotId``."""
-    first, *others = ResultCode(result).name.split("_")
+    return asn1_name(ResultCode(result))
+
+
+def asn1_name(value: IntEnum) -> str:
+    """``ILLEGAL_SLOT_ID`` as ``illegalSlotId``."""
+    first, *others = value.name.split("_")
     return first.lower() + "".join(word.capitalize() for word in others)
 
 
@@ -132,7 +138,7 @@ def _lines(status: SlotPhysStatus) -> Json:
 
 
 def _error(error: ErrorInd) -> Json:
-    shown: Json = {"severity": error.severity.name.lower(), "code": error.code.name.lower()}
+    shown: Json = {"severity": asn1_name(error.severity), "code": asn1_name(error.code)}
     if error.bank_slot is not None:
         shown["bank"] = bank_slot(error.bank_slot)
     if error.client_slot is not None:

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Peers and mappings as JSON objects."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from remsim.ids import BankSlot, ClientSlot
+from remsim.server import views
+from remsim.server.peers import Peer
+from remsim.server.views import Json
+from remsim.slotmap import Mapping, MappingState
+from remsim.wire import rspro
+from remsim.wire.actions import LinkId, PeerAddress
+from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
+
+
+def make_peer(kind: ComponentType, abilities: tuple[str, ...] | None = None) -> Peer:
+    peer = Peer(LinkId(1), PeerAddress(ip_address("192.0.2.1"), 4000), since=0.0)
+    peer.identity = ComponentIdentity(kind, "n", "s", "1", "maker", "model", "serial", "hw", "fw", abilities)
+    return peer
+
+
+def bank_peer() -> Peer:
+    peer = make_peer(ComponentType.REMSIM_BANKD, ("echo.1",))
+    peer.bank_id = 3
+    return peer
+
+
+def shown_bank(peer: Peer) -> Json:
+    return views.bank(peer, (), 0, 0.0)
+
+
+@pytest.mark.parametrize("number", [0, 65536, 65538, 67044351])
+def test_mapping_number_goes_both_ways(number: int) -> None:
+    slot = views.slot_of(number)
+    assert slot is not None
+    assert views.slotmap_id(slot) == number
+
+
+@pytest.mark.parametrize("number", [1024, 67044352, 1 << 26, (1 << 64) - 1])
+def test_number_that_no_slot_has(number: int) -> None:
+    assert views.slot_of(number) is None
+
+
+@pytest.mark.parametrize(
+    ("result", "name"), [(0, "ok"), (3, "illegalSlotId"), (100, "cardNotPresent"), (77, "unknown77")]
+)
+def test_result_has_its_name_of_the_schema(result: int, name: str) -> None:
+    assert views.result_name(result) == name
+
+
+def test_time_is_iso_8601() -> None:
+    assert views.time_text(1_000_000_000.5) == "2001-09-09T01:46:40.500Z"
+
+
+def test_component_shows_everything_that_was_sent() -> None:
+    peer = make_peer(ComponentType.REMSIM_SERVER)
+    assert peer.identity is not None
+    assert views.component(peer.identity) == {
+        "type_": "remsimServer",
+        "name": "n",
+        "software": "s",
+        "swVersion": "1",
+        "hwManufacturer": "maker",
+        "hwModel": "model",
+        "hwSerialNr": "serial",
+        "hwVersion": "hw",
+        "fwVersion": "fw",
+    }
+
+
+def test_refused_mapping_is_unacknowledged_with_its_result() -> None:
+    mapping = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0, state=MappingState.REFUSED, result=3)
+    shown = views.mapping(mapping)
+    assert (shown["state"], shown["result"]) == ("UNACKNOWLEDGED", "illegalSlotId")
+
+
+def test_peer_that_is_nothing_yet_shows_its_address() -> None:
+    peer = Peer(LinkId(1), PeerAddress(ip_address("192.0.2.1"), 4000), since=0.0)
+    assert views.client(peer, None, 0.0) == {
+        "peer": "192.0.2.1:4000",
+        "state": "ESTABLISHED",
+        "address": "192.0.2.1:4000",
+        "connectedAt": "1970-01-01T00:00:00.000Z",
+    }
+
+
+def test_client_shows_what_it_was_told_and_whether_it_obeyed() -> None:
+    peer = make_peer(ComponentType.REMSIM_CLIENT)
+    peer.announced = rspro.ConfigClientBankReq(BankSlot(1, 2), IpPort(ip_address("192.0.2.9"), 9999))
+    told: Json = {"bank": {"bankId": 1, "slotNr": 2}, "ip": "192.0.2.9", "port": 9999}
+    assert views.client(peer, None, 0.0)["told"] == told
+    peer.announced_result = ResultCode.OK
+    assert views.client(peer, None, 0.0)["told"] == told | {"result": "ok"}
+
+
+def test_bank_shows_abilities_and_slots() -> None:
+    peer = bank_peer()
+    peer.slot_status = {
+        2: SlotPhysStatus(reset_active=False, card_present=True),
+        1: SlotPhysStatus(reset_active=True, vcc_present=False, clk_active=False, card_present=False),
+    }
+    shown = shown_bank(peer)
+    assert shown["abilities"] == ["echo.1"]
+    assert shown["slots"] == [
+        {"slotNr": 1, "resetActive": True, "vccPresent": False, "clkActive": False, "cardPresent": False},
+        {"slotNr": 2, "resetActive": False, "cardPresent": True},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ((None, None, None), {}),
+        ((BankSlot(3, 1), None, "broken"), {"bank": {"bankId": 3, "slotNr": 1}, "text": "broken"}),
+        ((None, ClientSlot(7, 0), None), {"client": {"clientId": 7, "slotNr": 0}}),
+    ],
+)
+def test_last_error_is_shown(error: tuple[BankSlot | None, ClientSlot | None, str | None], expected: Json) -> None:
+    peer = bank_peer()
+    peer.error_count = 2
+    peer.last_error = rspro.ErrorInd(
+        ComponentType.REMSIM_BANKD, rspro.ErrorSeverity.MAJOR, rspro.ErrorCode.UNEXPECTED_DISCONNECT, *error
+    )
+    shown = shown_bank(peer)
+    assert shown["errors"] == 2
+    assert shown["lastError"] == {"severity": "major", "code": "unexpectedDisconnect"} | expected
