@@ -17,6 +17,14 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 def build_app(desk: Desk, metrics: ServerMetrics) -> FastAPI:
     """The application over ``desk``."""
+    app = resources()
+    app.state.desk = desk
+    app.add_middleware(Door, metrics=metrics)
+    return app
+
+
+def resources() -> FastAPI:
+    """All resources, without anything behind them: enough for the schema."""
     app = FastAPI(
         title="remsim server",
         version=__version__,
@@ -25,11 +33,9 @@ def build_app(desk: Desk, metrics: ServerMetrics) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.desk = desk
     errors.install(app)
     for resource in (clients, banks, slotmaps, status):
         app.include_router(resource.router)
-    app.add_middleware(Door, metrics=metrics)
     return app
 
 
