@@ -7,7 +7,9 @@ Each test runs twice: in process, and over a real socket.
 import asyncio
 import json
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from itertools import product
 from pathlib import Path
 
@@ -167,6 +169,17 @@ class TestSingleObjects:
     async def test_server_says_that_it_is_well(self, rest: httpx2.AsyncClient, path: str, status: str) -> None:
         answer = await rest.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": status})
+
+
+async def test_server_that_cannot_store_is_not_ready(rest: httpx2.AsyncClient, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "server.sqlite")) as other, other:
+        other.execute("drop table pending_releases")
+        other.execute("drop table pending_removals")
+        other.execute("drop table mappings")
+    assert_refused(await post(rest, mapping((1, 0), (7, 0))), 503, "not_stored")
+    assert_refused(await rest.get("/ready"), 503, "not_ready")
+    assert (await rest.get("/health")).status_code == 200
+    assert (await rest.get(f"{V1}/slotmaps")).json() == {"slotmaps": []}
 
 
 class TestPost:
