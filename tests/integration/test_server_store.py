@@ -221,6 +221,17 @@ async def test_migrations_lead_to_the_tables_of_the_schema(tmp_path: Path) -> No
         await engine.dispose()
 
 
+async def test_change_of_tables_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "server.sqlite") as raw:
+        raw.execute("create table counters (mine integer)")
+    raw.close()
+    with pytest.raises(StartError, match="counters already exists"):
+        await memory_of(tmp_path)
+    with sqlite3.connect(tmp_path / "server.sqlite") as raw:
+        assert raw.execute("select name from sqlite_master where type = 'table'").fetchall() == [("counters",)]
+    raw.close()
+
+
 async def test_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     await memory_of(tmp_path)
     with sqlite3.connect(tmp_path / "server.sqlite") as raw:

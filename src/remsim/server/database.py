@@ -55,6 +55,8 @@ async def connect(engine: AsyncEngine) -> AsyncConnection:
     try:
         if engine.dialect.name == "sqlite":
             await _prepare_sqlite(connection)
+            # Python's driver begins no transaction for a change of tables: a start that dies there must leave nothing.
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
         await connection.run_sync(_migrate, name)
         await connection.commit()
     except DBAPIError as error:
