@@ -6,7 +6,8 @@ and sent only if it differs from what was said last on this connection:
 
 - its mapping is, or was, ACTIVE: the bankd's address, the last known one if the bankd is absent;
 - its mapping was refused, or is deleted: the bank slot with port 0, which means "no bankd";
-- otherwise nothing: a mapping that the bankd has not acknowledged yet is no news for the client.
+- otherwise nothing: a mapping that the bankd has not acknowledged yet is no news for a client that is there; one that
+  connects while no bankd has heard of its mapping gets port 0, too.
 
 A client that is absent when its mapping is deleted is told when it returns (a *release*, which survives a restart).
 """
@@ -70,12 +71,26 @@ class Announcer:
         release = self._releases.pop(client, None)
         return [] if release is None else [NoteReleased(release.mapping_id)]
 
+    def welcome(self, client: ClientSlot) -> list[Action]:
+        """The client has just connected: tell it what is right.
+
+        One whose mapping no bankd has heard of yet learns its bank slot and that there is no bankd, as from the C
+        server. It cannot be in a session with that mapping, so nothing is disturbed.
+        """
+        mapping = self._slotmap.by_client_slot(client)
+        if mapping is not None and mapping.state is MappingState.NEW and not mapping.is_sent:
+            return self._tell(client, ConfigClientBankReq(mapping.bank, NO_BANKD))
+        return self.refresh(client)
+
     def refresh(self, client: ClientSlot) -> list[Action]:
         """Tell the client what is right, if it is connected and was told otherwise."""
         peer = self._peers.connected_client(client)
+        return [] if peer is None else self._tell(client, self._wanted(client, peer))
+
+    def _tell(self, client: ClientSlot, wanted: ConfigClientBankReq | Report | None) -> list[Action]:
+        peer = self._peers.connected_client(client)
         if peer is None:
             return []
-        wanted = self._wanted(client, peer)
         if isinstance(wanted, Report):
             return [wanted]
         if wanted is None or wanted == peer.announced:

@@ -349,7 +349,7 @@ class Coordinator:
 
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
-        return [Report("info", "client_connected", described(peer)), *note_of(peer), *self.announcer.refresh(slot)]
+        return [Report("info", "client_connected", described(peer)), *note_of(peer), *self.announcer.welcome(slot)]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
         """Admission let a bankd in."""

@@ -33,15 +33,23 @@ def test_client_that_comes_later_is_sent_to_its_bankd_right_behind_the_connect_r
     assert world.kinds(client) == ["ConnectClientRes", "ConfigClientBankReq"]
 
 
-def test_client_with_a_mapping_that_was_never_acknowledged_is_told_nothing() -> None:
+def test_client_whose_mapping_no_bankd_has_heard_of_learns_that_there_is_none_yet() -> None:
     world = ServerWorld()
     world.post("1:0", "7:0")
     client = world.client("7:0")
-    assert world.told(client) == []
+    assert world.told(client) == ["B1:0 none"]
     bank = world.bank(1)
-    assert world.told(client) == []
+    assert world.told(client) == ["B1:0 none"]
     world.answer(bank, rspro.CreateMappingReq)
-    assert world.told(client) == [AT_BANK]
+    assert world.told(client) == ["B1:0 none", AT_BANK]
+
+
+def test_client_whose_mapping_a_bankd_may_have_is_told_nothing_before_that_is_known() -> None:
+    world = ServerWorld()
+    bank = world.bank(1)
+    world.post("1:0", "7:0")
+    world.lose(bank)
+    assert world.told(world.client("7:0")) == []
 
 
 def test_mapping_once_active_is_announced_while_its_bankd_is_absent() -> None:
