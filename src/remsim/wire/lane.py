@@ -19,6 +19,8 @@ _MAX_TAG_OCTETS: Final = 4
 _LENGTH_AT: Final = 5
 #: Shortest frame of a TPDU message; anything shorter is something else.
 _SHORTEST: Final = 40
+#: Octets that the lengths of a frame with the longest data take more than those of one without data.
+_MORE_LENGTH_OCTETS: Final = 8
 
 
 class _Shape:
@@ -98,8 +100,9 @@ class TpduLane:
         if not 1 <= tag_size <= _MAX_TAG_OCTETS:
             return None
         is_command = self._is_bank
-        # Lengths above 127 and 255 cost more octets, so the length of the data follows from the size in a few steps.
-        for data_size in range(max(0, size - 80), min(size, MAX_COMMAND + 1)):
+        most = size - self._shape(tag_size, 0, is_command=is_command).data_at
+        # Above 127 and 255, each of the four nested lengths costs an octet more.
+        for data_size in range(min(most, MAX_COMMAND), max(most - _MORE_LENGTH_OCTETS, 0) - 1, -1):
             shape = self._shape(tag_size, data_size, is_command=is_command)
             if shape.data_at + data_size == size:
                 self._incoming[size, tag_size] = shape
