@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Frames between vpcd and a virtual card."""
+
 import pytest
 
 from remsim.card.errors import ApduError
