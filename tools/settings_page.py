@@ -17,7 +17,18 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from remsim.cli import bankd, client, ctl, server, uicc
-from remsim.config import BankdConfig, ClientConfig, CommonConfig, CtlConfig, ServerConfig, UiccConfig, models
+from remsim.config import (
+    BankdConfig,
+    ClientConfig,
+    ClientRunConfig,
+    ClientVpcdConfig,
+    CommonConfig,
+    CtlConfig,
+    ServerConfig,
+    UiccConfig,
+    models,
+)
+from remsim.config import client as client_models
 from remsim.config.load import option_name, scalar_keys, variable_name
 from remsim.config.models import DaemonConfig, table_model
 
@@ -37,7 +48,8 @@ where they stand.
 - Lists are TOML lists. In the environment items are separated by commas; as an option the word is repeated.
 - Bank ids, client ids and slot numbers are 0 to 1023. Durations are seconds, up to a day.
 - In TOML, `keepalive.interval_s` is `interval_s` in the table `[keepalive]`, `banks.N.advertise` is `advertise` in
-  `[banks.1]`, and `slot[].reader` is `reader` in one of any number of tables `[[slot]]`.
+  `[banks.1]`, `slot[].reader` is `reader` in one of any number of tables
+  `[[slot]]`, and `slot[].atr_rules.strip` is `strip` in `[slot.atr_rules]` below it.
 """
 
 _STATE: Final = (
@@ -56,13 +68,23 @@ class _Program:
     text: str
     model: type[CommonConfig]
     app: App
+    #: Its settings are told elsewhere.
+    base: type[CommonConfig] = DaemonConfig
 
 
 _PROGRAMS: Final = (
     _Program("remsim server", "", ServerConfig, server.app),
     _Program("remsim bankd", "", BankdConfig, bankd.app),
-    _Program("remsim client", "For `shell` and `script` alike.", ClientConfig, client.app["shell"]),
-    _Program("remsim ctl", "", CtlConfig, ctl.app),
+    _Program("remsim client", "For `shell`, `script` and `vpcd` alike.", ClientConfig, client.app["shell"]),
+    _Program(
+        "remsim client vpcd",
+        'Besides those of `remsim client`. The same keys are the `settings` of a slot with `emulator = "vpcd"`.',
+        ClientVpcdConfig,
+        client.app["vpcd"],
+        base=ClientConfig,
+    ),
+    _Program("remsim client run", "", ClientRunConfig, client.app["run"]),
+    _Program("remsim ctl", "", CtlConfig, ctl.app, base=CommonConfig),
     _Program("remsim uicc", "", UiccConfig, uicc.app),
 )
 
@@ -73,9 +95,8 @@ def settings_page() -> str:
     daemons = "`remsim server`, `remsim bankd` and `remsim client` also have these.\n"
     parts += ["\n## Server, bankd and client\n", daemons, _table(_rows(_PROGRAMS[0], DaemonConfig, CommonConfig))]
     for program in _PROGRAMS:
-        base = DaemonConfig if issubclass(program.model, DaemonConfig) else CommonConfig
         parts += [f"\n## {program.title}\n", *([program.text + "\n"] if program.text else [])]
-        parts.append(_table(_rows(program, program.model, base)))
+        parts.append(_table(_rows(program, program.model, program.base)))
         if extra := list(_options_without_setting(program)):
             parts += ["\nOptions that are no settings:\n", "| option | meaning |\n|---|---|", "\n".join(extra)]
     return "\n".join(parts) + "\n"
@@ -103,9 +124,18 @@ def _rows(program: _Program, model: type[CommonConfig], without: type[CommonConf
         is_fixed = any(key[0] == name for key in scalar_keys(program.model))
         pattern = f"{name}.{{}}" if is_fixed else f"{name}.N.{{}}" if name == "banks" else f"{name}[].{{}}"
         for inner, inner_field in table.model_fields.items():
+            if deeper := table_model(table, inner):
+                yield from _table_rows(deeper, pattern.format(f"{inner}.{{}}"))
+                continue
             variable = variable_name((name, inner)) if is_fixed else ""
             default = "" if inner_field.is_required() else _value(inner_field.default)
             yield _row(pattern.format(inner), variable, "", default, _comment(table, inner))
+
+
+def _table_rows(table: type[BaseModel], pattern: str) -> Iterator[str]:
+    """The rows of a table within a table, which only a file can hold."""
+    for name, field in table.model_fields.items():
+        yield _row(pattern.format(name), "", "", _value(field.default), _comment(table, name))
 
 
 def _options_without_setting(program: _Program) -> Iterator[str]:
@@ -170,9 +200,12 @@ def _comment(model: type[BaseModel], name: str) -> str:
 
 @cache
 def _comments() -> dict[tuple[str, str], str]:
-    source = Path(models.__file__).read_text(encoding="utf-8")
+    sources = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (models, client_models)]
+    return {key: text for source in sources for key, text in _comments_in(source)}
+
+
+def _comments_in(source: str) -> Iterator[tuple[tuple[str, str], str]]:
     lines = source.splitlines()
-    found = {}
     for node in ast.parse(source).body:
         if not isinstance(node, ast.ClassDef):
             continue
@@ -183,8 +216,7 @@ def _comments() -> dict[tuple[str, str], str]:
                 while lines[number].strip().startswith("#:"):
                     words.insert(0, lines[number].strip().removeprefix("#:").strip())
                     number -= 1
-                found[node.name, field.target.id] = " ".join(words).replace("``", "`")
-    return found
+                yield (node.name, field.target.id), " ".join(words).replace("``", "`")
 
 
 def _row(toml: str, variable: str, option: str, default: str, meaning: str) -> str:

@@ -4,6 +4,7 @@
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+from remsim.card.atr_policy import AtrPolicy
 from remsim.client.actions import (
     Action,
     RemoveCard,
@@ -31,6 +32,7 @@ READ = bytes.fromhex("00b0000002")
 IDENTITY = ComponentIdentity(ComponentType.REMSIM_CLIENT, "host", "remsim-client", "1")
 OWN_SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "s", "1", abilities=("echo.1",))
 OWN_BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "b", "1", abilities=("slots.1",))
+AS_IT_IS = AtrPolicy()
 OFF = SlotPhysStatus(reset_active=True, vcc_present=False)
 ON = SlotPhysStatus(reset_active=False, vcc_present=True)
 
@@ -42,10 +44,22 @@ def classic(identity: ComponentIdentity) -> ComponentIdentity:
 class Slot:
     """A coordinator with shorthand for what peers say. Notices are kept apart."""
 
-    def __init__(self, *, client_slot: ClientSlot | None = CLIENT_SLOT, keeps_atr: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        client_slot: ClientSlot | None = CLIENT_SLOT,
+        keeps_atr: bool = False,
+        atr_policy: AtrPolicy = AS_IT_IS,
+    ) -> None:
         self.coordinator = ClientCoordinator(
-            identity=IDENTITY, client_slot=client_slot, default_atr=DEFAULT_ATR, keeps_default_atr=keeps_atr
+            identity=IDENTITY,
+            client_slot=client_slot,
+            default_atr=DEFAULT_ATR,
+            keeps_default_atr=keeps_atr,
+            atr_policy=atr_policy,
         )
+        #: Everything that the coordinator asked for, notices included, in order.
+        self.everything: list[Action] = []
         self.notices: list[Notice] = []
         self.now = 100.0
         self._requests: dict[LinkId, rspro.Request] = {}
@@ -55,6 +69,7 @@ class Slot:
         return self.coordinator.state
 
     def done(self, actions: list[Action]) -> list[Action]:
+        self.everything += actions
         self.notices += [action for action in actions if isinstance(action, Notice)]
         rest: list[Action] = [action for action in actions if not isinstance(action, Notice)]
         for action in rest:

@@ -5,12 +5,23 @@ import re
 
 import pytest
 
-from remsim.config import BankdConfig, ClientConfig, CommonConfig, CtlConfig, ServerConfig, UiccConfig
+from remsim.config import (
+    BankdConfig,
+    ClientConfig,
+    ClientRunConfig,
+    ClientVpcdConfig,
+    CommonConfig,
+    CtlConfig,
+    ServerConfig,
+    UiccConfig,
+)
 from remsim.config.load import scalar_keys, variable_name
 from tools.settings_page import settings_page
 
 
-@pytest.mark.parametrize("model", [ServerConfig, BankdConfig, ClientConfig, CtlConfig, UiccConfig])
+@pytest.mark.parametrize(
+    "model", [ServerConfig, BankdConfig, ClientConfig, ClientVpcdConfig, ClientRunConfig, CtlConfig, UiccConfig]
+)
 def test_every_setting_that_text_can_set_is_on_the_page(model: type[CommonConfig]) -> None:
     page = settings_page()
     missing = [key for key in scalar_keys(model) if f"`{variable_name(key)}`" not in page]

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from remsim.cli.options import DaemonOptions, Flag, resolve, verb_app
-from remsim.config import ClientConfig
+from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, resolve, verb_app
+from remsim.config import ClientConfig, ClientRunConfig, ClientVpcdConfig
 
 app = verb_app("client", "Use a card of a bank.")
 
@@ -25,6 +25,9 @@ class ClientOptions(DaemonOptions):
     ] = None
     atr: Annotated[str | None, Parameter(metavar="HEX", help="ATR until the card has one (default: 3b00).")] = None
     atr_ignore_rspro: Annotated[Flag, Parameter(help="Keep the own ATR whatever the bank says.")] = None
+    event_script: Annotated[
+        str | None, Parameter(metavar="COMMAND", help="Run this with the cause behind it when something happens.")
+    ] = None
     card_wait_s: Annotated[
         str | None, Parameter(metavar="SECONDS", help="Wait so long for a card before giving up (default: 30).")
     ] = None
@@ -63,3 +66,49 @@ def script(
     return run_script(
         config, file, literal=bool(literal), as_json=bool(json), repeat=repeat, check=bool(check), dump=dump
     )
+
+
+@app.command
+def vpcd(
+    *,
+    vpcd: Annotated[
+        str | None,
+        Parameter(
+            metavar="HOST:PORT", help="Where vpcd waits for a card (default: 127.0.0.1:35963, its first reader)."
+        ),
+    ] = None,
+    auto_get_response: Annotated[
+        Flag, Parameter(help="Follow 61xx and 6Cxx here, for programs that expect a reader at APDU level.")
+    ] = None,
+    answer_timeout_s: Annotated[
+        str | None,
+        Parameter(metavar="SECONDS", help="Give up a command that has no answer by then (default: 65)."),
+    ] = None,
+    options: ClientOptions = NO_CLIENT_OPTIONS,
+) -> int:
+    """Be a card in a virtual PC/SC reader, so that PC/SC programs of this host use the card of the bank."""
+    config = resolve(
+        ClientVpcdConfig,
+        options,
+        vpcd=vpcd,
+        auto_get_response=auto_get_response,
+        answer_timeout_s=answer_timeout_s,
+    )
+    from remsim.client.run import vpcd as run_vpcd
+
+    return run_vpcd(config)
+
+
+@app.command
+def run(
+    *,
+    server: Annotated[
+        str | None, Parameter(metavar="HOST:PORT", help="The server (default: 127.0.0.1:9998).", show_default=False)
+    ] = None,
+    options: DaemonOptions = NO_DAEMON_OPTIONS,
+) -> int:
+    """Serve all client slots of this host: the [[slot]] tables of the configuration file."""
+    config = resolve(ClientRunConfig, options, server=server)
+    from remsim.client.run import run as run_slots
+
+    return run_slots(config)

@@ -25,7 +25,7 @@ VERBS: Final = {
     "demo": "Watch a modem's start-up being served by a card somewhere else.",
     "server": "Run the server: mappings, RSPRO and REST.",
     "bankd": "Run a bank of SIM cards.",
-    "client": "Use a card of a bank: shell or script.",
+    "client": "Use cards of a bank: emulators, virtual reader, shell or script.",
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
     "uicc": "Run a software card.",
 }

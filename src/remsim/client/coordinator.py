@@ -11,6 +11,8 @@ is never sent twice: when a link is lost, whether the card executed it is unknow
 from collections import deque
 from typing import Final
 
+from remsim.card.atr_policy import AtrPolicy
+from remsim.card.errors import AtrError
 from remsim.client.actions import (
     Abort,
     Action,
@@ -59,6 +61,8 @@ _WORTH_WAITING: Final = frozenset(
 
 _NO_NUMBERS: Final = "the server gives no numbers, so name the client slot (--client ID:SLOT)"
 
+_AS_IT_IS: Final = AtrPolicy()
+
 _IDLE_LINES: Final = SlotPhysStatus(reset_active=False, vcc_present=True, clk_active=True)
 
 
@@ -72,8 +76,12 @@ class ClientCoordinator:
         client_slot: ClientSlot | None,
         default_atr: bytes,
         keeps_default_atr: bool = False,
+        atr_policy: AtrPolicy = _AS_IT_IS,
     ) -> None:
-        """``default_atr`` is shown if the bankd names none, or always if ``keeps_default_atr``."""
+        """``default_atr`` is shown if the bankd names none, or always if ``keeps_default_atr``.
+
+        ``atr_policy`` is what becomes of the bankd's.
+        """
         self.state = SlotState.INIT
         self.client_slot = client_slot
         self.bank_slot: BankSlot | None = None
@@ -83,6 +91,7 @@ class ClientCoordinator:
         self._asks_for_number = client_slot is None
         self._default_atr = default_atr
         self._keeps_default_atr = keeps_default_atr
+        self._atr_policy = atr_policy
         self._server: Link | None = None
         self._bankd: Link | None = None
         self._bankd_address: rspro.IpPort | None = None
@@ -295,12 +304,17 @@ class ClientCoordinator:
 
     def _show_card(self, atr: bytes) -> list[Action]:
         self._atr_due = None
-        if self._keeps_default_atr:
+        actions: list[Action] = []
+        try:
+            atr = self._default_atr if self._keeps_default_atr else self._atr_policy.apply(atr)
+        except AtrError as error:
+            actions.append(Notice(NoticeKind.ATR_UNUSABLE, f"{atr.hex()}: {error}"))
             atr = self._default_atr
         was_shown, self.atr = self.atr is not None, atr
         if was_shown:
-            return [SetAtr(atr), Notice(NoticeKind.ATR_CHANGED, atr.hex())]
-        actions: list[Action] = [] if self._is_remote else [SelectSim(remote=True)]
+            return [*actions, SetAtr(atr), Notice(NoticeKind.ATR_CHANGED, atr.hex())]
+        if not self._is_remote:
+            actions.append(SelectSim(remote=True))
         self._is_remote = True
         # known-limits.md, 87: the card is inserted when its ATR is known, so the modem never sees another one first.
         return [*actions, SetAtr(atr), InsertCard(), ResetModem(), Notice(NoticeKind.CARD_INSERTED, atr.hex())]

@@ -18,6 +18,9 @@ class ClientMetrics(ProgramMetrics):
         self.resets = self.counter("resets", "Resets by the modem", (*_LABEL, "kind"))
         self.sessions = self.counter("sessions", "Sessions with a bankd that came into service", _LABEL)
         self.refusals = self.counter("refusals", "Connect requests refused", (*_LABEL, "by"))
+        self.scripts = self.counter(
+            "event_scripts", "Calls of the event script, by what became of them", (*_LABEL, "result")
+        )
         self.server_connected = self.gauge("server_connected", "1 if the server has accepted the slot", _LABEL)
         self.card_inserted = self.gauge("card_inserted", "1 if the modem sees a card", _LABEL)
         self.state = self.gauge("slot_state", "1 for the state that the slot is in", (*_LABEL, "state"))

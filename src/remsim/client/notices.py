@@ -30,6 +30,7 @@ class NoticeKind(Enum):
     CARD_REMOVED = "card_removed"
     ATR_CHANGED = "atr_changed"
     ATR_MISSING = "atr_missing"
+    ATR_UNUSABLE = "atr_unusable"
     PEER_ERROR = "error_reported_by_peer"
     IGNORED = "message_ignored"
     TPDU_REFUSED = "tpdu_refused"

@@ -22,6 +22,9 @@ from remsim.wire.connection import Event
 #: Exit status of a front that was interrupted before its work was done, as shells report it.
 INTERRUPTED: Final = SIGNAL_EXIT_BASE + signal.SIGINT
 
+#: At the end of the program, each event script has so long to make the calls that wait.
+_SCRIPT_GRACE_S: Final = 5.0
+
 #: What stands in the modem's place; returns the exit status.
 Front = Callable[[], Awaitable[int]]
 
@@ -51,11 +54,14 @@ class ClientService:
         tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
         self._owned.callback(tasks.cancel)
         self._hub = LinkHub(self, tasks=tasks, log=self._log)
+        self._owned.push_async_callback(self._drain_scripts)
         self._owned.push_async_callback(self._hub.close)
         for spec in self._specs:
             slot = Slot(spec, hub=self._hub, metrics=self._metrics)
             self.slots.append(slot)
             self._owned.push_async_callback(slot.stop)
+            if slot.script is not None:
+                tasks.session(slot.script.run(), name=f"event-script-{len(self.slots)}")
             await slot.start()
         self.started.set()
 
@@ -82,6 +88,12 @@ class ClientService:
     async def stop(self) -> None:
         """Hang up everywhere and let go of the emulators."""
         await self._owned.aclose()
+
+    async def _drain_scripts(self) -> None:
+        """Let the scripts do what the end of the sessions asks of them: card out, own SIM back."""
+        for slot in self.slots:
+            if slot.script is not None:
+                await slot.script.drain(_SCRIPT_GRACE_S)
 
     # LinkHandler
 

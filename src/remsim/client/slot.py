@@ -26,6 +26,8 @@ from remsim.client.actions import (
     SetAtr,
 )
 from remsim.client.coordinator import ClientCoordinator
+from remsim.client.event_script import CallResult, EventScript
+from remsim.client.events import Cause, EventCauses, EventEnvironment
 from remsim.client.metrics import ClientMetrics
 from remsim.client.notices import Notice, NoticeKind
 from remsim.client.observer import ClientObserver, CommandRecord
@@ -48,6 +50,7 @@ _WARNINGS: Final = frozenset(
         NoticeKind.BANKD_WAITS,
         NoticeKind.STATE_RESET,
         NoticeKind.ATR_MISSING,
+        NoticeKind.ATR_UNUSABLE,
         NoticeKind.PEER_ERROR,
         NoticeKind.TPDU_REFUSED,
     }
@@ -96,6 +99,7 @@ class Slot(EmulatorEvents):
             client_slot=config.client,
             default_atr=config.atr,
             keeps_default_atr=config.atr_ignore_rspro,
+            atr_policy=config.atr_rules.policy(),
         )
         whose = "" if config.client is None else f" of {config.client}"
         self.server = hub.dial(self._connection(identity, ComponentType.REMSIM_SERVER), name=f"server{whose}")
@@ -107,6 +111,14 @@ class Slot(EmulatorEvents):
         self._label = ""
         self._is_stopping = False
         self._identify()
+        self._causes = EventCauses()
+        self._environment = EventEnvironment(config.server)
+        #: None if there is none.
+        self.script: EventScript | None = None
+        if config.event_script is not None:
+            self.script = EventScript(
+                config.event_script, timeout_s=config.event_timeout_s, log=self._log, on_result=self._on_script_result
+            )
 
     def _connection(self, identity: ComponentIdentity, peer: ComponentType) -> Callable[[float], Connection]:
         keep_alive = KeepAlive(self.config.keepalive.interval_s, self.config.keepalive.timeout_s)
@@ -166,6 +178,8 @@ class Slot(EmulatorEvents):
     async def start(self) -> None:
         """Take the emulator and dial the server. Raises StartError."""
         await self.emulator.start(self)
+        # A modem that powers its slot up before there is a card must not wait for an ATR in vain.
+        self.emulator.set_atr(self.config.atr)
         self.server.want(self.config.server.host, self.config.server.port)
 
     async def stop(self) -> None:
@@ -214,6 +228,9 @@ class Slot(EmulatorEvents):
             self._metrics.resets.labels(self._label, kind).inc()
             self._log.debug("modem_reset_card", kind=kind)
         status = SlotPhysStatus(lines.reset_active, lines.vcc_present, lines.clk_active, lines.card_present)
+        if self.script is not None:
+            self._environment.on_lines(status)
+            self._call_script(self._causes.of_lines(status))
         self._run(self.coordinator.on_lines(status, self._hub.now()))
 
     def on_pps(self, result: PpsResult) -> None:
@@ -241,7 +258,25 @@ class Slot(EmulatorEvents):
                     self.bankd.unwant()
                 case _:
                     self._hub.execute(action)
+            if self.script is not None:
+                self._call_script(self._causes.of_action(action))
         self._alarm.set(self.coordinator.next_deadline())
+
+    def _call_script(self, cause: Cause | None) -> None:
+        if self.script is None or cause is None:
+            return
+        variables = self._environment.variables(
+            cause=cause,
+            client_slot=self.coordinator.client_slot,
+            bank_slot=self.coordinator.bank_slot,
+            bankd=self.bankd.target,
+            server_state=self.server.state,
+            bankd_state=self.bankd.state,
+        )
+        self.script.call(cause, {**variables, **self.emulator.environment()})
+
+    def _on_script_result(self, result: CallResult) -> None:
+        self._metrics.scripts.labels(self._label, result.value).inc()
 
     def _command_emulator(self, action: SetAtr | InsertCard | RemoveCard | SelectSim | ResetModem) -> None:
         match action:

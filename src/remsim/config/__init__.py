@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings: one frozen object per program, resolved once, with TOML file < environment < command line.
 
-``values`` has the value types, ``models`` the settings with their defaults and rules, ``load`` the merging. Nothing
-here knows a socket, a clock or the process's own environment.
+``values`` has the value types, ``models`` and ``client`` the settings with their defaults and rules, ``load`` the
+merging. Nothing here knows a socket, a clock or the process's own environment.
 """
 
+from remsim.config.client import (
+    AtrRules,
+    ClientConfig,
+    ClientRunConfig,
+    ClientSlotConfig,
+    ClientVpcdConfig,
+    VpcdSettings,
+)
 from remsim.config.load import default_state_dir, load_config, option_name, parse_settings
 from remsim.config.models import (
     BankdConfig,
     BankOverride,
-    ClientConfig,
     CommonConfig,
     CtlConfig,
     DaemonConfig,
@@ -45,9 +52,13 @@ __all__ = [
     "REST_PORT",
     "RSPRO_PORT",
     "VPCD_PORT",
+    "AtrRules",
     "BankOverride",
     "BankdConfig",
     "ClientConfig",
+    "ClientRunConfig",
+    "ClientSlotConfig",
+    "ClientVpcdConfig",
     "CommonConfig",
     "CtlConfig",
     "DaemonConfig",
@@ -63,6 +74,7 @@ __all__ = [
     "SlotSource",
     "Timers",
     "UiccConfig",
+    "VpcdSettings",
     "default_state_dir",
     "load_config",
     "option_name",

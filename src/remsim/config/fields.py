@@ -122,6 +122,13 @@ def _component_name(text: str) -> str:
     return text
 
 
+def _hex_octet(value: object) -> int:
+    """Text only: the number 94 in a TOML file would be the octet 5E."""
+    if not isinstance(value, str) or re.fullmatch(r"[0-9A-Fa-f]{2}", value.strip(), re.ASCII) is None:
+        raise ValueTextError('must be a string of two hex digits, such as "94"')
+    return int(value, 16)
+
+
 def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
@@ -136,7 +143,7 @@ def _bank_key(value: object) -> int:
     return check_id(int(text), "bank id")
 
 
-def _items(value: object) -> object:
+def items(value: object) -> object:
     """Turn the text ``a,b`` into a list; one item need not be written as a list."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
@@ -188,6 +195,7 @@ Name = Annotated[str, PlainValidator(_parsed(str, "a string", _component_name))]
 FilePath = Annotated[Path, PlainValidator(_parsed(Path, "a string", _path))]
 Atr = Annotated[bytes, PlainValidator(_parsed(bytes, "a string of hex octets", parse_atr_octets))]
 ClientSlotField = Annotated[ClientSlot, PlainValidator(_parsed(ClientSlot, 'a string "ID:SLOT"', ClientSlot.parse))]
+HexOctet = Annotated[int, PlainValidator(_hex_octet)]
 Pattern = Annotated[re.Pattern[str], PlainValidator(_parsed(re.Pattern, "a string", _pattern))]
 
 RsproListen = Annotated[HostPort, _host_port(RSPRO_PORT)]
@@ -201,8 +209,8 @@ VpcdAddress = Annotated[HostPort, _callable_host_port(VPCD_PORT)]
 #: An address to announce; port 0 (also: none written) stands for the port that the program really listens on.
 AdvertisedAddress = Annotated[HostPort, _callable_host_port(0)]
 
-BankdAddresses = Annotated[tuple[BankdAddress, ...], BeforeValidator(_items)]
-AdvertisedAddresses = Annotated[tuple[AdvertisedAddress, ...], BeforeValidator(_items)]
+BankdAddresses = Annotated[tuple[BankdAddress, ...], BeforeValidator(items)]
+AdvertisedAddresses = Annotated[tuple[AdvertisedAddress, ...], BeforeValidator(items)]
 BankKey = Annotated[int, PlainValidator(_bank_key)]
 IdPool = Annotated[tuple[int, ...], PlainValidator(_id_pool)]
 Plaintext = Annotated[tuple[IpNetwork, ...] | None, PlainValidator(_plaintext)]

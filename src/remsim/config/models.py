@@ -29,15 +29,17 @@ class ContradictionError(ValueError):
         self.hint = hint
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, no value repeated in an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
-class EmulatorSettings(_Settings):
+class EmulatorSettings(Settings):
     """Base of an emulator's own settings: frozen, unknown keys refused. See ``config.load.parse_settings``."""
 
 
-class KeepAlive(_Settings):
+class KeepAlive(Settings):
     """CCM PING and PONG (rspro.md, section 3)."""
 
     #: A PING follows so long after each PONG.
@@ -46,7 +48,7 @@ class KeepAlive(_Settings):
     timeout_s: fields.Seconds = 10.0
 
 
-class Timers(_Settings):
+class Timers(Settings):
     """Protocol deadlines that an operator may want to change."""
 
     #: For a TCP connection, and again for the answer to the connect request.
@@ -57,7 +59,7 @@ class Timers(_Settings):
     takeover_s: fields.Seconds = 3.0
 
 
-class CommonConfig(_Settings):
+class CommonConfig(Settings):
     """What every verb understands."""
 
     #: Name of the verb, used in default paths and in error messages.
@@ -87,7 +89,7 @@ class DaemonConfig(CommonConfig):
         return self.plaintext or ()
 
 
-class BankOverride(_Settings):
+class BankOverride(Settings):
     """What the server's operator knows better about one bank, ``[banks.N]``."""
 
     #: Where clients reach this bank, whatever the bank says itself.
@@ -143,7 +145,7 @@ class SlotSource(Enum):
     UNSPECIFIED = "unspecified"
 
 
-class SlotReader(_Settings):
+class SlotReader(Settings):
     """One ``[[slot]]``: which reader serves this slot, by its exact name or by a pattern for the whole name."""
 
     #: Number of the slot.
@@ -247,22 +249,6 @@ class BankdConfig(DaemonConfig):
         return self
 
 
-class ClientConfig(DaemonConfig):
-    """Settings of the ``remsim client`` verbs for one client slot."""
-
-    program: ClassVar[str] = "client"
-
-    server: fields.ServerAddress = HostPort("127.0.0.1", RSPRO_PORT)
-    #: Which client slot this is; None: the server is asked for a number.
-    client: fields.ClientSlotField | None = None
-    #: Shown to the modem until the bank's card has one.
-    atr: fields.Atr = bytes.fromhex("3b00")
-    #: Keep the own ATR whatever the bankd says.
-    atr_ignore_rspro: fields.Switch = False
-    #: How long commands wait for a card before the program gives up.
-    card_wait_s: fields.Seconds = 30.0
-
-
 class CtlConfig(CommonConfig):
     """Settings of ``remsim ctl``."""
 
@@ -325,7 +311,6 @@ __all__ = [
     "SECRET_KEYS",
     "BankOverride",
     "BankdConfig",
-    "ClientConfig",
     "CommonConfig",
     "ContradictionError",
     "CtlConfig",
@@ -335,6 +320,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "ServerConfig",
+    "Settings",
     "SlotReader",
     "SlotSource",
     "Timers",

@@ -30,6 +30,14 @@ class PpsResult:
     d_index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Whether the hardware that plays the card is there, and what it is, in words for people."""
+
+    is_present: bool
+    description: str = ""
+
+
 class EmulatorEvents(Protocol):
     """What an emulator reports. Called in the event loop, never from within a call on the emulator."""
 
@@ -44,6 +52,10 @@ class EmulatorEvents(Protocol):
     def on_pps(self, result: PpsResult) -> None:
         """The transmission speed changed."""
         ...
+
+    def on_hardware(self, hardware: Hardware) -> None:
+        """The hardware was found, or is away. An emulator without hardware never tells."""
+        return
 
 
 class CardEmulator(ABC):
@@ -84,6 +96,10 @@ class CardEmulator(ABC):
     def reset_modem(self) -> None:
         """Pulse the modem's own reset line. Without one: nothing."""
         return
+
+    def environment(self) -> Mapping[str, str]:
+        """Variables that tell an event script which hardware it is, such as REMSIM_USB_PATH. Empty without any."""
+        return {}
 
 
 #: Makes an emulator from the settings of its client slot. Raises ConfigError.

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from remsim.config import VPCD_PORT, EmulatorSettings, HostPort, fields, parse_settings
+from remsim.config import VpcdSettings, parse_settings
 from remsim.emulators.base import CardEmulator, EmulatorEvents
 from remsim.emulators.vpcd_slot import Forward, HangUp, Odd, Reply, ShowLines, Step, VpcdSlot
 from remsim.logs import get_logger
@@ -21,17 +21,6 @@ _FIRST_RETRY_S: Final = 0.1
 _LAST_RETRY_S: Final = 1.0
 #: pcscd looks for a card twice a second. In a reader that has a card already, nobody ever asks a second one.
 _SILENCE_S: Final = 5.0
-
-
-class VpcdSettings(EmulatorSettings):
-    """Settings of one virtual reader."""
-
-    #: Where vpcd waits for the card of this reader.
-    vpcd: fields.VpcdAddress = HostPort("127.0.0.1", VPCD_PORT)
-    #: Fetch what the card announces with 61xx and repeat after 6Cxx, as readers at APDU level do.
-    auto_get_response: fields.Switch = False
-    #: A command without an answer by then has failed. The bank gives up after 60 s, and tells.
-    answer_timeout_s: fields.Seconds = 65.0
 
 
 class VpcdEmulator(CardEmulator):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from remsim.card.atr_policy import AtrPolicy
 from remsim.client.actions import (
     Abort,
     InsertCard,
@@ -74,6 +75,19 @@ class TestBankd:
         slot.up(BANKD)
         assert InsertCard() in slot.answer(BANKD, classic(OWN_BANKD))
         assert slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))[1:] == [SetAtr(DEFAULT_ATR)]
+
+    def test_rules_change_the_atr_that_the_modem_sees(self) -> None:
+        slot = Slot(atr_policy=AtrPolicy(cap_ta1=0x11)).with_bankd()
+        actions = slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, bytes.fromhex("3b109600")[:3]))
+        assert SetAtr(bytes.fromhex("3b00")) in actions
+        assert slot.coordinator.atr == bytes.fromhex("3b00")
+
+    def test_atr_that_the_rules_cannot_read_is_replaced_and_told(self) -> None:
+        slot = Slot(atr_policy=AtrPolicy(is_t0_only=True)).with_bankd()
+        slot.notices.clear()
+        assert SetAtr(DEFAULT_ATR) in slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, b"\xff\xff"))
+        assert slot.notices[0].kind is NoticeKind.ATR_UNUSABLE
+        assert slot.notices[0].text.startswith("ffff: ")
 
     def test_silent_classic_bankd_gets_the_default_atr_shown(self) -> None:
         slot = Slot().with_bankd(classic(OWN_BANKD))

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of the client verbs: one slot with a front, one slot in a virtual reader, or many slots on hardware.
+
+What a single emulator needs to know is its own (``EmulatorSettings``); of most emulators it is not even known here.
+"""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from remsim.card.atr_policy import AtrPart, AtrPolicy
+from remsim.config import fields
+from remsim.config.models import ContradictionError, DaemonConfig, EmulatorSettings, Settings
+from remsim.config.values import RSPRO_PORT, VPCD_PORT, HostPort
+
+_Parts = Annotated[tuple[Literal["historical", "interface"], ...], BeforeValidator(fields.items)]
+
+
+class AtrRules(Settings):
+    """What is changed in the bank's ATR before the modem sees it; TCK is computed anew."""
+
+    #: Offer no higher speed than this value of TA1 (hex): 94 is a usual one, 11 offers none.
+    cap_ta1: fields.HexOctet | None = None
+    #: Offer no protocol but T=0.
+    t0_only: fields.Switch = False
+    #: Leave out `historical` bytes, all `interface` bytes, or both.
+    strip: _Parts = ()
+
+    def policy(self) -> AtrPolicy:
+        """The rules as they are applied. Raises AtrError if they cannot work."""
+        return AtrPolicy(
+            cap_ta1=self.cap_ta1, is_t0_only=self.t0_only, strip=frozenset(AtrPart(part) for part in self.strip)
+        )
+
+    @model_validator(mode="after")
+    def _check_policy(self) -> Self:
+        self.policy()
+        return self
+
+
+class CardSettings(Settings):
+    """What every client slot has, whatever plays its card."""
+
+    #: Shown to the modem until the bank's card has one.
+    atr: fields.Atr = bytes.fromhex("3b00")
+    #: Keep the own ATR whatever the bankd says.
+    atr_ignore_rspro: fields.Switch = False
+    atr_rules: AtrRules = AtrRules()
+    #: Command for `sh` that is run with the cause as its last word whenever something happens at the slot.
+    event_script: fields.PlainText | None = None
+    #: A run of the event script that takes longer is ended.
+    event_timeout_s: fields.Seconds = 30.0
+
+    @model_validator(mode="after")
+    def _check_atr(self) -> Self:
+        if self.atr_ignore_rspro and self.atr_rules != AtrRules():
+            raise ContradictionError(
+                ("atr_ignore_rspro", "atr_rules"), "rules change the bank's ATR, which is not shown at all"
+            )
+        return self
+
+
+class ClientConfig(CardSettings, DaemonConfig):
+    """Settings of the ``remsim client`` verbs for one client slot."""
+
+    program: ClassVar[str] = "client"
+
+    server: fields.ServerAddress = HostPort("127.0.0.1", RSPRO_PORT)
+    #: Which client slot this is; None: the server is asked for a number.
+    client: fields.ClientSlotField | None = None
+    #: How long commands wait for a card before the program gives up.
+    card_wait_s: fields.Seconds = 30.0
+
+
+class VpcdSettings(EmulatorSettings):
+    """Settings of one virtual PC/SC reader."""
+
+    #: Where vpcd waits for the card of this reader.
+    vpcd: fields.VpcdAddress = HostPort("127.0.0.1", VPCD_PORT)
+    #: Fetch what the card announces with 61xx and repeat after 6Cxx, as readers at APDU level do.
+    auto_get_response: fields.Switch = False
+    #: A command without an answer by then has failed. The bank gives up after 60 s, and tells.
+    answer_timeout_s: fields.Seconds = 65.0
+
+
+class ClientVpcdConfig(VpcdSettings, ClientConfig):
+    """Settings of ``remsim client vpcd``: one slot in one virtual reader."""
+
+    @property
+    def reader(self) -> VpcdSettings:
+        """The virtual reader's part."""
+        return VpcdSettings(**{key: getattr(self, key) for key in VpcdSettings.model_fields})
+
+
+class ClientSlotConfig(CardSettings):
+    """One ``[[slot]]`` of ``remsim client run``: an emulator, and which card its modem gets."""
+
+    #: Which client slot this is; without it the server gives a number.
+    client: fields.ClientSlotField | None = None
+    #: What plays the card: `simtrace2`, `vpcd`, or one that another package provides.
+    emulator: fields.PlainText
+    #: The emulator's own settings.
+    settings: dict[str, object] = Field(default_factory=dict)
+
+
+class ClientRunConfig(DaemonConfig):
+    """Settings of ``remsim client run``: every client slot of a host in one process."""
+
+    program: ClassVar[str] = "client"
+
+    server: fields.ServerAddress = HostPort("127.0.0.1", RSPRO_PORT)
+    #: Tables ``[[slot]]``.
+    slot: tuple[ClientSlotConfig, ...] = ()
+
+    def of_slot(self, slot: ClientSlotConfig) -> ClientConfig:
+        """The settings of one slot together with those that all share."""
+        shared = {name: getattr(self, name) for name in (*DaemonConfig.model_fields, "server")}
+        return ClientConfig(
+            client=slot.client, **{name: getattr(slot, name) for name in CardSettings.model_fields}, **shared
+        )
+
+    @model_validator(mode="after")
+    def _check_slots(self) -> Self:
+        if not self.slot:
+            raise ContradictionError(("slot",), "there is no slot to serve", hint="write a [[slot]] table for each")
+        numbers = [slot.client for slot in self.slot if slot.client is not None]
+        for number in numbers:
+            if numbers.count(number) > 1:
+                raise ContradictionError(("slot",), f"{number} is described more than once", hint="keep one")
+        for position, slot in enumerate(self.slot):
+            if any(
+                (slot.emulator, slot.settings) == (other.emulator, other.settings) for other in self.slot[:position]
+            ):
+                raise ContradictionError(
+                    ("slot",),
+                    f"two slots have the same {slot.emulator} with the same settings",
+                    hint="say which is which",
+                )
+        return self
