@@ -106,6 +106,13 @@ class _Link(asyncio.Protocol):
             return await queue.get()
 
 
+async def _connect(link: _Link, port: int) -> None:
+    try:
+        await asyncio.get_running_loop().create_connection(lambda: link, "127.0.0.1", port)
+    except OSError as error:
+        raise CanaryError(f"the canary cannot connect to port {port}: {error}") from None
+
+
 class Canary:
     """See the module. ``slowest_s`` says how long anything took at most."""
 
@@ -127,12 +134,11 @@ class Canary:
                 status, body = await rest.post("/slotmaps", document)
                 if status != 201:
                     raise CanaryError(f"POST of mapping {bank} to {client}: {status} {body!r}")
-        loop = asyncio.get_running_loop()
         rspro, bankd = self._ports
-        await loop.create_connection(lambda: self._server, "127.0.0.1", rspro)
+        await _connect(self._server, rspro)
         await self._server.expect(ConnectClientRes)
         await self._server.expect(ConfigClientBankReq)
-        await loop.create_connection(lambda: self._bankd, "127.0.0.1", bankd)
+        await _connect(self._bankd, bankd)
         await self._bankd.expect(ConnectClientRes)
         await self._bankd.expect(SetAtrReq)
 

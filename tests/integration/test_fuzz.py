@@ -24,7 +24,7 @@ def test_mutated_conversations_harm_no_program_and_no_other_session(tmp_path: Pa
 
 def test_program_that_dies_is_noticed_and_told_how_to_play_again(tmp_path: Path) -> None:
     async def kill_and_play(house: House) -> None:
-        house.tenants[-1].stop()
+        next(tenant for tenant in house.tenants if tenant.name == "lonely-bankd").stop()
         await Campaign(house, seed=_SEED, numbers=range(5000), is_quiet=True).run()
 
     with House(tmp_path, log_level="info") as house, pytest.raises(CampaignError) as caught:
