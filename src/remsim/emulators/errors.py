@@ -5,7 +5,8 @@
 
     EmulatorError
     ├── FrameError         bytes from a device that are no message of it
-    └── UnsafeFrameError   a message of ours that would hang or confuse the device: always a bug of ours
+    ├── UnsafeFrameError   a message of ours that would hang or confuse the device: always a bug of ours
+    └── DeviceError        simtrace2_find: a USB device is away, busy, not permitted or not what it should be
 """
 
 from remsim.errors import RemsimError

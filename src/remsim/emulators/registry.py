@@ -19,6 +19,7 @@ ENTRY_POINT_GROUP: Final = "remsim.emulators"
 BUILT_IN: Final[dict[str, tuple[str, str]]] = {
     "shell": ("remsim.emulators.driven", "make_driven"),
     "script": ("remsim.emulators.driven", "make_driven"),
+    "simtrace2": ("remsim.emulators.simtrace2", "make_simtrace2"),
     "vpcd": ("remsim.emulators.vpcd", "make_vpcd"),
 }
 

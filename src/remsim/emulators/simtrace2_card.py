@@ -168,6 +168,10 @@ class SimtraceCard:
         """Pulse the modem's reset line, where the board has one."""
         return self._if_ready(self._controls.pulse())
 
+    def hold_modem_reset(self, now: float, *, is_held: bool) -> list[Action]:
+        """Assert the modem's reset line until it is released, where the board has one."""
+        return self._if_ready(self._controls.hold(is_held=is_held))
+
     def _if_ready(self, actions: list[Action]) -> list[Action]:
         return actions if self.phase is Phase.READY else []
 

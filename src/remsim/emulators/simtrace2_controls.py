@@ -105,6 +105,10 @@ class CardControls:
         """Pulse the modem's reset line. Sent to every board; those without one ignore it."""
         return [Send(ModemReset(LineAction.PULSE, RESET_PULSE_MS))]
 
+    def hold(self, *, is_held: bool) -> list[Action]:
+        """Drive the modem's reset line until further notice."""
+        return [Send(ModemReset(LineAction.ASSERT if is_held else LineAction.RELEASE))]
+
     def millivolt(self, status: Status) -> int:
         """VCC, 0 where the board does not measure it."""
         scale = self._board.voltage_scale
