@@ -134,7 +134,7 @@ async def _bankd(
                 "--state": f"{folder}/state",
             }
             words = [str(word) for pair in arguments.items() for word in pair]
-            with Program(remsim("bankd", *words), env=env) as program:
+            with Program(remsim("bankd", "--plaintext", *words), env=env) as program:
                 said = await asyncio.to_thread(program.wait_for, _LISTENING, timeout_s=_START_S)
                 await server.map_slots(_BANK, sessions)
                 return await _measure(name, program, int(said[1]), sessions, options)

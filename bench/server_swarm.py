@@ -129,7 +129,8 @@ async def measure(clients: int, storm: int, mappings: int) -> list[dict[str, Cel
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < clients + 200:
         raise SystemExit(f"{clients} clients need more open files than this account may have (ulimit -Hn)")
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
-        arguments = ["--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--state", folder]
+        arguments = ["--plaintext", "--rest-open", "--state", folder]
+        arguments += ["--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0"]
         # A line for each of ten thousand clients is read and thrown away; that belongs to the server's work.
         with Program(remsim("server", *arguments)) as program:
             said = await asyncio.to_thread(program.wait_for, _LISTENING, timeout_s=_START_S)

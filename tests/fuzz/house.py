@@ -60,7 +60,7 @@ class Tenant:
         self._log = folder / f"{name}.log"
         config = folder / "timers.toml"
         config.write_text(_TIMERS, encoding="utf-8")
-        argv = remsim(*arguments, "--config", str(config), "--state", str(folder / name))
+        argv = remsim(*arguments, "--plaintext", "--config", str(config), "--state", str(folder / name))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([*TIED_TO_US, *argv], stdin=subprocess.DEVNULL, stderr=log, cwd=ROOT)
         self._tail = b""
@@ -133,7 +133,9 @@ class House:
 
     def _move_in(self) -> None:
         pool = ["--client-id-pool", "900-931"]  # soon used up, so both a given and a refused number occur
-        server = self._add("server", ["server", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", *pool])
+        server = self._add(
+            "server", ["server", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--rest-open", *pool]
+        )
         # Port 9 is nobody's here: this one is to be found without a server.
         lonely = self._add_bankd("lonely-bankd", cast.LONELY_BANK, 9)
         ports = server.wait_for(r"rspro=127\.0\.0\.1:(?P<rspro>\d+) rest=127\.0\.0\.1:(?P<rest>\d+)")
