@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority of one installation: issues, renews and revokes certificates, and hands out one-time codes.
+
+It lives in a directory of the server's host: key, certificate, book and revocation list. Times are arguments, in
+seconds since 1970. Knows no network; see ``remsim.pki.office`` for those who ask from afar.
+"""
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Self
+
+from remsim.identity import Identity
+from remsim.pki import codes, files, signing
+from remsim.pki.codes import Code, StoredCode, Verdict, check_attempt
+from remsim.pki.errors import AuthorityError
+from remsim.pki.facts import decode_pem, read_certificate
+from remsim.pki.ledger import Issued, Ledger
+from remsim.pki.messages import certificate_fingerprint, renewal_content
+
+KEY_FILE: Final = "authority-key.pem"
+CERTIFICATE_FILE: Final = "authority.pem"
+LEDGER_FILE: Final = "ledger.sqlite"
+LIST_FILE: Final = "revocations.pem"
+
+AUTHORITY_LIFETIME: Final = timedelta(days=3650)
+#: Long enough for a host that is away for a month, short enough that a forgotten one drops out by itself.
+LIFETIME: Final = timedelta(days=90)
+#: The list is made anew so often, whether or not anything was revoked, to show that nothing was held back.
+LIST_INTERVAL_S: Final = 3600.0
+#: Used and expired codes stay so long, so that whoever comes late is told why it fails.
+_CODES_KEPT_S: Final = 7 * 86400.0
+_SERIAL_BITS: Final = 159
+
+
+class Authority:
+    """An authority that exists. Every method raises PkiError only."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the authority in ``directory``. Raises AuthorityError or KeyFileError."""
+        self._directory = directory
+        if not (directory / CERTIFICATE_FILE).exists():
+            raise AuthorityError(f"there is no authority in {directory}", hint="create one with: remsim pki init")
+        files.check_private_directory(directory)
+        #: The certificate that every host trusts, PEM.
+        self.certificate = files.read_public(directory / CERTIFICATE_FILE)
+        self._issuer = signing.Issuer(files.read_private(directory / KEY_FILE), self.certificate)
+        self._ledger = Ledger(directory / LEDGER_FILE)
+
+    @classmethod
+    def create(cls, directory: Path, *, name: str, now: float) -> Self:
+        """Make a new authority. Raises AuthorityError if there is one; its key is never overwritten."""
+        files.make_private_directory(directory)
+        if (directory / CERTIFICATE_FILE).exists():
+            raise AuthorityError(
+                f"{directory} has an authority already", hint="see it with: remsim pki show; or choose another --state"
+            )
+        key = signing.make_key()
+        certificate = signing.make_authority(
+            key, name=name, serial=_new_serial(), now=_moment(now), lifetime=AUTHORITY_LIFETIME
+        )
+        files.write_private(directory / KEY_FILE, key)
+        Ledger(directory / LEDGER_FILE).create()
+        # Last: what began without reaching this can begin again.
+        files.write_public(directory / CERTIFICATE_FILE, certificate)
+        authority = cls(directory)
+        authority.publish_list(now)
+        return authority
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the authority's certificate: what a code carries."""
+        return certificate_fingerprint(self.certificate)
+
+    @property
+    def list_file(self) -> Path:
+        """Where the newest revocation list is."""
+        return self._directory / LIST_FILE
+
+    # Certificates
+
+    def issue(self, identity: Identity, request: bytes, *, now: float, hosts: Sequence[str] = ()) -> Issued:
+        """Certify the key of a request (PEM), whatever name the request itself gives."""
+        issued = self._sign(identity, request, now, hosts)
+        with self._ledger.transaction() as page:
+            page.add(issued)
+        return issued
+
+    def renew(self, certificate: bytes, request: bytes, signature: bytes, *, now: float) -> Issued:
+        """Certify a new key for the holder of ``certificate``, who signed ``renewal_content`` with the old one.
+
+        A request that was granted before gets the same answer again. Raises AuthorityError for everybody else.
+        """
+        key = codes.key_fingerprint(signing.read_request(request).public_octets)
+        old = read_certificate(decode_pem(certificate)[0])
+        with self._ledger.transaction() as page:
+            known = page.by_serial(old.serial)
+            if known is None or decode_pem(known.pem) != decode_pem(certificate):
+                raise AuthorityError("this authority did not issue the certificate")
+            if not signing.is_signed_by(known.pem, signature, renewal_content(certificate, request)):
+                raise AuthorityError("the renewal is not signed with the key of the certificate")
+            if not known.is_valid(now):
+                reason = "expired" if known.revoked_at is None else "revoked"
+                raise AuthorityError(f"the certificate is {reason}", hint=_enrol_again(known.identity))
+            repeated = _usable(page.of_key(key), known.identity, now)
+            if repeated is not None:
+                return repeated
+            issued = self._sign(known.identity, request, now, ())
+            page.add(issued)
+        return issued
+
+    def revoke(self, serials: Sequence[int], *, now: float, reason: str = "") -> list[Issued]:
+        """Revoke these certificates and publish the list. Returns them as they are now."""
+        with self._ledger.transaction() as page:
+            for serial in serials:
+                if page.by_serial(serial) is None:
+                    raise AuthorityError(f"no certificate has the serial number {serial:x}", hint="see remsim pki show")
+                page.revoke(serial, at=now, reason=reason)
+            revoked = [found for serial in serials if (found := page.by_serial(serial)) is not None]
+        self.publish_list(now)
+        return revoked
+
+    def issued(self) -> list[Issued]:
+        """Everything that was ever issued, in that order."""
+        with self._ledger.transaction() as page:
+            return page.all()
+
+    def issued_to(self, identity: Identity) -> list[Issued]:
+        """Everything that was ever issued to exactly this identity."""
+        with self._ledger.transaction() as page:
+            return page.of_identity(identity)
+
+    def publish_list(self, now: float) -> bytes:
+        """Sign the list of what is revoked and not expired, store it, and return it (PEM)."""
+        with self._ledger.transaction() as page:
+            number = page.next_list_number()
+            revoked = [
+                signing.Revoked(entry.serial, _moment(entry.revoked_at))
+                for entry in page.all()
+                if entry.revoked_at is not None and now < entry.expires_at
+            ]
+        signed = self._issuer.revocation_list(revoked, number=number, now=_moment(now))
+        files.write_public(self.list_file, signed)
+        return signed
+
+    # Codes
+
+    def make_code(self, identity: Identity, *, now: float) -> Code:
+        """A one-time code; earlier ones for the same identity that nobody used end with it."""
+        code = Code(
+            identity,
+            secrets.token_bytes(codes.CODE_ID_OCTETS),
+            secrets.token_bytes(codes.SECRET_OCTETS),
+            self.fingerprint,
+        )
+        with self._ledger.transaction() as page:
+            page.drop_codes(expired_before=now - _CODES_KEPT_S)
+            page.withdraw_codes(identity)
+            page.put_code(StoredCode.of(code, now))
+        return code
+
+    def knows_code(self, code_id: bytes) -> bool:
+        """Whether there is a code of this name."""
+        with self._ledger.transaction() as page:
+            return page.code(code_id) is not None
+
+    def redeem(
+        self, identity: Identity, code_id: bytes, secret: bytes, request: bytes, *, now: float
+    ) -> tuple[Verdict, Issued | None]:
+        """Certify the key of ``request`` for whoever has a good code. Raises CertificateError for a bad request."""
+        key = codes.key_fingerprint(signing.read_request(request).public_octets)
+        with self._ledger.transaction() as page:
+            stored = page.code(code_id)
+            verdict, following = check_attempt(stored, codes.Attempt(identity, secret, key), now)
+            if following is not None and following != stored:
+                page.put_code(following)
+            if not verdict.is_good:
+                return verdict, None
+            issued = _usable(page.of_key(key), identity, now)
+            if issued is None:
+                issued = self._sign(identity, request, now, ())
+                page.add(issued)
+        return verdict, issued
+
+    def _sign(self, identity: Identity, request: bytes, now: float, hosts: Sequence[str]) -> Issued:
+        checked = signing.read_request(request)
+        serial = _new_serial()
+        pem = self._issuer.issue(checked, identity, serial=serial, now=_moment(now), lifetime=LIFETIME, hosts=hosts)
+        facts = read_certificate(decode_pem(pem)[0])
+        return Issued(
+            serial=serial,
+            identity=identity,
+            key_fingerprint=codes.key_fingerprint(checked.public_octets),
+            pem=pem,
+            issued_at=now,
+            expires_at=facts.not_after.timestamp(),
+        )
+
+
+def _usable(found: Sequence[Issued], identity: Identity, now: float) -> Issued | None:
+    return next((entry for entry in found if entry.identity == identity and entry.is_valid(now)), None)
+
+
+def _enrol_again(identity: Identity) -> str:
+    return f"enrol again: remsim pki code {identity} on the server, then remsim enroll on this host"
+
+
+def _new_serial() -> int:
+    # The top bit makes all of them equally long; the rest cannot be guessed (RFC 5280, 4.1.2.2).
+    return secrets.randbits(_SERIAL_BITS - 1) | 1 << (_SERIAL_BITS - 2)
+
+
+def _moment(now: float) -> datetime:
+    return datetime.fromtimestamp(now, UTC).replace(microsecond=0)

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one host keeps of its own: key and certificate in one file, whom it trusts, what is revoked, whom it asks.
+
+Key and certificate share a file so that replacing them is one step: a process killed at any moment leaves a pair that
+fits. The key never leaves the directory. Knows neither network nor how keys are made.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, cast
+
+from remsim.identity import Identity
+from remsim.pki import files
+from remsim.pki.errors import CertificateError, KeyFileError
+from remsim.pki.facts import (
+    REVOCATION_LIST,
+    CertificateFacts,
+    RevocationFacts,
+    decode_pem,
+    encode_pem,
+    read_certificate,
+    read_revocation_list,
+)
+from remsim.pki.toolkit import Toolkit
+
+#: Name of the directory within a program's state directory.
+DIRECTORY: Final = "tls"
+
+#: A certificate is renewed when less than this part of its life is left.
+RENEWAL_PART: Final = 1 / 3
+#: Servers sign a new list every hour and push it; one this old means that revocations do not arrive any more.
+MAX_LIST_AGE: Final = timedelta(hours=24)
+
+_ENROL_HINT: Final = "enrol this host: remsim pki code IDENTITY on the server, then remsim enroll URL CODE here"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What an authority's answer brings, all PEM."""
+
+    certificate: bytes
+    authority: bytes
+    revocations: bytes
+
+
+class Credentials:
+    """The credentials in one directory. Every method raises PkiError only."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        #: Private key and certificate.
+        self.pair_file = directory / "identity.pem"
+        self.authority_file = directory / "authority.pem"
+        self.revocations_file = directory / "revocations.pem"
+        #: The key that is being certified.
+        self.next_key_file = directory / "next-key.pem"
+        self._source_file = directory / "enrolment.json"
+
+    def exist(self) -> bool:
+        """Whether this host has a certificate."""
+        return self.pair_file.exists()
+
+    def check(self) -> CertificateFacts:
+        """Make sure that all files are there, readable and private. Returns what the certificate says."""
+        if not self.exist():
+            raise KeyFileError(f"there is no certificate in {self.directory}", hint=_ENROL_HINT)
+        files.check_private_directory(self.directory)
+        self.authority()
+        return self.certificate()
+
+    def certificate(self) -> CertificateFacts:
+        """The certificate of this host."""
+        facts = read_certificate(decode_pem(files.read_private(self.pair_file))[0])
+        if facts.identity is None:
+            raise CertificateError(f"the certificate in {self.pair_file} names no identity", hint=_ENROL_HINT)
+        return facts
+
+    def identity(self) -> Identity:
+        """Who this host is."""
+        return cast(Identity, self.certificate().identity)
+
+    def certificate_pem(self) -> bytes:
+        """The certificate alone, without the key."""
+        return encode_pem(decode_pem(files.read_private(self.pair_file))[0])
+
+    def authority(self) -> bytes:
+        """The certificate that this host trusts, PEM."""
+        pem = files.read_public(self.authority_file)
+        decode_pem(pem)
+        return pem
+
+    def source(self) -> str | None:
+        """URL of the server that gave the certificate; None if it was brought by hand."""
+        if not self._source_file.exists():
+            return None
+        try:
+            value: object = json.loads(files.read_public(self._source_file))
+        except (ValueError, RecursionError):
+            value = None
+        url = value.get("url") if isinstance(value, dict) else None
+        if not isinstance(url, str):
+            raise KeyFileError(f"{self._source_file} does not say whom to ask for renewal", hint=_ENROL_HINT)
+        return url
+
+    # Life of the certificate
+
+    def renewal_due(self) -> datetime:
+        """From when on the certificate is to be renewed."""
+        return renewal_due(self.certificate())
+
+    # Revocation
+
+    def revocations(self) -> RevocationFacts | None:
+        """The list that is stored, None if there is none yet."""
+        if not self.revocations_file.exists():
+            return None
+        return read_revocation_list(decode_pem(files.read_public(self.revocations_file), REVOCATION_LIST)[0])
+
+    def accept_revocations(self, pem: bytes, toolkit: Toolkit) -> RevocationFacts | None:
+        """Store a list that a server pushed, if it is the authority's and newer than ours; return it if it was.
+
+        Raises CertificateError for one that the authority did not sign. An older one is no error: with several
+        servers, the slower one may come second; but it never takes a revocation back.
+        """
+        facts = read_revocation_list(decode_pem(pem, REVOCATION_LIST)[0])
+        if not toolkit.is_signed_by(pem, self.authority_file):
+            raise CertificateError("a revocation list that our authority did not sign")
+        stored = self.revocations()
+        if stored is not None and facts.number <= stored.number:
+            return None
+        files.write_public(self.revocations_file, pem)
+        return facts
+
+    # Being enrolled
+
+    def prepare_key(self, toolkit: Toolkit) -> Path:
+        """The key that is to be certified: made now, or left over from an attempt whose answer was lost."""
+        files.make_private_directory(self.directory)
+        if not self.next_key_file.exists():
+            files.write_private(self.next_key_file, toolkit.make_key())
+        files.check_private(self.next_key_file)
+        return self.next_key_file
+
+    def install(self, received: Received, *, request: bytes, url: str) -> CertificateFacts:
+        """Take the certificate of the prepared key into use; ``request`` (PEM) is what was asked for it.
+
+        Raises CertificateError, and changes nothing, if the answer is not what this host asked for.
+        """
+        certificate = decode_pem(received.certificate)[0]
+        facts = read_certificate(certificate)
+        if facts.identity is None or facts.is_authority:
+            raise CertificateError("the server sent a certificate that names no identity")
+        if not _has_key(decode_pem(request, "CERTIFICATE REQUEST")[0], facts):
+            raise CertificateError("the server sent a certificate for another key")
+        authority = decode_pem(received.authority)[0]
+        if read_certificate(authority).subject != facts.issuer:
+            raise CertificateError("the server sent a certificate of another authority")
+        files.write_public(self.authority_file, encode_pem(authority))
+        files.write_public(self.revocations_file, received.revocations)
+        files.write_public(self._source_file, json.dumps({"url": url}).encode() + b"\n")
+        self.install_pair(files.read_private(self.next_key_file), encode_pem(certificate))
+        self.next_key_file.unlink(missing_ok=True)
+        return facts
+
+    def install_pair(self, key: bytes, certificate: bytes) -> None:
+        """Take a key and its certificate (PEM) into use in one step."""
+        files.write_private(self.pair_file, key.rstrip() + b"\n" + certificate)
+
+    def install_by_hand(self, key: bytes, received: Received) -> None:
+        """Take everything into use that an authority on the same machine has made."""
+        files.make_private_directory(self.directory)
+        files.write_public(self.authority_file, received.authority)
+        files.write_public(self.revocations_file, received.revocations)
+        self.install_pair(key, received.certificate)
+
+
+def renewal_due(facts: CertificateFacts) -> datetime:
+    """From when on a certificate is to be renewed."""
+    return facts.not_after - (facts.not_after - facts.not_before) * RENEWAL_PART
+
+
+def is_list_too_old(facts: RevocationFacts, now: float) -> bool:
+    """Whether a list is so old that revocations cannot be relied upon to arrive; ``now`` is in seconds since 1970."""
+    return datetime.fromtimestamp(now, UTC) - facts.issued_at > MAX_LIST_AGE
+
+
+def _has_key(request: bytes, facts: CertificateFacts) -> bool:
+    """Whether the request (DER) is for the certificate's key, whose octets stand in it as they are."""
+    return len(facts.public_key) >= 64 and facts.public_key in request

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Enrolment as the new host sees it: trust the server by the code, get a certificate, renew it later.
+
+Two connections. Over the first, which proves nothing, the server names its authority; the code's SHA-256 says whether
+to believe it. The second is verified with that authority before the secret is sent, and must lead to a server. Blocks;
+a program with an event loop calls it in a thread. Proxies of the environment are not used.
+"""
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from remsim.config import REST_PORT
+from remsim.identity import Role
+from remsim.pki.codes import Code, encode_octets
+from remsim.pki.credentials import Credentials, Received
+from remsim.pki.errors import CertificateError, EnrolmentError
+from remsim.pki.facts import CertificateFacts, read_certificate
+from remsim.pki.messages import (
+    ANCHOR_PATH,
+    CERTIFICATE_PATH,
+    RENEWAL_PATH,
+    certificate_fingerprint,
+    renewal_content,
+)
+from remsim.pki.toolkit import Toolkit
+
+#: The server signs and writes to disk, which takes milliseconds.
+TIMEOUT_S: Final = 20.0
+#: Certificate, authority and revocation list; a list of ten thousand entries has 400 kilobytes.
+MAX_ANSWER_OCTETS: Final = 4 << 20
+
+_MEANINGS: Final = {
+    404: "it does not enrol anybody: has it an authority?",
+    429: "too many failed attempts, wait a little",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server's REST interface over TLS."""
+
+    host: str
+    port: int
+    path: str
+
+    @property
+    def url(self) -> str:
+        """What it was parsed from, in full."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"https://{host}:{self.port}{self.path}"
+
+
+def parse_target(url: str) -> Target:
+    """Read ``https://HOST[:PORT]``. Raises EnrolmentError, also for plain http: the secret must not travel in clear."""
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise EnrolmentError(f"{url!r} is no URL", hint=f"write https://HOST:{REST_PORT}") from None
+    if parts.scheme != "https":
+        raise EnrolmentError("enrolment needs https", hint=f"write https://HOST:{REST_PORT}")
+    if not host or port == 0 or parts.query or parts.fragment or parts.username or not url.isprintable():
+        raise EnrolmentError(f"{url!r} is no URL of a server", hint=f"write https://HOST:{REST_PORT}")
+    return Target(host, port or REST_PORT, parts.path.rstrip("/"))
+
+
+def enroll(url: str, code: Code, credentials: Credentials, toolkit: Toolkit) -> CertificateFacts:
+    """Make a key, have it certified with ``code``, and store everything. Raises PkiError; then nothing is in use.
+
+    May be repeated with the same code if the answer was lost: the key is still the same.
+    """
+    target = parse_target(url)
+    authority = _fetch_anchor(target, code)
+    request = toolkit.make_request(credentials.prepare_key(toolkit))
+    body = {
+        "identity": str(code.identity),
+        "code": encode_octets(code.code_id),
+        "secret": encode_octets(code.secret),
+        "request": request.decode(),
+    }
+    received = _received(_ask(target, CERTIFICATE_PATH, body, authority))
+    if certificate_fingerprint(received.authority) != code.fingerprint:
+        raise EnrolmentError("the server answered with another authority than the code's")
+    return credentials.install(received, request=request, url=target.url)
+
+
+def renew(credentials: Credentials, toolkit: Toolkit, *, url: str | None = None) -> CertificateFacts:
+    """Replace key and certificate by new ones, from the server that gave the old. Raises PkiError.
+
+    The old pair stays in use until the new one is complete.
+    """
+    source = url or credentials.source()
+    if source is None:
+        raise EnrolmentError(
+            "this certificate was not got by enrolment", hint="renew it with: remsim pki renew, where the authority is"
+        )
+    target = parse_target(source)
+    old = credentials.certificate_pem()
+    authority = credentials.authority()
+    request = toolkit.make_request(credentials.prepare_key(toolkit))
+    signature = toolkit.sign(credentials.pair_file, renewal_content(old, request))
+    body = {"certificate": old.decode(), "request": request.decode(), "signature": signature.hex()}
+    received = _received(_ask(target, RENEWAL_PATH, body, authority))
+    if certificate_fingerprint(received.authority) != certificate_fingerprint(authority):
+        raise EnrolmentError("the server answered with another authority than ours")
+    return credentials.install(received, request=request, url=target.url)
+
+
+def _fetch_anchor(target: Target, code: Code) -> bytes:
+    answer = _ask(target, ANCHOR_PATH, {"code": encode_octets(code.code_id)}, None)
+    authority = _text(answer, "authority")
+    if certificate_fingerprint(authority) != code.fingerprint:
+        raise EnrolmentError(
+            "this is not the server that the code is for: its authority is another one",
+            hint="check the URL; if it is right, somebody stands between",
+        )
+    return authority
+
+
+def _context(authority: bytes | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # Whom we speak to is told by the identity in the certificate, not by the host name that was dialled.
+    context.check_hostname = False
+    if authority is None:
+        # Only for the question that nothing depends on; what it brings is compared with the code.
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context.load_verify_locations(cadata=authority.decode("ascii", "replace"))
+    return context
+
+
+def _ask(target: Target, path: str, body: Mapping[str, str], authority: bytes | None) -> Mapping[str, object]:
+    connection = http.client.HTTPSConnection(target.host, target.port, timeout=TIMEOUT_S, context=_context(authority))
+    try:
+        connection.connect()
+        if authority is not None:
+            _check_is_server(connection.sock, target)
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        connection.request("POST", target.path + path, json.dumps(body), headers)
+        response = connection.getresponse()
+        content = response.read(MAX_ANSWER_OCTETS + 1)
+    except ssl.SSLCertVerificationError as error:
+        raise EnrolmentError(
+            f"{target.url} is not the server that this host trusts: {error.verify_message}",
+            hint="check the URL; if it is right, somebody stands between",
+        ) from None
+    except ssl.SSLError as error:
+        raise EnrolmentError(
+            f"{target.url} does not speak TLS 1.3: {error.reason}", hint="is it https there?"
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise EnrolmentError(
+            f"cannot ask {target.url}: {str(error) or type(error).__name__}", hint="is the server running there?"
+        ) from None
+    finally:
+        connection.close()
+    return _read_answer(target, response.status, content)
+
+
+def _check_is_server(sock: object, target: Target) -> None:
+    der = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
+    try:
+        identity = read_certificate(der).identity if der is not None else None
+    except CertificateError:
+        identity = None
+    if identity is None or identity.role is not Role.SERVER:
+        raise EnrolmentError(f"{target.url} is {identity or 'somebody'}, no server", hint="check the URL")
+
+
+def _read_answer(target: Target, status: int, content: bytes) -> Mapping[str, object]:
+    try:
+        value: object = json.loads(content) if len(content) <= MAX_ANSWER_OCTETS else None
+    except (ValueError, RecursionError):
+        value = None
+    if status == 200 and isinstance(value, dict):
+        return value
+    error = value.get("error") if isinstance(value, dict) else None
+    message, hint = _MEANINGS.get(status, "is this a server's REST port?"), ""
+    if isinstance(error, dict) and status != 404:
+        message = str(error.get("message") or message)
+        hint = str(error.get("hint") or "")
+    raise EnrolmentError(f"{target.url} refused (HTTP {status}): {message}", hint=hint, status=status)
+
+
+def _text(answer: Mapping[str, object], name: str) -> bytes:
+    value = answer.get(name)
+    if not isinstance(value, str) or not value.isascii():
+        raise EnrolmentError(f"the server's answer has no {name}")
+    return value.encode()
+
+
+def _received(answer: Mapping[str, object]) -> Received:
+    return Received(_text(answer, "certificate"), _text(answer, "authority"), _text(answer, "revocations"))

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be wrong with keys and certificates.
+
+::
+
+    PkiError
+    ├── KeyFileError       a file is missing, unreadable, or open to others
+    ├── CertificateError   octets that are no certificate, request or revocation list of ours
+    ├── AuthorityError     the authority cannot or will not do this
+    ├── EnrolmentError     enrolment or renewal did not come about
+    └── ToolError          neither cryptography nor a working openssl program is there
+"""
+
+from remsim.errors import RemsimError
+
+
+class PkiError(RemsimError):
+    """Base of this branch."""
+
+
+class KeyFileError(PkiError):
+    """A key or certificate file, or its directory, cannot be used as it is."""
+
+
+class CertificateError(PkiError, ValueError):
+    """Not a certificate, certificate request or revocation list, or not one of ours."""
+
+
+class AuthorityError(PkiError):
+    """The authority does not exist, exists already, or refuses."""
+
+
+class EnrolmentError(PkiError):
+    """The server refused a code or a renewal, or could not be asked. ``status`` is its HTTP status, if any."""
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class ToolError(PkiError):
+    """Nothing here can make keys and requests."""

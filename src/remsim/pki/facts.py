@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands in a certificate or a revocation list, read without any library (RFC 5280, clauses 4.1 and 5.1).
+
+Only facts: nothing here checks a signature. Who reads a certificate of a peer has it from a TLS handshake, which did;
+who reads a list checks it with ``remsim.pki.toolkit``. Arbitrary octets raise CertificateError and nothing else.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from remsim.card.errors import TlvError
+from remsim.card.tlv import Tlv, parse_tlvs
+from remsim.errors import RemsimError
+from remsim.identity import SCHEME, Identity
+from remsim.pki.errors import CertificateError
+
+CERTIFICATE: Final = "CERTIFICATE"
+REVOCATION_LIST: Final = "X509 CRL"
+
+_INTEGER, _OCTETS, _OID, _UTC_TIME, _TIME, _SEQUENCE = 0x02, 0x04, 0x06, 0x17, 0x18, 0x30
+_SAN_OID: Final = bytes.fromhex("551d11")
+_CONSTRAINTS_OID: Final = bytes.fromhex("551d13")
+_CRL_NUMBER_OID: Final = bytes.fromhex("551d14")
+_URI_NAME: Final = 0x86
+_TIME_FORM: Final = re.compile(rb"([0-9]{2}|[0-9]{4})([0-9]{10})Z")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """One certificate. ``identity`` is None if it names none, as that of an authority."""
+
+    serial: int
+    identity: Identity | None
+    not_before: datetime
+    not_after: datetime
+    is_authority: bool
+    #: The whole SubjectPublicKeyInfo: two certificates of one key have the same.
+    public_key: bytes
+    issuer: bytes
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationFacts:
+    """One revocation list."""
+
+    number: int
+    issued_at: datetime
+    serials: frozenset[int]
+    issuer: bytes
+
+
+def decode_pem(pem: bytes, label: str = CERTIFICATE) -> list[bytes]:
+    """The octets of all blocks with ``label`` (RFC 7468). Raises CertificateError if there is none, or a broken one."""
+    name = re.escape(label.encode())
+    found = re.findall(rb"-----BEGIN " + name + rb"-----\s+([A-Za-z0-9+/=\s]*?)-----END " + name + rb"-----", pem)
+    try:
+        blocks = [base64.b64decode(b"".join(body.split()), validate=True) for body in found]
+    except binascii.Error:
+        raise CertificateError(f"broken PEM text of a {label}") from None
+    if not blocks:
+        raise CertificateError(f"there is no {label} in PEM form")
+    return blocks
+
+
+def encode_pem(der: bytes, label: str = CERTIFICATE) -> bytes:
+    """Octets as PEM text (RFC 7468)."""
+    text = base64.b64encode(der)
+    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
+    return b"\n".join((b"-----BEGIN %s-----" % label.encode(), *lines, b"-----END %s-----" % label.encode(), b""))
+
+
+def read_certificate(der: bytes) -> CertificateFacts:
+    """Read a certificate. Raises CertificateError, also for one with several identities or a broken one."""
+    fields = _Fields(_outer(der))
+    fields.optional(0xA0)
+    serial = _integer(fields.take(_INTEGER))
+    fields.take(_SEQUENCE)
+    issuer = fields.take(_SEQUENCE)
+    not_before, not_after = (_time(tlv) for tlv in _exactly(_parse(fields.take(_SEQUENCE)), 2))
+    subject = fields.take(_SEQUENCE)
+    public_key = fields.take(_SEQUENCE)
+    extensions = _extensions(fields, 0xA3)
+    constraints = extensions.get(_CONSTRAINTS_OID)
+    return CertificateFacts(
+        serial=serial,
+        identity=_identity(extensions.get(_SAN_OID)),
+        not_before=not_before,
+        not_after=not_after,
+        is_authority=constraints is not None and b"\x01\x01\xff" in constraints,
+        public_key=public_key,
+        issuer=issuer,
+        subject=subject,
+    )
+
+
+def read_revocation_list(der: bytes) -> RevocationFacts:
+    """Read a revocation list. Raises CertificateError."""
+    fields = _Fields(_outer(der))
+    fields.optional(_INTEGER)
+    fields.take(_SEQUENCE)
+    issuer = fields.take(_SEQUENCE)
+    issued_at = _time(fields.next())
+    for tag in (_UTC_TIME, _TIME):
+        fields.optional(tag)
+    entries = fields.optional(_SEQUENCE)
+    serials = [_integer(_Fields(entry.value).take(_INTEGER)) for entry in _parse(entries or b"")]
+    number = _extensions(fields, 0xA0).get(_CRL_NUMBER_OID)
+    if number is None:
+        raise CertificateError("the revocation list has no number")
+    return RevocationFacts(_integer(_Fields(number).take(_INTEGER)), issued_at, frozenset(serials), issuer)
+
+
+class _Fields:
+    """The elements of one SEQUENCE, taken one after the other."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = _parse(content)[::-1]
+
+    def next(self) -> Tlv:
+        if not self._left:
+            raise CertificateError("a certificate or list is cut short")
+        return self._left.pop()
+
+    def take(self, tag: int) -> bytes:
+        found = self.next()
+        if found.tag != tag:
+            raise CertificateError(f"element {found.tag:X} where {tag:X} belongs")
+        return found.value
+
+    def optional(self, tag: int) -> bytes | None:
+        return self._left.pop().value if self._left and self._left[-1].tag == tag else None
+
+
+def _parse(content: bytes) -> list[Tlv]:
+    try:
+        return parse_tlvs(content)
+    except TlvError as error:
+        raise CertificateError(f"not a certificate or list: {error}") from None
+
+
+def _outer(der: bytes) -> bytes:
+    """The content of the part that is signed."""
+    (whole,) = _exactly(_parse(der), 1)
+    signed = _Fields(whole.value)
+    if whole.tag != _SEQUENCE:
+        raise CertificateError("not a certificate or list")
+    return signed.take(_SEQUENCE)
+
+
+def _exactly(found: Sequence[Tlv], count: int) -> Sequence[Tlv]:
+    if len(found) != count:
+        raise CertificateError(f"{len(found)} elements where {count} belong")
+    return found
+
+
+def _integer(octets: bytes) -> int:
+    if not octets:
+        raise CertificateError("an empty number")
+    return int.from_bytes(octets, signed=True)
+
+
+def _time(tlv: Tlv) -> datetime:
+    match = _TIME_FORM.fullmatch(tlv.value)
+    if match is None or len(match[1]) != {_UTC_TIME: 2, _TIME: 4}.get(tlv.tag, 0):
+        raise CertificateError("a time that is none")
+    year = int(match[1])
+    if tlv.tag == _UTC_TIME:
+        # RFC 5280, 4.1.2.5.1: two digits mean 1950 to 2049.
+        year += 1900 if year >= 50 else 2000
+    try:
+        return datetime.strptime(f"{year:04d}{match[2].decode()}", "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        raise CertificateError("a time that is none") from None
+
+
+def _extensions(fields: _Fields, tag: int) -> dict[bytes, bytes]:
+    content = fields.optional(tag)
+    # Unique identifiers ([1] and [2]) of a certificate may stand before; nobody has used them for decades.
+    if content is None:
+        return {}
+    found: dict[bytes, bytes] = {}
+    for extension in _parse(_Fields(content).take(_SEQUENCE)):
+        parts = _Fields(extension.value)
+        name = parts.take(_OID)
+        parts.optional(0x01)
+        if name in found:
+            raise CertificateError("an extension that stands twice")
+        found[name] = parts.take(_OCTETS)
+    return found
+
+
+def _identity(names: bytes | None) -> Identity | None:
+    if names is None:
+        return None
+    uris = [tlv.value for tlv in _parse(_Fields(names).take(_SEQUENCE)) if tlv.tag == _URI_NAME]
+    ours = [uri for uri in uris if uri.startswith(SCHEME.encode())]
+    if len(ours) > 1:
+        raise CertificateError("a certificate that names several identities")
+    if not ours:
+        return None
+    try:
+        return Identity.parse(ours[0].decode("ascii"))
+    except (RemsimError, UnicodeDecodeError):
+        raise CertificateError("a certificate whose identity cannot be read") from None

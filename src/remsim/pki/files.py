@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files with keys: 0600 in a directory 0700, replaced as a whole, and refused when others could read them.
+
+A refusal names the command that mends it. Knows nothing of what is in the files.
+"""
+
+import contextlib
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import Final
+
+from remsim.pki.errors import KeyFileError
+
+DIRECTORY_MODE: Final = 0o700
+PRIVATE_MODE: Final = 0o600
+PUBLIC_MODE: Final = 0o644
+#: Keys, certificates and lists are a few kilobytes; anything larger is the wrong file.
+MAX_FILE_OCTETS: Final = 1 << 20
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def make_private_directory(path: Path) -> None:
+    """Create ``path`` for this user only, or check that it is so. Raises KeyFileError."""
+    try:
+        path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise KeyFileError(f"cannot create {path}: {error.strerror}", hint="choose another directory") from error
+    check_private_directory(path)
+
+
+def check_private_directory(path: Path) -> None:
+    """Make sure that only this user can reach into ``path``. Raises KeyFileError."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise KeyFileError(f"cannot use {path}: {error.strerror}", hint="is it the right directory?") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise KeyFileError(f"{path} is not a directory")
+    _check_owner_and_mode(path, found, DIRECTORY_MODE)
+
+
+def read_private(path: Path) -> bytes:
+    """The content of a file that only this user can read. Raises KeyFileError."""
+    return _read(path, is_private=True)
+
+
+def check_private(path: Path) -> None:
+    """Make sure that ``path`` is a file that only this user can read. Raises KeyFileError."""
+    _read(path, is_private=True)
+
+
+def read_public(path: Path) -> bytes:
+    """The content of a file that anybody may read. Raises KeyFileError."""
+    return _read(path, is_private=False)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only this user can read. Raises KeyFileError; then the old one is still there."""
+    _write(path, content, PRIVATE_MODE)
+
+
+def write_public(path: Path, content: bytes) -> None:
+    """Write a file that anybody may read. Raises KeyFileError; then the old one is still there."""
+    _write(path, content, PUBLIC_MODE)
+
+
+def _read(path: Path, *, is_private: bool) -> bytes:
+    try:
+        # The mode is that of the file that is read, not of one that had the name a moment before.
+        with path.open("rb") as stream:
+            found = os.fstat(stream.fileno())
+            if is_private:
+                _check_owner_and_mode(path, found, PRIVATE_MODE)
+            content = stream.read(MAX_FILE_OCTETS + 1)
+    except OSError as error:
+        raise KeyFileError(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > MAX_FILE_OCTETS:
+        raise KeyFileError(f"{path} is larger than {MAX_FILE_OCTETS} octets", hint="is this the right file?")
+    return content
+
+
+def _check_owner_and_mode(path: Path, found: os.stat_result, wanted: int) -> None:
+    if _is_service_credential(path):
+        return
+    if found.st_uid not in (0, os.geteuid()):
+        raise KeyFileError(
+            f"{path} belongs to another user", hint=f"run: chown {os.geteuid()} {shlex.quote(str(path))}"
+        )
+    if found.st_mode & _OTHERS:
+        raise KeyFileError(
+            f"{path} can be reached by others (mode {stat.S_IMODE(found.st_mode):04o})",
+            hint=f"run: chmod {wanted:o} {shlex.quote(str(path))}",
+        )
+
+
+def _is_service_credential(path: Path) -> bool:
+    # systemd.exec(5), LoadCredential: the service manager guards that directory, with access lists that show as group
+    # permissions.
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return folder.startswith("/") and path.absolute().is_relative_to(folder)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            # The creation mode passes through the process's umask, which may take too much of a public file.
+            os.fchmod(stream.fileno(), mode)
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise KeyFileError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _sync_directory(path: Path) -> None:
+    # A file is there after a power failure only when its name is, too.
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

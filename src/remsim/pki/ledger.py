@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority's book: every certificate ever issued, what was revoked, and the one-time codes. An SQLite file.
+
+A certificate is in the book before anybody gets it, so whatever is in use can be revoked, whenever the process died.
+The server and the command line may use the book at the same time: each step is one transaction. Knows no key.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from remsim.errors import RemsimError
+from remsim.identity import Identity
+from remsim.pki import files
+from remsim.pki.codes import StoredCode
+from remsim.pki.errors import AuthorityError
+
+#: Another process holds the book for milliseconds.
+_BUSY_TIMEOUT_S: Final = 10.0
+_SCHEMA_VERSION: Final = 1
+
+_SCHEMA: Final = """
+CREATE TABLE issued (
+    serial TEXT PRIMARY KEY,
+    identity TEXT NOT NULL,
+    key_fingerprint BLOB NOT NULL,
+    pem BLOB NOT NULL,
+    issued_at REAL NOT NULL,
+    expires_at REAL NOT NULL,
+    revoked_at REAL,
+    reason TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX issued_identity ON issued (identity);
+CREATE INDEX issued_key ON issued (key_fingerprint);
+CREATE TABLE code (
+    code_id BLOB PRIMARY KEY,
+    identity TEXT NOT NULL,
+    secret_hash BLOB NOT NULL,
+    expires_at REAL NOT NULL,
+    tries_left INTEGER NOT NULL,
+    used_by BLOB,
+    is_withdrawn INTEGER NOT NULL
+) STRICT;
+CREATE TABLE revocation_list (number INTEGER NOT NULL) STRICT;
+INSERT INTO revocation_list VALUES (0);
+"""
+
+_ISSUED: Final = "SELECT serial, identity, key_fingerprint, pem, issued_at, expires_at, revoked_at, reason FROM issued"
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate in the book. Times are seconds since 1970; ``pem`` is the certificate itself."""
+
+    serial: int
+    identity: Identity
+    key_fingerprint: bytes
+    pem: bytes
+    issued_at: float
+    expires_at: float
+    revoked_at: float | None = None
+    reason: str = ""
+
+    def is_valid(self, now: float) -> bool:
+        """Whether a peer may use it at ``now``."""
+        return self.revoked_at is None and now < self.expires_at
+
+
+class Ledger:
+    """The book at ``path``. Every method raises AuthorityError if the file cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def create(self) -> None:
+        """Start an empty book."""
+        files.write_private(self._path, b"")
+        with self.transaction() as page:
+            page.create()
+
+    @contextmanager
+    def transaction(self) -> "Iterator[Page]":
+        """All that is done on the page is written, durably, at the end of the block, or not at all."""
+        files.check_private(self._path)
+        # SQLite gives its journal the mode of the book.
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)) as connection:
+                connection.execute("PRAGMA synchronous = EXTRA")
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield Page(connection)
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise AuthorityError(
+                f"cannot use {os.fspath(self._path)}: {error}", hint="restore the directory from a backup"
+            ) from error
+
+
+class Page:
+    """The book within one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def create(self) -> None:
+        """Write the headings."""
+        for statement in _SCHEMA.split(";"):
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+    def add(self, issued: Issued) -> None:
+        """Enter a certificate that nobody has yet."""
+        self._db.execute(
+            "INSERT INTO issued VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                f"{issued.serial:x}",
+                str(issued.identity),
+                issued.key_fingerprint,
+                issued.pem,
+                issued.issued_at,
+                issued.expires_at,
+                issued.revoked_at,
+                issued.reason,
+            ),
+        )
+
+    def all(self) -> list[Issued]:
+        """Every certificate, in the order of their issue."""
+        return self._issued(f"{_ISSUED} ORDER BY issued_at, rowid")
+
+    def of_identity(self, identity: Identity) -> list[Issued]:
+        """The certificates of exactly this identity."""
+        return self._issued(f"{_ISSUED} WHERE identity = ? ORDER BY issued_at, rowid", str(identity))
+
+    def of_key(self, key_fingerprint: bytes) -> list[Issued]:
+        """The certificates of one key."""
+        return self._issued(f"{_ISSUED} WHERE key_fingerprint = ? ORDER BY issued_at, rowid", key_fingerprint)
+
+    def by_serial(self, serial: int) -> Issued | None:
+        """The certificate of this serial number."""
+        return next(iter(self._issued(f"{_ISSUED} WHERE serial = ?", f"{serial:x}")), None)
+
+    def revoke(self, serial: int, *, at: float, reason: str) -> None:
+        """Mark a certificate as revoked; the first time counts."""
+        self._db.execute(
+            "UPDATE issued SET revoked_at = ?, reason = ? WHERE serial = ? AND revoked_at IS NULL",
+            (at, reason, f"{serial:x}"),
+        )
+
+    def next_list_number(self) -> int:
+        """The number of the revocation list that is made now."""
+        row = self._db.execute("UPDATE revocation_list SET number = number + 1 RETURNING number").fetchone()
+        return int(row[0])
+
+    def code(self, code_id: bytes) -> StoredCode | None:
+        """A code by its name."""
+        row = self._db.execute(
+            "SELECT code_id, identity, secret_hash, expires_at, tries_left, used_by, is_withdrawn FROM code"
+            " WHERE code_id = ?",
+            (code_id,),
+        ).fetchone()
+        if row is None:
+            return None
+        return StoredCode(
+            code_id=bytes(row[0]),
+            identity=_identity(row[1]),
+            secret_hash=bytes(row[2]),
+            expires_at=float(row[3]),
+            tries_left=int(row[4]),
+            used_by=None if row[5] is None else bytes(row[5]),
+            is_withdrawn=bool(row[6]),
+        )
+
+    def put_code(self, code: StoredCode) -> None:
+        """Enter a code, or what became of it."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO code VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                code.code_id,
+                str(code.identity),
+                code.secret_hash,
+                code.expires_at,
+                code.tries_left,
+                code.used_by,
+                int(code.is_withdrawn),
+            ),
+        )
+
+    def withdraw_codes(self, identity: Identity) -> None:
+        """Withdraw the codes of an identity that nobody has used."""
+        self._db.execute("UPDATE code SET is_withdrawn = 1 WHERE identity = ? AND used_by IS NULL", (str(identity),))
+
+    def drop_codes(self, *, expired_before: float) -> None:
+        """Forget codes that are long of no use."""
+        self._db.execute("DELETE FROM code WHERE expires_at < ?", (expired_before,))
+
+    def _issued(self, statement: str, *values: str | bytes) -> list[Issued]:
+        return [
+            Issued(
+                serial=int(serial, 16),
+                identity=_identity(identity),
+                key_fingerprint=bytes(key),
+                pem=bytes(pem),
+                issued_at=float(issued_at),
+                expires_at=float(expires_at),
+                revoked_at=None if revoked_at is None else float(revoked_at),
+                reason=str(reason),
+            )
+            for serial, identity, key, pem, issued_at, expires_at, revoked_at, reason in self._db.execute(
+                statement, values
+            )
+        ]
+
+
+def _identity(text: str) -> Identity:
+    try:
+        return Identity.parse(text)
+    except RemsimError as error:
+        raise AuthorityError(f"the authority's book is damaged: {error}", hint="restore it from a backup") from error

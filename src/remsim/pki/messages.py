@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What both ends of the enrolment protocol share: paths, and what a renewal signs. The protocol is in ``office``."""
+
+import hashlib
+from typing import Final
+
+from remsim.pki.facts import decode_pem
+
+PREFIX: Final = "/enrolment"
+ANCHOR_PATH: Final = f"{PREFIX}/anchor"
+CERTIFICATE_PATH: Final = f"{PREFIX}/certificate"
+RENEWAL_PATH: Final = f"{PREFIX}/renewal"
+
+
+def certificate_fingerprint(pem: bytes) -> bytes:
+    """SHA-256 of the first certificate of a PEM text. Raises CertificateError."""
+    return hashlib.sha256(decode_pem(pem)[0]).digest()
+
+
+def renewal_content(certificate: bytes, request: bytes) -> bytes:
+    """What the holder of ``certificate`` signs to have ``request`` (both PEM) granted. Raises CertificateError."""
+    return b"remsim renewal\0" + certificate_fingerprint(certificate) + hashlib.sha256(request).digest()

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The enrolment protocol: what a new host asks the server, as JSON values, and what it is answered.
+
+Three requests, each a POST of one JSON object:
+
+``/enrolment/anchor``       ``{"code": ID}`` gives ``{"authority": PEM}``. The host asks it over a connection that it
+                            cannot trust yet, and believes the answer if its SHA-256 is that of the code.
+``/enrolment/certificate``  ``{"identity", "code", "secret", "request"}`` gives ``{"certificate", "authority",
+                            "revocations"}``. The host sends it over a connection that the anchor vouches for.
+``/enrolment/renewal``      ``{"certificate", "request", "signature"}`` gives the same. The signature is that of the old
+                            key; no code is needed.
+
+Whoever has neither a code nor a certificate gets nothing. Knows no HTTP: ``OfficeError`` has a status, the rest is the
+router's business.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from remsim.errors import RemsimError
+from remsim.identity import Identity
+from remsim.pki import codes, files
+from remsim.pki.authority import Authority
+from remsim.pki.errors import AuthorityError, CertificateError, EnrolmentError
+from remsim.pki.ledger import Issued
+
+#: A request or certificate of ours has less than 2 000 octets.
+MAX_PEM_CHARACTERS: Final = 16 * 1024
+#: An ECDSA signature of P-256 has at most 72.
+MAX_SIGNATURE_OCTETS: Final = 128
+
+Json = dict[str, str]
+
+
+class OfficeError(EnrolmentError):
+    """A request that is refused. ``is_attempt``: it counts as a failed attempt of its source."""
+
+    def __init__(self, status: int, message: str, *, hint: str = "", is_attempt: bool = False) -> None:
+        super().__init__(message, hint=hint, status=status)
+        self.is_attempt = is_attempt
+
+
+class Grant:
+    """An answer, and for the log who got it."""
+
+    def __init__(self, issued: Issued, answer: Json, *, how: str) -> None:
+        self.issued = issued
+        self.answer = answer
+        self.how = how
+
+
+class EnrolmentOffice:
+    """Answers requests for one authority. Blocks for milliseconds: it signs and writes."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+
+    def anchor(self, body: object) -> Json:
+        """The authority's certificate, for whoever knows the name of a code. Raises OfficeError."""
+        members = _members(body, "code")
+        if not self._authority.knows_code(_octets(members["code"], codes.CODE_ID_OCTETS)):
+            raise OfficeError(403, "the code is not valid", is_attempt=True)
+        return {"authority": self._authority.certificate.decode()}
+
+    def certify(self, body: object, *, now: float) -> Grant:
+        """A certificate for whoever has a good code. Raises OfficeError."""
+        members = _members(body, "identity", "code", "secret", "request")
+        try:
+            verdict, issued = self._authority.redeem(
+                _identity(members["identity"]),
+                _octets(members["code"], codes.CODE_ID_OCTETS),
+                _octets(members["secret"], codes.SECRET_OCTETS),
+                _pem(members["request"]),
+                now=now,
+            )
+        except CertificateError as error:
+            raise OfficeError(400, str(error)) from None
+        if issued is None:
+            raise OfficeError(403, verdict.text, hint="make a new one with: remsim pki code", is_attempt=True)
+        return Grant(issued, self._answer(issued), how=verdict.name.lower())
+
+    def renew(self, body: object, *, now: float) -> Grant:
+        """A new certificate for whoever has one. Raises OfficeError."""
+        members = _members(body, "certificate", "request", "signature")
+        try:
+            signature = bytes.fromhex(members["signature"][: 2 * MAX_SIGNATURE_OCTETS])
+            issued = self._authority.renew(_pem(members["certificate"]), _pem(members["request"]), signature, now=now)
+        except CertificateError as error:
+            raise OfficeError(400, str(error)) from None
+        except ValueError:
+            raise OfficeError(400, "the signature is not written in hex") from None
+        except AuthorityError as error:
+            raise OfficeError(403, str(error), hint=error.hint, is_attempt=True) from None
+        return Grant(issued, self._answer(issued), how="renewed")
+
+    def _answer(self, issued: Issued) -> Json:
+        return {
+            "certificate": issued.pem.decode(),
+            "authority": self._authority.certificate.decode(),
+            "revocations": files.read_public(self._authority.list_file).decode(),
+        }
+
+
+def _members(body: object, *names: str) -> dict[str, str]:
+    if not isinstance(body, Mapping):
+        raise OfficeError(400, "the body is no JSON object")
+    found: dict[str, str] = {}
+    for name in names:
+        value = body.get(name)
+        if not isinstance(value, str):
+            raise OfficeError(400, f"{name} is missing, or no string")
+        found[name] = value
+    return found
+
+
+def _identity(text: str) -> Identity:
+    try:
+        return Identity.parse(text)
+    except RemsimError as error:
+        raise OfficeError(400, str(error), hint=error.hint) from None
+
+
+def _octets(text: str, length: int) -> bytes:
+    try:
+        return codes.decode_octets(text, length)
+    except EnrolmentError as error:
+        raise OfficeError(400, str(error), hint=error.hint) from None
+
+
+def _pem(text: str) -> bytes:
+    if len(text) > MAX_PEM_CHARACTERS or not text.isascii():
+        raise OfficeError(400, f"a PEM text has at most {MAX_PEM_CHARACTERS} ASCII characters")
+    return text.encode()

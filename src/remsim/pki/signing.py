@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is done with ``cryptography``: keys, requests, certificates and revocation lists (RFC 5280).
+
+Takes and returns PEM; the time is an argument. Imported only by those who sign or need this very library; whoever only
+reads certificates uses ``remsim.pki.facts``.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from remsim.identity import Identity, Role
+from remsim.pki.errors import CertificateError, KeyFileError
+
+#: Certificates begin a little before they are made: clocks of hosts differ.
+BACKDATING: Final = timedelta(minutes=5)
+#: A serial number has at most 20 octets and is positive (RFC 5280, 4.1.2.2).
+MAX_SERIAL_BITS: Final = 159
+
+_PEM: Final = serialization.Encoding.PEM
+_DER: Final = serialization.Encoding.DER
+_KEY_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----\n?", re.DOTALL)
+_SPKI: Final = serialization.PublicFormat.SubjectPublicKeyInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A certificate request whose signature is good."""
+
+    public_key: ec.EllipticCurvePublicKey
+    #: SubjectPublicKeyInfo.
+    public_octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """One line of a revocation list."""
+
+    serial: int
+    revoked_at: datetime
+
+
+class Issuer:
+    """The authority's key and certificate, ready to sign."""
+
+    def __init__(self, key_pem: bytes, certificate_pem: bytes) -> None:
+        """Raises KeyFileError or CertificateError."""
+        self._key = _load_key(key_pem)
+        self._certificate = _load_certificate(certificate_pem)
+        if _octets(self._certificate.public_key()) != _octets(self._key.public_key()):
+            raise KeyFileError("the authority's key and certificate do not belong together")
+
+    @property
+    def not_after(self) -> datetime:
+        """No certificate may outlive this."""
+        return self._certificate.not_valid_after_utc
+
+    def issue(
+        self,
+        request: Request,
+        identity: Identity,
+        *,
+        serial: int,
+        now: datetime,
+        lifetime: timedelta,
+        hosts: Sequence[str],
+    ) -> bytes:
+        """A certificate for ``identity``, with host names or addresses for a server that browsers visit."""
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
+        names += [_host_name(host) for host in hosts]
+        # Every program both accepts and dials, except for a client; a bankd may be dialled by its server.
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+        if identity.role is not Role.CLIENT:
+            usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(_name(str(identity)))
+            .issuer_name(self._certificate.subject)
+            .public_key(request.public_key)
+            .serial_number(serial)
+            .not_valid_before(max(now - BACKDATING, self._certificate.not_valid_before_utc))
+            .not_valid_after(min(now + lifetime, self.not_after))
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(is_authority=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(request.public_key), critical=False)
+            .add_extension(self._authority_key_identifier(), critical=False)
+        )
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(_PEM)
+
+    def revocation_list(self, revoked: Iterable[Revoked], *, number: int, now: datetime) -> bytes:
+        """The signed list.
+
+        It names the end of the authority as the time of its next edition: a list never stops working by itself, which
+        would cut every link when the server is down for long. How old it is is judged, and reported, by its date.
+        """
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._certificate.subject)
+            .last_update(now)
+            .next_update(max(self.not_after, now + timedelta(days=1)))
+            .add_extension(x509.CRLNumber(number), critical=False)
+            .add_extension(self._authority_key_identifier(), critical=False)
+        )
+        for entry in revoked:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder().serial_number(entry.serial).revocation_date(entry.revoked_at).build()
+            )
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(_PEM)
+
+    def _authority_key_identifier(self) -> x509.AuthorityKeyIdentifier:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+
+
+def make_key() -> bytes:
+    """A new P-256 key, PKCS #8 in PEM form, not encrypted."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def make_authority(key_pem: bytes, *, name: str, serial: int, now: datetime, lifetime: timedelta) -> bytes:
+    """A certificate by which the key signs itself as an authority that may not have others below it."""
+    key = _load_key(key_pem)
+    public = key.public_key()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_name(f"remsim authority {name}"))
+        .issuer_name(_name(f"remsim authority {name}"))
+        .public_key(public)
+        .serial_number(serial)
+        .not_valid_before(now - BACKDATING)
+        .not_valid_after(now + lifetime)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(is_authority=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(_PEM)
+
+
+def make_request(key_pem: bytes, name: str) -> bytes:
+    """A certificate request. Raises KeyFileError."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(name))
+    return builder.sign(_load_key(key_pem), hashes.SHA256()).public_bytes(_PEM)
+
+
+def read_request(pem: bytes) -> Request:
+    """Read a request and check that its maker has the key. Raises CertificateError for anything but P-256."""
+    try:
+        request = x509.load_pem_x509_csr(pem)
+        is_signed = request.is_signature_valid
+        public = request.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CertificateError("this is no certificate request that we understand") from None
+    if not is_signed:
+        raise CertificateError("the request is not signed by its own key")
+    if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
+        raise CertificateError("the request is not for a P-256 key")
+    return Request(public, _octets(public))
+
+
+def sign(key_pem: bytes, content: bytes) -> bytes:
+    """ECDSA with SHA-256 over ``content``, in DER form. Raises KeyFileError."""
+    return _load_key(key_pem).sign(content, ec.ECDSA(hashes.SHA256()))
+
+
+def is_signed_by(certificate_pem: bytes, signature: bytes, content: bytes) -> bool:
+    """Whether ``signature`` over ``content`` is that of the certificate's key. Raises CertificateError."""
+    public = _load_certificate(certificate_pem).public_key()
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise CertificateError("the certificate is not for a P-256 key")
+    try:
+        public.verify(signature, content, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def is_list_signed_by(list_pem: bytes, authority_pem: bytes) -> bool:
+    """Whether the authority signed the revocation list. Raises CertificateError."""
+    authority = _load_certificate(authority_pem)
+    public = authority.public_key()
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        return False
+    try:
+        found = x509.load_pem_x509_crl(list_pem)
+        return found.issuer == authority.subject and found.is_signature_valid(public)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CertificateError("this is no revocation list") from None
+
+
+def _load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    # The file of a host's identity has its certificate behind the key.
+    block = _KEY_BLOCK.search(pem)
+    try:
+        key = serialization.load_pem_private_key(block[0] if block else b"", None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise KeyFileError("this is no private key in PEM form without a passphrase") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise KeyFileError("the private key is not of P-256")
+    return key
+
+
+def _load_certificate(pem: bytes) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        raise CertificateError("this is no certificate in PEM form") from None
+
+
+def _octets(public: object) -> bytes:
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise CertificateError("this is no key of P-256")
+    return public.public_bytes(_DER, _SPKI)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
+
+
+def _host_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _key_usage(*, is_authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
