@@ -7,12 +7,17 @@ from collections.abc import Callable
 from typing import Final
 
 from remsim.config import HostPort
+from remsim.identity import Identity
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import Logger
+from remsim.net.gate import Gate
+from remsim.net.limits import Admission
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler
 from remsim.net.listen import BACKLOG, Listener, listen
+from remsim.net.secure import SecureTransport, dial_proven
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
+from remsim.net.tls import Expectation, HandshakeError, LinkTls
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import ConnectionFactory, Event
 from remsim.wire.dialler import Backoff, Dial, DialAction, Dialler
@@ -24,9 +29,14 @@ _CLOSE_GRACE_S: Final = FLUSH_TIMEOUT_S
 
 
 class LinkHub:
-    """The links of one program in one event loop. ``tasks`` owns the dialling attempts."""
+    """The links of one program in one event loop. ``tasks`` owns dialling attempts and TLS handshakes.
 
-    def __init__(self, handler: LinkHandler, *, tasks: TaskOwner, log: Logger) -> None:
+    ``admission`` limits accepted connections whose peer is not known yet; without it they are not limited.
+    """
+
+    def __init__(
+        self, handler: LinkHandler, *, tasks: TaskOwner, log: Logger, admission: Admission | None = None
+    ) -> None:
         self._handler = handler
         self._tasks = tasks
         self._log = log
@@ -35,6 +45,9 @@ class LinkHub:
         self._dialled: list[DialledLink] = []
         self._by_link: dict[LinkId, DialledLink] = {}
         self._listeners: list[Listener] = []
+        self._gate = Gate(admission, log)
+        # Accepted links that count as unidentified.
+        self._unidentified: set[LinkId] = set()
         self._last_id = 0
         self._is_closing = False
         self._all_gone: asyncio.Event = asyncio.Event()
@@ -47,15 +60,22 @@ class LinkHub:
         """The loop's time in seconds: what coordinators are given as ``now``."""
         return self._loop.time()
 
-    async def listen(self, address: HostPort, factory: ConnectionFactory, *, backlog: int = BACKLOG) -> Listener:
-        """Accept links at ``address``. Raises StartError."""
-        listener = await listen(address, lambda: Link(self, factory), backlog=backlog)
+    async def listen(
+        self, address: HostPort, factory: ConnectionFactory, *, backlog: int = BACKLOG, tls: LinkTls | None = None
+    ) -> Listener:
+        """Accept links at ``address``, over TLS if ``tls`` is given. Raises StartError."""
+        listener = await listen(address, self._acceptor(factory, tls), backlog=backlog)
         self._listeners.append(listener)
         return listener
 
-    def dial(self, factory: ConnectionFactory, *, name: str, backoff: Backoff | None = None) -> "DialledLink":
-        """A link that dials as soon as it is given a target. ``name`` tells it apart in the log."""
-        dialled = DialledLink(self, factory, name=name, log=self._log, tasks=self._tasks, backoff=backoff)
+    def dial(
+        self, factory: ConnectionFactory, *, name: str, backoff: Backoff | None = None, tls: LinkTls | None = None
+    ) -> "DialledLink":
+        """A link that dials as soon as it is given a target, over TLS if ``tls`` is given.
+
+        ``name`` tells it apart in the log.
+        """
+        dialled = DialledLink(self, factory, name=name, log=self._log, tasks=self._tasks, backoff=backoff, tls=tls)
         self._dialled.append(dialled)
         return dialled
 
@@ -75,6 +95,7 @@ class LinkHub:
                 link.close(action.reason)
             case Accepted():
                 link.connection.connected()
+                self._identified(link)
                 if (dialled := self._by_link.get(action.link)) is not None:
                     dialled.on_accepted()
             case Probe():
@@ -130,11 +151,24 @@ class LinkHub:
         """Our end's address. Raises KeyError if the link is gone."""
         return self._links[link].local
 
+    def peer_identity(self, link: LinkId) -> Identity | None:
+        """Whom the other end has proven to be; None on a link without TLS. Raises KeyError if the link is gone."""
+        certificate = self._links[link].certificate
+        return None if certificate is None else certificate.identity
+
+    def close_revoked(self, is_revoked: Callable[[int], bool]) -> list[LinkId]:
+        """Close the links whose peer's certificate, by its serial number, is revoked; return them."""
+        found = [link for link in self._links.values() if link.certificate and is_revoked(link.certificate.serial)]
+        for link in found:
+            link.close("the peer's certificate is revoked")
+        return [link.id for link in found]
+
     async def close(self, reason: str = "shutting down") -> None:
         """Stop accepting and dialling, close every link with what is due to it, and wait until all are gone."""
         self._is_closing = True
         for listener in self._listeners:
             await listener.close()
+        self._gate.close()
         for dialled in self._dialled:
             dialled.unwant()
         for link in tuple(self._links.values()):
@@ -159,11 +193,18 @@ class LinkHub:
         elif self._is_closing:
             # It was being accepted when the listener closed.
             link.close("shutting down")
+        elif link.certificate is None:
+            limit = self._gate.enter(link.peer)
+            if limit is None:
+                self._unidentified.add(link_id)
+            else:
+                link.close(f"too many {limit.value}")
         return link_id
 
     def forget(self, link: Link, reason: str) -> None:
         """Drop a link that is gone and tell the program, then whoever dialled it."""
         del self._links[link.id]
+        self._identified(link)
         if not self._links:
             self._all_gone.set()
         if link.is_announced:
@@ -171,6 +212,17 @@ class LinkHub:
         dialled = self._by_link.pop(link.id, None)
         if dialled is not None:
             dialled.on_link_lost(link.id, reason)
+
+    def _identified(self, link: Link) -> None:
+        if link.id in self._unidentified:
+            self._unidentified.discard(link.id)
+            self._gate.leave(link.peer)
+
+    def _acceptor(self, factory: ConnectionFactory, tls: LinkTls | None) -> Callable[[], asyncio.Protocol]:
+        def make_link() -> Link:
+            return Link(self, factory)
+
+        return make_link if tls is None else lambda: SecureTransport(tls, make_link, self._gate, is_server=True)
 
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
         """Pass on."""
@@ -202,6 +254,7 @@ class DialledLink:
         log: Logger,
         tasks: TaskOwner,
         backoff: Backoff | None,
+        tls: LinkTls | None,
     ) -> None:
         self._hub = hub
         self._factory = factory
@@ -211,6 +264,7 @@ class DialledLink:
         self._dialler = Dialler(random=random.random, backoff=backoff)
         self._alarm = Alarm(self._on_alarm)
         self._attempt: asyncio.Task[None] | None = None
+        self._tls = tls
         # Attempts so far. A connection of an earlier one may still come up after it was cancelled.
         self._attempts = 0
         #: The link while TCP is up.
@@ -226,8 +280,13 @@ class DialledLink:
         """Host and port that are dialled."""
         return self._dialler.target
 
-    def want(self, host: str, port: int) -> None:
-        """Dial this target from now on; a link to another one is closed."""
+    def want(self, host: str, port: int, *, expects: Expectation | None = None) -> None:
+        """Dial this target from now on; a link to another one is closed.
+
+        ``expects`` says, on a link over TLS, who must be there; without it, whoever was expected before.
+        """
+        if expects is not None and self._tls is not None:
+            self._tls = LinkTls(self._tls.contexts, expects)
         self._run(self._dialler.want(host, port, self._hub.now()))
 
     def unwant(self) -> None:
@@ -241,8 +300,10 @@ class DialledLink:
         return self._dialler.state is DialState.CONNECTING and attempt == self._attempts
 
     def on_tcp_up(self, link: LinkId) -> None:
-        """TCP is connected."""
+        """TCP is connected, and TLS if there is any."""
         self.link = link
+        # What is left of the attempt must not be cancelled: uvloop would drop the connection without a word to it.
+        self._attempt = None
         self._run(self._dialler.on_tcp_up(self._hub.now()))
 
     def on_accepted(self) -> None:
@@ -278,12 +339,15 @@ class DialledLink:
             self._hub.execute(Close(link, reason))
 
     async def _connect(self, target: Dial, attempt: int) -> None:
-        loop = asyncio.get_running_loop()
+        def make_link() -> Link:
+            return _DialledEnd(self._hub, self._factory, self, attempt)
+
         try:
-            await loop.create_connection(
-                lambda: _DialledEnd(self._hub, self._factory, self, attempt), target.host, target.port
-            )
-        except (OSError, UnicodeError) as error:
+            if self._tls is None:
+                await asyncio.get_running_loop().create_connection(make_link, target.host, target.port)
+            else:
+                await dial_proven(target.host, target.port, self._tls, make_link)
+        except (OSError, UnicodeError, HandshakeError) as error:
             if self.awaits(attempt):
                 self._attempt = None
                 self._fail(str(error))

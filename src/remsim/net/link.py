@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol, cast
 
 from remsim.net.timer import Alarm
+from remsim.net.tls import PeerCertificate, explain
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.connection import Connection, ConnectionFactory, Event, LinkFailed
 from remsim.wire.rspro import Message, TpduCardToModem, TpduModemToCard
@@ -86,6 +87,8 @@ class Link(asyncio.Protocol):
         self.transmit_soon: Callable[[int, bytes], bool] | None = None
         #: The program has heard of it, and will hear of its end.
         self.is_announced = False
+        #: Whom the peer has proven to be; None on a link without TLS.
+        self.certificate: PeerCertificate | None = None
 
     # Called by asyncio
 
@@ -135,7 +138,7 @@ class Link(asyncio.Protocol):
         self._alarm.cancel()
         if self._flush_limit is not None:
             self._flush_limit.cancel()
-        self._owner.forget(self, self._reason or (str(exc) if exc else "closed by the peer"))
+        self._owner.forget(self, self._reason or (explain(exc) if exc else "closed by the peer"))
 
     # Called by the hub
 

@@ -1,0 +1,508 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links over TLS on loopback: who gets in, who does not, and what each side is told. Over both kinds of loop."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from remsim.config import HostPort
+from remsim.identity import Identity, Role
+from remsim.net import secure
+from remsim.net.hub import LinkHub
+from remsim.net.limits import Admission, Limit
+from remsim.net.listen import Listener
+from remsim.net.tasks import TaskOwner
+from remsim.net.tls import Expectation, HandshakeError, LinkTls, TlsContexts, explain
+from remsim.pki.credentials import Credentials
+from remsim.pki.facts import decode_pem
+from remsim.wire import ccm, rspro
+from remsim.wire.actions import Accepted, Send
+from remsim.wire.connection import Received
+from remsim.wire.dialler import Backoff
+from remsim.wire.rspro import ComponentType, ResultCode
+from tests.doubles import engines
+from tests.doubles.certificates import ANYBODY, BANK, CLIENT, DAY_S, SERVER, CertificateWorld
+from tests.doubles.link_world import Program, dialled_raw, factory, world
+from tests.doubles.noted_log import NotedLog
+
+LOOPBACK = HostPort("127.0.0.1", 0)
+#: One attempt is enough to see how it ends; the next one would come when the test is long over.
+ONCE = Backoff(first_s=3600.0, most_s=3600.0)
+CONNECT = rspro.ConnectClientReq(engines.identity(ComponentType.REMSIM_CLIENT), engines.CLIENT)
+RESPONSE = rspro.ConnectClientRes(engines.identity(ComponentType.REMSIM_SERVER), ResultCode.OK)
+
+Run = Callable[[Coroutine[object, object, None]], None]
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine in a loop of this kind."""
+    make = asyncio.new_event_loop if request.param == "asyncio" else uvloop.new_event_loop
+
+    def run_in_loop(work: Coroutine[object, object, None]) -> None:
+        with asyncio.Runner(loop_factory=make) as runner:
+            runner.run(work)
+
+    return run_in_loop
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> CertificateWorld:
+    """An authority of our own."""
+    return CertificateWorld(tmp_path / "lab")
+
+
+@contextlib.asynccontextmanager
+async def noted_world(admission: Admission | None = None) -> AsyncIterator[tuple[LinkHub, Program, NotedLog]]:
+    """A hub, its program, and its log."""
+    program, log = Program(), NotedLog()
+    async with TaskOwner("world", log=log.logger) as tasks:
+        hub = LinkHub(program, tasks=tasks, log=log.logger, admission=admission)
+        try:
+            yield hub, program, log
+        finally:
+            await hub.close()
+            tasks.cancel()
+
+
+class FakePeer(ssl.SSLObject):
+    """What a handshake leaves: the peer's certificate."""
+
+    def __new__(cls, _credentials: Credentials) -> "FakePeer":
+        """An SSLObject is not meant to be built."""
+        return object.__new__(cls)
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._der = decode_pem(credentials.certificate_pem())[0]
+
+    def getpeercert(self, binary_form: bool = False) -> bytes:  # type: ignore[override]
+        """The certificate."""
+        assert binary_form
+        return self._der
+
+
+def dial(hub: LinkHub, listener: Listener, tls: LinkTls | None) -> None:
+    """Dial the listener as a client."""
+    dialled = hub.dial(
+        factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER), name="t", backoff=ONCE, tls=tls
+    )
+    dialled.want("127.0.0.1", listener.port)
+
+
+class TestGoodPeers:
+    def test_link_comes_up_and_both_sides_know_each_other(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            async with world() as (server, at_server), world() as (client, at_client):
+                tls = house.tls(SERVER, Expectation.of(Role.CLIENT, Role.BANK))
+                listener = await server.listen(LOOPBACK, factory(), tls=tls)
+                dial(client, listener, house.tls(CLIENT, Expectation.of(Role.SERVER)))
+                accepted, _ = await at_server.ups.get()
+                dialled, _ = await at_client.ups.get()
+                assert server.peer_identity(accepted) == CLIENT
+                assert client.peer_identity(dialled) == SERVER
+                client.execute(Send(dialled, CONNECT))
+                link, event = await at_server.events.get()
+                assert link == accepted
+                assert isinstance(event, Received)
+                server.execute(Send(accepted, RESPONSE, reply_to=event.tag))
+                server.execute(Accepted(accepted))
+                assert isinstance((await at_client.events.get())[1], Received)
+
+        run(play())
+
+    def test_link_without_tls_has_no_identity(self, run: Run) -> None:
+        async def play() -> None:
+            async with world() as (server, at_server), world() as (client, at_client):
+                listener = await server.listen(LOOPBACK, factory())
+                dial(client, listener, None)
+                assert server.peer_identity((await at_server.ups.get())[0]) is None
+                assert client.peer_identity((await at_client.ups.get())[0]) is None
+
+        run(play())
+
+    def test_thousand_octets_of_each_size_arrive_through_tls(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            async with world() as (server, at_server), world() as (client, at_client):
+                listener = await server.listen(LOOPBACK, factory(), tls=house.tls(SERVER))
+                dial(client, listener, house.tls(CLIENT))
+                accepted, _ = await at_server.ups.get()
+                dialled, _ = await at_client.ups.get()
+                client.execute(Send(dialled, CONNECT))
+                _, request = await at_server.events.get()
+                assert isinstance(request, Received)
+                server.execute(Send(accepted, RESPONSE, reply_to=request.tag))
+                await at_client.events.get()
+                tpdu = rspro.TpduModemToCard(engines.CLIENT, engines.BANK, rspro.NO_FLAGS, bytes(260))
+                for _ in range(100):
+                    client.execute(Send(dialled, tpdu))
+                for _ in range(100):
+                    _, event = await at_server.events.get()
+                    assert isinstance(event, Received)
+                    assert event.message == tpdu
+
+        run(play())
+
+    async def test_nothing_can_be_resumed(self, house: CertificateWorld) -> None:
+        async with world() as (server, at_server):
+            listener = await server.listen(LOOPBACK, factory(), tls=house.tls(SERVER))
+            context = house.tls(CLIENT).contexts.client
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, ssl=context, server_hostname="")
+            await at_server.ups.get()
+            await reader.readexactly(4)  # the PING: tickets would have come before it
+            found: ssl.SSLObject = writer.get_extra_info("ssl_object")
+            assert found.version() == "TLSv1.3"
+            assert found.session is None or not found.session.has_ticket
+            assert not found.session_reused
+            writer.close()
+
+
+def server_tls(house: CertificateWorld) -> LinkTls:
+    """The server's side, which takes clients and banks."""
+    return house.tls(SERVER, Expectation.of(Role.CLIENT, Role.BANK))
+
+
+def client_tls(house: CertificateWorld) -> LinkTls:
+    """The client's side, which wants a server."""
+    return house.tls(CLIENT, Expectation.of(Role.SERVER))
+
+
+def expired_client(house: CertificateWorld) -> LinkTls:
+    """A client whose certificate ended yesterday."""
+    old = house.credentials(CLIENT, now=house.now - 91 * DAY_S)
+    return LinkTls(TlsContexts(old), ANYBODY)
+
+
+def future_client(house: CertificateWorld) -> LinkTls:
+    """A client whose certificate begins tomorrow."""
+    new = house.credentials(CLIENT, now=house.now + DAY_S)
+    return LinkTls(TlsContexts(new), ANYBODY)
+
+
+def stranger(house: CertificateWorld) -> LinkTls:
+    """A client of somebody else's authority, which trusts ours."""
+    other = CertificateWorld(house.directory / "other").credentials(CLIENT)
+    other.authority_file.write_bytes(house.authority.certificate)
+    other.revocations_file.write_bytes(house.revocations())
+    return LinkTls(TlsContexts(other), ANYBODY)
+
+
+def revoked_client(house: CertificateWorld) -> LinkTls:
+    """A client whose certificate is revoked, which the server knows and it does not."""
+    credentials = house.credentials(CLIENT)
+    contexts = TlsContexts(credentials)
+    house.revoke(credentials)
+    return LinkTls(contexts, ANYBODY)
+
+
+class TestImpersonation:
+    """Who tries to be somebody else: what the server logs, and what the other side sees at its first read."""
+
+    @pytest.mark.parametrize(
+        ("make", "logged", "seen"),
+        [
+            (expired_client, "the peer's certificate is refused: it has expired", "our certificate: it has expired"),
+            (future_client, "the peer's certificate is refused: it is not valid yet", "refuses our certificate"),
+            (
+                stranger,
+                "the peer's certificate is refused: it is of an authority that we do not trust",
+                "the peer refuses our certificate: it does not trust our authority",
+            ),
+            (revoked_client, "the peer's certificate is refused: it is revoked", "our certificate: it is revoked"),
+        ],
+    )
+    def test_client_with_wrong_certificate_is_refused_in_the_handshake(
+        self, run: Run, house: CertificateWorld, make: Callable[[CertificateWorld], LinkTls], logged: str, seen: str
+    ) -> None:
+        async def play() -> None:
+            dialling = make(house)
+            async with noted_world() as (server, _, server_log), noted_world() as (client, _, client_log):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                dial(client, listener, dialling)
+                assert (await server_log.next("tls_refused"))["reason"] == logged
+                # TLS 1.3: the client's handshake is over before the server has judged it.
+                assert seen in (await client_log.next("link_failed"))["reason"]
+                assert len(server) == 0
+
+        run(play())
+
+    @pytest.mark.parametrize(
+        ("identity", "wanted", "logged"),
+        [
+            (BANK, Expectation.of(Role.SERVER), "the peer is bank/1, no server"),
+            (BANK, Expectation.exactly(Identity.bank(2)), "the peer is bank/1, not bank/2"),
+            (SERVER, Expectation.exactly(BANK), "the peer is server/lab, not bank/1"),
+        ],
+    )
+    def test_dialling_side_refuses_whoever_it_did_not_want(
+        self, run: Run, house: CertificateWorld, identity: Identity, wanted: Expectation, logged: str
+    ) -> None:
+        async def play() -> None:
+            async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, client_log):
+                listener = await server.listen(LOOPBACK, factory(), tls=house.tls(identity))
+                dial(client, listener, house.tls(CLIENT, wanted))
+                assert (await client_log.next("link_failed"))["reason"] == logged
+                assert at_client.ups.empty()
+                link, _ = await at_server.ups.get()
+                assert await at_server.ends.get() == (link, "closed by the peer")
+
+        run(play())
+
+    def test_accepting_side_refuses_a_wrong_role_and_a_certificate_for_dialling_only(
+        self, run: Run, house: CertificateWorld
+    ) -> None:
+        async def play() -> None:
+            async with noted_world() as (server, at_server, log), noted_world() as (client, _, client_log):
+                tls = house.tls(SERVER, Expectation.of(Role.BANK))
+                listener = await server.listen(LOOPBACK, factory(), tls=tls)
+                dial(client, listener, client_tls(house))
+                assert (await log.next("tls_refused"))["reason"] == "the peer is client/23, no bank"
+                assert (await client_log.next("link_failed"))["reason"] == "closed by the peer"
+                assert at_server.ups.empty()
+
+                posing = await server.listen(LOOPBACK, factory(), tls=house.tls(Identity.client(9)))
+                dial(client, posing, house.tls(Identity.client(7)))
+                failed = await client_log.next("link_failed")
+                assert failed["reason"].endswith("it is not made for this side of a link")
+
+        run(play())
+
+    def test_dialling_side_refuses_a_server_of_another_authority(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            other = CertificateWorld(house.directory / "other")
+            async with noted_world() as (server, _, log), noted_world() as (client, _, client_log):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(other))
+                dial(client, listener, client_tls(house))
+                assert "an authority that we do not trust" in (await client_log.next("link_failed"))["reason"]
+                assert "it does not trust our authority" in (await log.next("tls_refused"))["reason"]
+
+        run(play())
+
+    def test_dialling_side_refuses_a_revoked_bank(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            bank = house.credentials(BANK)
+            contexts = TlsContexts(bank)
+            house.revoke(bank)
+            async with noted_world() as (server, _, _), noted_world() as (client, _, client_log):
+                listener = await server.listen(LOOPBACK, factory(), tls=LinkTls(contexts, ANYBODY))
+                dial(client, listener, house.tls(CLIENT, Expectation.exactly(BANK)))
+                assert "it is revoked" in (await client_log.next("link_failed"))["reason"]
+
+        run(play())
+
+
+class TestOtherProtocols:
+    """What is not TLS 1.3 with a certificate."""
+
+    @pytest.mark.parametrize(
+        ("first", "reason"),
+        [
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "the peer speaks HTTP, not TLS"),
+            (bytes.fromhex("0001fe00"), "the peer does not speak TLS"),
+        ],
+    )
+    def test_peer_without_tls_is_refused(self, run: Run, house: CertificateWorld, first: bytes, reason: str) -> None:
+        async def play() -> None:
+            async with noted_world() as (server, _, log):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                async with dialled_raw("127.0.0.1", listener.port) as peer:
+                    await peer.write(first + bytes(16))
+                    assert (await log.next("tls_refused"))["reason"] == reason
+
+        run(play())
+
+    def test_client_without_certificate_is_told_to_show_one(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.load_verify_locations(house.directory / "ca" / "authority.pem")
+            async with noted_world() as (server, _, log):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", listener.port, ssl=context, server_hostname=""
+                )
+                assert (await log.next("tls_refused"))["reason"] == "the peer showed no certificate"
+                with pytest.raises(ssl.SSLError) as caught:
+                    await reader.read()
+                assert explain(caught.value) == "the peer demands a certificate"
+                writer.close()
+
+        run(play())
+
+    def test_older_tls_is_refused(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            async with noted_world() as (server, _, log):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                with pytest.raises(ssl.SSLError) as caught:
+                    await asyncio.open_connection("127.0.0.1", listener.port, ssl=context, server_hostname="")
+                assert explain(caught.value) == "the peer does not speak TLS 1.3"
+                assert (await log.next("tls_refused"))["reason"] == "the peer does not speak TLS 1.3"
+
+        run(play())
+
+    def test_peer_that_leaves_within_the_handshake_is_logged_and_forgotten(
+        self, run: Run, house: CertificateWorld
+    ) -> None:
+        async def play() -> None:
+            admission = Admission()
+            async with noted_world(admission) as (server, _, log):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                async with dialled_raw("127.0.0.1", listener.port) as peer:
+                    await peer.write(b"\x16")
+                reason = (await log.next("tls_refused"))["reason"]
+                assert reason == "closed by the peer within the TLS handshake"
+                assert len(admission) == 0
+
+        run(play())
+
+    def test_silent_peer_is_cut_off(self, run: Run, house: CertificateWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(secure, "HANDSHAKE_TIMEOUT_S", 0.05)
+
+        async def play() -> None:
+            async with noted_world() as (server, _, log):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                async with dialled_raw("127.0.0.1", listener.port) as peer:
+                    assert (await log.next("tls_refused"))["reason"] == "no TLS handshake within 0.05 s"
+                    assert await peer.read_to_end() == b""
+
+        run(play())
+
+    def test_hub_that_closes_drops_handshakes_in_progress(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            async with noted_world() as (server, _, _):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                connected = dialled_raw("127.0.0.1", listener.port)
+                peer = await connected.__aenter__()
+            assert await peer.read_to_end() == b""
+            await connected.__aexit__(None, None, None)
+
+        run(play())
+
+
+class TestLife:
+    def test_renewed_certificate_serves_new_links_while_old_ones_go_on(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            tls = server_tls(house)
+            async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
+                listener = await server.listen(LOOPBACK, factory(), tls=tls)
+                dial(client, listener, client_tls(house))
+                first, _ = await at_client.ups.get()
+                await at_server.ups.get()
+                house.credentials(Identity.server("renamed"), folder="server-lab")
+                tls.contexts.reload()
+                dial(client, listener, house.tls(Identity.client(5)))
+                second, _ = await at_client.ups.get()
+                assert client.peer_identity(first) == SERVER
+                assert client.peer_identity(second) == Identity.server("renamed")
+                await at_server.ups.get()
+                assert len(server) == 2
+
+        run(play())
+
+    def test_revocation_reaches_links_that_are_up(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            tls = server_tls(house)
+            stolen = house.credentials(CLIENT)
+            async with noted_world() as (server, at_server, log), noted_world() as (client, at_client, client_log):
+                listener = await server.listen(LOOPBACK, factory(), tls=tls)
+                dial(client, listener, LinkTls(TlsContexts(stolen), ANYBODY))
+                dial(client, listener, house.tls(Identity.client(5)))
+                links = {server.peer_identity(link): link for link in [(await at_server.ups.get())[0] for _ in "ab"]}
+                for _ in "ab":
+                    await at_client.ups.get()
+                assert server.close_revoked(tls.contexts.is_revoked) == []
+                house.revoke(stolen)
+                house.tell(tls.contexts.credentials)
+                tls.contexts.reload()
+                assert server.close_revoked(tls.contexts.is_revoked) == [links[CLIENT]]
+                assert await at_server.ends.get() == (links[CLIENT], "the peer's certificate is revoked")
+                assert (await client_log.next("link_failed"))["reason"] == "closed by the peer"
+                # It comes back at once, and is refused.
+                assert (await log.next("tls_refused"))["reason"].endswith("it is revoked")
+
+        run(play())
+
+    def test_list_that_came_after_the_handshake_is_looked_at(self, house: CertificateWorld) -> None:
+        stolen = house.credentials(CLIENT)
+        tls = server_tls(house)
+        house.revoke(stolen)
+        house.tell(tls.contexts.credentials)
+        tls.contexts.reload()
+        with pytest.raises(HandshakeError, match="the certificate of client/23 is revoked"):
+            tls.check_peer(FakePeer(stolen))
+
+    def test_target_and_expectation_change_together(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, log):
+                listener = await server.listen(LOOPBACK, factory(), tls=house.tls(BANK))
+                dialled = client.dial(
+                    factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD),
+                    name="bankd",
+                    backoff=ONCE,
+                    tls=house.tls(CLIENT),
+                )
+                dialled.want("127.0.0.1", listener.port, expects=Expectation.exactly(Identity.bank(2)))
+                assert (await log.next("link_failed"))["reason"] == "the peer is bank/1, not bank/2"
+                dialled.want("127.0.0.1", listener.port, expects=Expectation.exactly(BANK))
+                link, _ = await at_client.ups.get()
+                assert client.peer_identity(link) == BANK
+                dialled.unwant()
+                await at_client.ends.get()
+                del at_server
+
+        run(play())
+
+
+class TestLimits:
+    def test_strangers_are_bounded_and_proven_peers_do_not_count(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            admission = Admission(most=2)
+            async with noted_world(admission) as (server, at_server, log), noted_world() as (client, at_client, _):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                for number in range(3):
+                    dial(client, listener, house.tls(Identity.client(number)))
+                    await at_server.ups.get()
+                    await at_client.ups.get()
+                assert len(admission) == 0
+                async with contextlib.AsyncExitStack() as strangers:
+                    for _ in range(2):
+                        await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
+                    peer = await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
+                    refused = await log.next("limit_reached")
+                    assert refused["limit"] == "unidentified connections"
+                    with contextlib.suppress(ConnectionResetError):
+                        assert await peer.read_to_end() == b""
+                    assert len(server) == 3
+
+        run(play())
+
+    def test_plain_links_count_until_they_are_accepted(self, run: Run) -> None:
+        async def play() -> None:
+            admission = Admission(most=1)
+            async with noted_world(admission) as (server, at_server, log):
+                listener = await server.listen(LOOPBACK, factory())
+                async with dialled_raw("127.0.0.1", listener.port):
+                    link, _ = await at_server.ups.get()
+                    async with dialled_raw("127.0.0.1", listener.port) as second:
+                        assert (await log.next("limit_reached"))["limit"] == "unidentified connections"
+                        # The engine had its first PING ready; nobody hears of this link.
+                        assert await second.read_to_end() == ccm.PING
+                        assert at_server.ups.empty()
+                    server.execute(Accepted(link))
+                    async with dialled_raw("127.0.0.1", listener.port):
+                        await at_server.ups.get()
+                        assert len(admission) == 1
+                    assert admission.refused == {Limit.UNIDENTIFIED: 1}
+                await at_server.ends.get()
+                await at_server.ends.get()
+                assert len(admission) == 0
+
+        run(play())
