@@ -60,7 +60,7 @@ class LoadError(RuntimeError):
 
 def reference_tool(name: str) -> Path | None:
     """A source file among the tools of the reference folder, None if it is not at hand."""
-    path = Path(os.environ.get("REFERENCE_FOLDER") or ROOT.parent / "shared") / "tools" / name
+    path = Path(os.environ.get("REMSIM_SHARED") or ROOT.parent / "shared") / "tools" / name
     return path if path.is_file() else None
 
 

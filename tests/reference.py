@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the captured vectors and traces lie that the tests are held against.
 
-They are kept beside the repository, in ``../shared``; the environment's ``REFERENCE_FOLDER`` names another place (with
-the prefix ``REMSIM_`` it would be a setting of the programs under test). Their absence is a failure and never a reason
-to skip: a suite that has nothing to compare with proves nothing.
+They are kept beside the repository, in ``../shared``; the environment's ``REMSIM_SHARED`` names another place. Their
+absence is a failure and never a reason to skip: a suite that has nothing to compare with proves nothing.
 """
 
 import os
@@ -17,10 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def shared_root() -> Path:
     """The folder with ``vectors``, ``traces`` and ``protocol``. Fails the test (or the collection) if it is missing."""
-    root = Path(os.environ.get("REFERENCE_FOLDER") or ROOT.parent / "shared").resolve()
+    root = Path(os.environ.get("REMSIM_SHARED") or ROOT.parent / "shared").resolve()
     if not (root / "vectors").is_dir():
         pytest.fail(
-            f"no vectors under {root}: put the reference folder there, or name it in REFERENCE_FOLDER", pytrace=False
+            f"no vectors under {root}: put the reference folder there, or name it in REMSIM_SHARED", pytrace=False
         )
     return root
 

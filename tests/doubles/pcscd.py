@@ -78,7 +78,9 @@ class PcscdNamespace:
         inside = ["nsenter", "--target", str(self._holder.pid), *user, "--net", "--mount", "--root", "--"]
         # Entering a mount namespace leads to its root folder; entering a user namespace undoes the tie that Program
         # makes, so it is made again behind it.
-        return [*inside, "env", f"--chdir={ROOT}", *TIED_TO_US, *argv]
+        # Where PC/SC of the test's own process looks for its pcscd is nothing that a program in here should inherit.
+        plain = ("env", "--unset=PCSCLITE_CSOCK_NAME", f"--chdir={ROOT}")
+        return [*inside, *plain, *TIED_TO_US, *argv]
 
     def program(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Program:
         """Start ``argv`` inside; ``close`` ends it if nobody did before."""

@@ -39,7 +39,7 @@ def test_round_trip_needs_neither_compiler_nor_reference_folder(tmp_path: Path) 
     rows = _bench(
         tmp_path,
         *("roundtrip", "--sessions", "2", "--seconds", "0.5"),
-        env={"REFERENCE_FOLDER": str(tmp_path)},
+        env={"REMSIM_SHARED": str(tmp_path)},
     )
     assert [row["target"] for row in rows] == ["echo", "inline"]
 

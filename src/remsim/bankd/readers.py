@@ -54,7 +54,7 @@ def _sharing(config: BankdConfig, plan: SlotPlan) -> Callable[[str], bool]:
         for rule in plan.rules if isinstance(plan, RulePlan) else ():
             if rule.is_shared is not None and rule.matches(reader):
                 return rule.is_shared
-        return config.shared
+        return config.shared_access
 
     return is_shared
 

@@ -79,7 +79,7 @@ def bankd(
         card_deadline_s=card_deadline_s,
         gsmtap=gsmtap,
         gsmtap_slot=gsmtap_slot,
-        shared=shared,
+        shared_access=shared,
     )
     from remsim.bankd.service import serve
 

@@ -76,7 +76,7 @@ def _bankd(given: argparse.Namespace) -> int:
         "slots": given.num_slots,
         "listen": _join(given.bind_ip, given.bind_port),
         "name": given.component_name[:MAX_NAME] if given.component_name else None,
-        "shared": given.permit_shared_pcsc,
+        "shared_access": given.permit_shared_pcsc,
         "gsmtap": given.gsmtap_ip,
         # The C bankd takes -G without -g, to no effect.
         "gsmtap_slot": given.gsmtap_slot if given.gsmtap_ip is not None else None,

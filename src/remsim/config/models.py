@@ -154,7 +154,7 @@ class SlotReader(Settings):
     reader: fields.PlainText | None = None
     #: Regular expression (Python's) that matches the reader's whole name; instead of ``reader``.
     pattern: fields.Pattern | None = None
-    #: Overrides the bank-wide ``shared`` for this slot.
+    #: Overrides the bank-wide ``shared_access`` for this slot.
     shared: fields.Switch | None = None
 
     def matches(self, reader_name: str) -> bool:
@@ -174,6 +174,7 @@ class BankdConfig(DaemonConfig):
     """Settings of ``remsim bankd``."""
 
     program: ClassVar[str] = "bankd"
+    option_names: ClassVar[dict[str, str]] = {"state_dir": "--state", "shared_access": "--shared"}
 
     server: fields.ServerAddress = HostPort("127.0.0.1", RSPRO_PORT)
     bank_id: fields.Id = 1
@@ -192,7 +193,7 @@ class BankdConfig(DaemonConfig):
     reader: fields.PlainText = "pcsc"
     sim_profile: fields.PlainText | None = None
     #: Open cards in shared mode, so that other programs may use them, too.
-    shared: fields.Switch = False
+    shared_access: fields.Switch = False
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
     gsmtap: fields.GsmtapAddress | None = None

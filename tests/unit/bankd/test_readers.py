@@ -149,7 +149,7 @@ def test_sharing_is_decided_per_slot(
 ) -> None:
     monkeypatch.setattr("remsim.readers.pcsc.source.load_scard", FakeScard)
     entries = (SlotReader(slot=0, reader=A, shared=True), SlotReader(slot=1, reader=B, shared=False))
-    config = BankdConfig(state_dir=tmp_path, slot=entries, shared=whole_bank)
+    config = BankdConfig(state_dir=tmp_path, slot=entries, shared_access=whole_bank)
     source = make_source(config, RulePlan(table_rules(config)))
     assert isinstance(source, PcscSource)
     assert source._is_shared(name) is expected

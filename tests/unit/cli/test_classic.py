@@ -73,7 +73,7 @@ def test_bankd_options_become_its_configuration(services: Services) -> None:
     config = services.configs[0]
     assert isinstance(config, BankdConfig)
     assert (config.server, config.bank_id, config.slots) == (HostPort("h", 1), 7, 4)
-    assert (config.listen, config.name, config.shared) == (HostPort("127.0.0.1", 2), "rack", True)
+    assert (config.listen, config.name, config.shared_access) == (HostPort("127.0.0.1", 2), "rack", True)
     assert (config.gsmtap, config.gsmtap_slot) == (HostPort("127.0.0.1", 4729), 3)
     assert (config.csv, config.log_level) == (Path(classic.CSV_NAME), "debug")
 
@@ -84,7 +84,7 @@ def test_bankd_defaults_are_the_classic_ones(services: Services) -> None:
     config = services.configs[0]
     assert isinstance(config, BankdConfig)
     assert (config.server, config.listen) == (HostPort("::1", 9998), HostPort("", 9999))
-    assert (config.bank_id, config.slots, config.shared) == (1, 8, False)
+    assert (config.bank_id, config.slots, config.shared_access) == (1, 8, False)
     assert (config.gsmtap, config.gsmtap_slot, config.name) == (None, None, "n" * 32)
 
 

@@ -67,7 +67,7 @@ def test_bankd_options_become_its_configuration(calls: Calls) -> None:
     assert (config.listen, config.reader) == (HostPort("127.0.0.1", 2), "sim")
     assert config.advertise == (HostPort("192.0.2.1", 3),)
     assert (config.gsmtap, config.gsmtap_slot) == (HostPort("127.0.0.1", 4729), 3)
-    assert (config.shared, config.name, config.card_deadline_s) == (True, "rack", 2.0)
+    assert (config.shared_access, config.name, config.card_deadline_s) == (True, "rack", 2.0)
     assert [str(network) for network in config.plaintext_networks] == ["10.0.0.0/8"]
 
 
