@@ -56,11 +56,30 @@ def get_logger(component: str) -> Logger:
     return logger
 
 
+def ensure_logging() -> None:
+    """Unless logging is set up: show only what is worth a warning, and leave the standard module to the program.
+
+    For a program that uses this package as a library.
+    """
+    if not structlog.is_configured():
+        _configure("warning", "text", None)
+
+
 def setup_logging(*, level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
     """Send all events from ``level`` on, those of libraries included, to ``stream`` (default: stderr).
 
     ``log_format`` "text" is coloured if the stream is a terminal and NO_COLOR is not set; "json" is one object a line.
     """
+    processors = _configure(level, log_format, stream)
+    # Libraries log through the standard module. Their ordinary chatter is not the operator's business.
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _LibraryHandler)]:
+        root.removeHandler(handler)
+    root.addHandler(_LibraryHandler(processors, _LineLogger(stream)))
+    root.setLevel(logging.INFO if level == "debug" else max(logging.WARNING, _LEVELS[level]))
+
+
+def _configure(level: LogLevel, log_format: LogFormat, stream: TextIO | None) -> list[Processor]:
     target = stream if stream is not None else sys.stderr
     colours = log_format == "text" and target.isatty() and not os.environ.get("NO_COLOR")
     render: Processor = _render_json if log_format == "json" else _TextRenderer(colours=colours)
@@ -78,12 +97,7 @@ def setup_logging(*, level: LogLevel, log_format: LogFormat, stream: TextIO | No
         logger_factory=lambda *_args: _LineLogger(stream),
         cache_logger_on_first_use=False,
     )
-    # Libraries log through the standard module. Their ordinary chatter is not the operator's business.
-    root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, _LibraryHandler)]:
-        root.removeHandler(handler)
-    root.addHandler(_LibraryHandler(processors, _LineLogger(stream)))
-    root.setLevel(logging.INFO if level == "debug" else max(logging.WARNING, _LEVELS[level]))
+    return processors
 
 
 class _LineLogger:

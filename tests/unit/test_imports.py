@@ -36,6 +36,8 @@ LEVELS = {
     "server": 5,
     "bankd": 5,
     "client": 5,
+    "doctor": 5,
+    "api": 6,
     "cli": 6,
     "demo": 6,
 }

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A card of a bank for programs of others: asynchronous, synchronous, and in the shape of a pyscard connection.
+
+``import remsim`` brings the same names, and nothing of this is loaded before one of them is used.
+"""
+
+from remsim.api.card import Card, connect
+from remsim.api.pyscard import CardConnection, CardConnectionError
+from remsim.api.sync import SyncCard, connect_sync
+from remsim.card.apdu import ResponseApdu
+from remsim.card.errors import TpduError
+from remsim.emulators.driven import ExchangeError, NoCardError
+from remsim.errors import ConfigError, RemsimError
+
+__all__ = [
+    "Card",
+    "CardConnection",
+    "CardConnectionError",
+    "ConfigError",
+    "ExchangeError",
+    "NoCardError",
+    "RemsimError",
+    "ResponseApdu",
+    "SyncCard",
+    "TpduError",
+    "connect",
+    "connect_sync",
+]
