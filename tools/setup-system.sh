@@ -26,6 +26,9 @@ has_vpcd() { compgen -G '/usr/lib/pcsc/drivers/serial/libifdvpcd.so*' || compgen
 has_python_h() { "$python" -c 'import pathlib, sys, sysconfig; sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").is_file())'; }
 has_winscard_h() { [ -f /usr/include/PCSC/winscard.h ]; }
 
+has_umockdev_typelib() { compgen -G '/usr/lib/*/girepository-1.0/UMockdev-1.0.typelib' || compgen -G '/usr/lib/girepository-1.0/UMockdev-1.0.typelib'; }
+has_libusb() { compgen -G '/usr/lib/*/libusb-1.0.so.0' || compgen -G '/lib/*/libusb-1.0.so.0' || compgen -G '/usr/lib/libusb-1.0.so.0'; }
+
 look() {
     packages=() things=()
     need "pcscd (the PC/SC daemon)" pcscd has pcscd
@@ -39,6 +42,10 @@ look() {
     need "the C library's headers (for pyscard)" libc6-dev test -f /usr/include/stdio.h
     need "winscard.h (for pyscard)" libpcsclite-dev has_winscard_h
     need "Python.h (for pyscard)" "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dev" has_python_h
+    need "umockdev (emulates USB devices)" umockdev has umockdev-wrapper
+    need "umockdev for programs" gir1.2-umockdev-1.0 has_umockdev_typelib
+    need "GObject introspection for /usr/bin/python3" python3-gi /usr/bin/python3 -c 'import gi'
+    need "libusb-1.0" libusb-1.0-0 has_libusb
     need "shellcheck" shellcheck has shellcheck
     need "unshare and nsenter" util-linux has nsenter
     need "ip (sets up loopback)" iproute2 has ip

@@ -23,6 +23,12 @@ class ClientMetrics(ProgramMetrics):
         )
         self.server_connected = self.gauge("server_connected", "1 if the server has accepted the slot", _LABEL)
         self.card_inserted = self.gauge("card_inserted", "1 if the modem sees a card", _LABEL)
+        self.hardware_present = self.gauge(
+            "hardware_present", "1 if the card-emulation hardware of the slot is there, 0 if it is away", _LABEL
+        )
+        self.hardware_losses = self.counter(
+            "hardware_losses", "How often the card-emulation hardware was unplugged, or failed", _LABEL
+        )
         self.state = self.gauge("slot_state", "1 for the state that the slot is in", (*_LABEL, "state"))
 
     def show_slot(self, client_slot: str, state: SlotState, *, is_server_connected: bool, has_card: bool) -> None:
@@ -34,5 +40,5 @@ class ClientMetrics(ProgramMetrics):
 
     def forget_slot(self, client_slot: str) -> None:
         """Drop the gauges of a slot that bears another number from now on."""
-        for gauge in (self.state, self.server_connected, self.card_inserted):
+        for gauge in (self.state, self.server_connected, self.card_inserted, self.hardware_present):
             gauge.remove_by_labels({"client_slot": client_slot})

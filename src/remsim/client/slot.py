@@ -33,7 +33,7 @@ from remsim.client.notices import Notice, NoticeKind
 from remsim.client.observer import ClientObserver, CommandRecord
 from remsim.client.transitions import SlotState
 from remsim.config import ClientConfig, HostPort
-from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines, PpsResult
+from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.logs import Logger, get_logger
 from remsim.net.hub import LinkHub
 from remsim.net.timer import Alarm
@@ -107,6 +107,10 @@ class Slot(EmulatorEvents):
         self._alarm = Alarm(self._on_alarm)
         # Commands that wait for their answer, with the time they came.
         self._waiting: deque[tuple[bytes, float]] = deque()
+        #: The modem keeps the card from running, and whether VCC was off since it did.
+        self._is_held = self._had_no_power = False
+        #: None: nobody has told whether there is any.
+        self._has_hardware: bool | None = None
         self._last_refusal: Notice | None = None
         self._label = ""
         self._is_stopping = False
@@ -141,6 +145,8 @@ class Slot(EmulatorEvents):
         if label != self._label:
             self._metrics.forget_slot(self._label)
         self._label = label
+        if self._has_hardware is not None:
+            self._metrics.hardware_present.labels(label).set(self._has_hardware)
         self._log: Logger = get_logger("client").bind(
             client_slot=coordinator.client_slot, bank_slot=coordinator.bank_slot
         )
@@ -224,7 +230,12 @@ class Slot(EmulatorEvents):
         if lines.reset_active or lines.vcc_present is False:
             # Commands in progress are void and get no answer.
             self._waiting.clear()
-            kind = "cold" if lines.vcc_present is False else "warm"
+            self._is_held = True
+            self._had_no_power |= lines.vcc_present is False
+        elif self._is_held:
+            # Hardware tells of each line as it changes; only when all let the card run, the reset is complete.
+            kind = "cold" if self._had_no_power else "warm"
+            self._is_held = self._had_no_power = False
             self._metrics.resets.labels(self._label, kind).inc()
             self._log.debug("modem_reset_card", kind=kind)
         status = SlotPhysStatus(lines.reset_active, lines.vcc_present, lines.clk_active, lines.card_present)
@@ -236,6 +247,13 @@ class Slot(EmulatorEvents):
     def on_pps(self, result: PpsResult) -> None:
         """The modem changed the speed; RSPRO has no place for it."""
         self._log.debug("pps", f_index=result.f_index, d_index=result.d_index)
+
+    def on_hardware(self, hardware: Hardware) -> None:
+        """The hardware came or went; what it is, the emulator has logged."""
+        if self._has_hardware and not hardware.is_present:
+            self._metrics.hardware_losses.labels(self._label).inc()
+        self._has_hardware = hardware.is_present
+        self._metrics.hardware_present.labels(self._label).set(hardware.is_present)
 
     # Actions
 

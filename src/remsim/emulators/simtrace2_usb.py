@@ -241,6 +241,8 @@ class LibusbPort(UsbPort):
     def _submit(self, transfer: "usb1.USBTransfer") -> None:
         try:
             transfer.submit()
+        except self._usb1.USBErrorNoDevice:
+            raise DeviceError(TransferEnd.GONE.value) from None
         except self._usb1.USBError as error:
             raise _device_error(error, self._found) from None
         self._pending += 1
@@ -311,6 +313,8 @@ class LibusbPort(UsbPort):
         """Let an endpoint go on that has stalled."""
         try:
             self._handle.clearHalt(endpoint)
+        except self._usb1.USBErrorNoDevice:
+            raise DeviceError(TransferEnd.GONE.value) from None
         except self._usb1.USBError as error:
             raise _device_error(error, self._found) from None
 
