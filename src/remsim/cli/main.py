@@ -27,6 +27,7 @@ VERBS: Final = {
     "bankd": "Run a bank of SIM cards.",
     "client": "Use cards of a bank: emulators, virtual reader, shell or script.",
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
+    "doctor": "Find out what is wrong with a client host.",
     "uicc": "Run a software card.",
 }
 

@@ -13,7 +13,7 @@ from remsim.config.client import (
     ClientVpcdConfig,
     VpcdSettings,
 )
-from remsim.config.load import default_state_dir, load_config, option_name, parse_settings
+from remsim.config.load import default_state_dir, load_config, option_name, parse_settings, read_toml
 from remsim.config.models import (
     BankdConfig,
     BankOverride,
@@ -80,4 +80,5 @@ __all__ = [
     "option_name",
     "parse_hex",
     "parse_settings",
+    "read_toml",
 ]

@@ -69,7 +69,7 @@ def load_config(
     sources = _Sources(model, file)
     sources.values.update(defaults or {})
     if file is not None:
-        sources.add_file(_read_toml(file))
+        sources.add_file(read_toml(file))
     sources.add_environment(environ)
     sources.add_options(options or {})
     if "state_dir" in model.model_fields and "state_dir" not in sources.values:
@@ -127,7 +127,8 @@ def variable_name(key: Key) -> str:
     return ENVIRONMENT_PREFIX + "_".join(key).upper()
 
 
-def _read_toml(file: Path) -> dict[str, object]:
+def read_toml(file: Path) -> dict[str, object]:
+    """Return the file's values as they are. Raises ConfigError."""
     try:
         with file.open("rb") as stream:
             octets = stream.read(MAX_FILE_OCTETS + 1)

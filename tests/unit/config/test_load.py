@@ -37,7 +37,7 @@ def given_file(monkeypatch: pytest.MonkeyPatch) -> Given:
     """``given_file(text)`` makes ``text`` the content of the returned path."""
 
     def give(text: str) -> Path:
-        monkeypatch.setattr(load, "_read_toml", lambda _file: tomllib.loads(text))
+        monkeypatch.setattr(load, "read_toml", lambda _file: tomllib.loads(text))
         return FILE
 
     return give
