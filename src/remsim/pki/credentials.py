@@ -157,6 +157,7 @@ class Credentials:
         authority = decode_pem(received.authority)[0]
         if read_certificate(authority).subject != facts.issuer:
             raise CertificateError("the server sent a certificate of another authority")
+        read_revocation_list(decode_pem(received.revocations, REVOCATION_LIST)[0])
         files.write_public(self.authority_file, encode_pem(authority))
         files.write_public(self.revocations_file, received.revocations)
         files.write_public(self._source_file, json.dumps({"url": url}).encode() + b"\n")

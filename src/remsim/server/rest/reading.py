@@ -75,7 +75,7 @@ async def read_mapping(request: Request) -> MappingBody:
             f"Content-Type is {content_type!r}" if content_type else "there is no Content-Type",
             "send the header Content-Type: application/json",
         )
-    body = await _read_body(request)
+    body = await read_body(request)
     try:
         value: object = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -88,7 +88,8 @@ async def read_mapping(request: Request) -> MappingBody:
         raise bad_request(f"{where}: {first['msg']}", f"numbers are 0..{MAX_ID}; see /openapi.json") from None
 
 
-async def _read_body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """The whole body. Raises ApiError if it is too long or cut short."""
     body = bytearray()
     try:
         async for part in request.stream():

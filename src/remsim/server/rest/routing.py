@@ -14,9 +14,11 @@ V1: Final = "/api/backend/v1"
 
 _TEXTS: Final = {
     400: "malformed",
+    403: "not allowed",
     404: "unknown",
     409: "conflict",
     413: "too large",
+    429: "too many failed attempts",
     503: "the database did not take it",
 }
 

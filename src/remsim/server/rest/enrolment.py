@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Enrolment over REST: three routes that need no token, because a code or a certificate proves who asks.
+
+The protocol is described in ``remsim.pki.office``. Mount the router only where there is an authority, and serve it
+over TLS only.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from remsim.logs import Logger
+from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
+from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
+from remsim.server.rest.errors import ApiError, bad_request
+from remsim.server.rest.reading import read_body
+from remsim.server.rest.routing import refusals
+from remsim.server.tokens import FailureLimiter
+
+T = TypeVar("T")
+
+_CODES: Final = {400: "bad_request", 403: "refused"}
+
+
+def _body(*names: str) -> dict[str, object]:
+    properties = {name: {"type": "string"} for name in names}
+    schema = {"type": "object", "properties": properties, "required": list(names)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def build_router(
+    office: EnrolmentOffice,
+    *,
+    log: Logger,
+    limiter: FailureLimiter | None = None,
+    now: Callable[[], float] = time.time,
+) -> APIRouter:
+    """The routes for one authority. ``now`` gives seconds since 1970."""
+    router = APIRouter(tags=["enrolment"])
+    desk = _Desk(log, limiter or FailureLimiter(), now)
+
+    @router.post(ANCHOR_PATH, responses=refusals(400, 403, 413, 429), openapi_extra=_body("code"))
+    async def anchor(request: Request) -> JSONResponse:
+        """The authority's certificate, for whoever knows the name of a code. Compare its SHA-256 with the code's."""
+        return JSONResponse(await desk.ask(request, office.anchor))
+
+    @router.post(
+        CERTIFICATE_PATH,
+        responses=refusals(400, 403, 413, 429),
+        openapi_extra=_body("identity", "code", "secret", "request"),
+    )
+    async def certificate(request: Request) -> JSONResponse:
+        """A certificate for whoever has a good one-time code."""
+        return desk.granted(request, await desk.ask(request, lambda body: office.certify(body, now=now())))
+
+    @router.post(
+        RENEWAL_PATH,
+        responses=refusals(400, 403, 413, 429),
+        openapi_extra=_body("certificate", "request", "signature"),
+    )
+    async def renewal(request: Request) -> JSONResponse:
+        """A new certificate for whoever has one that is about to expire."""
+        return desk.granted(request, await desk.ask(request, lambda body: office.renew(body, now=now())))
+
+    return router
+
+
+class _Desk:
+    """Reads a request, keeps those away who failed too often, and logs what came of it."""
+
+    def __init__(self, log: Logger, limiter: FailureLimiter, now: Callable[[], float]) -> None:
+        self._log = log
+        self._limiter = limiter
+        self._now = now
+        # One at a time: signing and writing would only wait for each other.
+        self._turn = asyncio.Lock()
+
+    async def ask(self, request: Request, work: Callable[[object], T]) -> T:
+        """Let ``work`` answer the body in a thread. Raises ApiError."""
+        source = _source(request)
+        wait_s = self._limiter.wait_s(source, self._now())
+        if wait_s > 0:
+            raise ApiError(429, "too_many_failures", f"too many failed attempts; wait {wait_s:.0f} s")
+        body = await _read_object(request)
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(work, body)
+        except OfficeError as error:
+            if error.is_attempt:
+                self._limiter.fail(source, self._now())
+                self._log.warning("enrolment_refused", peer=source, path=request.url.path, reason=str(error))
+            status = error.status or 400
+            raise ApiError(status, _CODES[status], str(error), error.hint) from None
+
+    def granted(self, request: Request, grant: Grant) -> JSONResponse:
+        """Log who got a certificate, and answer with it."""
+        self._log.info(
+            "certificate_issued",
+            identity=str(grant.issued.identity),
+            serial=f"{grant.issued.serial:x}",
+            how=grant.how,
+            peer=_source(request),
+        )
+        return JSONResponse(grant.answer)
+
+
+def _source(request: Request) -> str:
+    return request.client.host if request.client is not None else "unknown"
+
+
+async def _read_object(request: Request) -> object:
+    body = await read_body(request)
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        raise bad_request("the body is not JSON") from None
+    return value

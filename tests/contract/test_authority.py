@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority in its directory: issue, renew, revoke, codes; what is in the book survives."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from remsim.identity import Identity
+from remsim.pki import files, signing
+from remsim.pki.authority import LIFETIME, Authority
+from remsim.pki.codes import LIFETIME_S, TRIES, Verdict
+from remsim.pki.errors import AuthorityError, CertificateError, KeyFileError
+from remsim.pki.facts import REVOCATION_LIST, decode_pem, encode_pem, read_certificate, read_revocation_list
+from remsim.pki.messages import renewal_content
+
+NOW = float(int(time.time()))
+BANK = Identity.bank(1)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A new one."""
+    return Authority.create(tmp_path / "ca", name="lab", now=NOW)
+
+
+def request() -> bytes:
+    """A request for a new key."""
+    return signing.make_request(signing.make_key(), "x")
+
+
+def listed(authority: Authority) -> frozenset[int]:
+    """What the published list says."""
+    return read_revocation_list(decode_pem(files.read_public(authority.list_file), REVOCATION_LIST)[0]).serials
+
+
+def test_authority_is_made_once_and_opened_again(authority: Authority, tmp_path: Path) -> None:
+    again = Authority(tmp_path / "ca")
+    assert again.fingerprint == authority.fingerprint
+    with pytest.raises(AuthorityError, match="has an authority already"):
+        Authority.create(tmp_path / "ca", name="lab", now=NOW)
+    with pytest.raises(AuthorityError, match="there is no authority") as caught:
+        Authority(tmp_path / "elsewhere")
+    assert caught.value.hint == "create one with: remsim pki init"
+    assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "ca").iterdir()} == {
+        "authority-key.pem": 0o600,
+        "authority.pem": 0o644,
+        "ledger.sqlite": 0o600,
+        "revocations.pem": 0o644,
+    }
+
+
+def test_directory_or_key_that_others_can_reach_is_refused(authority: Authority, tmp_path: Path) -> None:
+    del authority
+    (tmp_path / "ca").chmod(0o750)
+    with pytest.raises(KeyFileError, match="can be reached by others"):
+        Authority(tmp_path / "ca")
+    (tmp_path / "ca").chmod(0o700)
+    (tmp_path / "ca" / "authority-key.pem").chmod(0o644)
+    with pytest.raises(KeyFileError, match="can be reached by others"):
+        Authority(tmp_path / "ca")
+
+
+def test_key_of_another_authority_is_refused(authority: Authority, tmp_path: Path) -> None:
+    del authority
+    files.write_private(tmp_path / "ca" / "authority-key.pem", signing.make_key())
+    with pytest.raises(KeyFileError, match="do not belong together"):
+        Authority(tmp_path / "ca")
+
+
+def test_creation_that_was_interrupted_begins_again(tmp_path: Path) -> None:
+    Authority.create(tmp_path / "ca", name="lab", now=NOW)
+    (tmp_path / "ca" / "authority.pem").unlink()
+    assert Authority.create(tmp_path / "ca", name="lab", now=NOW).issued() == []
+
+
+def test_certificate_says_who_and_for_how_long(authority: Authority, tmp_path: Path) -> None:
+    issued = authority.issue(BANK, request(), now=NOW)
+    facts = read_certificate(decode_pem(issued.pem)[0])
+    assert facts.identity == BANK
+    assert facts.serial == issued.serial
+    assert facts.not_after.timestamp() == issued.expires_at == NOW + LIFETIME.total_seconds()
+    assert Authority(tmp_path / "ca").issued() == [issued]
+    assert authority.issued_to(BANK) == [issued]
+    assert authority.issued_to(Identity.bank(2)) == []
+
+
+@pytest.mark.parametrize(
+    "bad", [b"", b"nothing", b"-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----"]
+)
+def test_request_that_is_none_is_refused(authority: Authority, bad: bytes) -> None:
+    with pytest.raises(CertificateError):
+        authority.issue(BANK, bad, now=NOW)
+
+
+def test_request_with_a_wrong_signature_or_another_kind_of_key_is_refused(authority: Authority) -> None:
+    der = decode_pem(request(), "CERTIFICATE REQUEST")[0]
+    # The last octets are those of the signature.
+    forged = encode_pem(der[:-1] + bytes((der[-1] ^ 1,)), "CERTIFICATE REQUEST")
+    with pytest.raises(CertificateError, match="not signed by its own key"):
+        authority.issue(BANK, forged, now=NOW)
+    other = ec.generate_private_key(ec.SECP384R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    large = builder.sign(other, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    with pytest.raises(CertificateError, match="P-256"):
+        authority.issue(BANK, large, now=NOW)
+
+
+class TestRevocation:
+    def test_revoked_certificate_is_listed_until_it_expires(self, authority: Authority) -> None:
+        first, second = (authority.issue(BANK, request(), now=NOW) for _ in "ab")
+        (revoked,) = authority.revoke([first.serial], now=NOW + 10, reason="stolen")
+        assert revoked.revoked_at == NOW + 10
+        assert revoked.reason == "stolen"
+        assert listed(authority) == {first.serial}
+        assert not authority.issued()[0].is_valid(NOW + 11)
+        assert authority.issued()[1].is_valid(NOW + 11)
+        assert not second.is_valid(second.expires_at)
+        authority.publish_list(first.expires_at)
+        assert listed(authority) == frozenset()
+
+    def test_first_revocation_counts(self, authority: Authority) -> None:
+        issued = authority.issue(BANK, request(), now=NOW)
+        authority.revoke([issued.serial], now=NOW + 1, reason="first")
+        (again,) = authority.revoke([issued.serial], now=NOW + 2, reason="second")
+        assert (again.revoked_at, again.reason) == (NOW + 1, "first")
+
+    def test_unknown_serial_number_changes_nothing(self, authority: Authority) -> None:
+        issued = authority.issue(BANK, request(), now=NOW)
+        with pytest.raises(AuthorityError, match="no certificate has the serial number 1"):
+            authority.revoke([issued.serial, 1], now=NOW)
+        assert authority.issued() == [issued]
+
+    def test_number_of_the_list_grows_with_each_process(self, authority: Authority, tmp_path: Path) -> None:
+        numbers = [
+            read_revocation_list(decode_pem(pem, REVOCATION_LIST)[0]).number
+            for pem in (authority.publish_list(NOW), Authority(tmp_path / "ca").publish_list(NOW))
+        ]
+        assert numbers == [2, 3]
+
+
+class TestRenewal:
+    def renew(self, authority: Authority, key: bytes, certificate: bytes, new: bytes, *, now: float) -> object:
+        """Ask with this key's signature."""
+        signature = signing.sign(key, renewal_content(certificate, new))
+        return authority.renew(certificate, new, signature, now=now)
+
+    def test_holder_gets_a_new_certificate_and_the_same_when_it_asks_again(self, authority: Authority) -> None:
+        key, new = signing.make_key(), request()
+        old = authority.issue(BANK, signing.make_request(key, "x"), now=NOW)
+        first = self.renew(authority, key, old.pem, new, now=NOW + 60)
+        assert self.renew(authority, key, old.pem, new, now=NOW + 61) == first
+        assert [entry.identity for entry in authority.issued()] == [BANK, BANK]
+
+    def test_nobody_else_does(self, authority: Authority, tmp_path: Path) -> None:
+        key, new = signing.make_key(), request()
+        mine = signing.make_request(key, "x")
+        old = authority.issue(BANK, mine, now=NOW)
+        with pytest.raises(AuthorityError, match="not signed with the key"):
+            self.renew(authority, signing.make_key(), old.pem, new, now=NOW)
+        with pytest.raises(AuthorityError, match="is expired"):
+            self.renew(authority, key, old.pem, new, now=old.expires_at)
+        foreign = Authority.create(tmp_path / "other", name="lab", now=NOW).issue(BANK, mine, now=NOW)
+        with pytest.raises(AuthorityError, match="did not issue"):
+            self.renew(authority, key, foreign.pem, new, now=NOW)
+        authority.revoke([old.serial], now=NOW)
+        with pytest.raises(AuthorityError, match="is revoked") as caught:
+            self.renew(authority, key, old.pem, new, now=NOW)
+        assert "remsim pki code bank/1" in caught.value.hint
+
+
+class TestCodes:
+    def test_code_gives_one_certificate_to_one_key(self, authority: Authority) -> None:
+        code, mine = authority.make_code(BANK, now=NOW), request()
+        assert code.fingerprint == authority.fingerprint
+        assert authority.knows_code(code.code_id)
+        verdict, issued = authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW)
+        assert verdict is Verdict.ACCEPTED
+        assert authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW) == (Verdict.REPEATED, issued)
+        assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (Verdict.USED, None)
+        assert authority.issued() == [issued]
+
+    def test_tries_are_counted_across_processes(self, authority: Authority, tmp_path: Path) -> None:
+        code = authority.make_code(BANK, now=NOW)
+        for _ in range(TRIES):
+            verdict, _ = Authority(tmp_path / "ca").redeem(BANK, code.code_id, bytes(16), request(), now=NOW)
+            assert verdict is Verdict.WRONG
+        assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (Verdict.EXHAUSTED, None)
+
+    def test_newer_code_for_the_same_identity_takes_its_place(self, authority: Authority) -> None:
+        old, other = authority.make_code(BANK, now=NOW), authority.make_code(Identity.bank(2), now=NOW)
+        new = authority.make_code(BANK, now=NOW)
+        assert authority.redeem(BANK, old.code_id, old.secret, request(), now=NOW)[0] is Verdict.WITHDRAWN
+        assert authority.redeem(BANK, new.code_id, new.secret, request(), now=NOW)[0] is Verdict.ACCEPTED
+        two = Identity.bank(2)
+        assert authority.redeem(two, other.code_id, other.secret, request(), now=NOW)[0] is Verdict.ACCEPTED
+
+    def test_old_codes_are_forgotten(self, authority: Authority) -> None:
+        code = authority.make_code(BANK, now=NOW)
+        authority.make_code(BANK, now=NOW + LIFETIME_S)
+        assert authority.knows_code(code.code_id)
+        authority.make_code(BANK, now=NOW + 30 * 86400)
+        assert not authority.knows_code(code.code_id)
+
+    def test_secret_is_nowhere_on_disk(self, authority: Authority, tmp_path: Path) -> None:
+        code = authority.make_code(BANK, now=NOW)
+        stored = b"".join(path.read_bytes() for path in (tmp_path / "ca").iterdir())
+        assert code.code_id in stored
+        assert code.secret not in stored
+
+
+class TestDamage:
+    def test_book_that_is_none_is_named(self, authority: Authority, tmp_path: Path) -> None:
+        files.write_private(tmp_path / "ca" / "ledger.sqlite", b"this is no database, but long enough to be one" * 99)
+        with pytest.raises(AuthorityError, match="cannot use") as caught:
+            authority.issued()
+        assert "backup" in caught.value.hint
+
+    def test_identity_that_cannot_be_read_is_named(self, authority: Authority, tmp_path: Path) -> None:
+        authority.issue(BANK, request(), now=NOW)
+        connection = sqlite3.connect(tmp_path / "ca" / "ledger.sqlite")
+        with connection:
+            connection.execute("UPDATE issued SET identity = 'nobody'")
+        connection.close()
+        with pytest.raises(AuthorityError, match="damaged"):
+            authority.issued()
+
+    def test_step_that_fails_leaves_nothing(self, authority: Authority) -> None:
+        with pytest.raises(CertificateError):
+            authority.redeem(BANK, authority.make_code(BANK, now=NOW).code_id, bytes(16), b"none", now=NOW)
+        assert authority.issued() == []

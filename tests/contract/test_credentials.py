@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host keeps: complete or refused, never half replaced, and revocations that are not taken back."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from remsim.errors import RemsimError
+from remsim.identity import Identity
+from remsim.net.tls import TlsContexts, TlsSetupError
+from remsim.pki import files, signing
+from remsim.pki.credentials import MAX_LIST_AGE, Credentials, Received, is_list_too_old, renewal_due
+from remsim.pki.errors import CertificateError, KeyFileError
+from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
+from remsim.pki.toolkit import CryptographyToolkit
+from tests.doubles.certificates import BANK, CertificateWorld
+
+TOOL = CryptographyToolkit()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> CertificateWorld:
+    """An authority of our own."""
+    return CertificateWorld(tmp_path / "lab")
+
+
+@pytest.fixture
+def bank(house: CertificateWorld) -> Credentials:
+    """A host with everything."""
+    return house.credentials(BANK)
+
+
+def test_complete_credentials_are_usable(bank: Credentials, house: CertificateWorld) -> None:
+    assert bank.check().identity == bank.identity() == BANK
+    assert bank.source() is None
+    assert b"PRIVATE" not in bank.certificate_pem()
+    facts = bank.certificate()
+    assert bank.renewal_due() == renewal_due(facts)
+    assert facts.not_before < bank.renewal_due() < facts.not_after
+    contexts = TlsContexts(bank)
+    assert contexts.not_after == facts.not_after
+    assert not contexts.is_list_too_old(house.now)
+    assert contexts.is_list_too_old(house.now + MAX_LIST_AGE.total_seconds() + 1)
+
+
+def test_host_without_certificate_is_told_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="there is no certificate in") as caught:
+        Credentials(tmp_path).check()
+    assert "remsim enroll" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["identity.pem", "authority.pem"])
+def test_broken_file_is_named_and_no_context_made(bank: Credentials, name: str) -> None:
+    files.write_private(bank.directory / name, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    with pytest.raises(RemsimError):
+        TlsContexts(bank)
+
+
+def test_key_that_does_not_fit_is_named(bank: Credentials) -> None:
+    bank.install_pair(signing.make_key(), bank.certificate_pem())
+    with pytest.raises(TlsSetupError, match="cannot be used: TLS failed: key values mismatch"):
+        TlsContexts(bank)
+
+
+def test_authority_that_is_none_is_named(bank: Credentials) -> None:
+    bank.authority_file.write_bytes(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
+    with pytest.raises(TlsSetupError, match="authority and revocation list"):
+        TlsContexts(bank)
+
+
+def test_failed_reload_keeps_what_works(bank: Credentials) -> None:
+    contexts = TlsContexts(bank)
+    before = contexts.server
+    bank.pair_file.chmod(0o644)
+    with pytest.raises(KeyFileError, match="can be reached by others"):
+        contexts.reload()
+    assert contexts.server is before
+
+
+def test_context_without_a_list_works_and_says_so(bank: Credentials, house: CertificateWorld) -> None:
+    bank.revocations_file.unlink()
+    contexts = TlsContexts(bank)
+    assert contexts.revocations is None
+    assert contexts.is_list_too_old(house.now)
+    assert not contexts.is_revoked(1)
+
+
+def test_authority_is_no_identity(bank: Credentials, house: CertificateWorld) -> None:
+    bank.install_pair(signing.make_key(), house.authority.certificate)
+    with pytest.raises(CertificateError, match="names no identity"):
+        bank.check()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"url": 1}', b"[" * 9000])
+def test_source_that_cannot_be_read_is_named(bank: Credentials, content: bytes) -> None:
+    (bank.directory / "enrolment.json").write_bytes(content)
+    with pytest.raises(KeyFileError, match="does not say whom to ask"):
+        bank.source()
+
+
+class TestRevocations:
+    def test_newer_list_is_stored_and_an_older_one_passed_over(
+        self, bank: Credentials, house: CertificateWorld
+    ) -> None:
+        old = house.revocations()
+        house.revoke(house.credentials(Identity.client(5)))
+        new = house.revocations()
+        facts = bank.accept_revocations(new, TOOL)
+        assert facts is not None
+        assert len(facts.serials) == 1
+        assert bank.accept_revocations(old, TOOL) is None
+        assert bank.accept_revocations(new, TOOL) is None
+        assert bank.revocations() == facts
+
+    def test_first_list_is_taken(self, bank: Credentials, house: CertificateWorld) -> None:
+        bank.revocations_file.unlink()
+        assert bank.accept_revocations(house.revocations(), TOOL) is not None
+
+    def test_list_of_somebody_else_changes_nothing(self, bank: Credentials, tmp_path: Path) -> None:
+        before = bank.revocations()
+        other = CertificateWorld(tmp_path / "other")
+        other.authority.publish_list(other.now)
+        with pytest.raises(CertificateError, match="did not sign"):
+            bank.accept_revocations(other.revocations(), TOOL)
+        with pytest.raises(CertificateError):
+            bank.accept_revocations(b"nothing", TOOL)
+        assert bank.revocations() == before
+
+    def test_age_of_a_list(self, house: CertificateWorld) -> None:
+        facts = read_revocation_list(decode_pem(house.revocations(), REVOCATION_LIST)[0])
+        assert not is_list_too_old(facts, house.now)
+        assert is_list_too_old(replace(facts, issued_at=facts.issued_at - timedelta(days=2)), house.now)
+
+
+class TestInstallation:
+    """An answer is compared with what was asked before anything is replaced."""
+
+    @pytest.fixture
+    def asked(self, tmp_path: Path) -> tuple[Credentials, bytes]:
+        """A host that has made its key and its request."""
+        host = Credentials(tmp_path / "host")
+        return host, TOOL.make_request(host.prepare_key(TOOL))
+
+    def test_key_is_made_once(self, asked: tuple[Credentials, bytes]) -> None:
+        host, request = asked
+        again = TOOL.make_request(host.prepare_key(TOOL))
+        assert signing.read_request(again) == signing.read_request(request)
+
+    def test_answer_for_another_key_is_refused(
+        self, asked: tuple[Credentials, bytes], house: CertificateWorld, bank: Credentials
+    ) -> None:
+        host, request = asked
+        received = Received(bank.certificate_pem(), house.authority.certificate, house.revocations())
+        with pytest.raises(CertificateError, match="for another key"):
+            host.install(received, request=request, url="https://lab")
+        assert not host.exist()
+
+    def test_answer_of_another_authority_is_refused(
+        self, asked: tuple[Credentials, bytes], house: CertificateWorld, tmp_path: Path
+    ) -> None:
+        host, request = asked
+        other = CertificateWorld(tmp_path / "other", name="other")
+        issued = other.authority.issue(BANK, request, now=house.now)
+        received = Received(issued.pem, house.authority.certificate, house.revocations())
+        with pytest.raises(CertificateError, match="another authority"):
+            host.install(received, request=request, url="https://lab")
+        assert not host.exist()
+
+    def test_authority_instead_of_a_certificate_is_refused(
+        self, asked: tuple[Credentials, bytes], house: CertificateWorld
+    ) -> None:
+        host, request = asked
+        received = Received(house.authority.certificate, house.authority.certificate, house.revocations())
+        with pytest.raises(CertificateError, match="names no identity"):
+            host.install(received, request=request, url="https://lab")

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Enrolment and renewal over real HTTPS, with both toolkits on the host's side."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from remsim.identity import Identity
+from remsim.net.tls import TlsContexts
+from remsim.pki import files
+from remsim.pki.codes import LIFETIME_S, TRIES, Code
+from remsim.pki.credentials import Credentials
+from remsim.pki.enrol import enroll, parse_target, renew
+from remsim.pki.errors import EnrolmentError, KeyFileError
+from remsim.pki.facts import CertificateFacts
+from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
+from remsim.pki.toolkit import CryptographyToolkit, OpensslToolkit, Toolkit
+from tests.doubles.certificates import BANK, DAY_S, CertificateWorld
+from tests.doubles.enrolment_server import EnrolmentServer, enrolment_server
+
+both = pytest.mark.parametrize("tool", [CryptographyToolkit(), OpensslToolkit()], ids=lambda tool: str(tool.name))
+TOOL = CryptographyToolkit()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> CertificateWorld:
+    """An authority of our own."""
+    return CertificateWorld(tmp_path / "lab")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Credentials:
+    """A host that has nothing yet."""
+    return Credentials(tmp_path / "host" / "tls")
+
+
+async def do_enroll(server: EnrolmentServer, code: Code, host: Credentials, tool: Toolkit = TOOL) -> CertificateFacts:
+    """Enrol in a thread, as a program would."""
+    return await asyncio.to_thread(enroll, server.url, code, host, tool)
+
+
+@both
+async def test_new_host_gets_a_certificate_that_works(
+    house: CertificateWorld, host: Credentials, tool: Toolkit
+) -> None:
+    async with enrolment_server(house) as server:
+        code = Code.parse(house.authority.make_code(BANK, now=server.now).to_text())
+        facts = await do_enroll(server, code, host, tool)
+        assert facts.identity == BANK
+        assert host.check() == facts
+        assert host.source() == server.url
+        assert TlsContexts(host).identity == BANK
+        assert not host.next_key_file.exists()
+        issued = await server.log.next("certificate_issued")
+        assert issued["identity"] == "bank/1"
+        assert issued["how"] == "accepted"
+
+
+@both
+async def test_certificate_is_renewed_with_a_new_key(house: CertificateWorld, host: Credentials, tool: Toolkit) -> None:
+    async with enrolment_server(house) as server:
+        await do_enroll(server, house.authority.make_code(BANK, now=server.now), host, tool)
+        before = host.certificate()
+        server.now += 60 * DAY_S
+        # The server's own certificate is judged by the real clock; only the book's time has moved.
+        after = await asyncio.to_thread(renew, host, tool)
+        assert after.identity == BANK
+        assert after.serial != before.serial
+        assert after.public_key != before.public_key
+        assert host.certificate() == after
+        house.authority.revoke([after.serial], now=server.now)
+        with pytest.raises(EnrolmentError, match="is revoked") as caught:
+            await asyncio.to_thread(renew, host, tool)
+        assert caught.value.status == 403
+        assert host.certificate() == after
+
+
+async def test_lost_answer_is_had_by_asking_again(house: CertificateWorld, host: Credentials) -> None:
+    async with enrolment_server(house) as server:
+        code = house.authority.make_code(BANK, now=server.now)
+        host.prepare_key(TOOL)
+        key = host.next_key_file.read_bytes()
+        first = await do_enroll(server, code, host)
+        # As if the process had died before it stored the answer.
+        host.pair_file.unlink()
+        files.write_private(host.next_key_file, key)
+        assert await do_enroll(server, code, host) == first
+        assert len(house.authority.issued_to(BANK)) == 1
+
+
+class TestRefusals:
+    async def test_used_code_serves_no_second_host(
+        self, house: CertificateWorld, host: Credentials, tmp_path: Path
+    ) -> None:
+        async with enrolment_server(house) as server:
+            code = house.authority.make_code(BANK, now=server.now)
+            await do_enroll(server, code, host)
+            with pytest.raises(EnrolmentError, match="the code was used already"):
+                await do_enroll(server, code, Credentials(tmp_path / "thief"))
+            assert not Credentials(tmp_path / "thief").exist()
+
+    async def test_expired_code(self, house: CertificateWorld, host: Credentials) -> None:
+        async with enrolment_server(house) as server:
+            code = house.authority.make_code(BANK, now=server.now)
+            server.now += LIFETIME_S
+            with pytest.raises(EnrolmentError, match="older than an hour"):
+                await do_enroll(server, code, host)
+
+    async def test_guessing_ends_the_code_and_slows_the_guesser(
+        self, house: CertificateWorld, host: Credentials
+    ) -> None:
+        async with enrolment_server(house) as server:
+            code = house.authority.make_code(BANK, now=server.now)
+            for _ in range(TRIES):
+                with pytest.raises(EnrolmentError, match="the code is not valid"):
+                    await do_enroll(server, replace(code, secret=bytes(16)), host)
+            with pytest.raises(EnrolmentError, match="tried too often"):
+                await do_enroll(server, code, host)
+            for _ in range(4):
+                with pytest.raises(EnrolmentError, match="the code is not valid"):
+                    await do_enroll(server, replace(code, code_id=bytes(6)), host)
+            with pytest.raises(EnrolmentError, match="too many failed attempts; wait 6 s") as caught:
+                await do_enroll(server, code, host)
+            assert caught.value.status == 429
+            refused = await server.log.next("enrolment_refused")
+            assert refused["reason"] == "the code is not valid"
+
+    async def test_impostor_with_another_authority_never_sees_the_secret(
+        self, house: CertificateWorld, host: Credentials, tmp_path: Path
+    ) -> None:
+        other = CertificateWorld(tmp_path / "other")
+        async with enrolment_server(other) as server:
+            # It knows the name of the code from having listened, and answers with its own authority.
+            code = replace(other.authority.make_code(BANK, now=server.now), fingerprint=house.authority.fingerprint)
+            with pytest.raises(EnrolmentError, match="not the server that the code is for"):
+                await do_enroll(server, code, host)
+            assert other.authority.issued_to(BANK) == []
+
+    async def test_impostor_with_a_copied_anchor_is_found_in_the_handshake(
+        self, house: CertificateWorld, host: Credentials, tmp_path: Path
+    ) -> None:
+        other = CertificateWorld(tmp_path / "other")
+        async with enrolment_server(house, anchor=other) as server:
+            with pytest.raises(EnrolmentError, match="not the server that this host trusts"):
+                await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+
+    async def test_bank_does_not_pass_for_a_server(self, house: CertificateWorld, host: Credentials) -> None:
+        async with enrolment_server(house, identity=Identity.bank(7)) as server:
+            with pytest.raises(EnrolmentError, match="is bank/7, no server"):
+                await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+
+    async def test_nobody_there(self, house: CertificateWorld, host: Credentials) -> None:
+        code = house.authority.make_code(BANK, now=house.now)
+        with pytest.raises(EnrolmentError, match=r"cannot ask https://127\.0\.0\.1:1:"):
+            await asyncio.to_thread(enroll, "https://127.0.0.1:1", code, host, TOOL)
+
+    async def test_what_speaks_something_else(self, house: CertificateWorld, host: Credentials) -> None:
+        async def chat(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 welcome\r\n")
+            writer.close()
+
+        listener = await asyncio.start_server(chat, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        code = house.authority.make_code(BANK, now=house.now)
+        with pytest.raises(EnrolmentError, match=r"does not speak TLS 1\.3|cannot ask"):
+            await asyncio.to_thread(enroll, f"https://127.0.0.1:{port}", code, host, TOOL)
+        listener.close()
+        await listener.wait_closed()
+
+    async def test_certificate_that_was_brought_by_hand_is_not_renewed_from_afar(self, house: CertificateWorld) -> None:
+        with pytest.raises(EnrolmentError, match="not got by enrolment"):
+            await asyncio.to_thread(renew, house.credentials(BANK), TOOL)
+
+    async def test_host_without_certificate_cannot_renew(self, host: Credentials) -> None:
+        with pytest.raises(KeyFileError):
+            await asyncio.to_thread(renew, host, TOOL, url="https://127.0.0.1:1")
+
+
+class TestRoutes:
+    @pytest.mark.parametrize("path", [ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH])
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"[]", b"{}", b'"x"', b'{"code": 1}', b"{" * 5000, b'{"code": "!", "identity": "x", "secret": "y"}'],
+    )
+    async def test_body_that_is_none_is_malformed(self, house: CertificateWorld, path: str, body: bytes) -> None:
+        async with enrolment_server(house) as server, httpx2.AsyncClient(verify=False) as http:
+            answer = await http.post(server.url + path, content=body)
+            assert answer.status_code == 400
+            assert answer.json()["error"]["message"]
+
+    async def test_members_are_checked(self, house: CertificateWorld) -> None:
+        good = {"identity": "bank/1", "code": "AAAAAAAA", "secret": "A" * 22, "request": "x"}
+        renewal = {"certificate": "x", "request": "x", "signature": "00"}
+        cases = [
+            (CERTIFICATE_PATH, good | {"identity": "nobody"}),
+            (CERTIFICATE_PATH, good | {"secret": "AA"}),
+            (CERTIFICATE_PATH, good | {"request": "x" * 20000}),
+            (CERTIFICATE_PATH, good | {"request": "ü"}),
+            (CERTIFICATE_PATH, good),
+            (RENEWAL_PATH, renewal),
+            (RENEWAL_PATH, renewal | {"signature": "no hex"}),
+        ]
+        async with enrolment_server(house) as server, httpx2.AsyncClient(verify=False) as http:
+            for path, body in cases:
+                assert (await http.post(server.url + path, json=body)).status_code == 400
+
+    async def test_without_a_code_nothing_is_told(self, house: CertificateWorld) -> None:
+        async with enrolment_server(house) as server, httpx2.AsyncClient(verify=False) as http:
+            answer = await http.post(server.url + ANCHOR_PATH, json={"code": "AAAAAAAA"})
+            assert answer.status_code == 403
+            assert b"CERTIFICATE" not in answer.content
+            for path in (ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH):
+                assert (await http.get(server.url + path)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://lab.example:9000", "https://lab.example:9000"),
+        ("https://lab.example/", "https://lab.example:9997"),
+        ("lab.example:9000", "https://lab.example:9000"),
+        ("https://[::1]:9000/behind/proxy/", "https://[::1]:9000/behind/proxy"),
+    ],
+)
+def test_url_of_a_server(url: str, expected: str) -> None:
+    assert parse_target(url).url == expected
+    assert parse_target(expected) == parse_target(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://lab.example",
+        "https://",
+        "https://x:0",
+        "https://x:99999",
+        "https://u@x",
+        "https://x?y",
+        "https://[x",
+    ],
+)
+def test_other_url_is_refused_with_a_hint(url: str) -> None:
+    with pytest.raises(EnrolmentError) as caught:
+        parse_target(url)
+    assert caught.value.hint == "write https://HOST:9997"

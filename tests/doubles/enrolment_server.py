@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server's enrolment routes over HTTPS on loopback, with a clock that the test sets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from remsim.config import HostPort
+from remsim.identity import Identity
+from remsim.net.listen import bind
+from remsim.net.tasks import TaskOwner
+from remsim.net.tls import TlsContexts
+from remsim.pki.office import EnrolmentOffice
+from remsim.server.rest import errors
+from remsim.server.rest.enrolment import build_router
+from tests.doubles.certificates import SERVER, CertificateWorld
+from tests.doubles.noted_log import NotedLog
+
+
+class EnrolmentServer:
+    """What a running one offers to a test."""
+
+    def __init__(self, house: CertificateWorld, url: str) -> None:
+        self.house = house
+        self.url = url
+        self.log = NotedLog()
+        self.now = house.now
+
+
+@asynccontextmanager
+async def enrolment_server(
+    house: CertificateWorld, *, identity: Identity = SERVER, anchor: CertificateWorld | None = None
+) -> AsyncIterator[EnrolmentServer]:
+    """Serve ``house``'s authority. ``anchor`` is another one that signed the server's certificate: an impostor."""
+    (sock,) = bind(HostPort("127.0.0.1", 0))
+    sock.listen()
+    server = EnrolmentServer(house, f"https://127.0.0.1:{sock.getsockname()[1]}")
+    contexts = TlsContexts((anchor or house).credentials(identity, folder="https"))
+    app = FastAPI()
+    errors.install(app)
+    app.include_router(build_router(EnrolmentOffice(house.authority), log=server.log.logger, now=lambda: server.now))
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, ssl_context_factory=lambda _config, _make: contexts.rest
+    )
+    http = _Quiet(config)
+    async with TaskOwner("enrolment") as tasks:
+        running = tasks.vital(http.serve([sock]), name="http")
+        await http.is_listening.wait()
+        try:
+            yield server
+        finally:
+            http.should_exit = True
+            if running is not None:
+                await asyncio.wait([running])
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves signals alone, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_listening = asyncio.Event()
+
+    def install_signal_handlers(self) -> None:
+        """None."""
+
+    async def startup(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]  # only handed on
+        """Listen."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        self.is_listening.set()
