@@ -1,15 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every card emulator must do, whatever is behind it; run against each that needs no hardware."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
+from remsim.config.simtrace2 import SimtraceSettings
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines, PpsResult
 from remsim.emulators.registry import BUILT_IN, make_emulator
+from remsim.emulators.simtrace2 import SimtraceEmulator
+from tests.doubles.usb_bus import FakeBus
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 
 #: Settings with which an emulator finds nothing on the machine that runs the tests.
-SETTINGS: dict[str, dict[str, object]] = {"vpcd": {"vpcd": "127.0.0.1:1"}}
+SETTINGS: dict[str, dict[str, object]] = {"vpcd": {"vpcd": "127.0.0.1:1"}, "simtrace2": {"path": "255-255"}}
+
+
+def on_virtual_device() -> CardEmulator:
+    """The SIMtrace2 emulator with a device, whose modem is off."""
+    bus = FakeBus()
+    bus.plug("ngff_cardem")
+    return SimtraceEmulator(SimtraceSettings(), bus)
+
+
+FACTORIES: dict[str, Callable[[], CardEmulator]] = {
+    **{name: partial(make_emulator, name, SETTINGS.get(name, {})) for name in BUILT_IN},
+    "simtrace2 with a device": on_virtual_device,
+}
 
 
 class Unbothered(EmulatorEvents):
@@ -19,15 +38,16 @@ class Unbothered(EmulatorEvents):
         raise AssertionError(tpdu)
 
     def on_lines(self, lines: Lines) -> None:
-        raise AssertionError(lines)
+        # Hardware may tell at the beginning that there is no power.
+        assert lines.vcc_present is False, lines
 
     def on_pps(self, result: PpsResult) -> None:
         raise AssertionError(result)
 
 
-@pytest.fixture(params=sorted(BUILT_IN))
-def emulator(request: pytest.FixtureRequest) -> CardEmulator:
-    return make_emulator(str(request.param), SETTINGS.get(str(request.param), {}))
+@pytest.fixture(params=sorted(FACTORIES))
+async def emulator(request: pytest.FixtureRequest) -> CardEmulator:
+    return FACTORIES[str(request.param)]()
 
 
 async def test_life_with_a_card(emulator: CardEmulator) -> None:

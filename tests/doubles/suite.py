@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Server, bank of software cards and client in one loop, meeting over loopback as on three hosts."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import httpx2
+
+from remsim.bankd.service import BankdService
+from remsim.client.metrics import ClientMetrics
+from remsim.client.observer import ClientObserver
+from remsim.client.service import ClientService
+from remsim.client.slot import SlotSpec
+from remsim.config import BankdConfig, ClientConfig, HostPort, ServerConfig
+from remsim.emulators.base import CardEmulator
+from remsim.ids import ClientSlot
+from remsim.net.process import Service
+from remsim.server.service import ServerService
+
+_ANY_PORT: Final = HostPort("127.0.0.1", 0)
+_CLIENT: Final = 7
+_BANK: Final = 1
+
+
+class Suite:
+    """One client slot for each emulator, mapped to a software card of its own; ``async with`` runs it."""
+
+    def __init__(self, folder: Path, emulators: Sequence[CardEmulator], *, profile: str) -> None:
+        self._folder = folder
+        self._emulators = emulators
+        self._profile = profile
+        self._stack = AsyncExitStack()
+        self.metrics = ClientMetrics()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._build()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _build(self) -> None:
+        server = ServerService(
+            ServerConfig(
+                rspro=_ANY_PORT,
+                rest=_ANY_PORT,
+                rest_open=True,
+                plaintext=True,  # type: ignore[arg-type]  # as in a file
+                state_dir=self._folder / "server",
+            )
+        )
+        await self._run(server)
+        bankd = BankdService(
+            BankdConfig(
+                server=server.rspro_address,
+                bank_id=_BANK,
+                slots=len(self._emulators),
+                listen=_ANY_PORT,
+                reader="sim",
+                plaintext=True,  # type: ignore[arg-type]  # as in a file
+                sim_profile=self._profile,
+                state_dir=self._folder / "bankd",
+            )
+        )
+        await self._run(bankd)
+        specs = [
+            SlotSpec(
+                ClientConfig(
+                    server=server.rspro_address,
+                    client=ClientSlot(_CLIENT, number),
+                    plaintext=True,  # type: ignore[arg-type]  # as in a file
+                ),
+                emulator,
+                ClientObserver(),
+            )
+            for number, emulator in enumerate(self._emulators)
+        ]
+        rest = f"http://{server.rest_address}/api/backend/v1"
+        async with httpx2.AsyncClient(base_url=rest, timeout=20.0) as client:
+            for number in range(len(self._emulators)):
+                body = {
+                    "bank": {"bankId": _BANK, "slotNr": number},
+                    "client": {"clientId": _CLIENT, "slotNr": number},
+                }
+                response = await client.post("/slotmaps", json=body)
+                assert response.status_code == httpx2.codes.CREATED, response.text
+        await self._run(ClientService(specs, metrics=self.metrics))
+
+    async def _run(self, service: Service) -> None:
+        self._stack.push_async_callback(service.stop)
+        await service.start()
+        group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        group.create_task(service.run(), name=type(service).__name__)
+        self._stack.callback(service.request_stop)
+
+    def metric(self, name: str, slot: int = 0, **labels: str) -> float | None:
+        """One of the client's metrics."""
+        labels["client_slot"] = f"C{_CLIENT}:{slot}"
+        return self.metrics.registry.get_sample_value(f"remsim_client_{name}", labels)
