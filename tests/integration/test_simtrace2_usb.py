@@ -5,9 +5,11 @@ import errno
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.doubles.programs import remsim
 from tests.doubles.usb_client import ATR, LOOPS
 from tests.doubles.usb_host import UsbHost
 
@@ -157,4 +159,31 @@ def test_alternate_setting_is_chosen_only_if_asked_for(host: UsbHost) -> None:
     host.plug()
     pid = start(host, config=1, interface=0, altsetting=0)
     host.wait_for("device_ready")
+    assert host.end(pid) == 0
+
+
+def doctor(host: UsbHost, *words: str) -> int:
+    """Run ``remsim doctor`` there and return its exit status; its lines are on stdout."""
+    pid = host.start(remsim("doctor", *words))
+    return int(host.stage.wait_for_stdout(rf"^ended {pid} (\d+)$")[1])
+
+
+def test_doctor_tells_device_slot_and_firmware(host: UsbHost, tmp_path: Path) -> None:
+    config = tmp_path / "client.toml"
+    config.write_text('[[slot]]\nclient = "7:0"\nemulator = "simtrace2"\nsettings = { path = "1-4" }\n')
+    assert doctor(host, "--config", str(config)) == 1
+    host.stage.wait_for_stdout(r"^problem +usb +C7:0: no SIMtrace2 or related device is plugged in")
+    host.plug("qmod", "1-3", serial="aa" * 16)
+    host.plug()
+    doctor(host, "--config", str(config))
+    host.stage.wait_for_stdout(r"^ok +usb +C7:0: SIMtrace2 1d50:60e3 at 1-4 .* interface 0, firmware 0\.9\.1")
+    doctor(host)
+    host.stage.wait_for_stdout(r"^ok +usb +sysmoQMOD .* at 1-3 .* interface 1, firmware 0\.9\.1")
+
+
+def test_doctor_and_a_running_client_do_not_disturb_each_other(host: UsbHost) -> None:
+    pid = booted(host)
+    doctor(host)
+    host.stage.wait_for_stdout(r"^ok +usb +SIMtrace2 .* firmware 0\.9\.1")
+    assert host.exchange(READ) == bytes(2) + OK
     assert host.end(pid) == 0

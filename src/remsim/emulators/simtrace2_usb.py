@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from remsim.emulators.simtrace2_boards import Endpoint, InterfaceSetting, usb_path
-from remsim.emulators.simtrace2_find import DeviceError, DeviceInfo, Found
+from remsim.emulators.simtrace2_find import DeviceError, DeviceInfo, Found, Selector, find
 from remsim.emulators.simtrace2_stream import PACKET_SIZE
-from remsim.emulators.usb_bus import TransferEnd, UsbBus, UsbListener, UsbPort
+from remsim.emulators.usb_bus import NobodyListens, TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.emulators.usb_pump import EventPump
 from remsim.errors import StartError
 from remsim.logs import get_logger
@@ -103,13 +103,24 @@ def _serial(path: str) -> str | None:
         return None
 
 
+def device_node(device: DeviceInfo) -> str:
+    """The file that is opened."""
+    return f"/dev/bus/usb/{device.bus:03d}/{device.address:03d}"
+
+
+def found_settings() -> list[dict[str, object]]:
+    """Settings for each emulator slot that is plugged in, by path and interface. Raises DeviceError, StartError."""
+    found = find(LibusbBus().devices(), Selector())
+    return [{"path": one.device.path, "interface": one.slot.number} for one in found]
+
+
 def _device_error(error: "usb1.USBError", found: Found) -> DeviceError:
     import usb1
 
     device = found.device
-    node = f"/dev/bus/usb/{device.bus:03d}/{device.address:03d}"
     match error:
         case usb1.USBErrorAccess():
+            node = device_node(device)
             return DeviceError(f"no permission to open {node} ({device})", hint=f"install {UDEV_RULE} as a udev rule")
         case usb1.USBErrorBusy():
             return DeviceError(
@@ -145,6 +156,13 @@ class LibusbBus(UsbBus):
 
     def open(self, found: Found, listener: UsbListener) -> UsbPort:
         """Claim an interface."""
+        return self._open(found, listener, is_claimed=True)
+
+    def open_unclaimed(self, found: Found) -> UsbPort:
+        """Open the device without disturbing whoever uses the interface: only strings can be read."""
+        return self._open(found, NobodyListens(), is_claimed=False)
+
+    def _open(self, found: Found, listener: UsbListener, *, is_claimed: bool) -> UsbPort:
         import usb1
 
         with ExitStack() as stack:
@@ -156,7 +174,8 @@ class LibusbBus(UsbBus):
                 pump.start()
                 handle = self._find(context, found).open()
                 stack.callback(handle.close)
-                _claim(handle, found)
+                if is_claimed:
+                    _claim(handle, found)
             except usb1.USBError as error:
                 raise _device_error(error, found) from None
             pump.settle()

@@ -40,6 +40,22 @@ class UsbListener(Protocol):
         ...
 
 
+class NobodyListens(UsbListener):
+    """For a port without transfers."""
+
+    def on_in(self, endpoint: int, end: TransferEnd, data: bytes) -> None:
+        """Nobody is told."""
+        return
+
+    def on_out(self, end: TransferEnd, taken: int) -> None:
+        """Nobody is told."""
+        return
+
+    def on_failure(self, reason: str) -> None:
+        """Nobody is told; whoever waits for something has a deadline."""
+        return
+
+
 class UsbPort(ABC):
     """One claimed interface."""
 
