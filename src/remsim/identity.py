@@ -131,4 +131,12 @@ class Identity:
         return self.role is Role.BANK and self.number == bank_id
 
 
-__all__ = ["SCHEME", "Identity", "IdentityError", "Role"]
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a peer has proven with a certificate: who it is, and by which certificate (its serial number)."""
+
+    identity: Identity
+    serial: int
+
+
+__all__ = ["SCHEME", "Identity", "IdentityError", "Proof", "Role"]

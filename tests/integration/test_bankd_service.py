@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from remsim.bankd.service import BankdService, advertised_hosts, announcement
-from remsim.config import BankdConfig, HostPort
+from remsim.config import LOOPBACK_NETWORKS, BankdConfig, HostPort
 from remsim.errors import StartError
 from remsim.readers.errors import CardMuteError
 from remsim.wire import rspro
@@ -296,14 +296,16 @@ async def test_port_in_use_stops_the_start_and_leaves_nothing(tmp_path: Path) ->
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         listen = HostPort("127.0.0.1", taken.getsockname()[1])
-        service = BankdService(BankdConfig(state_dir=tmp_path, listen=listen, reader="sim"))
+        service = BankdService(
+            BankdConfig(state_dir=tmp_path, listen=listen, reader="sim", plaintext=LOOPBACK_NETWORKS)
+        )
         with pytest.raises(StartError, match="in use"):
             await service.start()
         await service.stop()
 
 
 def test_program_serves_and_ends_at_a_signal(tmp_path: Path) -> None:
-    argv = remsim("bankd", "--server", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--reader", "sim")
+    argv = remsim("bankd", "--plaintext", "--server", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--reader", "sim")
     with Program([*argv, "--state", str(tmp_path)]) as bank:
         bank.wait_for("listening address=127.0.0.1:")
         bank.wait_for("link_failed")
@@ -331,14 +333,14 @@ def test_bad_input_is_one_line_with_a_hint(
     path.write_text(csv, encoding="utf-8")
     argv = [str(path) if word == "CSV" else word for word in arguments]
     listen = [] if "--listen" in argv else ["--listen", "127.0.0.1:0"]
-    with Program(remsim("bankd", "--state", str(tmp_path / "state"), *listen, *argv)) as bank:
+    with Program(remsim("bankd", "--plaintext", "--state", str(tmp_path / "state"), *listen, *argv)) as bank:
         bank.wait_for(message)
         assert bank.wait() == status
         assert not any("Traceback" in line for line in bank.stderr.lines)
 
 
 def test_missing_pyscard_is_told_with_what_to_install(tmp_path: Path) -> None:
-    argv = remsim("bankd", "--listen", "127.0.0.1:0", "--state", str(tmp_path / "state"), "--auto")
+    argv = remsim("bankd", "--plaintext", "--listen", "127.0.0.1:0", "--state", str(tmp_path / "state"), "--auto")
     (tmp_path / "smartcard.py").write_text("raise ImportError('not installed')\n", encoding="utf-8")
     with Program(argv, env={"PYTHONPATH": str(tmp_path)}) as bank:
         bank.wait_for(r"need the Python package 'pyscard'.*; hint: install 'remsim\[pcsc\]'")

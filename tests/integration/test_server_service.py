@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remsim.config import HostPort, ServerConfig
+from remsim.config import LOOPBACK_NETWORKS, HostPort, ServerConfig
 from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import get_logger
@@ -250,7 +250,10 @@ async def test_bankd_that_cannot_dial_is_dialled(tmp_path: Path) -> None:
 
 async def test_metrics_show_peers_and_mappings(tmp_path: Path) -> None:
     metrics = ServerMetrics()
-    service = ServerService(ServerConfig(rspro=LOOPBACK, rest=LOOPBACK, state_dir=tmp_path), metrics)
+    service = ServerService(
+        ServerConfig(rspro=LOOPBACK, rest=LOOPBACK, rest_open=True, plaintext=LOOPBACK_NETWORKS, state_dir=tmp_path),
+        metrics,
+    )
     try:
         await service.start()
         async with await connect_client(service, 7), await connect_bank(service, 1):

@@ -12,6 +12,7 @@ from typing import Protocol
 from remsim.bankd.actions import BankdAction, Level, Notice
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
+from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import rspro
 from remsim.wire.abilities import SLOTS
@@ -59,6 +60,8 @@ class ServerLink:
     request_tag: int | None = None
     name: str = ""
     abilities: frozenset[str] | None = None
+    #: What its certificate says; None on a link without TLS.
+    proof: Proof | None = None
     contenders: "list[ServerLink]" = field(default_factory=list)
 
 
@@ -91,14 +94,23 @@ class ControlPlane:
 
     # Links
 
-    def on_dialled(self, link: LinkId, peer: PeerAddress) -> None:
+    def on_dialled(self, link: LinkId, peer: PeerAddress, proof: Proof | None = None) -> None:
         """The server that we dial can be talked to."""
-        self._on_server(ServerLink(link, peer, is_dialled=True))
+        self._on_server(ServerLink(link, peer, is_dialled=True, proof=proof))
 
-    def on_introduced(self, link: LinkId, peer: PeerAddress, request: rspro.ConnectClientReq, tag: int) -> None:
+    def on_introduced(
+        self,
+        link: LinkId,
+        peer: PeerAddress,
+        request: rspro.ConnectClientReq,
+        tag: int,
+        *,
+        proof: Proof | None = None,
+    ) -> None:
         """A server dialled us."""
         # The engine's connect deadline watches for its connectBankRes, which follows our connectBankReq at once.
-        self._on_server(ServerLink(link, peer, is_dialled=False, request_tag=tag, name=request.identity.name))
+        name = request.identity.name
+        self._on_server(ServerLink(link, peer, is_dialled=False, request_tag=tag, name=name, proof=proof))
 
     def _on_server(self, server: ServerLink) -> None:
         self.links[server.link] = server
@@ -106,6 +118,10 @@ class ControlPlane:
             self._introduce(server)
             return
         self.governor.contenders.append(server)
+        if server.proof is not None and server.proof == self.governor.proof:
+            # The same certificate: the server has come back, and knows better than we whether the old link is alive.
+            self._out.append(Close(self.governor.link, "the server has connected anew"))
+            return
         if len(self.governor.contenders) == 1:
             self._out.append(Probe(self.governor.link, self._takeover_s))
 

@@ -30,10 +30,12 @@ from remsim.bankd.slot import Slot, fault_kind
 from remsim.bankd.slots_file import make_plan
 from remsim.config import BANKD_PORT, BankdConfig
 from remsim.errors import StartError
+from remsim.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.hub import DialledLink, LinkHub
 from remsim.net.listen import Listener
 from remsim.net.process import run_service
+from remsim.net.protection import admission_of, protect
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
 from remsim.readers.base import ReaderSource
@@ -51,6 +53,8 @@ from remsim.wire.rspro import (
     clean_name,
 )
 
+#: Addresses that are announced, each with its port; 0: the one on which we listen.
+Hosts = list[tuple[IPv4Address | IPv6Address, int]]
 #: At the end, cards get this long beyond their own deadline to be powered off.
 _POWER_OFF_S: Final = 5.0
 #: A command in progress when the program is told to stop is given this long, less if the deadline is shorter.
@@ -71,6 +75,7 @@ class BankdService:
         self.config = config
         self.started = asyncio.Event()
         self.listener: Listener | None = None
+        self.plain_listener: Listener | None = None
         self._given_source = source
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
@@ -87,12 +92,21 @@ class BankdService:
         self._is_working = False
         name = clean_name(config.name or socket.gethostname())
         self._identity = ComponentIdentity(ComponentType.REMSIM_BANKD, name, "remsim-bankd", __version__)
+        self.protection = protect(
+            config,
+            log=self._log,
+            role=Role.BANK,
+            speaks_for=[Identity.bank(config.bank_id)],
+            dials=[config.server],
+            plain_listener=config.listen_plaintext,
+        )
         self.coordinator = BankdCoordinator(
             bank_id=config.bank_id,
             slots=config.slots,
             identity=self._identity,
             takeover_s=config.timers.takeover_s,
             traced_slots=self._traced_slots(),
+            needs_proof=self.protection.contexts is not None,
         )
         self._metrics.show(self.coordinator)
         observe = self._metrics.card_times.observe
@@ -118,24 +132,46 @@ class BankdService:
         advertise = await advertised_hosts(config)
         await self._tasks.__aenter__()
         self._has_tasks = True
-        self._hub = hub = LinkHub(self, tasks=self._tasks, log=self._log)
+        self._hub = hub = LinkHub(
+            self,
+            tasks=self._tasks,
+            log=self._log,
+            admission=admission_of(config),
+            on_refused=lambda kind: self._metrics.refused_connections.labels(kind).inc(),
+        )
         if config.gsmtap is not None:
             self._gsmtap = await GsmtapSender.open(config.gsmtap)
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
-        self.listener = await hub.listen(config.listen, self._accepting)
-        self._log.info("listening", address=self.listener.addresses[0], bank_id=config.bank_id, slots=config.slots)
-        self.coordinator.is_listening = True
-        self.coordinator.control.advertise = announcement(advertise, self.listener.port)
+        await self._listen(hub, advertise)
         await self._readers.start()
-        self._server = server = hub.dial(self._dialling, name="server")
+        protection = self.protection
+        self._server = server = hub.dial(
+            self._dialling, name="server", tls=protection.tls(Role.SERVER), networks=protection.networks
+        )
         server.want(config.server.host, config.server.port)
         self.started.set()
+
+    async def _listen(self, hub: LinkHub, hosts: Hosts) -> None:
+        config, protection = self.config, self.protection
+        self.listener = await hub.listen(
+            config.listen, self._accepting, tls=protection.tls(Role.CLIENT, Role.SERVER), networks=protection.networks
+        )
+        kind = AddressKind.PLAINTEXT if protection.contexts is None else AddressKind.TLS
+        ports = {kind: self.listener.port}
+        if config.listen_plaintext is not None:
+            networks = config.listener_networks
+            self.plain_listener = await hub.listen(config.listen_plaintext, self._accepting, networks=networks)
+            ports.setdefault(AddressKind.PLAINTEXT, self.plain_listener.port)
+        self._log.info("listening", address=self.listener.addresses[0], bank_id=config.bank_id, slots=config.slots)
+        self.coordinator.is_listening = True
+        self.coordinator.control.advertise = announcement(hosts, ports)
 
     async def run(self) -> None:
         """Serve until told to stop; then finish commands in progress, close clients, power cards off last."""
         await self._stop_wanted.wait()
-        if self.listener is not None:
-            await self.listener.close()
+        for listener in (self.listener, self.plain_listener):
+            if listener is not None:
+                await listener.close()
         self._do(self.coordinator.stop(self._now()))
         drain_s = min(self.config.card_deadline_s, _DRAIN_S) + _POWER_OFF_S
         try:
@@ -193,7 +229,8 @@ class BankdService:
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
         """A connection is there."""
         is_dialled = self._server is not None and link == self._server.link
-        self._do(self.coordinator.on_link_up(link, peer, self._now(), is_dialled=is_dialled))
+        proof = None if self._hub is None else self._hub.proof(link)
+        self._do(self.coordinator.on_link_up(link, peer, self._now(), is_dialled=is_dialled, proof=proof))
 
     def on_event(self, link: LinkId, event: Event) -> None:
         """A peer sent something."""
@@ -322,9 +359,9 @@ class BankdService:
         say(notice.event, bank_slot=notice.bank_slot, client_slot=notice.client_slot, **fields)
 
 
-async def advertised_hosts(config: BankdConfig) -> list[tuple[IPv4Address | IPv6Address, int]]:
+async def advertised_hosts(config: BankdConfig) -> Hosts:
     """The configured addresses for clients, names resolved; port 0 stands for ours. Raises StartError."""
-    found: list[tuple[IPv4Address | IPv6Address, int]] = []
+    found: Hosts = []
     for given in config.advertise:
         try:
             resolved = await asyncio.get_running_loop().getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM)
@@ -334,15 +371,19 @@ async def advertised_hosts(config: BankdConfig) -> list[tuple[IPv4Address | IPv6
     return found
 
 
-def announcement(hosts: list[tuple[IPv4Address | IPv6Address, int]], port: int) -> tuple[AdvertisedAddress, ...] | None:
+def announcement(hosts: Hosts, ports: dict[AddressKind, int]) -> tuple[AdvertisedAddress, ...] | None:
     """What ``connectBankReq`` says about where clients reach us; nothing if that is the classic default.
 
-    The address 0.0.0.0 stands for the one that the server sees us come from.
+    ``ports`` are those on which we listen, the main one first. The address 0.0.0.0 stands for the one that the server
+    sees us come from.
     """
-    if not hosts and port == BANKD_PORT:
+    if not hosts and ports == {AddressKind.PLAINTEXT: BANKD_PORT}:
         return None
-    addresses = [(ip, given or port) for ip, given in hosts] or [(IPv4Address(0), port)]
-    return tuple(AdvertisedAddress(IpPort(ip, number), AddressKind.PLAINTEXT) for ip, number in addresses)
+    return tuple(
+        AdvertisedAddress(IpPort(ip, given or port), kind)
+        for kind, port in ports.items()
+        for ip, given in hosts or [(IPv4Address(0), 0)]
+    )
 
 
 def serve(config: BankdConfig) -> int:

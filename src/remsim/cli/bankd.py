@@ -28,6 +28,7 @@ def bankd(
     gsmtap: Annotated[str | None, Parameter(metavar="HOST")] = None,
     gsmtap_slot: Annotated[str | None, Parameter(metavar="N")] = None,
     shared: Flag = None,
+    listen_plaintext: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
     daemon: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Run a bank of SIM cards.
@@ -62,6 +63,8 @@ def bankd(
         GSMTAP of this slot only.
     shared: bool
         Let other programs use the cards, too.
+    listen_plaintext: str
+        Take clients over plain TCP here, too, for programs of the C suite.
     """
     config = resolve(
         BankdConfig,
@@ -80,6 +83,7 @@ def bankd(
         gsmtap=gsmtap,
         gsmtap_slot=gsmtap_slot,
         shared_access=shared,
+        listen_plaintext=listen_plaintext,
     )
     from remsim.bankd.service import serve
 

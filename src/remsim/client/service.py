@@ -12,9 +12,11 @@ from typing import Final
 
 from remsim.client.metrics import ClientMetrics
 from remsim.client.slot import Slot, SlotSpec
+from remsim.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
 from remsim.net.process import SIGNAL_EXIT_BASE
+from remsim.net.protection import Protection, protect
 from remsim.net.tasks import TaskOwner
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.connection import Event
@@ -54,16 +56,35 @@ class ClientService:
         tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
         self._owned.callback(tasks.cancel)
         self._hub = LinkHub(self, tasks=tasks, log=self._log)
+        protections = self._protect()
         self._owned.push_async_callback(self._drain_scripts)
         self._owned.push_async_callback(self._hub.close)
-        for spec in self._specs:
-            slot = Slot(spec, hub=self._hub, metrics=self._metrics)
+        for spec, protection in zip(self._specs, protections, strict=True):
+            slot = Slot(spec, hub=self._hub, metrics=self._metrics, protection=protection)
             self.slots.append(slot)
             self._owned.push_async_callback(slot.stop)
             if slot.script is not None:
                 tasks.session(slot.script.run(), name=f"event-script-{len(self.slots)}")
             await slot.start()
         self.started.set()
+
+    def _protect(self) -> list[Protection]:
+        """The protection of each slot; slots with the same certificate share it."""
+        made: dict[object, Protection] = {}
+        for spec in self._specs:
+            config = spec.config
+            key = (config.credentials_dir, config.plaintext)
+            if key not in made:
+                alike = [one.config for one in self._specs if (one.config.credentials_dir, one.config.plaintext) == key]
+                slots = [one.client for one in alike if one.client is not None]
+                made[key] = protect(
+                    config,
+                    log=self._log,
+                    role=Role.CLIENT,
+                    speaks_for=[Identity.client(slot.client_id, slot.slot_nr) for slot in slots],
+                    dials=[one.server for one in alike],
+                )
+        return [made[spec.config.credentials_dir, spec.config.plaintext] for spec in self._specs]
 
     async def run(self) -> None:
         """Serve until the front is done or ``request_stop``."""

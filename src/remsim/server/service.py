@@ -15,8 +15,10 @@ from starlette.types import ASGIApp
 from remsim import __version__
 from remsim.config import HostPort, ServerConfig
 from remsim.errors import StartError
+from remsim.identity import Role
 from remsim.logs import get_logger
 from remsim.net.process import run_service
+from remsim.net.protection import Protection, admission_of, protect
 from remsim.net.tasks import TaskOwner
 from remsim.server.coordinator import Coordinator, Settings
 from remsim.server.desk import Desk
@@ -49,12 +51,20 @@ class ServerService:
         #: Where RSPRO and REST are served, once started.
         self.rspro_address = config.rspro
         self.rest_address = config.rest
+        self.plaintext_address = config.listen_plaintext
         #: The REST application, once started.
         self.app: ASGIApp | None = None
 
     async def start(self) -> None:
         """Open database and ports. Raises StartError."""
         config = self._config
+        protection = protect(
+            config,
+            log=self._log,
+            role=Role.SERVER,
+            dials=config.dial_bank,
+            plain_listener=config.listen_plaintext,
+        )
         overrides = await _resolve_overrides(config)
         self._stack.callback(os.close, _lock(config.state_dir))
         store = Store.at(config.database_url, log=self._log)
@@ -64,16 +74,20 @@ class ServerService:
         self._stack.callback(tasks.cancel)
         coordinator = Coordinator(self._settings(overrides), memory)
         self._metrics.watch(coordinator)
-        desk = Desk(coordinator, store, self._metrics, tasks=tasks, log=self._log)
+        desk = Desk(coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=admission_of(config))
         desk.restart_counter = memory.restart_counter
         self._stack.callback(desk.close)
         self._stack.push_async_callback(_finish, store, tasks.vital(store.run(desk), name="store"))
-        listener = await desk.hub.listen(config.rspro, self._accepted)
         self._stack.push_async_callback(self._close_links, desk)
-        self.rspro_address = listener.addresses[0]
+        await self._listen(desk, protection)
         await self._start_rest(desk, tasks)
         for bank in config.dial_bank:
-            dialled = desk.hub.dial(self._dialled, name=f"bankd {bank}")
+            dialled = desk.hub.dial(
+                self._dialled,
+                name=f"bankd {bank}",
+                tls=protection.tls(Role.BANK),
+                networks=protection.networks,
+            )
             desk.dialled.append(dialled)
             dialled.want(bank.host, bank.port)
         desk.is_open = True
@@ -93,6 +107,19 @@ class ServerService:
     async def stop(self) -> None:
         """Close links with what is due to them, write what is known, release everything."""
         await self._stack.aclose()
+
+    async def _listen(self, desk: Desk, protection: Protection) -> None:
+        config = self._config
+        listener = await desk.hub.listen(
+            config.rspro,
+            self._accepted,
+            tls=protection.tls(Role.CLIENT, Role.BANK),
+            networks=protection.networks,
+        )
+        self.rspro_address = listener.addresses[0]
+        if config.listen_plaintext is not None:
+            plain = await desk.hub.listen(config.listen_plaintext, self._accepted, networks=config.listener_networks)
+            self.plaintext_address = plain.addresses[0]
 
     async def _start_rest(self, desk: Desk, tasks: TaskOwner) -> None:
         self.app = build_app(desk, self._metrics)
