@@ -28,7 +28,13 @@ M = TypeVar("M", bound=Message)
 @asynccontextmanager
 async def running_server(state: Path, **changes: object) -> AsyncIterator[ServerService]:
     """A server that runs while the block lasts; ``changes`` are settings."""
-    values: dict[str, object] = {"rspro": LOOPBACK, "rest": LOOPBACK, "state_dir": state}
+    values: dict[str, object] = {
+        "rspro": LOOPBACK,
+        "rest": LOOPBACK,
+        "rest_open": True,
+        "plaintext": True,
+        "state_dir": state,
+    }
     service = ServerService(ServerConfig.model_validate(values | changes))
     try:
         await service.start()

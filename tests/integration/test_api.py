@@ -219,7 +219,7 @@ from smartcard.sw.ErrorCheckingChain import ErrorCheckingChain
 from smartcard.sw.ISO7816_4ErrorChecker import ISO7816_4ErrorChecker
 from smartcard.sw.SWExceptions import CheckingErrorException, SWException
 
-connection = remsim.CardConnection(server="{world.address}", client="7:0", answer_timeout_s=0.2)
+connection = remsim.CardConnection(plaintext=True, server="{world.address}", client="7:0", answer_timeout_s=0.2)
 connection.addObserver(ConsoleCardConnectionObserver())
 connection.setErrorCheckingChain([ErrorCheckingChain([], ISO7816_4ErrorChecker())])
 try:
@@ -234,7 +234,7 @@ except CardConnectionException as error:
     print("error", error)
 connection.disconnect()
 try:
-    remsim.CardConnection(server="{world.address}", client="7:1", card_wait_s=0).connect()
+    remsim.CardConnection(plaintext=True, server="{world.address}", client="7:1", card_wait_s=0).connect()
 except NoCardException as error:
     print("none", error)
 except remsim.ConfigError:

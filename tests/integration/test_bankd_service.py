@@ -71,9 +71,9 @@ async def test_other_port_is_announced_with_the_address_left_to_the_server(world
 
 
 async def test_announced_addresses(tmp_path: Path) -> None:
-    assert announcement([], 9999) is None
+    assert announcement([], {AddressKind.PLAINTEXT: 9999}) is None
     config = BankdConfig(state_dir=tmp_path, advertise=(HostPort("localhost", 0), HostPort("192.0.2.7", 1234)))
-    addresses = announcement(await advertised_hosts(config), 9999) or ()
+    addresses = announcement(await advertised_hosts(config), {AddressKind.PLAINTEXT: 9999}) or ()
     assert [(str(entry.address.ip) in ("127.0.0.1", "::1"), entry.address.port) for entry in addresses] == [
         (True, 9999),
         (False, 1234),
