@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from remsim.emulators.simtrace2_boards import Endpoint, InterfaceSetting, usb_path
-from remsim.emulators.simtrace2_find import DeviceError, DeviceInfo, Found, Selector, find
+from remsim.emulators.simtrace2_find import DeviceError, DeviceInfo, Found
 from remsim.emulators.simtrace2_stream import PACKET_SIZE
 from remsim.emulators.usb_bus import NobodyListens, TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.emulators.usb_pump import EventPump
@@ -106,12 +106,6 @@ def _serial(path: str) -> str | None:
 def device_node(device: DeviceInfo) -> str:
     """The file that is opened."""
     return f"/dev/bus/usb/{device.bus:03d}/{device.address:03d}"
-
-
-def found_settings() -> list[dict[str, object]]:
-    """Settings for each emulator slot that is plugged in, by path and interface. Raises DeviceError, StartError."""
-    found = find(LibusbBus().devices(), Selector())
-    return [{"path": one.device.path, "interface": one.slot.number} for one in found]
 
 
 def _device_error(error: "usb1.USBError", found: Found) -> DeviceError:
