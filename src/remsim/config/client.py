@@ -111,7 +111,8 @@ class ClientRunConfig(DaemonConfig):
     server: fields.ServerAddress = HostPort("127.0.0.1", RSPRO_PORT)
     #: Tables ``[[slot]]``.
     slot: tuple[ClientSlotConfig, ...] = ()
-    #: Serve every card-emulation interface that is plugged in at the start, too, in the order of USB path and interface.
+    #: Serve every card-emulation interface that is plugged in at the start, too, in the order of USB path and
+    #: interface.
     auto: fields.Switch = False
     #: Number of the first interface that `auto` finds; the next ones count on. Without it the server gives numbers.
     auto_client: fields.ClientSlotField | None = None
