@@ -321,7 +321,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
             case ShowSpeed():
                 self._show_speed(action)
             case Ready():
-                self._log.info("device_ready", lines=str(action.status.flags))
+                self._log.info("device_ready", lines=action.status.flags.name or "none")
             case Fact():
                 self._news.tell(action)
 

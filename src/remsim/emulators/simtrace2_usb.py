@@ -130,10 +130,13 @@ class LibusbBus(UsbBus):
 
     def __init__(self) -> None:
         self._seen = frozenset[tuple[str, int]]()
+        self._is_loaded = False
 
     def devices(self) -> list[DeviceInfo]:
         """What is plugged in."""
-        load_library()
+        if not self._is_loaded:
+            load_library()
+            self._is_loaded = True
         import usb1
 
         self._seen = self._look()
