@@ -26,6 +26,8 @@ class Bench:
 BENCHES: Final[dict[str, Bench]] = {
     "codec": Bench("bench.codec", "encode and decode messages, next to asn1tools"),
     "roundtrip": Bench("bench.roundtrip", "a TPDU through the bankd and back, next to a bare echo"),
+    "vpcd": Bench("bench.vpcd", "a PC/SC program on the virtual reader, next to the same on the reader itself"),
+    "modem": Bench("bench.modem_side", "what a client adds to a TPDU when all its modems boot at once"),
     "server": Bench("bench.server_swarm", "a server with ten thousand clients"),
 }
 

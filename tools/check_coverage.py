@@ -14,8 +14,10 @@ from pathlib import Path
 
 #: Paths below src/remsim in which everything must be covered.
 GATED = (
+    # Card emulation on hardware, but for simtrace2_usb, which speaks to the library.
+    *("emulators/simtrace2_[a-t]*.py", "emulators/usb_bus.py"),
     *("wire/*.py", "card/*.py", "slotmap.py", "*/coordinator.py", "*/coordinator/*.py"),
-    *("identity.py", "policy.py", "guard.py", "redaction.py", "pki/codes.py", "server/tokens.py"),
+    *("identity.py", "policy/*.py", "redaction.py", "pki/codes.py", "server/tokens.py"),
 )
 
 

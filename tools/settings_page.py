@@ -27,10 +27,12 @@ from remsim.config import (
     ServerConfig,
     UiccConfig,
     models,
+    simtrace2,
 )
 from remsim.config import client as client_models
 from remsim.config.load import option_name, scalar_keys, variable_name
 from remsim.config.models import DaemonConfig, table_model
+from remsim.config.simtrace2 import SimtraceSettings
 
 _INTRO: Final = """\
 <!-- Generated from the programs by tools/generate_docs.py; do not edit. -->
@@ -55,6 +57,11 @@ where they stand.
 _STATE: Final = (
     "systemd's `$STATE_DIRECTORY`, else `remsim/{name}` in `$XDG_STATE_HOME`, else in `~/.local/state`; "
     "it is made if it is not there"
+)
+
+_SIMTRACE2: Final = (
+    'The `settings` of a slot with `emulator = "simtrace2"`, see [hardware.md](manual/hardware.md). What is not given '
+    "fits any device.\n"
 )
 
 _HEAD: Final = "| TOML | environment | option | default | meaning |\n|---|---|---|---|---|"
@@ -99,6 +106,9 @@ def settings_page() -> str:
         parts.append(_table(_rows(program, program.model, program.base)))
         if extra := list(_options_without_setting(program)):
             parts += ["\nOptions that are no settings:\n", "| option | meaning |\n|---|---|", "\n".join(extra)]
+    parts += ["\n## Slots with simtrace2\n", _SIMTRACE2, _HEAD]
+    for name, field in SimtraceSettings.model_fields.items():
+        parts.append(_row(name, "", "", _value(field.default), _comment(SimtraceSettings, name)))
     return "\n".join(parts) + "\n"
 
 
@@ -200,7 +210,7 @@ def _comment(model: type[BaseModel], name: str) -> str:
 
 @cache
 def _comments() -> dict[tuple[str, str], str]:
-    sources = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (models, client_models)]
+    sources = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (models, client_models, simtrace2)]
     return {key: text for source in sources for key, text in _comments_in(source)}
 
 

@@ -113,22 +113,21 @@ class Identity:
 
     def covers(self, what: "BankSlot | ClientSlot | Identity") -> bool:
         """Whether the holder may speak for this bank slot, client slot or identity."""
-        match what:
-            case BankSlot():
-                return self.role is Role.BANK and self.number == what.bank_id
-            case ClientSlot():
-                return (
-                    self.role is Role.CLIENT
-                    and self.number == what.client_id
-                    and (self.slot_nr is None or self.slot_nr == what.slot_nr)
-                )
-            case Identity():
-                whole = Identity(self.role, self.number, name=self.name)
-                return self == what or (self == whole and whole == Identity(what.role, what.number, name=what.name))
+        if isinstance(what, BankSlot):
+            return self.covers_bank(what.bank_id)
+        if isinstance(what, ClientSlot):
+            return self._covers_client(what.client_id, what.slot_nr)
+        if self.role is Role.CLIENT and what.role is Role.CLIENT and what.number is not None:
+            return self._covers_client(what.number, what.slot_nr)
+        return self == what
 
     def covers_bank(self, bank_id: int) -> bool:
         """Whether the holder is the bankd of this bank; any integer may be asked about."""
         return self.role is Role.BANK and self.number == bank_id
+
+    def _covers_client(self, client_id: int, slot_nr: int | None) -> bool:
+        is_this_client = self.role is Role.CLIENT and self.number == client_id
+        return is_this_client and (self.slot_nr is None or self.slot_nr == slot_nr)
 
 
 @dataclass(frozen=True, slots=True)

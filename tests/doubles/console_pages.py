@@ -17,7 +17,7 @@ from typing import Final
 
 #: What a span or a command may begin with to count as something to be typed.
 PROGRAMS: Final = (
-    *("remsim", "remsim-server", "remsim-bankd", "remsim-client-shell", "remsim-apitool"),
+    *("remsim", "remsim-server", "remsim-bankd", "remsim-client-shell", "remsim-client-st2", "remsim-apitool"),
     *("make", "python3", "apt-get", "systemctl", "journalctl", "curl", "pcsc_scan", "tshark", "sqlite3", "tar"),
 )
 #: Folders of the project whose programs are called by path; a name alone is a call then.

@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ _READY: Final = {"remsim": r"\sstarted( |$)", "tshark": "Capturing on"}
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 _PROMPT: Final = re.compile(r"(remsim|C\d+:\d+)> ")
 #: A command that shows this line fails, and is meant to.
-_ERROR_LINE: Final = re.compile(r"remsim( [a-z]+)?: .*")
+_ERROR_LINE: Final = re.compile(r"remsim( [a-z]+)?: .*|problem +[a-z]+ .*")
 #: These only look, and may be asked again until the programs have got there.
 _QUERY: Final = re.compile(r"remsim ctl (--json )?(banks|clients|mappings)|remsim-apitool( -[abcs])?( \d+)?$|curl -s")
 
@@ -45,7 +45,10 @@ def _plain(line: str) -> str:
 class PageStage:
     """One page's run. Ends all that it started with ``close`` (or ``with``)."""
 
-    def __init__(self, namespace: PcscdNamespace, folder: Path) -> None:
+    def __init__(
+        self, namespace: PcscdNamespace, folder: Path, *, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._environment = [f"{name}={value}" for name, value in (environment or {}).items()]
         self.folder = folder / "here"
         self._home = folder / "home"
         #: Stands for /var/lib, where a service manager makes state directories.
@@ -63,7 +66,9 @@ class PageStage:
         path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         home = [f"--chdir={self.folder}", f"HOME={self._home}", f"PATH={path}", "TERM=dumb", "COLUMNS=100"]
         command = command.replace("/var/lib/", f"{self._state}/")
-        return self._namespace.program(["env", *forget, *home, "bash", "-c", f"exec 2>&1; {command}"])
+        return self._namespace.program(
+            ["env", *forget, *home, *self._environment, "bash", "-c", f"exec 2>&1; {command}"]
+        )
 
     def write(self, file: FileText) -> None:
         """Put a file of the page where its commands look for it."""
@@ -211,6 +216,12 @@ def _read_journal(stage: PageStage, command: Command) -> None:
     stage.read_journal(command, words(command.text)[-1])
 
 
+def _know_udev(_stage: PageStage, command: Command) -> None:
+    for word in words(command.text):
+        if word.startswith("packaging/"):
+            assert (ROOT / word).is_file(), command.place
+
+
 def _unit_command(file: FileText) -> str:
     """ExecStart with our own program and the page's files."""
     unit = configparser.ConfigParser(strict=False, interpolation=None)
@@ -234,5 +245,6 @@ ELSEWHERE: Final = (
         r"\S+/bin/pip install .*", "tools/setup.sh installs the same, pinned, for these tests", _have_requirements
     ),
     Elsewhere(r"(sudo )?systemctl enable --now \S+", "no service manager runs here: its unit is run", _start_unit),
+    Elsewhere(r"sudo (cp packaging/udev/\S+ \S+|udevadm .*)", "no udev runs here: the file is looked at", _know_udev),
     Elsewhere(r"(sudo )?journalctl -u \S+", "no journal here: the service's own lines are read", _read_journal),
 )

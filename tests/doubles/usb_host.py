@@ -36,6 +36,11 @@ class UsbHost:
         self._seen = 0
         self._root = Path(str(self._reply()["root"]))
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """With these variables any program sees the emulated USB."""
+        return {"LD_PRELOAD": "libumockdev-preload.so.0", "UMOCKDEV_DIR": str(self._root)}
+
     def _reply(self) -> dict[str, Any]:
         match = self.stage.wait_for_stdout(r"^reply (.*)$", after=self._seen)
         lines = self.stage.stdout.lines

@@ -3,6 +3,7 @@
 
 import asyncio
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable
@@ -15,6 +16,7 @@ from remsim.api.pyscard import ConnectionEvent
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import rspro
 from tests.doubles.rspro_peers import ATR, FakeBankd, FakeServer
+from tests.reference import ROOT
 
 SELECT = bytes.fromhex("00a40004023f0000")
 READ = bytes.fromhex("00b0000002")
@@ -310,10 +312,12 @@ def test_import_is_cheap() -> None:
     assert [name for name in loaded if name.startswith("remsim")] == ["remsim"]
 
 
-def test_names_of_the_package_are_those_of_the_api() -> None:
+def test_names_of_the_package_are_those_of_the_api_and_of_the_manual() -> None:
     import remsim.api as api
 
     assert set(remsim.__all__) == {*api.__all__, "__version__"}
+    page = (ROOT / "docs" / "manual" / "virtual-reader.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `remsim\.(\w+)` \|", page, re.MULTILINE)) == set(remsim.__all__)
     assert set(remsim.__all__) <= set(dir(remsim))
     assert all(getattr(remsim, name) for name in remsim.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nix'"):

@@ -52,3 +52,15 @@ def test_server_takes_its_clients_and_configures_them(tmp_path: Path) -> None:
     assert told["POST to client configured, 1 at a time: clients configured"] == 10
     assert told["GET /clients: listed"] == 60
     assert told["connections lost meanwhile"] == 0
+
+
+@pytest.mark.timeout(180)
+def test_added_time_of_a_client_with_several_modems_is_told(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "modem", "--slots", "1", "2", "--commands", "40")
+    assert [(row["slots"], row["modems"], row["TPDUs"]) for row in rows] == [
+        (1, "paced", 40),
+        (2, "paced", 80),
+        (1, "no pause", 40),
+        (2, "no pause", 80),
+    ]
+    assert all(row["p99 µs"] for row in rows)

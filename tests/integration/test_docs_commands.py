@@ -9,18 +9,20 @@ import json
 import re
 import shutil
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from remsim.bankd.slots_csv import CSV_NAME, parse_slots_csv
-from remsim.config import BankdConfig, ClientConfig, CommonConfig, CtlConfig, ServerConfig, load_config
+from remsim.config import BankdConfig, ClientConfig, ClientRunConfig, CommonConfig, CtlConfig, ServerConfig, load_config
 from tests.doubles.console_pages import Command, FileText, Place, is_part_of, spans, steps
 from tests.doubles.page_stage import ELSEWHERE, PageStage
 from tests.doubles.pcscd import VPCD_PORTS, PcscdNamespace
 from tests.doubles.programs import remsim
+from tests.doubles.usb_host import UsbHost
 from tests.reference import ROOT, shared
 
 PAGES: Final = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
@@ -30,13 +32,19 @@ CARDS: Final = {
     "docs/manual.md": ("default", "default"),
     "docs/manual/readers.md": ("default", "default"),
     "docs/manual/moving.md": ("default", "default"),
+    "docs/manual/virtual-reader.md": ("default",),
 }
+
+#: Pages on whose host a card-emulation device is plugged in.
+HARDWARE: Final = {"docs/manual/hardware.md"}
 
 #: Which program reads a file of this name.
 MODELS: Final[dict[str, type[CommonConfig]]] = {
     "server.toml": ServerConfig,
     "bankd.toml": BankdConfig,
     "client.toml": ClientConfig,
+    "modems.toml": ClientRunConfig,
+    "slots.toml": ClientRunConfig,
     "ctl.toml": CtlConfig,
 }
 
@@ -46,6 +54,7 @@ SPANS: Final = {
     ".venv/bin/pytest tests/unit/wire/test_ber.py -k name": "this is how the tests themselves are run",
     ".venv/bin/python -m tools.generate_docs": "tests/unit/test_generated_docs.py makes the same and compares",
     "tools/compile-requirements.sh": "asks a package index; tests/unit/test_requirements.py holds its results",
+    "remsim client run --auto --auto-client 7:0": "tests/integration/test_simtrace2_usb.py runs it",
     "remsim uicc": "puts the cards into the readers of these pages",
 }
 
@@ -62,14 +71,30 @@ PAGES_WITH_COMMANDS: Final = sorted({command.place.page for command in _commands
 
 
 @pytest.fixture
-def stage(tmp_path: Path, pcscd_namespace: PcscdNamespace) -> Callable[[str], PageStage]:
+def usb_host() -> Iterator[Callable[[], UsbHost]]:
+    """``usb_host()``: emulated USB with one device, for the pages that show one."""
+    with ExitStack() as stack:
+
+        def prepare() -> UsbHost:
+            host = stack.enter_context(UsbHost())
+            host.plug("simtrace", "1-4")
+            return host
+
+        yield prepare
+
+
+@pytest.fixture
+def stage(
+    tmp_path: Path, pcscd_namespace: PcscdNamespace, usb_host: Callable[[], UsbHost]
+) -> Callable[[str], PageStage]:
     """``stage(page)``: the page's scene with its cards in their readers and the recordings at hand."""
 
     def prepare(page: str) -> PageStage:
         for port, (number, profile) in zip(VPCD_PORTS, enumerate(CARDS.get(page, ())), strict=False):
             options = ["--vpcd", f"127.0.0.1:{port}", "--number", str(number), "--profile", profile]
             pcscd_namespace.program(remsim("uicc", *options)).wait_for("card_inserted")
-        made = PageStage(pcscd_namespace, tmp_path)
+        environment = usb_host().environment if page in HARDWARE else None
+        made = PageStage(pcscd_namespace, tmp_path, environment=environment)
         for name in ("iot-modem-boot.jsonl", "phone-boot.jsonl"):
             shutil.copy(shared("traces", name), made.folder)
         return made
@@ -118,7 +143,7 @@ def test_files_on_pages_are_accepted(file: FileText, tmp_path: Path) -> None:
             assert parse_slots_csv(file.text, bank_id=bank, slots=8, origin=CSV_NAME).rules
         case "json":
             json.loads(file.text)
-        case "ini" | "yaml" | "jsonl":
+        case "ini" | "yaml" | "jsonl" | "python":
             # These are used by the commands of their page.
             assert any(command.place.page == file.place.page for command in _commands()), file.place
         case _:

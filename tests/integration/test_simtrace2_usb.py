@@ -187,3 +187,21 @@ def test_doctor_and_a_running_client_do_not_disturb_each_other(host: UsbHost) ->
     host.stage.wait_for_stdout(r"^ok +usb +SIMtrace2 .* firmware 0\.9\.1")
     assert host.exchange(READ) == bytes(2) + OK
     assert host.end(pid) == 0
+
+
+def test_client_takes_every_interface_that_no_table_claims(host: UsbHost, tmp_path: Path) -> None:
+    host.plug("qmod", "1-1", serial="aa" * 16)
+    host.plug("simtrace", "1-4", serial="bb" * 16)
+    config = tmp_path / "client.toml"
+    config.write_text('[[slot]]\nclient = "9:0"\nemulator = "simtrace2"\nsettings = { path = "1-4" }\n')
+    words = ["--plaintext", "--server", "127.0.0.1:1", "--config", str(config)]
+    pid = host.start(remsim("client", "run", "--auto", "--auto-client", "7:0", *words), {"HOME": str(tmp_path)})
+    for place in ("path=1-4 interface=0", "path=1-1 interface=0", "path=1-1 interface=1"):
+        host.wait_for(f"device_ready {place}")
+    assert host.end(pid) == 0
+
+
+def test_client_with_nothing_to_take_says_so(host: UsbHost, tmp_path: Path) -> None:
+    pid = host.start(remsim("client", "run", "--plaintext", "--auto"), {"HOME": str(tmp_path)})
+    host.wait_for("remsim client: no card-emulation interface is plugged in; hint: remsim doctor says more")
+    host.stage.wait_for_stdout(rf"^ended {pid} 1$")

@@ -24,7 +24,6 @@ LEVELS = {
     "trace": 2,
     "config": 2,
     "policy": 2,
-    "guard": 2,
     "redaction": 2,
     "logs": 3,
     "metrics": 3,

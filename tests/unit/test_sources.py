@@ -36,7 +36,7 @@ OF_THE_WHOLE = {
 #: Parts in which each module has a unit test of its own.
 MIRRORED = {
     *("errors", "ids", "identity", "wire", "card", "uicc", "slotmap", "trace", "config"),
-    *("policy", "guard", "redaction"),
+    *("policy", "redaction"),
 }
 
 #: What ties the project to one machine or names where its packages are fetched from.

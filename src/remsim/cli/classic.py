@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The names and options of the C suite's server, bankd and shell client, in front of the same programs.
+"""The names and options of the C suite's server, bankd and clients, in front of the same programs.
 
 Options, defaults and exit statuses are those of rspro.md, section 12; numbers are checked (the C programs take any).
 Settings for which the classic names have no option come from REMSIM_... or ``--config``, and yield to the options.
@@ -14,9 +14,17 @@ from typing import Final, NoReturn
 
 from remsim import __version__
 from remsim.cli.main import expand_bare_plaintext, guarded
-from remsim.config import BANKD_PORT, REST_PORT, RSPRO_PORT, BankdConfig, ClientConfig, ServerConfig, load_config
+from remsim.config import (
+    BANKD_PORT,
+    REST_PORT,
+    RSPRO_PORT,
+    BankdConfig,
+    ClientConfig,
+    ClientRunConfig,
+    ServerConfig,
+    load_config,
+)
 from remsim.errors import ConfigError, RemsimError, StartError
-from remsim.net.process import say_error
 
 #: The C bankd reads this file, and no other, from the folder in which it is started (rspro.md, section 13).
 CSV_NAME: Final = "bankd_pcsc_slots.csv"
@@ -104,30 +112,78 @@ def _bankd(given: argparse.Namespace) -> int:
 
 def client_shell(tokens: Sequence[str] | None = None) -> int:
     """``remsim-client-shell``: commands in hex, a line each."""
-    parser = _parser("remsim-client-shell", "Shell client of the remote SIM suite.", version_flag="-v")
+    parser = _client_parser("remsim-client-shell", "Shell client of the remote SIM suite.")
+    return guarded("client", lambda: _client_shell(_parse(parser, tokens)))
+
+
+def _client_parser(name: str, text: str) -> ClassicParser:
+    """What both classic clients take."""
+    parser = _parser(name, text, version_flag="-v")
     parser.add_argument("-i", "--server-ip", default="127.0.0.1", metavar="HOST", help="server address or name")
     parser.add_argument("-p", "--server-port", default=str(RSPRO_PORT), metavar="N", help="server port")
     parser.add_argument("-c", "--client-id", default="0", metavar="N", help="client id")
     parser.add_argument("-n", "--client-slot", default="0", metavar="N", help="client slot")
     parser.add_argument("-a", "--atr", metavar="HEX", help="ATR until the bank gives one")
     parser.add_argument("-r", "--atr-ignore-rspro", action="store_true", default=None, help="keep the own ATR")
-    parser.add_argument("-e", "--event-script", metavar="COMMAND", help="accepted; the shell runs no script")
-    return guarded("client", lambda: _client_shell(_parse(parser, tokens)))
+    parser.add_argument("-e", "--event-script", metavar="COMMAND", help="run this with the cause behind it on events")
+    return parser
 
 
-def _client_shell(given: argparse.Namespace) -> int:
-    options = _shared_options(given) | {
-        "server": _join(given.server_ip, given.server_port),
+def _slot_options(given: argparse.Namespace) -> dict[str, object]:
+    return {
         "client": f"{given.client_id}:{given.client_slot}",
         "atr": given.atr,
         "atr_ignore_rspro": given.atr_ignore_rspro,
+        "event_script": given.event_script,
     }
+
+
+def _client_shell(given: argparse.Namespace) -> int:
+    options = _shared_options(given) | {"server": _join(given.server_ip, given.server_port)} | _slot_options(given)
     config = load_config(ClientConfig, options=options, environ=os.environ, file=given.config)
-    if given.event_script is not None:
-        say_error("the event script (-e) is not run by this program", program="client")
     from remsim.client.verbs import shell
 
     return shell(config)
+
+
+def client_st2(tokens: Sequence[str] | None = None) -> int:
+    """``remsim-client-st2``: one slot on a SIMtrace2, sysmoQMOD or relative."""
+    parser = _client_parser("remsim-client-st2", "SIMtrace2 client of the remote SIM suite.")
+    parser.add_argument("-V", "--usb-vendor", metavar="HEX", help="USB vendor id")
+    parser.add_argument("-P", "--usb-product", metavar="HEX", help="USB product id")
+    parser.add_argument("-C", "--usb-config", metavar="N", help="USB configuration")
+    parser.add_argument("-I", "--usb-interface", metavar="N", help="number of the interface")
+    parser.add_argument("-S", "--usb-altsetting", metavar="N", help="alternate setting of the interface")
+    parser.add_argument("-A", "--usb-address", metavar="N", help="address on the bus")
+    parser.add_argument("-H", "--usb-path", metavar="PATH", help="where it is plugged in, such as 2-1.4")
+    parser.add_argument(
+        "-Z", "--set-sim-presence-polarity", choices=("0", "1"), help="level of the presence contact: card inserted"
+    )
+    return guarded("client", lambda: _client_st2(_parse(parser, tokens)))
+
+
+def _client_st2(given: argparse.Namespace) -> int:
+    settings = {
+        "vendor": given.usb_vendor,
+        "product": given.usb_product,
+        "config": given.usb_config,
+        "interface": given.usb_interface,
+        "altsetting": given.usb_altsetting,
+        "address": given.usb_address,
+        "path": given.usb_path,
+        "presence": {None: None, "0": "low", "1": "high"}[given.set_sim_presence_polarity],
+    }
+    # The classic client takes -1 for "any".
+    chosen = {key: value for key, value in settings.items() if value not in (None, "-1")}
+    slot = {key: value for key, value in _slot_options(given).items() if value is not None}
+    options = _shared_options(given) | {
+        "server": _join(given.server_ip, given.server_port),
+        "slot": [{**slot, "emulator": "simtrace2", "settings": chosen}],
+    }
+    config = load_config(ClientRunConfig, options=options, environ=os.environ, file=given.config)
+    from remsim.client.run import run
+
+    return run(config)
 
 
 def apitool(tokens: Sequence[str] | None = None) -> int:

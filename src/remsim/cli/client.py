@@ -105,10 +105,14 @@ def run(
     server: Annotated[
         str | None, Parameter(metavar="HOST:PORT", help="The server (default: 127.0.0.1:9998).", show_default=False)
     ] = None,
+    auto: Annotated[Flag, Parameter(help="Serve every card-emulation interface that is plugged in, too.")] = None,
+    auto_client: Annotated[
+        str | None, Parameter(metavar="ID:SLOT", help="Number of the first that --auto finds.", show_default=False)
+    ] = None,
     options: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Serve all client slots of this host: the [[slot]] tables of the configuration file."""
-    config = resolve(ClientRunConfig, options, server=server)
+    config = resolve(ClientRunConfig, options, server=server, auto=auto, auto_client=auto_client)
     from remsim.client.run import run as run_slots
 
     return run_slots(config)

@@ -111,6 +111,11 @@ class ClientRunConfig(DaemonConfig):
     server: fields.ServerAddress = HostPort("127.0.0.1", RSPRO_PORT)
     #: Tables ``[[slot]]``.
     slot: tuple[ClientSlotConfig, ...] = ()
+    #: Serve every card-emulation interface that is plugged in at the start, too, in the order of USB path and
+    #: interface.
+    auto: fields.Switch = False
+    #: Number of the first interface that `auto` finds; the next ones count on. Without it the server gives numbers.
+    auto_client: fields.ClientSlotField | None = None
 
     def of_slot(self, slot: ClientSlotConfig) -> ClientConfig:
         """The settings of one slot together with those that all share."""
@@ -121,8 +126,12 @@ class ClientRunConfig(DaemonConfig):
 
     @model_validator(mode="after")
     def _check_slots(self) -> Self:
-        if not self.slot:
-            raise ContradictionError(("slot",), "there is no slot to serve", hint="write a [[slot]] table for each")
+        if not self.slot and not self.auto:
+            raise ContradictionError(
+                ("slot",), "there is no slot to serve", hint="write a [[slot]] table for each, or give --auto"
+            )
+        if self.auto_client is not None and not self.auto:
+            raise ContradictionError(("auto_client",), "it numbers what --auto finds", hint="give --auto, too")
         numbers = [slot.client for slot in self.slot if slot.client is not None]
         for number in numbers:
             if numbers.count(number) > 1:

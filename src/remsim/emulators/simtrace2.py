@@ -7,7 +7,7 @@ the device: what is away is waited for, what comes back is brought to the state 
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -28,7 +28,7 @@ from remsim.emulators.simtrace2_actions import (
 )
 from remsim.emulators.simtrace2_boards import VERSION_STRING
 from remsim.emulators.simtrace2_card import SimtraceCard
-from remsim.emulators.simtrace2_find import AmbiguousDeviceError, DeviceError, Found, Selector, choose
+from remsim.emulators.simtrace2_find import AmbiguousDeviceError, DeviceError, Found, Selector, choose, find
 from remsim.emulators.simtrace2_link import LinkHandler, SimtraceLink
 from remsim.emulators.simtrace2_news import MAX_SHOWN, SlotNews
 from remsim.emulators.simtrace2_stream import StreamFault, encode_transfer
@@ -321,7 +321,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
             case ShowSpeed():
                 self._show_speed(action)
             case Ready():
-                self._log.info("device_ready", lines=str(action.status.flags))
+                self._log.info("device_ready", lines=action.status.flags.name or "none")
             case Fact():
                 self._news.tell(action)
 
@@ -366,6 +366,21 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
             now = max(self._now(), self._timer_at or 0.0)
             self._link.handle_timer(now)
             self._perform(self._card.handle_timer(now))
+
+
+def found_settings(bus: UsbBus, claimed: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Settings for each emulator slot that is plugged in and that none of the ``claimed`` settings fits.
+
+    Raises ConfigError if those cannot be used, DeviceError, StartError.
+    """
+    devices = bus.devices()
+    taken = [
+        one
+        for settings in claimed
+        for one in find(devices, selector_of(parse_settings(SimtraceSettings, settings, where="settings")))
+    ]
+    free = [one for one in find(devices, Selector()) if one not in taken]
+    return [{"path": one.device.path, "interface": one.slot.number} for one in free]
 
 
 def make_simtrace2(settings: Mapping[str, object]) -> CardEmulator:

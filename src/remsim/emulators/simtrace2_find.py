@@ -158,7 +158,7 @@ def _unfit(device: DeviceInfo, selector: Selector) -> DeviceError:
             return DeviceError(f"{device} runs the sniffer firmware", hint="flash the cardem firmware")
         case DeviceMode.OTHER:
             return DeviceError(f"{device} has no card-emulation interface in configuration {wanted}")
-        case DeviceMode.CARD_EMULATION:
+        case _:
             numbers = ", ".join(str(slot.number) for slot in emulator_slots(settings)) or "none"
             return DeviceError(
                 f"{device} has no such interface with bulk OUT, bulk IN and interrupt IN endpoints",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from remsim.emulators.simtrace2_boards import Endpoint, InterfaceSetting, usb_path
-from remsim.emulators.simtrace2_find import DeviceError, DeviceInfo, Found, Selector, find
+from remsim.emulators.simtrace2_find import DeviceError, DeviceInfo, Found
 from remsim.emulators.simtrace2_stream import PACKET_SIZE
 from remsim.emulators.usb_bus import NobodyListens, TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.emulators.usb_pump import EventPump
@@ -108,12 +108,6 @@ def device_node(device: DeviceInfo) -> str:
     return f"/dev/bus/usb/{device.bus:03d}/{device.address:03d}"
 
 
-def found_settings() -> list[dict[str, object]]:
-    """Settings for each emulator slot that is plugged in, by path and interface. Raises DeviceError, StartError."""
-    found = find(LibusbBus().devices(), Selector())
-    return [{"path": one.device.path, "interface": one.slot.number} for one in found]
-
-
 def _device_error(error: "usb1.USBError", found: Found) -> DeviceError:
     import usb1
 
@@ -136,10 +130,13 @@ class LibusbBus(UsbBus):
 
     def __init__(self) -> None:
         self._seen = frozenset[tuple[str, int]]()
+        self._is_loaded = False
 
     def devices(self) -> list[DeviceInfo]:
         """What is plugged in."""
-        load_library()
+        if not self._is_loaded:
+            load_library()
+            self._is_loaded = True
         import usb1
 
         self._seen = self._look()

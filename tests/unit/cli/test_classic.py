@@ -10,10 +10,17 @@ from types import ModuleType
 import pytest
 
 from remsim.cli import classic
-from remsim.config import BankdConfig, ClientConfig, HostPort, ServerConfig
+from remsim.config import BankdConfig, ClientConfig, ClientRunConfig, HostPort, ServerConfig, parse_settings
+from remsim.config.simtrace2 import SimtraceSettings
 from remsim.ids import ClientSlot
 
-PROGRAMS = {"server": classic.server, "bankd": classic.bankd, "client": classic.client_shell, "tool": classic.apitool}
+PROGRAMS = {
+    "server": classic.server,
+    "bankd": classic.bankd,
+    "client": classic.client_shell,
+    "st2": classic.client_st2,
+    "tool": classic.apitool,
+}
 
 
 class Services:
@@ -31,9 +38,9 @@ class Services:
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     result = Services()
-    for module in ("server.service", "bankd.service", "client.verbs"):
+    for module in ("server.service", "bankd.service", "client.verbs", "client.run"):
         fake = ModuleType(f"remsim.{module}")
-        fake.__dict__["serve"] = fake.__dict__["shell"] = result.serve
+        fake.__dict__["serve"] = fake.__dict__["shell"] = fake.__dict__["run"] = result.serve
         monkeypatch.setitem(sys.modules, fake.__name__, fake)
     environ = {key: value for key, value in os.environ.items() if not key.startswith("REMSIM_")}
     monkeypatch.setattr(os, "environ", {**environ, "HOME": "/somewhere"})
@@ -128,13 +135,43 @@ def test_client_options_become_its_configuration(services: Services) -> None:
     assert (config.atr, config.atr_ignore_rspro) == (bytes.fromhex("3b9f00"), True)
 
 
-def test_client_defaults_are_the_classic_ones(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+def test_client_defaults_are_the_classic_ones(services: Services) -> None:
     assert run(classic.client_shell, "-e /bin/true") == 0
     config = services.configs[0]
     assert isinstance(config, ClientConfig)
     assert (config.server, config.client) == (HostPort("127.0.0.1", 9998), ClientSlot(0, 0))
     assert (config.atr, config.atr_ignore_rspro) == (b"\x3b\x00", False)
-    assert "(-e) is not run" in capsys.readouterr().err
+    assert config.event_script == "/bin/true"
+
+
+def test_simtrace2_options_become_one_slot(services: Services) -> None:
+    words = "-i h -p 1 -c 7 -n 1 -a 3b9f00 -r -e /bin/true -V 1d50 -P 4004 -C 1 -I 0 -S 0 -A 12 -H 2-1.1 -Z 1 -d x,1 -L"
+    assert run(classic.client_st2, words) == 0
+    config = services.configs[0]
+    assert isinstance(config, ClientRunConfig)
+    assert (config.server, config.log_level) == (HostPort("h", 1), "debug")
+    (slot,) = config.slot
+    assert (slot.client, slot.emulator, slot.event_script) == (ClientSlot(7, 1), "simtrace2", "/bin/true")
+    assert (slot.atr, slot.atr_ignore_rspro) == (bytes.fromhex("3b9f00"), True)
+    assert slot.settings == {
+        "vendor": "1d50",
+        "product": "4004",
+        "config": "1",
+        "interface": "0",
+        "altsetting": "0",
+        "address": "12",
+        "path": "2-1.1",
+        "presence": "high",
+    }
+    assert parse_settings(SimtraceSettings, slot.settings, where="settings").vendor == 0x1D50
+
+
+def test_simtrace2_takes_any_device_by_default(services: Services) -> None:
+    assert run(classic.client_st2, "-C -1 -Z 0") == 0
+    config = services.configs[0]
+    assert isinstance(config, ClientRunConfig)
+    (slot,) = config.slot
+    assert (slot.client, slot.atr, slot.settings) == (ClientSlot(0, 0), b"\x3b\x00", {"presence": "low"})
 
 
 @pytest.mark.parametrize(
@@ -157,6 +194,11 @@ def test_client_defaults_are_the_classic_ones(services: Services, capsys: pytest
         ("client", "-a 3b"),
         ("client", f"-a {'3b' * 56}"),
         ("client", "-a zz"),
+        ("st2", "x"),
+        ("st2", "-c 5000"),
+        ("st2", "-n 2000"),
+        ("st2", "-Z 2"),
+        ("st2", "-a 3b"),
         ("tool", "-c -b"),
         ("tool", "-m 1 2 3"),
         ("tool", "-m a b c d"),

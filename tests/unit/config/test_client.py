@@ -113,3 +113,9 @@ def test_emulators_read_their_settings_as_strictly() -> None:
 def test_settings_that_exclude_each_other_are_refused_when_built_directly() -> None:
     with pytest.raises(ValidationError):
         ClientConfig(atr_ignore_rspro=True, atr_rules=AtrRules(t0_only=True))
+
+
+def test_addresses_without_a_port_have_the_usual_one() -> None:
+    """known-limits.md, 11."""
+    config = load_config(ClientVpcdConfig, options={"server": "h", "vpcd": "h"}, environ={})
+    assert (config.server, config.vpcd) == (HostPort("h", 9998), HostPort("h", 35963))

@@ -409,3 +409,64 @@ async def test_answer_in_flight_is_dropped_by_a_reset(bus: FakeBus, host: Host) 
     assert await stand.run(modem.warm_reset()) == ATR
     assert await stand.run(modem.exchange(READ)) == bytes(2) + OK
     assert port.slot.violations == []
+
+
+async def test_library_that_fails_is_opened_afresh(bus: FakeBus, host: Host, log: Callable[[], str]) -> None:
+    plugged, port, modem = await booted(bus, host)
+    port.listener.on_failure("libusb cannot handle its events")
+    await host.above.until(lambda: len(host.above.hardware) == 3)
+    assert plugged.ports[0] is not port
+    assert "device_lost path=1-4 interface=0 reason=" in log()
+    await bus.until(lambda: len(plugged.ports[0].written) > 3)
+    assert await plugged.modems[0].run(modem.warm_reset()) == ATR
+
+
+async def test_command_without_an_answer_gets_a_status_word(bus: FakeBus, host: Host) -> None:
+    plugged, _, modem = await booted(bus, host)
+    host.above.card = lambda _tpdu: None
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(plugged.modems[0].run(modem.exchange(READ)))
+        await host.above.until(lambda: bool(host.above.tpdus))
+        host.emulator.abort("the bank is away")
+    assert running.result() == b"\x6f\x00"
+    # Nobody waits any more.
+    host.emulator.abort("late")
+    host.emulator.respond(OK)
+
+
+async def test_card_taken_away_and_given_back(bus: FakeBus, host: Host) -> None:
+    plugged, port, modem = await booted(bus, host)
+    host.emulator.remove_card()
+    host.emulator.select_sim(remote=False)
+    await bus.until(lambda: not port.slot.is_enabled)
+    await host.insert()
+    await bus.until(lambda: port.slot.is_enabled)
+    assert await plugged.modems[0].run(modem.cold_reset()) == ATR
+
+
+async def test_wishes_from_before_the_device_came_are_kept(bus: FakeBus, host: Host) -> None:
+    await host.insert()
+    host.emulator.hold_modem_reset(is_held=True)
+    host.emulator.remove_card()
+    host.emulator.insert_card()
+    await host.start()
+    plugged = bus.plug("ngff_cardem")
+    await host.ready(plugged)
+    await bus.until(lambda: plugged.ports[0].slot.atr == ATR)
+    # Another board at the same place: everything is asked for again.
+    bus.unplug()
+    await host.above.until(lambda: not host.above.has_device)
+    other = bus.plug("simtrace")
+    await host.ready(other)
+    await bus.until(lambda: other.ports[0].slot.atr == ATR)
+
+
+async def test_interfaces_that_no_slot_claims_are_found(bus: FakeBus) -> None:
+    bus.plug("qmod", "2-1.1")
+    bus.plug("simtrace", "2-1.2")
+    assert module.found_settings(bus, []) == [
+        {"path": "2-1.1", "interface": 0},
+        {"path": "2-1.1", "interface": 1},
+        {"path": "2-1.2", "interface": 0},
+    ]
+    assert module.found_settings(bus, [{"path": "2-1.1"}]) == [{"path": "2-1.2", "interface": 0}]

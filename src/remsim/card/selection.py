@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which file is selected on each logical channel, told from the commands that pass by and their answers.
+
+Follows SELECT, MANAGE CHANNEL and short file identifiers (ETSI TS 102 221, clauses 8.3 to 8.9). An observer knows no
+file system, so it goes by the numbering that the specifications prescribe (clause 8.6 and 3GPP TS 31.102): MF is 3F00,
+directories are 7Fxx and 5Fxx, everything else is a data file. Where that is not enough the file is unknown, None, and
+never a guess: whoever protects something must take unknown for the worst case.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from remsim.card.filenames import application_name
+
+MF: Final = 0x3F00
+CURRENT_APPLICATION: Final = 0x7FFF
+UNKNOWN_APPLICATION: Final = "ADF"
+
+_SELECT, _MANAGE_CHANNEL = 0xA4, 0x70
+_GSM_CLA: Final = 0xA0
+_BINARY: Final = frozenset({0xB0, 0xD6})
+_RECORD: Final = frozenset({0xB2, 0xDC, 0xA2})
+_INCREASE: Final = 0x32
+#: Retrieve and set data of BER-TLV files (clause 11.3).
+_OBJECT: Final = frozenset({0xCB, 0xDB})
+#: Odd forms of READ and UPDATE, and ERASE, name their file in ways that no specification of ours uses (ISO/IEC 7816-4,
+#: clause 11.3); CREATE and DELETE FILE move the selection (ETSI TS 102 222, clauses 6.3 and 6.4).
+_OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD7, 0xDD, 0x0C, 0x0E, 0x0F, 0xE0, 0xE4})
+#: P2 of SELECT: end the application's session (table 11.2).
+_TERMINATE: Final = 0x40
+_HEADER: Final = 5
+#: The file was not found, or the command not even looked at; 6Cxx asks for it to be repeated.
+_NOTHING_SELECTED: Final = frozenset({0x6A82, 0x6A86, 0x6700})
+_NOTHING_SELECTED_SW1: Final = frozenset({0x6C, 0x68, 0x6D, 0x6E})
+
+#: Short file identifiers at the MF (ETSI TS 102 221, clause 13) and in a USIM (3GPP TS 31.102, annex H).
+_MF_SFI: Final = {0x02: 0x2FE2, 0x05: 0x2F05, 0x06: 0x2F06, 0x08: 0x2F08, 0x1E: 0x2F00}
+_USIM_SFI: Final = {
+    0x01: 0x6FB7,
+    0x02: 0x6F05,
+    0x03: 0x6FAD,
+    0x04: 0x6F38,
+    0x05: 0x6F56,
+    0x06: 0x6F78,
+    0x07: 0x6F07,
+    0x08: 0x6F08,
+    0x09: 0x6F09,
+    0x0A: 0x6F60,
+    0x0B: 0x6F7E,
+    0x0C: 0x6F73,
+    0x0D: 0x6F7B,
+    0x0E: 0x6F48,
+    0x0F: 0x6F5B,
+    0x10: 0x6F5C,
+    0x11: 0x6F61,
+    0x12: 0x6F31,
+    0x13: 0x6F62,
+    0x14: 0x6F80,
+    0x15: 0x6F81,
+    0x16: 0x6F4F,
+    0x17: 0x6F06,
+    0x18: 0x6FE4,
+    0x19: 0x6FC5,
+    0x1A: 0x6FC6,
+    0x1D: 0x6FCD,
+    0x1E: 0x6FE3,
+}
+
+#: A step of a path: a file identifier, or the name of an application, such as ``ADF.USIM``.
+Step = int | str
+Path = tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The selection of one channel. ``directory`` is None if it is not known; ``file`` if none, or not known."""
+
+    directory: Path | None
+    file: int | None = None
+    application: str | None = None
+    #: A data file is selected, but nobody knows which.
+    is_file_unknown: bool = False
+
+    @property
+    def path(self) -> Path | None:
+        """The selected file, from its directory's beginning; None if it is not known."""
+        if self.directory is None or self.is_file_unknown:
+            return None
+        return self.directory if self.file is None else (*self.directory, self.file)
+
+
+AT_MF: Final = Selected((MF,))
+UNKNOWN: Final = Selected(None, is_file_unknown=True)
+
+
+def channel_of(cla: int) -> int:
+    """The logical channel in a class byte (ETSI TS 102 221, clause 10.1.1); 0 where it names none."""
+    if cla == _GSM_CLA:
+        return 0
+    if cla & 0x40:
+        return 4 + (cla & 0x0F)
+    return cla & 0x03
+
+
+def is_success(sw: int) -> bool:
+    """Whether a status word says that a command did its work, perhaps with a warning."""
+    return sw >> 8 in (0x90, 0x91, 0x92, 0x61, 0x62, 0x63, 0x9E, 0x9F) and sw != 0x9240
+
+
+class SelectionTracker:
+    """The selection of all channels of one card. Starts as after a reset: channel 0 at the MF."""
+
+    def __init__(self) -> None:
+        self._channels: dict[int, Selected] = {0: AT_MF}
+
+    def on_reset(self) -> None:
+        """The card was reset: one channel, at the MF."""
+        self._channels = {0: AT_MF}
+
+    def selected(self, cla: int) -> Selected:
+        """What is selected on the channel of a class byte."""
+        return self._channels.get(channel_of(cla), UNKNOWN)
+
+    def target(self, tpdu: bytes) -> Path | None:
+        """The file that a command works on: that of its short identifier, else the selected one; None if unknown."""
+        if len(tpdu) < _HEADER or tpdu[1] in _OBSCURE:
+            return None
+        found = self.selected(tpdu[0])
+        sfi = short_identifier(tpdu)
+        return found.path if sfi is None else _by_sfi(found, sfi).path
+
+    def on_exchange(self, tpdu: bytes, response: bytes) -> None:
+        """A command and what the card answered. Anything that is no command is passed over."""
+        if len(tpdu) < _HEADER or len(response) < 2:
+            return
+        cla, ins, sw = tpdu[0], tpdu[1], int.from_bytes(response[-2:])
+        channel = channel_of(cla)
+        if not is_success(sw):
+            self._on_failure(channel, tpdu, sw)
+        elif ins == _SELECT:
+            self._channels[channel] = _after_select(self.selected(cla), tpdu[2], tpdu[3], tpdu[_HEADER:])
+        elif ins in _OBSCURE:
+            self._channels[channel] = UNKNOWN
+        elif ins == _MANAGE_CHANNEL:
+            self._manage(channel, tpdu, response)
+        elif (sfi := short_identifier(tpdu)) is not None:
+            # Clause 8.4.2: a command with a short identifier selects that file.
+            self._channels[channel] = _by_sfi(self.selected(cla), sfi)
+
+    def _on_failure(self, channel: int, tpdu: bytes, sw: int) -> None:
+        sfi = short_identifier(tpdu)
+        if sfi is None or sw in _NOTHING_SELECTED or sw >> 8 in _NOTHING_SELECTED_SW1:
+            return
+        # Cards differ in whether a command that found its file and failed then leaves it selected.
+        found = self._channels.get(channel, UNKNOWN)
+        if _by_sfi(found, sfi) != found:
+            self._channels[channel] = Selected(found.directory, None, found.application, is_file_unknown=True)
+
+    def _manage(self, channel: int, tpdu: bytes, response: bytes) -> None:
+        number = tpdu[3]
+        if tpdu[2] & 0x80:
+            self._channels.pop(number or channel, None)
+        else:
+            # Clause 11.1.17: the card chooses and says which; a channel opened from another begins where that one is.
+            opened = number or (response[0] if len(response) > 2 else 0)
+            if opened:
+                self._channels[opened] = AT_MF if channel == 0 else self._channels.get(channel, UNKNOWN)
+        self._channels.setdefault(0, AT_MF)
+
+
+def short_identifier(tpdu: bytes) -> int | None:
+    """The short file identifier in a command's parameters, None if it has none."""
+    cla, ins, p1, p2 = tpdu[:4]
+    if cla == _GSM_CLA:
+        return None
+    if ins in _BINARY:
+        return p1 & 0x1F if p1 & 0x80 else None
+    if ins in _RECORD:
+        return p2 >> 3 or None
+    if ins == _INCREASE:
+        return p1 & 0x1F if p1 & 0x80 else None
+    if ins in _OBJECT:
+        return p2 & 0x1F or None
+    return None
+
+
+def _by_sfi(found: Selected, sfi: int) -> Selected:
+    table = _MF_SFI if found.directory == (MF,) else _USIM_SFI if found.directory == ("ADF.USIM",) else {}
+    file = table.get(sfi)
+    return Selected(found.directory, file, found.application, is_file_unknown=file is None)
+
+
+def _after_select(found: Selected, p1: int, p2: int, data: bytes) -> Selected:
+    if p1 == 0x04:
+        return UNKNOWN if p2 & _TERMINATE else _application(data)
+    if p1 == 0x03:
+        return _parent(found)
+    if p1 == 0x08:
+        return _walk(Selected((MF,), application=found.application), data)
+    if p1 == 0x09:
+        return _walk(Selected(found.directory, application=found.application), data)
+    if not data:
+        return Selected((MF,), application=found.application)
+    if p1 in (0x00, 0x01, 0x02) and len(data) == 2:
+        return _child(found, int.from_bytes(data))
+    return Selected(None, application=found.application, is_file_unknown=True)
+
+
+def _application(aid: bytes) -> Selected:
+    name = application_name(aid)
+    return Selected((name,), application=name)
+
+
+def _parent(found: Selected) -> Selected:
+    directory = found.directory
+    if directory is None or len(directory) < 2:
+        # The parent of an application is the MF; so is that of the MF, as far as anybody may care.
+        return Selected(None if directory is None else (MF,), application=found.application)
+    return Selected(directory[:-1], application=found.application)
+
+
+def _walk(found: Selected, data: bytes) -> Selected:
+    if not data or len(data) % 2:
+        return Selected(None, application=found.application, is_file_unknown=True)
+    for start in range(0, len(data), 2):
+        found = _child(found, int.from_bytes(data[start : start + 2]))
+    return found
+
+
+def _child(found: Selected, fid: int) -> Selected:
+    application, directory = found.application, found.directory
+    if fid == MF:
+        return Selected((MF,), application=application)
+    if fid == CURRENT_APPLICATION:
+        return Selected((application or UNKNOWN_APPLICATION,), application=application)
+    if fid >> 8 == 0x7F:
+        return Selected((MF, fid), application=application)
+    if fid >> 8 == 0x5F:
+        if directory is None or directory == (MF,):
+            return Selected(None, application=application)
+        # A directory of the second level is selected from its parent or from a neighbour.
+        parent = directory[:-1] if _is_second_level(directory[-1]) else directory
+        return Selected((*parent, fid), application=application)
+    return Selected(directory, fid, application)
+
+
+def _is_second_level(step: Step) -> bool:
+    return isinstance(step, int) and step >> 8 == 0x5F

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which commands reach a card: rules that block or only note them, by class, instruction, file and length.
+
+::
+
+    [presets]                    # each "log" (the default), "block" or "off"
+    pin-change = "block"         # CHANGE, ENABLE, DISABLE and UNBLOCK PIN
+    file-update = "log"          # writing files other than those that a modem keeps up to date
+    globalplatform = "log"       # managing applications and keys of the card
+
+    [[rule]]                     # in their order, before the presets; the first that matches decides
+    name = "phone book is private"
+    action = "block"             # or "log", or "allow": no further rule is looked at
+    cla = ["00/FC"]              # class bytes, with the mask of the bits that count
+    ins = ["B2", "DC"]
+    file = ["7F10/6F3A"]         # the end of the path: file identifiers and application names (ADF.USIM)
+    not_file = []                # or every file but these
+    length = "1-255"             # octets that the command brings
+    banks = ["1"]                # limits the rule to these bank slots ...
+    clients = ["23:0"]           # ... and these client slots
+
+A blocked command does not reach the card; the modem gets 6985. Where it is not known which file a command works on, it
+counts as the file of any rule: a guard errs on the safe side, and says so with ``Finding.path`` None.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from remsim.card.selection import Path, SelectionTracker, Step
+from remsim.card.status import SW_CONDITIONS_NOT_SATISFIED
+from remsim.ids import BankSlot, ClientSlot
+from remsim.policy.fields import PolicyError, Slots, Table, parse_slots
+
+#: What the modem gets for a blocked command.
+BLOCKED_RESPONSE: Final = SW_CONDITIONS_NOT_SATISFIED.to_bytes(2)
+
+_HEADER: Final = 5
+_MAX_NAME: Final = 64
+_CLA: Final = re.compile(r"([0-9A-F]{2})(?:/([0-9A-F]{2}))?", re.IGNORECASE)
+_INS: Final = re.compile(r"[0-9A-F]{2}", re.IGNORECASE)
+_STEP: Final = re.compile(r"[0-9A-F]{4}", re.IGNORECASE)
+_APPLICATION: Final = re.compile(r"ADF(?:\.[A-Za-z]{1,16})?|AID [0-9A-F]{2,32}")
+_LENGTH: Final = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", re.ASCII)
+
+
+class Action(Enum):
+    """What becomes of a command that matches."""
+
+    BLOCK = "block"
+    LOG = "log"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMask:
+    """Class bytes that agree with ``cla`` in the bits of ``mask``."""
+
+    cla: int
+    mask: int = 0xFF
+
+    def has(self, cla: int) -> bool:
+        """Whether a class byte is among them."""
+        return (cla ^ self.cla) & self.mask == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. An empty tuple, or None, does not restrict it."""
+
+    name: str
+    action: Action
+    classes: tuple[ClassMask, ...] = ()
+    instructions: frozenset[int] = frozenset()
+    files: tuple[Path, ...] = ()
+    not_files: tuple[Path, ...] = ()
+    #: Fewest and most octets of command data.
+    length: tuple[int, int] | None = None
+    banks: tuple[Slots, ...] = ()
+    clients: tuple[Slots, ...] = ()
+
+    def concerns(self, bank: BankSlot, client: ClientSlot) -> bool:
+        """Whether the rule holds for this mapping."""
+        if self.banks and not any(slots.has(bank.bank_id, bank.slot_nr) for slots in self.banks):
+            return False
+        return not self.clients or any(slots.has(client.client_id, client.slot_nr) for slots in self.clients)
+
+    def matches(self, tpdu: bytes, target: Callable[[], Path | None]) -> bool:
+        """Whether the rule is about this command, which is one; ``target`` tells the file that it works on."""
+        if self.instructions and tpdu[1] not in self.instructions:
+            return False
+        if self.classes and not any(mask.has(tpdu[0]) for mask in self.classes):
+            return False
+        if self.length is not None and not self.length[0] <= len(tpdu) - _HEADER <= self.length[1]:
+            return False
+        if not self.files and not self.not_files:
+            return True
+        path = target()
+        if path is None:
+            return True
+        if self.files and not any(_ends_with(path, end) for end in self.files):
+            return False
+        return not any(_ends_with(path, end) for end in self.not_files)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A command that a rule is about, for log and audit. Never the command's data."""
+
+    action: Action
+    rule: str
+    #: CLA, INS, P1, P2, P3.
+    header: bytes
+    #: The file that it works on, None if nobody knows.
+    path: Path | None
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the card must not see it."""
+        return self.action is Action.BLOCK
+
+
+class Guard:
+    """Watches the commands of one mapping. Cheap for those that no rule is about."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._tracker = SelectionTracker()
+        self._rules: tuple[tuple[Rule, ...], ...] = tuple(
+            tuple(rule for rule in rules if not rule.instructions or ins in rule.instructions) for ins in range(256)
+        )
+
+    def check(self, tpdu: bytes) -> Finding | None:
+        """What the rules say about a command before the card sees it; None: nothing."""
+        if len(tpdu) < _HEADER:
+            return None
+        for rule in self._rules[tpdu[1]]:
+            if rule.matches(tpdu, lambda: self._tracker.target(tpdu)):
+                if rule.action is Action.ALLOW:
+                    return None
+                return Finding(rule.action, rule.name, bytes(tpdu[:_HEADER]), self._tracker.target(tpdu))
+        return None
+
+    def on_exchange(self, tpdu: bytes, response: bytes) -> None:
+        """The card answered a command: what is selected now."""
+        self._tracker.on_exchange(tpdu, response)
+
+    def on_reset(self) -> None:
+        """The card was reset, cold or warm."""
+        self._tracker.on_reset()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPolicy:
+    """All rules, presets included, in their order."""
+
+    rules: tuple[Rule, ...]
+
+    def guard_for(self, bank: BankSlot, client: ClientSlot) -> Guard:
+        """The guard of one mapping."""
+        return Guard([rule for rule in self.rules if rule.concerns(bank, client)])
+
+
+def parse_guard_policy(text: str, origin: str, presets: Sequence[Rule]) -> GuardPolicy:
+    """Read the rules; ``origin`` is the file's name, ``presets`` those that it can switch. Raises PolicyError."""
+    table = Table.of_text(text, origin)
+    switches = table.table("presets")
+    rules = [_rule(rule) for rule in table.tables("rule")]
+    table.finish()
+    for name in dict.fromkeys(preset.name for preset in presets):
+        action = switches.word(name, ("log", "block", "off"), "log")
+        if action != "off":
+            rules += [_with_action(preset, Action(action)) for preset in presets if preset.name == name]
+    switches.finish()
+    return GuardPolicy(tuple(rules))
+
+
+def _with_action(rule: Rule, action: Action) -> Rule:
+    return Rule(rule.name, action, rule.classes, rule.instructions, rule.files, rule.not_files, rule.length)
+
+
+def _rule(table: Table) -> Rule:
+    name = table.text("name")
+    if not 1 <= len(name) <= _MAX_NAME:
+        raise table.error(f"name must have 1..{_MAX_NAME} characters")
+    action = Action(table.word("action", [action.value for action in Action]))
+    lengths = table.each("length", _parse_length)
+    if len(lengths) > 1:
+        raise table.error("length is one number or range")
+    rule = Rule(
+        name,
+        action,
+        table.each("cla", _parse_class),
+        frozenset(table.each("ins", _parse_instruction)),
+        table.each("file", parse_path),
+        table.each("not_file", parse_path),
+        lengths[0] if lengths else None,
+        table.each("banks", parse_slots),
+        table.each("clients", parse_slots),
+    )
+    table.finish()
+    return rule
+
+
+def parse_path(text: str) -> Path:
+    """Read ``6F07``, ``7F20/6F07`` or ``ADF.USIM/6F07``. Raises PolicyError."""
+    return tuple(_parse_step(step) for step in text.split("/"))
+
+
+def _parse_step(text: str) -> Step:
+    if _STEP.fullmatch(text):
+        return int(text, 16)
+    if _APPLICATION.fullmatch(text):
+        return text
+    raise PolicyError(
+        f"{text!r} is neither a file identifier nor an application", hint="write for example 7F20/6F07 or ADF.USIM/6F07"
+    )
+
+
+def _parse_class(text: str) -> ClassMask:
+    match = _CLA.fullmatch(text)
+    if match is None:
+        raise PolicyError(f"{text!r} is no class byte", hint="write for example A0, or 80/F0 for 80 to 8F")
+    return ClassMask(int(match[1], 16), int(match[2] or "FF", 16))
+
+
+def _parse_instruction(text: str) -> int:
+    if _INS.fullmatch(text) is None:
+        raise PolicyError(f"{text!r} is no instruction", hint="write two hex digits, for example D6")
+    return int(text, 16)
+
+
+def _parse_length(text: str) -> tuple[int, int]:
+    match = _LENGTH.fullmatch(text)
+    if match is None or int(match[2] or match[1]) < int(match[1]):
+        raise PolicyError(f"{text!r} is no length", hint="write for example 8 or 10-255")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _ends_with(path: Path, end: Path) -> bool:
+    return path[-len(end) :] == end

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules, guard and redaction under arbitrary input: no error but ours, no secret in sight, a block is never evaded."""
+
+import contextlib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remsim.ids import BankSlot, ClientSlot
+from remsim.policy.fields import PolicyError
+from remsim.policy.guard import Action as GuardAction
+from remsim.policy.guard import Guard, Rule, parse_guard_policy
+from remsim.policy.mapping import parse_mapping_policy
+from remsim.policy.presets import PRESETS
+from remsim.readers.profiles import load_profile
+from remsim.redaction import CardRedactor
+from remsim.uicc import Uicc
+
+_VALUES = st.recursive(
+    st.sampled_from(['"1"', '"1-5"', '"x"', "1", "-1", "true", "1.5", '"6F07"', '"block"', '"80/F0"', '"*"']),
+    lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
+    max_leaves=4,
+)
+_KEYS = st.sampled_from(
+    ["client", "banks", "slots", "numbers", "default", "name", "action", "cla", "ins", "file", "not_file", "length"]
+)
+_HEADS = st.sampled_from(["[[client]]", "[[rule]]", "[presets]", "[client]", "[[presets]]"])
+_RULES = st.lists(st.tuples(_KEYS, _VALUES).map(" = ".join) | _HEADS, max_size=8).map("\n".join)
+
+
+@given(_RULES | st.text(max_size=60))
+def test_rules_are_read_or_refused(text: str) -> None:
+    with contextlib.suppress(PolicyError):
+        policy = parse_mapping_policy(text, "f")
+        assert policy.decide(ClientSlot(1, 0), BankSlot(1, 0), ["8900"]).reason
+    with contextlib.suppress(PolicyError):
+        parse_guard_policy(text, "f", PRESETS).guard_for(BankSlot(1, 0), ClientSlot(1, 0)).check(bytes(5))
+
+
+_FIDS = st.sampled_from(
+    [0x3F00, 0x7F20, 0x7F10, 0x7FFF, 0x5F3B, 0x5FC0, 0x6F07, 0x2FE2, 0x6F08, 0x6F7E, 0x6F3A, 0x4F20]
+)
+_CLASSES = st.sampled_from([0x00, 0x01, 0x80, 0xA0, 0x41])
+
+
+def _command(cla: int, ins: int, p1: int, p2: int, data: bytes) -> bytes:
+    return bytes((cla, ins, p1, p2, len(data))) + data
+
+
+_SELECTS = st.builds(
+    lambda cla, p1, fid: _command(cla, 0xA4, p1, 0x04, fid.to_bytes(2)),
+    _CLASSES,
+    st.sampled_from([0, 1, 2, 8, 9]),
+    _FIDS,
+)
+_APPLICATIONS = st.sampled_from(["a0000000871002", "a0000000871004", "a0000000", "a000000151"]).map(
+    lambda aid: _command(0, 0xA4, 0x04, 0x04, bytes.fromhex(aid))
+)
+_OTHERS = st.builds(
+    _command,
+    _CLASSES,
+    st.sampled_from([0xB0, 0xB2, 0xD6, 0xDC, 0xA2, 0xC0, 0x70, 0x20, 0x88, 0xF2, 0xB1, 0xCB, 0x32, 0xE0]),
+    st.sampled_from([0x00, 0x01, 0x80, 0x82, 0x84, 0x87, 0x88]),
+    st.sampled_from([0x00, 0x01, 0x04, 0x14, 0x3C, 0x81]),
+    st.sampled_from([b"", b"\x31\x32\x33\x34", b"\xab" * 16]),
+)
+_ANSWERS = st.sampled_from(
+    [b"\x90\x00", b"\x61\x0c", b"\x01\x90\x00", b"\x6a\x82", b"\x69\x82", b"\x6c\x09", b"", b"\x90"]
+)
+_TALK = st.lists(st.tuples(_SELECTS | _APPLICATIONS | _OTHERS | st.binary(max_size=8), _ANSWERS), max_size=12)
+
+
+@given(_TALK)
+def test_whatever_passes_by_keeps_its_length_and_status(talk: list[tuple[bytes, bytes]]) -> None:
+    redactor, guard = CardRedactor(), Guard(PRESETS)
+    for command, answer in talk:
+        guard.check(command)
+        guard.on_exchange(command, answer)
+        masked_command, masked_answer = redactor.exchange(command, answer)
+        assert len(masked_command.to_bytes()) == len(command)
+        assert masked_answer.to_bytes()[-2:] == answer[-2:]
+        if len(command) > 5 and command[1] in (0x20, 0x88):
+            assert masked_command.to_bytes()[5:] == b"\xff" * (len(command) - 5)
+
+
+_PROFILE = load_profile("default")
+_IMSI = bytes.fromhex("".join(f"{b}{a}" for a, b in zip(*[iter("9" + _PROFILE.identity.imsi)] * 2, strict=True)))
+#: Digits that only the whole number has.
+_HIDDEN = _IMSI[3:7]
+_READS = st.builds(
+    lambda cla, ins, p1, p2, p3: bytes((cla, ins, p1, p2, p3)),
+    _CLASSES,
+    st.sampled_from([0xB0, 0xB2, 0xC0, 0xCB]),
+    st.sampled_from([0x00, 0x01, 0x82, 0x87, 0x88]),
+    st.sampled_from([0x00, 0x04, 0x3C]),
+    st.sampled_from([0, 9, 10]),
+)
+_VERIFY = bytes.fromhex("0020000108") + b"1234" + b"\xff" * 4
+_OPEN = bytes.fromhex("0070000001")
+_STEPS = st.lists(_SELECTS | _APPLICATIONS | _READS | _OTHERS, max_size=12)
+
+
+def _card() -> Uicc:
+    """A card that lets its IMSI be read, with a second channel open."""
+    card = Uicc(_PROFILE, None, _PROFILE.identity)
+    card.cold_reset()
+    card.transmit(_VERIFY)
+    return card
+
+
+def test_card_would_give_its_imsi() -> None:
+    """Or the two tests below would show nothing."""
+    card = _card()
+    card.transmit(bytes.fromhex("00a4040c07a0000000871002"))
+    assert _HIDDEN in card.transmit(bytes.fromhex("00b0870009"))
+
+
+@given(_STEPS)
+def test_blocked_file_of_a_real_card_is_never_read(steps: list[bytes]) -> None:
+    card, guard = _card(), Guard([Rule("imsi", GuardAction.BLOCK, files=((0x6F07,),))])
+    for command in [_OPEN, *steps]:
+        # The guard may let nothing pass by which the file could be read, whatever the selection was before.
+        if guard.check(command) is None:
+            answer = card.transmit(command)
+            guard.on_exchange(command, answer)
+            assert _HIDDEN not in answer
+
+
+@given(_STEPS)
+def test_imsi_of_a_real_card_is_never_shown_whole(steps: list[bytes]) -> None:
+    card, redactor = _card(), CardRedactor()
+    for command in [_OPEN, *steps]:
+        _, masked = redactor.exchange(command, card.transmit(command))
+        assert _HIDDEN not in masked.to_bytes()

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which commands reach a card."""
+
+import pytest
+
+from remsim.card.selection import Path
+from remsim.ids import BankSlot, ClientSlot
+from remsim.policy.fields import PolicyError
+from remsim.policy.guard import (
+    BLOCKED_RESPONSE,
+    Action,
+    ClassMask,
+    Finding,
+    Guard,
+    GuardPolicy,
+    Rule,
+    parse_guard_policy,
+    parse_path,
+)
+from remsim.policy.presets import PRESETS
+
+BANK, CLIENT = BankSlot(1, 0), ClientSlot(23, 0)
+OK = b"\x90\x00"
+
+
+def policy(text: str) -> GuardPolicy:
+    """Rules without presets unless the text says so."""
+    return parse_guard_policy(text, "guard.toml", PRESETS)
+
+
+def guard(text: str, *commands: str) -> Guard:
+    """A guard that has seen these commands."""
+    off = '[presets]\npin-change = "off"\nfile-update = "off"\nglobalplatform = "off"\n'
+    found = policy(off + text).guard_for(BANK, CLIENT)
+    for command in commands:
+        found.on_exchange(bytes.fromhex(command), OK)
+    return found
+
+
+def action(found: Guard, command: str) -> Action | None:
+    """What becomes of a command."""
+    finding = found.check(bytes.fromhex(command))
+    return None if finding is None else finding.action
+
+
+BLOCK_PHONE_BOOK = '[[rule]]\nname = "pb"\naction = "block"\nins = ["B2", "dc"]\nfile = ["7F10/6F3A"]\n'
+SELECT_PHONE_BOOK = ("00a40004027f10", "00a40004026f3a")
+SELECT_IMSI = ("00a40004027f20", "00a40004026f07")
+READ_RECORD = "00b2010410"
+
+
+class TestRules:
+    def test_class_and_mask(self) -> None:
+        found = guard('[[rule]]\nname = "x"\naction = "block"\ncla = ["A0", "80/F0"]\n')
+        assert action(found, "a0b0000001") is Action.BLOCK
+        assert action(found, "8fb0000001") is Action.BLOCK
+        assert action(found, "00b0000001") is None
+
+    def test_file_by_the_end_of_its_path(self) -> None:
+        assert action(guard(BLOCK_PHONE_BOOK, *SELECT_PHONE_BOOK), READ_RECORD) is Action.BLOCK
+        assert action(guard(BLOCK_PHONE_BOOK, *SELECT_PHONE_BOOK), "00b0000010") is None
+        assert action(guard(BLOCK_PHONE_BOOK, *SELECT_IMSI), READ_RECORD) is None
+
+    def test_unknown_file_counts_as_any(self) -> None:
+        found = guard(BLOCK_PHONE_BOOK, "00a4000403aabbcc")
+        finding = found.check(bytes.fromhex(READ_RECORD))
+        assert finding == Finding(Action.BLOCK, "pb", bytes.fromhex(READ_RECORD), None)
+        assert finding.is_blocked
+        outside = '[[rule]]\nname = "x"\naction = "log"\nnot_file = ["6F7E"]\n'
+        assert action(guard(outside, "00a4000403aabbcc"), "00d6000001aa") is Action.LOG
+
+    def test_file_by_its_short_identifier(self) -> None:
+        text = '[[rule]]\nname = "x"\naction = "block"\nfile = "ADF.USIM/6F07"\n'
+        usim = "00a4040c07a0000000871002"
+        assert action(guard(text, usim), "00b0870009") is Action.BLOCK
+        assert action(guard(text, usim), "00b0840009") is None
+
+    def test_every_file_but_these(self) -> None:
+        text = '[[rule]]\nname = "x"\naction = "block"\nins = ["D6"]\nnot_file = ["6F7E", "6F73"]\n'
+        assert action(guard(text, "00a40004026f7e"), "00d6000001aa") is None
+        assert action(guard(text, "00a40004026f07"), "00d6000001aa") is Action.BLOCK
+
+    def test_file_and_not_file_together(self) -> None:
+        text = '[[rule]]\nname = "x"\naction = "log"\nfile = ["6F07"]\nnot_file = ["7F20/6F07"]\n'
+        assert action(guard(text, *SELECT_IMSI), "00b0000009") is None
+        assert action(guard(text, "00a40004027f10", "00a40004026f07"), "00b0000009") is Action.LOG
+
+    def test_length_of_what_the_command_brings(self) -> None:
+        found = guard('[[rule]]\nname = "x"\naction = "block"\nlength = "2-3"\n')
+        assert action(found, "00d600000412345678") is None
+        assert action(found, "00d6000002aabb") is Action.BLOCK
+        assert action(found, "00b0000002") is None
+        assert action(guard('[[rule]]\nname = "x"\naction = "block"\nlength = 0\n'), "00b0000002") is Action.BLOCK
+
+    def test_first_rule_decides(self) -> None:
+        text = '[[rule]]\nname = "a"\naction = "allow"\ncla = "00"\n[[rule]]\nname = "b"\naction = "block"\n'
+        assert action(guard(text), "00b0000001") is None
+        assert action(guard(text), "a0b0000001") is Action.BLOCK
+
+    def test_rule_may_hold_for_some_mappings_only(self) -> None:
+        rules = policy('[[rule]]\nname = "x"\naction = "block"\nbanks = ["1:0"]\nclients = ["23"]\n')
+        command = bytes.fromhex("00b0000001")
+        assert rules.guard_for(BANK, CLIENT).check(command) is not None
+        assert rules.guard_for(BankSlot(1, 1), CLIENT).check(command) is None
+        assert rules.guard_for(BANK, ClientSlot(22, 0)).check(command) is None
+
+    def test_reset_brings_the_selection_back_to_the_mf(self) -> None:
+        found = guard(BLOCK_PHONE_BOOK, *SELECT_PHONE_BOOK)
+        found.on_reset()
+        assert action(found, READ_RECORD) is None
+
+    def test_what_is_no_command_is_passed_over(self) -> None:
+        assert action(guard('[[rule]]\nname = "x"\naction = "block"\n'), "00b0") is None
+
+    def test_blocked_command_gets_conditions_not_satisfied(self) -> None:
+        assert bytes.fromhex("6985") == BLOCKED_RESPONSE
+
+
+class TestPresets:
+    @pytest.mark.parametrize(
+        ("commands", "rule"),
+        [
+            (["002400011031323334ffffffff35363738ffffffff"], "pin-change"),
+            (["002c00011031323334ffffffff35363738ffffffff"], "pin-change"),
+            (["0020000108" + "ff" * 8], None),
+            (["00a40004026f07", "00d6000001aa"], "file-update"),
+            (["00a40004026f7e", "00d6000001aa"], None),
+            (["00e0000002aabb"], "file-update"),
+            (["00e40000026f07"], "file-update"),
+            (["80e400000a4f08a000000003000000"], "globalplatform"),
+            (["80e2910003bf2d00"], "globalplatform"),
+            (["80c2000002aabb"], None),
+            (["0088008110" + "00" * 16], None),
+            (["a0b0000009"], None),
+        ],
+    )
+    def test_default_rules_note_what_a_modem_does_not_do(self, commands: list[str], rule: str | None) -> None:
+        found = policy("").guard_for(BANK, CLIENT)
+        for command in commands[:-1]:
+            found.on_exchange(bytes.fromhex(command), OK)
+        finding = found.check(bytes.fromhex(commands[-1]))
+        assert (None if finding is None else finding.rule) == rule
+        assert finding is None or finding.action is Action.LOG
+
+    def test_preset_can_block_or_be_switched_off(self) -> None:
+        change = bytes.fromhex("0024000100")
+        blocking = policy('[presets]\npin-change = "block"').guard_for(BANK, CLIENT).check(change)
+        assert blocking is not None
+        assert blocking.is_blocked
+        assert policy('[presets]\npin-change = "off"').guard_for(BANK, CLIENT).check(change) is None
+
+    def test_own_rule_goes_before_the_presets(self) -> None:
+        text = '[[rule]]\nname = "x"\naction = "allow"\nins = ["24"]\n'
+        assert policy(text).guard_for(BANK, CLIENT).check(bytes.fromhex("0024000100")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[[rule]]\naction = "log"', "guard.toml: rule 1: name is missing"),
+        ('[[rule]]\nname = ""\naction = "log"', "guard.toml: rule 1: name must have 1..64 characters"),
+        ('[[rule]]\nname = "x"', "guard.toml: rule 1: action is missing"),
+        ('[[rule]]\nname = "x"\naction = "drop"', "guard.toml: rule 1: action 'drop' is not one of block, log, allow"),
+        ('[[rule]]\nname = "x"\naction = "log"\ncla = "0"', "guard.toml: rule 1: cla: '0' is no class byte"),
+        ('[[rule]]\nname = "x"\naction = "log"\nins = "GG"', "guard.toml: rule 1: ins: 'GG' is no instruction"),
+        ('[[rule]]\nname = "x"\naction = "log"\nlength = "5-1"', "guard.toml: rule 1: length: '5-1' is no length"),
+        ('[[rule]]\nname = "x"\naction = "log"\nlength = "x"', "guard.toml: rule 1: length: 'x' is no length"),
+        ('[[rule]]\nname = "x"\naction = "log"\nlength = [1, 2]', "guard.toml: rule 1: length is one number or range"),
+        (
+            '[[rule]]\nname = "x"\naction = "log"\nfile = "IMSI"',
+            "guard.toml: rule 1: file: 'IMSI' is neither a file identifier nor an application",
+        ),
+        ('[[rule]]\nname = "x"\naction = "log"\nfiles = "6F07"', "guard.toml: rule 1: unknown key 'files'"),
+        ('[presets]\npin = "log"', "guard.toml: presets: unknown key 'pin'"),
+        ('[presets]\npin-change = "allow"', "guard.toml: presets: pin-change 'allow' is not one of log, block, off"),
+        ("rules = 1", "guard.toml: unknown key 'rules'"),
+    ],
+)
+def test_mistake_is_told_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        policy(text)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("6F07", (0x6F07,)),
+        ("7F20/6f07", (0x7F20, 0x6F07)),
+        ("ADF.USIM", ("ADF.USIM",)),
+        ("AID A0000001", ("AID A0000001",)),
+    ],
+)
+def test_path_is_read(text: str, path: Path) -> None:
+    assert parse_path(text) == path
+
+
+def test_class_mask_looks_at_its_bits_only() -> None:
+    assert ClassMask(0x80, 0xF0).has(0x8F)
+    assert not ClassMask(0x80, 0xF0).has(0x9F)
+    rule = Rule("x", Action.LOG, instructions=frozenset({0xB0}))
+    assert rule.concerns(BANK, CLIENT)
+    assert not rule.matches(bytes.fromhex("00d6000000"), lambda: None)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may be given which card."""
+
+import pytest
+
+from remsim.ids import BankSlot, ClientSlot
+from remsim.policy.fields import PolicyError
+from remsim.policy.mapping import OPEN, parse_mapping_policy
+
+RULES = """
+[[client]]
+client = ["23", "30-39:0"]
+banks = ["1", "5-8"]
+slots = ["2:0-3"]
+numbers = ["89001001*", "001010000000007"]
+
+[[client]]
+client = 23
+slots = "4:*"
+"""
+POLICY = parse_mapping_policy(RULES, "rules.toml")
+
+
+@pytest.mark.parametrize(
+    ("client", "bank", "numbers", "is_allowed"),
+    [
+        ("23:5", "1:9", [], True),
+        ("23:5", "6:0", [], True),
+        ("23:5", "9:0", [], False),
+        ("23:5", "2:3", [], True),
+        ("23:5", "2:4", [], False),
+        ("23:5", "4:9", [], True),
+        ("30:0", "4:9", [], False),
+        ("30:1", "4:9", [], True),
+        ("24:0", "9:9", [], True),
+        ("23:0", "9:0", ["8900100112345678901", "001010000000001"], True),
+        ("23:0", "9:0", ["001010000000007"], True),
+        ("23:0", "9:0", ["0010100000000071", "8900200"], False),
+    ],
+)
+def test_rules_decide(client: str, bank: str, numbers: list[str], is_allowed: bool) -> None:
+    decision = POLICY.decide(ClientSlot.parse(client), BankSlot.parse(bank), numbers)
+    assert decision.is_allowed is is_allowed
+    assert decision.reason
+
+
+def test_reason_names_the_rule() -> None:
+    client = ClientSlot(23, 0)
+    assert POLICY.decide(client, BankSlot(4, 0)).reason == "client rule 2 allows B4:0 for C23:0"
+    assert POLICY.decide(client, BankSlot(9, 0)).reason == "B9:0 is not among what client rule 1, 2 allows C23:0"
+
+
+def test_without_rules_everything_is_allowed_or_nothing() -> None:
+    client, bank = ClientSlot(1, 0), BankSlot(1, 0)
+    assert OPEN.decide(client, bank).is_allowed
+    assert parse_mapping_policy("", "x").decide(client, bank) == OPEN.decide(client, bank)
+    denied = parse_mapping_policy('default = "deny"', "x").decide(client, bank)
+    assert not denied.is_allowed
+    assert denied.reason == "no rule names C1:0, and the default is to deny"
+
+
+def test_rule_without_cards_forbids_all() -> None:
+    policy = parse_mapping_policy('[[client]]\nclient = "*"', "x")
+    assert not policy.decide(ClientSlot(1, 0), BankSlot(1, 0)).is_allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('default = "maybe"', "r.toml: default 'maybe' is not one of allow, deny"),
+        ("[[client]]", "r.toml: client 1: client is missing"),
+        ('[[client]]\nclient = "x"', "r.toml: client 1: client: 'x' is neither a number nor a range"),
+        ('[[client]]\nclient = "1"\nbanks = ["9-2"]', "r.toml: client 1: banks: the range 9-2 runs backwards"),
+        ('[[client]]\nclient = "1"\nbanks = ["1024"]', "r.toml: client 1: banks: id 1024 is outside 0..1023"),
+        ('[[client]]\nclient = "1"\nslot = ["1"]', "r.toml: client 1: unknown key 'slot'"),
+        ('[[client]]\nclient = "1"\nnumbers = ["89*1"]', "r.toml: client 1: numbers: '89*1' is no card number"),
+        ("cleint = 1", "r.toml: unknown key 'cleint'"),
+    ],
+)
+def test_mistake_is_told_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_mapping_policy(text, "r.toml")
+    assert str(caught.value) == message

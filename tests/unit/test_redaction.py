@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is shown of commands and answers."""
+
+import pytest
+
+from remsim.redaction import CardRedactor, Masked, shorten_iccid, shorten_imsi
+
+OK = "9000"
+USIM = "00a4040c07a0000000871002"
+IMSI_FILE = "080910101032547698"
+ICCID_FILE = "98001032547698103214"
+
+
+def shown(*exchanges: str) -> tuple[str, str]:
+    """Text of the last command and answer, after the others have passed by (``command -> answer``)."""
+    redactor = CardRedactor()
+    masked = (Masked(b""), Masked(b""))
+    for exchange in exchanges:
+        command, _, response = exchange.partition("->")
+        masked = redactor.exchange(bytes.fromhex(command), bytes.fromhex(response or OK))
+    return masked[0].to_text(), masked[1].to_text()
+
+
+class TestPins:
+    @pytest.mark.parametrize("ins", ["20", "24", "26", "28", "2c"])
+    @pytest.mark.parametrize("cla", ["00", "a0", "80", "41"])
+    def test_value_is_hidden_and_the_outcome_shown(self, cla: str, ins: str) -> None:
+        command, answer = shown(f"{cla}{ins}00010831323334ffffffff -> 63c2")
+        assert command == f"{cla}{ins}000108" + "**" * 8
+        assert answer == "63c2"
+
+    def test_question_for_the_tries_left_holds_no_secret(self) -> None:
+        assert shown("0020000100 -> 63c3") == ("0020000100", "63c3")
+
+
+class TestAuthentication:
+    CHALLENGE = "0088008122" + "10" + "11" * 16 + "10" + "22" * 16
+
+    def test_input_and_output_are_hidden(self) -> None:
+        command, answer = shown(f"{self.CHALLENGE} -> db08{'33' * 8} 9000")
+        assert command == "0088008122" + "**" * 34
+        assert answer == "**" * 10 + "9000"
+
+    def test_answer_that_is_fetched_is_hidden_in_all_its_parts(self) -> None:
+        assert shown(f"{self.CHALLENGE} -> 6135", "00c0000010 -> " + "44" * 16 + "6125")[1] == "**" * 16 + "6125"
+        last = shown(f"{self.CHALLENGE} -> 6135", "00c0000010 -> " + "44" * 16 + "6101", "00c0000001 -> 449000")
+        assert last == ("00c0000001", "**9000")
+
+    def test_later_answers_are_shown_again(self) -> None:
+        selected = shown(f"{self.CHALLENGE} -> 6135", "00a40004026f7e -> 6102", "00c0000002 -> 62009000")
+        assert selected[1] == "62009000"
+
+    def test_other_channels_are_not_concerned(self) -> None:
+        assert shown(f"{self.CHALLENGE} -> 6135", "01c0000002 -> 62009000")[1] == "62009000"
+
+    def test_reset_ends_it(self) -> None:
+        redactor = CardRedactor()
+        redactor.exchange(bytes.fromhex(self.CHALLENGE), bytes.fromhex("6135"))
+        redactor.on_reset()
+        _, answer = redactor.exchange(bytes.fromhex("00c0000002"), bytes.fromhex("62009000"))
+        assert answer.to_text() == "62009000"
+
+    def test_gsm_algorithm_is_the_same(self) -> None:
+        command, answer = shown("a088000010" + "11" * 16 + " -> 9f0c", "a0c000000c -> " + "55" * 12 + "9000")
+        assert command == "a0c000000c"
+        assert answer == "**" * 12 + "9000"
+
+    def test_identity_that_may_be_the_imsi_is_hidden(self) -> None:
+        assert shown("8078000100 -> 6110", "80c0000002 -> aabb9000")[1] == "****9000"
+
+
+class TestKeysOfTheCard:
+    def test_keys_on_their_way_to_the_card_are_hidden(self) -> None:
+        assert shown("80d8000003aabbcc")[0] == "80d8000003******"
+        assert shown("80e2910003bf2d00 -> 6110")[0] == "80e2910003******"
+        assert shown("80e2910003bf2d00 -> 6102", "80c0000002 -> aabb9000")[1] == "****9000"
+
+    def test_same_instructions_of_other_classes_are_shown(self) -> None:
+        assert shown("0082000003aabbcc")[0] == "0082000003aabbcc"
+
+
+class TestFiles:
+    def test_imsi_is_shortened(self) -> None:
+        assert shown(USIM, "00a40004026f07", f"00b0000009 -> {IMSI_FILE}9000")[1] == "08091010********989000"
+
+    def test_imsi_by_short_identifier_and_in_a_gsm_directory(self) -> None:
+        assert shown(USIM, f"00b0870009 -> {IMSI_FILE}9000")[1] == "08091010********989000"
+        gsm = shown("a0a40000027f20", "a0a40000026f07", f"a0b0000009 -> {IMSI_FILE}9000")
+        assert gsm[1] == "08091010********989000"
+
+    def test_imsi_is_shortened_wherever_the_read_begins(self) -> None:
+        for offset in range(9):
+            part = bytes.fromhex(IMSI_FILE)[offset:]
+            answer = shown(USIM, "00a40004026f07", f"00b000{offset:02x}{len(part):02x} -> {part.hex()}9000")[1]
+            assert answer == "08091010********989000"[2 * offset :]
+        assert shown(USIM, "00b0870405 -> 3254769898 9000")[1] == "********989000"
+
+    def test_iccid_is_shortened(self) -> None:
+        assert shown("00a40004022fe2", f"00b000000a -> {ICCID_FILE}9000")[1] == "980010**********32149000"
+        assert shown("00b082000a -> " + ICCID_FILE + "9000")[1] == "980010**********32149000"
+
+    def test_number_in_a_record_or_an_update_is_hidden(self) -> None:
+        assert shown(USIM, "00a40004026f07", "00b2010402 -> aabb9000")[1] == "****9000"
+        assert shown(USIM, "00a40004026f07", f"00d6000009{IMSI_FILE}")[0] == "00d600000908091010********98"
+
+    @pytest.mark.parametrize("file", ["6f08", "6f09", "6fe4", "4f05", "6f20"])
+    def test_key_file_is_hidden_both_ways(self, file: str) -> None:
+        assert shown(USIM, f"00a4000402{file}", "00b0000003 -> 0711229000")[1] == "******9000"
+        assert shown(USIM, f"00a4000402{file}", "00d6000003071122")[0] == "00d6000003******"
+        assert shown(USIM, f"00a4000402{file}", "00dc010403071122")[0] == "00dc010403******"
+        fetched = shown(USIM, f"00a4000402{file}", "00b0000003 -> 6103", "00c0000003 -> 0711229000")
+        assert fetched[1] == "******9000"
+
+    def test_identities_of_an_isim_are_hidden(self) -> None:
+        isim = "00a4040c07a0000000871004"
+        assert shown(isim, "00a40004026f02", "00b0000003 -> 8001319000")[1] == "******9000"
+
+    def test_ordinary_file_is_shown(self) -> None:
+        assert shown(USIM, "00a40004026f7e", "00b0000003 -> ffffff9000")[1] == "ffffff9000"
+
+    def test_unknown_file_is_hidden(self) -> None:
+        assert shown("00b0830003 -> aabbcc9000")[1] == "******9000"
+        assert shown("00a4000403aabbcc", "00d6000002aabb")[0] == "00d6000002****"
+        assert shown("00b16f0703540100 -> 53010a9000")[1] == "******9000"
+
+
+class TestForms:
+    def test_fixed_layout_keeps_the_places(self) -> None:
+        command, _ = CardRedactor().exchange(bytes.fromhex("002000010231326162"[:14]), bytes.fromhex("9000"))
+        assert command.to_bytes() == bytes.fromhex("0020000102ffff")
+        plain = Masked(b"\x01\x02")
+        assert (plain.to_bytes(), plain.to_text()) == (b"\x01\x02", "0102")
+
+    def test_what_is_no_command_is_hidden_wholly(self) -> None:
+        assert shown("00200001 -> 31326700") == ("********", "****6700")
+        assert shown("0020 -> 90") == ("****", "90")
+        assert CardRedactor().command(b"\x00\x20").to_text() == "****"
+
+    @pytest.mark.parametrize(
+        ("line", "kept"),
+        [
+            ("select 6f07", "select 6f07"),
+            ("", ""),
+            ("00A4 0004 02 3F00", "00A4 0004 02 3F00"),
+            ("00 20 00 01 08 31 32 33 34 FF FF FF FF", "0020000108" + "**" * 8),
+            ("0x0020000102,31:32", "0020000102****"),
+            ("3132", "****"),
+        ],
+    )
+    def test_line_that_was_typed(self, line: str, kept: str) -> None:
+        assert CardRedactor().line(line) == kept
+
+    @pytest.mark.parametrize(("imsi", "short"), [("001010123456789", "00101…89"), ("0010101", "…"), ("", "…")])
+    def test_imsi_in_text(self, imsi: str, short: str) -> None:
+        assert shorten_imsi(imsi) == short
+
+    def test_iccid_in_text(self) -> None:
+        assert shorten_iccid("8900112233445566778") == "890011…6778"
+        assert shorten_iccid("8900112233") == "…"
