@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from remsim.bankd.service import BankdService, advertised_hosts, announcement
+from remsim.bankd.announcement import advertised_hosts, announcement
+from remsim.bankd.service import BankdService
 from remsim.config import LOOPBACK_NETWORKS, BankdConfig, HostPort
 from remsim.errors import StartError
 from remsim.readers.errors import CardMuteError

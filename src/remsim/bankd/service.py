@@ -5,7 +5,6 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
@@ -22,17 +21,18 @@ from remsim.bankd.actions import (
     TraceTpdu,
     Transmit,
 )
+from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.coordinator import BankdCoordinator
 from remsim.bankd.gsmtap import GsmtapSender
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slot import Slot, fault_kind
 from remsim.bankd.slots_file import make_plan
-from remsim.config import BANKD_PORT, BankdConfig
-from remsim.errors import StartError
+from remsim.config import BankdConfig
 from remsim.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.hub import DialledLink, LinkHub
+from remsim.net.keeper import CertificateKeeper
 from remsim.net.listen import Listener
 from remsim.net.process import run_service
 from remsim.net.protection import admission_of, protect
@@ -46,15 +46,11 @@ from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.events import Event
 from remsim.wire.rspro import (
     AddressKind,
-    AdvertisedAddress,
     ComponentIdentity,
     ComponentType,
-    IpPort,
     clean_name,
 )
 
-#: Addresses that are announced, each with its port; 0: the one on which we listen.
-Hosts = list[tuple[IPv4Address | IPv6Address, int]]
 #: At the end, cards get this long beyond their own deadline to be powered off.
 _POWER_OFF_S: Final = 5.0
 #: A command in progress when the program is told to stop is given this long, less if the deadline is shorter.
@@ -76,6 +72,7 @@ class BankdService:
         self.started = asyncio.Event()
         self.listener: Listener | None = None
         self.plain_listener: Listener | None = None
+        self.keeper: CertificateKeeper | None = None
         self._given_source = source
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
@@ -149,7 +146,20 @@ class BankdService:
             self._dialling, name="server", tls=protection.tls(Role.SERVER), networks=protection.networks
         )
         server.want(config.server.host, config.server.port)
+        self._keep_certificate(hub)
         self.started.set()
+
+    def _keep_certificate(self, hub: LinkHub) -> None:
+        if self.protection.contexts is not None:
+            self.keeper = CertificateKeeper(self.protection.contexts, hub, log=self._log)
+            self._tasks.vital(self.keeper.run(), name="certificate")
+
+    def on_hangup(self) -> None:
+        """SIGHUP: use the certificate that the files hold now; without any, end."""
+        if self.keeper is None:
+            self.request_stop()
+        else:
+            self.keeper.reload()
 
     async def _listen(self, hub: LinkHub, hosts: Hosts) -> None:
         config, protection = self.config, self.protection
@@ -357,33 +367,6 @@ class BankdService:
         fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}
         say = getattr(self._log, notice.level)
         say(notice.event, bank_slot=notice.bank_slot, client_slot=notice.client_slot, **fields)
-
-
-async def advertised_hosts(config: BankdConfig) -> Hosts:
-    """The configured addresses for clients, names resolved; port 0 stands for ours. Raises StartError."""
-    found: Hosts = []
-    for given in config.advertise:
-        try:
-            resolved = await asyncio.get_running_loop().getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise StartError(f"cannot resolve {given.host}: {error}", hint="see --advertise HOST:PORT") from None
-        found.append((ip_address(resolved[0][4][0]), given.port))
-    return found
-
-
-def announcement(hosts: Hosts, ports: dict[AddressKind, int]) -> tuple[AdvertisedAddress, ...] | None:
-    """What ``connectBankReq`` says about where clients reach us; nothing if that is the classic default.
-
-    ``ports`` are those on which we listen, the main one first. The address 0.0.0.0 stands for the one that the server
-    sees us come from.
-    """
-    if not hosts and ports == {AddressKind.PLAINTEXT: BANKD_PORT}:
-        return None
-    return tuple(
-        AdvertisedAddress(IpPort(ip, given or port), kind)
-        for kind, port in ports.items()
-        for ip, given in hosts or [(IPv4Address(0), 0)]
-    )
 
 
 def serve(config: BankdConfig) -> int:

@@ -15,6 +15,7 @@ from remsim.client.slot import Slot, SlotSpec
 from remsim.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
+from remsim.net.keeper import CertificateKeeper
 from remsim.net.process import SIGNAL_EXIT_BASE
 from remsim.net.protection import Protection, protect
 from remsim.net.tasks import TaskOwner
@@ -41,6 +42,7 @@ class ClientService:
         #: What ``front`` returned.
         self.exit_status = 0
         self.slots: list[Slot] = []
+        self.keepers: list[CertificateKeeper] = []
         self._specs = tuple(slots)
         self._front = front
         self._metrics = metrics or ClientMetrics()
@@ -66,7 +68,19 @@ class ClientService:
             if slot.script is not None:
                 tasks.session(slot.script.run(), name=f"event-script-{len(self.slots)}")
             await slot.start()
+        for protection in {id(one): one for one in protections}.values():
+            if protection.contexts is not None:
+                keeper = CertificateKeeper(protection.contexts, self._hub, log=self._log)
+                self.keepers.append(keeper)
+                tasks.vital(keeper.run(), name="certificate")
         self.started.set()
+
+    def on_hangup(self) -> None:
+        """SIGHUP: use the certificates that the files hold now; without any, or with its terminal gone, end."""
+        if not self.keepers or self._front is not None:
+            self.request_stop()
+        for keeper in self.keepers:
+            keeper.reload()
 
     def _protect(self) -> list[Protection]:
         """The protection of each slot; slots with the same certificate share it."""

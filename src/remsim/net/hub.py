@@ -4,7 +4,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from remsim.config import HostPort
@@ -15,8 +15,8 @@ from remsim.net.gate import Gate
 from remsim.net.limits import Admission
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler
 from remsim.net.listen import BACKLOG, Listener, listen
-from remsim.net.plain import Networks, dial_plain
-from remsim.net.secure import SecureTransport, dial_proven
+from remsim.net.plain import Networks
+from remsim.net.secure import SecureTransport, Way
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
 from remsim.net.tls import Expectation, HandshakeError, LinkTls
@@ -99,7 +99,7 @@ class LinkHub:
 
         ``name`` tells it apart in the log. ``networks`` are those in which a link without TLS may end; None: anywhere.
         """
-        way = _Way(tls, networks)
+        way = Way(tls, networks)
         dialled = DialledLink(self, factory, name=name, log=self._log, tasks=self._tasks, backoff=backoff, way=way)
         self._dialled.append(dialled)
         return dialled
@@ -274,21 +274,6 @@ class _DialledEnd(Link):
         self.attempt = attempt
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """How a link is dialled: over TLS, or without in these networks only."""
-
-    tls: LinkTls | None
-    networks: Networks | None
-
-    async def dial(self, target: Dial, make_link: Callable[[], Link]) -> None:
-        """Connect. Raises OSError, and HandshakeError if there is no way that is allowed."""
-        if self.tls is not None:
-            await dial_proven(target.host, target.port, self.tls, make_link)
-        else:
-            await dial_plain(target.host, target.port, self.networks, make_link)
-
-
 class DialledLink:
     """One dialled link: a target, and never-ending attempts to have a link to it."""
 
@@ -301,7 +286,7 @@ class DialledLink:
         log: Logger,
         tasks: TaskOwner,
         backoff: Backoff | None,
-        way: _Way,
+        way: Way,
     ) -> None:
         self._hub = hub
         self._factory = factory
@@ -391,7 +376,7 @@ class DialledLink:
             return _DialledEnd(self._hub, self._factory, self, attempt)
 
         try:
-            await self._way.dial(target, make_link)
+            await self._way.dial(target.host, target.port, make_link)
         except (OSError, UnicodeError, HandshakeError) as error:
             if self.awaits(attempt):
                 self._attempt = None
