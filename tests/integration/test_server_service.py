@@ -49,7 +49,7 @@ async def delete(service: ServerService, number: int) -> None:
 
 
 async def test_both_ip_versions_by_default(tmp_path: Path) -> None:
-    async with running_server(tmp_path, rspro=HostPort("", 0), rest=HostPort("", 0)) as service:
+    async with running_server(tmp_path, rspro=HostPort("", 0), rest=HostPort("", 0), rest_open=False) as service:
         for host in ("127.0.0.1", "::1"):
             peer = await RigPeer(ComponentType.REMSIM_CLIENT).dial(HostPort(host, service.rspro_address.port))
             async with peer:

@@ -134,6 +134,8 @@ class ServerConfig(DaemonConfig):
     #: Where REST is served. Loopback by default: whoever reaches it commands the cards.
     rest: fields.RestListen = HostPort("127.0.0.1", REST_PORT)
     rest_open: fields.Switch = False
+    #: Rules on who may use which card, a TOML file; without it, whatever the operator maps.
+    policy: fields.FilePath | None = None
     #: RSPRO over plain TCP here, too, for programs of the C suite; from the networks of `plaintext`.
     listen_plaintext: fields.RsproListen | None = None
     state_dir: fields.FilePath
