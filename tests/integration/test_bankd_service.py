@@ -346,3 +346,33 @@ def test_missing_pyscard_is_told_with_what_to_install(tmp_path: Path) -> None:
     with Program(argv, env={"PYTHONPATH": str(tmp_path)}) as bank:
         bank.wait_for(r"need the Python package 'pyscard'.*; hint: install 'remsim\[pcsc\]'")
         assert bank.wait() == 1
+
+
+async def test_guard_blocks_a_command_and_says_so(tmp_path: Path) -> None:
+    rules = tmp_path / "guard.toml"
+    rules.write_text('[presets]\npin-change = "block"\n\n[[rule]]\nname = "no MF"\naction = "block"\nins = "A4"\n')
+    world = BankWorld(tmp_path)
+    world.settings["guard"] = rules
+    async with world:
+        client = await serve(world)
+        for _ in range(2):
+            assert await client.transmit(_SELECT_MF) == "6985"
+        assert world.metrics.registry.get_sample_value("remsim_bankd_blocked_commands_total") == 2
+    assert 'command_blocked [B1:0 C1:0] rule="no MF"' in world.log.getvalue()
+
+
+async def test_gsmtap_hides_secrets_unless_they_are_asked_for(tmp_path: Path) -> None:
+    verify = "0020000108" + b"1234".hex() + "ffffffff"
+    for reveal in (False, True):
+        datagrams = Datagrams()
+        try:
+            world = BankWorld(tmp_path / str(reveal))
+            world.settings |= {"gsmtap": HostPort("127.0.0.1", datagrams.port), "gsmtap_reveal": reveal}
+            async with world:
+                client = await serve(world)
+                await client.transmit(verify)
+                await world.until(lambda: len(datagrams.received) == 2)
+        finally:
+            datagrams.close()
+        assert (b"1234" in datagrams.received[1]) is reveal
+        assert ("gsmtap_reveals_secrets" in world.log.getvalue()) is reveal

@@ -26,3 +26,6 @@ class BankdCounts:
     crowded_out: int = 0
     #: Connections that were closed because their peer broke the protocol.
     protocol_errors: int = 0
+    #: Commands that a rule kept from the card, and those that one only noted.
+    blocked_commands: int = 0
+    noted_commands: int = 0

@@ -24,6 +24,8 @@ from remsim.bankd.actions import (
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.coordinator import BankdCoordinator
 from remsim.bankd.gsmtap import GsmtapSender
+from remsim.bankd.guards import guard_for, read_guard_policy
+from remsim.bankd.masking import TraceMask
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slot import Slot, fault_kind
@@ -40,7 +42,7 @@ from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
 from remsim.readers.base import ReaderSource
 from remsim.readers.errors import ReaderError
-from remsim.trace import AtrRecord, TpduRecord
+from remsim.trace import AtrRecord, TpduRecord, reveal_all
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.events import Event
@@ -85,6 +87,8 @@ class BankdService:
         self._server: DialledLink | None = None
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
+        self._mask = TraceMask()
+        self._guard_policy = read_guard_policy(config)
         self._queue: deque[BankdAction] = deque()
         self._is_working = False
         name = clean_name(config.name or socket.gethostname())
@@ -137,7 +141,10 @@ class BankdService:
             on_refused=lambda kind: self._metrics.refused_connections.labels(kind).inc(),
         )
         if config.gsmtap is not None:
-            self._gsmtap = await GsmtapSender.open(config.gsmtap)
+            redact = reveal_all if config.gsmtap_reveal else self._mask
+            self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
+            if config.gsmtap_reveal:
+                self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
         await self._listen(hub, advertise)
         await self._readers.start()
@@ -318,10 +325,14 @@ class BankdService:
             self._hub.execute(action)
 
     def _on_card_action(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
+        if isinstance(action, OpenCard | ResetCard):
+            self._mask.on_reset(action.slot_nr)
         self._slots[action.slot_nr].run(action)
 
     def _open_lane(self, action: InService) -> None:
         slot = self._slots[action.bank_slot.slot_nr]
+        counts = self.coordinator.counts
+        slot.guard = guard_for(self._guard_policy, action.bank_slot, action.client, counts=counts, log=self._log)
         if self._hub is None:
             return
         if slot.answers_at_once:

@@ -241,6 +241,9 @@ class BankdConfig(DaemonConfig):
     card_deadline_s: fields.Seconds = 60.0
     gsmtap: fields.GsmtapAddress | None = None
     gsmtap_slot: fields.Id | None = None
+    gsmtap_reveal: fields.Switch = False
+    #: Rules on commands, a TOML file; without it, the shipped ones, which note and block nothing.
+    guard: fields.FilePath | None = None
 
     @property
     def slot_source(self) -> SlotSource:
