@@ -74,7 +74,7 @@ class Bench:
         specs = [
             SlotSpec(
                 ClientConfig.model_validate(
-                    {"server": HostPort("127.0.0.1", server.port), "client": client, **settings}
+                    {"server": HostPort("127.0.0.1", server.port), "client": client, "plaintext": True, **settings}
                 ),
                 emulator,
                 watcher,

@@ -18,6 +18,7 @@ from remsim.wire import rspro
 from remsim.wire.abilities import SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.events import Event, Received, ReceivedUnknown, Undecodable
+from remsim.wire.revocation import ListParts, StoreRevocations
 from remsim.wire.rspro import (
     MAX_ERROR_STRING,
     AdvertisedAddress,
@@ -62,6 +63,7 @@ class ServerLink:
     abilities: frozenset[str] | None = None
     #: What its certificate says; None on a link without TLS.
     proof: Proof | None = None
+    list_parts: ListParts = field(default_factory=ListParts)
     contenders: "list[ServerLink]" = field(default_factory=list)
 
 
@@ -213,6 +215,10 @@ class ControlPlane:
                 change = self._mappings.clear()
                 self._note("warning", "state_reset", server, mappings=len(change.removed))
                 self._apply(server, rspro.ResetStateRes(change.result), tag, change, now)
+            case rspro.RevocationListInd():
+                whole = server.list_parts.add(message)
+                if whole is not None:
+                    self._out.append(StoreRevocations(whole))
             case rspro.ErrorInd():
                 self._note("warning", "server_reports_error", server, code=message.code.name, text=message.error_string)
             case _:

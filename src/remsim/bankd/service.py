@@ -46,6 +46,7 @@ from remsim.trace import AtrRecord, TpduRecord, reveal_all
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.events import Event
+from remsim.wire.revocation import StoreRevocations
 from remsim.wire.rspro import (
     AddressKind,
     ComponentIdentity,
@@ -296,6 +297,7 @@ class BankdService:
             Notice: self._notice,
             TraceAtr: self._trace_atr,
             TraceTpdu: self._trace_tpdu,
+            StoreRevocations: self._store_revocations,
         }
         performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action))
         performers.update(dict.fromkeys((OpenCard, ResetCard, Transmit, CloseCard), self._on_card_action))
@@ -373,6 +375,10 @@ class BankdService:
     def _trace_tpdu(self, action: TraceTpdu) -> None:
         if self._gsmtap is not None:
             self._gsmtap.send(TpduRecord(action.slot_nr, action.tpdu, action.response))
+
+    def _store_revocations(self, action: StoreRevocations) -> None:
+        if self.keeper is not None:
+            self._tasks.session(self.keeper.accept_list(action.octets), name="revocations")
 
     def _notice(self, notice: Notice) -> None:
         fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}

@@ -61,19 +61,37 @@ class ClientService:
         protections = self._protect()
         self._owned.push_async_callback(self._drain_scripts)
         self._owned.push_async_callback(self._hub.close)
+        shared = {id(one): one for one in protections}
+        on_list = {key: self._keep_certificate(one, self._hub, tasks) for key, one in shared.items()}
         for spec, protection in zip(self._specs, protections, strict=True):
-            slot = Slot(spec, hub=self._hub, metrics=self._metrics, protection=protection)
+            slot = Slot(
+                spec,
+                hub=self._hub,
+                metrics=self._metrics,
+                protection=protection,
+                on_revocations=on_list[id(protection)],
+            )
             self.slots.append(slot)
             self._owned.push_async_callback(slot.stop)
             if slot.script is not None:
                 tasks.session(slot.script.run(), name=f"event-script-{len(self.slots)}")
             await slot.start()
-        for protection in {id(one): one for one in protections}.values():
-            if protection.contexts is not None:
-                keeper = CertificateKeeper(protection.contexts, self._hub, log=self._log)
-                self.keepers.append(keeper)
-                tasks.vital(keeper.run(), name="certificate")
         self.started.set()
+
+    def _keep_certificate(
+        self, protection: Protection, hub: LinkHub, tasks: TaskOwner
+    ) -> Callable[[bytes], None] | None:
+        """Look after a certificate; return what is to be called with a list that a server pushed."""
+        if protection.contexts is None:
+            return None
+        keeper = CertificateKeeper(protection.contexts, hub, log=self._log)
+        self.keepers.append(keeper)
+        tasks.vital(keeper.run(), name="certificate")
+
+        def on_list(octets: bytes) -> None:
+            tasks.session(keeper.accept_list(octets), name="revocations")
+
+        return on_list
 
     def on_hangup(self) -> None:
         """SIGHUP: use the certificates that the files hold now; without any, or with its terminal gone, end."""

@@ -42,6 +42,7 @@ from remsim.net.timer import Alarm
 from remsim.net.tls import Expectation
 from remsim.wire.actions import LinkId
 from remsim.wire.connection import Connection, Event, KeepAlive
+from remsim.wire.revocation import StoreRevocations
 from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, SlotPhysStatus, clean_name
 
 SOFTWARE: Final = "remsim-client"
@@ -84,12 +85,21 @@ class SlotSpec:
 class Slot(EmulatorEvents):
     """Made inside the event loop; ``start`` begins to dial."""
 
-    def __init__(self, spec: SlotSpec, *, hub: LinkHub, metrics: ClientMetrics, protection: Protection) -> None:
+    def __init__(
+        self,
+        spec: SlotSpec,
+        *,
+        hub: LinkHub,
+        metrics: ClientMetrics,
+        protection: Protection,
+        on_revocations: Callable[[bytes], None] | None = None,
+    ) -> None:
         config = spec.config
         self.config = config
         self.emulator = spec.emulator
         self._observer = spec.observer
         self._hub = hub
+        self._on_revocations = on_revocations
         self._metrics = metrics
         identity = ComponentIdentity(
             ComponentType.REMSIM_CLIENT,
@@ -285,6 +295,9 @@ class Slot(EmulatorEvents):
                     self._command_emulator(action)
                 case DialBankd():
                     self._dial_bankd(action.address)
+                case StoreRevocations():
+                    if self._on_revocations is not None:
+                        self._on_revocations(action.octets)
                 case HangUpBankd():
                     self.bankd.unwant()
                 case _:

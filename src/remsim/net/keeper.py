@@ -17,6 +17,7 @@ from remsim.net.tls import TlsContexts, TlsSetupError
 from remsim.pki import enrol
 from remsim.pki.credentials import renewal_due
 from remsim.pki.errors import PkiError
+from remsim.pki.facts import REVOCATION_LIST, encode_pem
 from remsim.pki.toolkit import Toolkit, choose_toolkit
 
 #: Files are looked at so often: a revocation is to be effective within a minute.
@@ -34,13 +35,26 @@ Renewal = Callable[[], object]
 class CertificateKeeper:
     """One for a program. ``run`` is a task; ``reload`` and ``accept_list`` may be called at any time."""
 
-    def __init__(self, contexts: TlsContexts, hub: LinkHub, *, log: Logger, renewal: Renewal | None = None) -> None:
-        """``renewal`` replaces the way to a new certificate; without it, whoever gave the old one is asked."""
+    def __init__(
+        self,
+        contexts: TlsContexts,
+        hub: LinkHub,
+        *,
+        log: Logger,
+        renewal: Renewal | None = None,
+        on_loaded: Callable[[], None] | None = None,
+    ) -> None:
+        """``renewal`` replaces the way to a new certificate; without it, whoever gave the old one is asked.
+
+        ``on_loaded`` is called whenever files were loaded anew.
+        """
+        self._on_loaded = on_loaded
         self._contexts = contexts
         self._hub = hub
         self._log = log
         self._renewal = renewal or self._renew_by_server
         self._stamps = self._look()
+        self._turn = asyncio.Lock()
         self._retry_at = 0.0
         self._list_reminder_at = 0.0
 
@@ -68,6 +82,8 @@ class CertificateKeeper:
         closed = self._hub.close_revoked(self._contexts.is_revoked)
         expires = self._contexts.not_after.isoformat()
         self._log.info("certificate_loaded", identity=str(self._contexts.identity), expires=expires, cut=len(closed))
+        if self._on_loaded is not None:
+            self._on_loaded()
 
     async def check_age(self, now: float) -> None:
         """Renew the certificate if that is due, and report a list that is too old. ``now``: seconds since 1970."""
@@ -87,11 +103,13 @@ class CertificateKeeper:
             self._retry_at = now + RETRY_S
             self._log.warning("certificate_not_renewed", error=str(error), hint=error.hint)
 
-    async def accept_list(self, pem: bytes) -> None:
+    async def accept_list(self, der: bytes) -> None:
         """Store a revocation list that a server pushed, and use it, if it is the authority's and new."""
-        credentials = self._contexts.credentials
+        credentials, pem = self._contexts.credentials, encode_pem(der, REVOCATION_LIST)
         try:
-            facts = await asyncio.to_thread(lambda: credentials.accept_revocations(pem, _toolkit()))
+            # One after the other: several servers or links may bring the same list.
+            async with self._turn:
+                facts = await asyncio.to_thread(lambda: credentials.accept_revocations(pem, _toolkit()))
         except PkiError as error:
             self._log.warning("revocation_list_refused", error=str(error), hint=error.hint)
             return

@@ -29,6 +29,7 @@ from remsim.server.numbers import ClientNumbers
 from remsim.server.peers import Peer, PeerState, PeerTable
 from remsim.server.reconciler import Reconciler
 from remsim.server.reports import described, named, note_of, odd, slots_of
+from remsim.server.revocations import Revocations
 from remsim.server.timers import Timers
 from remsim.slotmap import Mapping, MappingState, SlotMap
 from remsim.wire import rspro
@@ -87,6 +88,7 @@ class Coordinator:
         self._settings = settings
         self.slotmap = SlotMap()
         self.peers = PeerTable()
+        self.revocations = Revocations(self.peers)
         self._bank_timers: Timers[int] = Timers()
         self._link_timers: Timers[LinkId] = Timers()
         self.announcer = Announcer(
@@ -363,7 +365,12 @@ class Coordinator:
 
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
-        return [Report("info", "client_connected", described(peer)), *note_of(peer), *self.announcer.welcome(slot)]
+        return [
+            Report("info", "client_connected", described(peer)),
+            *note_of(peer),
+            *self.revocations.tell(peer),
+            *self.announcer.welcome(slot),
+        ]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
         """Admission let a bankd in."""
@@ -381,4 +388,5 @@ class Coordinator:
         places = [f"{address.ip}:{address.port}" for address in known]
         fields = described(peer) | {"slots": peer.number_of_slots, "clients_go_to": places}
         report = Report("info", "bankd_connected", fields)
-        return [report, *note_of(peer), *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        first = [report, *note_of(peer), *self.revocations.tell(peer)]
+        return [*first, *self._reconciler.on_bankd_connected(peer, bank_id, now)]

@@ -100,6 +100,10 @@ class Desk:
         """See LinkHandler."""
         self._run(self.coordinator.on_link_lost(link, reason, self._loop.time()))
 
+    def push_revocations(self, octets: bytes) -> None:
+        """Give everybody the authority's revocation list (DER)."""
+        self._run(self.coordinator.revocations.push(octets))
+
     def _on_alarm(self) -> None:
         self._run(self.coordinator.handle_timer(self._loop.time()))
 

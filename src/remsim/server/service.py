@@ -149,7 +149,17 @@ class ServerService:
     def _keep_certificates(self, desk: Desk, protection: Protection, house: "House | None", tasks: TaskOwner) -> None:
         if protection.contexts is not None:
             renewal = None if house is None else house.renew_own
-            self.keeper = CertificateKeeper(protection.contexts, desk.hub, log=self._log, renewal=renewal)
+            credentials = protection.contexts.credentials
+
+            def push() -> None:
+                octets = credentials.revocations_der()
+                if octets is not None:
+                    desk.push_revocations(octets)
+
+            self.keeper = CertificateKeeper(
+                protection.contexts, desk.hub, log=self._log, renewal=renewal, on_loaded=push
+            )
+            push()
             tasks.vital(self.keeper.run(), name="certificate")
         if house is not None:
             tasks.vital(keep_house(house, log=self._log), name="authority")

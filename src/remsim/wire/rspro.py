@@ -26,6 +26,10 @@ MIN_COMMAND, MAX_COMMAND = 5, 260
 #: A response is up to 256 octets of data and SW1 SW2.
 MIN_RESPONSE, MAX_RESPONSE = 2, 258
 
+#: Octets of a revocation list: a hundred thousand entries. One part fits into a frame with room to spare.
+MAX_LIST: Final = 1 << 22
+MAX_LIST_PART: Final = 1 << 14
+
 
 class ComponentType(IntEnum):
     """What a peer is."""
@@ -321,6 +325,15 @@ class ResetStateRes:
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationListInd:
+    """A part of the authority's signed revocation list, ``octets`` at ``offset`` of ``total``: ability ``revoke.1``."""
+
+    total: int
+    offset: int
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownMessage:
     """A PDU alternative that this version does not know: ``number`` is its tag."""
 
@@ -349,7 +362,7 @@ Response = (
     | ConfigClientBankRes
     | ResetStateRes
 )
-Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd
+Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | RevocationListInd
 Message = Request | Response | Indication
 
 #: Which response answers which request.
