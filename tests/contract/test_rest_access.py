@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from remsim.config import HostPort, ServerConfig

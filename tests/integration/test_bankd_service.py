@@ -361,18 +361,17 @@ async def test_guard_blocks_a_command_and_says_so(tmp_path: Path) -> None:
     assert 'command_blocked [B1:0 C1:0] rule="no MF"' in world.log.getvalue()
 
 
-async def test_gsmtap_hides_secrets_unless_they_are_asked_for(tmp_path: Path) -> None:
-    verify = "0020000108" + b"1234".hex() + "ffffffff"
-    for reveal in (False, True):
-        datagrams = Datagrams()
-        try:
-            world = BankWorld(tmp_path / str(reveal))
-            world.settings |= {"gsmtap": HostPort("127.0.0.1", datagrams.port), "gsmtap_reveal": reveal}
-            async with world:
-                client = await serve(world)
-                await client.transmit(verify)
-                await world.until(lambda: len(datagrams.received) == 2)
-        finally:
-            datagrams.close()
-        assert (b"1234" in datagrams.received[1]) is reveal
-        assert ("gsmtap_reveals_secrets" in world.log.getvalue()) is reveal
+@pytest.mark.parametrize("reveal", [False, True])
+async def test_gsmtap_hides_secrets_unless_they_are_asked_for(tmp_path: Path, reveal: bool) -> None:
+    datagrams = Datagrams()
+    try:
+        world = BankWorld(tmp_path)
+        world.settings |= {"gsmtap": HostPort("127.0.0.1", datagrams.port), "gsmtap_reveal": reveal}
+        async with world:
+            client = await serve(world)
+            await client.transmit("0020000108" + b"1234".hex() + "ffffffff")
+            await world.until(lambda: len(datagrams.received) == 2)
+    finally:
+        datagrams.close()
+    assert (b"1234" in datagrams.received[1]) is reveal
+    assert ("gsmtap_reveals_secrets" in world.log.getvalue()) is reveal

@@ -17,7 +17,7 @@ from remsim.cli import tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
 from remsim.cli.rest_client import JsonObject, RestClient, RestError, mapping_object, slotmap_id
 from remsim.config import CtlConfig
-from remsim.errors import ConfigError, IdRangeError
+from remsim.errors import ConfigError, IdRangeError, RemsimError
 from remsim.ids import BankSlot, ClientSlot, check_id
 from remsim.logs import setup_logging
 from remsim.policy.mapping import parse_mapping_policy
@@ -160,8 +160,10 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /) ->
         print(f"{file}: {len(rules.rules)} rules, by default {'allow' if rules.is_open else 'deny'}")
         return 0
     decision = rules.decide(ClientSlot.parse(client_slot), BankSlot.parse(bank_slot))
-    print(f"{'allowed' if decision.is_allowed else 'refused'}: {decision.reason}")
-    return 0 if decision.is_allowed else 1
+    if not decision.is_allowed:
+        raise RemsimError(f"refused: {decision.reason}")
+    print(f"allowed: {decision.reason}")
+    return 0
 
 
 @_commands.command(name="global-reset", alias="reset")
