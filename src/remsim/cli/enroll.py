@@ -33,7 +33,7 @@ def enroll(
     url: str
         The server's REST interface, https://HOST:9997.
     code: str
-        What ``remsim pki code`` printed on the server; "-": the first line of standard input.
+        What ``remsim pki code`` printed on the server; without it, the first line of standard input.
     state: str
         State directory of the program that the certificate is for; its subdirectory tls is used.
     tls: str
@@ -53,11 +53,11 @@ def enroll(
         credentials = Credentials(Path(tls) if tls is not None else Path(state or "", "tls"))
         facts = ask_again(credentials, choose_toolkit(), url=url)
     else:
-        if url is None or code is None:
+        if url is None:
             raise ConfigError(
                 "enrolment needs the server's URL and a code", hint="remsim enroll https://HOST:9997 CODE"
             )
-        read = Code.parse(sys.stdin.readline() if code == "-" else code)
+        read = Code.parse(sys.stdin.readline() if code is None else code)
         credentials = Credentials(_directory(read.identity, common, state, tls))
         facts = ask(url, read, credentials, choose_toolkit())
     sys.stdout.write(f"{facts.identity}: certificate in {credentials.directory}, until {facts.not_after:%Y-%m-%d}\n")

@@ -36,7 +36,7 @@ from remsim.config import ClientConfig, HostPort
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.identity import Identity, Role
 from remsim.logs import Logger, get_logger
-from remsim.net.hub import LinkHub
+from remsim.net.hub import DialledLink, LinkHub
 from remsim.net.protection import Protection
 from remsim.net.timer import Alarm
 from remsim.net.tls import Expectation
@@ -114,19 +114,8 @@ class Slot(EmulatorEvents):
             keeps_default_atr=config.atr_ignore_rspro,
             atr_policy=config.atr_rules.policy(),
         )
-        whose = "" if config.client is None else f" of {config.client}"
-        self.server = hub.dial(
-            self._connection(identity, ComponentType.REMSIM_SERVER),
-            name=f"server{whose}",
-            tls=protection.tls(Role.SERVER),
-            networks=protection.networks,
-        )
-        self.bankd = hub.dial(
-            self._connection(identity, ComponentType.REMSIM_BANKD),
-            name=f"bankd{whose}",
-            tls=protection.tls(Role.BANK),
-            networks=protection.networks,
-        )
+        self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
+        self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
         # Commands that wait for their answer, with the time they came.
         self._waiting: deque[tuple[bytes, float]] = deque()
@@ -146,6 +135,16 @@ class Slot(EmulatorEvents):
             self.script = EventScript(
                 config.event_script, timeout_s=config.event_timeout_s, log=self._log, on_result=self._on_script_result
             )
+
+    def _dial(self, identity: ComponentIdentity, peer: ComponentType, protection: Protection) -> DialledLink:
+        whose = "" if self.config.client is None else f" of {self.config.client}"
+        name, role = ("server", Role.SERVER) if peer is ComponentType.REMSIM_SERVER else ("bankd", Role.BANK)
+        return self._hub.dial(
+            self._connection(identity, peer),
+            name=f"{name}{whose}",
+            tls=protection.tls(role),
+            networks=protection.networks,
+        )
 
     def _connection(self, identity: ComponentIdentity, peer: ComponentType) -> Callable[[float], Connection]:
         keep_alive = KeepAlive(self.config.keepalive.interval_s, self.config.keepalive.timeout_s)

@@ -25,10 +25,8 @@ MAX_ATR: Final = 55
 MIN_COMMAND, MAX_COMMAND = 5, 260
 #: A response is up to 256 octets of data and SW1 SW2.
 MIN_RESPONSE, MAX_RESPONSE = 2, 258
-
-#: Octets of a revocation list: a hundred thousand entries. One part fits into a frame with room to spare.
-MAX_LIST: Final = 1 << 22
-MAX_LIST_PART: Final = 1 << 14
+#: Octets of a revocation list, a hundred thousand entries, and of a part, which fits into a frame.
+MAX_LIST, MAX_LIST_PART = 1 << 22, 1 << 14
 
 
 class ComponentType(IntEnum):
