@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trace may show of each slot's traffic: secrets masked, by what ``remsim.redaction`` knows. Reads no settings."""
+"""What a trace may show of each slot's traffic: secrets masked, by what ``remsim.redaction`` knows of them."""
 
 from collections import defaultdict
 
