@@ -29,10 +29,12 @@ VERBS: Final = {
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
     "doctor": "Find out what is wrong with a client host.",
     "uicc": "Run a software card.",
+    "pki": "Create an authority, issue, renew and revoke certificates, make enrolment codes.",
+    "enroll": "Get a certificate for this host from the server, or renew it.",
 }
 
 #: Which extra brings a library that is missing; by the verb that was called.
-_EXTRAS: Final = {"server": "server", "bankd": "pcsc,sim", "uicc": "sim", "demo": "server,sim"}
+_EXTRAS: Final = {"server": "server", "bankd": "pcsc,sim", "uicc": "sim", "demo": "server,sim", "pki": "pki"}
 
 _ROOT_OPTIONS: Final = frozenset({"-h", "--help", "--version"})
 

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim pki``: the authority of an installation, on the server's host.
+
+Certificates live in the server's state directory: the authority in ``ca``, what the server itself shows in ``tls``.
+"""
+
+import json as json_format
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from remsim.cli.options import Flag, repeatable, verb_app
+from remsim.config import REST_PORT, ServerConfig, default_state_dir
+from remsim.identity import Identity, IdentityError
+from remsim.pki import files, signing
+from remsim.pki.authority import Authority
+from remsim.pki.codes import LIFETIME_S, TRIES
+from remsim.pki.credentials import DIRECTORY, Credentials, Received
+from remsim.pki.errors import AuthorityError
+from remsim.pki.ledger import Issued
+
+AUTHORITY_DIRECTORY: Final = "ca"
+
+app = verb_app("pki", "Create an authority, issue, renew and revoke certificates, make enrolment codes.")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PkiOptions:
+    """What every command takes."""
+
+    state: Annotated[
+        str | None,
+        Parameter(metavar="DIR", show_default=False, help="The server's state directory (default: as remsim server)."),
+    ] = None
+    json: Annotated[Flag, Parameter(help="Print JSON.")] = None
+
+    @property
+    def directory(self) -> Path:
+        """The server's state directory."""
+        given = self.state or os.environ.get("REMSIM_STATE_DIR")
+        return Path(given) if given else default_state_dir(ServerConfig, {}, os.environ)
+
+    def authority(self) -> Authority:
+        """The authority. Raises PkiError."""
+        return Authority(self.directory / AUTHORITY_DIRECTORY)
+
+    def show(self, value: object, *lines: str) -> int:
+        """Print ``value`` as JSON, or the lines."""
+        print(json_format.dumps(value, indent=2) if self.json else "\n".join(lines))
+        return 0
+
+
+_NO_OPTIONS: Final = PkiOptions()
+
+
+@app.command
+def init(
+    *,
+    name: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
+    options: PkiOptions = _NO_OPTIONS,
+) -> int:
+    """Create the authority, and the server's own certificate.
+
+    Parameters
+    ----------
+    name: str
+        The server's name in its certificate (default: the host name).
+    host: tuple[str, ...]
+        Name or address by which browsers reach the server; may be given several times.
+    """
+    identity = Identity.server(name or _host_name())
+    signing.check_hosts(host)
+    files.make_private_directory(options.directory)
+    authority = Authority.create(options.directory / AUTHORITY_DIRECTORY, name=identity.name, now=time.time())
+    credentials = Credentials(options.directory / DIRECTORY)
+    issued = _issue_with_key(authority, identity, credentials, host or _own_hosts())
+    return options.show(
+        {"authority": authority.fingerprint.hex(), "directory": str(options.directory), "server": _object(issued)},
+        f"authority created in {options.directory / AUTHORITY_DIRECTORY}",
+        f"SHA-256 {authority.fingerprint.hex()}",
+        f"this server is {identity}, until {_day(issued.expires_at)}",
+    )
+
+
+@app.command
+def issue(
+    identity: str,
+    /,
+    *,
+    out: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    request: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
+    options: PkiOptions = _NO_OPTIONS,
+) -> int:
+    """Issue a certificate by hand: bank/1, client/23, client/23/0 or server/NAME.
+
+    Where the new host can reach the server, enrolment is better: its key never leaves it.
+
+    Parameters
+    ----------
+    identity: str
+        Whom the certificate is for.
+    out: str
+        Make a key, too, and put everything into this directory, to be moved to the host as its "tls" directory.
+    request: str
+        Certify the key of this request (PKCS #10, PEM) and print the certificate.
+    host: tuple[str, ...]
+        For a server: name or address by which browsers reach it; may be given several times.
+    """
+    if (out is None) == (request is None):
+        raise AuthorityError("say either --out DIR or --request FILE", hint="or use: remsim pki code, remsim enroll")
+    authority, holder = options.authority(), Identity.parse(identity)
+    if request is not None:
+        issued = authority.issue(holder, files.read_public(Path(request)), now=time.time(), hosts=host)
+        return options.show(_object(issued) | {"certificate": issued.pem.decode()}, issued.pem.decode().rstrip())
+    directory = Path(str(out))
+    issued = _issue_with_key(authority, holder, Credentials(directory), host)
+    return options.show(_object(issued), f"{holder} until {_day(issued.expires_at)}, in {directory}")
+
+
+@app.command
+def renew(
+    identity: str,
+    /,
+    *,
+    out: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
+    options: PkiOptions = _NO_OPTIONS,
+) -> int:
+    """Make a new key and certificate for somebody who has one; hosts that enrolled renew by themselves.
+
+    Parameters
+    ----------
+    identity: str
+        Whose certificate it is.
+    out: str
+        The directory to replace (default, for this server only: its own).
+    host: tuple[str, ...]
+        As for issue.
+    """
+    authority, holder = options.authority(), Identity.parse(identity)
+    if not any(entry.is_valid(time.time()) for entry in authority.issued_to(holder)):
+        raise AuthorityError(f"{holder} has no valid certificate", hint=f"use: remsim pki issue {holder}")
+    own = Credentials(options.directory / DIRECTORY)
+    if out is None and not (own.exist() and own.identity() == holder):
+        raise AuthorityError(f"{holder} is not this server", hint="say --out DIR")
+    credentials = own if out is None else Credentials(Path(out))
+    issued = _issue_with_key(authority, holder, credentials, host or _own_hosts())
+    return options.show(_object(issued), f"{holder} until {_day(issued.expires_at)}, in {credentials.directory}")
+
+
+@app.command
+def revoke(
+    which: str,
+    /,
+    *,
+    reason: Annotated[str, Parameter(metavar="TEXT", show_default=False)] = "",
+    options: PkiOptions = _NO_OPTIONS,
+) -> int:
+    """Revoke all certificates of an identity, or the one with a serial number; effective within a minute.
+
+    Parameters
+    ----------
+    which: str
+        bank/1 and the like, or the serial number in hex as `remsim pki show` prints it.
+    reason: str
+        For the record.
+    """
+    authority, now = options.authority(), time.time()
+    serials = _serials(authority, which, now)
+    revoked = authority.revoke(serials, now=now, reason=reason)
+    return options.show(
+        {"revoked": [_object(entry) for entry in revoked]},
+        *(f"revoked {entry.serial:x} of {entry.identity}" for entry in revoked),
+    )
+
+
+@app.command
+def show(identity: str | None = None, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
+    """List the certificates that were issued, or those of one identity."""
+    authority = options.authority()
+    issued = authority.issued() if identity is None else authority.issued_to(Identity.parse(identity))
+    if options.json:
+        return options.show({"authority": authority.fingerprint.hex(), "issued": [_object(entry) for entry in issued]})
+    _print_table(issued)
+    return 0
+
+
+@app.command
+def code(identity: str, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
+    """Make a one-time code by which a new host gets its certificate: bank/1, client/23, client/23/0."""
+    made = options.authority().make_code(Identity.parse(identity), now=time.time())
+    text = made.to_text()
+    if not options.json:
+        print(
+            f"good once, for {LIFETIME_S / 60:.0f} minutes, {TRIES} tries; on the new host: "
+            f"remsim enroll https://THIS-SERVER:{REST_PORT} CODE",
+            file=sys.stderr,
+        )
+    return options.show({"identity": str(made.identity), "code": text, "lifetime_s": LIFETIME_S}, text)
+
+
+def _issue_with_key(authority: Authority, identity: Identity, credentials: Credentials, hosts: Sequence[str]) -> Issued:
+    key = signing.make_key()
+    request = signing.make_request(key, str(identity))
+    issued = authority.issue(identity, request, now=time.time(), hosts=hosts)
+    revocations = files.read_public(authority.list_file)
+    credentials.install_by_hand(key, Received(issued.pem, authority.certificate, revocations))
+    return issued
+
+
+def _serials(authority: Authority, which: str, now: float) -> list[int]:
+    try:
+        identity = Identity.parse(which)
+    except IdentityError as error:
+        try:
+            return [int(which, 16)]
+        except ValueError:
+            raise IdentityError(f"{which!r} is neither an identity nor a serial number", hint=error.hint) from None
+    serials = [entry.serial for entry in authority.issued_to(identity) if entry.is_valid(now)]
+    if not serials:
+        raise AuthorityError(f"{identity} has no valid certificate", hint="see remsim pki show")
+    return serials
+
+
+def _host_name() -> str:
+    """The host's name, as far as it can be a server's name."""
+    marks = (mark for mark in socket.gethostname() if (mark.isascii() and mark.isalnum()) or mark in "-.")
+    return "".join(marks)[:63].strip("-.") or "server"
+
+
+def _own_hosts() -> tuple[str, ...]:
+    return _host_name(), "localhost"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _day(seconds: float) -> str:
+    return _moment(seconds).partition("T")[0]
+
+
+def _state(entry: Issued) -> str:
+    if entry.revoked_at is not None:
+        return "revoked"
+    return "valid" if entry.is_valid(time.time()) else "expired"
+
+
+def _object(entry: Issued) -> dict[str, object]:
+    found: dict[str, object] = {
+        "identity": str(entry.identity),
+        "serial": f"{entry.serial:x}",
+        "state": _state(entry),
+        "issuedAt": _moment(entry.issued_at),
+        "expiresAt": _moment(entry.expires_at),
+    }
+    if entry.revoked_at is not None:
+        found |= {"revokedAt": _moment(entry.revoked_at), "reason": entry.reason}
+    return found
+
+
+def _print_table(issued: Sequence[Issued]) -> None:
+    is_terminal = sys.stdout.isatty()
+    console = Console(width=None if is_terminal else 500, highlight=False)
+    if not issued:
+        console.print("nothing was issued yet", style="dim")
+        return
+    table = Table(box=SIMPLE_HEAD if is_terminal else None, pad_edge=False, header_style="bold")
+    for column in ("IDENTITY", "STATE", "EXPIRES", "SERIAL", "REASON"):
+        table.add_column(column, no_wrap=True)
+    for entry in issued:
+        table.add_row(str(entry.identity), _state(entry), _day(entry.expires_at), f"{entry.serial:x}", entry.reason)
+    console.print(table, markup=False)
