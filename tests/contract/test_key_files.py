@@ -67,6 +67,10 @@ def test_foreign_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(KeyFileError, match="belongs to another user") as caught:
         files.check_private(path)
     assert caught.value.hint == f"run: chown 4711 {path}"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(KeyFileError) as caught:
+        files.check_private(path)
+    assert caught.value.hint == "run this as its owner, for example with: sudo -u '#12345'"
 
 
 def test_credentials_of_the_service_manager_are_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,41 +2,37 @@
 """Links over TLS on loopback: who gets in, who does not, and what each side is told. Over both kinds of loop."""
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
 import uvloop
 
-from remsim.config import HostPort
 from remsim.identity import Identity, Role
 from remsim.net import secure
-from remsim.net.hub import LinkHub
-from remsim.net.limits import Admission, Limit
-from remsim.net.listen import Listener
-from remsim.net.tasks import TaskOwner
-from remsim.net.tls import Expectation, HandshakeError, LinkTls, TlsContexts, explain
-from remsim.pki.credentials import Credentials
-from remsim.pki.facts import decode_pem
-from remsim.wire import ccm, rspro
+from remsim.net.limits import Admission
+from remsim.net.tls import Expectation, LinkTls, TlsContexts, explain
+from remsim.wire import rspro
 from remsim.wire.actions import Accepted, Send
 from remsim.wire.connection import Received
-from remsim.wire.dialler import Backoff
-from remsim.wire.rspro import ComponentType, ResultCode
 from tests.doubles import engines
-from tests.doubles.certificates import ANYBODY, BANK, CLIENT, DAY_S, SERVER, CertificateWorld
-from tests.doubles.link_world import Program, dialled_raw, factory, world
-from tests.doubles.noted_log import NotedLog
-
-LOOPBACK = HostPort("127.0.0.1", 0)
-#: One attempt is enough to see how it ends; the next one would come when the test is long over.
-ONCE = Backoff(first_s=3600.0, most_s=3600.0)
-CONNECT = rspro.ConnectClientReq(engines.identity(ComponentType.REMSIM_CLIENT), engines.CLIENT)
-RESPONSE = rspro.ConnectClientRes(engines.identity(ComponentType.REMSIM_SERVER), ResultCode.OK)
-
-Run = Callable[[Coroutine[object, object, None]], None]
+from tests.doubles.certificates import ANYBODY, BANK, CLIENT, SERVER, CertificateWorld
+from tests.doubles.link_world import dialled_raw, factory, world
+from tests.doubles.tls_world import (
+    CONNECT,
+    LOOPBACK,
+    RESPONSE,
+    Run,
+    client_tls,
+    dial,
+    expired_client,
+    future_client,
+    noted_world,
+    revoked_client,
+    server_tls,
+    stranger,
+)
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -55,43 +51,6 @@ def run(request: pytest.FixtureRequest) -> Run:
 def house(tmp_path: Path) -> CertificateWorld:
     """An authority of our own."""
     return CertificateWorld(tmp_path / "lab")
-
-
-@contextlib.asynccontextmanager
-async def noted_world(admission: Admission | None = None) -> AsyncIterator[tuple[LinkHub, Program, NotedLog]]:
-    """A hub, its program, and its log."""
-    program, log = Program(), NotedLog()
-    async with TaskOwner("world", log=log.logger) as tasks:
-        hub = LinkHub(program, tasks=tasks, log=log.logger, admission=admission)
-        try:
-            yield hub, program, log
-        finally:
-            await hub.close()
-            tasks.cancel()
-
-
-class FakePeer(ssl.SSLObject):
-    """What a handshake leaves: the peer's certificate."""
-
-    def __new__(cls, _credentials: Credentials) -> "FakePeer":
-        """An SSLObject is not meant to be built."""
-        return object.__new__(cls)
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._der = decode_pem(credentials.certificate_pem())[0]
-
-    def getpeercert(self, binary_form: bool = False) -> bytes:  # type: ignore[override]
-        """The certificate."""
-        assert binary_form
-        return self._der
-
-
-def dial(hub: LinkHub, listener: Listener, tls: LinkTls | None) -> None:
-    """Dial the listener as a client."""
-    dialled = hub.dial(
-        factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER), name="t", backoff=ONCE, tls=tls
-    )
-    dialled.want("127.0.0.1", listener.port)
 
 
 class TestGoodPeers:
@@ -159,44 +118,6 @@ class TestGoodPeers:
             assert found.session is None or not found.session.has_ticket
             assert not found.session_reused
             writer.close()
-
-
-def server_tls(house: CertificateWorld) -> LinkTls:
-    """The server's side, which takes clients and banks."""
-    return house.tls(SERVER, Expectation.of(Role.CLIENT, Role.BANK))
-
-
-def client_tls(house: CertificateWorld) -> LinkTls:
-    """The client's side, which wants a server."""
-    return house.tls(CLIENT, Expectation.of(Role.SERVER))
-
-
-def expired_client(house: CertificateWorld) -> LinkTls:
-    """A client whose certificate ended yesterday."""
-    old = house.credentials(CLIENT, now=house.now - 91 * DAY_S)
-    return LinkTls(TlsContexts(old), ANYBODY)
-
-
-def future_client(house: CertificateWorld) -> LinkTls:
-    """A client whose certificate begins tomorrow."""
-    new = house.credentials(CLIENT, now=house.now + DAY_S)
-    return LinkTls(TlsContexts(new), ANYBODY)
-
-
-def stranger(house: CertificateWorld) -> LinkTls:
-    """A client of somebody else's authority, which trusts ours."""
-    other = CertificateWorld(house.directory / "other").credentials(CLIENT)
-    other.authority_file.write_bytes(house.authority.certificate)
-    other.revocations_file.write_bytes(house.revocations())
-    return LinkTls(TlsContexts(other), ANYBODY)
-
-
-def revoked_client(house: CertificateWorld) -> LinkTls:
-    """A client whose certificate is revoked, which the server knows and it does not."""
-    credentials = house.credentials(CLIENT)
-    contexts = TlsContexts(credentials)
-    house.revoke(credentials)
-    return LinkTls(contexts, ANYBODY)
 
 
 class TestImpersonation:
@@ -383,126 +304,5 @@ class TestOtherProtocols:
                 peer = await connected.__aenter__()
             assert await peer.read_to_end() == b""
             await connected.__aexit__(None, None, None)
-
-        run(play())
-
-
-class TestLife:
-    def test_renewed_certificate_serves_new_links_while_old_ones_go_on(self, run: Run, house: CertificateWorld) -> None:
-        async def play() -> None:
-            tls = server_tls(house)
-            async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
-                listener = await server.listen(LOOPBACK, factory(), tls=tls)
-                dial(client, listener, client_tls(house))
-                first, _ = await at_client.ups.get()
-                await at_server.ups.get()
-                house.credentials(Identity.server("renamed"), folder="server-lab")
-                tls.contexts.reload()
-                dial(client, listener, house.tls(Identity.client(5)))
-                second, _ = await at_client.ups.get()
-                assert client.peer_identity(first) == SERVER
-                assert client.peer_identity(second) == Identity.server("renamed")
-                await at_server.ups.get()
-                assert len(server) == 2
-
-        run(play())
-
-    def test_revocation_reaches_links_that_are_up(self, run: Run, house: CertificateWorld) -> None:
-        async def play() -> None:
-            tls = server_tls(house)
-            stolen = house.credentials(CLIENT)
-            async with noted_world() as (server, at_server, log), noted_world() as (client, at_client, client_log):
-                listener = await server.listen(LOOPBACK, factory(), tls=tls)
-                dial(client, listener, LinkTls(TlsContexts(stolen), ANYBODY))
-                dial(client, listener, house.tls(Identity.client(5)))
-                links = {server.peer_identity(link): link for link in [(await at_server.ups.get())[0] for _ in "ab"]}
-                for _ in "ab":
-                    await at_client.ups.get()
-                assert server.close_revoked(tls.contexts.is_revoked) == []
-                house.revoke(stolen)
-                house.tell(tls.contexts.credentials)
-                tls.contexts.reload()
-                assert server.close_revoked(tls.contexts.is_revoked) == [links[CLIENT]]
-                assert await at_server.ends.get() == (links[CLIENT], "the peer's certificate is revoked")
-                assert (await client_log.next("link_failed"))["reason"] == "closed by the peer"
-                # It comes back at once, and is refused.
-                assert (await log.next("tls_refused"))["reason"].endswith("it is revoked")
-
-        run(play())
-
-    def test_list_that_came_after_the_handshake_is_looked_at(self, house: CertificateWorld) -> None:
-        stolen = house.credentials(CLIENT)
-        tls = server_tls(house)
-        house.revoke(stolen)
-        house.tell(tls.contexts.credentials)
-        tls.contexts.reload()
-        with pytest.raises(HandshakeError, match="the certificate of client/23 is revoked"):
-            tls.check_peer(FakePeer(stolen))
-
-    def test_target_and_expectation_change_together(self, run: Run, house: CertificateWorld) -> None:
-        async def play() -> None:
-            async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, log):
-                listener = await server.listen(LOOPBACK, factory(), tls=house.tls(BANK))
-                dialled = client.dial(
-                    factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD),
-                    name="bankd",
-                    backoff=ONCE,
-                    tls=house.tls(CLIENT),
-                )
-                dialled.want("127.0.0.1", listener.port, expects=Expectation.exactly(Identity.bank(2)))
-                assert (await log.next("link_failed"))["reason"] == "the peer is bank/1, not bank/2"
-                dialled.want("127.0.0.1", listener.port, expects=Expectation.exactly(BANK))
-                link, _ = await at_client.ups.get()
-                assert client.peer_identity(link) == BANK
-                dialled.unwant()
-                await at_client.ends.get()
-                del at_server
-
-        run(play())
-
-
-class TestLimits:
-    def test_strangers_are_bounded_and_proven_peers_do_not_count(self, run: Run, house: CertificateWorld) -> None:
-        async def play() -> None:
-            admission = Admission(most=2)
-            async with noted_world(admission) as (server, at_server, log), noted_world() as (client, at_client, _):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
-                for number in range(3):
-                    dial(client, listener, house.tls(Identity.client(number)))
-                    await at_server.ups.get()
-                    await at_client.ups.get()
-                assert len(admission) == 0
-                async with contextlib.AsyncExitStack() as strangers:
-                    for _ in range(2):
-                        await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
-                    peer = await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
-                    refused = await log.next("limit_reached")
-                    assert refused["limit"] == "unidentified connections"
-                    with contextlib.suppress(ConnectionResetError):
-                        assert await peer.read_to_end() == b""
-                    assert len(server) == 3
-
-        run(play())
-
-    def test_plain_links_count_until_they_are_accepted(self, run: Run) -> None:
-        async def play() -> None:
-            admission = Admission(most=1)
-            async with noted_world(admission) as (server, at_server, log):
-                listener = await server.listen(LOOPBACK, factory())
-                async with dialled_raw("127.0.0.1", listener.port):
-                    link, _ = await at_server.ups.get()
-                    async with dialled_raw("127.0.0.1", listener.port) as second:
-                        assert (await log.next("limit_reached"))["limit"] == "unidentified connections"
-                        # The engine had its first PING ready; nobody hears of this link.
-                        assert await second.read_to_end() == ccm.PING
-                        assert at_server.ups.empty()
-                    server.execute(Accepted(link))
-                    async with dialled_raw("127.0.0.1", listener.port):
-                        await at_server.ups.get()
-                        assert len(admission) == 1
-                    assert admission.refused == {Limit.UNIDENTIFIED: 1}
-                await at_server.ends.get()
-                await at_server.ends.get()
-                assert len(admission) == 0
 
         run(play())

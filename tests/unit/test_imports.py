@@ -205,6 +205,16 @@ def test_command_line_starts_on_a_base_install() -> None:
     assert not wrong
 
 
+def test_host_without_cryptography_can_enrol_and_speak_tls() -> None:
+    reached = sources.reachable({"remsim.cli.enroll", "remsim.net.hub", "remsim.net.renewal"}, at_import_only=True)
+    wrong = [
+        str(found)
+        for found in sources.imports()
+        if found.importer in reached and found.at_import and found.top == "cryptography"
+    ]
+    assert not wrong
+
+
 def test_whatever_else_is_imported_is_declared() -> None:
     known = {"remsim", *BASE, *EXTRAS, *sys.stdlib_module_names}
     wrong = [str(found) for found in sources.imports() if found.top not in known]

@@ -21,6 +21,7 @@ _GSM_CLA: Final = 0xA0
 _BINARY: Final = frozenset({0xB0, 0xD6})
 _RECORD: Final = frozenset({0xB2, 0xDC, 0xA2})
 _INCREASE: Final = 0x32
+_SEEK: Final = 0xA2
 #: Retrieve and set data of BER-TLV files (clause 11.3).
 _OBJECT: Final = frozenset({0xCB, 0xDB})
 #: Odd forms of READ and UPDATE, and ERASE, name their file in ways that no specification of ours uses (ISO/IEC 7816-4,
@@ -29,9 +30,10 @@ _OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD7, 0xDD, 0x0C, 0x0E, 0x0F, 0xE0, 0xE
 #: P2 of SELECT: end the application's session (table 11.2).
 _TERMINATE: Final = 0x40
 _HEADER: Final = 5
-#: The file was not found, or the command not even looked at; 6Cxx asks for it to be repeated.
-_NOTHING_SELECTED: Final = frozenset({0x6A82, 0x6A86, 0x6700})
-_NOTHING_SELECTED_SW1: Final = frozenset({0x6C, 0x68, 0x6D, 0x6E})
+#: The file was not found, or the command not even looked at. After any other refusal, 6Cxx included, a card may have
+#: the file selected that a short identifier named.
+_NOTHING_SELECTED: Final = frozenset({0x6A82})
+_NOTHING_SELECTED_SW1: Final = frozenset({0x68, 0x6D, 0x6E})
 
 #: Short file identifiers at the MF (ETSI TS 102 221, clause 13) and in a USIM (3GPP TS 31.102, annex H).
 _MF_SFI: Final = {0x02: 0x2FE2, 0x05: 0x2F05, 0x06: 0x2F06, 0x08: 0x2F08, 0x1E: 0x2F00}
@@ -171,7 +173,8 @@ class SelectionTracker:
 def short_identifier(tpdu: bytes) -> int | None:
     """The short file identifier in a command's parameters, None if it has none."""
     cla, ins, p1, p2 = tpdu[:4]
-    if cla == _GSM_CLA:
+    if cla == _GSM_CLA and ins == _SEEK:
+        # 3GPP TS 51.011, 9.2.7: P2 is type and mode. Otherwise cards take short identifiers in this class, too.
         return None
     if ins in _BINARY:
         return p1 & 0x1F if p1 & 0x80 else None

@@ -1,83 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``remsim enroll``: get this host a certificate with a one-time code, or a new one before the old one expires."""
+"""``remsim enroll``: get this host's certificate with a one-time code, or renew it now."""
 
+import json as json_format
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
-from remsim.config import BankdConfig, ClientConfig, DaemonConfig, ServerConfig
-from remsim.errors import ConfigError
+from remsim.cli.options import Flag, verb_app
+from remsim.config import BankdConfig, ClientConfig, ServerConfig, default_state_dir
 from remsim.identity import Identity, Role
+from remsim.pki import enrol
+from remsim.pki.codes import Code
+from remsim.pki.credentials import DIRECTORY, Credentials
+from remsim.pki.errors import EnrolmentError
+from remsim.pki.facts import CertificateFacts
+from remsim.pki.toolkit import OpensslToolkit, Toolkit, choose_toolkit
 
-app = verb_app("enroll", "Get this host a certificate, with a one-time code of the server's operator.")
+app = verb_app("enroll", "Get a certificate for this host from the server, or renew it.")
+
+#: A code is given in one line of less than 200 characters.
+_MAX_LINE = 1000
 
 
 @app.default
 def enroll(
-    url: Annotated[str | None, Parameter(metavar="URL")] = None,
-    code: Annotated[str | None, Parameter(metavar="CODE")] = None,
+    url: str | None = None,
+    code: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
-    state: Annotated[str | None, Parameter(metavar="DIR")] = None,
-    tls: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    state: Annotated[str | None, Parameter(metavar="DIR", show_default=False)] = None,
     renew: Flag = None,
-    common: CommonOptions = NO_COMMON_OPTIONS,
+    openssl: Flag = None,
+    json: Flag = None,
 ) -> int:
-    """Get this host a certificate. The key is made here and stays here; running programs renew it by themselves.
+    """Get a certificate for this host: the key is made here and never leaves it.
 
     Parameters
     ----------
     url: str
-        The server's REST interface, https://HOST:9997.
+        The server's REST interface, https://HOST:PORT.
     code: str
-        What ``remsim pki code`` printed on the server; without it, the first line of standard input.
+        What `remsim pki code` printed on the server; - reads it from standard input.
     state: str
-        State directory of the program that the certificate is for; its subdirectory tls is used.
-    tls: str
-        Keep key and certificate in this directory.
+        State directory of the program that the certificate is for (default: that program's own).
     renew: bool
-        Renew the certificate that is there, without a code.
+        Renew the certificate that is there, although the program does that by itself in time.
+    openssl: bool
+        Use the openssl program although the Python package cryptography is there.
+    json: bool
+        Print JSON.
     """
-    from remsim.pki.codes import Code
-    from remsim.pki.credentials import Credentials
-    from remsim.pki.enrol import enroll as ask
-    from remsim.pki.enrol import renew as ask_again
-    from remsim.pki.toolkit import choose_toolkit
-
+    toolkit: Toolkit = OpensslToolkit() if openssl else choose_toolkit()
     if renew:
-        if tls is None and state is None:
-            raise ConfigError("renewal needs a directory", hint="name it with --tls DIR or --state DIR")
-        credentials = Credentials(Path(tls) if tls is not None else Path(state or "", "tls"))
-        facts = ask_again(credentials, choose_toolkit(), url=url)
+        return _renew(url, code, state, toolkit, is_json=bool(json))
+    if url is None or code is None:
+        raise EnrolmentError("say where the server is, and the code", hint="remsim enroll https://HOST:PORT CODE")
+    given = Code.parse(sys.stdin.readline(_MAX_LINE) if code == "-" else code)
+    credentials = Credentials(_state_directory(state, given.identity) / DIRECTORY)
+    if credentials.exist() and credentials.identity() != given.identity:
+        raise EnrolmentError(
+            f"{credentials.directory} holds the certificate of {credentials.identity()}",
+            hint="give each identity a directory of its own with --state DIR",
+        )
+    facts = enrol.enroll(url, given, credentials, toolkit)
+    return _tell(facts, credentials, "enrolled as", is_json=bool(json))
+
+
+def _renew(url: str | None, code: str | None, state: str | None, toolkit: Toolkit, *, is_json: bool) -> int:
+    if code is not None or state is None:
+        raise EnrolmentError("renewal needs a directory and no code", hint="remsim enroll --renew --state DIR [URL]")
+    credentials = Credentials(Path(state) / DIRECTORY)
+    credentials.check()
+    return _tell(enrol.renew(credentials, toolkit, url=url), credentials, "renewed as", is_json=is_json)
+
+
+def _state_directory(state: str | None, identity: Identity) -> Path:
+    given = state or os.environ.get("REMSIM_STATE_DIR")
+    if given:
+        return Path(given)
+    match identity.role:
+        case Role.BANK:
+            return default_state_dir(BankdConfig, {"bank_id": identity.number}, os.environ)
+        case Role.SERVER:
+            return default_state_dir(ServerConfig, {}, os.environ)
+        case Role.CLIENT:
+            return default_state_dir(ClientConfig, {}, os.environ)
+
+
+def _tell(facts: CertificateFacts, credentials: Credentials, words: str, *, is_json: bool) -> int:
+    expires = facts.not_after.isoformat().replace("+00:00", "Z")
+    if is_json:
+        found = {"identity": str(facts.identity), "directory": str(credentials.directory), "expiresAt": expires}
+        print(json_format.dumps(found, indent=2))
     else:
-        if url is None:
-            raise ConfigError(
-                "enrolment needs the server's URL and a code", hint="remsim enroll https://HOST:9997 CODE"
-            )
-        read = Code.parse(sys.stdin.readline() if code is None else code)
-        credentials = Credentials(_directory(read.identity, common, state, tls))
-        facts = ask(url, read, credentials, choose_toolkit())
-    sys.stdout.write(f"{facts.identity}: certificate in {credentials.directory}, until {facts.not_after:%Y-%m-%d}\n")
+        days = (facts.not_after.timestamp() - time.time()) / 86400
+        print(f"{words} {facts.identity} for {days:.0f} days; key and certificate are in {credentials.directory}")
     return 0
-
-
-def _directory(identity: Identity, common: CommonOptions, state: str | None, tls: str | None) -> Path:
-    """Where the program that this identity is for will look."""
-    if tls is not None:
-        return Path(tls)
-    if state is not None:
-        return Path(state, "tls")
-    config: DaemonConfig
-    if identity.role is Role.BANK:
-        # Whatever REMSIM_BANK_ID says: the certificate is for this bank.
-        config = resolve(BankdConfig, common, bank_id=str(identity.number))
-    elif identity.role is Role.SERVER:
-        config = resolve(ServerConfig, common)
-    else:
-        config = resolve(ClientConfig, common)
-    if config.credentials_dir is None:
-        raise ConfigError("there is no home directory to keep the certificate in", hint="name one with --tls DIR")
-    return config.credentials_dir

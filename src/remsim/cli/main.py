@@ -28,10 +28,10 @@ VERBS: Final = {
     "client": "Use cards of a bank: emulators, virtual reader, shell or script.",
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
     "token": "Make, list and revoke access tokens for the server's REST interface.",
-    "pki": "The authority beside a server: create it, give out codes and certificates, revoke them.",
-    "enroll": "Get this host a certificate, with a one-time code of the server's operator.",
     "doctor": "Find out what is wrong with a client host.",
     "uicc": "Run a software card.",
+    "pki": "Create an authority, issue, renew and revoke certificates, make enrolment codes.",
+    "enroll": "Get a certificate for this host from the server, or renew it.",
 }
 
 #: Which extra brings a library that is missing; by the verb that was called.

@@ -1,164 +1,287 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``remsim pki``: the authority beside a server. It works on the authority's directory, with or without the server."""
+"""``remsim pki``: the authority of an installation, on the server's host.
 
-import json as json_module
+Certificates live in the server's state directory: the authority in ``ca``, what the server itself shows in ``tls``.
+"""
+
+import json as json_format
+import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
-from remsim.config import CREDENTIALS_NAME, ServerConfig
-from remsim.errors import ConfigError
-from remsim.identity import Identity
+from remsim.cli.options import Flag, repeatable, verb_app
+from remsim.config import REST_PORT, ServerConfig, default_state_dir
+from remsim.identity import Identity, IdentityError
+from remsim.pki import files, signing
+from remsim.pki.authority import Authority
+from remsim.pki.codes import LIFETIME_S, TRIES
+from remsim.pki.credentials import DIRECTORY, Credentials, Received
+from remsim.pki.errors import AuthorityError
+from remsim.pki.ledger import Issued
 
-if TYPE_CHECKING:
-    from remsim.pki.authority import Authority
-    from remsim.pki.ledger import Issued
+AUTHORITY_DIRECTORY: Final = "ca"
 
-app = verb_app("pki", "The authority beside a server: create it, give out codes and certificates, revoke them.")
-
-_State = Annotated[str | None, Parameter(metavar="DIR", help="The server's state directory.")]
-#: PEM files of a few kilobytes; the certificate goes where the key is.
-_Out = Annotated[Path, Parameter(metavar="DIR", help="Write key, certificate and list to this new directory.")]
-
-
-def _config(common: CommonOptions, state: str | None) -> ServerConfig:
-    return resolve(ServerConfig, common, state_dir=state)
+app = verb_app("pki", "Create an authority, issue, renew and revoke certificates, make enrolment codes.")
 
 
-def _open(config: ServerConfig) -> "Authority":
-    from remsim.pki.authority import Authority
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PkiOptions:
+    """What every command takes."""
 
-    return Authority(config.authority_dir)
+    state: Annotated[
+        str | None,
+        Parameter(metavar="DIR", show_default=False, help="The server's state directory (default: as remsim server)."),
+    ] = None
+    json: Annotated[Flag, Parameter(help="Print JSON.")] = None
+
+    @property
+    def directory(self) -> Path:
+        """The server's state directory."""
+        given = self.state or os.environ.get("REMSIM_STATE_DIR")
+        return Path(given) if given else default_state_dir(ServerConfig, {}, os.environ)
+
+    def authority(self) -> Authority:
+        """The authority. Raises PkiError."""
+        return Authority(self.directory / AUTHORITY_DIRECTORY)
+
+    def show(self, value: object, *lines: str) -> int:
+        """Print ``value`` as JSON, or the lines."""
+        print(json_format.dumps(value, indent=2) if self.json else "\n".join(lines))
+        return 0
+
+
+_NO_OPTIONS: Final = PkiOptions()
 
 
 @app.command
 def init(
     *,
     name: Annotated[str | None, Parameter(metavar="NAME")] = None,
-    state: _State = None,
-    common: CommonOptions = NO_COMMON_OPTIONS,
+    host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
+    options: PkiOptions = _NO_OPTIONS,
 ) -> int:
-    """Create an authority, and the certificate of the server that is started with the same state directory.
+    """Create the authority, and the server's own certificate.
 
     Parameters
     ----------
     name: str
-        Name of the server in its certificate (default: the host name).
+        The server's name in its certificate (default: the host name).
+    host: tuple[str, ...]
+        Name or address by which browsers reach the server; may be given several times.
     """
-    config = _config(common, state)
-    from remsim.pki.authority import Authority
-    from remsim.pki.credentials import Credentials
-    from remsim.server.house import issue_to_self
-
-    server = Identity.server(name or _host_name())
-    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    now = time.time()
-    authority = Authority.create(config.authority_dir, name=server.name, now=now)
-    credentials = Credentials(config.credentials_dir or config.state_dir / CREDENTIALS_NAME)
-    issue_to_self(authority, credentials, server, now=now)
-    sys.stdout.write(f"authority in {config.authority_dir}, certificate of {server} in {credentials.directory}\n")
-    sys.stdout.write("next: remsim server; then for each bank and client: remsim pki code bank/1\n")
-    return 0
-
-
-def _host_name() -> str:
-    cleaned = "".join(c if c.isascii() and (c.isalnum() or c in ".-_") else "-" for c in socket.gethostname())
-    return cleaned[:63].strip(".-_") or "server"
+    identity = Identity.server(name or _host_name())
+    signing.check_hosts(host)
+    files.make_private_directory(options.directory)
+    authority = Authority.create(options.directory / AUTHORITY_DIRECTORY, name=identity.name, now=time.time())
+    credentials = Credentials(options.directory / DIRECTORY)
+    issued = _issue_with_key(authority, identity, credentials, host or _own_hosts())
+    return options.show(
+        {"authority": authority.fingerprint.hex(), "directory": str(options.directory), "server": _object(issued)},
+        f"authority created in {options.directory / AUTHORITY_DIRECTORY}",
+        f"SHA-256 {authority.fingerprint.hex()}",
+        f"this server is {identity}, until {_day(issued.expires_at)}",
+    )
 
 
 @app.command
-def code(identity: str, /, *, state: _State = None, common: CommonOptions = NO_COMMON_OPTIONS) -> int:
-    """Make a one-time code for bank/N, client/N, client/N/SLOT or server/NAME: good once, for an hour.
+def issue(
+    identity: str,
+    /,
+    *,
+    out: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    request: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
+    options: PkiOptions = _NO_OPTIONS,
+) -> int:
+    """Issue a certificate by hand: bank/1, client/23, client/23/0 or server/NAME.
 
-    Run ``remsim enroll URL CODE`` with it on the host that is to get the certificate.
+    Where the new host can reach the server, enrolment is better: its key never leaves it.
+
+    Parameters
+    ----------
+    identity: str
+        Whom the certificate is for.
+    out: str
+        Make a key, too, and put everything into this directory, to be moved to the host as its "tls" directory.
+    request: str
+        Certify the key of this request (PKCS #10, PEM) and print the certificate.
+    host: tuple[str, ...]
+        For a server: name or address by which browsers reach it; may be given several times.
     """
-    made = _open(_config(common, state)).make_code(Identity.parse(identity), now=time.time())
-    sys.stdout.write(f"{made.to_text()}\n")
-    return 0
+    if (out is None) == (request is None):
+        raise AuthorityError("say either --out DIR or --request FILE", hint="or use: remsim pki code, remsim enroll")
+    authority, holder = options.authority(), Identity.parse(identity)
+    if request is not None:
+        issued = authority.issue(holder, files.read_public(Path(request)), now=time.time(), hosts=host)
+        return options.show(_object(issued) | {"certificate": issued.pem.decode()}, issued.pem.decode().rstrip())
+    directory = Path(str(out))
+    issued = _issue_with_key(authority, holder, Credentials(directory), host)
+    return options.show(_object(issued), f"{holder} until {_day(issued.expires_at)}, in {directory}")
 
 
 @app.command
-def issue(identity: str, /, *, out: _Out, state: _State = None, common: CommonOptions = NO_COMMON_OPTIONS) -> int:
-    """Make key and certificate here, for a host that cannot enrol. The key travels: enrolment is better."""
-    wanted = Identity.parse(identity)
-    authority = _open(_config(common, state))
-    from remsim.pki.credentials import Credentials
-    from remsim.server.house import issue_to_self
+def renew(
+    identity: str,
+    /,
+    *,
+    out: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
+    options: PkiOptions = _NO_OPTIONS,
+) -> int:
+    """Make a new key and certificate for somebody who has one; hosts that enrolled renew by themselves.
 
-    credentials = Credentials(out)
-    if credentials.exist():
-        raise ConfigError(f"{out} has a certificate already", hint="renew it with: remsim pki renew")
-    issue_to_self(authority, credentials, wanted, now=time.time())
-    sys.stdout.write(f"certificate of {wanted} in {out}\n")
-    return 0
-
-
-@app.command
-def renew(*, out: _Out, state: _State = None, common: CommonOptions = NO_COMMON_OPTIONS) -> int:
-    """Replace key and certificate in a directory that ``remsim pki issue`` has made."""
-    authority = _open(_config(common, state))
-    from remsim.pki.credentials import Credentials
-    from remsim.server.house import issue_to_self
-
-    credentials = Credentials(out)
-    issue_to_self(authority, credentials, credentials.identity(), now=time.time())
-    sys.stdout.write(f"new certificate of {credentials.identity()} in {out}\n")
-    return 0
+    Parameters
+    ----------
+    identity: str
+        Whose certificate it is.
+    out: str
+        The directory to replace (default, for this server only: its own).
+    host: tuple[str, ...]
+        As for issue.
+    """
+    authority, holder = options.authority(), Identity.parse(identity)
+    if not any(entry.is_valid(time.time()) for entry in authority.issued_to(holder)):
+        raise AuthorityError(f"{holder} has no valid certificate", hint=f"use: remsim pki issue {holder}")
+    own = Credentials(options.directory / DIRECTORY)
+    if out is None and not (own.exist() and own.identity() == holder):
+        raise AuthorityError(f"{holder} is not this server", hint="say --out DIR")
+    credentials = own if out is None else Credentials(Path(out))
+    issued = _issue_with_key(authority, holder, credentials, host or _own_hosts())
+    return options.show(_object(issued), f"{holder} until {_day(issued.expires_at)}, in {credentials.directory}")
 
 
 @app.command
 def revoke(
-    what: str,
+    which: str,
     /,
     *,
-    reason: Annotated[str, Parameter(metavar="TEXT")] = "",
-    state: _State = None,
-    common: CommonOptions = NO_COMMON_OPTIONS,
+    reason: Annotated[str, Parameter(metavar="TEXT", show_default=False)] = "",
+    options: PkiOptions = _NO_OPTIONS,
 ) -> int:
-    """Revoke all certificates of an identity (bank/1), or one by its serial number as ``remsim pki show`` has it."""
-    authority = _open(_config(common, state))
-    now = time.time()
-    if "/" in what:
-        serials = [issued.serial for issued in authority.issued_to(Identity.parse(what)) if issued.is_valid(now)]
-        if not serials:
-            raise ConfigError(f"{what} has no valid certificate", hint="see remsim pki show")
-    else:
-        serials = [_serial(what)]
-    for issued in authority.revoke(serials, now=now, reason=reason):
-        sys.stdout.write(f"revoked {issued.identity} {issued.serial:x}\n")
-    return 0
+    """Revoke all certificates of an identity, or the one with a serial number; effective within a minute.
 
-
-def _serial(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        hint = "write bank/1, or a serial number in hex"
-        raise ConfigError(f"{text!r} is neither an identity nor a serial number", hint=hint) from None
+    Parameters
+    ----------
+    which: str
+        bank/1 and the like, or the serial number in hex as `remsim pki show` prints it.
+    reason: str
+        For the record.
+    """
+    authority, now = options.authority(), time.time()
+    serials = _serials(authority, which, now)
+    revoked = authority.revoke(serials, now=now, reason=reason)
+    return options.show(
+        {"revoked": [_object(entry) for entry in revoked]},
+        *(f"revoked {entry.serial:x} of {entry.identity}" for entry in revoked),
+    )
 
 
 @app.command
-def show(*, json: Flag = None, state: _State = None, common: CommonOptions = NO_COMMON_OPTIONS) -> int:
-    """List every certificate that was issued."""
-    authority = _open(_config(common, state))
-    now = time.time()
-    rows = [_row(issued, now) for issued in authority.issued()]
-    if json:
-        sys.stdout.write(json_module.dumps({"fingerprint": authority.fingerprint.hex(), "issued": rows}) + "\n")
-        return 0
-    sys.stdout.write(f"authority {authority.fingerprint.hex()}\n")
-    for row in rows:
-        sys.stdout.write(f"{row['identity']:16} {row['state']:8} until {row['expires']}  {row['serial']}\n")
+def show(identity: str | None = None, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
+    """List the certificates that were issued, or those of one identity."""
+    authority = options.authority()
+    issued = authority.issued() if identity is None else authority.issued_to(Identity.parse(identity))
+    if options.json:
+        return options.show({"authority": authority.fingerprint.hex(), "issued": [_object(entry) for entry in issued]})
+    _print_table(issued)
     return 0
 
 
-def _row(issued: "Issued", now: float) -> dict[str, str]:
-    state = "revoked" if issued.revoked_at is not None else "valid" if issued.is_valid(now) else "expired"
-    expires = datetime.fromtimestamp(issued.expires_at, UTC).strftime("%Y-%m-%d")
-    return {"identity": str(issued.identity), "state": state, "expires": expires, "serial": f"{issued.serial:x}"}
+@app.command
+def code(identity: str, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
+    """Make a one-time code by which a new host gets its certificate: bank/1, client/23, client/23/0."""
+    made = options.authority().make_code(Identity.parse(identity), now=time.time())
+    text = made.to_text()
+    if not options.json:
+        print(
+            f"good once, for {LIFETIME_S / 60:.0f} minutes, {TRIES} tries; on the new host: "
+            f"remsim enroll https://THIS-SERVER:{REST_PORT} CODE",
+            file=sys.stderr,
+        )
+    return options.show({"identity": str(made.identity), "code": text, "lifetime_s": LIFETIME_S}, text)
+
+
+def _issue_with_key(authority: Authority, identity: Identity, credentials: Credentials, hosts: Sequence[str]) -> Issued:
+    key = signing.make_key()
+    request = signing.make_request(key, str(identity))
+    issued = authority.issue(identity, request, now=time.time(), hosts=hosts)
+    revocations = files.read_public(authority.list_file)
+    credentials.install_by_hand(key, Received(issued.pem, authority.certificate, revocations))
+    return issued
+
+
+def _serials(authority: Authority, which: str, now: float) -> list[int]:
+    try:
+        identity = Identity.parse(which)
+    except IdentityError as error:
+        try:
+            return [int(which, 16)]
+        except ValueError:
+            raise IdentityError(f"{which!r} is neither an identity nor a serial number", hint=error.hint) from None
+    serials = [entry.serial for entry in authority.issued_to(identity) if entry.is_valid(now)]
+    if not serials:
+        raise AuthorityError(f"{identity} has no valid certificate", hint="see remsim pki show")
+    return serials
+
+
+def _host_name() -> str:
+    """The host's name, as far as it can be a server's name."""
+    marks = (mark for mark in socket.gethostname() if (mark.isascii() and mark.isalnum()) or mark in "-.")
+    return "".join(marks)[:63].strip("-.") or "server"
+
+
+def _own_hosts() -> tuple[str, ...]:
+    return _host_name(), "localhost"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _day(seconds: float) -> str:
+    return _moment(seconds).partition("T")[0]
+
+
+def _state(entry: Issued) -> str:
+    if entry.revoked_at is not None:
+        return "revoked"
+    return "valid" if entry.is_valid(time.time()) else "expired"
+
+
+def _object(entry: Issued) -> dict[str, object]:
+    found: dict[str, object] = {
+        "identity": str(entry.identity),
+        "serial": f"{entry.serial:x}",
+        "state": _state(entry),
+        "issuedAt": _moment(entry.issued_at),
+        "expiresAt": _moment(entry.expires_at),
+    }
+    if entry.revoked_at is not None:
+        found |= {"revokedAt": _moment(entry.revoked_at), "reason": entry.reason}
+    return found
+
+
+def _print_table(issued: Sequence[Issued]) -> None:
+    is_terminal = sys.stdout.isatty()
+    console = Console(width=None if is_terminal else 500, highlight=False)
+    if not issued:
+        console.print("nothing was issued yet", style="dim")
+        return
+    table = Table(box=SIMPLE_HEAD if is_terminal else None, pad_edge=False, header_style="bold")
+    for column in ("IDENTITY", "STATE", "EXPIRES", "SERIAL", "REASON"):
+        table.add_column(column, no_wrap=True)
+    for entry in issued:
+        table.add_row(str(entry.identity), _state(entry), _day(entry.expires_at), f"{entry.serial:x}", entry.reason)
+    console.print(table, markup=False)

@@ -69,6 +69,7 @@ CHECKS: Final[dict[str, tuple[str, str]]] = {
     "configuration": ("remsim.doctor.configuration", "check_configuration"),
     "clock": ("remsim.doctor.host", "check_clock"),
     "server": ("remsim.doctor.host", "check_server"),
+    "usb": ("remsim.doctor.usb", "check_usb"),
     "vpcd": ("remsim.doctor.vpcd", "check_vpcd"),
 }
 

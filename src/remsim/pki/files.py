@@ -86,14 +86,19 @@ def _check_owner_and_mode(path: Path, found: os.stat_result, wanted: int) -> Non
     if _is_service_credential(path):
         return
     if found.st_uid not in (0, os.geteuid()):
-        raise KeyFileError(
-            f"{path} belongs to another user", hint=f"run: chown {os.geteuid()} {shlex.quote(str(path))}"
-        )
+        raise KeyFileError(f"{path} belongs to another user", hint=_owner_hint(path, found.st_uid))
     if found.st_mode & _OTHERS:
         raise KeyFileError(
             f"{path} can be reached by others (mode {stat.S_IMODE(found.st_mode):04o})",
             hint=f"run: chmod {wanted:o} {shlex.quote(str(path))}",
         )
+
+
+def _owner_hint(path: Path, owner: int) -> str:
+    if os.geteuid() == 0:
+        # What root would write there, the program that owns the directory could not use.
+        return f"run this as its owner, for example with: sudo -u '#{owner}'"
+    return f"run: chown {os.geteuid()} {shlex.quote(str(path))}"
 
 
 def _is_service_credential(path: Path) -> bool:

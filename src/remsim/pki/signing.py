@@ -199,6 +199,12 @@ def is_list_signed_by(list_pem: bytes, authority_pem: bytes) -> bool:
         raise CertificateError("this is no revocation list") from None
 
 
+def check_hosts(hosts: Iterable[str]) -> None:
+    """Raises CertificateError for what cannot stand in a certificate as a host name or address."""
+    for host in hosts:
+        _host_name(host)
+
+
 def _load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     # The file of a host's identity has its certificate behind the key.
     block = _KEY_BLOCK.search(pem)
@@ -232,7 +238,13 @@ def _host_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(host))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(host)
+    except ValueError:
+        raise CertificateError(
+            f"{host!r} is neither an address nor an ASCII host name", hint="write names in their xn-- form"
+        ) from None
 
 
 def _key_usage(*, is_authority: bool) -> x509.KeyUsage:

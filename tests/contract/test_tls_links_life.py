@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links over TLS while certificates are renewed and revoked, and how many strangers may knock."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from remsim.identity import Identity
+from remsim.net.limits import Admission, Limit
+from remsim.net.tls import Expectation, HandshakeError, LinkTls, TlsContexts
+from remsim.wire import ccm
+from remsim.wire.actions import Accepted
+from remsim.wire.rspro import ComponentType
+from tests.doubles.certificates import ANYBODY, BANK, CLIENT, SERVER, CertificateWorld
+from tests.doubles.link_world import dialled_raw, factory
+from tests.doubles.tls_world import (
+    LOOPBACK,
+    ONCE,
+    FakePeer,
+    Run,
+    client_tls,
+    dial,
+    noted_world,
+    server_tls,
+)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine in a loop of this kind."""
+    make = asyncio.new_event_loop if request.param == "asyncio" else uvloop.new_event_loop
+
+    def run_in_loop(work: Coroutine[object, object, None]) -> None:
+        with asyncio.Runner(loop_factory=make) as runner:
+            runner.run(work)
+
+    return run_in_loop
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> CertificateWorld:
+    """An authority of our own."""
+    return CertificateWorld(tmp_path / "lab")
+
+
+class TestLife:
+    def test_renewed_certificate_serves_new_links_while_old_ones_go_on(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            tls = server_tls(house)
+            async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
+                listener = await server.listen(LOOPBACK, factory(), tls=tls)
+                dial(client, listener, client_tls(house))
+                first, _ = await at_client.ups.get()
+                await at_server.ups.get()
+                house.credentials(Identity.server("renamed"), folder="server-lab")
+                tls.contexts.reload()
+                dial(client, listener, house.tls(Identity.client(5)))
+                second, _ = await at_client.ups.get()
+                assert client.peer_identity(first) == SERVER
+                assert client.peer_identity(second) == Identity.server("renamed")
+                await at_server.ups.get()
+                assert len(server) == 2
+
+        run(play())
+
+    def test_revocation_reaches_links_that_are_up(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            tls = server_tls(house)
+            stolen = house.credentials(CLIENT)
+            async with noted_world() as (server, at_server, log), noted_world() as (client, at_client, client_log):
+                listener = await server.listen(LOOPBACK, factory(), tls=tls)
+                dial(client, listener, LinkTls(TlsContexts(stolen), ANYBODY))
+                dial(client, listener, house.tls(Identity.client(5)))
+                links = {server.peer_identity(link): link for link in [(await at_server.ups.get())[0] for _ in "ab"]}
+                for _ in "ab":
+                    await at_client.ups.get()
+                assert server.close_revoked(tls.contexts.is_revoked) == []
+                house.revoke(stolen)
+                house.tell(tls.contexts.credentials)
+                tls.contexts.reload()
+                assert server.close_revoked(tls.contexts.is_revoked) == [links[CLIENT]]
+                assert await at_server.ends.get() == (links[CLIENT], "the peer's certificate is revoked")
+                assert (await client_log.next("link_failed"))["reason"] == "closed by the peer"
+                # It comes back at once, and is refused.
+                assert (await log.next("tls_refused"))["reason"].endswith("it is revoked")
+
+        run(play())
+
+    def test_list_that_came_after_the_handshake_is_looked_at(self, house: CertificateWorld) -> None:
+        stolen = house.credentials(CLIENT)
+        tls = server_tls(house)
+        house.revoke(stolen)
+        house.tell(tls.contexts.credentials)
+        tls.contexts.reload()
+        with pytest.raises(HandshakeError, match="the certificate of client/23 is revoked"):
+            tls.check_peer(FakePeer(stolen))
+
+    def test_target_and_expectation_change_together(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, log):
+                listener = await server.listen(LOOPBACK, factory(), tls=house.tls(BANK))
+                dialled = client.dial(
+                    factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD),
+                    name="bankd",
+                    backoff=ONCE,
+                    tls=house.tls(CLIENT),
+                )
+                dialled.want("127.0.0.1", listener.port, expects=Expectation.exactly(Identity.bank(2)))
+                assert (await log.next("link_failed"))["reason"] == "the peer is bank/1, not bank/2"
+                dialled.want("127.0.0.1", listener.port, expects=Expectation.exactly(BANK))
+                link, _ = await at_client.ups.get()
+                assert client.peer_identity(link) == BANK
+                dialled.unwant()
+                await at_client.ends.get()
+                del at_server
+
+        run(play())
+
+
+class TestLimits:
+    def test_strangers_are_bounded_and_proven_peers_do_not_count(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            admission = Admission(most=2)
+            async with noted_world(admission) as (server, at_server, log), noted_world() as (client, at_client, _):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                for number in range(3):
+                    dial(client, listener, house.tls(Identity.client(number)))
+                    await at_server.ups.get()
+                    await at_client.ups.get()
+                assert len(admission) == 0
+                async with contextlib.AsyncExitStack() as strangers:
+                    for _ in range(2):
+                        await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
+                    peer = await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
+                    refused = await log.next("limit_reached")
+                    assert refused["limit"] == "unidentified connections"
+                    with contextlib.suppress(ConnectionResetError):
+                        assert await peer.read_to_end() == b""
+                    assert len(server) == 3
+
+        run(play())
+
+    def test_plain_links_count_until_they_are_accepted(self, run: Run) -> None:
+        async def play() -> None:
+            admission = Admission(most=1)
+            async with noted_world(admission) as (server, at_server, log):
+                listener = await server.listen(LOOPBACK, factory())
+                async with dialled_raw("127.0.0.1", listener.port):
+                    link, _ = await at_server.ups.get()
+                    async with dialled_raw("127.0.0.1", listener.port) as second:
+                        assert (await log.next("limit_reached"))["limit"] == "unidentified connections"
+                        # The engine had its first PING ready; nobody hears of this link.
+                        assert await second.read_to_end() == ccm.PING
+                        assert at_server.ups.empty()
+                    server.execute(Accepted(link))
+                    async with dialled_raw("127.0.0.1", listener.port):
+                        await at_server.ups.get()
+                        assert len(admission) == 1
+                    assert admission.refused == {Limit.UNIDENTIFIED: 1}
+                await at_server.ends.get()
+                await at_server.ends.get()
+                assert len(admission) == 0
+
+        run(play())

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hubs that talk TLS on loopback, and peers with every kind of wrong certificate."""
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+
+from remsim.config import HostPort
+from remsim.identity import Role
+from remsim.net.hub import LinkHub
+from remsim.net.limits import Admission
+from remsim.net.listen import Listener
+from remsim.net.tasks import TaskOwner
+from remsim.net.tls import Expectation, LinkTls, TlsContexts
+from remsim.pki.credentials import Credentials
+from remsim.pki.facts import decode_pem
+from remsim.wire import rspro
+from remsim.wire.dialler import Backoff
+from remsim.wire.rspro import ComponentType, ResultCode
+from tests.doubles import engines
+from tests.doubles.certificates import ANYBODY, CLIENT, DAY_S, SERVER, CertificateWorld
+from tests.doubles.link_world import Program, factory
+from tests.doubles.noted_log import NotedLog
+
+LOOPBACK = HostPort("127.0.0.1", 0)
+#: One attempt is enough to see how it ends; the next one would come when the test is long over.
+ONCE = Backoff(first_s=3600.0, most_s=3600.0)
+CONNECT = rspro.ConnectClientReq(engines.identity(ComponentType.REMSIM_CLIENT), engines.CLIENT)
+RESPONSE = rspro.ConnectClientRes(engines.identity(ComponentType.REMSIM_SERVER), ResultCode.OK)
+
+Run = Callable[[Coroutine[object, object, None]], None]
+
+
+@contextlib.asynccontextmanager
+async def noted_world(admission: Admission | None = None) -> AsyncIterator[tuple[LinkHub, Program, NotedLog]]:
+    """A hub, its program, and its log."""
+    program, log = Program(), NotedLog()
+    async with TaskOwner("world", log=log.logger) as tasks:
+        hub = LinkHub(program, tasks=tasks, log=log.logger, admission=admission)
+        try:
+            yield hub, program, log
+        finally:
+            await hub.close()
+            tasks.cancel()
+
+
+class FakePeer(ssl.SSLObject):
+    """What a handshake leaves: the peer's certificate."""
+
+    def __new__(cls, _credentials: Credentials) -> "FakePeer":
+        """An SSLObject is not meant to be built."""
+        return object.__new__(cls)
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._der = decode_pem(credentials.certificate_pem())[0]
+
+    def getpeercert(self, binary_form: bool = False) -> bytes:  # type: ignore[override]
+        """The certificate."""
+        assert binary_form
+        return self._der
+
+
+def dial(hub: LinkHub, listener: Listener, tls: LinkTls | None) -> None:
+    """Dial the listener as a client."""
+    dialled = hub.dial(
+        factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER), name="t", backoff=ONCE, tls=tls
+    )
+    dialled.want("127.0.0.1", listener.port)
+
+
+def server_tls(house: CertificateWorld) -> LinkTls:
+    """The server's side, which takes clients and banks."""
+    return house.tls(SERVER, Expectation.of(Role.CLIENT, Role.BANK))
+
+
+def client_tls(house: CertificateWorld) -> LinkTls:
+    """The client's side, which wants a server."""
+    return house.tls(CLIENT, Expectation.of(Role.SERVER))
+
+
+def expired_client(house: CertificateWorld) -> LinkTls:
+    """A client whose certificate ended yesterday."""
+    old = house.credentials(CLIENT, now=house.now - 91 * DAY_S)
+    return LinkTls(TlsContexts(old), ANYBODY)
+
+
+def future_client(house: CertificateWorld) -> LinkTls:
+    """A client whose certificate begins tomorrow."""
+    new = house.credentials(CLIENT, now=house.now + DAY_S)
+    return LinkTls(TlsContexts(new), ANYBODY)
+
+
+def stranger(house: CertificateWorld) -> LinkTls:
+    """A client of somebody else's authority, which trusts ours."""
+    other = CertificateWorld(house.directory / "other").credentials(CLIENT)
+    other.authority_file.write_bytes(house.authority.certificate)
+    other.revocations_file.write_bytes(house.revocations())
+    return LinkTls(TlsContexts(other), ANYBODY)
+
+
+def revoked_client(house: CertificateWorld) -> LinkTls:
+    """A client whose certificate is revoked, which the server knows and it does not."""
+    credentials = house.credentials(CLIENT)
+    contexts = TlsContexts(credentials)
+    house.revoke(credentials)
+    return LinkTls(contexts, ANYBODY)
