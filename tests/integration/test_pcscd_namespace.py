@@ -19,6 +19,8 @@ _ATR = "3B 9F 96 80 1F C7 80 31 E0 73 FE 21 1B 63 3A 10 4E 83 00 90 00 75"
 _ELSEWHERE = """
 import pathlib, signal, sys
 from tests.doubles.pcscd import PcscdNamespace
+# A runner that a script started in the background ignores Ctrl-C, and so would this one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     with PcscdNamespace(pathlib.Path(sys.argv[1])) as namespace:
         print(namespace.pcscd.pid, flush=True)
