@@ -11,7 +11,6 @@ from typing import Literal
 
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire.actions import LinkAction, LinkId
-from remsim.wire.revocation import StoreRevocations
 from remsim.wire.rspro import ResultCode
 
 
@@ -120,4 +119,4 @@ class Notice:
 
 
 CardAction = OpenCard | ResetCard | Transmit | CloseCard
-BankdAction = LinkAction | StoreRevocations | CardAction | InService | OutOfService | TraceAtr | TraceTpdu | Notice
+BankdAction = LinkAction | CardAction | InService | OutOfService | TraceAtr | TraceTpdu | Notice
