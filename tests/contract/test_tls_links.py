@@ -3,11 +3,9 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import uvloop
 
 from remsim.identity import Identity, Role
 from remsim.net import secure
@@ -33,24 +31,6 @@ from tests.doubles.tls_world import (
     server_tls,
     stranger,
 )
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine in a loop of this kind."""
-    make = asyncio.new_event_loop if request.param == "asyncio" else uvloop.new_event_loop
-
-    def run_in_loop(work: Coroutine[object, object, None]) -> None:
-        with asyncio.Runner(loop_factory=make) as runner:
-            runner.run(work)
-
-    return run_in_loop
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> CertificateWorld:
-    """An authority of our own."""
-    return CertificateWorld(tmp_path / "lab")
 
 
 class TestGoodPeers:

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links over TLS while certificates are renewed and revoked, and how many strangers may knock."""
 
-import asyncio
 import contextlib
-from collections.abc import Coroutine
-from pathlib import Path
 
 import pytest
-import uvloop
 
 from remsim.identity import Identity
 from remsim.net.limits import Admission, Limit
@@ -27,24 +23,6 @@ from tests.doubles.tls_world import (
     noted_world,
     server_tls,
 )
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a coroutine in a loop of this kind."""
-    make = asyncio.new_event_loop if request.param == "asyncio" else uvloop.new_event_loop
-
-    def run_in_loop(work: Coroutine[object, object, None]) -> None:
-        with asyncio.Runner(loop_factory=make) as runner:
-            runner.run(work)
-
-    return run_in_loop
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> CertificateWorld:
-    """An authority of our own."""
-    return CertificateWorld(tmp_path / "lab")
 
 
 class TestLife:

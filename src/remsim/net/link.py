@@ -186,6 +186,7 @@ class Link(asyncio.Protocol):
     def _pump(self, first: Callable[[], None] | None = None) -> None:
         connection, owner = self.connection, self._owner
         self._is_pumping = True
+        is_sound = False
         try:
             if first is not None:
                 first()
@@ -194,14 +195,14 @@ class Link(asyncio.Protocol):
                     self.close(event.reason)
                 else:
                     owner.on_event(self.id, event)
-        except Exception:
-            # The program failed over this link: it ends, and the loop's handler logs the traceback.
-            self._reason = self._reason or "internal error"
-            self.is_closing = True
-            self._transport.abort()
-            raise
+            is_sound = True
         finally:
             self._is_pumping = False
+            if not is_sound:
+                # The program failed over this link: it ends, and the loop's handler logs the traceback.
+                self._reason = self._reason or "internal error"
+                self.is_closing = True
+                self._transport.abort()
         if not self.is_closing:
             self.flush()
 
