@@ -46,6 +46,7 @@ look() {
     need "umockdev for programs" gir1.2-umockdev-1.0 has_umockdev_typelib
     need "GObject introspection for /usr/bin/python3" python3-gi /usr/bin/python3 -c 'import gi'
     need "libusb-1.0" libusb-1.0-0 has_libusb
+    need "systemd-analyze (judges our units)" systemd has systemd-analyze
     need "shellcheck" shellcheck has shellcheck
     need "unshare and nsenter" util-linux has nsenter
     need "ip (sets up loopback)" iproute2 has ip

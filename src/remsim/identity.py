@@ -130,4 +130,12 @@ class Identity:
         return is_this_client and (self.slot_nr is None or self.slot_nr == slot_nr)
 
 
-__all__ = ["SCHEME", "Identity", "IdentityError", "Role"]
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a peer has proven with a certificate: who it is, and by which certificate (its serial number)."""
+
+    identity: Identity
+    serial: int
+
+
+__all__ = ["SCHEME", "Identity", "IdentityError", "Proof", "Role"]

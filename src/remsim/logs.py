@@ -16,9 +16,10 @@ text lines from level info.
 import json
 import logging
 import os
+import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -26,6 +27,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from remsim.config import LogFormat, LogLevel
+from remsim.redaction import shorten_iccid, shorten_imsi
 
 #: What services hold; ``bind`` it once per session, so that each call costs next to nothing below the level.
 Logger = FilteringBoundLogger
@@ -42,6 +44,11 @@ _LEVELS: Final[dict[LogLevel, int]] = {
     "error": logging.ERROR,
 }
 _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "1;31", "critical": "1;31"}
+#: Fields that are shown in part, whoever logs them.
+_SHORTENED: Final[dict[str, Callable[[str], str]]] = {"imsi": shorten_imsi, "iccid": shorten_iccid}
+#: An access token: its ID may be seen, its secret not.
+_TOKEN_PREFIX: Final = "remsim_"
+_TOKEN: Final = re.compile(r"(remsim_[0-9a-f]{12}_)[a-z2-7]{52}", re.ASCII)
 _NEVER_SHOWN_AS_FIELD: Final = frozenset({"timestamp", "level", "component", "event", "exception", *_CONTEXT})
 
 
@@ -160,6 +167,10 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
     for key, value in event.items():
         if not isinstance(value, str):
             event[key] = _presentable(value, show_octets=show_octets)
+        elif key in _SHORTENED:
+            event[key] = _SHORTENED[key](value)
+        elif _TOKEN_PREFIX in value:
+            event[key] = _TOKEN.sub(r"\1…", value)
     return event
 
 

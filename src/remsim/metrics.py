@@ -52,6 +52,10 @@ class ProgramMetrics:
             ["program", "version", "python"],
             registry=self.registry,
         )
+        #: Connections that never became links.
+        self.refused_connections = self.counter(
+            "refused_connections", "Connections refused before a word of RSPRO", ["reason"]
+        )
         build.labels(program, __version__, platform.python_version()).set(1)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:

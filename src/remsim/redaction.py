@@ -140,6 +140,11 @@ class CardRedactor:
         return _hidden_part(tpdu, path, 0, max(0, len(response) - _STATUS)) if is_file else frozenset()
 
 
+def is_pin_command(tpdu: bytes) -> bool:
+    """Whether a command's data, if it has any, are PINs or PUKs."""
+    return len(tpdu) >= _HEADER and tpdu[1] in _PIN
+
+
 def shorten_imsi(imsi: str) -> str:
     """``00101…89``: network, and two digits to tell cards apart."""
     return _shorten(imsi, 5, 2)

@@ -126,6 +126,7 @@ class BankWorld:
             "server": HostPort("127.0.0.1", self._listener.sockets[0].getsockname()[1]),
             "listen": HostPort("127.0.0.1", 0),
             "state_dir": self._folder / "state",
+            "plaintext": True,
             **self.settings,
         }
         config = BankdConfig.model_validate(values)

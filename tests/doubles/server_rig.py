@@ -28,7 +28,13 @@ M = TypeVar("M", bound=Message)
 @asynccontextmanager
 async def running_server(state: Path, **changes: object) -> AsyncIterator[ServerService]:
     """A server that runs while the block lasts; ``changes`` are settings."""
-    values: dict[str, object] = {"rspro": LOOPBACK, "rest": LOOPBACK, "state_dir": state}
+    values: dict[str, object] = {
+        "rspro": LOOPBACK,
+        "rest": LOOPBACK,
+        "rest_open": True,
+        "plaintext": True,
+        "state_dir": state,
+    }
     service = ServerService(ServerConfig.model_validate(values | changes))
     try:
         await service.start()
@@ -39,12 +45,18 @@ async def running_server(state: Path, **changes: object) -> AsyncIterator[Server
         await service.stop()
 
 
-def rest_client(service: ServerService, *, over_socket: bool) -> httpx2.AsyncClient:
+def rest_client(service: ServerService, *, over_socket: bool, token: str | None = None) -> httpx2.AsyncClient:
     """A client of its REST interface, over a real socket or in process."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     if over_socket:
-        return httpx2.AsyncClient(base_url=f"http://{service.rest_address}", timeout=PATIENCE_S)
+        return httpx2.AsyncClient(base_url=f"http://{service.rest_address}", timeout=PATIENCE_S, headers=headers)
     assert service.app is not None
-    return httpx2.AsyncClient(base_url="http://test", transport=httpx2.ASGITransport(service.app), timeout=PATIENCE_S)
+    return httpx2.AsyncClient(
+        base_url="http://localhost",
+        transport=httpx2.ASGITransport(service.app),
+        timeout=PATIENCE_S,
+        headers=headers,
+    )
 
 
 def mapping(bank: tuple[int, int], client: tuple[int, int]) -> dict[str, dict[str, int]]:

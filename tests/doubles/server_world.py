@@ -34,9 +34,9 @@ from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddres
 from remsim.wire.connection import ABILITIES, Event, ProbeAnswered, Received
 from remsim.wire.rspro import (
     RESPONSE_TO,
+    AdvertisedAddress,
     ComponentIdentity,
     ComponentType,
-    IpPort,
     Message,
     Request,
     ResultCode,
@@ -56,7 +56,7 @@ class Rows:
         self.mappings: dict[int, StoredMapping] = {}
         self.removals: set[int] = set()
         self.releases: set[int] = set()
-        self.addresses: dict[int, tuple[IpPort, ...]] = {}
+        self.addresses: dict[int, tuple[AdvertisedAddress, ...]] = {}
         self.numbers: dict[tuple[str, str], int] = {}
         self.clients: dict[ClientSlot, NoteClient] = {}
         self.last_id = 0

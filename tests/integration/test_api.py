@@ -50,7 +50,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def test_program_uses_a_card(world: World) -> None:
-    async with remsim.connect(server=world.address, client="7:0") as card:
+    async with remsim.connect(plaintext=True, server=world.address, client="7:0") as card:
         assert card.atr == ATR
         assert (card.client_slot, card.bank_slot, card.is_present) == (ClientSlot(7, 0), BankSlot(1, 2), True)
         answer = await card.transmit(READ)
@@ -64,12 +64,12 @@ async def test_program_uses_a_card(world: World) -> None:
 
 
 async def test_data_are_fetched_on_demand(world: World) -> None:
-    async with remsim.connect(server=world.address, client="7:0", auto_get_response=True) as card:
+    async with remsim.connect(plaintext=True, server=world.address, client="7:0", auto_get_response=True) as card:
         assert (await card.transmit(SELECT)).to_bytes() == b"\x00\x01\x02\x90\x00"
 
 
 async def test_commands_of_several_tasks_do_not_mix(world: World) -> None:
-    async with remsim.connect(server=world.address, client="7:0", auto_get_response=True) as card:
+    async with remsim.connect(plaintext=True, server=world.address, client="7:0", auto_get_response=True) as card:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(card.transmit(SELECT)) for _ in range(5)]
         assert {task.result().sw for task in tasks} == {0x9000}
@@ -79,20 +79,20 @@ async def test_commands_of_several_tasks_do_not_mix(world: World) -> None:
 
 @pytest.mark.parametrize("apdu", [b"", b"\x00\xa4\x00", bytes(300), bytes.fromhex("00a400040a3f00")])
 async def test_what_is_no_command_is_refused_here(world: World, apdu: bytes) -> None:
-    async with remsim.connect(server=world.address, client="7:0") as card:
+    async with remsim.connect(plaintext=True, server=world.address, client="7:0") as card:
         with pytest.raises(remsim.TpduError):
             await card.transmit(apdu)
     assert world.bankd.messages(rspro.TpduModemToCard) == []
 
 
 async def test_command_without_an_answer_is_an_error(world: World) -> None:
-    async with remsim.connect(server=world.address, client="7:0", answer_timeout_s=0.1) as card:
+    async with remsim.connect(plaintext=True, server=world.address, client="7:0", answer_timeout_s=0.1) as card:
         with pytest.raises(remsim.ExchangeError, match=r"no answer within 0\.1 s"):
             await card.transmit(bytes.fromhex("00fe000000"))
 
 
 async def test_bankd_that_goes_is_an_error_and_the_card_comes_back(world: World) -> None:
-    async with remsim.connect(server=world.address, client="7:0") as card:
+    async with remsim.connect(plaintext=True, server=world.address, client="7:0") as card:
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(_fails(card.transmit(bytes.fromhex("00fe000000"))))
             await world.bankd.until(lambda: bool(world.bankd.messages(rspro.TpduModemToCard)))
@@ -114,7 +114,7 @@ async def _fails(work: Awaitable[remsim.ResponseApdu]) -> str:
 async def test_card_that_does_not_come_is_told_with_the_reason(world: World) -> None:
     world.server.bankd = None
     with pytest.raises(remsim.NoCardError, match=r"no card within 0\.1 s") as caught:
-        async with remsim.connect(server=world.address, client="7:0", card_wait_s=0.1):
+        async with remsim.connect(plaintext=True, server=world.address, client="7:0", card_wait_s=0.1):
             raise AssertionError
     assert "is there a mapping" in caught.value.hint
     await world.server.until(lambda: not world.server.links)
@@ -123,7 +123,7 @@ async def test_card_that_does_not_come_is_told_with_the_reason(world: World) -> 
 async def test_settings_come_from_a_file_and_are_checked(world: World, tmp_path: Path) -> None:
     path = tmp_path / "client.toml"
     path.write_text(f'server = "{world.address}"\nclient = "7:0"\n[atr_rules]\ncap_ta1 = "11"\n')
-    async with remsim.connect(config=path) as card:
+    async with remsim.connect(config=path, plaintext=True) as card:
         # Without TA1; TCK is another.
         assert card.atr.hex() == "3b8f801fc78031a073be2113674320071800000123"
     with pytest.raises(remsim.ConfigError, match="5000"):
@@ -133,7 +133,7 @@ async def test_settings_come_from_a_file_and_are_checked(world: World, tmp_path:
 
 async def test_error_in_the_block_hangs_up(world: World) -> None:
     async def use() -> None:
-        async with remsim.connect(server=world.address, client="7:0"):
+        async with remsim.connect(plaintext=True, server=world.address, client="7:0"):
             raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
@@ -146,7 +146,7 @@ async def test_error_in_the_block_hangs_up(world: World) -> None:
 
 async def test_synchronous_program_uses_a_card(world: World) -> None:
     def program() -> list[object]:
-        with remsim.connect_sync(server=world.address, client="7:0") as card:
+        with remsim.connect_sync(plaintext=True, server=world.address, client="7:0") as card:
             card.warm_reset()
             card.cold_reset()
             found = [card.atr, card.wait_card(1), card.is_present, card.client_slot, card.bank_slot]
@@ -161,11 +161,11 @@ async def test_synchronous_program_uses_a_card(world: World) -> None:
 
 async def test_synchronous_program_gets_the_same_errors(world: World) -> None:
     def no_command() -> None:
-        with remsim.connect_sync(server=world.address, client="7:0") as card:
+        with remsim.connect_sync(plaintext=True, server=world.address, client="7:0") as card:
             card.transmit(b"")
 
     def no_card() -> None:
-        with remsim.connect_sync(server=world.address, client="7:0", card_wait_s=0.1):
+        with remsim.connect_sync(plaintext=True, server=world.address, client="7:0", card_wait_s=0.1):
             raise AssertionError
 
     with pytest.raises(remsim.TpduError):
@@ -193,7 +193,7 @@ class Watcher:
 async def test_script_for_pyscard_runs_unchanged(world: World) -> None:
     def script() -> None:
         watcher = Watcher()
-        connection = remsim.CardConnection(server=world.address, client="7:0")
+        connection = remsim.CardConnection(plaintext=True, server=world.address, client="7:0")
         connection.addObserver(watcher)
         with connection:
             connection.connect()
@@ -221,7 +221,7 @@ from smartcard.sw.ErrorCheckingChain import ErrorCheckingChain
 from smartcard.sw.ISO7816_4ErrorChecker import ISO7816_4ErrorChecker
 from smartcard.sw.SWExceptions import CheckingErrorException, SWException
 
-connection = remsim.CardConnection(server="{world.address}", client="7:0", answer_timeout_s=0.2)
+connection = remsim.CardConnection(plaintext=True, server="{world.address}", client="7:0", answer_timeout_s=0.2)
 connection.addObserver(ConsoleCardConnectionObserver())
 connection.setErrorCheckingChain([ErrorCheckingChain([], ISO7816_4ErrorChecker())])
 try:
@@ -236,7 +236,7 @@ except CardConnectionException as error:
     print("error", error)
 connection.disconnect()
 try:
-    remsim.CardConnection(server="{world.address}", client="7:1", card_wait_s=0).connect()
+    remsim.CardConnection(plaintext=True, server="{world.address}", client="7:1", card_wait_s=0).connect()
 except NoCardException as error:
     print("none", error)
 except remsim.ConfigError:
@@ -276,7 +276,7 @@ class Checker:
 async def test_connection_without_pyscard_raises_its_own_errors(world: World) -> None:
     def script() -> None:
         checker = Checker()
-        connection = remsim.CardConnection(server=world.address, client="7:0", card_wait_s=0.1)
+        connection = remsim.CardConnection(plaintext=True, server=world.address, client="7:0", card_wait_s=0.1)
         connection.addSWExceptionToFilter(ValueError)
         connection.setErrorCheckingChain([checker])
         connection.addSWExceptionToFilter(ValueError)

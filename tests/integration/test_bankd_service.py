@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from remsim.bankd.service import BankdService, advertised_hosts, announcement
-from remsim.config import BankdConfig, HostPort
+from remsim.bankd.announcement import advertised_hosts, announcement
+from remsim.bankd.service import BankdService
+from remsim.config import LOOPBACK_NETWORKS, BankdConfig, HostPort
 from remsim.errors import StartError
 from remsim.readers.errors import CardMuteError
 from remsim.wire import rspro
@@ -71,9 +72,9 @@ async def test_other_port_is_announced_with_the_address_left_to_the_server(world
 
 
 async def test_announced_addresses(tmp_path: Path) -> None:
-    assert announcement([], 9999) is None
+    assert announcement([], {AddressKind.PLAINTEXT: 9999}) is None
     config = BankdConfig(state_dir=tmp_path, advertise=(HostPort("localhost", 0), HostPort("192.0.2.7", 1234)))
-    addresses = announcement(await advertised_hosts(config), 9999) or ()
+    addresses = announcement(await advertised_hosts(config), {AddressKind.PLAINTEXT: 9999}) or ()
     assert [(str(entry.address.ip) in ("127.0.0.1", "::1"), entry.address.port) for entry in addresses] == [
         (True, 9999),
         (False, 1234),
@@ -296,14 +297,16 @@ async def test_port_in_use_stops_the_start_and_leaves_nothing(tmp_path: Path) ->
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         listen = HostPort("127.0.0.1", taken.getsockname()[1])
-        service = BankdService(BankdConfig(state_dir=tmp_path, listen=listen, reader="sim"))
+        service = BankdService(
+            BankdConfig(state_dir=tmp_path, listen=listen, reader="sim", plaintext=LOOPBACK_NETWORKS)
+        )
         with pytest.raises(StartError, match="in use"):
             await service.start()
         await service.stop()
 
 
 def test_program_serves_and_ends_at_a_signal(tmp_path: Path) -> None:
-    argv = remsim("bankd", "--server", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--reader", "sim")
+    argv = remsim("bankd", "--plaintext", "--server", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--reader", "sim")
     with Program([*argv, "--state", str(tmp_path)]) as bank:
         bank.wait_for("listening address=127.0.0.1:")
         bank.wait_for("link_failed")
@@ -331,15 +334,44 @@ def test_bad_input_is_one_line_with_a_hint(
     path.write_text(csv, encoding="utf-8")
     argv = [str(path) if word == "CSV" else word for word in arguments]
     listen = [] if "--listen" in argv else ["--listen", "127.0.0.1:0"]
-    with Program(remsim("bankd", "--state", str(tmp_path / "state"), *listen, *argv)) as bank:
+    with Program(remsim("bankd", "--plaintext", "--state", str(tmp_path / "state"), *listen, *argv)) as bank:
         bank.wait_for(message)
         assert bank.wait() == status
         assert not any("Traceback" in line for line in bank.stderr.lines)
 
 
 def test_missing_pyscard_is_told_with_what_to_install(tmp_path: Path) -> None:
-    argv = remsim("bankd", "--listen", "127.0.0.1:0", "--state", str(tmp_path / "state"), "--auto")
+    argv = remsim("bankd", "--plaintext", "--listen", "127.0.0.1:0", "--state", str(tmp_path / "state"), "--auto")
     (tmp_path / "smartcard.py").write_text("raise ImportError('not installed')\n", encoding="utf-8")
     with Program(argv, env={"PYTHONPATH": str(tmp_path)}) as bank:
         bank.wait_for(r"need the Python package 'pyscard'.*; hint: install 'remsim\[pcsc\]'")
         assert bank.wait() == 1
+
+
+async def test_guard_blocks_a_command_and_says_so(tmp_path: Path) -> None:
+    rules = tmp_path / "guard.toml"
+    rules.write_text('[presets]\npin-change = "block"\n\n[[rule]]\nname = "no MF"\naction = "block"\nins = "A4"\n')
+    world = BankWorld(tmp_path)
+    world.settings["guard"] = rules
+    async with world:
+        client = await serve(world)
+        for _ in range(2):
+            assert await client.transmit(_SELECT_MF) == "6985"
+        assert world.metrics.registry.get_sample_value("remsim_bankd_blocked_commands_total") == 2
+    assert 'command_blocked [B1:0 C1:0] rule="no MF"' in world.log.getvalue()
+
+
+@pytest.mark.parametrize("reveal", [False, True])
+async def test_gsmtap_hides_secrets_unless_they_are_asked_for(tmp_path: Path, reveal: bool) -> None:
+    datagrams = Datagrams()
+    try:
+        world = BankWorld(tmp_path)
+        world.settings |= {"gsmtap": HostPort("127.0.0.1", datagrams.port), "gsmtap_reveal": reveal}
+        async with world:
+            client = await serve(world)
+            await client.transmit("0020000108" + b"1234".hex() + "ffffffff")
+            await world.until(lambda: len(datagrams.received) == 2)
+    finally:
+        datagrams.close()
+    assert (b"1234" in datagrams.received[1]) is reveal
+    assert ("gsmtap_reveals_secrets" in world.log.getvalue()) is reveal

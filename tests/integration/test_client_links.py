@@ -14,7 +14,7 @@ from remsim.client.observer import ClientObserver, CommandRecord
 from remsim.client.service import INTERRUPTED, ClientService, Front
 from remsim.client.slot import SlotSpec
 from remsim.client.transitions import SlotState
-from remsim.config import ClientConfig, HostPort
+from remsim.config import LOOPBACK_NETWORKS, ClientConfig, HostPort
 from remsim.emulators.base import PpsResult
 from remsim.emulators.driven import DrivenEmulator, ExchangeError, NoCardError
 from remsim.ids import BankSlot, ClientSlot
@@ -74,7 +74,7 @@ class Bench:
         specs = [
             SlotSpec(
                 ClientConfig.model_validate(
-                    {"server": HostPort("127.0.0.1", server.port), "client": client, **settings}
+                    {"server": HostPort("127.0.0.1", server.port), "client": client, "plaintext": True, **settings}
                 ),
                 emulator,
                 watcher,
@@ -279,7 +279,9 @@ async def test_reset_by_the_server_ends_the_session() -> None:
 async def test_watching_is_optional() -> None:
     async with FakeBankd(card) as bankd, FakeServer(bankd=bankd) as server:
         emulator = DrivenEmulator()
-        config = ClientConfig(server=HostPort("127.0.0.1", server.port), client=ClientSlot(7, 0))
+        config = ClientConfig(
+            server=HostPort("127.0.0.1", server.port), client=ClientSlot(7, 0), plaintext=LOOPBACK_NETWORKS
+        )
         service = ClientService([SlotSpec(config, emulator, ClientObserver())])
         await service.start()
         await emulator.wait_card(10)

@@ -49,7 +49,7 @@ class World:
 
     def argv(self, verb: str, *arguments: str, client: str = "7:0") -> list[str]:
         address = f"127.0.0.1:{self.server.port}"
-        return remsim("client", verb, "--server", address, "--client", client, *arguments)
+        return remsim("client", verb, "--plaintext", "--server", address, "--client", client, *arguments)
 
     async def run(self, verb: str, *arguments: str, text: str | None = None, client: str = "7:0") -> Done:
         argv = self.argv(verb, *arguments, client=client)

@@ -18,6 +18,9 @@ import pytest
 
 from remsim.bankd.slots_csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, ClientConfig, ClientRunConfig, CommonConfig, CtlConfig, ServerConfig, load_config
+from remsim.policy.guard import parse_guard_policy
+from remsim.policy.mapping import parse_mapping_policy
+from remsim.policy.presets import PRESETS
 from tests.doubles.console_pages import Command, FileText, Place, is_part_of, spans, steps
 from tests.doubles.page_stage import ELSEWHERE, PageStage
 from tests.doubles.pcscd import VPCD_PORTS, PcscdNamespace
@@ -33,6 +36,12 @@ CARDS: Final = {
     "docs/manual/readers.md": ("default", "default"),
     "docs/manual/moving.md": ("default", "default"),
     "docs/manual/virtual-reader.md": ("default",),
+}
+
+#: Files of rules, and what reads them.
+RULES: Final[dict[str, Callable[[str], object]]] = {
+    "policy.toml": lambda text: parse_mapping_policy(text, "policy.toml"),
+    "guard.toml": lambda text: parse_guard_policy(text, "guard.toml", PRESETS),
 }
 
 #: Pages on whose host a card-emulation device is plugged in.
@@ -55,6 +64,9 @@ SPANS: Final = {
     ".venv/bin/python -m tools.generate_docs": "tests/unit/test_generated_docs.py makes the same and compares",
     "tools/compile-requirements.sh": "asks a package index; tests/unit/test_requirements.py holds its results",
     "remsim client run --auto --auto-client 7:0": "tests/integration/test_simtrace2_usb.py runs it",
+    "remsim bankd --guard FILE": "tests/integration/test_bankd_service.py has a bank with such a file",
+    "remsim server --policy FILE": "tests/contract/test_rest_access.py has a server with such a file",
+    "remsim pki issue IDENTITY --out DIR": "tests/contract/test_pki_commands.py runs it",
     "remsim uicc": "puts the cards into the readers of these pages",
 }
 
@@ -136,6 +148,8 @@ def test_files_on_pages_are_accepted(file: FileText, tmp_path: Path) -> None:
     path = tmp_path / file.name
     path.write_text(file.text, encoding="utf-8")
     match file.kind:
+        case "toml" if file.name in RULES:
+            RULES[file.name](file.text)
         case "toml":
             load_config(MODELS[file.name], environ={"HOME": str(tmp_path)}, file=path)
         case "csv":

@@ -15,7 +15,7 @@ from remsim.client.events import Cause
 from remsim.client.observer import ClientObserver
 from remsim.client.service import ClientService
 from remsim.client.slot import SlotSpec
-from remsim.config import ClientConfig, HostPort
+from remsim.config import LOOPBACK_NETWORKS, ClientConfig, HostPort
 from remsim.emulators.driven import DrivenEmulator
 from remsim.ids import ClientSlot
 from remsim.logs import get_logger
@@ -158,6 +158,7 @@ async def test_slow_script_delays_no_command(tmp_path: Path) -> None:
         config = ClientConfig(
             server=HostPort("127.0.0.1", server.port),
             client=ClientSlot(7, 0),
+            plaintext=LOOPBACK_NETWORKS,
             event_script=f'f() {{ {wait}; echo "$1 {fields}" >> {written}; }}; f',
         )
         service = ClientService([SlotSpec(config, emulator, ClientObserver())])

@@ -58,7 +58,20 @@ async def test_accepted_links_do_not_wait_to_fill_segments() -> None:
 
 
 def _server(state: Path, *options: str) -> Program:
-    return Program(remsim("server", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--state", str(state), *options))
+    return Program(
+        remsim(
+            "server",
+            "--plaintext",
+            "--rest-open",
+            "--rspro",
+            "127.0.0.1:0",
+            "--rest",
+            "127.0.0.1:0",
+            "--state",
+            str(state),
+            *options,
+        )
+    )
 
 
 def _ctl(rest: str, *words: str) -> Program:

@@ -22,7 +22,9 @@ WORKERS = 4
 @contextmanager
 def server(state: Path) -> Iterator[tuple[Program, int]]:
     """A server process, and its REST port."""
-    argv = remsim("server", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--state", str(state))
+    argv = remsim(
+        "server", "--plaintext", "--rest-open", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--state", str(state)
+    )
     with Program(argv) as program:
         yield program, int(program.wait_for(r"listening .*rest=127\.0\.0\.1:(\d+)")[1])
 
@@ -105,9 +107,27 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path, calls: int) -> N
 def test_start_errors_are_one_line_with_a_hint(tmp_path: Path) -> None:
     with server(tmp_path) as (_, port):
         taken = remsim(
-            "server", "--rspro", "127.0.0.1:0", "--rest", f"127.0.0.1:{port}", "--state", str(tmp_path / "b")
+            "server",
+            "--plaintext",
+            "--rest-open",
+            "--rspro",
+            "127.0.0.1:0",
+            "--rest",
+            f"127.0.0.1:{port}",
+            "--state",
+            str(tmp_path / "b"),
         )
-        same = remsim("server", "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--state", str(tmp_path))
+        same = remsim(
+            "server",
+            "--plaintext",
+            "--rest-open",
+            "--rspro",
+            "127.0.0.1:0",
+            "--rest",
+            "127.0.0.1:0",
+            "--state",
+            str(tmp_path),
+        )
         for argv, reason in ((taken, "is in use"), (same, "another server uses")):
             with Program(argv) as second:
                 assert second.wait() == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remsim.config import HostPort, ServerConfig
+from remsim.config import LOOPBACK_NETWORKS, HostPort, ServerConfig
 from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import get_logger
@@ -49,7 +49,7 @@ async def delete(service: ServerService, number: int) -> None:
 
 
 async def test_both_ip_versions_by_default(tmp_path: Path) -> None:
-    async with running_server(tmp_path, rspro=HostPort("", 0), rest=HostPort("", 0)) as service:
+    async with running_server(tmp_path, rspro=HostPort("", 0), rest=HostPort("", 0), rest_open=False) as service:
         for host in ("127.0.0.1", "::1"):
             peer = await RigPeer(ComponentType.REMSIM_CLIENT).dial(HostPort(host, service.rspro_address.port))
             async with peer:
@@ -250,7 +250,10 @@ async def test_bankd_that_cannot_dial_is_dialled(tmp_path: Path) -> None:
 
 async def test_metrics_show_peers_and_mappings(tmp_path: Path) -> None:
     metrics = ServerMetrics()
-    service = ServerService(ServerConfig(rspro=LOOPBACK, rest=LOOPBACK, state_dir=tmp_path), metrics)
+    service = ServerService(
+        ServerConfig(rspro=LOOPBACK, rest=LOOPBACK, rest_open=True, plaintext=LOOPBACK_NETWORKS, state_dir=tmp_path),
+        metrics,
+    )
     try:
         await service.start()
         async with await connect_client(service, 7), await connect_bank(service, 1):

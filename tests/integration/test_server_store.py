@@ -34,10 +34,13 @@ from remsim.server.actions import (
 )
 from remsim.server.schema import METADATA
 from remsim.server.store import Store, StoreError
-from remsim.wire.rspro import IpPort
+from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort
 
 LOG = get_logger("test")
-ADDRESSES = (IpPort(ip_address("2001:db8::1"), 1), IpPort(ip_address("192.0.2.1"), 2))
+ADDRESSES = (
+    AdvertisedAddress(IpPort(ip_address("2001:db8::1"), 1), AddressKind.TLS),
+    AdvertisedAddress(IpPort(ip_address("192.0.2.1"), 2), AddressKind.PLAINTEXT),
+)
 
 
 class Listener:

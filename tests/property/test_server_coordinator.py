@@ -256,7 +256,7 @@ class ServerMachine(RuleBasedStateMachine):
         if mapping is not None and mapping.state is MappingState.ACTIVE:
             assert modem.told is not None
             addresses = self.world.coordinator.announcer.bank_addresses[mapping.bank.bank_id]
-            assert (modem.told.bank_slot, modem.told.bankd) == (mapping.bank, addresses[0])
+            assert (modem.told.bank_slot, modem.told.bankd) == (mapping.bank, addresses[0].address)
         else:
             assert modem.told is None or modem.told.bankd.port == 0
 

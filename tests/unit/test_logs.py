@@ -168,3 +168,16 @@ def test_logger_works_without_setup(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_printable_text_is_left_alone() -> None:
     assert escape("übung ✓") == "übung ✓"
+
+
+def test_tokens_and_numbers_of_subscribers_are_never_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    setup_logging(level="debug", log_format="text")
+    secret = "a" * 52
+    get_logger("test").info(
+        "event", text=f"Bearer remsim_0123456789ab_{secret}", imsi="001010000000019", iccid="8" * 19
+    )
+    line = capsys.readouterr().err
+    assert secret not in line
+    assert "remsim_0123456789ab_…" in line
+    assert "imsi=00101…19" in line
+    assert "iccid=888888…8888" in line

@@ -116,6 +116,8 @@ async def connect(
     server: str | None = None,
     client: str | None = None,
     config: str | os.PathLike[str] | None = None,
+    tls: str | os.PathLike[str] | None = None,
+    plaintext: str | bool | None = None,
     card_wait_s: float = 30.0,
     auto_get_response: bool = False,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
@@ -123,13 +125,20 @@ async def connect(
     """Connect to the card that is mapped to a client slot, for the time of an ``async with`` block.
 
     ``server`` is "HOST:PORT" (default: 127.0.0.1:9998), ``client`` "ID:SLOT"; without it the server gives a number.
-    ``config`` names a TOML file with further settings, those of ``remsim client``. Raises NoCardError if no card comes
-    within ``card_wait_s``, ConfigError for wrong settings. Cards are powered off at the end of the block.
+    ``tls`` is the directory with key and certificate. ``plaintext`` allows plain TCP: True on loopback, or with the
+    networks that it names ("10.0.0.0/8"). ``config`` names a TOML file with further settings, those of
+    ``remsim client``. Raises NoCardError if no card comes within ``card_wait_s``, ConfigError for wrong settings,
+    StartError if there is neither a certificate nor ``plaintext``. Cards are powered off at the end of the block.
     """
     ensure_logging()
     settings = load_config(
         ClientConfig,
-        options={"server": server, "client": client},
+        options={
+            "server": server,
+            "client": client,
+            "tls_dir": None if tls is None else Path(tls),
+            "plaintext": plaintext,
+        },
         environ={},
         file=None if config is None else Path(config),
     )

@@ -11,6 +11,7 @@ from typing import Literal
 
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire.actions import LinkAction, LinkId
+from remsim.wire.revocation import StoreRevocations
 from remsim.wire.rspro import ResultCode
 
 
@@ -119,4 +120,4 @@ class Notice:
 
 
 CardAction = OpenCard | ResetCard | Transmit | CloseCard
-BankdAction = LinkAction | CardAction | InService | OutOfService | TraceAtr | TraceTpdu | Notice
+BankdAction = LinkAction | StoreRevocations | CardAction | InService | OutOfService | TraceAtr | TraceTpdu | Notice

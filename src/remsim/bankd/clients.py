@@ -13,6 +13,7 @@ from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingTable
 from remsim.bankd.session import QueuedTpdu, Session
 from remsim.bankd.transitions import CardState, SessionEvent, SessionState
+from remsim.identity import Identity, Proof
 from remsim.ids import ClientSlot
 from remsim.wire import rspro
 from remsim.wire.abilities import SLOTS
@@ -52,16 +53,20 @@ class ClientPlane:
         self._takeover_s = takeover_s
         self.sessions: dict[LinkId, Session] = {}
         self._by_client: dict[ClientSlot, Session] = {}
+        # Who has ever shown a certificate here: there are at most as many as client slots.
+        self._proven: set[Identity] = set()
         # Insertion order is age.
         self._unserved: dict[Session, None] = {}
         self._answer_by: dict[Session, float] = {}
 
     # Connections come and go
 
-    def on_link_up(self, link: LinkId, peer: PeerAddress, now: float) -> None:
-        """Somebody connected."""
-        session = Session(link, peer)
+    def on_link_up(self, link: LinkId, peer: PeerAddress, now: float, *, proof: Proof | None = None) -> None:
+        """Somebody connected. One who is proven does not count among those who crowd."""
+        session = Session(link, peer, proof)
         self.sessions[link] = session
+        if proof is not None:
+            return
         self._unserved[session] = None
         if len(self._unserved) > MAX_UNSERVED:
             self._counts.crowded_out += 1
@@ -85,7 +90,7 @@ class ClientPlane:
         """The peer turned out to be a server: no longer our business."""
         session.step(SessionEvent.IS_SERVER)
         del self.sessions[session.link]
-        del self._unserved[session]
+        self._unserved.pop(session, None)
 
     def _forget(self, session: Session, reason: str, now: float) -> None:
         del self.sessions[session.link]
@@ -121,9 +126,27 @@ class ClientPlane:
             self.answer(session, ResultCode.ILLEGAL_CLIENT_ID)
             self.refuse(session, "second connect request" if is_second else "connect request without clientSlot", now)
             return
+        objection = self._objection(session, request.client_slot)
+        if objection:
+            self._counts.impostors += 1
+            self._note("warning", "client_refused", session, claims=request.client_slot, reason=objection)
+            self.answer(session, ResultCode.ILLEGAL_CLIENT_ID)
+            self.close(session, objection, now)
+            return
         # The peer has said who it is; whatever takes longer now is our doing.
         self._out.append(Accepted(session.link))
         self._identify(session, now)
+
+    def _objection(self, session: Session, claimed: ClientSlot) -> str:
+        """What the peer's certificate, or the lack of one, has against what it says it is; nothing if it is right."""
+        proof = session.proof
+        if proof is None:
+            is_known = any(proven.covers(claimed) for proven in self._proven)
+            return f"{claimed} has shown a certificate before: plain TCP is refused" if is_known else ""
+        if not proof.identity.covers(claimed):
+            return f"its certificate is for {proof.identity}, not for {claimed}"
+        self._proven.add(proof.identity)
+        return ""
 
     def _identify(self, session: Session, now: float) -> None:
         """Accept the peer as the client that it says it is, unless another connection with that identity lives."""
@@ -138,6 +161,10 @@ class ClientPlane:
         )
         session.rival = rival
         rival.contenders.append(session)
+        if session.proof is not None and session.proof == rival.proof:
+            # The same certificate: the client has come back, and knows better than we whether the old link is alive.
+            self.close(rival, "its holder has connected anew", now)
+            return
         if len(rival.contenders) == 1:
             self._out.append(Probe(rival.link, self._takeover_s))
 

@@ -12,11 +12,13 @@ from typing import Protocol
 from remsim.bankd.actions import BankdAction, Level, Notice
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
+from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import rspro
 from remsim.wire.abilities import SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.events import Event, Received, ReceivedUnknown, Undecodable
+from remsim.wire.revocation import ListParts, StoreRevocations
 from remsim.wire.rspro import (
     MAX_ERROR_STRING,
     AdvertisedAddress,
@@ -59,6 +61,9 @@ class ServerLink:
     request_tag: int | None = None
     name: str = ""
     abilities: frozenset[str] | None = None
+    #: What its certificate says; None on a link without TLS.
+    proof: Proof | None = None
+    list_parts: ListParts = field(default_factory=ListParts)
     contenders: "list[ServerLink]" = field(default_factory=list)
 
 
@@ -91,14 +96,23 @@ class ControlPlane:
 
     # Links
 
-    def on_dialled(self, link: LinkId, peer: PeerAddress) -> None:
+    def on_dialled(self, link: LinkId, peer: PeerAddress, proof: Proof | None = None) -> None:
         """The server that we dial can be talked to."""
-        self._on_server(ServerLink(link, peer, is_dialled=True))
+        self._on_server(ServerLink(link, peer, is_dialled=True, proof=proof))
 
-    def on_introduced(self, link: LinkId, peer: PeerAddress, request: rspro.ConnectClientReq, tag: int) -> None:
+    def on_introduced(
+        self,
+        link: LinkId,
+        peer: PeerAddress,
+        request: rspro.ConnectClientReq,
+        tag: int,
+        *,
+        proof: Proof | None = None,
+    ) -> None:
         """A server dialled us."""
         # The engine's connect deadline watches for its connectBankRes, which follows our connectBankReq at once.
-        self._on_server(ServerLink(link, peer, is_dialled=False, request_tag=tag, name=request.identity.name))
+        name = request.identity.name
+        self._on_server(ServerLink(link, peer, is_dialled=False, request_tag=tag, name=name, proof=proof))
 
     def _on_server(self, server: ServerLink) -> None:
         self.links[server.link] = server
@@ -106,6 +120,10 @@ class ControlPlane:
             self._introduce(server)
             return
         self.governor.contenders.append(server)
+        if server.proof is not None and server.proof == self.governor.proof:
+            # The same certificate: the server has come back, and knows better than we whether the old link is alive.
+            self._out.append(Close(self.governor.link, "the server has connected anew"))
+            return
         if len(self.governor.contenders) == 1:
             self._out.append(Probe(self.governor.link, self._takeover_s))
 
@@ -197,6 +215,10 @@ class ControlPlane:
                 change = self._mappings.clear()
                 self._note("warning", "state_reset", server, mappings=len(change.removed))
                 self._apply(server, rspro.ResetStateRes(change.result), tag, change, now)
+            case rspro.RevocationListInd():
+                whole = server.list_parts.add(message)
+                if whole is not None:
+                    self._out.append(StoreRevocations(whole))
             case rspro.ErrorInd():
                 self._note("warning", "server_reports_error", server, code=message.code.name, text=message.error_string)
             case _:

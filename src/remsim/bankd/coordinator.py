@@ -16,6 +16,7 @@ from remsim.bankd.lane import DeferredLane
 from remsim.bankd.mappings import MappingTable
 from remsim.bankd.session import Session
 from remsim.bankd.transitions import CardState, SessionState
+from remsim.identity import Proof, Role
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.events import (
@@ -33,7 +34,8 @@ class BankdCoordinator:
     """One bank: ``slots`` card positions, their clients, and the server that governs them.
 
     ``takeover_s`` is the time that an older connection has to prove that it lives, when a newer one claims its
-    identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted.
+    identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted. ``needs_proof``: we have a
+    certificate, so a server must show one, too.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class BankdCoordinator:
         takeover_s: float = 3.0,
         advertise: tuple[AdvertisedAddress, ...] | None = None,
         traced_slots: frozenset[int] = frozenset(),
+        needs_proof: bool = False,
     ) -> None:
         self._out: list[BankdAction] = []
         self.counts = BankdCounts()
         self.mappings = MappingTable(bank_id, slots)
         self.is_listening = False
+        self._needs_proof = needs_proof
         self.control = ControlPlane(
             identity=identity,
             mappings=self.mappings,
@@ -85,12 +89,17 @@ class BankdCoordinator:
 
     # Links
 
-    def on_link_up(self, link: LinkId, peer: PeerAddress, now: float, *, is_dialled: bool = False) -> list[BankdAction]:
-        """A TCP connection was accepted, or (``is_dialled``) our server can be talked to."""
+    def on_link_up(
+        self, link: LinkId, peer: PeerAddress, now: float, *, is_dialled: bool = False, proof: Proof | None = None
+    ) -> list[BankdAction]:
+        """A connection was accepted, or (``is_dialled``) our server can be talked to.
+
+        ``proof`` is what the peer's certificate says; None on a link without TLS.
+        """
         if is_dialled:
-            self.control.on_dialled(link, peer)
+            self.control.on_dialled(link, peer, proof)
         else:
-            self.clients.on_link_up(link, peer, now)
+            self.clients.on_link_up(link, peer, now, proof=proof)
         return self._take()
 
     def on_event(self, link: LinkId, event: Event, now: float) -> list[BankdAction]:
@@ -125,7 +134,7 @@ class BankdCoordinator:
             case Received(rspro.ConnectClientReq() as request, tag):
                 if self._is_server(session, request):
                     clients.take_away(session)
-                    self.control.on_introduced(session.link, session.peer, request, tag)
+                    self.control.on_introduced(session.link, session.peer, request, tag, proof=session.proof)
                 else:
                     clients.on_connect_request(session, request, tag, now)
             case Received(rspro.SetAtrRes()):
@@ -141,12 +150,14 @@ class BankdCoordinator:
             case UnsupportedVersion(version):
                 clients.refuse(session, f"protocol version {version}", now)
 
-    @staticmethod
-    def _is_server(session: Session, request: rspro.ConnectClientReq) -> bool:
+    def _is_server(self, session: Session, request: rspro.ConnectClientReq) -> bool:
         """Our own servers only: a C server never dials, and everybody else must name a client slot."""
-        identity = request.identity
+        identity, proof = request.identity, session.proof
+        # Where certificates are used, nobody commands cards without one.
+        may_govern = not self._needs_proof if proof is None else proof.identity.role is Role.SERVER
         return (
-            request.client_slot is None
+            may_govern
+            and request.client_slot is None
             and identity.type is ComponentType.REMSIM_SERVER
             and identity.abilities is not None
             and session.state is SessionState.CONNECTED_WAIT_ID

@@ -79,8 +79,11 @@ class BankdMetrics(ProgramMetrics, Collector):
             ("tpdus", "Commands that a card answered", bank.counts.tpdus),
             ("resets", "Resets of cards", bank.counts.resets),
             ("duplicate_clients", "Newcomers with the identity of a live client", bank.counts.duplicate_clients),
+            ("impostors", "Clients that claimed a slot which is not theirs", bank.counts.impostors),
             ("second_servers", "Servers that wanted a bank governed by another", bank.counts.second_servers),
             ("crowded_out", "Connections closed because too many had no card", bank.counts.crowded_out),
             ("protocol_errors", "Connections closed because of what the peer sent", bank.counts.protocol_errors),
+            ("blocked_commands", "Commands that a rule kept from the card", bank.counts.blocked_commands),
+            ("noted_commands", "Commands that a rule noted", bank.counts.noted_commands),
         ):
             yield CounterMetricFamily(f"remsim_bankd_{name}", text, number)

@@ -5,7 +5,6 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
@@ -22,32 +21,36 @@ from remsim.bankd.actions import (
     TraceTpdu,
     Transmit,
 )
+from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.coordinator import BankdCoordinator
 from remsim.bankd.gsmtap import GsmtapSender
+from remsim.bankd.guards import guard_for, read_guard_policy
+from remsim.bankd.masking import TraceMask
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slot import Slot, fault_kind
 from remsim.bankd.slots_file import make_plan
-from remsim.config import BANKD_PORT, BankdConfig
-from remsim.errors import StartError
+from remsim.config import BankdConfig
+from remsim.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.hub import DialledLink, LinkHub
+from remsim.net.keeper import CertificateKeeper
 from remsim.net.listen import Listener
 from remsim.net.process import run_service
+from remsim.net.protection import admission_of, protect
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
 from remsim.readers.base import ReaderSource
 from remsim.readers.errors import ReaderError
-from remsim.trace import AtrRecord, TpduRecord
+from remsim.trace import AtrRecord, TpduRecord, reveal_all
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.events import Event
+from remsim.wire.revocation import StoreRevocations
 from remsim.wire.rspro import (
     AddressKind,
-    AdvertisedAddress,
     ComponentIdentity,
     ComponentType,
-    IpPort,
     clean_name,
 )
 
@@ -71,6 +74,8 @@ class BankdService:
         self.config = config
         self.started = asyncio.Event()
         self.listener: Listener | None = None
+        self.plain_listener: Listener | None = None
+        self.keeper: CertificateKeeper | None = None
         self._given_source = source
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
@@ -83,16 +88,27 @@ class BankdService:
         self._server: DialledLink | None = None
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
+        self._mask = TraceMask()
+        self._guard_policy = read_guard_policy(config)
         self._queue: deque[BankdAction] = deque()
         self._is_working = False
         name = clean_name(config.name or socket.gethostname())
         self._identity = ComponentIdentity(ComponentType.REMSIM_BANKD, name, "remsim-bankd", __version__)
+        self.protection = protect(
+            config,
+            log=self._log,
+            role=Role.BANK,
+            speaks_for=[Identity.bank(config.bank_id)],
+            dials=[config.server],
+            plain_listener=config.listen_plaintext,
+        )
         self.coordinator = BankdCoordinator(
             bank_id=config.bank_id,
             slots=config.slots,
             identity=self._identity,
             takeover_s=config.timers.takeover_s,
             traced_slots=self._traced_slots(),
+            needs_proof=self.protection.contexts is not None,
         )
         self._metrics.show(self.coordinator)
         observe = self._metrics.card_times.observe
@@ -118,24 +134,62 @@ class BankdService:
         advertise = await advertised_hosts(config)
         await self._tasks.__aenter__()
         self._has_tasks = True
-        self._hub = hub = LinkHub(self, tasks=self._tasks, log=self._log)
+        self._hub = hub = LinkHub(
+            self,
+            tasks=self._tasks,
+            log=self._log,
+            admission=admission_of(config),
+            on_refused=lambda kind: self._metrics.refused_connections.labels(kind).inc(),
+        )
         if config.gsmtap is not None:
-            self._gsmtap = await GsmtapSender.open(config.gsmtap)
+            redact = reveal_all if config.gsmtap_reveal else self._mask
+            self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
+            if config.gsmtap_reveal:
+                self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
-        self.listener = await hub.listen(config.listen, self._accepting)
+        await self._listen(hub, advertise)
+        await self._readers.start()
+        protection = self.protection
+        self._server = server = hub.dial(
+            self._dialling, name="server", tls=protection.tls(Role.SERVER), networks=protection.networks
+        )
+        server.want(config.server.host, config.server.port)
+        self._keep_certificate(hub)
+        self.started.set()
+
+    def _keep_certificate(self, hub: LinkHub) -> None:
+        if self.protection.contexts is not None:
+            self.keeper = CertificateKeeper(self.protection.contexts, hub, log=self._log)
+            self._tasks.vital(self.keeper.run(), name="certificate")
+
+    def on_hangup(self) -> None:
+        """SIGHUP: use the certificate that the files hold now; without any, end."""
+        if self.keeper is None:
+            self.request_stop()
+        else:
+            self.keeper.reload()
+
+    async def _listen(self, hub: LinkHub, hosts: Hosts) -> None:
+        config, protection = self.config, self.protection
+        self.listener = await hub.listen(
+            config.listen, self._accepting, tls=protection.tls(Role.CLIENT, Role.SERVER), networks=protection.networks
+        )
+        kind = AddressKind.PLAINTEXT if protection.contexts is None else AddressKind.TLS
+        ports = {kind: self.listener.port}
+        if config.listen_plaintext is not None:
+            networks = config.listener_networks
+            self.plain_listener = await hub.listen(config.listen_plaintext, self._accepting, networks=networks)
+            ports.setdefault(AddressKind.PLAINTEXT, self.plain_listener.port)
         self._log.info("listening", address=self.listener.addresses[0], bank_id=config.bank_id, slots=config.slots)
         self.coordinator.is_listening = True
-        self.coordinator.control.advertise = announcement(advertise, self.listener.port)
-        await self._readers.start()
-        self._server = server = hub.dial(self._dialling, name="server")
-        server.want(config.server.host, config.server.port)
-        self.started.set()
+        self.coordinator.control.advertise = announcement(hosts, ports)
 
     async def run(self) -> None:
         """Serve until told to stop; then finish commands in progress, close clients, power cards off last."""
         await self._stop_wanted.wait()
-        if self.listener is not None:
-            await self.listener.close()
+        for listener in (self.listener, self.plain_listener):
+            if listener is not None:
+                await listener.close()
         self._do(self.coordinator.stop(self._now()))
         drain_s = min(self.config.card_deadline_s, _DRAIN_S) + _POWER_OFF_S
         try:
@@ -193,7 +247,8 @@ class BankdService:
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
         """A connection is there."""
         is_dialled = self._server is not None and link == self._server.link
-        self._do(self.coordinator.on_link_up(link, peer, self._now(), is_dialled=is_dialled))
+        proof = None if self._hub is None else self._hub.proof(link)
+        self._do(self.coordinator.on_link_up(link, peer, self._now(), is_dialled=is_dialled, proof=proof))
 
     def on_event(self, link: LinkId, event: Event) -> None:
         """A peer sent something."""
@@ -242,6 +297,7 @@ class BankdService:
             Notice: self._notice,
             TraceAtr: self._trace_atr,
             TraceTpdu: self._trace_tpdu,
+            StoreRevocations: self._store_revocations,
         }
         performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action))
         performers.update(dict.fromkeys((OpenCard, ResetCard, Transmit, CloseCard), self._on_card_action))
@@ -271,10 +327,14 @@ class BankdService:
             self._hub.execute(action)
 
     def _on_card_action(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
+        if isinstance(action, OpenCard | ResetCard):
+            self._mask.on_reset(action.slot_nr)
         self._slots[action.slot_nr].run(action)
 
     def _open_lane(self, action: InService) -> None:
         slot = self._slots[action.bank_slot.slot_nr]
+        counts = self.coordinator.counts
+        slot.guard = guard_for(self._guard_policy, action.bank_slot, action.client, counts=counts, log=self._log)
         if self._hub is None:
             return
         if slot.answers_at_once:
@@ -316,33 +376,14 @@ class BankdService:
         if self._gsmtap is not None:
             self._gsmtap.send(TpduRecord(action.slot_nr, action.tpdu, action.response))
 
+    def _store_revocations(self, action: StoreRevocations) -> None:
+        if self.keeper is not None:
+            self._tasks.session(self.keeper.accept_list(action.octets), name="revocations")
+
     def _notice(self, notice: Notice) -> None:
         fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}
         say = getattr(self._log, notice.level)
         say(notice.event, bank_slot=notice.bank_slot, client_slot=notice.client_slot, **fields)
-
-
-async def advertised_hosts(config: BankdConfig) -> list[tuple[IPv4Address | IPv6Address, int]]:
-    """The configured addresses for clients, names resolved; port 0 stands for ours. Raises StartError."""
-    found: list[tuple[IPv4Address | IPv6Address, int]] = []
-    for given in config.advertise:
-        try:
-            resolved = await asyncio.get_running_loop().getaddrinfo(given.host, given.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise StartError(f"cannot resolve {given.host}: {error}", hint="see --advertise HOST:PORT") from None
-        found.append((ip_address(resolved[0][4][0]), given.port))
-    return found
-
-
-def announcement(hosts: list[tuple[IPv4Address | IPv6Address, int]], port: int) -> tuple[AdvertisedAddress, ...] | None:
-    """What ``connectBankReq`` says about where clients reach us; nothing if that is the classic default.
-
-    The address 0.0.0.0 stands for the one that the server sees us come from.
-    """
-    if not hosts and port == BANKD_PORT:
-        return None
-    addresses = [(ip, given or port) for ip, given in hosts] or [(IPv4Address(0), port)]
-    return tuple(AdvertisedAddress(IpPort(ip, number), AddressKind.PLAINTEXT) for ip, number in addresses)
 
 
 def serve(config: BankdConfig) -> int:

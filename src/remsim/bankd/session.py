@@ -13,6 +13,7 @@ from remsim.bankd.transitions import (
     next_card_state,
     next_session_state,
 )
+from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.rspro import ConnectClientReq, SlotPhysStatus
@@ -55,6 +56,8 @@ class Session:
 
     link: LinkId
     peer: PeerAddress
+    #: What its certificate says; None on a link without TLS.
+    proof: Proof | None = None
     state: SessionState = SessionState.CONNECTED_WAIT_ID
     #: The client slot that the peer may act for; None until it is accepted.
     client: ClientSlot | None = None

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ResetCard, ResetKind, Transmit
 from remsim.logs import get_logger
 from remsim.net.tasks import TaskOwner
+from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.readers.base import CardReader
 from remsim.readers.errors import (
     CardAbsentError,
@@ -64,6 +65,22 @@ class SlotEvents(Protocol):
         ...
 
 
+class CommandGuard(Protocol):
+    """Who stands in front of the card."""
+
+    def blocks(self, tpdu: bytes) -> bool:
+        """Whether the card must not see this command."""
+        ...
+
+    def on_exchange(self, tpdu: bytes, response: bytes) -> None:
+        """The card answered a command."""
+        ...
+
+    def on_reset(self) -> None:
+        """The card was reset."""
+        ...
+
+
 class Slot:
     """Slot ``slot_nr``. ``reader`` is None while no reader belongs to it, and may be exchanged at any time.
 
@@ -84,6 +101,11 @@ class Slot:
         self.answer: Callable[[bytes], bool] | None = None
         # A command that failed in ``transmit_now`` comes again as an event; it must not reach the card again.
         self._failure: ReaderError | None = None
+        #: Asked before each command, told of each response; None: nobody. Gone when its session's card is powered off.
+        self.guard: CommandGuard | None = None
+        # The command that runs; and whether the guard has let it pass already.
+        self._tpdu = b""
+        self._has_passed = False
 
     @property
     def answers_at_once(self) -> bool:
@@ -100,6 +122,9 @@ class Slot:
         reader = self._open
         if reader is None or not MIN_COMMAND <= len(tpdu) <= MAX_COMMAND:
             return None
+        guard = self.guard
+        if guard is not None and guard.blocks(tpdu):
+            return BLOCKED_RESPONSE
         began = time.perf_counter()
         try:
             response = reader.transmit_now(tpdu)
@@ -107,11 +132,14 @@ class Slot:
             self._failure = _reader_error(error)
             return None
         if response is None:
+            self._has_passed = guard is not None
             return None
         if not MIN_RESPONSE <= len(response) <= MAX_RESPONSE:
             self._failure = CardTransmissionError(f"the card's response has {len(response)} octets")
             return None
         self._observe(time.perf_counter() - began)
+        if guard is not None:
+            guard.on_exchange(tpdu, response)
         return response
 
     def run(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
@@ -137,6 +165,11 @@ class Slot:
         if failure is not None or reader is None:
             self._events.on_failed(self.slot_nr, failure or ReaderUnavailableError("the card is not powered"))
             return
+        if self.guard is not None:
+            has_passed, self._has_passed, self._tpdu = self._has_passed, False, tpdu
+            if not has_passed and self.guard.blocks(tpdu):
+                self._hand_over(BLOCKED_RESPONSE)
+                return
         try:
             response = reader.transmit_now(tpdu) if self._answers_at_once else None
         except Exception as error:  # noqa: BLE001  # see _reader_error
@@ -150,10 +183,15 @@ class Slot:
     def _on_transmitted(self, outcome: bytes | ReaderError) -> None:
         if isinstance(outcome, bytes):
             self._observe(time.perf_counter() - self._began)
-            if self.answer is None or not self.answer(outcome):
-                self._events.on_response(self.slot_nr, outcome)
+            if self.guard is not None:
+                self.guard.on_exchange(self._tpdu, outcome)
+            self._hand_over(outcome)
         else:
             self._events.on_failed(self.slot_nr, outcome)
+
+    def _hand_over(self, response: bytes) -> None:
+        if self.answer is None or not self.answer(response):
+            self._events.on_response(self.slot_nr, response)
 
     async def _transmit_later(self, reader: CardReader, tpdu: bytes) -> None:
         self._on_transmitted(await _outcome(reader.transmit(tpdu)))
@@ -183,12 +221,15 @@ class Slot:
         if isinstance(atr, ReaderError):
             self._events.on_failed(self.slot_nr, atr)
         else:
+            if self.guard is not None:
+                self.guard.on_reset()
             self._events.on_reset(self.slot_nr, atr)
 
     async def _close(self) -> None:
         reader, self._open = self._open, None
         self._answers_at_once = self._answers_soon = False
-        self.answer = None
+        self.answer = self.guard = None
+        self._has_passed = False
         if reader is not None:
             await reader.close()
         self._events.on_closed(self.slot_nr)

@@ -27,7 +27,10 @@ def bankd(
     card_deadline_s: Annotated[str | None, Parameter(metavar="SECONDS")] = None,
     gsmtap: Annotated[str | None, Parameter(metavar="HOST")] = None,
     gsmtap_slot: Annotated[str | None, Parameter(metavar="N")] = None,
+    gsmtap_reveal: Flag = None,
+    guard: Annotated[str | None, Parameter(metavar="FILE.toml")] = None,
     shared: Flag = None,
+    listen_plaintext: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
     daemon: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Run a bank of SIM cards.
@@ -60,8 +63,14 @@ def bankd(
         Send GSMTAP to this host.
     gsmtap_slot: str
         GSMTAP of this slot only.
+    gsmtap_reveal: bool
+        GSMTAP with PINs, keys and identities, which it masks otherwise.
+    guard: str
+        Rules on which commands reach the cards.
     shared: bool
         Let other programs use the cards, too.
+    listen_plaintext: str
+        Take clients over plain TCP here, too, for programs of the C suite.
     """
     config = resolve(
         BankdConfig,
@@ -79,7 +88,10 @@ def bankd(
         card_deadline_s=card_deadline_s,
         gsmtap=gsmtap,
         gsmtap_slot=gsmtap_slot,
+        gsmtap_reveal=gsmtap_reveal,
+        guard=guard,
         shared_access=shared,
+        listen_plaintext=listen_plaintext,
     )
     from remsim.bankd.service import serve
 

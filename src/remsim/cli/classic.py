@@ -40,19 +40,21 @@ class ClassicParser(argparse.ArgumentParser):
 
 
 def server(tokens: Sequence[str] | None = None) -> int:
-    """``remsim-server``: listens on all addresses, as the C server does."""
+    """``remsim-server``: listens on all addresses, as the C server does, unless REST is open."""
     parser = _parser("remsim-server", "Server of the remote SIM suite.", version_flag="-V")
     parser.add_argument("--rest-open", action="store_true", default=None, help="REST without a token")
     return guarded("server", lambda: _server(_parse(parser, tokens)))
 
 
 def _server(given: argparse.Namespace) -> int:
+    # What is open without a token is so on loopback only.
+    is_open = given.rest_open or "REMSIM_REST_OPEN" in os.environ
     config = load_config(
         ServerConfig,
         options=_shared_options(given) | {"rest_open": given.rest_open},
         environ=os.environ,
         file=given.config,
-        defaults={"rspro": f":{RSPRO_PORT}", "rest": f"0.0.0.0:{REST_PORT}"},
+        defaults={"rspro": f":{RSPRO_PORT}", "rest": f"{'127.0.0.1' if is_open else '0.0.0.0'}:{REST_PORT}"},
     )
     from remsim.server.service import serve
 

@@ -8,17 +8,19 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from remsim.cli import tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
 from remsim.cli.rest_client import JsonObject, RestClient, RestError, mapping_object, slotmap_id
 from remsim.config import CtlConfig
-from remsim.errors import IdRangeError
+from remsim.errors import ConfigError, IdRangeError, RemsimError
 from remsim.ids import BankSlot, ClientSlot, check_id
 from remsim.logs import setup_logging
+from remsim.policy.mapping import parse_mapping_policy
 
 _commands = verb_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
 #: Options of the whole verb may stand before or behind the command.
@@ -126,6 +128,42 @@ def delete(bank_slot: str, /, *, session: Given) -> int:
     bank = _parse_bank_slot(bank_slot)
     session.rest.delete_mapping(bank)
     return session.show({"deleted": slotmap_id(bank)}, lambda: print(f"unmapped {bank}"))
+
+
+@_commands.command
+def audit(*, after: int = 0, session: Given) -> int:
+    """Show who changed or tried what, oldest first; with --json one object per line. Needs a token of an admin."""
+    while True:
+        value = (session.rest.get(f"/audit?after={after}") or {}).get("audit")
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise RestError("the server did not give its audit log", hint="is this a server's REST port?")
+        if not value:
+            return 0
+        for item in value:
+            print(json.dumps(item) if session.is_json else tables.audit_line(item))
+        after = int(value[-1]["id"])
+
+
+policy = App(name="policy", help="Rules on who may use which card.", help_format="plaintext")
+_commands.command(policy)
+
+
+@policy.command
+def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /) -> int:
+    """Say whether a policy FILE is well formed, and what it says about BANK:SLOT CLIENT:SLOT. Asks no server."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from None
+    rules = parse_mapping_policy(text, file)
+    if bank_slot is None or client_slot is None:
+        print(f"{file}: {len(rules.rules)} rules, by default {'allow' if rules.is_open else 'deny'}")
+        return 0
+    decision = rules.decide(ClientSlot.parse(client_slot), BankSlot.parse(bank_slot))
+    if not decision.is_allowed:
+        raise RemsimError(f"refused: {decision.reason}")
+    print(f"allowed: {decision.reason}")
+    return 0
 
 
 @_commands.command(name="global-reset", alias="reset")

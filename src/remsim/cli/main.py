@@ -27,6 +27,7 @@ VERBS: Final = {
     "bankd": "Run a bank of SIM cards.",
     "client": "Use cards of a bank: emulators, virtual reader, shell or script.",
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
+    "token": "Make, list and revoke access tokens for the server's REST interface.",
     "doctor": "Find out what is wrong with a client host.",
     "uicc": "Run a software card.",
     "pki": "Create an authority, issue, renew and revoke certificates, make enrolment codes.",
@@ -34,7 +35,14 @@ VERBS: Final = {
 }
 
 #: Which extra brings a library that is missing; by the verb that was called.
-_EXTRAS: Final = {"server": "server", "bankd": "pcsc,sim", "uicc": "sim", "demo": "server,sim", "pki": "pki"}
+_EXTRAS: Final = {
+    "server": "server",
+    "token": "server",
+    "pki": "pki",
+    "bankd": "pcsc,sim",
+    "uicc": "sim",
+    "demo": "server,sim",
+}
 
 _ROOT_OPTIONS: Final = frozenset({"-h", "--help", "--version"})
 

@@ -17,6 +17,9 @@ from remsim.config import CommonConfig, load_config
 
 C = TypeVar("C", bound=CommonConfig)
 
+#: Settings whose option has another name.
+_KEYS: Final = {"tls": "tls_dir"}
+
 #: An option that is only there or not; a file or the environment can say true or false.
 Flag = Annotated[bool | None, Parameter(negative=(), show_default=False)]
 
@@ -50,6 +53,9 @@ class DaemonOptions(CommonOptions):
     plaintext: Annotated[
         str | None, _text("Allow RSPRO over plain TCP, from these networks (alone: from loopback).", "[=NET,...]")
     ] = None
+    tls: Annotated[str | None, _text("Key and certificate are here (default: tls in the state directory).", "DIR")] = (
+        None
+    )
 
 
 #: For default arguments: nothing was given.
@@ -59,7 +65,7 @@ NO_DAEMON_OPTIONS: Final = DaemonOptions()
 
 def resolve(model: type[C], common: CommonOptions, /, **given: object) -> C:
     """Return the configuration from file, environment and these options. Raises ConfigError."""
-    options = {key: value for key, value in vars(common).items() if key != "config"}
+    options = {_KEYS.get(key, key): value for key, value in vars(common).items() if key != "config"}
     return load_config(
         model,
         options=options | given,

@@ -21,6 +21,8 @@ def server(
     dial_bank: Annotated[tuple[str, ...], repeatable("HOST:PORT")] = (),
     client_id_pool: Annotated[str | None, Parameter(metavar="N-M")] = None,
     rest_open: Flag = None,
+    policy: Annotated[str | None, Parameter(metavar="FILE.toml")] = None,
+    listen_plaintext: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
     daemon: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Run the server: mappings, RSPRO and REST.
@@ -41,6 +43,10 @@ def server(
         Give numbers from here to clients that have none, for example 900-999.
     rest_open: bool
         REST without a token, on a loopback address.
+    policy: str
+        Rules on who may use which card; without them, whatever the operator maps.
+    listen_plaintext: str
+        Take RSPRO over plain TCP here, too, for programs of the C suite.
     """
     config = resolve(
         ServerConfig,
@@ -52,6 +58,8 @@ def server(
         dial_bank=dial_bank,
         client_id_pool=client_id_pool,
         rest_open=rest_open,
+        policy=policy,
+        listen_plaintext=listen_plaintext,
     )
     # Only now: a mistake in the configuration shows without the server's libraries, and sooner.
     from remsim.server.service import serve

@@ -65,6 +65,14 @@ def _text(item: JsonObject, key: str) -> str:
     return "" if value is None else escape(str(value))
 
 
+def audit_line(item: JsonObject) -> str:
+    """One line of the audit log."""
+    detail = _text(item, "detail")
+    what = f"{_text(item, 'action')} {_text(item, 'target')}: {_text(item, 'outcome')}"
+    by = f"{_text(item, 'who')} from {_text(item, 'source')}"
+    return f"{_text(item, 'at')}  {by}  {what}" + (f" ({detail})" if detail else "")
+
+
 def _peer(item: JsonObject) -> str:
     return _text(item, "peer")
 

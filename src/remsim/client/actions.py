@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from remsim.client.notices import Notice
 from remsim.wire.actions import LinkAction
+from remsim.wire.revocation import StoreRevocations
 from remsim.wire.rspro import IpPort
 
 
@@ -65,4 +66,4 @@ class Abort:
 
 #: What is asked of the emulator.
 EmulatorAction = SelectSim | SetAtr | InsertCard | RemoveCard | ResetModem | Respond | Abort
-Action = LinkAction | DialBankd | HangUpBankd | EmulatorAction | Notice
+Action = LinkAction | StoreRevocations | DialBankd | HangUpBankd | EmulatorAction | Notice

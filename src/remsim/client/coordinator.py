@@ -40,6 +40,7 @@ from remsim.wire.connection import (
     UnsupportedVersion,
 )
 from remsim.wire.errors import LocalProtocolError
+from remsim.wire.revocation import StoreRevocations
 from remsim.wire.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
 
 #: A classic bankd sends the ATR together with its connect answer. One that has not done so by then never will, and the
@@ -184,6 +185,9 @@ class ClientCoordinator:
                     *actions,
                     Send(link.id, rspro.ResetStateRes(ResultCode.OK), event.tag),
                 ]
+            case rspro.RevocationListInd() if link.is_own:
+                whole = link.list_parts.add(event.message)
+                return [] if whole is None else [StoreRevocations(whole)]
             case rspro.ErrorInd():
                 return [peer_error(event.message)]
         return [ignored(event.message)]

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a client slot remembers of its links and of commands under way, and how it refuses what it cannot read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId
 from remsim.wire.errors import DecodeError
+from remsim.wire.revocation import ListParts
 from remsim.wire.rspro import ResultCode
 from remsim.wire.schema import ALTERNATIVES
 
@@ -22,6 +23,8 @@ class Link:
     is_introduced: bool = False
     #: A status was sent on it, so the bankd's idea of our lines is ours.
     has_shown_lines: bool = False
+    #: Of the server's revocation list.
+    list_parts: ListParts = field(default_factory=ListParts)
 
 
 @dataclass(slots=True)

@@ -12,9 +12,12 @@ from typing import Final
 
 from remsim.client.metrics import ClientMetrics
 from remsim.client.slot import Slot, SlotSpec
+from remsim.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
+from remsim.net.keeper import CertificateKeeper
 from remsim.net.process import SIGNAL_EXIT_BASE
+from remsim.net.protection import Protection, protect
 from remsim.net.tasks import TaskOwner
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.connection import Event
@@ -39,6 +42,7 @@ class ClientService:
         #: What ``front`` returned.
         self.exit_status = 0
         self.slots: list[Slot] = []
+        self.keepers: list[CertificateKeeper] = []
         self._specs = tuple(slots)
         self._front = front
         self._metrics = metrics or ClientMetrics()
@@ -54,16 +58,65 @@ class ClientService:
         tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
         self._owned.callback(tasks.cancel)
         self._hub = LinkHub(self, tasks=tasks, log=self._log)
+        protections = self._protect()
         self._owned.push_async_callback(self._drain_scripts)
         self._owned.push_async_callback(self._hub.close)
-        for spec in self._specs:
-            slot = Slot(spec, hub=self._hub, metrics=self._metrics)
+        shared = {id(one): one for one in protections}
+        on_list = {key: self._keep_certificate(one, self._hub, tasks) for key, one in shared.items()}
+        for spec, protection in zip(self._specs, protections, strict=True):
+            slot = Slot(
+                spec,
+                hub=self._hub,
+                metrics=self._metrics,
+                protection=protection,
+                on_revocations=on_list[id(protection)],
+            )
             self.slots.append(slot)
             self._owned.push_async_callback(slot.stop)
             if slot.script is not None:
                 tasks.session(slot.script.run(), name=f"event-script-{len(self.slots)}")
             await slot.start()
         self.started.set()
+
+    def _keep_certificate(
+        self, protection: Protection, hub: LinkHub, tasks: TaskOwner
+    ) -> Callable[[bytes], None] | None:
+        """Look after a certificate; return what is to be called with a list that a server pushed."""
+        if protection.contexts is None:
+            return None
+        keeper = CertificateKeeper(protection.contexts, hub, log=self._log)
+        self.keepers.append(keeper)
+        tasks.vital(keeper.run(), name="certificate")
+
+        def on_list(octets: bytes) -> None:
+            tasks.session(keeper.accept_list(octets), name="revocations")
+
+        return on_list
+
+    def on_hangup(self) -> None:
+        """SIGHUP: use the certificates that the files hold now; without any, or with its terminal gone, end."""
+        if not self.keepers or self._front is not None:
+            self.request_stop()
+        for keeper in self.keepers:
+            keeper.reload()
+
+    def _protect(self) -> list[Protection]:
+        """The protection of each slot; slots with the same certificate share it."""
+        made: dict[object, Protection] = {}
+        for spec in self._specs:
+            config = spec.config
+            key = (config.credentials_dir, config.plaintext)
+            if key not in made:
+                alike = [one.config for one in self._specs if (one.config.credentials_dir, one.config.plaintext) == key]
+                slots = [one.client for one in alike if one.client is not None]
+                made[key] = protect(
+                    config,
+                    log=self._log,
+                    role=Role.CLIENT,
+                    speaks_for=[Identity.client(slot.client_id, slot.slot_nr) for slot in slots],
+                    dials=[one.server for one in alike],
+                )
+        return [made[spec.config.credentials_dir, spec.config.plaintext] for spec in self._specs]
 
     async def run(self) -> None:
         """Serve until the front is done or ``request_stop``."""

@@ -34,12 +34,16 @@ from remsim.client.observer import ClientObserver, CommandRecord
 from remsim.client.transitions import SlotState
 from remsim.config import ClientConfig, HostPort
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
+from remsim.identity import Identity, Role
 from remsim.logs import Logger, get_logger
-from remsim.net.hub import LinkHub
+from remsim.net.hub import DialledLink, LinkHub
+from remsim.net.protection import Protection
 from remsim.net.timer import Alarm
+from remsim.net.tls import Expectation
 from remsim.wire.actions import LinkId
 from remsim.wire.connection import Connection, Event, KeepAlive
-from remsim.wire.rspro import ComponentIdentity, ComponentType, SlotPhysStatus, clean_name
+from remsim.wire.revocation import StoreRevocations
+from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, SlotPhysStatus, clean_name
 
 SOFTWARE: Final = "remsim-client"
 
@@ -81,12 +85,21 @@ class SlotSpec:
 class Slot(EmulatorEvents):
     """Made inside the event loop; ``start`` begins to dial."""
 
-    def __init__(self, spec: SlotSpec, *, hub: LinkHub, metrics: ClientMetrics) -> None:
+    def __init__(
+        self,
+        spec: SlotSpec,
+        *,
+        hub: LinkHub,
+        metrics: ClientMetrics,
+        protection: Protection,
+        on_revocations: Callable[[bytes], None] | None = None,
+    ) -> None:
         config = spec.config
         self.config = config
         self.emulator = spec.emulator
         self._observer = spec.observer
         self._hub = hub
+        self._on_revocations = on_revocations
         self._metrics = metrics
         identity = ComponentIdentity(
             ComponentType.REMSIM_CLIENT,
@@ -101,9 +114,8 @@ class Slot(EmulatorEvents):
             keeps_default_atr=config.atr_ignore_rspro,
             atr_policy=config.atr_rules.policy(),
         )
-        whose = "" if config.client is None else f" of {config.client}"
-        self.server = hub.dial(self._connection(identity, ComponentType.REMSIM_SERVER), name=f"server{whose}")
-        self.bankd = hub.dial(self._connection(identity, ComponentType.REMSIM_BANKD), name=f"bankd{whose}")
+        self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
+        self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
         # Commands that wait for their answer, with the time they came.
         self._waiting: deque[tuple[bytes, float]] = deque()
@@ -123,6 +135,16 @@ class Slot(EmulatorEvents):
             self.script = EventScript(
                 config.event_script, timeout_s=config.event_timeout_s, log=self._log, on_result=self._on_script_result
             )
+
+    def _dial(self, identity: ComponentIdentity, peer: ComponentType, protection: Protection) -> DialledLink:
+        whose = "" if self.config.client is None else f" of {self.config.client}"
+        name, role = ("server", Role.SERVER) if peer is ComponentType.REMSIM_SERVER else ("bankd", Role.BANK)
+        return self._hub.dial(
+            self._connection(identity, peer),
+            name=f"{name}{whose}",
+            tls=protection.tls(role),
+            networks=protection.networks,
+        )
 
     def _connection(self, identity: ComponentIdentity, peer: ComponentType) -> Callable[[float], Connection]:
         keep_alive = KeepAlive(self.config.keepalive.interval_s, self.config.keepalive.timeout_s)
@@ -271,7 +293,10 @@ class Slot(EmulatorEvents):
                 case SetAtr() | InsertCard() | RemoveCard() | SelectSim() | ResetModem():
                     self._command_emulator(action)
                 case DialBankd():
-                    self.bankd.want(str(action.address.ip), action.address.port)
+                    self._dial_bankd(action.address)
+                case StoreRevocations():
+                    if self._on_revocations is not None:
+                        self._on_revocations(action.octets)
                 case HangUpBankd():
                     self.bankd.unwant()
                 case _:
@@ -279,6 +304,12 @@ class Slot(EmulatorEvents):
             if self.script is not None:
                 self._call_script(self._causes.of_action(action))
         self._alarm.set(self.coordinator.next_deadline())
+
+    def _dial_bankd(self, address: IpPort) -> None:
+        bank_slot = self.coordinator.bank_slot
+        # Whoever else is at that address, with whatever certificate, is not given the modem's commands.
+        expects = None if bank_slot is None else Expectation.exactly(Identity.bank(bank_slot.bank_id))
+        self.bankd.want(str(address.ip), address.port, expects=expects)
 
     def _call_script(self, cause: Cause | None) -> None:
         if self.script is None or cause is None:

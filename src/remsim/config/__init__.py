@@ -15,6 +15,8 @@ from remsim.config.client import (
 )
 from remsim.config.load import default_state_dir, load_config, option_name, parse_settings, read_toml
 from remsim.config.models import (
+    AUTHORITY_NAME,
+    CREDENTIALS_NAME,
     BankdConfig,
     BankOverride,
     CommonConfig,
@@ -23,6 +25,7 @@ from remsim.config.models import (
     DemoConfig,
     EmulatorSettings,
     KeepAlive,
+    Limits,
     LogFormat,
     LogLevel,
     ServerConfig,
@@ -45,7 +48,9 @@ from remsim.config.values import (
 )
 
 __all__ = [
+    "AUTHORITY_NAME",
     "BANKD_PORT",
+    "CREDENTIALS_NAME",
     "GSMTAP_PORT",
     "LOOPBACK_NETWORKS",
     "METRICS_PORT",
@@ -67,6 +72,7 @@ __all__ = [
     "HostPort",
     "IpNetwork",
     "KeepAlive",
+    "Limits",
     "LogFormat",
     "LogLevel",
     "ServerConfig",

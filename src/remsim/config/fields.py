@@ -188,6 +188,7 @@ def _ids_or_switch(value: object) -> object:
 Id = Annotated[int, BeforeValidator(_whole), Strict(), _within(0, MAX_ID)]
 #: RSPRO declares numberOfSlots as a SlotNumber, so 1023 is the most that a bank can announce.
 SlotCount = Annotated[int, BeforeValidator(_whole), Strict(), _within(1, MAX_ID)]
+Count = Annotated[int, BeforeValidator(_whole), Strict(), _within(1, 1_000_000)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400, strict=True, allow_inf_nan=False)]
 Switch = Annotated[bool, BeforeValidator(_switch), Strict()]
 PlainText = Annotated[str, BeforeValidator(_plain), Strict(), Field(min_length=1)]

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from remsim.config.models import (
+    CREDENTIALS_NAME,
     SECRET_KEYS,
     BankdConfig,
     CommonConfig,
@@ -74,6 +75,8 @@ def load_config(
     sources.add_options(options or {})
     if "state_dir" in model.model_fields and "state_dir" not in sources.values:
         sources.values["state_dir"] = default_state_dir(model, sources.values, environ)
+    if "tls_dir" in model.model_fields and "tls_dir" not in sources.values:
+        sources.values["tls_dir"] = _default_credentials(model, sources.values, environ)
     try:
         return model.model_validate(sources.values)
     except ValidationError as error:
@@ -95,6 +98,18 @@ def default_state_dir(model: type[CommonConfig], values: Mapping[str, object], e
     if environ.get("HOME"):
         return Path(environ["HOME"], ".local", "state", "remsim", name)
     raise ConfigError("there is no home directory to keep state in", hint="say where with --state DIR")
+
+
+def _default_credentials(
+    model: type[CommonConfig], values: Mapping[str, object], environ: Mapping[str, str]
+) -> Path | None:
+    """A program without a state directory keeps its certificate where that would be."""
+    if "state_dir" in model.model_fields:
+        return None
+    try:
+        return default_state_dir(model, values, environ) / CREDENTIALS_NAME
+    except ConfigError:
+        return None
 
 
 def parse_settings(model: type[E], values: Mapping[str, object], *, where: str) -> E:

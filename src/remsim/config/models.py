@@ -6,15 +6,20 @@ merged in ``config.load``. A model may also be built directly, as tests and the 
 """
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from remsim.config import fields
-from remsim.config.values import BANKD_PORT, REST_PORT, RSPRO_PORT, VPCD_PORT, HostPort, IpNetwork
+from remsim.config.values import BANKD_PORT, LOOPBACK_NETWORKS, REST_PORT, RSPRO_PORT, VPCD_PORT, HostPort, IpNetwork
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
+
+#: Directory of a program's certificate within its state directory, and of an authority within the server's.
+CREDENTIALS_NAME: Final = "tls"
+AUTHORITY_NAME: Final = "ca"
 
 #: The reader source that needs no hardware; its slots are software cards.
 SIM_SOURCE: Final = "sim"
@@ -59,13 +64,22 @@ class Timers(Settings):
     takeover_s: fields.Seconds = 3.0
 
 
+class Limits(Settings):
+    """How many accepted connections may be open whose peer is neither proven by TLS nor accepted."""
+
+    #: In all: a storm of a thousand clients after a power cut fits several times.
+    unidentified: fields.Count = 4096
+    #: From one source, which may be a whole site behind address translation; it never takes it all.
+    unidentified_per_source: fields.Count = 2048
+
+
 class CommonConfig(Settings):
     """What every verb understands."""
 
     #: Name of the verb, used in default paths and in error messages.
     program: ClassVar[str] = "remsim"
     #: Options of the command line that are not simply the key with dashes.
-    option_names: ClassVar[dict[str, str]] = {"state_dir": "--state"}
+    option_names: ClassVar[dict[str, str]] = {"state_dir": "--state", "tls_dir": "--tls"}
 
     log_level: LogLevel = "info"
     log_format: LogFormat = "text"
@@ -80,13 +94,27 @@ class DaemonConfig(CommonConfig):
     metrics: fields.MetricsListen | None = None
     #: Networks with which RSPRO over plain TCP is allowed; None: not asked for.
     plaintext: fields.Plaintext = None
+    #: Directory with key, certificate and whom to trust; without it `tls` in the state directory.
+    tls_dir: fields.FilePath | None = None
     keepalive: KeepAlive = KeepAlive()
     timers: Timers = Timers()
+    limits: Limits = Limits()
+
+    @property
+    def credentials_dir(self) -> Path | None:
+        """Where key and certificate are, if anywhere."""
+        state: Path | None = getattr(self, "state_dir", None)
+        return self.tls_dir or (None if state is None else state / CREDENTIALS_NAME)
 
     @property
     def plaintext_networks(self) -> tuple[IpNetwork, ...]:
         """The networks with which plain TCP was explicitly allowed; empty if none."""
         return self.plaintext or ()
+
+    @property
+    def listener_networks(self) -> tuple[IpNetwork, ...]:
+        """From which networks a listener for plain TCP that was asked for takes connections."""
+        return self.plaintext or LOOPBACK_NETWORKS
 
 
 class BankOverride(Settings):
@@ -106,6 +134,10 @@ class ServerConfig(DaemonConfig):
     #: Where REST is served. Loopback by default: whoever reaches it commands the cards.
     rest: fields.RestListen = HostPort("127.0.0.1", REST_PORT)
     rest_open: fields.Switch = False
+    #: Rules on who may use which card, a TOML file; without it, whatever the operator maps.
+    policy: fields.FilePath | None = None
+    #: RSPRO over plain TCP here, too, for programs of the C suite; from the networks of `plaintext`.
+    listen_plaintext: fields.RsproListen | None = None
     state_dir: fields.FilePath
     #: SQLAlchemy URL; without it an SQLite file in the state directory. May hold a password: never shown.
     database: Annotated[fields.PlainText | None, Field(repr=False)] = None
@@ -117,6 +149,11 @@ class ServerConfig(DaemonConfig):
     #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
     #: has no route to an address, so this is off unless the operator knows better.
     ipv6_clients: fields.IdsOrSwitch = False
+
+    @property
+    def authority_dir(self) -> Path:
+        """Where the authority of this installation is, if this host has it."""
+        return self.state_dir / AUTHORITY_NAME
 
     @property
     def database_url(self) -> str:
@@ -174,7 +211,11 @@ class BankdConfig(DaemonConfig):
     """Settings of ``remsim bankd``."""
 
     program: ClassVar[str] = "bankd"
-    option_names: ClassVar[dict[str, str]] = {"state_dir": "--state", "shared_access": "--shared"}
+    option_names: ClassVar[dict[str, str]] = {
+        "state_dir": "--state",
+        "tls_dir": "--tls",
+        "shared_access": "--shared",
+    }
 
     server: fields.ServerAddress = HostPort("127.0.0.1", RSPRO_PORT)
     bank_id: fields.Id = 1
@@ -182,6 +223,8 @@ class BankdConfig(DaemonConfig):
     slots: fields.SlotCount = 8
     #: Where clients connect; by default every address of both IP versions.
     listen: fields.BankdListen = HostPort("", BANKD_PORT)
+    #: Clients that cannot speak TLS connect here; from the networks of `plaintext`.
+    listen_plaintext: fields.BankdListen | None = None
     #: Addresses at which clients reach this bankd; port 0 stands for the port of ``listen``.
     advertise: fields.AdvertisedAddresses = ()
     state_dir: fields.FilePath
@@ -198,6 +241,9 @@ class BankdConfig(DaemonConfig):
     card_deadline_s: fields.Seconds = 60.0
     gsmtap: fields.GsmtapAddress | None = None
     gsmtap_slot: fields.Id | None = None
+    gsmtap_reveal: fields.Switch = False
+    #: Rules on commands, a TOML file; without it, the shipped ones, which note and block nothing.
+    guard: fields.FilePath | None = None
 
     @property
     def slot_source(self) -> SlotSource:

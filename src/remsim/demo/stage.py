@@ -18,7 +18,7 @@ from remsim.bankd.service import BankdService
 from remsim.client.observer import ClientObserver
 from remsim.client.service import ClientService
 from remsim.client.slot import SlotSpec
-from remsim.config import BankdConfig, ClientConfig, HostPort, ServerConfig
+from remsim.config import LOOPBACK_NETWORKS, BankdConfig, ClientConfig, HostPort, ServerConfig
 from remsim.demo.scene import Scene
 from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.recording import RecordedCommand, parse_recording
@@ -68,7 +68,13 @@ class Stage:
         folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="remsim-demo-")))
         scene = self.scene
         server = ServerService(
-            ServerConfig(rspro=_ANY_PORT, rest=_ANY_PORT, rest_open=True, state_dir=folder / "server")
+            ServerConfig(
+                rspro=_ANY_PORT,
+                rest=_ANY_PORT,
+                rest_open=True,
+                plaintext=LOOPBACK_NETWORKS,
+                state_dir=folder / "server",
+            )
         )
         await self._run(server)
         bankd = BankdService(
@@ -77,6 +83,7 @@ class Stage:
                 bank_id=BANK_ID,
                 slots=CARDS,
                 listen=_ANY_PORT,
+                plaintext=LOOPBACK_NETWORKS,
                 reader="sim",
                 sim_profile=PROFILE,
                 state_dir=folder / "bankd",
@@ -84,7 +91,13 @@ class Stage:
         )
         await self._run(bankd)
         client = ClientService(
-            [SlotSpec(ClientConfig(server=server.rspro_address, client=CLIENT), self._emulator, ClientObserver())]
+            [
+                SlotSpec(
+                    ClientConfig(server=server.rspro_address, client=CLIENT, plaintext=LOOPBACK_NETWORKS),
+                    self._emulator,
+                    ClientObserver(),
+                )
+            ]
         )
         await self._run(client)
         self._client = client

@@ -29,9 +29,7 @@ from remsim.emulators.card_talk import CardTalk, UsageError, parse_command, pars
 from remsim.emulators.driven import CardChange, DrivenEmulator
 from remsim.emulators.shell import parse_hex_line
 from remsim.errors import RemsimError
-
-#: Commands whose data are PINs or PUKs (TS 102 221, table 10.5).
-_SECRET_INS: Final = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C})
+from remsim.redaction import CardRedactor, is_pin_command
 
 _HELP: Final = """\
 HEX                            a command, spaced as you like; a missing P3 or surplus Le is put right
@@ -49,9 +47,9 @@ StatusLines = Callable[[], Sequence[tuple[str, str]]]
 
 
 def is_secret(line: str) -> bool:
-    """Whether a line is a command whose data are a PIN or PUK."""
+    """Whether a line is a command with data that must not be kept: a PIN, a challenge, a key, a file's content."""
     octets = parse_hex_line(line)
-    return octets is not None and len(octets) > 5 and octets[1] in _SECRET_INS
+    return octets is not None and bool(CardRedactor().command(octets).hidden)
 
 
 class ShellHistory(FileHistory):
@@ -246,7 +244,7 @@ def hex_dump(data: bytes) -> list[str]:
 
 def _shown(tpdu: bytes) -> str:
     """A command in hex, its data hidden if they are a PIN: others may look at the screen."""
-    if len(tpdu) > 5 and tpdu[1] in _SECRET_INS:
+    if len(tpdu) > 5 and is_pin_command(tpdu):
         return f"{tpdu[:5].hex(' ').upper()} ({len(tpdu) - 5} bytes hidden)"
     return tpdu.hex(" ").upper()
 

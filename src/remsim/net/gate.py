@@ -1,18 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may come in: counts strangers, lets TLS peers prove themselves, and says once when a limit is reached."""
 
+from collections.abc import Callable, Hashable
+from typing import Final
+
 from remsim.logs import Logger
-from remsim.net.limits import Admission, Limit
+from remsim.net.limits import Admission, Limit, source_of
+from remsim.net.plain import Networks, is_within
 from remsim.net.secure import SecureTransport
 from remsim.wire.actions import PeerAddress
+
+#: Sources whose connections without TLS were refused and logged; beyond that many, each is news again.
+MAX_REPORTED_SOURCES: Final = 1024
 
 
 class Gate:
     """The doorkeeper of one hub's listeners. Without ``admission`` strangers are not limited."""
 
-    def __init__(self, admission: Admission | None, log: Logger) -> None:
+    def __init__(
+        self, admission: Admission | None, log: Logger, on_refused: Callable[[str], None] | None = None
+    ) -> None:
+        """``on_refused`` is called with the kind of each refusal, for a counter."""
         self._admission = admission
         self._log = log
+        self._count = on_refused or (lambda _kind: None)
+        self._reported: set[Hashable] = set()
         # Connections that have not proven themselves, or were refused and are being told so.
         self._strangers: set[SecureTransport] = set()
         self._is_closed = False
@@ -22,9 +34,26 @@ class Gate:
         if self._admission is None:
             return None
         limit = self._admission.admit(peer)
-        if limit is not None and self._admission.is_news(limit):
-            self._log.warning("limit_reached", limit=limit.value, peer=str(peer))
+        if limit is not None:
+            self._count(limit.value)
+            if self._admission.is_news(limit):
+                self._log.warning("limit_reached", limit=limit.value, peer=str(peer))
         return limit
+
+    def refuse_plaintext(self, peer: PeerAddress, networks: Networks | None) -> str | None:
+        """Count a connection without TLS like ``enter``, or say why its peer may not have one."""
+        if networks is not None and not is_within(peer.host, networks):
+            self._count("plaintext from outside the networks")
+            source = source_of(peer.host)
+            if source not in self._reported:
+                if len(self._reported) >= MAX_REPORTED_SOURCES:
+                    self._reported.clear()
+                self._reported.add(source)
+                allowed = [str(network) for network in networks]
+                self._log.warning("plaintext_refused", peer=str(peer), networks=allowed)
+            return "plain TCP is not allowed from there"
+        limit = self.enter(peer)
+        return None if limit is None else f"too many {limit.value}"
 
     def leave(self, peer: PeerAddress) -> None:
         """The peer of an ``enter`` that was granted is known now, or gone."""
@@ -48,6 +77,7 @@ class Gate:
 
     def on_refused(self, stranger: SecureTransport, reason: str) -> None:
         """The handshake failed, or led to somebody we do not want."""
+        self._count("TLS handshake")
         self._log.warning("tls_refused", peer=str(stranger.peer), reason=reason)
 
     def on_settled(self, stranger: SecureTransport) -> None:

@@ -4,17 +4,19 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from remsim.config import HostPort
-from remsim.identity import Identity
+from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import Logger
 from remsim.net.gate import Gate
 from remsim.net.limits import Admission
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler
 from remsim.net.listen import BACKLOG, Listener, listen
-from remsim.net.secure import SecureTransport, dial_proven
+from remsim.net.plain import Networks
+from remsim.net.secure import SecureTransport, Way
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
 from remsim.net.tls import Expectation, HandshakeError, LinkTls
@@ -35,8 +37,15 @@ class LinkHub:
     """
 
     def __init__(
-        self, handler: LinkHandler, *, tasks: TaskOwner, log: Logger, admission: Admission | None = None
+        self,
+        handler: LinkHandler,
+        *,
+        tasks: TaskOwner,
+        log: Logger,
+        admission: Admission | None = None,
+        on_refused: Callable[[str], None] | None = None,
     ) -> None:
+        """``on_refused`` is called with the kind of refusal of each connection that never became a link."""
         self._handler = handler
         self._tasks = tasks
         self._log = log
@@ -45,7 +54,7 @@ class LinkHub:
         self._dialled: list[DialledLink] = []
         self._by_link: dict[LinkId, DialledLink] = {}
         self._listeners: list[Listener] = []
-        self._gate = Gate(admission, log)
+        self._gate = Gate(admission, log, on_refused)
         # Accepted links that count as unidentified.
         self._unidentified: set[LinkId] = set()
         self._last_id = 0
@@ -61,21 +70,37 @@ class LinkHub:
         return self._loop.time()
 
     async def listen(
-        self, address: HostPort, factory: ConnectionFactory, *, backlog: int = BACKLOG, tls: LinkTls | None = None
+        self,
+        address: HostPort,
+        factory: ConnectionFactory,
+        *,
+        backlog: int = BACKLOG,
+        tls: LinkTls | None = None,
+        networks: Networks | None = None,
     ) -> Listener:
-        """Accept links at ``address``, over TLS if ``tls`` is given. Raises StartError."""
-        listener = await listen(address, self._acceptor(factory, tls), backlog=backlog)
+        """Accept links at ``address``, over TLS if ``tls`` is given. Raises StartError.
+
+        ``networks`` are those from which a listener without TLS takes connections; None: from everywhere.
+        """
+        listener = await listen(address, self._acceptor(factory, tls, networks), backlog=backlog)
         self._listeners.append(listener)
         return listener
 
     def dial(
-        self, factory: ConnectionFactory, *, name: str, backoff: Backoff | None = None, tls: LinkTls | None = None
+        self,
+        factory: ConnectionFactory,
+        *,
+        name: str,
+        backoff: Backoff | None = None,
+        tls: LinkTls | None = None,
+        networks: Networks | None = None,
     ) -> "DialledLink":
         """A link that dials as soon as it is given a target, over TLS if ``tls`` is given.
 
-        ``name`` tells it apart in the log.
+        ``name`` tells it apart in the log. ``networks`` are those in which a link without TLS may end; None: anywhere.
         """
-        dialled = DialledLink(self, factory, name=name, log=self._log, tasks=self._tasks, backoff=backoff, tls=tls)
+        way = Way(tls, networks)
+        dialled = DialledLink(self, factory, name=name, log=self._log, tasks=self._tasks, backoff=backoff, way=way)
         self._dialled.append(dialled)
         return dialled
 
@@ -153,8 +178,13 @@ class LinkHub:
 
     def peer_identity(self, link: LinkId) -> Identity | None:
         """Whom the other end has proven to be; None on a link without TLS. Raises KeyError if the link is gone."""
+        proof = self.proof(link)
+        return None if proof is None else proof.identity
+
+    def proof(self, link: LinkId) -> Proof | None:
+        """What the other end has proven; None on a link without TLS. Raises KeyError if the link is gone."""
         certificate = self._links[link].certificate
-        return None if certificate is None else certificate.identity
+        return None if certificate is None else Proof(certificate.identity, certificate.serial)
 
     def close_revoked(self, is_revoked: Callable[[int], bool]) -> list[LinkId]:
         """Close the links whose peer's certificate, by its serial number, is revoked; return them."""
@@ -194,11 +224,11 @@ class LinkHub:
             # It was being accepted when the listener closed.
             link.close("shutting down")
         elif link.certificate is None:
-            limit = self._gate.enter(link.peer)
-            if limit is None:
+            refusal = self._gate.refuse_plaintext(link.peer, link.networks)
+            if refusal is None:
                 self._unidentified.add(link_id)
             else:
-                link.close(f"too many {limit.value}")
+                link.close(refusal)
         return link_id
 
     def forget(self, link: Link, reason: str) -> None:
@@ -218,9 +248,11 @@ class LinkHub:
             self._unidentified.discard(link.id)
             self._gate.leave(link.peer)
 
-    def _acceptor(self, factory: ConnectionFactory, tls: LinkTls | None) -> Callable[[], asyncio.Protocol]:
+    def _acceptor(
+        self, factory: ConnectionFactory, tls: LinkTls | None, networks: Networks | None
+    ) -> Callable[[], asyncio.Protocol]:
         def make_link() -> Link:
-            return Link(self, factory)
+            return Link(self, factory, networks)
 
         return make_link if tls is None else lambda: SecureTransport(tls, make_link, self._gate, is_server=True)
 
@@ -254,7 +286,7 @@ class DialledLink:
         log: Logger,
         tasks: TaskOwner,
         backoff: Backoff | None,
-        tls: LinkTls | None,
+        way: Way,
     ) -> None:
         self._hub = hub
         self._factory = factory
@@ -264,7 +296,7 @@ class DialledLink:
         self._dialler = Dialler(random=random.random, backoff=backoff)
         self._alarm = Alarm(self._on_alarm)
         self._attempt: asyncio.Task[None] | None = None
-        self._tls = tls
+        self._way = way
         # Attempts so far. A connection of an earlier one may still come up after it was cancelled.
         self._attempts = 0
         #: The link while TCP is up.
@@ -285,8 +317,9 @@ class DialledLink:
 
         ``expects`` says, on a link over TLS, who must be there; without it, whoever was expected before.
         """
-        if expects is not None and self._tls is not None:
-            self._tls = LinkTls(self._tls.contexts, expects)
+        tls = self._way.tls
+        if expects is not None and tls is not None:
+            self._way = replace(self._way, tls=LinkTls(tls.contexts, expects))
         self._run(self._dialler.want(host, port, self._hub.now()))
 
     def unwant(self) -> None:
@@ -343,10 +376,7 @@ class DialledLink:
             return _DialledEnd(self._hub, self._factory, self, attempt)
 
         try:
-            if self._tls is None:
-                await asyncio.get_running_loop().create_connection(make_link, target.host, target.port)
-            else:
-                await dial_proven(target.host, target.port, self._tls, make_link)
+            await self._way.dial(target.host, target.port, make_link)
         except (OSError, UnicodeError, HandshakeError) as error:
             if self.awaits(attempt):
                 self._attempt = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol, cast
 
+from remsim.net.plain import Networks
 from remsim.net.timer import Alarm
 from remsim.net.tls import PeerCertificate, explain
 from remsim.wire.actions import LinkId, PeerAddress
@@ -72,7 +73,8 @@ def peer_address(sock_name: object) -> PeerAddress:
 class Link(asyncio.Protocol):
     """One link, from TCP up to TCP down."""
 
-    def __init__(self, owner: LinkOwner, factory: ConnectionFactory) -> None:
+    def __init__(self, owner: LinkOwner, factory: ConnectionFactory, networks: Networks | None = None) -> None:
+        """``networks`` are those from which the peer of an accepted link without TLS may come; None: all."""
         self._owner = owner
         self._factory = factory
         self._loop = asyncio.get_running_loop()
@@ -81,6 +83,7 @@ class Link(asyncio.Protocol):
         self._is_pumping = False
         self._reason = ""
         self.is_closing = False
+        self.networks = networks
         #: Answers a command TPDU of the open lane at once, or returns None to have it treated as any message.
         self.transmit_now: Callable[[bytes], bytes | None] | None = None
         #: Takes a command TPDU of the open lane with its tag, to be answered by ``answer_tpdu``; else returns False.

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from remsim import __version__
 from remsim.config import DaemonConfig, LogFormat
@@ -57,6 +57,15 @@ class Service(Protocol):
         ...
 
 
+@runtime_checkable
+class Reloadable(Protocol):
+    """A service that does something else on SIGHUP than to end."""
+
+    def on_hangup(self) -> None:
+        """SIGHUP has come."""
+        ...
+
+
 def run_service(
     factory: Callable[[], Service],
     *,
@@ -66,7 +75,8 @@ def run_service(
 ) -> int:
     """Run what ``factory`` makes (it is called in the loop) until it ends or a signal comes; return the exit status.
 
-    The first SIGINT or SIGTERM drains, the second ends at once. SIGHUP calls ``on_hangup``, or drains without one.
+    The first SIGINT or SIGTERM drains, the second ends at once. SIGHUP calls ``on_hangup``,
+    or that of the service, or drains without either.
     ``metrics`` are served where the configuration says. Every error ends as one line on stderr and a status.
     """
     setup_logging(level=config.log_level, log_format=config.log_format)
@@ -131,9 +141,12 @@ class _Process:
             yield
             return
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        on_hangup = self._on_hangup
+        if on_hangup is None and isinstance(service, Reloadable):
+            on_hangup = service.on_hangup
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number is signal.SIGHUP and self._on_hangup is not None:
-                loop.add_signal_handler(number, self._on_hangup)
+            if number is signal.SIGHUP and on_hangup is not None:
+                loop.add_signal_handler(number, on_hangup)
             else:
                 loop.add_signal_handler(number, self._on_stop_signal, number, service, task)
         # Programs of the C suite tell of their memory on SIGUSR1 (rspro.md, 12); that habit must not end one of ours.

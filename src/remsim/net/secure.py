@@ -9,9 +9,11 @@ contexts of its moment, a stranger costs neither a task nor a link, and both kin
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, peer_address
+from remsim.net.plain import Networks, dial_plain
 from remsim.net.tls import HANDSHAKE_TIMEOUT_S, HandshakeError, LinkTls, explain
 
 #: A TLS record has at most 16 KiB of content (RFC 8446, clause 5.1).
@@ -236,3 +238,18 @@ async def dial_proven(host: str, port: int, tls: LinkTls, make_link: Callable[[]
         raise
     if reason:
         raise HandshakeError(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a link is dialled: over TLS, or without in these networks only."""
+
+    tls: LinkTls | None
+    networks: Networks | None
+
+    async def dial(self, host: str, port: int, make_link: Callable[[], Link]) -> None:
+        """Connect. Raises OSError, and HandshakeError if there is no way that is allowed."""
+        if self.tls is not None:
+            await dial_proven(host, port, self.tls, make_link)
+        else:
+            await dial_plain(host, port, self.networks, make_link)

@@ -118,6 +118,12 @@ class Credentials:
             return None
         return read_revocation_list(decode_pem(files.read_public(self.revocations_file), REVOCATION_LIST)[0])
 
+    def revocations_der(self) -> bytes | None:
+        """The list that is stored, in DER; None if there is none yet."""
+        if not self.revocations_file.exists():
+            return None
+        return decode_pem(files.read_public(self.revocations_file), REVOCATION_LIST)[0]
+
     def accept_revocations(self, pem: bytes, toolkit: Toolkit) -> RevocationFacts | None:
         """Store a list that a server pushed, if it is the authority's and newer than ours; return it if it was.
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire.actions import LinkAction
-from remsim.wire.rspro import IpPort
+from remsim.wire.rspro import AdvertisedAddress
 
 #: What tells a client without a number from others: what kind of name ("certificate", "serial", "name"), and it.
 ClientKey = tuple[str, str]
@@ -105,7 +105,7 @@ class NoteBank:
     software: str
     sw_version: str
     number_of_slots: int
-    addresses: tuple[IpPort, ...]
+    addresses: tuple[AdvertisedAddress, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,6 @@ class Memory:
     #: Deleted mappings whose clients have not been told yet: mapping id, client, bank slot.
     releases: tuple[tuple[int, ClientSlot, BankSlot], ...] = ()
     #: Where clients reached each bankd last.
-    bank_addresses: dict[int, tuple[IpPort, ...]] = field(default_factory=dict)
+    bank_addresses: dict[int, tuple[AdvertisedAddress, ...]] = field(default_factory=dict)
     client_numbers: dict[ClientKey, int] = field(default_factory=dict)
     restart_counter: int = 0

@@ -5,10 +5,13 @@ Knows addresses only; which client is told when is decided in ``announcer``.
 """
 
 from ipaddress import IPv4Address, IPv6Address
+from typing import Final
 
 from remsim.config import BANKD_PORT
 from remsim.wire.actions import PeerAddress
 from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort
+
+_KINDS: Final = (AddressKind.TLS, AddressKind.PLAINTEXT)
 
 
 def bankd_addresses(
@@ -17,19 +20,29 @@ def bankd_addresses(
     advertise: tuple[AdvertisedAddress, ...] | None,
     peer: PeerAddress,
     dialled_port: int | None,
-) -> tuple[IpPort, ...]:
+    kind: AddressKind = AddressKind.PLAINTEXT,
+) -> tuple[AdvertisedAddress, ...]:
     """All addresses at which clients may reach a bankd, the preferred one first; never empty.
 
-    ``dialled_port`` is set if the server dialled the bankd: clients reach it where the server did.
+    ``dialled_port`` is set if the server dialled the bankd: clients reach it where the server did. ``kind`` is what
+    the bankd speaks with us, and so, unless it says otherwise, with clients.
     """
     if override:
-        return override
+        return of_any_kind(override)
     said = tuple(
-        _usable(entry.address, peer)
+        AdvertisedAddress(_usable(entry.address, peer), entry.kind)
         for entry in advertise or ()
-        if entry.kind is AddressKind.PLAINTEXT and entry.address.port != 0
+        if entry.address.port != 0
     )
-    return said or (IpPort(plain_host(peer.host), BANKD_PORT if dialled_port is None else dialled_port),)
+    port = BANKD_PORT if dialled_port is None else dialled_port
+    if any(place.kind is kind for place in said):
+        return said
+    return (AdvertisedAddress(IpPort(plain_host(peer.host), port), kind),)
+
+
+def of_any_kind(addresses: tuple[IpPort, ...]) -> tuple[AdvertisedAddress, ...]:
+    """What an operator says holds for all clients, whatever they speak."""
+    return tuple(AdvertisedAddress(address, kind) for address in addresses for kind in _KINDS)
 
 
 def plain_host(host: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
@@ -45,13 +58,19 @@ def _usable(said: IpPort, peer: PeerAddress) -> IpPort:
 
 
 def address_for_client(
-    addresses: tuple[IpPort, ...], *, link: PeerAddress, is_classic: bool, takes_ipv6: bool
+    places: tuple[AdvertisedAddress, ...],
+    *,
+    link: PeerAddress,
+    is_classic: bool,
+    takes_ipv6: bool,
+    kind: AddressKind = AddressKind.PLAINTEXT,
 ) -> IpPort | None:
     """The address to give to one client, which talks to us over ``link``; None if there is none that it survives.
 
     A classic client ends when it has no route to the address (known-limits 7), so it gets IPv6 only where the
-    operator said so. Ours gets the IP version that it uses itself, if there is a choice.
+    operator said so. Ours gets the IP version that it uses itself, if there is a choice. Each gets what it speaks.
     """
+    addresses = tuple(place.address for place in places if place.kind is kind)
     ipv4 = next((address for address in addresses if address.ip.version == 4), None)
     if is_classic:
         return ipv4 or (addresses[0] if addresses and takes_ipv6 else None)

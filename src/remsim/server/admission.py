@@ -5,9 +5,11 @@ Of two links with one identity the older one wins if it answers a PING in time; 
 of those that wait takes over. What follows once a peer is accepted is not decided here.
 """
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
-from remsim.ids import ClientSlot
+from remsim.identity import Identity, Role
+from remsim.ids import BankSlot, ClientSlot
 from remsim.server.actions import Action, Report, StoreClientNumber
 from remsim.server.numbers import ClientNumbers, client_key
 from remsim.server.peers import BankClaim, Claim, ClientClaim, Peer, PeerEvent, PeerTable
@@ -53,6 +55,7 @@ class Admission:
         *,
         identity: ComponentIdentity,
         takeover_s: float,
+        is_certified: Callable[[Identity], bool],
         host: Host,
     ) -> None:
         self._peers = peers
@@ -60,6 +63,7 @@ class Admission:
         self._timers = timers
         self._identity = identity
         self._takeover_s = takeover_s
+        self._is_certified = is_certified
         self._host = host
         #: Clients that are being given a number, by that number.
         self._numbering: dict[int, tuple[Peer, ClientClaim]] = {}
@@ -71,15 +75,24 @@ class Admission:
         peer.identity = request.identity
         if request.identity.type is not ComponentType.REMSIM_CLIENT:
             return self._turn_away(peer, request, tag, "component type is not remsimClient")
-        if request.client_slot is not None:
-            return self._claim(peer, ClientClaim(request, tag, request.client_slot, needs_number=False), now)
+        slot = request.client_slot
+        objection = self._objection(peer, Role.CLIENT, slot)
+        if objection:
+            return self._turn_away(peer, request, tag, objection)
+        if slot is not None:
+            return self._claim(peer, ClientClaim(request, tag, slot, needs_number=False), now)
+        if peer.proof is not None:
+            # The certificate has the number that the client itself does not know.
+            own = peer.proof.identity
+            slot = ClientSlot(own.number or 0, own.slot_nr or 0)
+            return self._claim(peer, ClientClaim(request, tag, slot, needs_number=True), now)
         if not self._numbers.is_enabled:
             return self._turn_away(peer, request, tag, "it has no client number, and no pool is configured")
         key = client_key(request.identity)
         number = self._numbers.find(key)
         actions: list[Action] = []
         if number is None:
-            number = self._numbers.assign(key, lambda n: self._peers.lowest_slot(n) is None)
+            number = self._numbers.assign(key, self._is_free)
             if number is None:
                 return self._turn_away(peer, request, tag, "the pool of client numbers is used up")
             actions.append(StoreClientNumber(key, number))
@@ -90,7 +103,27 @@ class Admission:
         peer.identity = request.identity
         if request.identity.type is not ComponentType.REMSIM_BANKD:
             return self._turn_away(peer, request, tag, "component type is not remsimBankd")
+        objection = self._objection(peer, Role.BANK, BankSlot(request.bank_id, 0))
+        if objection:
+            return self._turn_away(peer, request, tag, objection)
         return self._claim(peer, BankClaim(request, tag), now)
+
+    def _is_free(self, number: int) -> bool:
+        return self._peers.lowest_slot(number) is None and not self._is_certified(Identity.client(number))
+
+    def _objection(self, peer: Peer, role: Role, claimed: BankSlot | ClientSlot | None) -> str:
+        """What the peer's certificate, or the lack of one, has against what it says it is; nothing if it is right."""
+        proof = peer.proof
+        if proof is not None:
+            is_right = proof.identity.role is role and (claimed is None or proof.identity.covers(claimed))
+            return "" if is_right else f"its certificate is for {proof.identity}, not for {claimed or role.value}"
+        if claimed is None:
+            return ""
+        if isinstance(claimed, BankSlot):
+            wanted = Identity.bank(claimed.bank_id)
+        else:
+            wanted = Identity.client(claimed.client_id, claimed.slot_nr)
+        return f"a certificate was issued to {wanted}: plain TCP is refused" if self._is_certified(wanted) else ""
 
     def _claim(self, peer: Peer, claim: Claim, now: float) -> list[Action]:
         if isinstance(claim, BankClaim):
@@ -101,6 +134,9 @@ class Admission:
             return self._grant(peer, claim, now)
         holder.rivals.append((peer, claim))
         peer.rival_of = holder
+        if peer.proof is not None and peer.proof == holder.proof:
+            # The same certificate: its holder has come back, and knows better than we whether the old link is alive.
+            return [Accepted(peer.link), Close(holder.link, "its holder has connected anew")]
         # It has introduced itself in time; it is not its fault that the answer must wait.
         actions: list[Action] = [Accepted(peer.link)]
         if len(holder.rivals) == 1:
@@ -155,7 +191,8 @@ class Admission:
         self._peers.hold_client(peer, claim.slot)
         if claim.needs_number:
             self._numbering[claim.slot.client_id] = (peer, claim)
-            is_stored = self._numbers.is_stored(client_key(claim.request.identity))
+            # A number that stands in the certificate needs no place in the database.
+            is_stored = peer.proof is not None or self._numbers.is_stored(client_key(claim.request.identity))
             return self._give_number(peer, claim) if is_stored else []
         self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)
         response = Send(peer.link, ConnectClientRes(self._identity, ResultCode.OK), claim.tag)

@@ -23,7 +23,7 @@ from remsim.server.addresses import address_for_client
 from remsim.server.peers import Peer, PeerTable
 from remsim.slotmap import Mapping, MappingState, SlotMap
 from remsim.wire.actions import Send
-from remsim.wire.rspro import ConfigClientBankReq, ConfigClientBankRes, IpPort, ResultCode
+from remsim.wire.rspro import AdvertisedAddress, ConfigClientBankReq, ConfigClientBankRes, IpPort, ResultCode
 
 #: rspro.md, 8.3: port 0 means "no bankd".
 NO_BANKD: Final = IpPort(IPv4Address(0), 0)
@@ -45,7 +45,7 @@ class Announcer:
         slotmap: SlotMap,
         peers: PeerTable,
         *,
-        bank_addresses: dict[int, tuple[IpPort, ...]],
+        bank_addresses: dict[int, tuple[AdvertisedAddress, ...]],
         takes_ipv6: Callable[[int], bool],
     ) -> None:
         self._slotmap = slotmap
@@ -124,6 +124,7 @@ class Announcer:
                 link=peer.address,
                 is_classic=peer.is_classic,
                 takes_ipv6=self._takes_ipv6(client.client_id),
+                kind=peer.kind,
             )
             if address is not None:
                 return ConfigClientBankReq(mapping.bank, address)

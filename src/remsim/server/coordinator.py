@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.server.actions import (
     Action,
@@ -21,13 +22,14 @@ from remsim.server.actions import (
     StoreMapping,
     StoreSent,
 )
-from remsim.server.addresses import bankd_addresses
+from remsim.server.addresses import bankd_addresses, of_any_kind
 from remsim.server.admission import Admission
 from remsim.server.announcer import Announcer, Release
 from remsim.server.numbers import ClientNumbers
 from remsim.server.peers import Peer, PeerState, PeerTable
 from remsim.server.reconciler import Reconciler
 from remsim.server.reports import described, named, note_of, odd, slots_of
+from remsim.server.revocations import Revocations
 from remsim.server.timers import Timers
 from remsim.slotmap import Mapping, MappingState, SlotMap
 from remsim.wire import rspro
@@ -75,6 +77,8 @@ class Settings:
     client_id_pool: tuple[int, ...] | None
     takes_ipv6: Callable[[int], bool]
     takeover_s: float = 3.0
+    #: Whether a certificate was ever issued that speaks for this bank or client: it is refused without one.
+    is_certified: Callable[[Identity], bool] = lambda _identity: False
 
 
 class Coordinator:
@@ -84,12 +88,14 @@ class Coordinator:
         self._settings = settings
         self.slotmap = SlotMap()
         self.peers = PeerTable()
+        self.revocations = Revocations(self.peers)
         self._bank_timers: Timers[int] = Timers()
         self._link_timers: Timers[LinkId] = Timers()
         self.announcer = Announcer(
             self.slotmap,
             self.peers,
-            bank_addresses=dict(memory.bank_addresses) | settings.overrides,
+            bank_addresses=dict(memory.bank_addresses)
+            | {bank_id: of_any_kind(override) for bank_id, override in settings.overrides.items()},
             takes_ipv6=settings.takes_ipv6,
         )
         self._reconciler = Reconciler(self.slotmap, self.announcer, self._bank_timers)
@@ -99,6 +105,7 @@ class Coordinator:
             self._link_timers,
             identity=settings.identity,
             takeover_s=settings.takeover_s,
+            is_certified=settings.is_certified,
             host=self,
         )
         for stored in memory.mappings:
@@ -126,10 +133,19 @@ class Coordinator:
     # Links
 
     def on_link_up(
-        self, link: LinkId, address: PeerAddress, now: float, *, dialled_port: int | None = None
+        self,
+        link: LinkId,
+        address: PeerAddress,
+        now: float,
+        *,
+        dialled_port: int | None = None,
+        proof: Proof | None = None,
     ) -> list[Action]:
-        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (CONNECTED_SERVER)."""
-        peer = Peer(link, address, since=now, dialled_port=dialled_port)
+        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (CONNECTED_SERVER).
+
+        ``proof`` is what the peer's certificate says; None on a link without TLS.
+        """
+        peer = Peer(link, address, since=now, dialled_port=dialled_port, proof=proof)
         if not self.peers.add(peer):
             reason = "too many connections that have not identified themselves"
             return [Report("warning", "peer_limit_reached", {"peer": str(address)}), Close(link, reason)]
@@ -349,7 +365,12 @@ class Coordinator:
 
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
-        return [Report("info", "client_connected", described(peer)), *note_of(peer), *self.announcer.welcome(slot)]
+        return [
+            Report("info", "client_connected", described(peer)),
+            *note_of(peer),
+            *self.revocations.tell(peer),
+            *self.announcer.welcome(slot),
+        ]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
         """Admission let a bankd in."""
@@ -360,9 +381,12 @@ class Coordinator:
             advertise=request.advertise,
             peer=peer.address,
             dialled_port=peer.dialled_port,
+            kind=peer.kind,
         )
         self.announcer.bank_addresses[bank_id] = peer.addresses
-        places = [f"{address.ip}:{address.port}" for address in peer.addresses]
+        known = dict.fromkeys(place.address for place in peer.addresses)
+        places = [f"{address.ip}:{address.port}" for address in known]
         fields = described(peer) | {"slots": peer.number_of_slots, "clients_go_to": places}
         report = Report("info", "bankd_connected", fields)
-        return [report, *note_of(peer), *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        first = [report, *note_of(peer), *self.revocations.tell(peer)]
+        return [*first, *self._reconciler.on_bankd_connected(peer, bank_id, now)]

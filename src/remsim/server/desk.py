@@ -11,8 +11,11 @@ from remsim.errors import RemsimError
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import Logger
 from remsim.net.hub import DialledLink, LinkHub
+from remsim.net.limits import Admission
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
+from remsim.policy.mapping import OPEN, MappingPolicy
+from remsim.server import audit
 from remsim.server.actions import (
     Action,
     Decision,
@@ -22,6 +25,7 @@ from remsim.server.actions import (
     StoreMapping,
     StoreSent,
 )
+from remsim.server.audit import Actor, Entry
 from remsim.server.coordinator import Coordinator, UnknownBankError
 from remsim.server.metrics import ServerMetrics
 from remsim.server.peers import Peer
@@ -30,27 +34,46 @@ from remsim.slotmap import Mapping
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import Event
 
-__all__ = ["Desk", "UnknownBankError", "UnknownMappingError"]
+__all__ = ["Desk", "PolicyRefusalError", "UnknownBankError", "UnknownMappingError"]
 
 
 class UnknownMappingError(RemsimError):
     """There is no such live mapping."""
 
 
+class PolicyRefusalError(RemsimError):
+    """The rules do not allow this mapping."""
+
+
 class Desk:
     """A LinkHandler, and a Listener of the store."""
 
     def __init__(
-        self, coordinator: Coordinator, store: Store, metrics: ServerMetrics, *, tasks: TaskOwner, log: Logger
+        self,
+        coordinator: Coordinator,
+        store: Store,
+        metrics: ServerMetrics,
+        *,
+        tasks: TaskOwner,
+        log: Logger,
+        admission: Admission | None = None,
+        policy: MappingPolicy = OPEN,
     ) -> None:
         self.coordinator = coordinator
         self.store = store
         self.restart_counter = 0
         self._metrics = metrics
         self._log = log
+        self._policy = policy
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._on_alarm)
-        self.hub = LinkHub(self, tasks=tasks, log=log)
+        self.hub = LinkHub(
+            self,
+            tasks=tasks,
+            log=log,
+            admission=admission,
+            on_refused=lambda kind: metrics.refused_connections.labels(kind).inc(),
+        )
         #: Links that the server dials itself.
         self.dialled: list[DialledLink] = []
         #: The service listens on all its ports.
@@ -66,7 +89,8 @@ class Desk:
         """See LinkHandler."""
         dialled = next((one.target for one in self.dialled if one.link == link), None)
         port = None if dialled is None else dialled[1]
-        self._run(self.coordinator.on_link_up(link, peer, self._loop.time(), dialled_port=port))
+        now, proof = self._loop.time(), self.hub.proof(link)
+        self._run(self.coordinator.on_link_up(link, peer, now, dialled_port=port, proof=proof))
 
     def on_event(self, link: LinkId, event: Event) -> None:
         """See LinkHandler."""
@@ -75,6 +99,10 @@ class Desk:
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """See LinkHandler."""
         self._run(self.coordinator.on_link_lost(link, reason, self._loop.time()))
+
+    def push_revocations(self, octets: bytes) -> None:
+        """Give everybody the authority's revocation list (DER)."""
+        self._run(self.coordinator.revocations.push(octets))
 
     def _on_alarm(self) -> None:
         self._run(self.coordinator.handle_timer(self._loop.time()))
@@ -92,31 +120,55 @@ class Desk:
 
     # Operators
 
-    async def create_mapping(self, bank: BankSlot, client: ClientSlot) -> None:
-        """Map two slots; returns when that is committed. Raises ConflictError and StoreError."""
-        await self._store(self.coordinator.plan_creation(bank, client))
+    async def create_mapping(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
+        """Map two slots; returns when that is committed. Raises PolicyRefusalError, ConflictError and StoreError."""
+        target = _pair(bank, client)
+        decision = self._policy.decide(client, bank)
+        if not decision.is_allowed:
+            self.refuse(Entry(by, "mapping.create", target, audit.REFUSED, decision.reason), "policy_refused")
+            raise PolicyRefusalError(decision.reason, hint="the server's policy file says who may use which card")
+        await self._store(self.coordinator.plan_creation(bank, client), Entry(by, "mapping.create", target))
 
-    async def delete_mapping(self, bank: BankSlot) -> None:
+    async def delete_mapping(self, bank: BankSlot, by: Actor) -> None:
         """Delete the mapping of a bank slot; returns when that is committed. Raises UnknownMappingError, StoreError."""
         mapping = self.coordinator.slotmap.by_bank_slot(bank)
         decision = None if mapping is None else self.coordinator.plan_deletion([mapping])
-        if decision is None:
+        if mapping is None or decision is None:
             raise UnknownMappingError(f"{bank} is not mapped")
-        await self._store(decision)
+        await self._store(decision, Entry(by, "mapping.delete", _pair(mapping.bank, mapping.client)))
 
-    async def delete_all_mappings(self) -> None:
+    async def delete_all_mappings(self, by: Actor) -> None:
         """Delete all mappings; returns when that is committed. Raises StoreError."""
         decision = self.coordinator.plan_deletion(self.coordinator.slotmap)
-        if decision is not None:
-            await self._store(decision)
+        if decision is None:
+            self.store.record(Entry(by, "mapping.reset", "all", detail="there was none"))
+            return
+        await self._store(decision, Entry(by, "mapping.reset", "all", detail=f"{len(decision.mappings)} mappings"))
 
-    def reset_bank(self, bank_id: int) -> None:
+    def reset_bank(self, bank_id: int, by: Actor) -> None:
         """Order a bankd to drop all mappings and create those that are desired again. Raises UnknownBankError."""
         self._run(self.coordinator.reset_bank(bank_id))
+        self.store.record(Entry(by, "bank.reset", f"B{bank_id}"))
 
-    async def _store(self, decision: Decision) -> None:
+    async def enforce_policy(self) -> None:
+        """Delete the stored mappings that the rules no longer allow; returns when that is committed."""
+        for mapping in list(self.coordinator.slotmap):
+            decision = self._policy.decide(mapping.client, mapping.bank)
+            plan = None if decision.is_allowed else self.coordinator.plan_deletion([mapping])
+            if plan is not None:
+                target = _pair(mapping.bank, mapping.client)
+                self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
+                await self._store(plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason))
+
+    def refuse(self, entry: Entry, event: str) -> None:
+        """Log, count and store that somebody was refused."""
+        self._metrics.events.labels(event).inc()
+        self._log.warning(event, who=entry.actor.who, peer=entry.actor.source, target=entry.target, reason=entry.detail)
+        self.store.record(entry)
+
+    async def _store(self, decision: Decision, entry: Entry) -> None:
         done: asyncio.Future[int] = self._loop.create_future()
-        self.store.submit(decision, done)
+        self.store.submit(decision, done, entry)
         # Whoever waits may lose interest; the decision has been taken all the same.
         await asyncio.shield(done)
 
@@ -153,3 +205,7 @@ class Desk:
             self._log.warning(report.event, **report.fields)
         else:
             self._log.debug(report.event, **report.fields)
+
+
+def _pair(bank: BankSlot, client: ClientSlot) -> str:
+    return f"{bank} {client}"

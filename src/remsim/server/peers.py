@@ -11,15 +11,17 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from remsim.errors import RemsimError
+from remsim.identity import Proof
 from remsim.ids import ClientSlot
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.rspro import (
+    AddressKind,
+    AdvertisedAddress,
     ComponentIdentity,
     ConfigClientBankReq,
     ConnectBankReq,
     ConnectClientReq,
     ErrorInd,
-    IpPort,
     SlotPhysStatus,
 )
 
@@ -95,6 +97,8 @@ class Peer:
     since: float
     #: The port at which the server dialled it (architecture: CONNECTED_SERVER), None if it dialled the server.
     dialled_port: int | None = None
+    #: What its certificate says; None on a link without TLS.
+    proof: Proof | None = None
     state: PeerState = PeerState.ESTABLISHED
     #: From its connect request; None until that has come.
     identity: ComponentIdentity | None = None
@@ -108,7 +112,7 @@ class Peer:
 
     # Of bankds
     number_of_slots: int = 0
-    addresses: tuple[IpPort, ...] = ()
+    addresses: tuple[AdvertisedAddress, ...] = ()
     slot_status: dict[int, SlotPhysStatus] = field(default_factory=dict)
 
     # Of clients
@@ -135,6 +139,11 @@ class Peer:
         if self.bank_id is None:
             raise PeerStateError(f"peer {self.name} is no bankd")
         return self.bank_id
+
+    @property
+    def kind(self) -> AddressKind:
+        """What is spoken on its link."""
+        return AddressKind.PLAINTEXT if self.proof is None else AddressKind.TLS
 
     @property
     def is_classic(self) -> bool:
@@ -172,6 +181,8 @@ class PeerTable:
     def add(self, peer: Peer) -> bool:
         """Enter a new connection. Returns False if there are too many that have not identified themselves."""
         self._by_link[peer.link] = peer
+        if peer.proof is not None:
+            return True
         self._unidentified += 1
         host = peer.address.host
         self._unidentified_from[host] = self._unidentified_from.get(host, 0) + 1
@@ -244,6 +255,8 @@ class PeerTable:
             del self._by_bank[peer.bank_id]
 
     def _identified(self, peer: Peer) -> None:
+        if peer.proof is not None:
+            return
         self._unidentified -= 1
         host = peer.address.host
         left = self._unidentified_from[host] - 1

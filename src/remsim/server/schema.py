@@ -92,7 +92,7 @@ BANKS: Final = Table(
     Column("software", String(32), nullable=False),
     Column("sw_version", String(32), nullable=False),
     Column("number_of_slots", Integer, nullable=False),
-    # Where clients reach it, the preferred address first: "192.0.2.1 9999,2001:db8::1 9999".
+    # Where clients reach it, the preferred address first: "192.0.2.1 9999 tls,2001:db8::1 9999".
     Column("addresses", Text, nullable=False),
     Column("last_seen_at", Double, nullable=False),
 )
@@ -128,4 +128,37 @@ COUNTERS: Final = Table(
     METADATA,
     Column("name", String(32), primary_key=True),
     Column("value", Integer, nullable=False),
+)
+
+#: Access tokens; see ``tokens``. Revoked ones stay, so that the audit log's names keep their meaning.
+TOKENS: Final = Table(
+    "tokens",
+    METADATA,
+    Column("token_id", String(12), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("role", Integer, nullable=False),
+    # BLAKE2b of the token's text, in hex.
+    Column("digest", String(64), nullable=False),
+    # Numbers with commas; NULL: all.
+    Column("banks", Text),
+    Column("clients", Text),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+)
+
+#: Who changed or tried what; rows are only added, and dropped when they are as old as forgotten mappings.
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("target", String(128), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("ix_audit_at", "at"),
+    sqlite_autoincrement=True,
 )

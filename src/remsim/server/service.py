@@ -8,24 +8,35 @@ import socket
 from contextlib import AsyncExitStack, suppress
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from remsim import __version__
 from remsim.config import HostPort, ServerConfig
 from remsim.errors import StartError
+from remsim.identity import Identity, Role
 from remsim.logs import get_logger
+from remsim.net.keeper import CertificateKeeper
 from remsim.net.process import run_service
+from remsim.net.protection import Protection, admission_of, protect
 from remsim.net.tasks import TaskOwner
+from remsim.pki.credentials import Credentials
+from remsim.policy.mapping import OPEN, MappingPolicy, parse_mapping_policy
 from remsim.server.coordinator import Coordinator, Settings
 from remsim.server.desk import Desk
+from remsim.server.housekeeping import keep_house
 from remsim.server.metrics import ServerMetrics
 from remsim.server.rest.app import build_app
+from remsim.server.rest.auth import check_open_address
+from remsim.server.rest.enrolment import build_router as enrolment_router
 from remsim.server.rest.listener import RestListener
 from remsim.server.store import Store
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, clean_name
+
+if TYPE_CHECKING:
+    from remsim.server.house import House
 
 _SOFTWARE: Final = "remsim-server"
 
@@ -49,12 +60,24 @@ class ServerService:
         #: Where RSPRO and REST are served, once started.
         self.rspro_address = config.rspro
         self.rest_address = config.rest
+        self.plaintext_address = config.listen_plaintext
         #: The REST application, once started.
-        self.app: ASGIApp | None = None
+        self.app: FastAPI | None = None
+        self.keeper: CertificateKeeper | None = None
 
     async def start(self) -> None:
         """Open database and ports. Raises StartError."""
         config = self._config
+        protection = protect(
+            config,
+            log=self._log,
+            role=Role.SERVER,
+            dials=config.dial_bank,
+            plain_listener=config.listen_plaintext,
+        )
+        if config.rest_open:
+            check_open_address(config.rest)
+        policy = _read_policy(config)
         overrides = await _resolve_overrides(config)
         self._stack.callback(os.close, _lock(config.state_dir))
         store = Store.at(config.database_url, log=self._log)
@@ -62,18 +85,27 @@ class ServerService:
         memory = await store.open()
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
-        coordinator = Coordinator(self._settings(overrides), memory)
+        house = _open_house(config)
+        coordinator = Coordinator(self._settings(overrides, house), memory)
         self._metrics.watch(coordinator)
-        desk = Desk(coordinator, store, self._metrics, tasks=tasks, log=self._log)
+        desk = Desk(
+            coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=admission_of(config), policy=policy
+        )
         desk.restart_counter = memory.restart_counter
         self._stack.callback(desk.close)
         self._stack.push_async_callback(_finish, store, tasks.vital(store.run(desk), name="store"))
-        listener = await desk.hub.listen(config.rspro, self._accepted)
         self._stack.push_async_callback(self._close_links, desk)
-        self.rspro_address = listener.addresses[0]
-        await self._start_rest(desk, tasks)
+        await self._listen(desk, protection)
+        self._keep_certificates(desk, protection, house, tasks)
+        await desk.enforce_policy()
+        await self._start_rest(desk, tasks, protection, house)
         for bank in config.dial_bank:
-            dialled = desk.hub.dial(self._dialled, name=f"bankd {bank}")
+            dialled = desk.hub.dial(
+                self._dialled,
+                name=f"bankd {bank}",
+                tls=protection.tls(Role.BANK),
+                networks=protection.networks,
+            )
             desk.dialled.append(dialled)
             dialled.want(bank.host, bank.port)
         desk.is_open = True
@@ -86,6 +118,13 @@ class ServerService:
         """Serve until ``request_stop``."""
         await self._stopping.wait()
 
+    def on_hangup(self) -> None:
+        """SIGHUP: use the certificates that the files hold now; without any, end."""
+        if self.keeper is None:
+            self.request_stop()
+        else:
+            self.keeper.reload()
+
     def request_stop(self) -> None:
         """Let ``run`` return."""
         self._stopping.set()
@@ -94,14 +133,56 @@ class ServerService:
         """Close links with what is due to them, write what is known, release everything."""
         await self._stack.aclose()
 
-    async def _start_rest(self, desk: Desk, tasks: TaskOwner) -> None:
-        self.app = build_app(desk, self._metrics)
-        rest = RestListener(self.app, self._config.rest)
+    async def _listen(self, desk: Desk, protection: Protection) -> None:
+        config = self._config
+        listener = await desk.hub.listen(
+            config.rspro,
+            self._accepted,
+            tls=protection.tls(Role.CLIENT, Role.BANK),
+            networks=protection.networks,
+        )
+        self.rspro_address = listener.addresses[0]
+        if config.listen_plaintext is not None:
+            plain = await desk.hub.listen(config.listen_plaintext, self._accepted, networks=config.listener_networks)
+            self.plaintext_address = plain.addresses[0]
+
+    def _keep_certificates(self, desk: Desk, protection: Protection, house: "House | None", tasks: TaskOwner) -> None:
+        if protection.contexts is not None:
+            renewal = None if house is None else house.renew_own
+            credentials = protection.contexts.credentials
+
+            def push() -> None:
+                octets = credentials.revocations_der()
+                if octets is not None:
+                    desk.push_revocations(octets)
+
+            self.keeper = CertificateKeeper(
+                protection.contexts, desk.hub, log=self._log, renewal=renewal, on_loaded=push
+            )
+            push()
+            tasks.vital(self.keeper.run(), name="certificate")
+        if house is not None:
+            tasks.vital(keep_house(house, log=self._log), name="authority")
+
+    async def _start_rest(self, desk: Desk, tasks: TaskOwner, protection: Protection, house: "House | None") -> None:
+        await self._warn_of_rest(desk)
+        self.app = build_app(desk, self._metrics, is_open=self._config.rest_open)
+        # Old back-ends, for whom REST is opened, speak HTTP only.
+        contexts = None if self._config.rest_open else protection.contexts
+        if contexts is not None and house is not None:
+            self.app.include_router(enrolment_router(house.office, log=self._log))
+        rest = RestListener(self.app, self._config.rest, tls=None if contexts is None else contexts.rest)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)
         await rest.wait_listening()
         self.rest_address = rest.address
+
+    async def _warn_of_rest(self, desk: Desk) -> None:
+        if self._config.rest_open:
+            self._log.warning("rest_is_open", rest=str(self._config.rest), note="any program of this host is operator")
+        elif not await desk.store.has_tokens():
+            self._log.warning("no_token", note="nobody can use REST; make a token with: remsim token create")
 
     async def _close_links(self, desk: Desk) -> None:
         desk.is_open = False
@@ -126,14 +207,42 @@ class ServerService:
         name = clean_name(self._config.name or socket.gethostname())
         return ComponentIdentity(ComponentType.REMSIM_SERVER, name, _SOFTWARE, clean_name(__version__))
 
-    def _settings(self, overrides: dict[int, tuple[IpPort, ...]]) -> Settings:
+    def _settings(self, overrides: dict[int, tuple[IpPort, ...]], house: "House | None") -> Settings:
         return Settings(
             identity=self._identity(),
             overrides=overrides,
             client_id_pool=self._config.client_id_pool,
             takes_ipv6=self._config.gives_ipv6_to,
             takeover_s=self._config.timers.takeover_s,
+            is_certified=_nobody if house is None else house.is_certified,
         )
+
+
+def _read_policy(config: ServerConfig) -> MappingPolicy:
+    """The rules of the policy file. Raises PolicyError and StartError."""
+    if config.policy is None:
+        return OPEN
+    try:
+        text = config.policy.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise StartError(f"the policy {config.policy} cannot be read: {reason}", hint="see --policy FILE") from error
+    return parse_mapping_policy(text, str(config.policy))
+
+
+def _nobody(_identity: Identity) -> bool:
+    return False
+
+
+def _open_house(config: ServerConfig) -> "House | None":
+    """The authority of this host, if there is one. Raises PkiError."""
+    directory = config.credentials_dir
+    if directory is None or not config.authority_dir.exists():
+        return None
+    # Signing needs a library that a server without an authority does without.
+    from remsim.server.house import House
+
+    return House(config.authority_dir, Credentials(directory))
 
 
 async def _finish(store: Store, writer: "asyncio.Task[None] | None") -> None:

@@ -35,8 +35,10 @@ from remsim.server.schema import (
     PENDING_RELEASES,
     PENDING_REMOVALS,
 )
-from remsim.wire.rspro import IpPort
+from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort
 
+#: Behind an address at which TLS is spoken.
+_TLS_MARK: Final = " tls"
 _RESTARTS: Final = "restarts"
 #: Mappings that were deleted longer ago than this are forgotten.
 HISTORY_S: Final = 400 * 86400.0
@@ -181,7 +183,7 @@ def _values(note: Note, at: float) -> Values:
 
 def _own_values(note: NoteBank | NoteClient) -> Values:
     if isinstance(note, NoteBank):
-        addresses = ",".join(f"{address.ip} {address.port}" for address in note.addresses)
+        addresses = ",".join(_write_address(place) for place in note.addresses)
         return {"bank_id": note.bank_id, "number_of_slots": note.number_of_slots, "addresses": addresses}
     own: Values = {"client_id": note.client.client_id, "slot_nr": note.client.slot_nr}
     return own | {"hw_serial_nr": note.hw_serial_nr, "address": note.address}
@@ -195,6 +197,16 @@ async def _upsert(connection: AsyncConnection, table: Table, rows: list[Values])
     await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
 
 
-def _parse_addresses(text: str) -> tuple[IpPort, ...]:
-    pairs = (entry.split(" ") for entry in text.split(",") if entry)
-    return tuple(IpPort(ip_address(ip), int(port)) for ip, port in pairs)
+def _write_address(place: AdvertisedAddress) -> str:
+    kind = _TLS_MARK if place.kind is AddressKind.TLS else ""
+    return f"{place.address.ip} {place.address.port}{kind}"
+
+
+def _parse_addresses(text: str) -> tuple[AdvertisedAddress, ...]:
+    found = []
+    for entry in text.split(","):
+        if entry:
+            kind = AddressKind.TLS if entry.endswith(_TLS_MARK) else AddressKind.PLAINTEXT
+            ip, port = entry.removesuffix(_TLS_MARK).split(" ")
+            found.append(AdvertisedAddress(IpPort(ip_address(ip), int(port)), kind))
+    return tuple(found)

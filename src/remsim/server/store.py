@@ -8,7 +8,8 @@ connecting clients do not hold up one new mapping.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from remsim.errors import RemsimError
 from remsim.logs import Logger
-from remsim.server import database, statements
+from remsim.server import audit, database, statements, token_book
 from remsim.server.actions import (
     Decision,
     Memory,
@@ -27,6 +28,7 @@ from remsim.server.actions import (
     NoteReleased,
     NoteRemoved,
 )
+from remsim.server.tokens import StoredToken
 
 #: Notes are written this long after the first of them.
 NOTE_DELAY_S: Final = 0.5
@@ -36,7 +38,13 @@ NOTES_PER_COMMIT: Final = 200
 DECISIONS_PER_COMMIT: Final = 100
 
 
-_Waiting = tuple[Decision, asyncio.Future[int] | None]
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What is to be committed: a decision with the entry that tells of it, or an entry alone."""
+
+    decision: Decision | None
+    done: asyncio.Future[int] | None = None
+    entry: audit.Entry | None = None
 
 
 class StoreError(RemsimError):
@@ -83,14 +91,22 @@ class Store:
         async with self._connection.begin():
             await statements.count_start(self._connection)
             await statements.forget_history(self._connection, self._wall())
+            await audit.forget_entries(self._connection, self._wall() - statements.HISTORY_S)
         async with self._connection.begin():
             return await statements.load_memory(self._connection)
 
     # Called by the service
 
-    def submit(self, decision: Decision, done: asyncio.Future[int] | None = None) -> None:
-        """Store a decision. ``done`` gets the id of the new mapping (0 for others) or a StoreError."""
-        self._decisions.append((decision, done))
+    def submit(
+        self, decision: Decision, done: asyncio.Future[int] | None = None, entry: audit.Entry | None = None
+    ) -> None:
+        """Store a decision, and ``entry`` with it. ``done`` gets the id of a new mapping (else 0) or a StoreError."""
+        self._decisions.append(_Waiting(decision, done, entry))
+        self._wake.set()
+
+    def record(self, entry: audit.Entry) -> None:
+        """Store an entry of the audit log that tells of no decision."""
+        self._decisions.append(_Waiting(None, None, entry))
         self._wake.set()
 
     def note(self, note: Note) -> None:
@@ -125,6 +141,36 @@ class Store:
             await self._connection.close()
         await self._engine.dispose()
 
+    # Reading, next to the writer
+
+    async def find_token(self, token_id: str) -> StoredToken | None:
+        """The record of a token. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await token_book.find_token(connection, token_id)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    async def has_tokens(self) -> bool:
+        """Whether any token was ever made. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await token_book.has_tokens(connection)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    async def read_audit(self, *, after: int, limit: int) -> Iterable[audit.StoredEntry]:
+        """The next entries of the audit log. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await audit.read_entries(connection, after=after, limit=limit)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: SQLAlchemyError) -> StoreError:
+        self._log.error("not_read", error=str(error.args[0] if error.args else ""))
+        return StoreError("the database cannot be read", hint="see the server's log")
+
     # The writer
 
     def _on_notes_due(self) -> None:
@@ -141,43 +187,48 @@ class Store:
         if error is None:
             return
         if len(batch) == 1:
-            self._fail(listener, *batch[0], error)
+            self._fail(listener, batch[0], error)
             return
         # One of them spoils the commit of all, so each gets a commit of its own.
         for one in batch:
             error = await self._try(listener, [one])
             if error is not None:
-                self._fail(listener, *one, error)
+                self._fail(listener, one, error)
 
     async def _try(self, listener: Listener, batch: list[_Waiting]) -> SQLAlchemyError | None:
         try:
-            results = await self._commit_decisions([decision for decision, _ in batch])
+            results = await self._commit(batch)
         except SQLAlchemyError as error:
             return error
         self.is_healthy = True
-        for (decision, done), (mapping_id, created_at) in zip(batch, results, strict=True):
-            listener.on_stored(decision, mapping_id, created_at)
-            if done is not None and not done.done():
-                done.set_result(mapping_id)
+        for one, (mapping_id, created_at) in zip(batch, results, strict=True):
+            if one.decision is not None:
+                listener.on_stored(one.decision, mapping_id, created_at)
+            if one.done is not None and not one.done.done():
+                one.done.set_result(mapping_id)
         return None
 
-    async def _commit_decisions(self, decisions: list[Decision]) -> list[tuple[int, float]]:
+    async def _commit(self, batch: list[_Waiting]) -> list[tuple[int, float]]:
         assert self._connection is not None
         results: list[tuple[int, float]] = []
         async with self._connection.begin():
-            for decision in decisions:
-                wall = self._wall()
-                results.append((await statements.write_decision(self._connection, decision, wall), wall))
+            for one in batch:
+                wall, number = self._wall(), 0
+                if one.decision is not None:
+                    number = await statements.write_decision(self._connection, one.decision, wall)
+                if one.entry is not None:
+                    await audit.write_entries(self._connection, [one.entry], wall)
+                results.append((number, wall))
         return results
 
-    def _fail(
-        self, listener: Listener, decision: Decision, done: asyncio.Future[int] | None, error: SQLAlchemyError
-    ) -> None:
+    def _fail(self, listener: Listener, one: _Waiting, error: SQLAlchemyError) -> None:
         self.is_healthy = False
-        self._log.error("not_stored", decision=type(decision).__name__, error=str(error.args[0] if error.args else ""))
-        listener.on_store_failed(decision)
-        if done is not None and not done.done():
-            done.set_exception(StoreError("the database did not take the change", hint="see the server's log"))
+        what = "audit" if one.decision is None else type(one.decision).__name__
+        self._log.error("not_stored", decision=what, error=str(error.args[0] if error.args else ""))
+        if one.decision is not None:
+            listener.on_store_failed(one.decision)
+        if one.done is not None and not one.done.done():
+            one.done.set_exception(StoreError("the database did not take the change", hint="see the server's log"))
 
     async def _write_notes(self) -> None:
         keys = list(self._notes)[:NOTES_PER_COMMIT]

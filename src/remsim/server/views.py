@@ -120,7 +120,10 @@ def bank(peer: Peer, items: tuple[Mapping, ...], removals: int, connected_at: fl
     """A connected bankd, with the number of its mappings and what is known of its slots."""
     first, ours = _peer(peer, connected_at)
     first |= {"bankId": peer.bank, "numberOfSlots": peer.number_of_slots}
-    ours["clientsGoTo"] = [{"ip": str(address.ip), "port": address.port} for address in peer.addresses]
+    ours["clientsGoTo"] = [
+        {"ip": str(address.ip), "port": address.port}
+        for address in dict.fromkeys(place.address for place in peer.addresses)
+    ]
     ours |= {"mappings": len(items), "pendingRemovals": removals}
     if peer.slot_status:
         ours["slots"] = [{"slotNr": number} | _lines(status) for number, status in sorted(peer.slot_status.items())]

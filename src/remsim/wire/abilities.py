@@ -13,16 +13,21 @@ from remsim.wire.rspro import Message
 ECHO: Final = "echo.1"
 ADVERTISE: Final = "advertise.1"
 SLOTS: Final = "slots.1"
+REVOKE: Final = "revoke.1"
 #: Every ability of this version, with what it means.
 MEANINGS: Final = {
     ECHO: "answers carry the operation tag of their request",
     ADVERTISE: "a bankd says at which addresses clients reach it",
     SLOTS: "a bankd reports presence and faults of a slot at each change",
+    REVOKE: "a server pushes the authority's revocation list",
 }
 ABILITIES: Final = tuple(MEANINGS)
 
 #: Messages that a peer gets only after both named the ability.
-ABILITY_OF: Final[dict[type[Message], str]] = {rspro.BankSlotStatusInd: SLOTS}
+ABILITY_OF: Final[dict[type[Message], str]] = {
+    rspro.BankSlotStatusInd: SLOTS,
+    rspro.RevocationListInd: REVOKE,
+}
 
 
 def introduce(message: Message, own: tuple[str, ...], common: frozenset[str] | None) -> Message:

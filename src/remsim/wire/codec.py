@@ -34,6 +34,8 @@ from remsim.wire.schema import (
     Text,
 )
 
+#: X.690, 8.1.2.4: tag numbers from here on, up to 127, stand in an octet of their own.
+_HIGH_TAG: Final = 31
 _MAX_VERSION: Final = 32
 _VERSION, _TAG, _MSG = 0x80, 0x81, 0xA2
 _STRING_PARTS: Final = frozenset({OCTET_STRING, UTF8_STRING, IA5_STRING})
@@ -233,13 +235,18 @@ def encode_general(pdu: RsproPdu) -> bytes:
     if number is None:
         raise LocalProtocolError(f"{type(message).__name__} cannot be sent")
     struct = ALTERNATIVES[number]
-    body = ber.encode(0xA0 | number, _encode_fields(struct, message, struct.name))
+    body = ber.encode(_alternative_identifier(number), _encode_fields(struct, message, struct.name))
     return ber.encode(
         SEQUENCE,
         ber.encode(_VERSION, _encode_integer(Integer(0, _MAX_VERSION), pdu.version, "version"))
         + ber.encode(_TAG, _encode_integer(Integer(0, rspro.MAX_OPERATION_TAG), pdu.tag, "tag"))
         + ber.encode(_MSG, body),
     )
+
+
+def _alternative_identifier(number: int) -> int:
+    """The identifier of a constructed context tag (X.690, 8.1.2); alternatives of ours need the form of two octets."""
+    return 0xA0 | number if number < _HIGH_TAG else 0xBF00 | number
 
 
 def _encode_fields(struct: Struct, message: object, path: str) -> bytes:

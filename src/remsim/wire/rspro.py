@@ -25,6 +25,8 @@ MAX_ATR: Final = 55
 MIN_COMMAND, MAX_COMMAND = 5, 260
 #: A response is up to 256 octets of data and SW1 SW2.
 MIN_RESPONSE, MAX_RESPONSE = 2, 258
+#: Octets of a revocation list, a hundred thousand entries, and of a part, which fits into a frame.
+MAX_LIST, MAX_LIST_PART = 1 << 22, 1 << 14
 
 
 class ComponentType(IntEnum):
@@ -321,6 +323,15 @@ class ResetStateRes:
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationListInd:
+    """A part of the authority's signed revocation list, ``octets`` at ``offset`` of ``total``: ability ``revoke.1``."""
+
+    total: int
+    offset: int
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownMessage:
     """A PDU alternative that this version does not know: ``number`` is its tag."""
 
@@ -349,7 +360,7 @@ Response = (
     | ConfigClientBankRes
     | ResetStateRes
 )
-Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd
+Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | RevocationListInd
 Message = Request | Response | Indication
 
 #: Which response answers which request.

@@ -250,5 +250,16 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
     # Declared extensible, yet the classic decoder refuses any element inside it (interop.md, b): so do we.
     19: Struct("resetStateReq", rspro.ResetStateReq, (), is_extensible=False),
     20: Struct("resetStateRes", rspro.ResetStateRes, (_RESULT,)),
+    40: Struct(
+        "revocationListInd",
+        rspro.RevocationListInd,
+        (
+            Field("total", "total", INTEGER, Integer(1, rspro.MAX_LIST)),
+            Field("offset", "offset", INTEGER, Integer(0, rspro.MAX_LIST - 1)),
+            Field("octets", "octets", OCTET_STRING, Octets(1, rspro.MAX_LIST_PART)),
+        ),
+    ),
 }
+#: Alternatives of ours; classic programs know the others.
+FIRST_OF_OURS: Final = 40
 NUMBER_OF: Final[dict[type, int]] = {struct.cls: number for number, struct in ALTERNATIVES.items()}

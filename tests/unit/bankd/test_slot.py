@@ -221,3 +221,62 @@ async def test_card_that_calls_back_needs_no_task(stand: Stand) -> None:
 )
 def test_every_error_has_a_kind(error: ReaderError, kind: FaultKind) -> None:
     assert fault_kind(error) is kind
+
+
+class Watch:
+    """A guard that blocks one command, and notes what it is asked and told."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[object, ...]] = []
+
+    def blocks(self, tpdu: bytes) -> bool:
+        self.log.append(("asked", tpdu))
+        return tpdu == FORBIDDEN
+
+    def on_exchange(self, tpdu: bytes, response: bytes) -> None:
+        self.log.append(("told", tpdu, response))
+
+    def on_reset(self) -> None:
+        self.log.append(("reset",))
+
+
+FORBIDDEN = bytes.fromhex("00d6000001ff")
+BLOCKED = b"\x69\x85"
+
+
+@pytest.mark.parametrize("reader", [ScriptedReader(), InstantReader()], ids=["later", "instant"])
+async def test_guard_stands_before_the_card(stand: Stand, reader: ScriptedReader) -> None:
+    stand.slot.reader = reader
+    await stand.run(OpenCard(3))
+    stand.slot.guard = watch = Watch()
+    assert await stand.run(Transmit(3, FORBIDDEN)) == ("response", 3, BLOCKED)
+    assert await stand.run(Transmit(3, TPDU)) == ("response", 3, b"\x90\x00")
+    await stand.run(ResetCard(3, ResetKind.WARM))
+    await stand.run(CloseCard(3))
+    assert reader.log == ["open", "transmit", "warm", "close"]
+    assert watch.log == [("asked", FORBIDDEN), ("asked", TPDU), ("told", TPDU, b"\x90\x00"), ("reset",)]
+    assert stand.slot.guard is None
+
+
+async def test_guard_is_asked_once_on_the_short_way_too(stand: Stand) -> None:
+    stand.slot.reader = reader = InstantReader()
+    await stand.run(OpenCard(3))
+    stand.slot.guard = watch = Watch()
+    assert stand.slot.transmit_now(FORBIDDEN) == BLOCKED
+    assert stand.slot.transmit_now(TPDU) == b"\x90\x00"
+    reader.is_instant = False
+    assert stand.slot.transmit_now(TPDU) is None
+    reader.is_instant = True
+    assert await stand.run(Transmit(3, TPDU)) == ("response", 3, b"\x90\x00")
+    assert [entry[0] for entry in watch.log] == ["asked", "asked", "told", "asked", "told"]
+    await stand.run(CloseCard(3))
+
+
+async def test_guard_hears_of_answers_that_are_called_back(stand: Stand) -> None:
+    stand.slot.reader = reader = CallbackReader()
+    await stand.run(OpenCard(3))
+    stand.slot.guard = watch = Watch()
+    stand.slot.transmit(TPDU)
+    reader.done(b"\x61\x02")
+    assert watch.log == [("asked", TPDU), ("told", TPDU, b"\x61\x02")]
+    await stand.run(CloseCard(3))

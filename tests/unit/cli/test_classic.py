@@ -61,7 +61,7 @@ def test_server_listens_where_the_classic_one_does(services: Services) -> None:
     assert run(classic.server, "-d DMAIN,3 -L --plaintext --rest-open") == 0
     config = services.configs[0]
     assert isinstance(config, ServerConfig)
-    assert (config.rspro, config.rest) == (HostPort("", 9998), HostPort("0.0.0.0", 9997))
+    assert (config.rspro, config.rest) == (HostPort("", 9998), HostPort("127.0.0.1", 9997))
     assert (config.plaintext is not None, config.rest_open, config.log_level) == (True, True, "info")
 
 

@@ -43,6 +43,7 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
         set(),
         "38, c: a bankd closes the link, others ignore it",
     ),
+    (rspro.RevocationListInd(1, 0, bytes(1)), set(), "extensions: an unknown alternative makes a bankd close the link"),
     (rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)), {CLIENT_ROLE}, "c"),
     (rspro.ResetStateReq(), {BANKD}, "36: clients ignore it"),
 ]

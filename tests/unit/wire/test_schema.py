@@ -9,6 +9,7 @@ import pytest
 from remsim.wire import rspro, schema
 from remsim.wire.schema import (
     ALTERNATIVES,
+    FIRST_OF_OURS,
     Boolean,
     Enumerated,
     Integer,
@@ -115,8 +116,10 @@ def test_every_sequence_of_the_schema_file_is_in_the_table() -> None:
 
 def test_alternatives_have_the_numbers_of_the_schema_file() -> None:
     choice = asn1.parsed()["types"]["RsproMessage"]["members"]
-    assert choice[-1] is None
-    listed = {m["tag"]["number"]: (m["name"], m["type"]) for m in choice[:-1]}
+    ours = choice.index(None)
+    listed = {m["tag"]["number"]: (m["name"], m["type"]) for m in choice if m is not None}
+    assert all(m["tag"]["number"] >= FIRST_OF_OURS for m in choice[ours + 1 :])
+    assert all(m["tag"]["number"] < FIRST_OF_OURS for m in choice[:ours])
     table = {number: (s.name, s.name[0].upper() + s.name[1:]) for number, s in ALTERNATIVES.items()}
     assert listed == table
 

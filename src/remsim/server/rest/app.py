@@ -10,15 +10,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from remsim import __version__
 from remsim.server.desk import Desk
 from remsim.server.metrics import ServerMetrics
-from remsim.server.rest import banks, clients, errors, slotmaps, status
+from remsim.server.rest import audits, banks, clients, errors, slotmaps, status
+from remsim.server.rest.auth import Gate
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def build_app(desk: Desk, metrics: ServerMetrics) -> FastAPI:
-    """The application over ``desk``."""
+def build_app(desk: Desk, metrics: ServerMetrics, *, is_open: bool = False) -> FastAPI:
+    """The application over ``desk``; ``is_open``: no token is needed."""
     app = resources()
     app.state.desk = desk
+    # The last one is the outermost.
+    app.add_middleware(Gate, desk=desk, is_open=is_open)
     app.add_middleware(Door, metrics=metrics)
     return app
 
@@ -34,7 +37,7 @@ def resources() -> FastAPI:
         redirect_slashes=False,
     )
     errors.install(app)
-    for resource in (clients, banks, slotmaps, status):
+    for resource in (clients, banks, slotmaps, audits, status):
         app.include_router(resource.router)
     return app
 

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connected bankds."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from remsim.server import views
 from remsim.server.desk import Desk, UnknownBankError
 from remsim.server.peers import Peer
+from remsim.server.rest.auth import TheActor, TheGrant, require
 from remsim.server.rest.errors import ApiError, not_found
 from remsim.server.rest.listing import listing
 from remsim.server.rest.reading import MAX_SHORT, NumberText, number
-from remsim.server.rest.routing import V1, TheDesk, done, refusals
+from remsim.server.rest.routing import V1, TheDesk, done, guarded
 from remsim.server.rest.shapes import BankList, BankShape
+from remsim.server.tokens import Grant, Role
 
 router = APIRouter(prefix=V1, tags=["banks"])
 
@@ -22,35 +24,44 @@ def _shown(desk: Desk, peer: Peer) -> views.Json:
     return views.bank(peer, slotmap.live_of_bank(peer.bank), removals, desk.connected_at(peer))
 
 
+def _is_within(grant: Grant, peer: Peer) -> bool:
+    return grant.allows(Role.VIEWER, bank_id=peer.bank)
+
+
 def _unknown(bank_id: int) -> ApiError:
     return not_found(f"bank {bank_id} is not connected", f"see {V1}/banks")
 
 
-@router.get("/banks", responses={200: {"model": BankList}})
-async def list_banks(desk: TheDesk) -> Response:
-    """All connected bankds."""
-    return await listing("banks", desk.coordinator.peers.banks(), lambda peer: _shown(desk, peer))
+@router.get("/banks", responses={200: {"model": BankList}, **guarded()})
+async def list_banks(desk: TheDesk, grant: TheGrant) -> Response:
+    """All connected bankds that the token is for."""
+    peers = [peer for peer in desk.coordinator.peers.banks() if _is_within(grant, peer)]
+    return await listing("banks", peers, lambda peer: _shown(desk, peer))
 
 
-@router.get("/banks/{bank_id}", responses={200: {"model": BankShape}, **refusals(400, 404)})
-async def show_bank(bank_id: NumberText, desk: TheDesk) -> JSONResponse:
+@router.get("/banks/{bank_id}", responses={200: {"model": BankShape}, **guarded(400, 404)})
+async def show_bank(bank_id: NumberText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
     """One connected bankd."""
     bank_nr = number(bank_id, "bank id", MAX_SHORT)
     peer = desk.coordinator.peers.by_bank(bank_nr)
-    if peer is None:
+    if peer is None or not _is_within(grant, peer):
         raise _unknown(bank_nr)
     return JSONResponse(_shown(desk, peer))
 
 
-@router.post("/banks/{bank_id}/reset-state", response_class=Response, responses=refusals(400, 404))
-async def reset_bank(bank_id: NumberText, desk: TheDesk) -> Response:
+@router.post("/banks/{bank_id}/reset-state", response_class=Response, responses=guarded(400, 404))
+async def reset_bank(
+    bank_id: NumberText, request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor
+) -> Response:
     """Make a bankd drop all its mappings (resetStateReq) and give it those that are desired anew.
 
     Every session of this bank is interrupted. Not part of the classic interface.
     """
     bank_nr = number(bank_id, "bank id", MAX_SHORT)
+    # It concerns all clients of the bank.
+    await require(request, grant, bank_id=None if grant.scope.clients is not None else bank_nr)
     try:
-        desk.reset_bank(bank_nr)
+        desk.reset_bank(bank_nr, actor)
     except UnknownBankError:
         raise _unknown(bank_nr) from None
     return done(200)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How REST says no: a status and ``{"error": {"code", "message", "hint"}}``."""
 
+import math
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -8,7 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from remsim.errors import RemsimError
-from remsim.server.desk import UnknownMappingError
+from remsim.server.desk import PolicyRefusalError, UnknownMappingError
 from remsim.server.store import StoreError
 from remsim.slotmap import ConflictError
 
@@ -16,12 +18,15 @@ from remsim.slotmap import ConflictError
 class ApiError(Exception):
     """Ends a request with ``status`` and a reason; ``code`` is for programs, the rest for people."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
+    def __init__(
+        self, status: int, code: str, message: str, hint: str = "", *, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.hint = hint
+        self.retry_after_s = retry_after_s
 
 
 class ErrorText(BaseModel):
@@ -48,14 +53,23 @@ def bad_request(message: str, hint: str = "") -> ApiError:
     return ApiError(400, "bad_request", message, hint)
 
 
-def _answer(error: ApiError) -> JSONResponse:
+def answer(error: ApiError) -> JSONResponse:
+    """The answer that says it."""
     body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-    headers = {"Connection": "close"} if error.status == 413 else None
+    headers: dict[str, str] = {}
+    if error.status == 413:
+        headers["Connection"] = "close"
+    if error.status == 401:
+        # RFC 9110, 11.6.1: it says how to prove who asks.
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     return JSONResponse(body, error.status, headers)
 
 
 #: Errors of the desk: status and code.
 _KNOWN: dict[type[RemsimError], tuple[int, str]] = {
+    PolicyRefusalError: (403, "policy"),
     ConflictError: (409, "conflict"),
     UnknownMappingError: (404, "not_found"),
     StoreError: (503, "not_stored"),
@@ -67,22 +81,22 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def _on_api_error(_request: Request, error: ApiError) -> JSONResponse:
-        return _answer(error)
+        return answer(error)
 
     @app.exception_handler(RemsimError)
     async def _on_known_error(_request: Request, error: RemsimError) -> JSONResponse:
         status, code = _KNOWN[type(error)]
-        return _answer(ApiError(status, code, str(error), error.hint))
+        return answer(ApiError(status, code, str(error), error.hint))
 
     @app.exception_handler(HTTPException)
     async def _on_http_error(request: Request, _error: HTTPException) -> JSONResponse:
         # rsres.md, 1: another method on a path that exists is not found, either.
-        return _answer(not_found(f"there is no {request.method} {request.url.path}", "see /openapi.json"))
+        return answer(not_found(f"there is no {request.method} {request.url.path}", "see /openapi.json"))
 
     @app.exception_handler(RequestValidationError)
     async def _on_validation_error(_request: Request, _error: RequestValidationError) -> JSONResponse:
-        return _answer(bad_request("the request cannot be understood", "see /openapi.json"))
+        return answer(bad_request("the request cannot be understood", "see /openapi.json"))
 
     @app.exception_handler(Exception)
     async def _on_our_own_error(_request: Request, _error: Exception) -> JSONResponse:
-        return _answer(ApiError(500, "internal_error", "internal error", "see the server's log"))
+        return answer(ApiError(500, "internal_error", "internal error", "see the server's log"))

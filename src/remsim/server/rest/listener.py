@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Final
 
@@ -54,8 +55,8 @@ class _Server(uvicorn.Server):
 class RestListener:
     """The REST interface on the network. ``run`` serves until ``stop``."""
 
-    def __init__(self, app: ASGIApp, address: HostPort) -> None:
-        """Bind. Raises StartError."""
+    def __init__(self, app: ASGIApp, address: HostPort, *, tls: ssl.SSLContext | None = None) -> None:
+        """Bind. Raises StartError. ``tls``: HTTPS with this context."""
         config = uvicorn.Config(
             app,
             # h11 limits the size of a request's head; httptools does not.
@@ -70,6 +71,8 @@ class RestListener:
             h11_max_incomplete_event_size=MAX_HEAD_OCTETS,
             timeout_graceful_shutdown=GRACE_S,
         )
+        config.load()
+        config.ssl = tls
         self._server = _Server(config)
         self._sockets = bind(address)
         try:

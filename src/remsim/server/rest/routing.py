@@ -14,6 +14,7 @@ V1: Final = "/api/backend/v1"
 
 _TEXTS: Final = {
     400: "malformed",
+    401: "no valid token",
     403: "not allowed",
     404: "unknown",
     409: "conflict",
@@ -34,6 +35,11 @@ TheDesk = Annotated[Desk, Depends(_desk)]
 def refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
     """For the schema: with which statuses a route can say no."""
     return {status: {"model": ErrorBody, "description": _TEXTS[status]} for status in statuses}
+
+
+def guarded(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """Like ``refusals``, for a route that needs a token."""
+    return refusals(401, 403, 429, *statuses)
 
 
 def done(status: int) -> Response:

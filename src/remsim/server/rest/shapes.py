@@ -94,3 +94,22 @@ class RestartCounter(_Shape):
     """How often the server was started."""
 
     count: int = Field(alias="restart-counter")
+
+
+class AuditEntry(_Shape):
+    """One line of the audit log."""
+
+    id: int
+    at: str
+    who: str
+    source: str
+    action: str
+    target: str
+    outcome: Literal["done", "refused"]
+    detail: str
+
+
+class AuditList(_Shape):
+    """Lines of the audit log, oldest first."""
+
+    audit: list[AuditEntry]

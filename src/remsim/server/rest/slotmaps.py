@@ -8,11 +8,14 @@ from fastapi.responses import JSONResponse, Response
 
 from remsim.ids import MAX_ID
 from remsim.server import views
-from remsim.server.rest.errors import not_found
+from remsim.server.rest.auth import TheActor, TheGrant, require
+from remsim.server.rest.errors import ApiError, not_found
 from remsim.server.rest.listing import listing
 from remsim.server.rest.reading import MAX_LONG, NumberText, number, read_mapping
-from remsim.server.rest.routing import V1, TheDesk, done, refusals
+from remsim.server.rest.routing import V1, TheDesk, done, guarded
 from remsim.server.rest.shapes import MappingList, MappingShape
+from remsim.server.tokens import Grant, Role
+from remsim.slotmap import Mapping
 
 router = APIRouter(prefix=V1, tags=["slotmaps"])
 
@@ -31,19 +34,20 @@ _MAPPING_SCHEMA: Final = {
 _BODY: Final = {"requestBody": {"required": True, "content": {"application/json": {"schema": _MAPPING_SCHEMA}}}}
 
 
-@router.get("/slotmaps", responses={200: {"model": MappingList}})
-async def list_slotmaps(desk: TheDesk) -> Response:
-    """All live mappings, in the order of their creation."""
-    return await listing("slotmaps", desk.coordinator.slotmap, views.mapping)
+@router.get("/slotmaps", responses={200: {"model": MappingList}, **guarded()})
+async def list_slotmaps(desk: TheDesk, grant: TheGrant) -> Response:
+    """All live mappings that the token is for, in the order of their creation."""
+    shown = [mapping for mapping in desk.coordinator.slotmap if _is_within(grant, mapping)]
+    return await listing("slotmaps", shown, views.mapping)
 
 
-@router.get("/slotmaps/{slotmap_id}", responses={200: {"model": MappingShape}, **refusals(400, 404)})
-async def show_slotmap(slotmap_id: NumberText, desk: TheDesk) -> JSONResponse:
+@router.get("/slotmaps/{slotmap_id}", responses={200: {"model": MappingShape}, **guarded(400, 404)})
+async def show_slotmap(slotmap_id: NumberText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
     """The live mapping of a bank slot, whose number is bankId * 65536 + slotNr. Not part of the classic interface."""
     slot = views.slot_of(number(slotmap_id, "mapping number", MAX_LONG))
     mapping = None if slot is None else desk.coordinator.slotmap.by_bank_slot(slot)
-    if mapping is None:
-        raise not_found(f"there is no mapping {slotmap_id}", f"see {V1}/slotmaps")
+    if mapping is None or not _is_within(grant, mapping):
+        raise _unknown(slotmap_id)
     return JSONResponse(views.mapping(mapping))
 
 
@@ -51,28 +55,44 @@ async def show_slotmap(slotmap_id: NumberText, desk: TheDesk) -> JSONResponse:
     "/slotmaps",
     status_code=201,
     response_class=Response,
-    responses=refusals(400, 409, 413, 503),
+    responses=guarded(400, 409, 413, 503),
     openapi_extra=_BODY,
 )
-async def create_slotmap(request: Request, desk: TheDesk) -> Response:
+async def create_slotmap(request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor) -> Response:
     """Map a client slot to a bank slot. The answer comes when the mapping is stored; it survives any crash then."""
     body = await read_mapping(request)
-    await desk.create_mapping(*body.slots())
+    bank, client = body.slots()
+    await require(request, grant, bank_id=bank.bank_id, client_id=client.client_id)
+    await desk.create_mapping(bank, client, actor)
     return done(201)
 
 
-@router.delete("/slotmaps/{slotmap_id}", response_class=Response, responses=refusals(400, 404, 503))
-async def delete_slotmap(slotmap_id: NumberText, desk: TheDesk) -> Response:
+@router.delete("/slotmaps/{slotmap_id}", response_class=Response, responses=guarded(400, 404, 503))
+async def delete_slotmap(
+    slotmap_id: NumberText, request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor
+) -> Response:
     """Delete a mapping. The answer comes when the deletion is stored; the bankd is told now, or when it returns."""
     slot = views.slot_of(number(slotmap_id, "mapping number", MAX_LONG))
-    if slot is None:
-        raise not_found(f"there is no mapping {slotmap_id}", f"see {V1}/slotmaps")
-    await desk.delete_mapping(slot)
+    mapping = None if slot is None else desk.coordinator.slotmap.by_bank_slot(slot)
+    if slot is None or (mapping is None and grant.scope.is_limited):
+        raise _unknown(slotmap_id)
+    if mapping is not None:
+        await require(request, grant, bank_id=slot.bank_id, client_id=mapping.client.client_id)
+    await desk.delete_mapping(slot, actor)
     return done(200)
 
 
-@router.post("/global-reset", response_class=Response, responses=refusals(503))
-async def reset_all(desk: TheDesk) -> Response:
+@router.post("/global-reset", response_class=Response, responses=guarded(503))
+async def reset_all(request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor) -> Response:
     """Delete all mappings, as if each had been deleted singly. A request body is ignored."""
-    await desk.delete_all_mappings()
+    await require(request, grant)
+    await desk.delete_all_mappings(actor)
     return done(200)
+
+
+def _is_within(grant: Grant, mapping: Mapping) -> bool:
+    return grant.allows(Role.VIEWER, bank_id=mapping.bank.bank_id, client_id=mapping.client.client_id)
+
+
+def _unknown(slotmap_id: str) -> ApiError:
+    return not_found(f"there is no mapping {slotmap_id}", f"see {V1}/slotmaps")

@@ -5,13 +5,13 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from remsim.server.rest.errors import ApiError
-from remsim.server.rest.routing import V1, TheDesk, refusals
+from remsim.server.rest.routing import V1, TheDesk, guarded, refusals
 from remsim.server.rest.shapes import RestartCounter
 
 router = APIRouter(tags=["status"])
 
 
-@router.get(f"{V1}/restart-counter", responses={200: {"model": RestartCounter}})
+@router.get(f"{V1}/restart-counter", responses={200: {"model": RestartCounter}, **guarded()})
 async def restart_counter(desk: TheDesk) -> JSONResponse:
     """How often the server was started with this database: a back-end notices a restart by it."""
     return JSONResponse({"restart-counter": desk.restart_counter})

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim token``: who may use the server's REST interface. Works on the server's database, on the server's host.
+
+A token's text is printed once, alone on stdout, so that it can be kept in a file or a variable; all else goes to
+stderr.
+"""
+
+import json as json_module
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+
+from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
+from remsim.config import ServerConfig
+from remsim.policy.fields import parse_numbers
+
+if TYPE_CHECKING:
+    from remsim.server.tokens import StoredToken
+
+app = verb_app("token", "Make, list and revoke access tokens for the server's REST interface.")
+
+_DAY_S: Final = 86400.0
+_State = Annotated[str | None, Parameter(metavar="DIR", help="The server's state directory.")]
+_Database = Annotated[str | None, Parameter(metavar="URL", help="The server's database, if not in there.")]
+
+
+def _config(common: CommonOptions, state: str | None, database: str | None) -> ServerConfig:
+    return resolve(ServerConfig, common, state_dir=state, database=database)
+
+
+@app.command
+def create(
+    name: str,
+    /,
+    *,
+    role: str = "operator",
+    banks: Annotated[str | None, Parameter(metavar="N,N-M")] = None,
+    clients: Annotated[str | None, Parameter(metavar="N,N-M")] = None,
+    days: Annotated[float | None, Parameter(metavar="DAYS")] = None,
+    state: _State = None,
+    database: _Database = None,
+    common: CommonOptions = NO_COMMON_OPTIONS,
+) -> int:
+    """Make a token and print it. It is shown once; the database keeps no more than a hash of it.
+
+    Parameters
+    ----------
+    name: str
+        Whose token it is: a person or a program. The audit log names it.
+    role: str
+        viewer (look), operator (map, unmap, reset) or admin (audit log, too).
+    banks: str
+        Limit it to these banks.
+    clients: str
+        Limit it to these clients.
+    days: float
+        It expires after so many days.
+    """
+    from remsim.server.token_book import create_token
+    from remsim.server.tokens import Role, Scope
+
+    scope = Scope(_numbers(banks), _numbers(clients))
+    lifetime_s = None if days is None else days * _DAY_S
+    config = _config(common, state, database)
+    text, record = create_token(config, name=name, role=Role.parse(role), scope=scope, lifetime_s=lifetime_s)
+    print(text)
+    print(
+        f"token {record.token_id} ({record.role.text}) for {name}; it is not shown again: put it into REMSIM_TOKEN",
+        file=sys.stderr,
+    )
+    return 0
+
+
+@app.command(name="list")
+def list_all(
+    *,
+    json: Annotated[Flag, Parameter(help="Print JSON.")] = None,
+    state: _State = None,
+    database: _Database = None,
+    common: CommonOptions = NO_COMMON_OPTIONS,
+) -> int:
+    """List all tokens, revoked ones included."""
+    from remsim.server.token_book import list_tokens
+
+    tokens = list_tokens(_config(common, state, database))
+    if json:
+        print(json_module.dumps([_shown(token) for token in tokens], indent=2))
+        return 0
+    for token in tokens:
+        shown = _shown(token)
+        scope = f"banks {_listed(token.scope.banks)}, clients {_listed(token.scope.clients)}"
+        print(f"{token.token_id}  {token.role.text:<8}  {shown['state']:<8}  {scope}  {token.name}")
+    return 0
+
+
+@app.command
+def revoke(
+    token_id: str,
+    /,
+    *,
+    state: _State = None,
+    database: _Database = None,
+    common: CommonOptions = NO_COMMON_OPTIONS,
+) -> int:
+    """Revoke the token with this ID; the server refuses it from its next request on."""
+    from remsim.server.token_book import revoke_token
+
+    record = revoke_token(_config(common, state, database), token_id)
+    print(f"revoked {record.token_id} of {record.name}")
+    return 0
+
+
+def _numbers(text: str | None) -> frozenset[int] | None:
+    if text is None:
+        return None
+    ranges = [parse_numbers(part.strip()) for part in text.split(",")]
+    return frozenset(number for one in ranges for number in range(one.first, one.last + 1))
+
+
+def _listed(numbers: frozenset[int] | None) -> str:
+    return "all" if numbers is None else ",".join(str(number) for number in sorted(numbers))
+
+
+def _shown(token: "StoredToken") -> dict[str, object]:
+    now = datetime.now(UTC).timestamp()
+    is_expired = token.expires_at is not None and now >= token.expires_at
+    return {
+        "id": token.token_id,
+        "name": token.name,
+        "role": token.role.text,
+        "banks": None if token.scope.banks is None else sorted(token.scope.banks),
+        "clients": None if token.scope.clients is None else sorted(token.scope.clients),
+        "createdAt": _time(token.created_at),
+        "expiresAt": _time(token.expires_at),
+        "revokedAt": _time(token.revoked_at),
+        "state": "revoked" if token.revoked_at is not None else "expired" if is_expired else "valid",
+    }
+
+
+def _time(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

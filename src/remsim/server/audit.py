@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log: who changed or tried what, when, from where. Values, and how they stand in the database.
+
+Entries are added in the transaction of the change that they tell of, so there is no change without its entry. Nothing
+in the program changes one. Knows no connection's life and no HTTP.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from remsim.server.schema import AUDIT
+
+#: Text from outside is cut to what its column holds.
+_MAX_WHO: Final = 128
+_MAX_SOURCE: Final = 64
+_MAX_TARGET: Final = 128
+_MAX_DETAIL: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: ``who`` names a token, a user of this host or the server itself; ``source`` is an address."""
+
+    who: str
+    source: str
+
+
+#: What the server does by itself, following its rules.
+SERVER: Final = Actor("server", "-")
+
+DONE: Final = "done"
+REFUSED: Final = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the log, before it has a number and a time."""
+
+    actor: Actor
+    #: For example ``mapping.create``.
+    action: str
+    target: str = ""
+    outcome: str = DONE
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """One line as it was read back; ``at`` is in seconds since 1970."""
+
+    number: int
+    at: float
+    entry: Entry
+
+
+async def write_entries(connection: AsyncConnection, entries: Sequence[Entry], at: float) -> None:
+    """Add entries. Raises SQLAlchemyError."""
+    if entries:
+        await connection.execute(insert(AUDIT), [_values(entry, at) for entry in entries])
+
+
+async def read_entries(connection: AsyncConnection, *, after: int, limit: int) -> Iterable[StoredEntry]:
+    """The next entries behind number ``after``, oldest first. Raises SQLAlchemyError."""
+    rows = await connection.execute(select(AUDIT).where(AUDIT.c.id > after).order_by(AUDIT.c.id).limit(limit))
+    return [
+        StoredEntry(row.id, row.at, Entry(Actor(row.who, row.source), row.action, row.target, row.outcome, row.detail))
+        for row in rows
+    ]
+
+
+async def forget_entries(connection: AsyncConnection, before: float) -> None:
+    """Drop what is older than ``before``. Raises SQLAlchemyError."""
+    await connection.execute(delete(AUDIT).where(AUDIT.c.at < before))
+
+
+def _values(entry: Entry, at: float) -> dict[str, object]:
+    return {
+        "at": at,
+        "who": entry.actor.who[:_MAX_WHO],
+        "source": entry.actor.source[:_MAX_SOURCE],
+        "action": entry.action,
+        "target": entry.target[:_MAX_TARGET],
+        "outcome": entry.outcome,
+        "detail": entry.detail[:_MAX_DETAIL],
+    }

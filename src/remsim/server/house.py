@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority that lives with a server: keeps its list fresh, renews the server's own certificate, knows its book.
+
+Blocks where it reads and signs; the service calls it in a thread, or at its start.
+"""
+
+import threading
+import time
+from pathlib import Path
+
+from remsim.identity import Identity
+from remsim.pki import files, signing
+from remsim.pki.authority import LEDGER_FILE, LIST_INTERVAL_S, Authority
+from remsim.pki.credentials import Credentials, Received
+from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
+from remsim.pki.office import EnrolmentOffice
+
+
+class House:
+    """One authority, and the credentials of the server beside it."""
+
+    def __init__(self, directory: Path, credentials: Credentials) -> None:
+        """Raises PkiError."""
+        self.authority = Authority(directory)
+        self.office = EnrolmentOffice(self.authority)
+        self._credentials = credentials
+        self._book = directory / LEDGER_FILE
+        self._book_stamp = 0
+        self._holders: frozenset[Identity] = frozenset()
+        self._turn = threading.Lock()
+        self.refresh()
+
+    def is_certified(self, identity: Identity) -> bool:
+        """Whether a certificate was ever issued that speaks for ``identity``, or for a part of it."""
+        return any(holder.covers(identity) or identity.covers(holder) for holder in self._holders)
+
+    def refresh(self) -> None:
+        """Learn what other processes did, sign a new list if it is time, and give it to the server. Raises PkiError."""
+        with self._turn:
+            stamp = self._book.stat().st_mtime_ns
+            if stamp != self._book_stamp:
+                self._holders = frozenset(issued.identity for issued in self.authority.issued())
+                self._book_stamp = stamp
+            now = time.time()
+            newest = self._newest_list()
+            facts = read_revocation_list(decode_pem(newest, REVOCATION_LIST)[0])
+            if now - facts.issued_at.timestamp() > LIST_INTERVAL_S:
+                newest = self.authority.publish_list(now)
+            path = self._credentials.revocations_file
+            if not path.exists() or files.read_public(path) != newest:
+                files.write_public(path, newest)
+
+    def _newest_list(self) -> bytes:
+        path = self.authority.list_file
+        return files.read_public(path) if path.exists() else self.authority.publish_list(time.time())
+
+    def renew_own(self) -> None:
+        """A new key and certificate for the server itself. Raises PkiError."""
+        issue_to_self(self.authority, self._credentials, self._credentials.identity(), now=time.time())
+
+
+def issue_to_self(authority: Authority, credentials: Credentials, identity: Identity, *, now: float) -> None:
+    """Make a key on this host, and a certificate for it, without any enrolment. Raises PkiError."""
+    key = signing.make_key()
+    issued = authority.issue(identity, signing.make_request(key, "remsim"), now=now)
+    revocations = files.read_public(authority.list_file)
+    credentials.install_by_hand(key, Received(issued.pem, authority.certificate, revocations))

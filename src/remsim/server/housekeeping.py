@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks after the authority beside a running server, in a thread, again and again."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from remsim.logs import Logger
+from remsim.pki.errors import PkiError
+
+if TYPE_CHECKING:
+    from remsim.server.house import House
+
+#: Other processes issue and revoke; a revocation is to be effective within a minute.
+CHECK_INTERVAL_S: Final = 5.0
+
+
+async def keep_house(house: "House", *, log: Logger) -> None:
+    """For ever; what goes wrong is logged when it begins."""
+    trouble = ""
+    while True:
+        await asyncio.sleep(CHECK_INTERVAL_S)
+        try:
+            await asyncio.to_thread(house.refresh)
+        except (PkiError, OSError) as error:
+            if str(error) != trouble:
+                log.error("authority_in_trouble", error=str(error))
+            trouble = str(error)
+        else:
+            trouble = ""

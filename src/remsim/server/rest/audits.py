@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log, to be read. Nothing here writes it."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
+
+from remsim.server import views
+from remsim.server.audit import StoredEntry
+from remsim.server.rest.reading import number
+from remsim.server.rest.routing import V1, TheDesk, refusals
+from remsim.server.rest.shapes import AuditList
+
+router = APIRouter(prefix=V1, tags=["audit"])
+
+#: Entries in one answer.
+PAGE: Final = 1000
+#: The database's numbers end there.
+_MAX_NUMBER: Final = (1 << 63) - 1
+
+_After = Annotated[
+    str,
+    Query(description="only entries behind this number", json_schema_extra={"pattern": "^[0-9]+$"}),
+]
+
+
+@router.get("/audit", responses={200: {"model": AuditList}, **refusals(400, 503)})
+async def show_audit(desk: TheDesk, after: _After = "0") -> JSONResponse:
+    """Who changed or tried what, oldest first, up to 1000 entries; go on behind the last one's number. For admins."""
+    entries = await desk.store.read_audit(after=number(after, "entry number", _MAX_NUMBER), limit=PAGE)
+    return JSONResponse({"audit": [_shown(entry) for entry in entries]})
+
+
+def _shown(stored: StoredEntry) -> views.Json:
+    entry = stored.entry
+    return {
+        "id": stored.number,
+        "at": views.time_text(stored.at),
+        "who": entry.actor.who,
+        "source": entry.actor.source,
+        "action": entry.action,
+        "target": entry.target,
+        "outcome": entry.outcome,
+        "detail": entry.detail,
+    }

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may use REST: every request passes here before it is routed, so no route can be forgotten.
+
+What is not named in here needs a token: reading that of a viewer, anything else that of an operator, and some paths
+that of an admin. Which banks and clients a token is limited to is judged by the routes, which know what a request is
+about. With ``--rest-open`` a request without a token is let in as an operator; a web page of the same machine is kept
+out by its Origin, and one that plays with names by its Host.
+"""
+
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Annotated, Final, cast
+
+from fastapi import Depends, Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from remsim.config import HostPort
+from remsim.errors import StartError
+from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
+from remsim.server import audit
+from remsim.server.audit import Actor, Entry
+from remsim.server.desk import Desk
+from remsim.server.rest.errors import ApiError, answer
+from remsim.server.rest.routing import V1
+from remsim.server.store import StoreError
+from remsim.server.tokens import (
+    EVERYTHING,
+    FailureLimiter,
+    Grant,
+    Refusal,
+    Role,
+    bearer_token,
+    check_token,
+    digest_of,
+    token_id_of,
+)
+
+#: Answered without a token: whether it lives, and how a new host gets a certificate, for which it proves itself.
+OPEN_PATHS: Final = frozenset({"/health", "/ready", ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH})
+#: For admins only.
+ADMIN_PATHS: Final = frozenset({f"{V1}/audit"})
+
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Whom ``--rest-open`` lets in.
+_OPEN_GRANT: Final = Grant("", "rest-open", Role.OPERATOR, EVERYTHING)
+#: Failures let the limiter forget sources once in so many.
+_TIDY_EVERY: Final = 256
+
+
+def required_role(method: str, path: str) -> Role | None:
+    """What a request needs; None: nothing."""
+    if path in OPEN_PATHS:
+        return None
+    if path in ADMIN_PATHS:
+        return Role.ADMIN
+    return Role.VIEWER if method in _READING else Role.OPERATOR
+
+
+def check_open_address(address: HostPort) -> None:
+    """Open REST is for this machine alone. Raises StartError."""
+    if not _is_loopback(address.host):
+        raise StartError(
+            f"--rest-open serves REST on a loopback address only, not on {address}",
+            hint="leave out --rest-open and give programs a token (remsim token create), or --rest 127.0.0.1",
+        )
+
+
+class Gate:
+    """Lets requests in, with what their token allows in ``scope["state"]``."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        desk: Desk,
+        *,
+        is_open: bool,
+        limiter: FailureLimiter | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app
+        self._desk = desk
+        self._is_open = is_open
+        self._limiter = limiter or FailureLimiter()
+        self._now = now
+        self._failures = 0
+        # Digests of tokens that were good: an old token of one program must not lock out its neighbours.
+        self._seen_good: set[bytes] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request, or refuse it."""
+        try:
+            grant = await self._judge(scope)
+        except ApiError as error:
+            await answer(error)(scope, receive, send)
+            return
+        except StoreError as error:
+            await answer(ApiError(503, "not_ready", str(error), error.hint))(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state["grant"], state["actor"] = grant, Actor(_who(grant), _source(scope))
+        await self._app(scope, receive, send)
+
+    async def _judge(self, scope: Scope) -> Grant | None:
+        headers = Headers(scope=scope)
+        if self._is_open:
+            _refuse_web_pages(headers)
+        role = required_role(scope["method"], scope["path"])
+        if role is None:
+            return None
+        text = bearer_token(headers.get("authorization"))
+        if text is None and self._is_open and "authorization" not in headers:
+            grant = _OPEN_GRANT
+        else:
+            grant = await self._check(text, scope)
+        if grant.role < role:
+            entry = Entry(Actor(_who(grant), _source(scope)), "rest", _request(scope), audit.REFUSED, "role too low")
+            self._desk.refuse(entry, "access_refused")
+            raise ApiError(403, "forbidden", f"this needs a token of an {role.text}", "see remsim token create")
+        return grant
+
+    async def _check(self, text: str | None, scope: Scope) -> Grant:
+        now, source = self._now(), _source(scope)
+        digest = None if text is None else digest_of(text)
+        wait_s = self._limiter.wait_s(source, now)
+        if wait_s > 0 and digest not in self._seen_good:
+            raise ApiError(
+                429, "too_many_failures", "too many failed attempts", f"wait {wait_s:.0f} s", retry_after_s=wait_s
+            )
+        if text is None or digest is None:
+            # Whoever knows nothing of tokens tries nothing: not an attempt.
+            raise _unauthorized("a token is needed")
+        token_id = token_id_of(text)
+        record = None if token_id is None else await self._desk.store.find_token(token_id)
+        result = check_token(text, lambda _: record, now)
+        if isinstance(result, Refusal):
+            self._seen_good.discard(digest)
+            self._fail(source, now)
+            # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
+            entry = Entry(
+                Actor(f"token {token_id or '?'}", source), "rest", _request(scope), audit.REFUSED, result.value
+            )
+            self._desk.refuse(entry, "token_refused")
+            raise _unauthorized("the token is not valid")
+        self._seen_good.add(digest)
+        return result
+
+    def _fail(self, source: str, now: float) -> None:
+        self._limiter.fail(source, now)
+        self._failures += 1
+        if self._failures % _TIDY_EVERY == 0:
+            self._limiter.tidy(now)
+
+
+async def _grant(request: Request) -> Grant:  # FastAPI would call a plain function in a thread, for every request.
+    return cast(Grant, request.state.grant)
+
+
+async def _actor(request: Request) -> Actor:
+    return cast(Actor, request.state.actor)
+
+
+#: What the request's token allows, and who it is, as arguments of a route.
+TheGrant = Annotated[Grant, Depends(_grant)]
+TheActor = Annotated[Actor, Depends(_actor)]
+
+
+async def require(request: Request, grant: Grant, *, bank_id: int | None = None, client_id: int | None = None) -> None:
+    """A change of this bank and this client, or of everything, must be within the token's scope. Raises ApiError."""
+    if grant.allows(Role.OPERATOR, bank_id=bank_id, client_id=client_id):
+        return
+    desk, actor = cast(Desk, request.app.state.desk), await _actor(request)
+    desk.refuse(Entry(actor, "rest", _request(request.scope), audit.REFUSED, "out of scope"), "access_refused")
+    raise ApiError(403, "forbidden", "this is outside of what the token is for", "see remsim token list")
+
+
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(401, "unauthorized", message, "send Authorization: Bearer TOKEN; for remsim ctl set REMSIM_TOKEN")
+
+
+def _refuse_web_pages(headers: Headers) -> None:
+    if "origin" in headers:
+        raise ApiError(403, "forbidden", "REST is open for programs, not for web pages", "leave out the Origin header")
+    for host in headers.getlist("host"):
+        if not _is_loopback(_without_port(host)):
+            raise ApiError(403, "forbidden", "this name is not loopback", "use 127.0.0.1, [::1] or localhost")
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _who(grant: Grant | None) -> str:
+    if grant is None:
+        return "anybody"
+    return f"token {grant.token_id} {grant.name}" if grant.token_id else grant.name
+
+
+def _source(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
+
+
+def _request(scope: Scope) -> str:
+    return f"{scope['method']} {scope['path']}"

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Somebody else's place: each attempt on real sockets, with what the peer is told and what the log says."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from remsim.config import HostPort
+from remsim.errors import StartError
+from remsim.identity import Identity
+from remsim.ids import ClientSlot
+from remsim.net import keeper
+from remsim.pki.credentials import Credentials
+from remsim.server.service import ServerService
+from remsim.wire import rspro
+from remsim.wire.rspro import ComponentType, ResultCode
+from tests.doubles.certificates import BANK, CLIENT, DAY_S, SERVER, CertificateWorld
+from tests.doubles.tls_rig import LogLines, TlsPeer, all_peers, bankd_service, note_log, running, server_service
+
+C23 = ClientSlot(23, 0)
+CLIENT_ROLE, BANKD_ROLE, SERVER_ROLE = (
+    ComponentType.REMSIM_CLIENT,
+    ComponentType.REMSIM_BANKD,
+    ComponentType.REMSIM_SERVER,
+)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> CertificateWorld:
+    """An authority of our own."""
+    return CertificateWorld(tmp_path / "lab")
+
+
+@pytest.fixture(autouse=True)
+async def _nobody_left() -> AsyncIterator[None]:
+    async with all_peers():
+        yield
+
+
+class World:
+    """A server with a certificate, and its log."""
+
+    def __init__(self, server: ServerService, log: LogLines) -> None:
+        self.server = server
+        self.log = log
+
+    async def client(self, credentials: Credentials | None, *, slot: ClientSlot = C23) -> TlsPeer:
+        """Somebody who says that he is this client."""
+        peer = await TlsPeer(CLIENT_ROLE, SERVER_ROLE).dial(self.server.rspro_address, credentials)
+        peer.send(rspro.ConnectClientReq(peer.identity, slot))
+        return peer
+
+    async def bank(self, credentials: Credentials | None, *, number: int = 1) -> TlsPeer:
+        """Somebody who says that he is this bank."""
+        peer = await TlsPeer(BANKD_ROLE, SERVER_ROLE).dial(self.server.rspro_address, credentials)
+        peer.send(rspro.ConnectBankReq(peer.identity, number, 8))
+        return peer
+
+
+@asynccontextmanager
+async def world(house: CertificateWorld, tmp_path: Path, **settings: object) -> AsyncIterator[World]:
+    """A running server."""
+    log = note_log()
+    service = server_service(tmp_path / "server", house.credentials(SERVER), **settings)
+    async with running(service):
+        yield World(service, log)
+
+
+async def answer(peer: TlsPeer) -> ResultCode:
+    said = await peer.receive()
+    assert isinstance(said, rspro.ConnectClientRes | rspro.ConnectBankRes), said
+    return said.result
+
+
+class TestAtTheServer:
+    async def test_rightful_peers_are_let_in(self, house: CertificateWorld, tmp_path: Path) -> None:
+        async with world(house, tmp_path) as there:
+            assert await answer(await there.client(house.credentials(CLIENT))) is ResultCode.OK
+            assert await answer(await there.bank(house.credentials(BANK))) is ResultCode.OK
+
+    async def test_number_that_the_certificate_does_not_name(self, house: CertificateWorld, tmp_path: Path) -> None:
+        async with world(house, tmp_path) as there:
+            client = await there.client(house.credentials(CLIENT), slot=ClientSlot(24, 0))
+            assert await answer(client) is ResultCode.ILLEGAL_CLIENT_ID
+            assert await client.wait_closed() == "closed"
+            await there.log.line_with("peer_refused", "its certificate is for client/23, not for C24:0")
+            bank = await there.bank(house.credentials(BANK), number=2)
+            assert await answer(bank) is ResultCode.ILLEGAL_BANK_ID
+            await there.log.line_with("peer_refused", "its certificate is for bank/1, not for B2:0")
+
+    async def test_slot_beside_the_one_that_the_certificate_names(
+        self, house: CertificateWorld, tmp_path: Path
+    ) -> None:
+        async with world(house, tmp_path) as there:
+            own = house.credentials(Identity.client(23, 0))
+            assert await answer(await there.client(own, slot=ClientSlot(23, 1))) is ResultCode.ILLEGAL_CLIENT_ID
+            await there.log.line_with("its certificate is for client/23/0, not for C23:1")
+
+    async def test_client_that_says_it_is_a_bank(self, house: CertificateWorld, tmp_path: Path) -> None:
+        async with world(house, tmp_path) as there:
+            posing = await there.bank(house.credentials(Identity.client(1)))
+            assert await answer(posing) is ResultCode.ILLEGAL_BANK_ID
+            await there.log.line_with("its certificate is for client/1, not for B1:0")
+
+    async def test_number_comes_from_the_certificate_if_the_client_names_none(
+        self, house: CertificateWorld, tmp_path: Path
+    ) -> None:
+        async with world(house, tmp_path) as there:
+            peer = await TlsPeer(CLIENT_ROLE, SERVER_ROLE).dial(there.server.rspro_address, house.credentials(CLIENT))
+            peer.send_unsafe(rspro.ConnectClientReq(peer.identity, None))
+            assert await answer(peer) is ResultCode.OK
+            assert await peer.receive() == rspro.ConfigClientIdReq(C23)
+
+    @pytest.mark.parametrize(
+        ("case", "told", "logged"),
+        [
+            ("expired", "the peer refuses our certificate: it has expired", "it has expired"),
+            ("revoked", "the peer refuses our certificate: it is revoked", "it is revoked"),
+            (
+                "stranger",
+                "the peer refuses our certificate: it does not trust our authority",
+                "it is of an authority that we do not trust",
+            ),
+        ],
+    )
+    async def test_certificate_that_is_not_good(
+        self, house: CertificateWorld, tmp_path: Path, case: str, told: str, logged: str
+    ) -> None:
+        other = CertificateWorld(tmp_path / "other", name="other") if case == "stranger" else house
+        issued_at = house.now - 200 * DAY_S if case == "expired" else None
+        credentials = other.credentials(CLIENT, now=issued_at)
+        if case == "revoked":
+            house.revoke(credentials)
+        async with world(house, tmp_path) as there:
+            assert await (await there.client(credentials)).receive() == told
+            await there.log.line_with("tls_refused", logged)
+
+    async def test_another_server_is_neither_client_nor_bank(self, house: CertificateWorld, tmp_path: Path) -> None:
+        async with world(house, tmp_path) as there:
+            posing = await there.client(house.credentials(Identity.server("other")))
+            assert await posing.receive() == "closed"
+            await there.log.line_with("tls_refused", "the peer is server/other, no bank or client")
+
+    async def test_plain_tcp_at_a_port_for_tls(self, house: CertificateWorld, tmp_path: Path) -> None:
+        async with world(house, tmp_path) as there:
+            assert isinstance(await (await there.client(None)).receive(), str)
+            await there.log.line_with("tls_refused", "the peer does not speak TLS")
+
+
+class TestWithoutTls:
+    async def test_number_with_a_certificate_is_not_had_without(self, house: CertificateWorld, tmp_path: Path) -> None:
+        """The server has the authority beside it, so it knows whom certificates were issued to."""
+        house.credentials(CLIENT)
+        house.credentials(BANK)
+        (tmp_path / "server").mkdir(mode=0o700)
+        (house.directory / "ca").rename(tmp_path / "server" / "ca")
+        log = note_log()
+        house.authority = type(house.authority)(tmp_path / "server" / "ca")
+        service = server_service(tmp_path / "server", house.credentials(SERVER), listen_plaintext="127.0.0.1:0")
+        async with running(service):
+            address = service.plaintext_address
+            assert address is not None
+            client = await TlsPeer(CLIENT_ROLE, SERVER_ROLE).dial(address, None)
+            client.send(rspro.ConnectClientReq(client.identity, C23))
+            assert await answer(client) is ResultCode.ILLEGAL_CLIENT_ID
+            await log.line_with("peer_refused", "a certificate was issued to client/23/0: plain TCP is refused")
+            bank = await TlsPeer(BANKD_ROLE, SERVER_ROLE).dial(address, None)
+            bank.send(rspro.ConnectBankReq(bank.identity, 1, 8))
+            assert await answer(bank) is ResultCode.ILLEGAL_BANK_ID
+            stranger = await TlsPeer(CLIENT_ROLE, SERVER_ROLE).dial(address, None)
+            stranger.send(rspro.ConnectClientReq(stranger.identity, ClientSlot(99, 0)))
+            assert await answer(stranger) is ResultCode.OK
+
+    async def test_source_outside_the_networks_is_closed_and_named_once(self, tmp_path: Path) -> None:
+        log = note_log()
+        service = server_service(tmp_path / "server", None, plaintext="192.0.2.0/24")
+        async with running(service):
+            for _ in range(3):
+                peer = await TlsPeer(CLIENT_ROLE, SERVER_ROLE).dial(service.rspro_address, None)
+                assert await peer.receive() == "closed"
+        assert log.getvalue().count("plaintext_refused") == 1
+        await log.line_with("warning", "server plaintext ", "neither encrypted nor authenticated")
+
+    async def test_program_without_certificate_does_not_start(self, tmp_path: Path) -> None:
+        service = server_service(tmp_path / "server", None)
+        with pytest.raises(StartError, match="RSPRO over plain TCP is not allowed") as caught:
+            await service.start()
+        assert "--plaintext" in caught.value.hint
+
+    async def test_certificate_of_another_role_or_number_does_not_start(
+        self, house: CertificateWorld, tmp_path: Path
+    ) -> None:
+        with pytest.raises(StartError, match="is for bank/1, not for a server"):
+            await server_service(tmp_path / "server", house.credentials(BANK)).start()
+        with pytest.raises(StartError, match="is for bank/2, not for bank/1"):
+            bankd_service(tmp_path / "b", house.credentials(Identity.bank(2)), HostPort("127.0.0.1", 1))
+
+
+class TestAtTheBankd:
+    async def test_client_with_a_certificate_for_another(self, house: CertificateWorld, tmp_path: Path) -> None:
+        async with world(house, tmp_path) as there:
+            bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), there.server.rspro_address)
+            async with running(bankd):
+                assert bankd.listener is not None
+                address = bankd.listener.addresses[0]
+                peer = await TlsPeer(CLIENT_ROLE, BANKD_ROLE).dial(address, house.credentials(CLIENT))
+                peer.send(rspro.ConnectClientReq(peer.identity, ClientSlot(24, 0)))
+                assert await answer(peer) is ResultCode.ILLEGAL_CLIENT_ID
+                await there.log.line_with("client_refused", "its certificate is for client/23, not for C24:0")
+                assert bankd.coordinator.counts.impostors == 1
+
+    async def test_bank_is_no_client_and_a_client_no_server(self, house: CertificateWorld, tmp_path: Path) -> None:
+        async with world(house, tmp_path) as there:
+            bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), there.server.rspro_address)
+            async with running(bankd):
+                assert bankd.listener is not None
+                address = bankd.listener.addresses[0]
+                other = house.credentials(Identity.bank(2))
+                assert await (await TlsPeer(CLIENT_ROLE, BANKD_ROLE).dial(address, other)).receive() == "closed"
+                await there.log.line_with("tls_refused", "the peer is bank/2, no client or server")
+                posing = await TlsPeer(SERVER_ROLE, BANKD_ROLE).dial(address, house.credentials(CLIENT))
+                posing.send_unsafe(rspro.ConnectClientReq(posing.identity, None))
+                assert await answer(posing) is ResultCode.ILLEGAL_CLIENT_ID
+
+    async def test_bankd_does_not_serve_a_server_without_the_certificate_of_one(
+        self, house: CertificateWorld, tmp_path: Path
+    ) -> None:
+        log = note_log()
+        posing = bankd_service(
+            tmp_path / "posing", house.credentials(Identity.bank(2)), HostPort("127.0.0.1", 1), bank_id=2
+        )
+        async with running(posing):
+            assert posing.listener is not None
+            there = posing.listener.addresses[0]
+            async with running(bankd_service(tmp_path / "bank", house.credentials(BANK), there)):
+                await log.line_with("link_failed", "the peer is bank/2, no server")
+
+
+class TestWhatChangesMeanwhile:
+    async def test_newer_link_with_the_same_certificate_takes_over(
+        self, house: CertificateWorld, tmp_path: Path
+    ) -> None:
+        async with world(house, tmp_path) as there:
+            own = house.credentials(CLIENT)
+            first = await there.client(own)
+            assert await answer(first) is ResultCode.OK
+            second = await there.client(own)
+            assert await answer(second) is ResultCode.OK
+            assert await first.wait_closed() == "closed"
+            await there.log.line_with("identity_taken_over")
+
+    async def test_revocation_reaches_bankd_over_the_control_link_and_cuts_its_client(
+        self, house: CertificateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(keeper, "CHECK_INTERVAL_S", 0.05)
+        server_files, own = house.credentials(SERVER), house.credentials(CLIENT)
+        async with AsyncExitStack() as stack:
+            log = note_log()
+            server = server_service(tmp_path / "server", server_files)
+            await stack.enter_async_context(running(server))
+            bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), server.rspro_address)
+            await stack.enter_async_context(running(bankd))
+            await log.line_with("bankd server_connected")
+            assert bankd.listener is not None
+            client = await TlsPeer(CLIENT_ROLE, BANKD_ROLE).dial(bankd.listener.addresses[0], own)
+            client.send(rspro.ConnectClientReq(client.identity, C23))
+            assert await answer(client) is ResultCode.UNKNOWN_SLOTMAP
+            house.revoke(own)
+            house.tell(server_files)
+            assert await client.wait_closed() == "closed"
+            await log.line_with("bankd revocation_list", "revoked=1")
+            await log.line_with("client_gone", "the peer's certificate is revoked")
