@@ -21,6 +21,7 @@ from remsim.server.token_book import create_token, list_tokens, revoke_token
 from remsim.server.tokens import FAILURES_ALLOWED, Role, Scope
 from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.server_rig import V1, connect_bank, connect_client, mapping, rest_client, running_server
+from tests.doubles.tls_rig import note_log
 
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
 WRONG = "remsim_0123456789ab_" + "a" * 52
@@ -225,6 +226,13 @@ async def test_what_is_no_token_is_refused(service: ServerService, header: str) 
     async with rest_client(service, over_socket=False) as rest:
         answer = await rest.get(f"{V1}/banks", headers=[(b"Authorization", header.encode())])
         assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(("rest", "is_told"), [("127.0.0.1:0", False), ("0.0.0.0:0", True)])
+async def test_rest_without_tls_beyond_this_host_is_warned_about(tmp_path: Path, rest: str, is_told: bool) -> None:
+    log = note_log()
+    async with running_server(tmp_path, rest=rest, rest_open=False):
+        assert ("warning server rest_without_tls" in log.getvalue()) == is_told
 
 
 class TestOpen:
