@@ -14,7 +14,7 @@ from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
 from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
+from remsim.wire import additions, rspro
 from remsim.wire.abilities import SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.events import Event, Received, ReceivedUnknown, Undecodable
@@ -215,7 +215,7 @@ class ControlPlane:
                 change = self._mappings.clear()
                 self._note("warning", "state_reset", server, mappings=len(change.removed))
                 self._apply(server, rspro.ResetStateRes(change.result), tag, change, now)
-            case rspro.RevocationListInd():
+            case additions.RevocationListInd():
                 whole = server.list_parts.add(message)
                 if whole is not None:
                     self._out.append(StoreRevocations(whole))

@@ -32,7 +32,7 @@ def server(
     rspro: str
         Listen here for clients and bankds (default: all addresses, port 9998).
     rest: str
-        Serve REST here (default: 127.0.0.1:9997).
+        Serve REST here; by default at port 9997 of all addresses if over TLS, else of 127.0.0.1.
     state: str
         Keep the database here (default: $STATE_DIRECTORY, or ~/.local/state/remsim/server).
     database: str

@@ -29,7 +29,7 @@ from remsim.client.links import Command, Link, refusal_of_undecodable
 from remsim.client.notices import Notice, NoticeKind, address_text, ignored, peer_error, wrong_type
 from remsim.client.transitions import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
+from remsim.wire import additions, rspro
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, Send
 from remsim.wire.connection import (
     Event,
@@ -185,7 +185,7 @@ class ClientCoordinator:
                     *actions,
                     Send(link.id, rspro.ResetStateRes(ResultCode.OK), event.tag),
                 ]
-            case rspro.RevocationListInd() if link.is_own:
+            case additions.RevocationListInd() if link.is_own:
                 whole = link.list_parts.add(event.message)
                 return [] if whole is None else [StoreRevocations(whole)]
             case rspro.ErrorInd():

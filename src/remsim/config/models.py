@@ -131,8 +131,9 @@ class ServerConfig(DaemonConfig):
 
     #: Where clients and bankds connect; by default every address of both IP versions.
     rspro: fields.RsproListen = HostPort("", RSPRO_PORT)
-    #: Where REST is served. Loopback by default: whoever reaches it commands the cards.
-    rest: fields.RestListen = HostPort("127.0.0.1", REST_PORT)
+    #: Where REST is served; without it on every address, because hosts enrol there, if it is over TLS, and on
+    #: 127.0.0.1 if not.
+    rest: fields.RestListen | None = None
     rest_open: fields.Switch = False
     #: Rules on who may use which card, a TOML file; without it, whatever the operator maps.
     policy: fields.FilePath | None = None
@@ -149,6 +150,10 @@ class ServerConfig(DaemonConfig):
     #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
     #: has no route to an address, so this is off unless the operator knows better.
     ipv6_clients: fields.IdsOrSwitch = False
+
+    def rest_address(self, *, is_protected: bool) -> HostPort:
+        """Where REST is served; ``is_protected``: over TLS, and with tokens."""
+        return self.rest or HostPort("" if is_protected else "127.0.0.1", REST_PORT)
 
     @property
     def authority_dir(self) -> Path:

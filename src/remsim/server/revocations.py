@@ -5,8 +5,8 @@ from remsim.server.actions import Action
 from remsim.server.peers import Peer, PeerTable
 from remsim.wire.abilities import REVOKE
 from remsim.wire.actions import Send
+from remsim.wire.additions import RevocationListInd
 from remsim.wire.revocation import cut_list
-from remsim.wire.rspro import RevocationListInd
 
 
 class Revocations:

@@ -21,6 +21,7 @@ from remsim.net.keeper import CertificateKeeper
 from remsim.net.process import run_service
 from remsim.net.protection import Protection, admission_of, protect
 from remsim.net.tasks import TaskOwner
+from remsim.net.tls import TlsContexts
 from remsim.pki.credentials import Credentials
 from remsim.policy.mapping import OPEN, MappingPolicy, parse_mapping_policy
 from remsim.server.coordinator import Coordinator, Settings
@@ -28,7 +29,7 @@ from remsim.server.desk import Desk
 from remsim.server.housekeeping import keep_house
 from remsim.server.metrics import ServerMetrics
 from remsim.server.rest.app import build_app
-from remsim.server.rest.auth import check_open_address
+from remsim.server.rest.auth import check_open_address, is_loopback
 from remsim.server.rest.enrolment import build_router as enrolment_router
 from remsim.server.rest.listener import RestListener
 from remsim.server.store import Store
@@ -59,7 +60,7 @@ class ServerService:
         self.started = asyncio.Event()
         #: Where RSPRO and REST are served, once started.
         self.rspro_address = config.rspro
-        self.rest_address = config.rest
+        self.rest_address = config.rest_address(is_protected=False)
         self.plaintext_address = config.listen_plaintext
         #: The REST application, once started.
         self.app: FastAPI | None = None
@@ -75,8 +76,11 @@ class ServerService:
             dials=config.dial_bank,
             plain_listener=config.listen_plaintext,
         )
+        # Old back-ends, for whom REST is opened, speak HTTP only.
+        rest_contexts = None if config.rest_open else protection.contexts
+        self.rest_address = config.rest_address(is_protected=rest_contexts is not None)
         if config.rest_open:
-            check_open_address(config.rest)
+            check_open_address(self.rest_address)
         policy = _read_policy(config)
         overrides = await _resolve_overrides(config)
         self._stack.callback(os.close, _lock(config.state_dir))
@@ -98,7 +102,7 @@ class ServerService:
         await self._listen(desk, protection)
         self._keep_certificates(desk, protection, house, tasks)
         await desk.enforce_policy()
-        await self._start_rest(desk, tasks, protection, house)
+        await self._start_rest(desk, tasks, rest_contexts, house)
         for bank in config.dial_bank:
             dialled = desk.hub.dial(
                 self._dialled,
@@ -164,23 +168,26 @@ class ServerService:
         if house is not None:
             tasks.vital(keep_house(house, log=self._log), name="authority")
 
-    async def _start_rest(self, desk: Desk, tasks: TaskOwner, protection: Protection, house: "House | None") -> None:
-        await self._warn_of_rest(desk)
+    async def _start_rest(
+        self, desk: Desk, tasks: TaskOwner, contexts: TlsContexts | None, house: "House | None"
+    ) -> None:
+        await self._warn_of_rest(desk, is_protected=contexts is not None)
         self.app = build_app(desk, self._metrics, is_open=self._config.rest_open)
-        # Old back-ends, for whom REST is opened, speak HTTP only.
-        contexts = None if self._config.rest_open else protection.contexts
         if contexts is not None and house is not None:
             self.app.include_router(enrolment_router(house.office, log=self._log))
-        rest = RestListener(self.app, self._config.rest, tls=None if contexts is None else contexts.rest)
+        rest = RestListener(self.app, self.rest_address, tls=None if contexts is None else contexts.rest)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)
         await rest.wait_listening()
         self.rest_address = rest.address
 
-    async def _warn_of_rest(self, desk: Desk) -> None:
+    async def _warn_of_rest(self, desk: Desk, *, is_protected: bool) -> None:
+        rest = str(self.rest_address)
+        if not is_protected and not is_loopback(self.rest_address.host):
+            self._log.warning("rest_without_tls", rest=rest, note="tokens and answers travel in clear")
         if self._config.rest_open:
-            self._log.warning("rest_is_open", rest=str(self._config.rest), note="any program of this host is operator")
+            self._log.warning("rest_is_open", rest=rest, note="any program of this host is operator")
         elif not await desk.store.has_tokens():
             self._log.warning("no_token", note="nobody can use REST; make a token with: remsim token create")
 

@@ -7,26 +7,35 @@ response, which carries the element only if the request did. Classic peers never
 
 from typing import Final
 
-from remsim.wire import rspro
+from remsim.wire import additions, rspro
 from remsim.wire.rspro import Message
 
 ECHO: Final = "echo.1"
 ADVERTISE: Final = "advertise.1"
 SLOTS: Final = "slots.1"
 REVOKE: Final = "revoke.1"
+AUDIT: Final = "audit.1"
+CERTIFIED: Final = "certified.1"
+CARDS: Final = "cards.1"
 #: Every ability of this version, with what it means.
 MEANINGS: Final = {
     ECHO: "answers carry the operation tag of their request",
     ADVERTISE: "a bankd says at which addresses clients reach it",
     SLOTS: "a bankd reports presence and faults of a slot at each change",
     REVOKE: "a server pushes the authority's revocation list",
+    AUDIT: "a bankd tells what belongs into the audit log",
+    CERTIFIED: "a server tells a bankd which clients have a certificate",
+    CARDS: "a bankd tells the numbers of its cards",
 }
 ABILITIES: Final = tuple(MEANINGS)
 
 #: Messages that a peer gets only after both named the ability.
 ABILITY_OF: Final[dict[type[Message], str]] = {
     rspro.BankSlotStatusInd: SLOTS,
-    rspro.RevocationListInd: REVOKE,
+    additions.RevocationListInd: REVOKE,
+    additions.AuditInd: AUDIT,
+    additions.CertifiedInd: CERTIFIED,
+    additions.CardInd: CARDS,
 }
 
 

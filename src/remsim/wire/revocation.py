@@ -6,7 +6,7 @@ Knows nothing of what is in the list; whoever has it whole must check its signat
 
 from dataclasses import dataclass
 
-from remsim.wire.rspro import MAX_LIST, MAX_LIST_PART, RevocationListInd
+from remsim.wire.additions import MAX_LIST, MAX_LIST_PART, RevocationListInd
 
 
 @dataclass(frozen=True, slots=True)

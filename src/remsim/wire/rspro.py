@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 from remsim.ids import BankSlot, ClientSlot
+from remsim.wire.additions import AuditInd, CardInd, CertifiedInd, RevocationListInd
 
 #: The only protocol version in use. Requests with a larger one are answered ``unsupportedProtocolVersion``.
 VERSION: Final = 2
@@ -25,8 +26,6 @@ MAX_ATR: Final = 55
 MIN_COMMAND, MAX_COMMAND = 5, 260
 #: A response is up to 256 octets of data and SW1 SW2.
 MIN_RESPONSE, MAX_RESPONSE = 2, 258
-#: Octets of a revocation list, a hundred thousand entries, and of a part, which fits into a frame.
-MAX_LIST, MAX_LIST_PART = 1 << 22, 1 << 14
 
 
 class ComponentType(IntEnum):
@@ -323,15 +322,6 @@ class ResetStateRes:
 
 
 @dataclass(frozen=True, slots=True)
-class RevocationListInd:
-    """A part of the authority's signed revocation list, ``octets`` at ``offset`` of ``total``: ability ``revoke.1``."""
-
-    total: int
-    offset: int
-    octets: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class UnknownMessage:
     """A PDU alternative that this version does not know: ``number`` is its tag."""
 
@@ -360,7 +350,8 @@ Response = (
     | ConfigClientBankRes
     | ResetStateRes
 )
-Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | RevocationListInd
+Addition = RevocationListInd | AuditInd | CertifiedInd | CardInd
+Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition
 Message = Request | Response | Indication
 
 #: Which response answers which request.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from remsim.ids import MAX_ID, BankSlot, ClientSlot
-from remsim.wire import rspro
+from remsim.wire import additions, rspro
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,11 +252,44 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
     20: Struct("resetStateRes", rspro.ResetStateRes, (_RESULT,)),
     40: Struct(
         "revocationListInd",
-        rspro.RevocationListInd,
+        additions.RevocationListInd,
         (
-            Field("total", "total", INTEGER, Integer(1, rspro.MAX_LIST)),
-            Field("offset", "offset", INTEGER, Integer(0, rspro.MAX_LIST - 1)),
-            Field("octets", "octets", OCTET_STRING, Octets(1, rspro.MAX_LIST_PART)),
+            Field("total", "total", INTEGER, Integer(1, additions.MAX_LIST)),
+            Field("offset", "offset", INTEGER, Integer(0, additions.MAX_LIST - 1)),
+            Field("octets", "octets", OCTET_STRING, Octets(1, additions.MAX_LIST_PART)),
+        ),
+    ),
+    41: Struct(
+        "auditInd",
+        additions.AuditInd,
+        (
+            Field("action", "action", IA5_STRING, Text(1, additions.MAX_ACTION)),
+            Field("isRefused", "is_refused", BOOLEAN, _FLAG),
+            Field("bankSlot", "bank_slot", 0xA0, BANK_SLOT, is_optional=True),
+            Field("clientSlot", "client_slot", 0xA1, CLIENT_SLOT, is_optional=True),
+            Field("detail", "detail", 0x82, Text(1, additions.MAX_DETAIL), is_optional=True),
+        ),
+    ),
+    42: Struct(
+        "certifiedInd",
+        additions.CertifiedInd,
+        (
+            Field("isFirst", "is_first", BOOLEAN, _FLAG),
+            Field("isLast", "is_last", BOOLEAN, _FLAG),
+            Field(
+                "clients",
+                "clients",
+                SEQUENCE,
+                SequenceOf(IA5_STRING, Text(1, additions.MAX_IDENTITY), additions.MAX_CERTIFIED_PART),
+            ),
+        ),
+    ),
+    43: Struct(
+        "cardInd",
+        additions.CardInd,
+        (
+            Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
+            Field("iccid", "iccid", 0x80, Text(1, additions.MAX_ICCID), is_optional=True),
         ),
     ),
 }

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import classic, rspro
+from remsim.wire import additions, classic, rspro
 from remsim.wire.rspro import (
     NO_FLAGS,
     RESPONSE_TO,
@@ -43,7 +43,14 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
         set(),
         "38, c: a bankd closes the link, others ignore it",
     ),
-    (rspro.RevocationListInd(1, 0, bytes(1)), set(), "extensions: an unknown alternative makes a bankd close the link"),
+    (
+        additions.RevocationListInd(1, 0, bytes(1)),
+        set(),
+        "extensions: an unknown alternative makes a bankd close the link",
+    ),
+    (additions.AuditInd("command.block", is_refused=True), set(), "extensions: as above"),
+    (additions.CertifiedInd(is_first=True, is_last=True, clients=()), set(), "extensions: as above"),
+    (additions.CardInd(BANK), set(), "extensions: as above"),
     (rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)), {CLIENT_ROLE}, "c"),
     (rspro.ResetStateReq(), {BANKD}, "36: clients ignore it"),
 ]

@@ -81,7 +81,7 @@ def test_element_20_of_another_type_is_somebody_elses() -> None:
     assert decoded_bank(connect_bank("9403616263")).identity == IDENTITY
 
 
-@pytest.mark.parametrize(("alternative", "number"), [(0xB5, 21), (0x9E, 30), (0xBF29, 41), (0xBF8148, 200)])
+@pytest.mark.parametrize(("alternative", "number"), [(0xB5, 21), (0x9E, 30), (0xBF32, 50), (0xBF8148, 200)])
 def test_unknown_alternative_keeps_its_number(alternative: int, number: int) -> None:
     assert decode_pdu(pdu(alternative, "")) == RsproPdu(5, UnknownMessage(number))
 

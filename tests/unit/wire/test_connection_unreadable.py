@@ -101,8 +101,8 @@ def test_earlier_version_is_like_ours(version: int) -> None:
 
 
 def test_unknown_alternative_is_reported() -> None:
-    octets = bytes.fromhex("000eee07300b800102810105a203bf2900")
-    assert receive(engine(), octets) == [ReceivedUnknown(41, 5)]
+    octets = bytes.fromhex("000eee07300b800102810105a203bf3200")
+    assert receive(engine(), octets) == [ReceivedUnknown(50, 5)]
 
 
 def test_undecodable_request_may_be_answered() -> None:

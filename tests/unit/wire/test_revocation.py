@@ -3,8 +3,8 @@
 
 import pytest
 
+from remsim.wire.additions import MAX_LIST, MAX_LIST_PART, RevocationListInd
 from remsim.wire.revocation import ListParts, cut_list
-from remsim.wire.rspro import MAX_LIST, MAX_LIST_PART, RevocationListInd
 
 
 @pytest.mark.parametrize("length", [1, MAX_LIST_PART, MAX_LIST_PART + 1, 3 * MAX_LIST_PART])

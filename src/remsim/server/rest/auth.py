@@ -60,11 +60,21 @@ def required_role(method: str, path: str) -> Role | None:
 
 def check_open_address(address: HostPort) -> None:
     """Open REST is for this machine alone. Raises StartError."""
-    if not _is_loopback(address.host):
+    if not is_loopback(address.host):
         raise StartError(
             f"--rest-open serves REST on a loopback address only, not on {address}",
             hint="leave out --rest-open and give programs a token (remsim token create), or --rest 127.0.0.1",
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, is this machine alone."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Gate:
@@ -183,7 +193,7 @@ def _refuse_web_pages(headers: Headers) -> None:
     if "origin" in headers:
         raise ApiError(403, "forbidden", "REST is open for programs, not for web pages", "leave out the Origin header")
     for host in headers.getlist("host"):
-        if not _is_loopback(_without_port(host)):
+        if not is_loopback(_without_port(host)):
             raise ApiError(403, "forbidden", "this name is not loopback", "use 127.0.0.1, [::1] or localhost")
 
 
@@ -191,15 +201,6 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if host.count(":") == 1 else host
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _who(grant: Grant | None) -> str:
