@@ -2,16 +2,20 @@
 """The guard in front of each card: which rules hold for which mapping, and what is said when one is met.
 
 The rules themselves are in ``remsim.policy.guard``; ``slot`` asks before a command reaches the card. A mapping that no
-rule is about has no guard, and its commands are not looked at.
+rule is about has no guard, and its commands are not looked at. Rules may change while sessions run.
 """
 
+import asyncio
 from typing import Final
 
 from remsim.bankd.counts import BankdCounts
+from remsim.bankd.slot import Slot
+from remsim.card.selection import SelectionTracker
 from remsim.config import BankdConfig
 from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import Logger
+from remsim.policy.fields import PolicyError
 from remsim.policy.guard import Finding, Guard, GuardPolicy, parse_guard_policy
 from remsim.policy.presets import DEFAULT, PRESETS
 
@@ -32,12 +36,60 @@ def read_guard_policy(config: BankdConfig) -> GuardPolicy:
 
 
 def guard_for(
-    policy: GuardPolicy, bank: BankSlot, client: ClientSlot, *, counts: BankdCounts, log: Logger
+    policy: GuardPolicy,
+    bank: BankSlot,
+    client: ClientSlot,
+    *,
+    counts: BankdCounts,
+    log: Logger,
+    tracker: SelectionTracker | None = None,
 ) -> "SlotGuard | None":
-    """The guard of one mapping; None if no rule is about it."""
+    """The guard of one mapping; None if no rule is about it. ``tracker``: as for ``Guard``."""
     if not any(rule.concerns(bank, client) for rule in policy.rules):
         return None
-    return SlotGuard(policy.guard_for(bank, client), counts, log.bind(bank_slot=bank, client_slot=client))
+    return SlotGuard(policy.guard_for(bank, client, tracker), counts, log.bind(bank_slot=bank, client_slot=client))
+
+
+class Guards:
+    """The guards of all sessions of a bank, and the rules that they go by."""
+
+    def __init__(self, config: BankdConfig, *, counts: BankdCounts, log: Logger) -> None:
+        """Read the rules. Raises StartError and PolicyError."""
+        self._config = config
+        self._counts = counts
+        self._log = log
+        self._policy = read_guard_policy(config)
+        # Who has which card, by slot number, while it is powered for somebody.
+        self._sessions: dict[int, tuple[Slot, BankSlot, ClientSlot]] = {}
+
+    def begin(self, slot: Slot, bank: BankSlot, client: ClientSlot) -> None:
+        """A client has a card, powered just now."""
+        self._sessions[slot.slot_nr] = slot, bank, client
+        slot.guard = guard_for(self._policy, bank, client, counts=self._counts, log=self._log)
+
+    def end(self, slot: Slot) -> None:
+        """The card is powered off; its guard goes with it."""
+        self._sessions.pop(slot.slot_nr, None)
+
+    async def reload(self) -> None:
+        """Let the rules hold that the file has now, also for sessions that run, which keep what is selected.
+
+        A file that cannot be used is reported, and the rules stay as they are.
+        """
+        if self._config.guard is None:
+            return
+        try:
+            policy = await asyncio.to_thread(read_guard_policy, self._config)
+        except (PolicyError, StartError) as error:
+            self._log.error("guard_not_reloaded", error=str(error), hint=error.hint)
+            return
+        self._policy = policy
+        for slot, bank, client in self._sessions.values():
+            # Whoever had no guard was not watched: what is selected is not known.
+            old = slot.guard
+            tracker = old.tracker if isinstance(old, SlotGuard) else SelectionTracker.midway()
+            slot.guard = guard_for(policy, bank, client, counts=self._counts, log=self._log, tracker=tracker)
+        self._log.info("guard_reloaded", rules=len(policy.rules), sessions=len(self._sessions))
 
 
 class SlotGuard:
@@ -48,6 +100,7 @@ class SlotGuard:
         self._counts = counts
         self._log = log
         self._lines = 0
+        self.tracker = guard.tracker
         #: Told of each exchange and each reset: what is selected decides what a command is about.
         self.on_exchange = guard.on_exchange
         self.on_reset = guard.on_reset

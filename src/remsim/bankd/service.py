@@ -24,7 +24,7 @@ from remsim.bankd.actions import (
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.coordinator import BankdCoordinator
 from remsim.bankd.gsmtap import GsmtapSender
-from remsim.bankd.guards import guard_for, read_guard_policy
+from remsim.bankd.guards import Guards
 from remsim.bankd.masking import TraceMask
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
@@ -38,6 +38,7 @@ from remsim.net.keeper import CertificateKeeper
 from remsim.net.listen import Listener
 from remsim.net.process import run_service
 from remsim.net.protection import admission_of, protect
+from remsim.net.reload import Reload, Step
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
 from remsim.readers.base import ReaderSource
@@ -89,7 +90,7 @@ class BankdService:
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
         self._mask = TraceMask()
-        self._guard_policy = read_guard_policy(config)
+        self._reload = Reload()
         self._queue: deque[BankdAction] = deque()
         self._is_working = False
         name = clean_name(config.name or socket.gethostname())
@@ -111,6 +112,7 @@ class BankdService:
             needs_proof=self.protection.contexts is not None,
         )
         self._metrics.show(self.coordinator)
+        self._guards = Guards(config, counts=self.coordinator.counts, log=self._log)
         observe = self._metrics.card_times.observe
         self._slots = [Slot(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
         self._alarm = Alarm(self._on_alarm)
@@ -154,20 +156,20 @@ class BankdService:
             self._dialling, name="server", tls=protection.tls(Role.SERVER), networks=protection.networks
         )
         server.want(config.server.host, config.server.port)
-        self._keep_certificate(hub)
+        self._keep_fresh(hub)
         self.started.set()
 
-    def _keep_certificate(self, hub: LinkHub) -> None:
+    def _keep_fresh(self, hub: LinkHub) -> None:
+        steps: list[Step] = [self._guards.reload]
         if self.protection.contexts is not None:
             self.keeper = CertificateKeeper(self.protection.contexts, hub, log=self._log)
             self._tasks.vital(self.keeper.run(), name="certificate")
+            steps.append(self.keeper.reload)
+        self._tasks.vital(self._reload.run(*steps), name="reload")
 
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificate that the files hold now; without any, end."""
-        if self.keeper is None:
-            self.request_stop()
-        else:
-            self.keeper.reload()
+        """SIGHUP: use the certificate and the guard's rules that the files hold now."""
+        self._reload.request()
 
     async def _listen(self, hub: LinkHub, hosts: Hosts) -> None:
         config, protection = self.config, self.protection
@@ -329,12 +331,14 @@ class BankdService:
     def _on_card_action(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
         if isinstance(action, OpenCard | ResetCard):
             self._mask.on_reset(action.slot_nr)
-        self._slots[action.slot_nr].run(action)
+        slot = self._slots[action.slot_nr]
+        if isinstance(action, CloseCard):
+            self._guards.end(slot)
+        slot.run(action)
 
     def _open_lane(self, action: InService) -> None:
         slot = self._slots[action.bank_slot.slot_nr]
-        counts = self.coordinator.counts
-        slot.guard = guard_for(self._guard_policy, action.bank_slot, action.client, counts=counts, log=self._log)
+        self._guards.begin(slot, action.bank_slot, action.client)
         if self._hub is None:
             return
         if slot.answers_at_once:

@@ -101,7 +101,8 @@ class Slot:
         self.answer: Callable[[bytes], bool] | None = None
         # A command that failed in ``transmit_now`` comes again as an event; it must not reach the card again.
         self._failure: ReaderError | None = None
-        #: Asked before each command, told of each response; None: nobody. Gone when its session's card is powered off.
+        #: Asked before each command, told of each response; None: nobody. Gone when its session's card is powered off,
+        #: and may be exchanged at any time.
         self.guard: CommandGuard | None = None
         # The command that runs; and whether the guard has let it pass already.
         self._tpdu = b""
@@ -165,11 +166,11 @@ class Slot:
         if failure is not None or reader is None:
             self._events.on_failed(self.slot_nr, failure or ReaderUnavailableError("the card is not powered"))
             return
-        if self.guard is not None:
-            has_passed, self._has_passed, self._tpdu = self._has_passed, False, tpdu
-            if not has_passed and self.guard.blocks(tpdu):
-                self._hand_over(BLOCKED_RESPONSE)
-                return
+        # Kept without a guard, too: one may come while the command runs, and is told of the response.
+        has_passed, self._has_passed, self._tpdu = self._has_passed, False, tpdu
+        if self.guard is not None and not has_passed and self.guard.blocks(tpdu):
+            self._hand_over(BLOCKED_RESPONSE)
+            return
         try:
             response = reader.transmit_now(tpdu) if self._answers_at_once else None
         except Exception as error:  # noqa: BLE001  # see _reader_error

@@ -5,6 +5,7 @@ Exit status 0: done; 1: the server said no, or cannot be reached; 2: the command
 """
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from cyclopts import App, Parameter
 from remsim.cli import tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
 from remsim.cli.rest_client import JsonObject, RestClient, RestError, mapping_object, slotmap_id
+from remsim.cli.rest_target import open_rest
 from remsim.config import CtlConfig
 from remsim.errors import ConfigError, IdRangeError, RemsimError
 from remsim.ids import BankSlot, ClientSlot, check_id
@@ -55,7 +57,16 @@ IdText = Annotated[str | None, Parameter(show_default=False)]
 def ctl(
     *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     rest: Annotated[
-        str | None, Parameter(metavar="URL", show_default=False, help="The server (default: http://127.0.0.1:9997).")
+        str | None,
+        Parameter(metavar="URL", show_default=False, help="The server's REST, if not at port 9997 of this host."),
+    ] = None,
+    authority: Annotated[
+        str | None,
+        Parameter(
+            metavar="FILE",
+            show_default=False,
+            help="Use https, with a server of this authority only; that of this host's own server is found by itself.",
+        ),
     ] = None,
     json: Annotated[Flag, Parameter(help="Print JSON.")] = None,
     common: CommonOptions = NO_COMMON_OPTIONS,
@@ -66,9 +77,9 @@ def ctl(
         # Help or version: they need no server.
         result = command(*bound.args, **bound.kwargs)
         return result if isinstance(result, int) else 0
-    config = resolve(CtlConfig, common, rest=rest)
+    config = resolve(CtlConfig, common, rest=rest, authority=authority)
     setup_logging(level=config.log_level, log_format=config.log_format)
-    with RestClient(config.rest, token=config.token, timeout_s=config.timeout_s) as client:
+    with open_rest(config, os.environ, program="ctl") as client:
         status = command(*bound.args, **bound.kwargs, session=Session(client, bool(json)))
     return status if isinstance(status, int) else 0
 

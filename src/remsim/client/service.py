@@ -94,8 +94,8 @@ class ClientService:
         return on_list
 
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificates that the files hold now; without any, or with its terminal gone, end."""
-        if not self.keepers or self._front is not None:
+        """SIGHUP: use the certificates that the files hold now. What stands at a terminal ends with it."""
+        if self._front is not None:
             self.request_stop()
         for keeper in self.keepers:
             keeper.reload()

@@ -306,8 +306,10 @@ class CtlConfig(CommonConfig):
 
     program: ClassVar[str] = "ctl"
 
-    #: Base URL of the server's REST interface, or its HOST:PORT.
-    rest: fields.PlainText = f"http://127.0.0.1:{REST_PORT}"
+    #: Base URL of the server's REST interface, or its HOST:PORT; None: port 9997 of this host.
+    rest: fields.PlainText | None = None
+    #: PEM file of the authority whose server it must be; without it that of a server on this host, or the system's.
+    authority: fields.FilePath | None = None
     #: Bearer token; from REMSIM_TOKEN or the file, never from the command line, where others could read it.
     token: Annotated[fields.PlainText | None, Field(repr=False)] = None
     #: The server has so long for an answer.

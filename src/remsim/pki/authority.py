@@ -106,7 +106,7 @@ class Authority:
             repeated = _usable(page.of_key(key), known.identity, now)
             if repeated is not None:
                 return repeated
-            issued = self._sign(known.identity, request, now, ())
+            issued = self._sign(known.identity, request, now, old.hosts)
             page.add(issued)
         return issued
 

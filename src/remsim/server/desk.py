@@ -150,6 +150,19 @@ class Desk:
         self._run(self.coordinator.reset_bank(bank_id))
         self.store.record(Entry(by, "bank.reset", f"B{bank_id}"))
 
+    async def change_policy(self, policy: MappingPolicy) -> None:
+        """Judge by these rules from now on, what is stored included; returns when that is committed.
+
+        Raises StoreError; then the rules hold all the same for new mappings.
+        """
+        self._policy = policy
+        # Commits keep their order: what was granted by the old rules is among the mappings when this entry is stored.
+        done: asyncio.Future[int] = self._loop.create_future()
+        detail = f"{len(policy.rules)} rules"
+        self.store.record(Entry(audit.SERVER, "policy.reload", detail=detail), done)
+        await done
+        await self.enforce_policy()
+
     async def enforce_policy(self) -> None:
         """Delete the stored mappings that the rules no longer allow; returns when that is committed."""
         for mapping in list(self.coordinator.slotmap):

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 from remsim.identity import Identity
-from remsim.pki import files, signing
+from remsim.pki import files
 from remsim.pki.authority import LEDGER_FILE, LIST_INTERVAL_S, Authority
-from remsim.pki.credentials import Credentials, Received
+from remsim.pki.credentials import Credentials
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.pki.office import EnrolmentOffice
+from remsim.pki.onsite import issue_here
 
 
 class House:
@@ -55,13 +56,6 @@ class House:
         return files.read_public(path) if path.exists() else self.authority.publish_list(time.time())
 
     def renew_own(self) -> None:
-        """A new key and certificate for the server itself. Raises PkiError."""
-        issue_to_self(self.authority, self._credentials, self._credentials.identity(), now=time.time())
-
-
-def issue_to_self(authority: Authority, credentials: Credentials, identity: Identity, *, now: float) -> None:
-    """Make a key on this host, and a certificate for it, without any enrolment. Raises PkiError."""
-    key = signing.make_key()
-    issued = authority.issue(identity, signing.make_request(key, "remsim"), now=now)
-    revocations = files.read_public(authority.list_file)
-    credentials.install_by_hand(key, Received(issued.pem, authority.certificate, revocations))
+        """A new key and certificate for the server itself, for the same names. Raises PkiError."""
+        old = self._credentials.certificate()
+        issue_here(self.authority, self._credentials.identity(), self._credentials, now=time.time(), hosts=old.hosts)

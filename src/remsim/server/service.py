@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,10 +21,10 @@ from remsim.logs import get_logger
 from remsim.net.keeper import CertificateKeeper
 from remsim.net.process import run_service
 from remsim.net.protection import Protection, admission_of, protect
+from remsim.net.reload import Reload, Step
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import TlsContexts
 from remsim.pki.credentials import Credentials
-from remsim.policy.mapping import OPEN, MappingPolicy, parse_mapping_policy
 from remsim.server.coordinator import Coordinator, Settings
 from remsim.server.desk import Desk
 from remsim.server.housekeeping import keep_house
@@ -32,6 +33,7 @@ from remsim.server.rest.app import build_app
 from remsim.server.rest.auth import check_open_address, is_loopback
 from remsim.server.rest.enrolment import build_router as enrolment_router
 from remsim.server.rest.listener import RestListener
+from remsim.server.rules import read_policy, reload_policy
 from remsim.server.store import Store
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, clean_name
@@ -65,6 +67,7 @@ class ServerService:
         #: The REST application, once started.
         self.app: FastAPI | None = None
         self.keeper: CertificateKeeper | None = None
+        self._reload = Reload()
 
     async def start(self) -> None:
         """Open database and ports. Raises StartError."""
@@ -81,7 +84,7 @@ class ServerService:
         self.rest_address = config.rest_address(is_protected=rest_contexts is not None)
         if config.rest_open:
             check_open_address(self.rest_address)
-        policy = _read_policy(config)
+        policy = read_policy(config)
         overrides = await _resolve_overrides(config)
         self._stack.callback(os.close, _lock(config.state_dir))
         store = Store.at(config.database_url, log=self._log)
@@ -99,9 +102,14 @@ class ServerService:
         self._stack.callback(desk.close)
         self._stack.push_async_callback(_finish, store, tasks.vital(store.run(desk), name="store"))
         self._stack.push_async_callback(self._close_links, desk)
-        await self._listen(desk, protection)
+        # Before anybody is let in: the authority may have revoked somebody while no server ran.
         self._keep_certificates(desk, protection, house, tasks)
+        await self._listen(desk, protection)
         await desk.enforce_policy()
+        steps: list[Step] = [partial(reload_policy, config, desk, log=self._log)]
+        if self.keeper is not None:
+            steps.append(self.keeper.reload)
+        tasks.vital(self._reload.run(*steps), name="reload")
         await self._start_rest(desk, tasks, rest_contexts, house)
         for bank in config.dial_bank:
             dialled = desk.hub.dial(
@@ -123,11 +131,8 @@ class ServerService:
         await self._stopping.wait()
 
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificates that the files hold now; without any, end."""
-        if self.keeper is None:
-            self.request_stop()
-        else:
-            self.keeper.reload()
+        """SIGHUP: use the certificates and the rules that the files hold now."""
+        self._reload.request()
 
     def request_stop(self) -> None:
         """Let ``run`` return."""
@@ -163,6 +168,7 @@ class ServerService:
             self.keeper = CertificateKeeper(
                 protection.contexts, desk.hub, log=self._log, renewal=renewal, on_loaded=push
             )
+            self.keeper.check_files()
             push()
             tasks.vital(self.keeper.run(), name="certificate")
         if house is not None:
@@ -223,18 +229,6 @@ class ServerService:
             takeover_s=self._config.timers.takeover_s,
             is_certified=_nobody if house is None else house.is_certified,
         )
-
-
-def _read_policy(config: ServerConfig) -> MappingPolicy:
-    """The rules of the policy file. Raises PolicyError and StartError."""
-    if config.policy is None:
-        return OPEN
-    try:
-        text = config.policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise StartError(f"the policy {config.policy} cannot be read: {reason}", hint="see --policy FILE") from error
-    return parse_mapping_policy(text, str(config.policy))
 
 
 def _nobody(_identity: Identity) -> bool:

@@ -104,9 +104,9 @@ class Store:
         self._decisions.append(_Waiting(decision, done, entry))
         self._wake.set()
 
-    def record(self, entry: audit.Entry) -> None:
-        """Store an entry of the audit log that tells of no decision."""
-        self._decisions.append(_Waiting(None, None, entry))
+    def record(self, entry: audit.Entry, done: asyncio.Future[int] | None = None) -> None:
+        """Store an entry of the audit log that tells of no decision. ``done`` as for ``submit``."""
+        self._decisions.append(_Waiting(None, done, entry))
         self._wake.set()
 
     def note(self, note: Note) -> None:

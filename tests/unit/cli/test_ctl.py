@@ -2,11 +2,13 @@
 """``remsim ctl`` against a server that is a function."""
 
 import json
+import ssl
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from remsim.cli import ctl
+from remsim.cli import rest_target
 from remsim.cli.main import main
 from remsim.cli.rest_client import RestClient
 
@@ -34,7 +36,7 @@ Server = list[httpx2.Request]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
     """The requests that the server has seen."""
     seen: Server = []
 
@@ -45,10 +47,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
             return httpx2.Response(201)
         return httpx2.Response(200) if body is None else httpx2.Response(200, json=body)
 
-    def connect(base: str, *, token: str | None, timeout_s: float) -> RestClient:
-        return RestClient(base, token=token, timeout_s=timeout_s, transport=httpx2.MockTransport(answer))
+    def connect(base: str, *, token: str | None, timeout_s: float, tls: ssl.SSLContext | None) -> RestClient:
+        return RestClient(base, token=token, timeout_s=timeout_s, tls=tls, transport=httpx2.MockTransport(answer))
 
-    monkeypatch.setattr(ctl, "RestClient", connect)
+    monkeypatch.setattr(rest_target, "RestClient", connect)
+    monkeypatch.setenv("REMSIM_STATE_DIR", str(tmp_path))
     return seen
 
 
