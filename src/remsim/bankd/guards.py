@@ -5,8 +5,10 @@ The rules themselves are in ``remsim.policy.guard``; ``slot`` asks before a comm
 rule is about has no guard, and its commands are not looked at.
 """
 
+from collections.abc import Callable
 from typing import Final
 
+from remsim.bankd.audit import plain_detail
 from remsim.bankd.counts import BankdCounts
 from remsim.config import BankdConfig
 from remsim.errors import StartError
@@ -14,9 +16,15 @@ from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import Logger
 from remsim.policy.guard import Finding, Guard, GuardPolicy, parse_guard_policy
 from remsim.policy.presets import DEFAULT, PRESETS
+from remsim.wire.additions import AuditInd
 
 #: So many lines about one session; a modem that repeats itself must not fill the log. All are counted.
 MAX_LINES: Final = 100
+#: So many entries of one session for the server's audit log, and one more that says that this was too much.
+MAX_ENTRIES: Final = 100
+
+#: Takes what belongs into the server's audit log.
+Report = Callable[[AuditInd], None]
 
 
 def read_guard_policy(config: BankdConfig) -> GuardPolicy:
@@ -32,22 +40,27 @@ def read_guard_policy(config: BankdConfig) -> GuardPolicy:
 
 
 def guard_for(
-    policy: GuardPolicy, bank: BankSlot, client: ClientSlot, *, counts: BankdCounts, log: Logger
+    policy: GuardPolicy, bank: BankSlot, client: ClientSlot, *, counts: BankdCounts, log: Logger, report: Report
 ) -> "SlotGuard | None":
-    """The guard of one mapping; None if no rule is about it."""
+    """The guard of one mapping, for one session; None if no rule is about it."""
     if not any(rule.concerns(bank, client) for rule in policy.rules):
         return None
-    return SlotGuard(policy.guard_for(bank, client), counts, log.bind(bank_slot=bank, client_slot=client))
+    bound = log.bind(bank_slot=bank, client_slot=client)
+    return SlotGuard(policy.guard_for(bank, client), bank, client, counts=counts, log=bound, report=report)
 
 
 class SlotGuard:
     """Watches the commands of one session."""
 
-    def __init__(self, guard: Guard, counts: BankdCounts, log: Logger) -> None:
+    def __init__(
+        self, guard: Guard, bank: BankSlot, client: ClientSlot, *, counts: BankdCounts, log: Logger, report: Report
+    ) -> None:
         self._guard = guard
+        self._bank, self._client = bank, client
         self._counts = counts
         self._log = log
-        self._lines = 0
+        self._report = report
+        self._lines = self._entries = 0
         #: Told of each exchange and each reset: what is selected decides what a command is about.
         self.on_exchange = guard.on_exchange
         self.on_reset = guard.on_reset
@@ -61,19 +74,37 @@ class SlotGuard:
         return finding.is_blocked
 
     def _note(self, finding: Finding) -> None:
+        path = "/".join(_step(step) for step in finding.path or ()) or "unknown"
         if finding.is_blocked:
             self._counts.blocked_commands += 1
+            self._enter(f"rule {finding.rule}: {finding.header.hex()} file {path}")
         else:
             self._counts.noted_commands += 1
         self._lines += 1
         if self._lines > MAX_LINES:
             return
-        path = None if finding.path is None else "/".join(_step(step) for step in finding.path)
-        fields = {"rule": finding.rule, "command": finding.header.hex(), "file": path or "unknown"}
+        fields = {"rule": finding.rule, "command": finding.header.hex(), "file": path}
         if finding.is_blocked:
             self._log.warning("command_blocked", **fields)
         else:
             self._log.info("command_noted", **fields)
+
+    def _enter(self, detail: str) -> None:
+        """Report a blocked command to the audit log."""
+        self._entries += 1
+        if self._entries > MAX_ENTRIES + 1:
+            return
+        if self._entries > MAX_ENTRIES:
+            detail = f"more than {MAX_ENTRIES} commands of this session were blocked; the rest is counted only"
+        self._report(
+            AuditInd(
+                "command.block",
+                is_refused=True,
+                bank_slot=self._bank,
+                client_slot=self._client,
+                detail=plain_detail(detail),
+            )
+        )
 
 
 def _step(step: int | str) -> str:

@@ -95,6 +95,9 @@ class ServerService:
         self._stack.callback(desk.close)
         self._stack.push_async_callback(_finish, store, tasks.vital(store.run(desk), name="store"))
         self._stack.push_async_callback(self._close_links, desk)
+        if house is not None:
+            # Before anybody connects: a bankd is to know it before it has its mappings.
+            desk.push_certified(house.holders)
         await self._listen(desk, protection)
         self._keep_certificates(desk, protection, house, tasks)
         await desk.enforce_policy()
@@ -162,7 +165,8 @@ class ServerService:
             push()
             tasks.vital(self.keeper.run(), name="certificate")
         if house is not None:
-            tasks.vital(keep_house(house, log=self._log), name="authority")
+            looking = keep_house(house, log=self._log, on_looked=lambda: desk.push_certified(house.holders))
+            tasks.vital(looking, name="authority")
 
     async def _start_rest(self, desk: Desk, tasks: TaskOwner, protection: Protection, house: "House | None") -> None:
         await self._warn_of_rest(desk)
