@@ -27,7 +27,7 @@ class CertifiedFile:
         self._path = path
         self._log = log
         self._turn = asyncio.Lock()
-        self._written: tuple[Identity, ...] | None = None
+        self._is_due = False
         self._trouble = ""
 
     def load(self) -> CertifiedMemory:
@@ -53,21 +53,26 @@ class CertifiedFile:
             raise ConfigError(f"it is larger than {_MAX_OCTETS} octets")
         return content
 
+    def want(self) -> None:
+        """There is more to store: the next ``save`` writes."""
+        self._is_due = True
+
     async def save(self, clients: Callable[[], tuple[Identity, ...]]) -> None:
-        """Replace it, as a whole or not at all. What goes wrong is reported when it begins."""
+        """If that is wanted: replace it, as a whole or not at all. What goes wrong is reported when it begins."""
         async with self._turn:
-            # Asked for only now: those who waited meanwhile find that theirs is written already.
-            newest = clients()
-            if newest == self._written:
+            # Those who waited meanwhile find that theirs is written already.
+            if not self._is_due:
                 return
+            self._is_due = False
             try:
-                await asyncio.to_thread(self._write, newest)
+                await asyncio.to_thread(self._write, clients())
             except (OSError, KeyFileError) as error:
+                self._is_due = True
                 if str(error) != self._trouble:
                     self._log.error("certified_list_not_stored", error=str(error), hint="see --state")
                 self._trouble = str(error)
             else:
-                self._written, self._trouble = newest, ""
+                self._trouble = ""
 
     def _write(self, clients: tuple[Identity, ...]) -> None:
         self._path.parent.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)

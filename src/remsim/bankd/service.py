@@ -220,6 +220,7 @@ class BankdService:
             self._gsmtap.close()
         if self._has_tasks:
             self._has_tasks = False
+            await self._certified_file.save(self.coordinator.certified.proven)
             self._tasks.cancel()
             await self._tasks.__aexit__(None, None, None)
 
@@ -372,6 +373,7 @@ class BankdService:
             self._tasks.session(self.keeper.accept_list(action.octets), name="revocations")
 
     def _store_certified(self, _action: StoreCertified) -> None:
+        self._certified_file.want()
         self._tasks.session(self._certified_file.save(self.coordinator.certified.proven), name="certified")
 
     def _notice(self, notice: Notice) -> None:

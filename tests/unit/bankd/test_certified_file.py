@@ -15,26 +15,32 @@ from tests.doubles.noted_log import NotedLog
 CLIENTS = (Identity.client(7, 0), Identity.client(23))
 
 
+async def save(file: CertifiedFile) -> None:
+    file.want()
+    await file.save(lambda: CLIENTS)
+
+
 async def test_what_was_saved_is_loaded_again(tmp_path: Path) -> None:
     log, path = NotedLog(), tmp_path / "state" / NAME
     file = CertifiedFile(path, log.logger)
     assert file.load() == CertifiedMemory()
-    await file.save(lambda: CLIENTS)
+    await save(file)
     assert CertifiedFile(path, log.logger).load() == CertifiedMemory(CLIENTS)
     assert [stat.S_IMODE(each.stat().st_mode) for each in (path, path.parent)] == [0o600, 0o700]
     assert [each.name for each in path.parent.iterdir()] == [NAME]
     assert log.is_empty()
 
 
-async def test_nothing_is_written_that_is_written_already(tmp_path: Path) -> None:
+async def test_file_is_written_only_when_that_is_wanted(tmp_path: Path) -> None:
     path = tmp_path / NAME
     file = CertifiedFile(path, NotedLog().logger)
     await file.save(lambda: CLIENTS)
+    assert not path.exists()
+    await save(file)
     before = path.stat().st_ino
-    await file.save(lambda: CLIENTS)
+    await file.save(lambda: ())
     assert path.stat().st_ino == before
-    await file.save(lambda: CLIENTS[:1])
-    assert path.stat().st_ino != before
+    assert file.load() == CertifiedMemory(CLIENTS)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,7 @@ async def test_file_that_is_too_large_or_no_file_cannot_be_used(
 ) -> None:
     log, path = NotedLog(), tmp_path / NAME
     file = CertifiedFile(path, log.logger)
-    await file.save(lambda: CLIENTS)
+    await save(file)
     monkeypatch.setattr(certified_file, "_MAX_OCTETS", 40)
     assert not file.load().is_readable
     assert "larger than 40 octets" in (await log.next("certified_list_unreadable"))["error"]
@@ -80,8 +86,8 @@ async def test_trouble_with_writing_is_reported_once_and_tried_again(tmp_path: P
     log, folder = NotedLog(), tmp_path / "state"
     folder.write_text("in the way")
     file = CertifiedFile(folder / NAME, log.logger)
-    for _ in range(2):
-        await file.save(lambda: CLIENTS)
+    await save(file)
+    await file.save(lambda: CLIENTS)
     await log.next("certified_list_not_stored")
     assert log.is_empty()
     folder.unlink()
