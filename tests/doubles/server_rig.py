@@ -67,6 +67,12 @@ def mapping(bank: tuple[int, int], client: tuple[int, int]) -> dict[str, dict[st
     }
 
 
+async def post(service: ServerService, bank: tuple[int, int], client: tuple[int, int]) -> None:
+    """Map two slots."""
+    async with rest_client(service, over_socket=False) as rest:
+        assert (await rest.post(f"{V1}/slotmaps", json=mapping(bank, client))).status_code == 201
+
+
 class RigPeer:
     """One RSPRO connection of a client or bankd; classic unless it is one of ours. Answers PING while it waits."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TypeVar
 
+from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.server.actions import (
     Action,
@@ -28,6 +29,7 @@ from remsim.server.actions import (
     StoreSent,
 )
 from remsim.server.coordinator import Coordinator, Settings
+from remsim.server.entries import Entry
 from remsim.slotmap import Mapping, MappingState
 from remsim.wire import rspro
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
@@ -147,6 +149,7 @@ class ServerWorld:
         self.probed: set[LinkId] = set()
         self.asked_identity: set[LinkId] = set()
         self.reports: list[Report] = []
+        self.entries: list[Entry] = []
         self.coordinator = Coordinator(self.settings, self.rows.memory())
 
     def run(self, actions: list[Action]) -> None:
@@ -167,6 +170,8 @@ class ServerWorld:
                     self.asked_identity.add(link)
                 case Report():
                     self.reports.append(action)
+                case Entry():
+                    self.entries.append(action)
                 case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
                     self.waiting.append(action)
                     if not self.is_store_slow:
@@ -216,14 +221,14 @@ class ServerWorld:
 
     # Links
 
-    def up(self, host: str = "192.0.2.1", *, dialled_port: int | None = None) -> LinkId:
-        """A new TCP connection."""
+    def up(self, host: str = "192.0.2.1", *, dialled_port: int | None = None, proof: Proof | None = None) -> LinkId:
+        """A new TCP connection, over TLS if the peer has proven who it is."""
         self._last_link += 1
         link = LinkId(self._last_link)
         self.sent[link] = []
         self.open.add(link)
         address = PeerAddress(ip_address(host), 40000 + self._last_link % 20000)
-        self.run(self.coordinator.on_link_up(link, address, self.now, dialled_port=dialled_port))
+        self.run(self.coordinator.on_link_up(link, address, self.now, dialled_port=dialled_port, proof=proof))
         return link
 
     def lose(self, link: LinkId, reason: str = "closed by the peer") -> None:
@@ -260,10 +265,13 @@ class ServerWorld:
         slots: int = 8,
         advertise: tuple[rspro.AdvertisedAddress, ...] | None = None,
         link: LinkId | None = None,
+        is_own: bool = False,
+        proof: Proof | None = None,
     ) -> LinkId:
         """A bankd connects (or speaks up on ``link``) and introduces itself."""
-        link = self.up(host) if link is None else link
-        self.receive(link, rspro.ConnectBankReq(BANKD, bank_id, slots, advertise))
+        link = self.up(host, proof=proof) if link is None else link
+        identity = BANKD.with_abilities(ABILITIES if is_own else None)
+        self.receive(link, rspro.ConnectBankReq(identity, bank_id, slots, advertise))
         return link
 
     def answer(self, link: LinkId, kind: type[Request], result: ResultCode = ResultCode.OK) -> None:

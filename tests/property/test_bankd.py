@@ -5,22 +5,27 @@ Cards act late and may fail. After every step the states fit together; a command
 for the client that is mapped; answers go to the link that asked, in order; a card is powered off between two clients.
 """
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from remsim.bankd import audit
 from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ResetCard, Transmit
 from remsim.bankd.transitions import CardState, SessionState
+from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId
+from remsim.wire.additions import AuditInd, CertifiedInd
 from remsim.wire.errors import DecodeError
 from remsim.wire.events import ReceivedUnknown, Undecodable
 from remsim.wire.rspro import SlotPhysStatus
-from tests.doubles.bank import Bank
+from tests.doubles.bank import SERVER, Bank
 
 SLOTS = 2
-clients = st.sampled_from(["C1:0", "C2:0", "C0:0"])
+#: The last one may get a certificate; those before it never have one.
+clients = st.sampled_from(["C1:0", "C2:0", "C0:0", "C3:0"])
+OWNER = Proof(Identity.client(3), 1)
 banks = st.sampled_from(["B1:0", "B1:1", "B1:2", "B2:0"])
 slot_numbers = st.integers(0, SLOTS - 1)
 
@@ -45,6 +50,14 @@ class BankMachine(RuleBasedStateMachine):
     @rule(client=clients | st.none(), is_own=st.booleans())
     def connect(self, client: str | None, is_own: bool) -> None:
         self.open_links.add(self.bank.connect(client, is_own=is_own))
+
+    @rule(is_own=st.booleans())
+    def connect_with_certificate(self, is_own: bool) -> None:
+        self.open_links.add(self.bank.connect("C3:0", is_own=is_own, proof=OWNER))
+
+    @rule(clients=st.lists(st.sampled_from(["client/3", "client/3/1", "bank/3", ""]), max_size=3), more=st.booleans())
+    def server_tells_who_has_a_certificate(self, clients: list[str], more: bool) -> None:
+        self.bank.say(self.server, CertifiedInd(is_first=not more, is_last=more, clients=tuple(clients)))
 
     @rule(client=clients, slot_nr=slot_numbers, is_own=st.booleans())
     def serve(self, client: str, slot_nr: int, is_own: bool) -> None:
@@ -180,6 +193,13 @@ class BankMachine(RuleBasedStateMachine):
                 assert coordinator.mappings.of_client(session.client) is None
 
     @invariant()
+    def nobody_with_a_certificate_is_served_without(self) -> None:
+        if hasattr(self, "bank"):
+            for session in self.bank.coordinator.clients.sessions.values():
+                if session.proof is None and session.client is not None:
+                    assert not self.bank.coordinator.certified.objection(session.client)
+
+    @invariant()
     def no_command_runs_twice(self) -> None:
         if hasattr(self, "bank"):
             assert len(set(self.executed)) == len(self.executed)
@@ -205,3 +225,31 @@ class BankMachine(RuleBasedStateMachine):
 
 TestBankMachine = BankMachine.TestCase
 TestBankMachine.settings = settings(max_examples=100, stateful_step_count=60)
+
+
+@given(st.lists(st.sampled_from(["lose", "accept"]) | st.integers(1, audit.MAX_KEPT), max_size=8))
+def test_each_audit_entry_is_sent_once_in_order_kept_or_counted(steps: list[str | int]) -> None:
+    bank, link, made, links = Bank(), 0, 0, list[int]()
+    for step in steps:
+        if step == "lose" and link:
+            bank.lose(link)
+            link = 0
+        elif step == "accept" and not link:
+            link = bank.link(is_dialled=True)
+            links.append(link)
+            bank.say(link, rspro.ConnectBankRes(SERVER.with_abilities(("audit.1",)), rspro.ResultCode.OK))
+        elif isinstance(step, int):
+            for _ in range(step):
+                made += 1
+                entry = AuditInd("command.block", is_refused=True, detail=str(made))
+                bank.do(bank.coordinator.on_audit(entry, bank.now))
+    sent = [message for each in links for message in bank.sent[each] if isinstance(message, AuditInd)]
+    numbers = [int(entry.detail or "") for entry in sent if entry.action == "command.block"]
+    lost = [int((entry.detail or "").split()[0]) for entry in sent if entry.action == "audit.lost"]
+    dropped = bank.coordinator.counts.audit_dropped
+    assert numbers == sorted(set(numbers))
+    if link:
+        assert sum(lost) == dropped
+        assert len(numbers) + dropped == made
+    else:
+        assert made - dropped - len(numbers) <= audit.MAX_KEPT

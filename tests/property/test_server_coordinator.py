@@ -8,14 +8,16 @@ each bankd has exactly the mappings that are desired of it, and each client is w
 
 from itertools import pairwise
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from remsim.ids import BankSlot, ClientSlot
+from remsim.server.bank_audit import BURST, REFILL_S
 from remsim.slotmap import ConflictError, MappingState
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId
+from remsim.wire.additions import AuditInd
 from remsim.wire.rspro import ConfigClientBankReq, CreateMappingReq, RemoveMappingReq, ResultCode
 from tests.doubles.server_world import ServerWorld
 
@@ -263,3 +265,21 @@ class ServerMachine(RuleBasedStateMachine):
 
 TestServer = ServerMachine.TestCase
 TestServer.settings = settings(stateful_step_count=40)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, REFILL_S, 1000.0]), st.integers(1, 600)), max_size=6))
+def test_one_bankd_adds_no_more_entries_than_it_may_and_what_is_more_is_counted(
+    floods: list[tuple[float, int]],
+) -> None:
+    world = ServerWorld()
+    link, began = world.bank(1, is_own=True), world.now
+    for pause_s, count in floods:
+        world.now += pause_s
+        for _ in range(count):
+            world.receive(link, AuditInd("command.block", is_refused=True))
+    added = [entry for entry in world.entries if entry.action == "command.block"]
+    said = [entry for entry in world.entries if entry.action == "audit.limit"]
+    assert len(added) <= BURST + (world.now - began) / REFILL_S
+    assert len(added) + world.coordinator.bank_audit.dropped == sum(count for _, count in floods)
+    assert bool(said) == bool(world.coordinator.bank_audit.dropped)
+    assert len(said) <= 1 + (world.now - began) / REFILL_S / (BURST / 2)

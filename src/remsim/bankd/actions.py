@@ -105,6 +105,11 @@ class TraceTpdu:
     response: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoreCertified:
+    """More clients are proven to have a certificate: store ``CertifiedClients.proven``."""
+
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -120,4 +125,5 @@ class Notice:
 
 
 CardAction = OpenCard | ResetCard | Transmit | CloseCard
-BankdAction = LinkAction | StoreRevocations | CardAction | InService | OutOfService | TraceAtr | TraceTpdu | Notice
+Trace = TraceAtr | TraceTpdu
+BankdAction = LinkAction | StoreRevocations | StoreCertified | CardAction | InService | OutOfService | Trace | Notice

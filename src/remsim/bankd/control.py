@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from remsim.bankd.actions import BankdAction, Level, Notice
+from remsim.bankd.certified import CertifiedClients
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
 from remsim.identity import Proof
@@ -79,12 +80,14 @@ class ControlPlane:
         counts: BankdCounts,
         takeover_s: float,
         advertise: tuple[AdvertisedAddress, ...] | None,
+        certified: CertifiedClients,
     ) -> None:
         self._identity = identity
         self._mappings = mappings
         self._out = out
         self._counts = counts
         self._takeover_s = takeover_s
+        self._certified = certified
         self._last_refusal: ResultCode | None = None
         #: What ``connectBankReq`` says about where clients reach us.
         self.advertise = advertise
@@ -219,6 +222,8 @@ class ControlPlane:
                 whole = server.list_parts.add(message)
                 if whole is not None:
                     self._out.append(StoreRevocations(whole))
+            case additions.CertifiedInd():
+                self._certified.on_part(server.link, message, now, is_proven=server.proof is not None)
             case rspro.ErrorInd():
                 self._note("warning", "server_reports_error", server, code=message.code.name, text=message.error_string)
             case _:

@@ -8,7 +8,9 @@ This object only knows which event concerns whom: a connection of a client goes 
 from collections.abc import Callable
 
 from remsim.bankd.actions import BankdAction, FaultKind
+from remsim.bankd.audit import AuditTrail
 from remsim.bankd.cards import CardPlane
+from remsim.bankd.certified import CertifiedClients, CertifiedMemory
 from remsim.bankd.clients import ClientPlane
 from remsim.bankd.control import ControlPlane
 from remsim.bankd.counts import BankdCounts
@@ -19,6 +21,7 @@ from remsim.bankd.transitions import CardState, SessionState
 from remsim.identity import Proof, Role
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId, PeerAddress
+from remsim.wire.additions import AuditInd
 from remsim.wire.events import (
     Event,
     ProbeAnswered,
@@ -35,7 +38,7 @@ class BankdCoordinator:
 
     ``takeover_s`` is the time that an older connection has to prove that it lives, when a newer one claims its
     identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted. ``needs_proof``: we have a
-    certificate, so a server must show one, too.
+    certificate, so a server must show one, too. ``memory`` is what earlier runs have stored of clients' certificates.
     """
 
     def __init__(
@@ -48,12 +51,14 @@ class BankdCoordinator:
         advertise: tuple[AdvertisedAddress, ...] | None = None,
         traced_slots: frozenset[int] = frozenset(),
         needs_proof: bool = False,
+        memory: CertifiedMemory | None = None,
     ) -> None:
         self._out: list[BankdAction] = []
         self.counts = BankdCounts()
         self.mappings = MappingTable(bank_id, slots)
         self.is_listening = False
         self._needs_proof = needs_proof
+        self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ControlPlane(
             identity=identity,
             mappings=self.mappings,
@@ -61,7 +66,9 @@ class BankdCoordinator:
             counts=self.counts,
             takeover_s=takeover_s,
             advertise=advertise,
+            certified=self.certified,
         )
+        self.audit = AuditTrail(self.control, self._out, self.counts)
         self.cards = CardPlane(
             mappings=self.mappings,
             server=self.control,
@@ -76,8 +83,9 @@ class BankdCoordinator:
             out=self._out,
             counts=self.counts,
             takeover_s=takeover_s,
+            certified=self.certified,
         )
-        self.cards.owner = self.clients
+        self.cards.owner = self.certified.sessions = self.clients
         self.control.listener = self.clients
         self.control.presences = self.cards
         self._sessions = self.clients.sessions
@@ -115,6 +123,7 @@ class BankdCoordinator:
                 self.control.on_probe_answered(server)
             else:
                 self.control.on_event(server, event, now)
+                self.audit.flush(now)
         return self._take()
 
     def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[BankdAction]:
@@ -196,6 +205,11 @@ class BankdCoordinator:
     ) -> list[BankdAction]:
         """There is now a card in the slot's reader, or none, or no reader any more (``cause`` says which)."""
         self.cards.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=now)
+        return self._take()
+
+    def on_audit(self, entry: AuditInd, now: float) -> list[BankdAction]:
+        """Something happened that belongs into the server's audit log."""
+        self.audit.add(entry, now)
         return self._take()
 
     def lane(self, link: LinkId, transmit: Callable[[bytes], bytes | None]) -> Callable[[bytes], bytes | None] | None:

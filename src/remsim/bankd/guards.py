@@ -6,8 +6,10 @@ rule is about has no guard, and its commands are not looked at. Rules may change
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
+from remsim.bankd.audit import plain_detail
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.slot import Slot
 from remsim.card.selection import SelectionTracker
@@ -18,9 +20,15 @@ from remsim.logs import Logger
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import Finding, Guard, GuardPolicy, parse_guard_policy
 from remsim.policy.presets import DEFAULT, PRESETS
+from remsim.wire.additions import AuditInd
 
 #: So many lines about one session; a modem that repeats itself must not fill the log. All are counted.
 MAX_LINES: Final = 100
+#: So many entries of one session for the server's audit log, and one more that says that this was too much.
+MAX_ENTRIES: Final = 100
+
+#: Takes what belongs into the server's audit log.
+Report = Callable[[AuditInd], None]
 
 
 def read_guard_policy(config: BankdConfig) -> GuardPolicy:
@@ -42,22 +50,25 @@ def guard_for(
     *,
     counts: BankdCounts,
     log: Logger,
+    report: Report,
     tracker: SelectionTracker | None = None,
 ) -> "SlotGuard | None":
-    """The guard of one mapping; None if no rule is about it. ``tracker``: as for ``Guard``."""
+    """The guard of one mapping, for one session; None if no rule is about it. ``tracker``: as for ``Guard``."""
     if not any(rule.concerns(bank, client) for rule in policy.rules):
         return None
-    return SlotGuard(policy.guard_for(bank, client, tracker), counts, log.bind(bank_slot=bank, client_slot=client))
+    bound = log.bind(bank_slot=bank, client_slot=client)
+    return SlotGuard(policy.guard_for(bank, client, tracker), bank, client, counts=counts, log=bound, report=report)
 
 
 class Guards:
     """The guards of all sessions of a bank, and the rules that they go by."""
 
-    def __init__(self, config: BankdConfig, *, counts: BankdCounts, log: Logger) -> None:
-        """Read the rules. Raises StartError and PolicyError."""
+    def __init__(self, config: BankdConfig, *, counts: BankdCounts, log: Logger, report: Report) -> None:
+        """Read the rules. Raises StartError and PolicyError. ``report`` gets what belongs into the audit log."""
         self._config = config
         self._counts = counts
         self._log = log
+        self._report = report
         self._policy = read_guard_policy(config)
         # Who has which card, by slot number, while it is powered for somebody.
         self._sessions: dict[int, tuple[Slot, BankSlot, ClientSlot]] = {}
@@ -65,7 +76,7 @@ class Guards:
     def begin(self, slot: Slot, bank: BankSlot, client: ClientSlot) -> None:
         """A client has a card, powered just now."""
         self._sessions[slot.slot_nr] = slot, bank, client
-        slot.guard = guard_for(self._policy, bank, client, counts=self._counts, log=self._log)
+        slot.guard = self._guard_for(bank, client)
 
     def end(self, slot: Slot) -> None:
         """The card is powered off; its guard goes with it."""
@@ -88,18 +99,29 @@ class Guards:
             # Whoever had no guard was not watched: what is selected is not known.
             old = slot.guard
             tracker = old.tracker if isinstance(old, SlotGuard) else SelectionTracker.midway()
-            slot.guard = guard_for(policy, bank, client, counts=self._counts, log=self._log, tracker=tracker)
+            slot.guard = self._guard_for(bank, client, tracker)
         self._log.info("guard_reloaded", rules=len(policy.rules), sessions=len(self._sessions))
+
+    def _guard_for(
+        self, bank: BankSlot, client: ClientSlot, tracker: SelectionTracker | None = None
+    ) -> "SlotGuard | None":
+        return guard_for(
+            self._policy, bank, client, counts=self._counts, log=self._log, report=self._report, tracker=tracker
+        )
 
 
 class SlotGuard:
     """Watches the commands of one session."""
 
-    def __init__(self, guard: Guard, counts: BankdCounts, log: Logger) -> None:
+    def __init__(
+        self, guard: Guard, bank: BankSlot, client: ClientSlot, *, counts: BankdCounts, log: Logger, report: Report
+    ) -> None:
         self._guard = guard
+        self._bank, self._client = bank, client
         self._counts = counts
         self._log = log
-        self._lines = 0
+        self._report = report
+        self._lines = self._entries = 0
         self.tracker = guard.tracker
         #: Told of each exchange and each reset: what is selected decides what a command is about.
         self.on_exchange = guard.on_exchange
@@ -114,19 +136,37 @@ class SlotGuard:
         return finding.is_blocked
 
     def _note(self, finding: Finding) -> None:
+        path = "/".join(_step(step) for step in finding.path or ()) or "unknown"
         if finding.is_blocked:
             self._counts.blocked_commands += 1
+            self._enter(f"rule {finding.rule}: {finding.header.hex()} file {path}")
         else:
             self._counts.noted_commands += 1
         self._lines += 1
         if self._lines > MAX_LINES:
             return
-        path = None if finding.path is None else "/".join(_step(step) for step in finding.path)
-        fields = {"rule": finding.rule, "command": finding.header.hex(), "file": path or "unknown"}
+        fields = {"rule": finding.rule, "command": finding.header.hex(), "file": path}
         if finding.is_blocked:
             self._log.warning("command_blocked", **fields)
         else:
             self._log.info("command_noted", **fields)
+
+    def _enter(self, detail: str) -> None:
+        """Report a blocked command to the audit log."""
+        self._entries += 1
+        if self._entries > MAX_ENTRIES + 1:
+            return
+        if self._entries > MAX_ENTRIES:
+            detail = f"more than {MAX_ENTRIES} commands of this session were blocked; the rest is counted only"
+        self._report(
+            AuditInd(
+                "command.block",
+                is_refused=True,
+                bank_slot=self._bank,
+                client_slot=self._client,
+                detail=plain_detail(detail),
+            )
+        )
 
 
 def _step(step: int | str) -> str:

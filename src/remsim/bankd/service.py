@@ -17,14 +17,17 @@ from remsim.bankd.actions import (
     OpenCard,
     OutOfService,
     ResetCard,
+    StoreCertified,
     TraceAtr,
     TraceTpdu,
     Transmit,
 )
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
+from remsim.bankd.certified_file import NAME, CertifiedFile
 from remsim.bankd.coordinator import BankdCoordinator
-from remsim.bankd.gsmtap import GsmtapSender
+from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guards import Guards
+from remsim.bankd.lanes import open_lane
 from remsim.bankd.masking import TraceMask
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
@@ -45,6 +48,7 @@ from remsim.readers.base import ReaderSource
 from remsim.readers.errors import ReaderError
 from remsim.trace import AtrRecord, TpduRecord, reveal_all
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
+from remsim.wire.additions import AuditInd
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.events import Event
 from remsim.wire.revocation import StoreRevocations
@@ -103,6 +107,7 @@ class BankdService:
             dials=[config.server],
             plain_listener=config.listen_plaintext,
         )
+        self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         self.coordinator = BankdCoordinator(
             bank_id=config.bank_id,
             slots=config.slots,
@@ -110,9 +115,10 @@ class BankdService:
             takeover_s=config.timers.takeover_s,
             traced_slots=self._traced_slots(),
             needs_proof=self.protection.contexts is not None,
+            memory=self._certified_file.load(),
         )
         self._metrics.show(self.coordinator)
-        self._guards = Guards(config, counts=self.coordinator.counts, log=self._log)
+        self._guards = Guards(config, counts=self.coordinator.counts, log=self._log, report=self._audit)
         observe = self._metrics.card_times.observe
         self._slots = [Slot(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
         self._alarm = Alarm(self._on_alarm)
@@ -148,6 +154,7 @@ class BankdService:
             self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
             if config.gsmtap_reveal:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
+                self._audit(revealing(config))
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
         await self._listen(hub, advertise)
         await self._readers.start()
@@ -215,6 +222,7 @@ class BankdService:
             self._gsmtap.close()
         if self._has_tasks:
             self._has_tasks = False
+            await self._certified_file.save(self.coordinator.certified.proven)
             self._tasks.cancel()
             await self._tasks.__aexit__(None, None, None)
 
@@ -300,6 +308,7 @@ class BankdService:
             TraceAtr: self._trace_atr,
             TraceTpdu: self._trace_tpdu,
             StoreRevocations: self._store_revocations,
+            StoreCertified: self._store_certified,
         }
         performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action))
         performers.update(dict.fromkeys((OpenCard, ResetCard, Transmit, CloseCard), self._on_card_action))
@@ -339,38 +348,15 @@ class BankdService:
     def _open_lane(self, action: InService) -> None:
         slot = self._slots[action.bank_slot.slot_nr]
         self._guards.begin(slot, action.bank_slot, action.client)
-        if self._hub is None:
-            return
-        if slot.answers_at_once:
-            transmit_now = self.coordinator.lane(action.link, slot.transmit_now)
-            if transmit_now is not None:
-                self._hub.open_lane(action.link, action.client, action.bank_slot, transmit_now)
-        elif slot.answers_soon:
-            self._open_deferred_lane(self._hub, action, slot)
-
-    def _open_deferred_lane(self, hub: LinkHub, action: InService, slot: Slot) -> None:
-        lane = self.coordinator.deferred_lane(action.link)
-        if lane is None:
-            return
-
-        def transmit_soon(tag: int, tpdu: bytes) -> bool:
-            is_taken = lane.begin(tag, tpdu)
-            if is_taken:
-                slot.transmit(tpdu)
-            return is_taken
-
-        def answer(response: bytes) -> bool:
-            tag = lane.finish(response)
-            if tag is not None:
-                hub.answer_tpdu(action.link, tag, response)
-            return tag is not None
-
-        slot.answer = answer
-        hub.open_lane(action.link, action.client, action.bank_slot, transmit_soon=transmit_soon)
+        if self._hub is not None:
+            open_lane(self._hub, self.coordinator, action, slot)
 
     def _close_lane(self, action: OutOfService) -> None:
         if self._hub is not None:
             self._hub.close_lane(action.link)
+
+    def _audit(self, entry: AuditInd) -> None:
+        self._do(self.coordinator.on_audit(entry, self._now()))
 
     def _trace_atr(self, action: TraceAtr) -> None:
         if self._gsmtap is not None:
@@ -383,6 +369,10 @@ class BankdService:
     def _store_revocations(self, action: StoreRevocations) -> None:
         if self.keeper is not None:
             self._tasks.session(self.keeper.accept_list(action.octets), name="revocations")
+
+    def _store_certified(self, _action: StoreCertified) -> None:
+        self._certified_file.want()
+        self._tasks.session(self._certified_file.save(self.coordinator.certified.proven), name="certified")
 
     def _notice(self, notice: Notice) -> None:
         fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from remsim.ids import BankSlot, ClientSlot
+from remsim.server.entries import Entry
 from remsim.wire.actions import LinkAction
 from remsim.wire.rspro import AdvertisedAddress
 
@@ -122,7 +123,8 @@ class NoteClient:
 
 Note = NoteOutcome | NoteRemoved | NoteReleased | NoteBank | NoteClient
 
-Action = LinkAction | Report | Decision | Note
+#: An entry is for the audit log.
+Action = LinkAction | Report | Decision | Note | Entry
 
 
 # What was stored, and is there again after a restart

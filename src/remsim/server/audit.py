@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The audit log: who changed or tried what, when, from where. Values, and how they stand in the database.
+"""The audit log: who changed or tried what, when, from where. How entries stand in the database.
 
 Entries are added in the transaction of the change that they tell of, so there is no change without its entry. Nothing
 in the program changes one. Knows no connection's life and no HTTP.
@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from remsim.server.entries import DONE, REFUSED, SERVER, Actor, Entry
 from remsim.server.schema import AUDIT
 
 #: Text from outside is cut to what its column holds.
@@ -19,33 +20,6 @@ _MAX_WHO: Final = 128
 _MAX_SOURCE: Final = 64
 _MAX_TARGET: Final = 128
 _MAX_DETAIL: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who does something: ``who`` names a token, a user of this host or the server itself; ``source`` is an address."""
-
-    who: str
-    source: str
-
-
-#: What the server does by itself, following its rules.
-SERVER: Final = Actor("server", "-")
-
-DONE: Final = "done"
-REFUSED: Final = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the log, before it has a number and a time."""
-
-    actor: Actor
-    #: For example ``mapping.create``.
-    action: str
-    target: str = ""
-    outcome: str = DONE
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +61,16 @@ def _values(entry: Entry, at: float) -> dict[str, object]:
         "outcome": entry.outcome,
         "detail": entry.detail[:_MAX_DETAIL],
     }
+
+
+__all__ = [
+    "DONE",
+    "REFUSED",
+    "SERVER",
+    "Actor",
+    "Entry",
+    "StoredEntry",
+    "forget_entries",
+    "read_entries",
+    "write_entries",
+]

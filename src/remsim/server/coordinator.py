@@ -18,21 +18,23 @@ from remsim.server.actions import (
     Memory,
     Report,
     StoreDeletion,
-    StoredMapping,
     StoreMapping,
     StoreSent,
 )
 from remsim.server.addresses import bankd_addresses, of_any_kind
 from remsim.server.admission import Admission
 from remsim.server.announcer import Announcer, Release
+from remsim.server.bank_audit import BankAudit
+from remsim.server.certified import CertifiedClients
 from remsim.server.numbers import ClientNumbers
 from remsim.server.peers import Peer, PeerState, PeerTable
+from remsim.server.recall import recall_mapping
 from remsim.server.reconciler import Reconciler
 from remsim.server.reports import described, named, note_of, odd, slots_of
 from remsim.server.revocations import Revocations
 from remsim.server.timers import Timers
-from remsim.slotmap import Mapping, MappingState, SlotMap
-from remsim.wire import rspro
+from remsim.slotmap import Mapping, SlotMap
+from remsim.wire import additions, rspro
 from remsim.wire.actions import AskIdentity, Close, LinkId, PeerAddress, Send
 from remsim.wire.connection import (
     Event,
@@ -61,6 +63,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
     rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    additions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
 }
 
 
@@ -89,6 +92,8 @@ class Coordinator:
         self.slotmap = SlotMap()
         self.peers = PeerTable()
         self.revocations = Revocations(self.peers)
+        self.certified = CertifiedClients(self.peers)
+        self.bank_audit = BankAudit()
         self._bank_timers: Timers[int] = Timers()
         self._link_timers: Timers[LinkId] = Timers()
         self.announcer = Announcer(
@@ -109,26 +114,9 @@ class Coordinator:
             host=self,
         )
         for stored in memory.mappings:
-            self._restore(stored)
+            recall_mapping(self.slotmap, stored)
         for mapping_id, client, bank in memory.releases:
             self.announcer.restore_release(client, Release(mapping_id, bank))
-
-    def _restore(self, stored: StoredMapping) -> None:
-        mapping = Mapping(
-            stored.id,
-            stored.bank,
-            stored.client,
-            stored.created_at,
-            state=MappingState.NEW if stored.result is None else MappingState.REFUSED,
-            is_sent=stored.is_sent,
-            is_acknowledged=stored.is_acknowledged,
-            result=stored.result,
-        )
-        if stored.is_live:
-            self.slotmap.add(mapping)
-        else:
-            mapping.state = MappingState.DELETE_REQ
-            self.slotmap.add_removal(mapping)
 
     # Links
 
@@ -311,6 +299,8 @@ class Coordinator:
                 return self._on_slot_status(peer, message)
             case rspro.ErrorInd() as message, _:
                 return self._on_error(peer, message)
+            case additions.AuditInd() as message, _:
+                return self.bank_audit.on_audit(peer, message, now)
         return [odd(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
 
     def _on_dial_refused(self, peer: Peer, answer: rspro.ConnectClientRes) -> list[Action]:
@@ -388,5 +378,5 @@ class Coordinator:
         places = [f"{address.ip}:{address.port}" for address in known]
         fields = described(peer) | {"slots": peer.number_of_slots, "clients_go_to": places}
         report = Report("info", "bankd_connected", fields)
-        first = [report, *note_of(peer), *self.revocations.tell(peer)]
+        first = [report, *note_of(peer), *self.revocations.tell(peer), *self.certified.tell(peer)]
         return [*first, *self._reconciler.on_bankd_connected(peer, bank_id, now)]

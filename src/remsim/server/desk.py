@@ -8,6 +8,7 @@ import asyncio
 import time
 
 from remsim.errors import RemsimError
+from remsim.identity import Identity
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import Logger
 from remsim.net.hub import DialledLink, LinkHub
@@ -25,8 +26,8 @@ from remsim.server.actions import (
     StoreMapping,
     StoreSent,
 )
-from remsim.server.audit import Actor, Entry
 from remsim.server.coordinator import Coordinator, UnknownBankError
+from remsim.server.entries import Actor, Entry
 from remsim.server.metrics import ServerMetrics
 from remsim.server.peers import Peer
 from remsim.server.store import Store
@@ -103,6 +104,10 @@ class Desk:
     def push_revocations(self, octets: bytes) -> None:
         """Give everybody the authority's revocation list (DER)."""
         self._run(self.coordinator.revocations.push(octets))
+
+    def push_certified(self, holders: frozenset[Identity]) -> None:
+        """Tell bankds to whom the authority has issued certificates, if that is news."""
+        self._run(self.coordinator.certified.push(holders))
 
     def _on_alarm(self) -> None:
         self._run(self.coordinator.handle_timer(self._loop.time()))
@@ -206,6 +211,8 @@ class Desk:
                     self._report(action)
                 case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
                     self.store.submit(action)
+                case Entry():
+                    self.store.record(action)
                 case _:
                     self.store.note(action)
         self._alarm.set(self.coordinator.next_deadline())

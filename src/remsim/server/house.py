@@ -31,6 +31,11 @@ class House:
         self._turn = threading.Lock()
         self.refresh()
 
+    @property
+    def holders(self) -> frozenset[Identity]:
+        """All to whom a certificate was ever issued, as of the last ``refresh``."""
+        return self._holders
+
     def is_certified(self, identity: Identity) -> bool:
         """Whether a certificate was ever issued that speaks for ``identity``, or for a part of it."""
         return any(holder.covers(identity) or identity.covers(holder) for holder in self._holders)

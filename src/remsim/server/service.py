@@ -102,7 +102,10 @@ class ServerService:
         self._stack.callback(desk.close)
         self._stack.push_async_callback(_finish, store, tasks.vital(store.run(desk), name="store"))
         self._stack.push_async_callback(self._close_links, desk)
-        # Before anybody is let in: the authority may have revoked somebody while no server ran.
+        # Both before anybody is let in: a bankd is to know who has a certificate before it has its mappings, and the
+        # authority may have revoked somebody while no server ran.
+        if house is not None:
+            desk.push_certified(house.holders)
         self._keep_certificates(desk, protection, house, tasks)
         await self._listen(desk, protection)
         await desk.enforce_policy()
@@ -172,7 +175,8 @@ class ServerService:
             push()
             tasks.vital(self.keeper.run(), name="certificate")
         if house is not None:
-            tasks.vital(keep_house(house, log=self._log), name="authority")
+            looking = keep_house(house, log=self._log, on_looked=lambda: desk.push_certified(house.holders))
+            tasks.vital(looking, name="authority")
 
     async def _start_rest(
         self, desk: Desk, tasks: TaskOwner, contexts: TlsContexts | None, house: "House | None"

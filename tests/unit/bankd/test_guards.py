@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from remsim.bankd.counts import BankdCounts
-from remsim.bankd.guards import MAX_LINES, SlotGuard, guard_for, read_guard_policy
+from remsim.bankd.guards import MAX_ENTRIES, MAX_LINES, SlotGuard, guard_for, read_guard_policy
 from remsim.bankd.masking import TraceMask
 from remsim.config import BankdConfig
 from remsim.errors import StartError
@@ -15,6 +15,7 @@ from remsim.logs import get_logger
 from remsim.policy.fields import PolicyError
 from remsim.policy.presets import DEFAULT
 from remsim.trace import AtrRecord, TpduRecord
+from remsim.wire.additions import AuditInd
 
 BANK, CLIENT = BankSlot(1, 0), ClientSlot(7, 0)
 CHANGE_PIN = bytes.fromhex("0024000110") + b"1234\xff\xff\xff\xff5678\xff\xff\xff\xff"
@@ -29,9 +30,12 @@ def config(folder: Path, rules: str | None) -> BankdConfig:
     return BankdConfig(state_dir=folder, reader="sim", guard=guard)
 
 
-def guard_of(folder: Path, rules: str | None, counts: BankdCounts) -> SlotGuard | None:
+def guard_of(
+    folder: Path, rules: str | None, counts: BankdCounts, entries: list[AuditInd] | None = None
+) -> SlotGuard | None:
     policy = read_guard_policy(config(folder, rules))
-    return guard_for(policy, BANK, CLIENT, counts=counts, log=get_logger("test"))
+    taken = [] if entries is None else entries
+    return guard_for(policy, BANK, CLIENT, counts=counts, log=get_logger("test"), report=taken.append)
 
 
 def test_shipped_rules_only_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +61,39 @@ def test_blocked_commands_are_counted_and_logged_until_it_is_too_much(
     assert all(guard.blocks(CHANGE_PIN) for _ in range(MAX_LINES + 5))
     assert counts.blocked_commands == MAX_LINES + 5
     assert capsys.readouterr().err.count("command_blocked") == MAX_LINES
+
+
+def test_blocked_command_is_an_entry_with_its_header_and_file_and_never_its_data(tmp_path: Path) -> None:
+    rules = (
+        '[presets]\npin-change = "block"\n\n[[rule]]\nname = "Müllers EF"\naction = "block"\nins = "D6"\n'
+        'file = "7F10/6F3A"\n\n[[rule]]\nname = "noted"\naction = "log"\nins = "A4"\n'
+    )
+    entries: list[AuditInd] = []
+    guard = guard_of(tmp_path, rules, BankdCounts(), entries)
+    assert guard is not None
+    for select in ("3f00", "7f10", "6f3a"):
+        command = bytes.fromhex("00a4000402" + select)
+        assert not guard.blocks(command)
+        guard.on_exchange(command, b"\x90\x00")
+    assert guard.blocks(bytes.fromhex("00d600000411223344"))
+    assert guard.blocks(CHANGE_PIN)
+    assert [entry.detail for entry in entries] == [
+        "rule M?llers EF: 00d6000004 file 3F00/7F10/6F3A",
+        "rule pin-change: 0024000110 file 3F00/7F10/6F3A",
+    ]
+    first = entries[0]
+    assert (first.action, first.is_refused, first.bank_slot, first.client_slot) == ("command.block", True, BANK, CLIENT)
+
+
+def test_modem_that_repeats_itself_does_not_fill_the_audit_log(tmp_path: Path) -> None:
+    counts, entries = BankdCounts(), list[AuditInd]()
+    guard = guard_of(tmp_path, '[presets]\npin-change = "block"\n', counts, entries)
+    assert guard is not None
+    assert all(guard.blocks(CHANGE_PIN) for _ in range(1000))
+    assert counts.blocked_commands == 1000
+    assert len(entries) == MAX_ENTRIES + 1
+    assert len({entry.detail for entry in entries[:-1]}) == 1
+    assert entries[-1].detail == "more than 100 commands of this session were blocked; the rest is counted only"
 
 
 def test_mapping_without_rules_has_no_guard(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from remsim.config import HostPort
 from remsim.errors import StartError
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server import audit
-from remsim.server.audit import Actor, Entry
 from remsim.server.desk import Desk
+from remsim.server.entries import Actor, Entry
 from remsim.server.rest.errors import ApiError, answer
 from remsim.server.rest.routing import V1
 from remsim.server.store import StoreError
