@@ -15,11 +15,12 @@ from fastapi.routing import iter_route_contexts
 
 from remsim.config import HostPort, ServerConfig
 from remsim.errors import StartError
+from remsim.server import certificate_audit, housekeeping
 from remsim.server.rest.auth import OPEN_PATHS
 from remsim.server.service import ServerService
 from remsim.server.token_book import create_token, list_tokens, revoke_token
 from remsim.server.tokens import FAILURES_ALLOWED, Role, Scope
-from tests.doubles.certificates import SERVER, CertificateWorld
+from tests.doubles.certificates import BANK, SERVER, CertificateWorld
 from tests.doubles.server_rig import V1, connect_bank, connect_client, mapping, rest_client, running_server
 from tests.doubles.tls_rig import note_log
 
@@ -146,6 +147,36 @@ async def test_a_change_is_in_the_audit_log(service: ServerService, tmp_path: Pa
     assert found[0]["who"].startswith("user ")
     assert found[1]["who"].endswith("admin of a test")
     assert found[1]["source"] == "127.0.0.1"
+
+
+async def test_certificates_that_are_issued_and_revoked_are_in_the_audit_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "CHECK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(certificate_audit, "SETTLED_S", 0.0)
+    world = CertificateWorld(tmp_path)
+    server = world.credentials(SERVER, folder="tls")
+
+    async def wait_for(service: ServerService, token: str, expected: list[str]) -> None:
+        async with rest_client(service, over_socket=False, token=token) as rest, asyncio.timeout(20):
+            found: list[str] = []
+            while found != expected:
+                await asyncio.sleep(0)
+                entries = (await rest.get(f"{V1}/audit")).json()["audit"]
+                found = [f"{e['action']} {e['target']}" for e in entries if e["action"].startswith("certificate.")]
+
+    token = await make(tmp_path, Role.ADMIN)
+    expected = [f"certificate.issue server/lab {server.certificate().serial:x}"]
+    async with running_server(tmp_path, plaintext=None, rest_open=False) as service:
+        await wait_for(service, token, expected)
+        bank = world.credentials(BANK)
+        expected.append(f"certificate.issue bank/1 {bank.certificate().serial:x}")
+        await wait_for(service, token, expected)
+    # While no server runs.
+    world.revoke(bank)
+    expected.append(f"certificate.revoke bank/1 {bank.certificate().serial:x}")
+    async with running_server(tmp_path, plaintext=None, rest_open=False) as service:
+        await wait_for(service, token, expected)
 
 
 async def test_a_refused_change_is_in_no_mapping_and_in_the_audit_log_only_as_refused(

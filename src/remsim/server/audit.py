@@ -5,7 +5,7 @@ Entries are added in the transaction of the change that they tell of, so there i
 in the program changes one. Knows no connection's life and no HTTP.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,6 +46,12 @@ async def read_entries(connection: AsyncConnection, *, after: int, limit: int) -
     ]
 
 
+async def read_targets(connection: AsyncConnection, actions: Collection[str]) -> set[tuple[str, str]]:
+    """Action and target of all entries with one of these actions. Raises SQLAlchemyError."""
+    rows = await connection.execute(select(AUDIT.c.action, AUDIT.c.target).where(AUDIT.c.action.in_(actions)))
+    return {(row.action, row.target) for row in rows}
+
+
 async def forget_entries(connection: AsyncConnection, before: float) -> None:
     """Drop what is older than ``before``. Raises SQLAlchemyError."""
     await connection.execute(delete(AUDIT).where(AUDIT.c.at < before))
@@ -72,5 +78,6 @@ __all__ = [
     "StoredEntry",
     "forget_entries",
     "read_entries",
+    "read_targets",
     "write_entries",
 ]

@@ -13,6 +13,7 @@ from remsim.pki import files
 from remsim.pki.authority import LEDGER_FILE, LIST_INTERVAL_S, Authority
 from remsim.pki.credentials import Credentials
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
+from remsim.pki.ledger import Issued
 from remsim.pki.office import EnrolmentOffice
 from remsim.pki.onsite import issue_here
 
@@ -28,6 +29,8 @@ class House:
         self._book = directory / LEDGER_FILE
         self._book_stamp = 0
         self._holders: frozenset[Identity] = frozenset()
+        #: The authority's book as of the last ``refresh``.
+        self.issued: tuple[Issued, ...] = ()
         self._turn = threading.Lock()
         self.refresh()
 
@@ -45,7 +48,8 @@ class House:
         with self._turn:
             stamp = self._book.stat().st_mtime_ns
             if stamp != self._book_stamp:
-                self._holders = frozenset(issued.identity for issued in self.authority.issued())
+                self.issued = tuple(self.authority.issued())
+                self._holders = frozenset(issued.identity for issued in self.issued)
                 self._book_stamp = stamp
             now = time.time()
             newest = self._newest_list()

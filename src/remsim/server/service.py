@@ -5,6 +5,7 @@ import asyncio
 import fcntl
 import os
 import socket
+import time
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from ipaddress import ip_address
@@ -25,6 +26,7 @@ from remsim.net.reload import Reload, Step
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import TlsContexts
 from remsim.pki.credentials import Credentials
+from remsim.server.certificate_audit import ISSUE, REVOKE, CertificateAudit
 from remsim.server.coordinator import Coordinator, Settings
 from remsim.server.desk import Desk
 from remsim.server.housekeeping import keep_house
@@ -68,6 +70,7 @@ class ServerService:
         self.app: FastAPI | None = None
         self.keeper: CertificateKeeper | None = None
         self._reload = Reload()
+        self._books: CertificateAudit | None = None
 
     async def start(self) -> None:
         """Open database and ports. Raises StartError."""
@@ -106,6 +109,7 @@ class ServerService:
         # authority may have revoked somebody while no server ran.
         if house is not None:
             desk.push_certified(house.holders)
+            self._books = CertificateAudit(await store.read_audit_targets((ISSUE, REVOKE)), store.record)
         self._keep_certificates(desk, protection, house, tasks)
         await self._listen(desk, protection)
         await desk.enforce_policy()
@@ -175,16 +179,21 @@ class ServerService:
             push()
             tasks.vital(self.keeper.run(), name="certificate")
         if house is not None:
-            looking = keep_house(house, log=self._log, on_looked=lambda: desk.push_certified(house.holders))
+            looking = keep_house(house, log=self._log, on_looked=partial(self._follow, desk, house))
             tasks.vital(looking, name="authority")
+
+    def _follow(self, desk: Desk, house: "House") -> None:
+        desk.push_certified(house.holders)
+        if self._books is not None:
+            self._books.follow(house.issued, time.time())
 
     async def _start_rest(
         self, desk: Desk, tasks: TaskOwner, contexts: TlsContexts | None, house: "House | None"
     ) -> None:
         await self._warn_of_rest(desk, is_protected=contexts is not None)
         self.app = build_app(desk, self._metrics, is_open=self._config.rest_open)
-        if contexts is not None and house is not None:
-            self.app.include_router(enrolment_router(house.office, log=self._log))
+        if contexts is not None and house is not None and self._books is not None:
+            self.app.include_router(enrolment_router(house.office, log=self._log, books=self._books))
         rest = RestListener(self.app, self.rest_address, tls=None if contexts is None else contexts.rest)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")

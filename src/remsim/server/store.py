@@ -8,7 +8,7 @@ connecting clients do not hold up one new mapping.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -164,6 +164,14 @@ class Store:
         try:
             async with self._engine.connect() as connection:
                 return await audit.read_entries(connection, after=after, limit=limit)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    async def read_audit_targets(self, actions: Collection[str]) -> set[tuple[str, str]]:
+        """Action and target of all entries of the audit log with one of these actions. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await audit.read_targets(connection, actions)
         except SQLAlchemyError as error:
             raise self._unreadable(error) from None
 

@@ -9,12 +9,13 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from remsim.logs import Logger
+from remsim.pki.ledger import Issued
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
 from remsim.server.rest.errors import ApiError, bad_request
@@ -27,6 +28,18 @@ T = TypeVar("T")
 _CODES: Final = {400: "bad_request", 403: "refused"}
 
 
+class Books(Protocol):
+    """Where it is written down who got a certificate, and who did not."""
+
+    def enrolled(self, issued: Issued, *, source: str, how: str) -> None:
+        """Somebody at ``source`` got a certificate."""
+        ...
+
+    def refused(self, *, source: str, request: str, reason: str) -> None:
+        """Somebody at ``source`` failed to."""
+        ...
+
+
 def _body(*names: str) -> dict[str, object]:
     properties = {name: {"type": "string"} for name in names}
     schema = {"type": "object", "properties": properties, "required": list(names)}
@@ -37,12 +50,13 @@ def build_router(
     office: EnrolmentOffice,
     *,
     log: Logger,
+    books: Books,
     limiter: FailureLimiter | None = None,
     now: Callable[[], float] = time.time,
 ) -> APIRouter:
     """The routes for one authority. ``now`` gives seconds since 1970."""
     router = APIRouter(tags=["enrolment"])
-    desk = _Desk(log, limiter or FailureLimiter(), now)
+    desk = _Desk(log, books, limiter or FailureLimiter(), now)
 
     @router.post(ANCHOR_PATH, responses=refusals(400, 403, 413, 429), openapi_extra=_body("code"))
     async def anchor(request: Request) -> JSONResponse:
@@ -73,8 +87,9 @@ def build_router(
 class _Desk:
     """Reads a request, keeps those away who failed too often, and logs what came of it."""
 
-    def __init__(self, log: Logger, limiter: FailureLimiter, now: Callable[[], float]) -> None:
+    def __init__(self, log: Logger, books: Books, limiter: FailureLimiter, now: Callable[[], float]) -> None:
         self._log = log
+        self._books = books
         self._limiter = limiter
         self._now = now
         # One at a time: signing and writing would only wait for each other.
@@ -94,6 +109,7 @@ class _Desk:
             if error.is_attempt:
                 self._limiter.fail(source, self._now())
                 self._log.warning("enrolment_refused", peer=source, path=request.url.path, reason=str(error))
+                self._books.refused(source=source, request=request.url.path, reason=str(error))
             status = error.status or 400
             raise ApiError(status, _CODES[status], str(error), error.hint) from None
 
@@ -106,6 +122,7 @@ class _Desk:
             how=grant.how,
             peer=_source(request),
         )
+        self._books.enrolled(grant.issued, source=_source(request), how=grant.how)
         return JSONResponse(grant.answer)
 
 
