@@ -2,7 +2,7 @@
 """What a bank reports for the server's audit log, without I/O: sent at once, or kept until a server takes it.
 
 Only servers that named the ability ``audit.1`` take entries. An entry on its way when the link breaks is lost: nothing
-confirms it. The log has a line for each in any case.
+confirms it. The bankd's own log has a line for each.
 """
 
 from collections import deque

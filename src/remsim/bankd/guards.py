@@ -22,10 +22,9 @@ from remsim.policy.guard import Finding, Guard, GuardPolicy, parse_guard_policy
 from remsim.policy.presets import DEFAULT, PRESETS
 from remsim.wire.additions import AuditInd
 
-#: So many lines about one session; a modem that repeats itself must not fill the log. All are counted.
+#: Of each kind, blocked and noted, so many lines about one session, and so many entries in the audit log, where
+#: one more says that this was too much. A modem that repeats itself must not fill them. All are counted.
 MAX_LINES: Final = 100
-#: So many entries of one session for the server's audit log, and one more that says that this was too much.
-MAX_ENTRIES: Final = 100
 
 #: Takes what belongs into the server's audit log.
 Report = Callable[[AuditInd], None]
@@ -121,7 +120,7 @@ class SlotGuard:
         self._counts = counts
         self._log = log
         self._report = report
-        self._lines = self._entries = 0
+        self._blocked = self._noted = 0
         self.tracker = guard.tracker
         #: Told of each exchange and each reset: what is selected decides what a command is about.
         self.on_exchange = guard.on_exchange
@@ -136,28 +135,24 @@ class SlotGuard:
         return finding.is_blocked
 
     def _note(self, finding: Finding) -> None:
+        command = finding.header.hex()
         path = "/".join(_step(step) for step in finding.path or ()) or "unknown"
-        if finding.is_blocked:
-            self._counts.blocked_commands += 1
-            self._enter(f"rule {finding.rule}: {finding.header.hex()} file {path}")
-        else:
+        if not finding.is_blocked:
             self._counts.noted_commands += 1
-        self._lines += 1
-        if self._lines > MAX_LINES:
+            self._noted += 1
+            if self._noted <= MAX_LINES:
+                self._log.info("command_noted", rule=finding.rule, command=command, file=path)
             return
-        fields = {"rule": finding.rule, "command": finding.header.hex(), "file": path}
-        if finding.is_blocked:
-            self._log.warning("command_blocked", **fields)
-        else:
-            self._log.info("command_noted", **fields)
+        self._counts.blocked_commands += 1
+        self._blocked += 1
+        if self._blocked <= MAX_LINES:
+            self._log.warning("command_blocked", rule=finding.rule, command=command, file=path)
+            self._enter(f"rule {finding.rule}: {command} file {path}")
+        elif self._blocked == MAX_LINES + 1:
+            self._enter(f"more than {MAX_LINES} commands of this session were blocked; the rest is counted only")
 
     def _enter(self, detail: str) -> None:
-        """Report a blocked command to the audit log."""
-        self._entries += 1
-        if self._entries > MAX_ENTRIES + 1:
-            return
-        if self._entries > MAX_ENTRIES:
-            detail = f"more than {MAX_ENTRIES} commands of this session were blocked; the rest is counted only"
+        """Report to the audit log."""
         self._report(
             AuditInd(
                 "command.block",

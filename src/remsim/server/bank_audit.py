@@ -62,7 +62,7 @@ class BankAudit:
     def on_audit(self, peer: Peer, message: AuditInd, now: float) -> list[Action]:
         """A bankd reports something."""
         slot = message.bank_slot
-        if slot is not None and slot.bank_id != peer.bank:
+        if slot is not None and (slot.bank_id != peer.bank or slot.slot_nr >= peer.number_of_slots):
             return [odd(peer, "foreign_audit_entry", bank_slot=slot)]
         action = _action(message.action)
         if action is None:

@@ -127,9 +127,10 @@ class TestRunningSessions:
         server = bank.server(proof=LAB)
         bank.map(server, "C23:0", "B1:0")
         first, second, stranger = bank.connect("C23:0"), bank.connect("C23:0"), bank.link()
+        unmapped = [bank.connect("C23:1"), bank.connect("C23:1")]
         tell(bank, server, "client/23")
-        assert bank.closed == {first: REFUSED, second: REFUSED}
-        assert bank.result(second) is ResultCode.ILLEGAL_CLIENT_ID
+        assert set(bank.closed) == {first, second, *unmapped}
+        assert bank.result(second) is bank.result(unmapped[1]) is ResultCode.ILLEGAL_CLIENT_ID
         assert bank.cards.log == [(0, "open"), (0, "close")]
         bank.introduce(stranger, "C99:0")
         assert stranger not in bank.closed

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from remsim.bankd.counts import BankdCounts
-from remsim.bankd.guards import MAX_ENTRIES, MAX_LINES, SlotGuard, guard_for, read_guard_policy
+from remsim.bankd.guards import MAX_LINES, SlotGuard, guard_for, read_guard_policy
 from remsim.bankd.masking import TraceMask
 from remsim.config import BankdConfig
 from remsim.errors import StartError
@@ -85,13 +85,24 @@ def test_blocked_command_is_an_entry_with_its_header_and_file_and_never_its_data
     assert (first.action, first.is_refused, first.bank_slot, first.client_slot) == ("command.block", True, BANK, CLIENT)
 
 
+def test_noted_commands_do_not_hide_a_blocked_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = '[[rule]]\nname = "noted"\naction = "log"\nins = "A4"\n\n[presets]\npin-change = "block"\n'
+    entries: list[AuditInd] = []
+    guard = guard_of(tmp_path, rules, BankdCounts(), entries)
+    assert guard is not None
+    assert not any(guard.blocks(SELECT_MF) for _ in range(MAX_LINES + 5))
+    assert guard.blocks(CHANGE_PIN)
+    lines = capsys.readouterr().err
+    assert (lines.count("command_noted"), lines.count("command_blocked"), len(entries)) == (MAX_LINES, 1, 1)
+
+
 def test_modem_that_repeats_itself_does_not_fill_the_audit_log(tmp_path: Path) -> None:
     counts, entries = BankdCounts(), list[AuditInd]()
     guard = guard_of(tmp_path, '[presets]\npin-change = "block"\n', counts, entries)
     assert guard is not None
     assert all(guard.blocks(CHANGE_PIN) for _ in range(1000))
     assert counts.blocked_commands == 1000
-    assert len(entries) == MAX_ENTRIES + 1
+    assert len(entries) == MAX_LINES + 1
     assert len({entry.detail for entry in entries[:-1]}) == 1
     assert entries[-1].detail == "more than 100 commands of this session were blocked; the rest is counted only"
 

@@ -73,9 +73,10 @@ def test_what_is_no_action_is_refused(action: str) -> None:
     assert "odd_audit_action" in world.reported()
 
 
-def test_slot_of_another_bank_is_not_believed() -> None:
+def test_slot_of_another_bank_or_one_that_does_not_exist_is_not_believed() -> None:
     world = ServerWorld()
     world.receive(world.bank(2, is_own=True, proof=BANK_2), BLOCKED)
+    world.receive(world.bank(1, slots=3, is_own=True, proof=BANK_1), BLOCKED)
     assert world.entries == []
     assert "foreign_audit_entry" in world.reported()
 
