@@ -10,8 +10,9 @@ from typing import Final
 
 from remsim import __version__
 from remsim.bankd.actions import (
+    CARD_ACTIONS,
     BankdAction,
-    CloseCard,
+    CardAction,
     InService,
     Notice,
     OpenCard,
@@ -19,7 +20,6 @@ from remsim.bankd.actions import (
     ResetCard,
     TraceAtr,
     TraceTpdu,
-    Transmit,
 )
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.coordinator import BankdCoordinator
@@ -109,6 +109,7 @@ class BankdService:
             takeover_s=config.timers.takeover_s,
             traced_slots=self._traced_slots(),
             needs_proof=self.protection.contexts is not None,
+            reads_numbers=config.read_numbers,
         )
         self._metrics.show(self.coordinator)
         observe = self._metrics.card_times.observe
@@ -280,6 +281,10 @@ class BankdService:
         """The card or its reader failed."""
         self._do(self.coordinator.on_card_failed(slot_nr, fault_kind(error), str(error), self._now()))
 
+    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+        """The card's number was read, or cannot be."""
+        self._do(self.coordinator.on_card_number(slot_nr, iccid, reason, self._now()))
+
     def _on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
         self._do(
             self.coordinator.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=self._now())
@@ -300,7 +305,7 @@ class BankdService:
             StoreRevocations: self._store_revocations,
         }
         performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action))
-        performers.update(dict.fromkeys((OpenCard, ResetCard, Transmit, CloseCard), self._on_card_action))
+        performers.update(dict.fromkeys(CARD_ACTIONS, self._on_card_action))
         return performers
 
     def _do(self, actions: list[BankdAction]) -> None:
@@ -326,7 +331,7 @@ class BankdService:
         if self._hub is not None:
             self._hub.execute(action)
 
-    def _on_card_action(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
+    def _on_card_action(self, action: CardAction) -> None:
         if isinstance(action, OpenCard | ResetCard):
             self._mask.on_reset(action.slot_nr)
         self._slots[action.slot_nr].run(action)
