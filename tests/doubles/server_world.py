@@ -12,10 +12,12 @@ from typing import TypeVar
 from remsim.ids import BankSlot, ClientSlot
 from remsim.server.actions import (
     Action,
+    AskPolicy,
     Decision,
     Memory,
     Note,
     NoteBank,
+    NoteCard,
     NoteClient,
     NoteOutcome,
     NoteReleased,
@@ -59,6 +61,7 @@ class Rows:
         self.addresses: dict[int, tuple[AdvertisedAddress, ...]] = {}
         self.numbers: dict[tuple[str, str], int] = {}
         self.clients: dict[ClientSlot, NoteClient] = {}
+        self.cards: dict[BankSlot, str] = {}
         self.last_id = 0
 
     def decide(self, decision: Decision) -> int:
@@ -67,6 +70,8 @@ class Rows:
             case StoreMapping():
                 for row in self.mappings.values():
                     assert not row.is_live or (row.bank != decision.bank and row.client != decision.client)
+                if decision.iccid is not None:
+                    self.cards[decision.bank] = decision.iccid
                 self.last_id += 1
                 self.mappings[self.last_id] = StoredMapping(
                     id=self.last_id,
@@ -104,6 +109,10 @@ class Rows:
                 self.releases.discard(number)
             case NoteBank():
                 self.addresses[note.bank_id] = note.addresses
+            case NoteCard(bank, None):
+                del self.cards[bank]
+            case NoteCard(bank, str(iccid)):
+                self.cards[bank] = iccid
             case NoteClient():
                 self.clients[note.client] = note
 
@@ -113,7 +122,8 @@ class Rows:
         live = [row for row in rows if row.is_live]
         removals = [row for row in rows if row.id in self.removals]
         releases = tuple((row.id, row.client, row.bank) for row in rows if row.id in self.releases)
-        return Memory((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
+        memory = Memory((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
+        return replace(memory, cards=dict(self.cards))
 
 
 @dataclass(slots=True)
@@ -147,6 +157,7 @@ class ServerWorld:
         self.probed: set[LinkId] = set()
         self.asked_identity: set[LinkId] = set()
         self.reports: list[Report] = []
+        self.asked_policy: list[BankSlot] = []
         self.coordinator = Coordinator(self.settings, self.rows.memory())
 
     def run(self, actions: list[Action]) -> None:
@@ -165,6 +176,8 @@ class ServerWorld:
                     self.probed.add(link)
                 case AskIdentity(link):
                     self.asked_identity.add(link)
+                case AskPolicy(bank):
+                    self.asked_policy.append(bank)
                 case Report():
                     self.reports.append(action)
                 case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
@@ -260,10 +273,12 @@ class ServerWorld:
         slots: int = 8,
         advertise: tuple[rspro.AdvertisedAddress, ...] | None = None,
         link: LinkId | None = None,
+        is_own: bool = False,
     ) -> LinkId:
         """A bankd connects (or speaks up on ``link``) and introduces itself."""
         link = self.up(host) if link is None else link
-        self.receive(link, rspro.ConnectBankReq(BANKD, bank_id, slots, advertise))
+        identity = BANKD.with_abilities(ABILITIES if is_own else None)
+        self.receive(link, rspro.ConnectBankReq(identity, bank_id, slots, advertise))
         return link
 
     def answer(self, link: LinkId, kind: type[Request], result: ResultCode = ResultCode.OK) -> None:

@@ -5,6 +5,7 @@ EF.ICCID lies directly under the MF and may always be read, without any PIN (ETS
 51.011, clause 10.1.1). A UICC is asked in class 00, a SIM of the days before it in class A0.
 """
 
+import re
 from collections.abc import Generator
 from typing import Final
 
@@ -21,6 +22,7 @@ _SELECTS: Final = {
     0xA0: (bytes.fromhex("a0a40000023f00"), bytes.fromhex("a0a40000022fe2")),
 }
 _READ_BINARY: Final = 0xB0
+_ICCID: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
 def read_iccid() -> Generator[bytes, bytes, str | None]:
@@ -50,4 +52,9 @@ def _read(cla: int, selects: tuple[bytes, ...]) -> Generator[bytes, bytes, bytes
 def decode_iccid(octets: bytes) -> str | None:
     """The digits in the content of EF.ICCID: nibbles swapped, filled up with F. None if that is not what it holds."""
     digits = "".join(f"{octet & 0x0F:X}{octet >> 4:X}" for octet in octets).rstrip("F")
-    return digits if len(octets) == LENGTH and digits.isdecimal() else None
+    return digits if len(octets) == LENGTH and is_iccid(digits) else None
+
+
+def is_iccid(text: str) -> bool:
+    """Whether ``text`` is the number of a card: digits, as many as fit into the file, and nothing else."""
+    return _ICCID.fullmatch(text) is not None

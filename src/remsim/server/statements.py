@@ -16,6 +16,7 @@ from remsim.server.actions import (
     Memory,
     Note,
     NoteBank,
+    NoteCard,
     NoteClient,
     NoteOutcome,
     NoteReleased,
@@ -28,6 +29,7 @@ from remsim.server.actions import (
 )
 from remsim.server.schema import (
     BANKS,
+    CARDS,
     CLIENT_NUMBERS,
     CLIENTS,
     COUNTERS,
@@ -54,6 +56,7 @@ _SET_OUTCOME: Final = (
 _SET_SENT: Final = update(MAPPINGS).where(MAPPINGS.c.id == bindparam("of")).values(is_sent=True)
 _SET_DELETED: Final = update(MAPPINGS).where(MAPPINGS.c.id == bindparam("of")).values(deleted_at=bindparam("at"))
 _DROP_REMOVAL: Final = delete(PENDING_REMOVALS).where(PENDING_REMOVALS.c.mapping_id == bindparam("of"))
+_DROP_CARD: Final = delete(CARDS).where(CARDS.c.bank_id == bindparam("of"), CARDS.c.slot_nr == bindparam("nr"))
 _DROP_RELEASE: Final = delete(PENDING_RELEASES).where(PENDING_RELEASES.c.mapping_id == bindparam("of"))
 
 
@@ -79,6 +82,7 @@ async def load_memory(connection: AsyncConnection) -> Memory:
         bank_addresses=addresses,
         client_numbers=numbers,
         restart_counter=restarts or 0,
+        cards={BankSlot(row.bank_id, row.slot_nr): row.iccid for row in await connection.execute(select(CARDS))},
     )
 
 
@@ -122,6 +126,8 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
     """Write one decision; return the id of a new mapping, else 0. Raises SQLAlchemyError."""
     match decision:
         case StoreMapping():
+            if decision.iccid is not None:
+                await _upsert(connection, CARDS, [_card_values(decision.bank, decision.iccid, wall)])
             done = await connection.execute(
                 insert(MAPPINGS).values(
                     bank_id=decision.bank.bank_id,
@@ -158,7 +164,10 @@ async def write_notes(connection: AsyncConnection, notes: Iterable[tuple[Note, f
     """Write notes, each with the time at which it was made. Raises SQLAlchemyError."""
     batches: dict[type[Note], list[Values]] = {}
     for note, at in notes:
-        batches.setdefault(type(note), []).append(_values(note, at))
+        if isinstance(note, NoteCard):
+            await _write_card(connection, note, at)
+        else:
+            batches.setdefault(type(note), []).append(_values(note, at))
     for kind, rows in batches.items():
         if kind is NoteOutcome:
             await connection.execute(_SET_OUTCOME, rows)
@@ -170,7 +179,18 @@ async def write_notes(connection: AsyncConnection, notes: Iterable[tuple[Note, f
             await _upsert(connection, BANKS if kind is NoteBank else CLIENTS, rows)
 
 
-def _values(note: Note, at: float) -> Values:
+async def _write_card(connection: AsyncConnection, note: NoteCard, at: float) -> None:
+    if note.iccid is None:
+        await connection.execute(_DROP_CARD, {"of": note.bank.bank_id, "nr": note.bank.slot_nr})
+    else:
+        await _upsert(connection, CARDS, [_card_values(note.bank, note.iccid, at)])
+
+
+def _card_values(bank: BankSlot, iccid: str, at: float) -> Values:
+    return {"bank_id": bank.bank_id, "slot_nr": bank.slot_nr, "iccid": iccid, "seen_at": at}
+
+
+def _values(note: NoteOutcome | NoteRemoved | NoteReleased | NoteBank | NoteClient, at: float) -> Values:
     match note:
         case NoteOutcome():
             return {"of": note.mapping_id, "acknowledged": note.result is None, "code": note.result}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.card.iccid import decode_iccid, read_iccid
+from remsim.card.iccid import decode_iccid, is_iccid, read_iccid
 from remsim.readers.profiles import load_profile
 from remsim.uicc import Uicc
 from remsim.uicc.identity import Identity, bcd
@@ -126,6 +126,12 @@ def test_software_card_gives_its_number_in_class_a0() -> None:
     card = Uicc(load_profile("default"), None, Identity())
     card.cold_reset()
     assert read(lambda tpdu: b"\x6e\x00" if tpdu[0] == 0 else card.transmit(tpdu))[0] == Identity().iccid_digits
+
+
+@pytest.mark.parametrize("text", ["", "8" * 21, "89*", "89 0", "８９", "89\n"])
+def test_what_is_no_number_is_told_apart(text: str) -> None:
+    assert not is_iccid(text)
+    assert is_iccid("8" * 20)
 
 
 @given(st.text("0123456789", min_size=1, max_size=20))

@@ -11,7 +11,14 @@ from remsim.cli.main import main
 from remsim.cli.rest_client import RestClient
 
 IDENTITY = {"type_": "remsimBankd", "name": "ra[red]ck\n", "software": "remsim-bankd", "swVersion": "1"}
-BANK = {"peer": "B1", "state": "CONNECTED_BANKD", "component_id": IDENTITY, "bankId": 1, "numberOfSlots": 4}
+BANK = {
+    "peer": "B1",
+    "state": "CONNECTED_BANKD",
+    "component_id": IDENTITY,
+    "bankId": 1,
+    "numberOfSlots": 4,
+    "knownCards": 3,
+}
 CLIENTS = [
     {"peer": "C7:0", "state": "CONNECTED_CLIENT", "component_id": {"name": "modem"}},
     {"peer": "C7:1", "state": "CONNECTED_CLIENT"},
@@ -64,8 +71,8 @@ def test_banks_are_a_table_with_texts_escaped(server: Server, capsys: pytest.Cap
     assert run("--rest http://h:1 banks") == 0
     assert server[0].url.host == "h"
     assert _lines(capsys.readouterr().out) == [
-        ["BANK", "STATE", "SLOTS", "NAME", "SOFTWARE"],
-        ["B1", "CONNECTED_BANKD", "4", "ra[red]ck\\n", "remsim-bankd", "1"],
+        ["BANK", "STATE", "SLOTS", "CARDS", "NAME", "SOFTWARE"],
+        ["B1", "CONNECTED_BANKD", "4", "3", "ra[red]ck\\n", "remsim-bankd", "1"],
     ]
 
 
