@@ -71,7 +71,7 @@ def bankd(
     shared: bool
         Let other programs use the cards, too.
     read_numbers: bool
-        Tell the server the cards' numbers (ICCIDs), for which each card is powered for a moment (default: yes).
+        Tell the server the cards' numbers (ICCIDs), for which each is powered for a moment, or do not (default: yes).
     listen_plaintext: str
         Take clients over plain TCP here, too, for programs of the C suite.
     """

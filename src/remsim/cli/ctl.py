@@ -163,6 +163,8 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *,
         raise ConfigError(f"{file} cannot be read: {error}") from None
     rules = parse_mapping_policy(text, file)
     if bank_slot is None or client_slot is None:
+        if number is not None:
+            raise ConfigError("--number says which card is in BANK:SLOT", hint="give BANK:SLOT and CLIENT:SLOT, too")
         print(f"{file}: {len(rules.rules)} rules, by default {'allow' if rules.is_open else 'deny'}")
         return 0
     decision = rules.decide(ClientSlot.parse(client_slot), BankSlot.parse(bank_slot), number)

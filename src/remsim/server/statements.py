@@ -58,6 +58,8 @@ _SET_DELETED: Final = update(MAPPINGS).where(MAPPINGS.c.id == bindparam("of")).v
 _DROP_REMOVAL: Final = delete(PENDING_REMOVALS).where(PENDING_REMOVALS.c.mapping_id == bindparam("of"))
 _DROP_CARD: Final = delete(CARDS).where(CARDS.c.bank_id == bindparam("of"), CARDS.c.slot_nr == bindparam("nr"))
 _DROP_RELEASE: Final = delete(PENDING_RELEASES).where(PENDING_RELEASES.c.mapping_id == bindparam("of"))
+#: Where a note of this kind replaces a row.
+_TABLES: Final[dict[type[Note], Table]] = {NoteBank: BANKS, NoteClient: CLIENTS, NoteCard: CARDS}
 
 
 # Reading
@@ -163,11 +165,14 @@ async def _insert_ids(connection: AsyncConnection, table: Table, numbers: Sequen
 async def write_notes(connection: AsyncConnection, notes: Iterable[tuple[Note, float]]) -> None:
     """Write notes, each with the time at which it was made. Raises SQLAlchemyError."""
     batches: dict[type[Note], list[Values]] = {}
+    drops: list[Values] = []
     for note, at in notes:
-        if isinstance(note, NoteCard):
-            await _write_card(connection, note, at)
+        if isinstance(note, NoteCard) and note.iccid is None:
+            drops.append({"of": note.bank.bank_id, "nr": note.bank.slot_nr})
         else:
             batches.setdefault(type(note), []).append(_values(note, at))
+    if drops:
+        await connection.execute(_DROP_CARD, drops)
     for kind, rows in batches.items():
         if kind is NoteOutcome:
             await connection.execute(_SET_OUTCOME, rows)
@@ -176,26 +181,21 @@ async def write_notes(connection: AsyncConnection, notes: Iterable[tuple[Note, f
         elif kind is NoteReleased:
             await connection.execute(_DROP_RELEASE, rows)
         else:
-            await _upsert(connection, BANKS if kind is NoteBank else CLIENTS, rows)
+            await _upsert(connection, _TABLES[kind], rows)
 
 
-async def _write_card(connection: AsyncConnection, note: NoteCard, at: float) -> None:
-    if note.iccid is None:
-        await connection.execute(_DROP_CARD, {"of": note.bank.bank_id, "nr": note.bank.slot_nr})
-    else:
-        await _upsert(connection, CARDS, [_card_values(note.bank, note.iccid, at)])
-
-
-def _card_values(bank: BankSlot, iccid: str, at: float) -> Values:
+def _card_values(bank: BankSlot, iccid: str | None, at: float) -> Values:
     return {"bank_id": bank.bank_id, "slot_nr": bank.slot_nr, "iccid": iccid, "seen_at": at}
 
 
-def _values(note: NoteOutcome | NoteRemoved | NoteReleased | NoteBank | NoteClient, at: float) -> Values:
+def _values(note: Note, at: float) -> Values:
     match note:
         case NoteOutcome():
             return {"of": note.mapping_id, "acknowledged": note.result is None, "code": note.result}
         case NoteRemoved() | NoteReleased():
             return {"of": note.mapping_id}
+        case NoteCard():
+            return _card_values(note.bank, note.iccid, at)
         case NoteBank() | NoteClient():
             names: Values = {"name": note.name, "software": note.software, "sw_version": note.sw_version}
             return names | _own_values(note) | {"last_seen_at": at}
