@@ -13,6 +13,7 @@ from remsim.bankd.actions import (
     Notice,
     OpenCard,
     OutOfService,
+    ReadNumber,
     ResetCard,
     ResetKind,
     StoreCertified,
@@ -69,6 +70,8 @@ class StubCards:
     #: Slots whose card cannot be powered.
     faults: dict[int, FaultKind] = field(default_factory=dict)
     resets: int = 0
+    #: Numbers of the cards; one that is not here cannot be read.
+    numbers: dict[int, str] = field(default_factory=dict)
 
     def perform(self, action: BankdAction, now: float) -> list[BankdAction]:
         """The coordinator's reaction to the outcome of ``action``."""
@@ -91,6 +94,10 @@ class StubCards:
             case CloseCard(slot_nr):
                 self.log.append((slot_nr, "close"))
                 return self.coordinator.on_card_closed(slot_nr, now)
+            case ReadNumber(slot_nr):
+                self.log.append((slot_nr, "read"))
+                number = self.numbers.get(slot_nr)
+                return self.coordinator.on_card_number(slot_nr, number, "" if number else "stub", now)
             case Notice():
                 self.notices.append(action)
             case TraceAtr(slot_nr, atr):
@@ -117,8 +124,16 @@ class Bank:
         has_cards: bool = True,
         traced: frozenset[int] = frozenset(),
         memory: CertifiedMemory | None = None,
+        reads_numbers: bool = False,
     ) -> None:
-        self.coordinator = BankdCoordinator(bank_id=1, slots=slots, identity=BANKD, traced_slots=traced, memory=memory)
+        self.coordinator = BankdCoordinator(
+            bank_id=1,
+            slots=slots,
+            identity=BANKD,
+            traced_slots=traced,
+            memory=memory,
+            reads_numbers=reads_numbers,
+        )
         self.coordinator.is_listening = True
         self.cards = StubCards(self.coordinator)
         self.now = 100.0
@@ -157,7 +172,7 @@ class Bank:
                     self.lanes.append(action)
                 case StoreCertified():
                     self.stored.append(tuple(str(client) for client in self.coordinator.certified.proven()))
-                case OpenCard() | CloseCard() | ResetCard() | Transmit() if not self.is_automatic:
+                case OpenCard() | CloseCard() | ResetCard() | Transmit() | ReadNumber() if not self.is_automatic:
                     self.pending.append(action)
                 case _:
                     self.do(self.cards.perform(action, self.now))

@@ -75,6 +75,11 @@ class Peer:
         assert isinstance(event, Received), event
         return event.message
 
+    async def listen(self) -> None:
+        """Take what comes, until the end of the link."""
+        while await self.receive() is not None:
+            pass
+
     async def close(self) -> None:
         """Hang up."""
         self._writer.close()
@@ -112,7 +117,8 @@ class BankWorld:
         self._links: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         self._peers: list[Peer] = []
         self.log = io.StringIO()
-        self.settings: dict[str, object] = {"slots": 2, "reader": "sim"}
+        # What a scripted reader is asked, the test says; software and real cards are read as by default.
+        self.settings: dict[str, object] = {"slots": 2, "reader": "sim", "read_numbers": source is None}
         self.metrics = BankdMetrics()
         self.server: Peer
         self.hello: rspro.ConnectBankReq

@@ -13,10 +13,12 @@ from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.server.actions import (
     Action,
+    AskPolicy,
     Decision,
     Memory,
     Note,
     NoteBank,
+    NoteCard,
     NoteClient,
     NoteOutcome,
     NoteReleased,
@@ -61,6 +63,7 @@ class Rows:
         self.addresses: dict[int, tuple[AdvertisedAddress, ...]] = {}
         self.numbers: dict[tuple[str, str], int] = {}
         self.clients: dict[ClientSlot, NoteClient] = {}
+        self.cards: dict[BankSlot, str] = {}
         self.last_id = 0
 
     def decide(self, decision: Decision) -> int:
@@ -69,6 +72,8 @@ class Rows:
             case StoreMapping():
                 for row in self.mappings.values():
                     assert not row.is_live or (row.bank != decision.bank and row.client != decision.client)
+                if decision.iccid is not None:
+                    self.cards[decision.bank] = decision.iccid
                 self.last_id += 1
                 self.mappings[self.last_id] = StoredMapping(
                     id=self.last_id,
@@ -106,6 +111,10 @@ class Rows:
                 self.releases.discard(number)
             case NoteBank():
                 self.addresses[note.bank_id] = note.addresses
+            case NoteCard(bank, None):
+                del self.cards[bank]
+            case NoteCard(bank, str(iccid)):
+                self.cards[bank] = iccid
             case NoteClient():
                 self.clients[note.client] = note
 
@@ -115,7 +124,8 @@ class Rows:
         live = [row for row in rows if row.is_live]
         removals = [row for row in rows if row.id in self.removals]
         releases = tuple((row.id, row.client, row.bank) for row in rows if row.id in self.releases)
-        return Memory((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
+        memory = Memory((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
+        return replace(memory, cards=dict(self.cards))
 
 
 @dataclass(slots=True)
@@ -150,6 +160,7 @@ class ServerWorld:
         self.asked_identity: set[LinkId] = set()
         self.reports: list[Report] = []
         self.entries: list[Entry] = []
+        self.asked_policy: list[BankSlot] = []
         self.coordinator = Coordinator(self.settings, self.rows.memory())
 
     def run(self, actions: list[Action]) -> None:
@@ -168,6 +179,8 @@ class ServerWorld:
                     self.probed.add(link)
                 case AskIdentity(link):
                     self.asked_identity.add(link)
+                case AskPolicy(bank):
+                    self.asked_policy.append(bank)
                 case Report():
                     self.reports.append(action)
                 case Entry():

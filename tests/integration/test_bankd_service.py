@@ -109,7 +109,7 @@ async def test_server_may_dial_in_when_ours_is_gone_and_a_second_one_is_refused(
     second.send(rspro.ConnectClientReq(second.identity))
     async with asyncio.TaskGroup() as tasks:
         # The server's end must read to answer the PING that decides.
-        governing = tasks.create_task(world.server.receive())
+        governing = tasks.create_task(world.server.listen())
         answer = await second.message()
         governing.cancel()
     assert isinstance(answer, rspro.ConnectClientRes)

@@ -39,6 +39,7 @@ class BankdCoordinator:
     ``takeover_s`` is the time that an older connection has to prove that it lives, when a newer one claims its
     identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted. ``needs_proof``: we have a
     certificate, so a server must show one, too. ``memory`` is what earlier runs have stored of clients' certificates.
+    ``reads_numbers``: servers that want the numbers of cards get them.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class BankdCoordinator:
         traced_slots: frozenset[int] = frozenset(),
         needs_proof: bool = False,
         memory: CertifiedMemory | None = None,
+        reads_numbers: bool = True,
     ) -> None:
         self._out: list[BankdAction] = []
         self.counts = BankdCounts()
@@ -75,6 +77,7 @@ class BankdCoordinator:
             out=self._out,
             counts=self.counts,
             traced_slots=traced_slots,
+            reads_numbers=reads_numbers,
         )
         self.clients = ClientPlane(
             identity=identity,
@@ -200,6 +203,11 @@ class BankdCoordinator:
         self.cards.on_card_failed(slot_nr, kind, text, now)
         return self._take()
 
+    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> list[BankdAction]:
+        """ReadNumber is done; ``reason`` says why there is no number."""
+        self.cards.on_card_number(slot_nr, iccid, reason, now)
+        return self._take()
+
     def on_presence(
         self, slot_nr: int, *, is_present: bool, reader: str, cause: str = "", now: float
     ) -> list[BankdAction]:
@@ -259,6 +267,7 @@ class BankdCoordinator:
     def stop(self, now: float) -> list[BankdAction]:
         """End every session once its command in progress is answered, then power the cards off."""
         self.is_listening = False
+        self.cards.numbers.stop()
         self.clients.stop(now)
         return self._take()
 

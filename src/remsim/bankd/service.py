@@ -10,7 +10,9 @@ from typing import Final
 
 from remsim import __version__
 from remsim.bankd.actions import (
+    CARD_ACTIONS,
     BankdAction,
+    CardAction,
     CloseCard,
     InService,
     Notice,
@@ -20,7 +22,6 @@ from remsim.bankd.actions import (
     StoreCertified,
     TraceAtr,
     TraceTpdu,
-    Transmit,
 )
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.certified_file import NAME, CertifiedFile
@@ -116,6 +117,7 @@ class BankdService:
             traced_slots=self._traced_slots(),
             needs_proof=self.protection.contexts is not None,
             memory=self._certified_file.load(),
+            reads_numbers=config.read_numbers,
         )
         self._metrics.show(self.coordinator)
         self._guards = Guards(config, counts=self.coordinator.counts, log=self._log, report=self._audit)
@@ -290,6 +292,10 @@ class BankdService:
         """The card or its reader failed."""
         self._do(self.coordinator.on_card_failed(slot_nr, fault_kind(error), str(error), self._now()))
 
+    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+        """The card's number was read, or cannot be."""
+        self._do(self.coordinator.on_card_number(slot_nr, iccid, reason, self._now()))
+
     def _on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
         self._do(
             self.coordinator.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=self._now())
@@ -311,7 +317,7 @@ class BankdService:
             StoreCertified: self._store_certified,
         }
         performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action))
-        performers.update(dict.fromkeys((OpenCard, ResetCard, Transmit, CloseCard), self._on_card_action))
+        performers.update(dict.fromkeys(CARD_ACTIONS, self._on_card_action))
         return performers
 
     def _do(self, actions: list[BankdAction]) -> None:
@@ -337,7 +343,7 @@ class BankdService:
         if self._hub is not None:
             self._hub.execute(action)
 
-    def _on_card_action(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
+    def _on_card_action(self, action: CardAction) -> None:
         if isinstance(action, OpenCard | ResetCard):
             self._mask.on_reset(action.slot_nr)
         slot = self._slots[action.slot_nr]

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
+from remsim.card.iccid import is_iccid
 from remsim.cli import tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
 from remsim.cli.rest_client import JsonObject, RestClient, RestError, mapping_object, slotmap_id
@@ -51,6 +52,9 @@ class Session:
 #: How a command gets its session: from the verb's options, not from the words of the command line.
 Given = Annotated[Session, Parameter(parse=False)]
 IdText = Annotated[str | None, Parameter(show_default=False)]
+IccidText = Annotated[
+    str | None, Parameter(metavar="ICCID", show_default=False, help="Number of the card in that slot.")
+]
 
 
 @app.default
@@ -160,17 +164,21 @@ _commands.command(policy)
 
 
 @policy.command
-def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /) -> int:
+def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *, number: IccidText = None) -> int:
     """Say whether a policy FILE is well formed, and what it says about BANK:SLOT CLIENT:SLOT. Asks no server."""
+    if number is not None and not is_iccid(number):
+        raise ConfigError("--number is no ICCID", hint="write its digits, 20 at most")
     try:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     rules = parse_mapping_policy(text, file)
     if bank_slot is None or client_slot is None:
+        if number is not None:
+            raise ConfigError("--number says which card is in BANK:SLOT", hint="give BANK:SLOT and CLIENT:SLOT, too")
         print(f"{file}: {len(rules.rules)} rules, by default {'allow' if rules.is_open else 'deny'}")
         return 0
-    decision = rules.decide(ClientSlot.parse(client_slot), BankSlot.parse(bank_slot))
+    decision = rules.decide(ClientSlot.parse(client_slot), BankSlot.parse(bank_slot), number)
     if not decision.is_allowed:
         raise RemsimError(f"refused: {decision.reason}")
     print(f"allowed: {decision.reason}")

@@ -242,6 +242,8 @@ class BankdConfig(DaemonConfig):
     sim_profile: fields.PlainText | None = None
     #: Open cards in shared mode, so that other programs may use them, too.
     shared_access: fields.Switch = False
+    #: Tell the server the numbers (ICCIDs) of cards, which are powered for that when they come.
+    read_numbers: fields.Switch = True
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
     gsmtap: fields.GsmtapAddress | None = None

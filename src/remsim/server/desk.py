@@ -19,6 +19,7 @@ from remsim.policy.mapping import OPEN, MappingPolicy
 from remsim.server import audit
 from remsim.server.actions import (
     Action,
+    AskPolicy,
     Decision,
     Report,
     StoreClientNumber,
@@ -118,6 +119,9 @@ class Desk:
         """See Listener."""
         now = self._loop.time()
         self._run(self.coordinator.on_stored(decision, now, mapping_id=mapping_id, created_at=created_at))
+        if isinstance(decision, StoreMapping):
+            # Another card may have come while it was being stored.
+            self._ask_policy(decision.bank)
 
     def on_store_failed(self, decision: Decision) -> None:
         """See Listener."""
@@ -128,7 +132,7 @@ class Desk:
     async def create_mapping(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
         """Map two slots; returns when that is committed. Raises PolicyRefusalError, ConflictError and StoreError."""
         target = _pair(bank, client)
-        decision = self._policy.decide(client, bank)
+        decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
         if not decision.is_allowed:
             self.refuse(Entry(by, "mapping.create", target, audit.REFUSED, decision.reason), "policy_refused")
             raise PolicyRefusalError(decision.reason, hint="the server's policy file says who may use which card")
@@ -171,12 +175,25 @@ class Desk:
     async def enforce_policy(self) -> None:
         """Delete the stored mappings that the rules no longer allow; returns when that is committed."""
         for mapping in list(self.coordinator.slotmap):
-            decision = self._policy.decide(mapping.client, mapping.bank)
-            plan = None if decision.is_allowed else self.coordinator.plan_deletion([mapping])
-            if plan is not None:
-                target = _pair(mapping.bank, mapping.client)
-                self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
-                await self._store(plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason))
+            if (end := self._end_of(mapping)) is not None:
+                await self._store(*end)
+
+    def _ask_policy(self, bank: BankSlot) -> None:
+        mapping = self.coordinator.slotmap.by_bank_slot(bank)
+        end = None if mapping is None else self._end_of(mapping)
+        if end is not None:
+            self.store.submit(end[0], entry=end[1])
+
+    def _end_of(self, mapping: Mapping) -> tuple[StoreDeletion, Entry] | None:
+        """What deletes a mapping that the rules do not allow; None if it may stay, or is being deleted already."""
+        number = self.coordinator.inventory.last_number(mapping.bank)
+        decision = self._policy.decide(mapping.client, mapping.bank, number)
+        plan = None if decision.is_allowed else self.coordinator.plan_deletion([mapping])
+        if plan is None:
+            return None
+        target = _pair(mapping.bank, mapping.client)
+        self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
+        return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
     def refuse(self, entry: Entry, event: str) -> None:
         """Log, count and store that somebody was refused."""
@@ -213,6 +230,8 @@ class Desk:
                     self.store.submit(action)
                 case Entry():
                     self.store.record(action)
+                case AskPolicy():
+                    self._ask_policy(action.bank)
                 case _:
                     self.store.note(action)
         self._alarm.set(self.coordinator.next_deadline())

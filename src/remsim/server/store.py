@@ -23,6 +23,7 @@ from remsim.server.actions import (
     Memory,
     Note,
     NoteBank,
+    NoteCard,
     NoteClient,
     NoteOutcome,
     NoteReleased,
@@ -259,5 +260,7 @@ def _subject(note: Note) -> object:
             return type(note), note.mapping_id
         case NoteBank():
             return type(note), note.bank_id
+        case NoteCard():
+            return type(note), note.bank
         case NoteClient():
             return type(note), note.client
