@@ -45,7 +45,7 @@ def guard_for(
     tracker: SelectionTracker | None = None,
 ) -> "SlotGuard | None":
     """The guard of one mapping; None if no rule is about it. ``tracker``: as for ``Guard``."""
-    if not any(rule.concerns(bank, client) for rule in policy.rules):
+    if not policy.concerns(bank, client):
         return None
     return SlotGuard(policy.guard_for(bank, client, tracker), counts, log.bind(bank_slot=bank, client_slot=client))
 
@@ -85,10 +85,12 @@ class Guards:
             return
         self._policy = policy
         for slot, bank, client in self._sessions.values():
+            if isinstance(slot.guard, SlotGuard) and policy.concerns(bank, client):
+                slot.guard.follow(policy.guard_for(bank, client, slot.guard.tracker))
+                continue
             # Whoever had no guard was not watched: what is selected is not known.
-            old = slot.guard
-            tracker = old.tracker if isinstance(old, SlotGuard) else SelectionTracker.midway()
-            slot.guard = guard_for(policy, bank, client, counts=self._counts, log=self._log, tracker=tracker)
+            unknown = SelectionTracker.midway()
+            slot.guard = guard_for(policy, bank, client, counts=self._counts, log=self._log, tracker=unknown)
         self._log.info("guard_reloaded", rules=len(policy.rules), sessions=len(self._sessions))
 
 
@@ -96,10 +98,14 @@ class SlotGuard:
     """Watches the commands of one session."""
 
     def __init__(self, guard: Guard, counts: BankdCounts, log: Logger) -> None:
-        self._guard = guard
         self._counts = counts
         self._log = log
         self._lines = 0
+        self.follow(guard)
+
+    def follow(self, guard: Guard) -> None:
+        """Go by other rules from now on."""
+        self._guard = guard
         self.tracker = guard.tracker
         #: Told of each exchange and each reset: what is selected decides what a command is about.
         self.on_exchange = guard.on_exchange

@@ -163,6 +163,18 @@ class TestReload:
         stand.exchange(bytes.fromhex("00a40004023f00"), bytes.fromhex("00a40004022fe2"))
         assert not stand.blocks(READ)
 
+    async def test_lines_about_a_session_stay_bounded_whatever_changes(self, tmp_path: Path, tasks: TaskOwner) -> None:
+        rules = '[presets]\npin-change = "block"\n'
+        stand = Stand(tmp_path, rules, tasks)
+        stand.guards.begin(stand.slot, BANK, CLIENT)
+        for _ in range(2):
+            assert all(stand.blocks(CHANGE_PIN) for _ in range(MAX_LINES))
+            await stand.guards.reload()
+            await stand.log.next("guard_reloaded")
+        assert stand.blocks(CHANGE_PIN)
+        assert stand.log.is_empty()
+        assert stand.counts.blocked_commands == 2 * MAX_LINES + 1
+
     async def test_rules_that_are_gone_let_the_session_alone(self, tmp_path: Path, tasks: TaskOwner) -> None:
         stand = Stand(tmp_path, NO_READING, tasks)
         stand.guards.begin(stand.slot, BANK, CLIENT)
