@@ -197,6 +197,17 @@ class BankWorld:
         peer.send(rspro.ConnectClientReq(peer.identity, peer.slot))
         return peer
 
+    async def serve(self, *, is_own: bool = True) -> Client:
+        """Client C1:0 in service with the card in B1:0."""
+        assert await self.create_mapping("C1:0", "B1:0") is ResultCode.OK
+        await self.until(lambda: self.service.coordinator.cards.positions[0].is_present)
+        client = await self.connect(is_own=is_own)
+        answer = await client.message()
+        assert isinstance(answer, rspro.ConnectClientRes)
+        assert answer.result is ResultCode.OK
+        assert isinstance(await client.message(), rspro.SetAtrReq)
+        return client
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let the loop run until ``condition`` holds."""
         async with asyncio.timeout(PATIENCE_S):

@@ -34,14 +34,7 @@ async def world(tmp_path: Path) -> AsyncIterator[BankWorld]:
 
 
 async def serve(world: BankWorld, *, is_own: bool = True) -> Client:
-    assert await world.create_mapping("C1:0", "B1:0") is ResultCode.OK
-    await world.until(lambda: world.service.coordinator.cards.positions[0].is_present)
-    client = await world.connect(is_own=is_own)
-    answer = await client.message()
-    assert isinstance(answer, rspro.ConnectClientRes)
-    assert answer.result is ResultCode.OK
-    assert isinstance(await client.message(), rspro.SetAtrReq)
-    return client
+    return await world.serve(is_own=is_own)
 
 
 @pytest.mark.parametrize("is_own", [False, True])

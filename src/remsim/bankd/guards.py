@@ -53,7 +53,7 @@ def guard_for(
     tracker: SelectionTracker | None = None,
 ) -> "SlotGuard | None":
     """The guard of one mapping, for one session; None if no rule is about it. ``tracker``: as for ``Guard``."""
-    if not any(rule.concerns(bank, client) for rule in policy.rules):
+    if not policy.concerns(bank, client):
         return None
     bound = log.bind(bank_slot=bank, client_slot=client)
     return SlotGuard(policy.guard_for(bank, client, tracker), bank, client, counts=counts, log=bound, report=report)
@@ -95,10 +95,11 @@ class Guards:
             return
         self._policy = policy
         for slot, bank, client in self._sessions.values():
+            if isinstance(slot.guard, SlotGuard) and policy.concerns(bank, client):
+                slot.guard.follow(policy.guard_for(bank, client, slot.guard.tracker))
+                continue
             # Whoever had no guard was not watched: what is selected is not known.
-            old = slot.guard
-            tracker = old.tracker if isinstance(old, SlotGuard) else SelectionTracker.midway()
-            slot.guard = self._guard_for(bank, client, tracker)
+            slot.guard = self._guard_for(bank, client, SelectionTracker.midway())
         self._log.info("guard_reloaded", rules=len(policy.rules), sessions=len(self._sessions))
 
     def _guard_for(
@@ -115,12 +116,16 @@ class SlotGuard:
     def __init__(
         self, guard: Guard, bank: BankSlot, client: ClientSlot, *, counts: BankdCounts, log: Logger, report: Report
     ) -> None:
-        self._guard = guard
         self._bank, self._client = bank, client
         self._counts = counts
         self._log = log
         self._report = report
         self._blocked = self._noted = 0
+        self.follow(guard)
+
+    def follow(self, guard: Guard) -> None:
+        """Go by other rules from now on."""
+        self._guard = guard
         self.tracker = guard.tracker
         #: Told of each exchange and each reset: what is selected decides what a command is about.
         self.on_exchange = guard.on_exchange

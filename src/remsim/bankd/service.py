@@ -95,7 +95,7 @@ class BankdService:
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
         self._mask = TraceMask()
-        self._reload = Reload()
+        self._reload = Reload(log=self._log)
         self._queue: deque[BankdAction] = deque()
         self._is_working = False
         name = clean_name(config.name or socket.gethostname())

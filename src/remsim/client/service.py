@@ -97,8 +97,10 @@ class ClientService:
         """SIGHUP: use the certificates that the files hold now. What stands at a terminal ends with it."""
         if self._front is not None:
             self.request_stop()
+            return
         for keeper in self.keepers:
             keeper.reload()
+        self._log.info("reloaded")
 
     def _protect(self) -> list[Protection]:
         """The protection of each slot; slots with the same certificate share it."""

@@ -7,6 +7,8 @@ Knows nothing of what is loaded. A file that cannot be used is its step's busine
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from remsim.logs import Logger
+
 #: Loads one thing anew; one that blocks or waits is a coroutine function.
 Step = Callable[[], Awaitable[None] | None]
 
@@ -14,7 +16,8 @@ Step = Callable[[], Awaitable[None] | None]
 class Reload:
     """``request`` may be called at any time, also before ``run``; requests that wait together are one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, log: Logger) -> None:
+        self._log = log
         self._wanted = asyncio.Event()
 
     def request(self) -> None:
@@ -30,3 +33,4 @@ class Reload:
                 work = step()
                 if work is not None:
                     await work
+            self._log.info("reloaded")

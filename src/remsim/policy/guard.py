@@ -159,6 +159,10 @@ class GuardPolicy:
 
     rules: tuple[Rule, ...]
 
+    def concerns(self, bank: BankSlot, client: ClientSlot) -> bool:
+        """Whether any rule holds for this mapping."""
+        return any(rule.concerns(bank, client) for rule in self.rules)
+
     def guard_for(self, bank: BankSlot, client: ClientSlot, tracker: SelectionTracker | None = None) -> Guard:
         """The guard of one mapping; ``tracker`` as for ``Guard``."""
         return Guard([rule for rule in self.rules if rule.concerns(bank, client)], tracker)

@@ -66,10 +66,11 @@ class ServerService:
         self.rspro_address = config.rspro
         self.rest_address = config.rest_address(is_protected=False)
         self.plaintext_address = config.listen_plaintext
-        #: The REST application, once started.
+        #: The REST application, and what it and the links work on, once started.
         self.app: FastAPI | None = None
+        self.desk: Desk | None = None
         self.keeper: CertificateKeeper | None = None
-        self._reload = Reload()
+        self._reload = Reload(log=self._log)
         self._books: CertificateAudit | None = None
 
     async def start(self) -> None:
@@ -101,6 +102,7 @@ class ServerService:
         desk = Desk(
             coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=admission_of(config), policy=policy
         )
+        self.desk = desk
         desk.restart_counter = memory.restart_counter
         self._stack.callback(desk.close)
         self._stack.push_async_callback(_finish, store, tasks.vital(store.run(desk), name="store"))

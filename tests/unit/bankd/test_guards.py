@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guard in front of a card, and the mask over its trace."""
+"""The guard in front of a card, its rules that may change, and the mask over its trace."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from remsim.bankd.counts import BankdCounts
-from remsim.bankd.guards import MAX_LINES, SlotGuard, guard_for, read_guard_policy
+from remsim.bankd.guards import MAX_LINES, Guards, SlotGuard, guard_for, read_guard_policy
 from remsim.bankd.masking import TraceMask
+from remsim.bankd.slot import Slot
 from remsim.config import BankdConfig
 from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import get_logger
+from remsim.net.tasks import TaskOwner
 from remsim.policy.fields import PolicyError
 from remsim.policy.presets import DEFAULT
+from remsim.readers.errors import ReaderError
 from remsim.trace import AtrRecord, TpduRecord
 from remsim.wire.additions import AuditInd
+from tests.doubles.noted_log import NotedLog
 
 BANK, CLIENT = BankSlot(1, 0), ClientSlot(7, 0)
 CHANGE_PIN = bytes.fromhex("0024000110") + b"1234\xff\xff\xff\xff5678\xff\xff\xff\xff"
@@ -118,6 +123,158 @@ def test_file_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     missing = BankdConfig(state_dir=tmp_path, reader="sim", guard=tmp_path / "none")
     with pytest.raises(StartError, match="cannot be read"):
         read_guard_policy(missing)
+
+
+class Deaf:
+    """Hears how operations ended, of which there are none here."""
+
+    def on_opened(self, slot_nr: int, atr: bytes) -> None:
+        """See SlotEvents."""
+
+    def on_response(self, slot_nr: int, response: bytes) -> None:
+        """See SlotEvents."""
+
+    def on_reset(self, slot_nr: int, atr: bytes) -> None:
+        """See SlotEvents."""
+
+    def on_closed(self, slot_nr: int) -> None:
+        """See SlotEvents."""
+
+    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+        """See SlotEvents."""
+
+    def on_failed(self, slot_nr: int, error: ReaderError) -> None:
+        """See SlotEvents."""
+
+
+NO_PRESETS = '[presets]\npin-change = "off"\nfile-update = "off"\nglobalplatform = "off"\n'
+NO_READING = NO_PRESETS + '[[rule]]\nname = "no IMSI"\naction = "block"\nins = "B0"\nfile = "7F20/6F07"\n'
+SELECT_IMSI = (bytes.fromhex("00a40004027f20"), bytes.fromhex("00a40004026f07"))
+READ = bytes.fromhex("00b0000009")
+
+
+class Stand:
+    """A bank's guards, whose file the test writes."""
+
+    def __init__(self, folder: Path, rules: str, tasks: TaskOwner) -> None:
+        self.config = config(folder, rules)
+        self.log = NotedLog()
+        self.counts = BankdCounts()
+        self.reported: list[AuditInd] = []
+        self.guards = Guards(self.config, counts=self.counts, log=self.log.logger, report=self.reported.append)
+        self.slot = Slot(0, events=Deaf(), tasks=tasks, observe=lambda _seconds: None)
+
+    def write(self, rules: str) -> None:
+        """Change the file."""
+        assert self.config.guard is not None
+        self.config.guard.write_text(rules)
+
+    def blocks(self, tpdu: bytes) -> bool:
+        """What the guard of the session says; without one, everything passes."""
+        return self.slot.guard is not None and self.slot.guard.blocks(tpdu)
+
+    def exchange(self, *commands: bytes) -> None:
+        """The card answers these, watched by whoever watches."""
+        for command in commands:
+            if self.slot.guard is not None:
+                self.slot.guard.on_exchange(command, b"\x90\x00")
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[TaskOwner]:
+    """For slots that never start one."""
+    async with TaskOwner("test") as owner:
+        yield owner
+
+
+class TestReload:
+    async def test_session_goes_on_with_new_rules_and_what_is_selected(self, tmp_path: Path, tasks: TaskOwner) -> None:
+        stand = Stand(tmp_path, '[presets]\npin-change = "log"\n', tasks)
+        stand.guards.begin(stand.slot, BANK, CLIENT)
+        stand.exchange(*SELECT_IMSI)
+        assert not stand.blocks(READ)
+        stand.write(NO_READING)
+        await stand.guards.reload()
+        told = await stand.log.next("guard_reloaded")
+        assert (told["rules"], told["sessions"]) == (1, 1)
+        assert stand.blocks(READ)
+        stand.exchange(bytes.fromhex("00a40004026f7e"))
+        assert not stand.blocks(READ)
+        assert stand.counts.blocked_commands == 1
+
+    async def test_session_that_nobody_watched_counts_as_any_file_until_it_selects(
+        self, tmp_path: Path, tasks: TaskOwner
+    ) -> None:
+        stand = Stand(tmp_path, NO_PRESETS, tasks)
+        stand.guards.begin(stand.slot, BANK, CLIENT)
+        assert stand.slot.guard is None
+        stand.write(NO_READING)
+        await stand.guards.reload()
+        assert stand.blocks(READ)
+        assert (await stand.log.next("command_blocked"))["file"] == "unknown"
+        stand.exchange(bytes.fromhex("00a40004023f00"), bytes.fromhex("00a40004022fe2"))
+        assert not stand.blocks(READ)
+
+    async def test_lines_about_a_session_stay_bounded_whatever_changes(self, tmp_path: Path, tasks: TaskOwner) -> None:
+        rules = '[presets]\npin-change = "block"\n'
+        stand = Stand(tmp_path, rules, tasks)
+        stand.guards.begin(stand.slot, BANK, CLIENT)
+        for _ in range(2):
+            assert all(stand.blocks(CHANGE_PIN) for _ in range(MAX_LINES))
+            await stand.guards.reload()
+            await stand.log.next("guard_reloaded")
+        assert stand.blocks(CHANGE_PIN)
+        assert stand.log.is_empty()
+        assert stand.counts.blocked_commands == 2 * MAX_LINES + 1
+
+    async def test_rules_that_are_gone_let_the_session_alone(self, tmp_path: Path, tasks: TaskOwner) -> None:
+        stand = Stand(tmp_path, NO_READING, tasks)
+        stand.guards.begin(stand.slot, BANK, CLIENT)
+        stand.write(NO_PRESETS)
+        await stand.guards.reload()
+        assert stand.slot.guard is None
+
+    async def test_session_that_ended_gets_no_guard_and_a_new_one_the_new_rules(
+        self, tmp_path: Path, tasks: TaskOwner
+    ) -> None:
+        stand = Stand(tmp_path, NO_PRESETS, tasks)
+        stand.guards.begin(stand.slot, BANK, CLIENT)
+        stand.guards.end(stand.slot)
+        stand.guards.end(stand.slot)
+        stand.write(NO_READING)
+        await stand.guards.reload()
+        assert (await stand.log.next("guard_reloaded"))["sessions"] == 0
+        assert stand.slot.guard is None
+        stand.guards.begin(stand.slot, BANK, CLIENT)
+        # The card was powered just now: it is at the MF, where this rule's file is not.
+        assert not stand.blocks(READ)
+        stand.exchange(*SELECT_IMSI)
+        assert stand.blocks(READ)
+
+    @pytest.mark.parametrize("rules", ['[presets]\npin-chance = "block"\n', None])
+    async def test_file_that_cannot_be_used_changes_nothing(
+        self, tmp_path: Path, tasks: TaskOwner, rules: str | None
+    ) -> None:
+        stand = Stand(tmp_path, NO_READING, tasks)
+        stand.guards.begin(stand.slot, BANK, CLIENT)
+        guard = stand.slot.guard
+        assert stand.config.guard is not None
+        if rules is None:
+            stand.config.guard.unlink()
+        else:
+            stand.write(rules)
+        await stand.guards.reload()
+        told = await stand.log.next("guard_not_reloaded")
+        assert "guard.toml" in told["error"]
+        assert told["hint"]
+        assert stand.slot.guard is guard
+
+    async def test_without_a_file_there_is_nothing_to_read(self, tmp_path: Path) -> None:
+        log = NotedLog()
+        reported: list[AuditInd] = []
+        guards = Guards(config(tmp_path, None), counts=BankdCounts(), log=log.logger, report=reported.append)
+        await guards.reload()
+        assert log.is_empty()
 
 
 def test_trace_hides_pins_and_authentication() -> None:

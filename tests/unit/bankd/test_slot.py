@@ -336,3 +336,31 @@ async def test_card_that_hangs_is_given_up_and_powered_off(
     await reader.closed.wait()
     await asyncio.sleep(0)
     assert stand.events.log == [("number", 3, None, "it was not read within 0.01 s")]
+
+
+async def test_guard_that_comes_while_a_command_runs_hears_of_its_answer(stand: Stand) -> None:
+    stand.slot.reader = reader = CallbackReader()
+    await stand.run(OpenCard(3))
+    stand.slot.guard = Watch()
+    stand.slot.transmit(FORBIDDEN)
+    stand.slot.guard = None
+    stand.slot.transmit(TPDU)
+    stand.slot.guard = watch = Watch()
+    reader.done(b"\x61\x02")
+    # Not of the command that another guard let pass, or did not, before.
+    assert watch.log == [("told", TPDU, b"\x61\x02")]
+    await stand.run(CloseCard(3))
+
+
+async def test_command_that_one_guard_let_pass_opens_no_way_round_the_next(stand: Stand) -> None:
+    stand.slot.reader = reader = InstantReader()
+    await stand.run(OpenCard(3))
+    stand.slot.guard = Watch()
+    reader.is_instant = False
+    assert stand.slot.transmit_now(TPDU) is None
+    reader.is_instant = True
+    stand.slot.guard = None
+    await stand.run(Transmit(3, TPDU))
+    stand.slot.guard = Watch()
+    assert await stand.run(Transmit(3, FORBIDDEN)) == ("response", 3, BLOCKED)
+    await stand.run(CloseCard(3))
