@@ -17,6 +17,7 @@ from remsim.bankd.mappings import MappingTable
 from remsim.bankd.session import Session
 from remsim.bankd.transitions import CardState, SessionState
 from remsim.identity import Proof, Role
+from remsim.limits import LimitCounts
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.events import (
@@ -35,7 +36,7 @@ class BankdCoordinator:
 
     ``takeover_s`` is the time that an older connection has to prove that it lives, when a newer one claims its
     identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted. ``needs_proof``: we have a
-    certificate, so a server must show one, too.
+    certificate, so a server must show one, too. ``limits`` counts those that are reached.
     """
 
     def __init__(
@@ -48,9 +49,10 @@ class BankdCoordinator:
         advertise: tuple[AdvertisedAddress, ...] | None = None,
         traced_slots: frozenset[int] = frozenset(),
         needs_proof: bool = False,
+        limits: LimitCounts | None = None,
     ) -> None:
         self._out: list[BankdAction] = []
-        self.counts = BankdCounts()
+        self.counts = BankdCounts(limits=limits or LimitCounts())
         self.mappings = MappingTable(bank_id, slots)
         self.is_listening = False
         self._needs_proof = needs_proof

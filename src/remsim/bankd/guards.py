@@ -11,6 +11,7 @@ from remsim.bankd.counts import BankdCounts
 from remsim.config import BankdConfig
 from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitName
 from remsim.logs import Logger
 from remsim.policy.guard import Finding, Guard, GuardPolicy, parse_guard_policy
 from remsim.policy.presets import DEFAULT, PRESETS
@@ -67,6 +68,7 @@ class SlotGuard:
             self._counts.noted_commands += 1
         self._lines += 1
         if self._lines > MAX_LINES:
+            self._counts.limits.reached(LimitName.GUARD_LINES)
             return
         path = None if finding.path is None else "/".join(_step(step) for step in finding.path)
         fields = {"rule": finding.rule, "command": finding.header.hex(), "file": path or "unknown"}

@@ -12,6 +12,7 @@ from typing import Final
 
 from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitCounts
 from remsim.server.actions import (
     Action,
     Decision,
@@ -84,7 +85,8 @@ class Settings:
 class Coordinator:
     """One for the server. ``memory`` is what earlier runs have stored."""
 
-    def __init__(self, settings: Settings, memory: Memory) -> None:
+    def __init__(self, settings: Settings, memory: Memory, *, limits: LimitCounts | None = None) -> None:
+        """``limits`` counts the limits that are reached."""
         self._settings = settings
         self.slotmap = SlotMap()
         self.peers = PeerTable()
@@ -106,6 +108,7 @@ class Coordinator:
             identity=settings.identity,
             takeover_s=settings.takeover_s,
             is_certified=settings.is_certified,
+            limits=limits or LimitCounts(),
             host=self,
         )
         for stored in memory.mappings:
@@ -145,10 +148,7 @@ class Coordinator:
 
         ``proof`` is what the peer's certificate says; None on a link without TLS.
         """
-        peer = Peer(link, address, since=now, dialled_port=dialled_port, proof=proof)
-        if not self.peers.add(peer):
-            reason = "too many connections that have not identified themselves"
-            return [Report("warning", "peer_limit_reached", {"peer": str(address)}), Close(link, reason)]
+        self.peers.add(Peer(link, address, since=now, dialled_port=dialled_port, proof=proof))
         # A bankd of ours says who it is; a classic one would not survive what follows, and ignores the question.
         return [] if dialled_port is None else [AskIdentity(link)]
 

@@ -5,6 +5,7 @@ from functools import partial
 
 from remsim.metrics import ProgramMetrics
 from remsim.server.coordinator import Coordinator
+from remsim.server.limits import LIMITS
 from remsim.slotmap import MappingState, SlotMap
 
 _SHOWN_STATES = (MappingState.NEW, MappingState.UNACKNOWLEDGED, MappingState.ACTIVE, MappingState.REFUSED)
@@ -14,7 +15,7 @@ class ServerMetrics(ProgramMetrics):
     """Names get the prefix ``remsim_server_``."""
 
     def __init__(self) -> None:
-        super().__init__("server")
+        super().__init__("server", limits=LIMITS)
         self.events = self.counter("events", "Events in the log, those below its level included", ["event"])
         self.connections = self.gauge("connections", "RSPRO connections, identified or not")
         self.unidentified = self.gauge("unidentified_connections", "RSPRO connections that have not been accepted")

@@ -86,7 +86,7 @@ class ServerService:
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
         house = _open_house(config)
-        coordinator = Coordinator(self._settings(overrides, house), memory)
+        coordinator = Coordinator(self._settings(overrides, house), memory, limits=self._metrics.limits)
         self._metrics.watch(coordinator)
         desk = Desk(
             coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=admission_of(config), policy=policy
@@ -170,8 +170,9 @@ class ServerService:
         # Old back-ends, for whom REST is opened, speak HTTP only.
         contexts = None if self._config.rest_open else protection.contexts
         if contexts is not None and house is not None:
-            self.app.include_router(enrolment_router(house.office, log=self._log))
-        rest = RestListener(self.app, self._config.rest, tls=None if contexts is None else contexts.rest)
+            self.app.include_router(enrolment_router(house.office, log=self._log, limits=self._metrics.limits))
+        tls = None if contexts is None else contexts.rest
+        rest = RestListener(self.app, self._config.rest, tls=tls, counts=self._metrics.limits)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from remsim.bankd import clients
+from remsim.bankd import clients, crowd
 from remsim.bankd.actions import FaultKind, InService, OutOfService, Transmit
 from remsim.bankd.transitions import SessionState
 from remsim.ids import BankSlot, ClientSlot
@@ -299,7 +299,7 @@ def test_newcomer_that_introduces_itself_twice_is_refused(bank: Bank) -> None:
 
 
 def test_oldest_connection_without_a_card_makes_room(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "MAX_UNSERVED", 3)
+    monkeypatch.setattr(crowd, "MAX_UNSERVED", 3)
     served = bank.connect()
     links = [bank.link() for _ in range(4)]
     assert set(bank.closed) == {links[0]}

@@ -14,13 +14,14 @@ from typing import Final, TypeVar
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
 from remsim.server.rest.errors import ApiError, bad_request
 from remsim.server.rest.reading import read_body
 from remsim.server.rest.routing import refusals
-from remsim.server.tokens import FailureLimiter
+from remsim.server.tokens import FailureLimiter, limited_source
 
 T = TypeVar("T")
 
@@ -38,11 +39,12 @@ def build_router(
     *,
     log: Logger,
     limiter: FailureLimiter | None = None,
+    limits: LimitCounts | None = None,
     now: Callable[[], float] = time.time,
 ) -> APIRouter:
-    """The routes for one authority. ``now`` gives seconds since 1970."""
+    """The routes for one authority. ``now`` gives seconds since 1970; ``limits`` counts those that are reached."""
     router = APIRouter(tags=["enrolment"])
-    desk = _Desk(log, limiter or FailureLimiter(), now)
+    desk = _Desk(log, limiter or FailureLimiter(limits=limits), now)
 
     @router.post(ANCHOR_PATH, responses=refusals(400, 403, 413, 429), openapi_extra=_body("code"))
     async def anchor(request: Request) -> JSONResponse:
@@ -82,10 +84,11 @@ class _Desk:
 
     async def ask(self, request: Request, work: Callable[[object], T]) -> T:
         """Let ``work`` answer the body in a thread. Raises ApiError."""
-        source = _source(request)
+        source = limited_source(_source(request))
         wait_s = self._limiter.wait_s(source, self._now())
         if wait_s > 0:
-            raise ApiError(429, "too_many_failures", f"too many failed attempts; wait {wait_s:.0f} s")
+            text = f"too many failed attempts; wait {wait_s:.0f} s"
+            raise ApiError(429, "too_many_failures", text, limit=LimitName.ENROLMENT_FAILURES)
         body = await _read_object(request)
         try:
             async with self._turn:
@@ -93,7 +96,7 @@ class _Desk:
         except OfficeError as error:
             if error.is_attempt:
                 self._limiter.fail(source, self._now())
-                self._log.warning("enrolment_refused", peer=source, path=request.url.path, reason=str(error))
+                self._log.warning("enrolment_refused", peer=_source(request), path=request.url.path, reason=str(error))
             status = error.status or 400
             raise ApiError(status, _CODES[status], str(error), error.hint) from None
 
