@@ -88,6 +88,7 @@ class Coordinator:
     def __init__(self, settings: Settings, memory: Memory, *, limits: LimitCounts | None = None) -> None:
         """``limits`` counts the limits that are reached."""
         self._settings = settings
+        self.limits = LimitCounts() if limits is None else limits
         self.slotmap = SlotMap()
         self.peers = PeerTable()
         self.revocations = Revocations(self.peers)
@@ -108,7 +109,7 @@ class Coordinator:
             identity=settings.identity,
             takeover_s=settings.takeover_s,
             is_certified=settings.is_certified,
-            limits=limits or LimitCounts(),
+            limits=self.limits,
             host=self,
         )
         for stored in memory.mappings:

@@ -4,6 +4,7 @@
 from remsim.limits import LimitCounts, LimitName
 from remsim.net.lines import STRANGER_INTERVAL_S, STRANGER_LINES, VISITOR_LINES, LineBudget
 from tests.doubles.noted_log import NotedLog
+from tests.doubles.reaching import reaches
 
 
 class Clock:
@@ -15,11 +16,13 @@ class Clock:
         return self.now
 
 
+@reaches(LimitName.LOG_LINES)
 async def test_flood_of_strangers_is_told_of_once_and_then_at_debug_level_only() -> None:
     log, counts, clock = NotedLog(), LimitCounts(), Clock()
     lines = LineBudget(log.logger, counts, strangers={"peer_refused"}, visitors={"peer_lost"}, now=clock)
     assert {lines.level("peer_refused", "warning") for _ in range(STRANGER_LINES)} == {"warning"}
     assert {lines.level("peer_refused", "warning") for _ in range(50)} == {"debug"}
+    assert lines.level("peer_lost", "info") == "info"
     assert counts[LimitName.LOG_LINES] == 50
     told = await log.next("limit_reached")
     assert (told["limit"], told["about"]) == ("log_lines", "peer_refused")
