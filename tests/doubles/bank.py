@@ -194,12 +194,12 @@ class Bank:
         """A card comes or goes."""
         self.do(self.coordinator.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=self.now))
 
-    def link(self, *, is_dialled: bool = False, proof: Proof | None = None) -> int:
+    def link(self, host: str = "192.0.2.1", *, is_dialled: bool = False, proof: Proof | None = None) -> int:
         """A new link is up, over TLS if the peer has proven who it is."""
         self._last_link += 1
         number = self._last_link
         self.sent[number], self.reply_tags[number] = [], []
-        peer = PeerAddress(IPv4Address("192.0.2.1"), 40000 + number)
+        peer = PeerAddress(IPv4Address(host), 40000 + number)
         self.do(self.coordinator.on_link_up(LinkId(number), peer, self.now, is_dialled=is_dialled, proof=proof))
         return number
 

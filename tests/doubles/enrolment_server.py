@@ -32,7 +32,7 @@ class EnrolmentServer:
         self.now = house.now
         #: What the audit log would hold.
         self.entries: list[Entry] = []
-        self.books = CertificateAudit((), self.entries.append)
+        self.books = CertificateAudit((), self.entries.append, self.entries.append)
 
 
 @asynccontextmanager

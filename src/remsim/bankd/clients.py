@@ -11,11 +11,13 @@ from remsim.bankd.actions import BankdAction, Level, Notice, ResetKind, Transmit
 from remsim.bankd.cards import CardPlane
 from remsim.bankd.certified import CertifiedClients
 from remsim.bankd.counts import BankdCounts
+from remsim.bankd.crowd import Crowd
 from remsim.bankd.mappings import Mapping, MappingTable
 from remsim.bankd.session import QueuedTpdu, Session
 from remsim.bankd.transitions import CardState, SessionEvent, SessionState
 from remsim.identity import Proof
 from remsim.ids import ClientSlot
+from remsim.limits import LimitName
 from remsim.wire import rspro
 from remsim.wire.abilities import SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
@@ -23,9 +25,8 @@ from remsim.wire.rspro import ComponentIdentity, ResultCode, SlotPhysStatus
 
 #: Commands of one client that wait for its card. A modem has one in flight; more is a client that does not listen.
 MAX_QUEUED: Final = 256
-#: Connections that have no card: not introduced yet, not mapped, or contending. Beyond it the oldest one is closed.
-#: A bank has at most 1024 slots, so this leaves room for several times as many rightful clients that wait.
-MAX_UNSERVED: Final = 4096
+#: Who may wait to hear whether the connection of the same client lives. One program has one or two at a time.
+MAX_CONTENDERS: Final = 16
 #: A classic client gives up 10 s after its connect request, so the answer does not wait for a slow card any longer.
 CONNECT_ANSWER_S: Final = 8.0
 
@@ -56,8 +57,7 @@ class ClientPlane:
         self.sessions: dict[LinkId, Session] = {}
         self._by_client: dict[ClientSlot, Session] = {}
         self._certified = certified
-        # Insertion order is age.
-        self._unserved: dict[Session, None] = {}
+        self._unserved = Crowd()
         self._answer_by: dict[Session, float] = {}
 
     # Connections come and go
@@ -68,10 +68,12 @@ class ClientPlane:
         self.sessions[link] = session
         if proof is not None:
             return
-        self._unserved[session] = None
-        if len(self._unserved) > MAX_UNSERVED:
+        found = self._unserved.add(session)
+        if found is not None:
+            oldest, limit = found
             self._counts.crowded_out += 1
-            self.close(next(iter(self._unserved)), f"more than {MAX_UNSERVED} connections without a card", now)
+            self._counts.limits.reached(limit)
+            self.close(oldest, "too many connections without a card", now)
 
     def on_link_lost(self, session: Session, reason: str, now: float) -> None:
         """The connection is gone; its card is powered off, the mapping stays."""
@@ -91,11 +93,11 @@ class ClientPlane:
         """The peer turned out to be a server: no longer our business."""
         session.step(SessionEvent.IS_SERVER)
         del self.sessions[session.link]
-        self._unserved.pop(session, None)
+        self._unserved.discard(session)
 
     def _forget(self, session: Session, reason: str, now: float) -> None:
         del self.sessions[session.link]
-        self._unserved.pop(session, None)
+        self._unserved.discard(session)
         self._answer_by.pop(session, None)
         session.queue.clear()
         if session.rival is not None:
@@ -167,6 +169,11 @@ class ClientPlane:
         if rival is None:
             self._admit(session, client, now)
             return
+        if len(rival.contenders) >= MAX_CONTENDERS:
+            self._counts.limits.reached(LimitName.CONTENDERS)
+            self.answer(session, ResultCode.IDENTITY_IN_USE)
+            self.close(session, f"more than {MAX_CONTENDERS} claim to be {client}", now)
+            return
         self._out.append(
             Notice("info", "duplicate_client", None, client, {"old_peer": rival.peer, "new_peer": session.peer})
         )
@@ -230,7 +237,7 @@ class ClientPlane:
         position = self._cards.positions[mapping.bank.slot_nr]
         session.step(SessionEvent.MAPPED)
         session.position, position.session = position, session
-        self._unserved.pop(session, None)
+        self._unserved.discard(session)
         self._note("info", "client_mapped", session)
         if session.request is not None:
             self._answer_by[session] = now + CONNECT_ANSWER_S
@@ -270,6 +277,7 @@ class ClientPlane:
 
     def _enqueue(self, session: Session, command: QueuedTpdu | ResetKind, now: float) -> None:
         if len(session.queue) >= MAX_QUEUED:
+            self._counts.limits.reached(LimitName.QUEUED_COMMANDS)
             self.refuse(session, f"more than {MAX_QUEUED} commands waiting", now)
         else:
             session.queue.append(command)

@@ -19,6 +19,7 @@ from remsim.bankd.mappings import MappingTable
 from remsim.bankd.session import Session
 from remsim.bankd.transitions import CardState, SessionState
 from remsim.identity import Proof, Role
+from remsim.limits import LimitCounts
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.additions import AuditInd
@@ -39,7 +40,7 @@ class BankdCoordinator:
     ``takeover_s`` is the time that an older connection has to prove that it lives, when a newer one claims its
     identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted. ``needs_proof``: we have a
     certificate, so a server must show one, too. ``memory`` is what earlier runs have stored of clients' certificates.
-    ``reads_numbers``: servers that want the numbers of cards get them.
+    ``reads_numbers``: servers that want the numbers of cards get them. ``limits`` counts those that are reached.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class BankdCoordinator:
         needs_proof: bool = False,
         memory: CertifiedMemory | None = None,
         reads_numbers: bool = True,
+        limits: LimitCounts | None = None,
     ) -> None:
         self._out: list[BankdAction] = []
-        self.counts = BankdCounts()
+        self.counts = BankdCounts(limits=limits or LimitCounts())
         self.mappings = MappingTable(bank_id, slots)
         self.is_listening = False
         self._needs_proof = needs_proof

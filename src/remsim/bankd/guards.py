@@ -16,6 +16,7 @@ from remsim.card.selection import SelectionTracker
 from remsim.config import BankdConfig
 from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitName
 from remsim.logs import Logger
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import Finding, Guard, GuardPolicy, parse_guard_policy
@@ -147,13 +148,17 @@ class SlotGuard:
             self._noted += 1
             if self._noted <= MAX_LINES:
                 self._log.info("command_noted", rule=finding.rule, command=command, file=path)
+            else:
+                self._counts.limits.reached(LimitName.GUARD_LINES)
             return
         self._counts.blocked_commands += 1
         self._blocked += 1
         if self._blocked <= MAX_LINES:
             self._log.warning("command_blocked", rule=finding.rule, command=command, file=path)
             self._enter(f"rule {finding.rule}: {command} file {path}")
-        elif self._blocked == MAX_LINES + 1:
+            return
+        self._counts.limits.reached(LimitName.GUARD_LINES)
+        if self._blocked == MAX_LINES + 1:
             self._enter(f"more than {MAX_LINES} commands of this session were blocked; the rest is counted only")
 
     def _enter(self, detail: str) -> None:

@@ -26,6 +26,7 @@ from remsim.bankd.actions import (
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.certified_file import NAME, CertifiedFile
 from remsim.bankd.coordinator import BankdCoordinator
+from remsim.bankd.events import STRANGERS, VISITORS
 from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guards import Guards
 from remsim.bankd.lanes import open_lane
@@ -39,6 +40,7 @@ from remsim.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.hub import DialledLink, LinkHub
 from remsim.net.keeper import CertificateKeeper
+from remsim.net.lines import LineBudget
 from remsim.net.listen import Listener
 from remsim.net.process import run_service
 from remsim.net.protection import admission_of, protect
@@ -118,12 +120,14 @@ class BankdService:
             needs_proof=self.protection.contexts is not None,
             memory=self._certified_file.load(),
             reads_numbers=config.read_numbers,
+            limits=self._metrics.limits,
         )
         self._metrics.show(self.coordinator)
         self._guards = Guards(config, counts=self.coordinator.counts, log=self._log, report=self._audit)
         observe = self._metrics.card_times.observe
         self._slots = [Slot(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
         self._alarm = Alarm(self._on_alarm)
+        self._lines = LineBudget(self._log, self._metrics.limits, strangers=STRANGERS, visitors=VISITORS, now=self._now)
         self._perform: dict[type, Callable[..., None]] = self._performers()
 
     def _traced_slots(self) -> frozenset[int]:
@@ -150,6 +154,7 @@ class BankdService:
             log=self._log,
             admission=admission_of(config),
             on_refused=lambda kind: self._metrics.refused_connections.labels(kind).inc(),
+            limits=self._metrics.limits,
         )
         if config.gsmtap is not None:
             redact = reveal_all if config.gsmtap_reveal else self._mask
@@ -382,7 +387,7 @@ class BankdService:
 
     def _notice(self, notice: Notice) -> None:
         fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}
-        say = getattr(self._log, notice.level)
+        say = getattr(self._log, self._lines.level(notice.event, notice.level))
         say(notice.event, bank_slot=notice.bank_slot, client_slot=notice.client_slot, **fields)
 
 

@@ -57,7 +57,7 @@ class ClientService:
         """Take the emulators and dial the servers. Raises StartError."""
         tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
         self._owned.callback(tasks.cancel)
-        self._hub = LinkHub(self, tasks=tasks, log=self._log)
+        self._hub = LinkHub(self, tasks=tasks, log=self._log, limits=self._metrics.limits)
         protections = self._protect()
         self._owned.push_async_callback(self._drain_scripts)
         self._owned.push_async_callback(self._hub.close)

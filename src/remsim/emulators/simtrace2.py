@@ -266,13 +266,19 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
 
     def on_bulk(self, item: bytes | StreamFault) -> None:
         """A message of the device."""
+        self._count_limit(item)
         if self._card is not None:
             self._perform(self._card.on_bulk(item, self._now()))
 
     def on_interrupt(self, item: bytes | StreamFault) -> None:
         """A change of the lines."""
+        self._count_limit(item)
         if self._card is not None:
             self._perform(self._card.on_interrupt(item, self._now()))
+
+    def _count_limit(self, item: bytes | StreamFault) -> None:
+        if isinstance(item, StreamFault) and item.limit is not None and self._events is not None:
+            self._events.on_limit(item.limit)
 
     def on_sent(self, generation: int) -> None:
         """The device has taken a message of a command."""

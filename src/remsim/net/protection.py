@@ -14,7 +14,7 @@ from remsim.config import DaemonConfig, HostPort, IpNetwork
 from remsim.errors import StartError
 from remsim.identity import Identity, Role
 from remsim.logs import Logger
-from remsim.net.limits import Admission
+from remsim.net.limits import Admission, most_connections
 from remsim.net.plain import Networks, is_within, outside_text
 from remsim.net.tls import Expectation, LinkTls, TlsContexts
 from remsim.pki.credentials import Credentials
@@ -50,7 +50,11 @@ class Protection:
 def admission_of(config: DaemonConfig) -> Admission:
     """The limits on strangers that are configured."""
     limits = config.limits
-    return Admission(most=limits.unidentified, most_per_source=limits.unidentified_per_source)
+    return Admission(
+        most=limits.unidentified,
+        most_per_source=limits.unidentified_per_source,
+        most_connections=most_connections(),
+    )
 
 
 def protect(

@@ -24,11 +24,20 @@ SETTLED_S: Final = 10.0
 
 
 class CertificateAudit:
-    """One for the server. ``recorded`` are the actions and targets that the log has already."""
+    """One for the server. ``recorded`` are the actions and targets that the log has already.
 
-    def __init__(self, recorded: Iterable[tuple[str, str]], record: Callable[[Entry], None]) -> None:
+    ``record`` takes entries; ``record_refusal`` those that strangers cause, of which not all are kept.
+    """
+
+    def __init__(
+        self,
+        recorded: Iterable[tuple[str, str]],
+        record: Callable[[Entry], None],
+        record_refusal: Callable[[Entry], None],
+    ) -> None:
         self._recorded = set(recorded)
         self._record = record
+        self._record_refusal = record_refusal
         # The book that has nothing new any more; it is another object when something was written.
         self._followed: Sequence[Issued] = ()
 
@@ -38,7 +47,7 @@ class CertificateAudit:
 
     def refused(self, *, source: str, request: str, reason: str) -> None:
         """Somebody asked for a certificate over REST, and got none."""
-        self._record(Entry(Actor("enrolment", source), REFUSE, request, REFUSED, reason))
+        self._record_refusal(Entry(Actor("enrolment", source), REFUSE, request, REFUSED, reason))
 
     def follow(self, book: Sequence[Issued], now: float) -> None:
         """Enter what is in the authority's book and not in the log yet. ``now`` is in seconds since 1970."""

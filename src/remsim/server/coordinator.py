@@ -12,6 +12,7 @@ from typing import Final
 
 from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitCounts
 from remsim.server.actions import (
     Action,
     Decision,
@@ -90,8 +91,10 @@ class Settings:
 class Coordinator:
     """One for the server. ``memory`` is what earlier runs have stored."""
 
-    def __init__(self, settings: Settings, memory: Memory) -> None:
+    def __init__(self, settings: Settings, memory: Memory, *, limits: LimitCounts | None = None) -> None:
+        """``limits`` counts the limits that are reached."""
         self._settings = settings
+        self.limits = LimitCounts() if limits is None else limits
         self.slotmap = SlotMap()
         self.peers = PeerTable()
         self.revocations = Revocations(self.peers)
@@ -115,6 +118,7 @@ class Coordinator:
             identity=settings.identity,
             takeover_s=settings.takeover_s,
             is_certified=settings.is_certified,
+            limits=self.limits,
             host=self,
         )
         for stored in memory.mappings:
@@ -137,10 +141,7 @@ class Coordinator:
 
         ``proof`` is what the peer's certificate says; None on a link without TLS.
         """
-        peer = Peer(link, address, since=now, dialled_port=dialled_port, proof=proof)
-        if not self.peers.add(peer):
-            reason = "too many connections that have not identified themselves"
-            return [Report("warning", "peer_limit_reached", {"peer": str(address)}), Close(link, reason)]
+        self.peers.add(Peer(link, address, since=now, dialled_port=dialled_port, proof=proof))
         # A bankd of ours says who it is; a classic one would not survive what follows, and ignores the question.
         return [] if dialled_port is None else [AskIdentity(link)]
 

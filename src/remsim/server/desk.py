@@ -6,13 +6,16 @@ Takes no decisions and starts nothing; ``service`` gives it its parts. All metho
 
 import asyncio
 import time
+from typing import Final
 
 from remsim.errors import RemsimError
 from remsim.identity import Identity
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import Budget, LimitName
 from remsim.logs import Logger
 from remsim.net.hub import DialledLink, LinkHub
 from remsim.net.limits import Admission
+from remsim.net.lines import LineBudget
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
 from remsim.policy.mapping import OPEN, MappingPolicy
@@ -35,6 +38,19 @@ from remsim.server.store import Store
 from remsim.slotmap import Mapping
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import Event
+
+#: Events about whoever is not accepted, or refused by REST.
+_STRANGERS: Final = frozenset(
+    {
+        *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
+        *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_number"),
+        *("token_refused", "access_refused", "policy_refused"),
+    }
+)
+_VISITORS: Final = frozenset({"client_connected", "bankd_connected", "peer_lost", "identity_taken_over"})
+
+#: Whose refusal is a stranger's: the entry names whatever he said.
+_OF_STRANGERS: Final = "token_refused"
 
 __all__ = ["Desk", "PolicyRefusalError", "UnknownBankError", "UnknownMappingError"]
 
@@ -69,12 +85,15 @@ class Desk:
         self._policy = policy
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._on_alarm)
+        self._refusals = Budget(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
+        self._lines = LineBudget(log, metrics.limits, strangers=_STRANGERS, visitors=_VISITORS, now=self._loop.time)
         self.hub = LinkHub(
             self,
             tasks=tasks,
             log=log,
             admission=admission,
             on_refused=lambda kind: metrics.refused_connections.labels(kind).inc(),
+            limits=metrics.limits,
         )
         #: Links that the server dials itself.
         self.dialled: list[DialledLink] = []
@@ -196,10 +215,18 @@ class Desk:
         return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
     def refuse(self, entry: Entry, event: str) -> None:
-        """Log, count and store that somebody was refused."""
-        self._metrics.events.labels(event).inc()
-        self._log.warning(event, who=entry.actor.who, peer=entry.actor.source, target=entry.target, reason=entry.detail)
-        self.store.record(entry)
+        """Log, count and store that somebody was refused; not all of it, if he does it again and again."""
+        who = entry.actor.who
+        fields: dict[str, object] = {"who": who, "peer": entry.actor.source, "target": entry.target}
+        self._report(Report("warning", event, fields | {"reason": entry.detail}))
+        self.store_refusal(entry, "" if event == _OF_STRANGERS else who)
+
+    def store_refusal(self, entry: Entry, who: str = "") -> None:
+        """Store that somebody was refused, unless that is too much of ``who``; of all strangers together without."""
+        if self._refusals.take(who, self._loop.time()):
+            self.store.record(entry)
+        else:
+            self._metrics.limits.reached(LimitName.STORED_REFUSALS)
 
     async def _store(self, decision: Decision, entry: Entry) -> None:
         done: asyncio.Future[int] = self._loop.create_future()
@@ -238,9 +265,10 @@ class Desk:
 
     def _report(self, report: Report) -> None:
         self._metrics.events.labels(report.event).inc()
-        if report.level == "info":
+        level = self._lines.level(report.event, report.level)
+        if level == "info":
             self._log.info(report.event, **report.fields)
-        elif report.level == "warning":
+        elif level == "warning":
             self._log.warning(report.event, **report.fields)
         else:
             self._log.debug(report.event, **report.fields)

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from remsim.metrics import ProgramMetrics
 from remsim.server.coordinator import Coordinator
+from remsim.server.limits import LIMITS
 from remsim.slotmap import MappingState, SlotMap
 
 _SHOWN_STATES = (MappingState.NEW, MappingState.UNACKNOWLEDGED, MappingState.ACTIVE, MappingState.REFUSED)
@@ -30,7 +31,7 @@ class ServerMetrics(ProgramMetrics):
     """Names get the prefix ``remsim_server_``."""
 
     def __init__(self) -> None:
-        super().__init__("server")
+        super().__init__("server", limits=LIMITS)
         self.events = self.counter("events", "Events in the log, those below its level included", ["event"])
         self.connections = self.gauge("connections", "RSPRO connections, identified or not")
         self.unidentified = self.gauge("unidentified_connections", "RSPRO connections that have not been accepted")

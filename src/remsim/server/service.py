@@ -97,7 +97,7 @@ class ServerService:
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
         house = _open_house(config)
-        coordinator = Coordinator(self._settings(overrides, house), memory)
+        coordinator = Coordinator(self._settings(overrides, house), memory, limits=self._metrics.limits)
         self._metrics.watch(coordinator)
         desk = Desk(
             coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=admission_of(config), policy=policy
@@ -111,7 +111,8 @@ class ServerService:
         # authority may have revoked somebody while no server ran.
         if house is not None:
             desk.push_certified(house.holders)
-            self._books = CertificateAudit(await store.read_audit_targets((ISSUE, REVOKE)), store.record)
+            recorded = await store.read_audit_targets((ISSUE, REVOKE))
+            self._books = CertificateAudit(recorded, store.record, desk.store_refusal)
         self._keep_certificates(desk, protection, house, tasks)
         await self._listen(desk, protection)
         await desk.enforce_policy()
@@ -120,15 +121,7 @@ class ServerService:
             steps.append(self.keeper.reload)
         tasks.vital(self._reload.run(*steps), name="reload")
         await self._start_rest(desk, tasks, rest_contexts, house)
-        for bank in config.dial_bank:
-            dialled = desk.hub.dial(
-                self._dialled,
-                name=f"bankd {bank}",
-                tls=protection.tls(Role.BANK),
-                networks=protection.networks,
-            )
-            desk.dialled.append(dialled)
-            dialled.want(bank.host, bank.port)
+        self._dial_banks(desk, protection)
         desk.is_open = True
         self.started.set()
         self._log.info(
@@ -164,6 +157,13 @@ class ServerService:
             plain = await desk.hub.listen(config.listen_plaintext, self._accepted, networks=config.listener_networks)
             self.plaintext_address = plain.addresses[0]
 
+    def _dial_banks(self, desk: Desk, protection: Protection) -> None:
+        for bank in self._config.dial_bank:
+            tls = protection.tls(Role.BANK)
+            dialled = desk.hub.dial(self._dialled, name=f"bankd {bank}", tls=tls, networks=protection.networks)
+            desk.dialled.append(dialled)
+            dialled.want(bank.host, bank.port)
+
     def _keep_certificates(self, desk: Desk, protection: Protection, house: "House | None", tasks: TaskOwner) -> None:
         if protection.contexts is not None:
             renewal = None if house is None else house.renew_own
@@ -194,9 +194,12 @@ class ServerService:
     ) -> None:
         await self._warn_of_rest(desk, is_protected=contexts is not None)
         self.app = build_app(desk, self._metrics, is_open=self._config.rest_open)
+        limits = self._metrics.limits
         if contexts is not None and house is not None and self._books is not None:
-            self.app.include_router(enrolment_router(house.office, log=self._log, books=self._books))
-        rest = RestListener(self.app, self.rest_address, tls=None if contexts is None else contexts.rest)
+            router = enrolment_router(house.office, log=self._log, books=self._books, limits=limits)
+            self.app.include_router(router)
+        tls = None if contexts is None else contexts.rest
+        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)

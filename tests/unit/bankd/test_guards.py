@@ -13,6 +13,7 @@ from remsim.bankd.slot import Slot
 from remsim.config import BankdConfig
 from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitName
 from remsim.logs import get_logger
 from remsim.net.tasks import TaskOwner
 from remsim.policy.fields import PolicyError
@@ -21,6 +22,7 @@ from remsim.readers.errors import ReaderError
 from remsim.trace import AtrRecord, TpduRecord
 from remsim.wire.additions import AuditInd
 from tests.doubles.noted_log import NotedLog
+from tests.doubles.reaching import reaches
 
 BANK, CLIENT = BankSlot(1, 0), ClientSlot(7, 0)
 CHANGE_PIN = bytes.fromhex("0024000110") + b"1234\xff\xff\xff\xff5678\xff\xff\xff\xff"
@@ -57,6 +59,7 @@ def test_shipped_rules_only_note(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "31323334" not in line
 
 
+@reaches(LimitName.GUARD_LINES)
 def test_blocked_commands_are_counted_and_logged_until_it_is_too_much(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,6 +69,11 @@ def test_blocked_commands_are_counted_and_logged_until_it_is_too_much(
     assert all(guard.blocks(CHANGE_PIN) for _ in range(MAX_LINES + 5))
     assert counts.blocked_commands == MAX_LINES + 5
     assert capsys.readouterr().err.count("command_blocked") == MAX_LINES
+    assert counts.limits[LimitName.GUARD_LINES] == 5
+    neighbour = guard_of(tmp_path, '[presets]\npin-change = "block"\n', counts)
+    assert neighbour is not None
+    assert neighbour.blocks(CHANGE_PIN)
+    assert capsys.readouterr().err.count("command_blocked") == 1
 
 
 def test_blocked_command_is_an_entry_with_its_header_and_file_and_never_its_data(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ ISSUED_CLIENT = Entry(BY_HAND, "certificate.issue", "client/7 cd", detail="2027-
 
 def test_what_is_in_the_book_is_entered_once() -> None:
     entries: list[Entry] = []
-    books = CertificateAudit((), entries.append)
+    books = CertificateAudit((), entries.append, entries.append)
     for book in ((BANK,), (BANK,), (BANK, CLIENT), (REVOKED, CLIENT)):
         books.follow(book, NOW)
         books.follow(book, NOW)
@@ -29,14 +29,14 @@ def test_what_is_in_the_book_is_entered_once() -> None:
 
 def test_what_an_earlier_run_has_entered_is_not_entered_again() -> None:
     entries: list[Entry] = []
-    books = CertificateAudit({("certificate.issue", "bank/1 ab")}, entries.append)
+    books = CertificateAudit({("certificate.issue", "bank/1 ab")}, entries.append, entries.append)
     books.follow((REVOKED, CLIENT), NOW)
     assert entries == [REVOKED_BANK, ISSUED_CLIENT]
 
 
 def test_enrolment_is_entered_with_its_source_and_what_is_young_waits_for_it() -> None:
     entries: list[Entry] = []
-    books = CertificateAudit((), entries.append)
+    books = CertificateAudit((), entries.append, entries.append)
     young = replace(BANK, issued_at=NOW - 1)
     book = (young, replace(CLIENT, revoked_at=NOW - 1))
     books.follow(book, NOW)
@@ -51,5 +51,5 @@ def test_enrolment_is_entered_with_its_source_and_what_is_young_waits_for_it() -
 
 def test_revocation_without_a_reason_says_none() -> None:
     entries: list[Entry] = []
-    CertificateAudit((), entries.append).follow((replace(REVOKED, reason=""),), NOW)
+    CertificateAudit((), entries.append, entries.append).follow((replace(REVOKED, reason=""),), NOW)
     assert entries[1].detail == "2027-01-15T07:59:10Z"

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remsim.config import HostPort
 from remsim.errors import StartError
+from remsim.limits import LimitCounts, LimitName
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server import audit
 from remsim.server.desk import Desk
@@ -34,6 +35,7 @@ from remsim.server.tokens import (
     bearer_token,
     check_token,
     digest_of,
+    limited_source,
     token_id_of,
 )
 
@@ -86,13 +88,16 @@ class Gate:
         desk: Desk,
         *,
         is_open: bool,
+        limits: LimitCounts,
         limiter: FailureLimiter | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
+        """``limits`` counts those that are reached."""
         self._app = app
         self._desk = desk
         self._is_open = is_open
-        self._limiter = limiter or FailureLimiter()
+        self._limits = limits
+        self._limiter = limiter or FailureLimiter(limits=limits)
         self._now = now
         self._failures = 0
         # Digests of tokens that were good: an old token of one program must not lock out its neighbours.
@@ -131,10 +136,11 @@ class Gate:
         return grant
 
     async def _check(self, text: str | None, scope: Scope) -> Grant:
-        now, source = self._now(), _source(scope)
+        now, source = self._now(), limited_source(_source(scope))
         digest = None if text is None else digest_of(text)
         wait_s = self._limiter.wait_s(source, now)
         if wait_s > 0 and digest not in self._seen_good:
+            self._limits.reached(LimitName.TOKEN_FAILURES)
             raise ApiError(
                 429, "too_many_failures", "too many failed attempts", f"wait {wait_s:.0f} s", retry_after_s=wait_s
             )
@@ -149,7 +155,7 @@ class Gate:
             self._fail(source, now)
             # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
             entry = Entry(
-                Actor(f"token {token_id or '?'}", source), "rest", _request(scope), audit.REFUSED, result.value
+                Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), audit.REFUSED, result.value
             )
             self._desk.refuse(entry, "token_refused")
             raise _unauthorized("the token is not valid")

@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
 from remsim.pki.ledger import Issued
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
@@ -21,7 +22,7 @@ from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
 from remsim.server.rest.errors import ApiError, bad_request
 from remsim.server.rest.reading import read_body
 from remsim.server.rest.routing import refusals
-from remsim.server.tokens import FailureLimiter
+from remsim.server.tokens import FailureLimiter, limited_source
 
 T = TypeVar("T")
 
@@ -52,11 +53,12 @@ def build_router(
     log: Logger,
     books: Books,
     limiter: FailureLimiter | None = None,
+    limits: LimitCounts | None = None,
     now: Callable[[], float] = time.time,
 ) -> APIRouter:
-    """The routes for one authority. ``now`` gives seconds since 1970."""
+    """The routes for one authority. ``now`` gives seconds since 1970; ``limits`` counts those that are reached."""
     router = APIRouter(tags=["enrolment"])
-    desk = _Desk(log, books, limiter or FailureLimiter(), now)
+    desk = _Desk(log, books, limiter or FailureLimiter(limits=limits), now)
 
     @router.post(ANCHOR_PATH, responses=refusals(400, 403, 413, 429), openapi_extra=_body("code"))
     async def anchor(request: Request) -> JSONResponse:
@@ -97,10 +99,11 @@ class _Desk:
 
     async def ask(self, request: Request, work: Callable[[object], T]) -> T:
         """Let ``work`` answer the body in a thread. Raises ApiError."""
-        source = _source(request)
+        source = limited_source(_source(request))
         wait_s = self._limiter.wait_s(source, self._now())
         if wait_s > 0:
-            raise ApiError(429, "too_many_failures", f"too many failed attempts; wait {wait_s:.0f} s")
+            text = f"too many failed attempts; wait {wait_s:.0f} s"
+            raise ApiError(429, "too_many_failures", text, limit=LimitName.ENROLMENT_FAILURES)
         body = await _read_object(request)
         try:
             async with self._turn:
@@ -108,8 +111,9 @@ class _Desk:
         except OfficeError as error:
             if error.is_attempt:
                 self._limiter.fail(source, self._now())
-                self._log.warning("enrolment_refused", peer=source, path=request.url.path, reason=str(error))
-                self._books.refused(source=source, request=request.url.path, reason=str(error))
+                peer, path = _source(request), request.url.path
+                self._log.warning("enrolment_refused", peer=peer, path=path, reason=str(error))
+                self._books.refused(source=peer, request=path, reason=str(error))
             status = error.status or 400
             raise ApiError(status, _CODES[status], str(error), error.hint) from None
 
