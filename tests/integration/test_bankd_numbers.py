@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from remsim.readers.pcsc import PcscSource
 from remsim.readers.profiles import load_profile
 from remsim.wire import additions, rspro
 from remsim.wire.rspro import ResultCode
 from tests.doubles.bank_world import BankWorld
 from tests.doubles.readers import HangingReader, ScriptedReader, ScriptedSource
+from tests.doubles.scard import FakeReader, FakeScard
 
 
 @pytest.fixture
@@ -50,6 +52,22 @@ async def test_cards_are_powered_for_their_numbers_only_where_that_is_wanted(tmp
         expected = ["open", *["transmit"] * 6, "close"] if reads else []
         assert [reader.log for reader in readers] == [expected, expected]
     assert len(world.log_lines("card_number_unreadable")) == (2 if reads else 0)
+
+
+@pytest.mark.parametrize(
+    ("is_shared", "first", "last"), [(False, ["connect", "cold"], "unpower"), (True, ["connect shared"], "disconnect")]
+)
+async def test_card_is_opened_for_its_number_as_for_a_client(
+    tmp_path: Path, is_shared: bool, first: list[str], last: str
+) -> None:
+    """Exclusively and powered off afterwards, or shared and left as it was."""
+    fake = FakeReader()
+    source = PcscSource(scard=FakeScard(R=fake), is_shared=lambda _reader: is_shared)
+    world = BankWorld(tmp_path, source=source)
+    world.settings |= {"read_numbers": True, "slots": 1, "auto": True, "reader": "pcsc"}
+    async with world:
+        await world.until(lambda: bool(world.log_lines("card_number_unreadable")))
+        assert fake.log == [*first, *["transmit"] * 6, last]
 
 
 async def test_client_gets_a_card_that_hangs_while_its_number_is_read(

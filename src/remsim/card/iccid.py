@@ -28,8 +28,8 @@ _ICCID: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
 def read_iccid() -> Generator[bytes, bytes, str | None]:
     """Yield TPDUs and take their responses (2 to 258 octets each); return the digits, None if they cannot be read.
 
-    Begins with a card that has just been powered, or that somebody else has used. Whatever the card
-    answers, there is an end: each command brings octets that were missing, or is one of a few.
+    The card may just have been powered, or be in use. Whatever it answers, there is an end: each command brings octets
+    that were missing, or is one of a few.
     """
     for cla, selects in _SELECTS.items():
         octets = yield from _read(cla, selects)
