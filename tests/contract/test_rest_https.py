@@ -15,6 +15,7 @@ from remsim.cli.main import main
 from remsim.identity import Identity
 from remsim.net.tls import TlsContexts
 from remsim.pki.credentials import Credentials
+from remsim.pki.server_tls import NotServerError, server_context
 from tests.doubles.certificates import BANK, DAY_S, SERVER, CertificateWorld
 from tests.doubles.https_ear import Ear, listening
 
@@ -165,6 +166,21 @@ async def test_revoked_server_is_told_nothing_by_a_host_that_has_the_list(
         assert await ctl(ear, "--authority", str(bank.authority_file)) == 1
         assert await ear.next() == b""
     assert "it is revoked" in capsys.readouterr().err
+
+
+async def test_event_loops_get_no_further_with_somebody_else(house: CertificateWorld) -> None:
+    context = server_context(house.authority.certificate)
+    async with listening(rest_of(house.credentials(BANK))) as ear:
+        with pytest.raises(NotServerError, match="the peer is bank/1, no server"):
+            await asyncio.open_connection("127.0.0.1", ear.port, ssl=context, server_hostname="lab")
+        assert await ear.next() == b""
+    async with listening(rest_of(house.credentials(SERVER))) as ear:
+        reader, writer = await asyncio.open_connection("127.0.0.1", ear.port, ssl=context, server_hostname="lab")
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        assert await ear.next() == b"GET / HTTP/1.1\r\n\r\n"
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_older_tls_is_refused(house: CertificateWorld, laptop: Path, capsys: pytest.CaptureFixture[str]) -> None:

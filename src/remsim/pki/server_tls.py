@@ -32,13 +32,25 @@ class _ServerSocket(ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:
         """Raises NotServerError besides what a handshake raises."""
         super().do_handshake(block)
-        der = self.getpeercert(binary_form=True)
-        try:
-            identity = None if der is None else read_certificate(der).identity
-        except CertificateError:
-            identity = None
-        if identity is None or identity.role is not Role.SERVER:
-            raise NotServerError(identity)
+        _check(self.getpeercert(binary_form=True))
+
+
+class _ServerObject(ssl.SSLObject):
+    """The same for those who move the octets themselves, as event loops do."""
+
+    def do_handshake(self) -> None:
+        """Raises NotServerError besides what a handshake raises."""
+        super().do_handshake()
+        _check(self.getpeercert(binary_form=True))
+
+
+def _check(der: bytes | None) -> None:
+    try:
+        identity = None if der is None else read_certificate(der).identity
+    except CertificateError:
+        identity = None
+    if identity is None or identity.role is not Role.SERVER:
+        raise NotServerError(identity)
 
 
 def server_context(authority: bytes, revocations: Path | None = None) -> ssl.SSLContext:
@@ -51,6 +63,7 @@ def server_context(authority: bytes, revocations: Path | None = None) -> ssl.SSL
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.sslsocket_class = _ServerSocket
+    context.sslobject_class = _ServerObject
     try:
         context.load_verify_locations(cadata=authority.decode("ascii"))
         if revocations is not None:
