@@ -14,6 +14,7 @@ from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
 from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
+from remsim.redaction import scrub
 from remsim.wire import additions, rspro
 from remsim.wire.abilities import SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
@@ -220,7 +221,8 @@ class ControlPlane:
                 if whole is not None:
                     self._out.append(StoreRevocations(whole))
             case rspro.ErrorInd():
-                self._note("warning", "server_reports_error", server, code=message.code.name, text=message.error_string)
+                text = scrub(message.error_string or "")
+                self._note("warning", "server_reports_error", server, code=message.code.name, text=text)
             case _:
                 self._note("debug", "server_message_ignored", server, type=type(message).__name__)
 

@@ -71,7 +71,7 @@ class SlotGuard:
             self._counts.limits.reached(LimitName.GUARD_LINES)
             return
         path = None if finding.path is None else "/".join(_step(step) for step in finding.path)
-        fields = {"rule": finding.rule, "command": finding.header.hex(), "file": path or "unknown"}
+        fields = {"rule": finding.rule, "command": finding.header.hex() or "malformed", "file": path or "unknown"}
         if finding.is_blocked:
             self._log.warning("command_blocked", **fields)
         else:

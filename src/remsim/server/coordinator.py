@@ -13,6 +13,7 @@ from typing import Final
 from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.limits import LimitCounts
+from remsim.redaction import scrub
 from remsim.server.actions import (
     Action,
     Decision,
@@ -332,7 +333,7 @@ class Coordinator:
         about: dict[str, object] = {
             "severity": error.severity.name,
             "code": error.code.name,
-            "text": error.error_string,
+            "text": scrub(error.error_string or "") or None,
         }
         about |= {"about_bank_slot": error.bank_slot, "about_client_slot": error.client_slot}
         known = {key: value for key, value in about.items() if value is not None}
