@@ -15,6 +15,7 @@ from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
 from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
+from remsim.redaction import scrub
 from remsim.wire import additions, rspro
 from remsim.wire.abilities import CARDS, SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
@@ -239,7 +240,8 @@ class ControlPlane:
             case additions.CertifiedInd():
                 self._certified.on_part(server.link, message, now, is_proven=server.proof is not None)
             case rspro.ErrorInd():
-                self._note("warning", "server_reports_error", server, code=message.code.name, text=message.error_string)
+                text = scrub(message.error_string or "")
+                self._note("warning", "server_reports_error", server, code=message.code.name, text=text)
             case _:
                 self._note("debug", "server_message_ignored", server, type=type(message).__name__)
 

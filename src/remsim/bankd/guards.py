@@ -141,7 +141,7 @@ class SlotGuard:
         return finding.is_blocked
 
     def _note(self, finding: Finding) -> None:
-        command = finding.header.hex()
+        command = finding.header.hex() or "malformed"
         path = "/".join(_step(step) for step in finding.path or ()) or "unknown"
         if not finding.is_blocked:
             self._counts.noted_commands += 1

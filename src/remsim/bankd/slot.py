@@ -23,6 +23,7 @@ from remsim.readers.errors import (
     ReaderError,
     ReaderUnavailableError,
 )
+from remsim.redaction import scrub
 from remsim.wire.rspro import MAX_COMMAND, MAX_RESPONSE, MIN_COMMAND, MIN_RESPONSE
 
 #: For the reading of a card's number, its powering up included; a client may be waiting for the card.
@@ -297,4 +298,4 @@ def _reader_error(error: Exception) -> ReaderError:
     if isinstance(error, ReaderError):
         return error
     get_logger("bankd").error("driver_error", exc_info=error)
-    return CardTransmissionError(f"the reader's driver failed: {type(error).__name__}: {error}")
+    return CardTransmissionError(f"the reader's driver failed: {type(error).__name__}: {scrub(str(error))}")

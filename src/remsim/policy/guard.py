@@ -31,6 +31,7 @@ from typing import Final
 
 from remsim.card.selection import Path, SelectionTracker, Step
 from remsim.card.status import SW_CONDITIONS_NOT_SATISFIED
+from remsim.card.tpdu import is_well_formed
 from remsim.ids import BankSlot, ClientSlot
 from remsim.policy.fields import PolicyError, Slots, Table, parse_slots
 
@@ -111,7 +112,7 @@ class Finding:
 
     action: Action
     rule: str
-    #: CLA, INS, P1, P2, P3.
+    #: CLA, INS, P1, P2, P3. Empty if the command's length is not what they say: then a PIN may stand anywhere.
     header: bytes
     #: The file that it works on, None if nobody knows.
     path: Path | None
@@ -141,7 +142,8 @@ class Guard:
             if rule.matches(tpdu, lambda: self.tracker.target(tpdu)):
                 if rule.action is Action.ALLOW:
                     return None
-                return Finding(rule.action, rule.name, bytes(tpdu[:_HEADER]), self.tracker.target(tpdu))
+                header = bytes(tpdu[:_HEADER]) if is_well_formed(tpdu) else b""
+                return Finding(rule.action, rule.name, header, self.tracker.target(tpdu))
         return None
 
     def on_exchange(self, tpdu: bytes, response: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from remsim.redaction import mask_tokens
 from remsim.server.entries import DONE, REFUSED, SERVER, Actor, Entry
 from remsim.server.schema import AUDIT
 
@@ -68,7 +69,8 @@ def _values(entry: Entry, at: float) -> dict[str, object]:
         "who": entry.actor.who[:_MAX_WHO],
         "source": entry.actor.source[:_MAX_SOURCE],
         "action": entry.action,
-        "target": entry.target[:_MAX_TARGET],
+        # A path that somebody asked for may hold a token.
+        "target": mask_tokens(entry.target)[:_MAX_TARGET],
         "outcome": entry.outcome,
         "detail": entry.detail[:_MAX_DETAIL],
     }

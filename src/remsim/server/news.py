@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What peers report that moves nothing: it is kept with the peer, to be looked at, and logged."""
 
+from remsim.redaction import scrub
 from remsim.server.actions import Action, Report
 from remsim.server.peers import Peer
 from remsim.server.reports import named, odd
@@ -24,7 +25,7 @@ def on_error(peer: Peer, error: ErrorInd) -> list[Action]:
     about: dict[str, object] = {
         "severity": error.severity.name,
         "code": error.code.name,
-        "text": error.error_string,
+        "text": scrub(error.error_string or "") or None,
     }
     about |= {"about_bank_slot": error.bank_slot, "about_client_slot": error.client_slot}
     known = {key: value for key, value in about.items() if value is not None}
