@@ -49,7 +49,7 @@ _OTHER_IDENTITIES: Final = frozenset({0x6F22})
 _VISIBLE: Final[dict[Step, frozenset[int]]] = {_IMSI: frozenset({0, 1, 2, 3, 8}), _ICCID: frozenset({0, 1, 2, 8, 9})}
 
 _SPACING: Final = re.compile(r"[\s:,.-]+")
-_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+", re.ASCII)
+_DIGITS: Final = re.compile(r"[0-9A-Fa-f]+", re.ASCII)
 
 
 class Secrecy(Enum):
@@ -112,11 +112,14 @@ class CardRedactor:
         return Masked(tpdu, self._hidden_in_command(tpdu))
 
     def line(self, text: str) -> str:
-        """What may be kept of a line that a person typed: octets in hex like a command, anything else as it is."""
-        digits = _SPACING.sub("", text.strip().removeprefix("0x"))
-        if _HEX.fullmatch(digits) is None:
+        """What may be kept of a line that a person typed: octets in hex like a command, anything else as it is.
+
+        A digit too few is a slip of whoever typed a command, and makes it no less secret.
+        """
+        digits = "".join(part.removeprefix("0x").removeprefix("0X") for part in _SPACING.split(text.strip()))
+        if _DIGITS.fullmatch(digits) is None:
             return text
-        masked = self.command(bytes.fromhex(digits))
+        masked = self.command(bytes.fromhex(digits[: len(digits) & ~1]))
         return masked.to_text() if masked.hidden else text
 
     def _hidden_in_command(self, tpdu: bytes) -> frozenset[int]:

@@ -48,8 +48,7 @@ StatusLines = Callable[[], Sequence[tuple[str, str]]]
 
 def is_secret(line: str) -> bool:
     """Whether a line is a command with data that must not be kept: a PIN, a challenge, a key, a file's content."""
-    octets = parse_hex_line(line)
-    return octets is not None and bool(CardRedactor().command(octets).hidden)
+    return CardRedactor().line(line) != line
 
 
 class ShellHistory(FileHistory):

@@ -152,7 +152,14 @@ def test_octets_are_shown_in_hex_and_as_text() -> None:
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [("0020000108 31323334ffffffff", True), ("0020000100", False), ("00b0000001", False), ("select 3f00", False)],
+    [
+        ("0020000108 31323334ffffffff", True),
+        ("0x00 0x20 0x00 0x01 0x04 0x31 0x32 0x33 0x34", True),
+        ("0020000108 31323334fffffff", True),  # a digit is missing
+        ("0020000100", False),
+        ("00b0000001", False),
+        ("select 3f00", False),
+    ],
 )
 def test_lines_with_a_pin_are_recognised(line: str, expected: bool) -> None:
     assert is_secret(line) is expected
