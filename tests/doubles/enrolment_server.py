@@ -14,8 +14,7 @@ from remsim.net.listen import bind
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import TlsContexts
 from remsim.pki.office import EnrolmentOffice
-from remsim.server.rest import errors
-from remsim.server.rest.enrolment import build_router
+from remsim.server.rest import enrolment, errors
 from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.noted_log import NotedLog
 
@@ -41,7 +40,7 @@ async def enrolment_server(
     contexts = TlsContexts((anchor or house).credentials(identity, folder="https"))
     app = FastAPI()
     errors.install(app)
-    app.include_router(build_router(EnrolmentOffice(house.authority), log=server.log.logger, now=lambda: server.now))
+    enrolment.mount(app, EnrolmentOffice(house.authority), log=server.log.logger, now=lambda: server.now)
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, ssl_context_factory=lambda _config, _make: contexts.rest
     )

@@ -27,9 +27,9 @@ from remsim.server.coordinator import Coordinator, Settings
 from remsim.server.desk import Desk
 from remsim.server.housekeeping import keep_house
 from remsim.server.metrics import ServerMetrics
+from remsim.server.rest import enrolment
 from remsim.server.rest.app import build_app
 from remsim.server.rest.auth import check_open_address
-from remsim.server.rest.enrolment import build_router as enrolment_router
 from remsim.server.rest.listener import RestListener
 from remsim.server.store import Store
 from remsim.wire.connection import Connection, KeepAlive
@@ -170,7 +170,7 @@ class ServerService:
         # Old back-ends, for whom REST is opened, speak HTTP only.
         contexts = None if self._config.rest_open else protection.contexts
         if contexts is not None and house is not None:
-            self.app.include_router(enrolment_router(house.office, log=self._log))
+            enrolment.mount(self.app, house.office, log=self._log)
         rest = RestListener(self.app, self._config.rest, tls=None if contexts is None else contexts.rest)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
