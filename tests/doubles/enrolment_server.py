@@ -16,8 +16,7 @@ from remsim.net.tls import TlsContexts
 from remsim.pki.office import EnrolmentOffice
 from remsim.server.certificate_audit import CertificateAudit
 from remsim.server.entries import Entry
-from remsim.server.rest import errors
-from remsim.server.rest.enrolment import build_router
+from remsim.server.rest import enrolment, errors
 from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.noted_log import NotedLog
 
@@ -47,7 +46,7 @@ async def enrolment_server(
     app = FastAPI()
     errors.install(app)
     office = EnrolmentOffice(house.authority)
-    app.include_router(build_router(office, log=server.log.logger, books=server.books, now=lambda: server.now))
+    enrolment.mount(app, office, log=server.log.logger, books=server.books, now=lambda: server.now)
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, ssl_context_factory=lambda _config, _make: contexts.rest
     )

@@ -10,7 +10,7 @@ from remsim.server.peers import Peer
 from remsim.server.rest.auth import TheActor, TheGrant, require
 from remsim.server.rest.errors import ApiError, not_found
 from remsim.server.rest.listing import listing
-from remsim.server.rest.reading import MAX_SHORT, NumberText, number
+from remsim.server.rest.reading import MAX_SHORT, ShortText, number
 from remsim.server.rest.routing import V1, TheDesk, done, guarded
 from remsim.server.rest.shapes import BankList, BankShape
 from remsim.server.tokens import Grant, Role
@@ -41,7 +41,7 @@ async def list_banks(desk: TheDesk, grant: TheGrant) -> Response:
 
 
 @router.get("/banks/{bank_id}", responses={200: {"model": BankShape}, **guarded(400, 404)})
-async def show_bank(bank_id: NumberText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
+async def show_bank(bank_id: ShortText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
     """One connected bankd."""
     bank_nr = number(bank_id, "bank id", MAX_SHORT)
     peer = desk.coordinator.peers.by_bank(bank_nr)
@@ -52,9 +52,7 @@ async def show_bank(bank_id: NumberText, desk: TheDesk, grant: TheGrant) -> JSON
 
 
 @router.post("/banks/{bank_id}/reset-state", response_class=Response, responses=guarded(400, 404))
-async def reset_bank(
-    bank_id: NumberText, request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor
-) -> Response:
+async def reset_bank(bank_id: ShortText, request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor) -> Response:
     """Make a bankd drop all its mappings (resetStateReq) and give it those that are desired anew.
 
     Every session of this bank is interrupted. Not part of the classic interface.

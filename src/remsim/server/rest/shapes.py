@@ -105,6 +105,32 @@ class RestartCounter(_Shape):
     count: int = Field(alias="restart-counter")
 
 
+class Health(_Shape):
+    """The process lives."""
+
+    status: Literal["ok"]
+
+
+class Ready(_Shape):
+    """It serves."""
+
+    status: Literal["ready"]
+
+
+class AuthorityShape(_Shape):
+    """The authority's certificate, in PEM form."""
+
+    authority: str
+
+
+class IssuedShape(_Shape):
+    """A new certificate, the authority's, and its revocation list, in PEM form."""
+
+    certificate: str
+    authority: str
+    revocations: str
+
+
 class AuditEntry(_Shape):
     """One line of the audit log."""
 
