@@ -32,6 +32,7 @@ from remsim.server.actions import (
     StoreMapping,
     StoreSent,
 )
+from remsim.server.audit import SERVER, Entry
 from remsim.server.schema import METADATA
 from remsim.server.store import Store, StoreError
 from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort
@@ -131,6 +132,18 @@ async def test_notes_take_pending_work_away_and_newer_ones_replace_older(tmp_pat
         second.inner.note(NoteReleased(number))
     memory = await memory_of(tmp_path)
     assert (memory.mappings, memory.releases) == ((), ())
+
+
+async def test_audit_log_is_read_with_all_that_was_handed_over_before(tmp_path: Path) -> None:
+    count = 2 * store.DECISIONS_PER_COMMIT
+    async with opened(tmp_path) as first:
+        for number in range(count):
+            first.inner.record(Entry(SERVER, "test", str(number)))
+        entries = list(await first.inner.read_audit(after=0, limit=count))
+        assert [stored.entry.target for stored in entries] == [str(number) for number in range(count)]
+        # Nobody writes any more; what is there can still be read.
+        first.inner.finish()
+        assert list(await first.inner.read_audit(after=0, limit=count)) == entries
 
 
 async def test_notes_are_written_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
