@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/protocol.md, docs/states.md, docs/settings.md and docs/openapi.json from the code.
+"""Writes docs/protocol.md, docs/states.md, docs/settings.md, docs/limits.md and docs/openapi.json from the code.
 
 A test compares the pages with what is generated. Run it after a change: ``.venv/bin/python -m tools.generate_docs``.
 """
@@ -7,6 +7,7 @@ A test compares the pages with what is generated. Run it after a change: ``.venv
 from pathlib import Path
 from typing import Final
 
+from tools.limits_page import limits_page
 from tools.openapi_page import openapi_page
 from tools.protocol_page import protocol_page
 from tools.settings_page import settings_page
@@ -19,6 +20,7 @@ PAGES: Final = {
     _DOCS / "protocol.md": protocol_page,
     _DOCS / "states.md": states_page,
     _DOCS / "settings.md": settings_page,
+    _DOCS / "limits.md": limits_page,
     _DOCS / "openapi.json": openapi_page,
 }
 

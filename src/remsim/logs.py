@@ -6,8 +6,10 @@
     2026-11-23T17:00:00.123Z info    bankd  session_started [B1:3 C7:0] peer=192.0.2.7:40112
 
 An event has a fixed name in snake_case and fields; texts that came from a peer go into fields, where control
-characters are escaped, so that nobody can forge a line. Octets are shown at debug level only: a TPDU may hold a PIN or
-a key. What is secret in which command is decided in one place, the ``_redact`` step; callers need not care.
+characters are escaped, so that nobody can forge a line. Octets are never shown, at no level, only how many they are: a
+TPDU may hold a PIN or a key. The two exceptions are an ATR and a command's header, in fields of these names. Whoever
+has octets worth showing asks ``remsim.redaction``; the ``_redact`` step here is the net below, and callers need not
+care.
 
 Knows nothing of the programs. ``setup_logging`` is called once per process; a library user who does not call it gets
 text lines from level info.
@@ -16,7 +18,6 @@ text lines from level info.
 import json
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from remsim.config import LogFormat, LogLevel
-from remsim.redaction import shorten_iccid, shorten_imsi
+from remsim.redaction import mask_literals, mask_tokens, scrub, shorten_iccid, shorten_imsi
 
 #: What services hold; ``bind`` it once per session, so that each call costs next to nothing below the level.
 Logger = FilteringBoundLogger
@@ -46,9 +47,8 @@ _LEVELS: Final[dict[LogLevel, int]] = {
 _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "1;31", "critical": "1;31"}
 #: Fields that are shown in part, whoever logs them.
 _SHORTENED: Final[dict[str, Callable[[str], str]]] = {"imsi": shorten_imsi, "iccid": shorten_iccid}
-#: An access token: its ID may be seen, its secret not.
-_TOKEN_PREFIX: Final = "remsim_"
-_TOKEN: Final = re.compile(r"(remsim_[0-9a-f]{12}_)[a-z2-7]{52}", re.ASCII)
+#: Fields whose octets are shown, and how many: an ATR has up to 55 in RSPRO, a command's header has five.
+_SHOWN_OCTETS: Final = {"atr": 55, "header": 5}
 _NEVER_SHOWN_AS_FIELD: Final = frozenset({"timestamp", "level", "component", "event", "exception", *_CONTEXT})
 
 
@@ -134,7 +134,8 @@ class _LibraryHandler(logging.Handler):
         self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        event: EventDict = {"component": record.name, "event": record.getMessage(), "exc_info": record.exc_info}
+        text = scrub(record.getMessage())
+        event: EventDict = {"component": record.name, "event": text, "exc_info": record.exc_info}
         result: object = event
         for process in self._processors:
             result = process(None, record.levelname.lower(), event)
@@ -157,38 +158,40 @@ def _format_exception(_logger: WrappedLogger, _method: str, event: EventDict) ->
     if isinstance(given, tuple):
         error = given[1]
     if error is not None:
-        event["exception"] = "".join(traceback.format_exception(error)).rstrip()
+        event["exception"] = scrub("".join(traceback.format_exception(error)).rstrip())
     return event
 
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Turn every value into what may be shown. The one place where secrets are held back."""
-    show_octets = event["level"] == "debug"
+    """Turn every value into what may be shown. The net below all that is logged."""
     for key, value in event.items():
-        if not isinstance(value, str):
-            event[key] = _presentable(value, show_octets=show_octets)
-        elif key in _SHORTENED:
+        if key in _SHORTENED and isinstance(value, str):
             event[key] = _SHORTENED[key](value)
-        elif _TOKEN_PREFIX in value:
-            event[key] = _TOKEN.sub(r"\1…", value)
+        elif key in _SHOWN_OCTETS and isinstance(value, bytes | bytearray) and len(value) <= _SHOWN_OCTETS[key]:
+            event[key] = value.hex()
+        else:
+            event[key] = _presentable(value)
     return event
 
 
-def _presentable(value: object, *, show_octets: bool) -> object:
-    """Return ``value`` as text, number, list or dictionary of such, octets only if ``show_octets``."""
+def _presentable(value: object) -> object:
+    """Return ``value`` as text, number, list or dictionary of such; of octets only how many they are."""
     match value:
-        case None | bool() | int() | float() | str():
+        case None | bool() | int() | float():
             return value
+        case str():
+            return mask_literals(mask_tokens(value))
         case bytes() | bytearray() | memoryview():
-            return bytes(value).hex() if show_octets else f"<{len(value)} octets>"
+            return f"<{len(value)} octets>"
         case list() | tuple() | set() | frozenset():
-            return [_presentable(item, show_octets=show_octets) for item in value]
+            return [_presentable(item) for item in value]
         case dict():
-            return {str(key): _presentable(item, show_octets=show_octets) for key, item in value.items()}
+            return {str(key): _presentable(item) for key, item in value.items()}
         case BaseException():
-            return f"{type(value).__name__}: {value}" if str(value) else type(value).__name__
+            text = scrub(str(value))
+            return f"{type(value).__name__}: {text}" if text else type(value).__name__
         case _:
-            return str(value)
+            return mask_literals(mask_tokens(str(value)))
 
 
 def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

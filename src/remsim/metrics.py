@@ -8,15 +8,19 @@ one place. Nothing is registered globally: a test or the demo runs several progr
 import asyncio
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from remsim import __version__
 from remsim.config import HostPort
 from remsim.errors import StartError
+from remsim.limits import Limit, LimitCounts, LimitName
 
 #: From 50 µs (a card in memory) to the card deadline of 60 s.
 DURATION_BUCKETS_S: Final = (
@@ -26,13 +30,55 @@ DURATION_BUCKETS_S: Final = (
 
 #: A scraper's request is a few hundred octets; this also bounds what a stranger can make us keep.
 MAX_REQUEST_OCTETS: Final = 8192
+#: From the connection to the last octet of the answer: whoever is slower does not read metrics.
 REQUEST_DEADLINE_S: Final = 10.0
 #: Prometheus uses one connection; more are people looking. Beyond this a newcomer is dropped.
 MAX_CONNECTIONS: Final = 32
 
 
+#: Limits of the endpoint itself.
+LIMITS: Final = (
+    Limit(
+        LimitName.METRICS_CONNECTIONS,
+        MAX_CONNECTIONS,
+        "connections",
+        "Prometheus uses one; more are people looking",
+        "a newcomer at the metrics port is dropped",
+    ),
+    Limit(
+        LimitName.METRICS_REQUEST,
+        MAX_REQUEST_OCTETS,
+        "octets",
+        "a scraper's request has a few hundred",
+        "the connection is closed",
+    ),
+    Limit(
+        LimitName.METRICS_TIME,
+        REQUEST_DEADLINE_S,
+        "s",
+        "the page is made at once; whoever neither asks nor reads is no scraper",
+        "the connection is closed",
+    ),
+)
+
+
+class _LimitCollector(Collector):
+    """Shows how often each limit was reached."""
+
+    def __init__(self, counts: LimitCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(
+            "remsim_limit_reached", "How often a limit was reached; docs/limits.md explains each", labels=["limit"]
+        )
+        for name, number in self._counts.snapshot().items():
+            family.add_metric([name.value], number)
+        yield family
+
+
 class ProgramMetrics:
-    """The metrics of one program. Names get the prefix ``remsim_<program>_``.
+    """The metrics of one program. Names get the prefix ``remsim_<program>_``. ``limits`` are those of the program.
 
     Derive, and declare every metric in ``__init__``::
 
@@ -42,10 +88,13 @@ class ProgramMetrics:
                 self.tpdus = self.counter("tpdus", "TPDUs answered by a card")
     """
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, *, limits: Sequence[Limit] = LIMITS) -> None:
         self.program = program
         self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=self.registry)
+        #: How often each limit was reached.
+        self.limits = LimitCounts(limit.name for limit in limits)
+        self.registry.register(_LimitCollector(self.limits))
         build = Gauge(
             "remsim_build_info",
             "Always 1; which build this is",
@@ -113,15 +162,22 @@ class MetricsServer:
 
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._writers) >= MAX_CONNECTIONS:
+            self._metrics.limits.reached(LimitName.METRICS_CONNECTIONS)
             writer.transport.abort()
             return
         self._writers.add(writer)
+        # With nothing kept here, the end of ``drain`` is that of the answer.
+        writer.transport.set_write_buffer_limits(high=0)
         try:
             async with asyncio.timeout(REQUEST_DEADLINE_S):
                 request = await reader.readuntil(b"\r\n\r\n")
                 writer.write(self._answer(request))
                 await writer.drain()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (TimeoutError, asyncio.LimitOverrunError) as error:
+            is_late = isinstance(error, TimeoutError)
+            self._metrics.limits.reached(LimitName.METRICS_TIME if is_late else LimitName.METRICS_REQUEST)
+            writer.transport.abort()
+        except (OSError, asyncio.IncompleteReadError):
             # Whoever is there does not speak HTTP, or left; there is nobody to tell.
             writer.transport.abort()
         finally:

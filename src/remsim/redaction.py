@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is secret in which command and answer. The one place that knows; logs, traces, GSMTAP, events and the shell's
-history ask here.
+"""What is secret in which command and answer. The one place that knows: logs, GSMTAP and the shell's history ask here.
 
-Never shown: PIN and PUK values, input and output of AUTHENTICATE, keys (in files and on their way to the card). Shown
-in part: IMSI and ICCID, enough to tell networks and cards apart. What was read from a file that nobody knows is not
-shown at all. Sources: 3GPP TS 31.102, clauses 4 and 7; ETSI TS 102 221, clause 11; GlobalPlatform Card Specification,
-clause 11.
+Never shown: PIN and PUK values, input and output of AUTHENTICATE, keys (in files and on their way to the card), what
+passes in toolkit commands, and whatever belongs to a command that is malformed or of a kind that is not known here.
+Shown in part: IMSI and ICCID, enough to tell networks and cards apart. What was read from a file that nobody knows is
+not shown at all. Sources: 3GPP TS 31.102, clauses 4 and 7; ETSI TS 102 221, clause 11; ETSI TS 102 223, clause 6;
+GlobalPlatform Card Specification, clause 11.
 
-Octets keep their places: they become FF, which in a number on a card means "no digit", or ``**`` in text.
+Octets keep their places: they become FF, which in a number on a card means "no digit", or ``**`` in text. For texts
+that were not made to be shown, such as those of exceptions, ``scrub`` takes out what may be octets of a card.
 """
 
 import re
@@ -16,40 +17,50 @@ from enum import Enum
 from typing import Final
 
 from remsim.card.selection import Path, SelectionTracker, Step, channel_of
+from remsim.card.tpdu import HEADER_LENGTH, is_well_formed, tpdu_of_apdu
 
 FILL: Final = 0xFF
 HIDDEN_TEXT: Final = "**"
 
-_HEADER: Final = 5
 _STATUS: Final = 2
 _GET_RESPONSE: Final = 0xC0
 _READ_BINARY, _UPDATE_BINARY = 0xB0, 0xD6
 
 #: VERIFY, CHANGE, DISABLE, ENABLE, UNBLOCK.
 _PIN: Final = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C})
-#: AUTHENTICATE or RUN GSM ALGORITHM, its chained form, GET IDENTITY (a SUCI of the null scheme holds the IMSI), MANAGE
-#: SECURE CHANNEL.
-_SECRET_BOTH_WAYS: Final = frozenset({0x88, 0x89, 0x78, 0x73})
-#: In proprietary classes: INITIALIZE UPDATE, EXTERNAL AUTHENTICATE, PSO, PUT KEY, STORE DATA.
-_SECRET_OF_THE_CARD: Final = frozenset({0x50, 0x82, 0x2A, 0xD8, 0xE2})
-#: READ, UPDATE, SEARCH in their forms, and RETRIEVE and SET DATA: they move what is in a file.
-_FILE_DATA: Final = frozenset({0xB0, 0xB1, 0xB2, 0xB3, 0xA2, 0xCB, 0xD6, 0xD7, 0xDC, 0xDD, 0xDB})
+#: READ, UPDATE, SEARCH in their forms, INCREASE, and RETRIEVE and SET DATA: they move what is in a file.
+_FILE_DATA: Final = frozenset({0xB0, 0xB1, 0xB2, 0xB3, 0xA2, 0x32, 0xCB, 0xD6, 0xD7, 0xDC, 0xDD, 0xDB})
+#: SELECT, STATUS, MANAGE CHANNEL, TERMINAL PROFILE, TERMINAL CAPABILITY, (DE)ACTIVATE FILE, EXCHANGE CAPABILITIES,
+#: SLEEP: names of files, and what somebody is able to do.
+_OPEN: Final = frozenset({0xA4, 0xF2, 0x70, 0x10, 0xAA, 0x04, 0x44, 0x7A, 0xFA})
+#: They carry short messages, numbers, places, and what the user typed.
+_FETCH, _TERMINAL_RESPONSE, _ENVELOPE = 0x12, 0x14, 0xC2
+_TOOLKIT: Final = frozenset({_FETCH, _TERMINAL_RESPONSE, _ENVELOPE})
 
-#: Files with keys: Keys, KeysPS, Kc, KcGPRS, EPSNSC, 5GS3GPPNSC, 5GSN3GPPNSC, 5GAUTHKEYS, GBABP, MSK, MUK.
+#: Files with keys: Keys, KeysPS, Kc, KcGPRS, EPSNSC, 5GS3GPPNSC, 5GSN3GPPNSC, 5GAUTHKEYS, GBABP, MSK, MUK, WRI.
 _KEY_FILES: Final = frozenset(
-    {0x6F08, 0x6F09, 0x6F20, 0x4F20, 0x6F52, 0x4F52, 0x6FE4, 0x4F03, 0x4F04, 0x4F05, 0x6FD6, 0x6FD7, 0x6FD8}
+    {0x6F08, 0x6F09, 0x6F20, 0x4F20, 0x6F52, 0x4F52, 0x6FE4, 0x4F03, 0x4F04, 0x4F05, 0x6FD6, 0x6FD7, 0x6FD8, 0x4F46}
 )
 _IMSI, _ICCID = 0x6F07, 0x2FE2
-#: Identities in text that contain the IMSI, in an ISIM: IMPI, IMPU; and that of a CSIM.
-_TEXT_IDENTITIES: Final = frozenset({0x6F02, 0x6F04})
-_OTHER_IDENTITIES: Final = frozenset({0x6F22})
+#: Other identities of the subscriber: IMPI and IMPU of an ISIM, SUPI_NAI, the pseudonym for WLAN, the telephone number,
+#: and the two IMSIs of a CSIM.
+_OTHER_IDENTITIES: Final = frozenset({0x6F02, 0x6F04, 0x4F09, 0x4F41, 0x6F40, 0x6F22, 0x6F23})
 
 #: Which octets of the file may be seen. IMSI: length, then five digits; its last octet, two digits. ICCID: six digits;
 #: its last two octets.
 _VISIBLE: Final[dict[Step, frozenset[int]]] = {_IMSI: frozenset({0, 1, 2, 3, 8}), _ICCID: frozenset({0, 1, 2, 8, 9})}
 
-_SPACING: Final = re.compile(r"[\s:,.-]+")
-_DIGITS: Final = re.compile(r"[0-9A-Fa-f]+", re.ASCII)
+#: A literal of bytes in text, as repr() writes it; reprlib cuts out its middle, not its ends.
+_LITERAL: Final = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
+#: Octets in hex or decimal: eight digits may be a PIN of four. What is behind 0x is an address in memory, and a part of
+#: a word is none of them.
+_OCTETS: Final = re.compile(
+    r"(?<![0-9A-Za-z_])(?:[0-9A-Fa-f]{8,}|(?:[0-9A-Fa-f]{2}[ :]){3,}[0-9A-Fa-f]{2})(?![0-9A-Za-z_])"
+    r"|\[[0-9]{1,3}(?:, [0-9]{1,3}){3,}\]",
+    re.ASCII,
+)
+#: An access token: its ID may be seen, its secret not.
+_TOKEN: Final = re.compile(r"(remsim_[0-9a-f]{12}_)[a-z2-7]{52}", re.ASCII)
 
 
 class Secrecy(Enum):
@@ -97,55 +108,62 @@ class CardRedactor:
 
     def exchange(self, tpdu: bytes, response: bytes) -> tuple[Masked, Masked]:
         """What may be shown of a command and its answer (data, SW1, SW2)."""
-        if len(tpdu) < _HEADER:
-            # No command that we understand: nothing of it is shown.
-            return Masked(tpdu, _from(tpdu, 0)), Masked(response, _data_of(response))
-        command = self.command(tpdu)
+        command = Masked(tpdu, self._hidden_in_command(tpdu))
         answer = Masked(response, self._hidden_in_answer(tpdu, response))
         self._tracker.on_exchange(tpdu, response)
         return command, answer
 
     def command(self, tpdu: bytes) -> Masked:
         """What may be shown of a command that has not been answered yet."""
-        if len(tpdu) < _HEADER:
-            return Masked(tpdu, _from(tpdu, 0))
         return Masked(tpdu, self._hidden_in_command(tpdu))
 
-    def line(self, text: str) -> str:
-        """What may be kept of a line that a person typed: octets in hex like a command, anything else as it is.
-
-        A digit too few is a slip of whoever typed a command, and makes it no less secret.
-        """
-        digits = "".join(part.removeprefix("0x").removeprefix("0X") for part in _SPACING.split(text.strip()))
-        if _DIGITS.fullmatch(digits) is None:
-            return text
-        masked = self.command(bytes.fromhex(digits[: len(digits) & ~1]))
-        return masked.to_text() if masked.hidden else text
-
     def _hidden_in_command(self, tpdu: bytes) -> frozenset[int]:
-        if tpdu[1] in _PIN or _is_secret_both_ways(tpdu):
-            return _from(tpdu, _HEADER)
-        if tpdu[1] in _FILE_DATA:
-            return _hidden_part(tpdu, self._tracker.target(tpdu), _HEADER, len(tpdu))
-        return frozenset()
+        if not is_well_formed(tpdu):
+            # Where its header ends, and whether it has one, nobody can tell: somebody's PIN may stand there.
+            return _from(tpdu, 0)
+        ins = tpdu[1]
+        if ins in _FILE_DATA:
+            return _hidden_part(tpdu, self._tracker.target(tpdu), HEADER_LENGTH, len(tpdu))
+        if ins in _OPEN:
+            return frozenset()
+        data = tpdu[HEADER_LENGTH:]
+        return _from(tpdu, HEADER_LENGTH + (_visible_of_toolkit(ins, data) if ins in _TOOLKIT else 0))
 
     def _hidden_in_answer(self, tpdu: bytes, response: bytes) -> frozenset[int]:
-        channel = channel_of(tpdu[0])
-        if tpdu[1] == _GET_RESPONSE:
+        if not is_well_formed(tpdu):
+            return _data_of(response)
+        channel, ins = channel_of(tpdu[0]), tpdu[1]
+        if ins == _GET_RESPONSE:
             return _data_of(response) if channel in self._is_secret_waiting else frozenset()
         self._is_secret_waiting.discard(channel)
+        if ins in _OPEN:
+            return frozenset()
         path = self._tracker.target(tpdu)
-        is_file = tpdu[1] in _FILE_DATA
-        if _is_secret_both_ways(tpdu) or (is_file and _secrecy(path) is not Secrecy.OPEN):
+        is_file = ins in _FILE_DATA
+        if not is_file or _secrecy(path) is not Secrecy.OPEN:
             self._is_secret_waiting.add(channel)
-        if _is_secret_both_ways(tpdu):
-            return _data_of(response)
-        return _hidden_part(tpdu, path, 0, max(0, len(response) - _STATUS)) if is_file else frozenset()
+        if is_file:
+            return _hidden_part(tpdu, path, 0, max(0, len(response) - _STATUS))
+        seen = _visible_of_toolkit(ins, response[:-_STATUS]) if ins == _FETCH else 0
+        return frozenset(index for index in _data_of(response) if index >= seen)
+
+
+def header_text(tpdu: bytes) -> str:
+    """The header of a command in hex; of what is no command only how long it is."""
+    return tpdu[:HEADER_LENGTH].hex() if is_well_formed(tpdu) else f"{len(tpdu)} octets, no command"
 
 
 def is_pin_command(tpdu: bytes) -> bool:
     """Whether a command's data, if it has any, are PINs or PUKs."""
-    return len(tpdu) >= _HEADER and tpdu[1] in _PIN
+    return len(tpdu) >= HEADER_LENGTH and tpdu[1] in _PIN
+
+
+def may_be_secret(apdu: bytes) -> bool:
+    """Whether a command that a person typed may hold a secret, whatever is selected on the card."""
+    tpdu = tpdu_of_apdu(apdu)
+    if not is_well_formed(tpdu):
+        return True
+    return len(tpdu) > HEADER_LENGTH and tpdu[1] not in _OPEN
 
 
 def shorten_imsi(imsi: str) -> str:
@@ -158,21 +176,31 @@ def shorten_iccid(iccid: str) -> str:
     return _shorten(iccid, 6, 4)
 
 
+def mask_tokens(text: str) -> str:
+    """The text with the secrets of access tokens taken out."""
+    return _TOKEN.sub(r"\1…", text) if "remsim_" in text else text
+
+
+def mask_literals(text: str) -> str:
+    """The text with literals of bytes taken out, which come from a repr that was not made to be shown."""
+    return _LITERAL.sub("<octets>", text) if "b'" in text or 'b"' in text else text
+
+
+def scrub(text: str) -> str:
+    """A text that somebody else wrote, or an exception carries, with all taken out that may be octets of a card."""
+    return _OCTETS.sub("<octets>", mask_literals(mask_tokens(text)))
+
+
 def _shorten(number: str, first: int, last: int) -> str:
     # Whatever is too short to be such a number is hidden wholly.
     return f"{number[:first]}…{number[-last:]}" if len(number) > first + last else "…"
-
-
-def _is_secret_both_ways(tpdu: bytes) -> bool:
-    cla, ins = tpdu[0], tpdu[1]
-    return ins in _SECRET_BOTH_WAYS or (ins in _SECRET_OF_THE_CARD and cla & 0x80 != 0)
 
 
 def _secrecy(path: Path | None) -> Secrecy:
     if path is None:
         return Secrecy.SECRET
     file = path[-1]
-    if file in _KEY_FILES or file in _TEXT_IDENTITIES or file in _OTHER_IDENTITIES:
+    if file in _KEY_FILES or file in _OTHER_IDENTITIES:
         return Secrecy.SECRET
     return Secrecy.PARTLY if file in _VISIBLE else Secrecy.OPEN
 
@@ -187,6 +215,27 @@ def _hidden_part(tpdu: bytes, path: Path | None, start: int, end: int) -> frozen
     offset = tpdu[3] if tpdu[2] & 0x80 else tpdu[2] << 8 | tpdu[3]
     visible = _VISIBLE[path[-1]]
     return frozenset(index for index in range(start, end) if index - start + offset not in visible)
+
+
+def _visible_of_toolkit(ins: int, data: bytes) -> int:
+    """How many octets at the beginning say what kind of toolkit command this is, and to whom, and nothing else.
+
+    ETSI TS 102 223, clauses 6.6, 6.8 and 7: a proactive command begins with its template's tag and length, an envelope,
+    too; then, and in a response at once, come command details and device identities, and in a response the result.
+    """
+    start = 0 if ins == _TERMINAL_RESPONSE else 3 if data[1:2] == b"\x81" else 2
+    if len(data) < start:
+        return 0
+    if ins == _ENVELOPE:
+        return start
+    for tag, length in ((0x01, 3), (0x02, 2), *(((0x03, 1),) if ins == _TERMINAL_RESPONSE else ())):
+        found = data[start : start + 2 + length]
+        if len(found) < 2 + length or found[0] & 0x7F != tag or found[1] < length:
+            break
+        start += len(found)
+        if found[1] > length:
+            break
+    return start
 
 
 def _from(octets: bytes, start: int) -> frozenset[int]:

@@ -9,7 +9,7 @@ import pytest
 from remsim.config import HostPort
 from remsim.net import link as link_module
 from remsim.net.hub import LinkHub
-from remsim.wire import ccm, rspro
+from remsim.wire import ccm, requests, rspro
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import Event, KeepAlive, ProbeAnswered, Received
 from remsim.wire.rspro import NO_FLAGS, ComponentType, ResultCode, TpduCardToModem, TpduModemToCard
@@ -235,10 +235,12 @@ async def test_peer_that_does_not_read_is_cut_off() -> None:
 async def test_close_does_not_wait_for_a_peer_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "FLUSH_TIMEOUT_S", 0.0)
     monkeypatch.setattr(link_module, "MAX_WRITE_BUFFER", 1 << 24)
+    monkeypatch.setattr(requests, "MAX_OUTSTANDING", 9000)
     async with world() as (hub, program):
         listener = await hub.listen(LOOPBACK, factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD))
         async with dialled_raw("127.0.0.1", listener.port, receive_buffer=4096):
             link, _ = await program.ups.get()
+            hub.execute(Accepted(link))
             for _ in range(9000):
                 hub.execute(Send(link, TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(900))))
             hub.execute(Close(link, "enough"))

@@ -18,6 +18,7 @@ from remsim.pki.errors import EnrolmentError, KeyFileError
 from remsim.pki.facts import CertificateFacts, decode_pem, encode_pem
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.toolkit import CryptographyToolkit, OpensslToolkit, Toolkit
+from remsim.server.entries import Actor
 from tests.doubles.certificates import BANK, DAY_S, CertificateWorld
 from tests.doubles.enrolment_server import EnrolmentServer, enrolment_server
 
@@ -101,6 +102,10 @@ class TestRefusals:
             with pytest.raises(EnrolmentError, match="the code was used already"):
                 await do_enroll(server, code, Credentials(tmp_path / "thief"))
             assert not Credentials(tmp_path / "thief").exist()
+            granted, refused = server.entries
+            assert (granted.actor, granted.action) == (Actor("bank/1", "127.0.0.1"), "certificate.issue")
+            assert (refused.actor, refused.action) == (Actor("enrolment", "127.0.0.1"), "certificate.refuse")
+            assert (refused.outcome, refused.detail) == ("refused", "the code was used already")
 
     async def test_expired_code(self, house: CertificateWorld, host: Credentials) -> None:
         async with enrolment_server(house) as server:

@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from remsim.limits import LimitCounts
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
+from remsim.net.limits import Admission
 from remsim.net.tasks import TaskOwner
 from remsim.wire.actions import LinkId, PeerAddress
-from remsim.wire.connection import Connection, ConnectionFactory, Event, KeepAlive
+from remsim.wire.connection import CONNECT_TIMEOUT_S, Connection, ConnectionFactory, Event, KeepAlive
 from remsim.wire.rspro import ComponentType
 from tests.doubles import engines
 
@@ -50,21 +52,30 @@ def factory(
     peer: ComponentType | None = None,
     *,
     keep_alive: KeepAlive | None = None,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
 ) -> ConnectionFactory:
     """Makes engines."""
 
     def make(now: float) -> Connection:
-        return Connection(identity=engines.identity(role), peer=peer, now=now, keep_alive=keep_alive)
+        return Connection(
+            identity=engines.identity(role),
+            peer=peer,
+            now=now,
+            keep_alive=keep_alive,
+            connect_timeout_s=connect_timeout_s,
+        )
 
     return make
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[tuple[LinkHub, Program]]:
+async def world(
+    *, limits: LimitCounts | None = None, admission: Admission | None = None
+) -> AsyncIterator[tuple[LinkHub, Program]]:
     """A hub and its program; in the end the hub closes and leaves nothing behind."""
     program = Program()
     async with TaskOwner("world") as tasks:
-        hub = LinkHub(program, tasks=tasks, log=get_logger("world"))
+        hub = LinkHub(program, tasks=tasks, log=get_logger("world"), limits=limits, admission=admission)
         try:
             yield hub, program
         finally:
@@ -105,12 +116,16 @@ class RawEnd:
 
 
 @asynccontextmanager
-async def dialled_raw(host: str, port: int, *, receive_buffer: int | None = None) -> AsyncIterator[RawEnd]:
-    """A raw connection to a listener."""
+async def dialled_raw(
+    host: str, port: int, *, receive_buffer: int | None = None, source: str | None = None
+) -> AsyncIterator[RawEnd]:
+    """A raw connection to a listener, from the address ``source``."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source is not None:
+            sock.bind((source, 0))
         end = RawEnd(sock)
         await asyncio.get_running_loop().sock_connect(sock, (host, port))
         yield end

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from remsim.config.simtrace2 import SimtraceSettings
 from remsim.emulators.base import EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.emulators.simtrace2 import SimtraceEmulator
+from remsim.limits import LimitName
 from tests.doubles.usb_bus import FakeBus, FakePort, Plugged
 from tests.doubles.virtual_modem import VirtualModem
 
@@ -25,6 +26,7 @@ class Above(EmulatorEvents):
         self.lines: list[Lines] = []
         self.speeds: list[PpsResult] = []
         self.hardware: list[Hardware] = []
+        self.limits: list[LimitName] = []
         self._changed = asyncio.Event()
 
     def on_tpdu(self, tpdu: bytes) -> None:
@@ -45,6 +47,9 @@ class Above(EmulatorEvents):
     def on_hardware(self, hardware: Hardware) -> None:
         self.hardware.append(hardware)
         self._changed.set()
+
+    def on_limit(self, limit: LimitName) -> None:
+        self.limits.append(limit)
 
     @property
     def has_device(self) -> bool:

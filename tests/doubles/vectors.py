@@ -52,6 +52,8 @@ class BadFrame:
     kind: str
     why: str
     octets: bytes
+    #: It comes when the peer has not introduced itself; else after it was accepted.
+    is_first: bool
 
 
 def document(name: str) -> dict[str, Any]:
@@ -89,5 +91,6 @@ def bad_frames() -> tuple[BadFrame, ...]:
     for entry in document("invalid.json")["frames"]:
         parts = entry.get("parts") or [{"hex": entry["hex"], "times": 1}]
         octets = b"".join(bytes.fromhex(part["hex"]) * part["times"] for part in parts)
-        found.append(BadFrame(entry["name"], entry["kind"], entry["why"], octets))
+        is_first = entry["sent_when"].startswith("as the first message")
+        found.append(BadFrame(entry["name"], entry["kind"], entry["why"], octets, is_first))
     return tuple(found)

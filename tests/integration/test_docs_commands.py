@@ -70,6 +70,7 @@ SPANS: Final = {
     "remsim client run --auto --auto-client 7:0": "tests/integration/test_simtrace2_usb.py runs it",
     "remsim bankd --guard FILE": "tests/integration/test_bankd_service.py has a bank with such a file",
     "remsim server --policy FILE": "tests/contract/test_rest_access.py has a server with such a file",
+    "remsim pki init": "tests/contract/test_pki_commands.py runs it",
     "remsim pki issue IDENTITY --out DIR": "tests/contract/test_pki_commands.py runs it",
     "remsim uicc": "puts the cards into the readers of these pages",
 }

@@ -121,7 +121,7 @@ async def test_end_of_the_program_ends_the_script() -> None:
         assert results.all == []
 
 
-async def test_when_too_many_wait_events_give_way_to_requests() -> None:
+async def test_when_too_many_wait_events_give_way_to_requests_and_requests_to_later_ones_of_their_kind() -> None:
     results = Results()
     script = EventScript("true", timeout_s=1, log=get_logger("test"), on_result=results)
     for _ in range(MAX_WAITING):
@@ -130,9 +130,15 @@ async def test_when_too_many_wait_events_give_way_to_requests() -> None:
     assert results.all == [CallResult.LEFT_OUT]
     for _ in range(MAX_WAITING):
         script.call(Cause.CARD_REMOVE, {})
-    assert len(results.all) == MAX_WAITING
-    script.call(Cause.MODEM_STATUS, {})
     assert len(results.all) == MAX_WAITING + 1
+    script.call(Cause.MODEM_STATUS, {})
+    assert len(results.all) == MAX_WAITING + 2
+    waiting = [call.cause for call in script._waiting]
+    assert waiting == [Cause.CARD_INSERT] + [Cause.CARD_REMOVE] * (MAX_WAITING - 1)
+    script.call(Cause.CARD_INSERT, {})
+    assert [call.cause for call in script._waiting] == [Cause.CARD_REMOVE] * (MAX_WAITING - 1) + [Cause.CARD_INSERT]
+    script.call(Cause.SIM_LOCAL, {})
+    assert len(script._waiting) == MAX_WAITING + 1
 
 
 def test_only_the_classic_variables_are_inherited() -> None:

@@ -9,9 +9,13 @@ import pytest
 from remsim import metrics as metrics_module
 from remsim.config import HostPort
 from remsim.errors import StartError
+from remsim.limits import LimitName
 from remsim.metrics import ProgramMetrics, serve_metrics
+from tests.doubles.link_world import dialled_raw
+from tests.doubles.reaching import reaches
 
 ANY_PORT = HostPort("127.0.0.1", 0)
+SCRAPE = b"GET /metrics HTTP/1.1\r\n\r\n"
 
 
 async def ask(address: HostPort, request: bytes, *, is_open: bool = False) -> bytes:
@@ -45,16 +49,40 @@ async def test_stranger_is_dropped(request_text: bytes) -> None:
         assert b"200 OK" in await ask(server.address, b"GET /metrics HTTP/1.1\r\n\r\n")
 
 
-async def test_silent_peer_is_dropped_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics_module, "REQUEST_DEADLINE_S", 0.01)
-    async with await serve_metrics(ANY_PORT, ProgramMetrics("some")) as server:
+@reaches(LimitName.METRICS_REQUEST)
+async def test_request_that_is_too_long_is_dropped() -> None:
+    metrics = ProgramMetrics("some")
+    async with await serve_metrics(ANY_PORT, metrics) as server:
+        assert not await ask(server.address, b"x" * 20_000)
+        assert b'limit_reached_total{limit="metrics_request"} 1.0' in await ask(server.address, SCRAPE)
+
+
+@reaches(LimitName.METRICS_TIME)
+async def test_peer_that_neither_asks_nor_reads_is_dropped_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = ProgramMetrics("some")
+    for number in range(20_000):
+        metrics.refused_connections.labels(f"{number} {'x' * 400}")
+    async with await serve_metrics(ANY_PORT, metrics) as server:
+        monkeypatch.setattr(metrics_module, "REQUEST_DEADLINE_S", 0.01)
         assert not await ask(server.address, b"", is_open=True)
+        monkeypatch.setattr(metrics_module, "REQUEST_DEADLINE_S", 1.0)
+        async with dialled_raw(server.address.host, server.address.port, receive_buffer=4096) as deaf:
+            await deaf.write(SCRAPE)
+            while metrics.limits[LimitName.METRICS_TIME] < 2:
+                await ask(server.address, b"GET /health HTTP/1.1\r\n\r\n")
+    assert metrics.limits[LimitName.METRICS_TIME] == 2
 
 
+@reaches(LimitName.METRICS_CONNECTIONS)
 async def test_more_peers_than_allowed_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics_module, "MAX_CONNECTIONS", 0)
-    async with await serve_metrics(ANY_PORT, ProgramMetrics("some")) as server:
-        assert not await ask(server.address, b"GET /metrics HTTP/1.1\r\n\r\n")
+    monkeypatch.setattr(metrics_module, "MAX_CONNECTIONS", 1)
+    metrics = ProgramMetrics("some")
+    async with await serve_metrics(ANY_PORT, metrics) as server:
+        reader, writer = await asyncio.open_connection(server.address.host, server.address.port)
+        assert not await ask(server.address, SCRAPE)
+        writer.write(SCRAPE)
+        assert b'limit_reached_total{limit="metrics_connections"} 1.0' in await reader.read()
+        writer.close()
 
 
 async def test_occupied_port_is_told() -> None:

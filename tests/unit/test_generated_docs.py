@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/protocol.md, docs/states.md and docs/settings.md are what the code says."""
+"""docs/protocol.md, docs/states.md, docs/settings.md and docs/limits.md are what the code says."""
 
 import ast
 from pathlib import Path

@@ -17,6 +17,7 @@ LEVELS = {
     "errors": 0,
     "ids": 0,
     "identity": 0,
+    "limits": 0,
     "wire": 1,
     "card": 1,
     "uicc": 1,
@@ -91,6 +92,7 @@ EXTRAS = {
     "alembic": ("remsim.server",),
     "fastapi": ("remsim.server",),
     "greenlet": ("remsim.server",),
+    "h11": ("remsim.server",),
     "sqlalchemy": ("remsim.server",),
     "starlette": ("remsim.server",),
     "uvicorn": ("remsim.server",),
@@ -206,7 +208,7 @@ def test_command_line_starts_on_a_base_install() -> None:
 
 
 def test_host_without_cryptography_can_enrol_and_speak_tls() -> None:
-    reached = sources.reachable({"remsim.cli.enroll", "remsim.net.hub", "remsim.net.renewal"}, at_import_only=True)
+    reached = sources.reachable({"remsim.cli.enroll", "remsim.net.hub", "remsim.net.keeper"}, at_import_only=True)
     wrong = [
         str(found)
         for found in sources.imports()

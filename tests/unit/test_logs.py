@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 import structlog
@@ -12,6 +13,15 @@ import structlog
 from remsim.errors import ConfigError
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import MAX_FIELD_CHARACTERS, Logger, escape, get_logger, setup_logging
+
+PIN = b"\xff1234567"
+
+
+@dataclass
+class Command:
+    """Something whose repr shows its octets."""
+
+    data: bytes
 
 
 class Terminal(io.StringIO):
@@ -91,14 +101,29 @@ def test_long_text_is_cut(stream: io.StringIO) -> None:
     assert len(stream.getvalue()) < MAX_FIELD_CHARACTERS + 100
 
 
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_octets_are_shown_at_debug_level_only(stream: io.StringIO, log_format: str) -> None:
+def test_octets_are_shown_at_no_level(stream: io.StringIO, log_format: str, level: str) -> None:
     setup_logging(level="debug", log_format="json" if log_format == "json" else "text", stream=stream)
-    bound().info("tpdu", data=b"\xa0\xa4", inner=[b"\xa0\xa4", {"x": bytearray(b"\xa0\xa4")}])
-    assert "a0a4" not in stream.getvalue()
-    assert "2 octets" in stream.getvalue()
-    bound().debug("tpdu", data=b"\xa0\xa4")
-    assert "a0a4" in stream.getvalue()
+    say = getattr(bound(), level)
+    say("tpdu", data=PIN, inner=[PIN, {"x": bytearray(PIN)}], view=memoryview(PIN), message=Command(PIN))
+    say("tpdu", error=ValueError(f"cannot send {PIN!r}"), reason=f"cannot send {PIN!r}", cause=ValueError(PIN.hex()))
+    try:
+        raise ValueError(f"cannot send {PIN!r}")
+    except ValueError as error:
+        say("failed", exc_info=error)
+    text = stream.getvalue()
+    assert PIN.hex() not in text
+    assert "1234" not in text
+    assert text.count("8 octets") == 4
+
+
+def test_atr_and_header_are_shown(stream: io.StringIO) -> None:
+    setup_logging(level="info", log_format="text", stream=stream)
+    bound().info("card", atr=b"\x3b\x00", header=bytearray(5))
+    bound().info("card", atr=bytes(56), header=bytes(6))
+    assert "atr=3b00 header=0000000000" in stream.getvalue()
+    assert "atr=<56 octets> header=<6 octets>" in stream.getvalue().replace('"', "")
 
 
 def test_json_line_has_the_same_fields(stream: io.StringIO) -> None:
@@ -145,14 +170,16 @@ def test_libraries_log_in_the_same_form(stream: io.StringIO) -> None:
     setup_logging(level="info", log_format="text", stream=stream)
     logging.getLogger("library").info("chatter")
     logging.getLogger("library").warning("heed %s", "this")
+    logging.getLogger("library").warning("callback %r", b"1234")
     try:
         raise ValueError("reason")
     except ValueError:
         logging.getLogger("library").exception("failed")
     lines = stream.getvalue().splitlines()
     assert lines[0][24:] == " warning library heed this"
-    assert "ValueError: reason" in lines[1]
-    assert len(lines) == 2
+    assert lines[1].endswith("callback <octets>")
+    assert "ValueError: reason" in lines[2]
+    assert len(lines) == 3
 
 
 def test_log_that_cannot_be_written_ends_nothing() -> None:
@@ -174,7 +201,11 @@ def test_tokens_and_numbers_of_subscribers_are_never_whole(capsys: pytest.Captur
     setup_logging(level="debug", log_format="text")
     secret = "a" * 52
     get_logger("test").info(
-        "event", text=f"Bearer remsim_0123456789ab_{secret}", imsi="001010000000019", iccid="8" * 19
+        "event",
+        text=f"Bearer remsim_0123456789ab_{secret}",
+        texts=[{"x": f"remsim_0123456789ab_{secret}"}],
+        imsi="001010000000019",
+        iccid="8" * 19,
     )
     line = capsys.readouterr().err
     assert secret not in line

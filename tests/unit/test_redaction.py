@@ -3,7 +3,18 @@
 
 import pytest
 
-from remsim.redaction import CardRedactor, Masked, shorten_iccid, shorten_imsi
+from remsim.redaction import (
+    CardRedactor,
+    Masked,
+    header_text,
+    is_pin_command,
+    mask_literals,
+    mask_tokens,
+    may_be_secret,
+    scrub,
+    shorten_iccid,
+    shorten_imsi,
+)
 
 OK = "9000"
 USIM = "00a4040c07a0000000871002"
@@ -75,8 +86,40 @@ class TestKeysOfTheCard:
         assert shown("80e2910003bf2d00 -> 6110")[0] == "80e2910003******"
         assert shown("80e2910003bf2d00 -> 6102", "80c0000002 -> aabb9000")[1] == "****9000"
 
-    def test_same_instructions_of_other_classes_are_shown(self) -> None:
-        assert shown("0082000003aabbcc")[0] == "0082000003aabbcc"
+    @pytest.mark.parametrize("command", ["0082000003aabbcc", "80ca9f7f02aabb", "00760000021122", "00fe000003112233"])
+    def test_data_of_a_command_that_is_not_known_to_be_harmless_are_hidden_both_ways(self, command: str) -> None:
+        data = (len(command) - 10) // 2
+        assert shown(f"{command} -> aabb9000") == (command[:10] + "**" * data, "****9000")
+        assert shown(f"{command} -> 6102", "80c0000002 -> aabb9000")[1] == "****9000"
+
+
+class TestToolkit:
+    """What is left shows which kind of command passes, and how it ended."""
+
+    MESSAGE = "8103011300 82028183 060291f0 0b04deadbeef"
+
+    def test_proactive_command_shows_its_kind_only(self) -> None:
+        plain, length = self.MESSAGE.replace(" ", ""), len(self.MESSAGE.replace(" ", "")) // 2
+        hidden = "**" * (length - 9)
+        assert shown(f"8012000015 -> d0{length:02x}{plain}9000")[1] == f"d0{length:02x}{plain[:18]}{hidden}9000"
+        assert shown(f"8012000015 -> d081{length:02x}{plain}9000")[1] == f"d081{length:02x}{plain[:18]}{hidden}9000"
+
+    def test_response_shows_its_result_only(self) -> None:
+        response = "810301230082028281"
+        assert shown(f"8014000012{response}8301000d0404313233")[0] == f"8014000012{response}830100" + "**" * 6
+        assert shown(f"801400000f{response}83032001310d")[0] == f"801400000f{response}830320" + "**" * 3
+
+    def test_envelope_shows_its_tag_only(self) -> None:
+        assert shown("80c2000006d1048202838181"[:22])[0] == "80c2000006d104" + "**" * 4
+        assert shown("80c2000004d1810182")[0] == "80c2000004d18101**"
+
+    @pytest.mark.parametrize("data", ["8203011300820281", "0103", "810201138202818306", "8101", "00"])
+    def test_response_in_another_form_is_hidden_from_there_on(self, data: str) -> None:
+        command, _ = shown(f"80140000{len(data) // 2:02x}{data}")
+        assert command == f"80140000{len(data) // 2:02x}" + "**" * (len(data) // 2)
+
+    def test_answer_too_short_to_be_a_proactive_command_is_hidden(self) -> None:
+        assert shown("8012000001 -> d09000")[1] == "**9000"
 
 
 class TestFiles:
@@ -111,9 +154,10 @@ class TestFiles:
         fetched = shown(USIM, f"00a4000402{file}", "00b0000003 -> 6103", "00c0000003 -> 0711229000")
         assert fetched[1] == "******9000"
 
-    def test_identities_of_an_isim_are_hidden(self) -> None:
+    def test_other_identities_are_hidden(self) -> None:
         isim = "00a4040c07a0000000871004"
         assert shown(isim, "00a40004026f02", "00b0000003 -> 8001319000")[1] == "******9000"
+        assert shown(USIM, "00a40004026f40", "00b2010403 -> 8001319000")[1] == "******9000"
 
     def test_ordinary_file_is_shown(self) -> None:
         assert shown(USIM, "00a40004026f7e", "00b0000003 -> ffffff9000")[1] == "ffffff9000"
@@ -131,27 +175,62 @@ class TestForms:
         plain = Masked(b"\x01\x02")
         assert (plain.to_bytes(), plain.to_text()) == (b"\x01\x02", "0102")
 
-    def test_what_is_no_command_is_hidden_wholly(self) -> None:
-        assert shown("00200001 -> 31326700") == ("********", "****6700")
-        assert shown("0020 -> 90") == ("****", "90")
-        assert CardRedactor().command(b"\x00\x20").to_text() == "****"
+    @pytest.mark.parametrize(
+        "command",
+        ["00200001", "0020", "", "0020000131323334ffffffff", "31323334ffffffff", "ff0020000108313233341111ffff"],
+    )
+    def test_what_is_no_command_is_hidden_wholly(self, command: str) -> None:
+        assert shown(f"{command} -> 31326700") == ("*" * len(command), "****6700")
+        assert CardRedactor().command(bytes.fromhex(command)).to_text() == "*" * len(command)
+
+    def test_header_is_shown_of_a_command_only(self) -> None:
+        assert header_text(bytes.fromhex("002000010431323334")) == "0020000104"
+        assert header_text(bytes.fromhex("0020000131323334")) == "8 octets, no command"
+        assert not is_pin_command(b"\x00\x20")
+        assert is_pin_command(bytes.fromhex("0020000104"))
 
     @pytest.mark.parametrize(
-        ("line", "kept"),
+        ("typed", "is_kept"),
         [
-            ("select 6f07", "select 6f07"),
-            ("", ""),
-            ("00A4 0004 02 3F00", "00A4 0004 02 3F00"),
-            ("00 20 00 01 08 31 32 33 34 FF FF FF FF", "0020000108" + "**" * 8),
-            ("0x0020000102,31:32", "0020000102****"),
-            ("0x00 0X20 0x00 0x01 0x02 0x31 0x32", "0020000102****"),
-            ("00 20 00 01 08 31 32 33 34 F", "0020000108" + "**" * 4),
-            ("7", "7"),
-            ("3132", "****"),
+            ("00a40004023f00", True),
+            ("00a40004023f0000", True),
+            ("00a40000", True),
+            ("00b0000009", True),
+            ("80f2000000", True),
+            ("002000010831323334ffffffff", False),
+            ("002000010831323334ffffffff00", False),
+            ("0020000131323334ffffffff", False),
+            ("00d600000207ff", False),
+            ("3132", False),
+            ("00fe0000023132", False),
         ],
     )
-    def test_line_that_was_typed(self, line: str, kept: str) -> None:
-        assert CardRedactor().line(line) == kept
+    def test_command_that_was_typed_is_kept_only_if_nothing_selected_makes_it_secret(
+        self, typed: str, is_kept: bool
+    ) -> None:
+        assert may_be_secret(bytes.fromhex(typed)) is not is_kept
+
+    @pytest.mark.parametrize(
+        ("text", "left"),
+        [
+            ("cannot send b'\\x00 \\x00\\x01\\x0812345678'", "cannot send <octets>"),
+            ('KeyError: b"it\'s"', "KeyError: <octets>"),
+            ("bytearray(b'1234')", "bytearray(<octets>)"),
+            ("answer 31323334ffffffff is none", "answer <octets> is none"),
+            ("answer 31 32 33 34 is none", "answer <octets> is none"),
+            ("IMSI 001010000000001", "IMSI <octets>"),
+            ("TypeError: [0, 32, 0, 1, 8, 49]", "TypeError: <octets>"),
+            ("<object at 0x7f0123456789> line 400", "<object at 0x7f0123456789> line 400"),
+            ("a deadlock of feedback, sub'stance", "a deadlock of feedback, sub'stance"),
+            ("remsim_0123456789ab_" + "a" * 52, "remsim_0123456789ab_…"),
+        ],
+    )
+    def test_text_of_others_is_scrubbed(self, text: str, left: str) -> None:
+        assert scrub(text) == left
+
+    def test_literals_and_tokens_alone(self) -> None:
+        assert mask_literals("data=b'1', 0123456789") == "data=<octets>, 0123456789"
+        assert mask_tokens("plain") == "plain"
 
     @pytest.mark.parametrize(("imsi", "short"), [("001010123456789", "00101…89"), ("0010101", "…"), ("", "…")])
     def test_imsi_in_text(self, imsi: str, short: str) -> None:

@@ -66,12 +66,14 @@ class Outcome(Enum):
     NOTHING = "nothing"
 
 
-def play(octets: bytes) -> tuple[list[Event], bytes]:
-    """Events and answers of an engine that receives ``octets`` and nothing else."""
+def play(frame: BadFrame, then: bytes = b"") -> tuple[list[Event], bytes]:
+    """Events and answers of an engine that receives the frame when it is sent, ``then`` more, and nothing else."""
     identity = ComponentIdentity(ComponentType.REMSIM_SERVER, "test", "remsim", "1")
     connection = Connection(identity=identity, peer=None, now=0.0)
     connection.data_to_send()
-    connection.receive_data(octets, 0.0)
+    if not frame.is_first:
+        connection.connected()
+    connection.receive_data(frame.octets + then, 0.0)
     events = []
     while (event := connection.next_event()) is not None:
         events.append(event)
@@ -100,7 +102,7 @@ def test_every_frame_is_of_a_known_kind() -> None:
 
 @pytest.mark.parametrize("frame", of_kind("reject"), ids=lambda f: f.name)
 def test_rejected_frame_is_refused(frame: BadFrame) -> None:
-    events, answer = play(frame.octets)
+    events, answer = play(frame)
     if frame.name in COORDINATORS:
         assert outcome(events) is Outcome.MESSAGE
     elif frame.name in IGNORED_BY_THE_LINK:
@@ -113,7 +115,7 @@ def test_rejected_frame_is_refused(frame: BadFrame) -> None:
 
 @pytest.mark.parametrize("frame", of_kind("either"), ids=lambda f: f.name)
 def test_sloppy_ber_is_accepted_or_refused(frame: BadFrame) -> None:
-    events, answer = play(frame.octets)
+    events, answer = play(frame)
     assert outcome(events) in (Outcome.MESSAGE, Outcome.UNDECODABLE)
     assert answer == b""
 
@@ -139,7 +141,7 @@ TOLERATED: dict[str, tuple[type[Event] | None, bytes]] = {
 
 @pytest.mark.parametrize("frame", of_kind("tolerate"), ids=lambda f: f.name)
 def test_harmless_frame_leaves_the_connection_as_it_was(frame: BadFrame) -> None:
-    events, answer = play(frame.octets)
+    events, answer = play(frame)
     kind, expected_answer = TOLERATED[frame.name]
     assert [type(event) for event in events] == ([] if kind is None else [kind])
     assert answer == expected_answer
@@ -147,7 +149,7 @@ def test_harmless_frame_leaves_the_connection_as_it_was(frame: BadFrame) -> None
 
 @pytest.mark.parametrize("frame", of_kind("incomplete"), ids=lambda f: f.name)
 def test_incomplete_frame_is_waited_for(frame: BadFrame) -> None:
-    events, answer = play(frame.octets)
+    events, answer = play(frame)
     assert outcome(events) is (Outcome.LINK_FAILED if frame.name in BREAK_THE_STREAM else Outcome.NOTHING)
     assert answer == b""
 
@@ -166,7 +168,7 @@ LEGAL: dict[str, tuple[type[Event] | None, bytes]] = {
 
 @pytest.mark.parametrize("frame", of_kind("legal"), ids=lambda f: f.name)
 def test_legal_frame_has_its_effect(frame: BadFrame) -> None:
-    events, answer = play(frame.octets)
+    events, answer = play(frame)
     kind, expected_answer = LEGAL[frame.name]
     assert [type(event) for event in events] == ([] if kind is None else [kind])
     assert answer == expected_answer
@@ -178,7 +180,7 @@ def test_legal_frame_has_its_effect(frame: BadFrame) -> None:
 def test_connection_stays_usable_after_a_whole_frame(frame: BadFrame) -> None:
     if frame.kind == "incomplete":
         return  # what follows would be its rest
-    _, answer = play(frame.octets + bytes.fromhex("0001fe00"))
+    _, answer = play(frame, bytes.fromhex("0001fe00"))
     assert answer.endswith(bytes.fromhex("0001fe01"))
 
 
@@ -187,7 +189,7 @@ def test_what_coordinators_refuse_has_the_stated_defect() -> None:
     for frame in vectors.bad_frames():
         if frame.name not in COORDINATORS:
             continue
-        ((event,), _) = play(frame.octets)
+        ((event,), _) = play(frame)
         assert isinstance(event, Received)
         match event.message:
             case TpduModemToCard(sender, receiver, _, data):
@@ -205,7 +207,7 @@ def test_out_of_range_number_of_a_connect_request_may_be_answered() -> None:
     # known-limits.md 22: validate, answer with a result code. The event carries what is needed for it.
     for name in ("range-client-1024", "range-client-65537", "range-client-negative", "range-slot-1024"):
         (frame,) = [f for f in vectors.bad_frames() if f.name == name]
-        ((event,), _) = play(frame.octets)
+        ((event,), _) = play(frame)
         assert isinstance(event, Undecodable)
         assert (event.error.alternative, event.error.tag) == (2, 0)
         assert event.error.field.startswith("connectClientReq.clientSlot.")
@@ -213,7 +215,7 @@ def test_out_of_range_number_of_a_connect_request_may_be_answered() -> None:
 
 def test_first_message_with_a_nul_in_its_name_keeps_it() -> None:
     (frame,) = [f for f in vectors.bad_frames() if f.name == "string-nul"]
-    ((event,), _) = play(frame.octets)
+    ((event,), _) = play(frame)
     assert isinstance(event, Received)
     assert isinstance(event.message, ConnectClientReq)
     assert "\0" in event.message.identity.name

@@ -9,12 +9,15 @@ from typing import Final
 
 from remsim.bankd.actions import BankdAction, Level, Notice, ResetKind, Transmit
 from remsim.bankd.cards import CardPlane
+from remsim.bankd.certified import CertifiedClients
 from remsim.bankd.counts import BankdCounts
+from remsim.bankd.crowd import Crowd
 from remsim.bankd.mappings import Mapping, MappingTable
 from remsim.bankd.session import QueuedTpdu, Session
 from remsim.bankd.transitions import CardState, SessionEvent, SessionState
-from remsim.identity import Identity, Proof
+from remsim.identity import Proof
 from remsim.ids import ClientSlot
+from remsim.limits import LimitName
 from remsim.wire import rspro
 from remsim.wire.abilities import SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
@@ -22,9 +25,8 @@ from remsim.wire.rspro import ComponentIdentity, ResultCode, SlotPhysStatus
 
 #: Commands of one client that wait for its card. A modem has one in flight; more is a client that does not listen.
 MAX_QUEUED: Final = 256
-#: Connections that have no card: not introduced yet, not mapped, or contending. Beyond it the oldest one is closed.
-#: A bank has at most 1024 slots, so this leaves room for several times as many rightful clients that wait.
-MAX_UNSERVED: Final = 4096
+#: Who may wait to hear whether the connection of the same client lives. One program has one or two at a time.
+MAX_CONTENDERS: Final = 16
 #: A classic client gives up 10 s after its connect request, so the answer does not wait for a slow card any longer.
 CONNECT_ANSWER_S: Final = 8.0
 
@@ -44,6 +46,7 @@ class ClientPlane:
         out: list[BankdAction],
         counts: BankdCounts,
         takeover_s: float,
+        certified: CertifiedClients,
     ) -> None:
         self._identity = identity
         self._mappings = mappings
@@ -53,10 +56,8 @@ class ClientPlane:
         self._takeover_s = takeover_s
         self.sessions: dict[LinkId, Session] = {}
         self._by_client: dict[ClientSlot, Session] = {}
-        # Who has ever shown a certificate here: there are at most as many as client slots.
-        self._proven: set[Identity] = set()
-        # Insertion order is age.
-        self._unserved: dict[Session, None] = {}
+        self._certified = certified
+        self._unserved = Crowd()
         self._answer_by: dict[Session, float] = {}
 
     # Connections come and go
@@ -67,10 +68,12 @@ class ClientPlane:
         self.sessions[link] = session
         if proof is not None:
             return
-        self._unserved[session] = None
-        if len(self._unserved) > MAX_UNSERVED:
+        found = self._unserved.add(session)
+        if found is not None:
+            oldest, limit = found
             self._counts.crowded_out += 1
-            self.close(next(iter(self._unserved)), f"more than {MAX_UNSERVED} connections without a card", now)
+            self._counts.limits.reached(limit)
+            self.close(oldest, "too many connections without a card", now)
 
     def on_link_lost(self, session: Session, reason: str, now: float) -> None:
         """The connection is gone; its card is powered off, the mapping stays."""
@@ -90,11 +93,11 @@ class ClientPlane:
         """The peer turned out to be a server: no longer our business."""
         session.step(SessionEvent.IS_SERVER)
         del self.sessions[session.link]
-        self._unserved.pop(session, None)
+        self._unserved.discard(session)
 
     def _forget(self, session: Session, reason: str, now: float) -> None:
         del self.sessions[session.link]
-        self._unserved.pop(session, None)
+        self._unserved.discard(session)
         self._answer_by.pop(session, None)
         session.queue.clear()
         if session.rival is not None:
@@ -133,6 +136,8 @@ class ClientPlane:
             self.answer(session, ResultCode.ILLEGAL_CLIENT_ID)
             self.close(session, objection, now)
             return
+        if session.proof is not None:
+            self._certified.on_shown(session.proof.identity, now)
         # The peer has said who it is; whatever takes longer now is our doing.
         self._out.append(Accepted(session.link))
         self._identify(session, now)
@@ -141,12 +146,20 @@ class ClientPlane:
         """What the peer's certificate, or the lack of one, has against what it says it is; nothing if it is right."""
         proof = session.proof
         if proof is None:
-            is_known = any(proven.covers(claimed) for proven in self._proven)
-            return f"{claimed} has shown a certificate before: plain TCP is refused" if is_known else ""
-        if not proof.identity.covers(claimed):
-            return f"its certificate is for {proof.identity}, not for {claimed}"
-        self._proven.add(proof.identity)
-        return ""
+            return self._certified.objection(claimed)
+        return "" if proof.identity.covers(claimed) else f"its certificate is for {proof.identity}, not for {claimed}"
+
+    def close_plain(self, now: float) -> None:
+        """End the sessions without TLS of clients that, as is known now, have a certificate."""
+        plain = [session for session in self.sessions.values() if session.proof is None]
+        # Newcomers first: they must not be let in because the one before them goes.
+        for session in sorted(plain, key=lambda session: session.rival is None):
+            claimed = session.request.client_slot if session.request is not None else session.client
+            objection = "" if claimed is None else self._certified.objection(claimed)
+            if objection:
+                self._note("warning", "plain_session_ended", session, claims=claimed, reason=objection)
+                self.answer(session, ResultCode.ILLEGAL_CLIENT_ID)
+                self.close(session, objection, now)
 
     def _identify(self, session: Session, now: float) -> None:
         """Accept the peer as the client that it says it is, unless another connection with that identity lives."""
@@ -155,6 +168,11 @@ class ClientPlane:
         rival = self._by_client.get(client)
         if rival is None:
             self._admit(session, client, now)
+            return
+        if len(rival.contenders) >= MAX_CONTENDERS:
+            self._counts.limits.reached(LimitName.CONTENDERS)
+            self.answer(session, ResultCode.IDENTITY_IN_USE)
+            self.close(session, f"more than {MAX_CONTENDERS} claim to be {client}", now)
             return
         self._out.append(
             Notice("info", "duplicate_client", None, client, {"old_peer": rival.peer, "new_peer": session.peer})
@@ -219,7 +237,7 @@ class ClientPlane:
         position = self._cards.positions[mapping.bank.slot_nr]
         session.step(SessionEvent.MAPPED)
         session.position, position.session = position, session
-        self._unserved.pop(session, None)
+        self._unserved.discard(session)
         self._note("info", "client_mapped", session)
         if session.request is not None:
             self._answer_by[session] = now + CONNECT_ANSWER_S
@@ -259,6 +277,7 @@ class ClientPlane:
 
     def _enqueue(self, session: Session, command: QueuedTpdu | ResetKind, now: float) -> None:
         if len(session.queue) >= MAX_QUEUED:
+            self._counts.limits.reached(LimitName.QUEUED_COMMANDS)
             self.refuse(session, f"more than {MAX_QUEUED} commands waiting", now)
         else:
             session.queue.append(command)

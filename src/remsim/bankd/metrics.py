@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from remsim.bankd.coordinator import BankdCoordinator
+from remsim.bankd.limits import LIMITS
 from remsim.metrics import DURATION_BUCKETS_S, ProgramMetrics
 
 
@@ -39,7 +40,7 @@ class BankdMetrics(ProgramMetrics, Collector):
     """All metrics of ``remsim bankd``."""
 
     def __init__(self) -> None:
-        super().__init__("bankd")
+        super().__init__("bankd", limits=LIMITS)
         self.card_times = CardTimes()
         self._coordinator: BankdCoordinator | None = None
         self.registry.register(self)
@@ -85,5 +86,6 @@ class BankdMetrics(ProgramMetrics, Collector):
             ("protocol_errors", "Connections closed because of what the peer sent", bank.counts.protocol_errors),
             ("blocked_commands", "Commands that a rule kept from the card", bank.counts.blocked_commands),
             ("noted_commands", "Commands that a rule noted", bank.counts.noted_commands),
+            ("audit_dropped", "Audit entries dropped because no server took them", bank.counts.audit_dropped),
         ):
             yield CounterMetricFamily(f"remsim_bankd_{name}", text, number)

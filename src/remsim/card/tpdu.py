@@ -45,6 +45,11 @@ class CommandTpdu:
         return cls(raw[0], raw[1], raw[2], raw[3], raw[4], bytes(raw[HEADER_LENGTH:]))
 
 
+def is_well_formed(tpdu: bytes) -> bool:
+    """Whether octets are a header with either no data or as many as its P3 says."""
+    return len(tpdu) == HEADER_LENGTH or (len(tpdu) > HEADER_LENGTH and len(tpdu) == HEADER_LENGTH + tpdu[4])
+
+
 def tpdu_of_apdu(apdu: bytes) -> bytes:
     """The T=0 command TPDU that a reader makes of a short APDU (clause 12.2).
 

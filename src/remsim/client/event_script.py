@@ -27,7 +27,8 @@ INHERITED: Final = frozenset(
     }
 )
 
-#: More calls than this wait only if the script hangs; then events are left out, requests never.
+#: More calls than this wait only if the script hangs. Then events are left out, and requests that a later one of the
+#: same kind makes obsolete: what the newest of each kind ask for, in their order, is what is to be in the end.
 MAX_WAITING: Final = 64
 #: A script that is told to end by SIGTERM has so long until SIGKILL.
 _TERM_GRACE_S: Final = 1.0
@@ -73,7 +74,7 @@ class EventScript:
     def call(self, cause: Cause, environment: Mapping[str, str]) -> None:
         """Queue a call with the slot's state of this moment."""
         if len(self._waiting) >= MAX_WAITING:
-            dropped = next((known for known in self._waiting if not known.cause.is_request), None)
+            dropped = self._dispensable(cause)
             if dropped is not None:
                 self._waiting.remove(dropped)
                 self._count(CallResult.LEFT_OUT, dropped.cause)
@@ -83,6 +84,11 @@ class EventScript:
         self._waiting.append(_Call(cause, environment))
         self._is_idle.clear()
         self._news.set()
+
+    def _dispensable(self, cause: Cause) -> _Call | None:
+        """The call that makes room for one with this cause: the oldest event, else an older request of its kind."""
+        events = (known for known in self._waiting if not known.cause.is_request)
+        return next(events, None) or next((known for known in self._waiting if known.cause is cause), None)
 
     async def run(self) -> None:
         """Make the calls in their order, for ever."""

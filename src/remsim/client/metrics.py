@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client's metrics: what an operator wants to see of each client slot."""
 
+from remsim.client.limits import LIMITS
 from remsim.client.transitions import SlotState
 from remsim.metrics import ProgramMetrics
 
@@ -11,7 +12,7 @@ class ClientMetrics(ProgramMetrics):
     """All metrics of ``remsim client``."""
 
     def __init__(self) -> None:
-        super().__init__("client")
+        super().__init__("client", limits=LIMITS)
         self.tpdus = self.counter("tpdus", "Commands of the modem that a card answered", _LABEL)
         self.failed_tpdus = self.counter("tpdus_failed", "Commands of the modem that got no answer", _LABEL)
         self.duration = self.histogram("tpdu_seconds", "From a command to its answer", _LABEL)

@@ -6,6 +6,7 @@ from enum import Enum
 
 from remsim.client.transitions import SlotState
 from remsim.ids import BankSlot, ClientSlot
+from remsim.redaction import scrub
 from remsim.wire import rspro
 from remsim.wire.rspro import ComponentType
 
@@ -57,7 +58,7 @@ def wrong_type(answer: rspro.ConnectClientRes, role: ComponentType) -> str:
 
 def peer_error(message: rspro.ErrorInd) -> Notice:
     """An errorInd in one line."""
-    words = (message.severity.name, message.code.name, message.error_string or "")
+    words = (message.severity.name, message.code.name, scrub(message.error_string or ""))
     return Notice(NoticeKind.PEER_ERROR, " ".join(word for word in words if word).lower())
 
 

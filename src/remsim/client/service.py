@@ -57,7 +57,7 @@ class ClientService:
         """Take the emulators and dial the servers. Raises StartError."""
         tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
         self._owned.callback(tasks.cancel)
-        self._hub = LinkHub(self, tasks=tasks, log=self._log)
+        self._hub = LinkHub(self, tasks=tasks, log=self._log, limits=self._metrics.limits)
         protections = self._protect()
         self._owned.push_async_callback(self._drain_scripts)
         self._owned.push_async_callback(self._hub.close)
@@ -94,11 +94,13 @@ class ClientService:
         return on_list
 
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificates that the files hold now; without any, or with its terminal gone, end."""
-        if not self.keepers or self._front is not None:
+        """SIGHUP: use the certificates that the files hold now. What stands at a terminal ends with it."""
+        if self._front is not None:
             self.request_stop()
+            return
         for keeper in self.keepers:
             keeper.reload()
+        self._log.info("reloaded")
 
     def _protect(self) -> list[Protection]:
         """The protection of each slot; slots with the same certificate share it."""

@@ -35,6 +35,7 @@ from remsim.client.transitions import SlotState
 from remsim.config import ClientConfig, HostPort
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.identity import Identity, Role
+from remsim.limits import LimitName
 from remsim.logs import Logger, get_logger
 from remsim.net.hub import DialledLink, LinkHub
 from remsim.net.protection import Protection
@@ -277,6 +278,10 @@ class Slot(EmulatorEvents):
         self._has_hardware = hardware.is_present
         self._metrics.hardware_present.labels(self._label).set(hardware.is_present)
 
+    def on_limit(self, limit: LimitName) -> None:
+        """The hardware has reached a limit."""
+        self._metrics.limits.reached(limit)
+
     # Actions
 
     def _run(self, actions: list[Action]) -> None:
@@ -326,6 +331,8 @@ class Slot(EmulatorEvents):
 
     def _on_script_result(self, result: CallResult) -> None:
         self._metrics.scripts.labels(self._label, result.value).inc()
+        if result is CallResult.LEFT_OUT:
+            self._metrics.limits.reached(LimitName.SCRIPT_CALLS)
 
     def _command_emulator(self, action: SetAtr | InsertCard | RemoveCard | SelectSim | ResetModem) -> None:
         match action:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from remsim.limits import LimitName
+
 
 @dataclass(frozen=True, slots=True)
 class Lines:
@@ -55,6 +57,10 @@ class EmulatorEvents(Protocol):
 
     def on_hardware(self, hardware: Hardware) -> None:
         """The hardware was found, or is away. An emulator without hardware never tells."""
+        return
+
+    def on_limit(self, limit: LimitName) -> None:
+        """What drives the emulator has reached this limit, which is to be counted."""
         return
 
 

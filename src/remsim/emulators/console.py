@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shell on a terminal: line editing, history, completion, helpers, and answers in words.
 
-What happens meanwhile (card removed, link lost) is written above the prompt. Lines that hold a PIN are not kept in the
-history. Knows no links: their state comes in as text.
+What happens meanwhile (card removed, link lost) is written above the prompt. Answers are shown as they are, to whoever
+asked for them; lines that may hold a secret are kept in no history. Knows no links: their state comes in as text.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from remsim.emulators.card_talk import CardTalk, UsageError, parse_command, pars
 from remsim.emulators.driven import CardChange, DrivenEmulator
 from remsim.emulators.shell import parse_hex_line
 from remsim.errors import RemsimError
-from remsim.redaction import CardRedactor, is_pin_command
+from remsim.redaction import is_pin_command, may_be_secret
 
 _HELP: Final = """\
 HEX                            a command, spaced as you like; a missing P3 or surplus Le is put right
@@ -46,19 +46,51 @@ _COLOURS: Final = {SwKind.OK: "ansigreen", SwKind.MORE: "ansigreen", SwKind.WARN
 StatusLines = Callable[[], Sequence[tuple[str, str]]]
 
 
+#: Some twenty thousand lines; of a longer history the newer half is kept.
+MAX_HISTORY_OCTETS: Final = 1 << 20
+#: How an entry of the file begins: an empty line, and a comment with its time.
+_ENTRY: Final = b"\n# "
+
+#: First words of lines that hold no octets of a card but names of files.
+_WORDS: Final = ("select", "read", "reset", "atr", "status", "help", "?")
+
+
 def is_secret(line: str) -> bool:
-    """Whether a line is a command with data that must not be kept: a PIN, a challenge, a key, a file's content."""
-    return CardRedactor().line(line) != line
+    """Whether a line must not be kept: a command with data that may be a PIN, a challenge, a key, a file's content.
+
+    A line that is not understood is one, too: it may be such a command with a digit too many.
+    """
+    words = line.split()
+    if not words or words[0].lower() in _WORDS:
+        return False
+    octets = parse_hex_line(line)
+    return octets is None or may_be_secret(octets)
+
+
+class CarefulHistory(InMemoryHistory):
+    """What was typed in this session, without what must not be kept: a suggestion would show it again."""
+
+    def append_string(self, string: str) -> None:
+        """Remember a line, unless it may hold a secret."""
+        if not is_secret(string):
+            super().append_string(string)
 
 
 class ShellHistory(FileHistory):
     """A history file for its owner only, without PINs."""
 
     def __init__(self, file: Path) -> None:
-        """Create the file if need be. Raises OSError."""
+        """Create the file if need be, and shorten one that has grown too long. Raises OSError."""
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+        if file.stat().st_size > MAX_HISTORY_OCTETS:
+            _shorten(file)
         super().__init__(str(file))
+
+    def append_string(self, string: str) -> None:
+        """Remember a line, unless it may hold a secret."""
+        if not is_secret(string):
+            super().append_string(string)
 
     def store_string(self, string: str) -> None:
         """Write one line, unless it holds a PIN."""
@@ -67,12 +99,19 @@ class ShellHistory(FileHistory):
                 super().store_string(string)
 
 
+def _shorten(file: Path) -> None:
+    """Keep the newer half, from the beginning of an entry on."""
+    octets = file.read_bytes()
+    start = octets.find(_ENTRY, len(octets) // 2)
+    file.write_bytes(octets[start:] if start >= 0 else b"")
+
+
 def open_history(file: Path | None) -> History:
     """The history kept in ``file``, or one that is forgotten where that is impossible."""
     if file is not None:
         with contextlib.suppress(OSError):
             return ShellHistory(file)
-    return InMemoryHistory()
+    return CarefulHistory()
 
 
 class Console:

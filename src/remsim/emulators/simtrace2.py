@@ -30,7 +30,7 @@ from remsim.emulators.simtrace2_boards import VERSION_STRING
 from remsim.emulators.simtrace2_card import SimtraceCard
 from remsim.emulators.simtrace2_find import AmbiguousDeviceError, DeviceError, Found, Selector, choose, find
 from remsim.emulators.simtrace2_link import LinkHandler, SimtraceLink
-from remsim.emulators.simtrace2_news import MAX_SHOWN, SlotNews
+from remsim.emulators.simtrace2_news import SlotNews
 from remsim.emulators.simtrace2_stream import StreamFault, encode_transfer
 from remsim.emulators.usb_bus import TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.errors import StartError
@@ -199,7 +199,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
             self._atr = fit_for_emulation(atr)
         except AtrError as error:
             # The modem may still make something of it; if it is too long, the state machine refuses it.
-            self._log.warning("atr_is_none", reason=str(error), octets=atr[:MAX_SHOWN].hex())
+            self._log.warning("atr_is_none", reason=str(error), atr=atr)
             self._atr = atr
         if self._card is not None:
             self._perform(self._card.set_atr(self._atr, self._now()))
@@ -266,13 +266,19 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
 
     def on_bulk(self, item: bytes | StreamFault) -> None:
         """A message of the device."""
+        self._count_limit(item)
         if self._card is not None:
             self._perform(self._card.on_bulk(item, self._now()))
 
     def on_interrupt(self, item: bytes | StreamFault) -> None:
         """A change of the lines."""
+        self._count_limit(item)
         if self._card is not None:
             self._perform(self._card.on_interrupt(item, self._now()))
+
+    def _count_limit(self, item: bytes | StreamFault) -> None:
+        if isinstance(item, StreamFault) and item.limit is not None and self._events is not None:
+            self._events.on_limit(item.limit)
 
     def on_sent(self, generation: int) -> None:
         """The device has taken a message of a command."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a SIMtrace2 slot has to tell, as lines of the log: with the octets, and not without end."""
+"""What a SIMtrace2 slot has to tell, as lines of the log: without the octets that pass, and not without end."""
 
 from collections import Counter
 from typing import Final
@@ -9,8 +9,21 @@ from remsim.logs import Logger
 
 #: The same kind of trouble is a warning so often per connection to a device; then it is told at debug level.
 MAX_WARNINGS: Final = 3
-#: As many octets of what came from a device are shown.
-MAX_SHOWN: Final = 64
+_HEADER: Final = 5
+#: Facts about a whole command, of which the header is given.
+_OF_COMMANDS: Final = frozenset(
+    {
+        FactKind.UNKNOWN_COMMAND,
+        FactKind.WRONG_DATA_LENGTH,
+        FactKind.COMMAND_REPLACED,
+        FactKind.COMMAND_CANCELLED,
+        FactKind.COMMAND_IN_DOUBT,
+        FactKind.COMMAND_RESUMED,
+        FactKind.BAD_ANSWER,
+        FactKind.WRONG_ANSWER_LENGTH,
+        FactKind.NO_CARD_ANSWER,
+    }
+)
 
 #: The others happen in ordinary operation.
 _WARNINGS: Final = frozenset(
@@ -39,13 +52,17 @@ class SlotNews:
 
     def tell(self, fact: Fact) -> None:
         """A fact from the state machine."""
-        fields = {"detail": fact.text} if fact.text else {}
-        if fact.data:
-            # What is dropped here is of use only if it can be seen; it is never more of a command than its header.
-            fields["octets"] = fact.data[:MAX_SHOWN].hex()
+        fields: dict[str, object] = {"detail": fact.text} if fact.text else {}
+        if fact.kind in _OF_COMMANDS and len(fact.data) == _HEADER:
+            fields["header"] = fact.data
+        elif fact.kind is FactKind.ATR_REFUSED:
+            fields["atr"] = fact.data
+        elif fact.data:
+            # Whatever else came may be the end of a command whose beginning was lost: a PIN.
+            fields["octets"] = len(fact.data)
         self.say(fact.kind.value, is_warning=fact.kind in _WARNINGS, **fields)
 
-    def say(self, event: str, *, is_warning: bool, **fields: str) -> None:
+    def say(self, event: str, *, is_warning: bool, **fields: object) -> None:
         """One line."""
         self._told[event] += 1
         say = self._log.warning if is_warning and self._told[event] <= MAX_WARNINGS else self._log.debug

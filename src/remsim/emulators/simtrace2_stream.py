@@ -13,6 +13,7 @@ from typing import Final
 from remsim.emulators.errors import UnsafeFrameError
 from remsim.emulators.simtrace2_frames import MAX_ATR, SetAtr, TpduFlag, TxData
 from remsim.emulators.simtrace2_message import HEADER_SIZE, MAX_MESSAGE, Message, message_length
+from remsim.limits import LimitName
 
 #: wMaxPacketSize of all endpoints, and the size of every IN transfer.
 PACKET_SIZE: Final = 64
@@ -24,6 +25,8 @@ class StreamFault:
 
     reason: str
     data: bytes
+    #: The limit that was reached, to be counted.
+    limit: LimitName | None = None
 
 
 class MessageReader:
@@ -48,7 +51,9 @@ class MessageReader:
         while len(buffer) >= HEADER_SIZE:
             length = message_length(buffer)
             if not HEADER_SIZE <= length <= MAX_MESSAGE:
-                found.append(StreamFault(f"length field {length} is outside {HEADER_SIZE}..{MAX_MESSAGE}", buffer))
+                limit = LimitName.USB_MESSAGE if length > MAX_MESSAGE else None
+                text = f"length field {length} is outside {HEADER_SIZE}..{MAX_MESSAGE}"
+                found.append(StreamFault(text, buffer, limit))
                 buffer = b""
             elif len(buffer) < length:
                 break

@@ -132,7 +132,7 @@ class VpcdEmulator(CardEmulator):
                 case Odd():
                     if step.reason not in self._told:
                         self._told.add(step.reason)
-                        self._log.warning("odd_message", reason=step.reason, octets=step.data.hex())
+                        self._log.warning("odd_message", reason=step.reason, octets=step.size)
                 case HangUp():
                     self._hang_up()
 

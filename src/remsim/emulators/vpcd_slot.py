@@ -17,9 +17,6 @@ from remsim.card.vpcd_frames import Control
 from remsim.emulators.base import Lines
 from remsim.emulators.driven import POWERED_OFF, RST_ACTIVE, RUNNING
 
-#: No more of what cannot be understood is shown: behind a command's header there may be a PIN.
-_SHOWN: Final = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -44,11 +41,10 @@ class ShowLines:
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A message that vpcd does not send. Worth one line in the log."""
+    """A message that vpcd does not send. Worth one line in the log, without its octets, which may be a PIN."""
 
     reason: str
-    #: Its first octets.
-    data: bytes
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +74,15 @@ class VpcdSlot:
         if len(body) == 1 and body[0] in _POWER:
             return self._on_power(body[0])
         if self.is_busy:
-            return [Odd("message while a command is in progress", body[:_SHOWN]), HangUp()]
+            return [Odd("message while a command is in progress", len(body)), HangUp()]
         if body == bytes((Control.GET_ATR,)):
             return [Reply(self.atr)]
         if len(body) < 2:
-            return [Odd("unknown control" if body else "empty message", body)]
+            return [Odd("unknown control" if body else "empty message", len(body))]
         try:
             tpdu = self._first(body)
         except TpduError as error:
-            return [Odd(str(error), body[:_SHOWN]), Reply(SW_WRONG_LENGTH.to_bytes(2))]
+            return [Odd(str(error), len(body)), Reply(SW_WRONG_LENGTH.to_bytes(2))]
         self.is_busy = True
         return [Forward(tpdu)]
 

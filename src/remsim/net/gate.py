@@ -4,6 +4,7 @@
 from collections.abc import Callable, Hashable
 from typing import Final
 
+from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
 from remsim.net.limits import Admission, Limit, source_of
 from remsim.net.plain import Networks, is_within
@@ -18,9 +19,20 @@ class Gate:
     """The doorkeeper of one hub's listeners. Without ``admission`` strangers are not limited."""
 
     def __init__(
-        self, admission: Admission | None, log: Logger, on_refused: Callable[[str], None] | None = None
+        self,
+        admission: Admission | None,
+        log: Logger,
+        on_refused: Callable[[str], None] | None = None,
+        *,
+        limits: LimitCounts,
+        links: Callable[[], int],
     ) -> None:
-        """``on_refused`` is called with the kind of each refusal, for a counter."""
+        """``on_refused`` is called with the kind of each refusal, ``limits`` count those that were reached.
+
+        ``links`` tells how many there are.
+        """
+        self._limits = limits
+        self._links = links
         self._admission = admission
         self._log = log
         self._count = on_refused or (lambda _kind: None)
@@ -33,9 +45,10 @@ class Gate:
         """Count a connection of an unknown peer, or say which limit stands against it."""
         if self._admission is None:
             return None
-        limit = self._admission.admit(peer)
+        limit = self._admission.admit(peer, connections=self._links() + len(self._strangers))
         if limit is not None:
             self._count(limit.value)
+            self._limits.reached(limit.name_of_count)
             if self._admission.is_news(limit):
                 self._log.warning("limit_reached", limit=limit.value, peer=str(peer))
         return limit
@@ -70,14 +83,19 @@ class Gate:
 
     def may_start(self, stranger: SecureTransport) -> bool:
         """Whether there is room for a handshake."""
-        if self._is_closed or self.enter(stranger.peer) is not None:
+        if self._is_closed:
             return False
         self._strangers.add(stranger)
-        return True
+        if self.enter(stranger.peer) is None:
+            return True
+        self._strangers.discard(stranger)
+        return False
 
-    def on_refused(self, stranger: SecureTransport, reason: str) -> None:
+    def on_refused(self, stranger: SecureTransport, reason: str, *, is_late: bool = False) -> None:
         """The handshake failed, or led to somebody we do not want."""
         self._count("TLS handshake")
+        if is_late:
+            self._limits.reached(LimitName.TLS_HANDSHAKE_TIME)
         self._log.warning("tls_refused", peer=str(stranger.peer), reason=reason)
 
     def on_settled(self, stranger: SecureTransport) -> None:

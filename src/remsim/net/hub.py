@@ -2,15 +2,16 @@
 """All links of one program: accepts, dials, numbers them, and carries out what coordinators ask for."""
 
 import asyncio
-import random
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from remsim.config import HostPort
 from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
+from remsim.net.dialled import DialledEnd, DialledLink
 from remsim.net.gate import Gate
 from remsim.net.limits import Admission
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler
@@ -18,14 +19,17 @@ from remsim.net.listen import BACKLOG, Listener, listen
 from remsim.net.plain import Networks
 from remsim.net.secure import SecureTransport, Way
 from remsim.net.tasks import TaskOwner
-from remsim.net.timer import Alarm
-from remsim.net.tls import Expectation, HandshakeError, LinkTls
+from remsim.net.tls import LinkTls
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import ConnectionFactory, Event
-from remsim.wire.dialler import Backoff, Dial, DialAction, Dialler
+from remsim.wire.dialler import Backoff
 from remsim.wire.errors import LocalProtocolError
-from remsim.wire.transitions import DialState
 
+__all__ = ["MAX_LINKS_PER_IDENTITY", "DialledLink", "LinkHub"]
+
+#: Links of one certificate: it may speak for all 1024 slots of a client, each of which may return before its old link
+#: is known to be dead. Proven peers are no strangers, so this is all that bounds one that misuses its certificate.
+MAX_LINKS_PER_IDENTITY: Final = 2048
 #: Links that are told to close at the end of the program get this long before they are cut.
 _CLOSE_GRACE_S: Final = FLUSH_TIMEOUT_S
 
@@ -44,8 +48,12 @@ class LinkHub:
         log: Logger,
         admission: Admission | None = None,
         on_refused: Callable[[str], None] | None = None,
+        limits: LimitCounts | None = None,
     ) -> None:
-        """``on_refused`` is called with the kind of refusal of each connection that never became a link."""
+        """``on_refused`` is called with the kind of refusal of each connection that never became a link.
+
+        ``limits`` counts the limits that peers reach.
+        """
         self._handler = handler
         self._tasks = tasks
         self._log = log
@@ -54,7 +62,11 @@ class LinkHub:
         self._dialled: list[DialledLink] = []
         self._by_link: dict[LinkId, DialledLink] = {}
         self._listeners: list[Listener] = []
-        self._gate = Gate(admission, log, on_refused)
+        self._limits = LimitCounts() if limits is None else limits
+        self._gate = Gate(admission, log, on_refused, limits=self._limits, links=self.__len__)
+        # Accepted links over TLS: whom their certificates are for, and how many there are of each.
+        self._proven: dict[LinkId, Identity] = {}
+        self._links_of: Counter[Identity] = Counter()
         # Accepted links that count as unidentified.
         self._unidentified: set[LinkId] = set()
         self._last_id = 0
@@ -94,7 +106,7 @@ class LinkHub:
         backoff: Backoff | None = None,
         tls: LinkTls | None = None,
         networks: Networks | None = None,
-    ) -> "DialledLink":
+    ) -> DialledLink:
         """A link that dials as soon as it is given a target, over TLS if ``tls`` is given.
 
         ``name`` tells it apart in the log. ``networks`` are those in which a link without TLS may end; None: anywhere.
@@ -119,7 +131,7 @@ class LinkHub:
             case Close():
                 link.close(action.reason)
             case Accepted():
-                link.connection.connected()
+                link.accept()
                 self._identified(link)
                 if (dialled := self._by_link.get(action.link)) is not None:
                     dialled.on_accepted()
@@ -214,7 +226,7 @@ class LinkHub:
         link_id = LinkId(self._last_id)
         self._links[link_id] = link
         self._all_gone.clear()
-        if isinstance(link, _DialledEnd):
+        if isinstance(link, DialledEnd):
             if link.dialled.awaits(link.attempt):
                 self._by_link[link_id] = link.dialled
                 link.dialled.on_tcp_up(link_id)
@@ -223,7 +235,9 @@ class LinkHub:
         elif self._is_closing:
             # It was being accepted when the listener closed.
             link.close("shutting down")
-        elif link.certificate is None:
+        elif link.certificate is not None:
+            self._count_proven(link, link_id, link.certificate.identity)
+        else:
             refusal = self._gate.refuse_plaintext(link.peer, link.networks)
             if refusal is None:
                 self._unidentified.add(link_id)
@@ -231,10 +245,22 @@ class LinkHub:
                 link.close(refusal)
         return link_id
 
+    def _count_proven(self, link: Link, link_id: LinkId, identity: Identity) -> None:
+        self._proven[link_id] = identity
+        self._links_of[identity] += 1
+        if self._links_of[identity] > MAX_LINKS_PER_IDENTITY:
+            self.on_limit(LimitName.LINKS_PER_IDENTITY)
+            link.close(f"more than {MAX_LINKS_PER_IDENTITY} links with the certificate of {identity}")
+
     def forget(self, link: Link, reason: str) -> None:
         """Drop a link that is gone and tell the program, then whoever dialled it."""
         del self._links[link.id]
         self._identified(link)
+        identity = self._proven.pop(link.id, None)
+        if identity is not None:
+            self._links_of[identity] -= 1
+            if not self._links_of[identity]:
+                del self._links_of[identity]
         if not self._links:
             self._all_gone.set()
         if link.is_announced:
@@ -264,133 +290,6 @@ class LinkHub:
         """Pass on."""
         self._handler.on_event(link, event)
 
-
-class _DialledEnd(Link):
-    """A link that we dialled, and in which attempt."""
-
-    def __init__(self, hub: LinkHub, factory: ConnectionFactory, dialled: "DialledLink", attempt: int) -> None:
-        super().__init__(hub, factory)
-        self.dialled = dialled
-        self.attempt = attempt
-
-
-class DialledLink:
-    """One dialled link: a target, and never-ending attempts to have a link to it."""
-
-    def __init__(
-        self,
-        hub: LinkHub,
-        factory: ConnectionFactory,
-        *,
-        name: str,
-        log: Logger,
-        tasks: TaskOwner,
-        backoff: Backoff | None,
-        way: Way,
-    ) -> None:
-        self._hub = hub
-        self._factory = factory
-        self._name = name
-        self._log = log
-        self._tasks = tasks
-        self._dialler = Dialler(random=random.random, backoff=backoff)
-        self._alarm = Alarm(self._on_alarm)
-        self._attempt: asyncio.Task[None] | None = None
-        self._way = way
-        # Attempts so far. A connection of an earlier one may still come up after it was cancelled.
-        self._attempts = 0
-        #: The link while TCP is up.
-        self.link: LinkId | None = None
-
-    @property
-    def state(self) -> DialState:
-        """Where the dialling stands."""
-        return self._dialler.state
-
-    @property
-    def target(self) -> tuple[str, int] | None:
-        """Host and port that are dialled."""
-        return self._dialler.target
-
-    def want(self, host: str, port: int, *, expects: Expectation | None = None) -> None:
-        """Dial this target from now on; a link to another one is closed.
-
-        ``expects`` says, on a link over TLS, who must be there; without it, whoever was expected before.
-        """
-        tls = self._way.tls
-        if expects is not None and tls is not None:
-            self._way = replace(self._way, tls=LinkTls(tls.contexts, expects))
-        self._run(self._dialler.want(host, port, self._hub.now()))
-
-    def unwant(self) -> None:
-        """Hang up and do not dial again."""
-        self._run(self._dialler.unwant(self._hub.now()))
-
-    # Called by the hub
-
-    def awaits(self, attempt: int) -> bool:
-        """Whether this attempt is the one that counts."""
-        return self._dialler.state is DialState.CONNECTING and attempt == self._attempts
-
-    def on_tcp_up(self, link: LinkId) -> None:
-        """TCP is connected, and TLS if there is any."""
-        self.link = link
-        # What is left of the attempt must not be cancelled: uvloop would drop the connection without a word to it.
-        self._attempt = None
-        self._run(self._dialler.on_tcp_up(self._hub.now()))
-
-    def on_accepted(self) -> None:
-        """The peer accepted us."""
-        if self._dialler.state is DialState.ESTABLISHED:
-            if self._dialler.failures:
-                self._log.info("link_restored", to=self._name, target=self._target_text())
-            self._run(self._dialler.on_accepted(self._hub.now()))
-
-    def on_link_lost(self, link: LinkId, reason: str) -> None:
-        """TCP is down."""
-        if self.link == link:
-            self.link = None
-            self._fail(reason)
-
-    # The rest
-
-    def _run(self, actions: list[DialAction]) -> None:
-        for action in actions:
-            if isinstance(action, Dial):
-                self._attempts += 1
-                self._attempt = self._tasks.session(self._connect(action, self._attempts), name=f"dial-{self._name}")
-            else:
-                self._hang_up(action.reason)
-        self._alarm.set(self._dialler.next_deadline())
-
-    def _hang_up(self, reason: str) -> None:
-        if self._attempt is not None:
-            self._attempt.cancel()
-            self._attempt = None
-        link, self.link = self.link, None
-        if link is not None:
-            self._hub.execute(Close(link, reason))
-
-    async def _connect(self, target: Dial, attempt: int) -> None:
-        def make_link() -> Link:
-            return _DialledEnd(self._hub, self._factory, self, attempt)
-
-        try:
-            await self._way.dial(target.host, target.port, make_link)
-        except (OSError, UnicodeError, HandshakeError) as error:
-            if self.awaits(attempt):
-                self._attempt = None
-                self._fail(str(error))
-
-    def _fail(self, reason: str) -> None:
-        actions = self._dialler.on_failed(self._hub.now())
-        # One line when it starts to fail; how often it tries after that is for debugging.
-        say = self._log.warning if self._dialler.failures == 1 else self._log.debug
-        say("link_failed", to=self._name, target=self._target_text(), reason=reason)
-        self._run(actions)
-
-    def _on_alarm(self) -> None:
-        self._run(self._dialler.handle_timer(self._hub.now()))
-
-    def _target_text(self) -> str:
-        return str(HostPort(*self._dialler.target)) if self._dialler.target else ""
+    def on_limit(self, limit: LimitName) -> None:
+        """Count it; the link says why it ends."""
+        self._limits.reached(limit)

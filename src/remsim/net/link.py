@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol, cast
 
+from remsim.limits import LimitName
 from remsim.net.plain import Networks
 from remsim.net.timer import Alarm
 from remsim.net.tls import PeerCertificate, explain
@@ -14,9 +15,12 @@ from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.connection import Connection, ConnectionFactory, Event, LinkFailed
 from remsim.wire.rspro import Message, TpduCardToModem, TpduModemToCard
 
-#: A peer that lets more than this pile up does not read; it is cut off before it costs us memory.
+#: A peer that lets more than this pile up does not read; it is cut off before it costs us memory. A bankd's mappings,
+#: or all that a server tells a client, take a tenth of it.
 MAX_WRITE_BUFFER: Final = 1 << 20
-#: What is still to be written after ``close`` must be gone within this time.
+#: The same before the peer is accepted: it has been told next to nothing, but may ask for PONG and identity endlessly.
+MAX_FIRST_WRITE_BUFFER: Final = 1 << 16
+#: What is still to be written after ``close`` must be gone within this time: a peer that does not read keeps nothing.
 FLUSH_TIMEOUT_S: Final = 2.0
 
 
@@ -55,6 +59,10 @@ class LinkOwner(Protocol):
         """The link is closed."""
         ...
 
+    def on_limit(self, limit: LimitName) -> None:
+        """The peer has reached this limit, and loses the link."""
+        ...
+
 
 def peer_address(sock_name: object) -> PeerAddress:
     """The address that a socket gives, with IPv4-mapped IPv6 turned into IPv4 (RFC 4291, 2.5.5.2).
@@ -81,6 +89,7 @@ class Link(asyncio.Protocol):
         self._alarm = Alarm(self._on_alarm)
         self._flush_limit: asyncio.TimerHandle | None = None
         self._is_pumping = False
+        self._is_accepted = False
         self._reason = ""
         self.is_closing = False
         self.networks = networks
@@ -100,7 +109,7 @@ class Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
+        self._transport.set_write_buffer_limits(high=MAX_FIRST_WRITE_BUFFER)
         self.peer = peer_address(transport.get_extra_info("peername"))
         self.local = peer_address(transport.get_extra_info("sockname"))
         self.connection: Connection = self._factory(self._loop.time())
@@ -131,6 +140,7 @@ class Link(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The write buffer is over its limit."""
+        self._owner.on_limit(LimitName.WRITE_BUFFER if self._is_accepted else LimitName.FIRST_WRITE_BUFFER)
         self._reason = self._reason or "the peer does not read"
         self.is_closing = True
         self._transport.abort()
@@ -150,7 +160,16 @@ class Link(asyncio.Protocol):
         if self.is_closing:
             return
         self.connection.send(message, now=self._loop.time(), reply_to=reply_to)
-        self.flush()
+        if self.connection.has_failed and not self._is_pumping:
+            self._pump()
+        else:
+            self.flush()
+
+    def accept(self) -> None:
+        """The peer is accepted: the limits for strangers do not hold for it any more."""
+        self._is_accepted = True
+        self.connection.connected()
+        self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
 
     def answer_tpdu(self, tag: int, response: bytes) -> None:
         """Answer a command that ``transmit_soon`` took; the lane must be open still."""
@@ -179,7 +198,7 @@ class Link(asyncio.Protocol):
         self._reason = reason
         self.is_closing = True
         self._transport.close()
-        self._flush_limit = self._loop.call_later(FLUSH_TIMEOUT_S, self._transport.abort)
+        self._flush_limit = self._loop.call_later(FLUSH_TIMEOUT_S, self._on_flush_timeout)
 
     # The rest
 
@@ -195,6 +214,8 @@ class Link(asyncio.Protocol):
                 first()
             while not self.is_closing and (event := connection.next_event()) is not None:
                 if isinstance(event, LinkFailed):
+                    if event.limit is not None:
+                        owner.on_limit(event.limit)
                     self.close(event.reason)
                 else:
                     owner.on_event(self.id, event)
@@ -208,6 +229,10 @@ class Link(asyncio.Protocol):
                 self._transport.abort()
         if not self.is_closing:
             self.flush()
+
+    def _on_flush_timeout(self) -> None:
+        self._owner.on_limit(LimitName.CLOSING_TIME)
+        self._transport.abort()
 
     def _on_alarm(self) -> None:
         self.connection.handle_timer(self._loop.time())

@@ -111,6 +111,7 @@ class _Process:
         self.forced_status = SIGNAL_EXIT_BASE + signal.SIGINT
 
     async def main(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._on_loop_trouble)
         service = self._factory()
         with self._signal_handlers(service):
             try:
@@ -124,6 +125,11 @@ class _Process:
                 notify_systemd("STOPPING=1")
                 await service.stop()
         self._log.info("stopped")
+
+    def _on_loop_trouble(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """A callback failed. asyncio's own words hold the callback's arguments, which may be octets of a card."""
+        where = str(context.get("message", "")).partition("(")[0]
+        self._log.error("internal_error", where=where, exc_info=context.get("exception"))
 
     @contextlib.asynccontextmanager
     async def _metrics_endpoint(self) -> AsyncIterator[None]:

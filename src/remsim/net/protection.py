@@ -14,12 +14,20 @@ from remsim.config import DaemonConfig, HostPort, IpNetwork
 from remsim.errors import StartError
 from remsim.identity import Identity, Role
 from remsim.logs import Logger
-from remsim.net.limits import Admission
+from remsim.net.limits import Admission, most_connections
 from remsim.net.plain import Networks, is_within, outside_text
 from remsim.net.tls import Expectation, LinkTls, TlsContexts
 from remsim.pki.credentials import Credentials
 
 _WITHOUT: Final = "links are neither encrypted nor authenticated: whoever reaches them can pose as anybody"
+
+#: How each program gets a certificate.
+_ENROL: Final = "enrol this host (remsim enroll URL CODE)"
+_HOW: Final = {
+    Role.SERVER: "make one, an authority and a token with: remsim server init",
+    Role.BANK: _ENROL,
+    Role.CLIENT: _ENROL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,11 @@ class Protection:
 def admission_of(config: DaemonConfig) -> Admission:
     """The limits on strangers that are configured."""
     limits = config.limits
-    return Admission(most=limits.unidentified, most_per_source=limits.unidentified_per_source)
+    return Admission(
+        most=limits.unidentified,
+        most_per_source=limits.unidentified_per_source,
+        most_connections=most_connections(),
+    )
 
 
 def protect(
@@ -73,7 +85,7 @@ def protect(
         place = "there is no certificate" if directory is None else f"there is no certificate in {directory}"
         raise StartError(
             f"{place}, and RSPRO over plain TCP is not allowed",
-            hint="enrol this host (remsim enroll URL CODE), or allow plain TCP with --plaintext (REMSIM_PLAINTEXT=1)",
+            hint=f"{_HOW[role]}, or allow plain TCP with --plaintext (REMSIM_PLAINTEXT=1)",
         )
     for target in dials:
         _check_target(target, networks)

@@ -28,8 +28,11 @@ class Doorkeeper(Protocol):
         """TCP is up; asked before anything is computed for the peer. False: closed at once, nothing more is told."""
         ...
 
-    def on_refused(self, stranger: "SecureTransport", reason: str) -> None:
-        """The handshake failed, or led to somebody we do not want. The connection may live on to tell the peer so."""
+    def on_refused(self, stranger: "SecureTransport", reason: str, *, is_late: bool = False) -> None:
+        """The handshake failed, or led to somebody we do not want. The connection may live on to tell the peer so.
+
+        ``is_late``: it took too long.
+        """
         ...
 
     def on_settled(self, stranger: "SecureTransport") -> None:
@@ -72,8 +75,8 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
 
     def data_received(self, data: bytes) -> None:
         """Octets from the peer."""
-        if self._link is None and self._is_judged:
-            return  # refused; whatever it still says
+        if self._is_judged and (self._link is None or self._link.is_closing):
+            return  # refused, or about to be closed; whatever it still says is not kept
         self._incoming.write(data)
         if self._link is None:
             self._shake_hands()
@@ -195,13 +198,13 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         self._tcp.write_eof()
         self._timer = self._loop.call_later(FLUSH_TIMEOUT_S, self._tcp.abort)
 
-    def _judge(self, reason: str) -> None:
+    def _judge(self, reason: str, *, is_late: bool = False) -> None:
         if not self._is_judged:
             self._is_judged = True
-            self._keeper.on_refused(self, reason)
+            self._keeper.on_refused(self, reason, is_late=is_late)
 
     def _on_timeout(self) -> None:
-        self._judge(f"no TLS handshake within {HANDSHAKE_TIMEOUT_S:g} s")
+        self._judge(f"no TLS handshake within {HANDSHAKE_TIMEOUT_S:g} s", is_late=True)
         self._tcp.abort()
 
 
@@ -214,7 +217,7 @@ class _Attempt:
     def may_start(self, _stranger: SecureTransport) -> bool:
         return True
 
-    def on_refused(self, _stranger: SecureTransport, reason: str) -> None:
+    def on_refused(self, _stranger: SecureTransport, reason: str, *, is_late: bool = False) -> None:
         self._settle(reason)
 
     def on_settled(self, _stranger: SecureTransport) -> None:

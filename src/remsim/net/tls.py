@@ -13,7 +13,7 @@ from typing import Final
 
 from remsim.errors import RemsimError, StartError
 from remsim.identity import Identity, Role
-from remsim.pki.credentials import Credentials, is_list_too_old
+from remsim.pki.credentials import Credentials, Stamp, is_list_too_old
 from remsim.pki.errors import CertificateError
 from remsim.pki.facts import RevocationFacts, read_certificate
 
@@ -105,6 +105,7 @@ class _Loaded:
     identity: Identity
     not_after: datetime
     revocations: RevocationFacts | None
+    stamps: tuple[Stamp, ...]
 
 
 class TlsContexts:
@@ -143,6 +144,11 @@ class TlsContexts:
     def not_after(self) -> datetime:
         """When our own certificate expires."""
         return self._loaded.not_after
+
+    @property
+    def stamps(self) -> tuple[Stamp, ...]:
+        """Those of the files as they were before they were read: see ``Credentials.stamps``."""
+        return self._loaded.stamps
 
     @property
     def revocations(self) -> RevocationFacts | None:
@@ -200,13 +206,14 @@ def explain(error: BaseException) -> str:
 
 
 def _load(credentials: Credentials) -> _Loaded:
+    stamps = credentials.stamps()
     facts = credentials.check()
     revocations = credentials.revocations()
     server = _context(credentials, ssl.PROTOCOL_TLS_SERVER)
     client = _context(credentials, ssl.PROTOCOL_TLS_CLIENT)
     for context in (server, client):
         _demand_certificates(context, credentials, has_list=revocations is not None)
-    return _Loaded(server, client, credentials.identity(), facts.not_after, revocations)
+    return _Loaded(server, client, credentials.identity(), facts.not_after, revocations, stamps)
 
 
 def _context(credentials: Credentials, protocol: int) -> ssl.SSLContext:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from remsim.identity import Identity, Role
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitCounts, LimitName
 from remsim.server.actions import Action, Report, StoreClientNumber
 from remsim.server.numbers import ClientNumbers, client_key
 from remsim.server.peers import BankClaim, Claim, ClientClaim, Peer, PeerEvent, PeerTable
@@ -28,6 +29,9 @@ from remsim.wire.rspro import (
     ResultCode,
 )
 
+#: Who may wait to hear whether the holder of the same identity lives. One program has one or two links at a time; more
+#: are somebody who connects again and again, and those who wait do not count as unidentified.
+MAX_RIVALS: Final = 16
 #: rspro.md, 8.1: a peer whose identity is in use gets this long to close the link itself.
 REJECTED_GRACE_S: Final = 1.0
 
@@ -56,6 +60,7 @@ class Admission:
         identity: ComponentIdentity,
         takeover_s: float,
         is_certified: Callable[[Identity], bool],
+        limits: LimitCounts,
         host: Host,
     ) -> None:
         self._peers = peers
@@ -64,6 +69,7 @@ class Admission:
         self._identity = identity
         self._takeover_s = takeover_s
         self._is_certified = is_certified
+        self._limits = limits
         self._host = host
         #: Clients that are being given a number, by that number.
         self._numbering: dict[int, tuple[Peer, ClientClaim]] = {}
@@ -94,6 +100,7 @@ class Admission:
         if number is None:
             number = self._numbers.assign(key, self._is_free)
             if number is None:
+                self._limits.reached(LimitName.CLIENT_NUMBERS)
                 return self._turn_away(peer, request, tag, "the pool of client numbers is used up")
             actions.append(StoreClientNumber(key, number))
         return actions + self._claim(peer, ClientClaim(request, tag, ClientSlot(number, 0), needs_number=True), now)
@@ -132,6 +139,10 @@ class Admission:
             holder = self._peers.by_client(claim.slot)
         if holder is None:
             return self._grant(peer, claim, now)
+        if len(holder.rivals) >= MAX_RIVALS:
+            self._limits.reached(LimitName.RIVALS)
+            refusal = self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE)
+            return [refusal, Close(peer.link, f"more than {MAX_RIVALS} claim to be {holder.name}")]
         holder.rivals.append((peer, claim))
         peer.rival_of = holder
         if peer.proof is not None and peer.proof == holder.proof:

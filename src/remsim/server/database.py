@@ -27,7 +27,8 @@ _BUSY_TIMEOUT_MS: Final = 5000
 def open_engine(url: str) -> AsyncEngine:
     """An engine for ``url``. Raises StartError if it is no URL of a database that can be used from here."""
     try:
-        engine = create_async_engine(make_url(url))
+        # Errors name the statement; what it was to store is nobody's business.
+        engine = create_async_engine(make_url(url), hide_parameters=True)
     except ModuleNotFoundError as error:
         raise StartError(
             f"the database needs the Python package {error.name}, which is not installed",

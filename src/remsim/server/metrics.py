@@ -1,20 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server's metrics, all in one place."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
+
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from remsim.metrics import ProgramMetrics
 from remsim.server.coordinator import Coordinator
+from remsim.server.limits import LIMITS
 from remsim.slotmap import MappingState, SlotMap
 
 _SHOWN_STATES = (MappingState.NEW, MappingState.UNACKNOWLEDGED, MappingState.ACTIVE, MappingState.REFUSED)
+
+
+class _Total(Collector):
+    """A counter that is counted elsewhere, and read when it is shown."""
+
+    def __init__(self, name: str, text: str, read: Callable[[], int]) -> None:
+        self._name, self._text, self._read = name, text, read
+
+    def collect(self) -> Iterator[Metric]:
+        """The number as it is now."""
+        yield CounterMetricFamily(self._name, self._text, self._read())
 
 
 class ServerMetrics(ProgramMetrics):
     """Names get the prefix ``remsim_server_``."""
 
     def __init__(self) -> None:
-        super().__init__("server")
+        super().__init__("server", limits=LIMITS)
         self.events = self.counter("events", "Events in the log, those below its level included", ["event"])
         self.connections = self.gauge("connections", "RSPRO connections, identified or not")
         self.unidentified = self.gauge("unidentified_connections", "RSPRO connections that have not been accepted")
@@ -33,6 +50,8 @@ class ServerMetrics(ProgramMetrics):
         self.clients.set_function(lambda: peers.counts()[0])
         self.banks.set_function(lambda: peers.counts()[1])
         self.removals.set_function(slotmap.removal_count)
+        text = "Audit entries that were more than a bankd may add"
+        self.registry.register(_Total("remsim_server_bank_audit_dropped", text, lambda: coordinator.bank_audit.dropped))
         for state in _SHOWN_STATES:
             self.mappings.labels(state.value).set_function(partial(_count, slotmap, state))
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server's view of its peers: who is connected in which state, found by link, client slot and bank.
 
-Also the limits on peers that have not said who they are. Knows no mapping and sends nothing.
+Knows no mapping and sends nothing.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from remsim.errors import RemsimError
@@ -24,11 +23,6 @@ from remsim.wire.rspro import (
     ErrorInd,
     SlotPhysStatus,
 )
-
-#: Connections that have not identified themselves: a storm of clients fits, a flood of strangers does not.
-MAX_UNIDENTIFIED: Final = 4096
-#: The same for one source address, so that one stranger cannot use up what is meant for all.
-MAX_UNIDENTIFIED_PER_SOURCE: Final = 2048
 
 
 class PeerState(Enum):
@@ -167,7 +161,6 @@ class PeerTable:
         self._slots_of_client: dict[int, dict[int, Peer]] = {}
         self._by_bank: dict[int, Peer] = {}
         self._unidentified = 0
-        self._unidentified_from: dict[IPv4Address | IPv6Address, int] = {}
 
     def __len__(self) -> int:
         """Return the number of connections, identified or not."""
@@ -175,18 +168,14 @@ class PeerTable:
 
     @property
     def unidentified(self) -> int:
-        """How many connections have not been accepted."""
+        """How many connections without TLS have not been accepted."""
         return self._unidentified
 
-    def add(self, peer: Peer) -> bool:
-        """Enter a new connection. Returns False if there are too many that have not identified themselves."""
+    def add(self, peer: Peer) -> None:
+        """Enter a new connection."""
         self._by_link[peer.link] = peer
-        if peer.proof is not None:
-            return True
-        self._unidentified += 1
-        host = peer.address.host
-        self._unidentified_from[host] = self._unidentified_from.get(host, 0) + 1
-        return self._unidentified <= MAX_UNIDENTIFIED and self._unidentified_from[host] <= MAX_UNIDENTIFIED_PER_SOURCE
+        if peer.proof is None:
+            self._unidentified += 1
 
     def by_link(self, link: LinkId) -> Peer | None:
         """The peer on this link."""
@@ -255,12 +244,5 @@ class PeerTable:
             del self._by_bank[peer.bank_id]
 
     def _identified(self, peer: Peer) -> None:
-        if peer.proof is not None:
-            return
-        self._unidentified -= 1
-        host = peer.address.host
-        left = self._unidentified_from[host] - 1
-        if left:
-            self._unidentified_from[host] = left
-        else:
-            del self._unidentified_from[host]
+        if peer.proof is None:
+            self._unidentified -= 1

@@ -15,10 +15,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from ipaddress import ip_address
 from typing import Final, Self
 
 from remsim.errors import RemsimError
 from remsim.ids import check_id
+from remsim.limits import LimitCounts, LimitName
+from remsim.wire.actions import source_of
 
 PREFIX: Final = "remsim"
 ID_OCTETS: Final = 6
@@ -138,6 +141,12 @@ class Refusal(Enum):
     EXPIRED = "expired token"
 
 
+def check_name(name: str) -> None:
+    """Raises TokenError for what no token can be named."""
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        raise TokenError(f"a token's name has 1..{MAX_NAME} printable characters", hint="say whose token it is")
+
+
 def make_token(
     token_id: bytes,
     secret: bytes,
@@ -154,8 +163,7 @@ def make_token(
     """
     if len(token_id) != ID_OCTETS or len(secret) != SECRET_OCTETS:
         raise TokenError(f"a token is made of {ID_OCTETS} and {SECRET_OCTETS} random octets")
-    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise TokenError(f"a token's name has 1..{MAX_NAME} printable characters", hint="say whose token it is")
+    check_name(name)
     if lifetime_s is not None and not lifetime_s > 0:
         raise TokenError("a token lives longer than 0 s")
     text = f"{PREFIX}_{token_id.hex()}_{base64.b32encode(secret).decode().rstrip('=').lower()}"
@@ -209,6 +217,14 @@ FAILURE_FORGIVEN_S: Final = 6.0
 MAX_SOURCES: Final = 4096
 
 
+def limited_source(host: str) -> str:
+    """What of a caller's address counts as one source, so that nobody gets round the limiter by his many addresses."""
+    try:
+        return str(source_of(ip_address(host.partition("%")[0])))
+    except ValueError:
+        return host
+
+
 class FailureLimiter:
     """Slows down those who fail: a leaky bucket for each source. ``now`` never goes backwards."""
 
@@ -218,7 +234,10 @@ class FailureLimiter:
         allowed: int = FAILURES_ALLOWED,
         forgiven_s: float = FAILURE_FORGIVEN_S,
         max_sources: int = MAX_SOURCES,
+        limits: LimitCounts | None = None,
     ) -> None:
+        """``limits`` counts how often a source was forgotten because there were too many."""
+        self._limits = limits or LimitCounts()
         self._allowed = allowed
         self._forgiven_s = forgiven_s
         self._max_sources = max_sources
@@ -238,6 +257,7 @@ class FailureLimiter:
         empty_at = max(self._empty_at.pop(source, now), now) + self._forgiven_s
         self._empty_at[source] = min(empty_at, now + self._allowed * self._forgiven_s)
         while len(self._empty_at) > self._max_sources:
+            self._limits.reached(LimitName.FAILING_SOURCES)
             self._empty_at.popitem(last=False)
 
     def tidy(self, now: float) -> None:

@@ -23,11 +23,11 @@ class Identity:
     def __post_init__(self) -> None:
         for what, digits, length in (("IMSI", self.imsi, 15), ("ICCID", self.iccid, 18)):
             if len(digits) != length or not _is_number(digits):
-                raise ProfileError(f"{what} {digits!r} is not {length} digits")
+                raise ProfileError(f"{what} is not {length} digits")
         if not self.imsi.startswith("00101"):
-            raise ProfileError(f"IMSI {self.imsi!r} is not of the test network 001/01")
+            raise ProfileError("IMSI is not of the test network 001/01")
         if not 1 <= len(self.msisdn) <= 20 or not _is_number(self.msisdn):
-            raise ProfileError(f"MSISDN {self.msisdn!r} is not 1 to 20 digits")
+            raise ProfileError("MSISDN is not 1 to 20 digits")
 
     def derive(self, index: int) -> "Identity":
         """The identity of card ``index`` (0..9999). Raises ProfileError outside."""

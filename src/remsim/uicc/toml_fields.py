@@ -101,4 +101,5 @@ def parse_octets(text: str, where: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError as error:
-        raise ProfileError(f"{where} is not hexadecimal: {text!r}") from error
+        # It may be a key, so it is not repeated.
+        raise ProfileError(f"{where} is not hexadecimal") from error

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What coordinators ask the I/O around them to do with links. Programs add actions of their own."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
-from typing import NewType
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from typing import Final, NewType
 
 from remsim.wire.rspro import Message
 
@@ -20,6 +21,17 @@ class PeerAddress:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if self.host.version == 6 else f"{self.host}:{self.port}"
+
+
+#: An IPv6 host has a network of this length to itself (RFC 6177).
+_IPV6_PREFIX: Final = 64
+
+
+def source_of(address: IPv4Address | IPv6Address) -> Hashable:
+    """What counts as one source where sources are limited: an IPv4 address, or an IPv6 network of 64 bits."""
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped or IPv6Network((address, _IPV6_PREFIX), strict=False)
+    return address
 
 
 @dataclass(frozen=True, slots=True)

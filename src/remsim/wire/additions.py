@@ -6,8 +6,9 @@ from typing import Final
 
 from remsim.ids import BankSlot, ClientSlot
 
-#: Octets of a revocation list, a hundred thousand entries, and of a part, which fits into a frame.
-MAX_LIST, MAX_LIST_PART = 1 << 22, 1 << 14
+#: Octets of a revocation list, more than ten thousand entries, which a link takes at once; and of a part of it, which
+#: fits into a frame.
+MAX_LIST, MAX_LIST_PART = 1 << 19, 1 << 14
 #: Characters of an audit entry's action and detail, as the server keeps them.
 MAX_ACTION, MAX_DETAIL = 64, 255
 #: Identities in one part of the list of those with a certificate: some 20 kilobytes.
@@ -42,7 +43,7 @@ class AuditInd:
 class CertifiedInd:
     """A part of the list of clients that have, or had, a certificate: ability ``certified.1``.
 
-    The list is complete with its last part, and replaces the one before.
+    The list is complete with its last part. A bankd adds it to what it knows, and forgets nobody.
     """
 
     is_first: bool

@@ -37,6 +37,7 @@ from remsim.wire.schema import (
 #: X.690, 8.1.2.4: tag numbers from here on, up to 127, stand in an octet of their own.
 _HIGH_TAG: Final = 31
 _MAX_VERSION: Final = 32
+_MAX_SHOWN: Final = 0xFFFF
 _VERSION, _TAG, _MSG = 0x80, 0x81, 0xA2
 _STRING_PARTS: Final = frozenset({OCTET_STRING, UTF8_STRING, IA5_STRING})
 _TPDU_MESSAGES: Final = (rspro.TpduModemToCard, rspro.TpduCardToModem)
@@ -74,7 +75,7 @@ def decode_general(data: bytes) -> RsproPdu:
 def _decode_alternative(element: Element) -> Message | UnknownMessage:
     number = _tag_number(element.identifier)
     if number is None:
-        raise DecodeError(f"msg: identifier {element.identifier:X} is no alternative")
+        raise DecodeError(f"msg: identifier {_identifier(element)} is no alternative")
     struct = ALTERNATIVES.get(number)
     if struct is None:
         return UnknownMessage(number)
@@ -158,7 +159,7 @@ def _decode_list(element: Element, kind: SequenceOf, path: str) -> Value:
         raise DecodeError(f"{path}: {len(items)} entries, {kind.most} allowed", field=path)
     for item in items:
         if item.identifier != kind.identifier:
-            raise DecodeError(f"{path}: entry with identifier {item.identifier:X}", field=path)
+            raise DecodeError(f"{path}: entry with identifier {_identifier(item)}", field=path)
     return tuple(_decode_value(kind.item, item, path) for item in items)
 
 
@@ -168,15 +169,28 @@ def _decode_integer(element: Element, kind: Integer, path: str) -> int:
     except DecodeError as error:
         raise DecodeError(f"{path}: {error}", field=path) from error
     if not kind.low <= value <= kind.high:
-        raise DecodeError(f"{path}: {value} is outside {kind.low}..{kind.high}", field=path)
+        raise DecodeError(f"{path}: {_shown(value)} is outside {kind.low}..{kind.high}", field=path)
     return value
 
 
 def _decode_enumerated(element: Element, kind: Enumerated, path: str) -> Value:
     try:
-        return kind.cls(ber.decode_integer(element.value))
-    except (DecodeError, ValueError) as error:
+        value = ber.decode_integer(element.value)
+    except DecodeError as error:
         raise DecodeError(f"{path}: {error}", field=path) from error
+    try:
+        return kind.cls(value)
+    except ValueError:
+        raise DecodeError(f"{path}: {_shown(value)} is no {kind.cls.__name__}", field=path) from None
+
+
+def _identifier(element: Element) -> str:
+    return f"{element.identifier:X}" if element.identifier <= _MAX_SHOWN else "of many octets"
+
+
+def _shown(value: int) -> str:
+    """A number for an error's text. A large one may be octets of a PIN in a frame that somebody has broken."""
+    return str(value) if abs(value) <= _MAX_SHOWN else "a large number"
 
 
 def _decode_text(element: Element, kind: Text, path: str) -> str:
@@ -207,7 +221,7 @@ def _join(element: Element, path: str) -> bytes:
     while pending:
         part = pending.pop()
         if part.identifier & ~CONSTRUCTED not in _STRING_PARTS:
-            raise DecodeError(f"{path}: string part with identifier {part.identifier:X}", field=path)
+            raise DecodeError(f"{path}: string part with identifier {_identifier(part)}", field=path)
         if part.children is None:
             parts.append(part.value)
         else:

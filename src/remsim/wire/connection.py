@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitName
 from remsim.wire import ccm, classic, ipa, rspro
 from remsim.wire.abilities import ABILITIES, ABILITY_OF, ADVERTISE, ECHO, SLOTS, introduce, voids_commands
 from remsim.wire.ccm import CcmType
 from remsim.wire.codec import decode_pdu, encode_pdu
-from remsim.wire.errors import DecodeError, FrameError, LocalProtocolError
+from remsim.wire.errors import DecodeError, FrameError, FrameSizeError, LocalProtocolError
 from remsim.wire.events import (
     Event,
     IdentityReceived,
@@ -29,6 +30,7 @@ from remsim.wire.events import (
     UnsupportedVersion,
 )
 from remsim.wire.lane import TpduLane
+from remsim.wire.requests import MAX_OUTSTANDING, MAX_UNANSWERED, Asked, Requests
 from remsim.wire.rspro import (
     REQUEST_OF,
     RESPONSE_TO,
@@ -48,6 +50,7 @@ __all__ = [
     "ADVERTISE",
     "CONNECT_TIMEOUT_S",
     "ECHO",
+    "MAX_FIRST_FRAME",
     "MAX_UNANSWERED",
     "SLOTS",
     "TPDU_GRACE_S",
@@ -68,8 +71,9 @@ __all__ = [
 CONNECT_TIMEOUT_S: Final = 10.0
 #: A classic bankd answers no PING while its card works; but a card that works longer than this is dead.
 TPDU_GRACE_S: Final = 60.0
-#: Requests of one peer that we have not answered yet. A sound peer has one TPDU, or a bank's mappings, in flight.
-MAX_UNANSWERED: Final = 2048
+#: Longest frame of a peer that has not been accepted. The longest connect request that is understood has some 9 KB; a
+#: stranger must not make us keep the half of a longer message.
+MAX_FIRST_FRAME: Final = 1 << 14
 
 _CONNECT_REQUESTS = (rspro.ConnectBankReq, rspro.ConnectClientReq)
 _CONNECT_RESPONSES = (rspro.ConnectBankRes, rspro.ConnectClientRes)
@@ -82,13 +86,6 @@ class KeepAlive:
     interval_s: float = 30.0
     timeout_s: float = 10.0
     first_after_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Outstanding:
-    tag: int
-    request: Request
-    sent_at: float
 
 
 class Connection:
@@ -117,12 +114,10 @@ class Connection:
         self._peer_named_abilities = False
         # The peer answered ID_GET, so it is no classic server and survives a ConnectClientReq without a number.
         self._identity_known = False
-        self._reader = ipa.FrameReader()
+        self._reader = ipa.FrameReader(max_payload=MAX_FIRST_FRAME)
         self._events: deque[Event] = deque()
         self._output: list[bytes] = []
-        self._outstanding: deque[_Outstanding] = deque()
-        # Per type of answer, the tags of requests that still want one.
-        self._owed: dict[type[Response], deque[int]] = {}
+        self._requests = Requests()
         self._lane: TpduLane | None = None
         self._last_tag = 0
         self._failed = False
@@ -143,20 +138,25 @@ class Connection:
         peer, or one that a classic peer does not survive.
         """
         if type(message) in REQUEST_OF:
-            tag = self._settle(cast(Response, message), reply_to)
+            tag = self._requests.settle(cast(Response, message), reply_to)
         else:
             self._check_safe(message)
             self._last_tag = tag = self._last_tag % rspro.MAX_OPERATION_TAG + 1
         if isinstance(message, _CONNECT_REQUESTS + _CONNECT_RESPONSES):
             common = self.common_abilities if self._peer_named_abilities else None
             message = introduce(message, self._own_abilities, common)
+            if isinstance(message, _CONNECT_REQUESTS):
+                # We have called this peer, so it is no stranger, and may say more along with its answer.
+                self._reader.max_payload = ipa.MAX_PAYLOAD
         frame = ipa.encode_rspro(encode_pdu(RsproPdu(tag, message)))
         if len(frame) > ipa.MAX_CLASSIC_FRAME and not self._peer_named_abilities:
             raise LocalProtocolError(f"{type(message).__name__} of {len(frame)} octets is too long for a classic peer")
         if type(message) in RESPONSE_TO:
-            self._outstanding.append(_Outstanding(tag, cast(Request, message), now))
+            if not self._requests.ask(Asked(tag, cast(Request, message), now)):
+                self._fail(f"the peer leaves {MAX_OUTSTANDING} requests unanswered", LimitName.OUTSTANDING_REQUESTS)
+                return tag
         elif voids_commands(message):
-            self._owed.pop(rspro.TpduCardToModem, None)
+            self._requests.waive_commands()
         self._output.append(frame)
         return tag
 
@@ -177,7 +177,9 @@ class Connection:
 
         It is answered by ``answer_tpdu`` (between ``owe`` and ``waive``, if not at once), or goes to ``receive_data``.
         """
-        if self._lane is None or self._failed or self._reader.is_partial or self._owed.get(rspro.TpduCardToModem):
+        if self._lane is None or self._failed or self._reader.is_partial:
+            return None
+        if self._requests.owed.get(rspro.TpduCardToModem):
             return None
         return self._lane.decode(data)
 
@@ -194,21 +196,14 @@ class Connection:
         self.is_deadline_changed = True
 
     def connected(self) -> None:
-        """The owner has accepted the peer, or the peer has accepted us: the connect deadline is over."""
+        """The owner has accepted the peer, or the peer has accepted us: limits for strangers hold no more."""
         self._connect_by = None
+        self._reader.max_payload = ipa.MAX_PAYLOAD
 
     def data_to_send(self) -> bytes:
         """Take what is to be written, whole frames only."""
         output, self._output = self._output, []
         return output[0] if len(output) == 1 else b"".join(output)
-
-    def _settle(self, message: Response, reply_to: int | None) -> int:
-        """Cross out the request that ``message`` answers. A classic server dies of an answer too many."""
-        owed = self._owed.get(type(message))
-        if reply_to is None or not owed or reply_to not in owed:
-            raise LocalProtocolError(f"{type(message).__name__} answers no open request (tag {reply_to})")
-        owed.remove(reply_to)
-        return reply_to
 
     def _check_safe(self, message: Message) -> None:
         name = type(message).__name__
@@ -239,7 +234,7 @@ class Connection:
                 else:
                     self._on_ccm(payload, now)
         except FrameError as error:
-            self._fail(str(error))
+            self._fail(str(error), LimitName.FIRST_FRAME if isinstance(error, FrameSizeError) else None)
 
     def next_event(self) -> Event | None:
         """The oldest event not yet taken."""
@@ -267,7 +262,7 @@ class Connection:
             elif self._lane is not None and isinstance(message, rspro.TpduModemToCard):
                 self._lane.learn_flags(message)
             elif voids_commands(message):
-                self._outstanding = deque(o for o in self._outstanding if type(o.request) is not rspro.TpduModemToCard)
+                self._requests.forget_commands()
             self._events.append(Received(message, pdu.tag))
 
     def _on_undecodable(self, error: DecodeError, payload: bytes, now: float) -> None:
@@ -283,37 +278,26 @@ class Connection:
         self._events.append(Undecodable(error, payload))
 
     def _on_answer(self, message: Response, tag: int, now: float) -> None:
-        outstanding = self._match(REQUEST_OF[type(message)], tag)
+        asked = self._requests.match(REQUEST_OF[type(message)], tag, is_echoed=ECHO in self.common_abilities)
         if self._pong_by is not None and isinstance(message, rspro.TpduCardToModem):
             # The card is done, so the PONG that it held up is due as usual.
             self._pong_by = min(self._pong_by, now + self._keep_alive.timeout_s)
             self.is_deadline_changed = True
-        if isinstance(message, _CONNECT_RESPONSES) and outstanding is not None:
+        if isinstance(message, _CONNECT_RESPONSES) and asked is not None:
             self._learn_abilities(message.identity)
-        self._events.append(Received(message, tag, outstanding.request if outstanding else None))
-
-    def _match(self, request_type: type[Request], tag: int) -> _Outstanding | None:
-        echoes = ECHO in self.common_abilities
-        for index, outstanding in enumerate(self._outstanding):
-            if type(outstanding.request) is request_type and (not echoes or outstanding.tag == tag):
-                del self._outstanding[index]
-                return outstanding
-        return None
+        self._events.append(Received(message, tag, asked.request if asked else None))
 
     def owe(self, kind: type, tag: int) -> bool:
         """A request of class ``kind`` wants its answer from now on. Returns False, and fails, if too many do."""
-        owed = self._owed.setdefault(RESPONSE_TO[kind], deque())
-        if len(owed) >= MAX_UNANSWERED:
-            self._fail(f"more than {MAX_UNANSWERED} requests without waiting for an answer")
-            return False
-        owed.append(tag)
-        return True
+        if self._requests.owe(kind, tag):
+            return True
+        text = f"more than {MAX_UNANSWERED} requests without waiting for an answer"
+        self._fail(text, LimitName.UNANSWERED_REQUESTS)
+        return False
 
     def waive(self, tag: int, response: type[Response]) -> None:
         """A request that gets no answer after all (a reset made it void)."""
-        owed = self._owed.get(response)
-        if owed and tag in owed:
-            owed.remove(tag)
+        self._requests.waive(tag, response)
 
     def _learn_role(self, message: rspro.ConnectBankReq | rspro.ConnectClientReq) -> None:
         if self.peer is not None:
@@ -362,7 +346,7 @@ class Connection:
         if self._failed:
             return
         if self._connect_by is not None and now >= self._connect_by:
-            self._fail(f"no connect message within {self._connect_timeout_s:g} s")
+            self._fail(f"no connect message within {self._connect_timeout_s:g} s", LimitName.IDENTIFY_TIME)
         elif self._probe_by is not None and now >= self._probe_by:
             self._fail("the peer did not answer a probe")
         elif self._pong_by is not None and now >= self._pong_by:
@@ -382,17 +366,22 @@ class Connection:
             self.is_deadline_changed = True
 
     def _on_pong_missing(self, now: float) -> None:
-        since = [o.sent_at for o in self._outstanding if isinstance(o.request, rspro.TpduModemToCard)]
-        if since and not self._peer_named_abilities and now < min(since) + TPDU_GRACE_S:
-            self._pong_by = min(since) + TPDU_GRACE_S
+        since = self._requests.oldest_command()
+        if since is not None and not self._peer_named_abilities and now < since + TPDU_GRACE_S:
+            self._pong_by = since + TPDU_GRACE_S
             return
         self._fail(f"no PONG within {self._keep_alive.timeout_s:g} s")
 
-    def _fail(self, reason: str) -> None:
+    @property
+    def has_failed(self) -> bool:
+        """Whether the link must be closed; the event that says so may wait to be taken."""
+        return self._failed
+
+    def _fail(self, reason: str, limit: LimitName | None = None) -> None:
         self._failed = True
         # What follows does not count, frames that have arrived already included.
         self._reader = ipa.FrameReader()
-        self._events.append(LinkFailed(reason))
+        self._events.append(LinkFailed(reason, limit))
 
 
 #: Makes the connection of a new link; the argument is the present time.

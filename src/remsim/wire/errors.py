@@ -7,6 +7,7 @@
     ├── LocalProtocolError     we were about to send something illegal: always a bug of ours
     └── RemoteProtocolError    the peer sent something illegal
         ├── FrameError         the byte stream cannot be followed any more: the link must be closed
+        │   └── FrameSizeError   a frame is longer than the peer may send
         └── DecodeError        one frame is no RSPRO PDU: the frame can be skipped, the stream is sound
 """
 
@@ -27,6 +28,10 @@ class RemoteProtocolError(ProtocolError):
 
 class FrameError(RemoteProtocolError):
     """IPA framing is broken (empty frame, unknown protocol): nothing after it can be trusted."""
+
+
+class FrameSizeError(FrameError):
+    """A frame that is longer than the limit."""
 
 
 class DecodeError(RemoteProtocolError):

@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 
+from remsim.limits import LimitName
 from remsim.wire.errors import DecodeError
 from remsim.wire.rspro import Message, Request, UnknownMessage
 
@@ -55,9 +56,11 @@ class IdentityReceived:
 
 @dataclass(frozen=True, slots=True)
 class LinkFailed:
-    """The link must be closed: framing broken, or the peer is silent. No event follows."""
+    """The link must be closed: framing broken, a limit reached, or the peer is silent. No event follows."""
 
     reason: str
+    #: The limit that was reached, to be counted.
+    limit: LimitName | None = None
 
 
 Event = Received | ReceivedUnknown | Undecodable | UnsupportedVersion | ProbeAnswered | IdentityReceived | LinkFailed

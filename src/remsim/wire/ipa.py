@@ -7,7 +7,7 @@ extension protocol whose first payload octet says RSPRO. Everything else ends th
 
 from typing import Final
 
-from remsim.wire.errors import FrameError, LocalProtocolError
+from remsim.wire.errors import FrameError, FrameSizeError, LocalProtocolError
 
 CCM: Final = 0xFE
 EXTENSION: Final = 0xEE
@@ -40,7 +40,8 @@ class FrameReader:
 
     def __init__(self, *, max_payload: int = MAX_PAYLOAD) -> None:
         self._buffer = bytearray()
-        self._max_payload = max_payload
+        #: Longer frames are refused as soon as their length is read.
+        self.max_payload = max_payload
 
     def receive_data(self, data: bytes) -> None:
         """Take what arrived."""
@@ -65,8 +66,8 @@ class FrameReader:
             raise FrameError(f"unknown IPA protocol {protocol:02X}")
         if length == 0:
             raise FrameError(f"empty frame of protocol {protocol:02X}")
-        if length > self._max_payload:
-            raise FrameError(f"frame of {length} octets, at most {self._max_payload} allowed")
+        if length > self.max_payload:
+            raise FrameSizeError(f"frame of {length} octets, at most {self.max_payload} allowed")
         if protocol == EXTENSION and len(buffer) > HEADER_SIZE and buffer[HEADER_SIZE] != RSPRO:
             raise FrameError(f"unknown IPA extension protocol {buffer[HEADER_SIZE]:02X}")
         end = HEADER_SIZE + length

@@ -5,15 +5,17 @@ from collections.abc import Callable
 
 import pytest
 
-from remsim.bankd import clients
+from remsim.bankd import clients, crowd
 from remsim.bankd.actions import FaultKind, InService, OutOfService, Transmit
 from remsim.bankd.transitions import SessionState
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitName
 from remsim.wire import rspro
 from remsim.wire.errors import DecodeError
 from remsim.wire.events import Event, IdentityReceived, ReceivedUnknown, Undecodable, UnsupportedVersion
 from remsim.wire.rspro import ResultCode, SlotPhysStatus
 from tests.doubles.bank import CLIENT, Bank, stub_atr
+from tests.doubles.reaching import reaches
 
 ATR_REQ = rspro.SetAtrReq(ClientSlot(1, 0), stub_atr(0))
 
@@ -231,14 +233,22 @@ def test_commands_and_resets_are_done_in_order(bank: Bank) -> None:
     assert bank.reply_tags[client][2:] == tags
 
 
+@reaches(LimitName.QUEUED_COMMANDS)
 def test_too_many_waiting_commands_end_the_connection(bank: Bank) -> None:
+    bank.map(1, "C2:0", "B1:1")
+    neighbour = bank.connect("C2:0")
     client = bank.connect()
     bank.is_automatic = False
     for _ in range(clients.MAX_QUEUED + 1):
         bank.command(client)
     assert client not in bank.closed
     bank.command(client)
-    assert client in bank.closed
+    assert set(bank.closed) == {client}
+    assert bank.coordinator.counts.limits[LimitName.QUEUED_COMMANDS] == 1
+    bank.let_cards_act()
+    bank.is_automatic = True
+    bank.command(neighbour, client="C2:0", bank="B1:1")
+    assert kinds(bank, neighbour)[-1] == "TpduCardToModem"
 
 
 def test_reset_memory_is_fresh_for_every_connection(bank: Bank) -> None:
@@ -298,13 +308,41 @@ def test_newcomer_that_introduces_itself_twice_is_refused(bank: Bank) -> None:
     assert new in bank.closed
 
 
+@reaches(LimitName.UNSERVED)
 def test_oldest_connection_without_a_card_makes_room(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients, "MAX_UNSERVED", 3)
+    monkeypatch.setattr(crowd, "MAX_UNSERVED", 3)
     served = bank.connect()
     links = [bank.link() for _ in range(4)]
     assert set(bank.closed) == {links[0]}
     assert served not in bank.closed
     assert bank.coordinator.counts.crowded_out == 1
+    assert bank.coordinator.counts.limits[LimitName.UNSERVED] == 1
+
+
+@reaches(LimitName.UNSERVED_PER_SOURCE)
+def test_source_with_too_many_makes_room_among_its_own(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "MAX_UNSERVED_PER_SOURCE", 2)
+    patient = bank.link("192.0.2.9")
+    links = [bank.link() for _ in range(3)]
+    assert set(bank.closed) == {links[0]}
+    assert bank.coordinator.counts.limits[LimitName.UNSERVED_PER_SOURCE] == 1
+    bank.introduce(patient)
+    assert bank.result(patient) is ResultCode.OK
+
+
+@reaches(LimitName.CONTENDERS)
+def test_crowd_that_claims_one_client_is_refused_and_its_holder_stays(bank: Bank) -> None:
+    holder = bank.connect()
+    contenders = [bank.connect() for _ in range(clients.MAX_CONTENDERS)]
+    last = bank.connect()
+    assert bank.result(last) is ResultCode.IDENTITY_IN_USE
+    assert set(bank.closed) == {last}
+    assert bank.coordinator.counts.limits[LimitName.CONTENDERS] == 1
+    assert all(bank.sent[link] == [] for link in contenders)
+    bank.command(holder)
+    assert kinds(bank, holder)[-1] == "TpduCardToModem"
+    bank.lose(holder)
+    assert bank.result(contenders[0]) is ResultCode.OK
 
 
 def test_stop_closes_idle_clients_at_once_and_busy_ones_after_their_answer(bank: Bank) -> None:

@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.card.errors import TpduError
-from remsim.card.tpdu import CommandTpdu, tpdu_of_apdu
+from remsim.card.tpdu import CommandTpdu, is_well_formed, tpdu_of_apdu
 
 
 def test_header_and_data_are_read_and_written() -> None:
@@ -39,3 +39,11 @@ def test_impossible_length_is_refused(raw: str) -> None:
 )
 def test_reader_makes_tpdu_of_apdu(apdu: str, tpdu: str) -> None:
     assert tpdu_of_apdu(bytes.fromhex(apdu)).hex().upper() == tpdu
+
+
+@pytest.mark.parametrize(
+    ("tpdu", "is_good"),
+    [("00B0000000", True), ("00D60000021122", True), ("00D600000211", False), ("00D6000000FF", False), ("00A4", False)],
+)
+def test_length_fits_the_header_or_not(tpdu: str, is_good: bool) -> None:
+    assert is_well_formed(bytes.fromhex(tpdu)) is is_good

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from prompt_toolkit.application import create_app_session
-from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input.base import PipeInput
 from prompt_toolkit.input.defaults import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from remsim.emulators.console import Console, ShellHistory, hex_dump, is_secret, open_history
+from remsim.emulators import console as console_module
+from remsim.emulators.console import CarefulHistory, Console, ShellHistory, hex_dump, is_secret, open_history
 from remsim.emulators.driven import DrivenEmulator
 from tests.doubles.modem_side import ATR, CardAbove
 
@@ -154,14 +154,18 @@ def test_octets_are_shown_in_hex_and_as_text() -> None:
     ("line", "expected"),
     [
         ("0020000108 31323334ffffffff", True),
-        ("0x00 0x20 0x00 0x01 0x04 0x31 0x32 0x33 0x34", True),
-        ("0020000108 31323334fffffff", True),  # a digit is missing
+        ("0020000108 31323334fffffff", True),
+        ("0020 0001 31323334ffffffff", True),
+        ("verify 1234", True),
+        ("00d6000002 0711", True),
         ("0020000100", False),
         ("00b0000001", False),
         ("select 3f00", False),
+        ("READ binary 3", False),
+        ("  ", False),
     ],
 )
-def test_lines_with_a_pin_are_recognised(line: str, expected: bool) -> None:
+def test_lines_that_may_hold_a_secret_are_recognised(line: str, expected: bool) -> None:
     assert is_secret(line) is expected
 
 
@@ -170,21 +174,40 @@ async def test_pin_is_not_shown(desk: Desk) -> None:
     assert words[0] == "→ 00 20 00 01 08 (8 bytes hidden)   VERIFY PIN 01"
 
 
-def test_history_is_for_its_owner_only_and_without_pins(tmp_path: Path) -> None:
+def test_history_is_for_its_owner_only_and_without_secrets(tmp_path: Path) -> None:
     file = tmp_path / "state" / "history"
     history = open_history(file)
     assert isinstance(history, ShellHistory)
-    history.store_string("select 3f00")
+    for line in ("select 3f00", "002000010831323334ffffffff", "select 6f08", "00d600000207ff", "read binary"):
+        history.append_string(line)
     history.store_string("002000010831323334ffffffff")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert list(open_history(file).load_history_strings()) == ["select 3f00"]
+    kept = ["read binary", "select 6f08", "select 3f00"]
+    assert list(open_history(file).load_history_strings()) == kept
+    assert history._loaded_strings == kept
 
 
-def test_history_that_cannot_be_kept_is_forgotten(tmp_path: Path) -> None:
+def test_history_that_cannot_be_kept_is_forgotten_and_offers_no_secrets_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert isinstance(open_history(tmp_path / "file" / "history"), InMemoryHistory)
-    assert isinstance(open_history(None), InMemoryHistory)
+    for history in (open_history(tmp_path / "file" / "history"), open_history(None)):
+        assert isinstance(history, CarefulHistory)
+        history.append_string("atr")
+        history.append_string("002000010831323334ffffffff")
+        assert history.get_strings() == ["atr"]
+
+
+def test_history_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_module, "MAX_HISTORY_OCTETS", 400)
+    file = tmp_path / "history"
+    for number in range(40):
+        open_history(file).append_string(f"read record {number}")
+    assert file.stat().st_size < 500
+    strings = list(open_history(file).load_history_strings())
+    assert strings[0] == "read record 39"
+    assert len(strings) < 20
+    assert all(line.startswith("read record ") for line in strings)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import pytest
 from remsim.emulators import simtrace2 as module
 from remsim.emulators.simtrace2_link import MAX_FAILURES
 from remsim.emulators.usb_bus import TransferEnd
+from remsim.limits import LimitName
+from tests.doubles.reaching import reaches
 from tests.doubles.simtrace2_host import ATR, OK, READ, Host, booted
 from tests.doubles.usb_bus import FakeBus
 from tests.doubles.virtual_modem import SilenceError
@@ -52,7 +54,7 @@ GARBAGE = [
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda data: data[:10].hex())
 @pytest.mark.parametrize("endpoint", [0x85, 0x86])
-async def test_garbage_is_told_with_its_octets_and_nothing_else_happens(
+async def test_garbage_is_told_without_its_octets_and_nothing_else_happens(
     bus: FakeBus, host: Host, log: Callable[[], str], garbage: bytes, endpoint: int
 ) -> None:
     plugged, port, modem = await booted(bus, host)
@@ -66,7 +68,8 @@ async def test_garbage_is_told_with_its_octets_and_nothing_else_happens(
         await asyncio.sleep(0)
     text = log()
     if text:
-        assert garbage[:8].hex() in text or "octets=" in text or "detail=" in text
+        assert "octets=" in text or "detail=" in text or "header=" in text
+        assert garbage[:6].hex() not in text
     try:
         answer = await plugged.modems[0].run(modem.exchange(READ))
     except SilenceError:
@@ -234,3 +237,15 @@ async def test_interfaces_that_no_slot_claims_are_found(bus: FakeBus) -> None:
         {"path": "2-1.2", "interface": 0},
     ]
     assert module.found_settings(bus, [{"path": "2-1.1"}]) == [{"path": "2-1.2", "interface": 0}]
+
+
+@reaches(LimitName.USB_MESSAGE)
+async def test_message_longer_than_the_firmware_can_send_is_counted_and_the_next_one_heard(
+    bus: FakeBus, host: Host
+) -> None:
+    plugged, port, modem = await booted(bus, host)
+    for endpoint in (0x85, 0x86):
+        port.inject(bytes.fromhex("0106000000001901"), endpoint=endpoint)
+        await asyncio.sleep(0)
+    assert host.above.limits == [LimitName.USB_MESSAGE] * 2
+    assert await plugged.modems[0].run(modem.exchange(READ)) == bytes(2) + OK

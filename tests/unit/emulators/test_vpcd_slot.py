@@ -57,14 +57,14 @@ def test_what_is_no_short_apdu_is_answered_without_the_card(slot: VpcdSlot, apdu
     odd, reply = slot.on_message(bytes.fromhex(apdu))
     assert isinstance(odd, Odd)
     assert reply == Reply(b"\x67\x00")
-    assert len(odd.data) <= 5
+    assert odd.size == len(bytes.fromhex(apdu))
 
 
 @pytest.mark.parametrize("body", [b"", b"\x03", b"\xff"])
 def test_unknown_controls_are_told_and_not_answered(slot: VpcdSlot, body: bytes) -> None:
     (odd,) = slot.on_message(body)
     assert isinstance(odd, Odd)
-    assert odd.data == body
+    assert odd.size == len(body)
 
 
 @pytest.mark.parametrize("control", [OFF, RESET])

@@ -5,8 +5,8 @@ from ipaddress import ip_address
 
 import pytest
 
+from remsim.identity import Identity, Proof
 from remsim.ids import ClientSlot
-from remsim.server import peers
 from remsim.server.peers import PEER_TRANSITIONS, Peer, PeerEvent, PeerState, PeerStateError, PeerTable
 from remsim.server.reports import described, note_of
 from remsim.wire.actions import LinkId, PeerAddress
@@ -91,19 +91,15 @@ def test_counts() -> None:
     assert list(table.banks()) == []
 
 
-def test_limit_in_all_and_per_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "MAX_UNIDENTIFIED", 3)
-    monkeypatch.setattr(peers, "MAX_UNIDENTIFIED_PER_SOURCE", 2)
+def test_only_strangers_without_tls_count_as_unidentified() -> None:
     table = PeerTable()
-    first = make(1)
-    assert table.add(first)
-    assert table.add(make(2))
-    over = make(3)
-    assert not table.add(over), "a third of one source"
-    table.remove(over)
-    assert table.add(make(4, "192.0.2.2"))
-    assert not table.add(make(5, "192.0.2.3")), "a fourth in all"
+    first, proven = make(1), make(2)
+    proven.proof = Proof(Identity.client(7), 1)
+    table.add(first)
+    table.add(proven)
+    assert table.unidentified == 1
+    table.remove(proven)
     table.accept(first, PeerEvent.REFUSED)
-    assert table.add(make(6, "192.0.2.4")) is False
+    assert table.unidentified == 0
     table.remove(first)
-    assert table.unidentified == 4
+    assert table.unidentified == 0

@@ -124,6 +124,21 @@ def test_error_names_field_alternative_and_tag(octets: bytes, field: str, reason
     assert (caught.value.alternative, caught.value.tag, caught.value.version) == (number, 5, 2)
 
 
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pdu(0xA8, "300b0201010206313233343536"),
+        pdu(0xA0, "30080a06313233343536"),
+        pdu(0xAA, SLOT + "24051f8d8e0f00"),
+        pdu(0x7F8D8E0F, ""),
+    ],
+)
+def test_error_does_not_repeat_octets_that_may_be_a_pin(octets: bytes) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode_pdu(octets)
+    assert "a large number" in str(caught.value) or "of many octets" in str(caught.value)
+
+
 def test_number_out_of_range_inside_a_slot_is_a_decode_error_of_the_slot() -> None:
     # Ranges are checked before the slot is built, so the error names the number.
     with pytest.raises(DecodeError, match=r"clientId: 1024 is outside 0\.\.1023"):

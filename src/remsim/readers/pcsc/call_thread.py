@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from remsim.logs import get_logger
 from remsim.readers.errors import CardMuteError, CardTransmissionError, ReaderError
+from remsim.redaction import scrub
 
 Outcome = bytes | ReaderError
 Call = Callable[[], bytes]
@@ -129,7 +130,9 @@ class CallThread:
                 outcome = error
             except Exception as error:  # noqa: BLE001  # the top of a thread
                 get_logger("readers").error("driver_error", exc_info=error)
-                outcome = CardTransmissionError(f"the reader's driver failed: {type(error).__name__}: {error}")
+                outcome = CardTransmissionError(
+                    f"the reader's driver failed: {type(error).__name__}: {scrub(str(error))}"
+                )
             if not self._has_ended:
                 self._outcomes.append((serial, outcome))
                 os.eventfd_write(self._back, 1)

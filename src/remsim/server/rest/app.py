@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remsim import __version__
+from remsim.limits import LimitCounts
 from remsim.server.desk import Desk
 from remsim.server.metrics import ServerMetrics
 from remsim.server.rest import audits, banks, clients, enrolment, errors, slotmaps, status
@@ -21,10 +22,10 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 def build_app(desk: Desk, metrics: ServerMetrics, *, is_open: bool = False) -> FastAPI:
     """The application over ``desk``; ``is_open``: no token is needed."""
-    app = resources()
+    app = resources(metrics.limits)
     app.state.desk = desk
     # The last one is the outermost.
-    app.add_middleware(Gate, desk=desk, is_open=is_open)
+    app.add_middleware(Gate, desk=desk, is_open=is_open, limits=metrics.limits)
     app.add_middleware(Door, metrics=metrics)
     return app
 
@@ -56,8 +57,8 @@ def whole() -> FastAPI:
     return app
 
 
-def resources() -> FastAPI:
-    """All resources that every server has, without anything behind them: enough for the schema."""
+def resources(limits: LimitCounts | None = None) -> FastAPI:
+    """All resources that every server has, without anything behind them. ``limits`` counts those that are reached."""
     app = _Api(
         title="remsim server",
         version=__version__,
@@ -66,7 +67,7 @@ def resources() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    errors.install(app)
+    errors.install(app, limits)
     for resource in (clients, banks, slotmaps, audits, status):
         app.include_router(resource.router)
     return app

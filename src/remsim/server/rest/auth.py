@@ -18,10 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remsim.config import HostPort
 from remsim.errors import StartError
+from remsim.limits import LimitCounts, LimitName
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server import audit
-from remsim.server.audit import Actor, Entry
 from remsim.server.desk import Desk
+from remsim.server.entries import Actor, Entry
 from remsim.server.rest.errors import ApiError, answer
 from remsim.server.rest.routing import V1
 from remsim.server.store import StoreError
@@ -34,6 +35,7 @@ from remsim.server.tokens import (
     bearer_token,
     check_token,
     digest_of,
+    limited_source,
     token_id_of,
 )
 
@@ -60,11 +62,21 @@ def required_role(method: str, path: str) -> Role | None:
 
 def check_open_address(address: HostPort) -> None:
     """Open REST is for this machine alone. Raises StartError."""
-    if not _is_loopback(address.host):
+    if not is_loopback(address.host):
         raise StartError(
             f"--rest-open serves REST on a loopback address only, not on {address}",
             hint="leave out --rest-open and give programs a token (remsim token create), or --rest 127.0.0.1",
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, is this machine alone."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Gate:
@@ -76,13 +88,16 @@ class Gate:
         desk: Desk,
         *,
         is_open: bool,
+        limits: LimitCounts,
         limiter: FailureLimiter | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
+        """``limits`` counts those that are reached."""
         self._app = app
         self._desk = desk
         self._is_open = is_open
-        self._limiter = limiter or FailureLimiter()
+        self._limits = limits
+        self._limiter = limiter or FailureLimiter(limits=limits)
         self._now = now
         self._failures = 0
         # Digests of tokens that were good: an old token of one program must not lock out its neighbours.
@@ -121,10 +136,11 @@ class Gate:
         return grant
 
     async def _check(self, text: str | None, scope: Scope) -> Grant:
-        now, source = self._now(), _source(scope)
+        now, source = self._now(), limited_source(_source(scope))
         digest = None if text is None else digest_of(text)
         wait_s = self._limiter.wait_s(source, now)
         if wait_s > 0 and digest not in self._seen_good:
+            self._limits.reached(LimitName.TOKEN_FAILURES)
             raise ApiError(
                 429, "too_many_failures", "too many failed attempts", f"wait {wait_s:.0f} s", retry_after_s=wait_s
             )
@@ -139,7 +155,7 @@ class Gate:
             self._fail(source, now)
             # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
             entry = Entry(
-                Actor(f"token {token_id or '?'}", source), "rest", _request(scope), audit.REFUSED, result.value
+                Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), audit.REFUSED, result.value
             )
             self._desk.refuse(entry, "token_refused")
             raise _unauthorized("the token is not valid")
@@ -183,7 +199,7 @@ def _refuse_web_pages(headers: Headers) -> None:
     if "origin" in headers:
         raise ApiError(403, "forbidden", "REST is open for programs, not for web pages", "leave out the Origin header")
     for host in headers.getlist("host"):
-        if not _is_loopback(_without_port(host)):
+        if not is_loopback(_without_port(host)):
             raise ApiError(403, "forbidden", "this name is not loopback", "use 127.0.0.1, [::1] or localhost")
 
 
@@ -191,15 +207,6 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if host.count(":") == 1 else host
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _who(grant: Grant | None) -> str:

@@ -21,7 +21,8 @@ router = APIRouter(prefix=V1, tags=["banks"])
 def _shown(desk: Desk, peer: Peer) -> views.Json:
     slotmap = desk.coordinator.slotmap
     removals = len(slotmap.removals_of_bank(peer.bank))
-    return views.bank(peer, slotmap.live_of_bank(peer.bank), removals, desk.connected_at(peer))
+    known = len(desk.coordinator.inventory.numbers_of_bank(peer.bank))
+    return views.bank(peer, slotmap.live_of_bank(peer.bank), removals, desk.connected_at(peer), known)
 
 
 def _is_within(grant: Grant, peer: Peer) -> bool:
@@ -46,7 +47,8 @@ async def show_bank(bank_id: ShortText, desk: TheDesk, grant: TheGrant) -> JSONR
     peer = desk.coordinator.peers.by_bank(bank_nr)
     if peer is None or not _is_within(grant, peer):
         raise _unknown(bank_nr)
-    return JSONResponse(_shown(desk, peer))
+    cards = views.cards(desk.coordinator.inventory.numbers_of_bank(bank_nr))
+    return JSONResponse(_shown(desk, peer) | {"cards": cards})
 
 
 @router.post("/banks/{bank_id}/reset-state", response_class=Response, responses=guarded(400, 404))

@@ -9,24 +9,38 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Annotated, Final, TypeVar, cast
+from typing import Annotated, Final, Protocol, TypeVar, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
+from remsim.pki.ledger import Issued
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
 from remsim.server.rest.errors import ApiError, bad_request
 from remsim.server.rest.reading import read_body
 from remsim.server.rest.routing import refusals
 from remsim.server.rest.shapes import AuthorityShape, IssuedShape
-from remsim.server.tokens import FailureLimiter
+from remsim.server.tokens import FailureLimiter, limited_source
 
 T = TypeVar("T")
 
 _CODES: Final = {400: "bad_request", 403: "refused"}
 _REFUSALS: Final = refusals(400, 403, 413, 429)
+
+
+class Books(Protocol):
+    """Where it is written down who got a certificate, and who did not."""
+
+    def enrolled(self, issued: Issued, *, source: str, how: str) -> None:
+        """Somebody at ``source`` got a certificate."""
+        ...
+
+    def refused(self, *, source: str, request: str, reason: str) -> None:
+        """Somebody at ``source`` failed to."""
+        ...
 
 
 def _body(*names: str) -> dict[str, object]:
@@ -38,9 +52,17 @@ def _body(*names: str) -> dict[str, object]:
 class _Desk:
     """Reads a request, keeps those away who failed too often, and logs what came of it."""
 
-    def __init__(self, office: EnrolmentOffice, log: Logger, limiter: FailureLimiter, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        office: EnrolmentOffice,
+        log: Logger,
+        books: Books,
+        limiter: FailureLimiter,
+        now: Callable[[], float],
+    ) -> None:
         self.office = office
         self._log = log
+        self._books = books
         self._limiter = limiter
         self._now = now
         # One at a time: signing and writing would only wait for each other.
@@ -52,12 +74,11 @@ class _Desk:
 
     async def ask(self, request: Request, work: Callable[[object], T]) -> T:
         """Let ``work`` answer the body in a thread. Raises ApiError."""
-        source = _source(request)
+        source = limited_source(_source(request))
         wait_s = self._limiter.wait_s(source, self._now())
         if wait_s > 0:
-            raise ApiError(
-                429, "too_many_failures", f"too many failed attempts; wait {wait_s:.0f} s", retry_after_s=wait_s
-            )
+            text = f"too many failed attempts; wait {wait_s:.0f} s"
+            raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
         body = await _read_object(request)
         try:
             async with self._turn:
@@ -65,7 +86,9 @@ class _Desk:
         except OfficeError as error:
             if error.is_attempt:
                 self._limiter.fail(source, self._now())
-                self._log.warning("enrolment_refused", peer=source, path=request.url.path, reason=str(error))
+                peer, path = _source(request), request.url.path
+                self._log.warning("enrolment_refused", peer=peer, path=path, reason=str(error))
+                self._books.refused(source=peer, request=path, reason=str(error))
             status = error.status or 400
             raise ApiError(status, _CODES[status], str(error), error.hint) from None
 
@@ -78,6 +101,7 @@ class _Desk:
             how=grant.how,
             peer=_source(request),
         )
+        self._books.enrolled(grant.issued, source=_source(request), how=grant.how)
         return JSONResponse(grant.answer)
 
 
@@ -95,11 +119,13 @@ def mount(
     office: EnrolmentOffice,
     *,
     log: Logger,
+    books: Books,
     limiter: FailureLimiter | None = None,
+    limits: LimitCounts | None = None,
     now: Callable[[], float] = time.time,
 ) -> None:
-    """Add the routes, for one authority. ``now`` gives seconds since 1970."""
-    app.state.enrolment = _Desk(office, log, limiter or FailureLimiter(), now)
+    """Add the routes, for one authority. ``now`` gives seconds since 1970; ``limits`` counts those that are reached."""
+    app.state.enrolment = _Desk(office, log, books, limiter or FailureLimiter(limits=limits), now)
     app.include_router(router)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from remsim.errors import RemsimError
+from remsim.limits import LimitCounts, LimitName
 from remsim.server.desk import PolicyRefusalError, UnknownMappingError
 from remsim.server.store import StoreError
 from remsim.slotmap import ConflictError
@@ -19,7 +20,14 @@ class ApiError(Exception):
     """Ends a request with ``status`` and a reason; ``code`` is for programs, the rest for people."""
 
     def __init__(
-        self, status: int, code: str, message: str, hint: str = "", *, retry_after_s: float | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        hint: str = "",
+        *,
+        retry_after_s: float | None = None,
+        limit: LimitName | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -27,6 +35,8 @@ class ApiError(Exception):
         self.message = message
         self.hint = hint
         self.retry_after_s = retry_after_s
+        #: The limit that was reached, to be counted.
+        self.limit = limit
 
 
 class ErrorText(BaseModel):
@@ -76,11 +86,13 @@ _KNOWN: dict[type[RemsimError], tuple[int, str]] = {
 }
 
 
-def install(app: FastAPI) -> None:
-    """Make ``app`` answer all errors in this form."""
+def install(app: FastAPI, counts: LimitCounts | None = None) -> None:
+    """Make ``app`` answer all errors in this form; ``counts`` are those of limits that are reached."""
 
     @app.exception_handler(ApiError)
     async def _on_api_error(_request: Request, error: ApiError) -> JSONResponse:
+        if error.limit is not None and counts is not None:
+            counts.reached(error.limit)
         return answer(error)
 
     @app.exception_handler(RemsimError)

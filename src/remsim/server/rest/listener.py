@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP on sockets of ours, served by uvicorn inside our own loop; signals and logs stay ours."""
+"""HTTP on sockets of ours, served by uvicorn inside our own loop; signals, logs and who is let in stay ours."""
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -13,21 +15,42 @@ from starlette.types import ASGIApp
 
 from remsim.config import HostPort
 from remsim.errors import StartError
+from remsim.limits import LimitCounts, LimitName
+from remsim.logs import get_logger
+from remsim.net.limits import Admission, Limit
+from remsim.net.link import peer_address
 from remsim.net.listen import BACKLOG, bind
+from remsim.net.tasks import TaskOwner
+from remsim.net.tls import HANDSHAKE_TIMEOUT_S
+from remsim.server.rest import limits
+from remsim.server.rest.connection import RestConnection
+from remsim.wire.actions import PeerAddress
 
 #: Requests that are being answered when the server stops get this long.
 GRACE_S: Final = 2
-#: Request line and headers together.
-MAX_HEAD_OCTETS: Final = 16 * 1024
 #: uvicorn renews the Date header at every tenth tick.
 _DATE_TICK: Final = 0
+#: When the system has no descriptor or memory for a connection, there may be some a moment later.
+_PAUSE_S: Final = 1.0
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_COUNTED_AS: Final = {
+    Limit.UNIDENTIFIED: LimitName.REST_CONNECTIONS,
+    Limit.UNIDENTIFIED_PER_SOURCE: LimitName.REST_CONNECTIONS_PER_SOURCE,
+}
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    """Accepts by itself: uvicorn would take any number of connections, and of TLS handshakes under way."""
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None, counts: LimitCounts) -> None:
         super().__init__(config)
         self.is_listening = asyncio.Event()
+        self.tasks = TaskOwner("rest")
         self._leaving = asyncio.Event()
+        self._tls = tls
+        self._counts = counts
+        self._log = get_logger("rest")
+        self._admission = Admission(most=limits.MAX_CONNECTIONS, most_per_source=limits.MAX_CONNECTIONS_PER_SOURCE)
 
     def leave(self) -> None:
         """Let ``serve`` return."""
@@ -41,7 +64,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
-        await super().startup(sockets)
+        await self.lifespan.startup()
+        self.servers = []
+        self._accepting = [self.tasks.vital(self._accept(sock), name="accept") for sock in sockets or ()]
+        self.started = True
         self.is_listening.set()
 
     async def main_loop(self) -> None:
@@ -51,12 +77,66 @@ class _Server(uvicorn.Server):
                 async with asyncio.timeout(1.0):
                     await self._leaving.wait()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody in any more, finish what is being answered."""
+        self.tasks.cancel()
+        accepting = [task for task in self._accepting if task is not None]
+        if accepting:
+            await asyncio.wait(accepting)
+        await super().shutdown(sockets)
+
+    # Who comes in
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, address = await loop.sock_accept(listener)
+            except OSError as error:
+                # accept(2): other errors are those of the connection, whose peer has given up.
+                await asyncio.sleep(_PAUSE_S if error.errno in _EXHAUSTED else 0)
+                continue
+            peer = peer_address(address)
+            limit = self._admission.admit(peer)
+            if limit is None:
+                self.tasks.session(self._serve_one(sock, peer), name="connection")
+                continue
+            sock.close()
+            self._counts.reached(_COUNTED_AS[limit])
+            if self._admission.is_news(limit):
+                self._log.warning("limit_reached", limit=_COUNTED_AS[limit].value, peer=str(peer))
+
+    async def _serve_one(self, sock: socket.socket, peer: PeerAddress) -> None:
+        """Hand a connection over to HTTP, after the TLS handshake if there is one."""
+        closed = partial(self._admission.release, peer)
+        connection = RestConnection(self.config, self.server_state, counts=self._counts, on_closed=closed)
+        tls_times = {} if self._tls is None else {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S}
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, sock, ssl=self._tls, **tls_times
+            )
+        except ConnectionAbortedError:
+            self._counts.reached(LimitName.REST_HANDSHAKE_TIME)
+        except OSError:
+            # Whoever is there does not speak TLS, or left.
+            return
+        finally:
+            if not connection.is_made:
+                closed()
+
 
 class RestListener:
     """The REST interface on the network. ``run`` serves until ``stop``."""
 
-    def __init__(self, app: ASGIApp, address: HostPort, *, tls: ssl.SSLContext | None = None) -> None:
-        """Bind. Raises StartError. ``tls``: HTTPS with this context."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        address: HostPort,
+        *,
+        tls: ssl.SSLContext | None = None,
+        counts: LimitCounts | None = None,
+    ) -> None:
+        """Bind. Raises StartError. ``tls``: HTTPS with this context. ``counts`` are those of limits reached."""
         config = uvicorn.Config(
             app,
             # h11 limits the size of a request's head; httptools does not.
@@ -64,16 +144,17 @@ class RestListener:
             ws="none",
             lifespan="off",
             log_config=None,
+            # Its warnings are about what strangers send, and come without end.
+            log_level="error",
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=BACKLOG,
-            h11_max_incomplete_event_size=MAX_HEAD_OCTETS,
+            h11_max_incomplete_event_size=limits.MAX_HEAD_OCTETS,
+            timeout_keep_alive=limits.KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
         config.load()
-        config.ssl = tls
-        self._server = _Server(config)
+        self._server = _Server(config, tls, LimitCounts() if counts is None else counts)
         self._sockets = bind(address)
         try:
             for sock in self._sockets:
@@ -87,7 +168,8 @@ class RestListener:
 
     async def run(self) -> None:
         """Serve until ``stop``."""
-        await self._server.serve(self._sockets)
+        async with self._server.tasks:
+            await self._server.serve(self._sockets)
 
     async def wait_listening(self) -> None:
         """Return when requests are being answered."""

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from starlette.requests import ClientDisconnect
 
 from remsim.ids import MAX_ID, BankSlot, ClientSlot
+from remsim.limits import LimitName
 from remsim.server.rest.errors import ApiError, bad_request
+from remsim.server.rest.limits import MAX_BODY_OCTETS
 
-#: The largest sensible request has a few hundred octets.
-MAX_BODY_OCTETS: Final = 64 * 1024
 #: rsres.md, 2.3: numbers of banks and clients above this are malformed rather than unknown.
 MAX_SHORT: Final = 0xFFFF
 #: rsres.md, 4: numbers of mappings above this are.
@@ -104,7 +104,8 @@ async def read_body(request: Request) -> bytes:
         async for part in request.stream():
             body += part
             if len(body) > MAX_BODY_OCTETS:
-                raise ApiError(413, "too_large", f"the body has more than {MAX_BODY_OCTETS} octets")
+                text = f"the body has more than {MAX_BODY_OCTETS} octets"
+                raise ApiError(413, "too_large", text, limit=LimitName.REST_BODY)
     except ClientDisconnect:
         # Nobody is left to read the answer; but the half of a body must not pass for the whole.
         raise bad_request("the body ended before its length") from None

@@ -60,6 +60,13 @@ class ClientShape(_Shape):
     mapping: MappingShape | None = None
 
 
+class CardShape(_Shape):
+    """A card whose number is known."""
+
+    slotNr: int  # noqa: N815
+    iccid: str = Field(description="shortened: 890010…0018")
+
+
 class BankShape(_Shape):
     """A connected bankd."""
 
@@ -68,6 +75,8 @@ class BankShape(_Shape):
     component_id: ComponentId
     bankId: int  # noqa: N815
     numberOfSlots: int  # noqa: N815
+    knownCards: int = Field(description="how many of its cards have told their number")  # noqa: N815
+    cards: list[CardShape] | None = Field(None, description="only where one bank is asked for")
     address: str
     connectedAt: str  # noqa: N815
 

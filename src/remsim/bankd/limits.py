@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All limits of ``remsim bankd`` in one table. See ``remsim.limits``."""
+
+from typing import Final
+
+from remsim.bankd.clients import MAX_CONTENDERS, MAX_QUEUED
+from remsim.bankd.crowd import MAX_UNSERVED, MAX_UNSERVED_PER_SOURCE
+from remsim.bankd.guards import MAX_LINES
+from remsim.limits import Limit, LimitName
+from remsim.metrics import LIMITS as METRICS_LIMITS
+from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS
+
+_CLIENTS: Final = (
+    Limit(
+        LimitName.CONTENDERS,
+        MAX_CONTENDERS,
+        "connections",
+        "one program has one or two at a time; these wait to hear whether the one before them lives",
+        "a newcomer for that client slot is refused",
+    ),
+    Limit(
+        LimitName.UNSERVED,
+        MAX_UNSERVED,
+        "connections",
+        "a bank has at most 1023 slots, so several times as many rightful clients may wait for a mapping",
+        "the one that waits longest is closed; it may come again",
+    ),
+    Limit(
+        LimitName.UNSERVED_PER_SOURCE,
+        MAX_UNSERVED_PER_SOURCE,
+        "connections",
+        "half of all: a stranger makes room for himself among his own first",
+        "the one from there that waits longest is closed",
+    ),
+    Limit(
+        LimitName.QUEUED_COMMANDS,
+        MAX_QUEUED,
+        "commands",
+        "a modem has one command in flight; more is a client that does not listen",
+        "the client's connection is closed",
+    ),
+    Limit(
+        LimitName.GUARD_LINES,
+        MAX_LINES,
+        "lines of one session",
+        "a modem that repeats a command which a rule is about must not fill the log",
+        "the command is counted, but not logged",
+    ),
+)
+
+LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_CLIENTS, LINE_LIMIT, *METRICS_LIMITS)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All limits of ``remsim client`` in one table. See ``remsim.limits``. It listens for nobody but readers of metrics."""
+
+from typing import Final
+
+from remsim.client.event_script import MAX_WAITING
+from remsim.emulators.simtrace2_message import MAX_MESSAGE
+from remsim.limits import Limit, LimitName
+from remsim.metrics import LIMITS as METRICS_LIMITS
+from remsim.net.limit_table import LINK_LIMITS
+
+_SLOTS: Final = (
+    Limit(
+        LimitName.SCRIPT_CALLS,
+        MAX_WAITING,
+        "calls that wait for the event script of a slot",
+        "more wait only if the script hangs",
+        "events are left out, and requests that a later one makes obsolete",
+    ),
+    Limit(
+        LimitName.USB_MESSAGE,
+        MAX_MESSAGE,
+        "octets",
+        "the buffer of a SIMtrace2's firmware; a longer length field is a mistake on the bus",
+        "what came is dropped, and the next packet begins afresh",
+    ),
+)
+
+LIMITS: Final = (*LINK_LIMITS, *_SLOTS, *METRICS_LIMITS)

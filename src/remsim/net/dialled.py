@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links that a program dials: a target, and attempts without end to have a link to it."""
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import Protocol
+
+from remsim.config import HostPort
+from remsim.logs import Logger
+from remsim.net.link import Link, LinkOwner
+from remsim.net.secure import Way
+from remsim.net.tasks import TaskOwner
+from remsim.net.timer import Alarm
+from remsim.net.tls import Expectation, HandshakeError, LinkTls
+from remsim.wire.actions import Close, LinkAction, LinkId
+from remsim.wire.connection import ConnectionFactory
+from remsim.wire.dialler import Backoff, Dial, DialAction, Dialler
+from remsim.wire.transitions import DialState
+
+
+class DialHost(LinkOwner, Protocol):
+    """What a dialled link needs from the hub."""
+
+    def now(self) -> float:
+        """The loop's time in seconds."""
+        ...
+
+    def execute(self, action: LinkAction) -> None:
+        """Carry out an action on a link."""
+        ...
+
+
+class DialledEnd(Link):
+    """A link that we dialled, and in which attempt."""
+
+    def __init__(self, hub: DialHost, factory: ConnectionFactory, dialled: "DialledLink", attempt: int) -> None:
+        super().__init__(hub, factory)
+        self.dialled = dialled
+        self.attempt = attempt
+
+
+class DialledLink:
+    """One dialled link: a target, and never-ending attempts to have a link to it."""
+
+    def __init__(
+        self,
+        hub: DialHost,
+        factory: ConnectionFactory,
+        *,
+        name: str,
+        log: Logger,
+        tasks: TaskOwner,
+        backoff: Backoff | None,
+        way: Way,
+    ) -> None:
+        self._hub = hub
+        self._factory = factory
+        self._name = name
+        self._log = log
+        self._tasks = tasks
+        self._dialler = Dialler(random=random.random, backoff=backoff)
+        self._alarm = Alarm(self._on_alarm)
+        self._attempt: asyncio.Task[None] | None = None
+        self._way = way
+        # Attempts so far. A connection of an earlier one may still come up after it was cancelled.
+        self._attempts = 0
+        #: The link while TCP is up.
+        self.link: LinkId | None = None
+
+    @property
+    def state(self) -> DialState:
+        """Where the dialling stands."""
+        return self._dialler.state
+
+    @property
+    def target(self) -> tuple[str, int] | None:
+        """Host and port that are dialled."""
+        return self._dialler.target
+
+    def want(self, host: str, port: int, *, expects: Expectation | None = None) -> None:
+        """Dial this target from now on; a link to another one is closed.
+
+        ``expects`` says, on a link over TLS, who must be there; without it, whoever was expected before.
+        """
+        tls = self._way.tls
+        if expects is not None and tls is not None:
+            self._way = replace(self._way, tls=LinkTls(tls.contexts, expects))
+        self._run(self._dialler.want(host, port, self._hub.now()))
+
+    def unwant(self) -> None:
+        """Hang up and do not dial again."""
+        self._run(self._dialler.unwant(self._hub.now()))
+
+    # Called by the hub
+
+    def awaits(self, attempt: int) -> bool:
+        """Whether this attempt is the one that counts."""
+        return self._dialler.state is DialState.CONNECTING and attempt == self._attempts
+
+    def on_tcp_up(self, link: LinkId) -> None:
+        """TCP is connected, and TLS if there is any."""
+        self.link = link
+        # What is left of the attempt must not be cancelled: uvloop would drop the connection without a word to it.
+        self._attempt = None
+        self._run(self._dialler.on_tcp_up(self._hub.now()))
+
+    def on_accepted(self) -> None:
+        """The peer accepted us."""
+        if self._dialler.state is DialState.ESTABLISHED:
+            if self._dialler.failures:
+                self._log.info("link_restored", to=self._name, target=self._target_text())
+            self._run(self._dialler.on_accepted(self._hub.now()))
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        """TCP is down."""
+        if self.link == link:
+            self.link = None
+            self._fail(reason)
+
+    # The rest
+
+    def _run(self, actions: list[DialAction]) -> None:
+        for action in actions:
+            if isinstance(action, Dial):
+                self._attempts += 1
+                self._attempt = self._tasks.session(self._connect(action, self._attempts), name=f"dial-{self._name}")
+            else:
+                self._hang_up(action.reason)
+        self._alarm.set(self._dialler.next_deadline())
+
+    def _hang_up(self, reason: str) -> None:
+        if self._attempt is not None:
+            self._attempt.cancel()
+            self._attempt = None
+        link, self.link = self.link, None
+        if link is not None:
+            self._hub.execute(Close(link, reason))
+
+    async def _connect(self, target: Dial, attempt: int) -> None:
+        def make_link() -> Link:
+            return DialledEnd(self._hub, self._factory, self, attempt)
+
+        try:
+            await self._way.dial(target.host, target.port, make_link)
+        except (OSError, UnicodeError, HandshakeError) as error:
+            if self.awaits(attempt):
+                self._attempt = None
+                self._fail(str(error))
+
+    def _fail(self, reason: str) -> None:
+        actions = self._dialler.on_failed(self._hub.now())
+        # One line when it starts to fail; how often it tries after that is for debugging.
+        say = self._log.warning if self._dialler.failures == 1 else self._log.debug
+        say("link_failed", to=self._name, target=self._target_text(), reason=reason)
+        self._run(actions)
+
+    def _on_alarm(self) -> None:
+        self._run(self._dialler.handle_timer(self._hub.now()))
+
+    def _target_text(self) -> str:
+        return str(HostPort(*self._dialler.target)) if self._dialler.target else ""

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The limits that all programs share: those of every link, and those of listeners. See ``remsim.limits``."""
+
+from typing import Final
+
+from remsim.config.models import Limits, Timers
+from remsim.limits import Limit, LimitName
+from remsim.net.hub import MAX_LINKS_PER_IDENTITY
+from remsim.net.lines import STRANGER_INTERVAL_S, STRANGER_LINES, VISITOR_INTERVAL_S, VISITOR_LINES
+from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_BUFFER
+from remsim.net.tls import HANDSHAKE_TIMEOUT_S
+from remsim.wire.connection import MAX_FIRST_FRAME
+from remsim.wire.requests import MAX_OUTSTANDING, MAX_UNANSWERED
+
+_CLOSED: Final = "the link is closed"
+
+#: Of every link, whoever dialled it.
+LINK_LIMITS: Final = (
+    Limit(
+        LimitName.IDENTIFY_TIME,
+        Timers().identify_s,
+        "s",
+        "a program says who it is, or answers who we are, in one message; a stranger occupies no place for longer",
+        _CLOSED,
+        "timers.identify_s, timers.connect_s",
+    ),
+    Limit(
+        LimitName.FIRST_FRAME,
+        MAX_FIRST_FRAME,
+        "octets",
+        "the longest connect request that is understood has some 9 KB; whoever is accepted may send frames as long as "
+        "their length field allows, 64 KiB",
+        _CLOSED,
+    ),
+    Limit(
+        LimitName.UNANSWERED_REQUESTS,
+        MAX_UNANSWERED,
+        "requests",
+        "a sound peer has one command, or the mappings of a bank, in flight",
+        _CLOSED,
+    ),
+    Limit(
+        LimitName.OUTSTANDING_REQUESTS,
+        MAX_OUTSTANDING,
+        "requests",
+        "a bank's mappings and all their deletions fit; a peer that leaves more of ours unanswered will never answer",
+        _CLOSED,
+    ),
+    Limit(
+        LimitName.FIRST_WRITE_BUFFER,
+        MAX_FIRST_WRITE_BUFFER,
+        "octets",
+        "a peer that is not accepted is told next to nothing, but may ask for PONG and identity without reading them",
+        _CLOSED,
+    ),
+    Limit(
+        LimitName.WRITE_BUFFER,
+        MAX_WRITE_BUFFER,
+        "octets",
+        "all that is told to a peer at once takes a tenth of it; one that lets more pile up does not read",
+        _CLOSED,
+    ),
+    Limit(
+        LimitName.CLOSING_TIME,
+        FLUSH_TIMEOUT_S,
+        "s",
+        "what is due to a peer at the end is on its way at once, unless the peer does not read",
+        "the rest is dropped",
+    ),
+)
+
+#: Of programs that listen.
+LISTENER_LIMITS: Final = (
+    Limit(
+        LimitName.UNIDENTIFIED,
+        Limits().unidentified,
+        "connections",
+        "a storm of a thousand clients after a power cut fits several times; peers proven by TLS do not count",
+        "a newcomer is closed",
+        "limits.unidentified",
+    ),
+    Limit(
+        LimitName.UNIDENTIFIED_PER_SOURCE,
+        Limits().unidentified_per_source,
+        "connections",
+        "half of all: one source, which may be a whole site behind address translation, never takes every place; an "
+        "IPv6 network of 64 bits is one source",
+        "a newcomer from there is closed",
+        "limits.unidentified_per_source",
+    ),
+    Limit(
+        LimitName.CONNECTIONS,
+        None,
+        "what the system allows (LimitNOFILE) less a quarter, or less 1024 descriptors",
+        "database, REST and readers must get descriptors whatever peers do",
+        "a newcomer is closed",
+    ),
+    Limit(
+        LimitName.LINKS_PER_IDENTITY,
+        MAX_LINKS_PER_IDENTITY,
+        "links",
+        "a certificate may speak for 1024 client slots, each of which may be back before its old link is known to be "
+        "dead",
+        "a newcomer with that certificate is closed",
+    ),
+    Limit(
+        LimitName.TLS_HANDSHAKE_TIME,
+        HANDSHAKE_TIMEOUT_S,
+        "s",
+        "a handshake takes two round trips and a signature",
+        "the connection is closed",
+    ),
+)
+
+#: Of programs whose log strangers can write to.
+LINE_LIMIT: Final = Limit(
+    LimitName.LOG_LINES,
+    STRANGER_LINES,
+    f"lines of each event about strangers, then one in {STRANGER_INTERVAL_S:g} s",
+    f"a flood must not fill the disk; of peers that come and go there may be {VISITOR_LINES} at once, then one in "
+    f"{VISITOR_INTERVAL_S:g} s",
+    "the event is counted, and told at debug level",
+)

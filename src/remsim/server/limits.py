@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All limits of ``remsim server`` in one table. See ``remsim.limits``."""
+
+from typing import Final
+
+from remsim.limits import Limit, LimitName
+from remsim.metrics import LIMITS as METRICS_LIMITS
+from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS
+from remsim.net.tls import HANDSHAKE_TIMEOUT_S
+from remsim.server.admission import MAX_RIVALS
+from remsim.server.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
+from remsim.server.rest import limits as rest
+from remsim.server.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
+
+_CLOSED: Final = "the connection is closed"
+_ANSWER: Final = "the answer is {}"
+_FAILURES: Final = f"failures of one source, then one in {FAILURE_FORGIVEN_S:g} s"
+
+_PEERS: Final = (
+    Limit(
+        LimitName.RIVALS,
+        MAX_RIVALS,
+        "links",
+        "one program has one or two links at a time; these wait to hear whether the holder of their identity lives",
+        "a newcomer with that identity is refused",
+    ),
+    Limit(
+        LimitName.CLIENT_NUMBERS,
+        None,
+        "what the pool has",
+        "numbers for clients without one are taken from the pool that the operator sets aside, and stay theirs",
+        "a client without a number is refused",
+        "client_id_pool",
+    ),
+)
+
+_REST: Final = (
+    Limit(
+        LimitName.REST_CONNECTIONS,
+        rest.MAX_CONNECTIONS,
+        "connections",
+        "a back-end uses a few; each has one request at a time, so this limits requests and changes under way, too",
+        "a newcomer is closed",
+    ),
+    Limit(
+        LimitName.REST_CONNECTIONS_PER_SOURCE,
+        rest.MAX_CONNECTIONS_PER_SOURCE,
+        "connections",
+        "half of all: one source, which may be a proxy in front of everybody, never takes every place",
+        "a newcomer from there is closed",
+    ),
+    Limit(
+        LimitName.REST_HANDSHAKE_TIME,
+        HANDSHAKE_TIMEOUT_S,
+        "s",
+        "a TLS handshake takes two round trips and a signature",
+        _CLOSED,
+    ),
+    Limit(
+        LimitName.REST_HEAD,
+        rest.MAX_HEAD_OCTETS,
+        "octets",
+        "a token and a path have a few hundred octets",
+        _ANSWER.format(400),
+    ),
+    Limit(LimitName.REST_HEAD_TIME, rest.HEAD_TIME_S, "s", "the headers of a request fit into one packet", _CLOSED),
+    Limit(
+        LimitName.REST_BODY,
+        rest.MAX_BODY_OCTETS,
+        "octets",
+        "a mapping has a hundred octets, a certificate 2 000",
+        _ANSWER.format(413),
+    ),
+    Limit(LimitName.REST_BODY_TIME, rest.BODY_TIME_S, "s", "a body fits into a few packets", _CLOSED),
+    Limit(
+        LimitName.REST_ANSWER_TIME,
+        rest.ANSWER_TIME_S,
+        "s",
+        "whoever takes nothing of an answer for so long does not read it",
+        _CLOSED,
+    ),
+    Limit(
+        LimitName.TOKEN_FAILURES,
+        FAILURES_ALLOWED,
+        _FAILURES,
+        "a program with an old token is noticed, a search is hopeless; tokens that were good go on",
+        _ANSWER.format(429),
+    ),
+    Limit(
+        LimitName.ENROLMENT_FAILURES,
+        FAILURES_ALLOWED,
+        _FAILURES,
+        "codes cannot be guessed, but each attempt costs a signature or a look into the book",
+        _ANSWER.format(429),
+    ),
+    Limit(
+        LimitName.FAILING_SOURCES,
+        MAX_SOURCES,
+        "sources",
+        "those who failed are remembered only until they owe nothing any more",
+        "the one that failed longest ago is forgotten",
+    ),
+    Limit(
+        LimitName.STORED_REFUSALS,
+        STORED_REFUSALS,
+        f"entries of one token, and of all strangers, then one in {REFUSAL_INTERVAL_S:g} s",
+        "the database must not grow by what is refused: some fifty megabytes in the time for which entries are kept",
+        "the refusal is counted and logged, but not in the audit log",
+    ),
+)
+
+LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_PEERS, *_REST, LINE_LIMIT, *METRICS_LIMITS)

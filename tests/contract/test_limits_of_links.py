@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each limit of links and listeners, reached on real sockets: counted, the offender closed, a neighbour undisturbed."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from remsim.config import HostPort
+from remsim.identity import Identity, Role
+from remsim.limits import LimitCounts, LimitName
+from remsim.logs import get_logger
+from remsim.net import hub as hub_module
+from remsim.net import link as link_module
+from remsim.net import secure as secure_module
+from remsim.net.hub import DialledLink, LinkHub
+from remsim.net.limits import Admission
+from remsim.net.listen import Listener
+from remsim.net.tasks import TaskOwner
+from remsim.net.tls import Expectation, LinkTls
+from remsim.wire import ccm, ipa, requests, rspro
+from remsim.wire.actions import Accepted, Close, LinkId, Send
+from remsim.wire.connection import MAX_FIRST_FRAME, Received
+from remsim.wire.rspro import NO_FLAGS, ComponentType, TpduModemToCard
+from tests.doubles import engines
+from tests.doubles.certificates import BANK as BANK_ONE
+from tests.doubles.certificates import CertificateWorld
+from tests.doubles.engines import BANK, CLIENT, frame
+from tests.doubles.link_world import Program, RawEnd, dialled_raw, factory, world
+from tests.doubles.reaching import reaches
+from tests.doubles.tls_world import ONCE, client_tls, server_tls
+
+LOOPBACK = HostPort("127.0.0.1", 0)
+CONNECT = rspro.ConnectClientReq(engines.identity(ComponentType.REMSIM_CLIENT), CLIENT)
+CREATE = rspro.CreateMappingReq(CLIENT, BANK)
+COMMAND = TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(5))
+
+
+class Stage:
+    """A hub with a listener, and a neighbour that was accepted there."""
+
+    def __init__(self, hub: LinkHub, program: Program, port: int, counts: LimitCounts) -> None:
+        self.hub, self.program, self.port, self.counts = hub, program, port, counts
+
+    async def link(self) -> LinkId:
+        """The link that came up."""
+        link, _ = await self.program.ups.get()
+        return link
+
+    async def ended(self) -> str:
+        """Why the next link ended."""
+        _, reason = await self.program.ends.get()
+        return reason
+
+
+async def is_answered(peer: RawEnd) -> bool:
+    """Whether a neighbour's PING is answered, behind whatever was sent to it before."""
+    await peer.write(ccm.PING)
+    heard = b""
+    while not heard.endswith(ccm.PONG):
+        octets = await peer.read(4)
+        if not octets:
+            return False
+        heard += octets
+    return True
+
+
+@asynccontextmanager
+async def stage(
+    role: ComponentType = ComponentType.REMSIM_SERVER,
+    peer: ComponentType | None = None,
+    *,
+    admission: Admission | None = None,
+) -> AsyncIterator[tuple[Stage, RawEnd]]:
+    """A hub that listens, and its neighbour, accepted."""
+    counts = LimitCounts()
+    async with world(limits=counts, admission=admission) as (hub, program):
+        listener = await hub.listen(LOOPBACK, factory(role, peer))
+        async with dialled_raw("127.0.0.1", listener.port) as neighbour:
+            found = Stage(hub, program, listener.port, counts)
+            hub.execute(Accepted(await found.link()))
+            yield found, neighbour
+            assert await is_answered(neighbour), "only the offender is to be closed"
+
+
+@reaches(LimitName.IDENTIFY_TIME)
+async def test_stranger_that_does_not_say_who_it_is_loses_its_place() -> None:
+    async with stage() as (there, _):
+        impatient = await there.hub.listen(LOOPBACK, factory(connect_timeout_s=0.001))
+        async with dialled_raw("127.0.0.1", impatient.port) as stranger:
+            assert await there.ended() == "no connect message within 0.001 s"
+            assert await stranger.read_to_end() in (b"", ccm.PING)
+        assert there.counts[LimitName.IDENTIFY_TIME] == 1
+
+
+@reaches(LimitName.FIRST_FRAME)
+async def test_stranger_must_not_begin_a_long_frame() -> None:
+    long = ipa.encode_ccm(b"\x09" + bytes(MAX_FIRST_FRAME))
+    async with stage() as (there, neighbour):
+        async with dialled_raw("127.0.0.1", there.port) as stranger:
+            await stranger.write(long[:3])
+            assert await there.ended() == f"frame of {len(long) - 3} octets, at most {MAX_FIRST_FRAME} allowed"
+        await neighbour.write(long)
+        assert there.counts[LimitName.FIRST_FRAME] == 1
+
+
+@reaches(LimitName.UNANSWERED_REQUESTS)
+async def test_peer_that_does_not_wait_for_answers_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MAX_UNANSWERED", 3)
+    async with stage(ComponentType.REMSIM_BANKD, ComponentType.REMSIM_SERVER) as (there, neighbour):
+        await neighbour.write(frame(CREATE) * 3)
+        async with dialled_raw("127.0.0.1", there.port) as offender:
+            await offender.write(frame(CREATE) * 4)
+            assert "requests without waiting for an answer" in await there.ended()
+        assert there.counts[LimitName.UNANSWERED_REQUESTS] == 1
+
+
+@reaches(LimitName.OUTSTANDING_REQUESTS)
+async def test_peer_that_answers_nothing_is_closed_also_while_it_sends_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "MAX_OUTSTANDING", 3)
+    async with stage(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD) as (there, _):
+        async with dialled_raw("127.0.0.1", there.port):
+            link = await there.link()
+            for _ in range(4):
+                there.hub.execute(Send(link, COMMAND))
+            assert "requests unanswered" in await there.ended()
+        async with dialled_raw("127.0.0.1", there.port) as offender:
+            link = await there.link()
+
+            def on_event(_link: LinkId, _event: object) -> None:
+                for _ in range(4):
+                    there.hub.execute(Send(link, COMMAND))
+
+            there.program.when_event = on_event
+            await offender.write(frame(rspro.SetAtrReq(CLIENT, b"\x3b\x00")))
+            assert "requests unanswered" in await there.ended()
+        assert there.counts[LimitName.OUTSTANDING_REQUESTS] == 2
+
+
+async def ask_for_ever(peer: RawEnd) -> None:
+    """Ask who it is, again and again, without listening."""
+    while True:
+        await peer.write(ccm.ID_GET * 1000)
+
+
+@reaches(LimitName.FIRST_WRITE_BUFFER)
+async def test_stranger_that_asks_and_does_not_read_is_cut_off() -> None:
+    async with stage() as (there, _):
+        async with dialled_raw("127.0.0.1", there.port, receive_buffer=4096) as stranger:
+            with pytest.raises(ConnectionError):
+                await ask_for_ever(stranger)
+            assert await there.ended() == "the peer does not read"
+        assert there.counts[LimitName.FIRST_WRITE_BUFFER] == 1
+        assert there.counts[LimitName.WRITE_BUFFER] == 0
+
+
+@reaches(LimitName.WRITE_BUFFER)
+async def test_accepted_peer_that_does_not_read_is_cut_off_later() -> None:
+    message = TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(900))
+    async with stage(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD) as (there, _):
+        async with dialled_raw("127.0.0.1", there.port, receive_buffer=4096):
+            link = await there.link()
+            there.hub.execute(Accepted(link))
+            sent = 0
+            while there.hub.is_alive(link):
+                there.hub.execute(Send(link, message))
+                sent += 900
+            assert sent > link_module.MAX_WRITE_BUFFER
+            assert await there.ended() == "the peer does not read"
+        assert there.counts[LimitName.WRITE_BUFFER] == 1
+
+
+@reaches(LimitName.CLOSING_TIME)
+async def test_close_waits_for_nobody_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "FLUSH_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(link_module, "MAX_WRITE_BUFFER", 1 << 24)
+    async with stage(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD) as (there, _):
+        async with dialled_raw("127.0.0.1", there.port, receive_buffer=4096):
+            link = await there.link()
+            there.hub.execute(Accepted(link))
+            for _ in range(8000):
+                there.hub.execute(Send(link, TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(900))))
+            there.hub.execute(Close(link, "enough"))
+            assert await there.ended() == "enough"
+        assert there.counts[LimitName.CLOSING_TIME] == 1
+
+
+@reaches(LimitName.UNIDENTIFIED)
+async def test_more_strangers_than_allowed_are_closed() -> None:
+    async with stage(admission=Admission(most=1)) as (there, _):
+        async with dialled_raw("127.0.0.1", there.port), dialled_raw("127.0.0.1", there.port) as second:
+            assert await second.read_to_end() in (b"", ccm.PING)
+        assert there.counts[LimitName.UNIDENTIFIED] == 1
+
+
+@reaches(LimitName.UNIDENTIFIED_PER_SOURCE)
+async def test_more_strangers_from_one_place_than_allowed_are_closed() -> None:
+    async with stage(admission=Admission(most_per_source=1)) as (there, _):
+        async with dialled_raw("127.0.0.1", there.port), dialled_raw("127.0.0.1", there.port) as second:
+            assert await second.read_to_end() in (b"", ccm.PING)
+            async with dialled_raw("127.0.0.1", there.port, source="127.0.0.2") as elsewhere:
+                assert await is_answered(elsewhere)
+        assert there.counts[LimitName.UNIDENTIFIED_PER_SOURCE] == 1
+
+
+@reaches(LimitName.CONNECTIONS)
+async def test_more_connections_than_descriptors_allow_are_closed() -> None:
+    async with stage(admission=Admission(most_connections=2)) as (there, _):
+        async with dialled_raw("127.0.0.1", there.port) as accepted:
+            there.hub.execute(Accepted(await there.link()))
+            async with dialled_raw("127.0.0.1", there.port) as third:
+                assert await third.read_to_end() in (b"", ccm.PING)
+            assert await is_answered(accepted)
+        assert there.counts[LimitName.CONNECTIONS] == 1
+
+
+@asynccontextmanager
+async def tls_world(admission: Admission | None = None) -> AsyncIterator[tuple[LinkHub, Program, LimitCounts]]:
+    """A hub for both ends of links over TLS."""
+    counts = LimitCounts()
+    program = Program()
+    async with TaskOwner("world") as tasks:
+        hub = LinkHub(program, tasks=tasks, log=get_logger("world"), limits=counts, admission=admission)
+        try:
+            yield hub, program, counts
+        finally:
+            await hub.close()
+            tasks.cancel()
+
+
+def dial_as(hub: LinkHub, listener: Listener, tls: LinkTls) -> DialledLink:
+    """Dial with a certificate."""
+    role, peer = ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER
+    dialled = hub.dial(factory(role, peer), name="t", backoff=ONCE, tls=tls)
+    dialled.want("127.0.0.1", listener.port)
+    return dialled
+
+
+@reaches(LimitName.LINKS_PER_IDENTITY)
+async def test_one_certificate_does_not_take_every_place(
+    house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "MAX_LINKS_PER_IDENTITY", 1)
+    async with tls_world() as (hub, program, counts):
+        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
+        dial_as(hub, listener, client_tls(house))
+        first = {(await program.ups.get())[0] for _ in range(2)}
+        offender = dial_as(hub, listener, client_tls(house))
+        lost, reason = await program.ends.get()
+        offender.unwant()
+        assert reason == "closed by the peer"
+        assert counts[LimitName.LINKS_PER_IDENTITY] >= 1
+        assert lost not in first
+        dial_as(hub, listener, house.tls(BANK_ONE, Expectation.of(Role.SERVER)))
+        while not hub.is_alive(link := (await program.ups.get())[0]) or hub.peer_identity(link) != Identity.bank(1):
+            pass
+        assert all(hub.is_alive(link) for link in first)
+
+
+async def test_certificate_whose_links_are_gone_may_be_used_again(
+    house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "MAX_LINKS_PER_IDENTITY", 1)
+    async with tls_world() as (hub, program, counts):
+        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
+        for _ in range(2):
+            dialled = dial_as(hub, listener, client_tls(house))
+            for _ in range(2):
+                await program.ups.get()
+            dialled.unwant()
+            for _ in range(2):
+                await program.ends.get()
+        assert counts[LimitName.LINKS_PER_IDENTITY] == 0
+
+
+@reaches(LimitName.TLS_HANDSHAKE_TIME)
+async def test_silent_stranger_at_a_port_for_tls_loses_its_place(
+    house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tls_world(Admission()) as (hub, program, counts):
+        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
+        dial_as(hub, listener, client_tls(house))
+        links = [(await program.ups.get())[0] for _ in range(2)]
+        monkeypatch.setattr(secure_module, "HANDSHAKE_TIMEOUT_S", 0.001)
+        async with dialled_raw("127.0.0.1", listener.port) as stranger:
+            assert await stranger.read_to_end() == b""
+        assert counts[LimitName.TLS_HANDSHAKE_TIME] == 1
+        (client_end,) = [link for link in links if hub.peer_identity(link) == Identity.server("lab")]
+        hub.execute(Send(client_end, CONNECT))
+        while not isinstance((await program.events.get())[1], Received):
+            pass
+        assert program.ends.empty()
+
+
+async def test_what_a_peer_sends_after_the_close_over_tls_is_not_kept(house: CertificateWorld) -> None:
+    async with tls_world() as (hub, program, _):
+        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
+        dial_as(hub, listener, client_tls(house))
+        links = [(await program.ups.get())[0] for _ in range(2)]
+        (server_end,) = [link for link in links if hub.peer_identity(link) != Identity.server("lab")]
+        found = hub._links[server_end]
+        found.is_closing = True
+        secure = found._transport
+        assert isinstance(secure, secure_module.SecureTransport)
+        secure.data_received(bytes(1 << 16))
+        assert secure._incoming.pending == 0
+        found.is_closing = False

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each limit of REST, reached on real sockets: counted, the offender closed or refused, a neighbour answered."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from remsim.config import HostPort, ServerConfig
+from remsim.limits import LimitCounts, LimitName
+from remsim.logs import get_logger
+from remsim.net.tasks import TaskOwner
+from remsim.net.tls import TlsContexts
+from remsim.pki.codes import CODE_ID_OCTETS, encode_octets
+from remsim.pki.office import EnrolmentOffice
+from remsim.server import audit
+from remsim.server.certificate_audit import CertificateAudit
+from remsim.server.entries import Entry
+from remsim.server.rest import enrolment, errors, limits
+from remsim.server.rest import listener as listener_module
+from remsim.server.rest.listener import RestListener
+from remsim.server.service import ServerService
+from remsim.server.token_book import create_token
+from remsim.server.tokens import FAILURES_ALLOWED, FailureLimiter, Role
+from tests.doubles.certificates import SERVER, CertificateWorld
+from tests.doubles.link_world import RawEnd, dialled_raw
+from tests.doubles.reaching import reaches
+from tests.doubles.server_rig import V1, mapping, rest_client, running_server
+from tests.doubles.tls_world import Run
+
+ANY_PORT = HostPort("127.0.0.1", 0)
+GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+BIG = 1 << 25
+WRONG = "remsim_0123456789ab_" + "a" * 52
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers at once; ``/big`` with more than any buffer takes; ``/read`` after it has read the body."""
+    if scope["path"] == "/read":
+        while (await receive()).get("more_body"):
+            pass
+    body = bytes(BIG) if scope["path"] == "/big" else b"ok"
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class NotedCounts(LimitCounts):
+    """Tells when a limit is reached."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_reached = asyncio.Event()
+
+    def reached(self, name: LimitName) -> None:
+        super().reached(name)
+        self.is_reached.set()
+
+
+class Stage:
+    """A listener, and what it counts."""
+
+    def __init__(self, rest: RestListener, counts: NotedCounts) -> None:
+        self.rest, self.counts = rest, counts
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.rest.address.port
+
+
+@asynccontextmanager
+async def listening(served: ASGIApp = app, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Stage]:
+    """HTTP on a free port."""
+    counts = NotedCounts()
+    rest = RestListener(served, ANY_PORT, tls=tls, counts=counts)
+    async with TaskOwner("test") as tasks:
+        running = tasks.vital(rest.run(), name="rest")
+        await rest.wait_listening()
+        try:
+            yield Stage(rest, counts)
+        finally:
+            rest.stop()
+            if running is not None:
+                await asyncio.wait([running])
+
+
+async def is_answered(peer: RawEnd) -> bool:
+    """Whether a request on this connection gets its answer."""
+    await peer.write(GET)
+    heard = b""
+    while not heard.endswith(b"ok"):
+        octets = await peer.read(1)
+        if not octets:
+            return False
+        heard += octets
+    return True
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[Stage]:
+    """HTTP, and a neighbour who is connected all the time and answered before and after."""
+    async with listening() as there, dialled_raw("127.0.0.1", there.port) as neighbour:
+        assert await is_answered(neighbour)
+        yield there
+        async with dialled_raw("127.0.0.1", there.port, source="127.0.0.2") as another:
+            assert await is_answered(another)
+        assert await is_answered(neighbour), "only the offender is to be closed"
+
+
+@reaches(LimitName.REST_CONNECTIONS, LimitName.REST_CONNECTIONS_PER_SOURCE)
+def test_more_connections_than_allowed_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS_PER_SOURCE", 2)
+
+    async def work() -> None:
+        async with stage() as there, dialled_raw("127.0.0.1", there.port) as second:
+            assert await is_answered(second)
+            async with dialled_raw("127.0.0.1", there.port) as third:
+                assert await third.read_to_end() == b""
+            assert there.counts[LimitName.REST_CONNECTIONS_PER_SOURCE] == 1
+            async with dialled_raw("127.0.0.1", there.port, source="127.0.0.3") as last:
+                assert await is_answered(last)
+                async with dialled_raw("127.0.0.1", there.port, source="127.0.0.4") as fifth:
+                    assert await fifth.read_to_end() == b""
+            assert there.counts[LimitName.REST_CONNECTIONS] == 1
+
+    run(work())
+
+
+@reaches(LimitName.REST_HEAD)
+def test_head_that_is_too_long_is_refused(run: Run) -> None:
+    async def work() -> None:
+        async with stage() as there, dialled_raw("127.0.0.1", there.port) as offender:
+            await offender.write(b"GET / HTTP/1.1\r\nX: " + b"x" * (2 * limits.MAX_HEAD_OCTETS))
+            assert (await offender.read(12)).endswith(b" 400")
+            assert there.counts[LimitName.REST_HEAD] == 1
+            async with dialled_raw("127.0.0.1", there.port) as nonsense:
+                await nonsense.write(b"\x00\x01\xfe\x00\r\n\r\n")
+                assert (await nonsense.read(12)).endswith(b" 400")
+            assert there.counts[LimitName.REST_HEAD] == 1
+
+    run(work())
+
+
+@reaches(LimitName.REST_HEAD_TIME)
+@pytest.mark.parametrize("sent", [b"", GET[:9], GET + GET[:9]], ids=["nothing", "half", "one and a half"])
+def test_peer_that_does_not_end_its_head_is_closed(run: Run, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    async def work() -> None:
+        async with stage() as there:
+            monkeypatch.setattr(limits, "HEAD_TIME_S", 0.05)
+            async with dialled_raw("127.0.0.1", there.port) as offender:
+                await offender.write(sent)
+                with pytest.raises(ConnectionResetError):
+                    await read_until_reset(offender)
+            monkeypatch.undo()
+            assert there.counts[LimitName.REST_HEAD_TIME] == 1
+
+    run(work())
+
+
+async def read_until_reset(peer: RawEnd) -> None:
+    """Read what comes; an end in order is a reset, too."""
+    await peer.read_to_end()
+    raise ConnectionResetError
+
+
+@reaches(LimitName.REST_BODY_TIME)
+@pytest.mark.parametrize("path", ["/read", "/unread"])
+def test_peer_that_does_not_end_its_body_is_closed(run: Run, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    async def work() -> None:
+        async with stage() as there:
+            monkeypatch.setattr(limits, "BODY_TIME_S", 0.05)
+            async with dialled_raw("127.0.0.1", there.port) as offender:
+                await offender.write(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1".encode())
+                with pytest.raises(ConnectionResetError):
+                    await read_until_reset(offender)
+            monkeypatch.undo()
+            assert there.counts[LimitName.REST_BODY_TIME] == 1
+
+    run(work())
+
+
+@reaches(LimitName.REST_ANSWER_TIME)
+def test_peer_that_does_not_take_its_answer_is_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        async with stage() as there:
+            monkeypatch.setattr(limits, "ANSWER_TIME_S", 0.05)
+            async with dialled_raw("127.0.0.1", there.port, receive_buffer=4096) as offender:
+                await offender.write(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+                await there.counts.is_reached.wait()
+                assert len(await drained(offender)) < BIG
+            monkeypatch.undo()
+            assert there.counts[LimitName.REST_ANSWER_TIME] == 1
+
+    run(work())
+
+
+async def drained(peer: RawEnd) -> bytes:
+    """What still comes before the connection breaks."""
+    found = b""
+    try:
+        while octets := await peer.read(1 << 16):
+            found += octets
+    except ConnectionError:
+        pass
+    return found
+
+
+@reaches(LimitName.REST_HANDSHAKE_TIME)
+def test_stranger_that_does_not_shake_hands_loses_its_place(
+    run: Run, house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS_PER_SOURCE", 2)
+
+    async def work() -> None:
+        contexts = TlsContexts(house.credentials(SERVER))
+        trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trusting.check_hostname = False
+        trusting.load_verify_locations(cadata=house.authority.certificate.decode())
+        async with listening(tls=contexts.rest) as there:
+            reader, writer = await asyncio.open_connection("127.0.0.1", there.port, ssl=trusting)
+            monkeypatch.setattr(listener_module, "HANDSHAKE_TIMEOUT_S", 0.05)
+            for _ in range(2):
+                async with dialled_raw("127.0.0.1", there.port) as stranger:
+                    assert await drained(stranger) == b""
+            for garbage in (GET, b""):
+                async with dialled_raw("127.0.0.1", there.port) as stranger:
+                    await stranger.write(garbage)
+                    stranger.sock.shutdown(1)
+                    await drained(stranger)
+            monkeypatch.undo()
+            assert there.counts[LimitName.REST_HANDSHAKE_TIME] == 2
+            assert there.counts[LimitName.REST_CONNECTIONS_PER_SOURCE] == 0, "their places are free again"
+            writer.write(GET)
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            writer.close()
+            await writer.wait_closed()
+
+    run(work())
+
+
+# What is limited behind the door
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[ServerService]:
+    async with running_server(tmp_path, rest_open=False) as running:
+        yield running
+
+
+async def make_token(state: Path, role: Role) -> str:
+    """A token, made as ``remsim token create`` makes it."""
+    text, _ = await asyncio.to_thread(create_token, ServerConfig(state_dir=state), name=role.text, role=role)
+    return text
+
+
+@reaches(LimitName.REST_BODY)
+async def test_body_that_is_too_long_is_refused(service: ServerService, tmp_path: Path) -> None:
+    token = await make_token(tmp_path, Role.OPERATOR)
+    async with rest_client(service, over_socket=True, token=token) as rest:
+        long = {"content-type": "application/json"}
+        answer = await rest.post(f"{V1}/slotmaps", content=b"x" * (limits.MAX_BODY_OCTETS + 1), headers=long)
+        assert answer.status_code == 413
+        assert (await rest.post(f"{V1}/slotmaps", json=mapping((1, 0), (7, 0)))).status_code == 201
+    assert service._metrics.limits[LimitName.REST_BODY] == 1
+
+
+@reaches(LimitName.TOKEN_FAILURES)
+async def test_source_that_tries_tokens_must_wait(service: ServerService, tmp_path: Path) -> None:
+    token = await make_token(tmp_path, Role.VIEWER)
+    async with rest_client(service, over_socket=True, token=WRONG) as rest:
+        for _ in range(FAILURES_ALLOWED):
+            assert (await rest.get(f"{V1}/banks")).status_code == 401
+        assert (await rest.get(f"{V1}/banks")).status_code == 429
+    address = f"http://{service.rest_address}"
+    elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(base_url=address, transport=elsewhere, headers=headers) as rest:
+        assert (await rest.get(f"{V1}/banks")).status_code == 200
+    assert service._metrics.limits[LimitName.TOKEN_FAILURES] == 1
+
+
+@reaches(LimitName.ENROLMENT_FAILURES)
+async def test_source_that_tries_codes_must_wait(house: CertificateWorld) -> None:
+    counts = LimitCounts()
+    served = FastAPI()
+    errors.install(served, counts)
+    entries: list[Entry] = []
+    books = CertificateAudit((), entries.append, entries.append)
+    office = EnrolmentOffice(house.authority)
+    enrolment.mount(served, office, log=get_logger("test"), books=books, limits=counts)
+    code = {"code": encode_octets(bytes(CODE_ID_OCTETS))}
+    statuses = []
+    for source in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
+        transport = httpx2.ASGITransport(served, client=(source, 1))
+        async with httpx2.AsyncClient(base_url="https://test", transport=transport) as rest:
+            attempts = FAILURES_ALLOWED if source == "2001:db8::1" else 1
+            statuses += [(await rest.post("/enrolment/anchor", json=code)).status_code for _ in range(attempts)]
+    # The second address is of the same host's network, the third is not.
+    assert statuses == [403] * FAILURES_ALLOWED + [429, 403]
+    assert counts[LimitName.ENROLMENT_FAILURES] == 1
+
+
+@reaches(LimitName.FAILING_SOURCES)
+def test_no_more_sources_that_failed_are_remembered_than_allowed() -> None:
+    counts = LimitCounts()
+    limiter = FailureLimiter(allowed=1, max_sources=2, limits=counts)
+    for source in ("a", "b", "c"):
+        limiter.fail(source, 0.0)
+    assert counts[LimitName.FAILING_SOURCES] == 1
+    assert limiter.wait_s("b", 0.0) > 0
+
+
+@reaches(LimitName.STORED_REFUSALS)
+async def test_refusals_do_not_fill_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "STORED_REFUSALS", 2)
+    viewer, other, admin = [await make_token(tmp_path, role) for role in (Role.VIEWER, Role.VIEWER, Role.ADMIN)]
+    async with running_server(tmp_path, rest_open=False) as service:
+        for token, attempts in ((viewer, 5), (WRONG, 4), (other, 1)):
+            async with rest_client(service, over_socket=True, token=token) as rest:
+                for _ in range(attempts):
+                    assert (await rest.post(f"{V1}/global-reset")).status_code in (401, 403)
+        async with rest_client(service, over_socket=True, token=admin) as rest:
+            assert (await rest.post(f"{V1}/global-reset")).status_code == 200
+            entries = (await rest.get(f"{V1}/audit")).json()["audit"]
+        assert [entry["outcome"] for entry in entries[3:]] == ["refused"] * 5 + ["done"]
+        assert service._metrics.limits[LimitName.STORED_REFUSALS] == 5
