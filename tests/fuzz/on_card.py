@@ -13,19 +13,21 @@ from remsim.card.apdu_case import Direction, PreviousCommand
 from remsim.card.atr import MAX_ATR, parse_atr
 from remsim.card.atr_policy import AtrPart, cap_ta1, fit_for_emulation, offer_t0_only, strip_atr
 from remsim.card.errors import ApduCaseError, ApduError, TpduError
+from remsim.card.iccid import read_iccid
 from remsim.card.pps import parse_pps, pps_length
-from remsim.card.selection import SelectionTracker
+from remsim.card.selection import SelectionTracker, channel_of
 from remsim.card.t0_exchange import exchange_apdu
 from remsim.card.tlv import encode_tlv, parse_tlvs
 from remsim.card.tpdu import CommandTpdu
 from remsim.card.vpcd_frames import MessageDecoder, encode_message
 from remsim.emulators.console import is_secret
+from remsim.emulators.input_lines import LineSplitter
 from remsim.emulators.shell import parse_hex_line
 from remsim.emulators.vpcd_slot import Forward, HangUp, Reply, VpcdSlot
 from remsim.policy.guard import Action, Guard
 from remsim.policy.presets import PRESETS
 from remsim.readers.profiles import load_profile
-from remsim.redaction import CardRedactor, Masked
+from remsim.redaction import CardRedactor, Masked, scrub
 from remsim.uicc import CardState, Uicc
 from remsim.uicc.profile import Profile
 from tests.fuzz.target import cut, portions
@@ -36,6 +38,9 @@ _HEADER: Final = 5
 _PIN, _PIN_CHANGE = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C}), frozenset({0x24, 0x26, 0x28, 0x2C})
 _AUTHENTICATE: Final = frozenset({0x88, 0x89})
 _SELECT: Final = 0xA4
+_GET_RESPONSE: Final = 0xC0
+#: A PIN has four digits at least.
+_SHORTEST_SECRET: Final = 4
 _CAPS: Final = (0x11, 0x94, 0x95, 0x97)
 
 
@@ -166,44 +171,88 @@ def _check_mask(masked: Masked, octets: bytes) -> None:
 
 
 def masks(octets: bytes) -> None:
-    """Masks keep lengths, headers and status words; of PINs and authentication nothing is seen; nor in typed lines."""
+    """Masks keep lengths and status words; of PINs, authentication, and what is no command, nothing is seen."""
     redactor = CardRedactor()
+    # Channels on which the rest of an authentication's answer may wait for GET RESPONSE.
+    is_waiting: dict[int, bool] = {}
     pending = iter(portions(octets))
     for command in pending:
         answer = next(pending, b"")
         _check_mask(redactor.command(command), command)
-        _check_typed(command)
         shown, told = redactor.exchange(command, answer)
         _check_mask(shown, command)
         _check_mask(told, answer)
         assert told.to_bytes()[-2:] == answer[-2:] or len(answer) < 2
+        everything = frozenset(range(max(0, len(answer) - 2)))
         if not tpdu.is_well_formed(command):
             assert shown.hidden == frozenset(range(len(command)))
-            assert told.hidden == frozenset(range(max(0, len(answer) - 2)))
+            assert told.hidden == everything
             continue
+        channel, ins = channel_of(command[0]), command[1]
+        is_waiting[channel] = ins in _AUTHENTICATE or (ins == _GET_RESPONSE and is_waiting.get(channel, False))
         assert shown.to_bytes()[:_HEADER] == command[:_HEADER]
-        if command[1] in _PIN | _AUTHENTICATE:
+        if ins in _PIN | _AUTHENTICATE:
             assert shown.hidden == frozenset(range(_HEADER, len(command)))
-        if command[1] in _AUTHENTICATE:
-            assert told.hidden == frozenset(range(max(0, len(answer) - 2)))
-        if not command[0]:
-            redactor.on_reset()
-
-
-def _check_typed(command: bytes) -> None:
-    """However a command is typed, a line with what the mask hides is not kept."""
-    if CardRedactor().command(tpdu.tpdu_of_apdu(command)).hidden:
-        digits = command.hex()
-        for line in (digits, command.hex(" "), f" {command.hex(':')}\t", f"0x{digits}", digits[:-1]):
-            assert is_secret(line), line
+        if is_waiting[channel]:
+            assert told.hidden == everything
 
 
 def typed_lines(octets: bytes) -> None:
-    """Whatever is typed and is a command for the shell, a line with what the mask hides is not kept."""
+    """What is typed and holds a secret, perhaps with a digit too many, is not kept in the shell's history."""
     line = octets.decode("ascii", "replace")
-    command = parse_hex_line(line)
-    if command is not None and CardRedactor().command(tpdu.tpdu_of_apdu(command)).hidden:
-        assert is_secret(line)
+    for typed in (line, line[:-1]):
+        command = parse_hex_line(typed)
+        if command is not None and CardRedactor().command(tpdu.tpdu_of_apdu(command)).hidden:
+            assert is_secret(line)
+
+
+def scrubbed_texts(octets: bytes) -> None:
+    """Octets of a card in a text, in any of the forms in which programs write them, are taken out of it."""
+    for around, secret in zip(*[portions(octets)] * 2, strict=False):
+        text = around.decode("latin-1").replace("'", "").replace('"', "").replace("\\", "")
+        if len(secret) < _SHORTEST_SECRET:
+            continue
+        for form in (repr(secret), secret.hex(), secret.hex(" "), secret.hex(":").upper(), str(list(secret))):
+            said = scrub(f"{text} {form} {text}")
+            assert form not in said
+            assert scrub(said) == said
+
+
+def card_numbers(octets: bytes) -> None:
+    """Reading the number of a card comes to an end, whatever the card answers, and gives digits or nothing."""
+    answers = [answer for answer in portions(octets) if len(answer) >= 2]
+    reading = read_iccid()
+    command = next(reading)
+    for step in range(2 * (_MOST_STEPS + 2)):
+        CommandTpdu.from_bytes(command)
+        try:
+            command = reading.send(answers[min(step, len(answers) - 1)] if answers else b"\x6f\x00")
+        except StopIteration as end:
+            number: object = end.value
+            break
+    else:
+        raise AssertionError("a card keeps its reader busy for ever")
+    if number is not None:
+        assert isinstance(number, str)
+        assert number.isdecimal()
+        assert 1 <= len(number) <= 20
+
+
+def input_lines(octets: bytes) -> None:
+    """Lines are the same however their stream is cut, and no longer than the longest that means anything."""
+    found = []
+    for pieces in (cut(octets), [b"".join(cut(octets))]):
+        splitter = LineSplitter()
+        for piece in pieces:
+            splitter.feed(piece)
+        splitter.end()
+        lines = []
+        while (line := splitter.pop()) is not None:
+            lines.append(line)
+            parse_hex_line(line.text)
+        found.append(lines)
+        assert [line.number for line in lines] == list(range(1, len(lines) + 1))
+    assert found[0] == found[1]
 
 
 def guards(octets: bytes) -> None:
@@ -216,8 +265,7 @@ def guards(octets: bytes) -> None:
         noted, blocked = watching.check(command), blocking.check(command)
         assert (noted is None) == (blocked is None)
         if noted is not None and blocked is not None:
-            header = command[:_HEADER] if tpdu.is_well_formed(command) else b""
-            assert noted.header == header == blocked.header
+            assert noted.header == blocked.header == (command[:_HEADER] if tpdu.is_well_formed(command) else b"")
             assert noted.path == tracker.target(command)
             assert blocked.is_blocked
             assert not noted.is_blocked

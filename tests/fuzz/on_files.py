@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from remsim.bankd.certified_file import CertifiedFile
 from remsim.bankd.slots_csv import parse_slots_csv
 from remsim.bankd.slots_file import load_auto
 from remsim.config import (
@@ -20,6 +21,7 @@ from remsim.config import (
     load_config,
 )
 from remsim.emulators.recording import parse_recording
+from remsim.identity import Role
 from remsim.ids import BankSlot, ClientSlot
 from remsim.policy.guard import parse_guard_policy
 from remsim.policy.mapping import parse_mapping_policy
@@ -28,6 +30,7 @@ from remsim.readers.profiles import load_profile
 from remsim.uicc import CardState, Uicc
 from remsim.uicc.profile import Profile
 from remsim.uicc.profile_toml import parse_profile
+from tests.doubles.noted_log import NotedLog
 
 CONFIGS: Final[tuple[type[CommonConfig], ...]] = (
     ServerConfig,
@@ -83,12 +86,21 @@ def slot_memory(octets: bytes) -> None:
     assert all(number >= 0 for number in plan.known.values())
 
 
+def certified_lists(octets: bytes) -> None:
+    """The file with the clients that have certificates is never a reason to stop, and holds clients only."""
+    file = _folder() / "certified.json"
+    file.write_bytes(octets)
+    memory = CertifiedFile(file, NotedLog().logger).load()
+    assert memory.is_readable or not memory.clients
+    assert all(client.role is Role.CLIENT for client in memory.clients)
+
+
 def mapping_rules(octets: bytes) -> None:
     """Rules decide every pair, with a reason; without a rule the default does."""
     policy = parse_mapping_policy(_text(octets), "policy.toml")
     for client in (ClientSlot(0, 0), ClientSlot(7, 1), ClientSlot(1023, 1023)):
         for bank in (BankSlot(0, 0), BankSlot(5, 3)):
-            decision = policy.decide(client, bank, "89001012345678901234")
+            decision = policy.decide(client, bank, "8900")
             assert decision.reason
             if not any(rule.concerns(client) for rule in policy.rules):
                 assert decision.is_allowed is policy.is_open

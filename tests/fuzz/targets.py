@@ -43,6 +43,9 @@ TARGETS: Final[dict[str, Target]] = {
     "reader-slots": Target(on_card.reader_slots),
     "masks": Target(on_card.masks, plays_a_second=1500),
     "typed-lines": Target(on_card.typed_lines, longest=100, words=(b"0x", b"00 20 00 01 08", b", ")),
+    "scrubbed-texts": Target(on_card.scrubbed_texts, plays_a_second=2000, words=(b"[1, 2, 3, 4]", b"remsim_", b"b'")),
+    "card-numbers": Target(on_card.card_numbers, longest=300),
+    "input-lines": Target(on_card.input_lines, plays_a_second=2000, words=(b"\r\n", b"0x")),
     "guards": Target(on_card.guards, plays_a_second=1000),
     "cards": Target(on_card.cards, longest=1024, plays_a_second=600),
     # From USB devices.
@@ -55,6 +58,7 @@ TARGETS: Final[dict[str, Target]] = {
         on_files.slot_lines, (ConfigError,), longest=2048, words=(b'"', b"[[:alpha:]]", b"(", b"{1,2}")
     ),
     "slot-memory": Target(on_files.slot_memory, (ConfigError,), words=_JSON),
+    "certified-lists": Target(on_files.certified_lists, words=(*_JSON, b"client/")),
     "mapping-rules": Target(on_files.mapping_rules, (PolicyError,), longest=1024, words=_RULES),
     "guard-rules": Target(on_files.guard_rules, (PolicyError,), longest=1024, plays_a_second=500, words=_RULES),
     "profiles": Target(on_files.profiles, (ProfileError,), longest=12_000, plays_a_second=150, words=_TOML),

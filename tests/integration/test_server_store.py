@@ -33,6 +33,7 @@ from remsim.server.actions import (
     StoreMapping,
     StoreSent,
 )
+from remsim.server.audit import SERVER, Entry
 from remsim.server.schema import METADATA
 from remsim.server.store import Store, StoreError
 from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort
@@ -132,6 +133,18 @@ async def test_notes_take_pending_work_away_and_newer_ones_replace_older(tmp_pat
         second.inner.note(NoteReleased(number))
     memory = await memory_of(tmp_path)
     assert (memory.mappings, memory.releases) == ((), ())
+
+
+async def test_audit_log_is_read_with_all_that_was_handed_over_before(tmp_path: Path) -> None:
+    count = 2 * store.DECISIONS_PER_COMMIT
+    async with opened(tmp_path) as first:
+        for number in range(count):
+            first.inner.record(Entry(SERVER, "test", str(number)))
+        entries = list(await first.inner.read_audit(after=0, limit=count))
+        assert [stored.entry.target for stored in entries] == [str(number) for number in range(count)]
+        # Nobody writes any more; what is there can still be read.
+        first.inner.finish()
+        assert list(await first.inner.read_audit(after=0, limit=count)) == entries
 
 
 async def test_numbers_of_cards_are_there_again(tmp_path: Path) -> None:

@@ -161,7 +161,8 @@ class Store:
             raise self._unreadable(error) from None
 
     async def read_audit(self, *, after: int, limit: int) -> Iterable[audit.StoredEntry]:
-        """The next entries of the audit log. Raises StoreError."""
+        """The next entries of the audit log, with all that was handed over before the call. Raises StoreError."""
+        await self._written()
         try:
             async with self._engine.connect() as connection:
                 return await audit.read_entries(connection, after=after, limit=limit)
@@ -175,6 +176,14 @@ class Store:
                 return await audit.read_targets(connection, actions)
         except SQLAlchemyError as error:
             raise self._unreadable(error) from None
+
+    async def _written(self) -> None:
+        """Return when everything that was handed over so far is written, or has failed. Raises StoreError."""
+        if not self._is_closing:
+            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self._decisions.append(_Waiting(None, done))
+            self._wake.set()
+            await done
 
     def _unreadable(self, error: SQLAlchemyError) -> StoreError:
         self._log.error("not_read", error=str(error.args[0] if error.args else ""))
