@@ -190,6 +190,8 @@ class Desk:
         self.store.record(Entry(audit.SERVER, "policy.reload", detail=detail), done)
         await done
         await self.enforce_policy()
+        # Some of it may have been deleted already, by whoever judged it after its commit.
+        await self.store.written()
 
     async def enforce_policy(self) -> None:
         """Delete the stored mappings that the rules no longer allow; returns when that is committed."""
