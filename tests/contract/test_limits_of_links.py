@@ -20,7 +20,7 @@ from remsim.net.tasks import TaskOwner
 from remsim.net.tls import Expectation, LinkTls
 from remsim.wire import ccm, ipa, requests, rspro
 from remsim.wire.actions import Accepted, Close, LinkId, Send
-from remsim.wire.connection import MAX_FIRST_FRAME, Received
+from remsim.wire.connection import MAX_FIRST_FRAME, KeepAlive, Received
 from remsim.wire.rspro import NO_FLAGS, ComponentType, TpduModemToCard
 from tests.doubles import engines
 from tests.doubles.certificates import BANK as BANK_ONE
@@ -75,7 +75,9 @@ async def stage(
     """A hub that listens, and its neighbour, accepted."""
     counts = LimitCounts()
     async with world(limits=counts, admission=admission) as (hub, program):
-        listener = await hub.listen(LOOPBACK, factory(role, peer))
+        # A busy machine takes its time for a flood; no other limit is to come first.
+        patient = factory(role, peer, keep_alive=KeepAlive(60.0, 60.0), connect_timeout_s=60.0)
+        listener = await hub.listen(LOOPBACK, patient)
         async with dialled_raw("127.0.0.1", listener.port) as neighbour:
             found = Stage(hub, program, listener.port, counts)
             hub.execute(Accepted(await found.link()))

@@ -162,7 +162,7 @@ class Store:
 
     async def read_audit(self, *, after: int, limit: int) -> Iterable[audit.StoredEntry]:
         """The next entries of the audit log, with all that was handed over before the call. Raises StoreError."""
-        await self._written()
+        await self.written()
         try:
             async with self._engine.connect() as connection:
                 return await audit.read_entries(connection, after=after, limit=limit)
@@ -177,7 +177,7 @@ class Store:
         except SQLAlchemyError as error:
             raise self._unreadable(error) from None
 
-    async def _written(self) -> None:
+    async def written(self) -> None:
         """Return when everything that was handed over so far is written, or has failed. Raises StoreError."""
         if not self._is_closing:
             done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
