@@ -17,8 +17,9 @@ from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.server import housekeeping
 from remsim.server.house import House
 from remsim.server.housekeeping import keep_house
-from remsim.wire.rspro import ComponentType
-from tests.doubles.certificates import BANK, CLIENT, SERVER, CertificateWorld
+from remsim.wire import rspro
+from remsim.wire.rspro import ComponentType, ResultCode
+from tests.doubles.certificates import BANK, CLIENT, DAY_S, SERVER, CertificateWorld
 from tests.doubles.noted_log import NotedLog
 from tests.doubles.tls_rig import TlsPeer, all_peers, note_log, running, server_service
 
@@ -182,3 +183,24 @@ async def test_who_was_revoked_while_no_server_ran_is_not_let_in(house: Certific
         await client.dial(service.rspro_address, stolen)
         assert await client.receive() == "the peer refuses our certificate: it is revoked"
         await log.line_with("tls_refused", "it is revoked")
+
+
+async def test_certificate_that_expired_while_no_server_ran_is_renewed_at_its_start(
+    house: CertificateWorld, tmp_path: Path
+) -> None:
+    state = tmp_path / "server"
+    state.mkdir(mode=0o700)
+    (house.directory / "ca").rename(state / "ca")
+    house.authority = Authority(state / "ca")
+    own, bank = house.credentials(SERVER, now=house.now - 91 * DAY_S), house.credentials(BANK)
+    log = note_log()
+    service = server_service(state, own)
+    async with all_peers(), running(service):
+        await log.line_with("certificate_renewed", "identity=server/lab")
+        peer = TlsPeer(ComponentType.REMSIM_BANKD, ComponentType.REMSIM_SERVER)
+        await peer.dial(service.rspro_address, bank)
+        peer.send(rspro.ConnectBankReq(peer.identity, 1, 8))
+        answer = await peer.receive()
+        assert isinstance(answer, rspro.ConnectBankRes)
+        assert answer.result is ResultCode.OK
+    assert own.certificate().not_after.timestamp() > house.now

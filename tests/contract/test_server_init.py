@@ -130,7 +130,14 @@ def test_expired_certificate_is_kept_and_told(init: Init, state: Path) -> None:
     house.credentials(SERVER, folder="../server/tls", now=house.now - 91 * DAY_S)
     (house.directory / "ca").rename(state / "ca")
     _, lines = init()
-    assert "its certificate has expired: renew it with: remsim pki renew server/lab" in lines
+    assert "its certificate has expired: remsim server renews it when it starts" in lines
+
+
+def test_expired_certificate_of_an_authority_elsewhere_takes_enrolment(init: Init, state: Path) -> None:
+    house = CertificateWorld(state.parent / "lab")
+    state.mkdir(mode=0o700)
+    house.credentials(SERVER, folder="../server/tls", now=house.now - 91 * DAY_S)
+    assert "its certificate has expired: enrol this host again" in init()[1]
 
 
 def test_server_of_an_authority_elsewhere_gets_a_token_only(init: Init, state: Path) -> None:

@@ -4,7 +4,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +16,7 @@ import pytest
 from remsim.wire import rspro
 from remsim.wire.rspro import ResultCode
 from tests.doubles.programs import PATIENCE_S, remsim
+from tests.doubles.pseudo_terminal import PseudoTerminal
 from tests.doubles.rspro_peers import ATR, FakeBankd, FakeServer
 
 ATR_LINE = f"SET_ATR: {ATR.hex(' ')} "
@@ -150,53 +150,14 @@ async def test_interrupt_ends_it_in_order(world: World) -> None:
 # The shell on a terminal
 
 
-class Terminal:
-    """A pseudo-terminal with a person at it."""
-
-    def __init__(self) -> None:
-        self.ours, self.theirs = os.openpty()
-        self._shown = ""
-        self._new = asyncio.Event()
-        asyncio.get_running_loop().add_reader(self.ours, self._read)
-
-    def _read(self) -> None:
-        try:
-            data = os.read(self.ours, 65536)
-        except OSError:  # the other end is closed
-            asyncio.get_running_loop().remove_reader(self.ours)
-            return
-        # Colours and cursor movements are not what is tested.
-        self._shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", data.decode(errors="replace"))
-        self._new.set()
-
-    def type(self, text: str) -> None:
-        os.write(self.ours, text.encode())
-
-    async def see(self, text: str) -> None:
-        """Wait until ``text`` is shown, and forget everything up to it."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while text not in self._shown:
-                    self._new.clear()
-                    await self._new.wait()
-        except TimeoutError:
-            pytest.fail(f"{text!r} is not in {self._shown!r}", pytrace=False)
-        self._shown = self._shown.partition(text)[2]
-
-    def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self.ours)
-        os.close(self.ours)
-        os.close(self.theirs)
-
-
 @pytest.fixture
-async def terminal() -> AsyncIterator[Terminal]:
-    terminal = Terminal()
+async def terminal() -> AsyncIterator[PseudoTerminal]:
+    terminal = PseudoTerminal()
     yield terminal
     terminal.close()
 
 
-async def on_terminal(world: World, terminal: Terminal, state: Path, verb: str, *arguments: str) -> Process:
+async def on_terminal(world: World, terminal: PseudoTerminal, state: Path, verb: str, *arguments: str) -> Process:
     environment = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "XDG_STATE_HOME": str(state)}
     end = terminal.theirs
     return await asyncio.create_subprocess_exec(
@@ -205,7 +166,7 @@ async def on_terminal(world: World, terminal: Terminal, state: Path, verb: str, 
 
 
 async def test_person_sees_commands_in_words_and_news_above_the_prompt(
-    world: World, terminal: Terminal, tmp_path: Path
+    world: World, terminal: PseudoTerminal, tmp_path: Path
 ) -> None:
     process = await on_terminal(world, terminal, tmp_path, "shell")
     async with ending(process):
@@ -231,7 +192,7 @@ async def test_person_sees_commands_in_words_and_news_above_the_prompt(
 
 
 async def test_interrupt_at_the_prompt_clears_the_line_and_ends_a_waiting_command(
-    world: World, terminal: Terminal, tmp_path: Path
+    world: World, terminal: PseudoTerminal, tmp_path: Path
 ) -> None:
     process = await on_terminal(world, terminal, tmp_path, "shell")
     async with ending(process):
@@ -246,7 +207,7 @@ async def test_interrupt_at_the_prompt_clears_the_line_and_ends_a_waiting_comman
 
 
 async def test_script_on_a_terminal_shows_a_table(
-    world: World, terminal: Terminal, tmp_path: Path, shared: Callable[..., Path]
+    world: World, terminal: PseudoTerminal, tmp_path: Path, shared: Callable[..., Path]
 ) -> None:
     recording = str(shared("traces", "iot-modem-boot.jsonl"))
     process = await on_terminal(world, terminal, tmp_path, "script", recording)

@@ -153,7 +153,8 @@ def _tell(config: ServerConfig, made: "Foundation") -> None:
     kept = "" if made.is_certificate_new else " (kept)"
     lines.append(f"this server is {facts.identity}, until {facts.not_after.date().isoformat()}{kept}")
     if facts.not_after.timestamp() <= time.time():
-        lines.append(f"its certificate has expired: renew it with: remsim pki renew {facts.identity}")
+        how = "enrol this host again" if made.authority is None else "remsim server renews it when it starts"
+        lines.append(f"its certificate has expired: {how}")
     lines.append("next: remsim server; then a code for each bank and client: remsim pki code bank/1")
     print("\n".join(lines), file=sys.stderr)
 

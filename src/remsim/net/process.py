@@ -21,6 +21,7 @@ from remsim.config import DaemonConfig, LogFormat
 from remsim.errors import RemsimError
 from remsim.logs import escape, get_logger, setup_logging
 from remsim.metrics import ProgramMetrics, serve_metrics
+from remsim.redaction import scrub
 
 #: Exit status when a second signal forced the end is 128 + signal number, as shells report it.
 SIGNAL_EXIT_BASE: Final = 128
@@ -184,7 +185,7 @@ def report_error(error: BaseException, *, program: str, log_format: LogFormat = 
     unexpected = next((leaf for leaf in leaves if not isinstance(leaf, RemsimError | OSError)), None)
     if unexpected is not None:
         get_logger(program).error("internal_error", exc_info=error)
-        message = f"internal error: {type(unexpected).__name__}: {unexpected}"
+        message = f"internal error: {type(unexpected).__name__}: {scrub(str(unexpected))}"
         hint, status = "please report it with the log lines above", RemsimError.exit_status
     elif isinstance(leaves[0], RemsimError):
         message, hint, status = str(leaves[0]), leaves[0].hint, leaves[0].exit_status

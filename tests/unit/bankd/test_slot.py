@@ -129,6 +129,28 @@ async def test_what_is_asked_of_a_card_that_is_off_fails(stand: Stand) -> None:
     assert stand.slot.transmit_now(TPDU) is None
 
 
+async def test_driver_that_repeats_the_command_in_its_error_is_told_without_it(
+    stand: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verify = bytes.fromhex("0020000108") + b"73914826"
+    texts: list[str] = []
+
+    def on_failed(slot_nr: int, error: ReaderError) -> None:
+        texts.append(str(error))
+
+    stand.events.on_failed = on_failed  # type: ignore[method-assign]
+    stand.slot.reader = ScriptedReader(transmit=RuntimeError(f"cannot send {verify!r}, that is {verify.hex()}"))
+    stand.slot.run(OpenCard(3))
+    await asyncio.sleep(0)
+    stand.slot.run(Transmit(3, verify))
+    await asyncio.sleep(0)
+    assert texts == ["the reader's driver failed: RuntimeError: cannot send <octets>, that is <octets>"]
+    line = capsys.readouterr().err
+    assert "driver_error" in line
+    assert "7391" not in line
+    assert "3733" not in line
+
+
 @pytest.mark.parametrize("what", ["open", "cold", "warm", "transmit"])
 @pytest.mark.parametrize("error", [CardMuteError("mute"), RuntimeError("a driver's mistake")])
 async def test_errors_are_reported_once(stand: Stand, what: str, error: Exception) -> None:

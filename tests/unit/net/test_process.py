@@ -137,6 +137,35 @@ def test_own_mistake_is_logged_with_traceback_and_told_in_one_line(capsys: pytes
     assert line.startswith("remsim x: internal error: ZeroDivisionError: z; hint: ")
 
 
+@pytest.mark.parametrize("has_uvloop", [True, False])
+def test_failing_callback_is_told_without_its_arguments(
+    has_uvloop: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Careless(FakeService):
+        async def run(self) -> None:
+            asyncio.get_running_loop().call_soon(fail_over, b"12345678")
+            await asyncio.sleep(0)
+
+    if not has_uvloop:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert run_service(Careless, config=CONFIG) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "internal_error" in line
+    assert "ValueError: <octets> is no answer" in line
+    assert "fail_over" in line
+    assert "1234" not in line
+
+
+def fail_over(octets: bytes) -> None:
+    """A callback with a mistake."""
+    raise ValueError(f"{octets.hex()} is no answer")
+
+
+def test_own_mistake_that_names_octets_is_told_without_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report_error(KeyError(b"12345678"), program="x") == 1
+    assert "1234" not in capsys.readouterr().err
+
+
 def test_name_of_the_whole_command_is_not_doubled(capsys: pytest.CaptureFixture[str]) -> None:
     say_error("bad", program="remsim")
     say_error("bad")

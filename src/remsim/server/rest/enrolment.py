@@ -78,7 +78,8 @@ class _Desk:
         wait_s = self._limiter.wait_s(source, self._now())
         if wait_s > 0:
             text = f"too many failed attempts; wait {wait_s:.0f} s"
-            raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
+            limit = LimitName.ENROLMENT_FAILURES
+            raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=limit)
         body = await _read_object(request)
         try:
             async with self._turn:
