@@ -23,7 +23,7 @@ from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS, target_named
 from tests.reference import ROOT
 
-#: The same inputs come in the same order with the same seed; the short run always has this one.
+#: The short run always begins with this one.
 SHORT_SEED: Final = 20261123
 _SHORT_MOST_S: Final = 120
 _LONG_S: Final = 60
