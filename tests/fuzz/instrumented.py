@@ -18,7 +18,7 @@ import atheris
 
 
 def _play(name: str, folder: Path) -> NoReturn:
-    """In the child. What is raised in here ends it, and libFuzzer writes down the input while the interpreter ends."""
+    """In the child; what is raised in here ends it."""
     with (folder / "log").open("wb") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -27,7 +27,12 @@ def _play(name: str, folder: Path) -> NoReturn:
     accepts = target_named(name).accepts
 
     def play(octets: bytes) -> None:
-        accepts(octets)
+        try:
+            accepts(octets)
+        except BaseException:
+            # libFuzzer writes it down, too, but only at the very end, which its own alarm may come before.
+            (folder / "crash-input").write_bytes(octets)
+            raise
 
     atheris.Setup([name, *(folder / "flags").read_text(encoding="utf-8").splitlines()], play)
     atheris.Fuzz()

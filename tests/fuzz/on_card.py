@@ -198,12 +198,14 @@ def masks(octets: bytes) -> None:
 
 
 def typed_lines(octets: bytes) -> None:
-    """What is typed and holds a secret, perhaps with a digit too many, is not kept in the shell's history."""
+    """What is typed and holds a secret is not kept in the shell's history, however it is typed, slips included."""
     line = octets.decode("ascii", "replace")
     for typed in (line, line[:-1]):
         command = parse_hex_line(typed)
         if command is not None and CardRedactor().command(tpdu.tpdu_of_apdu(command)).hidden:
-            assert is_secret(line)
+            digits = command.hex()
+            for form in (line, digits, command.hex(" "), f" {command.hex(':')}\t", f"0x{digits}", digits[:-1]):
+                assert is_secret(form)
 
 
 def scrubbed_texts(octets: bytes) -> None:

@@ -2,7 +2,7 @@
 """Every target of the fuzzer, without it: over the captured vectors, over earlier finds, and over what is drawn."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.doubles import strategies
@@ -23,7 +23,9 @@ def test_seeds_and_earlier_finds_are_read_or_refused(name: str) -> None:
         target.accepts(octets)
 
 
+# There are many targets, and the fuzzer itself plays each thousands of times.
 @every
+@settings(max_examples=settings().max_examples // 3)
 @given(data=st.data())
 def test_drawn_octets_are_read_or_refused(name: str, data: st.DataObject) -> None:
     target = TARGETS[name]

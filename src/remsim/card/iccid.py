@@ -45,8 +45,9 @@ def _read(cla: int, selects: tuple[bytes, ...]) -> Generator[bytes, bytes, bytes
         response = yield select
         if sw_kind(ResponseApdu.from_bytes(response).sw) in (SwKind.ERROR, SwKind.LENGTH):
             return b""
-    answer = ResponseApdu.from_bytes((yield from exchange_apdu(bytes((cla, _READ_BINARY, 0, 0, LENGTH)))))
-    return answer.data if sw_kind(answer.sw) is SwKind.OK else b""
+    # A card that brings more than it is asked for may come to an answer that is too long to be one.
+    answer = yield from exchange_apdu(bytes((cla, _READ_BINARY, 0, 0, LENGTH)))
+    return answer[:-2] if sw_kind(int.from_bytes(answer[-2:])) is SwKind.OK else b""
 
 
 def decode_iccid(octets: bytes) -> str | None:

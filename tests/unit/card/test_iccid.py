@@ -89,8 +89,19 @@ def test_card_that_gives_the_content_its_own_way_is_followed(answers: dict[str, 
         scripted(_00a4="9000", _00b0=(CONTENT + b"\x62\x81").hex()),
         scripted(_00a4="6c02", _00b0=(CONTENT + OK).hex()),
         scripted(_00a4="9000", _00b0="6c0a", _a0a4="6e00"),
+        scripted(_00a4="9000", _00b0="00" * 9 + "61ff", _00c0="00" * 256 + "9000"),
     ],
-    ids=["no class", "no file", "refused", "empty", "short", "damaged", "odd select", "6Cxx again and again"],
+    ids=[
+        "no class",
+        "no file",
+        "refused",
+        "empty",
+        "short",
+        "damaged",
+        "odd select",
+        "6Cxx again and again",
+        "too much",
+    ],
 )
 def test_card_that_does_not_give_it_has_none(answer: Callable[[bytes], bytes]) -> None:
     assert read(answer)[0] is None
