@@ -128,7 +128,7 @@ async def test_driver_that_repeats_the_command_in_its_error_is_told_without_it(
 ) -> None:
     verify = bytes.fromhex("0020000108") + b"73914826"
     texts = []
-    stand.events.on_failed = lambda _slot_nr, error: texts.append(str(error))  # type: ignore[method-assign]
+    stand.events.on_failed = lambda slot_nr, error: texts.append(str(error))  # type: ignore[method-assign]
     stand.slot.reader = ScriptedReader(transmit=RuntimeError(f"cannot send {verify!r}, that is {verify.hex()}"))
     stand.slot.run(OpenCard(3))
     await asyncio.sleep(0)
