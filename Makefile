@@ -5,7 +5,8 @@
 #   make test     all tests; brings pcscd, a virtual reader and tshark on Debian where it may
 #   make check    the fast part of them: format, lint, types, import levels, unit, vectors, property
 #   make bench    measurements; ARGS are handed on
-#   make fuzz     long: mutated conversations against the running programs, and the property tests at length
+#   make fuzz     long: property tests at length, guided fuzzing of every parser (ARGS are handed on: --seconds N,
+#                 targets), REST from its schema, mutated conversations against the running programs (CONVERSATIONS=N)
 
 .DEFAULT_GOAL := check
 .PHONY: demo test check bench fuzz
@@ -28,4 +29,6 @@ bench:
 fuzz:
 	@tools/setup.sh check
 	@.venv/bin/python -m pytest -q --hypothesis-profile=long --timeout=0 -n 2 tests/property
-	@.venv/bin/python -m tests.fuzz $(ARGS)
+	@.venv/bin/python -m tests.fuzz.guided $(ARGS)
+	@.venv/bin/python -m tests.fuzz.rest
+	@.venv/bin/python -m tests.fuzz $(CONVERSATIONS)

@@ -28,6 +28,9 @@ BENCHES: Final[dict[str, Bench]] = {
     "roundtrip": Bench("bench.roundtrip", "a TPDU through the bankd and back, next to a bare echo"),
     "vpcd": Bench("bench.vpcd", "a PC/SC program on the virtual reader, next to the same on the reader itself"),
     "modem": Bench("bench.modem_side", "what a client adds to a TPDU when all its modems boot at once"),
+    "guard": Bench("bench.guard_cost", "what the guard's shipped rules cost a TPDU"),
+    "tls": Bench("bench.tls_cost", "what TLS costs a TPDU, and a thousand clients that connect at once"),
+    "garbage": Bench("bench.garbage", "sessions while strangers pour garbage over the ports, next to peace"),
     "server": Bench("bench.server_swarm", "a server with ten thousand clients"),
 }
 

@@ -2,9 +2,11 @@
 """Load: N clients that each play one TPDU after the other, and what they saw.
 
 The generator is a program in C of the reference folder where that and a compiler are at hand, so that it does not
-limit what is measured; else ``python -m bench.load``, which takes the same arguments and prints the same line.
+limit what is measured; else ``python -m bench.load``, which takes the same arguments and prints the same line. The
+latter also speaks TLS, and plays other commands than SELECT.
 """
 
+import argparse
 import asyncio
 import os
 import re
@@ -13,10 +15,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from bench.client_tls import client_context
 from bench.frames import CLIENT, frame
 from remsim.ids import BankSlot, ClientSlot
 from remsim.net.process import raise_open_file_limit
@@ -37,6 +41,8 @@ from tests.reference import ROOT
 _LINE: Final = re.compile(
     r"clients (\d+)  tpdu/s (\d+)  p50 ([\d.]+) us  p90 ([\d.]+)  p99 ([\d.]+)  p99\.9 ([\d.]+)  max (\d+)"
 )
+#: The generator of this module, without arguments.
+OWN: Final = [sys.executable, "-m", "bench.load"]
 #: Beyond the measuring time: for connecting, and for being mapped.
 _PATIENCE_S: Final = 60.0
 
@@ -71,14 +77,26 @@ def generator(folder: Path) -> list[str]:
         program = folder / "rspro_load"
         subprocess.run([compiler, "-O2", "-w", "-o", program, source], check=True)
         return [str(program)]
-    return [sys.executable, "-m", "bench.load"]
+    return OWN
 
 
-async def load(argv: list[str], *, port: int, bank: int, sessions: int, seconds: float, length: int) -> Seen:
-    """Run the generator ``argv`` against a bankd on 127.0.0.1. Raises LoadError."""
+async def load(
+    argv: list[str],
+    *,
+    port: int,
+    bank: int,
+    sessions: int,
+    seconds: float,
+    length: int = 7,
+    options: Sequence[str] = (),
+) -> Seen:
+    """Run the generator ``argv`` against a bankd on 127.0.0.1. Raises LoadError.
+
+    ``options`` are for ``OWN`` only.
+    """
     numbers = ("127.0.0.1", port, bank, sessions, seconds, length)
     process = await asyncio.create_subprocess_exec(
-        *argv, *map(str, numbers), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT
+        *argv, *map(str, numbers), *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT
     )
     try:
         async with asyncio.timeout(seconds + _PATIENCE_S):
@@ -97,10 +115,9 @@ async def load(argv: list[str], *, port: int, bank: int, sessions: int, seconds:
 class _Client(asyncio.Protocol):
     def __init__(self, herd: "_Herd", slot: int) -> None:
         self._herd = herd
-        client, bank = ClientSlot(1, slot), BankSlot(herd.bank, slot)
+        client, bank = ClientSlot(herd.client_id, slot), BankSlot(herd.bank, herd.first_slot + slot)
         self._hello = frame(ConnectClientReq(CLIENT, client))
-        data = bytes((0xA0, 0xA4, 0, 0, herd.length - 5)) + bytes(herd.length - 5)
-        self._command = frame(TpduModemToCard(client, bank, NO_FLAGS, data), 2)
+        self._command = frame(TpduModemToCard(client, bank, NO_FLAGS, herd.command), 2)
         self._reader = FrameReader()
         self._usual = b""
         self._has_atr = False
@@ -151,9 +168,11 @@ class _Client(asyncio.Protocol):
 class _Herd:
     """All clients of one run."""
 
-    def __init__(self, *, bank: int, sessions: int, length: int) -> None:
+    def __init__(self, *, bank: int, sessions: int, command: bytes, client_id: int, first_slot: int) -> None:
         self.bank = bank
-        self.length = length
+        self.command = command
+        self.client_id = client_id
+        self.first_slot = first_slot
         self.times: list[float] = []
         self.lost = 0
         self._missing = sessions
@@ -167,11 +186,21 @@ class _Herd:
             self.ready.set()
 
 
-async def _main(host: str, port: int, bank: int, sessions: int, seconds: float, length: int) -> int:
+async def _main(given: argparse.Namespace) -> int:
     raise_open_file_limit()
     loop = asyncio.get_running_loop()
-    herd = _Herd(bank=bank, sessions=sessions, length=length)
-    transports = [(await loop.create_connection(client.itself, host, port))[0] for client in herd.clients]
+    sessions, seconds = given.sessions, given.seconds
+    herd = _Herd(
+        bank=given.bank,
+        sessions=sessions,
+        command=given.command or bytes((0xA0, 0xA4, 0, 0, given.length - 5)) + bytes(given.length - 5),
+        client_id=given.client,
+        first_slot=given.first_slot,
+    )
+    context = None if given.tls is None else client_context(given.tls)
+    transports = [
+        (await loop.create_connection(client.itself, given.host, given.port, ssl=context))[0] for client in herd.clients
+    ]
     async with asyncio.timeout(_PATIENCE_S / 2):
         await herd.ready.wait()
     began = time.perf_counter()
@@ -194,9 +223,22 @@ async def _main(host: str, port: int, bank: int, sessions: int, seconds: float, 
     return 0
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("bank", type=int)
+    parser.add_argument("sessions", type=int)
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("length", type=int, help="octets of the command")
+    parser.add_argument("--client", type=int, default=1, metavar="ID")
+    parser.add_argument("--first-slot", type=int, default=0, metavar="N", help="of the bank: of client ID:0")
+    parser.add_argument("--command", type=bytes.fromhex, metavar="HEX", help="instead of SELECT")
+    parser.add_argument("--tls", type=Path, metavar="FOLDER", help="over TLS, with the credentials in FOLDER")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
     from bench.loops import run
 
-    _host, *_numbers = sys.argv[1:]
-    _port, _bank, _sessions, _seconds, _length = _numbers
-    sys.exit(run(_main(_host, int(_port), int(_bank), int(_sessions), float(_seconds), int(_length))))
+    sys.exit(run(_main(_arguments())))

@@ -35,7 +35,9 @@ def plug_in(folder: Path, readers: int) -> dict[str, str]:
     metadata.mkdir(parents=True, exist_ok=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: remsim-bench-null\nVersion: 0\n")
     (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{SOURCE} = bench.null_reader:NullSource\n")
-    return {"PYTHONPATH": f"{folder}{os.pathsep}{_ROOT}", READERS: str(readers)}
+    # Behind ours, what was there before: it may say which copy of the programs is meant.
+    path = [str(folder), str(_ROOT), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, path)), READERS: str(readers)}
 
 
 class NullReader(CardReader):

@@ -3,9 +3,9 @@
 
 import json
 
-from remsim.server.rest.app import resources
+from remsim.server.rest.app import whole
 
 
 def openapi_page() -> str:
     """The schema, in a form that shows changes line by line."""
-    return json.dumps(resources().openapi(), indent=2, sort_keys=True) + "\n"
+    return json.dumps(whole().openapi(), indent=2, sort_keys=True) + "\n"

@@ -45,7 +45,7 @@ def test_authority_is_made_once_and_opened_again(authority: Authority, tmp_path:
         Authority.create(tmp_path / "ca", name="lab", now=NOW)
     with pytest.raises(AuthorityError, match="there is no authority") as caught:
         Authority(tmp_path / "elsewhere")
-    assert caught.value.hint == "create one with: remsim pki init"
+    assert caught.value.hint == "create one with: remsim server init"
     assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "ca").iterdir()} == {
         "authority-key.pem": 0o600,
         "authority.pem": 0o644,
@@ -155,6 +155,13 @@ class TestRenewal:
         first = self.renew(authority, key, old.pem, new, now=NOW + 60)
         assert self.renew(authority, key, old.pem, new, now=NOW + 61) == first
         assert [entry.identity for entry in authority.issued()] == [BANK, BANK]
+
+    def test_host_names_of_a_server_are_kept(self, authority: Authority) -> None:
+        key, new = signing.make_key(), request()
+        old = authority.issue(Identity.server("two"), signing.make_request(key, "x"), now=NOW, hosts=["two.example"])
+        self.renew(authority, key, old.pem, new, now=NOW + 60)
+        renewed = authority.issued()[-1].pem
+        assert read_certificate(decode_pem(renewed)[0]).hosts == ("two.example",)
 
     def test_nobody_else_does(self, authority: Authority, tmp_path: Path) -> None:
         key, new = signing.make_key(), request()

@@ -45,6 +45,12 @@ def test_complete_credentials_are_usable(bank: Credentials, house: CertificateWo
     assert contexts.is_list_too_old(house.now + MAX_LIST_AGE.total_seconds() + 1)
 
 
+def test_certificate_has_its_issuer_beside_it(bank: Credentials, house: CertificateWorld) -> None:
+    own, issuer = decode_pem(files.read_private(bank.pair_file))
+    assert [issuer] == decode_pem(house.authority.certificate)
+    assert [own] == decode_pem(bank.certificate_pem())
+
+
 def test_host_without_certificate_is_told_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="there is no certificate in") as caught:
         Credentials(tmp_path).check()

@@ -10,14 +10,15 @@ import pytest
 
 from remsim.identity import Identity
 from remsim.net.tls import TlsContexts
-from remsim.pki import files
+from remsim.pki import files, signing
 from remsim.pki.codes import LIFETIME_S, TRIES, Code
 from remsim.pki.credentials import Credentials
 from remsim.pki.enrol import enroll, parse_target, renew
 from remsim.pki.errors import EnrolmentError, KeyFileError
-from remsim.pki.facts import CertificateFacts
+from remsim.pki.facts import CertificateFacts, decode_pem, encode_pem
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.toolkit import CryptographyToolkit, OpensslToolkit, Toolkit
+from remsim.server.entries import Actor
 from tests.doubles.certificates import BANK, DAY_S, CertificateWorld
 from tests.doubles.enrolment_server import EnrolmentServer, enrolment_server
 
@@ -101,6 +102,10 @@ class TestRefusals:
             with pytest.raises(EnrolmentError, match="the code was used already"):
                 await do_enroll(server, code, Credentials(tmp_path / "thief"))
             assert not Credentials(tmp_path / "thief").exist()
+            granted, refused = server.entries
+            assert (granted.actor, granted.action) == (Actor("bank/1", "127.0.0.1"), "certificate.issue")
+            assert (refused.actor, refused.action) == (Actor("enrolment", "127.0.0.1"), "certificate.refuse")
+            assert (refused.outcome, refused.detail) == ("refused", "the code was used already")
 
     async def test_expired_code(self, house: CertificateWorld, host: Credentials) -> None:
         async with enrolment_server(house) as server:
@@ -194,6 +199,8 @@ class TestRoutes:
     async def test_members_are_checked(self, house: CertificateWorld) -> None:
         good = {"identity": "bank/1", "code": "AAAAAAAA", "secret": "A" * 22, "request": "x"}
         renewal = {"certificate": "x", "request": "x", "signature": "00"}
+        der = decode_pem(signing.make_request(signing.make_key(), "x"), "CERTIFICATE REQUEST")[0]
+        impossible = encode_pem(der.replace(b"\x02\x01\x00", b"\x02\x01\x07", 1), "CERTIFICATE REQUEST").decode()
         cases = [
             (CERTIFICATE_PATH, good | {"identity": "nobody"}),
             (CERTIFICATE_PATH, good | {"secret": "AA"}),
@@ -202,6 +209,8 @@ class TestRoutes:
             (CERTIFICATE_PATH, good),
             (RENEWAL_PATH, renewal),
             (RENEWAL_PATH, renewal | {"signature": "no hex"}),
+            (CERTIFICATE_PATH, good | {"request": impossible}),
+            (RENEWAL_PATH, renewal | {"request": impossible}),
         ]
         async with enrolment_server(house) as server, httpx2.AsyncClient(verify=False) as http:
             for path, body in cases:

@@ -20,9 +20,10 @@ from remsim.net.tls import TlsContexts
 from remsim.pki.codes import CODE_ID_OCTETS, encode_octets
 from remsim.pki.office import EnrolmentOffice
 from remsim.server import audit
-from remsim.server.rest import errors, limits
+from remsim.server.certificate_audit import CertificateAudit
+from remsim.server.entries import Entry
+from remsim.server.rest import enrolment, errors, limits
 from remsim.server.rest import listener as listener_module
-from remsim.server.rest.enrolment import build_router
 from remsim.server.rest.listener import RestListener
 from remsim.server.service import ServerService
 from remsim.server.token_book import create_token
@@ -291,7 +292,10 @@ async def test_source_that_tries_codes_must_wait(house: CertificateWorld) -> Non
     counts = LimitCounts()
     served = FastAPI()
     errors.install(served, counts)
-    served.include_router(build_router(EnrolmentOffice(house.authority), log=get_logger("test"), limits=counts))
+    entries: list[Entry] = []
+    books = CertificateAudit((), entries.append, entries.append)
+    office = EnrolmentOffice(house.authority)
+    enrolment.mount(served, office, log=get_logger("test"), books=books, limits=counts)
     code = {"code": encode_octets(bytes(CODE_ID_OCTETS))}
     statuses = []
     for source in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):

@@ -94,12 +94,16 @@ def test_request_is_certified(pki: Say, fail: Say, tmp_path: Path, state: Path) 
 
 
 def test_certificate_is_renewed_in_place(pki: Say, fail: Say, state: Path, tmp_path: Path) -> None:
-    pki("init", "--name", "lab")
+    pki("init", "--name", "lab", "--host", "lab.example", "--host", "::1")
     before = Credentials(state / "tls").certificate().serial
     pki("renew", "server/lab")
     assert Credentials(state / "tls").certificate().serial != before
+    assert Credentials(state / "tls").certificate().hosts == ("lab.example", "::1")
+    pki("renew", "server/lab", "--host", "other.example")
+    assert Credentials(state / "tls").certificate().hosts == ("other.example",)
     pki("issue", "bank/1", "--out", str(tmp_path / "tls"))
     pki("renew", "bank/1", "--out", str(tmp_path / "tls"))
+    assert Credentials(tmp_path / "tls").certificate().hosts == ()
     assert "bank/1 is not this server; hint: say --out DIR" in fail("renew", "bank/1")
     assert "bank/2 has no valid certificate" in fail("renew", "bank/2")
 
@@ -122,12 +126,23 @@ def test_revocation_by_identity_or_serial_number(pki: Say, fail: Say, state: Pat
 
 
 def test_list_of_what_was_issued(pki: Say, fail: Say) -> None:
-    assert "there is no authority in" in fail("show")
+    assert "hint: create one with: remsim server init" in fail("show")
     pki("init", "--name", "lab")
     assert "nothing was issued yet" in pki("show", "bank/7")
     lines = pki("show").splitlines()
     assert lines[0].split() == ["IDENTITY", "STATE", "EXPIRES", "SERIAL", "REASON"]
     assert lines[1].split()[:2] == ["server/lab", "valid"]
+
+
+def test_authority_is_printed_to_be_carried_away(pki: Say, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pki("init", "--name", "lab")
+    authority = Authority(state / "ca")
+    assert main(["pki", "show", "--authority", "--state", str(state)]) == 0
+    said = capsys.readouterr()
+    assert said.out.encode() == authority.certificate
+    assert said.err == f"SHA-256 {authority.fingerprint.hex()}\n"
+    found = json.loads(pki("show", "--authority", "--json"))
+    assert found == {"authority": authority.fingerprint.hex(), "certificate": authority.certificate.decode()}
 
 
 def test_code_stands_alone_on_standard_output(pki: Say, state: Path, capsys: pytest.CaptureFixture[str]) -> None:

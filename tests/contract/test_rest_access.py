@@ -2,21 +2,27 @@
 """Who may use REST: tokens, roles, scopes, the open mode, and what the audit log keeps of it."""
 
 import asyncio
+import re
 import sqlite3
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
+import httpx2
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from remsim.config import HostPort, ServerConfig
 from remsim.errors import StartError
-from remsim.server.rest.app import resources
+from remsim.server import certificate_audit, housekeeping
 from remsim.server.rest.auth import OPEN_PATHS
 from remsim.server.service import ServerService
 from remsim.server.token_book import create_token, list_tokens, revoke_token
 from remsim.server.tokens import FAILURES_ALLOWED, Role, Scope
+from tests.doubles.certificates import BANK, SERVER, CertificateWorld
 from tests.doubles.server_rig import V1, connect_bank, connect_client, mapping, rest_client, running_server
+from tests.doubles.tls_rig import note_log
 
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
 WRONG = "remsim_0123456789ab_" + "a" * 52
@@ -40,28 +46,60 @@ async def service(tmp_path: Path) -> AsyncIterator[ServerService]:
         yield running
 
 
-def every_request() -> list[tuple[str, str]]:
-    """Every method on every path, those that exist and those that do not."""
-    paths = [path.replace("{name}", "7").replace("{bank_id}", "1") for path in resources().openapi()["paths"]]
-    paths = [path.replace("{slotmap_id}", "65536") for path in paths]
-    assert not [path for path in paths if "{" in path]
+def every_request(service: ServerService) -> list[tuple[str, str]]:
+    """Every method on every path that this server routes, whether its schema has it or not, and on some others."""
+    assert service.app is not None
+    paths = [str(route.path) for route in iter_route_contexts(service.app.routes)]
+    assert set(service.app.openapi()["paths"]) <= set(paths)
+    paths = [re.sub(r"\{\w+\}", "1", path) for path in paths]
+    assert not [path for path in paths if not path.startswith("/") or "{" in path]
     return [
         (method, path)
-        for path in [*paths, "/openapi.json", "/", V1, "/nowhere", "/health/x", "/enrolment", "//health"]
+        for path in [*paths, "/", V1, "/nowhere", "/health/x", "/enrolment", "//health", "/docs"]
         for method in ("GET", "HEAD", "OPTIONS", *WRITING)
     ]
 
 
+def test_nothing_is_open_but_health_and_enrolment() -> None:
+    assert sorted(OPEN_PATHS) == [
+        "/enrolment/anchor",
+        "/enrolment/certificate",
+        "/enrolment/renewal",
+        "/health",
+        "/ready",
+    ]
+
+
+async def check_that_nothing_answers(rest: httpx2.AsyncClient, service: ServerService) -> None:
+    walked = every_request(service)
+    for method, path in walked:
+        if path in OPEN_PATHS:
+            continue
+        answer = await rest.request(method, path)
+        assert answer.status_code == 401, (method, path)
+        assert answer.headers["www-authenticate"] == "Bearer"
+        if method != "HEAD":
+            assert answer.json()["error"]["code"] == "unauthorized"
+    assert ("DELETE", f"{V1}/slotmaps/1") in walked
+
+
 async def test_no_route_answers_without_a_token(service: ServerService) -> None:
     async with rest_client(service, over_socket=True) as rest:
-        for method, path in every_request():
-            if path in OPEN_PATHS:
-                continue
-            answer = await rest.request(method, path)
-            assert answer.status_code == 401, (method, path)
-            assert answer.headers["www-authenticate"] == "Bearer"
-            if method != "HEAD":
-                assert answer.json()["error"]["code"] == "unauthorized"
+        await check_that_nothing_answers(rest, service)
+
+
+async def test_no_route_of_a_server_with_an_authority_answers_without_a_token(tmp_path: Path) -> None:
+    world = CertificateWorld(tmp_path)
+    server = world.credentials(SERVER, folder="tls")
+    async with running_server(tmp_path, rest_open=False, plaintext=None) as service:
+        context = ssl.create_default_context(cafile=server.authority_file)
+        async with httpx2.AsyncClient(base_url=f"https://{service.rest_address}", verify=context) as rest:
+            await check_that_nothing_answers(rest, service)
+            # Who has neither a code nor a certificate gets nothing here, either.
+            for path in sorted(OPEN_PATHS - {"/health", "/ready"}):
+                assert ("POST", path) in every_request(service)
+                assert (await rest.post(path, json={})).status_code == 400
+                assert (await rest.get(path)).status_code == 404
 
 
 async def test_health_and_ready_answer_without_a_token(service: ServerService) -> None:
@@ -73,7 +111,7 @@ async def test_health_and_ready_answer_without_a_token(service: ServerService) -
 async def test_no_route_lets_a_viewer_write(service: ServerService, tmp_path: Path) -> None:
     token = await make(tmp_path, Role.VIEWER)
     async with rest_client(service, over_socket=True, token=token) as rest:
-        for method, path in every_request():
+        for method, path in every_request(service):
             if method not in WRITING or path in OPEN_PATHS:
                 continue
             answer = await rest.request(method, path, json=mapping((1, 0), (7, 0)))
@@ -109,6 +147,36 @@ async def test_a_change_is_in_the_audit_log(service: ServerService, tmp_path: Pa
     assert found[0]["who"].startswith("user ")
     assert found[1]["who"].endswith("admin of a test")
     assert found[1]["source"] == "127.0.0.1"
+
+
+async def test_certificates_that_are_issued_and_revoked_are_in_the_audit_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "CHECK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(certificate_audit, "SETTLED_S", 0.0)
+    world = CertificateWorld(tmp_path)
+    server = world.credentials(SERVER, folder="tls")
+
+    async def wait_for(service: ServerService, token: str, expected: list[str]) -> None:
+        async with rest_client(service, over_socket=False, token=token) as rest, asyncio.timeout(20):
+            found: list[str] = []
+            while found != expected:
+                await asyncio.sleep(0)
+                entries = (await rest.get(f"{V1}/audit")).json()["audit"]
+                found = [f"{e['action']} {e['target']}" for e in entries if e["action"].startswith("certificate.")]
+
+    token = await make(tmp_path, Role.ADMIN)
+    expected = [f"certificate.issue server/lab {server.certificate().serial:x}"]
+    async with running_server(tmp_path, plaintext=None, rest_open=False) as service:
+        await wait_for(service, token, expected)
+        bank = world.credentials(BANK)
+        expected.append(f"certificate.issue bank/1 {bank.certificate().serial:x}")
+        await wait_for(service, token, expected)
+    # While no server runs.
+    world.revoke(bank)
+    expected.append(f"certificate.revoke bank/1 {bank.certificate().serial:x}")
+    async with running_server(tmp_path, plaintext=None, rest_open=False) as service:
+        await wait_for(service, token, expected)
 
 
 async def test_a_refused_change_is_in_no_mapping_and_in_the_audit_log_only_as_refused(
@@ -189,6 +257,13 @@ async def test_what_is_no_token_is_refused(service: ServerService, header: str) 
     async with rest_client(service, over_socket=False) as rest:
         answer = await rest.get(f"{V1}/banks", headers=[(b"Authorization", header.encode())])
         assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(("rest", "is_told"), [("127.0.0.1:0", False), ("0.0.0.0:0", True)])
+async def test_rest_without_tls_beyond_this_host_is_warned_about(tmp_path: Path, rest: str, is_told: bool) -> None:
+    log = note_log()
+    async with running_server(tmp_path, rest=rest, rest_open=False):
+        assert ("warning server rest_without_tls" in log.getvalue()) == is_told
 
 
 class TestOpen:

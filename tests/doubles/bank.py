@@ -13,13 +13,17 @@ from remsim.bankd.actions import (
     Notice,
     OpenCard,
     OutOfService,
+    ReadNumber,
     ResetCard,
     ResetKind,
+    StoreCertified,
     TraceAtr,
     TraceTpdu,
     Transmit,
 )
+from remsim.bankd.certified import CertifiedMemory
 from remsim.bankd.coordinator import BankdCoordinator
+from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.trace import AtrRecord, TpduRecord, encode_gsmtap
 from remsim.wire import rspro
@@ -66,6 +70,8 @@ class StubCards:
     #: Slots whose card cannot be powered.
     faults: dict[int, FaultKind] = field(default_factory=dict)
     resets: int = 0
+    #: Numbers of the cards; one that is not here cannot be read.
+    numbers: dict[int, str] = field(default_factory=dict)
 
     def perform(self, action: BankdAction, now: float) -> list[BankdAction]:
         """The coordinator's reaction to the outcome of ``action``."""
@@ -88,6 +94,10 @@ class StubCards:
             case CloseCard(slot_nr):
                 self.log.append((slot_nr, "close"))
                 return self.coordinator.on_card_closed(slot_nr, now)
+            case ReadNumber(slot_nr):
+                self.log.append((slot_nr, "read"))
+                number = self.numbers.get(slot_nr)
+                return self.coordinator.on_card_number(slot_nr, number, "" if number else "stub", now)
             case Notice():
                 self.notices.append(action)
             case TraceAtr(slot_nr, atr):
@@ -107,8 +117,23 @@ class Bank:
     Cards act at once while ``is_automatic``; else what was asked of them waits in ``pending``.
     """
 
-    def __init__(self, *, slots: int = 2, has_cards: bool = True, traced: frozenset[int] = frozenset()) -> None:
-        self.coordinator = BankdCoordinator(bank_id=1, slots=slots, identity=BANKD, traced_slots=traced)
+    def __init__(
+        self,
+        *,
+        slots: int = 2,
+        has_cards: bool = True,
+        traced: frozenset[int] = frozenset(),
+        memory: CertifiedMemory | None = None,
+        reads_numbers: bool = False,
+    ) -> None:
+        self.coordinator = BankdCoordinator(
+            bank_id=1,
+            slots=slots,
+            identity=BANKD,
+            traced_slots=traced,
+            memory=memory,
+            reads_numbers=reads_numbers,
+        )
         self.coordinator.is_listening = True
         self.cards = StubCards(self.coordinator)
         self.now = 100.0
@@ -120,6 +145,8 @@ class Bank:
         self.accepted: list[int] = []
         self.probed: list[int] = []
         self.lanes: list[BankdAction] = []
+        #: What was to be stored of clients with certificates, each time.
+        self.stored: list[tuple[str, ...]] = []
         self._last_link = 0
         self._last_tag = 0
         for slot_nr in range(slots):
@@ -143,7 +170,9 @@ class Bank:
                     raise AssertionError("a bank asks nobody for an identity")
                 case InService() | OutOfService():
                     self.lanes.append(action)
-                case OpenCard() | CloseCard() | ResetCard() | Transmit() if not self.is_automatic:
+                case StoreCertified():
+                    self.stored.append(tuple(str(client) for client in self.coordinator.certified.proven()))
+                case OpenCard() | CloseCard() | ResetCard() | Transmit() | ReadNumber() if not self.is_automatic:
                     self.pending.append(action)
                 case _:
                     self.do(self.cards.perform(action, self.now))
@@ -165,13 +194,13 @@ class Bank:
         """A card comes or goes."""
         self.do(self.coordinator.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=self.now))
 
-    def link(self, host: str = "192.0.2.1", *, is_dialled: bool = False) -> int:
-        """A new link is up."""
+    def link(self, host: str = "192.0.2.1", *, is_dialled: bool = False, proof: Proof | None = None) -> int:
+        """A new link is up, over TLS if the peer has proven who it is."""
         self._last_link += 1
         number = self._last_link
         self.sent[number], self.reply_tags[number] = [], []
         peer = PeerAddress(IPv4Address(host), 40000 + number)
-        self.do(self.coordinator.on_link_up(LinkId(number), peer, self.now, is_dialled=is_dialled))
+        self.do(self.coordinator.on_link_up(LinkId(number), peer, self.now, is_dialled=is_dialled, proof=proof))
         return number
 
     def event(self, link: int, event: Event) -> None:
@@ -199,9 +228,9 @@ class Bank:
             self.do(self.coordinator.handle_timer(due))
         self.now = until
 
-    def server(self, *, is_own: bool = True) -> int:
+    def server(self, *, is_own: bool = True, proof: Proof | None = None) -> int:
         """A server that we dialled and that accepted us; what was said so far is forgotten."""
-        link = self.link(is_dialled=True)
+        link = self.link(is_dialled=True, proof=proof)
         identity = SERVER.with_abilities(ABILITIES if is_own else None)
         self.say(link, rspro.ConnectBankRes(identity, ResultCode.OK))
         self.sent[link].clear()
@@ -212,9 +241,9 @@ class Bank:
         self.say(server, rspro.CreateMappingReq(ClientSlot.parse(client), BankSlot.parse(bank)))
         return next(m.result for m in reversed(self.sent[server]) if isinstance(m, rspro.CreateMappingRes))
 
-    def connect(self, client: str | None = "C1:0", *, is_own: bool = False) -> int:
+    def connect(self, client: str | None = "C1:0", *, is_own: bool = False, proof: Proof | None = None) -> int:
         """A client connects and introduces itself."""
-        link = self.link()
+        link = self.link(proof=proof)
         self.introduce(link, client, is_own=is_own)
         return link
 

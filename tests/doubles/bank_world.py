@@ -75,6 +75,11 @@ class Peer:
         assert isinstance(event, Received), event
         return event.message
 
+    async def listen(self) -> None:
+        """Take what comes, until the end of the link."""
+        while await self.receive() is not None:
+            pass
+
     async def close(self) -> None:
         """Hang up."""
         self._writer.close()
@@ -112,7 +117,8 @@ class BankWorld:
         self._links: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
         self._peers: list[Peer] = []
         self.log = io.StringIO()
-        self.settings: dict[str, object] = {"slots": 2, "reader": "sim"}
+        # What a scripted reader is asked, the test says; software and real cards are read as by default.
+        self.settings: dict[str, object] = {"slots": 2, "reader": "sim", "read_numbers": source is None}
         self.metrics = BankdMetrics()
         self.server: Peer
         self.hello: rspro.ConnectBankReq
@@ -190,6 +196,17 @@ class BankWorld:
         peer.slot, peer.bank_slot = ClientSlot.parse(client), BankSlot.parse(bank)
         peer.send(rspro.ConnectClientReq(peer.identity, peer.slot))
         return peer
+
+    async def serve(self, *, is_own: bool = True) -> Client:
+        """Client C1:0 in service with the card in B1:0."""
+        assert await self.create_mapping("C1:0", "B1:0") is ResultCode.OK
+        await self.until(lambda: self.service.coordinator.cards.positions[0].is_present)
+        client = await self.connect(is_own=is_own)
+        answer = await client.message()
+        assert isinstance(answer, rspro.ConnectClientRes)
+        assert answer.result is ResultCode.OK
+        assert isinstance(await client.message(), rspro.SetAtrReq)
+        return client
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let the loop run until ``condition`` holds."""

@@ -2,7 +2,14 @@
 """An authority for tests, with hosts whose credentials are in directories of their own. Real keys, real files."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from remsim.identity import Identity, Role
 from remsim.net.tls import Expectation, LinkTls, TlsContexts
@@ -37,6 +44,13 @@ class CertificateWorld:
         credentials.install_by_hand(key, Received(issued.pem, self.authority.certificate, self.revocations()))
         return credentials
 
+    def self_signed(self, identity: Identity) -> Credentials:
+        """A certificate for ``identity`` that nobody but its own key vouches for."""
+        credentials = Credentials(self.directory / f"self-signed-{identity.file_stem}")
+        key, pem = self_signed_pair(identity, self.now)
+        credentials.install_by_hand(key, Received(pem, self.authority.certificate, self.revocations()))
+        return credentials
+
     def revocations(self) -> bytes:
         """The list as it is now."""
         return files.read_public(self.authority.list_file)
@@ -52,3 +66,20 @@ class CertificateWorld:
     def tls(self, identity: Identity, expects: Expectation = ANYBODY, *, folder: str = "") -> LinkTls:
         """One side of a link."""
         return LinkTls(TlsContexts(self.credentials(identity, folder=folder)), expects)
+
+
+def self_signed_pair(identity: Identity, now: float) -> tuple[bytes, bytes]:
+    """Key and certificate (PEM) with an identity as the authority writes it, signed with the same key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(identity))])
+    begin = datetime.fromtimestamp(now, UTC) - timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=90))
+        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity.uri)]), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem, certificate.public_bytes(Encoding.PEM)

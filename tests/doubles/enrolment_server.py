@@ -14,8 +14,9 @@ from remsim.net.listen import bind
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import TlsContexts
 from remsim.pki.office import EnrolmentOffice
-from remsim.server.rest import errors
-from remsim.server.rest.enrolment import build_router
+from remsim.server.certificate_audit import CertificateAudit
+from remsim.server.entries import Entry
+from remsim.server.rest import enrolment, errors
 from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.noted_log import NotedLog
 
@@ -28,6 +29,9 @@ class EnrolmentServer:
         self.url = url
         self.log = NotedLog()
         self.now = house.now
+        #: What the audit log would hold.
+        self.entries: list[Entry] = []
+        self.books = CertificateAudit((), self.entries.append, self.entries.append)
 
 
 @asynccontextmanager
@@ -41,7 +45,8 @@ async def enrolment_server(
     contexts = TlsContexts((anchor or house).credentials(identity, folder="https"))
     app = FastAPI()
     errors.install(app)
-    app.include_router(build_router(EnrolmentOffice(house.authority), log=server.log.logger, now=lambda: server.now))
+    office = EnrolmentOffice(house.authority)
+    enrolment.mount(app, office, log=server.log.logger, books=server.books, now=lambda: server.now)
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, ssl_context_factory=lambda _config, _make: contexts.rest
     )

@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -49,6 +50,8 @@ class PageStage:
         self, namespace: PcscdNamespace, folder: Path, *, environment: Mapping[str, str] | None = None
     ) -> None:
         self._environment = [f"{name}={value}" for name, value in (environment or {}).items()]
+        #: What the page's reader has exported in his shell.
+        self._exports: list[str] = []
         self.folder = folder / "here"
         self._home = folder / "home"
         #: Stands for /var/lib, where a service manager makes state directories.
@@ -65,10 +68,8 @@ class PageStage:
         forget = [word for name in keep for word in ("-u", name)]
         path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         home = [f"--chdir={self.folder}", f"HOME={self._home}", f"PATH={path}", "TERM=dumb", "COLUMNS=100"]
-        command = command.replace("/var/lib/", f"{self._state}/")
-        return self._namespace.program(
-            ["env", *forget, *home, *self._environment, "bash", "-c", f"exec 2>&1; {command}"]
-        )
+        script = "; ".join(["exec 2>&1", *self._exports, command.replace("/var/lib/", f"{self._state}/")])
+        return self._namespace.program(["env", *forget, *home, *self._environment, "bash", "-c", script])
 
     def write(self, file: FileText) -> None:
         """Put a file of the page where its commands look for it."""
@@ -82,7 +83,9 @@ class PageStage:
             if re.fullmatch(how.pattern, command.text):
                 how.instead(self, command)
                 return
-        if command.is_daemon:
+        if command.text.startswith("export "):
+            self._exports.append(command.text)
+        elif command.is_daemon:
             self.run_daemon(command)
         elif command.dialogue:
             self._hold_dialogue(command)
@@ -146,10 +149,24 @@ class PageStage:
     def start_unit(self, command: Command, unit: str) -> None:
         """Do what the service manager would: run the unit's ExecStart, with a state directory."""
         file = self._units[unit]
-        state = self._state / unit
-        state.mkdir(parents=True)
+        state = self.state_directory(unit)
         service = Command(file.place, _unit_command(file), is_daemon=True, output=command.output)
         self.run_daemon(service, f"STATE_DIRECTORY={shlex.quote(str(state))} ")
+
+    def state_directory(self, unit: str) -> Path:
+        """Where the service of this name keeps its state; made if it is not there."""
+        state = self._state / unit
+        state.mkdir(mode=0o700, exist_ok=True)
+        return state
+
+    def reload_unit(self, command: Command, unit: str) -> None:
+        """Do what the unit's ExecReload says, and await the shown lines in what the service says."""
+        text = _unit_command(self._units[unit])
+        (service,) = [program for started, program in self._daemons if started.text == text]
+        assert "ExecReload=/bin/kill -HUP $MAINPID" in self._units[unit].text, command.place
+        seen = len(service.stdout.lines)
+        service.send_signal(signal.SIGHUP)
+        self._await_lines(command, service, command.output or ("… reloaded",), after=seen)
 
     def finish(self) -> None:
         """See that the daemons have said what the page shows of them, and that they end when they are told to."""
@@ -212,11 +229,24 @@ def _start_unit(stage: PageStage, command: Command) -> None:
     stage.start_unit(command, words(command.text)[-1].removesuffix(".service"))
 
 
+def _reload_unit(stage: PageStage, command: Command) -> None:
+    stage.reload_unit(command, words(command.text)[-1].removesuffix(".service"))
+
+
+def _run_as_oneself(stage: PageStage, command: Command) -> None:
+    """The state directories of the services are those of the one user that is here."""
+    match = re.fullmatch(r"sudo -u (remsim-[a-z]+) /opt/remsim/bin/(remsim .*)", command.text)
+    assert match, command.place
+    assert f"u {match[1]} " in (ROOT / "packaging" / "sysusers.d" / "remsim.conf").read_text(encoding="utf-8")
+    stage.state_directory(match[1])
+    stage.run_to_end(Command(command.place, match[2], command.output))
+
+
 def _read_journal(stage: PageStage, command: Command) -> None:
     stage.read_journal(command, words(command.text)[-1])
 
 
-def _know_udev(_stage: PageStage, command: Command) -> None:
+def _know_packaging(_stage: PageStage, command: Command) -> None:
     for word in words(command.text):
         if word.startswith("packaging/"):
             assert (ROOT / word).is_file(), command.place
@@ -245,6 +275,12 @@ ELSEWHERE: Final = (
         r"\S+/bin/pip install .*", "tools/setup.sh installs the same, pinned, for these tests", _have_requirements
     ),
     Elsewhere(r"(sudo )?systemctl enable --now \S+", "no service manager runs here: its unit is run", _start_unit),
-    Elsewhere(r"sudo (cp packaging/udev/\S+ \S+|udevadm .*)", "no udev runs here: the file is looked at", _know_udev),
+    Elsewhere(r"(sudo )?systemctl reload \S+", "no service manager runs here: the signal is sent", _reload_unit),
+    Elsewhere(r"sudo -u remsim-\w+ .*", "there is one user here, who has the state directories", _run_as_oneself),
+    Elsewhere(
+        r"sudo (cp( packaging/\S+)+ \S+|udevadm .*|systemd-(sysusers|tmpfiles)\b.*)",
+        "nothing of the system is changed here: the files are looked at",
+        _know_packaging,
+    ),
     Elsewhere(r"(sudo )?journalctl -u \S+", "no journal here: the service's own lines are read", _read_journal),
 )

@@ -66,6 +66,31 @@ class CallbackReader(ScriptedReader):
         return True
 
 
+class HangingReader(ScriptedReader):
+    """Never comes back from the operation ``where``, except by being cancelled."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self._where = where
+        self.closed = asyncio.Event()
+
+    async def _hang(self, what: str) -> bytes:
+        outcome = self._do(what)
+        if what == self._where:
+            await asyncio.Event().wait()
+        return outcome
+
+    async def open(self) -> bytes:
+        return await self._hang("open")
+
+    async def transmit(self, tpdu: bytes) -> bytes:
+        return await self._hang("transmit")
+
+    async def close(self) -> None:
+        self.log.append("close")
+        self.closed.set()
+
+
 class ScriptedSource(ReaderSource):
     """Readers by name; the test says what comes and goes."""
 

@@ -15,6 +15,7 @@ from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
 from remsim.net.tasks import TaskOwner
+from remsim.net.tls import LinkTls
 from remsim.wire import rspro
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Send
 from remsim.wire.ccm import CcmType
@@ -42,12 +43,15 @@ class FakePeer:
 
     role = ComponentType.REMSIM_SERVER
 
-    def __init__(self, *, is_own: bool = True) -> None:
+    def __init__(self, *, is_own: bool = True, tls: LinkTls | None = None) -> None:
         self.is_own = is_own
+        self.tls = tls
         self.identity = ComponentIdentity(self.role, "double", "double", "1")
         #: All messages, with the link on which they came.
         self.received: list[tuple[LinkId, Message]] = []
         self.links: list[LinkId] = []
+        #: How each link that is gone ended.
+        self.ends: list[str] = []
         self.result = ResultCode.OK
         self._changed = asyncio.Event()
 
@@ -56,7 +60,7 @@ class FakePeer:
         self._tasks = TaskOwner("double", log=log)
         await self._tasks.__aenter__()
         self.hub = LinkHub(self, tasks=self._tasks, log=log)
-        listener = await self.hub.listen(HostPort("127.0.0.1", 0), self._connection)
+        listener = await self.hub.listen(HostPort("127.0.0.1", 0), self._connection, tls=self.tls)
         self.port = listener.addresses[0].port
         return self
 
@@ -83,6 +87,7 @@ class FakePeer:
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         self.links.remove(link)
+        self.ends.append(reason)
         self._changed.set()
 
     def on_message(self, link: LinkId, message: Message, tag: int) -> None:
@@ -116,8 +121,8 @@ class FakePeer:
 class FakeServer(FakePeer):
     """Accepts any client and, if told so, sends it to a bankd."""
 
-    def __init__(self, *, is_own: bool = True, bankd: "FakeBankd | None" = None) -> None:
-        super().__init__(is_own=is_own)
+    def __init__(self, *, is_own: bool = True, bankd: "FakeBankd | None" = None, tls: LinkTls | None = None) -> None:
+        super().__init__(is_own=is_own, tls=tls)
         self.bank_slot = BankSlot(1, 2)
         self.bankd = bankd
         self.number: ClientSlot | None = None
@@ -140,8 +145,10 @@ class FakeBankd(FakePeer):
 
     role = ComponentType.REMSIM_BANKD
 
-    def __init__(self, card: Callable[[bytes], bytes | None], *, is_own: bool = True) -> None:
-        super().__init__(is_own=is_own)
+    def __init__(
+        self, card: Callable[[bytes], bytes | None], *, is_own: bool = True, tls: LinkTls | None = None
+    ) -> None:
+        super().__init__(is_own=is_own, tls=tls)
         self.card = card
         self.atr: bytes | None = ATR
 

@@ -2,6 +2,7 @@
 """A whole server in this loop, on loopback ports and a database of its own, and peers that speak RSPRO to it."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from remsim.config import HostPort, ServerConfig
 from remsim.ids import ClientSlot
 from remsim.server.service import ServerService
 from remsim.wire import rspro
-from remsim.wire.connection import ABILITIES, Connection, LinkFailed, Received
+from remsim.wire.connection import ABILITIES, Connection, Event, LinkFailed, ProbeAnswered, Received
 from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode
 
 LOOPBACK: Final = HostPort("127.0.0.1", 0)
@@ -67,12 +68,19 @@ def mapping(bank: tuple[int, int], client: tuple[int, int]) -> dict[str, dict[st
     }
 
 
+async def post(service: ServerService, bank: tuple[int, int], client: tuple[int, int]) -> None:
+    """Map two slots."""
+    async with rest_client(service, over_socket=False) as rest:
+        assert (await rest.post(f"{V1}/slotmaps", json=mapping(bank, client))).status_code == 201
+
+
 class RigPeer:
     """One RSPRO connection of a client or bankd; classic unless it is one of ours. Answers PING while it waits."""
 
     def __init__(self, kind: ComponentType, *, is_own: bool = False, hw_model: str | None = None) -> None:
         self.identity = ComponentIdentity(kind, "peer", "rig", "1", hw_model=hw_model)
         self._abilities = ABILITIES if is_own else ()
+        self._kept: deque[Received] = deque()
 
     async def dial(self, address: HostPort) -> Self:
         """Connect to a server."""
@@ -111,18 +119,31 @@ class RigPeer:
 
     async def receive(self) -> Received | None:
         """The next message; None at the end of the connection."""
+        if self._kept:
+            return self._kept.popleft()
+        while (event := await self._event()) is not None:
+            if isinstance(event, Received):
+                return event
+        return None
+
+    async def settle(self) -> None:
+        """Return when the server has dealt with all that was sent: it has answered a PING behind it."""
+        self.engine.probe(asyncio.get_running_loop().time(), PATIENCE_S)
+        self._flush()
+        while not isinstance(event := await self._event(), ProbeAnswered):
+            assert isinstance(event, Received), event
+            self._kept.append(event)
+
+    async def _event(self) -> Event | None:
         async with asyncio.timeout(PATIENCE_S):
-            while True:
-                event = self.engine.next_event()
-                if isinstance(event, Received):
-                    return event
-                assert not isinstance(event, LinkFailed), event
-                if event is None:
-                    data = await self._read()
-                    if not data:
-                        return None
-                    self.engine.receive_data(data, asyncio.get_running_loop().time())
-                    self._flush()
+            while (event := self.engine.next_event()) is None:
+                data = await self._read()
+                if not data:
+                    return None
+                self.engine.receive_data(data, asyncio.get_running_loop().time())
+                self._flush()
+        assert not isinstance(event, LinkFailed), event
+        return event
 
     async def expect(self, kind: type[M]) -> M:
         """The next message, which must be of this kind."""

@@ -9,13 +9,16 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TypeVar
 
+from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.server.actions import (
     Action,
+    AskPolicy,
     Decision,
     Memory,
     Note,
     NoteBank,
+    NoteCard,
     NoteClient,
     NoteOutcome,
     NoteReleased,
@@ -28,6 +31,7 @@ from remsim.server.actions import (
     StoreSent,
 )
 from remsim.server.coordinator import Coordinator, Settings
+from remsim.server.entries import Entry
 from remsim.slotmap import Mapping, MappingState
 from remsim.wire import rspro
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
@@ -59,6 +63,7 @@ class Rows:
         self.addresses: dict[int, tuple[AdvertisedAddress, ...]] = {}
         self.numbers: dict[tuple[str, str], int] = {}
         self.clients: dict[ClientSlot, NoteClient] = {}
+        self.cards: dict[BankSlot, str] = {}
         self.last_id = 0
 
     def decide(self, decision: Decision) -> int:
@@ -67,6 +72,8 @@ class Rows:
             case StoreMapping():
                 for row in self.mappings.values():
                     assert not row.is_live or (row.bank != decision.bank and row.client != decision.client)
+                if decision.iccid is not None:
+                    self.cards[decision.bank] = decision.iccid
                 self.last_id += 1
                 self.mappings[self.last_id] = StoredMapping(
                     id=self.last_id,
@@ -104,6 +111,10 @@ class Rows:
                 self.releases.discard(number)
             case NoteBank():
                 self.addresses[note.bank_id] = note.addresses
+            case NoteCard(bank, None):
+                del self.cards[bank]
+            case NoteCard(bank, str(iccid)):
+                self.cards[bank] = iccid
             case NoteClient():
                 self.clients[note.client] = note
 
@@ -113,7 +124,8 @@ class Rows:
         live = [row for row in rows if row.is_live]
         removals = [row for row in rows if row.id in self.removals]
         releases = tuple((row.id, row.client, row.bank) for row in rows if row.id in self.releases)
-        return Memory((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
+        memory = Memory((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
+        return replace(memory, cards=dict(self.cards))
 
 
 @dataclass(slots=True)
@@ -147,6 +159,8 @@ class ServerWorld:
         self.probed: set[LinkId] = set()
         self.asked_identity: set[LinkId] = set()
         self.reports: list[Report] = []
+        self.entries: list[Entry] = []
+        self.asked_policy: list[BankSlot] = []
         self.coordinator = Coordinator(self.settings, self.rows.memory())
 
     def run(self, actions: list[Action]) -> None:
@@ -165,8 +179,12 @@ class ServerWorld:
                     self.probed.add(link)
                 case AskIdentity(link):
                     self.asked_identity.add(link)
+                case AskPolicy(bank):
+                    self.asked_policy.append(bank)
                 case Report():
                     self.reports.append(action)
+                case Entry():
+                    self.entries.append(action)
                 case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
                     self.waiting.append(action)
                     if not self.is_store_slow:
@@ -216,14 +234,14 @@ class ServerWorld:
 
     # Links
 
-    def up(self, host: str = "192.0.2.1", *, dialled_port: int | None = None) -> LinkId:
-        """A new TCP connection."""
+    def up(self, host: str = "192.0.2.1", *, dialled_port: int | None = None, proof: Proof | None = None) -> LinkId:
+        """A new TCP connection, over TLS if the peer has proven who it is."""
         self._last_link += 1
         link = LinkId(self._last_link)
         self.sent[link] = []
         self.open.add(link)
         address = PeerAddress(ip_address(host), 40000 + self._last_link % 20000)
-        self.run(self.coordinator.on_link_up(link, address, self.now, dialled_port=dialled_port))
+        self.run(self.coordinator.on_link_up(link, address, self.now, dialled_port=dialled_port, proof=proof))
         return link
 
     def lose(self, link: LinkId, reason: str = "closed by the peer") -> None:
@@ -260,10 +278,13 @@ class ServerWorld:
         slots: int = 8,
         advertise: tuple[rspro.AdvertisedAddress, ...] | None = None,
         link: LinkId | None = None,
+        is_own: bool = False,
+        proof: Proof | None = None,
     ) -> LinkId:
         """A bankd connects (or speaks up on ``link``) and introduces itself."""
-        link = self.up(host) if link is None else link
-        self.receive(link, rspro.ConnectBankReq(BANKD, bank_id, slots, advertise))
+        link = self.up(host, proof=proof) if link is None else link
+        identity = BANKD.with_abilities(ABILITIES if is_own else None)
+        self.receive(link, rspro.ConnectBankReq(identity, bank_id, slots, advertise))
         return link
 
     def answer(self, link: LinkId, kind: type[Request], result: ResultCode = ResultCode.OK) -> None:

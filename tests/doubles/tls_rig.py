@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import ClassVar, Final, Self
 
 from remsim.bankd.service import BankdService
-from remsim.config import BankdConfig, HostPort, ServerConfig
+from remsim.client.observer import ClientObserver
+from remsim.client.service import ClientService
+from remsim.client.slot import SlotSpec
+from remsim.config import BankdConfig, ClientConfig, HostPort, ServerConfig
+from remsim.emulators.driven import DrivenEmulator
 from remsim.logs import setup_logging
 from remsim.net.process import Service
 from remsim.net.tls import explain
@@ -82,6 +86,12 @@ def bankd_service(state: Path, credentials: Credentials, server: HostPort, **set
     values: dict[str, object] = {"listen": LOOPBACK, "slots": 2, "reader": "sim", "state_dir": state}
     values |= {"server": server, "tls_dir": credentials.directory}
     return BankdService(BankdConfig.model_validate(values | settings))
+
+
+def client_service(credentials: Credentials, server_port: int) -> ClientService:
+    """A client of slot 23:0."""
+    values = {"server": f"127.0.0.1:{server_port}", "client": "23:0", "tls_dir": credentials.directory}
+    return ClientService([SlotSpec(ClientConfig.model_validate(values), DrivenEmulator(), ClientObserver())])
 
 
 class TlsPeer:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from remsim.readers.profiles import load_profile
-from remsim.wire import rspro
+from remsim.wire import additions, rspro
 from remsim.wire.rspro import ResultCode
 from tests.doubles.bank_world import BankWorld, Client
 from tests.doubles.pcsc_socket import pcsc_through
@@ -22,8 +22,9 @@ _READ_ICCID = "00b000000a"
 _T1_ONLY = "3b800181"
 
 
-def insert_card(namespace: PcscdNamespace, slot: int = 0) -> Program:
-    card = namespace.program(remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[slot]}"))
+def insert_card(namespace: PcscdNamespace, slot: int = 0, *, number: int = 0) -> Program:
+    place = f"127.0.0.1:{VPCD_PORTS[slot]}"
+    card = namespace.program(remsim("uicc", "--vpcd", place, "--number", str(number)))
     card.wait_for("card_inserted")
     return card
 
@@ -116,6 +117,35 @@ async def test_pcscd_restarted_heals(pcscd_namespace: PcscdNamespace, world: Ban
     await expect_present(client, is_present=True)
     assert await client.transmit(_SELECT_ICCID) == "9000"
     assert len(world.log_lines("pcsc_service_back")) == 1
+
+
+async def expect_number(world: BankWorld, iccid: str, slot_nr: int = 0) -> None:
+    """The next number that the server hears of this slot."""
+    while True:
+        message = await world.server.message()
+        assert message is not None
+        if isinstance(message, additions.CardInd) and message.bank_slot.slot_nr == slot_nr and message.iccid:
+            assert message.iccid == iccid
+            return
+
+
+async def test_number_of_each_card_arrives_and_nobody_is_disturbed(
+    pcscd_namespace: PcscdNamespace, world: BankWorld
+) -> None:
+    numbers = [load_profile("default").identity.derive(number).iccid_digits for number in range(3)]
+    card = insert_card(pcscd_namespace, number=1)
+    await expect_number(world, numbers[1])
+    insert_card(pcscd_namespace, slot=1, number=2)
+    await expect_number(world, numbers[2], slot_nr=1)
+    client = await serve(world)
+    assert await client.transmit(_READ_ICCID) != "9000"  # the reading has left nothing selected
+    card.stop()
+    await expect_present(client, is_present=False)
+    insert_card(pcscd_namespace)
+    await expect_number(world, numbers[0])
+    assert await client.message() == rspro.SetAtrReq(client.slot, _ATR)
+    assert not any(number in world.log.getvalue() for number in numbers)
+    assert world.service.coordinator.counts.tpdus == 1
 
 
 async def test_card_that_only_speaks_t1_is_recognised(pcscd_namespace: PcscdNamespace, world: BankWorld) -> None:

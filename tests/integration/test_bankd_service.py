@@ -34,14 +34,7 @@ async def world(tmp_path: Path) -> AsyncIterator[BankWorld]:
 
 
 async def serve(world: BankWorld, *, is_own: bool = True) -> Client:
-    assert await world.create_mapping("C1:0", "B1:0") is ResultCode.OK
-    await world.until(lambda: world.service.coordinator.cards.positions[0].is_present)
-    client = await world.connect(is_own=is_own)
-    answer = await client.message()
-    assert isinstance(answer, rspro.ConnectClientRes)
-    assert answer.result is ResultCode.OK
-    assert isinstance(await client.message(), rspro.SetAtrReq)
-    return client
+    return await world.serve(is_own=is_own)
 
 
 @pytest.mark.parametrize("is_own", [False, True])
@@ -109,7 +102,7 @@ async def test_server_may_dial_in_when_ours_is_gone_and_a_second_one_is_refused(
     second.send(rspro.ConnectClientReq(second.identity))
     async with asyncio.TaskGroup() as tasks:
         # The server's end must read to answer the PING that decides.
-        governing = tasks.create_task(world.server.receive())
+        governing = tasks.create_task(world.server.listen())
         answer = await second.message()
         governing.cancel()
     assert isinstance(answer, rspro.ConnectClientRes)

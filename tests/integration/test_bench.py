@@ -7,21 +7,31 @@ from pathlib import Path
 
 import pytest
 
+from bench.certificates import Lab
+from remsim.identity import Identity
 from tests.doubles.programs import Program
 from tests.reference import shared
 
 _TIMEOUT_S = 120.0
 
 
-def _bench(tmp_path: Path, *arguments: str, env: dict[str, str] | None = None) -> list[dict[str, object]]:
+Row = dict[str, object]
+
+
+def _bench(tmp_path: Path, *arguments: str, env: dict[str, str] | None = None) -> list[Row]:
     """Run one measurement; the rows of its JSON file."""
+    return _document(tmp_path, *arguments, env=env)["rows"]
+
+
+def _document(tmp_path: Path, *arguments: str, env: dict[str, str] | None = None) -> dict[str, list[Row]]:
+    """Run one measurement; the tables of its JSON file."""
     figures = tmp_path / "figures.json"
     with Program([sys.executable, "-m", "bench", *arguments, "--json", str(figures)], env=env) as program:
         assert program.wait(_TIMEOUT_S) == 0, program.describe()
     document = json.loads(figures.read_text(encoding="utf-8"))
     assert document["machine"]["processors"] >= 1
-    rows: list[dict[str, object]] = document["rows"]
-    return rows
+    found: dict[str, list[Row]] = {name: rows for name, rows in document.items() if isinstance(rows, list)}
+    return found
 
 
 @pytest.mark.timeout(180)
@@ -64,3 +74,48 @@ def test_added_time_of_a_client_with_several_modems_is_told(tmp_path: Path) -> N
         (2, "no pause", 80),
     ]
     assert all(row["p99 µs"] for row in rows)
+
+
+@pytest.mark.timeout(180)
+def test_garbage_breaks_no_session_and_what_it_costs_is_told(tmp_path: Path) -> None:
+    rows = _bench(
+        tmp_path,
+        *("garbage", "--sessions", "4", "--connections", "60", "--knocks", "200"),
+        *("--seconds", "1.5", "--rounds", "2"),
+    )
+    assert [(row["listener"], row["round"]) for row in rows] == [
+        (listener, label) for listener in ("plain", "TLS") for label in (1, 2, "median")
+    ]
+    for row in rows:
+        assert row["broken"] == 0
+        assert row["p99 ratio"]
+        assert row["PING p99 ratio"]
+        assert row["open"]
+        assert row["connects/s"]
+        assert row["kB/s"]
+
+
+@pytest.mark.timeout(180)
+def test_cost_of_tls_is_told_and_a_storm_of_clients_is_let_in(tmp_path: Path) -> None:
+    tables = _document(
+        tmp_path,
+        *("tls", "--sessions", "1", "3", "--seconds", "0.3", "--rounds", "1"),
+        *("--clients", "7", "--storms", "2", "--certificates", str(tmp_path / "lab")),
+    )
+    assert [row["sessions"] for row in tables["rows"]] == [1, 3]
+    assert all(row["p50 ratio"] and row["p99 ratio"] for row in tables["rows"])
+    assert [(row["storm"], row["accepted"], row["refusals"]) for row in tables["storms"]] == [(1, 7, 0), (2, 7, 0)]
+    assert all(row["p99 ms"] and row["handshakes/s"] for row in tables["storms"])
+
+
+def test_certificates_in_a_folder_serve_the_next_measurement_too(tmp_path: Path) -> None:
+    client = Identity.client(7)
+    first = Lab(tmp_path).credentials(client).certificate_pem()
+    assert Lab(tmp_path).credentials(client).certificate_pem() == first
+
+
+@pytest.mark.timeout(180)
+def test_cost_of_the_guard_is_told_for_each_command(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "guard", "--seconds", "0.3", "--rounds", "1")
+    assert [row["command"] for row in rows] == ["SELECT", "READ BINARY", "READ RECORD", "STATUS"]
+    assert all(row["p50 ratio"] and row["guard's own µs"] for row in rows)

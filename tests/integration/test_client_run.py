@@ -47,7 +47,7 @@ async def test_two_slots_in_one_process_have_their_own_readers_and_rules(tmp_pat
                 f'[[slot]]\nclient = "7:1"\nemulator = "vpcd"\nsettings = {{ vpcd = "{second.address}" }}\n'
                 '[slot.atr_rules]\nstrip = ["historical"]\ncap_ta1 = "11"\nt0_only = true\n'
             )
-            async with running(*remsim("client", "run", "--config", str(file))):
+            async with running(*remsim("client", "run", "--plaintext", "--config", str(file))):
                 await first.card()
                 await second.card()
                 assert await first.atr() == ATR
@@ -71,7 +71,10 @@ async def test_classic_shell_runs_its_event_script(tmp_path: Path) -> None:
         name = str(Path(remsim()[0]).with_name("remsim-client-shell"))
         script = f'f() {{ echo "$1 $REMSIM_CLIENT_SLOT" >> {written}; }}; f'
         process = await asyncio.create_subprocess_exec(
-            *(name, "-p", str(server.port), "-c", "7", "-n", "1", "-e", script), stdin=PIPE, stdout=PIPE, stderr=PIPE
+            *(name, "--plaintext", "-p", str(server.port), "-c", "7", "-n", "1", "-e", script),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
         )
         async with asyncio.timeout(PATIENCE_S):
             out, err = await process.communicate(b"00b0000000\n")
@@ -100,7 +103,8 @@ async def test_two_clients_with_one_number_are_told_apart_by_the_server(tmp_path
     """Whoever comes second is refused, says so once, and goes on asking."""
     async with FakeServer() as server:
         server.result = rspro.ResultCode.IDENTITY_IN_USE
-        with Program(remsim("client", "vpcd", "--server", f"127.0.0.1:{server.port}", "--client", "7:0")) as program:
+        there = ("--plaintext", "--server", f"127.0.0.1:{server.port}")
+        with Program(remsim("client", "vpcd", *there, "--client", "7:0")) as program:
             await asyncio.to_thread(program.wait_for, "server_refused_us .*identity_in_use")
             await server.until(lambda: len(server.messages(rspro.ConnectClientReq)) > 2)
             assert sum("server_refused_us" in line for line in program.stderr.lines) == 1

@@ -25,6 +25,7 @@ def test_file_is_read(tmp_path: Path) -> None:
         (b"name = '\xff'", "client.toml: octet 8 is not UTF-8"),
         (b"a = " + b"[" * 50_000, "client.toml: nested too deeply"),
         (b"#" * (MAX_FILE_OCTETS + 1), "larger than"),
+        (b"client = " + b"9" * 5000, "client.toml: Exceeds the limit"),
     ],
 )
 def test_broken_file_is_told(tmp_path: Path, content: bytes, reason: str) -> None:

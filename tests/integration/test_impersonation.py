@@ -17,7 +17,17 @@ from remsim.server.service import ServerService
 from remsim.wire import rspro
 from remsim.wire.rspro import ComponentType, ResultCode
 from tests.doubles.certificates import BANK, CLIENT, DAY_S, SERVER, CertificateWorld
-from tests.doubles.tls_rig import LogLines, TlsPeer, all_peers, bankd_service, note_log, running, server_service
+from tests.doubles.rspro_peers import FakeBankd, FakeServer
+from tests.doubles.tls_rig import (
+    LogLines,
+    TlsPeer,
+    all_peers,
+    bankd_service,
+    client_service,
+    note_log,
+    running,
+    server_service,
+)
 
 C23 = ClientSlot(23, 0)
 CLIENT_ROLE, BANKD_ROLE, SERVER_ROLE = (
@@ -74,6 +84,37 @@ async def answer(peer: TlsPeer) -> ResultCode:
     return said.result
 
 
+NOT_GOOD = pytest.mark.parametrize(
+    ("case", "told", "logged"),
+    [
+        ("expired", "the peer refuses our certificate: it has expired", "certificate is refused: it has expired"),
+        ("revoked", "the peer refuses our certificate: it is revoked", "certificate is refused: it is revoked"),
+        (
+            "stranger",
+            "the peer refuses our certificate: it does not trust our authority",
+            "certificate is refused: it is of an authority that we do not trust",
+        ),
+        (
+            "self-signed",
+            "the peer refuses our certificate: it does not trust our authority",
+            "certificate is refused: it is self-signed",
+        ),
+    ],
+)
+
+
+def not_good(case: str, house: CertificateWorld, tmp_path: Path) -> Credentials:
+    """The client's credentials with what ``case`` says wrong about them."""
+    if case == "self-signed":
+        return house.self_signed(CLIENT)
+    if case == "stranger":
+        return CertificateWorld(tmp_path / "other", name="other").credentials(CLIENT)
+    credentials = house.credentials(CLIENT, now=house.now - 200 * DAY_S if case == "expired" else None)
+    if case == "revoked":
+        house.revoke(credentials)
+    return credentials
+
+
 class TestAtTheServer:
     async def test_rightful_peers_are_let_in(self, house: CertificateWorld, tmp_path: Path) -> None:
         async with world(house, tmp_path) as there:
@@ -113,29 +154,14 @@ class TestAtTheServer:
             assert await answer(peer) is ResultCode.OK
             assert await peer.receive() == rspro.ConfigClientIdReq(C23)
 
-    @pytest.mark.parametrize(
-        ("case", "told", "logged"),
-        [
-            ("expired", "the peer refuses our certificate: it has expired", "it has expired"),
-            ("revoked", "the peer refuses our certificate: it is revoked", "it is revoked"),
-            (
-                "stranger",
-                "the peer refuses our certificate: it does not trust our authority",
-                "it is of an authority that we do not trust",
-            ),
-        ],
-    )
+    @NOT_GOOD
     async def test_certificate_that_is_not_good(
         self, house: CertificateWorld, tmp_path: Path, case: str, told: str, logged: str
     ) -> None:
-        other = CertificateWorld(tmp_path / "other", name="other") if case == "stranger" else house
-        issued_at = house.now - 200 * DAY_S if case == "expired" else None
-        credentials = other.credentials(CLIENT, now=issued_at)
-        if case == "revoked":
-            house.revoke(credentials)
+        credentials = not_good(case, house, tmp_path)
         async with world(house, tmp_path) as there:
             assert await (await there.client(credentials)).receive() == told
-            await there.log.line_with("tls_refused", logged)
+            await there.log.line_with("server tls_refused", logged)
 
     async def test_another_server_is_neither_client_nor_bank(self, house: CertificateWorld, tmp_path: Path) -> None:
         async with world(house, tmp_path) as there:
@@ -145,7 +171,7 @@ class TestAtTheServer:
 
     async def test_plain_tcp_at_a_port_for_tls(self, house: CertificateWorld, tmp_path: Path) -> None:
         async with world(house, tmp_path) as there:
-            assert isinstance(await (await there.client(None)).receive(), str)
+            assert await (await there.client(None)).receive() == "closed"
             await there.log.line_with("tls_refused", "the peer does not speak TLS")
 
 
@@ -199,6 +225,20 @@ class TestWithoutTls:
 
 
 class TestAtTheBankd:
+    @NOT_GOOD
+    async def test_certificate_that_is_not_good(
+        self, house: CertificateWorld, tmp_path: Path, case: str, told: str, logged: str
+    ) -> None:
+        credentials = not_good(case, house, tmp_path)
+        async with world(house, tmp_path) as there:
+            bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), there.server.rspro_address)
+            async with running(bankd):
+                assert bankd.listener is not None
+                peer = await TlsPeer(CLIENT_ROLE, BANKD_ROLE).dial(bankd.listener.addresses[0], credentials)
+                peer.send(rspro.ConnectClientReq(peer.identity, C23))
+                assert await peer.receive() == told
+                await there.log.line_with("bankd tls_refused", logged)
+
     async def test_client_with_a_certificate_for_another(self, house: CertificateWorld, tmp_path: Path) -> None:
         async with world(house, tmp_path) as there:
             bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), there.server.rspro_address)
@@ -236,6 +276,50 @@ class TestAtTheBankd:
             there = posing.listener.addresses[0]
             async with running(bankd_service(tmp_path / "bank", house.credentials(BANK), there)):
                 await log.line_with("link_failed", "the peer is bank/2, no server")
+
+
+def nobodys_card(_tpdu: bytes) -> bytes | None:
+    raise AssertionError("a command reached a bankd that is not the right one")
+
+
+class TestAtTheClient:
+    @pytest.mark.parametrize(
+        ("whose", "logged"),
+        [
+            (Identity.bank(2), "the peer is bank/2, not bank/1"),
+            (SERVER, "the peer is server/lab, not bank/1"),
+        ],
+    )
+    async def test_bankd_of_another_bank_than_the_server_named(
+        self, house: CertificateWorld, whose: Identity, logged: str
+    ) -> None:
+        async with (
+            FakeBankd(nobodys_card, tls=house.tls(whose)) as bankd,
+            FakeServer(bankd=bankd, tls=house.tls(SERVER)) as server,
+        ):
+            log = note_log()
+            async with running(client_service(house.credentials(CLIENT), server.port)):
+                await log.line_with("client link_failed", f"target=127.0.0.1:{bankd.port}", logged)
+                await bankd.until(lambda: bool(bankd.ends))
+            # It hears nothing, not even who would have asked.
+            assert bankd.ends[0] == "closed by the peer"
+            assert bankd.received == []
+
+    async def test_server_without_the_certificate_of_one(self, house: CertificateWorld) -> None:
+        async with FakeServer(tls=house.tls(BANK)) as server:
+            log = note_log()
+            async with running(client_service(house.credentials(CLIENT), server.port)):
+                await log.line_with("client link_failed", "the peer is bank/1, no server")
+                await server.until(lambda: bool(server.ends))
+            assert server.ends[0] == "closed by the peer"
+            assert server.received == []
+
+    async def test_bankd_without_tls_is_not_talked_to(self, house: CertificateWorld) -> None:
+        async with FakeBankd(nobodys_card) as bankd, FakeServer(bankd=bankd, tls=house.tls(SERVER)) as server:
+            log = note_log()
+            async with running(client_service(house.credentials(CLIENT), server.port)):
+                await log.line_with("client link_failed", f"target=127.0.0.1:{bankd.port}", "within the TLS handshake")
+            assert bankd.messages(rspro.ConnectClientReq) == []
 
 
 class TestWhatChangesMeanwhile:

@@ -168,6 +168,25 @@ async def test_command_that_hangs_meets_its_deadline_and_hurts_only_its_reader(
     await reader.close()
 
 
+async def test_command_that_is_given_up_before_its_deadline_hurts_only_its_reader(
+    scard: FakeScard, fake: FakeReader
+) -> None:
+    fake.gate = threading.Event()
+    reader = PcscSource(scard=scard).reader("R")
+    await reader.open()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await reader.transmit(SELECT)
+    await reader.close()
+    with pytest.raises(ReaderUnavailableError, match="still hangs"):
+        await reader.open()
+    fake.gate.set()
+    await until(lambda: "pcsc R" not in [thread.name for thread in threading.enumerate()])
+    assert fake.log[-1] == "unpower"
+    assert await reader.open() == ATR
+    await reader.close()
+
+
 async def test_deadline_counts_from_the_command_not_from_the_timer(scard: FakeScard) -> None:
     reader = PcscSource(scard=scard, deadline_s=0.05).reader("R")
     await reader.open()

@@ -26,7 +26,7 @@ from tests.doubles.server_rig import (
     RigPeer,
     connect_bank,
     connect_client,
-    mapping,
+    post,
     rest_client,
     running_server,
 )
@@ -36,11 +36,6 @@ from tests.doubles.server_rig import (
 async def service(tmp_path: Path) -> AsyncIterator[ServerService]:
     async with running_server(tmp_path) as running:
         yield running
-
-
-async def post(service: ServerService, bank: tuple[int, int], client: tuple[int, int]) -> None:
-    async with rest_client(service, over_socket=False) as rest:
-        assert (await rest.post(f"{V1}/slotmaps", json=mapping(bank, client))).status_code == 201
 
 
 async def delete(service: ServerService, number: int) -> None:

@@ -23,6 +23,7 @@ from remsim.server.actions import (
     Memory,
     Note,
     NoteBank,
+    NoteCard,
     NoteClient,
     NoteOutcome,
     NoteReleased,
@@ -32,6 +33,7 @@ from remsim.server.actions import (
     StoreMapping,
     StoreSent,
 )
+from remsim.server.audit import SERVER, Entry
 from remsim.server.schema import METADATA
 from remsim.server.store import Store, StoreError
 from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort
@@ -131,6 +133,42 @@ async def test_notes_take_pending_work_away_and_newer_ones_replace_older(tmp_pat
         second.inner.note(NoteReleased(number))
     memory = await memory_of(tmp_path)
     assert (memory.mappings, memory.releases) == ((), ())
+
+
+async def test_audit_log_is_read_with_all_that_was_handed_over_before(tmp_path: Path) -> None:
+    count = 2 * store.DECISIONS_PER_COMMIT
+    async with opened(tmp_path) as first:
+        for number in range(count):
+            first.inner.record(Entry(SERVER, "test", str(number)))
+        entries = list(await first.inner.read_audit(after=0, limit=count))
+        assert [stored.entry.target for stored in entries] == [str(number) for number in range(count)]
+        # Nobody writes any more; what is there can still be read.
+        first.inner.finish()
+        assert list(await first.inner.read_audit(after=0, limit=count)) == entries
+
+
+async def test_numbers_of_cards_are_there_again(tmp_path: Path) -> None:
+    slots = [BankSlot(1, nr) for nr in range(4)]
+    async with opened(tmp_path) as first:
+        for slot, iccid in zip(slots, ("8901", "8902", "8903", "8904"), strict=True):
+            first.inner.note(NoteCard(slot, iccid))
+        first.inner.note(NoteCard(slots[1], "8999"))
+        first.inner.note(NoteCard(slots[2], None))
+    async with opened(tmp_path) as second:
+        assert second.memory.cards == {slots[0]: "8901", slots[1]: "8999", slots[3]: "8904"}
+        second.inner.note(NoteCard(slots[0], None))
+        second.inner.note(NoteCard(slots[3], "8905"))
+    assert (await memory_of(tmp_path)).cards == {slots[1]: "8999", slots[3]: "8905"}
+
+
+async def test_number_for_which_a_mapping_is_allowed_is_stored_with_it(tmp_path: Path) -> None:
+    slot = BankSlot(1, 0)
+    async with opened(tmp_path) as first:
+        first.inner.note(NoteCard(slot, "8901"))
+        await first.decide(StoreMapping(slot, ClientSlot(7, 0), is_sent=True, iccid="8902"))
+        with sqlite3.connect(tmp_path / "server.sqlite") as raw:
+            assert raw.execute("select iccid from cards").fetchall() == [("8902",)]
+        raw.close()
 
 
 async def test_notes_are_written_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,31 @@ def test_unit_runs_without_privileges_and_gets_its_settings_as_a_credential(unit
     lines = unit.read_text(encoding="utf-8").splitlines()
     verb = unit.stem.removeprefix("remsim-")
     assert verb in VERBS
-    assert {"DynamicUser=yes", "NoNewPrivileges=yes", "Type=notify", f"StateDirectory=remsim-{verb}"} <= set(lines)
+    own = {f"User=remsim-{verb}", f"StateDirectory=remsim-{verb}", "StateDirectoryMode=0700"}
+    assert own | {"NoNewPrivileges=yes", "Type=notify", "ExecReload=/bin/kill -HUP $MAINPID"} <= set(lines)
     assert f"LoadCredential=config:/etc/remsim/{verb}.toml" in lines
     (start,) = [line for line in lines if line.startswith("ExecStart=")]
     assert start.endswith("--config %d/config")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_user_and_state_directory_of_the_unit_are_made_before_its_first_start(unit: Path) -> None:
+    """Keys and tokens are made there, as that user, while no service manager has prepared anything yet."""
+    packaging, name = ROOT / "packaging", unit.stem
+    users = (packaging / "sysusers.d" / "remsim.conf").read_text(encoding="utf-8").splitlines()
+    assert [line for line in users if line.startswith(f"u {name} - ")]
+    folders = (packaging / "tmpfiles.d" / "remsim.conf").read_text(encoding="utf-8").splitlines()
+    assert f"d /var/lib/{name} 0700 {name} {name}" in folders
+    assert f"--state /var/lib/{name}" in unit.read_text(encoding="utf-8")
+
+
+def test_users_are_what_sysusers_understands(tmp_path: Path) -> None:
+    conf = ROOT / "packaging" / "sysusers.d" / "remsim.conf"
+    done = subprocess.run(
+        ["systemd-sysusers", "--dry-run", f"--root={tmp_path}", str(conf)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert {unit.stem for unit in UNITS} <= set(re.findall(r"user '([a-z-]+)'", done.stdout + done.stderr))

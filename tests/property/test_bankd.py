@@ -3,24 +3,31 @@
 
 Cards act late and may fail. After every step the states fit together; a command runs on the card at most once, and only
 for the client that is mapped; answers go to the link that asked, in order; a card is powered off between two clients.
+A card that came is read once, before anybody gets it, and the server has been told what was read.
 """
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ResetCard, Transmit
+from remsim.bankd import audit
+from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard, Transmit
 from remsim.bankd.transitions import CardState, SessionState
+from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
+from remsim.wire import additions, rspro
+from remsim.wire.abilities import ABILITIES
 from remsim.wire.actions import LinkId
+from remsim.wire.additions import AuditInd, CertifiedInd
 from remsim.wire.errors import DecodeError
 from remsim.wire.events import ReceivedUnknown, Undecodable
 from remsim.wire.rspro import SlotPhysStatus
-from tests.doubles.bank import Bank
+from tests.doubles.bank import SERVER, Bank
 
 SLOTS = 2
-clients = st.sampled_from(["C1:0", "C2:0", "C0:0"])
+#: The last one may get a certificate; those before it never have one.
+clients = st.sampled_from(["C1:0", "C2:0", "C0:0", "C3:0"])
+OWNER = Proof(Identity.client(3), 1)
 banks = st.sampled_from(["B1:0", "B1:1", "B1:2", "B2:0"])
 slot_numbers = st.integers(0, SLOTS - 1)
 
@@ -30,13 +37,24 @@ class BankMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.bank = Bank(slots=SLOTS)
+        self.bank = Bank(slots=SLOTS, reads_numbers=True)
         self.bank.is_automatic = False
-        self.server = self.bank.server()
+        self.server = self._server(is_own=True)
         self.open_links: set[int] = set()
         self.serial = 0
         #: Commands as they reached a card.
         self.executed: list[bytes] = []
+        #: How many cards each slot has had, and how many readings have ended there.
+        self.inserted = dict.fromkeys(range(SLOTS), 1)
+        self.readings = dict.fromkeys(range(SLOTS), 0)
+
+    def _server(self, *, is_own: bool) -> int:
+        """A server that governs, with all that it hears."""
+        link = self.bank.link(is_dialled=True)
+        self.bank.say(
+            link, rspro.ConnectBankRes(SERVER.with_abilities(ABILITIES if is_own else None), rspro.ResultCode.OK)
+        )
+        return link
 
     def _link(self, data: st.DataObject) -> int | None:
         live = sorted(self.open_links - set(self.bank.closed))
@@ -46,10 +64,18 @@ class BankMachine(RuleBasedStateMachine):
     def connect(self, client: str | None, is_own: bool) -> None:
         self.open_links.add(self.bank.connect(client, is_own=is_own))
 
+    @rule(is_own=st.booleans())
+    def connect_with_certificate(self, is_own: bool) -> None:
+        self.open_links.add(self.bank.connect("C3:0", is_own=is_own, proof=OWNER))
+
+    @rule(clients=st.lists(st.sampled_from(["client/3", "client/3/1", "bank/3", ""]), max_size=3), more=st.booleans())
+    def server_tells_who_has_a_certificate(self, clients: list[str], more: bool) -> None:
+        self.bank.say(self.server, CertifiedInd(is_first=not more, is_last=more, clients=tuple(clients)))
+
     @rule(client=clients, slot_nr=slot_numbers, is_own=st.booleans())
     def serve(self, client: str, slot_nr: int, is_own: bool) -> None:
         """What chance alone rarely brings about: a client in service, or on its way."""
-        self.bank.presence(slot_nr, is_present=True)
+        self.presence(slot_nr, is_present=True)
         self.order(client, f"B1:{slot_nr}", is_removal=False)
         self.connect(client, is_own=is_own)
         self.card_acts(None)
@@ -119,13 +145,16 @@ class BankMachine(RuleBasedStateMachine):
     def reset_state(self) -> None:
         self.bank.say(self.server, rspro.ResetStateReq())
 
-    @rule()
-    def exchange_server(self) -> None:
+    @rule(is_own=st.booleans())
+    def exchange_server(self, is_own: bool) -> None:
         self.bank.lose(self.server)
-        self.server = self.bank.server()
+        self.server = self._server(is_own=is_own)
 
     @rule(slot_nr=slot_numbers, is_present=st.booleans())
     def presence(self, slot_nr: int, is_present: bool) -> None:
+        if is_present and not self.bank.coordinator.cards.is_card_present(slot_nr):
+            self.inserted[slot_nr] += 1
+            self.bank.cards.numbers[slot_nr] = f"89{slot_nr}{self.inserted[slot_nr]}"
         self.bank.presence(slot_nr, is_present=is_present)
 
     @rule(fault=st.none() | st.sampled_from(FaultKind))
@@ -133,13 +162,22 @@ class BankMachine(RuleBasedStateMachine):
         if not self.bank.pending:
             return
         action = self.bank.pending.pop(0)
-        assert isinstance(action, OpenCard | ResetCard | Transmit | CloseCard)
+        assert isinstance(action, OpenCard | ResetCard | Transmit | CloseCard | ReadNumber)
+        coordinator, now = self.bank.coordinator, self.bank.now
+        position = coordinator.cards.positions[action.slot_nr]
+        is_due = coordinator.cards.numbers.is_due(position)
         if isinstance(action, Transmit):
             self.executed.append(action.tpdu)
-        if fault is not None and not isinstance(action, CloseCard):
-            self.bank.do(self.bank.coordinator.on_card_failed(action.slot_nr, fault, "x", self.bank.now))
+        if isinstance(action, ReadNumber):
+            self.readings[action.slot_nr] += 1
+        if fault is None or isinstance(action, CloseCard):
+            self.bank.do(self.bank.cards.perform(action, now))
+        elif isinstance(action, ReadNumber):
+            self.bank.do(coordinator.on_card_number(action.slot_nr, None, "x", now))
         else:
-            self.bank.do(self.bank.cards.perform(action, self.bank.now))
+            self.bank.do(coordinator.on_card_failed(action.slot_nr, fault, "x", now))
+        if isinstance(action, OpenCard) and is_due:
+            assert position.state is not CardState.READY, "a card that was not read is given to a client"
 
     @rule(seconds=st.floats(0.1, 20.0))
     def time_passes(self, seconds: float) -> None:
@@ -152,11 +190,12 @@ class BankMachine(RuleBasedStateMachine):
         coordinator = self.bank.coordinator
         waiting: set[int] = set()
         for action in self.bank.pending:
-            assert isinstance(action, OpenCard | ResetCard | Transmit | CloseCard)
+            assert isinstance(action, OpenCard | ResetCard | Transmit | CloseCard | ReadNumber)
             assert action.slot_nr not in waiting, "two operations at a time"
             waiting.add(action.slot_nr)
         for position in coordinator.cards.positions:
-            is_working = position.state in (CardState.OPENING, CardState.BUSY, CardState.CLOSING)
+            working = (CardState.READING, CardState.OPENING, CardState.BUSY, CardState.CLOSING)
+            is_working = position.state in working
             assert is_working == (position.slot_nr in waiting)
             session = position.session
             if session is None:
@@ -178,6 +217,36 @@ class BankMachine(RuleBasedStateMachine):
             if session.state is SessionState.CONNECTED_CLIENT_WAIT_MAP:
                 assert session.client is not None
                 assert coordinator.mappings.of_client(session.client) is None
+
+    @invariant()
+    def nobody_with_a_certificate_is_served_without(self) -> None:
+        if hasattr(self, "bank"):
+            for session in self.bank.coordinator.clients.sessions.values():
+                if session.proof is None and session.client is not None:
+                    assert not self.bank.coordinator.certified.objection(session.client)
+
+    @invariant()
+    def numbers_are_read_once_and_told(self) -> None:
+        if not hasattr(self, "bank"):
+            return
+        coordinator = self.bank.coordinator
+        governor = coordinator.control.governor
+        heard = {
+            message.bank_slot.slot_nr: message.iccid
+            for message in self.bank.sent[self.server]
+            if isinstance(message, additions.CardInd)
+        }
+        for position in coordinator.cards.positions:
+            nr = position.slot_nr
+            assert self.readings[nr] <= self.inserted[nr]
+            assert position.iccid is None or position.is_present
+            assert position.iccid in (None, self.bank.cards.numbers.get(nr))
+            if governor is not None and governor.abilities is None:
+                assert not heard
+            elif position.state is not CardState.READING and not coordinator.cards.numbers.is_due(position):
+                assert heard[nr] == position.iccid
+            if position.state is CardState.OFF and position.is_present:
+                assert not coordinator.cards.numbers.is_due(position), "nobody reads it"
 
     @invariant()
     def no_command_runs_twice(self) -> None:
@@ -205,3 +274,31 @@ class BankMachine(RuleBasedStateMachine):
 
 TestBankMachine = BankMachine.TestCase
 TestBankMachine.settings = settings(max_examples=100, stateful_step_count=60)
+
+
+@given(st.lists(st.sampled_from(["lose", "accept"]) | st.integers(1, audit.MAX_KEPT), max_size=8))
+def test_each_audit_entry_is_sent_once_in_order_kept_or_counted(steps: list[str | int]) -> None:
+    bank, link, made, links = Bank(), 0, 0, list[int]()
+    for step in steps:
+        if step == "lose" and link:
+            bank.lose(link)
+            link = 0
+        elif step == "accept" and not link:
+            link = bank.link(is_dialled=True)
+            links.append(link)
+            bank.say(link, rspro.ConnectBankRes(SERVER.with_abilities(("audit.1",)), rspro.ResultCode.OK))
+        elif isinstance(step, int):
+            for _ in range(step):
+                made += 1
+                entry = AuditInd("command.block", is_refused=True, detail=str(made))
+                bank.do(bank.coordinator.on_audit(entry, bank.now))
+    sent = [message for each in links for message in bank.sent[each] if isinstance(message, AuditInd)]
+    numbers = [int(entry.detail or "") for entry in sent if entry.action == "command.block"]
+    lost = [int((entry.detail or "").split()[0]) for entry in sent if entry.action == "audit.lost"]
+    dropped = bank.coordinator.counts.audit_dropped
+    assert numbers == sorted(set(numbers))
+    if link:
+        assert sum(lost) == dropped
+        assert len(numbers) + dropped == made
+    else:
+        assert made - dropped - len(numbers) <= audit.MAX_KEPT

@@ -33,7 +33,7 @@ _RULES = st.lists(st.tuples(_KEYS, _VALUES).map(" = ".join) | _HEADS, max_size=8
 def test_rules_are_read_or_refused(text: str) -> None:
     with contextlib.suppress(PolicyError):
         policy = parse_mapping_policy(text, "f")
-        assert policy.decide(ClientSlot(1, 0), BankSlot(1, 0), ["8900"]).reason
+        assert policy.decide(ClientSlot(1, 0), BankSlot(1, 0), "8900").reason
     with contextlib.suppress(PolicyError):
         parse_guard_policy(text, "f", PRESETS).guard_for(BankSlot(1, 0), ClientSlot(1, 0)).check(bytes(5))
 

@@ -8,14 +8,16 @@ each bankd has exactly the mappings that are desired of it, and each client is w
 
 from itertools import pairwise
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from remsim.ids import BankSlot, ClientSlot
+from remsim.server.bank_audit import BURST, REFILL_S
 from remsim.slotmap import ConflictError, MappingState
-from remsim.wire import rspro
+from remsim.wire import additions, rspro
 from remsim.wire.actions import LinkId
+from remsim.wire.additions import AuditInd
 from remsim.wire.rspro import ConfigClientBankReq, CreateMappingReq, RemoveMappingReq, ResultCode
 from tests.doubles.server_world import ServerWorld
 
@@ -135,7 +137,7 @@ class ServerMachine(RuleBasedStateMachine):
     def connect_bankd(self, bank_id: int, host: str) -> None:
         bankd = self.bankds[bank_id]
         if bankd.link is None:
-            bankd.link, bankd.has_read = self.world.bank(bank_id, host, slots=SLOTS_OF_A_BANK), 0
+            bankd.link, bankd.has_read = self.world.bank(bank_id, host, slots=SLOTS_OF_A_BANK, is_own=True), 0
 
     @rule(bank_id=banks, loses_memory=st.booleans())
     def lose_bankd(self, bank_id: int, loses_memory: bool) -> None:
@@ -162,6 +164,20 @@ class ServerMachine(RuleBasedStateMachine):
             if isinstance(message, CreateMappingReq | RemoveMappingReq):
                 self.world.answer(bankd.link, type(message), bankd.carry_out(message))
                 return
+
+    @rule(bank_id=banks, slot=bank_slots, iccid=st.none() | st.text("0123456789x", min_size=1, max_size=20))
+    def bankd_tells_a_number(self, bank_id: int, slot: BankSlot, iccid: str | None) -> None:
+        bankd = self.bankds[bank_id]
+        if bankd.link is None or bankd.link not in self.world.open:
+            return
+        asked = len(self.world.asked_policy)
+        before = self.world.coordinator.inventory.last_number(slot)
+        self.world.receive(bankd.link, additions.CardInd(slot, iccid))
+        inventory = self.world.coordinator.inventory
+        if slot.bank_id == bank_id and slot.slot_nr < SLOTS_OF_A_BANK and (iccid is None or iccid.isdecimal()):
+            assert inventory.number(slot) == iccid
+            assert inventory.last_number(slot) == (iccid or before)
+        assert self.world.asked_policy[asked:] == ([slot] if inventory.last_number(slot) != before else [])
 
     # Clients
 
@@ -209,6 +225,10 @@ class ServerMachine(RuleBasedStateMachine):
         if not self.world.waiting:
             stored = {row.id for row in self.world.rows.mappings.values() if row.is_live}
             assert {m.id for m in self.world.coordinator.slotmap} == stored
+        inventory = self.world.coordinator.inventory
+        for slot in (BankSlot(bank_id, nr) for bank_id in BANKS for nr in SLOT_NRS):
+            assert inventory.last_number(slot) == self.world.rows.cards.get(slot)
+            assert inventory.number(slot) in (None, inventory.last_number(slot))
 
     @rule()
     def settle(self) -> None:
@@ -263,3 +283,21 @@ class ServerMachine(RuleBasedStateMachine):
 
 TestServer = ServerMachine.TestCase
 TestServer.settings = settings(stateful_step_count=40)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, REFILL_S, 1000.0]), st.integers(1, 600)), max_size=6))
+def test_one_bankd_adds_no_more_entries_than_it_may_and_what_is_more_is_counted(
+    floods: list[tuple[float, int]],
+) -> None:
+    world = ServerWorld()
+    link, began = world.bank(1, is_own=True), world.now
+    for pause_s, count in floods:
+        world.now += pause_s
+        for _ in range(count):
+            world.receive(link, AuditInd("command.block", is_refused=True))
+    added = [entry for entry in world.entries if entry.action == "command.block"]
+    said = [entry for entry in world.entries if entry.action == "audit.limit"]
+    assert len(added) <= BURST + (world.now - began) / REFILL_S
+    assert len(added) + world.coordinator.bank_audit.dropped == sum(count for _, count in floods)
+    assert bool(said) == bool(world.coordinator.bank_audit.dropped)
+    assert len(said) <= 1 + (world.now - began) / REFILL_S / (BURST / 2)

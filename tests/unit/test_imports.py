@@ -208,7 +208,7 @@ def test_command_line_starts_on_a_base_install() -> None:
 
 
 def test_host_without_cryptography_can_enrol_and_speak_tls() -> None:
-    reached = sources.reachable({"remsim.cli.enroll", "remsim.net.hub", "remsim.net.renewal"}, at_import_only=True)
+    reached = sources.reachable({"remsim.cli.enroll", "remsim.net.hub", "remsim.net.keeper"}, at_import_only=True)
     wrong = [
         str(found)
         for found in sources.imports()

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the bank's coordinator asks for besides actions on links: work for a card position, traces, news.
 
-Each of OpenCard, ResetCard, Transmit and CloseCard is answered by exactly one call of the coordinator's ``on_card_…``
-methods, and no second one is asked of the same slot before that.
+Each of CARD_ACTIONS is answered by exactly one call of the coordinator's ``on_card_…`` methods, and no second one is
+asked of the same slot before that.
 """
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire.actions import LinkAction, LinkId
@@ -73,6 +73,13 @@ class CloseCard:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadNumber:
+    """Power the card up, read its number, power it off; ``on_card_number`` follows, whatever goes wrong."""
+
+    slot_nr: int
+
+
+@dataclass(frozen=True, slots=True)
 class InService:
     """This client commands this card from now on, until OutOfService or the end of the link."""
 
@@ -105,6 +112,11 @@ class TraceTpdu:
     response: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoreCertified:
+    """More clients are proven to have a certificate: store ``CertifiedClients.proven``."""
+
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -119,5 +131,7 @@ class Notice:
     fields: dict[str, object] = field(default_factory=dict)
 
 
-CardAction = OpenCard | ResetCard | Transmit | CloseCard
-BankdAction = LinkAction | StoreRevocations | CardAction | InService | OutOfService | TraceAtr | TraceTpdu | Notice
+CardAction = OpenCard | ResetCard | Transmit | CloseCard | ReadNumber
+CARD_ACTIONS: Final[tuple[type, ...]] = get_args(CardAction)
+Trace = TraceAtr | TraceTpdu
+BankdAction = LinkAction | StoreRevocations | StoreCertified | CardAction | InService | OutOfService | Trace | Notice

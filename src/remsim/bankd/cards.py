@@ -24,6 +24,7 @@ from remsim.bankd.actions import (
 )
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingTable
+from remsim.bankd.numbers import CardNumbers, NumberNews
 from remsim.bankd.session import CardPosition, QueuedTpdu, Session
 from remsim.bankd.transitions import CardEvent, CardState, SessionEvent, SessionState
 from remsim.ids import BankSlot, ClientSlot
@@ -35,7 +36,7 @@ from remsim.wire.rspro import ResultCode, SlotPhysStatus
 RETRY_DELAYS_S: Final = (1.0, 2.0, 4.0, 8.0)
 
 
-class ServerNews(Protocol):
+class ServerNews(NumberNews, Protocol):
     """How the server hears what it wants to know."""
 
     def slot_changed(self, mapping: Mapping, *, is_present: bool) -> None:
@@ -70,6 +71,7 @@ class CardPlane:
         out: list[BankdAction],
         counts: BankdCounts,
         traced_slots: frozenset[int],
+        reads_numbers: bool,
     ) -> None:
         self._mappings = mappings
         self._server = server
@@ -79,6 +81,7 @@ class CardPlane:
         #: Set by the sessions' owner.
         self.owner: SessionOwner
         self.positions = [CardPosition(BankSlot(mappings.bank_id, nr)) for nr in range(mappings.slots)]
+        self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._retry_at: dict[CardPosition, float] = {}
 
     def is_card_present(self, slot_nr: int) -> bool:
@@ -104,7 +107,7 @@ class CardPlane:
         position.step(CardEvent.OPENED)
         position.atr, position.failures, position.fault = atr, 0, None
         session = position.powered_for = position.session
-        if session is not None and position.is_present:
+        if session is not None and self._may_serve(position, session):
             session.step(SessionEvent.CARD_OPENED)
             is_late = session.request is None
             self.owner.answer(session, ResultCode.OK)
@@ -189,6 +192,12 @@ class CardPlane:
         position.powered_for, position.atr = None, b""
         self.drive(position, now)
 
+    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> None:
+        """The reading that ran is over, and the card powered off; somebody may be waiting for it."""
+        position = self.positions[slot_nr]
+        self.numbers.on_number(position, iccid, reason)
+        self.drive(position, now)
+
     def on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str, now: float) -> None:
         """A card or reader came or went; ``reader`` is the slot's reader now, empty if there is none."""
         position = self.positions[slot_nr]
@@ -206,9 +215,11 @@ class CardPlane:
         self._out.append(Notice(level, event, position.bank_slot, client, fields))
         if mapping is not None:
             self._server.slot_changed(mapping, is_present=is_present)
+        self.numbers.on_presence(position)
         position.failures, position.fault = 0, None
         if is_present:
             self._retry(position)
+            self.numbers.go_on()
         else:
             self._retry_at.pop(position, None)
             self.drive(position, now)
@@ -220,7 +231,7 @@ class CardPlane:
         session = position.session
         state = position.state
         if state is CardState.READY:
-            if session is None or session is not position.powered_for or not position.is_present:
+            if session is None or session is not position.powered_for or not self._may_serve(position, session):
                 position.step(CardEvent.RELEASED)
                 if session is not None and session.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD:
                     self._lose_card(session, "card removed", now)
@@ -229,22 +240,36 @@ class CardPlane:
                 self.owner.close(session, "shutting down", now)
             elif session.queue:
                 self._run_next(position, session)
-        elif state is CardState.OFF and session is not None:
-            self._begin_to_open(position, session)
+        elif state is CardState.OFF:
+            if session is not None:
+                self._begin_to_open(position, session)
+            self.numbers.go_on()
         elif state is CardState.WAITING and session is None:
             position.step(CardEvent.RELEASED)
             self._retry_at.pop(position, None)
+            self.numbers.go_on()
+
+    def _may_serve(self, position: CardPosition, session: Session) -> bool:
+        """Whether the card that is powered is the one for this session: not gone, nor exchanged during powering up."""
+        is_serving = session.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD
+        return position.is_present and (is_serving or not self.numbers.is_due(position))
 
     def _begin_to_open(self, position: CardPosition, session: Session) -> None:
         if position.is_present:
-            position.step(CardEvent.WANTED)
-            self._out.append(OpenCard(position.slot_nr))
+            self._read_or_open(position, CardEvent.WANTED)
             return
         position.step(CardEvent.NO_CARD)
         position.fault = FaultKind.NO_CARD if position.reader else FaultKind.NO_READER
         if session.request is not None:
             self._note("warning", "card_missing", position, reader=position.reader or None)
         self.owner.answer(session, RESULT_OF_FAULT[position.fault])
+
+    def _read_or_open(self, position: CardPosition, event: CardEvent) -> None:
+        if self.numbers.is_due(position):
+            self.numbers.begin(position)
+        else:
+            position.step(event)
+            self._out.append(OpenCard(position.slot_nr))
 
     def _run_next(self, position: CardPosition, session: Session) -> None:
         command = session.queue.popleft()
@@ -261,8 +286,7 @@ class CardPlane:
     def _retry(self, position: CardPosition) -> None:
         self._retry_at.pop(position, None)
         if position.state is CardState.WAITING:
-            position.step(CardEvent.RETRY)
-            self._out.append(OpenCard(position.slot_nr))
+            self._read_or_open(position, CardEvent.RETRY)
 
     def _lose_card(self, session: Session, reason: str, now: float) -> None:
         """A modem must not be left with a dead card that claims to be present."""

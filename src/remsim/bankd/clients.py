@@ -9,12 +9,13 @@ from typing import Final
 
 from remsim.bankd.actions import BankdAction, Level, Notice, ResetKind, Transmit
 from remsim.bankd.cards import CardPlane
+from remsim.bankd.certified import CertifiedClients
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.crowd import Crowd
 from remsim.bankd.mappings import Mapping, MappingTable
 from remsim.bankd.session import QueuedTpdu, Session
 from remsim.bankd.transitions import CardState, SessionEvent, SessionState
-from remsim.identity import Identity, Proof
+from remsim.identity import Proof
 from remsim.ids import ClientSlot
 from remsim.limits import LimitName
 from remsim.wire import rspro
@@ -45,6 +46,7 @@ class ClientPlane:
         out: list[BankdAction],
         counts: BankdCounts,
         takeover_s: float,
+        certified: CertifiedClients,
     ) -> None:
         self._identity = identity
         self._mappings = mappings
@@ -54,8 +56,7 @@ class ClientPlane:
         self._takeover_s = takeover_s
         self.sessions: dict[LinkId, Session] = {}
         self._by_client: dict[ClientSlot, Session] = {}
-        # Who has ever shown a certificate here: there are at most as many as client slots.
-        self._proven: set[Identity] = set()
+        self._certified = certified
         self._unserved = Crowd()
         self._answer_by: dict[Session, float] = {}
 
@@ -135,6 +136,8 @@ class ClientPlane:
             self.answer(session, ResultCode.ILLEGAL_CLIENT_ID)
             self.close(session, objection, now)
             return
+        if session.proof is not None:
+            self._certified.on_shown(session.proof.identity, now)
         # The peer has said who it is; whatever takes longer now is our doing.
         self._out.append(Accepted(session.link))
         self._identify(session, now)
@@ -143,12 +146,20 @@ class ClientPlane:
         """What the peer's certificate, or the lack of one, has against what it says it is; nothing if it is right."""
         proof = session.proof
         if proof is None:
-            is_known = any(proven.covers(claimed) for proven in self._proven)
-            return f"{claimed} has shown a certificate before: plain TCP is refused" if is_known else ""
-        if not proof.identity.covers(claimed):
-            return f"its certificate is for {proof.identity}, not for {claimed}"
-        self._proven.add(proof.identity)
-        return ""
+            return self._certified.objection(claimed)
+        return "" if proof.identity.covers(claimed) else f"its certificate is for {proof.identity}, not for {claimed}"
+
+    def close_plain(self, now: float) -> None:
+        """End the sessions without TLS of clients that, as is known now, have a certificate."""
+        plain = [session for session in self.sessions.values() if session.proof is None]
+        # Newcomers first: they must not be let in because the one before them goes.
+        for session in sorted(plain, key=lambda session: session.rival is None):
+            claimed = session.request.client_slot if session.request is not None else session.client
+            objection = "" if claimed is None else self._certified.objection(claimed)
+            if objection:
+                self._note("warning", "plain_session_ended", session, claims=claimed, reason=objection)
+                self.answer(session, ResultCode.ILLEGAL_CLIENT_ID)
+                self.close(session, objection, now)
 
     def _identify(self, session: Session, now: float) -> None:
         """Accept the peer as the client that it says it is, unless another connection with that identity lives."""

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from remsim.bankd.actions import BankdAction, Level, Notice
+from remsim.bankd.certified import CertifiedClients
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
 from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.redaction import scrub
 from remsim.wire import additions, rspro
-from remsim.wire.abilities import SLOTS
+from remsim.wire.abilities import CARDS, SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.revocation import ListParts, StoreRevocations
@@ -43,8 +44,21 @@ class MappingListener(Protocol):
         ...
 
 
+class Numbers(Protocol):
+    """Who knows the numbers of cards."""
+
+    def on_governed(self, *, is_wanted: bool) -> None:
+        """A server governs from now on; it may want to hear them."""
+        ...
+
+
 class Presences(Protocol):
     """Who knows where cards are."""
+
+    @property
+    def numbers(self) -> Numbers:
+        """Who knows their numbers."""
+        ...
 
     def is_card_present(self, slot_nr: int) -> bool:
         """There is a card in that slot's reader."""
@@ -80,12 +94,14 @@ class ControlPlane:
         counts: BankdCounts,
         takeover_s: float,
         advertise: tuple[AdvertisedAddress, ...] | None,
+        certified: CertifiedClients,
     ) -> None:
         self._identity = identity
         self._mappings = mappings
         self._out = out
         self._counts = counts
         self._takeover_s = takeover_s
+        self._certified = certified
         self._last_refusal: ResultCode | None = None
         #: What ``connectBankReq`` says about where clients reach us.
         self.advertise = advertise
@@ -203,6 +219,7 @@ class ControlPlane:
             server.abilities = None if abilities is None else frozenset(abilities)
             self._out.append(Accepted(server.link))
             self._note("info", "server_connected", server, name=server.name)
+            self.presences.numbers.on_governed(is_wanted=CARDS in (abilities or ()))
 
     def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:
         match message:
@@ -220,6 +237,8 @@ class ControlPlane:
                 whole = server.list_parts.add(message)
                 if whole is not None:
                     self._out.append(StoreRevocations(whole))
+            case additions.CertifiedInd():
+                self._certified.on_part(server.link, message, now, is_proven=server.proof is not None)
             case rspro.ErrorInd():
                 text = scrub(message.error_string or "")
                 self._note("warning", "server_reports_error", server, code=message.code.name, text=text)
@@ -248,6 +267,11 @@ class ControlPlane:
         if self.governor is not None and SLOTS in (self.governor.abilities or ()):
             status = SlotPhysStatus(reset_active=False, card_present=is_present)
             self._out.append(Send(self.governor.link, rspro.BankSlotStatusInd(mapping.bank, mapping.client, status)))
+
+    def card_number(self, bank_slot: BankSlot, iccid: str | None) -> None:
+        """The number of the card there; None if there is none or it cannot be read."""
+        if self.governor is not None and CARDS in (self.governor.abilities or ()):
+            self._out.append(Send(self.governor.link, additions.CardInd(bank_slot, iccid)))
 
     def card_failed(self, bank_slot: BankSlot, client_slot: ClientSlot | None, text: str) -> None:
         """A command failed with unknown outcome."""

@@ -8,7 +8,9 @@ This object only knows which event concerns whom: a connection of a client goes 
 from collections.abc import Callable
 
 from remsim.bankd.actions import BankdAction, FaultKind
+from remsim.bankd.audit import AuditTrail
 from remsim.bankd.cards import CardPlane
+from remsim.bankd.certified import CertifiedClients, CertifiedMemory
 from remsim.bankd.clients import ClientPlane
 from remsim.bankd.control import ControlPlane
 from remsim.bankd.counts import BankdCounts
@@ -20,6 +22,7 @@ from remsim.identity import Proof, Role
 from remsim.limits import LimitCounts
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId, PeerAddress
+from remsim.wire.additions import AuditInd
 from remsim.wire.events import (
     Event,
     ProbeAnswered,
@@ -36,7 +39,8 @@ class BankdCoordinator:
 
     ``takeover_s`` is the time that an older connection has to prove that it lives, when a newer one claims its
     identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted. ``needs_proof``: we have a
-    certificate, so a server must show one, too. ``limits`` counts those that are reached.
+    certificate, so a server must show one, too. ``memory`` is what earlier runs have stored of clients' certificates.
+    ``reads_numbers``: servers that want the numbers of cards get them. ``limits`` counts those that are reached.
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class BankdCoordinator:
         advertise: tuple[AdvertisedAddress, ...] | None = None,
         traced_slots: frozenset[int] = frozenset(),
         needs_proof: bool = False,
+        memory: CertifiedMemory | None = None,
+        reads_numbers: bool = True,
         limits: LimitCounts | None = None,
     ) -> None:
         self._out: list[BankdAction] = []
@@ -56,6 +62,7 @@ class BankdCoordinator:
         self.mappings = MappingTable(bank_id, slots)
         self.is_listening = False
         self._needs_proof = needs_proof
+        self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ControlPlane(
             identity=identity,
             mappings=self.mappings,
@@ -63,13 +70,16 @@ class BankdCoordinator:
             counts=self.counts,
             takeover_s=takeover_s,
             advertise=advertise,
+            certified=self.certified,
         )
+        self.audit = AuditTrail(self.control, self._out, self.counts)
         self.cards = CardPlane(
             mappings=self.mappings,
             server=self.control,
             out=self._out,
             counts=self.counts,
             traced_slots=traced_slots,
+            reads_numbers=reads_numbers,
         )
         self.clients = ClientPlane(
             identity=identity,
@@ -78,8 +88,9 @@ class BankdCoordinator:
             out=self._out,
             counts=self.counts,
             takeover_s=takeover_s,
+            certified=self.certified,
         )
-        self.cards.owner = self.clients
+        self.cards.owner = self.certified.sessions = self.clients
         self.control.listener = self.clients
         self.control.presences = self.cards
         self._sessions = self.clients.sessions
@@ -117,6 +128,7 @@ class BankdCoordinator:
                 self.control.on_probe_answered(server)
             else:
                 self.control.on_event(server, event, now)
+                self.audit.flush(now)
         return self._take()
 
     def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[BankdAction]:
@@ -193,11 +205,21 @@ class BankdCoordinator:
         self.cards.on_card_failed(slot_nr, kind, text, now)
         return self._take()
 
+    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> list[BankdAction]:
+        """ReadNumber is done; ``reason`` says why there is no number."""
+        self.cards.on_card_number(slot_nr, iccid, reason, now)
+        return self._take()
+
     def on_presence(
         self, slot_nr: int, *, is_present: bool, reader: str, cause: str = "", now: float
     ) -> list[BankdAction]:
         """There is now a card in the slot's reader, or none, or no reader any more (``cause`` says which)."""
         self.cards.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=now)
+        return self._take()
+
+    def on_audit(self, entry: AuditInd, now: float) -> list[BankdAction]:
+        """Something happened that belongs into the server's audit log."""
+        self.audit.add(entry, now)
         return self._take()
 
     def lane(self, link: LinkId, transmit: Callable[[bytes], bytes | None]) -> Callable[[bytes], bytes | None] | None:
@@ -247,6 +269,7 @@ class BankdCoordinator:
     def stop(self, now: float) -> list[BankdAction]:
         """End every session once its command in progress is answered, then power the cards off."""
         self.is_listening = False
+        self.cards.numbers.stop()
         self.clients.stop(now)
         return self._take()
 

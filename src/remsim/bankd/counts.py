@@ -30,5 +30,7 @@ class BankdCounts:
     #: Commands that a rule kept from the card, and those that one only noted.
     blocked_commands: int = 0
     noted_commands: int = 0
+    #: Entries for the server's audit log that were dropped, because no server took them for long.
+    audit_dropped: int = 0
     #: How often each limit was reached.
     limits: LimitCounts = field(default_factory=LimitCounts)

@@ -5,9 +5,23 @@ import asyncio
 import socket
 from typing import Self
 
-from remsim.config import HostPort
+from remsim.bankd.audit import plain_detail
+from remsim.config import BankdConfig, HostPort
 from remsim.errors import StartError
+from remsim.ids import BankSlot
 from remsim.trace import Redactor, TraceRecord, encode_gsmtap, reveal_all
+from remsim.wire.additions import AuditInd
+
+
+def revealing(config: BankdConfig) -> AuditInd:
+    """What the audit log is told of a trace that hides nothing: of which slot, or of all, and to whom."""
+    only = config.gsmtap_slot
+    return AuditInd(
+        "gsmtap.reveal",
+        is_refused=False,
+        bank_slot=None if only is None else BankSlot(config.bank_id, only),
+        detail=plain_detail(f"secrets are shown to {config.gsmtap}"),
+    )
 
 
 class GsmtapSender:

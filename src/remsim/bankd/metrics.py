@@ -86,5 +86,6 @@ class BankdMetrics(ProgramMetrics, Collector):
             ("protocol_errors", "Connections closed because of what the peer sent", bank.counts.protocol_errors),
             ("blocked_commands", "Commands that a rule kept from the card", bank.counts.blocked_commands),
             ("noted_commands", "Commands that a rule noted", bank.counts.noted_commands),
+            ("audit_dropped", "Audit entries dropped because no server took them", bank.counts.audit_dropped),
         ):
             yield CounterMetricFamily(f"remsim_bankd_{name}", text, number)

@@ -10,22 +10,26 @@ from typing import Final
 
 from remsim import __version__
 from remsim.bankd.actions import (
+    CARD_ACTIONS,
     BankdAction,
+    CardAction,
     CloseCard,
     InService,
     Notice,
     OpenCard,
     OutOfService,
     ResetCard,
+    StoreCertified,
     TraceAtr,
     TraceTpdu,
-    Transmit,
 )
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
+from remsim.bankd.certified_file import NAME, CertifiedFile
 from remsim.bankd.coordinator import BankdCoordinator
 from remsim.bankd.events import STRANGERS, VISITORS
-from remsim.bankd.gsmtap import GsmtapSender
-from remsim.bankd.guards import guard_for, read_guard_policy
+from remsim.bankd.gsmtap import GsmtapSender, revealing
+from remsim.bankd.guards import Guards
+from remsim.bankd.lanes import open_lane
 from remsim.bankd.masking import TraceMask
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
@@ -40,12 +44,14 @@ from remsim.net.lines import LineBudget
 from remsim.net.listen import Listener
 from remsim.net.process import run_service
 from remsim.net.protection import admission_of, protect
+from remsim.net.reload import Reload, Step
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
 from remsim.readers.base import ReaderSource
 from remsim.readers.errors import ReaderError
 from remsim.trace import AtrRecord, TpduRecord, reveal_all
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
+from remsim.wire.additions import AuditInd
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.events import Event
 from remsim.wire.revocation import StoreRevocations
@@ -91,7 +97,7 @@ class BankdService:
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
         self._mask = TraceMask()
-        self._guard_policy = read_guard_policy(config)
+        self._reload = Reload(log=self._log)
         self._queue: deque[BankdAction] = deque()
         self._is_working = False
         name = clean_name(config.name or socket.gethostname())
@@ -104,6 +110,7 @@ class BankdService:
             dials=[config.server],
             plain_listener=config.listen_plaintext,
         )
+        self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         self.coordinator = BankdCoordinator(
             bank_id=config.bank_id,
             slots=config.slots,
@@ -111,9 +118,12 @@ class BankdService:
             takeover_s=config.timers.takeover_s,
             traced_slots=self._traced_slots(),
             needs_proof=self.protection.contexts is not None,
+            memory=self._certified_file.load(),
+            reads_numbers=config.read_numbers,
             limits=self._metrics.limits,
         )
         self._metrics.show(self.coordinator)
+        self._guards = Guards(config, counts=self.coordinator.counts, log=self._log, report=self._audit)
         observe = self._metrics.card_times.observe
         self._slots = [Slot(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
         self._alarm = Alarm(self._on_alarm)
@@ -151,6 +161,7 @@ class BankdService:
             self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
             if config.gsmtap_reveal:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
+                self._audit(revealing(config))
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
         await self._listen(hub, advertise)
         await self._readers.start()
@@ -159,20 +170,20 @@ class BankdService:
             self._dialling, name="server", tls=protection.tls(Role.SERVER), networks=protection.networks
         )
         server.want(config.server.host, config.server.port)
-        self._keep_certificate(hub)
+        self._keep_fresh(hub)
         self.started.set()
 
-    def _keep_certificate(self, hub: LinkHub) -> None:
+    def _keep_fresh(self, hub: LinkHub) -> None:
+        steps: list[Step] = [self._guards.reload]
         if self.protection.contexts is not None:
             self.keeper = CertificateKeeper(self.protection.contexts, hub, log=self._log)
             self._tasks.vital(self.keeper.run(), name="certificate")
+            steps.append(self.keeper.reload)
+        self._tasks.vital(self._reload.run(*steps), name="reload")
 
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificate that the files hold now; without any, end."""
-        if self.keeper is None:
-            self.request_stop()
-        else:
-            self.keeper.reload()
+        """SIGHUP: use the certificate and the guard's rules that the files hold now."""
+        self._reload.request()
 
     async def _listen(self, hub: LinkHub, hosts: Hosts) -> None:
         config, protection = self.config, self.protection
@@ -218,6 +229,7 @@ class BankdService:
             self._gsmtap.close()
         if self._has_tasks:
             self._has_tasks = False
+            await self._certified_file.save(self.coordinator.certified.proven)
             self._tasks.cancel()
             await self._tasks.__aexit__(None, None, None)
 
@@ -285,6 +297,10 @@ class BankdService:
         """The card or its reader failed."""
         self._do(self.coordinator.on_card_failed(slot_nr, fault_kind(error), str(error), self._now()))
 
+    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+        """The card's number was read, or cannot be."""
+        self._do(self.coordinator.on_card_number(slot_nr, iccid, reason, self._now()))
+
     def _on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
         self._do(
             self.coordinator.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=self._now())
@@ -303,9 +319,10 @@ class BankdService:
             TraceAtr: self._trace_atr,
             TraceTpdu: self._trace_tpdu,
             StoreRevocations: self._store_revocations,
+            StoreCertified: self._store_certified,
         }
         performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action))
-        performers.update(dict.fromkeys((OpenCard, ResetCard, Transmit, CloseCard), self._on_card_action))
+        performers.update(dict.fromkeys(CARD_ACTIONS, self._on_card_action))
         return performers
 
     def _do(self, actions: list[BankdAction]) -> None:
@@ -331,47 +348,26 @@ class BankdService:
         if self._hub is not None:
             self._hub.execute(action)
 
-    def _on_card_action(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
+    def _on_card_action(self, action: CardAction) -> None:
         if isinstance(action, OpenCard | ResetCard):
             self._mask.on_reset(action.slot_nr)
-        self._slots[action.slot_nr].run(action)
+        slot = self._slots[action.slot_nr]
+        if isinstance(action, CloseCard):
+            self._guards.end(slot)
+        slot.run(action)
 
     def _open_lane(self, action: InService) -> None:
         slot = self._slots[action.bank_slot.slot_nr]
-        counts = self.coordinator.counts
-        slot.guard = guard_for(self._guard_policy, action.bank_slot, action.client, counts=counts, log=self._log)
-        if self._hub is None:
-            return
-        if slot.answers_at_once:
-            transmit_now = self.coordinator.lane(action.link, slot.transmit_now)
-            if transmit_now is not None:
-                self._hub.open_lane(action.link, action.client, action.bank_slot, transmit_now)
-        elif slot.answers_soon:
-            self._open_deferred_lane(self._hub, action, slot)
-
-    def _open_deferred_lane(self, hub: LinkHub, action: InService, slot: Slot) -> None:
-        lane = self.coordinator.deferred_lane(action.link)
-        if lane is None:
-            return
-
-        def transmit_soon(tag: int, tpdu: bytes) -> bool:
-            is_taken = lane.begin(tag, tpdu)
-            if is_taken:
-                slot.transmit(tpdu)
-            return is_taken
-
-        def answer(response: bytes) -> bool:
-            tag = lane.finish(response)
-            if tag is not None:
-                hub.answer_tpdu(action.link, tag, response)
-            return tag is not None
-
-        slot.answer = answer
-        hub.open_lane(action.link, action.client, action.bank_slot, transmit_soon=transmit_soon)
+        self._guards.begin(slot, action.bank_slot, action.client)
+        if self._hub is not None:
+            open_lane(self._hub, self.coordinator, action, slot)
 
     def _close_lane(self, action: OutOfService) -> None:
         if self._hub is not None:
             self._hub.close_lane(action.link)
+
+    def _audit(self, entry: AuditInd) -> None:
+        self._do(self.coordinator.on_audit(entry, self._now()))
 
     def _trace_atr(self, action: TraceAtr) -> None:
         if self._gsmtap is not None:
@@ -384,6 +380,10 @@ class BankdService:
     def _store_revocations(self, action: StoreRevocations) -> None:
         if self.keeper is not None:
             self._tasks.session(self.keeper.accept_list(action.octets), name="revocations")
+
+    def _store_certified(self, _action: StoreCertified) -> None:
+        self._certified_file.want()
+        self._tasks.session(self._certified_file.save(self.coordinator.certified.proven), name="certified")
 
     def _notice(self, notice: Notice) -> None:
         fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}

@@ -93,6 +93,8 @@ class CardPosition:
     is_present: bool = False
     #: Name of the reader, for the log.
     reader: str = ""
+    #: The number of the card that is in the reader now, where it was read.
+    iccid: str | None = None
     #: The session that wants the card.
     session: Session | None = None
     #: The session that the card was powered for; it is powered off before another gets it.

@@ -4,11 +4,13 @@
 Knows no client and takes no decisions. The coordinator asks for one thing at a time, so nothing is queued here.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from typing import Final, Protocol
 
-from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ResetCard, ResetKind, Transmit
+from remsim.bankd.actions import CardAction, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard, ResetKind, Transmit
+from remsim.card.iccid import read_iccid
 from remsim.logs import get_logger
 from remsim.net.tasks import TaskOwner
 from remsim.policy.guard import BLOCKED_RESPONSE
@@ -23,6 +25,9 @@ from remsim.readers.errors import (
 )
 from remsim.redaction import scrub
 from remsim.wire.rspro import MAX_COMMAND, MAX_RESPONSE, MIN_COMMAND, MIN_RESPONSE
+
+#: For the reading of a card's number, its powering up included; a client may be waiting for the card.
+READING_S: Final = 5.0
 
 _KINDS: Final[dict[type[ReaderError], FaultKind]] = {
     ReaderUnavailableError: FaultKind.NO_READER,
@@ -59,6 +64,10 @@ class SlotEvents(Protocol):
 
     def on_closed(self, slot_nr: int) -> None:
         """CloseCard is done."""
+        ...
+
+    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+        """ReadNumber is done; without a number, ``reason`` says why."""
         ...
 
     def on_failed(self, slot_nr: int, error: ReaderError) -> None:
@@ -102,7 +111,8 @@ class Slot:
         self.answer: Callable[[bytes], bool] | None = None
         # A command that failed in ``transmit_now`` comes again as an event; it must not reach the card again.
         self._failure: ReaderError | None = None
-        #: Asked before each command, told of each response; None: nobody. Gone when its session's card is powered off.
+        #: Asked before each command, told of each response; None: nobody. Gone when its session's card is powered off,
+        #: and may be exchanged at any time.
         self.guard: CommandGuard | None = None
         # The command that runs; and whether the guard has let it pass already.
         self._tpdu = b""
@@ -143,7 +153,7 @@ class Slot:
             guard.on_exchange(tpdu, response)
         return response
 
-    def run(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> None:
+    def run(self, action: CardAction) -> None:
         """Begin the operation; exactly one call of ``events`` follows, possibly before this returns."""
         match action:
             case Transmit(_, tpdu):
@@ -154,6 +164,8 @@ class Slot:
                 self._start(self._reset(kind), f"{kind.value}-reset")
             case CloseCard():
                 self._start(self._close(), "close")
+            case ReadNumber():
+                self._start(self._read_number(), "read-number")
 
     def _start(self, work: Coroutine[object, object, None], what: str) -> None:
         self._tasks.session(work, name=f"{what}-{self.slot_nr}")
@@ -166,11 +178,11 @@ class Slot:
         if failure is not None or reader is None:
             self._events.on_failed(self.slot_nr, failure or ReaderUnavailableError("the card is not powered"))
             return
-        if self.guard is not None:
-            has_passed, self._has_passed, self._tpdu = self._has_passed, False, tpdu
-            if not has_passed and self.guard.blocks(tpdu):
-                self._hand_over(BLOCKED_RESPONSE)
-                return
+        # Kept without a guard, too: one may come while the command runs, and is told of the response.
+        has_passed, self._has_passed, self._tpdu = self._has_passed, False, tpdu
+        if self.guard is not None and not has_passed and self.guard.blocks(tpdu):
+            self._hand_over(BLOCKED_RESPONSE)
+            return
         try:
             response = reader.transmit_now(tpdu) if self._answers_at_once else None
         except Exception as error:  # noqa: BLE001  # see _reader_error
@@ -234,6 +246,43 @@ class Slot:
         if reader is not None:
             await reader.close()
         self._events.on_closed(self.slot_nr)
+
+    async def _read_number(self) -> None:
+        reader = self.reader
+        if reader is None:
+            self._events.on_number(self.slot_nr, None, "no reader belongs to this slot")
+            return
+        try:
+            async with asyncio.timeout(READING_S):
+                number = await _number_of(reader)
+        except TimeoutError:
+            number = CardMuteError(f"it was not read within {READING_S:g} s")
+        finally:
+            await reader.close()
+        if isinstance(number, ReaderError):
+            self._events.on_number(self.slot_nr, None, str(number))
+        else:
+            self._events.on_number(self.slot_nr, number, "" if number else "the card gives no ICCID")
+
+
+async def _number_of(reader: CardReader) -> str | ReaderError | None:
+    """Power the card up and read its number. The caller closes the reader."""
+    atr = await _outcome(reader.open())
+    if isinstance(atr, ReaderError):
+        return atr
+    reading = read_iccid()
+    tpdu = next(reading)
+    while True:
+        response = await _outcome(reader.transmit(tpdu))
+        if isinstance(response, ReaderError):
+            return response
+        if not MIN_RESPONSE <= len(response) <= MAX_RESPONSE:
+            return CardTransmissionError(f"the card's response has {len(response)} octets")
+        try:
+            tpdu = reading.send(response)
+        except StopIteration as end:
+            number: str | None = end.value
+            return number
 
 
 async def _outcome(work: Coroutine[object, object, bytes]) -> bytes | ReaderError:

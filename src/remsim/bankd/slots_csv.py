@@ -97,6 +97,8 @@ def _compile(expression: str, where: str) -> re.Pattern[str]:
     except (re.error, ValueError, OverflowError) as error:
         message = f"{where}: {expression!r} is no extended POSIX expression: {error}"
         raise ConfigError(message, hint="put a backslash before [ ] ( ) in reader names") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: the expression is nested too deeply", hint=_HINT) from None
 
 
 def translate_ere(expression: str) -> str:

@@ -2,6 +2,7 @@
 """Makes the plan of slots from the configuration, and keeps on disk which slot a reader was given (``--auto``)."""
 
 import json
+import re
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from remsim.errors import ConfigError, StartError
 
 AUTO_NAME: Final = "slots.json"
 _VERSION: Final = 1
+_SLOT: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
 
 
 def load_csv(path: Path, config: BankdConfig) -> CsvSlots:
@@ -36,7 +38,7 @@ def load_auto(path: Path, slots: int) -> AutoPlan:
         raise _unusable(path, "it is none of our files")
     known: dict[str, int] = {}
     for text, key in raw["slots"].items():
-        if not text.isascii() or not text.isdecimal() or not isinstance(key, str) or key in known:
+        if _SLOT.fullmatch(text) is None or not isinstance(key, str) or key in known:
             raise _unusable(path, f"slot {text!r}: {key!r}")
         known[key] = int(text)
     return AutoPlan(slots, known)

@@ -68,6 +68,7 @@ class CardState(Enum):
     """A card position. At most one operation runs at a time; none is ever interrupted or repeated."""
 
     OFF = "OFF"  # not powered; nobody wants it
+    READING = "READING"  # its number is being read, for nobody; powered off afterwards
     WAITING = "WAITING"  # wanted, but there is no card, or it could not be powered
     OPENING = "OPENING"  # being powered up
     READY = "READY"  # powered and idle
@@ -78,6 +79,8 @@ class CardState(Enum):
 class CardEvent(Enum):
     """What moves a card position."""
 
+    READ = "its number is not known"
+    NUMBER = "reading is over"
     WANTED = "a client wants it"
     NO_CARD = "a client wants it, the reader is empty"
     OPENED = "powered"
@@ -93,8 +96,11 @@ class CardEvent(Enum):
 _C, _V = CardState, CardEvent
 
 CARD_TRANSITIONS: Final[dict[tuple[CardState, CardEvent], CardState]] = {
+    (_C.OFF, _V.READ): _C.READING,
+    (_C.READING, _V.NUMBER): _C.OFF,
     (_C.OFF, _V.WANTED): _C.OPENING,
     (_C.OFF, _V.NO_CARD): _C.WAITING,
+    (_C.WAITING, _V.READ): _C.READING,
     (_C.WAITING, _V.RETRY): _C.OPENING,
     (_C.WAITING, _V.RELEASED): _C.OFF,
     (_C.OPENING, _V.OPENED): _C.READY,

@@ -8,7 +8,7 @@ never a guess: whoever protects something must take unknown for the worst case.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from remsim.card.filenames import application_name
 
@@ -114,6 +114,13 @@ class SelectionTracker:
 
     def __init__(self) -> None:
         self._channels: dict[int, Selected] = {0: AT_MF}
+
+    @classmethod
+    def midway(cls) -> Self:
+        """One that joins a card in use: nothing is known until it is selected, or until a reset."""
+        tracker = cls()
+        tracker._channels = {0: UNKNOWN}
+        return tracker
 
     def on_reset(self) -> None:
         """The card was reset: one channel, at the MF."""

@@ -11,6 +11,7 @@ import os
 
 from remsim import __version__
 from remsim.cli.rest_client import API_PREFIX, RestClient, mapping_object, slotmap_id
+from remsim.cli.rest_target import open_rest
 from remsim.config import REST_PORT, CtlConfig, load_config
 from remsim.ids import BankSlot, ClientSlot
 
@@ -21,8 +22,9 @@ _ALL = ""
 def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Return a parser of class ``kind`` for the classic options."""
     result = kind(prog="remsim-apitool", description="REST calls to a remote SIM server.")
-    result.add_argument("-H", "--host", default="127.0.0.1", help="server")
-    result.add_argument("-p", "--port", default=str(REST_PORT), help="port")
+    result.add_argument("-H", "--host", help="server (default: this host), or http://HOST, https://HOST")
+    result.add_argument("-p", "--port", help=f"port (default: {REST_PORT})")
+    result.add_argument("--authority", metavar="FILE", help="use https, with a server of this authority (PEM) only")
     result.add_argument("-v", "--verbose", action="store_true", help="print each call first")
     result.add_argument("-V", "--version", action="version", version=f"remsim-apitool {__version__}")
     result.add_argument("--json", action="store_true", help="print JSON")
@@ -46,9 +48,9 @@ def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace) -> int:
     """Do what the options say; return the exit status. Raises RestError and ConfigError."""
-    host = f"[{given.host}]" if ":" in given.host else given.host
-    config = load_config(CtlConfig, options={"rest": f"{host}:{given.port}"}, environ=os.environ)
-    with RestClient(config.rest, token=config.token, timeout_s=config.timeout_s) as rest:
+    options = {"rest": _server(given.host, given.port), "authority": given.authority}
+    config = load_config(CtlConfig, options=options, environ=os.environ)
+    with open_rest(config, os.environ, program="apitool") as rest:
         tool = _Tool(rest, is_verbose=given.verbose, is_json=given.json)
         if given.create_slotmap is not None:
             bank, slot, client, client_slot = given.create_slotmap
@@ -60,6 +62,14 @@ def run(given: argparse.Namespace) -> int:
         else:
             tool.show_all(given)
     return 0
+
+
+def _server(host: str | None, port: str | None) -> str | None:
+    """What the two options name; None: nothing."""
+    if host is None and port is None:
+        return None
+    scheme, mark, name = (host or "127.0.0.1").rpartition("://")
+    return f"{scheme}{mark}{f'[{name}]' if ':' in name else name}:{port or REST_PORT}"
 
 
 class _Tool:

@@ -30,6 +30,7 @@ def bankd(
     gsmtap_reveal: Flag = None,
     guard: Annotated[str | None, Parameter(metavar="FILE.toml")] = None,
     shared: Flag = None,
+    read_numbers: Annotated[bool | None, Parameter(negative="--no-read-numbers", show_default=False)] = None,
     listen_plaintext: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
     daemon: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
@@ -69,6 +70,8 @@ def bankd(
         Rules on which commands reach the cards.
     shared: bool
         Let other programs use the cards, too.
+    read_numbers: bool
+        Tell the server the cards' numbers (ICCIDs), for which each is powered for a moment, or do not (default: yes).
     listen_plaintext: str
         Take clients over plain TCP here, too, for programs of the C suite.
     """
@@ -91,6 +94,7 @@ def bankd(
         gsmtap_reveal=gsmtap_reveal,
         guard=guard,
         shared_access=shared,
+        read_numbers=read_numbers,
         listen_plaintext=listen_plaintext,
     )
     from remsim.bankd.service import serve

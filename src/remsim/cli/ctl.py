@@ -5,6 +5,7 @@ Exit status 0: done; 1: the server said no, or cannot be reached; 2: the command
 """
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
+from remsim.card.iccid import is_iccid
 from remsim.cli import tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
 from remsim.cli.rest_client import JsonObject, RestClient, RestError, mapping_object, slotmap_id
+from remsim.cli.rest_target import open_rest
 from remsim.config import CtlConfig
 from remsim.errors import ConfigError, IdRangeError, RemsimError
 from remsim.ids import BankSlot, ClientSlot, check_id
@@ -49,13 +52,25 @@ class Session:
 #: How a command gets its session: from the verb's options, not from the words of the command line.
 Given = Annotated[Session, Parameter(parse=False)]
 IdText = Annotated[str | None, Parameter(show_default=False)]
+IccidText = Annotated[
+    str | None, Parameter(metavar="ICCID", show_default=False, help="Number of the card in that slot.")
+]
 
 
 @app.default
 def ctl(
     *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     rest: Annotated[
-        str | None, Parameter(metavar="URL", show_default=False, help="The server (default: http://127.0.0.1:9997).")
+        str | None,
+        Parameter(metavar="URL", show_default=False, help="The server's REST, if not at port 9997 of this host."),
+    ] = None,
+    authority: Annotated[
+        str | None,
+        Parameter(
+            metavar="FILE",
+            show_default=False,
+            help="Use https, with a server of this authority only; that of this host's own server is found by itself.",
+        ),
     ] = None,
     json: Annotated[Flag, Parameter(help="Print JSON.")] = None,
     common: CommonOptions = NO_COMMON_OPTIONS,
@@ -66,9 +81,9 @@ def ctl(
         # Help or version: they need no server.
         result = command(*bound.args, **bound.kwargs)
         return result if isinstance(result, int) else 0
-    config = resolve(CtlConfig, common, rest=rest)
+    config = resolve(CtlConfig, common, rest=rest, authority=authority)
     setup_logging(level=config.log_level, log_format=config.log_format)
-    with RestClient(config.rest, token=config.token, timeout_s=config.timeout_s) as client:
+    with open_rest(config, os.environ, program="ctl") as client:
         status = command(*bound.args, **bound.kwargs, session=Session(client, bool(json)))
     return status if isinstance(status, int) else 0
 
@@ -149,17 +164,21 @@ _commands.command(policy)
 
 
 @policy.command
-def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /) -> int:
+def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *, number: IccidText = None) -> int:
     """Say whether a policy FILE is well formed, and what it says about BANK:SLOT CLIENT:SLOT. Asks no server."""
+    if number is not None and not is_iccid(number):
+        raise ConfigError("--number is no ICCID", hint="write its digits, 20 at most")
     try:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     rules = parse_mapping_policy(text, file)
     if bank_slot is None or client_slot is None:
+        if number is not None:
+            raise ConfigError("--number says which card is in BANK:SLOT", hint="give BANK:SLOT and CLIENT:SLOT, too")
         print(f"{file}: {len(rules.rules)} rules, by default {'allow' if rules.is_open else 'deny'}")
         return 0
-    decision = rules.decide(ClientSlot.parse(client_slot), BankSlot.parse(bank_slot))
+    decision = rules.decide(ClientSlot.parse(client_slot), BankSlot.parse(bank_slot), number)
     if not decision.is_allowed:
         raise RemsimError(f"refused: {decision.reason}")
     print(f"allowed: {decision.reason}")

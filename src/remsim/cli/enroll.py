@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from remsim.cli.options import Flag, verb_app
 from remsim.config import BankdConfig, ClientConfig, ServerConfig, default_state_dir
 from remsim.identity import Identity, Role
-from remsim.pki import enrol
+from remsim.pki import enrol, files
 from remsim.pki.codes import Code
 from remsim.pki.credentials import DIRECTORY, Credentials
 from remsim.pki.errors import EnrolmentError
@@ -60,7 +60,9 @@ def enroll(
     if url is None or code is None:
         raise EnrolmentError("say where the server is, and the code", hint="remsim enroll https://HOST:PORT CODE")
     given = Code.parse(sys.stdin.readline(_MAX_LINE) if code == "-" else code)
-    credentials = Credentials(_state_directory(state, given.identity) / DIRECTORY)
+    folder = _state_directory(state, given.identity)
+    files.check_owner(folder)
+    credentials = Credentials(folder / DIRECTORY)
     if credentials.exist() and credentials.identity() != given.identity:
         raise EnrolmentError(
             f"{credentials.directory} holds the certificate of {credentials.identity()}",

@@ -36,7 +36,7 @@ VERBS: Final = {
 
 #: Which extra brings a library that is missing; by the verb that was called.
 _EXTRAS: Final = {
-    "server": "server",
+    "server": "server,pki",
     "token": "server",
     "pki": "pki",
     "bankd": "pcsc,sim",

@@ -6,7 +6,6 @@ Certificates live in the server's state directory: the authority in ``ca``, what
 
 import json as json_format
 import os
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -21,16 +20,16 @@ from rich.console import Console
 from rich.table import Table
 
 from remsim.cli.options import Flag, repeatable, verb_app
-from remsim.config import REST_PORT, ServerConfig, default_state_dir
+from remsim.config import AUTHORITY_NAME, REST_PORT, ServerConfig, default_state_dir
 from remsim.identity import Identity, IdentityError
 from remsim.pki import files, signing
 from remsim.pki.authority import Authority
 from remsim.pki.codes import LIFETIME_S, TRIES
-from remsim.pki.credentials import DIRECTORY, Credentials, Received
+from remsim.pki.credentials import DIRECTORY, Credentials
 from remsim.pki.errors import AuthorityError
+from remsim.pki.facts import decode_pem, read_certificate
 from remsim.pki.ledger import Issued
-
-AUTHORITY_DIRECTORY: Final = "ca"
+from remsim.pki.onsite import host_name, issue_here, own_hosts
 
 app = verb_app("pki", "Create an authority, issue, renew and revoke certificates, make enrolment codes.")
 
@@ -54,7 +53,7 @@ class PkiOptions:
 
     def authority(self) -> Authority:
         """The authority. Raises PkiError."""
-        return Authority(self.directory / AUTHORITY_DIRECTORY)
+        return Authority(self.directory / AUTHORITY_NAME)
 
     def show(self, value: object, *lines: str) -> int:
         """Print ``value`` as JSON, or the lines."""
@@ -81,15 +80,15 @@ def init(
     host: tuple[str, ...]
         Name or address by which browsers reach the server; may be given several times.
     """
-    identity = Identity.server(name or _host_name())
+    identity = Identity.server(name or host_name())
     signing.check_hosts(host)
     files.make_private_directory(options.directory)
-    authority = Authority.create(options.directory / AUTHORITY_DIRECTORY, name=identity.name, now=time.time())
+    authority = Authority.create(options.directory / AUTHORITY_NAME, name=identity.name, now=time.time())
     credentials = Credentials(options.directory / DIRECTORY)
-    issued = _issue_with_key(authority, identity, credentials, host or _own_hosts())
+    issued = issue_here(authority, identity, credentials, now=time.time(), hosts=host or own_hosts())
     return options.show(
         {"authority": authority.fingerprint.hex(), "directory": str(options.directory), "server": _object(issued)},
-        f"authority created in {options.directory / AUTHORITY_DIRECTORY}",
+        f"authority created in {options.directory / AUTHORITY_NAME}",
         f"SHA-256 {authority.fingerprint.hex()}",
         f"this server is {identity}, until {_day(issued.expires_at)}",
     )
@@ -127,7 +126,7 @@ def issue(
         issued = authority.issue(holder, files.read_public(Path(request)), now=time.time(), hosts=host)
         return options.show(_object(issued) | {"certificate": issued.pem.decode()}, issued.pem.decode().rstrip())
     directory = Path(str(out))
-    issued = _issue_with_key(authority, holder, Credentials(directory), host)
+    issued = issue_here(authority, holder, Credentials(directory), now=time.time(), hosts=host)
     return options.show(_object(issued), f"{holder} until {_day(issued.expires_at)}, in {directory}")
 
 
@@ -149,16 +148,18 @@ def renew(
     out: str
         The directory to replace (default, for this server only: its own).
     host: tuple[str, ...]
-        As for issue.
+        As for issue (default: those of the certificate that is replaced).
     """
     authority, holder = options.authority(), Identity.parse(identity)
-    if not any(entry.is_valid(time.time()) for entry in authority.issued_to(holder)):
+    valid = [entry for entry in authority.issued_to(holder) if entry.is_valid(time.time())]
+    if not valid:
         raise AuthorityError(f"{holder} has no valid certificate", hint=f"use: remsim pki issue {holder}")
     own = Credentials(options.directory / DIRECTORY)
     if out is None and not (own.exist() and own.identity() == holder):
         raise AuthorityError(f"{holder} is not this server", hint="say --out DIR")
     credentials = own if out is None else Credentials(Path(out))
-    issued = _issue_with_key(authority, holder, credentials, host or _own_hosts())
+    hosts = host or read_certificate(decode_pem(valid[-1].pem)[0]).hosts
+    issued = issue_here(authority, holder, credentials, now=time.time(), hosts=hosts)
     return options.show(_object(issued), f"{holder} until {_day(issued.expires_at)}, in {credentials.directory}")
 
 
@@ -189,14 +190,30 @@ def revoke(
 
 
 @app.command
-def show(identity: str | None = None, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
+def show(
+    identity: str | None = None,
+    /,
+    *,
+    authority: Annotated[Flag, Parameter(help="Print the authority's certificate (PEM); see remsim ctl.")] = None,
+    options: PkiOptions = _NO_OPTIONS,
+) -> int:
     """List the certificates that were issued, or those of one identity."""
-    authority = options.authority()
-    issued = authority.issued() if identity is None else authority.issued_to(Identity.parse(identity))
+    house = options.authority()
+    if authority:
+        return _show_authority(house, options)
+    issued = house.issued() if identity is None else house.issued_to(Identity.parse(identity))
     if options.json:
-        return options.show({"authority": authority.fingerprint.hex(), "issued": [_object(entry) for entry in issued]})
+        return options.show({"authority": house.fingerprint.hex(), "issued": [_object(entry) for entry in issued]})
     _print_table(issued)
     return 0
+
+
+def _show_authority(authority: Authority, options: PkiOptions) -> int:
+    """The certificate goes to stdout alone, so that it can be kept in a file."""
+    pem = authority.certificate.decode()
+    if not options.json:
+        print(f"SHA-256 {authority.fingerprint.hex()}", file=sys.stderr)
+    return options.show({"authority": authority.fingerprint.hex(), "certificate": pem}, pem.rstrip())
 
 
 @app.command
@@ -213,15 +230,6 @@ def code(identity: str, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
     return options.show({"identity": str(made.identity), "code": text, "lifetime_s": LIFETIME_S}, text)
 
 
-def _issue_with_key(authority: Authority, identity: Identity, credentials: Credentials, hosts: Sequence[str]) -> Issued:
-    key = signing.make_key()
-    request = signing.make_request(key, str(identity))
-    issued = authority.issue(identity, request, now=time.time(), hosts=hosts)
-    revocations = files.read_public(authority.list_file)
-    credentials.install_by_hand(key, Received(issued.pem, authority.certificate, revocations))
-    return issued
-
-
 def _serials(authority: Authority, which: str, now: float) -> list[int]:
     try:
         identity = Identity.parse(which)
@@ -234,16 +242,6 @@ def _serials(authority: Authority, which: str, now: float) -> list[int]:
     if not serials:
         raise AuthorityError(f"{identity} has no valid certificate", hint="see remsim pki show")
     return serials
-
-
-def _host_name() -> str:
-    """The host's name, as far as it can be a server's name."""
-    marks = (mark for mark in socket.gethostname() if (mark.isascii() and mark.isalnum()) or mark in "-.")
-    return "".join(marks)[:63].strip("-.") or "server"
-
-
-def _own_hosts() -> tuple[str, ...]:
-    return _host_name(), "localhost"
 
 
 def _moment(seconds: float) -> str:

@@ -5,6 +5,7 @@ Knows paths, JSON and HTTP; refuses to know what is printed. Works with the C se
 """
 
 import json
+import ssl
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from remsim import __version__
 from remsim.config import REST_PORT, HostPort
 from remsim.errors import ConfigError, RemsimError
 from remsim.ids import BankSlot, ClientSlot
+from remsim.net.tls import explain
+from remsim.pki.server_tls import NotServerError
 
 JsonObject = dict[str, object]
 
@@ -22,6 +25,10 @@ JsonObject = dict[str, object]
 API_PREFIX: Final = "/api/backend/v1"
 #: A list of all mappings of the largest installation stays far below this.
 MAX_ANSWER_OCTETS: Final = 64 << 20
+
+#: Of the verdicts on a certificate (X509_V_ERR_*), those that another authority may mend: it is not known, or the name
+#: was compared, which is not done with an authority of ours.
+_UNTRUSTED: Final = frozenset({18, 19, 20, 21, 62, 64})
 
 _MEANINGS: Final = {
     400: "the server does not accept the request",
@@ -82,16 +89,25 @@ class RestClient:
         *,
         token: str | None = None,
         timeout_s: float = 10.0,
+        tls: ssl.SSLContext | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        """``base`` as for ``base_url``. ``transport`` replaces the network in tests."""
+        """``base`` as for ``base_url``. ``tls`` says whom https may lead to, by default whom the system trusts.
+
+        ``transport`` replaces the network in tests.
+        """
         self.base = base_url(base)
         headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         # The server is a neighbour: a proxy of the environment must not get between.
         self._http = httpx2.Client(
-            base_url=self.base + API_PREFIX, headers=headers, timeout=timeout_s, trust_env=False, transport=transport
+            base_url=self.base + API_PREFIX,
+            headers=headers,
+            timeout=timeout_s,
+            trust_env=False,
+            verify=True if tls is None else tls,
+            transport=transport,
         )
 
     def __enter__(self) -> Self:
@@ -131,23 +147,53 @@ class RestClient:
         """Delete all mappings."""
         self._ask("POST", "/global-reset")
 
+    def _no_answer(self, error: Exception) -> RestError:
+        is_https = self.base.startswith("https:")
+        tls_error = _tls_error(error)
+        if isinstance(error, httpx2.TimeoutException):
+            return RestError(f"{self.base} does not answer", hint="is it a remsim server?")
+        if tls_error is not None:
+            return _tls_refusal(self.base, tls_error)
+        if isinstance(error, httpx2.RemoteProtocolError) and not is_https:
+            return RestError(
+                f"{self.base} does not speak plain HTTP",
+                hint=f"with certificates it speaks https://: name the authority with --authority FILE; "
+                f"REST has a port of its own, {REST_PORT} by default",
+            )
+        if isinstance(error, httpx2.RemoteProtocolError):
+            return RestError(f"{self.base} does not speak HTTP", hint=f"REST is at port {REST_PORT} by default")
+        return RestError(
+            f"cannot reach {self.base}: {_reason(error)}", hint="is the server running, with its REST interface there?"
+        )
+
     def _ask(self, method: str, path: str, *, body: JsonObject | None = None) -> httpx2.Response:
         try:
             response = self._http.request(method, path, json=body)
-        except httpx2.TimeoutException:
-            raise RestError(f"{self.base} does not answer", hint="is it a remsim server?") from None
-        except httpx2.RemoteProtocolError:
-            raise RestError(
-                f"{self.base} does not speak HTTP", hint=f"REST has a port of its own, {REST_PORT} by default"
-            ) from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise RestError(
-                f"cannot reach {self.base}: {_reason(error)}",
-                hint="is the server running, with its REST interface there?",
-            ) from None
+            raise self._no_answer(error) from None
         if not response.is_success:
             raise _refusal(response)
         return response
+
+
+def _tls_refusal(base: str, error: ssl.SSLError) -> RestError:
+    if isinstance(error, NotServerError):
+        return RestError(f"{base} is {error.who}, no server", hint="check the URL; perhaps somebody stands between")
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNTRUSTED:
+        hint = "name the authority of its installation with --authority FILE; remsim pki show --authority prints it"
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        hint = "see remsim pki show on the server's host"
+    else:
+        hint = "without certificates, or with --rest-open, its REST is plain: write http://HOST:PORT"
+    return RestError(f"{base} is not asked: {explain(error)}", hint=hint)
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
+    """What TLS found wrong, below what the HTTP library made of it."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ssl.SSLError):
+        found = found.__cause__ or found.__context__
+    return found
 
 
 def _reason(error: Exception) -> str:

@@ -1,12 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``remsim server``: options of the server. What they mean is written in ``remsim.config.ServerConfig``."""
+"""``remsim server``: options of the server. What they mean is written in ``remsim.config.ServerConfig``.
 
-from typing import Annotated
+``remsim server init`` makes what a new server needs. The first token's text is printed once, alone on stdout, so that
+it can be kept in a file or a variable; all else goes to stderr.
+"""
+
+import json as json_format
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, repeatable, resolve, verb_app
-from remsim.config import ServerConfig
+from remsim.cli.options import (
+    NO_COMMON_OPTIONS,
+    NO_DAEMON_OPTIONS,
+    CommonOptions,
+    DaemonOptions,
+    Flag,
+    repeatable,
+    resolve,
+    verb_app,
+)
+from remsim.config import CREDENTIALS_NAME, ServerConfig
+from remsim.pki import files
+from remsim.pki.credentials import Credentials
+
+if TYPE_CHECKING:
+    from remsim.pki.onsite import Foundation
+    from remsim.server.tokens import StoredToken
 
 app = verb_app("server", "Run the server: mappings, RSPRO and REST.")
 
@@ -32,7 +54,7 @@ def server(
     rspro: str
         Listen here for clients and bankds (default: all addresses, port 9998).
     rest: str
-        Serve REST here (default: 127.0.0.1:9997).
+        Serve REST here; by default at port 9997 of all addresses if over TLS, else of 127.0.0.1.
     state: str
         Keep the database here (default: $STATE_DIRECTORY, or ~/.local/state/remsim/server).
     database: str
@@ -65,3 +87,89 @@ def server(
     from remsim.server.service import serve
 
     return serve(config)
+
+
+@app.command
+def init(
+    *,
+    name: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
+    token_name: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    state: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    database: Annotated[str | None, Parameter(metavar="URL")] = None,
+    json: Flag = None,
+    common: CommonOptions = NO_COMMON_OPTIONS,
+) -> int:
+    """Make what a new server needs: an authority, the server's certificate, and the first access token.
+
+    May be run again: what exists is kept. The token is that of an admin, and is printed once.
+
+    Parameters
+    ----------
+    name: str
+        The server's name in its certificate (default: the host name).
+    host: tuple[str, ...]
+        Name or address by which browsers reach the server; may be given several times.
+    token_name: str
+        Whose token it is: the audit log names it (default: the user who runs this).
+    state: str
+        The server's state directory (default: as remsim server).
+    database: str
+        The server's database, if not in there.
+    json: bool
+        Print JSON, with the token in it.
+    """
+    config = resolve(ServerConfig, common, state_dir=state, database=database)
+    from remsim.pki.onsite import found_server
+    from remsim.server.token_book import create_first_token, local_user
+    from remsim.server.tokens import check_name
+
+    holder = local_user() if token_name is None else token_name
+    check_name(holder)
+    files.make_private_directory(config.state_dir)
+    credentials = Credentials(config.credentials_dir or config.state_dir / CREDENTIALS_NAME)
+    made = found_server(config.authority_dir, credentials, name=name, hosts=host, now=time.time())
+    token = create_first_token(config, name=holder)
+    if json:
+        print(json_format.dumps(_as_json(config, made, token), indent=2))
+        return 0
+    _tell(config, made)
+    if token is None:
+        print("there was a token already, and none was made; make more with: remsim token create", file=sys.stderr)
+        return 0
+    text, record = token
+    print(text)
+    print(f"token {record.token_id} (admin) for {holder}; it is shown once: put it into REMSIM_TOKEN", file=sys.stderr)
+    return 0
+
+
+def _tell(config: ServerConfig, made: "Foundation") -> None:
+    facts = made.certificate
+    if made.authority is None:
+        lines = ["no authority was made: this server has a certificate of one elsewhere"]
+    else:
+        word = "created" if made.is_authority_new else "kept"
+        lines = [f"authority {word} in {config.authority_dir}", f"SHA-256 {made.authority.fingerprint.hex()}"]
+    kept = "" if made.is_certificate_new else " (kept)"
+    lines.append(f"this server is {facts.identity}, until {facts.not_after.date().isoformat()}{kept}")
+    if facts.not_after.timestamp() <= time.time():
+        how = "enrol this host again" if made.authority is None else "remsim server renews it when it starts"
+        lines.append(f"its certificate has expired: {how}")
+    lines.append("next: remsim server; then a code for each bank and client: remsim pki code bank/1")
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _as_json(config: ServerConfig, made: "Foundation", token: "tuple[str, StoredToken] | None") -> dict[str, object]:
+    facts = made.certificate
+    return {
+        "directory": str(config.state_dir),
+        "authority": None if made.authority is None else made.authority.fingerprint.hex(),
+        "isAuthorityNew": made.is_authority_new,
+        "server": {
+            "identity": str(facts.identity),
+            "serial": f"{facts.serial:x}",
+            "expiresAt": facts.not_after.isoformat().replace("+00:00", "Z"),
+        },
+        "isServerNew": made.is_certificate_new,
+        "token": None if token is None else token[0],
+    }

@@ -28,8 +28,11 @@ _GOOD_STATES: Final = frozenset({"ACTIVE", "CONNECTED_BANKD", "CONNECTED_CLIENT"
 
 def print_banks(banks: Sequence[JsonObject]) -> None:
     """Print one line per connected bank."""
-    rows = [[_peer(bank), _state(bank), _text(bank, "numberOfSlots"), *_component(bank)] for bank in banks]
-    _print_table(["BANK", "STATE", "SLOTS", "NAME", "SOFTWARE"], rows, nothing="no bank is connected")
+    rows = [
+        [_peer(bank), _state(bank), _text(bank, "numberOfSlots"), _text(bank, "knownCards"), *_component(bank)]
+        for bank in banks
+    ]
+    _print_table(["BANK", "STATE", "SLOTS", "CARDS", "NAME", "SOFTWARE"], rows, nothing="no bank is connected")
 
 
 def print_clients(clients: Sequence[JsonObject]) -> None:

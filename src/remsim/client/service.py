@@ -94,11 +94,13 @@ class ClientService:
         return on_list
 
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificates that the files hold now; without any, or with its terminal gone, end."""
-        if not self.keepers or self._front is not None:
+        """SIGHUP: use the certificates that the files hold now. What stands at a terminal ends with it."""
+        if self._front is not None:
             self.request_stop()
+            return
         for keeper in self.keepers:
             keeper.reload()
+        self._log.info("reloaded")
 
     def _protect(self) -> list[Protection]:
         """The protection of each slot; slots with the same certificate share it."""

@@ -132,8 +132,10 @@ def _hex_octet(value: object) -> int:
 def _pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise ValueTextError(f"{text!r} is no regular expression: {error}") from None
+    except RecursionError:
+        raise ValueTextError("is nested too deeply for a regular expression") from None
 
 
 def _bank_key(value: object) -> int:

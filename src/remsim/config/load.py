@@ -156,7 +156,8 @@ def read_toml(file: Path) -> dict[str, object]:
         return tomllib.loads(octets.decode())
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: octet {error.start} is not UTF-8", hint="TOML files are UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
+        # TOMLDecodeError, or a number that Python does not convert for its length.
         raise ConfigError(f"{file}: {error}", hint="strings are quoted in TOML") from None
     except RecursionError:
         raise ConfigError(f"{file}: nested too deeply", hint="is this the right file?") from None
@@ -173,9 +174,10 @@ class _Sources:
 
     def add_file(self, values: Mapping[str, object]) -> None:
         for key, value in values.items():
-            self._set((key,), value, f"{self._file}: {key}")
+            origin = f"{self._file}: {_named(key)}"
+            self._set((key,), value, origin)
             if isinstance(value, dict):
-                self._origins.update({(key, str(inner)): f"{self._file}: {key}.{inner}" for inner in value})
+                self._origins.update({(key, str(inner)): f"{origin}.{_named(str(inner))}" for inner in value})
 
     def add_environment(self, environ: Mapping[str, str]) -> None:
         for key in scalar_keys(self._model):
@@ -204,7 +206,7 @@ class _Sources:
         """Where ``key`` was set: the most exact origin known, and the rest of the path inside that value."""
         for length in range(len(key), 0, -1):
             if key[:length] in self._origins:
-                rest = "".join(f"[{part}]" if part.isdecimal() else f".{part}" for part in key[length:])
+                rest = "".join(f"[{part}]" if part.isdecimal() else f".{_named(part)}" for part in key[length:])
                 return self._origins[key[:length]] + rest
         return ".".join(key)
 
@@ -226,6 +228,11 @@ class _Sources:
         return ConfigError(
             _sentence(self._origin(key), key, error), hint=hint or f"see remsim {self._model.program} --help"
         )
+
+
+def _named(key: str) -> str:
+    """A key as it may stand in one line."""
+    return key if key.isprintable() else repr(key)
 
 
 def _key_hint(model: type[BaseModel], key: Key) -> str:

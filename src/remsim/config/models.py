@@ -131,8 +131,9 @@ class ServerConfig(DaemonConfig):
 
     #: Where clients and bankds connect; by default every address of both IP versions.
     rspro: fields.RsproListen = HostPort("", RSPRO_PORT)
-    #: Where REST is served. Loopback by default: whoever reaches it commands the cards.
-    rest: fields.RestListen = HostPort("127.0.0.1", REST_PORT)
+    #: Where REST is served; without it on every address, because hosts enrol there, if it is over TLS, and on
+    #: 127.0.0.1 if not.
+    rest: fields.RestListen | None = None
     rest_open: fields.Switch = False
     #: Rules on who may use which card, a TOML file; without it, whatever the operator maps.
     policy: fields.FilePath | None = None
@@ -149,6 +150,10 @@ class ServerConfig(DaemonConfig):
     #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
     #: has no route to an address, so this is off unless the operator knows better.
     ipv6_clients: fields.IdsOrSwitch = False
+
+    def rest_address(self, *, is_protected: bool) -> HostPort:
+        """Where REST is served; ``is_protected``: over TLS, and with tokens."""
+        return self.rest or HostPort("" if is_protected else "127.0.0.1", REST_PORT)
 
     @property
     def authority_dir(self) -> Path:
@@ -237,6 +242,8 @@ class BankdConfig(DaemonConfig):
     sim_profile: fields.PlainText | None = None
     #: Open cards in shared mode, so that other programs may use them, too.
     shared_access: fields.Switch = False
+    #: Tell the server the numbers (ICCIDs) of cards, which are powered for that when they come.
+    read_numbers: fields.Switch = True
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
     gsmtap: fields.GsmtapAddress | None = None
@@ -301,8 +308,10 @@ class CtlConfig(CommonConfig):
 
     program: ClassVar[str] = "ctl"
 
-    #: Base URL of the server's REST interface, or its HOST:PORT.
-    rest: fields.PlainText = f"http://127.0.0.1:{REST_PORT}"
+    #: Base URL of the server's REST interface, or its HOST:PORT; None: port 9997 of this host.
+    rest: fields.PlainText | None = None
+    #: PEM file of the authority whose server it must be; without it that of a server on this host, or the system's.
+    authority: fields.FilePath | None = None
     #: Bearer token; from REMSIM_TOKEN or the file, never from the command line, where others could read it.
     token: Annotated[fields.PlainText | None, Field(repr=False)] = None
     #: The server has so long for an answer.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may come in: counts strangers, lets TLS peers prove themselves, and says once when a limit is reached."""
+"""Who may come in: counts strangers, lets TLS peers prove themselves in turn, and does not flood the log with them."""
 
+import asyncio
 from collections.abc import Callable, Hashable
 from typing import Final
 
@@ -8,7 +9,9 @@ from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
 from remsim.net.limits import Admission, Limit, source_of
 from remsim.net.plain import Networks, is_within
+from remsim.net.repeats import Repeats
 from remsim.net.secure import SecureTransport
+from remsim.net.turnstile import Turnstile
 from remsim.wire.actions import PeerAddress
 
 #: Sources whose connections without TLS were refused and logged; beyond that many, each is news again.
@@ -40,6 +43,10 @@ class Gate:
         # Connections that have not proven themselves, or were refused and are being told so.
         self._strangers: set[SecureTransport] = set()
         self._is_closed = False
+        self._loop = asyncio.get_running_loop()
+        self._refusals = Repeats()
+        #: Where handshakes wait for their turn.
+        self.in_turn = Turnstile().enter
 
     def enter(self, peer: PeerAddress) -> Limit | None:
         """Count a connection of an unknown peer, or say which limit stands against it."""
@@ -96,7 +103,12 @@ class Gate:
         self._count("TLS handshake")
         if is_late:
             self._limits.reached(LimitName.TLS_HANDSHAKE_TIME)
-        self._log.warning("tls_refused", peer=str(stranger.peer), reason=reason)
+        unsaid = self._refusals.unsaid(source_of(stranger.peer.host), self._loop.time())
+        if unsaid is None:
+            self._limits.reached(LimitName.LOG_LINES)
+            return
+        more = {"unsaid": unsaid} if unsaid else {}
+        self._log.warning("tls_refused", peer=str(stranger.peer), reason=reason, **more)
 
     def on_settled(self, stranger: SecureTransport) -> None:
         """The peer is proven, or the connection gone."""

@@ -2,32 +2,33 @@
 """Keeps the certificate of a running program fresh: renews it in time, and takes what has changed into use.
 
 Links that exist go on with the certificate that they were made with, unless their peer's has been revoked: those are
-closed. Knows nothing of who issues certificates but their URL.
+closed. A renewal that fails ends nothing: the old certificate stays in use, and it is tried again. What is asked over
+the network blocks and runs in a thread. Knows nothing of who issues certificates but their URL.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Final
 
 from remsim.logs import Logger
 from remsim.net.hub import LinkHub
 from remsim.net.tls import TlsContexts, TlsSetupError
 from remsim.pki import enrol
-from remsim.pki.credentials import renewal_due
 from remsim.pki.errors import PkiError
 from remsim.pki.facts import REVOCATION_LIST, encode_pem
 from remsim.pki.toolkit import Toolkit, choose_toolkit
 
 #: Files are looked at so often: a revocation is to be effective within a minute.
 CHECK_INTERVAL_S: Final = 5.0
-#: After a renewal that failed; a third of the certificate's life is left to try again.
-RETRY_S: Final = 600.0
+#: After a renewal that failed; doubled each time, so that a server that is down for long is not asked all the time. A
+#: third of the certificate's life is left to try again.
+FIRST_RETRY_S: Final = 60.0
+MOST_RETRY_S: Final = 4 * 3600.0
 #: What is wrong for long is said so often.
 REMINDER_S: Final = 86400.0
 
-_Stamp = tuple[int, int, int] | None
 #: Blocks; replaces key and certificate in the directory. Raises PkiError.
 Renewal = Callable[[], object]
 
@@ -53,8 +54,10 @@ class CertificateKeeper:
         self._hub = hub
         self._log = log
         self._renewal = renewal or self._renew_by_server
-        self._stamps = self._look()
+        # Those of the files that are in use: what was changed since they were read is found at the first look.
+        self._stamps = contexts.stamps
         self._turn = asyncio.Lock()
+        self._failures = 0
         self._retry_at = 0.0
         self._list_reminder_at = 0.0
 
@@ -67,13 +70,12 @@ class CertificateKeeper:
 
     def check_files(self) -> None:
         """Reload if a file has changed."""
-        found = self._look()
-        if found != self._stamps:
-            self._stamps = found
+        if self._contexts.credentials.stamps() != self._stamps:
             self.reload()
 
     def reload(self) -> None:
         """Use what the files hold now; close links whose peer is revoked. What cannot be used is reported."""
+        self._stamps = self._contexts.credentials.stamps()
         try:
             self._contexts.reload()
         except (PkiError, TlsSetupError) as error:
@@ -87,21 +89,45 @@ class CertificateKeeper:
 
     async def check_age(self, now: float) -> None:
         """Renew the certificate if that is due, and report a list that is too old. ``now``: seconds since 1970."""
-        if self._contexts.is_list_too_old(now) and now >= self._list_reminder_at:
-            self._list_reminder_at = now + REMINDER_S
-            text = "revocations do not arrive: is the server with the authority reachable?"
-            self._log.warning("revocation_list_too_old", text=text)
+        self._check_list(now)
         if now < self._retry_at:
             return
         try:
-            if now >= renewal_due(self._contexts.credentials.certificate()).timestamp():
-                self._retry_at = now + RETRY_S
-                await asyncio.to_thread(self._renewal)
-                self._log.info("certificate_renewed")
-                self.check_files()
+            if now < self._contexts.credentials.renewal_due().timestamp():
+                return
+            await asyncio.to_thread(self._renewal)
         except PkiError as error:
-            self._retry_at = now + RETRY_S
-            self._log.warning("certificate_not_renewed", error=str(error), hint=error.hint)
+            self._failures += 1
+            self._retry_at = now + retry_delay_s(self._failures)
+            self._tell_failure(error, now)
+            return
+        self._failures = 0
+        # Whatever was got is not asked for again at once, even if it should be as old as what it replaces.
+        self._retry_at = now + FIRST_RETRY_S
+        self.check_files()
+        expires = self._contexts.not_after.isoformat()
+        self._log.info("certificate_renewed", identity=str(self._contexts.identity), expires=expires)
+
+    def _check_list(self, now: float) -> None:
+        if not self._contexts.is_list_too_old(now):
+            self._list_reminder_at = 0.0
+        elif now >= self._list_reminder_at:
+            self._list_reminder_at = now + REMINDER_S
+            revocations = self._contexts.revocations
+            issued_at = "never" if revocations is None else revocations.issued_at.isoformat()
+            text = "revocations do not arrive: is the server with the authority reachable?"
+            self._log.warning("revocation_list_too_old", issued_at=issued_at, text=text)
+
+    def _tell_failure(self, error: PkiError, now: float) -> None:
+        contexts = self._contexts
+        self._log.warning(
+            "certificate_not_renewed",
+            identity=str(contexts.identity),
+            expires=contexts.not_after.isoformat(),
+            days_left=(contexts.not_after - datetime.fromtimestamp(now, UTC)).days,
+            error=str(error),
+            hint=error.hint,
+        )
 
     async def accept_list(self, der: bytes) -> None:
         """Store a revocation list that a server pushed, and use it, if it is the authority's and new."""
@@ -120,19 +146,12 @@ class CertificateKeeper:
     def _renew_by_server(self) -> object:
         return enrol.renew(self._contexts.credentials, _toolkit())
 
-    def _look(self) -> tuple[_Stamp, ...]:
-        credentials = self._contexts.credentials
-        files = (credentials.pair_file, credentials.authority_file, credentials.revocations_file)
-        return tuple(_stamp(path) for path in files)
+
+def retry_delay_s(failures: int) -> float:
+    """How long to wait after so many failed renewals in a row."""
+    # Beyond a few doublings the delay is at its most; the power itself must not grow with a server that is gone.
+    return min(FIRST_RETRY_S * 2.0 ** min(failures - 1, 20), MOST_RETRY_S)
 
 
 def _toolkit() -> Toolkit:
     return choose_toolkit()
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -148,7 +148,9 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """TCP is down."""
         self.is_closing = True
-        self._alarm.cancel()
+        # A link that refers to itself stays until the garbage collector looks, and that stops everybody: a flood of
+        # strangers must not cost the others a tenth of a second every now and then.
+        self._alarm.end()
         if self._flush_limit is not None:
             self._flush_limit.cancel()
         self._owner.forget(self, self._reason or (explain(exc) if exc else "closed by the peer"))

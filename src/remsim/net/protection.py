@@ -21,6 +21,14 @@ from remsim.pki.credentials import Credentials
 
 _WITHOUT: Final = "links are neither encrypted nor authenticated: whoever reaches them can pose as anybody"
 
+#: How each program gets a certificate.
+_ENROL: Final = "enrol this host (remsim enroll URL CODE)"
+_HOW: Final = {
+    Role.SERVER: "make one, an authority and a token with: remsim server init",
+    Role.BANK: _ENROL,
+    Role.CLIENT: _ENROL,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Protection:
@@ -77,7 +85,7 @@ def protect(
         place = "there is no certificate" if directory is None else f"there is no certificate in {directory}"
         raise StartError(
             f"{place}, and RSPRO over plain TCP is not allowed",
-            hint="enrol this host (remsim enroll URL CODE), or allow plain TCP with --plaintext (REMSIM_PLAINTEXT=1)",
+            hint=f"{_HOW[role]}, or allow plain TCP with --plaintext (REMSIM_PLAINTEXT=1)",
         )
     for target in dials:
         _check_target(target, networks)

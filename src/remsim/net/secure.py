@@ -3,7 +3,8 @@
 
 The event loops' own TLS is not used: on a failed handshake it drops the alert, so that the peer never learns why it is
 refused, and it tells the link of a connection before the peer's certificate was checked. Here each connection uses the
-contexts of its moment, a stranger costs neither a task nor a link, and both kinds of loop behave the same.
+contexts of its moment, a stranger costs neither a task nor a link, and both kinds of loop behave the same. Who does not
+begin like TLS costs next to nothing, and those who do take turns, so that a flood of them delays nobody else.
 """
 
 import asyncio
@@ -14,10 +15,19 @@ from typing import Final, Protocol, cast
 
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, peer_address
 from remsim.net.plain import Networks, dial_plain
-from remsim.net.tls import HANDSHAKE_TIMEOUT_S, HandshakeError, LinkTls, explain
+from remsim.net.tls import (
+    GREETING_OCTETS,
+    HANDSHAKE_TIMEOUT_S,
+    HandshakeError,
+    LinkTls,
+    explain,
+    greeting_fault,
+)
 
 #: A TLS record has at most 16 KiB of content (RFC 8446, clause 5.1).
 _RECORD: Final = 1 << 14
+#: Within the handshake a sound peer sends some kilobytes, and then waits for us.
+MAX_UNREAD: Final = 1 << 16
 _CLOSED: Final = "closed by the peer within the TLS handshake"
 
 
@@ -39,6 +49,10 @@ class Doorkeeper(Protocol):
         """The peer is proven, or the connection gone; may be told twice."""
         ...
 
+    def in_turn(self, work: Callable[[], None]) -> None:
+        """Do costly work for a peer that is not proven."""
+        ...
+
 
 class SecureTransport(asyncio.Protocol, asyncio.Transport):
     """The protocol of a TCP connection, and towards its link, once the peer is proven, the link's transport."""
@@ -51,8 +65,12 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        context = tls.contexts.server if is_server else tls.contexts.client
-        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=is_server)
+        self._is_server = is_server
+        # Made once the peer has begun to greet.
+        self._ssl: ssl.SSLObject | None = None
+        # The first octets of a peer that dialled us.
+        self._head = b""
+        self._is_in_line = False
         self._link: Link | None = None
         # The outcome of the handshake was told; without a link that means that the peer is refused.
         self._is_judged = False
@@ -71,17 +89,18 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
             self._tcp.abort()
             return
         self._timer = self._loop.call_later(HANDSHAKE_TIMEOUT_S, self._on_timeout)
-        self._shake_hands()
+        if not self._is_server:
+            self._shake_hands()
 
     def data_received(self, data: bytes) -> None:
         """Octets from the peer."""
         if self._is_judged and (self._link is None or self._link.is_closing):
             return  # refused, or about to be closed; whatever it still says is not kept
         self._incoming.write(data)
-        if self._link is None:
-            self._shake_hands()
         if self._link is not None:
             self._read(self._link)
+        elif not self._is_server or self._is_greeting(data):
+            self._get_in_line()
 
     def pause_writing(self) -> None:
         """The write buffer is over its limit."""
@@ -92,8 +111,10 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         """TCP is down."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._link is not None:
-            self._link.connection_lost(self._error or exc)
+        # Link and transport know each other; see Link.connection_lost.
+        link, self._link = self._link, None
+        if link is not None:
+            link.connection_lost(self._error or exc)
         else:
             self._judge(explain(exc) if exc is not None and str(exc) else _CLOSED)
             self._keeper.on_settled(self)
@@ -112,6 +133,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         """Encrypt and send."""
         if self._error is not None or self._tcp.is_closing():
             return
+        assert self._ssl is not None
         # Without a limit on the buffer OpenSSL takes everything at once.
         self._ssl.write(data)
         self._flush()
@@ -131,7 +153,34 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
 
     # Inside
 
+    def _is_greeting(self, data: bytes) -> bool:
+        """Whether the peer has begun like a TLS client; who has not is cut off, because it would read no alert."""
+        if len(self._head) < GREETING_OCTETS:
+            self._head += data[:GREETING_OCTETS]
+        fault = greeting_fault(self._head)
+        if not fault and self._incoming.pending > MAX_UNREAD:
+            fault = f"more than {MAX_UNREAD} octets within the TLS handshake"
+        if fault:
+            self._judge(fault)
+            self._tcp.abort()
+        return not fault and len(self._head) >= GREETING_OCTETS
+
+    def _get_in_line(self) -> None:
+        if not self._is_in_line:
+            self._is_in_line = True
+            self._keeper.in_turn(self._on_turn)
+
+    def _on_turn(self) -> None:
+        self._is_in_line = False
+        if not self._is_judged and not self._tcp.is_closing():
+            self._shake_hands()
+        if self._link is not None:
+            self._read(self._link)
+
     def _shake_hands(self) -> None:
+        if self._ssl is None:
+            context = self._tls.contexts.server if self._is_server else self._tls.contexts.client
+            self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=self._is_server)
         try:
             self._ssl.do_handshake()
         except ssl.SSLWantReadError:
@@ -160,6 +209,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         self._link.connection_made(self)
 
     def _read(self, link: Link) -> None:
+        assert self._ssl is not None
         while not link.is_closing:
             try:
                 data = self._ssl.read(_RECORD)
@@ -175,6 +225,8 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
                 self._tcp.close()
                 return
             link.data_received(data)
+            if not self._incoming.pending and not self._ssl.pending():
+                break  # reading on would raise an exception, and that for every TPDU
         self._flush()
 
     def _flush(self) -> None:
@@ -182,6 +234,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
             self._tcp.write(self._outgoing.read())
 
     def _say_goodbye(self) -> None:
+        assert self._ssl is not None
         try:
             self._ssl.unwrap()
         except (ssl.SSLError, ValueError):
@@ -222,6 +275,9 @@ class _Attempt:
 
     def on_settled(self, _stranger: SecureTransport) -> None:
         self._settle("")
+
+    def in_turn(self, work: Callable[[], None]) -> None:
+        work()
 
     def _settle(self, reason: str) -> None:
         if not self.outcome.done():

@@ -9,7 +9,7 @@ class Alarm:
     """Calls ``on_alarm`` in the loop at the deadline set last. ``on_alarm`` may set the next one."""
 
     def __init__(self, on_alarm: Callable[[], None]) -> None:
-        self._on_alarm = on_alarm
+        self._on_alarm: Callable[[], None] | None = on_alarm
         self._handle: asyncio.TimerHandle | None = None
         self._due: float | None = None
 
@@ -28,6 +28,12 @@ class Alarm:
             self._handle.cancel()
         self._handle = self._due = None
 
+    def end(self) -> None:
+        """Never ring again. Lets go of ``on_alarm``, and with it of the object that owns both."""
+        self.cancel()
+        self._on_alarm = None
+
     def _ring(self) -> None:
         self._handle = self._due = None
-        self._on_alarm()
+        if self._on_alarm is not None:
+            self._on_alarm()

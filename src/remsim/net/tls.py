@@ -7,13 +7,14 @@ Certificates are replaced by making new contexts: links that exist go on, new on
 """
 
 import ssl
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from remsim.errors import RemsimError, StartError
 from remsim.identity import Identity, Role
-from remsim.pki.credentials import Credentials, is_list_too_old
+from remsim.pki.credentials import Credentials, Stamp, is_list_too_old
 from remsim.pki.errors import CertificateError
 from remsim.pki.facts import RevocationFacts, read_certificate
 
@@ -51,6 +52,14 @@ _REASONS: Final = {
     "HTTP_REQUEST": "the peer speaks HTTP, not TLS",
     "UNEXPECTED_EOF_WHILE_READING": "the peer closed without a TLS goodbye",
 }
+
+
+#: What the first octets of a TLS client may be: a record with a handshake, version 3.x, at most 2**14 octets (and some
+#: that share their high octet with it), and in it a ClientHello.
+_GREETING: Final[tuple[Container[int], ...]] = (b"\x16", b"\x03", range(256), range(65), range(256), b"\x01")
+#: How many octets ``greeting_fault`` looks at.
+GREETING_OCTETS: Final = len(_GREETING)
+_HTTP_METHODS: Final = frozenset({b"GET ", b"HEAD", b"POST", b"PUT "})
 
 
 class TlsSetupError(StartError):
@@ -105,6 +114,7 @@ class _Loaded:
     identity: Identity
     not_after: datetime
     revocations: RevocationFacts | None
+    stamps: tuple[Stamp, ...]
 
 
 class TlsContexts:
@@ -143,6 +153,11 @@ class TlsContexts:
     def not_after(self) -> datetime:
         """When our own certificate expires."""
         return self._loaded.not_after
+
+    @property
+    def stamps(self) -> tuple[Stamp, ...]:
+        """Those of the files as they were before they were read: see ``Credentials.stamps``."""
+        return self._loaded.stamps
 
     @property
     def revocations(self) -> RevocationFacts | None:
@@ -184,6 +199,18 @@ class LinkTls:
         return PeerCertificate(facts.identity, facts.serial, facts.not_after)
 
 
+def greeting_fault(octets: bytes) -> str:
+    """Why what a peer says first cannot be the greeting of a TLS client (RFC 8446, 4.1.2 and 5.1); "" if it can be.
+
+    ``octets`` may be all that has come so far. Whether it is a good greeting only OpenSSL knows.
+    """
+    for octet, allowed in zip(octets, _GREETING, strict=False):
+        if octet not in allowed:
+            is_http = octets[:4] in _HTTP_METHODS
+            return "the peer speaks HTTP, not TLS" if is_http else "the peer does not speak TLS"
+    return ""
+
+
 def explain(error: BaseException) -> str:
     """One line for people on why a link, or its handshake, failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -200,13 +227,14 @@ def explain(error: BaseException) -> str:
 
 
 def _load(credentials: Credentials) -> _Loaded:
+    stamps = credentials.stamps()
     facts = credentials.check()
     revocations = credentials.revocations()
     server = _context(credentials, ssl.PROTOCOL_TLS_SERVER)
     client = _context(credentials, ssl.PROTOCOL_TLS_CLIENT)
     for context in (server, client):
         _demand_certificates(context, credentials, has_list=revocations is not None)
-    return _Loaded(server, client, credentials.identity(), facts.not_after, revocations)
+    return _Loaded(server, client, credentials.identity(), facts.not_after, revocations, stamps)
 
 
 def _context(credentials: Credentials, protocol: int) -> ssl.SSLContext:
@@ -247,6 +275,7 @@ def _demand_certificates(context: ssl.SSLContext, credentials: Credentials, *, h
 
 
 __all__ = [
+    "GREETING_OCTETS",
     "HANDSHAKE_TIMEOUT_S",
     "Expectation",
     "HandshakeError",
@@ -255,4 +284,5 @@ __all__ = [
     "TlsContexts",
     "TlsSetupError",
     "explain",
+    "greeting_fault",
 ]

@@ -41,7 +41,7 @@ class Authority:
         """Open the authority in ``directory``. Raises AuthorityError or KeyFileError."""
         self._directory = directory
         if not (directory / CERTIFICATE_FILE).exists():
-            raise AuthorityError(f"there is no authority in {directory}", hint="create one with: remsim pki init")
+            raise AuthorityError(f"there is no authority in {directory}", hint="create one with: remsim server init")
         files.check_private_directory(directory)
         #: The certificate that every host trusts, PEM.
         self.certificate = files.read_public(directory / CERTIFICATE_FILE)
@@ -106,7 +106,7 @@ class Authority:
             repeated = _usable(page.of_key(key), known.identity, now)
             if repeated is not None:
                 return repeated
-            issued = self._sign(known.identity, request, now, ())
+            issued = self._sign(known.identity, request, now, old.hosts)
             page.add(issued)
         return issued
 

@@ -15,11 +15,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from remsim.config import REST_PORT
-from remsim.identity import Role
 from remsim.pki.codes import Code, encode_octets
 from remsim.pki.credentials import Credentials, Received
-from remsim.pki.errors import CertificateError, EnrolmentError
-from remsim.pki.facts import CertificateFacts, read_certificate
+from remsim.pki.errors import EnrolmentError
+from remsim.pki.facts import CertificateFacts
 from remsim.pki.messages import (
     ANCHOR_PATH,
     CERTIFICATE_PATH,
@@ -27,6 +26,7 @@ from remsim.pki.messages import (
     certificate_fingerprint,
     renewal_content,
 )
+from remsim.pki.server_tls import NotServerError, server_context
 from remsim.pki.toolkit import Toolkit
 
 #: The server signs and writes to disk, which takes milliseconds.
@@ -123,24 +123,19 @@ def _fetch_anchor(target: Target, code: Code) -> bytes:
 
 
 def _context(authority: bytes | None) -> ssl.SSLContext:
+    if authority is not None:
+        return server_context(authority)
+    # Only for the question that nothing depends on; what it brings is compared with the code.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    # Whom we speak to is told by the identity in the certificate, not by the host name that was dialled.
     context.check_hostname = False
-    if authority is None:
-        # Only for the question that nothing depends on; what it brings is compared with the code.
-        context.verify_mode = ssl.CERT_NONE
-    else:
-        context.load_verify_locations(cadata=authority.decode("ascii", "replace"))
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 
 def _ask(target: Target, path: str, body: Mapping[str, str], authority: bytes | None) -> Mapping[str, object]:
     connection = http.client.HTTPSConnection(target.host, target.port, timeout=TIMEOUT_S, context=_context(authority))
     try:
-        connection.connect()
-        if authority is not None:
-            _check_is_server(connection.sock, target)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         connection.request("POST", target.path + path, json.dumps(body), headers)
         response = connection.getresponse()
@@ -150,6 +145,8 @@ def _ask(target: Target, path: str, body: Mapping[str, str], authority: bytes | 
             f"{target.url} is not the server that this host trusts: {error.verify_message}",
             hint="check the URL; if it is right, somebody stands between",
         ) from None
+    except NotServerError as error:
+        raise EnrolmentError(f"{target.url} is {error.who}, no server", hint="check the URL") from None
     except ssl.SSLError as error:
         raise EnrolmentError(
             f"{target.url} does not speak TLS 1.3: {error.reason}", hint="is it https there?"
@@ -161,16 +158,6 @@ def _ask(target: Target, path: str, body: Mapping[str, str], authority: bytes | 
     finally:
         connection.close()
     return _read_answer(target, response.status, content)
-
-
-def _check_is_server(sock: object, target: Target) -> None:
-    der = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
-    try:
-        identity = read_certificate(der).identity if der is not None else None
-    except CertificateError:
-        identity = None
-    if identity is None or identity.role is not Role.SERVER:
-        raise EnrolmentError(f"{target.url} is {identity or 'somebody'}, no server", hint="check the URL")
 
 
 def _read_answer(target: Target, status: int, content: bytes) -> Mapping[str, object]:

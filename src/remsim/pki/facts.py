@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Final
 
 from remsim.card.errors import TlvError
@@ -26,7 +27,8 @@ _INTEGER, _OCTETS, _OID, _UTC_TIME, _TIME, _SEQUENCE = 0x02, 0x04, 0x06, 0x17, 0
 _SAN_OID: Final = bytes.fromhex("551d11")
 _CONSTRAINTS_OID: Final = bytes.fromhex("551d13")
 _CRL_NUMBER_OID: Final = bytes.fromhex("551d14")
-_URI_NAME: Final = 0x86
+#: Kinds of alternative names (RFC 5280, clause 4.2.1.6).
+_HOST_NAME, _URI_NAME, _ADDRESS_NAME = 0x82, 0x86, 0x87
 _TIME_FORM: Final = re.compile(rb"([0-9]{2}|[0-9]{4})([0-9]{10})Z")
 
 
@@ -43,6 +45,8 @@ class CertificateFacts:
     public_key: bytes
     issuer: bytes
     subject: bytes
+    #: Names and addresses by which browsers reach a server.
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +91,17 @@ def read_certificate(der: bytes) -> CertificateFacts:
     public_key = fields.take(_SEQUENCE)
     extensions = _extensions(fields, 0xA3)
     constraints = extensions.get(_CONSTRAINTS_OID)
+    names = _names(extensions.get(_SAN_OID))
     return CertificateFacts(
         serial=serial,
-        identity=_identity(extensions.get(_SAN_OID)),
+        identity=_identity(names),
         not_before=not_before,
         not_after=not_after,
         is_authority=constraints is not None and b"\x01\x01\xff" in constraints,
         public_key=public_key,
         issuer=issuer,
         subject=subject,
+        hosts=_hosts(names),
     )
 
 
@@ -195,10 +201,23 @@ def _extensions(fields: _Fields, tag: int) -> dict[bytes, bytes]:
     return found
 
 
-def _identity(names: bytes | None) -> Identity | None:
-    if names is None:
-        return None
-    uris = [tlv.value for tlv in _parse(_Fields(names).take(_SEQUENCE)) if tlv.tag == _URI_NAME]
+def _names(extension: bytes | None) -> Sequence[Tlv]:
+    return () if extension is None else _parse(_Fields(extension).take(_SEQUENCE))
+
+
+def _hosts(names: Sequence[Tlv]) -> tuple[str, ...]:
+    try:
+        return tuple(
+            tlv.value.decode("ascii") if tlv.tag == _HOST_NAME else str(ip_address(tlv.value))
+            for tlv in names
+            if tlv.tag in (_HOST_NAME, _ADDRESS_NAME)
+        )
+    except ValueError:
+        raise CertificateError("a certificate with a host name or address that is none") from None
+
+
+def _identity(names: Sequence[Tlv]) -> Identity | None:
+    uris = [tlv.value for tlv in names if tlv.tag == _URI_NAME]
     ours = [uri for uri in uris if uri.startswith(SCHEME.encode())]
     if len(ours) > 1:
         raise CertificateError("a certificate that names several identities")

@@ -6,6 +6,7 @@ A refusal names the command that mends it. Knows nothing of what is in the files
 
 import contextlib
 import os
+import pwd
 import shlex
 import stat
 from pathlib import Path
@@ -40,6 +41,16 @@ def check_private_directory(path: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise KeyFileError(f"{path} is not a directory")
     _check_owner_and_mode(path, found, DIRECTORY_MODE)
+
+
+def check_owner(path: Path) -> None:
+    """Make sure that what root makes in ``path``, if that is there, is of use to its owner. Raises KeyFileError."""
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return
+    if os.geteuid() == 0 and owner != 0:
+        raise _belongs_to_another(path, owner)
 
 
 def read_private(path: Path) -> bytes:
@@ -86,7 +97,7 @@ def _check_owner_and_mode(path: Path, found: os.stat_result, wanted: int) -> Non
     if _is_service_credential(path):
         return
     if found.st_uid not in (0, os.geteuid()):
-        raise KeyFileError(f"{path} belongs to another user", hint=_owner_hint(path, found.st_uid))
+        raise _belongs_to_another(path, found.st_uid)
     if found.st_mode & _OTHERS:
         raise KeyFileError(
             f"{path} can be reached by others (mode {stat.S_IMODE(found.st_mode):04o})",
@@ -94,11 +105,20 @@ def _check_owner_and_mode(path: Path, found: os.stat_result, wanted: int) -> Non
         )
 
 
-def _owner_hint(path: Path, owner: int) -> str:
+def _belongs_to_another(path: Path, owner: int) -> KeyFileError:
     if os.geteuid() == 0:
         # What root would write there, the program that owns the directory could not use.
-        return f"run this as its owner, for example with: sudo -u '#{owner}'"
-    return f"run: chown {os.geteuid()} {shlex.quote(str(path))}"
+        hint = f"run this as its owner, for example with: sudo -u {_user_name(owner)}"
+    else:
+        hint = f"run: chown {os.geteuid()} {shlex.quote(str(path))}"
+    return KeyFileError(f"{path} belongs to another user", hint=hint)
+
+
+def _user_name(owner: int) -> str:
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return f"'#{owner}'"
 
 
 def _is_service_credential(path: Path) -> bool:

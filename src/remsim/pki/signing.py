@@ -30,6 +30,8 @@ _PEM: Final = serialization.Encoding.PEM
 _DER: Final = serialization.Encoding.DER
 _KEY_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----\n?", re.DOTALL)
 _SPKI: Final = serialization.PublicFormat.SubjectPublicKeyInfo
+#: How ``cryptography`` refuses what it was given. A version that does not exist is no ValueError of its.
+_UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def read_request(pem: bytes) -> Request:
         request = x509.load_pem_x509_csr(pem)
         is_signed = request.is_signature_valid
         public = request.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _UNREADABLE:
         raise CertificateError("this is no certificate request that we understand") from None
     if not is_signed:
         raise CertificateError("the request is not signed by its own key")
@@ -195,7 +197,7 @@ def is_list_signed_by(list_pem: bytes, authority_pem: bytes) -> bool:
     try:
         found = x509.load_pem_x509_crl(list_pem)
         return found.issuer == authority.subject and found.is_signature_valid(public)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _UNREADABLE:
         raise CertificateError("this is no revocation list") from None
 
 
@@ -220,7 +222,7 @@ def _load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
 def _load_certificate(pem: bytes) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem)
-    except ValueError:
+    except _UNREADABLE:
         raise CertificateError("this is no certificate in PEM form") from None
 
 

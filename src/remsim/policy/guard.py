@@ -126,8 +126,10 @@ class Finding:
 class Guard:
     """Watches the commands of one mapping. Cheap for those that no rule is about."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._tracker = SelectionTracker()
+    def __init__(self, rules: Sequence[Rule], tracker: SelectionTracker | None = None) -> None:
+        """``tracker`` knows what is selected; without it, the card was powered just now."""
+        #: What is selected, for whoever comes after this guard.
+        self.tracker = SelectionTracker() if tracker is None else tracker
         self._rules: tuple[tuple[Rule, ...], ...] = tuple(
             tuple(rule for rule in rules if not rule.instructions or ins in rule.instructions) for ins in range(256)
         )
@@ -137,20 +139,20 @@ class Guard:
         if len(tpdu) < _HEADER:
             return None
         for rule in self._rules[tpdu[1]]:
-            if rule.matches(tpdu, lambda: self._tracker.target(tpdu)):
+            if rule.matches(tpdu, lambda: self.tracker.target(tpdu)):
                 if rule.action is Action.ALLOW:
                     return None
                 header = bytes(tpdu[:_HEADER]) if is_well_formed(tpdu) else b""
-                return Finding(rule.action, rule.name, header, self._tracker.target(tpdu))
+                return Finding(rule.action, rule.name, header, self.tracker.target(tpdu))
         return None
 
     def on_exchange(self, tpdu: bytes, response: bytes) -> None:
         """The card answered a command: what is selected now."""
-        self._tracker.on_exchange(tpdu, response)
+        self.tracker.on_exchange(tpdu, response)
 
     def on_reset(self) -> None:
         """The card was reset, cold or warm."""
-        self._tracker.on_reset()
+        self.tracker.on_reset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,13 @@ class GuardPolicy:
 
     rules: tuple[Rule, ...]
 
-    def guard_for(self, bank: BankSlot, client: ClientSlot) -> Guard:
-        """The guard of one mapping."""
-        return Guard([rule for rule in self.rules if rule.concerns(bank, client)])
+    def concerns(self, bank: BankSlot, client: ClientSlot) -> bool:
+        """Whether any rule holds for this mapping."""
+        return any(rule.concerns(bank, client) for rule in self.rules)
+
+    def guard_for(self, bank: BankSlot, client: ClientSlot, tracker: SelectionTracker | None = None) -> Guard:
+        """The guard of one mapping; ``tracker`` as for ``Guard``."""
+        return Guard([rule for rule in self.rules if rule.concerns(bank, client)], tracker)
 
 
 def parse_guard_policy(text: str, origin: str, presets: Sequence[Rule]) -> GuardPolicy:

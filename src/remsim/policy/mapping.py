@@ -9,14 +9,15 @@
     client = ["23", "30-39:0"]   # these clients, or these slots of them ...
     banks = ["1", "5-8"]         # ... may use all slots of these banks,
     slots = ["2:0-3"]            # these bank slots,
-    numbers = ["89001001*"]      # and cards with these ICCIDs or IMSIs, wherever they are
+    numbers = ["89001001*"]      # and cards with these numbers (ICCID), wherever they are
 
 Each rule only allows. If one or more rules name a client slot, a mapping needs the permission of at least one of them;
 a rule without any card forbids all. A number counts only for a card whose number is known.
+
+There are no rules on IMSIs: reading one may need a PIN, and a card may have several, while its ICCID is its own.
 """
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,11 +48,11 @@ class ClientRule:
         """Whether the rule is about this client slot."""
         return any(slots.has(client.client_id, client.slot_nr) for slots in self.clients)
 
-    def allows(self, bank: BankSlot, card_numbers: Collection[str]) -> bool:
-        """Whether it allows the card in this slot, whose known numbers are given."""
+    def allows(self, bank: BankSlot, iccid: str | None) -> bool:
+        """Whether it allows the card in this slot, whose number is given where it is known."""
         if any(slots.has(bank.bank_id, bank.slot_nr) for slots in self.bank_slots):
             return True
-        return any(_matches(pattern, number) for pattern in self.card_numbers for number in card_numbers)
+        return iccid is not None and any(_matches(pattern, iccid) for pattern in self.card_numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +62,18 @@ class MappingPolicy:
     rules: tuple[ClientRule, ...] = ()
     is_open: bool = True
 
-    def decide(self, client: ClientSlot, bank: BankSlot, card_numbers: Collection[str] = ()) -> Decision:
-        """Whether ``client`` may be mapped to ``bank``. ``card_numbers``: ICCID and IMSI of its card, where known."""
+    def decide(self, client: ClientSlot, bank: BankSlot, iccid: str | None = None) -> Decision:
+        """Whether ``client`` may be mapped to ``bank``. ``iccid``: the number of the card there, where it is known."""
         rules = [rule for rule in self.rules if rule.concerns(client)]
         if not rules:
             return Decision(self.is_open, f"no rule names {client}, and the default is {_word(self.is_open)}")
         for rule in rules:
-            if rule.allows(bank, card_numbers):
+            if rule.allows(bank, iccid):
                 return Decision(is_allowed=True, reason=f"client rule {rule.number} allows {bank} for {client}")
         numbers = ", ".join(str(rule.number) for rule in rules)
-        return Decision(is_allowed=False, reason=f"{bank} is not among what client rule {numbers} allows {client}")
+        is_unknown = iccid is None and any(rule.card_numbers for rule in rules)
+        card = f"{bank}, whose card's number is not known," if is_unknown else str(bank)
+        return Decision(is_allowed=False, reason=f"{card} is not among what client rule {numbers} allows {client}")
 
 
 OPEN: Final = MappingPolicy()
@@ -97,7 +100,9 @@ def _rule(number: int, table: Table) -> ClientRule:
 
 def _card_number(text: str) -> str:
     if _NUMBER.fullmatch(text) is None:
-        raise PolicyError(f"{text!r} is no card number", hint="write digits, with * at the end for all that follow")
+        raise PolicyError(
+            f"{text!r} is no card number (ICCID)", hint="write digits, with * at the end for all that follow"
+        )
     return text
 
 

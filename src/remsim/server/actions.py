@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from remsim.ids import BankSlot, ClientSlot
+from remsim.server.entries import Entry
 from remsim.wire.actions import LinkAction
 from remsim.wire.rspro import AdvertisedAddress
 
@@ -32,11 +33,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class StoreMapping:
-    """Store a new mapping. ``is_sent``: its bankd is connected and will be told at once."""
+    """Store a new mapping. ``is_sent``: its bankd is connected and will be told at once.
+
+    ``iccid``: the number of the card, where known. It is stored with the mapping, or a start after a crash might know
+    the mapping without the number for which it is allowed.
+    """
 
     bank: BankSlot
     client: ClientSlot
     is_sent: bool
+    iccid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +126,26 @@ class NoteClient:
     address: str
 
 
-Note = NoteOutcome | NoteRemoved | NoteReleased | NoteBank | NoteClient
+@dataclass(frozen=True, slots=True)
+class NoteCard:
+    """The number of the card in a slot; None: the slot is no more."""
 
-Action = LinkAction | Report | Decision | Note
+    bank: BankSlot
+    iccid: str | None
+
+
+Note = NoteOutcome | NoteRemoved | NoteReleased | NoteBank | NoteClient | NoteCard
+
+
+@dataclass(frozen=True, slots=True)
+class AskPolicy:
+    """There is another card in this slot: whether its mapping, if it has one, is allowed must be judged anew."""
+
+    bank: BankSlot
+
+
+#: An entry is for the audit log.
+Action = LinkAction | Report | Decision | Note | Entry | AskPolicy
 
 
 # What was stored, and is there again after a restart
@@ -153,3 +176,5 @@ class Memory:
     bank_addresses: dict[int, tuple[AdvertisedAddress, ...]] = field(default_factory=dict)
     client_numbers: dict[ClientKey, int] = field(default_factory=dict)
     restart_counter: int = 0
+    #: The last number that was heard of in each slot.
+    cards: dict[BankSlot, str] = field(default_factory=dict)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The audit log: who changed or tried what, when, from where. Values, and how they stand in the database.
+"""The audit log: who changed or tried what, when, from where. How entries stand in the database.
 
 Entries are added in the transaction of the change that they tell of, so there is no change without its entry. Nothing
 in the program changes one. Knows no connection's life and no HTTP.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.redaction import mask_tokens
+from remsim.server.entries import DONE, REFUSED, SERVER, Actor, Entry
 from remsim.server.schema import AUDIT
 
 #: Text from outside is cut to what its column holds.
@@ -25,33 +26,6 @@ _MAX_DETAIL: Final = 500
 #: seconds, which is some fifty megabytes in all the time for which entries are kept. All are counted and logged.
 STORED_REFUSALS: Final = 100
 REFUSAL_INTERVAL_S: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who does something: ``who`` names a token, a user of this host or the server itself; ``source`` is an address."""
-
-    who: str
-    source: str
-
-
-#: What the server does by itself, following its rules.
-SERVER: Final = Actor("server", "-")
-
-DONE: Final = "done"
-REFUSED: Final = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the log, before it has a number and a time."""
-
-    actor: Actor
-    #: For example ``mapping.create``.
-    action: str
-    target: str = ""
-    outcome: str = DONE
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +52,12 @@ async def read_entries(connection: AsyncConnection, *, after: int, limit: int) -
     ]
 
 
+async def read_targets(connection: AsyncConnection, actions: Collection[str]) -> set[tuple[str, str]]:
+    """Action and target of all entries with one of these actions. Raises SQLAlchemyError."""
+    rows = await connection.execute(select(AUDIT.c.action, AUDIT.c.target).where(AUDIT.c.action.in_(actions)))
+    return {(row.action, row.target) for row in rows}
+
+
 async def forget_entries(connection: AsyncConnection, before: float) -> None:
     """Drop what is older than ``before``. Raises SQLAlchemyError."""
     await connection.execute(delete(AUDIT).where(AUDIT.c.at < before))
@@ -94,3 +74,17 @@ def _values(entry: Entry, at: float) -> dict[str, object]:
         "outcome": entry.outcome,
         "detail": entry.detail[:_MAX_DETAIL],
     }
+
+
+__all__ = [
+    "DONE",
+    "REFUSED",
+    "SERVER",
+    "Actor",
+    "Entry",
+    "StoredEntry",
+    "forget_entries",
+    "read_entries",
+    "read_targets",
+    "write_entries",
+]

@@ -13,28 +13,31 @@ from typing import Final
 from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.limits import LimitCounts
-from remsim.redaction import scrub
 from remsim.server.actions import (
     Action,
     Decision,
     Memory,
     Report,
     StoreDeletion,
-    StoredMapping,
     StoreMapping,
     StoreSent,
 )
 from remsim.server.addresses import bankd_addresses, of_any_kind
 from remsim.server.admission import Admission
 from remsim.server.announcer import Announcer, Release
+from remsim.server.bank_audit import BankAudit
+from remsim.server.certified import CertifiedClients
+from remsim.server.inventory import Inventory
+from remsim.server.news import on_dial_refused, on_error, on_slot_status
 from remsim.server.numbers import ClientNumbers
 from remsim.server.peers import Peer, PeerState, PeerTable
+from remsim.server.recall import recall_mapping
 from remsim.server.reconciler import Reconciler
 from remsim.server.reports import described, named, note_of, odd, slots_of
 from remsim.server.revocations import Revocations
 from remsim.server.timers import Timers
-from remsim.slotmap import Mapping, MappingState, SlotMap
-from remsim.wire import rspro
+from remsim.slotmap import Mapping, SlotMap
+from remsim.wire import additions, rspro
 from remsim.wire.actions import AskIdentity, Close, LinkId, PeerAddress, Send
 from remsim.wire.connection import (
     Event,
@@ -63,6 +66,8 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
     rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    additions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
+    additions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
 }
 
 
@@ -93,6 +98,9 @@ class Coordinator:
         self.slotmap = SlotMap()
         self.peers = PeerTable()
         self.revocations = Revocations(self.peers)
+        self.certified = CertifiedClients(self.peers)
+        self.bank_audit = BankAudit()
+        self.inventory = Inventory(memory.cards)
         self._bank_timers: Timers[int] = Timers()
         self._link_timers: Timers[LinkId] = Timers()
         self.announcer = Announcer(
@@ -114,26 +122,9 @@ class Coordinator:
             host=self,
         )
         for stored in memory.mappings:
-            self._restore(stored)
+            recall_mapping(self.slotmap, stored)
         for mapping_id, client, bank in memory.releases:
             self.announcer.restore_release(client, Release(mapping_id, bank))
-
-    def _restore(self, stored: StoredMapping) -> None:
-        mapping = Mapping(
-            stored.id,
-            stored.bank,
-            stored.client,
-            stored.created_at,
-            state=MappingState.NEW if stored.result is None else MappingState.REFUSED,
-            is_sent=stored.is_sent,
-            is_acknowledged=stored.is_acknowledged,
-            result=stored.result,
-        )
-        if stored.is_live:
-            self.slotmap.add(mapping)
-        else:
-            mapping.state = MappingState.DELETE_REQ
-            self.slotmap.add_removal(mapping)
 
     # Links
 
@@ -210,7 +201,8 @@ class Coordinator:
     def plan_creation(self, bank: BankSlot, client: ClientSlot) -> StoreMapping:
         """Map two slots. They are reserved until it is stored or has failed. Raises ConflictError."""
         self.slotmap.reserve(bank, client)
-        return StoreMapping(bank, client, self._reconciler.is_connected(bank.bank_id))
+        is_sent = self._reconciler.is_connected(bank.bank_id)
+        return StoreMapping(bank, client, is_sent, self.inventory.number(bank))
 
     def plan_deletion(self, mappings: Iterable[Mapping]) -> StoreDeletion | None:
         """Delete live mappings; those whose deletion waits already are left out. None if nothing is left."""
@@ -298,7 +290,7 @@ class Coordinator:
             case rspro.ConnectBankReq() as message, _:
                 return self._admission.on_connect_bank(peer, message, tag, now)
             case rspro.ConnectClientRes() as message, _:
-                return self._on_dial_refused(peer, message)
+                return on_dial_refused(peer, message)
             case rspro.ConfigClientIdRes() as message, rspro.ConfigClientIdReq(slot):
                 return self._admission.on_config_id_res(peer, slot, message, now)
             case rspro.CreateMappingRes() as message, rspro.CreateMappingReq() as request:
@@ -310,34 +302,14 @@ class Coordinator:
             case rspro.ConfigClientBankRes() as message, request:
                 return self.announcer.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
-                return self._on_slot_status(peer, message)
+                return on_slot_status(peer, message)
+            case additions.CardInd() as message, _:
+                return self.inventory.on_card(peer, message)
             case rspro.ErrorInd() as message, _:
-                return self._on_error(peer, message)
+                return on_error(peer, message)
+            case additions.AuditInd() as message, _:
+                return self.bank_audit.on_audit(peer, message, now)
         return [odd(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
-
-    def _on_dial_refused(self, peer: Peer, answer: rspro.ConnectClientRes) -> list[Action]:
-        """A bankd that we dialled does not want us; if it did, it would have sent connectBankReq."""
-        fields: dict[str, object] = {"peer": str(peer.address), "result": answer.result.name}
-        return [Report("warning", "bankd_refused_server", fields), Close(peer.link, "the bankd refused us")]
-
-    def _on_slot_status(self, peer: Peer, message: rspro.BankSlotStatusInd) -> list[Action]:
-        slot, status = message.from_bank_slot, message.slot_phys_status
-        if slot.bank_id != peer.bank_id:
-            return [odd(peer, "foreign_slot_status", bank_slot=slot)]
-        peer.slot_status[slot.slot_nr] = status
-        return [Report("info", "bank_slot_status", {"bank_slot": slot, "card_present": status.card_present})]
-
-    def _on_error(self, peer: Peer, error: rspro.ErrorInd) -> list[Action]:
-        peer.error_count += 1
-        peer.last_error = error
-        about: dict[str, object] = {
-            "severity": error.severity.name,
-            "code": error.code.name,
-            "text": scrub(error.error_string or "") or None,
-        }
-        about |= {"about_bank_slot": error.bank_slot, "about_client_slot": error.client_slot}
-        known = {key: value for key, value in about.items() if value is not None}
-        return [Report("warning", "peer_reports_error", named(peer) | known)]
 
     def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
         error = event.error
@@ -390,5 +362,5 @@ class Coordinator:
         places = [f"{address.ip}:{address.port}" for address in known]
         fields = described(peer) | {"slots": peer.number_of_slots, "clients_go_to": places}
         report = Report("info", "bankd_connected", fields)
-        first = [report, *note_of(peer), *self.revocations.tell(peer)]
-        return [*first, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
+        return [report, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]

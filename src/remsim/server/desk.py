@@ -9,6 +9,7 @@ import time
 from typing import Final
 
 from remsim.errors import RemsimError
+from remsim.identity import Identity
 from remsim.ids import BankSlot, ClientSlot
 from remsim.limits import Budget, LimitName
 from remsim.logs import Logger
@@ -21,6 +22,7 @@ from remsim.policy.mapping import OPEN, MappingPolicy
 from remsim.server import audit
 from remsim.server.actions import (
     Action,
+    AskPolicy,
     Decision,
     Report,
     StoreClientNumber,
@@ -28,8 +30,8 @@ from remsim.server.actions import (
     StoreMapping,
     StoreSent,
 )
-from remsim.server.audit import Actor, Entry
 from remsim.server.coordinator import Coordinator, UnknownBankError
+from remsim.server.entries import Actor, Entry
 from remsim.server.metrics import ServerMetrics
 from remsim.server.peers import Peer
 from remsim.server.store import Store
@@ -123,6 +125,10 @@ class Desk:
         """Give everybody the authority's revocation list (DER)."""
         self._run(self.coordinator.revocations.push(octets))
 
+    def push_certified(self, holders: frozenset[Identity]) -> None:
+        """Tell bankds to whom the authority has issued certificates, if that is news."""
+        self._run(self.coordinator.certified.push(holders))
+
     def _on_alarm(self) -> None:
         self._run(self.coordinator.handle_timer(self._loop.time()))
 
@@ -132,6 +138,9 @@ class Desk:
         """See Listener."""
         now = self._loop.time()
         self._run(self.coordinator.on_stored(decision, now, mapping_id=mapping_id, created_at=created_at))
+        if isinstance(decision, StoreMapping):
+            # Another card may have come while it was being stored.
+            self._ask_policy(decision.bank)
 
     def on_store_failed(self, decision: Decision) -> None:
         """See Listener."""
@@ -142,7 +151,7 @@ class Desk:
     async def create_mapping(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
         """Map two slots; returns when that is committed. Raises PolicyRefusalError, ConflictError and StoreError."""
         target = _pair(bank, client)
-        decision = self._policy.decide(client, bank)
+        decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
         if not decision.is_allowed:
             self.refuse(Entry(by, "mapping.create", target, audit.REFUSED, decision.reason), "policy_refused")
             raise PolicyRefusalError(decision.reason, hint="the server's policy file says who may use which card")
@@ -169,22 +178,52 @@ class Desk:
         self._run(self.coordinator.reset_bank(bank_id))
         self.store.record(Entry(by, "bank.reset", f"B{bank_id}"))
 
+    async def change_policy(self, policy: MappingPolicy) -> None:
+        """Judge by these rules from now on, what is stored included; returns when that is committed.
+
+        Raises StoreError; then the rules hold all the same for new mappings.
+        """
+        self._policy = policy
+        # Commits keep their order: what was granted by the old rules is among the mappings when this entry is stored.
+        done: asyncio.Future[int] = self._loop.create_future()
+        detail = f"{len(policy.rules)} rules"
+        self.store.record(Entry(audit.SERVER, "policy.reload", detail=detail), done)
+        await done
+        await self.enforce_policy()
+
     async def enforce_policy(self) -> None:
         """Delete the stored mappings that the rules no longer allow; returns when that is committed."""
         for mapping in list(self.coordinator.slotmap):
-            decision = self._policy.decide(mapping.client, mapping.bank)
-            plan = None if decision.is_allowed else self.coordinator.plan_deletion([mapping])
-            if plan is not None:
-                target = _pair(mapping.bank, mapping.client)
-                self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
-                await self._store(plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason))
+            if (end := self._end_of(mapping)) is not None:
+                await self._store(*end)
+
+    def _ask_policy(self, bank: BankSlot) -> None:
+        mapping = self.coordinator.slotmap.by_bank_slot(bank)
+        end = None if mapping is None else self._end_of(mapping)
+        if end is not None:
+            self.store.submit(end[0], entry=end[1])
+
+    def _end_of(self, mapping: Mapping) -> tuple[StoreDeletion, Entry] | None:
+        """What deletes a mapping that the rules do not allow; None if it may stay, or is being deleted already."""
+        number = self.coordinator.inventory.last_number(mapping.bank)
+        decision = self._policy.decide(mapping.client, mapping.bank, number)
+        plan = None if decision.is_allowed else self.coordinator.plan_deletion([mapping])
+        if plan is None:
+            return None
+        target = _pair(mapping.bank, mapping.client)
+        self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
+        return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
     def refuse(self, entry: Entry, event: str) -> None:
         """Log, count and store that somebody was refused; not all of it, if he does it again and again."""
         who = entry.actor.who
         fields: dict[str, object] = {"who": who, "peer": entry.actor.source, "target": entry.target}
         self._report(Report("warning", event, fields | {"reason": entry.detail}))
-        if self._refusals.take("" if event == _OF_STRANGERS else who, self._loop.time()):
+        self.store_refusal(entry, "" if event == _OF_STRANGERS else who)
+
+    def store_refusal(self, entry: Entry, who: str = "") -> None:
+        """Store that somebody was refused, unless that is too much of ``who``; of all strangers together without."""
+        if self._refusals.take(who, self._loop.time()):
             self.store.record(entry)
         else:
             self._metrics.limits.reached(LimitName.STORED_REFUSALS)
@@ -216,6 +255,10 @@ class Desk:
                     self._report(action)
                 case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
                     self.store.submit(action)
+                case Entry():
+                    self.store.record(action)
+                case AskPolicy():
+                    self._ask_policy(action.bank)
                 case _:
                     self.store.note(action)
         self._alarm.set(self.coordinator.next_deadline())

@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 from remsim.identity import Identity
-from remsim.pki import files, signing
+from remsim.pki import files
 from remsim.pki.authority import LEDGER_FILE, LIST_INTERVAL_S, Authority
-from remsim.pki.credentials import Credentials, Received
+from remsim.pki.credentials import Credentials
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
+from remsim.pki.ledger import Issued
 from remsim.pki.office import EnrolmentOffice
+from remsim.pki.onsite import issue_here
 
 
 class House:
@@ -27,8 +29,15 @@ class House:
         self._book = directory / LEDGER_FILE
         self._book_stamp = 0
         self._holders: frozenset[Identity] = frozenset()
+        #: The authority's book as of the last ``refresh``.
+        self.issued: tuple[Issued, ...] = ()
         self._turn = threading.Lock()
         self.refresh()
+
+    @property
+    def holders(self) -> frozenset[Identity]:
+        """All to whom a certificate was ever issued, as of the last ``refresh``."""
+        return self._holders
 
     def is_certified(self, identity: Identity) -> bool:
         """Whether a certificate was ever issued that speaks for ``identity``, or for a part of it."""
@@ -39,7 +48,8 @@ class House:
         with self._turn:
             stamp = self._book.stat().st_mtime_ns
             if stamp != self._book_stamp:
-                self._holders = frozenset(issued.identity for issued in self.authority.issued())
+                self.issued = tuple(self.authority.issued())
+                self._holders = frozenset(issued.identity for issued in self.issued)
                 self._book_stamp = stamp
             now = time.time()
             newest = self._newest_list()
@@ -55,13 +65,6 @@ class House:
         return files.read_public(path) if path.exists() else self.authority.publish_list(time.time())
 
     def renew_own(self) -> None:
-        """A new key and certificate for the server itself. Raises PkiError."""
-        issue_to_self(self.authority, self._credentials, self._credentials.identity(), now=time.time())
-
-
-def issue_to_self(authority: Authority, credentials: Credentials, identity: Identity, *, now: float) -> None:
-    """Make a key on this host, and a certificate for it, without any enrolment. Raises PkiError."""
-    key = signing.make_key()
-    issued = authority.issue(identity, signing.make_request(key, "remsim"), now=now)
-    revocations = files.read_public(authority.list_file)
-    credentials.install_by_hand(key, Received(issued.pem, authority.certificate, revocations))
+        """A new key and certificate for the server itself, for the same names. Raises PkiError."""
+        old = self._credentials.certificate()
+        issue_here(self.authority, self._credentials.identity(), self._credentials, now=time.time(), hosts=old.hosts)

@@ -2,6 +2,7 @@
 """Looks after the authority beside a running server, in a thread, again and again."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from remsim.logs import Logger
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 CHECK_INTERVAL_S: Final = 5.0
 
 
-async def keep_house(house: "House", *, log: Logger) -> None:
-    """For ever; what goes wrong is logged when it begins."""
+async def keep_house(house: "House", *, log: Logger, on_looked: Callable[[], None]) -> None:
+    """For ever; what goes wrong is logged when it begins. ``on_looked`` is called each time, however it went."""
     trouble = ""
     while True:
         await asyncio.sleep(CHECK_INTERVAL_S)
@@ -27,3 +28,4 @@ async def keep_house(house: "House", *, log: Logger) -> None:
             trouble = str(error)
         else:
             trouble = ""
+        on_looked()

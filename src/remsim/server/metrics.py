@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server's metrics, all in one place."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
+
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from remsim.metrics import ProgramMetrics
 from remsim.server.coordinator import Coordinator
@@ -9,6 +14,17 @@ from remsim.server.limits import LIMITS
 from remsim.slotmap import MappingState, SlotMap
 
 _SHOWN_STATES = (MappingState.NEW, MappingState.UNACKNOWLEDGED, MappingState.ACTIVE, MappingState.REFUSED)
+
+
+class _Total(Collector):
+    """A counter that is counted elsewhere, and read when it is shown."""
+
+    def __init__(self, name: str, text: str, read: Callable[[], int]) -> None:
+        self._name, self._text, self._read = name, text, read
+
+    def collect(self) -> Iterator[Metric]:
+        """The number as it is now."""
+        yield CounterMetricFamily(self._name, self._text, self._read())
 
 
 class ServerMetrics(ProgramMetrics):
@@ -34,6 +50,8 @@ class ServerMetrics(ProgramMetrics):
         self.clients.set_function(lambda: peers.counts()[0])
         self.banks.set_function(lambda: peers.counts()[1])
         self.removals.set_function(slotmap.removal_count)
+        text = "Audit entries that were more than a bankd may add"
+        self.registry.register(_Total("remsim_server_bank_audit_dropped", text, lambda: coordinator.bank_audit.dropped))
         for state in _SHOWN_STATES:
             self.mappings.labels(state.value).set_function(partial(_count, slotmap, state))
 

@@ -110,6 +110,16 @@ CLIENTS: Final = Table(
     Column("last_seen_at", Double, nullable=False),
 )
 
+#: The number of the card that was last heard of in each slot, and since when.
+CARDS: Final = Table(
+    "cards",
+    METADATA,
+    Column("bank_id", Integer, primary_key=True, autoincrement=False),
+    Column("slot_nr", Integer, primary_key=True, autoincrement=False),
+    Column("iccid", String(20), nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
 #: Numbers given to clients that have none of their own.
 CLIENT_NUMBERS: Final = Table(
     "client_numbers",

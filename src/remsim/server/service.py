@@ -5,7 +5,9 @@ import asyncio
 import fcntl
 import os
 import socket
+import time
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,17 +22,20 @@ from remsim.logs import get_logger
 from remsim.net.keeper import CertificateKeeper
 from remsim.net.process import run_service
 from remsim.net.protection import Protection, admission_of, protect
+from remsim.net.reload import Reload, Step
 from remsim.net.tasks import TaskOwner
+from remsim.net.tls import TlsContexts
 from remsim.pki.credentials import Credentials
-from remsim.policy.mapping import OPEN, MappingPolicy, parse_mapping_policy
+from remsim.server.certificate_audit import ISSUE, REVOKE, CertificateAudit
 from remsim.server.coordinator import Coordinator, Settings
 from remsim.server.desk import Desk
 from remsim.server.housekeeping import keep_house
 from remsim.server.metrics import ServerMetrics
+from remsim.server.rest import enrolment
 from remsim.server.rest.app import build_app
-from remsim.server.rest.auth import check_open_address
-from remsim.server.rest.enrolment import build_router as enrolment_router
+from remsim.server.rest.auth import check_open_address, is_loopback
 from remsim.server.rest.listener import RestListener
+from remsim.server.rules import read_policy, reload_policy
 from remsim.server.store import Store
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, clean_name
@@ -59,11 +64,14 @@ class ServerService:
         self.started = asyncio.Event()
         #: Where RSPRO and REST are served, once started.
         self.rspro_address = config.rspro
-        self.rest_address = config.rest
+        self.rest_address = config.rest_address(is_protected=False)
         self.plaintext_address = config.listen_plaintext
-        #: The REST application, once started.
+        #: The REST application, and what it and the links work on, once started.
         self.app: FastAPI | None = None
+        self.desk: Desk | None = None
         self.keeper: CertificateKeeper | None = None
+        self._reload = Reload(log=self._log)
+        self._books: CertificateAudit | None = None
 
     async def start(self) -> None:
         """Open database and ports. Raises StartError."""
@@ -75,9 +83,12 @@ class ServerService:
             dials=config.dial_bank,
             plain_listener=config.listen_plaintext,
         )
+        # Old back-ends, for whom REST is opened, speak HTTP only.
+        rest_contexts = None if config.rest_open else protection.contexts
+        self.rest_address = config.rest_address(is_protected=rest_contexts is not None)
         if config.rest_open:
-            check_open_address(config.rest)
-        policy = _read_policy(config)
+            check_open_address(self.rest_address)
+        policy = read_policy(config)
         overrides = await _resolve_overrides(config)
         self._stack.callback(os.close, _lock(config.state_dir))
         store = Store.at(config.database_url, log=self._log)
@@ -91,23 +102,26 @@ class ServerService:
         desk = Desk(
             coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=admission_of(config), policy=policy
         )
+        self.desk = desk
         desk.restart_counter = memory.restart_counter
         self._stack.callback(desk.close)
         self._stack.push_async_callback(_finish, store, tasks.vital(store.run(desk), name="store"))
         self._stack.push_async_callback(self._close_links, desk)
-        await self._listen(desk, protection)
+        # Both before anybody is let in: a bankd is to know who has a certificate before it has its mappings, and the
+        # authority may have revoked somebody while no server ran.
+        if house is not None:
+            desk.push_certified(house.holders)
+            recorded = await store.read_audit_targets((ISSUE, REVOKE))
+            self._books = CertificateAudit(recorded, store.record, desk.store_refusal)
         self._keep_certificates(desk, protection, house, tasks)
+        await self._listen(desk, protection)
         await desk.enforce_policy()
-        await self._start_rest(desk, tasks, protection, house)
-        for bank in config.dial_bank:
-            dialled = desk.hub.dial(
-                self._dialled,
-                name=f"bankd {bank}",
-                tls=protection.tls(Role.BANK),
-                networks=protection.networks,
-            )
-            desk.dialled.append(dialled)
-            dialled.want(bank.host, bank.port)
+        steps: list[Step] = [partial(reload_policy, config, desk, log=self._log)]
+        if self.keeper is not None:
+            steps.append(self.keeper.reload)
+        tasks.vital(self._reload.run(*steps), name="reload")
+        await self._start_rest(desk, tasks, rest_contexts, house)
+        self._dial_banks(desk, protection)
         desk.is_open = True
         self.started.set()
         self._log.info(
@@ -119,11 +133,8 @@ class ServerService:
         await self._stopping.wait()
 
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificates that the files hold now; without any, end."""
-        if self.keeper is None:
-            self.request_stop()
-        else:
-            self.keeper.reload()
+        """SIGHUP: use the certificates and the rules that the files hold now."""
+        self._reload.request()
 
     def request_stop(self) -> None:
         """Let ``run`` return."""
@@ -146,6 +157,13 @@ class ServerService:
             plain = await desk.hub.listen(config.listen_plaintext, self._accepted, networks=config.listener_networks)
             self.plaintext_address = plain.addresses[0]
 
+    def _dial_banks(self, desk: Desk, protection: Protection) -> None:
+        for bank in self._config.dial_bank:
+            tls = protection.tls(Role.BANK)
+            dialled = desk.hub.dial(self._dialled, name=f"bankd {bank}", tls=tls, networks=protection.networks)
+            desk.dialled.append(dialled)
+            dialled.want(bank.host, bank.port)
+
     def _keep_certificates(self, desk: Desk, protection: Protection, house: "House | None", tasks: TaskOwner) -> None:
         if protection.contexts is not None:
             renewal = None if house is None else house.renew_own
@@ -159,29 +177,40 @@ class ServerService:
             self.keeper = CertificateKeeper(
                 protection.contexts, desk.hub, log=self._log, renewal=renewal, on_loaded=push
             )
+            self.keeper.check_files()
             push()
             tasks.vital(self.keeper.run(), name="certificate")
         if house is not None:
-            tasks.vital(keep_house(house, log=self._log), name="authority")
+            looking = keep_house(house, log=self._log, on_looked=partial(self._follow, desk, house))
+            tasks.vital(looking, name="authority")
 
-    async def _start_rest(self, desk: Desk, tasks: TaskOwner, protection: Protection, house: "House | None") -> None:
-        await self._warn_of_rest(desk)
+    def _follow(self, desk: Desk, house: "House") -> None:
+        desk.push_certified(house.holders)
+        if self._books is not None:
+            self._books.follow(house.issued, time.time())
+
+    async def _start_rest(
+        self, desk: Desk, tasks: TaskOwner, contexts: TlsContexts | None, house: "House | None"
+    ) -> None:
+        await self._warn_of_rest(desk, is_protected=contexts is not None)
         self.app = build_app(desk, self._metrics, is_open=self._config.rest_open)
-        # Old back-ends, for whom REST is opened, speak HTTP only.
-        contexts = None if self._config.rest_open else protection.contexts
-        if contexts is not None and house is not None:
-            self.app.include_router(enrolment_router(house.office, log=self._log, limits=self._metrics.limits))
+        limits = self._metrics.limits
+        if contexts is not None and house is not None and self._books is not None:
+            enrolment.mount(self.app, house.office, log=self._log, books=self._books, limits=limits)
         tls = None if contexts is None else contexts.rest
-        rest = RestListener(self.app, self._config.rest, tls=tls, counts=self._metrics.limits)
+        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)
         await rest.wait_listening()
         self.rest_address = rest.address
 
-    async def _warn_of_rest(self, desk: Desk) -> None:
+    async def _warn_of_rest(self, desk: Desk, *, is_protected: bool) -> None:
+        rest = str(self.rest_address)
+        if not is_protected and not is_loopback(self.rest_address.host):
+            self._log.warning("rest_without_tls", rest=rest, note="tokens and answers travel in clear")
         if self._config.rest_open:
-            self._log.warning("rest_is_open", rest=str(self._config.rest), note="any program of this host is operator")
+            self._log.warning("rest_is_open", rest=rest, note="any program of this host is operator")
         elif not await desk.store.has_tokens():
             self._log.warning("no_token", note="nobody can use REST; make a token with: remsim token create")
 
@@ -217,18 +246,6 @@ class ServerService:
             takeover_s=self._config.timers.takeover_s,
             is_certified=_nobody if house is None else house.is_certified,
         )
-
-
-def _read_policy(config: ServerConfig) -> MappingPolicy:
-    """The rules of the policy file. Raises PolicyError and StartError."""
-    if config.policy is None:
-        return OPEN
-    try:
-        text = config.policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise StartError(f"the policy {config.policy} cannot be read: {reason}", hint="see --policy FILE") from error
-    return parse_mapping_policy(text, str(config.policy))
 
 
 def _nobody(_identity: Identity) -> bool:

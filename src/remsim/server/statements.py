@@ -16,6 +16,7 @@ from remsim.server.actions import (
     Memory,
     Note,
     NoteBank,
+    NoteCard,
     NoteClient,
     NoteOutcome,
     NoteReleased,
@@ -28,6 +29,7 @@ from remsim.server.actions import (
 )
 from remsim.server.schema import (
     BANKS,
+    CARDS,
     CLIENT_NUMBERS,
     CLIENTS,
     COUNTERS,
@@ -54,7 +56,10 @@ _SET_OUTCOME: Final = (
 _SET_SENT: Final = update(MAPPINGS).where(MAPPINGS.c.id == bindparam("of")).values(is_sent=True)
 _SET_DELETED: Final = update(MAPPINGS).where(MAPPINGS.c.id == bindparam("of")).values(deleted_at=bindparam("at"))
 _DROP_REMOVAL: Final = delete(PENDING_REMOVALS).where(PENDING_REMOVALS.c.mapping_id == bindparam("of"))
+_DROP_CARD: Final = delete(CARDS).where(CARDS.c.bank_id == bindparam("of"), CARDS.c.slot_nr == bindparam("nr"))
 _DROP_RELEASE: Final = delete(PENDING_RELEASES).where(PENDING_RELEASES.c.mapping_id == bindparam("of"))
+#: Where a note of this kind replaces a row.
+_TABLES: Final[dict[type[Note], Table]] = {NoteBank: BANKS, NoteClient: CLIENTS, NoteCard: CARDS}
 
 
 # Reading
@@ -79,6 +84,7 @@ async def load_memory(connection: AsyncConnection) -> Memory:
         bank_addresses=addresses,
         client_numbers=numbers,
         restart_counter=restarts or 0,
+        cards={BankSlot(row.bank_id, row.slot_nr): row.iccid for row in await connection.execute(select(CARDS))},
     )
 
 
@@ -122,6 +128,8 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
     """Write one decision; return the id of a new mapping, else 0. Raises SQLAlchemyError."""
     match decision:
         case StoreMapping():
+            if decision.iccid is not None:
+                await _upsert(connection, CARDS, [_card_values(decision.bank, decision.iccid, wall)])
             done = await connection.execute(
                 insert(MAPPINGS).values(
                     bank_id=decision.bank.bank_id,
@@ -157,8 +165,14 @@ async def _insert_ids(connection: AsyncConnection, table: Table, numbers: Sequen
 async def write_notes(connection: AsyncConnection, notes: Iterable[tuple[Note, float]]) -> None:
     """Write notes, each with the time at which it was made. Raises SQLAlchemyError."""
     batches: dict[type[Note], list[Values]] = {}
+    drops: list[Values] = []
     for note, at in notes:
-        batches.setdefault(type(note), []).append(_values(note, at))
+        if isinstance(note, NoteCard) and note.iccid is None:
+            drops.append({"of": note.bank.bank_id, "nr": note.bank.slot_nr})
+        else:
+            batches.setdefault(type(note), []).append(_values(note, at))
+    if drops:
+        await connection.execute(_DROP_CARD, drops)
     for kind, rows in batches.items():
         if kind is NoteOutcome:
             await connection.execute(_SET_OUTCOME, rows)
@@ -167,7 +181,11 @@ async def write_notes(connection: AsyncConnection, notes: Iterable[tuple[Note, f
         elif kind is NoteReleased:
             await connection.execute(_DROP_RELEASE, rows)
         else:
-            await _upsert(connection, BANKS if kind is NoteBank else CLIENTS, rows)
+            await _upsert(connection, _TABLES[kind], rows)
+
+
+def _card_values(bank: BankSlot, iccid: str | None, at: float) -> Values:
+    return {"bank_id": bank.bank_id, "slot_nr": bank.slot_nr, "iccid": iccid, "seen_at": at}
 
 
 def _values(note: Note, at: float) -> Values:
@@ -176,6 +194,8 @@ def _values(note: Note, at: float) -> Values:
             return {"of": note.mapping_id, "acknowledged": note.result is None, "code": note.result}
         case NoteRemoved() | NoteReleased():
             return {"of": note.mapping_id}
+        case NoteCard():
+            return _card_values(note.bank, note.iccid, at)
         case NoteBank() | NoteClient():
             names: Values = {"name": note.name, "software": note.software, "sw_version": note.sw_version}
             return names | _own_values(note) | {"last_seen_at": at}

@@ -8,7 +8,7 @@ connecting clients do not hold up one new mapping.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -23,6 +23,7 @@ from remsim.server.actions import (
     Memory,
     Note,
     NoteBank,
+    NoteCard,
     NoteClient,
     NoteOutcome,
     NoteReleased,
@@ -104,9 +105,9 @@ class Store:
         self._decisions.append(_Waiting(decision, done, entry))
         self._wake.set()
 
-    def record(self, entry: audit.Entry) -> None:
-        """Store an entry of the audit log that tells of no decision."""
-        self._decisions.append(_Waiting(None, None, entry))
+    def record(self, entry: audit.Entry, done: asyncio.Future[int] | None = None) -> None:
+        """Store an entry of the audit log that tells of no decision. ``done`` as for ``submit``."""
+        self._decisions.append(_Waiting(None, done, entry))
         self._wake.set()
 
     def note(self, note: Note) -> None:
@@ -160,12 +161,29 @@ class Store:
             raise self._unreadable(error) from None
 
     async def read_audit(self, *, after: int, limit: int) -> Iterable[audit.StoredEntry]:
-        """The next entries of the audit log. Raises StoreError."""
+        """The next entries of the audit log, with all that was handed over before the call. Raises StoreError."""
+        await self._written()
         try:
             async with self._engine.connect() as connection:
                 return await audit.read_entries(connection, after=after, limit=limit)
         except SQLAlchemyError as error:
             raise self._unreadable(error) from None
+
+    async def read_audit_targets(self, actions: Collection[str]) -> set[tuple[str, str]]:
+        """Action and target of all entries of the audit log with one of these actions. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await audit.read_targets(connection, actions)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    async def _written(self) -> None:
+        """Return when everything that was handed over so far is written, or has failed. Raises StoreError."""
+        if not self._is_closing:
+            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self._decisions.append(_Waiting(None, done))
+            self._wake.set()
+            await done
 
     def _unreadable(self, error: SQLAlchemyError) -> StoreError:
         self._log.error("not_read", error=str(error.args[0] if error.args else ""))
@@ -251,5 +269,7 @@ def _subject(note: Note) -> object:
             return type(note), note.mapping_id
         case NoteBank():
             return type(note), note.bank_id
+        case NoteCard():
+            return type(note), note.bank
         case NoteClient():
             return type(note), note.client

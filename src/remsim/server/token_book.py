@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.config import ServerConfig
 from remsim.errors import RemsimError, StartError
+from remsim.pki import files
 from remsim.server import audit, database
 from remsim.server.schema import TOKENS
 from remsim.server.tokens import (
@@ -42,8 +43,31 @@ class UnknownTokenError(RemsimError):
 def create_token(
     config: ServerConfig, *, name: str, role: Role, scope: Scope = EVERYTHING, lifetime_s: float | None = None
 ) -> tuple[str, StoredToken]:
-    """Make and store a token; returns its text and its record. Raises TokenError, StartError."""
-    text, record = make_token(
+    """Make and store a token; returns its text and its record. Raises TokenError, StartError, KeyFileError."""
+    text, record = _draw(name, role, scope, lifetime_s)
+
+    async def store(connection: AsyncConnection) -> None:
+        await _insert(connection, record)
+
+    _on_database(config, store)
+    return text, record
+
+
+def create_first_token(config: ServerConfig, *, name: str) -> tuple[str, StoredToken] | None:
+    """Make a token for an admin, if none was ever made; None if there was one. Raises like ``create_token``."""
+    text, record = _draw(name, Role.ADMIN, EVERYTHING, None)
+
+    async def store(connection: AsyncConnection) -> bool:
+        if await has_tokens(connection):
+            return False
+        await _insert(connection, record)
+        return True
+
+    return (text, record) if _on_database(config, store) else None
+
+
+def _draw(name: str, role: Role, scope: Scope, lifetime_s: float | None) -> tuple[str, StoredToken]:
+    return make_token(
         secrets.token_bytes(ID_OCTETS),
         secrets.token_bytes(SECRET_OCTETS),
         name=name,
@@ -53,13 +77,11 @@ def create_token(
         lifetime_s=lifetime_s,
     )
 
-    async def store(connection: AsyncConnection) -> None:
-        await connection.execute(insert(TOKENS).values(**_values(record)))
-        entry = audit.Entry(local_actor(), "token.create", f"{record.token_id} {name}", detail=role.text)
-        await audit.write_entries(connection, [entry], record.created_at)
 
-    _on_database(config, store)
-    return text, record
+async def _insert(connection: AsyncConnection, record: StoredToken) -> None:
+    await connection.execute(insert(TOKENS).values(**_values(record)))
+    entry = audit.Entry(local_actor(), "token.create", f"{record.token_id} {record.name}", detail=record.role.text)
+    await audit.write_entries(connection, [entry], record.created_at)
 
 
 def list_tokens(config: ServerConfig) -> list[StoredToken]:
@@ -103,11 +125,15 @@ async def has_tokens(connection: AsyncConnection) -> bool:
 
 def local_actor() -> audit.Actor:
     """The user of this host who runs the command."""
+    return audit.Actor(f"user {local_user()}", "local")
+
+
+def local_user() -> str:
+    """The name of the user of this host who runs the command."""
     try:
-        name = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):
-        name = str(os.getuid())
-    return audit.Actor(f"user {name}", "local")
+        return str(os.getuid())
 
 
 def _on_database(config: ServerConfig, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -142,6 +168,7 @@ def _make_folder(folder: Path) -> None:
             f"cannot write to the state directory {folder}: {error.strerror}",
             hint="give --state DIR of the server, as the user that runs it",
         ) from error
+    files.check_owner(folder)
 
 
 def _values(record: StoredToken) -> dict[str, object]:

@@ -141,6 +141,12 @@ class Refusal(Enum):
     EXPIRED = "expired token"
 
 
+def check_name(name: str) -> None:
+    """Raises TokenError for what no token can be named."""
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        raise TokenError(f"a token's name has 1..{MAX_NAME} printable characters", hint="say whose token it is")
+
+
 def make_token(
     token_id: bytes,
     secret: bytes,
@@ -157,8 +163,7 @@ def make_token(
     """
     if len(token_id) != ID_OCTETS or len(secret) != SECRET_OCTETS:
         raise TokenError(f"a token is made of {ID_OCTETS} and {SECRET_OCTETS} random octets")
-    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise TokenError(f"a token's name has 1..{MAX_NAME} printable characters", hint="say whose token it is")
+    check_name(name)
     if lifetime_s is not None and not lifetime_s > 0:
         raise TokenError("a token lives longer than 0 s")
     text = f"{PREFIX}_{token_id.hex()}_{base64.b32encode(secret).decode().rstrip('=').lower()}"

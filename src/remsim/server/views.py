@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 
 from remsim.ids import BankSlot, ClientSlot
+from remsim.redaction import shorten_iccid
 from remsim.server.peers import Peer
 from remsim.slotmap import Mapping, MappingState
 from remsim.wire.rspro import ComponentIdentity, ComponentType, ErrorInd, ResultCode, SlotPhysStatus
@@ -116,7 +117,7 @@ def client(peer: Peer, item: Mapping | None, connected_at: float) -> Json:
     return first | ours
 
 
-def bank(peer: Peer, items: tuple[Mapping, ...], removals: int, connected_at: float) -> Json:
+def bank(peer: Peer, items: tuple[Mapping, ...], removals: int, connected_at: float, known_cards: int) -> Json:
     """A connected bankd, with the number of its mappings and what is known of its slots."""
     first, ours = _peer(peer, connected_at)
     first |= {"bankId": peer.bank, "numberOfSlots": peer.number_of_slots}
@@ -124,10 +125,15 @@ def bank(peer: Peer, items: tuple[Mapping, ...], removals: int, connected_at: fl
         {"ip": str(address.ip), "port": address.port}
         for address in dict.fromkeys(place.address for place in peer.addresses)
     ]
-    ours |= {"mappings": len(items), "pendingRemovals": removals}
+    ours |= {"mappings": len(items), "pendingRemovals": removals, "knownCards": known_cards}
     if peer.slot_status:
         ours["slots"] = [{"slotNr": number} | _lines(status) for number, status in sorted(peer.slot_status.items())]
     return first | ours
+
+
+def cards(numbers: dict[int, str]) -> list[Json]:
+    """The cards of a bank, by slot number, with their numbers shortened."""
+    return [{"slotNr": number, "iccid": shorten_iccid(iccid)} for number, iccid in numbers.items()]
 
 
 def _lines(status: SlotPhysStatus) -> Json:

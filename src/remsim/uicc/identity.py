@@ -22,11 +22,11 @@ class Identity:
 
     def __post_init__(self) -> None:
         for what, digits, length in (("IMSI", self.imsi, 15), ("ICCID", self.iccid, 18)):
-            if len(digits) != length or not digits.isdecimal():
+            if len(digits) != length or not _is_number(digits):
                 raise ProfileError(f"{what} is not {length} digits")
         if not self.imsi.startswith("00101"):
             raise ProfileError("IMSI is not of the test network 001/01")
-        if not 1 <= len(self.msisdn) <= 20 or not self.msisdn.isdecimal():
+        if not 1 <= len(self.msisdn) <= 20 or not _is_number(self.msisdn):
             raise ProfileError("MSISDN is not 1 to 20 digits")
 
     def derive(self, index: int) -> "Identity":
@@ -56,6 +56,10 @@ class Identity:
             # 3GPP TS 31.102, clause 4.2.26: length of number and TON/NPI, TON/NPI, ten bytes, capability, extension.
             "msisdn": bytes((len(number) + 1, 0x91)) + number.ljust(10, b"\xff") + b"\xff\xff",
         }
+
+
+def _is_number(digits: str) -> bool:
+    return digits.isascii() and digits.isdecimal()
 
 
 def bcd(digits: str) -> bytes:

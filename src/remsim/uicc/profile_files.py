@@ -11,6 +11,7 @@ from remsim.uicc.identity import Identity
 from remsim.uicc.toml_fields import Fields, parse_octets
 
 _FID: Final = re.compile(r"[0-9A-F]{4}")
+_TAG: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){1,3}", re.ASCII)
 _TOKEN: Final = re.compile(r"\{([^}]*)\}")
 _MAX_RECORDS: Final = 254
 
@@ -112,7 +113,7 @@ class TreeBuilder:
                 raise entry.fault("'same_as' names no file that stands before")
             ef = _with_contents_of(other, path, fid, name, parent)
         else:
-            ef = self._new_file(path, fid, name, parent, entry)
+            ef = self._new_file(path, fid, name, parent, entry, rule)
         ef.rule, ef.sfi, ef.sfi_style, ef.proprietary = rule, sfi, style, proprietary
         self._attach(parent, ef, entry)
         self._efs[path] = ef
@@ -129,7 +130,12 @@ class TreeBuilder:
             return fid & 0x1F, SfiStyle.IMPLICIT
         return entry.octets("sfi", length=1)[0] & 0x1F, SfiStyle.VALUE
 
-    def _new_file(self, path: str, fid: int, name: str, parent: Df, entry: Fields) -> Ef:
+    def _tag(self, text: str, table: Fields) -> int:
+        if not _TAG.fullmatch(text):
+            raise table.fault(f"{text!r} is not a tag of one to three bytes in hexadecimal digits")
+        return int(text, 16)
+
+    def _new_file(self, path: str, fid: int, name: str, parent: Df, entry: Fields, rule: Rule) -> Ef:
         fill = entry.octets("fill", "FF", length=1)
         objects: dict[int, bytes] = {}
         parts: tuple[Part, ...] = ()
@@ -142,7 +148,7 @@ class TreeBuilder:
             kind = EfKind.BER_TLV
             size = entry.number("size", 4096)
             table = entry.table("objects")
-            objects = {int(tag, 16): table.octets(tag) for tag in table.names()}
+            objects = {self._tag(tag, table): table.octets(tag) for tag in table.names()}
         else:
             kind = EfKind.TRANSPARENT
             parts = self._parts(entry.text("data", ""), entry)
@@ -160,7 +166,7 @@ class TreeBuilder:
             kind=kind,
             size=size,
             record_length=record_length,
-            rule=self._rules[1],
+            rule=rule,
             sfi=None,
             sfi_style=SfiStyle.NONE,
             proprietary=b"",

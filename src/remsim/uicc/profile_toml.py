@@ -4,6 +4,7 @@
 Reads text, not files: where it comes from is the caller's affair. All faults are ProfileErrors.
 """
 
+import re
 import tomllib
 from typing import Final
 
@@ -20,14 +21,18 @@ from remsim.uicc.toml_fields import Fields
 _PIN_NAMES: Final = {"PIN1": 0x01, "PIN2": 0x81, "ADM": 0x0A}
 _QUIETABLE: Final = frozenset({"manage-channel", "select-aid"})
 _MAX_CHANNELS: Final = 20
+_RULE: Final = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 def parse_profile(text: str) -> Profile:
     """Build a profile from the text of its file. Raises ProfileError."""
     try:
         parsed = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
+        # TOMLDecodeError, or a number that Python does not convert for its length.
         raise ProfileError(f"profile is no TOML: {error}") from error
+    except RecursionError:
+        raise ProfileError("profile is nested too deeply") from None
     top = Fields(parsed, "profile")
     identity = _identity(top.table("identity"))
     defaults = top.table("defaults")
@@ -78,7 +83,7 @@ def _identity(fields: Fields) -> Identity:
 def _rules(fields: Fields) -> dict[int, Rule]:
     rules: dict[int, Rule] = {}
     for key in fields.names():
-        if not key.isdecimal() or not 1 <= int(key) <= 254:
+        if _RULE.fullmatch(key) is None or not 1 <= int(key) <= 254:
             raise fields.fault(f"rule {key!r} is not a record number in 1..254")
         entry = fields.table(key)
         rules[int(key)] = Rule(

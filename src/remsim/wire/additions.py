@@ -43,7 +43,7 @@ class AuditInd:
 class CertifiedInd:
     """A part of the list of clients that have, or had, a certificate: ability ``certified.1``.
 
-    The list is complete with its last part, and replaces the one before.
+    The list is complete with its last part. A bankd adds it to what it knows, and forgets nobody.
     """
 
     is_first: bool

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ResetCard, ResetKind, Transmit
+from remsim.bankd import slot as slot_module
+from remsim.bankd.actions import CardAction, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard, ResetKind, Transmit
 from remsim.bankd.slot import Slot, fault_kind
 from remsim.net.tasks import TaskOwner
 from remsim.readers.errors import (
@@ -17,7 +18,9 @@ from remsim.readers.errors import (
     ReaderError,
     ReaderUnavailableError,
 )
-from tests.doubles.readers import CallbackReader, InstantReader, ScriptedReader
+from remsim.readers.profiles import load_profile
+from remsim.readers.sim import SimSource
+from tests.doubles.readers import CallbackReader, HangingReader, InstantReader, Outcome, ScriptedReader
 
 TPDU = bytes.fromhex("00b0000001")
 
@@ -41,6 +44,9 @@ class Events:
     def on_closed(self, slot_nr: int) -> None:
         self.log.append(("closed", slot_nr))
 
+    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+        self.log.append(("number", slot_nr, iccid, reason))
+
     def on_failed(self, slot_nr: int, error: ReaderError) -> None:
         self.log.append(("failed", slot_nr, type(error)))
 
@@ -52,7 +58,7 @@ class Stand:
         self.events = Events()
         self.slot = Slot(3, events=self.events, tasks=tasks, observe=self.events.times.append)
 
-    async def run(self, action: OpenCard | ResetCard | Transmit | CloseCard) -> object:
+    async def run(self, action: CardAction) -> object:
         """Run it; what was reported."""
         before = len(self.events.log)
         self.slot.run(action)
@@ -127,8 +133,12 @@ async def test_driver_that_repeats_the_command_in_its_error_is_told_without_it(
     stand: Stand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verify = bytes.fromhex("0020000108") + b"73914826"
-    texts = []
-    stand.events.on_failed = lambda slot_nr, error: texts.append(str(error))  # type: ignore[method-assign]
+    texts: list[str] = []
+
+    def on_failed(slot_nr: int, error: ReaderError) -> None:
+        texts.append(str(error))
+
+    stand.events.on_failed = on_failed  # type: ignore[method-assign]
     stand.slot.reader = ScriptedReader(transmit=RuntimeError(f"cannot send {verify!r}, that is {verify.hex()}"))
     stand.slot.run(OpenCard(3))
     await asyncio.sleep(0)
@@ -297,4 +307,82 @@ async def test_guard_hears_of_answers_that_are_called_back(stand: Stand) -> None
     stand.slot.transmit(TPDU)
     reader.done(b"\x61\x02")
     assert watch.log == [("asked", TPDU), ("told", TPDU, b"\x61\x02")]
+    await stand.run(CloseCard(3))
+
+
+async def test_number_is_read_between_power_up_and_power_off(stand: Stand) -> None:
+    source = SimSource(slots=1)
+    (name,) = await source.names()
+    stand.slot.reader = reader = source.reader(name)
+    digits = load_profile("default").identity.iccid_digits
+    assert await stand.run(ReadNumber(3)) == ("number", 3, digits, "")
+    with pytest.raises(CardMuteError, match="no power"):
+        await reader.transmit(TPDU)
+    # Nothing of it is seen from outside: no session, no time of a command, no guard.
+    assert stand.events.times == []
+    assert not answers_at_once(stand)
+    assert await stand.run(Transmit(3, TPDU)) == ("failed", 3, ReaderUnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "reason", "log"),
+    [
+        ({"open": CardMuteError("mute")}, "mute", ["open", "close"]),
+        ({"open": RuntimeError("x")}, "the reader's driver failed: RuntimeError: x", ["open", "close"]),
+        ({"transmit": CardTransmissionError("gone")}, "gone", ["open", "transmit", "close"]),
+        ({"transmit": b"\x90"}, "the card's response has 1 octets", ["open", "transmit", "close"]),
+        ({"transmit": b"\x6e\x00"}, "the card gives no ICCID", ["open", "transmit", "transmit", "close"]),
+    ],
+    ids=["mute", "driver", "fault", "length", "refused"],
+)
+async def test_number_that_cannot_be_read_is_reported_with_the_reason(
+    stand: Stand, outcomes: dict[str, Outcome], reason: str, log: list[str]
+) -> None:
+    stand.slot.reader = reader = ScriptedReader()
+    reader.outcomes |= outcomes
+    assert await stand.run(ReadNumber(3)) == ("number", 3, None, reason)
+    assert reader.log == log
+
+
+async def test_number_of_a_slot_without_reader_is_none(stand: Stand) -> None:
+    assert await stand.run(ReadNumber(3)) == ("number", 3, None, "no reader belongs to this slot")
+
+
+@pytest.mark.parametrize("where", ["open", "transmit"])
+async def test_card_that_hangs_is_given_up_and_powered_off(
+    stand: Stand, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slot_module, "READING_S", 0.01)
+    stand.slot.reader = reader = HangingReader(where)
+    stand.slot.run(ReadNumber(3))
+    await reader.closed.wait()
+    await asyncio.sleep(0)
+    assert stand.events.log == [("number", 3, None, "it was not read within 0.01 s")]
+
+
+async def test_guard_that_comes_while_a_command_runs_hears_of_its_answer(stand: Stand) -> None:
+    stand.slot.reader = reader = CallbackReader()
+    await stand.run(OpenCard(3))
+    stand.slot.guard = Watch()
+    stand.slot.transmit(FORBIDDEN)
+    stand.slot.guard = None
+    stand.slot.transmit(TPDU)
+    stand.slot.guard = watch = Watch()
+    reader.done(b"\x61\x02")
+    # Not of the command that another guard let pass, or did not, before.
+    assert watch.log == [("told", TPDU, b"\x61\x02")]
+    await stand.run(CloseCard(3))
+
+
+async def test_command_that_one_guard_let_pass_opens_no_way_round_the_next(stand: Stand) -> None:
+    stand.slot.reader = reader = InstantReader()
+    await stand.run(OpenCard(3))
+    stand.slot.guard = Watch()
+    reader.is_instant = False
+    assert stand.slot.transmit_now(TPDU) is None
+    reader.is_instant = True
+    stand.slot.guard = None
+    await stand.run(Transmit(3, TPDU))
+    stand.slot.guard = Watch()
+    assert await stand.run(Transmit(3, FORBIDDEN)) == ("response", 3, BLOCKED)
     await stand.run(CloseCard(3))

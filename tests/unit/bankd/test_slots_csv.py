@@ -76,6 +76,7 @@ def test_dubious_lines_are_warned_about() -> None:
         ("1,0,a\\", 1, "backslash"),
         ("1,0,[z-a]", 1, "no extended POSIX expression"),
         ("1,0,a{99999999999999}", 1, "no extended POSIX expression"),
+        (f"1,0,{'(' * 2000}x{')' * 2000}", 1, "nested too deeply"),
     ],
 )
 def test_malformed_line_is_named_with_its_number(text: str, number: int, reason: str) -> None:

@@ -24,7 +24,8 @@ def test_what_was_kept_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "[]", '{"version": 2, "slots": {}}', '{"version": 1, "slots": []}', '{"version": 1, "slots": {"x": "a"}}',
-     '{"version": 1, "slots": {"0": 1}}', '{"version": 1, "slots": {"0": "a", "1": "a"}}', "[" * 100_000],
+     '{"version": 1, "slots": {"0": 1}}', '{"version": 1, "slots": {"0": "a", "1": "a"}}', "[" * 100_000,
+     '{"version": 1, "slots": {"%s": "a"}}' % ("9" * 5000)],
 )  # fmt: skip
 def test_file_that_is_none_of_ours_is_not_overwritten(tmp_path: Path, text: str) -> None:
     path = tmp_path / "slots.json"

@@ -137,3 +137,20 @@ def test_success_is_also_a_warning_or_waiting_data() -> None:
 def test_unknown_file_in_a_known_directory_has_no_path() -> None:
     assert Selected((MF,), is_file_unknown=True).path is None
     assert short_identifier(bytes.fromhex("0020000108")) is None
+
+
+def test_observer_that_joins_midway_knows_nothing_until_it_sees_a_selection_or_a_reset() -> None:
+    read = bytes.fromhex("00b000000a")
+    tracker = SelectionTracker.midway()
+    assert tracker.target(read) is None
+    # A file below a directory that nobody knows.
+    tracker.on_exchange(bytes.fromhex("00a40004026f07"), b"\x90\x00")
+    assert tracker.target(read) is None
+    # Closing a channel tells nothing about the basic one.
+    tracker.on_exchange(bytes.fromhex("0070800100"), b"\x90\x00")
+    assert tracker.target(read) is None
+    tracker.on_exchange(bytes.fromhex("00a40004023f00"), b"\x90\x00")
+    assert tracker.target(read) == (0x3F00,)
+    tracker = SelectionTracker.midway()
+    tracker.on_reset()
+    assert tracker.target(read) == (0x3F00,)

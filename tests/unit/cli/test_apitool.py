@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The classic REST tool: its calls, its output (rsres.md, section 6), and its exit statuses."""
 
+import ssl
+from pathlib import Path
+
 import httpx2
 import pytest
 
-from remsim.cli import apitool
+from remsim.cli import rest_target
 from remsim.cli.classic import apitool as run_tool
 from remsim.cli.rest_client import RestClient
 
@@ -12,7 +15,7 @@ Server = list[httpx2.Request]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
     """The requests that the server has seen. It knows no bank 7."""
     seen: Server = []
 
@@ -25,10 +28,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
             return httpx2.Response(404)
         return httpx2.Response(200) if path == "/clients/9" else httpx2.Response(200, json={path[1:]: [{"ok": True}]})
 
-    def connect(base: str, *, token: str | None, timeout_s: float) -> RestClient:
-        return RestClient(base, token=token, timeout_s=timeout_s, transport=httpx2.MockTransport(answer))
+    def connect(base: str, *, token: str | None, timeout_s: float, tls: ssl.SSLContext | None) -> RestClient:
+        return RestClient(base, token=token, timeout_s=timeout_s, tls=tls, transport=httpx2.MockTransport(answer))
 
-    monkeypatch.setattr(apitool, "RestClient", connect)
+    monkeypatch.setattr(rest_target, "RestClient", connect)
+    monkeypatch.setenv("REMSIM_STATE_DIR", str(tmp_path))
     return seen
 
 
@@ -45,6 +49,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
         ("-r", ""),
         ("-r -v", "POST http://127.0.0.1:9997/api/backend/v1/global-reset\n"),
         ("-d 1 2 -v -H ::1 -p 5", "DELETE http://[::1]:5/api/backend/v1/slotmaps/65538\n"),
+        ("-r -v -p 5", "POST http://127.0.0.1:5/api/backend/v1/global-reset\n"),
+        ("-r -v -H https://lab.example", "POST https://lab.example:9997/api/backend/v1/global-reset\n"),
     ],
 )
 @pytest.mark.usefixtures("server")

@@ -2,16 +2,25 @@
 """``remsim ctl`` against a server that is a function."""
 
 import json
+import ssl
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from remsim.cli import ctl
+from remsim.cli import rest_target
 from remsim.cli.main import main
 from remsim.cli.rest_client import RestClient
 
 IDENTITY = {"type_": "remsimBankd", "name": "ra[red]ck\n", "software": "remsim-bankd", "swVersion": "1"}
-BANK = {"peer": "B1", "state": "CONNECTED_BANKD", "component_id": IDENTITY, "bankId": 1, "numberOfSlots": 4}
+BANK = {
+    "peer": "B1",
+    "state": "CONNECTED_BANKD",
+    "component_id": IDENTITY,
+    "bankId": 1,
+    "numberOfSlots": 4,
+    "knownCards": 3,
+}
 CLIENTS = [
     {"peer": "C7:0", "state": "CONNECTED_CLIENT", "component_id": {"name": "modem"}},
     {"peer": "C7:1", "state": "CONNECTED_CLIENT"},
@@ -34,7 +43,7 @@ Server = list[httpx2.Request]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
     """The requests that the server has seen."""
     seen: Server = []
 
@@ -45,10 +54,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
             return httpx2.Response(201)
         return httpx2.Response(200) if body is None else httpx2.Response(200, json=body)
 
-    def connect(base: str, *, token: str | None, timeout_s: float) -> RestClient:
-        return RestClient(base, token=token, timeout_s=timeout_s, transport=httpx2.MockTransport(answer))
+    def connect(base: str, *, token: str | None, timeout_s: float, tls: ssl.SSLContext | None) -> RestClient:
+        return RestClient(base, token=token, timeout_s=timeout_s, tls=tls, transport=httpx2.MockTransport(answer))
 
-    monkeypatch.setattr(ctl, "RestClient", connect)
+    monkeypatch.setattr(rest_target, "RestClient", connect)
+    monkeypatch.setenv("REMSIM_STATE_DIR", str(tmp_path))
     return seen
 
 
@@ -64,8 +74,8 @@ def test_banks_are_a_table_with_texts_escaped(server: Server, capsys: pytest.Cap
     assert run("--rest http://h:1 banks") == 0
     assert server[0].url.host == "h"
     assert _lines(capsys.readouterr().out) == [
-        ["BANK", "STATE", "SLOTS", "NAME", "SOFTWARE"],
-        ["B1", "CONNECTED_BANKD", "4", "ra[red]ck\\n", "remsim-bankd", "1"],
+        ["BANK", "STATE", "SLOTS", "CARDS", "NAME", "SOFTWARE"],
+        ["B1", "CONNECTED_BANKD", "4", "3", "ra[red]ck\\n", "remsim-bankd", "1"],
     ]
 
 
@@ -157,6 +167,31 @@ def test_help_asks_no_server(server: Server, words: str, capsys: pytest.CaptureF
     assert run(words) == 0
     assert "Usage: remsim ctl" in capsys.readouterr().out
     assert not server
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ("", 0, "1 rules, by default deny"),
+        (
+            "B1:0 C7:0",
+            1,
+            "refused: B1:0, whose card's number is not known, is not among what client rule 1 allows C7:0",
+        ),
+        ("B1:0 C7:0 --number 8900101000000000018", 0, "allowed: client rule 1 allows B1:0 for C7:0"),
+        ("B1:0 C7:0 --number 8900109990000000013", 1, "refused: B1:0 is not among what client rule 1 allows C7:0"),
+        ("B1:0 C7:0 --number 8900*", 2, "--number is no ICCID; hint: "),
+        ("--number 89", 2, "--number says which card is in BANK:SLOT; hint: "),
+    ],
+)
+def test_policy_is_asked_about_a_card(
+    tmp_path: Path, words: str, status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "policy.toml"
+    rules.write_text('default = "deny"\n[[client]]\nclient = "7"\nnumbers = "89001010*"\n')
+    assert run(f"policy check {rules} {words}") == status
+    output = capsys.readouterr()
+    assert said in output.out + output.err
 
 
 def test_token_comes_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ def test_refusal_has_the_servers_reason(status: int, content: bytes, message: st
         (httpx2.ConnectError, "[Errno 111] Connection refused", "cannot reach http://h:1: Connection refused"),
         (httpx2.ReadError, "", "cannot reach http://h:1: ReadError"),
         (httpx2.ReadTimeout, "", "http://h:1 does not answer"),
-        (httpx2.RemoteProtocolError, "", "http://h:1 does not speak HTTP"),
+        (httpx2.RemoteProtocolError, "", "http://h:1 does not speak plain HTTP"),
     ],
 )
 def test_server_that_cannot_be_asked_is_told(error: type[httpx2.RequestError], text: str, message: str) -> None:

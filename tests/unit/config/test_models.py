@@ -12,9 +12,16 @@ from remsim.config import BankdConfig, ClientConfig, HostPort, KeepAlive, Server
 STATE = Path("state")
 
 
+def test_rest_is_on_all_addresses_only_over_tls_or_where_that_was_asked_for() -> None:
+    silent, told = ServerConfig(state_dir=STATE), ServerConfig(state_dir=STATE, rest=HostPort("192.0.2.1", 1))
+    assert silent.rest_address(is_protected=True) == HostPort("", 9997)
+    assert silent.rest_address(is_protected=False) == HostPort("127.0.0.1", 9997)
+    assert told.rest_address(is_protected=True) == told.rest_address(is_protected=False) == told.rest
+
+
 def test_defaults_are_the_classic_ports() -> None:
     server, bankd, client = ServerConfig(state_dir=STATE), BankdConfig(state_dir=STATE), ClientConfig()
-    assert (server.rspro, server.rest) == (HostPort("", 9998), HostPort("127.0.0.1", 9997))
+    assert (server.rspro, server.rest) == (HostPort("", 9998), None)
     assert (bankd.server, bankd.listen) == (HostPort("127.0.0.1", 9998), HostPort("", 9999))
     assert (client.server, client.client, client.atr) == (HostPort("127.0.0.1", 9998), None, b"\x3b\x00")
     assert server.keepalive == KeepAlive(interval_s=30.0, timeout_s=10.0)

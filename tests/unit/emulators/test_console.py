@@ -154,6 +154,7 @@ def test_octets_are_shown_in_hex_and_as_text() -> None:
     ("line", "expected"),
     [
         ("0020000108 31323334ffffffff", True),
+        ("0x00 0x20 0x00 0x01 0x04 0x31 0x32 0x33 0x34", True),
         ("0020000108 31323334fffffff", True),
         ("0020 0001 31323334ffffffff", True),
         ("verify 1234", True),

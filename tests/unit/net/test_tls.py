@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from remsim.identity import Identity, Role
-from remsim.net.tls import Expectation, HandshakeError, explain
+from remsim.net.tls import GREETING_OCTETS, Expectation, HandshakeError, explain, greeting_fault
 
 
 class Failure(ssl.SSLError):
@@ -54,3 +54,27 @@ def test_expectation_names_who_came_and_who_was_wanted() -> None:
     one_slot.check(Identity.client(23))
     with pytest.raises(HandshakeError, match="the peer is client/22, not client/23/0"):
         one_slot.check(Identity.client(22))
+
+
+@pytest.mark.parametrize("version", ["0301", "0303"])
+def test_greeting_of_a_tls_client_can_be_one_from_the_first_octet_on(version: str) -> None:
+    greeting = bytes.fromhex(f"16{version}00f1010000ed0303")
+    assert len(greeting) > GREETING_OCTETS
+    assert [greeting_fault(greeting[:count]) for count in range(len(greeting) + 1)] == [""] * (len(greeting) + 1)
+
+
+@pytest.mark.parametrize(
+    ("octets", "fault"),
+    [
+        (b"GET / HTTP/1.1", "the peer speaks HTTP, not TLS"),
+        (b"POST /x", "the peer speaks HTTP, not TLS"),
+        (b"GE", "the peer does not speak TLS"),
+        (bytes.fromhex("0005ee07"), "the peer does not speak TLS"),  # RSPRO
+        (bytes.fromhex("150301000201"), "the peer does not speak TLS"),  # an alert
+        (bytes.fromhex("1602"), "the peer does not speak TLS"),
+        (bytes.fromhex("160301410001"), "the peer does not speak TLS"),  # a record that is too long
+        (bytes.fromhex("16030100f102"), "the peer does not speak TLS"),  # a ServerHello
+    ],
+)
+def test_what_cannot_be_the_greeting_of_a_tls_client_is_told(octets: bytes, fault: str) -> None:
+    assert greeting_fault(octets) == fault

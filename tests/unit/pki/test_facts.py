@@ -60,6 +60,7 @@ def test_certificate_of_a_host_is_read() -> None:
     assert facts.not_before == oracle.not_valid_before_utc
     assert facts.not_after == oracle.not_valid_after_utc
     assert not facts.is_authority
+    assert facts.hosts == ("lab.example", "::1")
     spki = oracle.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     assert spki.endswith(facts.public_key)
     assert facts.issuer == read_certificate(decode_pem(AUTHORITY)[0]).subject
@@ -68,6 +69,7 @@ def test_certificate_of_a_host_is_read() -> None:
 def test_certificate_of_an_authority_names_nobody() -> None:
     facts = read_certificate(decode_pem(AUTHORITY)[0])
     assert facts.identity is None
+    assert facts.hosts == ()
     assert facts.is_authority
     assert facts.serial == 7
     # Two digits of a year do not reach that far.
@@ -95,6 +97,22 @@ def test_other_uris_do_not_count_but_one_of_ours_must_be_right_and_single() -> N
     for uri in ("remsim://bank/01", "remsim://bank/1024", "remsim://x"):
         with pytest.raises(CertificateError, match="cannot be read"):
             read_certificate(certificate_with(uri))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (b"lab.example", b"l\xe4b.example"),
+        # Two addresses of 7 octets in the place of one of IPv6.
+        (encode_tlv(0x87, bytes(15) + b"\x01"), encode_tlv(0x87, bytes(7)) * 2),
+    ],
+    ids=["name", "address"],
+)
+def test_host_name_or_address_that_is_none_is_refused(right: bytes, wrong: bytes) -> None:
+    der = decode_pem(LEAF)[0]
+    assert right in der
+    with pytest.raises(CertificateError, match="host name or address that is none"):
+        read_certificate(der.replace(right, wrong))
 
 
 def test_pem_comes_back_and_broken_pem_is_refused() -> None:

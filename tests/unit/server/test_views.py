@@ -28,7 +28,13 @@ def bank_peer() -> Peer:
 
 
 def shown_bank(peer: Peer) -> Json:
-    return views.bank(peer, (), 0, 0.0)
+    return views.bank(peer, (), 0, 0.0, 0)
+
+
+def test_cards_are_shown_with_shortened_numbers() -> None:
+    shown = views.cards({0: "8900101000000000018", 3: "89"})
+    assert shown == [{"slotNr": 0, "iccid": "890010…0018"}, {"slotNr": 3, "iccid": "…"}]
+    assert views.bank(bank_peer(), (), 0, 0.0, 2)["knownCards"] == 2
 
 
 @pytest.mark.parametrize("number", [0, 65536, 65538, 67044351])

@@ -59,6 +59,8 @@ def test_rule_numbers_may_have_gaps() -> None:
         ('"3F00/2FE2" = { size = 1, sfi = "0A0B" }', "2 bytes instead of 1"),
         ('"3F00/2FE2" = { size = 1, colour = 1 }', "unknown key 'colour'"),
         ('"3F00/2FE2" = { size = 1, rule = 9 }', "no rule 9"),
+        ('"3F00/2FE2" = { objects = { x = "00" } }', "not a tag"),
+        ('"3F00/2FE2" = { objects = { 8000000000 = "00" } }', "not a tag"),
         ('"3F00/2FE2" = 3', "not a table"),
         ('"3F00/2fe2" = { size = 1 }', "not a file identifier"),
         ('"3F00/7FFF" = { size = 1 }', "not a file identifier"),
@@ -75,3 +77,12 @@ def test_rule_numbers_may_have_gaps() -> None:
 def test_faulty_file_is_told(files: str, reason: str) -> None:
     with pytest.raises(ProfileError, match=reason):
         _card(files)
+
+
+def test_rules_need_no_first_one() -> None:
+    head = _HEAD.replace("\n1 = {", "\n2 = {")
+    directories = _DIRECTORIES.replace("{}", "{ rule = 2 }")
+    files = '[files]\n"3F00/2FE2" = { data = "01", rule = 2 }'
+    terminal = Terminal(Uicc(parse_profile(head + directories + files)))
+    terminal.select("2FE2")
+    assert terminal.ok("00B0000001") == "01"

@@ -35,6 +35,9 @@ def test_smallest_profile_makes_a_card() -> None:
     ("text", "reason"),
     [
         ("=", "no TOML"),
+        (f"name = {'9' * 5000}", "no TOML"),
+        (f"name = {'[' * 2000}{']' * 2000}", "nested too deeply"),
+        (_HEAD.replace("1 = {", f"{'9' * 5000} = {{"), "not a record number"),
         (_HEAD, "'3F00' is missing"),
         (_HEAD + '[directories]\n"7F10" = {}', "before its parent"),
         (_HEAD + '[directories]\n"3F00" = {}\n"3F00/X" = { aid = "A000" }', "5 to 16 bytes"),
@@ -52,6 +55,7 @@ def test_smallest_profile_makes_a_card() -> None:
         ),
         (_HEAD + _DIRECTORIES + "[toolkit]\ncommands = 1", "not an array"),
         (_HEAD + _DIRECTORIES + "[identity]\nimsi = '1'", "15 digits"),
+        (_HEAD + _DIRECTORIES + "[identity]\nimsi = '00101000000000\u0661'", "15 digits"),
     ],
 )
 def test_faulty_profile_is_told(text: str, reason: str) -> None:

@@ -2,7 +2,7 @@
 """The REST application: all resources together, and what holds for every request."""
 
 import time
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,9 +11,12 @@ from remsim import __version__
 from remsim.limits import LimitCounts
 from remsim.server.desk import Desk
 from remsim.server.metrics import ServerMetrics
-from remsim.server.rest import audits, banks, clients, errors, slotmaps, status
-from remsim.server.rest.auth import Gate
+from remsim.server.rest import audits, banks, clients, enrolment, errors, slotmaps, status
+from remsim.server.rest.auth import OPEN_PATHS, Gate
 
+#: What the schema calls the token.
+_TOKEN: Final = "token"
+_TOKEN_TEXT: Final = "made by remsim token create; its role and scope say what it may do"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -27,9 +30,36 @@ def build_app(desk: Desk, metrics: ServerMetrics, *, is_open: bool = False) -> F
     return app
 
 
+class _Api(FastAPI):
+    """Describes itself as it is: by a token, and without the answers that the framework would give and ours does."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The schema. Made once, with what is mounted at the first call."""
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            components = schema["components"]
+            for name in ("HTTPValidationError", "ValidationError"):
+                components["schemas"].pop(name, None)
+            components["securitySchemes"] = {_TOKEN: {"type": "http", "scheme": "bearer", "description": _TOKEN_TEXT}}
+            for path, operations in schema["paths"].items():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+                    if path not in OPEN_PATHS:
+                        operation["security"] = [{_TOKEN: []}]
+            self.openapi_schema = schema
+        return self.openapi_schema
+
+
+def whole() -> FastAPI:
+    """All resources, those included that a server has beside an authority only, without anything behind them."""
+    app = resources()
+    app.include_router(enrolment.router)
+    return app
+
+
 def resources(limits: LimitCounts | None = None) -> FastAPI:
-    """All resources, without anything behind them: enough for the schema. ``limits`` counts those that are reached."""
-    app = FastAPI(
+    """All resources that every server has, without anything behind them. ``limits`` counts those that are reached."""
+    app = _Api(
         title="remsim server",
         version=__version__,
         summary="Banks, clients and mappings of a remote SIM system.",

@@ -5,11 +5,12 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
+from pydantic import WithJsonSchema
 
 from remsim.server import views
 from remsim.server.audit import StoredEntry
 from remsim.server.rest.reading import number
-from remsim.server.rest.routing import V1, TheDesk, refusals
+from remsim.server.rest.routing import V1, TheDesk, guarded
 from remsim.server.rest.shapes import AuditList
 
 router = APIRouter(prefix=V1, tags=["audit"])
@@ -21,11 +22,12 @@ _MAX_NUMBER: Final = (1 << 63) - 1
 
 _After = Annotated[
     str,
-    Query(description="only entries behind this number", json_schema_extra={"pattern": "^[0-9]+$"}),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": _MAX_NUMBER}),
+    Query(description="only entries behind this number"),
 ]
 
 
-@router.get("/audit", responses={200: {"model": AuditList}, **refusals(400, 503)})
+@router.get("/audit", responses={200: {"model": AuditList}, **guarded(400)})
 async def show_audit(desk: TheDesk, after: _After = "0") -> JSONResponse:
     """Who changed or tried what, oldest first, up to 1000 entries; go on behind the last one's number. For admins."""
     entries = await desk.store.read_audit(after=number(after, "entry number", _MAX_NUMBER), limit=PAGE)

@@ -21,8 +21,8 @@ from remsim.errors import StartError
 from remsim.limits import LimitCounts, LimitName
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server import audit
-from remsim.server.audit import Actor, Entry
 from remsim.server.desk import Desk
+from remsim.server.entries import Actor, Entry
 from remsim.server.rest.errors import ApiError, answer
 from remsim.server.rest.routing import V1
 from remsim.server.store import StoreError
@@ -62,11 +62,21 @@ def required_role(method: str, path: str) -> Role | None:
 
 def check_open_address(address: HostPort) -> None:
     """Open REST is for this machine alone. Raises StartError."""
-    if not _is_loopback(address.host):
+    if not is_loopback(address.host):
         raise StartError(
             f"--rest-open serves REST on a loopback address only, not on {address}",
             hint="leave out --rest-open and give programs a token (remsim token create), or --rest 127.0.0.1",
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, is this machine alone."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Gate:
@@ -189,7 +199,7 @@ def _refuse_web_pages(headers: Headers) -> None:
     if "origin" in headers:
         raise ApiError(403, "forbidden", "REST is open for programs, not for web pages", "leave out the Origin header")
     for host in headers.getlist("host"):
-        if not _is_loopback(_without_port(host)):
+        if not is_loopback(_without_port(host)):
             raise ApiError(403, "forbidden", "this name is not loopback", "use 127.0.0.1, [::1] or localhost")
 
 
@@ -197,15 +207,6 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if host.count(":") == 1 else host
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _who(grant: Grant | None) -> str:

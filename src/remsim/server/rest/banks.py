@@ -10,7 +10,7 @@ from remsim.server.peers import Peer
 from remsim.server.rest.auth import TheActor, TheGrant, require
 from remsim.server.rest.errors import ApiError, not_found
 from remsim.server.rest.listing import listing
-from remsim.server.rest.reading import MAX_SHORT, NumberText, number
+from remsim.server.rest.reading import MAX_SHORT, ShortText, number
 from remsim.server.rest.routing import V1, TheDesk, done, guarded
 from remsim.server.rest.shapes import BankList, BankShape
 from remsim.server.tokens import Grant, Role
@@ -21,7 +21,8 @@ router = APIRouter(prefix=V1, tags=["banks"])
 def _shown(desk: Desk, peer: Peer) -> views.Json:
     slotmap = desk.coordinator.slotmap
     removals = len(slotmap.removals_of_bank(peer.bank))
-    return views.bank(peer, slotmap.live_of_bank(peer.bank), removals, desk.connected_at(peer))
+    known = len(desk.coordinator.inventory.numbers_of_bank(peer.bank))
+    return views.bank(peer, slotmap.live_of_bank(peer.bank), removals, desk.connected_at(peer), known)
 
 
 def _is_within(grant: Grant, peer: Peer) -> bool:
@@ -40,19 +41,18 @@ async def list_banks(desk: TheDesk, grant: TheGrant) -> Response:
 
 
 @router.get("/banks/{bank_id}", responses={200: {"model": BankShape}, **guarded(400, 404)})
-async def show_bank(bank_id: NumberText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
+async def show_bank(bank_id: ShortText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
     """One connected bankd."""
     bank_nr = number(bank_id, "bank id", MAX_SHORT)
     peer = desk.coordinator.peers.by_bank(bank_nr)
     if peer is None or not _is_within(grant, peer):
         raise _unknown(bank_nr)
-    return JSONResponse(_shown(desk, peer))
+    cards = views.cards(desk.coordinator.inventory.numbers_of_bank(bank_nr))
+    return JSONResponse(_shown(desk, peer) | {"cards": cards})
 
 
 @router.post("/banks/{bank_id}/reset-state", response_class=Response, responses=guarded(400, 404))
-async def reset_bank(
-    bank_id: NumberText, request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor
-) -> Response:
+async def reset_bank(bank_id: ShortText, request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor) -> Response:
     """Make a bankd drop all its mappings (resetStateReq) and give it those that are desired anew.
 
     Every session of this bank is interrupted. Not part of the classic interface.

@@ -24,7 +24,7 @@ _NameText = Annotated[
     str,
     Path(
         description="ID: the lowest slot of this client; ID:SLOT: exactly this one",
-        json_schema_extra={"pattern": "^[0-9]+(:[0-9]+)?$"},
+        json_schema_extra={"pattern": "^[0-9]{1,4}(:[0-9]{1,4})?$", "examples": ["23", "23:0"]},
     ),
 ]
 

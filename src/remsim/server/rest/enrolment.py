@@ -1,31 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 """Enrolment over REST: three routes that need no token, because a code or a certificate proves who asks.
 
-The protocol is described in ``remsim.pki.office``. Mount the router only where there is an authority, and serve it
-over TLS only.
+The protocol is described in ``remsim.pki.office``. Mount them only where there is an authority, and serve them over TLS
+only.
 """
 
 import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar, cast
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
+from remsim.pki.ledger import Issued
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
 from remsim.server.rest.errors import ApiError, bad_request
 from remsim.server.rest.reading import read_body
 from remsim.server.rest.routing import refusals
+from remsim.server.rest.shapes import AuthorityShape, IssuedShape
 from remsim.server.tokens import FailureLimiter, limited_source
 
 T = TypeVar("T")
 
 _CODES: Final = {400: "bad_request", 403: "refused"}
+_REFUSALS: Final = refusals(400, 403, 413, 429)
+
+
+class Books(Protocol):
+    """Where it is written down who got a certificate, and who did not."""
+
+    def enrolled(self, issued: Issued, *, source: str, how: str) -> None:
+        """Somebody at ``source`` got a certificate."""
+        ...
+
+    def refused(self, *, source: str, request: str, reason: str) -> None:
+        """Somebody at ``source`` failed to."""
+        ...
 
 
 def _body(*names: str) -> dict[str, object]:
@@ -34,53 +49,28 @@ def _body(*names: str) -> dict[str, object]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def build_router(
-    office: EnrolmentOffice,
-    *,
-    log: Logger,
-    limiter: FailureLimiter | None = None,
-    limits: LimitCounts | None = None,
-    now: Callable[[], float] = time.time,
-) -> APIRouter:
-    """The routes for one authority. ``now`` gives seconds since 1970; ``limits`` counts those that are reached."""
-    router = APIRouter(tags=["enrolment"])
-    desk = _Desk(log, limiter or FailureLimiter(limits=limits), now)
-
-    @router.post(ANCHOR_PATH, responses=refusals(400, 403, 413, 429), openapi_extra=_body("code"))
-    async def anchor(request: Request) -> JSONResponse:
-        """The authority's certificate, for whoever knows the name of a code. Compare its SHA-256 with the code's."""
-        return JSONResponse(await desk.ask(request, office.anchor))
-
-    @router.post(
-        CERTIFICATE_PATH,
-        responses=refusals(400, 403, 413, 429),
-        openapi_extra=_body("identity", "code", "secret", "request"),
-    )
-    async def certificate(request: Request) -> JSONResponse:
-        """A certificate for whoever has a good one-time code."""
-        return desk.granted(request, await desk.ask(request, lambda body: office.certify(body, now=now())))
-
-    @router.post(
-        RENEWAL_PATH,
-        responses=refusals(400, 403, 413, 429),
-        openapi_extra=_body("certificate", "request", "signature"),
-    )
-    async def renewal(request: Request) -> JSONResponse:
-        """A new certificate for whoever has one that is about to expire."""
-        return desk.granted(request, await desk.ask(request, lambda body: office.renew(body, now=now())))
-
-    return router
-
-
 class _Desk:
     """Reads a request, keeps those away who failed too often, and logs what came of it."""
 
-    def __init__(self, log: Logger, limiter: FailureLimiter, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        office: EnrolmentOffice,
+        log: Logger,
+        books: Books,
+        limiter: FailureLimiter,
+        now: Callable[[], float],
+    ) -> None:
+        self.office = office
         self._log = log
+        self._books = books
         self._limiter = limiter
         self._now = now
         # One at a time: signing and writing would only wait for each other.
         self._turn = asyncio.Lock()
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._now()
 
     async def ask(self, request: Request, work: Callable[[object], T]) -> T:
         """Let ``work`` answer the body in a thread. Raises ApiError."""
@@ -88,7 +78,7 @@ class _Desk:
         wait_s = self._limiter.wait_s(source, self._now())
         if wait_s > 0:
             text = f"too many failed attempts; wait {wait_s:.0f} s"
-            raise ApiError(429, "too_many_failures", text, limit=LimitName.ENROLMENT_FAILURES)
+            raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
         body = await _read_object(request)
         try:
             async with self._turn:
@@ -96,7 +86,9 @@ class _Desk:
         except OfficeError as error:
             if error.is_attempt:
                 self._limiter.fail(source, self._now())
-                self._log.warning("enrolment_refused", peer=_source(request), path=request.url.path, reason=str(error))
+                peer, path = _source(request), request.url.path
+                self._log.warning("enrolment_refused", peer=peer, path=path, reason=str(error))
+                self._books.refused(source=peer, request=path, reason=str(error))
             status = error.status or 400
             raise ApiError(status, _CODES[status], str(error), error.hint) from None
 
@@ -109,7 +101,58 @@ class _Desk:
             how=grant.how,
             peer=_source(request),
         )
+        self._books.enrolled(grant.issued, source=_source(request), how=grant.how)
         return JSONResponse(grant.answer)
+
+
+async def _desk(request: Request) -> _Desk:  # FastAPI would call a plain function in a thread, for every request.
+    return cast(_Desk, request.app.state.enrolment)
+
+
+_TheDesk = Annotated[_Desk, Depends(_desk)]
+
+router = APIRouter(tags=["enrolment"])
+
+
+def mount(
+    app: FastAPI,
+    office: EnrolmentOffice,
+    *,
+    log: Logger,
+    books: Books,
+    limiter: FailureLimiter | None = None,
+    limits: LimitCounts | None = None,
+    now: Callable[[], float] = time.time,
+) -> None:
+    """Add the routes, for one authority. ``now`` gives seconds since 1970; ``limits`` counts those that are reached."""
+    app.state.enrolment = _Desk(office, log, books, limiter or FailureLimiter(limits=limits), now)
+    app.include_router(router)
+
+
+@router.post(ANCHOR_PATH, responses={200: {"model": AuthorityShape}, **_REFUSALS}, openapi_extra=_body("code"))
+async def anchor(request: Request, desk: _TheDesk) -> JSONResponse:
+    """The authority's certificate, for whoever knows the name of a code. Compare its SHA-256 with the code's."""
+    return JSONResponse(await desk.ask(request, desk.office.anchor))
+
+
+@router.post(
+    CERTIFICATE_PATH,
+    responses={200: {"model": IssuedShape}, **_REFUSALS},
+    openapi_extra=_body("identity", "code", "secret", "request"),
+)
+async def certificate(request: Request, desk: _TheDesk) -> JSONResponse:
+    """A certificate for whoever has a good one-time code."""
+    return desk.granted(request, await desk.ask(request, lambda body: desk.office.certify(body, now=desk.now())))
+
+
+@router.post(
+    RENEWAL_PATH,
+    responses={200: {"model": IssuedShape}, **_REFUSALS},
+    openapi_extra=_body("certificate", "request", "signature"),
+)
+async def renewal(request: Request, desk: _TheDesk) -> JSONResponse:
+    """A new certificate for whoever has one that is about to expire."""
+    return desk.granted(request, await desk.ask(request, lambda body: desk.office.renew(body, now=desk.now())))
 
 
 def _source(request: Request) -> str:

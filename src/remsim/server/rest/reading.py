@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Final, NoReturn
 
 from fastapi import Path, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.requests import ClientDisconnect
 
 from remsim.ids import MAX_ID, BankSlot, ClientSlot
@@ -21,8 +21,17 @@ MAX_LONG: Final = (1 << 64) - 1
 
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
 
-#: A number in a path. It stays text so that we say ourselves what is wrong with it.
-NumberText = Annotated[str, Path(description="a decimal number", json_schema_extra={"pattern": "^[0-9]+$"})]
+#: Numbers in a path, up to ``MAX_SHORT`` and ``MAX_LONG``. They stay text so that we say ourselves what is wrong.
+ShortText = Annotated[
+    str,
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_SHORT, "examples": [1]}),
+    Path(description="a decimal number"),
+]
+LongText = Annotated[
+    str,
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_LONG, "examples": [1 << 16]}),
+    Path(description="a decimal number"),
+]
 
 
 def number(text: str, what: str, most: int) -> int:

@@ -20,7 +20,7 @@ _TEXTS: Final = {
     409: "conflict",
     413: "too large",
     429: "too many failed attempts",
-    503: "the database did not take it",
+    503: "the server is not ready, or its database fails",
 }
 
 
@@ -32,14 +32,24 @@ async def _desk(request: Request) -> Desk:  # FastAPI would call a plain functio
 TheDesk = Annotated[Desk, Depends(_desk)]
 
 
+#: Headers that go with a refusal.
+_HEADERS: Final = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "how to prove who asks: Bearer"}},
+    429: {"Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "seconds to wait"}},
+}
+
+
 def refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
     """For the schema: with which statuses a route can say no."""
-    return {status: {"model": ErrorBody, "description": _TEXTS[status]} for status in statuses}
+    return {
+        status: {"model": ErrorBody, "description": _TEXTS[status], "headers": _HEADERS.get(status, {})}
+        for status in sorted(set(statuses))
+    }
 
 
 def guarded(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """Like ``refusals``, for a route that needs a token."""
-    return refusals(401, 403, 429, *statuses)
+    """Like ``refusals``, for a route that needs a token; the database may fail while it is looked up."""
+    return refusals(401, 403, 429, 503, *statuses)
 
 
 def done(status: int) -> Response:

@@ -60,6 +60,13 @@ class ClientShape(_Shape):
     mapping: MappingShape | None = None
 
 
+class CardShape(_Shape):
+    """A card whose number is known."""
+
+    slotNr: int  # noqa: N815
+    iccid: str = Field(description="shortened: 890010…0018")
+
+
 class BankShape(_Shape):
     """A connected bankd."""
 
@@ -68,6 +75,8 @@ class BankShape(_Shape):
     component_id: ComponentId
     bankId: int  # noqa: N815
     numberOfSlots: int  # noqa: N815
+    knownCards: int = Field(description="how many of its cards have told their number")  # noqa: N815
+    cards: list[CardShape] | None = Field(None, description="only where one bank is asked for")
     address: str
     connectedAt: str  # noqa: N815
 
@@ -94,6 +103,32 @@ class RestartCounter(_Shape):
     """How often the server was started."""
 
     count: int = Field(alias="restart-counter")
+
+
+class Health(_Shape):
+    """The process lives."""
+
+    status: Literal["ok"]
+
+
+class Ready(_Shape):
+    """It serves."""
+
+    status: Literal["ready"]
+
+
+class AuthorityShape(_Shape):
+    """The authority's certificate, in PEM form."""
+
+    authority: str
+
+
+class IssuedShape(_Shape):
+    """A new certificate, the authority's, and its revocation list, in PEM form."""
+
+    certificate: str
+    authority: str
+    revocations: str
 
 
 class AuditEntry(_Shape):

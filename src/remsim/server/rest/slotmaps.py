@@ -11,7 +11,7 @@ from remsim.server import views
 from remsim.server.rest.auth import TheActor, TheGrant, require
 from remsim.server.rest.errors import ApiError, not_found
 from remsim.server.rest.listing import listing
-from remsim.server.rest.reading import MAX_LONG, NumberText, number, read_mapping
+from remsim.server.rest.reading import MAX_LONG, LongText, number, read_mapping
 from remsim.server.rest.routing import V1, TheDesk, done, guarded
 from remsim.server.rest.shapes import MappingList, MappingShape
 from remsim.server.tokens import Grant, Role
@@ -30,6 +30,7 @@ _MAPPING_SCHEMA: Final = {
     "type": "object",
     "properties": {"bank": _slot_schema("bankId"), "client": _slot_schema("clientId")},
     "required": ["bank", "client"],
+    "examples": [{"bank": {"bankId": 1, "slotNr": 0}, "client": {"clientId": 23, "slotNr": 0}}],
 }
 _BODY: Final = {"requestBody": {"required": True, "content": {"application/json": {"schema": _MAPPING_SCHEMA}}}}
 
@@ -42,7 +43,7 @@ async def list_slotmaps(desk: TheDesk, grant: TheGrant) -> Response:
 
 
 @router.get("/slotmaps/{slotmap_id}", responses={200: {"model": MappingShape}, **guarded(400, 404)})
-async def show_slotmap(slotmap_id: NumberText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
+async def show_slotmap(slotmap_id: LongText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
     """The live mapping of a bank slot, whose number is bankId * 65536 + slotNr. Not part of the classic interface."""
     slot = views.slot_of(number(slotmap_id, "mapping number", MAX_LONG))
     mapping = None if slot is None else desk.coordinator.slotmap.by_bank_slot(slot)
@@ -55,7 +56,7 @@ async def show_slotmap(slotmap_id: NumberText, desk: TheDesk, grant: TheGrant) -
     "/slotmaps",
     status_code=201,
     response_class=Response,
-    responses=guarded(400, 409, 413, 503),
+    responses=guarded(400, 409, 413),
     openapi_extra=_BODY,
 )
 async def create_slotmap(request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor) -> Response:
@@ -67,9 +68,9 @@ async def create_slotmap(request: Request, desk: TheDesk, grant: TheGrant, actor
     return done(201)
 
 
-@router.delete("/slotmaps/{slotmap_id}", response_class=Response, responses=guarded(400, 404, 503))
+@router.delete("/slotmaps/{slotmap_id}", response_class=Response, responses=guarded(400, 404))
 async def delete_slotmap(
-    slotmap_id: NumberText, request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor
+    slotmap_id: LongText, request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor
 ) -> Response:
     """Delete a mapping. The answer comes when the deletion is stored; the bankd is told now, or when it returns."""
     slot = views.slot_of(number(slotmap_id, "mapping number", MAX_LONG))
@@ -82,7 +83,7 @@ async def delete_slotmap(
     return done(200)
 
 
-@router.post("/global-reset", response_class=Response, responses=guarded(503))
+@router.post("/global-reset", response_class=Response, responses=guarded())
 async def reset_all(request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor) -> Response:
     """Delete all mappings, as if each had been deleted singly. A request body is ignored."""
     await require(request, grant)

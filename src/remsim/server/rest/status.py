@@ -6,7 +6,7 @@ from fastapi.responses import JSONResponse
 
 from remsim.server.rest.errors import ApiError
 from remsim.server.rest.routing import V1, TheDesk, guarded, refusals
-from remsim.server.rest.shapes import RestartCounter
+from remsim.server.rest.shapes import Health, Ready, RestartCounter
 
 router = APIRouter(tags=["status"])
 
@@ -17,13 +17,13 @@ async def restart_counter(desk: TheDesk) -> JSONResponse:
     return JSONResponse({"restart-counter": desk.restart_counter})
 
 
-@router.get("/health")
+@router.get("/health", responses={200: {"model": Health}, **refusals(403)})
 async def health() -> JSONResponse:
     """The process lives and answers."""
     return JSONResponse({"status": "ok"})
 
 
-@router.get("/ready", responses=refusals(503))
+@router.get("/ready", responses={200: {"model": Ready}, **refusals(403, 503)})
 async def ready(desk: TheDesk) -> JSONResponse:
     """It listens on all its ports, and the database took what was written last."""
     if not desk.is_open:

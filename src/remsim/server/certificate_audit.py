@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the authority did, in the audit log: certificates issued and revoked, by whomever.
+
+The authority's book is used by the command line, too, next to the server. So the log follows the book: what stands
+there and not in the log is entered, also if no server was running when it happened. Only an enrolment is entered by
+whoever answered it, who knows where it came from.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from remsim.pki.ledger import Issued
+from remsim.server.entries import REFUSED, Actor, Entry
+
+ISSUE: Final = "certificate.issue"
+REVOKE: Final = "certificate.revoke"
+REFUSE: Final = "certificate.refuse"
+
+#: Whoever used the command line; the book does not say who it was.
+BY_HAND: Final = Actor("remsim pki", "local")
+#: What is younger may be an enrolment that is being answered just now.
+SETTLED_S: Final = 10.0
+
+
+class CertificateAudit:
+    """One for the server. ``recorded`` are the actions and targets that the log has already.
+
+    ``record`` takes entries; ``record_refusal`` those that strangers cause, of which not all are kept.
+    """
+
+    def __init__(
+        self,
+        recorded: Iterable[tuple[str, str]],
+        record: Callable[[Entry], None],
+        record_refusal: Callable[[Entry], None],
+    ) -> None:
+        self._recorded = set(recorded)
+        self._record = record
+        self._record_refusal = record_refusal
+        # The book that has nothing new any more; it is another object when something was written.
+        self._followed: Sequence[Issued] = ()
+
+    def enrolled(self, issued: Issued, *, source: str, how: str) -> None:
+        """Somebody got a certificate over REST: with a code, or with the one it had."""
+        self._enter(Entry(Actor(str(issued.identity), source), ISSUE, _target(issued), detail=f"enrolment: {how}"))
+
+    def refused(self, *, source: str, request: str, reason: str) -> None:
+        """Somebody asked for a certificate over REST, and got none."""
+        self._record_refusal(Entry(Actor("enrolment", source), REFUSE, request, REFUSED, reason))
+
+    def follow(self, book: Sequence[Issued], now: float) -> None:
+        """Enter what is in the authority's book and not in the log yet. ``now`` is in seconds since 1970."""
+        if book is self._followed:
+            return
+        settled = now - SETTLED_S
+        is_settled = True
+        for issued in book:
+            is_settled &= max(issued.issued_at, issued.revoked_at or 0.0) < settled
+            if issued.issued_at < settled:
+                self._enter(Entry(BY_HAND, ISSUE, _target(issued), detail=_moment(issued.issued_at)))
+            if issued.revoked_at is not None and issued.revoked_at < settled:
+                detail = _moment(issued.revoked_at) + (f": {issued.reason}" if issued.reason else "")
+                self._enter(Entry(BY_HAND, REVOKE, _target(issued), detail=detail))
+        self._followed = book if is_settled else ()
+
+    def _enter(self, entry: Entry) -> None:
+        key = entry.action, entry.target
+        if key not in self._recorded:
+            self._recorded.add(key)
+            self._record(entry)
+
+
+def _target(issued: Issued) -> str:
+    return f"{issued.identity} {issued.serial:x}"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

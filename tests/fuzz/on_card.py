@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Targets: what modems, cards and readers send. Values of ISO 7816, the virtual reader, what guards and masks them."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from typing import Final
+
+from remsim.card import apdu_case, instructions, tpdu
+from remsim.card.apdu import CommandApdu, ResponseApdu
+from remsim.card.apdu_case import Direction, PreviousCommand
+from remsim.card.atr import MAX_ATR, parse_atr
+from remsim.card.atr_policy import AtrPart, cap_ta1, fit_for_emulation, offer_t0_only, strip_atr
+from remsim.card.errors import ApduCaseError, ApduError, TpduError
+from remsim.card.iccid import read_iccid
+from remsim.card.pps import parse_pps, pps_length
+from remsim.card.selection import SelectionTracker, channel_of
+from remsim.card.t0_exchange import exchange_apdu
+from remsim.card.tlv import encode_tlv, parse_tlvs
+from remsim.card.tpdu import CommandTpdu
+from remsim.card.vpcd_frames import MessageDecoder, encode_message
+from remsim.emulators.console import is_secret
+from remsim.emulators.input_lines import LineSplitter
+from remsim.emulators.shell import parse_hex_line
+from remsim.emulators.vpcd_slot import Forward, HangUp, Reply, VpcdSlot
+from remsim.policy.guard import Action, Guard
+from remsim.policy.presets import PRESETS
+from remsim.readers.profiles import load_profile
+from remsim.redaction import CardRedactor, Masked, scrub
+from remsim.uicc import CardState, Uicc
+from remsim.uicc.profile import Profile
+from tests.fuzz.target import cut, portions
+
+#: A card is not asked more often than this for one command of a program: GET RESPONSE brings at least one octet.
+_MOST_STEPS: Final = 2 * 256 + 2
+_HEADER: Final = 5
+_PIN, _PIN_CHANGE = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C}), frozenset({0x24, 0x26, 0x28, 0x2C})
+_AUTHENTICATE: Final = frozenset({0x88, 0x89})
+_SELECT: Final = 0xA4
+_GET_RESPONSE: Final = 0xC0
+#: A PIN has four digits at least.
+_SHORTEST_SECRET: Final = 4
+_CAPS: Final = (0x11, 0x94, 0x95, 0x97)
+
+
+def atrs(octets: bytes) -> None:
+    """An ATR comes back as it is, and whatever is changed in it leaves one that does not change any more."""
+    atr = parse_atr(octets)
+    assert atr.raw == octets
+    assert 2 <= len(octets) <= MAX_ATR
+    assert atr.protocols
+    assert octets.endswith((atr.historical, atr.historical + octets[-1:]))  # TCK
+    changes: list[Callable[[bytes], bytes]] = [offer_t0_only, fit_for_emulation]
+    changes += [partial(cap_ta1, highest=cap) for cap in _CAPS]
+    changes += [partial(strip_atr, parts=frozenset({part})) for part in AtrPart]
+    for change in changes:
+        changed = change(octets)
+        assert len(changed) <= len(octets) + 1  # TCK, at most
+        assert parse_atr(changed).raw == changed == change(changed)
+    assert parse_atr(offer_t0_only(octets)).has_t0
+    fit = parse_atr(fit_for_emulation(octets))
+    assert fit.convention == "direct"
+    assert fit.specific_protocol is None
+
+
+def commands(octets: bytes) -> None:
+    """Commands and answers in their forms come back as they are; words for a command show none of its data."""
+    for kind in (CommandApdu, ResponseApdu, CommandTpdu):
+        with contextlib.suppress(ApduError, TpduError):
+            assert kind.from_bytes(octets).to_bytes() == octets
+    assert len(octets) - 1 <= len(tpdu.tpdu_of_apdu(octets)) <= len(octets) + 1
+    said = instructions.describe_command(octets)
+    assert said.isprintable()
+    if len(octets) >= _HEADER and octets[1] != _SELECT:
+        assert said == instructions.describe_command(octets[:_HEADER] + bytes(len(octets) - _HEADER))
+
+
+def exchanges(octets: bytes) -> None:
+    """Following 61xx and 6Cxx comes to an end, whatever a card answers, and gives no more than was asked for."""
+    if not octets:
+        return
+    apdu, *answers = portions(octets)
+    exchange = exchange_apdu(apdu)
+    command = next(exchange)
+    for step in range(_MOST_STEPS):
+        CommandTpdu.from_bytes(command)
+        # The last answers again and again: a card that would keep a reader busy for ever.
+        answer = answers[min(step, len(answers) - 1)] if answers else b""
+        try:
+            command = exchange.send(answer if len(answer) >= 2 else b"\x90\x00")
+        except StopIteration:
+            return
+    raise AssertionError("a card keeps a reader busy for ever")
+
+
+def directions(octets: bytes) -> None:
+    """Every header gets a decision: refused ones alone have a status word, and P3 = 00 never brings data."""
+    header, before, text = octets[:_HEADER], octets[_HEADER : 2 * _HEADER], octets[2 * _HEADER :]
+    overrides = []
+    with contextlib.suppress(ApduCaseError):
+        overrides = [apdu_case.parse_override(text.decode("latin-1"))]
+    sw = int.from_bytes(octets[-2:])
+    previous = [None, *(PreviousCommand(before, sw, way) for way in Direction if len(before) == _HEADER)]
+    for known in previous:
+        decision = apdu_case.decide(header, previous=known, overrides=overrides)
+        assert (decision.sw is not None) == (decision.direction is Direction.REFUSE)
+        assert decision.direction is Direction.FORWARD or header[4]
+        assert not (overrides and overrides[0].matches(header)) or decision.case is overrides[0].case
+
+
+def speeds(octets: bytes) -> None:
+    """A PPS comes back as it is but for the reserved bit, has the length that it begins with, and accepts itself."""
+    pps = parse_pps(octets)
+    written = pps.to_bytes()
+    assert written == octets or octets[1] & 0x80
+    assert parse_pps(written) == pps
+    assert pps_length(octets[:2]) == len(octets) == len(written)
+    assert pps.accepts(pps)
+
+
+def objects(octets: bytes) -> None:
+    """Data objects, written in the shortest form, are the same ones."""
+    found = parse_tlvs(octets)
+    written = b"".join(encode_tlv(tag, value) for tag, value in found)
+    assert len(written) <= len(octets)
+    assert parse_tlvs(written) == found
+
+
+def reader_frames(octets: bytes) -> None:
+    """vpcd's messages are the same however their stream is cut, and all of it is messages."""
+    pieces = cut(octets)
+    stream = b"".join(pieces)
+    decoder = MessageDecoder()
+    bodies = [body for piece in pieces for body in decoder.feed(piece)]
+    assert bodies == MessageDecoder().feed(stream)
+    written = b"".join(map(encode_message, bodies))
+    assert stream.startswith(written)
+    rest = stream[len(written) :]
+    assert len(rest) < 2 or len(rest) < 2 + int.from_bytes(rest[:2])
+
+
+def reader_slots(octets: bytes) -> None:
+    """Behind vpcd every command gets exactly one answer, and a card sees nothing but whole commands."""
+    if not octets:
+        return
+    slot = VpcdSlot(auto_get_response=bool(octets[0] & 1))
+    bodies = list(portions(octets[1:]))
+    answers = iter([body for body in bodies if len(body) >= 2])
+    for body in bodies:
+        steps = slot.on_message(body)
+        for _ in range(_MOST_STEPS):
+            if not slot.is_busy:
+                break
+            (forward,) = (step for step in steps if isinstance(step, Forward))
+            assert len(forward.tpdu) in (_HEADER, _HEADER + forward.tpdu[4])
+            steps = slot.on_response(next(answers, b"\x90\x00"))
+        assert not slot.is_busy
+        assert not any(isinstance(step, HangUp) for step in steps)
+        assert len([step for step in steps if isinstance(step, Reply)]) == (body == b"\x04" or len(body) > 1)
+
+
+def _check_mask(masked: Masked, octets: bytes) -> None:
+    shown = masked.to_bytes()
+    assert masked.octets == octets
+    assert len(shown) == len(octets)
+    assert len(masked.to_text()) == 2 * len(octets)
+    for index, (before, after) in enumerate(zip(octets, shown, strict=True)):
+        assert after == (0xFF if index in masked.hidden else before)
+    assert all(0 <= index < len(octets) for index in masked.hidden)
+
+
+def masks(octets: bytes) -> None:
+    """Masks keep lengths and status words; of PINs, authentication, and what is no command, nothing is seen."""
+    redactor = CardRedactor()
+    # Channels on which the rest of an authentication's answer may wait for GET RESPONSE.
+    is_waiting: dict[int, bool] = {}
+    pending = iter(portions(octets))
+    for command in pending:
+        answer = next(pending, b"")
+        _check_mask(redactor.command(command), command)
+        shown, told = redactor.exchange(command, answer)
+        _check_mask(shown, command)
+        _check_mask(told, answer)
+        assert told.to_bytes()[-2:] == answer[-2:] or len(answer) < 2
+        everything = frozenset(range(max(0, len(answer) - 2)))
+        if not tpdu.is_well_formed(command):
+            assert shown.hidden == frozenset(range(len(command)))
+            assert told.hidden == everything
+            continue
+        channel, ins = channel_of(command[0]), command[1]
+        is_waiting[channel] = ins in _AUTHENTICATE or (ins == _GET_RESPONSE and is_waiting.get(channel, False))
+        assert shown.to_bytes()[:_HEADER] == command[:_HEADER]
+        if ins in _PIN | _AUTHENTICATE:
+            assert shown.hidden == frozenset(range(_HEADER, len(command)))
+        if is_waiting[channel]:
+            assert told.hidden == everything
+
+
+def typed_lines(octets: bytes) -> None:
+    """What is typed and holds a secret, perhaps with a digit too many, is not kept in the shell's history."""
+    line = octets.decode("ascii", "replace")
+    for typed in (line, line[:-1]):
+        command = parse_hex_line(typed)
+        if command is not None and CardRedactor().command(tpdu.tpdu_of_apdu(command)).hidden:
+            assert is_secret(line)
+
+
+def scrubbed_texts(octets: bytes) -> None:
+    """Octets of a card in a text, in any of the forms in which programs write them, are taken out of it."""
+    for around, secret in zip(*[portions(octets)] * 2, strict=False):
+        text = around.decode("latin-1").replace("'", "").replace('"', "").replace("\\", "")
+        if len(secret) < _SHORTEST_SECRET:
+            continue
+        for form in (repr(secret), secret.hex(), secret.hex(" "), secret.hex(":").upper(), str(list(secret))):
+            said = scrub(f"{text} {form} {text}")
+            assert form not in said
+            assert scrub(said) == said
+
+
+def card_numbers(octets: bytes) -> None:
+    """Reading the number of a card comes to an end, whatever the card answers, and gives digits or nothing."""
+    answers = [answer for answer in portions(octets) if len(answer) >= 2]
+    reading = read_iccid()
+    command = next(reading)
+    for step in range(2 * (_MOST_STEPS + 2)):
+        CommandTpdu.from_bytes(command)
+        try:
+            command = reading.send(answers[min(step, len(answers) - 1)] if answers else b"\x6f\x00")
+        except StopIteration as end:
+            number: object = end.value
+            break
+    else:
+        raise AssertionError("a card keeps its reader busy for ever")
+    if number is not None:
+        assert isinstance(number, str)
+        assert number.isdecimal()
+        assert 1 <= len(number) <= 20
+
+
+def input_lines(octets: bytes) -> None:
+    """Lines are the same however their stream is cut, and no longer than the longest that means anything."""
+    found = []
+    for pieces in (cut(octets), [b"".join(cut(octets))]):
+        splitter = LineSplitter()
+        for piece in pieces:
+            splitter.feed(piece)
+        splitter.end()
+        lines = []
+        while (line := splitter.pop()) is not None:
+            lines.append(line)
+            parse_hex_line(line.text)
+        found.append(lines)
+        assert [line.number for line in lines] == list(range(1, len(lines) + 1))
+    assert found[0] == found[1]
+
+
+def guards(octets: bytes) -> None:
+    """A guard that blocks lets no PIN be changed, however the selection came about; a finding shows the header only."""
+    watching = Guard(PRESETS)
+    blocking = Guard([replace(rule, action=Action.BLOCK) for rule in PRESETS])
+    tracker = SelectionTracker()
+    pending = iter(portions(octets))
+    for command in pending:
+        noted, blocked = watching.check(command), blocking.check(command)
+        assert (noted is None) == (blocked is None)
+        if noted is not None and blocked is not None:
+            assert noted.header == blocked.header == (command[:_HEADER] if tpdu.is_well_formed(command) else b"")
+            assert noted.path == tracker.target(command)
+            assert blocked.is_blocked
+            assert not noted.is_blocked
+        elif len(command) >= _HEADER:
+            assert command[1] not in _PIN_CHANGE
+        answer = next(pending, b"")
+        for watcher in (watching, blocking, tracker):
+            watcher.on_exchange(command, answer)
+
+
+@cache
+def _profile() -> Profile:
+    return load_profile("default")
+
+
+def cards(octets: bytes) -> None:
+    """The software card answers everything with data and a status word, and its state can be stored and read."""
+    card = Uicc(_profile())
+    for command in portions(octets):
+        if not command:
+            card.warm_reset()
+            continue
+        answer = card.transmit(command)
+        assert 2 <= len(answer) <= 258
+        assert answer[-2] & 0xF0 in (0x60, 0x90)
+    stored = card.state.to_bytes()
+    assert CardState.from_bytes(stored, card.profile).to_bytes() == stored

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Targets: files that operators write, and those that we keep. Settings, rules, slots, profiles, recordings, state."""
+
+import atexit
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from remsim.bankd.certified_file import CertifiedFile
+from remsim.bankd.slots_csv import parse_slots_csv
+from remsim.bankd.slots_file import load_auto
+from remsim.config import (
+    BankdConfig,
+    ClientConfig,
+    ClientRunConfig,
+    ClientVpcdConfig,
+    CommonConfig,
+    ServerConfig,
+    UiccConfig,
+    load_config,
+)
+from remsim.emulators.recording import parse_recording
+from remsim.identity import Role
+from remsim.ids import BankSlot, ClientSlot
+from remsim.policy.guard import parse_guard_policy
+from remsim.policy.mapping import parse_mapping_policy
+from remsim.policy.presets import PRESETS
+from remsim.readers.profiles import load_profile
+from remsim.uicc import CardState, Uicc
+from remsim.uicc.profile import Profile
+from remsim.uicc.profile_toml import parse_profile
+from tests.doubles.noted_log import NotedLog
+
+CONFIGS: Final[tuple[type[CommonConfig], ...]] = (
+    ServerConfig,
+    BankdConfig,
+    ClientConfig,
+    ClientRunConfig,
+    ClientVpcdConfig,
+    UiccConfig,
+)
+_ENVIRONMENT: Final = {"HOME": "/nowhere"}
+_SLOTS: Final = 8
+_SELECT_MF: Final = bytes.fromhex("00A40004023F00")
+
+
+@cache
+def _folder() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="remsim-targets-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def _text(octets: bytes) -> str:
+    """Files are read as UTF-8; what is none is refused before anything of ours sees it."""
+    return octets.decode("utf-8", "replace")
+
+
+def settings(octets: bytes) -> None:
+    """Any program's configuration file gives settings or is refused. The first octet chooses the program."""
+    if not octets:
+        return
+    file = _folder() / "settings.toml"
+    file.write_bytes(octets[1:])
+    model = CONFIGS[octets[0] % len(CONFIGS)]
+    config = load_config(model, environ=_ENVIRONMENT, file=file)
+    # What was read stands for itself: built again from its values it is the same.
+    assert type(config)(**{name: getattr(config, name) for name in config.model_fields_set}) == config
+
+
+def slot_lines(octets: bytes) -> None:
+    """The classic slot file gives each slot once, in order, or names its first bad line."""
+    found = parse_slots_csv(_text(octets), bank_id=1, slots=_SLOTS, origin="slots.csv")
+    numbers = [rule.slot_nr for rule in found.rules]
+    assert numbers == sorted(set(numbers))
+    assert all(0 <= number < _SLOTS for number in numbers)
+    assert all(warning.startswith("slots.csv line ") for warning in found.warnings)
+
+
+def slot_memory(octets: bytes) -> None:
+    """The file with the slots that readers were given."""
+    file = _folder() / "slots.json"
+    file.write_bytes(octets)
+    plan = load_auto(file, _SLOTS)
+    assert all(number >= 0 for number in plan.known.values())
+
+
+def certified_lists(octets: bytes) -> None:
+    """The file with the clients that have certificates is never a reason to stop, and holds clients only."""
+    file = _folder() / "certified.json"
+    file.write_bytes(octets)
+    memory = CertifiedFile(file, NotedLog().logger).load()
+    assert memory.is_readable or not memory.clients
+    assert all(client.role is Role.CLIENT for client in memory.clients)
+
+
+def mapping_rules(octets: bytes) -> None:
+    """Rules decide every pair, with a reason; without a rule the default does."""
+    policy = parse_mapping_policy(_text(octets), "policy.toml")
+    for client in (ClientSlot(0, 0), ClientSlot(7, 1), ClientSlot(1023, 1023)):
+        for bank in (BankSlot(0, 0), BankSlot(5, 3)):
+            decision = policy.decide(client, bank, "8900")
+            assert decision.reason
+            if not any(rule.concerns(client) for rule in policy.rules):
+                assert decision.is_allowed is policy.is_open
+
+
+def guard_rules(octets: bytes) -> None:
+    """Rules judge every command of every mapping."""
+    policy = parse_guard_policy(_text(octets), "guard.toml", PRESETS)
+    for client in (ClientSlot(0, 0), ClientSlot(7, 1)):
+        guard = policy.guard_for(BankSlot(1, 0), client)
+        for ins in range(256):
+            finding = guard.check(bytes((0x00, ins, 0x00, 0x00, 0x01, 0xFF)))
+            assert finding is None or finding.header[1] == ins
+
+
+def profiles(octets: bytes) -> None:
+    """A profile that is accepted makes a card that works."""
+    profile = parse_profile(_text(octets))
+    card = Uicc(profile)
+    assert card.cold_reset() == profile.atr
+    assert len(card.transmit(_SELECT_MF)) >= 2
+    stored = card.state.to_bytes()
+    assert CardState.from_bytes(stored, profile).to_bytes() == stored
+
+
+@cache
+def _profile() -> Profile:
+    return load_profile("default")
+
+
+def card_states(octets: bytes) -> None:
+    """A stored card that is accepted works, and is stored as it was read."""
+    state = CardState.from_bytes(octets, _profile())
+    stored = state.to_bytes()
+    assert CardState.from_bytes(stored, _profile()).to_bytes() == stored
+    card = Uicc(_profile(), state)
+    card.cold_reset()
+    assert len(card.transmit(_SELECT_MF)) >= 2
+
+
+def recordings(octets: bytes) -> None:
+    """A recording is steps in the order of its lines."""
+    steps = parse_recording(_text(octets).splitlines(), name="recording")
+    lines = [step.line for step in steps]
+    assert lines == sorted(set(lines))

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Targets: what proves who somebody is. Certificates, revocation lists, identities, codes, tokens, enrolment."""
+
+import atexit
+import json
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from remsim.identity import SCHEME, Identity
+from remsim.identity import Role as IdentityRole
+from remsim.pki.codes import Code
+from remsim.pki.facts import REVOCATION_LIST, decode_pem, encode_pem, read_certificate, read_revocation_list
+from remsim.pki.office import EnrolmentOffice, OfficeError
+from remsim.server.tokens import (
+    Grant,
+    Refusal,
+    Role,
+    StoredToken,
+    bearer_token,
+    check_token,
+    make_token,
+    token_id_of,
+)
+from tests.doubles.certificates import CertificateWorld
+
+_SPKI: Final = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+#: How ``cryptography`` says no, besides ValueError; it looks at many things only when they are asked for.
+_REFUSED: Final = (
+    x509.InvalidVersion,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+_KEY_END: Final = 32
+_NOW: Final = 1.0e9
+
+
+def certificates(octets: bytes) -> None:
+    """What is read is what ``cryptography`` reads; an identity that we see is one that it sees."""
+    facts = read_certificate(octets)
+    assert facts.identity is None or facts.identity.uri.startswith(SCHEME)
+    assert decode_pem(encode_pem(octets)) == [octets]
+    try:
+        oracle = x509.load_der_x509_certificate(octets)
+        times = oracle.not_valid_before_utc, oracle.not_valid_after_utc
+        names = oracle.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        # A key that it does not know is nothing to compare with.
+        public = oracle.public_key().public_bytes(*_SPKI)
+    except (ValueError, TypeError, UnsupportedAlgorithm, *_REFUSED):
+        return
+    assert facts.serial == oracle.serial_number
+    assert (facts.not_before, facts.not_after) == times
+    uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith(SCHEME)]
+    assert uris == ([] if facts.identity is None else [facts.identity.uri])
+    # Written anew, the rest may have another form: the key itself is what stands at the end.
+    assert facts.public_key[-_KEY_END:] == public[-_KEY_END:]
+
+
+def revocation_lists(octets: bytes) -> None:
+    """What is read is what ``cryptography`` reads."""
+    facts = read_revocation_list(octets)
+    assert decode_pem(encode_pem(octets, REVOCATION_LIST), REVOCATION_LIST) == [octets]
+    try:
+        oracle = x509.load_der_x509_crl(octets)
+        serials = frozenset(entry.serial_number for entry in oracle)
+        number = oracle.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        issued_at = oracle.last_update_utc
+    except (ValueError, TypeError, UnsupportedAlgorithm, *_REFUSED):
+        return
+    assert (facts.serials, facts.number, facts.issued_at) == (serials, number, issued_at)
+
+
+def pem_texts(octets: bytes) -> None:
+    """Blocks come back as they were."""
+    blocks = decode_pem(octets)
+    assert decode_pem(b"".join(map(encode_pem, blocks))) == blocks
+
+
+def identities(octets: bytes) -> None:
+    """Each identity has one spelling, and its part of a file name leads nowhere else."""
+    text = octets.decode("utf-8", "replace")
+    identity = Identity.parse(text)
+    assert text in (str(identity), identity.uri)
+    assert Identity.parse(str(identity)) == identity == Identity.parse(identity.uri)
+    assert "/" not in identity.file_stem
+    assert not identity.file_stem.startswith(".")
+    assert str(identity).isprintable()
+
+
+def enrolment_codes(octets: bytes) -> None:
+    """Each code has one spelling, and is not shown when it is printed by mistake."""
+    text = octets.decode("utf-8", "replace")
+    code = Code.parse(text)
+    assert code.to_text() == text.strip()
+    assert text.strip().split(":")[2] not in repr(code)
+
+
+@cache
+def stored_token() -> tuple[str, StoredToken]:
+    """A token that is good, and its record."""
+    return make_token(bytes(6), bytes(range(32)), name="test", role=Role.VIEWER, now=_NOW)
+
+
+def token_headers(octets: bytes) -> None:
+    """A header is no token, a wrong one, or the good one to the letter. Nothing raises."""
+    good, stored = stored_token()
+    text = bearer_token(octets.decode("latin-1"))
+    if text is None:
+        return
+    assert text == text.strip() != ""
+    token_id = token_id_of(text)
+    result = check_token(text, lambda wanted: stored if wanted == stored.token_id else None, _NOW)
+    assert isinstance(result, Grant) is (text == good)
+    assert (result is Refusal.MALFORMED) is (token_id is None)
+
+
+@cache
+def _world() -> CertificateWorld:
+    folder = tempfile.TemporaryDirectory(prefix="remsim-targets-")
+    atexit.register(folder.cleanup)
+    return CertificateWorld(Path(folder.name))
+
+
+def enrolments(octets: bytes) -> None:
+    """A body is refused with a status that the router knows: nobody was given a code or a certificate here."""
+    if not octets:
+        return
+    office, now = EnrolmentOffice(_world().authority), _world().now
+    try:
+        body: object = json.loads(octets[1:])
+    except (ValueError, RecursionError):
+        # Refused by the router.
+        return
+    try:
+        match octets[0] % 3:
+            case 0:
+                office.anchor(body)
+            case 1:
+                office.certify(body, now=now)
+            case _:
+                office.renew(body, now=now)
+    except OfficeError as refusal:
+        if refusal.status not in (400, 403):
+            raise AssertionError(f"the router does not know status {refusal.status}") from None
+        raise
+    raise AssertionError("a stranger was served")
+
+
+def planted(octets: bytes) -> None:
+    """Reads identities, and fails at that of a bank."""
+    identity = Identity.parse(octets.decode("utf-8", "replace"))
+    if identity.role is IdentityRole.BANK:
+        raise AssertionError("the planted fault")

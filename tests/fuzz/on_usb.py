@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Targets: what a SIMtrace2 device sends over USB, and what a slot does about it."""
+
+from typing import Final
+
+from remsim.emulators.simtrace2_actions import Action, ForwardTpdu, Send
+from remsim.emulators.simtrace2_boards import BOARDS
+from remsim.emulators.simtrace2_card import SimtraceCard
+from remsim.emulators.simtrace2_frames import (
+    Config,
+    LineFlag,
+    Status,
+    TpduFlag,
+    TxData,
+    decode_from_device,
+    decode_from_host,
+)
+from remsim.emulators.simtrace2_message import HEADER_SIZE, MAX_MESSAGE, UnknownMessage, join_message, split_message
+from remsim.emulators.simtrace2_stream import MessageReader, StreamFault, encode_transfer
+from tests.fuzz.target import cut, portions
+
+#: The longest time that passes between two things that happen.
+_MOST_S: Final = 4.0
+
+
+def usb_messages(octets: bytes) -> None:
+    """A message, written again, is the same one, and the same octets but for the header's meaningless fields."""
+    refused = None
+    for decode in (decode_from_device, decode_from_host):
+        try:
+            message = decode(octets)
+        except ValueError as refusal:
+            refused = refusal
+            continue
+        code, payload = split_message(octets)
+        if len(octets) > MAX_MESSAGE:
+            continue  # no transfer brings such
+        written = message.to_bytes()
+        assert decode(written) == message
+        if isinstance(message, Config):
+            # What firmware to come puts behind it is skipped.
+            payload = payload[:6]
+        assert isinstance(message, UnknownMessage) or written == join_message(code, payload)
+    if refused is not None:
+        raise refused
+
+
+def usb_packets(octets: bytes) -> None:
+    """No octet is lost and none invented: messages, faults and the rest are what came in, in its order."""
+    reader, packets = MessageReader(), cut(octets)
+    seen = b""
+    for packet in packets:
+        for found in reader.receive_packet(packet[:64]):
+            whole = found.data if isinstance(found, StreamFault) else found
+            seen += whole
+            if not isinstance(found, StreamFault):
+                assert HEADER_SIZE <= len(found) <= MAX_MESSAGE
+                split_message(found)
+    stream = b"".join(packet[:64] for packet in packets)
+    assert stream.startswith(seen)
+    assert reader.is_partial == (seen != stream)
+    assert len(stream) - len(seen) < MAX_MESSAGE
+
+
+def _ready(product: int) -> SimtraceCard:
+    """A slot behind its start-up."""
+    card = SimtraceCard(BOARDS[product])
+    card.start(0.0)
+    card.on_bulk(Config(1, 0, 3).to_bytes(), 0.0)
+    card.on_bulk(Status(LineFlag.VCC | LineFlag.CLK, 0, 1, 1, 10, 9600).to_bytes(), 0.0)
+    return card
+
+
+def _happen(card: SimtraceCard, what: int, octets: bytes, newest: int, now: float) -> list[Action]:
+    """Device, bank and operator do something; most of it is done by the device."""
+    match what:
+        case 0:
+            return card.on_interrupt(octets, now)
+        case 1:
+            return card.on_answer(newest, octets, now)
+        case 2:
+            return card.on_no_answer(newest, "test", now)
+        case 3:
+            return card.set_atr(octets, now)
+        case 4:
+            return card.insert_card(now)
+        case 5:
+            return card.remove_card(now)
+        case 6:
+            return card.select_sim(now, is_remote=bool(octets))
+        case 7:
+            return card.on_unplugged(now) if octets else card.start(now)
+    return card.on_bulk(octets, now)
+
+
+def usb_slots(octets: bytes) -> None:
+    """A slot raises nothing, sends nothing dangerous, and answers each command of a modem once."""
+    if not octets:
+        return
+    boards = sorted(BOARDS)
+    card = _ready(boards[octets[0] % len(boards)])
+    now, newest = 1.0, 0
+    answered: set[int | None] = set()
+    for portion in portions(octets[1:]):
+        if not portion:
+            continue
+        now += (portion[0] >> 4) / 15 * _MOST_S
+        actions = card.handle_timer(now) + _happen(card, portion[0] & 0x0F, portion[1:], newest, now)
+        for action in actions:
+            if isinstance(action, Send):
+                encode_transfer(action.message)
+                if isinstance(action.message, TxData) and action.message.flags & TpduFlag.FINAL:
+                    assert action.generation not in answered, "a command is answered once"
+                    answered.add(action.generation)
+            elif isinstance(action, ForwardTpdu):
+                assert action.generation > newest
+                assert len(action.tpdu) in range(5, 261)
+                newest = action.generation

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All targets by name: every parser of octets that come from outside, and what it may raise.
+
+Knows no fuzzer: ``tests/property/test_targets.py`` plays them over the corpus and over what hypothesis draws, and
+``tests.fuzz.guided`` lets atheris look for what nobody has thought of.
+"""
+
+from typing import Final
+
+from remsim.card.errors import ApduCaseError, AtrError, PpsError, TlvError, TpduError
+from remsim.emulators.errors import FrameError as UsbFrameError
+from remsim.errors import ConfigError, IdRangeError
+from remsim.identity import IdentityError
+from remsim.pki.errors import CertificateError, EnrolmentError
+from remsim.pki.office import OfficeError
+from remsim.policy.fields import PolicyError
+from remsim.uicc.errors import ProfileError, StateError
+from remsim.wire.errors import DecodeError
+from tests.fuzz import on_card, on_files, on_proofs, on_usb, on_wire
+from tests.fuzz.target import Target
+
+_JSON: Final = (b'{"', b'":', b"[]", b"null", b"true", b"1e999", b"\\ud800")
+_TOML: Final = (b" = ", b"[[", b"]]\n", b'"""', b"true", b"\n", b"'", b"{", b"}", b"1979-05-27", b"0x", b"nan")
+_RULES: Final = (*_TOML, b'"1-5"', b'"*"', b"banks", b"clients", b"slots", b"[[rule]]", b"[[client]]", b"[presets]")
+
+TARGETS: Final[dict[str, Target]] = {
+    # From peers.
+    "frames": Target(on_wire.frames, words=(b"\xee\x07", b"\0\1\xfe\0")),
+    "elements": Target(on_wire.elements, (DecodeError,), words=(b"\x80", b"\0\0", b"\x1f\x81", b"\x84\xff\xff")),
+    "pdus": Target(on_wire.pdus, (DecodeError,), longest=1024, plays_a_second=2000),
+    "links": Target(on_wire.links, longest=1024, plays_a_second=1000),
+    "sessions": Target(on_wire.sessions, longest=1024, plays_a_second=1000),
+    "lanes": Target(on_wire.lanes, longest=340),
+    "list-parts": Target(on_wire.list_parts),
+    # From modems, cards and readers.
+    "atrs": Target(on_card.atrs, (AtrError,), longest=40),
+    "commands": Target(on_card.commands, longest=270),
+    "exchanges": Target(on_card.exchanges, (TpduError,)),
+    "directions": Target(on_card.directions, (ApduCaseError,), longest=40),
+    "speeds": Target(on_card.speeds, (PpsError,), longest=10),
+    "objects": Target(on_card.objects, (TlvError,)),
+    "reader-frames": Target(on_card.reader_frames),
+    "reader-slots": Target(on_card.reader_slots),
+    "masks": Target(on_card.masks, plays_a_second=1500),
+    "typed-lines": Target(on_card.typed_lines, longest=100, words=(b"0x", b"00 20 00 01 08", b", ")),
+    "scrubbed-texts": Target(on_card.scrubbed_texts, plays_a_second=2000, words=(b"[1, 2, 3, 4]", b"remsim_", b"b'")),
+    "card-numbers": Target(on_card.card_numbers, longest=300),
+    "input-lines": Target(on_card.input_lines, plays_a_second=2000, words=(b"\r\n", b"0x")),
+    "guards": Target(on_card.guards, plays_a_second=1000),
+    "cards": Target(on_card.cards, longest=1024, plays_a_second=600),
+    # From USB devices.
+    "usb-messages": Target(on_usb.usb_messages, (UsbFrameError,), longest=300),
+    "usb-packets": Target(on_usb.usb_packets, longest=600),
+    "usb-slots": Target(on_usb.usb_slots, longest=1024, plays_a_second=600),
+    # From files.
+    "settings": Target(on_files.settings, (ConfigError,), longest=2048, plays_a_second=800, words=_TOML),
+    "slot-lines": Target(
+        on_files.slot_lines, (ConfigError,), longest=2048, words=(b'"', b"[[:alpha:]]", b"(", b"{1,2}")
+    ),
+    "slot-memory": Target(on_files.slot_memory, (ConfigError,), words=_JSON),
+    "certified-lists": Target(on_files.certified_lists, words=(*_JSON, b"client/")),
+    "mapping-rules": Target(on_files.mapping_rules, (PolicyError,), longest=1024, words=_RULES),
+    "guard-rules": Target(on_files.guard_rules, (PolicyError,), longest=1024, plays_a_second=500, words=_RULES),
+    "profiles": Target(on_files.profiles, (ProfileError,), longest=12_000, plays_a_second=150, words=_TOML),
+    "card-states": Target(on_files.card_states, (StateError,), longest=4096, plays_a_second=1000, words=_JSON),
+    "recordings": Target(on_files.recordings, (ConfigError,), words=_JSON),
+    # From whoever wants to be somebody.
+    "certificates": Target(on_proofs.certificates, (CertificateError,), longest=1024),
+    "revocation-lists": Target(on_proofs.revocation_lists, (CertificateError,), longest=1024),
+    "pem-texts": Target(on_proofs.pem_texts, (CertificateError,), words=(b"-----BEGIN CERTIFICATE-----\n",)),
+    "identities": Target(on_proofs.identities, (IdentityError, IdRangeError), longest=100),
+    "enrolment-codes": Target(on_proofs.enrolment_codes, (EnrolmentError,), longest=160),
+    "token-headers": Target(on_proofs.token_headers, longest=120, words=(b"Bearer ", b"remsim_")),
+    "enrolments": Target(on_proofs.enrolments, (OfficeError,), longest=2048, words=_JSON),
+}
+
+#: No parser of ours: by its fault it shows that faults are found.
+PLANTED: Final = "planted"
+_PLANTED: Final = Target(on_proofs.planted, (IdentityError, IdRangeError), longest=40, words=(b"bank/", b"1"))
+
+
+def target_named(name: str) -> Target:
+    """One of all targets, or the planted one."""
+    return _PLANTED if name == PLANTED else TARGETS[name]

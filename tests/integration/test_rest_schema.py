@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/openapi.json is what a server with all its parts answers, to good and bad requests of every kind of caller."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import rest
+from tests.fuzz.rest import CALLERS, EVERY_PHASE, SHORT_SEED, RestHouse, rest_house
+from tools.openapi_page import openapi_page
+
+#: Drawn requests for each route; ``make fuzz`` makes many more.
+_EXAMPLES = 3
+_CHEAP = "examples,fuzzing"
+#: What each caller must have come to at least, or it was not let in where it should be, or not kept out.
+_SEEN = {
+    "nobody": {"200", "401"},
+    "viewer": {"200", "400", "403", "404"},
+    "limited": {"200", "201", "400", "403", "404"},
+    "admin": {"200", "201", "400", "404", "409"},
+}
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[RestHouse]:
+    async with rest_house(tmp_path) as running:
+        yield running
+
+
+# Some five seconds each; under coverage, on a machine with other work, several times that.
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("caller", CALLERS)
+async def test_every_answer_is_as_documented(house: RestHouse, caller: str) -> None:
+    visit = await house.visit(
+        caller, examples=_EXAMPLES, seed=SHORT_SEED, phases=EVERY_PHASE if caller == "admin" else _CHEAP
+    )
+    assert visit.is_good, visit.text
+    assert visit.requests > 0
+    answers = house.answers()
+    assert answers.keys() >= _SEEN[caller], answers
+    assert not [status for status in answers if status >= "500"]
+    assert await house.faults() == []
+
+
+@pytest.mark.timeout(120)
+async def test_answer_that_is_not_documented_is_noticed(
+    house: RestHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = tmp_path / "openapi.json"
+    wrong.write_text(openapi_page().replace('"const": "ok"', '"const": "well"'), encoding="utf-8")
+    monkeypatch.setattr(rest, "SCHEMA", wrong)
+    visit = await house.visit("nobody", examples=1, seed=SHORT_SEED, phases="examples,fuzzing")
+    assert not visit.is_good
+    assert "/health" in visit.text

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every target of the fuzzer, without it: over the captured vectors, over earlier finds, and over what is drawn."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.doubles import strategies
+from tests.fuzz import keeping
+from tests.fuzz.seeds import FOUND, found, seeds
+from tests.fuzz.target import Target, cut, joined, portions
+from tests.fuzz.targets import TARGETS
+
+every = pytest.mark.parametrize("name", TARGETS)
+
+
+@every
+def test_seeds_and_earlier_finds_are_read_or_refused(name: str) -> None:
+    target = TARGETS[name]
+    begun = seeds(name, target.longest)
+    assert begun, "a fuzzer that begins with nothing finds little"
+    for octets in begun:
+        target.accepts(octets)
+
+
+@every
+@given(data=st.data())
+def test_drawn_octets_are_read_or_refused(name: str, data: st.DataObject) -> None:
+    target = TARGETS[name]
+    damaged = st.sampled_from(seeds(name, target.longest)).flatmap(strategies.mutated)
+    target.accepts(data.draw(damaged | st.binary(max_size=64)))
+
+
+@every
+def test_kept_inputs_are_few_and_small(name: str) -> None:
+    kept = found(name)
+    assert len(set(kept)) == len(kept)
+    assert sum(map(len, kept)) <= keeping.MOST_OCTETS
+    assert all(len(octets) <= TARGETS[name].longest for octets in kept)
+
+
+def test_every_kept_file_is_of_a_target() -> None:
+    assert {path.stem for path in FOUND.iterdir()} <= set(TARGETS)
+
+
+@given(st.lists(st.binary(max_size=255)))
+def test_joined_portions_come_apart_again(parts: list[bytes]) -> None:
+    assert list(portions(joined(*parts))) == parts
+
+
+@given(st.binary(max_size=300))
+def test_cut_loses_nothing_of_the_stream(octets: bytes) -> None:
+    assert octets.endswith(b"".join(cut(octets)))
+
+
+def test_target_tells_refusals_from_finds() -> None:
+    def play(octets: bytes) -> None:
+        if not octets:
+            raise KeyError("silly")
+        if octets == b"refused":
+            raise ValueError("no")
+
+    target = Target(play, (ValueError,))
+    assert target.accepts(b"accepted")
+    assert not target.accepts(b"refused")
+    with pytest.raises(KeyError):
+        target.accepts(b"")
