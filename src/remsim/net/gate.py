@@ -98,11 +98,11 @@ class Gate:
         self._strangers.discard(stranger)
         return False
 
-    def on_refused(self, stranger: SecureTransport, reason: str, *, is_late: bool = False) -> None:
+    def on_refused(self, stranger: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
         """The handshake failed, or led to somebody we do not want."""
         self._count("TLS handshake")
-        if is_late:
-            self._limits.reached(LimitName.TLS_HANDSHAKE_TIME)
+        if limit is not None:
+            self._limits.reached(limit)
         unsaid = self._refusals.unsaid(source_of(stranger.peer.host), self._loop.time())
         if unsaid is None:
             self._limits.reached(LimitName.LOG_LINES)

@@ -100,7 +100,7 @@ class Coordinator:
         self.revocations = Revocations(self.peers)
         self.certified = CertifiedClients(self.peers)
         self._certified: frozenset[Identity] | None = None
-        self.bank_audit = BankAudit()
+        self.bank_audit = BankAudit(self.limits)
         self.inventory = Inventory(memory.cards)
         self._bank_timers: Timers[int] = Timers()
         self._link_timers: Timers[LinkId] = Timers()

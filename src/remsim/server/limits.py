@@ -9,6 +9,7 @@ from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS
 from remsim.net.tls import HANDSHAKE_TIMEOUT_S
 from remsim.server.admission import MAX_RIVALS
 from remsim.server.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
+from remsim.server.bank_audit import BURST, REFILL_S
 from remsim.server.rest import limits as rest
 from remsim.server.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
 
@@ -109,4 +110,14 @@ _REST: Final = (
     ),
 )
 
-LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_PEERS, *_REST, LINE_LIMIT, *METRICS_LIMITS)
+_BANKS: Final = (
+    Limit(
+        LimitName.BANK_AUDIT,
+        BURST,
+        f"entries of one bank, and of all without a certificate, then one in {REFILL_S:g} s",
+        "twice what a bankd keeps for a server that was away; the audit log must not grow by one that repeats itself",
+        "the entry is counted, and not stored",
+    ),
+)
+
+LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_PEERS, *_BANKS, *_REST, LINE_LIMIT, *METRICS_LIMITS)

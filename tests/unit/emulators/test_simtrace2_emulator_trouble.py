@@ -70,7 +70,7 @@ async def test_garbage_is_told_without_its_octets_and_nothing_else_happens(
     text = "".join(line.partition(" ")[2] for line in log().splitlines())
     if text:
         assert "octets=" in text or "detail=" in text or "header=" in text
-        assert garbage[:6].hex() not in text
+        assert len(garbage) < 6 or garbage[:6].hex() not in text
     try:
         answer = await plugged.modems[0].run(modem.exchange(READ))
     except SilenceError:
