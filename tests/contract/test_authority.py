@@ -227,6 +227,17 @@ class TestDamage:
             authority.issued()
         assert "backup" in caught.value.hint
 
+    def test_book_may_be_longer_than_any_key(self, authority: Authority, tmp_path: Path) -> None:
+        issued = authority.issue(BANK, request(), now=NOW)
+        book = tmp_path / "ca" / "ledger.sqlite"
+        connection = sqlite3.connect(book)
+        with connection:
+            connection.execute("UPDATE issued SET reason = ?", ("x" * files.MAX_FILE_OCTETS,))
+        connection.close()
+        assert book.stat().st_size > files.MAX_FILE_OCTETS
+        authority.revoke([issued.serial], now=NOW)
+        assert listed(authority) == {issued.serial}
+
     def test_identity_that_cannot_be_read_is_named(self, authority: Authority, tmp_path: Path) -> None:
         authority.issue(BANK, request(), now=NOW)
         connection = sqlite3.connect(tmp_path / "ca" / "ledger.sqlite")
