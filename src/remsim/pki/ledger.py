@@ -154,9 +154,11 @@ class Page:
             (at, reason, f"{serial:x}"),
         )
 
-    def next_list_number(self) -> int:
-        """The number of the revocation list that is made now."""
-        row = self._db.execute("UPDATE revocation_list SET number = number + 1 RETURNING number").fetchone()
+    def next_list_number(self, *, above: int) -> int:
+        """The number of the revocation list that is made now: higher than ``above`` and all before."""
+        row = self._db.execute(
+            "UPDATE revocation_list SET number = max(number, ?) + 1 RETURNING number", (above,)
+        ).fetchone()
         return int(row[0])
 
     def code(self, code_id: bytes) -> StoredCode | None:
@@ -193,9 +195,12 @@ class Page:
             ),
         )
 
-    def withdraw_codes(self, identity: Identity) -> None:
-        """Withdraw the codes of an identity that nobody has used."""
-        self._db.execute("UPDATE code SET is_withdrawn = 1 WHERE identity = ? AND used_by IS NULL", (str(identity),))
+    def withdraw_codes(self, identity: Identity, *, used_too: bool) -> None:
+        """Withdraw the codes of an identity; those that somebody has used only if ``used_too``."""
+        self._db.execute(
+            "UPDATE code SET is_withdrawn = 1 WHERE identity = ? AND (used_by IS NULL OR ?)",
+            (str(identity), used_too),
+        )
 
     def drop_codes(self, *, expired_before: float) -> None:
         """Forget codes that are long of no use."""

@@ -21,7 +21,7 @@ from remsim.errors import RemsimError
 from remsim.identity import Identity
 from remsim.pki import codes, files
 from remsim.pki.authority import Authority
-from remsim.pki.errors import AuthorityError, CertificateError, EnrolmentError
+from remsim.pki.errors import AuthorityRefusalError, CertificateError, EnrolmentError
 from remsim.pki.ledger import Issued
 
 #: A request or certificate of ours has less than 2 000 octets.
@@ -89,7 +89,7 @@ class EnrolmentOffice:
             raise OfficeError(400, str(error)) from None
         except ValueError:
             raise OfficeError(400, "the signature is not written in hex") from None
-        except AuthorityError as error:
+        except AuthorityRefusalError as error:
             raise OfficeError(403, str(error), hint=error.hint, is_attempt=True) from None
         return Grant(issued, self._answer(issued), how="renewed")
 
