@@ -14,9 +14,9 @@ from remsim.identity import Identity
 from remsim.pki import files, signing
 from remsim.pki.authority import LIFETIME, Authority
 from remsim.pki.codes import LIFETIME_S, TRIES, Verdict
-from remsim.pki.errors import AuthorityError, AuthorityRefusalError, CertificateError, KeyFileError
+from remsim.pki.errors import AuthorityError, AuthorityRefusalError, CertificateError, KeyFileError, RenewalLimitError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, encode_pem, read_certificate, read_revocation_list
-from remsim.pki.messages import renewal_content
+from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED, renewal_content
 
 NOW = float(int(time.time()))
 BANK = Identity.bank(1)
@@ -196,6 +196,23 @@ class TestRenewal:
         self.renew(authority, key, old.pem, new, now=NOW + 60)
         renewed = authority.issued()[-1].pem
         assert read_certificate(decode_pem(renewed)[0]).hosts == ("two.example",)
+
+    def test_no_end_of_renewals_is_refused_until_a_day_has_passed(self, authority: Authority) -> None:
+        key, granted = signing.make_key(), request()
+        old = authority.issue(BANK, signing.make_request(key, "x"), now=NOW)
+        first = self.renew(authority, key, old.pem, granted, now=NOW + 1)
+        for turn in range(2, RENEWALS_ALLOWED):
+            self.renew(authority, key, old.pem, request(), now=NOW + turn)
+        with pytest.raises(RenewalLimitError, match="has had 8 certificates within a day") as caught:
+            self.renew(authority, key, old.pem, request(), now=NOW + 60)
+        assert caught.value.wait_s == RENEWAL_PERIOD_S - 60
+        assert "revoke it" in caught.value.hint
+        assert len(authority.issued()) == RENEWALS_ALLOWED
+        assert self.renew(authority, key, old.pem, granted, now=NOW + 60) == first
+        authority.issue(Identity.bank(2), request(), now=NOW + 60)
+        self.renew(authority, key, old.pem, request(), now=NOW + RENEWAL_PERIOD_S)
+        # A clock that was set back does not lock anybody out.
+        self.renew(authority, key, old.pem, request(), now=NOW - RENEWAL_PERIOD_S)
 
     def test_nobody_else_does(self, authority: Authority, tmp_path: Path) -> None:
         key, new = signing.make_key(), request()

@@ -14,10 +14,10 @@ from typing import Final, Self
 from remsim.identity import Identity
 from remsim.pki import codes, files, signing
 from remsim.pki.codes import Code, StoredCode, Verdict, check_attempt
-from remsim.pki.errors import AuthorityError, AuthorityRefusalError, PkiError
+from remsim.pki.errors import AuthorityError, AuthorityRefusalError, PkiError, RenewalLimitError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_certificate, read_revocation_list
 from remsim.pki.ledger import Issued, Ledger, Page
-from remsim.pki.messages import certificate_fingerprint, renewal_content
+from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED, certificate_fingerprint, renewal_content
 
 KEY_FILE: Final = "authority-key.pem"
 CERTIFICATE_FILE: Final = "authority.pem"
@@ -91,7 +91,7 @@ class Authority:
         """Certify a new key for the holder of ``certificate``, who signed ``renewal_content`` with the old one.
 
         A request that was granted before gets the same answer again. Raises AuthorityRefusalError for everybody
-        else.
+        else, and RenewalLimitError for whoever renews all the time.
         """
         key = codes.key_fingerprint(signing.read_request(request).public_octets)
         old = read_certificate(decode_pem(certificate)[0])
@@ -107,6 +107,7 @@ class Authority:
             repeated = _usable(page.of_key(key), known.identity, now)
             if repeated is not None:
                 return repeated
+            _check_pace(page, known.identity, now)
             issued = self._sign(known.identity, request, now, old.hosts)
             page.add(issued)
         return issued
@@ -237,6 +238,18 @@ class Authority:
 
 def _usable(found: Sequence[Issued], identity: Identity, now: float) -> Issued | None:
     return next((entry for entry in found if entry.identity == identity and entry.is_valid(now)), None)
+
+
+def _check_pace(page: Page, identity: Identity, now: float) -> None:
+    times = page.latest(identity, RENEWALS_ALLOWED)
+    # A time to come is that of a clock that was wrong.
+    wait_s = times[-1] + RENEWAL_PERIOD_S - now if len(times) == RENEWALS_ALLOWED else 0.0
+    if 0 < wait_s <= RENEWAL_PERIOD_S:
+        raise RenewalLimitError(
+            f"{identity} has had {RENEWALS_ALLOWED} certificates within a day",
+            hint="the one that it has goes on; if nobody there renews on purpose, revoke it: its key may be stolen",
+            wait_s=wait_s,
+        )
 
 
 def _enrol_again(identity: Identity) -> str:

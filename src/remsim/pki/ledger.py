@@ -139,6 +139,13 @@ class Page:
         """The certificates of exactly this identity."""
         return self._issued(f"{_ISSUED} WHERE identity = ? ORDER BY issued_at, rowid", str(identity))
 
+    def latest(self, identity: Identity, count: int) -> list[float]:
+        """When the latest certificates of exactly this identity were issued, at most ``count``, newest first."""
+        rows = self._db.execute(
+            "SELECT issued_at FROM issued WHERE identity = ? ORDER BY issued_at DESC LIMIT ?", (str(identity), count)
+        )
+        return [float(issued_at) for (issued_at,) in rows]
+
     def of_key(self, key_fingerprint: bytes) -> list[Issued]:
         """The certificates of one key."""
         return self._issued(f"{_ISSUED} WHERE key_fingerprint = ? ORDER BY issued_at, rowid", key_fingerprint)
