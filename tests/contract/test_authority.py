@@ -197,7 +197,7 @@ class TestRenewal:
         renewed = authority.issued()[-1].pem
         assert read_certificate(decode_pem(renewed)[0]).hosts == ("two.example",)
 
-    def test_no_end_of_renewals_is_refused_until_a_day_has_passed(self, authority: Authority) -> None:
+    def test_renewals_without_end_are_refused_until_a_day_has_passed(self, authority: Authority) -> None:
         key, granted = signing.make_key(), request()
         old = authority.issue(BANK, signing.make_request(key, "x"), now=NOW)
         first = self.renew(authority, key, old.pem, granted, now=NOW + 1)
