@@ -37,6 +37,7 @@ class LimitName(StrEnum):
     # Of servers
     RIVALS = "rivals"
     CLIENT_NUMBERS = "client_numbers"
+    REVOCATION_LIST = "revocation_list"
     REST_CONNECTIONS = "rest_connections"
     REST_CONNECTIONS_PER_SOURCE = "rest_connections_per_source"
     REST_HANDSHAKE_TIME = "rest_handshake_time"
@@ -47,6 +48,7 @@ class LimitName(StrEnum):
     REST_ANSWER_TIME = "rest_answer_time"
     TOKEN_FAILURES = "token_failures"
     ENROLMENT_FAILURES = "enrolment_failures"
+    RENEWALS = "renewals"
     FAILING_SOURCES = "failing_sources"
     STORED_REFUSALS = "stored_refusals"
     BANK_AUDIT = "bank_audit"

@@ -17,8 +17,11 @@ from remsim.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import TlsContexts
+from remsim.pki import signing
 from remsim.pki.codes import CODE_ID_OCTETS, encode_octets
+from remsim.pki.messages import RENEWAL_PATH, RENEWAL_PERIOD_S, RENEWALS_ALLOWED, renewal_content
 from remsim.pki.office import EnrolmentOffice
+from remsim.pki.toolkit import CryptographyToolkit
 from remsim.server import audit
 from remsim.server.certificate_audit import CertificateAudit
 from remsim.server.entries import Entry
@@ -28,7 +31,7 @@ from remsim.server.rest.listener import RestListener
 from remsim.server.service import ServerService
 from remsim.server.token_book import create_token
 from remsim.server.tokens import FAILURES_ALLOWED, FailureLimiter, Role
-from tests.doubles.certificates import SERVER, CertificateWorld
+from tests.doubles.certificates import BANK, SERVER, CertificateWorld
 from tests.doubles.link_world import RawEnd, dialled_raw
 from tests.doubles.reaching import reaches
 from tests.doubles.server_rig import V1, mapping, rest_client, running_server
@@ -306,6 +309,27 @@ async def test_source_that_tries_codes_must_wait(house: CertificateWorld) -> Non
     # The second address is of the same host's network, the third is not.
     assert statuses == [403] * FAILURES_ALLOWED + [429, 403]
     assert counts[LimitName.ENROLMENT_FAILURES] == 1
+
+
+@reaches(LimitName.RENEWALS)
+async def test_holder_that_renews_all_the_time_must_wait(house: CertificateWorld) -> None:
+    counts = LimitCounts()
+    served = FastAPI()
+    errors.install(served, counts)
+    books = CertificateAudit((), lambda _entry: None, lambda _entry: None)
+    enrolment.mount(served, EnrolmentOffice(house.authority), log=get_logger("test"), books=books, limits=counts)
+    bank, answers = house.credentials(BANK), []
+    async with httpx2.AsyncClient(base_url="https://test", transport=httpx2.ASGITransport(served)) as rest:
+        for _ in range(RENEWALS_ALLOWED):
+            pem, request = bank.certificate_pem(), signing.make_request(signing.make_key(), "x")
+            signature = CryptographyToolkit().sign(bank.pair_file, renewal_content(pem, request))
+            body = {"certificate": pem.decode(), "request": request.decode(), "signature": signature.hex()}
+            answers.append(await rest.post(RENEWAL_PATH, json=body))
+    assert [answer.status_code for answer in answers] == [200] * (RENEWALS_ALLOWED - 1) + [429]
+    assert answers[-1].json()["error"]["code"] == "too_many_renewals"
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= RENEWAL_PERIOD_S
+    assert counts[LimitName.RENEWALS] == 1
+    assert len(house.authority.issued_to(BANK)) == RENEWALS_ALLOWED
 
 
 @reaches(LimitName.FAILING_SOURCES)

@@ -97,7 +97,7 @@ class Coordinator:
         self.limits = LimitCounts() if limits is None else limits
         self.slotmap = SlotMap()
         self.peers = PeerTable()
-        self.revocations = Revocations(self.peers)
+        self.revocations = Revocations(self.peers, self.limits)
         self.certified = CertifiedClients(self.peers)
         self._certified: frozenset[Identity] | None = None
         self.bank_audit = BankAudit(self.limits)

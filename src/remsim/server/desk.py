@@ -272,6 +272,8 @@ class Desk:
             self._log.info(report.event, **report.fields)
         elif level == "warning":
             self._log.warning(report.event, **report.fields)
+        elif level == "error":
+            self._log.error(report.event, **report.fields)
         else:
             self._log.debug(report.event, **report.fields)
 

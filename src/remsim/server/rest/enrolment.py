@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 
 from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
+from remsim.pki.errors import PkiError
 from remsim.pki.ledger import Issued
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
@@ -27,8 +28,8 @@ from remsim.server.tokens import FailureLimiter, limited_source
 
 T = TypeVar("T")
 
-_CODES: Final = {400: "bad_request", 403: "refused"}
-_REFUSALS: Final = refusals(400, 403, 413, 429)
+_CODES: Final = {400: "bad_request", 403: "refused", 429: "too_many_renewals"}
+_REFUSALS: Final = refusals(400, 403, 413, 429, 503)
 
 
 class Books(Protocol):
@@ -65,6 +66,8 @@ class _Desk:
         self._books = books
         self._limiter = limiter
         self._now = now
+        # What is wrong with the authority's files, as it was logged last.
+        self._trouble = ""
         # One at a time: signing and writing would only wait for each other.
         self._turn = asyncio.Lock()
 
@@ -82,7 +85,7 @@ class _Desk:
         body = await _read_object(request)
         try:
             async with self._turn:
-                return await asyncio.to_thread(work, body)
+                answer = await asyncio.to_thread(work, body)
         except OfficeError as error:
             if error.is_attempt:
                 self._limiter.fail(source, self._now())
@@ -90,7 +93,22 @@ class _Desk:
                 self._log.warning("enrolment_refused", peer=peer, path=path, reason=str(error))
                 self._books.refused(source=peer, request=path, reason=str(error))
             status = error.status or 400
-            raise ApiError(status, _CODES[status], str(error), error.hint) from None
+            raise ApiError(
+                status, _CODES[status], str(error), error.hint, retry_after_s=error.wait_s, limit=error.limit
+            ) from None
+        except PkiError as error:
+            self._tell_trouble(error)
+            # Whoever asks may be anybody: the names of files are for the log.
+            text = "the authority cannot answer now"
+            raise ApiError(503, "authority_in_trouble", text, "try again later; the server's log says why") from None
+        self._trouble = ""
+        return answer
+
+    def _tell_trouble(self, error: PkiError) -> None:
+        # Once: it is not for those who ask to fill the log.
+        if str(error) != self._trouble:
+            self._log.error("authority_in_trouble", error=str(error), hint=error.hint)
+        self._trouble = str(error)
 
     def granted(self, request: Request, grant: Grant) -> JSONResponse:
         """Log who got a certificate, and answer with it."""
