@@ -25,8 +25,9 @@ _SEEK: Final = 0xA2
 #: Retrieve and set data of BER-TLV files (clause 11.3).
 _OBJECT: Final = frozenset({0xCB, 0xDB})
 #: Odd forms of READ and UPDATE, and ERASE, name their file in ways that no specification of ours uses (ISO/IEC 7816-4,
-#: clause 11.3); CREATE and DELETE FILE move the selection (ETSI TS 102 222, clauses 6.3 and 6.4).
-_OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD7, 0xDD, 0x0C, 0x0E, 0x0F, 0xE0, 0xE4})
+#: clause 11.3); CREATE, DELETE and RESIZE FILE name theirs in their data, and may move the selection (ETSI TS 102 222,
+#: clauses 6.3, 6.4 and 6.10).
+_OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD7, 0xDD, 0x0C, 0x0E, 0x0F, 0xD4, 0xE0, 0xE4})
 #: P2 of SELECT: end the application's session (table 11.2).
 _TERMINATE: Final = 0x40
 _HEADER: Final = 5

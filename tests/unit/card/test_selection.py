@@ -67,6 +67,7 @@ MF_CMD, USIM_CMD = "00a40004023f00", USIM.hex()
         (["00a40804017f"], None),
         (["00a4090400"], None),
         (["00e000000162"], None),
+        (["80d400000783026f7e80020100"], None),
         (["00e000000162", "00a40004024f3a"], None),
         # Parts of a command: the first, and the last, which has the class of any other.
         (["10a4040005a000000087"], None),
@@ -100,6 +101,7 @@ def test_selected_path(commands: list[str], path: Path | None) -> None:
         ("00b09f0009", None),
         ("00b16f0702", None),
         ("00b1", None),
+        ("80d400000783026f7e80020100", None),
         ("01b0000009", None),
     ],
 )
