@@ -2,9 +2,10 @@
 """Each limit of REST, reached on real sockets: counted, the offender closed or refused, a neighbour answered."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -103,6 +104,12 @@ async def is_answered(peer: RawEnd) -> bool:
     return True
 
 
+async def leave(peer: RawEnd) -> None:
+    """Give the place of this connection back; returns when the server knows."""
+    peer.sock.shutdown(socket.SHUT_WR)
+    assert await peer.read_to_end() == b""
+
+
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
     """HTTP, and a neighbour who is connected all the time and answered before and after."""
@@ -129,7 +136,41 @@ def test_more_connections_than_allowed_are_closed(run: Run, monkeypatch: pytest.
                 assert await is_answered(last)
                 async with dialled_raw("127.0.0.1", there.port, source="127.0.0.4") as fifth:
                     assert await fifth.read_to_end() == b""
+                await leave(last)
             assert there.counts[LimitName.REST_CONNECTIONS] == 1
+            await leave(second)
+
+    run(work())
+
+
+def test_refused_connections_leave_everybody_else_his_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 0)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        turns, refused_at, is_over = 0, list[int](), asyncio.Event()
+
+        def take_turn() -> None:
+            nonlocal turns
+            turns += 1
+            if not is_over.is_set():
+                loop.call_soon(take_turn)
+
+        async with listening() as there:
+
+            def note(_name: LimitName) -> None:
+                refused_at.append(turns)
+                if len(refused_at) == 5:
+                    is_over.set()
+
+            monkeypatch.setattr(there.counts, "reached", note)
+            with ExitStack() as stack:
+                # They wait in the kernel while the loop is held up here.
+                for _ in range(5):
+                    stack.enter_context(socket.create_connection(("127.0.0.1", there.port), timeout=5))
+                take_turn()
+                await is_over.wait()
+        assert len(set(refused_at)) == 5
 
     run(work())
 
