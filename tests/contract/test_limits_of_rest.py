@@ -10,20 +10,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remsim.config import HostPort, ServerConfig
 from remsim.limits import LimitCounts, LimitName
-from remsim.logs import get_logger
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import TlsContexts
-from remsim.pki.codes import CODE_ID_OCTETS, encode_octets
-from remsim.pki.office import EnrolmentOffice
 from remsim.server import audit
-from remsim.server.certificate_audit import CertificateAudit
-from remsim.server.entries import Entry
-from remsim.server.rest import enrolment, errors, limits
+from remsim.server.rest import limits
 from remsim.server.rest import listener as listener_module
 from remsim.server.rest.listener import RestListener
 from remsim.server.service import ServerService
@@ -326,27 +320,6 @@ async def test_source_that_tries_tokens_must_wait(service: ServerService, tmp_pa
     async with httpx2.AsyncClient(base_url=address, transport=elsewhere, headers=headers) as rest:
         assert (await rest.get(f"{V1}/banks")).status_code == 200
     assert service._metrics.limits[LimitName.TOKEN_FAILURES] == 1
-
-
-@reaches(LimitName.ENROLMENT_FAILURES)
-async def test_source_that_tries_codes_must_wait(house: CertificateWorld) -> None:
-    counts = LimitCounts()
-    served = FastAPI()
-    errors.install(served, counts)
-    entries: list[Entry] = []
-    books = CertificateAudit((), entries.append, entries.append)
-    office = EnrolmentOffice(house.authority)
-    enrolment.mount(served, office, log=get_logger("test"), books=books, limits=counts)
-    code = {"code": encode_octets(bytes(CODE_ID_OCTETS))}
-    statuses = []
-    for source in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
-        transport = httpx2.ASGITransport(served, client=(source, 1))
-        async with httpx2.AsyncClient(base_url="https://test", transport=transport) as rest:
-            attempts = FAILURES_ALLOWED if source == "2001:db8::1" else 1
-            statuses += [(await rest.post("/enrolment/anchor", json=code)).status_code for _ in range(attempts)]
-    # The second address is of the same host's network, the third is not.
-    assert statuses == [403] * FAILURES_ALLOWED + [429, 403]
-    assert counts[LimitName.ENROLMENT_FAILURES] == 1
 
 
 @reaches(LimitName.FAILING_SOURCES)
