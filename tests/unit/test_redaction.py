@@ -82,7 +82,9 @@ class TestAuthentication:
         assert shown(selected, "01c0000002 -> 62009000", "00c0000002 -> 62009000")[1] == "****9000"
 
     def test_answer_of_an_open_command_is_shown_in_all_its_parts(self) -> None:
-        parts = shown("01a40004026f7e -> 6104", "01c0000002 -> 62026102", "01c0000000 -> 6c02", "01c0000002 -> 82029000")
+        parts = shown(
+            "01a40004026f7e -> 6104", "01c0000002 -> 62026102", "01c0000000 -> 6c02", "01c0000002 -> 82029000"
+        )
         assert parts[1] == "82029000"
 
     def test_nothing_is_known_of_an_answer_that_is_fetched_after_a_reset(self) -> None:

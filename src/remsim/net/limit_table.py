@@ -127,7 +127,7 @@ LINE_LIMIT: Final = Limit(
     STRANGER_LINES,
     f"lines of each event about strangers, then one in {STRANGER_INTERVAL_S:g} s",
     f"a flood must not fill the disk; of peers that come and go there may be {VISITOR_LINES} at once, then one in "
-    f"{VISITOR_INTERVAL_S:g} s; of failed TLS handshakes of one source {LINES_AT_ONCE}, then one in "
-    f"{LINE_INTERVAL_S:g} s",
-    "the event is counted, and told at debug level if at all",
+    f"{VISITOR_INTERVAL_S:g} s; of handshakes that are refused, {LINES_AT_ONCE} of each source and one in "
+    f"{LINE_INTERVAL_S:g} s are enough",
+    "the event is counted, and told at debug level unless it is a handshake more than its source may have",
 )
