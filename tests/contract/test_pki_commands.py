@@ -152,7 +152,7 @@ def test_code_stands_alone_on_standard_output(pki: Say, state: Path, capsys: pyt
     assert code.fingerprint == Authority(state / "ca").fingerprint
     assert json.loads(pki("code", "client/23", "--json"))["identity"] == "client/23"
     main(["pki", "code", "bank/1", "--state", str(state)])
-    assert "remsim enroll https://THIS-SERVER:9997 CODE" in capsys.readouterr().err
+    assert "remsim enroll https://THIS-SERVER:9997 -, which reads the code" in capsys.readouterr().err
 
 
 def test_directory_that_others_can_reach_is_refused_with_the_remedy(pki: Say, fail: Say, state: Path) -> None:

@@ -44,7 +44,7 @@ def enroll(
     url: str
         The server's REST interface, https://HOST:PORT.
     code: str
-        What `remsim pki code` printed on the server; - reads it from standard input.
+        What `remsim pki code` printed on the server; - reads it from standard input, where no other user sees it.
     state: str
         State directory of the program that the certificate is for (default: that program's own).
     renew: bool
@@ -58,7 +58,9 @@ def enroll(
     if renew:
         return _renew(url, code, state, toolkit, is_json=bool(json))
     if url is None or code is None:
-        raise EnrolmentError("say where the server is, and the code", hint="remsim enroll https://HOST:PORT CODE")
+        raise EnrolmentError(
+            "say where the server is, and the code", hint="remsim enroll https://HOST:PORT - < CODE-FILE"
+        )
     given = Code.parse(sys.stdin.readline(_MAX_LINE) if code == "-" else code)
     folder = _state_directory(state, given.identity)
     files.check_owner(folder)

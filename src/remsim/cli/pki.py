@@ -225,7 +225,7 @@ def code(identity: str, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
     if not options.json:
         print(
             f"good once, for {LIFETIME_S / 60:.0f} minutes, {TRIES} tries; on the new host: "
-            f"remsim enroll https://THIS-SERVER:{REST_PORT} CODE",
+            f"remsim enroll https://THIS-SERVER:{REST_PORT} -, which reads the code",
             file=sys.stderr,
         )
     return options.show({"identity": str(made.identity), "code": text, "lifetime_s": LIFETIME_S}, text)

@@ -120,10 +120,10 @@ class RestClient:
 
     def get(self, path: str) -> JsonObject | None:
         """Return the object at ``path``; None for an empty answer, with which the C server says "unknown"."""
-        response = self._ask("GET", path)
-        if not response.content:
+        content = self._ask("GET", path)
+        if not content:
             return None
-        value = _parse_json(response.content)
+        value = _parse_json(content)
         if not isinstance(value, dict):
             raise RestError(f"{self.base}{API_PREFIX}{path} did not give a JSON object", hint="is this the REST port?")
         return value
@@ -166,14 +166,15 @@ class RestClient:
             f"cannot reach {self.base}: {_reason(error)}", hint="is the server running, with its REST interface there?"
         )
 
-    def _ask(self, method: str, path: str, *, body: JsonObject | None = None) -> httpx2.Response:
+    def _ask(self, method: str, path: str, *, body: JsonObject | None = None) -> bytes:
         try:
-            response = self._http.request(method, path, json=body)
+            with self._http.stream(method, path, json=body) as response:
+                content = _read(response)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise self._no_answer(error) from None
         if not response.is_success:
-            raise _refusal(response)
-        return response
+            raise _refusal(response.status_code, content)
+        return content
 
 
 def _tls_refusal(base: str, error: ssl.SSLError) -> RestError:
@@ -201,9 +202,17 @@ def _reason(error: Exception) -> str:
     return text.partition("] ")[2] if text.startswith("[Errno") else text
 
 
+def _read(response: httpx2.Response) -> bytes:
+    """The answer, of which no more is taken than is allowed."""
+    octets = bytearray()
+    for piece in response.iter_bytes():
+        octets += piece
+        if len(octets) > MAX_ANSWER_OCTETS:
+            raise RestError("the server's answer is too long", hint="is this a server's REST port?")
+    return bytes(octets)
+
+
 def _parse_json(octets: bytes) -> object:
-    if len(octets) > MAX_ANSWER_OCTETS:
-        raise RestError("the server's answer is too long")
     try:
         value: object = json.loads(octets)
     except (ValueError, RecursionError):
@@ -211,12 +220,11 @@ def _parse_json(octets: bytes) -> object:
     return value
 
 
-def _refusal(response: httpx2.Response) -> RestError:
+def _refusal(status: int, content: bytes) -> RestError:
     """The error body of our server, ``{"error": {"code", "message", "hint"}}``, or the meaning of the bare status."""
-    status = response.status_code
     message, hint = _MEANINGS.get(status, "the server failed"), _HINTS.get(status, "")
     try:
-        value: object = json.loads(response.content)
+        value: object = json.loads(content)
     except (ValueError, RecursionError):
         value = None
     error = value.get("error") if isinstance(value, dict) else None

@@ -45,7 +45,7 @@ class Role(IntEnum):
 
     VIEWER = 1  #: look
     OPERATOR = 2  #: map, unmap, reset
-    ADMIN = 3  #: tokens, certificates, policy, and see what is redacted
+    ADMIN = 3  #: read the audit log
 
     @property
     def text(self) -> str:

@@ -2,7 +2,7 @@
 """Calls to REST, and what becomes of every kind of refusal."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
@@ -89,6 +89,29 @@ def test_lists_and_objects_are_read() -> None:
 def test_answer_that_is_no_list_is_told(content: bytes) -> None:
     with client(answering(content=content)) as rest, pytest.raises(RestError):
         rest.get_list("banks")
+
+
+class Endless(httpx2.SyncByteStream):
+    """A body that goes on; counts what was taken of it."""
+
+    taken = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self.taken += 1
+            yield b"x"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_no_more_of_an_answer_is_taken_than_allowed(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.setattr(rest_client, "MAX_ANSWER_OCTETS", 5)
+    body = Endless()
+    with (
+        client(lambda _request: httpx2.Response(status, stream=body)) as rest,
+        pytest.raises(RestError, match="too long"),
+    ):
+        rest.get("/banks")
+    assert body.taken == 6
 
 
 def test_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
