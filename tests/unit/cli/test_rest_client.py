@@ -114,12 +114,6 @@ def test_no_more_of_an_answer_is_taken_than_allowed(monkeypatch: pytest.MonkeyPa
     assert body.taken == 6
 
 
-def test_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest_client, "MAX_ANSWER_OCTETS", 5)
-    with client(answering(content=b'{"a": 1}')) as rest, pytest.raises(RestError, match="too long"):
-        rest.get("/banks")
-
-
 @pytest.mark.parametrize(
     ("status", "content", "message", "hint"),
     [
