@@ -153,11 +153,6 @@ class CardRedactor:
         return frozenset(index for index in _data_of(response) if index >= seen)
 
 
-def header_text(tpdu: bytes) -> str:
-    """The header of a command in hex; of what is no command only how long it is."""
-    return tpdu[:HEADER_LENGTH].hex() if is_well_formed(tpdu) else f"{len(tpdu)} octets, no command"
-
-
 def is_pin_command(tpdu: bytes) -> bool:
     """Whether a command's data, if it has any, are PINs or PUKs."""
     return len(tpdu) >= HEADER_LENGTH and tpdu[1] in _PIN

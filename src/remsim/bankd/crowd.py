@@ -8,7 +8,7 @@ from remsim.bankd.session import Session
 from remsim.limits import LimitName
 from remsim.wire.actions import source_of
 
-#: Connections that have no card: not introduced yet, not mapped, or contending. A bank has at most 1024 slots, so this
+#: Connections that have no card: not introduced yet, not mapped, or contending. A bank has at most 1023 slots, so this
 #: leaves room for several times as many rightful clients that wait.
 MAX_UNSERVED: Final = 4096
 #: Half of that for one source, so that a stranger makes room for himself among his own first.

@@ -176,7 +176,7 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *,
     if bank_slot is None or client_slot is None:
         if number is not None:
             raise ConfigError("--number says which card is in BANK:SLOT", hint="give BANK:SLOT and CLIENT:SLOT, too")
-        print(f"{file}: {len(rules.rules)} rules, by default {'allow' if rules.is_open else 'deny'}")
+        print(f"{file}: {rules.size}, by default {'allow' if rules.is_open else 'deny'}")
         return 0
     decision = rules.decide(ClientSlot.parse(client_slot), BankSlot.parse(bank_slot), number)
     if not decision.is_allowed:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from remsim.config import (
-    RSPRO_PORT,
     ClientRunConfig,
     ClientSlotConfig,
     ClientVpcdConfig,
-    HostPort,
     VpcdSettings,
     load_config,
     parse_settings,
@@ -24,7 +22,6 @@ from remsim.emulators import registry
 from remsim.errors import ConfigError
 
 _NAME: Final = "configuration"
-_DEFAULT_SERVER: Final = HostPort("127.0.0.1", RSPRO_PORT)
 
 
 def read_situation(

@@ -7,6 +7,7 @@ asked for them; lines that may hold a secret are kept in no history. Knows no li
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -77,12 +78,12 @@ class CarefulHistory(InMemoryHistory):
 
 
 class ShellHistory(FileHistory):
-    """A history file for its owner only, without PINs."""
+    """A history file for its owner only, without what must not be kept."""
 
     def __init__(self, file: Path) -> None:
-        """Create the file if need be, and shorten one that has grown too long. Raises OSError."""
+        """Create the file if need be, close it to others, shorten one that has grown too long. Raises OSError."""
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+        _create(file)
         if file.stat().st_size > MAX_HISTORY_OCTETS:
             _shorten(file)
         super().__init__(str(file))
@@ -93,10 +94,20 @@ class ShellHistory(FileHistory):
             super().append_string(string)
 
     def store_string(self, string: str) -> None:
-        """Write one line, unless it holds a PIN."""
+        """Write one line, unless it may hold a secret."""
         if not is_secret(string):
             with contextlib.suppress(OSError):
                 super().store_string(string)
+
+
+def _create(file: Path) -> None:
+    """Create the file, or take from others what they may do with it; a device such as /dev/null is left as it is."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
 
 
 def _shorten(file: Path) -> None:

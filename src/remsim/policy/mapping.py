@@ -62,6 +62,11 @@ class MappingPolicy:
     rules: tuple[ClientRule, ...] = ()
     is_open: bool = True
 
+    @property
+    def size(self) -> str:
+        """``1 rule``, ``2 rules``."""
+        return f"{len(self.rules)} rule{'' if len(self.rules) == 1 else 's'}"
+
     def decide(self, client: ClientSlot, bank: BankSlot, iccid: str | None = None) -> Decision:
         """Whether ``client`` may be mapped to ``bank``. ``iccid``: the number of the card there, where it is known."""
         rules = [rule for rule in self.rules if rule.concerns(client)]

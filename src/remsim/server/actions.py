@@ -13,7 +13,7 @@ from remsim.server.entries import Entry
 from remsim.wire.actions import LinkAction
 from remsim.wire.rspro import AdvertisedAddress
 
-#: What tells a client without a number from others: what kind of name ("certificate", "serial", "name"), and it.
+#: What tells a client without a number from others: what kind of name ("serial", "name"), and it.
 ClientKey = tuple[str, str]
 
 Level = Literal["debug", "info", "warning", "error"]

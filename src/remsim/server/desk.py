@@ -186,8 +186,7 @@ class Desk:
         self._policy = policy
         # Commits keep their order: what was granted by the old rules is among the mappings when this entry is stored.
         done: asyncio.Future[int] = self._loop.create_future()
-        detail = f"{len(policy.rules)} rules"
-        self.store.record(Entry(audit.SERVER, "policy.reload", detail=detail), done)
+        self.store.record(Entry(audit.SERVER, "policy.reload", detail=policy.size), done)
         await done
         await self.enforce_policy()
         # Some of it may have been deleted already, by whoever judged it after its commit.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers for clients that have none: from a pool, one per client, for ever.
 
-A client is known again by its certificate, else its hardware serial number, else its name.
+A client is known again by its hardware serial number, else by its name. One with a certificate has its number there.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,10 +10,8 @@ from remsim.server.actions import ClientKey
 from remsim.wire.rspro import ComponentIdentity
 
 
-def client_key(identity: ComponentIdentity, certificate: str | None = None) -> ClientKey:
+def client_key(identity: ComponentIdentity) -> ClientKey:
     """What this client is known by."""
-    if certificate is not None:
-        return "certificate", certificate
     if identity.hw_serial_nr is not None:
         return "serial", identity.hw_serial_nr
     return "name", identity.name

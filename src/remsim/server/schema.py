@@ -124,7 +124,7 @@ CARDS: Final = Table(
 CLIENT_NUMBERS: Final = Table(
     "client_numbers",
     METADATA,
-    # What the client is known by: "certificate", "serial" or "name".
+    # What the client is known by: "serial" or "name".
     Column("kind", String(16), primary_key=True),
     Column("value", String(255), primary_key=True),
     Column("client_id", Integer, nullable=False),

@@ -172,7 +172,7 @@ def test_help_asks_no_server(server: Server, words: str, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        ("", 0, "1 rules, by default deny"),
+        ("", 0, "1 rule, by default deny"),
         (
             "B1:0 C7:0",
             1,

@@ -56,7 +56,7 @@ def test_policy_is_checked_without_a_server(tmp_path: Path, capsys: pytest.Captu
     rules = tmp_path / "policy.toml"
     rules.write_text('default = "deny"\n[[client]]\nclient = "7"\nbanks = "1"\n')
     assert main(["ctl", "policy", "check", str(rules)]) == 0
-    assert capsys.readouterr().out == f"{rules}: 1 rules, by default deny\n"
+    assert capsys.readouterr().out == f"{rules}: 1 rule, by default deny\n"
     assert main(["ctl", "policy", "check", str(rules), "B1:0", "C7:0"]) == 0
     assert capsys.readouterr().out.startswith("allowed: ")
     assert main(["ctl", "policy", "check", str(rules), "B2:0", "C7:0"]) == 1

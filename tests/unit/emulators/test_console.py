@@ -189,6 +189,21 @@ def test_history_is_for_its_owner_only_and_without_secrets(tmp_path: Path) -> No
     assert history._loaded_strings == kept
 
 
+def test_history_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    file = tmp_path / "history"
+    file.touch()
+    file.chmod(0o644)
+    assert isinstance(open_history(file), ShellHistory)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_history_that_goes_into_a_device_leaves_that_open_to_others(tmp_path: Path) -> None:
+    (tmp_path / "history").symlink_to("/dev/null")
+    before = Path("/dev/null").stat().st_mode
+    assert isinstance(open_history(tmp_path / "history"), ShellHistory)
+    assert Path("/dev/null").stat().st_mode == before
+
+
 def test_history_that_cannot_be_kept_is_forgotten_and_offers_no_secrets_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for history in (open_history(tmp_path / "file" / "history"), open_history(None)):

@@ -71,6 +71,11 @@ def test_without_rules_everything_is_allowed_or_nothing() -> None:
     assert denied.reason == "no rule names C1:0, and the default is to deny"
 
 
+def test_rules_are_counted_in_words() -> None:
+    rule = '[[client]]\nclient = "*"\n'
+    assert [parse_mapping_policy(rule * count, "x").size for count in range(3)] == ["0 rules", "1 rule", "2 rules"]
+
+
 def test_rule_without_cards_forbids_all() -> None:
     policy = parse_mapping_policy('[[client]]\nclient = "*"', "x")
     assert not policy.decide(ClientSlot(1, 0), BankSlot(1, 0)).is_allowed

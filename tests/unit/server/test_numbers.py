@@ -8,18 +8,15 @@ from remsim.wire.rspro import ComponentIdentity, ComponentType
 
 
 @pytest.mark.parametrize(
-    ("serial", "certificate", "expected"),
+    ("serial", "expected"),
     [
-        (None, None, ("name", "modem")),
-        ("S1", None, ("serial", "S1")),
-        ("S1", "remsim://client/9", ("certificate", "remsim://client/9")),
+        (None, ("name", "modem")),
+        ("S1", ("serial", "S1")),
     ],
 )
-def test_client_is_known_by_the_best_that_it_shows(
-    serial: str | None, certificate: str | None, expected: tuple[str, str]
-) -> None:
+def test_client_is_known_by_the_best_that_it_shows(serial: str | None, expected: tuple[str, str]) -> None:
     identity = ComponentIdentity(ComponentType.REMSIM_CLIENT, "modem", "own", "1", hw_serial_nr=serial)
-    assert client_key(identity, certificate) == expected
+    assert client_key(identity) == expected
 
 
 def test_number_stays_when_the_pool_changes() -> None:
