@@ -7,10 +7,10 @@ One that does not have the form of an action is refused.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
-from remsim.limits import LimitCounts, LimitName
+from remsim.ids import MAX_ID
+from remsim.limits import Budget, LimitCounts, LimitName
 from remsim.server.actions import Action, Report
 from remsim.server.entries import DONE, REFUSED, Actor, Entry
 from remsim.server.peers import Peer
@@ -27,37 +27,19 @@ _PREFIX: Final = "bankd."
 BURST: Final = 1024
 #: After that, one is let in every so many seconds: some three million in the 400 days for which entries are kept.
 REFILL_S: Final = 10.0
-#: A flood is over, and the next one said again, when so many may come at once again.
-_EBBED: Final = BURST // 2
-
-
-@dataclass(slots=True)
-class _Allowance:
-    """What one bankd may still add: a token bucket. ``at`` is when ``left`` was right."""
-
-    at: float
-    left: float = BURST
-    is_said: bool = False
-
-    def take(self, now: float) -> bool:
-        """Whether one more entry may be added."""
-        self.left = min(self.left + max(now - self.at, 0.0) / REFILL_S, BURST)
-        self.at = now
-        if self.left >= _EBBED:
-            self.is_said = False
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
+#: All that there can be, and one for those without a certificate.
+_ALLOWANCES: Final = MAX_ID + 2
 
 
 class BankAudit:
-    """One for all bankds."""
+    """One for all bankds. ``limits`` counts the entries that were more than a bankd may add."""
 
     def __init__(self, limits: LimitCounts) -> None:
         self._limits = limits
         # By bank. Those without a certificate share one, under None: there, a number is whatever a peer says.
-        self._allowances: dict[int | None, _Allowance] = {}
+        self._budget = Budget(burst=BURST, interval_s=REFILL_S, most_keys=_ALLOWANCES)
+        # Whose flood was said.
+        self._said: set[int | None] = set()
         #: Entries that were more than a bankd may add.
         self.dropped = 0
 
@@ -69,9 +51,11 @@ class BankAudit:
         action = _action(message.action)
         if action is None:
             return [odd(peer, "odd_audit_action", action=message.action)]
-        allowance = self._allowances.setdefault(peer.bank if peer.proof else None, _Allowance(now))
-        if not allowance.take(now):
-            return self._drop(peer, allowance)
+        source = peer.bank if peer.proof else None
+        if self._budget.has_ebbed(source, now):
+            self._said.discard(source)
+        if not self._budget.take(source, now):
+            return self._drop(peer, source)
         entry = Entry(
             _actor(peer),
             action,
@@ -82,12 +66,12 @@ class BankAudit:
         fields: dict[str, object] = {"action": action, "target": entry.target, "detail": entry.detail}
         return [Report("info", "bankd_audit", named(peer) | fields), entry]
 
-    def _drop(self, peer: Peer, allowance: _Allowance) -> list[Action]:
+    def _drop(self, peer: Peer, source: int | None) -> list[Action]:
         self.dropped += 1
         self._limits.reached(LimitName.BANK_AUDIT)
-        if allowance.is_said:
+        if source in self._said:
             return []
-        allowance.is_said = True
+        self._said.add(source)
         detail = f"more than {BURST} entries: until they come more slowly, most are counted only"
         return [
             Report("warning", "bankd_audit_limited", named(peer)),
