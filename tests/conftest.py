@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds for every test: reproducible property tests, nothing left behind, nothing skipped."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests import leftovers, reference
@@ -22,6 +24,17 @@ _BEFORE = pytest.StashKey[leftovers.Snapshot]()
 def shared() -> Callable[..., Path]:
     """``shared("vectors", "rspro")``: a path in the reference folder; the test fails if it is not there."""
     return reference.shared
+
+
+@pytest.fixture(autouse=True)
+def _log_as_in_a_new_program() -> Iterator[None]:
+    """What one test sets up for its log must not swallow what the next one looks for."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True)

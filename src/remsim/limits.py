@@ -28,6 +28,7 @@ class LimitName(StrEnum):
     UNIDENTIFIED_PER_SOURCE = "unidentified_per_source"
     CONNECTIONS = "connections"
     LINKS_PER_IDENTITY = "links_per_identity"
+    TLS_HANDSHAKE = "tls_handshake"
     TLS_HANDSHAKE_TIME = "tls_handshake_time"
     # Of the metrics endpoint
     METRICS_CONNECTIONS = "metrics_connections"
@@ -36,6 +37,7 @@ class LimitName(StrEnum):
     # Of servers
     RIVALS = "rivals"
     CLIENT_NUMBERS = "client_numbers"
+    REVOCATION_LIST = "revocation_list"
     REST_CONNECTIONS = "rest_connections"
     REST_CONNECTIONS_PER_SOURCE = "rest_connections_per_source"
     REST_HANDSHAKE_TIME = "rest_handshake_time"
@@ -46,14 +48,17 @@ class LimitName(StrEnum):
     REST_ANSWER_TIME = "rest_answer_time"
     TOKEN_FAILURES = "token_failures"
     ENROLMENT_FAILURES = "enrolment_failures"
+    RENEWALS = "renewals"
     FAILING_SOURCES = "failing_sources"
     STORED_REFUSALS = "stored_refusals"
+    BANK_AUDIT = "bank_audit"
     # Of bankds
     CONTENDERS = "contenders"
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"
     QUEUED_COMMANDS = "queued_commands"
     GUARD_LINES = "guard_lines"
+    KEPT_AUDIT = "kept_audit"
     # Of servers and bankds
     LOG_LINES = "log_lines"
     # Of clients

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from remsim.card.selection import Path, SelectionTracker, Step, channel_of
+from remsim.card.selection import Path, SelectionTracker, Step, channel_of, is_success
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed, tpdu_of_apdu
 
 FILL: Final = 0xFF
@@ -98,13 +98,14 @@ class CardRedactor:
 
     def __init__(self) -> None:
         self._tracker = SelectionTracker()
-        # Channels whose last answer is secret, so that GET RESPONSE brings the rest of it.
-        self._is_secret_waiting: set[int] = set()
+        # Where GET RESPONSE brings the rest of an answer that is no secret: on the channel of the exchange directly
+        # before. Cards differ in what they keep over another command, so after that it may bring anything.
+        self._open_channel: int | None = None
 
     def on_reset(self) -> None:
         """The card was reset."""
         self._tracker.on_reset()
-        self._is_secret_waiting.clear()
+        self._open_channel = None
 
     def exchange(self, tpdu: bytes, response: bytes) -> tuple[Masked, Masked]:
         """What may be shown of a command and its answer (data, SW1, SW2)."""
@@ -130,18 +131,22 @@ class CardRedactor:
         return _from(tpdu, HEADER_LENGTH + (_visible_of_toolkit(ins, data) if ins in _TOOLKIT else 0))
 
     def _hidden_in_answer(self, tpdu: bytes, response: bytes) -> frozenset[int]:
+        open_channel, self._open_channel = self._open_channel, None
         if not is_well_formed(tpdu):
             return _data_of(response)
         channel, ins = channel_of(tpdu[0]), tpdu[1]
         if ins == _GET_RESPONSE:
-            return _data_of(response) if channel in self._is_secret_waiting else frozenset()
-        self._is_secret_waiting.discard(channel)
-        if ins in _OPEN:
+            if channel != open_channel:
+                return _data_of(response)
+            self._open_channel = channel
             return frozenset()
-        path = self._tracker.target(tpdu)
         is_file = ins in _FILE_DATA
-        if not is_file or _secrecy(path) is not Secrecy.OPEN:
-            self._is_secret_waiting.add(channel)
+        path = self._tracker.target(tpdu) if is_file else None
+        if ins in _OPEN or (is_file and _secrecy(path) is Secrecy.OPEN):
+            # What a card refuses it may not have looked at, and still keep what it had.
+            if is_success(int.from_bytes(response[-_STATUS:])):
+                self._open_channel = channel
+            return frozenset()
         if is_file:
             return _hidden_part(tpdu, path, 0, max(0, len(response) - _STATUS))
         seen = _visible_of_toolkit(ins, response[:-_STATUS]) if ins == _FETCH else 0

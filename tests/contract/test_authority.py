@@ -14,9 +14,9 @@ from remsim.identity import Identity
 from remsim.pki import files, signing
 from remsim.pki.authority import LIFETIME, Authority
 from remsim.pki.codes import LIFETIME_S, TRIES, Verdict
-from remsim.pki.errors import AuthorityError, CertificateError, KeyFileError
+from remsim.pki.errors import AuthorityError, AuthorityRefusalError, CertificateError, KeyFileError, RenewalLimitError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, encode_pem, read_certificate, read_revocation_list
-from remsim.pki.messages import renewal_content
+from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED, renewal_content
 
 NOW = float(int(time.time()))
 BANK = Identity.bank(1)
@@ -142,6 +142,40 @@ class TestRevocation:
         ]
         assert numbers == [2, 3]
 
+    def test_number_of_a_list_that_is_ahead_of_the_book_is_not_given_again(
+        self, authority: Authority, tmp_path: Path
+    ) -> None:
+        # As if a process had died, or the book had been restored, after the list was written.
+        book = tmp_path / "ca" / "ledger.sqlite"
+        before = book.read_bytes()
+        ahead = read_revocation_list(decode_pem(authority.publish_list(NOW), REVOCATION_LIST)[0])
+        files.write_private(book, before)
+        again = read_revocation_list(decode_pem(authority.publish_list(NOW), REVOCATION_LIST)[0])
+        assert again.number == ahead.number + 1
+
+    def test_all_valid_certificates_of_an_identity_at_once(self, authority: Authority) -> None:
+        authority.revoke([authority.issue(BANK, request(), now=NOW).serial], now=NOW + 1, reason="first")
+        valid = [authority.issue(BANK, request(), now=NOW) for _ in "ab"]
+        other = authority.issue(Identity.bank(2), request(), now=NOW)
+        revoked = authority.revoke_identity(BANK, now=NOW + 2, reason="stolen")
+        assert [entry.serial for entry in revoked] == [entry.serial for entry in valid]
+        assert {entry.reason for entry in revoked} == {"stolen"}
+        assert other.serial not in listed(authority)
+        assert len(listed(authority)) == 3
+        before = files.read_public(authority.list_file)
+        assert authority.revoke_identity(BANK, now=NOW + 3) == []
+        assert files.read_public(authority.list_file) == before
+
+    def test_what_is_not_on_the_list_is_not_revoked_in_the_book(self, authority: Authority) -> None:
+        issued = authority.issue(BANK, request(), now=NOW)
+        authority.list_file.unlink()
+        (authority.list_file / "in the way").mkdir(parents=True)
+        with pytest.raises(KeyFileError, match="cannot write"):
+            authority.revoke([issued.serial], now=NOW)
+        with pytest.raises(KeyFileError, match="cannot write"):
+            authority.revoke_identity(BANK, now=NOW)
+        assert authority.issued() == [issued]
+
 
 class TestRenewal:
     def renew(self, authority: Authority, key: bytes, certificate: bytes, new: bytes, *, now: float) -> object:
@@ -163,19 +197,36 @@ class TestRenewal:
         renewed = authority.issued()[-1].pem
         assert read_certificate(decode_pem(renewed)[0]).hosts == ("two.example",)
 
+    def test_renewals_without_end_are_refused_until_a_day_has_passed(self, authority: Authority) -> None:
+        key, granted = signing.make_key(), request()
+        old = authority.issue(BANK, signing.make_request(key, "x"), now=NOW)
+        first = self.renew(authority, key, old.pem, granted, now=NOW + 1)
+        for turn in range(2, RENEWALS_ALLOWED):
+            self.renew(authority, key, old.pem, request(), now=NOW + turn)
+        with pytest.raises(RenewalLimitError, match="has had 8 certificates within a day") as caught:
+            self.renew(authority, key, old.pem, request(), now=NOW + 60)
+        assert caught.value.wait_s == RENEWAL_PERIOD_S - 60
+        assert "revoke it" in caught.value.hint
+        assert len(authority.issued()) == RENEWALS_ALLOWED
+        assert self.renew(authority, key, old.pem, granted, now=NOW + 60) == first
+        authority.issue(Identity.bank(2), request(), now=NOW + 60)
+        self.renew(authority, key, old.pem, request(), now=NOW + RENEWAL_PERIOD_S)
+        # A clock that was set back does not lock anybody out.
+        self.renew(authority, key, old.pem, request(), now=NOW - RENEWAL_PERIOD_S)
+
     def test_nobody_else_does(self, authority: Authority, tmp_path: Path) -> None:
         key, new = signing.make_key(), request()
         mine = signing.make_request(key, "x")
         old = authority.issue(BANK, mine, now=NOW)
-        with pytest.raises(AuthorityError, match="not signed with the key"):
+        with pytest.raises(AuthorityRefusalError, match="not signed with the key"):
             self.renew(authority, signing.make_key(), old.pem, new, now=NOW)
-        with pytest.raises(AuthorityError, match="is expired"):
+        with pytest.raises(AuthorityRefusalError, match="is expired"):
             self.renew(authority, key, old.pem, new, now=old.expires_at)
         foreign = Authority.create(tmp_path / "other", name="lab", now=NOW).issue(BANK, mine, now=NOW)
-        with pytest.raises(AuthorityError, match="did not issue"):
+        with pytest.raises(AuthorityRefusalError, match="did not issue"):
             self.renew(authority, key, foreign.pem, new, now=NOW)
         authority.revoke([old.serial], now=NOW)
-        with pytest.raises(AuthorityError, match="is revoked") as caught:
+        with pytest.raises(AuthorityRefusalError, match="is revoked") as caught:
             self.renew(authority, key, old.pem, new, now=NOW)
         assert "remsim pki code bank/1" in caught.value.hint
 
@@ -190,6 +241,38 @@ class TestCodes:
         assert authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW) == (Verdict.REPEATED, issued)
         assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (Verdict.USED, None)
         assert authority.issued() == [issued]
+
+    def test_code_ends_with_the_certificate_that_it_gave(self, authority: Authority) -> None:
+        for by_serial in (True, False):
+            code, mine = authority.make_code(BANK, now=NOW), request()
+            _, issued = authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW)
+            assert issued is not None
+            unused = authority.make_code(BANK, now=NOW)
+            if by_serial:
+                authority.revoke([issued.serial], now=NOW)
+            else:
+                authority.revoke_identity(BANK, now=NOW)
+            for ended in (code, unused):
+                again = authority.redeem(BANK, ended.code_id, ended.secret, mine, now=NOW)
+                assert again == (Verdict.WITHDRAWN, None)
+        assert len(authority.issued()) == 2
+
+    def test_codes_of_whoever_has_no_certificate_yet_can_be_withdrawn(self, authority: Authority) -> None:
+        code, other = authority.make_code(BANK, now=NOW), authority.make_code(Identity.bank(2), now=NOW)
+        assert authority.revoke_identity(BANK, now=NOW) == []
+        assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (Verdict.WITHDRAWN, None)
+        two = Identity.bank(2)
+        assert authority.redeem(two, other.code_id, other.secret, request(), now=NOW)[0] is Verdict.ACCEPTED
+
+    def test_repeated_code_gives_nothing_new(self, authority: Authority, tmp_path: Path) -> None:
+        code, mine = authority.make_code(BANK, now=NOW), request()
+        authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW)
+        connection = sqlite3.connect(tmp_path / "ca" / "ledger.sqlite")
+        with connection:
+            connection.execute("UPDATE issued SET revoked_at = ?", (NOW,))
+        connection.close()
+        assert authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW) == (Verdict.USED, None)
+        assert len(authority.issued()) == 1
 
     def test_tries_are_counted_across_processes(self, authority: Authority, tmp_path: Path) -> None:
         code = authority.make_code(BANK, now=NOW)
@@ -226,6 +309,17 @@ class TestDamage:
         with pytest.raises(AuthorityError, match="cannot use") as caught:
             authority.issued()
         assert "backup" in caught.value.hint
+
+    def test_book_may_be_longer_than_any_key(self, authority: Authority, tmp_path: Path) -> None:
+        issued = authority.issue(BANK, request(), now=NOW)
+        book = tmp_path / "ca" / "ledger.sqlite"
+        connection = sqlite3.connect(book)
+        with connection:
+            connection.execute("UPDATE issued SET reason = ?", ("x" * files.MAX_FILE_OCTETS,))
+        connection.close()
+        assert book.stat().st_size > files.MAX_FILE_OCTETS
+        authority.revoke([issued.serial], now=NOW)
+        assert listed(authority) == {issued.serial}
 
     def test_identity_that_cannot_be_read_is_named(self, authority: Authority, tmp_path: Path) -> None:
         authority.issue(BANK, request(), now=NOW)

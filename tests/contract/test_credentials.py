@@ -14,7 +14,7 @@ from remsim.pki import files, signing
 from remsim.pki.credentials import MAX_LIST_AGE, Credentials, Received, is_list_too_old, renewal_due
 from remsim.pki.errors import CertificateError, KeyFileError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
-from remsim.pki.toolkit import CryptographyToolkit
+from remsim.pki.toolkit import CryptographyToolkit, OpensslToolkit, Toolkit
 from tests.doubles.certificates import BANK, CertificateWorld
 
 TOOL = CryptographyToolkit()
@@ -160,7 +160,7 @@ class TestInstallation:
         host, request = asked
         received = Received(bank.certificate_pem(), house.authority.certificate, house.revocations())
         with pytest.raises(CertificateError, match="for another key"):
-            host.install(received, request=request, url="https://lab")
+            host.install(received, TOOL, request=request, url="https://lab")
         assert not host.exist()
 
     def test_answer_of_another_authority_is_refused(
@@ -171,7 +171,7 @@ class TestInstallation:
         issued = other.authority.issue(BANK, request, now=house.now)
         received = Received(issued.pem, house.authority.certificate, house.revocations())
         with pytest.raises(CertificateError, match="another authority"):
-            host.install(received, request=request, url="https://lab")
+            host.install(received, TOOL, request=request, url="https://lab")
         assert not host.exist()
 
     def test_authority_instead_of_a_certificate_is_refused(
@@ -180,4 +180,44 @@ class TestInstallation:
         host, request = asked
         received = Received(house.authority.certificate, house.authority.certificate, house.revocations())
         with pytest.raises(CertificateError, match="names no identity"):
-            host.install(received, request=request, url="https://lab")
+            host.install(received, TOOL, request=request, url="https://lab")
+
+    @pytest.fixture
+    def answered(self, asked: tuple[Credentials, bytes], house: CertificateWorld) -> tuple[Credentials, bytes, bytes]:
+        """A host that has asked, its request, and the certificate that it gets."""
+        host, request = asked
+        return host, request, house.authority.issue(BANK, request, now=house.now).pem
+
+    @pytest.mark.parametrize("tool", [CryptographyToolkit(), OpensslToolkit()], ids=lambda tool: str(tool.name))
+    def test_list_that_the_authority_did_not_sign_is_refused(
+        self, answered: tuple[Credentials, bytes, bytes], house: CertificateWorld, tmp_path: Path, tool: Toolkit
+    ) -> None:
+        host, request, certificate = answered
+        other = CertificateWorld(tmp_path / "other")
+        received = Received(certificate, house.authority.certificate, other.revocations())
+        with pytest.raises(CertificateError, match="its authority did not sign"):
+            host.install(received, tool, request=request, url="https://lab")
+        assert [path.name for path in host.directory.iterdir()] == ["next-key.pem"]
+        good = Received(certificate, house.authority.certificate, house.revocations())
+        host.install(good, tool, request=request, url="https://lab")
+        assert host.revocations_file.read_bytes() == house.revocations()
+
+    def test_newer_list_stays_unless_it_is_of_another_authority(
+        self, answered: tuple[Credentials, bytes, bytes], house: CertificateWorld, tmp_path: Path
+    ) -> None:
+        host, request, certificate = answered
+        old = house.revocations()
+        newer = house.authority.publish_list(house.now)
+        files.write_public(host.authority_file, house.authority.certificate)
+        files.write_public(host.revocations_file, newer)
+        key = files.read_private(host.next_key_file)
+        received = Received(certificate, house.authority.certificate, old)
+        host.install(received, TOOL, request=request, url="https://lab")
+        assert host.revocations_file.read_bytes() == newer
+        # The same name, and a lower number; also what is damaged is replaced.
+        for stored in (CertificateWorld(tmp_path / "other").authority, None):
+            files.write_public(host.authority_file, (stored or house.authority).certificate)
+            files.write_public(host.revocations_file, stored.publish_list(house.now) if stored else b"nothing")
+            files.write_private(host.next_key_file, key)
+            host.install(received, TOOL, request=request, url="https://lab")
+            assert host.revocations_file.read_bytes() == old

@@ -19,7 +19,8 @@ from remsim.pki.facts import CertificateFacts, decode_pem, encode_pem
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.toolkit import CryptographyToolkit, OpensslToolkit, Toolkit
 from remsim.server.entries import Actor
-from tests.doubles.certificates import BANK, DAY_S, CertificateWorld
+from remsim.server.tokens import FAILURES_ALLOWED
+from tests.doubles.certificates import BANK, DAY_S, SERVER, CertificateWorld
 from tests.doubles.enrolment_server import EnrolmentServer, enrolment_server
 
 both = pytest.mark.parametrize("tool", [CryptographyToolkit(), OpensslToolkit()], ids=lambda tool: str(tool.name))
@@ -157,6 +158,18 @@ class TestRefusals:
             with pytest.raises(EnrolmentError, match="is bank/7, no server"):
                 await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
 
+    async def test_revoked_server_gets_no_renewal_to_answer(self, house: CertificateWorld, host: Credentials) -> None:
+        async with enrolment_server(house) as server:
+            await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+            before = host.certificate()
+            house.authority.revoke_identity(SERVER, now=server.now)
+            house.tell(host)
+            with pytest.raises(EnrolmentError, match="not the server that this host trusts: certificate revoked"):
+                await asyncio.to_thread(renew, host, TOOL)
+            host.revocations_file.unlink()
+            # Without a list nothing is known of it.
+            assert (await asyncio.to_thread(renew, host, TOOL)).serial != before.serial
+
     async def test_nobody_there(self, house: CertificateWorld, host: Credentials) -> None:
         code = house.authority.make_code(BANK, now=house.now)
         with pytest.raises(EnrolmentError, match=r"cannot ask https://127\.0\.0\.1:1:"):
@@ -215,6 +228,36 @@ class TestRoutes:
         async with enrolment_server(house) as server, httpx2.AsyncClient(verify=False) as http:
             for path, body in cases:
                 assert (await http.post(server.url + path, json=body)).status_code == 400
+
+    async def test_trouble_with_the_files_is_no_fault_of_whoever_asks(
+        self, house: CertificateWorld, host: Credentials
+    ) -> None:
+        book = house.directory / "ca" / "ledger.sqlite"
+        async with enrolment_server(house) as server:
+            await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+            await server.log.next("certificate_issued")
+            for _ in range(2):
+                code = house.authority.make_code(BANK, now=server.now)
+                book.chmod(0o644)
+                for _ in range(FAILURES_ALLOWED + 1):
+                    with pytest.raises(EnrolmentError, match="cannot answer now") as caught:
+                        await asyncio.to_thread(renew, host, TOOL)
+                    assert caught.value.status == 503
+                    assert str(book) not in f"{caught.value}{caught.value.hint}"
+                with pytest.raises(EnrolmentError, match="cannot answer now"):
+                    await do_enroll(server, code, host)
+                told = await server.log.next("authority_in_trouble")
+                assert told["hint"] == f"run: chmod 600 {book}"
+                assert server.log.is_empty()
+                book.chmod(0o600)
+                await asyncio.to_thread(renew, host, TOOL)
+                await server.log.next("certificate_issued")
+            # A book that somebody holds, or that is damaged, is another type of error.
+            files.write_private(book, b"this is no database, but long enough to be one" * 99)
+            with pytest.raises(EnrolmentError, match="cannot answer now"):
+                await asyncio.to_thread(renew, host, TOOL)
+            assert "backup" in (await server.log.next("authority_in_trouble"))["hint"]
+            assert [entry.outcome for entry in server.entries] == ["done"] * 3
 
     async def test_without_a_code_nothing_is_told(self, house: CertificateWorld) -> None:
         async with enrolment_server(house) as server, httpx2.AsyncClient(verify=False) as http:

@@ -10,6 +10,7 @@ import pytest
 
 from remsim.identity import Identity
 from remsim.net.tls import TlsContexts
+from remsim.pki import files
 from remsim.pki.authority import LIST_INTERVAL_S, Authority
 from remsim.pki.credentials import Credentials
 from remsim.pki.errors import KeyFileError, PkiError
@@ -84,6 +85,19 @@ class TestList:
         assert new is not None
         assert new.number == old.number + 1
         assert new.issued_at.timestamp() > house.now - 10
+
+    def test_list_that_is_behind_the_book_is_signed_at_once(
+        self, house: CertificateWorld, here: House, own: Credentials
+    ) -> None:
+        before, stolen = house.revocations(), house.credentials(CLIENT)
+        house.revoke(stolen)
+        files.write_public(house.authority.list_file, before)
+        here.refresh()
+        found = own.revocations()
+        assert found is not None
+        assert found.serials == {stolen.certificate().serial}
+        here.refresh()
+        assert own.revocations() == found
 
     def test_unchanged_list_is_not_written_again(self, here: House, own: Credentials) -> None:
         before = own.stamps()

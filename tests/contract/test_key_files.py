@@ -63,14 +63,16 @@ def test_foreign_owner_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = path.stat()
     foreign = os.stat_result((*found[:4], 12345, *found[5:10]))
     monkeypatch.setattr(os, "fstat", lambda _descriptor: foreign)
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    with pytest.raises(KeyFileError, match="belongs to another user") as caught:
-        files.check_private(path)
-    assert caught.value.hint == f"run: chown 4711 {path}"
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    with pytest.raises(KeyFileError) as caught:
-        files.check_private(path)
-    assert caught.value.hint == "run this as its owner, for example with: sudo -u '#12345'"
+    monkeypatch.setattr(Path, "stat", lambda _path: foreign)
+    for call in (files.check_private, files.read_private):
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+        with pytest.raises(KeyFileError, match="belongs to another user") as caught:
+            call(path)
+        assert caught.value.hint == f"run: chown 4711 {path}"
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        with pytest.raises(KeyFileError) as caught:
+            call(path)
+        assert caught.value.hint == "run this as its owner, for example with: sudo -u '#12345'"
 
 
 def test_credentials_of_the_service_manager_are_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +87,7 @@ def test_credentials_of_the_service_manager_are_trusted(tmp_path: Path, monkeypa
 
 
 def test_what_is_missing_or_in_the_way_is_named(tmp_path: Path) -> None:
-    for call in (files.read_private, files.read_public, files.check_private_directory):
+    for call in (files.read_private, files.read_public, files.check_private, files.check_private_directory):
         with pytest.raises(KeyFileError, match="No such file"):
             call(tmp_path / "nothing")
     (tmp_path / "file").write_bytes(b"")
@@ -94,6 +96,8 @@ def test_what_is_missing_or_in_the_way_is_named(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="cannot create"):
         files.make_private_directory(tmp_path / "file" / "below")
     (tmp_path / "folder" / "inner").mkdir(parents=True)
+    with pytest.raises(KeyFileError, match="is no file"):
+        files.check_private(tmp_path / "folder")
     with pytest.raises(KeyFileError, match="cannot write"):
         files.write_private(tmp_path / "folder", b"")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
@@ -103,3 +107,5 @@ def test_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
     (tmp_path / "long").write_bytes(bytes(files.MAX_FILE_OCTETS + 1))
     with pytest.raises(KeyFileError, match="larger than"):
         files.read_public(tmp_path / "long")
+    (tmp_path / "long").chmod(0o600)
+    files.check_private(tmp_path / "long")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each limit of links and listeners, reached on real sockets: counted, the offender closed, a neighbour undisturbed."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,7 +21,7 @@ from remsim.net.tasks import TaskOwner
 from remsim.net.tls import Expectation, LinkTls
 from remsim.wire import ccm, ipa, requests, rspro
 from remsim.wire.actions import Accepted, Close, LinkId, Send
-from remsim.wire.connection import MAX_FIRST_FRAME, Received
+from remsim.wire.connection import MAX_FIRST_FRAME, KeepAlive, Received
 from remsim.wire.rspro import NO_FLAGS, ComponentType, TpduModemToCard
 from tests.doubles import engines
 from tests.doubles.certificates import BANK as BANK_ONE
@@ -75,7 +76,9 @@ async def stage(
     """A hub that listens, and its neighbour, accepted."""
     counts = LimitCounts()
     async with world(limits=counts, admission=admission) as (hub, program):
-        listener = await hub.listen(LOOPBACK, factory(role, peer))
+        # A busy machine takes its time for a flood; no other limit is to come first.
+        patient = factory(role, peer, keep_alive=KeepAlive(60.0, 60.0), connect_timeout_s=60.0)
+        listener = await hub.listen(LOOPBACK, patient)
         async with dialled_raw("127.0.0.1", listener.port) as neighbour:
             found = Stage(hub, program, listener.port, counts)
             hub.execute(Accepted(await found.link()))
@@ -292,6 +295,23 @@ async def test_silent_stranger_at_a_port_for_tls_loses_its_place(
         while not isinstance((await program.events.get())[1], Received):
             pass
         assert program.ends.empty()
+
+
+@reaches(LimitName.TLS_HANDSHAKE)
+async def test_stranger_that_pours_within_the_handshake_is_cut_off(
+    house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tls_world(Admission()) as (hub, program, counts):
+        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
+        dial_as(hub, listener, client_tls(house))
+        links = [(await program.ups.get())[0] for _ in range(2)]
+        monkeypatch.setattr(secure_module, "MAX_UNREAD", 64)
+        async with dialled_raw("127.0.0.1", listener.port) as stranger:
+            await stranger.write(bytes.fromhex("160301040001000400 0303") + bytes(100))
+            with contextlib.suppress(ConnectionError):
+                assert await stranger.read_to_end() == b""
+        assert counts[LimitName.TLS_HANDSHAKE] == 1
+        assert all(hub.is_alive(link) for link in links)
 
 
 async def test_what_a_peer_sends_after_the_close_over_tls_is_not_kept(house: CertificateWorld) -> None:

@@ -2,9 +2,10 @@
 """Each limit of REST, reached on real sockets: counted, the offender closed or refused, a neighbour answered."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -17,18 +18,19 @@ from remsim.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import TlsContexts
-from remsim.pki.codes import CODE_ID_OCTETS, encode_octets
+from remsim.pki import signing
+from remsim.pki.messages import RENEWAL_PATH, RENEWAL_PERIOD_S, RENEWALS_ALLOWED, renewal_content
 from remsim.pki.office import EnrolmentOffice
+from remsim.pki.toolkit import CryptographyToolkit
 from remsim.server import audit
 from remsim.server.certificate_audit import CertificateAudit
-from remsim.server.entries import Entry
 from remsim.server.rest import enrolment, errors, limits
 from remsim.server.rest import listener as listener_module
 from remsim.server.rest.listener import RestListener
 from remsim.server.service import ServerService
 from remsim.server.token_book import create_token
 from remsim.server.tokens import FAILURES_ALLOWED, FailureLimiter, Role
-from tests.doubles.certificates import SERVER, CertificateWorld
+from tests.doubles.certificates import BANK, SERVER, CertificateWorld
 from tests.doubles.link_world import RawEnd, dialled_raw
 from tests.doubles.reaching import reaches
 from tests.doubles.server_rig import V1, mapping, rest_client, running_server
@@ -103,6 +105,12 @@ async def is_answered(peer: RawEnd) -> bool:
     return True
 
 
+async def leave(peer: RawEnd) -> None:
+    """Give the place of this connection back; returns when the server knows."""
+    peer.sock.shutdown(socket.SHUT_WR)
+    assert await peer.read_to_end() == b""
+
+
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
     """HTTP, and a neighbour who is connected all the time and answered before and after."""
@@ -129,7 +137,41 @@ def test_more_connections_than_allowed_are_closed(run: Run, monkeypatch: pytest.
                 assert await is_answered(last)
                 async with dialled_raw("127.0.0.1", there.port, source="127.0.0.4") as fifth:
                     assert await fifth.read_to_end() == b""
+                await leave(last)
             assert there.counts[LimitName.REST_CONNECTIONS] == 1
+            await leave(second)
+
+    run(work())
+
+
+def test_refused_connections_leave_everybody_else_his_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 0)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        turns, refused_at, is_over = 0, list[int](), asyncio.Event()
+
+        def take_turn() -> None:
+            nonlocal turns
+            turns += 1
+            if not is_over.is_set():
+                loop.call_soon(take_turn)
+
+        async with listening() as there:
+
+            def note(_name: LimitName) -> None:
+                refused_at.append(turns)
+                if len(refused_at) == 5:
+                    is_over.set()
+
+            monkeypatch.setattr(there.counts, "reached", note)
+            with ExitStack() as stack:
+                # They wait in the kernel while the loop is held up here.
+                for _ in range(5):
+                    stack.enter_context(socket.create_connection(("127.0.0.1", there.port), timeout=5))
+                take_turn()
+                await is_over.wait()
+        assert len(set(refused_at)) == 5
 
     run(work())
 
@@ -287,25 +329,25 @@ async def test_source_that_tries_tokens_must_wait(service: ServerService, tmp_pa
     assert service._metrics.limits[LimitName.TOKEN_FAILURES] == 1
 
 
-@reaches(LimitName.ENROLMENT_FAILURES)
-async def test_source_that_tries_codes_must_wait(house: CertificateWorld) -> None:
+@reaches(LimitName.RENEWALS)
+async def test_holder_that_renews_all_the_time_must_wait(house: CertificateWorld) -> None:
     counts = LimitCounts()
     served = FastAPI()
     errors.install(served, counts)
-    entries: list[Entry] = []
-    books = CertificateAudit((), entries.append, entries.append)
-    office = EnrolmentOffice(house.authority)
-    enrolment.mount(served, office, log=get_logger("test"), books=books, limits=counts)
-    code = {"code": encode_octets(bytes(CODE_ID_OCTETS))}
-    statuses = []
-    for source in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
-        transport = httpx2.ASGITransport(served, client=(source, 1))
-        async with httpx2.AsyncClient(base_url="https://test", transport=transport) as rest:
-            attempts = FAILURES_ALLOWED if source == "2001:db8::1" else 1
-            statuses += [(await rest.post("/enrolment/anchor", json=code)).status_code for _ in range(attempts)]
-    # The second address is of the same host's network, the third is not.
-    assert statuses == [403] * FAILURES_ALLOWED + [429, 403]
-    assert counts[LimitName.ENROLMENT_FAILURES] == 1
+    books = CertificateAudit((), lambda _entry: None, lambda _entry: None)
+    enrolment.mount(served, EnrolmentOffice(house.authority), log=get_logger("test"), books=books, limits=counts)
+    bank, answers = house.credentials(BANK), []
+    async with httpx2.AsyncClient(base_url="https://test", transport=httpx2.ASGITransport(served)) as rest:
+        for _ in range(RENEWALS_ALLOWED):
+            pem, request = bank.certificate_pem(), signing.make_request(signing.make_key(), "x")
+            signature = CryptographyToolkit().sign(bank.pair_file, renewal_content(pem, request))
+            body = {"certificate": pem.decode(), "request": request.decode(), "signature": signature.hex()}
+            answers.append(await rest.post(RENEWAL_PATH, json=body))
+    assert [answer.status_code for answer in answers] == [200] * (RENEWALS_ALLOWED - 1) + [429]
+    assert answers[-1].json()["error"]["code"] == "too_many_renewals"
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= RENEWAL_PERIOD_S
+    assert counts[LimitName.RENEWALS] == 1
+    assert len(house.authority.issued_to(BANK)) == RENEWALS_ALLOWED
 
 
 @reaches(LimitName.FAILING_SOURCES)

@@ -250,6 +250,24 @@ async def test_failures_are_slowed_down_but_not_those_who_were_right(service: Se
         assert (await good.get(f"{V1}/banks")).status_code == 200
 
 
+async def test_callers_over_ipv4_are_told_apart_on_a_socket_for_both(tmp_path: Path) -> None:
+    token = await make(tmp_path, Role.ADMIN)
+    async with running_server(tmp_path, rest=HostPort("", 0), rest_open=False) as service:
+        base = f"http://127.0.0.1:{service.rest_address.port}"
+        elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
+        bad, good = {"Authorization": f"Bearer {WRONG}"}, {"Authorization": f"Bearer {token}"}
+        async with (
+            httpx2.AsyncClient(base_url=base, headers=bad) as failing,
+            httpx2.AsyncClient(base_url=base, headers=good, transport=elsewhere) as neighbour,
+        ):
+            for _ in range(FAILURES_ALLOWED):
+                await failing.get(f"{V1}/banks")
+            assert (await failing.get(f"{V1}/banks")).status_code == 429
+            assert (await neighbour.get(f"{V1}/banks")).status_code == 200
+            sources = {entry["source"] for entry in (await neighbour.get(f"{V1}/audit")).json()["audit"]}
+    assert sources == {"local", "127.0.0.1"}
+
+
 @pytest.mark.parametrize(
     "header", ["Basic YTpi", "Bearer", "Bearer ", "Bearer x", f"bearer {WRONG}", WRONG, "Bearer remsim_é"]
 )

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from remsim.limits import LimitName
 from remsim.net import secure
 from remsim.net.hub import LinkHub
 from remsim.net.limits import Admission
@@ -43,7 +44,7 @@ class Gatekeeper:
     def may_start(self, _stranger: SecureTransport) -> bool:
         return True
 
-    def on_refused(self, _stranger: SecureTransport, reason: str, *, is_late: bool = False) -> None:
+    def on_refused(self, _stranger: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
         self.refusals.append(reason)
 
     def on_settled(self, _stranger: SecureTransport) -> None:

@@ -46,7 +46,9 @@ async def enrolment_server(
     app = FastAPI()
     errors.install(app)
     office = EnrolmentOffice(house.authority)
-    enrolment.mount(app, office, log=server.log.logger, books=server.books, now=lambda: server.now)
+    enrolment.mount(
+        app, office, log=server.log.logger, books=server.books, now=lambda: server.now, clock=lambda: server.now
+    )
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, ssl_context_factory=lambda _config, _make: contexts.rest
     )

@@ -36,6 +36,10 @@ class NotedLog:
             if event["event"] == name:
                 return event
 
+    async def any(self) -> EventDict:
+        """The next event, whatever it is called."""
+        return await self._events.get()
+
     def is_empty(self) -> bool:
         """Whether nothing was logged that nobody asked for."""
         return self._events.empty()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TypeVar
 
-from remsim.identity import Proof
+from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.server.actions import (
     Action,
@@ -139,7 +139,11 @@ class ServerWorld:
     """See the module. Times are seconds; the clock starts at 1 000."""
 
     def __init__(self, *, pool: tuple[int, ...] | None = None, ipv6_clients: frozenset[int] = frozenset()) -> None:
-        self.settings = Settings(SERVER, {}, pool, lambda client_id: client_id in ipv6_clients)
+        #: To whom certificates were issued, as the authority's book has it.
+        self.holders: frozenset[Identity] = frozenset()
+        self.settings = Settings(
+            SERVER, {}, pool, lambda client_id: client_id in ipv6_clients, is_certified=self._is_certified
+        )
         self.rows = Rows()
         self.now = 1000.0
         self.is_store_slow = False
@@ -147,7 +151,16 @@ class ServerWorld:
         self._last_link = 0
         self.start()
 
+    def _is_certified(self, identity: Identity) -> bool:
+        return any(holder.covers(identity) or identity.covers(holder) for holder in self.holders)
+
     # The server
+
+    def certify(self, *holders: str, is_seen: bool = True) -> None:
+        """Certificates are issued; the server has seen it, or not yet told anybody."""
+        self.holders |= {Identity.parse(text) for text in holders}
+        if is_seen:
+            self.run(self.coordinator.on_certified(self.holders))
 
     def start(self) -> None:
         """A server that has just been started with what the database holds; all links of the old one are gone."""
@@ -263,9 +276,9 @@ class ServerWorld:
         self.probed.discard(link)
         self.event(link, ProbeAnswered())
 
-    def client(self, slot: str, host: str = "192.0.2.1", *, is_own: bool = False) -> LinkId:
+    def client(self, slot: str, host: str = "192.0.2.1", *, is_own: bool = False, proof: Proof | None = None) -> LinkId:
         """A client connects and introduces itself."""
-        link = self.up(host)
+        link = self.up(host, proof=proof)
         identity = CLIENT.with_abilities(ABILITIES if is_own else None)
         self.receive(link, rspro.ConnectClientReq(identity, ClientSlot.parse(slot)))
         return link

@@ -173,8 +173,8 @@ def _check_mask(masked: Masked, octets: bytes) -> None:
 def masks(octets: bytes) -> None:
     """Masks keep lengths and status words; of PINs, authentication, and what is no command, nothing is seen."""
     redactor = CardRedactor()
-    # Channels on which the rest of an authentication's answer may wait for GET RESPONSE.
-    is_waiting: dict[int, bool] = {}
+    # The one channel on which GET RESPONSE cannot bring the rest of an authentication's answer.
+    harmless: int | None = None
     pending = iter(portions(octets))
     for command in pending:
         answer = next(pending, b"")
@@ -187,13 +187,15 @@ def masks(octets: bytes) -> None:
         if not tpdu.is_well_formed(command):
             assert shown.hidden == frozenset(range(len(command)))
             assert told.hidden == everything
+            harmless = None
             continue
         channel, ins = channel_of(command[0]), command[1]
-        is_waiting[channel] = ins in _AUTHENTICATE or (ins == _GET_RESPONSE and is_waiting.get(channel, False))
+        is_secret = ins in _AUTHENTICATE or (ins == _GET_RESPONSE and channel != harmless)
+        harmless = None if is_secret else channel
         assert shown.to_bytes()[:_HEADER] == command[:_HEADER]
         if ins in _PIN | _AUTHENTICATE:
             assert shown.hidden == frozenset(range(_HEADER, len(command)))
-        if is_waiting[channel]:
+        if is_secret:
             assert told.hidden == everything
 
 

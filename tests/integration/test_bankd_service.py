@@ -17,7 +17,7 @@ from remsim.bankd.announcement import advertised_hosts, announcement
 from remsim.bankd.service import BankdService
 from remsim.config import LOOPBACK_NETWORKS, BankdConfig, HostPort
 from remsim.errors import StartError
-from remsim.readers.errors import CardMuteError
+from remsim.readers.errors import CardMuteError, CardTransmissionError
 from remsim.wire import rspro
 from remsim.wire.rspro import AddressKind, ResultCode, SlotPhysStatus
 from tests.doubles.bank_world import BankWorld, Client, Peer
@@ -152,6 +152,20 @@ async def test_card_fault_is_told_apart_for_own_and_classic_clients(tmp_path: Pa
         assert await classic.message() is None
         (line, _second) = world.log_lines("card_fault")
         assert "[B1:0 C1:0] during=command" in line
+
+
+async def test_command_in_a_drivers_own_error_reaches_neither_log_nor_server(tmp_path: Path) -> None:
+    verify = "00200001083733393134383236"
+    reader = ScriptedReader("r0", transmit=CardTransmissionError(f"no answer to {verify}"))
+    async with BankWorld(tmp_path, source=ScriptedSource(reader, ScriptedReader("r1"))) as world:
+        client = await serve(world, is_own=False)
+        client.command(verify)
+        error = await world.server.message()
+        assert isinstance(error, rspro.ErrorInd)
+        assert error.error_string == "no answer to <octets>"
+        (line,) = world.log_lines("card_fault")
+        assert "no answer to <octets>" in line
+        assert "3733" not in world.log.getvalue()
 
 
 async def test_ping_is_answered_while_the_card_works(tmp_path: Path) -> None:

@@ -278,9 +278,11 @@ async def play_broken_frames(bench: Bench, stack: ExitStack, rspro_port: int, ba
 
 
 def read_database(path: Path) -> str:
-    """All rows of all tables."""
+    """All rows of all tables, but for that of the cards' numbers, which the rules of the policy are about."""
     with closing(sqlite3.connect(path)) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'cards'")
+        names = [name for (name,) in tables]
+        assert "audit" in names
         return "\n".join(str(row) for name in names for row in connection.execute(f'SELECT * FROM "{name}"'))  # noqa: S608
 
 

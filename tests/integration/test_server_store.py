@@ -3,7 +3,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
-from remsim.logs import get_logger
+from remsim.logs import Logger, get_logger
 from remsim.server import database, statements, store
 from remsim.server.actions import (
     Decision,
@@ -37,6 +37,7 @@ from remsim.server.audit import SERVER, Entry
 from remsim.server.schema import METADATA
 from remsim.server.store import Store, StoreError
 from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort
+from tests.doubles.noted_log import NotedLog
 
 LOG = get_logger("test")
 ADDRESSES = (
@@ -81,8 +82,10 @@ def url(folder: Path) -> str:
 
 
 @asynccontextmanager
-async def opened(folder: Path, *, wall: float = 1e9) -> AsyncIterator[OpenStore]:
-    inner = Store(database.open_engine(url(folder)), log=LOG, wall=lambda: wall)
+async def opened(
+    folder: Path, *, wall: Callable[[], float] = lambda: 1e9, log: Logger = LOG
+) -> AsyncIterator[OpenStore]:
+    inner = Store(database.open_engine(url(folder)), log=log, wall=wall)
     try:
         memory = await inner.open()
         listener = Listener()
@@ -97,8 +100,19 @@ async def opened(folder: Path, *, wall: float = 1e9) -> AsyncIterator[OpenStore]
 
 
 async def memory_of(folder: Path, *, wall: float = 1e9) -> Memory:
-    async with opened(folder, wall=wall) as again:
+    async with opened(folder, wall=lambda: wall) as again:
         return again.memory
+
+
+def modes_of(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in folder.glob("*.sqlite*")}
+
+
+async def test_database_is_for_its_user_only(tmp_path: Path) -> None:
+    async with opened(tmp_path):
+        modes = modes_of(tmp_path)
+    assert set(modes) >= {"server.sqlite", "server.sqlite-wal"}
+    assert set(modes.values()) == {0o600}
 
 
 async def test_everything_is_there_again(tmp_path: Path) -> None:
@@ -243,6 +257,35 @@ async def test_old_history_is_forgotten_but_not_what_somebody_waits_for(tmp_path
     with sqlite3.connect(tmp_path / "server.sqlite") as raw:
         assert raw.execute("select id from mappings order by id").fetchall() == [(numbers[0],), (numbers[1],)]
     raw.close()
+
+
+async def test_old_entries_are_forgotten_while_the_server_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "FORGET_INTERVAL_S", 0.01)
+    now = 1e9
+    async with opened(tmp_path, wall=lambda: now) as running:
+        for target in ("first", "second"):
+            running.inner.record(Entry(SERVER, "policy.reload", target))
+            (kept,) = await running.inner.read_audit(after=0, limit=9)
+            assert kept.entry.target == target
+            now += statements.HISTORY_S + 1
+            while await running.inner.read_audit(after=0, limit=9):
+                pass
+
+
+async def test_old_entries_that_cannot_be_dropped_are_left_for_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "FORGET_INTERVAL_S", 0.01)
+    log = NotedLog()
+    async with opened(tmp_path, log=log.logger) as running:
+        with sqlite3.connect(tmp_path / "server.sqlite") as raw:
+            raw.execute("alter table audit rename to hidden")
+        await log.next("not_forgotten")
+        with sqlite3.connect(tmp_path / "server.sqlite") as raw:
+            raw.execute("alter table hidden rename to audit")
+        raw.close()
+        running.inner.record(Entry(SERVER, "policy.reload"))
+        assert len(list(await running.inner.read_audit(after=0, limit=9))) == 1
 
 
 async def test_migrations_lead_to_the_tables_of_the_schema(tmp_path: Path) -> None:

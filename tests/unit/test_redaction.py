@@ -61,15 +61,38 @@ class TestAuthentication:
         selected = shown(f"{self.CHALLENGE} -> 6135", "00a40004026f7e -> 6102", "00c0000002 -> 62009000")
         assert selected[1] == "62009000"
 
-    def test_other_channels_are_not_concerned(self) -> None:
-        assert shown(f"{self.CHALLENGE} -> 6135", "01c0000002 -> 62009000")[1] == "62009000"
+    @pytest.mark.parametrize(
+        "between",
+        [
+            "01a40004026f7e -> 6102",  # on another channel
+            "00b0000003 -> 6f00",
+            "00a40004026f7e -> 6e00",
+            "0020000100 -> 63c3",
+            "00c0 -> 6700",
+        ],
+    )
+    def test_answer_that_is_fetched_after_something_else_is_hidden(self, between: str) -> None:
+        assert shown(f"{self.CHALLENGE} -> 6135", between, "00c0000002 -> 62009000")[1] == "****9000"
+        assert shown("00a40004026f7e -> 6102", between, "00c0000002 -> 62009000")[1] == "****9000"
 
-    def test_reset_ends_it(self) -> None:
+    def test_answer_that_is_fetched_on_another_channel_is_hidden(self) -> None:
+        assert shown(f"01{self.CHALLENGE[2:]} -> 6135", "00c0000002 -> 62009000")[1] == "****9000"
+        selected = "00a40004026f7e -> 6102"
+        assert shown(selected, f"01{self.CHALLENGE[2:]} -> 6135", "00c0000002 -> 62009000")[1] == "****9000"
+        assert shown(selected, "01c0000002 -> 62009000", "00c0000002 -> 62009000")[1] == "****9000"
+
+    def test_answer_of_an_open_command_is_shown_in_all_its_parts(self) -> None:
+        parts = shown(
+            "01a40004026f7e -> 6104", "01c0000002 -> 62026102", "01c0000000 -> 6c02", "01c0000002 -> 82029000"
+        )
+        assert parts[1] == "82029000"
+
+    def test_nothing_is_known_of_an_answer_that_is_fetched_after_a_reset(self) -> None:
         redactor = CardRedactor()
-        redactor.exchange(bytes.fromhex(self.CHALLENGE), bytes.fromhex("6135"))
+        redactor.exchange(bytes.fromhex("00a40004026f7e"), bytes.fromhex("6102"))
         redactor.on_reset()
         _, answer = redactor.exchange(bytes.fromhex("00c0000002"), bytes.fromhex("62009000"))
-        assert answer.to_text() == "62009000"
+        assert answer.to_text() == "****9000"
 
     def test_gsm_algorithm_is_the_same(self) -> None:
         command, answer = shown("a088000010" + "11" * 16 + " -> 9f0c", "a0c000000c -> " + "55" * 12 + "9000")

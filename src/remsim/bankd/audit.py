@@ -12,6 +12,7 @@ from typing import Final
 from remsim.bankd.actions import BankdAction, Notice
 from remsim.bankd.control import ControlPlane
 from remsim.bankd.counts import BankdCounts
+from remsim.limits import LimitName
 from remsim.wire.abilities import AUDIT
 from remsim.wire.actions import Send
 from remsim.wire.additions import MAX_DETAIL, AuditInd
@@ -37,6 +38,7 @@ class AuditTrail:
         if len(self._kept) >= MAX_KEPT:
             self._dropped += 1
             self._counts.audit_dropped += 1
+            self._counts.limits.reached(LimitName.KEPT_AUDIT)
             return
         self._kept.append((entry, now))
         self.flush(now)

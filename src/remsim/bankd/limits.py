@@ -3,6 +3,7 @@
 
 from typing import Final
 
+from remsim.bankd.audit import MAX_KEPT
 from remsim.bankd.clients import MAX_CONTENDERS, MAX_QUEUED
 from remsim.bankd.crowd import MAX_UNSERVED, MAX_UNSERVED_PER_SOURCE
 from remsim.bankd.guards import MAX_LINES
@@ -45,6 +46,13 @@ _CLIENTS: Final = (
         "lines of one session",
         "a modem that repeats a command which a rule is about must not fill the log",
         "the command is counted, but not logged",
+    ),
+    Limit(
+        LimitName.KEPT_AUDIT,
+        MAX_KEPT,
+        "entries",
+        "what is for the server's audit log waits for a server that takes it: that of five sessions at their limit",
+        "further entries are dropped, and the server is told how many",
     ),
 )
 

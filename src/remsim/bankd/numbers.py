@@ -37,7 +37,7 @@ class CardNumbers:
         self._server = server
         self._out = out
         self._is_enabled = is_enabled
-        self._is_wanted = False
+        self._is_wanted = self._is_over = False
         # Cards that came and were not read since, the oldest first.
         self._unread: dict[CardPosition, None] = {}
         self._readings = 0
@@ -50,7 +50,7 @@ class CardNumbers:
 
     def on_governed(self, *, is_wanted: bool) -> None:
         """A server governs from now on; ``is_wanted``: it wants numbers. It hears all that is known already."""
-        self._is_wanted = is_wanted and self._is_enabled
+        self._is_wanted = is_wanted and self._is_enabled and not self._is_over
         for position in self._positions:
             if position not in self._unread:
                 self._server.card_number(position.bank_slot, position.iccid)
@@ -84,8 +84,8 @@ class CardNumbers:
         self._server.card_number(position.bank_slot, iccid)
 
     def stop(self) -> None:
-        """Begin no more readings."""
-        self._is_wanted = False
+        """Begin no more readings, whoever governs from now on."""
+        self._is_wanted, self._is_over = False, True
 
     # Reading
 

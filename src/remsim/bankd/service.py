@@ -33,7 +33,7 @@ from remsim.bankd.lanes import open_lane
 from remsim.bankd.masking import TraceMask
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
-from remsim.bankd.slot import Slot, fault_kind
+from remsim.bankd.slot import Slot, fault_kind, fault_text
 from remsim.bankd.slots_file import make_plan
 from remsim.config import BankdConfig
 from remsim.identity import Identity, Role
@@ -295,7 +295,7 @@ class BankdService:
 
     def on_failed(self, slot_nr: int, error: ReaderError) -> None:
         """The card or its reader failed."""
-        self._do(self.coordinator.on_card_failed(slot_nr, fault_kind(error), str(error), self._now()))
+        self._do(self.coordinator.on_card_failed(slot_nr, fault_kind(error), fault_text(error), self._now()))
 
     def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
         """The card's number was read, or cannot be."""

@@ -47,6 +47,11 @@ def fault_kind(error: ReaderError) -> FaultKind:
     return FaultKind.TRANSMISSION
 
 
+def fault_text(error: ReaderError) -> str:
+    """``error`` in words for log and server. Drivers from outside put into theirs what they like, commands included."""
+    return scrub(str(error))
+
+
 class SlotEvents(Protocol):
     """Who hears how operations ended; called in the loop."""
 
@@ -71,7 +76,7 @@ class SlotEvents(Protocol):
         ...
 
     def on_failed(self, slot_nr: int, error: ReaderError) -> None:
-        """OpenCard, ResetCard or Transmit failed."""
+        """OpenCard, ResetCard or Transmit failed; ``fault_text`` says how, and nothing else may."""
         ...
 
 
@@ -260,7 +265,7 @@ class Slot:
         finally:
             await reader.close()
         if isinstance(number, ReaderError):
-            self._events.on_number(self.slot_nr, None, str(number))
+            self._events.on_number(self.slot_nr, None, fault_text(number))
         else:
             self._events.on_number(self.slot_nr, number, "" if number else "the card gives no ICCID")
 
@@ -298,4 +303,4 @@ def _reader_error(error: Exception) -> ReaderError:
     if isinstance(error, ReaderError):
         return error
     get_logger("bankd").error("driver_error", exc_info=error)
-    return CardTransmissionError(f"the reader's driver failed: {type(error).__name__}: {scrub(str(error))}")
+    return CardTransmissionError(f"the reader's driver failed: {type(error).__name__}: {error}")

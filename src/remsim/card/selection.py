@@ -25,8 +25,9 @@ _SEEK: Final = 0xA2
 #: Retrieve and set data of BER-TLV files (clause 11.3).
 _OBJECT: Final = frozenset({0xCB, 0xDB})
 #: Odd forms of READ and UPDATE, and ERASE, name their file in ways that no specification of ours uses (ISO/IEC 7816-4,
-#: clause 11.3); CREATE and DELETE FILE move the selection (ETSI TS 102 222, clauses 6.3 and 6.4).
-_OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD7, 0xDD, 0x0C, 0x0E, 0x0F, 0xE0, 0xE4})
+#: clause 11.3); CREATE, DELETE and RESIZE FILE name theirs in their data, and may move the selection (ETSI TS 102 222,
+#: clauses 6.3, 6.4 and 6.10).
+_OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD7, 0xDD, 0x0C, 0x0E, 0x0F, 0xD4, 0xE0, 0xE4})
 #: P2 of SELECT: end the application's session (table 11.2).
 _TERMINATE: Final = 0x40
 _HEADER: Final = 5
@@ -104,6 +105,16 @@ def channel_of(cla: int) -> int:
     return cla & 0x03
 
 
+def _is_chained(cla: int) -> bool:
+    """Whether more of the same command follows (ISO/IEC 7816-4, clause 5.4.1)."""
+    return cla != _GSM_CLA and cla & 0x10 != 0
+
+
+def _is_secured(cla: int) -> bool:
+    """Whether data may be wrapped in secure messaging (clause 5.4.1), or the class byte says what nobody knows."""
+    return cla != _GSM_CLA and cla & (0x20 if cla & 0x40 else 0x2C) != 0
+
+
 def is_success(sw: int) -> bool:
     """Whether a status word says that a command did its work, perhaps with a warning."""
     return sw >> 8 in (0x90, 0x91, 0x92, 0x61, 0x62, 0x63, 0x9E, 0x9F) and sw != 0x9240
@@ -114,6 +125,8 @@ class SelectionTracker:
 
     def __init__(self) -> None:
         self._channels: dict[int, Selected] = {0: AT_MF}
+        # Channels whose last command was no more than a part of one.
+        self._in_chain: set[int] = set()
 
     @classmethod
     def midway(cls) -> Self:
@@ -125,6 +138,7 @@ class SelectionTracker:
     def on_reset(self) -> None:
         """The card was reset: one channel, at the MF."""
         self._channels = {0: AT_MF}
+        self._in_chain.clear()
 
     def selected(self, cla: int) -> Selected:
         """What is selected on the channel of a class byte."""
@@ -144,8 +158,11 @@ class SelectionTracker:
             return
         cla, ins, sw = tpdu[0], tpdu[1], int.from_bytes(response[-2:])
         channel = channel_of(cla)
+        is_part = self._note_chain(channel, cla)
         if not is_success(sw):
             self._on_failure(channel, tpdu, sw)
+        elif ins == _SELECT and (is_part or _is_secured(cla)):
+            self._channels[channel] = UNKNOWN
         elif ins == _SELECT:
             self._channels[channel] = _after_select(self.selected(cla), tpdu[2], tpdu[3], tpdu[_HEADER:])
         elif ins in _OBSCURE:
@@ -155,6 +172,15 @@ class SelectionTracker:
         elif (sfi := short_identifier(tpdu)) is not None:
             # Clause 8.4.2: a command with a short identifier selects that file.
             self._channels[channel] = _by_sfi(self.selected(cla), sfi)
+
+    def _note_chain(self, channel: int, cla: int) -> bool:
+        """Whether a command is a part of one that comes in several; its last part has the class of any other."""
+        was_chained = channel in self._in_chain
+        if _is_chained(cla):
+            self._in_chain.add(channel)
+            return True
+        self._in_chain.discard(channel)
+        return was_chained
 
     def _on_failure(self, channel: int, tpdu: bytes, sw: int) -> None:
         sfi = short_identifier(tpdu)

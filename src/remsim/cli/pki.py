@@ -173,6 +173,8 @@ def revoke(
 ) -> int:
     """Revoke all certificates of an identity, or the one with a serial number; effective within a minute.
 
+    Codes that were made for the identity end, too.
+
     Parameters
     ----------
     which: str
@@ -181,8 +183,7 @@ def revoke(
         For the record.
     """
     authority, now = options.authority(), time.time()
-    serials = _serials(authority, which, now)
-    revoked = authority.revoke(serials, now=now, reason=reason)
+    revoked = _revoke(authority, which, now, reason)
     return options.show(
         {"revoked": [_object(entry) for entry in revoked]},
         *(f"revoked {entry.serial:x} of {entry.identity}" for entry in revoked),
@@ -230,18 +231,20 @@ def code(identity: str, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
     return options.show({"identity": str(made.identity), "code": text, "lifetime_s": LIFETIME_S}, text)
 
 
-def _serials(authority: Authority, which: str, now: float) -> list[int]:
+def _revoke(authority: Authority, which: str, now: float, reason: str) -> list[Issued]:
     try:
         identity = Identity.parse(which)
     except IdentityError as error:
         try:
-            return [int(which, 16)]
+            serial = int(which, 16)
         except ValueError:
             raise IdentityError(f"{which!r} is neither an identity nor a serial number", hint=error.hint) from None
-    serials = [entry.serial for entry in authority.issued_to(identity) if entry.is_valid(now)]
-    if not serials:
-        raise AuthorityError(f"{identity} has no valid certificate", hint="see remsim pki show")
-    return serials
+        return authority.revoke([serial], now=now, reason=reason)
+    revoked = authority.revoke_identity(identity, now=now, reason=reason)
+    if not revoked:
+        text = f"{identity} has no valid certificate; its codes are withdrawn, if there were any"
+        raise AuthorityError(text, hint="see remsim pki show")
+    return revoked
 
 
 def _moment(seconds: float) -> str:

@@ -114,11 +114,13 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         group, self._group = self._group, None
         if group is None or self._task is None:
             return
-        if self._card is not None and self._link is not None:
+        link = self._link
+        if self._card is not None and link is not None:
             self._perform(self._card.stop(self._now()))
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_WAIT_S):
-                    while not self._link.is_idle:
+                    # The device may go meanwhile.
+                    while link is self._link and not link.is_idle:
                         self._sent_all.clear()
                         await self._sent_all.wait()
         self._task.cancel()

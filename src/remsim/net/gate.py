@@ -8,6 +8,7 @@ from typing import Final
 from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
 from remsim.net.limits import Admission, Limit, source_of
+from remsim.net.lines import LineBudget
 from remsim.net.plain import Networks, is_within
 from remsim.net.repeats import Repeats
 from remsim.net.secure import SecureTransport
@@ -16,6 +17,9 @@ from remsim.wire.actions import PeerAddress
 
 #: Sources whose connections without TLS were refused and logged; beyond that many, each is news again.
 MAX_REPORTED_SOURCES: Final = 1024
+
+_TLS_REFUSED: Final = "tls_refused"
+_PLAINTEXT_REFUSED: Final = "plaintext_refused"
 
 
 class Gate:
@@ -45,6 +49,9 @@ class Gate:
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._refusals = Repeats()
+        # Whoever has a network of IPv6 has more sources than can be remembered.
+        events = {_TLS_REFUSED, _PLAINTEXT_REFUSED}
+        self._lines = LineBudget(log, limits, strangers=events, visitors=frozenset(), now=self._loop.time)
         #: Where handshakes wait for their turn.
         self.in_turn = Turnstile().enter
 
@@ -70,7 +77,7 @@ class Gate:
                     self._reported.clear()
                 self._reported.add(source)
                 allowed = [str(network) for network in networks]
-                self._log.warning("plaintext_refused", peer=str(peer), networks=allowed)
+                self._say(_PLAINTEXT_REFUSED, peer=str(peer), networks=allowed)
             return "plain TCP is not allowed from there"
         limit = self.enter(peer)
         return None if limit is None else f"too many {limit.value}"
@@ -98,20 +105,26 @@ class Gate:
         self._strangers.discard(stranger)
         return False
 
-    def on_refused(self, stranger: SecureTransport, reason: str, *, is_late: bool = False) -> None:
+    def on_refused(self, stranger: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
         """The handshake failed, or led to somebody we do not want."""
         self._count("TLS handshake")
-        if is_late:
-            self._limits.reached(LimitName.TLS_HANDSHAKE_TIME)
+        if limit is not None:
+            self._limits.reached(limit)
         unsaid = self._refusals.unsaid(source_of(stranger.peer.host), self._loop.time())
         if unsaid is None:
             self._limits.reached(LimitName.LOG_LINES)
             return
         more = {"unsaid": unsaid} if unsaid else {}
-        self._log.warning("tls_refused", peer=str(stranger.peer), reason=reason, **more)
+        self._say(_TLS_REFUSED, peer=str(stranger.peer), reason=reason, **more)
 
     def on_settled(self, stranger: SecureTransport) -> None:
         """The peer is proven, or the connection gone."""
         if stranger in self._strangers:
             self._strangers.discard(stranger)
             self.leave(stranger.peer)
+
+    def _say(self, event: str, **fields: object) -> None:
+        if self._lines.level(event, "warning") == "warning":
+            self._log.warning(event, **fields)
+        else:
+            self._log.debug(event, **fields)

@@ -8,6 +8,8 @@ from remsim.limits import Limit, LimitName
 from remsim.net.hub import MAX_LINKS_PER_IDENTITY
 from remsim.net.lines import STRANGER_INTERVAL_S, STRANGER_LINES, VISITOR_INTERVAL_S, VISITOR_LINES
 from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_BUFFER
+from remsim.net.repeats import LINE_INTERVAL_S, LINES_AT_ONCE
+from remsim.net.secure import MAX_UNREAD
 from remsim.net.tls import HANDSHAKE_TIMEOUT_S
 from remsim.wire.connection import MAX_FIRST_FRAME
 from remsim.wire.requests import MAX_OUTSTANDING, MAX_UNANSWERED
@@ -104,6 +106,13 @@ LISTENER_LIMITS: Final = (
         "a newcomer with that certificate is closed",
     ),
     Limit(
+        LimitName.TLS_HANDSHAKE,
+        MAX_UNREAD,
+        "octets",
+        "within the handshake a sound peer sends some kilobytes, and then waits for us",
+        "the connection is closed",
+    ),
+    Limit(
         LimitName.TLS_HANDSHAKE_TIME,
         HANDSHAKE_TIMEOUT_S,
         "s",
@@ -118,6 +127,7 @@ LINE_LIMIT: Final = Limit(
     STRANGER_LINES,
     f"lines of each event about strangers, then one in {STRANGER_INTERVAL_S:g} s",
     f"a flood must not fill the disk; of peers that come and go there may be {VISITOR_LINES} at once, then one in "
-    f"{VISITOR_INTERVAL_S:g} s",
-    "the event is counted, and told at debug level",
+    f"{VISITOR_INTERVAL_S:g} s; of handshakes that are refused, {LINES_AT_ONCE} of each source and one in "
+    f"{LINE_INTERVAL_S:g} s are enough",
+    "the event is counted, and told at debug level unless it is a handshake more than its source may have",
 )

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of many lines about one source are worth saying: a flood of strangers must not fill the log. Pure counting."""
+"""Which of many lines about one source are worth saying, so that it does not take the place of others. Pure counting.
+
+What all sources together may say is bounded by ``net.lines``: there may be more of them than are remembered here.
+"""
 
 from collections.abc import Hashable
 from typing import Final

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
+from remsim.limits import LimitName
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, peer_address
 from remsim.net.plain import Networks, dial_plain
 from remsim.net.tls import (
@@ -38,10 +39,10 @@ class Doorkeeper(Protocol):
         """TCP is up; asked before anything is computed for the peer. False: closed at once, nothing more is told."""
         ...
 
-    def on_refused(self, stranger: "SecureTransport", reason: str, *, is_late: bool = False) -> None:
+    def on_refused(self, stranger: "SecureTransport", reason: str, *, limit: LimitName | None = None) -> None:
         """The handshake failed, or led to somebody we do not want. The connection may live on to tell the peer so.
 
-        ``is_late``: it took too long.
+        ``limit`` is the one that it reached, if that is why.
         """
         ...
 
@@ -158,10 +159,12 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         if len(self._head) < GREETING_OCTETS:
             self._head += data[:GREETING_OCTETS]
         fault = greeting_fault(self._head)
+        limit = None
         if not fault and self._incoming.pending > MAX_UNREAD:
             fault = f"more than {MAX_UNREAD} octets within the TLS handshake"
+            limit = LimitName.TLS_HANDSHAKE
         if fault:
-            self._judge(fault)
+            self._judge(fault, limit)
             self._tcp.abort()
         return not fault and len(self._head) >= GREETING_OCTETS
 
@@ -251,13 +254,13 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         self._tcp.write_eof()
         self._timer = self._loop.call_later(FLUSH_TIMEOUT_S, self._tcp.abort)
 
-    def _judge(self, reason: str, *, is_late: bool = False) -> None:
+    def _judge(self, reason: str, limit: LimitName | None = None) -> None:
         if not self._is_judged:
             self._is_judged = True
-            self._keeper.on_refused(self, reason, is_late=is_late)
+            self._keeper.on_refused(self, reason, limit=limit)
 
     def _on_timeout(self) -> None:
-        self._judge(f"no TLS handshake within {HANDSHAKE_TIMEOUT_S:g} s", is_late=True)
+        self._judge(f"no TLS handshake within {HANDSHAKE_TIMEOUT_S:g} s", LimitName.TLS_HANDSHAKE_TIME)
         self._tcp.abort()
 
 
@@ -270,7 +273,7 @@ class _Attempt:
     def may_start(self, _stranger: SecureTransport) -> bool:
         return True
 
-    def on_refused(self, _stranger: SecureTransport, reason: str, *, is_late: bool = False) -> None:
+    def on_refused(self, _stranger: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
         self._settle(reason)
 
     def on_settled(self, _stranger: SecureTransport) -> None:

@@ -14,10 +14,10 @@ from typing import Final, Self
 from remsim.identity import Identity
 from remsim.pki import codes, files, signing
 from remsim.pki.codes import Code, StoredCode, Verdict, check_attempt
-from remsim.pki.errors import AuthorityError
-from remsim.pki.facts import decode_pem, read_certificate
-from remsim.pki.ledger import Issued, Ledger
-from remsim.pki.messages import certificate_fingerprint, renewal_content
+from remsim.pki.errors import AuthorityError, AuthorityRefusalError, PkiError, RenewalLimitError
+from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_certificate, read_revocation_list
+from remsim.pki.ledger import Issued, Ledger, Page
+from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED, certificate_fingerprint, renewal_content
 
 KEY_FILE: Final = "authority-key.pem"
 CERTIFICATE_FILE: Final = "authority.pem"
@@ -90,36 +90,50 @@ class Authority:
     def renew(self, certificate: bytes, request: bytes, signature: bytes, *, now: float) -> Issued:
         """Certify a new key for the holder of ``certificate``, who signed ``renewal_content`` with the old one.
 
-        A request that was granted before gets the same answer again. Raises AuthorityError for everybody else.
+        A request that was granted before gets the same answer again. Raises AuthorityRefusalError for everybody
+        else, and RenewalLimitError for whoever renews all the time.
         """
         key = codes.key_fingerprint(signing.read_request(request).public_octets)
         old = read_certificate(decode_pem(certificate)[0])
         with self._ledger.transaction() as page:
             known = page.by_serial(old.serial)
             if known is None or decode_pem(known.pem) != decode_pem(certificate):
-                raise AuthorityError("this authority did not issue the certificate")
+                raise AuthorityRefusalError("this authority did not issue the certificate")
             if not signing.is_signed_by(known.pem, signature, renewal_content(certificate, request)):
-                raise AuthorityError("the renewal is not signed with the key of the certificate")
+                raise AuthorityRefusalError("the renewal is not signed with the key of the certificate")
             if not known.is_valid(now):
                 reason = "expired" if known.revoked_at is None else "revoked"
-                raise AuthorityError(f"the certificate is {reason}", hint=_enrol_again(known.identity))
+                raise AuthorityRefusalError(f"the certificate is {reason}", hint=_enrol_again(known.identity))
             repeated = _usable(page.of_key(key), known.identity, now)
             if repeated is not None:
                 return repeated
+            _check_pace(page, known.identity, now)
             issued = self._sign(known.identity, request, now, old.hosts)
             page.add(issued)
         return issued
 
     def revoke(self, serials: Sequence[int], *, now: float, reason: str = "") -> list[Issued]:
-        """Revoke these certificates and publish the list. Returns them as they are now."""
+        """Revoke these certificates and publish the list. Returns them as they are now.
+
+        All codes of their identities end with them, also those that were used: whoever has one shall get nothing more.
+        """
         with self._ledger.transaction() as page:
             for serial in serials:
-                if page.by_serial(serial) is None:
+                known = page.by_serial(serial)
+                if known is None:
                     raise AuthorityError(f"no certificate has the serial number {serial:x}", hint="see remsim pki show")
-                page.revoke(serial, at=now, reason=reason)
-            revoked = [found for serial in serials if (found := page.by_serial(serial)) is not None]
-        self.publish_list(now)
-        return revoked
+                page.withdraw_codes(known.identity, used_too=True)
+            return self._revoke(page, serials, now, reason)
+
+    def revoke_identity(self, identity: Identity, *, now: float, reason: str = "") -> list[Issued]:
+        """Revoke all valid certificates of exactly this identity, with its codes, and publish the list.
+
+        Returns the certificates as they are now. Nobody can renew one of them in between.
+        """
+        with self._ledger.transaction() as page:
+            page.withdraw_codes(identity, used_too=True)
+            valid = [entry.serial for entry in page.of_identity(identity) if entry.is_valid(now)]
+            return self._revoke(page, valid, now, reason)
 
     def issued(self) -> list[Issued]:
         """Everything that was ever issued, in that order."""
@@ -134,15 +148,34 @@ class Authority:
     def publish_list(self, now: float) -> bytes:
         """Sign the list of what is revoked and not expired, store it, and return it (PEM)."""
         with self._ledger.transaction() as page:
-            number = page.next_list_number()
-            revoked = [
-                signing.Revoked(entry.serial, _moment(entry.revoked_at))
-                for entry in page.all()
-                if entry.revoked_at is not None and now < entry.expires_at
-            ]
+            return self._publish(page, now)
+
+    def _revoke(self, page: Page, serials: Sequence[int], now: float, reason: str) -> list[Issued]:
+        for serial in serials:
+            page.revoke(serial, at=now, reason=reason)
+        if serials:
+            self._publish(page, now)
+        return [found for serial in serials if (found := page.by_serial(serial)) is not None]
+
+    def _publish(self, page: Page, now: float) -> bytes:
+        # Within the transaction: what the book says is revoked is on the list, and an earlier list never comes after a
+        # later one. A process that dies before the book is written leaves a list that is ahead of it, in number, too.
+        number = page.next_list_number(above=self._published_number())
+        revoked = [
+            signing.Revoked(entry.serial, _moment(entry.revoked_at))
+            for entry in page.all()
+            if entry.revoked_at is not None and now < entry.expires_at
+        ]
         signed = self._issuer.revocation_list(revoked, number=number, now=_moment(now))
         files.write_public(self.list_file, signed)
         return signed
+
+    def _published_number(self) -> int:
+        try:
+            return read_revocation_list(decode_pem(files.read_public(self.list_file), REVOCATION_LIST)[0]).number
+        except PkiError:
+            # There is none yet, or it is damaged: the book counts, too.
+            return 0
 
     # Codes
 
@@ -156,7 +189,7 @@ class Authority:
         )
         with self._ledger.transaction() as page:
             page.drop_codes(expired_before=now - _CODES_KEPT_S)
-            page.withdraw_codes(identity)
+            page.withdraw_codes(identity, used_too=False)
             page.put_code(StoredCode.of(code, now))
         return code
 
@@ -168,7 +201,10 @@ class Authority:
     def redeem(
         self, identity: Identity, code_id: bytes, secret: bytes, request: bytes, *, now: float
     ) -> tuple[Verdict, Issued | None]:
-        """Certify the key of ``request`` for whoever has a good code. Raises CertificateError for a bad request."""
+        """Certify the key of ``request`` for whoever has a good code. Raises CertificateError for a bad request.
+
+        A code is good for one certificate: if that does not hold any more, whoever asks again gets nothing.
+        """
         key = codes.key_fingerprint(signing.read_request(request).public_octets)
         with self._ledger.transaction() as page:
             stored = page.code(code_id)
@@ -178,6 +214,8 @@ class Authority:
             if not verdict.is_good:
                 return verdict, None
             issued = _usable(page.of_key(key), identity, now)
+            if issued is None and verdict is Verdict.REPEATED:
+                return Verdict.USED, None
             if issued is None:
                 issued = self._sign(identity, request, now, ())
                 page.add(issued)
@@ -200,6 +238,18 @@ class Authority:
 
 def _usable(found: Sequence[Issued], identity: Identity, now: float) -> Issued | None:
     return next((entry for entry in found if entry.identity == identity and entry.is_valid(now)), None)
+
+
+def _check_pace(page: Page, identity: Identity, now: float) -> None:
+    times = page.latest(identity, RENEWALS_ALLOWED)
+    # A time to come is that of a clock that was wrong.
+    wait_s = times[-1] + RENEWAL_PERIOD_S - now if len(times) == RENEWALS_ALLOWED else 0.0
+    if 0 < wait_s <= RENEWAL_PERIOD_S:
+        raise RenewalLimitError(
+            f"{identity} has had {RENEWALS_ALLOWED} certificates within a day",
+            hint="the one that it has goes on; if nobody there renews on purpose, revoke it: its key may be stolen",
+            wait_s=wait_s,
+        )
 
 
 def _enrol_again(identity: Identity) -> str:

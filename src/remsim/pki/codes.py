@@ -108,7 +108,7 @@ class StoredCode:
     tries_left: int = TRIES
     #: Which key has used it; None: nobody yet.
     used_by: bytes | None = None
-    #: A newer code for the same identity took its place.
+    #: A newer code for the same identity took its place, or the identity was revoked.
     is_withdrawn: bool = False
 
     @classmethod
@@ -125,17 +125,18 @@ class Verdict(Enum):
     """What becomes of an attempt, in words for the log; ``text`` has those for the peer."""
 
     ACCEPTED = "accepted"
+    #: What was issued then is given again, if it still holds; nothing new is.
     REPEATED = "accepted again for the same key"
     UNKNOWN = "there is no such code"
     WRONG = "the secret or the identity is wrong"
-    WITHDRAWN = "a newer code took the place of this one"
+    WITHDRAWN = "the code was withdrawn: there is a newer one, or its certificate was revoked"
     USED = "the code was used already"
     EXPIRED = "the code is older than an hour"
     EXHAUSTED = "the code was tried too often with a wrong secret"
 
     @property
     def is_good(self) -> bool:
-        """Whether a certificate is issued."""
+        """Whether whoever asks gets a certificate."""
         return self in (Verdict.ACCEPTED, Verdict.REPEATED)
 
     @property

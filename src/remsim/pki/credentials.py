@@ -6,6 +6,7 @@ fits. The key never leaves the directory. Knows neither network nor how keys are
 """
 
 import json
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final, cast
 
 from remsim.identity import Identity
 from remsim.pki import files
-from remsim.pki.errors import CertificateError, KeyFileError
+from remsim.pki.errors import CertificateError, KeyFileError, PkiError
 from remsim.pki.facts import (
     REVOCATION_LIST,
     CertificateFacts,
@@ -59,7 +60,10 @@ class Credentials:
         self.revocations_file = directory / "revocations.pem"
         #: The key that is being certified.
         self.next_key_file = directory / "next-key.pem"
+        self._next_authority_file = directory / "next-authority.pem"
         self._source_file = directory / "enrolment.json"
+        # A renewal brings a list in one thread while another is pushed in a second one.
+        self._list_turn = threading.Lock()
 
     def exist(self) -> bool:
         """Whether this host has a certificate."""
@@ -140,10 +144,11 @@ class Credentials:
         facts = read_revocation_list(decode_pem(pem, REVOCATION_LIST)[0])
         if not toolkit.is_signed_by(pem, self.authority_file):
             raise CertificateError("a revocation list that our authority did not sign")
-        stored = self.revocations()
-        if stored is not None and facts.number <= stored.number:
-            return None
-        files.write_public(self.revocations_file, pem)
+        with self._list_turn:
+            stored = self.revocations()
+            if stored is not None and facts.number <= stored.number:
+                return None
+            files.write_public(self.revocations_file, pem)
         return facts
 
     # Being enrolled
@@ -156,10 +161,11 @@ class Credentials:
         files.check_private(self.next_key_file)
         return self.next_key_file
 
-    def install(self, received: Received, *, request: bytes, url: str) -> CertificateFacts:
+    def install(self, received: Received, toolkit: Toolkit, *, request: bytes, url: str) -> CertificateFacts:
         """Take the certificate of the prepared key into use; ``request`` (PEM) is what was asked for it.
 
-        Raises CertificateError, and changes nothing, if the answer is not what this host asked for.
+        A revocation list of the same authority stays if it is as new as that of the answer. Raises CertificateError,
+        and changes nothing, if the answer is not what this host asked for.
         """
         certificate = decode_pem(received.certificate)[0]
         facts = read_certificate(certificate)
@@ -170,13 +176,35 @@ class Credentials:
         authority = decode_pem(received.authority)[0]
         if read_certificate(authority).subject != facts.issuer:
             raise CertificateError("the server sent a certificate of another authority")
-        read_revocation_list(decode_pem(received.revocations, REVOCATION_LIST)[0])
-        files.write_public(self.authority_file, encode_pem(authority))
-        files.write_public(self.revocations_file, received.revocations)
+        revocations = decode_pem(received.revocations, REVOCATION_LIST)[0]
+        self._check_list(revocations, authority, toolkit)
+        with self._list_turn:
+            keeps_list = self._has_list(authority, at_least=read_revocation_list(revocations).number)
+            files.write_public(self.authority_file, encode_pem(authority))
+            if not keeps_list:
+                files.write_public(self.revocations_file, encode_pem(revocations, REVOCATION_LIST))
         files.write_public(self._source_file, json.dumps({"url": url}).encode() + b"\n")
         self.install_pair(files.read_private(self.next_key_file), encode_pem(certificate))
         self.next_key_file.unlink(missing_ok=True)
         return facts
+
+    def _check_list(self, revocations: bytes, authority: bytes, toolkit: Toolkit) -> None:
+        # The toolkits take files, and the authority may be new to this host.
+        files.write_public(self._next_authority_file, encode_pem(authority))
+        try:
+            if not toolkit.is_signed_by(encode_pem(revocations, REVOCATION_LIST), self._next_authority_file):
+                raise CertificateError("the server sent a revocation list that its authority did not sign")
+        finally:
+            self._next_authority_file.unlink(missing_ok=True)
+
+    def _has_list(self, authority: bytes, *, at_least: int) -> bool:
+        """Whether a list of this authority is stored already, with such a number."""
+        try:
+            stored = self.revocations()
+            return stored is not None and stored.number >= at_least and decode_pem(self.authority())[0] == authority
+        except PkiError:
+            # What cannot be used is replaced.
+            return False
 
     def install_pair(self, key: bytes, certificate: bytes) -> None:
         """Take a key and its certificate (PEM) into use in one step. The authority's must be there."""

@@ -11,6 +11,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -86,7 +87,7 @@ def enroll(url: str, code: Code, credentials: Credentials, toolkit: Toolkit) -> 
     received = _received(_ask(target, CERTIFICATE_PATH, body, authority))
     if certificate_fingerprint(received.authority) != code.fingerprint:
         raise EnrolmentError("the server answered with another authority than the code's")
-    return credentials.install(received, request=request, url=target.url)
+    return credentials.install(received, toolkit, request=request, url=target.url)
 
 
 def renew(credentials: Credentials, toolkit: Toolkit, *, url: str | None = None) -> CertificateFacts:
@@ -105,10 +106,11 @@ def renew(credentials: Credentials, toolkit: Toolkit, *, url: str | None = None)
     request = toolkit.make_request(credentials.prepare_key(toolkit))
     signature = toolkit.sign(credentials.pair_file, renewal_content(old, request))
     body = {"certificate": old.decode(), "request": request.decode(), "signature": signature.hex()}
-    received = _received(_ask(target, RENEWAL_PATH, body, authority))
+    revocations = credentials.revocations_file if credentials.revocations_file.exists() else None
+    received = _received(_ask(target, RENEWAL_PATH, body, authority, revocations))
     if certificate_fingerprint(received.authority) != certificate_fingerprint(authority):
         raise EnrolmentError("the server answered with another authority than ours")
-    return credentials.install(received, request=request, url=target.url)
+    return credentials.install(received, toolkit, request=request, url=target.url)
 
 
 def _fetch_anchor(target: Target, code: Code) -> bytes:
@@ -122,9 +124,9 @@ def _fetch_anchor(target: Target, code: Code) -> bytes:
     return authority
 
 
-def _context(authority: bytes | None) -> ssl.SSLContext:
+def _context(authority: bytes | None, revocations: Path | None) -> ssl.SSLContext:
     if authority is not None:
-        return server_context(authority)
+        return server_context(authority, revocations)
     # Only for the question that nothing depends on; what it brings is compared with the code.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -133,8 +135,11 @@ def _context(authority: bytes | None) -> ssl.SSLContext:
     return context
 
 
-def _ask(target: Target, path: str, body: Mapping[str, str], authority: bytes | None) -> Mapping[str, object]:
-    connection = http.client.HTTPSConnection(target.host, target.port, timeout=TIMEOUT_S, context=_context(authority))
+def _ask(
+    target: Target, path: str, body: Mapping[str, str], authority: bytes | None, revocations: Path | None = None
+) -> Mapping[str, object]:
+    context = _context(authority, revocations)
+    connection = http.client.HTTPSConnection(target.host, target.port, timeout=TIMEOUT_S, context=context)
     try:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         connection.request("POST", target.path + path, json.dumps(body), headers)

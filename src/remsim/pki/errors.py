@@ -6,7 +6,9 @@
     PkiError
     ├── KeyFileError       a file is missing, unreadable, or open to others
     ├── CertificateError   octets that are no certificate, request or revocation list of ours
-    ├── AuthorityError     the authority cannot or will not do this
+    ├── AuthorityError     the authority cannot do this
+    ├── AuthorityRefusalError  the authority will not do this for whoever asks
+    │   └── RenewalLimitError  it has done so too often
     ├── EnrolmentError     enrolment or renewal did not come about
     └── ToolError          neither cryptography nor a working openssl program is there
 """
@@ -27,7 +29,19 @@ class CertificateError(PkiError, ValueError):
 
 
 class AuthorityError(PkiError):
-    """The authority does not exist, exists already, or refuses."""
+    """The authority does not exist, exists already, or cannot be used as it is."""
+
+
+class AuthorityRefusalError(PkiError):
+    """The authority is in order; whoever asks has no right to what it asks for."""
+
+
+class RenewalLimitError(AuthorityRefusalError):
+    """A holder has had too many certificates of late; there is one for it again in ``wait_s`` seconds."""
+
+    def __init__(self, message: str, *, hint: str = "", wait_s: float) -> None:
+        super().__init__(message, hint=hint)
+        self.wait_s = wait_s
 
 
 class EnrolmentError(PkiError):

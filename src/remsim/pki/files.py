@@ -59,8 +59,15 @@ def read_private(path: Path) -> bytes:
 
 
 def check_private(path: Path) -> None:
-    """Make sure that ``path`` is a file that only this user can read. Raises KeyFileError."""
-    _read(path, is_private=True)
+    """Make sure that ``path`` is a file, of any length, that only this user can reach. Raises KeyFileError."""
+    try:
+        # Not opened: closing it would end the locks that SQLite has on the book for another thread (fcntl(2)).
+        found = path.stat()
+    except OSError as error:
+        raise KeyFileError(f"cannot read {path}: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise KeyFileError(f"{path} is no file")
+    _check_owner_and_mode(path, found, PRIVATE_MODE)
 
 
 def read_public(path: Path) -> bytes:

@@ -139,6 +139,13 @@ class Page:
         """The certificates of exactly this identity."""
         return self._issued(f"{_ISSUED} WHERE identity = ? ORDER BY issued_at, rowid", str(identity))
 
+    def latest(self, identity: Identity, count: int) -> list[float]:
+        """When the latest certificates of exactly this identity were issued, at most ``count``, newest first."""
+        rows = self._db.execute(
+            "SELECT issued_at FROM issued WHERE identity = ? ORDER BY issued_at DESC LIMIT ?", (str(identity), count)
+        )
+        return [float(issued_at) for (issued_at,) in rows]
+
     def of_key(self, key_fingerprint: bytes) -> list[Issued]:
         """The certificates of one key."""
         return self._issued(f"{_ISSUED} WHERE key_fingerprint = ? ORDER BY issued_at, rowid", key_fingerprint)
@@ -154,9 +161,11 @@ class Page:
             (at, reason, f"{serial:x}"),
         )
 
-    def next_list_number(self) -> int:
-        """The number of the revocation list that is made now."""
-        row = self._db.execute("UPDATE revocation_list SET number = number + 1 RETURNING number").fetchone()
+    def next_list_number(self, *, above: int) -> int:
+        """The number of the revocation list that is made now: higher than ``above`` and all before."""
+        row = self._db.execute(
+            "UPDATE revocation_list SET number = max(number, ?) + 1 RETURNING number", (above,)
+        ).fetchone()
         return int(row[0])
 
     def code(self, code_id: bytes) -> StoredCode | None:
@@ -193,9 +202,12 @@ class Page:
             ),
         )
 
-    def withdraw_codes(self, identity: Identity) -> None:
-        """Withdraw the codes of an identity that nobody has used."""
-        self._db.execute("UPDATE code SET is_withdrawn = 1 WHERE identity = ? AND used_by IS NULL", (str(identity),))
+    def withdraw_codes(self, identity: Identity, *, used_too: bool) -> None:
+        """Withdraw the codes of an identity; those that somebody has used only if ``used_too``."""
+        self._db.execute(
+            "UPDATE code SET is_withdrawn = 1 WHERE identity = ? AND (used_by IS NULL OR ?)",
+            (str(identity), used_too),
+        )
 
     def drop_codes(self, *, expired_before: float) -> None:
         """Forget codes that are long of no use."""

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What both ends of the enrolment protocol share: paths, and what a renewal signs. The protocol is in ``office``."""
+"""What both ends of the enrolment protocol share: paths, what a renewal signs, and how often one is granted.
+
+The protocol is in ``office``.
+"""
 
 import hashlib
 from typing import Final
@@ -10,6 +13,11 @@ PREFIX: Final = "/enrolment"
 ANCHOR_PATH: Final = f"{PREFIX}/anchor"
 CERTIFICATE_PATH: Final = f"{PREFIX}/certificate"
 RENEWAL_PATH: Final = f"{PREFIX}/renewal"
+
+#: A renewal is granted only if the identity got fewer certificates than this within the period, in whatever way. Each
+#: is in the book and the audit log for ever. A host renews every sixty days, and tries for thirty more.
+RENEWALS_ALLOWED: Final = 8
+RENEWAL_PERIOD_S: Final = 86400.0
 
 
 def certificate_fingerprint(pem: bytes) -> bytes:

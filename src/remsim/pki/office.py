@@ -19,9 +19,10 @@ from typing import Final
 
 from remsim.errors import RemsimError
 from remsim.identity import Identity
+from remsim.limits import LimitName
 from remsim.pki import codes, files
 from remsim.pki.authority import Authority
-from remsim.pki.errors import AuthorityError, CertificateError, EnrolmentError
+from remsim.pki.errors import AuthorityRefusalError, CertificateError, EnrolmentError, RenewalLimitError
 from remsim.pki.ledger import Issued
 
 #: A request or certificate of ours has less than 2 000 octets.
@@ -33,11 +34,25 @@ Json = dict[str, str]
 
 
 class OfficeError(EnrolmentError):
-    """A request that is refused. ``is_attempt``: it counts as a failed attempt of its source."""
+    """A request that is refused. ``is_attempt``: it counts as a failed attempt of its source.
 
-    def __init__(self, status: int, message: str, *, hint: str = "", is_attempt: bool = False) -> None:
+    ``limit`` is the limit that was reached, and ``wait_s`` the time after which it may be tried again.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        hint: str = "",
+        is_attempt: bool = False,
+        limit: LimitName | None = None,
+        wait_s: float | None = None,
+    ) -> None:
         super().__init__(message, hint=hint, status=status)
         self.is_attempt = is_attempt
+        self.limit = limit
+        self.wait_s = wait_s
 
 
 class Grant:
@@ -50,7 +65,10 @@ class Grant:
 
 
 class EnrolmentOffice:
-    """Answers requests for one authority. Blocks for milliseconds: it signs and writes."""
+    """Answers requests for one authority. Blocks for milliseconds: it signs and writes.
+
+    Raises PkiError, besides what the methods say, where the authority's files cannot be used.
+    """
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
@@ -89,7 +107,11 @@ class EnrolmentOffice:
             raise OfficeError(400, str(error)) from None
         except ValueError:
             raise OfficeError(400, "the signature is not written in hex") from None
-        except AuthorityError as error:
+        except RenewalLimitError as error:
+            limit = LimitName.RENEWALS
+            text, hint = str(error), error.hint
+            raise OfficeError(429, text, hint=hint, is_attempt=True, limit=limit, wait_s=error.wait_s) from None
+        except AuthorityRefusalError as error:
             raise OfficeError(403, str(error), hint=error.hint, is_attempt=True) from None
         return Grant(issued, self._answer(issued), how="renewed")
 

@@ -23,8 +23,6 @@ from remsim.pki.errors import CertificateError, KeyFileError
 
 #: Certificates begin a little before they are made: clocks of hosts differ.
 BACKDATING: Final = timedelta(minutes=5)
-#: A serial number has at most 20 octets and is positive (RFC 5280, 4.1.2.2).
-MAX_SERIAL_BITS: Final = 159
 
 _PEM: Final = serialization.Encoding.PEM
 _DER: Final = serialization.Encoding.DER

@@ -20,7 +20,9 @@ MODEM_FILES: Final = (
 )
 
 _INTER_INDUSTRY: Final = ClassMask(0x00, 0x80)
-_PROPRIETARY: Final = (ClassMask(0x80, 0xF0), ClassMask(0xC0, 0xC0))
+#: GlobalPlatform names 80 to 8F, C0 to CF and E0 to EF. Cards take the others, too: in 90 to 9F, for one, all but the
+#: last part of a chain. None of the instructions below is one that a modem sends in class A0.
+_PROPRIETARY: Final = ClassMask(0x80, 0x80)
 
 PRESETS: Final = (
     # CHANGE, DISABLE, ENABLE, UNBLOCK.
@@ -34,11 +36,13 @@ PRESETS: Final = (
     ),
     # CREATE and DELETE FILE, TERMINATE.
     Rule("file-update", Action.LOG, classes=(_INTER_INDUSTRY,), instructions=frozenset({0xE0, 0xE4, 0xE6, 0xE8, 0xFE})),
+    # RESIZE FILE, which has class 80 (ETSI TS 102 222, clause 6.10).
+    Rule("file-update", Action.LOG, instructions=frozenset({0xD4})),
     # INITIALIZE UPDATE, EXTERNAL AUTHENTICATE, PSO, PUT KEY, STORE DATA, DELETE, INSTALL, LOAD, SET STATUS.
     Rule(
         "globalplatform",
         Action.LOG,
-        classes=_PROPRIETARY,
+        classes=(_PROPRIETARY,),
         instructions=frozenset({0x50, 0x82, 0x2A, 0xD8, 0xE2, 0xE4, 0xE6, 0xE8, 0xF0}),
     ),
 )

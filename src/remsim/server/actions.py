@@ -16,7 +16,7 @@ from remsim.wire.rspro import AdvertisedAddress
 #: What tells a client without a number from others: what kind of name ("certificate", "serial", "name"), and it.
 ClientKey = tuple[str, str]
 
-Level = Literal["debug", "info", "warning"]
+Level = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,12 @@ class Admission:
                 self._limits.reached(LimitName.CLIENT_NUMBERS)
                 return self._turn_away(peer, request, tag, "the pool of client numbers is used up")
             actions.append(StoreClientNumber(key, number))
-        return actions + self._claim(peer, ClientClaim(request, tag, ClientSlot(number, 0), needs_number=True), now)
+        slot = ClientSlot(number, 0)
+        # A number that was given long ago may have a certificate by now.
+        objection = self._objection(peer, Role.CLIENT, slot)
+        if objection:
+            return self._turn_away(peer, request, tag, objection)
+        return actions + self._claim(peer, ClientClaim(request, tag, slot, needs_number=True), now)
 
     def on_connect_bank(self, peer: Peer, request: ConnectBankReq, tag: int, now: float) -> list[Action]:
         """A bankd introduces itself."""
@@ -132,6 +137,11 @@ class Admission:
             wanted = Identity.client(claimed.client_id, claimed.slot_nr)
         return f"a certificate was issued to {wanted}: plain TCP is refused" if self._is_certified(wanted) else ""
 
+    def _objection_to(self, peer: Peer, claim: Claim) -> str:
+        if isinstance(claim, BankClaim):
+            return self._objection(peer, Role.BANK, BankSlot(claim.request.bank_id, 0))
+        return self._objection(peer, Role.CLIENT, claim.slot)
+
     def _claim(self, peer: Peer, claim: Claim, now: float) -> list[Action]:
         if isinstance(claim, BankClaim):
             holder = self._peers.by_bank(claim.request.bank_id)
@@ -139,15 +149,18 @@ class Admission:
             holder = self._peers.by_client(claim.slot)
         if holder is None:
             return self._grant(peer, claim, now)
+        if peer.proof is not None and holder.proof in (None, peer.proof):
+            # Its holder has come back, and knows better than we whether the old link is alive; or who proves nothing
+            # has been let in before the certificate was issued.
+            holder.rivals.append((peer, claim))
+            peer.rival_of = holder
+            return [Accepted(peer.link), Close(holder.link, "its holder has connected anew")]
         if len(holder.rivals) >= MAX_RIVALS:
             self._limits.reached(LimitName.RIVALS)
             refusal = self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE)
             return [refusal, Close(peer.link, f"more than {MAX_RIVALS} claim to be {holder.name}")]
         holder.rivals.append((peer, claim))
         peer.rival_of = holder
-        if peer.proof is not None and peer.proof == holder.proof:
-            # The same certificate: its holder has come back, and knows better than we whether the old link is alive.
-            return [Accepted(peer.link), Close(holder.link, "its holder has connected anew")]
         # It has introduced itself in time; it is not its fault that the answer must wait.
         actions: list[Action] = [Accepted(peer.link)]
         if len(holder.rivals) == 1:
@@ -168,14 +181,38 @@ class Admission:
             lost.rival_of.rivals = [rival for rival in lost.rival_of.rivals if rival[0] is not lost]
         if lost.client is not None and self._numbering.get(lost.client.client_id, (None,))[0] is lost:
             del self._numbering[lost.client.client_id]
-        if not lost.rivals:
-            return []
-        *others, (winner, claim) = lost.rivals
+        actions: list[Action] = []
+        rivals: list[tuple[Peer, Claim]] = []
+        for peer, claim in lost.rivals:
+            # A certificate may have been issued while it waited.
+            objection = self._objection_to(peer, claim)
+            if objection:
+                peer.rival_of = None
+                actions += self._turn_away(peer, claim.request, claim.tag, objection)
+            else:
+                rivals.append((peer, claim))
+        if not rivals:
+            return actions
+        *others, (winner, claim) = rivals
         winner.rival_of = None
-        actions: list[Action] = [Report("info", "identity_taken_over", described(winner) | {"identity": lost.name})]
+        actions.append(Report("info", "identity_taken_over", described(winner) | {"identity": lost.name}))
         actions += self._grant(winner, claim, now)
         for peer, other in others:
             actions += self._refuse_rival(peer, other, winner, now)
+        return actions
+
+    def end_plain(self) -> list[Action]:
+        """End the links without TLS of those to whom a certificate was issued meanwhile."""
+        actions: list[Action] = []
+        for peer in self._peers.holders():
+            objection = ""
+            if peer.client is not None:
+                objection = self._objection(peer, Role.CLIENT, peer.client)
+            elif peer.bank_id is not None:
+                objection = self._objection(peer, Role.BANK, BankSlot(peer.bank_id, 0))
+            if objection:
+                actions.append(Report("warning", "plain_link_ended", described(peer) | {"reason": objection}))
+                actions.append(Close(peer.link, objection))
         return actions
 
     def _refuse_rival(self, peer: Peer, claim: Claim, holder: Peer, now: float) -> list[Action]:

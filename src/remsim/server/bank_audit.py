@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from remsim.limits import LimitCounts, LimitName
 from remsim.server.actions import Action, Report
 from remsim.server.entries import DONE, REFUSED, Actor, Entry
 from remsim.server.peers import Peer
@@ -53,7 +54,8 @@ class _Allowance:
 class BankAudit:
     """One for all bankds."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitCounts) -> None:
+        self._limits = limits
         # By bank. Those without a certificate share one, under None: there, a number is whatever a peer says.
         self._allowances: dict[int | None, _Allowance] = {}
         #: Entries that were more than a bankd may add.
@@ -82,6 +84,7 @@ class BankAudit:
 
     def _drop(self, peer: Peer, allowance: _Allowance) -> list[Action]:
         self.dropped += 1
+        self._limits.reached(LimitName.BANK_AUDIT)
         if allowance.is_said:
             return []
         allowance.is_said = True

@@ -12,6 +12,7 @@ from typing import Final
 
 from remsim.pki.ledger import Issued
 from remsim.server.entries import REFUSED, Actor, Entry
+from remsim.server.statements import HISTORY_S
 
 ISSUE: Final = "certificate.issue"
 REVOKE: Final = "certificate.revoke"
@@ -50,16 +51,19 @@ class CertificateAudit:
         self._record_refusal(Entry(Actor("enrolment", source), REFUSE, request, REFUSED, reason))
 
     def follow(self, book: Sequence[Issued], now: float) -> None:
-        """Enter what is in the authority's book and not in the log yet. ``now`` is in seconds since 1970."""
+        """Enter what is in the authority's book and not in the log yet. ``now`` is in seconds since 1970.
+
+        What is older than entries are kept is passed over: it was there, and is forgotten.
+        """
         if book is self._followed:
             return
-        settled = now - SETTLED_S
+        settled, forgotten = now - SETTLED_S, now - HISTORY_S
         is_settled = True
         for issued in book:
             is_settled &= max(issued.issued_at, issued.revoked_at or 0.0) < settled
-            if issued.issued_at < settled:
+            if forgotten <= issued.issued_at < settled:
                 self._enter(Entry(BY_HAND, ISSUE, _target(issued), detail=_moment(issued.issued_at)))
-            if issued.revoked_at is not None and issued.revoked_at < settled:
+            if issued.revoked_at is not None and forgotten <= issued.revoked_at < settled:
                 detail = _moment(issued.revoked_at) + (f": {issued.reason}" if issued.reason else "")
                 self._enter(Entry(BY_HAND, REVOKE, _target(issued), detail=detail))
         self._followed = book if is_settled else ()

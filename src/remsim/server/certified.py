@@ -14,7 +14,6 @@ class CertifiedClients:
 
     def __init__(self, peers: PeerTable) -> None:
         self._peers = peers
-        self._holders: frozenset[Identity] | None = None
         self._parts: tuple[CertifiedInd, ...] = ()
 
     def push(self, holders: frozenset[Identity]) -> list[Action]:
@@ -22,9 +21,6 @@ class CertifiedClients:
 
         For those that are here and for whoever comes.
         """
-        if holders is self._holders:
-            return []
-        self._holders = holders
         parts = _cut(_clients(holders))
         if parts == self._parts:
             return []

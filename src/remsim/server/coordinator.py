@@ -97,9 +97,10 @@ class Coordinator:
         self.limits = LimitCounts() if limits is None else limits
         self.slotmap = SlotMap()
         self.peers = PeerTable()
-        self.revocations = Revocations(self.peers)
+        self.revocations = Revocations(self.peers, self.limits)
         self.certified = CertifiedClients(self.peers)
-        self.bank_audit = BankAudit()
+        self._certified: frozenset[Identity] | None = None
+        self.bank_audit = BankAudit(self.limits)
         self.inventory = Inventory(memory.cards)
         self._bank_timers: Timers[int] = Timers()
         self._link_timers: Timers[LinkId] = Timers()
@@ -179,6 +180,13 @@ class Coordinator:
         self.peers.remove(peer)
         actions.append(Report(level, "peer_lost", {**named(peer), "reason": reason}))
         return actions + self._admission.on_lost(peer, now)
+
+    def on_certified(self, holders: frozenset[Identity]) -> list[Action]:
+        """To whom the authority has issued certificates; who holds such a number without one has to leave."""
+        if holders is self._certified:
+            return []
+        self._certified = holders
+        return [*self.certified.push(holders), *self._admission.end_plain()]
 
     # Time
 

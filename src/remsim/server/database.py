@@ -5,6 +5,7 @@ Knows no table and no mapping. Every way in which this can fail is a StartError,
 """
 
 import contextlib
+import os
 import sqlite3
 from importlib import resources
 from typing import Final
@@ -22,6 +23,7 @@ from remsim.errors import StartError
 
 #: Another program that looks at the file may hold its lock for a moment.
 _BUSY_TIMEOUT_MS: Final = 5000
+_IN_MEMORY: Final = ":memory:"
 
 
 def open_engine(url: str) -> AsyncEngine:
@@ -49,7 +51,7 @@ async def connect(engine: AsyncEngine) -> AsyncConnection:
     name = _shown(engine)
     try:
         if engine.dialect.name == "sqlite":
-            _try_file(engine.url.database or ":memory:")
+            _try_file(engine.url.database or _IN_MEMORY)
         connection = await engine.connect()
     except (DBAPIError, sqlite3.Error, OSError) as error:
         raise _unusable(name, error) from error
@@ -70,7 +72,14 @@ async def connect(engine: AsyncEngine) -> AsyncConnection:
 
 
 def _try_file(path: str) -> None:
-    """Open the file once by hand: aiosqlite leaves a thread behind that complains later if it cannot open it."""
+    """Open the file once by hand: aiosqlite leaves a thread behind that complains later if it cannot open it.
+
+    A new one is for this user only, and SQLite gives its journals the same mode.
+    """
+    if path != _IN_MEMORY:
+        # What stands against it, SQLite says.
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA schema_version").fetchone()
 

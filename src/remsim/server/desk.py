@@ -126,8 +126,8 @@ class Desk:
         self._run(self.coordinator.revocations.push(octets))
 
     def push_certified(self, holders: frozenset[Identity]) -> None:
-        """Tell bankds to whom the authority has issued certificates, if that is news."""
-        self._run(self.coordinator.certified.push(holders))
+        """To whom the authority has issued certificates: if that is news, it has consequences for those without."""
+        self._run(self.coordinator.on_certified(holders))
 
     def _on_alarm(self) -> None:
         self._run(self.coordinator.handle_timer(self._loop.time()))
@@ -190,6 +190,8 @@ class Desk:
         self.store.record(Entry(audit.SERVER, "policy.reload", detail=detail), done)
         await done
         await self.enforce_policy()
+        # Some of it may have been deleted already, by whoever judged it after its commit.
+        await self.store.written()
 
     async def enforce_policy(self) -> None:
         """Delete the stored mappings that the rules no longer allow; returns when that is committed."""
@@ -270,6 +272,8 @@ class Desk:
             self._log.info(report.event, **report.fields)
         elif level == "warning":
             self._log.warning(report.event, **report.fields)
+        elif level == "error":
+            self._log.error(report.event, **report.fields)
         else:
             self._log.debug(report.event, **report.fields)
 

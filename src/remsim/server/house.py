@@ -47,18 +47,26 @@ class House:
         """Learn what other processes did, sign a new list if it is time, and give it to the server. Raises PkiError."""
         with self._turn:
             stamp = self._book.stat().st_mtime_ns
-            if stamp != self._book_stamp:
+            is_news = stamp != self._book_stamp
+            if is_news:
                 self.issued = tuple(self.authority.issued())
                 self._holders = frozenset(issued.identity for issued in self.issued)
-                self._book_stamp = stamp
             now = time.time()
             newest = self._newest_list()
             facts = read_revocation_list(decode_pem(newest, REVOCATION_LIST)[0])
-            if now - facts.issued_at.timestamp() > LIST_INTERVAL_S:
+            is_behind = is_news and facts.serials != self._revoked(now)
+            if is_behind or now - facts.issued_at.timestamp() > LIST_INTERVAL_S:
                 newest = self.authority.publish_list(now)
+            # Only now: what failed is done at the next look.
+            self._book_stamp = stamp
             path = self._credentials.revocations_file
             if not path.exists() or files.read_public(path) != newest:
                 files.write_public(path, newest)
+
+    def _revoked(self, now: float) -> frozenset[int]:
+        """What must be on the list."""
+        revoked = (entry for entry in self.issued if entry.revoked_at is not None and now < entry.expires_at)
+        return frozenset(entry.serial for entry in revoked)
 
     def _newest_list(self) -> bytes:
         path = self.authority.list_file

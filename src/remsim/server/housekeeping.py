@@ -24,7 +24,8 @@ async def keep_house(house: "House", *, log: Logger, on_looked: Callable[[], Non
             await asyncio.to_thread(house.refresh)
         except (PkiError, OSError) as error:
             if str(error) != trouble:
-                log.error("authority_in_trouble", error=str(error))
+                hint = error.hint if isinstance(error, PkiError) else ""
+                log.error("authority_in_trouble", error=str(error), hint=hint)
             trouble = str(error)
         else:
             trouble = ""

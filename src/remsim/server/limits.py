@@ -7,10 +7,13 @@ from remsim.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
 from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS
 from remsim.net.tls import HANDSHAKE_TIMEOUT_S
+from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED
 from remsim.server.admission import MAX_RIVALS
 from remsim.server.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
+from remsim.server.bank_audit import BURST, REFILL_S
 from remsim.server.rest import limits as rest
 from remsim.server.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
+from remsim.wire.additions import MAX_LIST
 
 _CLOSED: Final = "the connection is closed"
 _ANSWER: Final = "the answer is {}"
@@ -31,6 +34,13 @@ _PEERS: Final = (
         "numbers for clients without one are taken from the pool that the operator sets aside, and stay theirs",
         "a client without a number is refused",
         "client_id_pool",
+    ),
+    Limit(
+        LimitName.REVOCATION_LIST,
+        MAX_LIST,
+        "octets",
+        "more than ten thousand certificates that are revoked and not expired; a link takes it at once",
+        "a longer list is not sent: programs keep the one before, and the log says revocation_list_too_long",
     ),
 )
 
@@ -94,6 +104,14 @@ _REST: Final = (
         _ANSWER.format(429),
     ),
     Limit(
+        LimitName.RENEWALS,
+        RENEWALS_ALLOWED,
+        f"certificates of one identity within {RENEWAL_PERIOD_S / 3600:g} h",
+        "each stays in the book, the audit log and, once revoked, on the list; a host renews every 60 days, tries for "
+        "30 more, and gets the same answer again if one was lost",
+        f"a renewal is refused ({_ANSWER.format(429)}); what was issued goes on, and enrolment with a code, too",
+    ),
+    Limit(
         LimitName.FAILING_SOURCES,
         MAX_SOURCES,
         "sources",
@@ -109,4 +127,14 @@ _REST: Final = (
     ),
 )
 
-LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_PEERS, *_REST, LINE_LIMIT, *METRICS_LIMITS)
+_BANKS: Final = (
+    Limit(
+        LimitName.BANK_AUDIT,
+        BURST,
+        f"entries of one bank, and of all without a certificate, then one in {REFILL_S:g} s",
+        "twice what a bankd keeps for a server that was away; the audit log must not grow by one that repeats itself",
+        "the entry is counted, and not stored",
+    ),
+)
+
+LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_PEERS, *_BANKS, *_REST, LINE_LIMIT, *METRICS_LIMITS)

@@ -204,6 +204,10 @@ class PeerTable:
         """All accepted clients, in the order in which they came."""
         return (peer for peer in self._by_client.values() if peer.state is PeerState.CONNECTED_CLIENT)
 
+    def holders(self) -> list[Peer]:
+        """Everybody who holds a client slot or a bank, accepted or still getting its number."""
+        return [*self._by_client.values(), *self._by_bank.values()]
+
     def banks(self) -> Iterator[Peer]:
         """All accepted bankds, in the order in which they came."""
         return iter(self._by_bank.values())

@@ -37,6 +37,8 @@ NOTE_DELAY_S: Final = 0.5
 NOTES_PER_COMMIT: Final = 200
 #: So many decisions in one commit.
 DECISIONS_PER_COMMIT: Final = 100
+#: What is older than it is kept is dropped at the start, and as often while the server runs.
+FORGET_INTERVAL_S: Final = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Store:
         self._wake = asyncio.Event()
         self._notes_timer: asyncio.TimerHandle | None = None
         self._are_notes_due = False
+        self._forget_timer: asyncio.TimerHandle | None = None
+        self._is_forgetting_due = False
         self._is_closing = False
         #: Whether the last attempt to write succeeded.
         self.is_healthy = True
@@ -91,8 +95,8 @@ class Store:
         self._connection = await database.connect(self._engine)
         async with self._connection.begin():
             await statements.count_start(self._connection)
-            await statements.forget_history(self._connection, self._wall())
-            await audit.forget_entries(self._connection, self._wall() - statements.HISTORY_S)
+            await self._drop_old(self._connection)
+        self._set_forget_timer()
         async with self._connection.begin():
             return await statements.load_memory(self._connection)
 
@@ -119,11 +123,13 @@ class Store:
     async def run(self, listener: Listener) -> None:
         """Write until ``finish``. Runs once, as a task of its own."""
         while True:
-            while self._decisions or self._are_notes_due:
+            while self._decisions or self._are_notes_due or self._is_forgetting_due:
                 if self._decisions:
                     await self._write_decisions(listener)
-                else:
+                elif self._are_notes_due:
                     await self._write_notes()
+                else:
+                    await self._forget()
             if self._is_closing:
                 return
             await self._wake.wait()
@@ -136,8 +142,9 @@ class Store:
 
     async def close(self) -> None:
         """Close the database."""
-        if self._notes_timer is not None:
-            self._notes_timer.cancel()
+        for timer in (self._notes_timer, self._forget_timer):
+            if timer is not None:
+                timer.cancel()
         if self._connection is not None:
             await self._connection.close()
         await self._engine.dispose()
@@ -162,7 +169,7 @@ class Store:
 
     async def read_audit(self, *, after: int, limit: int) -> Iterable[audit.StoredEntry]:
         """The next entries of the audit log, with all that was handed over before the call. Raises StoreError."""
-        await self._written()
+        await self.written()
         try:
             async with self._engine.connect() as connection:
                 return await audit.read_entries(connection, after=after, limit=limit)
@@ -177,7 +184,7 @@ class Store:
         except SQLAlchemyError as error:
             raise self._unreadable(error) from None
 
-    async def _written(self) -> None:
+    async def written(self) -> None:
         """Return when everything that was handed over so far is written, or has failed. Raises StoreError."""
         if not self._is_closing:
             done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -260,6 +267,30 @@ class Store:
             self.is_healthy = False
             self._log.error("notes_not_stored", count=len(notes), error=str(error.args[0] if error.args else ""))
         self._are_notes_due = bool(self._notes)
+
+    # What is too old
+
+    def _set_forget_timer(self) -> None:
+        self._forget_timer = asyncio.get_running_loop().call_later(FORGET_INTERVAL_S, self._on_forgetting_due)
+
+    def _on_forgetting_due(self) -> None:
+        self._is_forgetting_due = True
+        self._wake.set()
+
+    async def _forget(self) -> None:
+        self._is_forgetting_due = False
+        self._set_forget_timer()
+        assert self._connection is not None
+        try:
+            async with self._connection.begin():
+                await self._drop_old(self._connection)
+        except SQLAlchemyError as error:
+            self._log.error("not_forgotten", error=str(error.args[0] if error.args else ""))
+
+    async def _drop_old(self, connection: AsyncConnection) -> None:
+        wall = self._wall()
+        await statements.forget_history(connection, wall)
+        await audit.forget_entries(connection, wall - statements.HISTORY_S)
 
 
 def _subject(note: Note) -> object:

@@ -6,10 +6,12 @@ import pytest
 from remsim.bankd import audit
 from remsim.bankd.audit import plain_detail
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitName
 from remsim.wire.additions import MAX_DETAIL, AuditInd
 from remsim.wire.codec import encode_pdu
 from remsim.wire.rspro import ConnectBankRes, Message, ResultCode, RsproPdu
 from tests.doubles.bank import SERVER, Bank
+from tests.doubles.reaching import reaches
 
 
 def entry(number: int = 0) -> AuditInd:
@@ -70,11 +72,12 @@ def test_what_was_kept_comes_with_its_age_when_a_server_is_there_and_only_once()
     assert told(bank, accept(bank)) == []
 
 
+@reaches(LimitName.KEPT_AUDIT)
 def test_more_than_is_kept_is_dropped_counted_and_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "MAX_KEPT", 3)
     bank = Bank()
     report(bank, 1, 2, 3, 4, 5)
-    assert bank.coordinator.counts.audit_dropped == 2
+    assert bank.coordinator.counts.audit_dropped == bank.coordinator.counts.limits[LimitName.KEPT_AUDIT] == 2
     assert "audit_entries_dropped" not in bank.events()
     server = accept(bank)
     assert details(bank, server) == [

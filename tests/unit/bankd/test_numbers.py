@@ -244,6 +244,16 @@ def test_only_so_many_cards_are_powered_at_a_time() -> None:
     assert [nr for nr, _number in heard(bank, server)] == [0, 1, 4, 2, 3, 6, 5]
 
 
+def test_server_that_accepts_a_bank_that_stops_has_no_card_read(bank: Bank) -> None:
+    link = bank.link(is_dialled=True)
+    bank.do(bank.coordinator.stop(bank.now))
+    bank.say(link, rspro.ConnectBankRes(SERVER.with_abilities(ABILITIES), ResultCode.OK))
+    bank.presence(0, is_present=False)
+    bank.presence(0, is_present=True)
+    assert bank.cards.log == []
+    assert bank.coordinator.is_at_rest
+
+
 def test_nothing_is_read_any_more_when_the_bank_stops() -> None:
     bank = Bank(slots=MAX_READINGS + 2, reads_numbers=True)
     bank.is_automatic = False

@@ -8,7 +8,7 @@ import pytest
 
 from remsim.bankd import slot as slot_module
 from remsim.bankd.actions import CardAction, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard, ResetKind, Transmit
-from remsim.bankd.slot import Slot, fault_kind
+from remsim.bankd.slot import Slot, fault_kind, fault_text
 from remsim.net.tasks import TaskOwner
 from remsim.readers.errors import (
     CardAbsentError,
@@ -136,7 +136,7 @@ async def test_driver_that_repeats_the_command_in_its_error_is_told_without_it(
     texts: list[str] = []
 
     def on_failed(slot_nr: int, error: ReaderError) -> None:
-        texts.append(str(error))
+        texts.append(fault_text(error))
 
     stand.events.on_failed = on_failed  # type: ignore[method-assign]
     stand.slot.reader = ScriptedReader(transmit=RuntimeError(f"cannot send {verify!r}, that is {verify.hex()}"))
@@ -330,10 +330,15 @@ async def test_number_is_read_between_power_up_and_power_off(stand: Stand) -> No
         ({"open": CardMuteError("mute")}, "mute", ["open", "close"]),
         ({"open": RuntimeError("x")}, "the reader's driver failed: RuntimeError: x", ["open", "close"]),
         ({"transmit": CardTransmissionError("gone")}, "gone", ["open", "transmit", "close"]),
+        (
+            {"transmit": CardTransmissionError("no answer to 00a40004022fe2")},
+            "no answer to <octets>",
+            ["open", "transmit", "close"],
+        ),
         ({"transmit": b"\x90"}, "the card's response has 1 octets", ["open", "transmit", "close"]),
         ({"transmit": b"\x6e\x00"}, "the card gives no ICCID", ["open", "transmit", "transmit", "close"]),
     ],
-    ids=["mute", "driver", "fault", "length", "refused"],
+    ids=["mute", "driver", "fault", "talkative", "length", "refused"],
 )
 async def test_number_that_cannot_be_read_is_reported_with_the_reason(
     stand: Stand, outcomes: dict[str, Outcome], reason: str, log: list[str]

@@ -67,7 +67,24 @@ MF_CMD, USIM_CMD = "00a40004023f00", USIM.hex()
         (["00a40804017f"], None),
         (["00a4090400"], None),
         (["00e000000162"], None),
+        (["80d400000783026f7e80020100"], None),
         (["00e000000162", "00a40004024f3a"], None),
+        # Parts of a command: the first, and the last, which has the class of any other.
+        (["10a4040005a000000087"], None),
+        (["10a4040005a000000087", "00a40400021002"], None),
+        (["10a4040005a000000087 -> 6883", "00a40400021002"], None),
+        (["10a4040005a000000087", "00a40400021002", MF_CMD], (MF,)),
+        (["90a40004012f", "00a40004022fe2"], None),
+        (["51a40004012f", "00a40004022fe2"], (MF, 0x2FE2)),
+        # Wrapped in secure messaging.
+        (["0ca4040c0b8709010102030405060708"], None),
+        (["04a40004022fe2"], None),
+        (["08a40004022fe2"], None),
+        (["8ca40004022fe2"], None),
+        (["0ca40004022fe2 -> 6a82"], (MF,)),
+        (["0ca40004022fe2", MF_CMD], (MF,)),
+        (["20a40004022fe2"], None),
+        (["a0a40000022fe2"], (MF, 0x2FE2)),
         (["00d6", "00a400"], (MF,)),
         (["00a40004027f20 -> 90"], (MF,)),
     ],
@@ -84,6 +101,7 @@ def test_selected_path(commands: list[str], path: Path | None) -> None:
         ("00b09f0009", None),
         ("00b16f0702", None),
         ("00b1", None),
+        ("80d400000783026f7e80020100", None),
         ("01b0000009", None),
     ],
 )
@@ -115,6 +133,17 @@ class TestChannels:
 
     def test_channel_whose_number_nobody_said_is_passed_over(self) -> None:
         assert after("0070000000").selected(0x01).path is None
+
+    @pytest.mark.parametrize(("cla", "path"), [("41", (MF, 0x2FE2)), ("61", None), ("51", None)])
+    def test_further_channel_with_bits_for_security_and_chaining(self, cla: str, path: Path | None) -> None:
+        tracker = after("0070000501", f"{cla}a40004022fe2")
+        assert tracker.selected(0x41).path == path
+
+    def test_reset_ends_a_chain(self) -> None:
+        tracker = after("10a4040005a000000087")
+        tracker.on_reset()
+        tracker.on_exchange(bytes.fromhex("00a40004022fe2"), OK)
+        assert tracker.selected(0x00).path == (MF, 0x2FE2)
 
     def test_reset_closes_all_but_the_basic_one(self) -> None:
         tracker = after("0070000001 -> 019000", "00a40004022fe2")

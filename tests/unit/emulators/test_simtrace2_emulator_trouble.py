@@ -66,10 +66,11 @@ async def test_garbage_is_told_without_its_octets_and_nothing_else_happens(
     if len(garbage) % 64 == 0 and garbage[6:8] == bytes.fromhex("4000"):
         port.inject(garbage[:1], endpoint=endpoint)
         await asyncio.sleep(0)
-    text = log()
+    # Without the times of the lines, which have digits of their own.
+    text = "".join(line.partition(" ")[2] for line in log().splitlines())
     if text:
         assert "octets=" in text or "detail=" in text or "header=" in text
-        assert garbage[:6].hex() not in text
+        assert len(garbage) < 6 or garbage[:6].hex() not in text
     try:
         answer = await plugged.modems[0].run(modem.exchange(READ))
     except SilenceError:

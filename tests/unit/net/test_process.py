@@ -4,14 +4,12 @@
 import asyncio
 import io
 import json
-import logging
 import resource
 import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from remsim.config import ClientConfig
 from remsim.errors import ConfigError, RemsimError, StartError
@@ -21,14 +19,9 @@ from remsim.net.process import notify_systemd, report_error, run_service, say_er
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 class FakeService:

@@ -3,8 +3,10 @@
 
 import pytest
 
+from remsim.identity import Identity, Proof
 from remsim.ids import ClientSlot
 from remsim.server.actions import StoreClientNumber
+from remsim.server.admission import MAX_RIVALS
 from remsim.server.peers import PeerState
 from remsim.wire import rspro
 from remsim.wire.actions import LinkId
@@ -235,3 +237,73 @@ def test_link_that_never_got_in_is_lost_quietly(state: PeerState) -> None:
     world.lose(link)
     assert world.reports[-1].event == "peer_lost"
     assert world.reports[-1].level == "debug"
+
+
+class TestWhoHasACertificate:
+    """Whoever got in on plain TCP before a certificate was issued makes room for its owner."""
+
+    def test_plain_link_ends_when_the_certificate_is_issued(self) -> None:
+        world = ServerWorld()
+        client, bank, other = world.client("7:0"), world.bank(1), world.client("8:0")
+        proven = world.client("9:0", proof=Proof(Identity.client(9), 1))
+        world.certify("client/7", "bank/1", "client/9")
+        assert world.closed == {
+            client: "a certificate was issued to client/7/0: plain TCP is refused",
+            bank: "a certificate was issued to bank/1: plain TCP is refused",
+        }
+        assert world.reported().count("plain_link_ended") == 2
+        assert {other, proven} <= world.open
+        world.run(world.coordinator.on_certified(world.holders))
+        assert world.reported().count("plain_link_ended") == 2, "it is the same news"
+
+    def test_client_that_is_being_given_a_number_with_a_certificate_is_closed(self) -> None:
+        world = ServerWorld(pool=(500,))
+        link = world.up()
+        world.receive(link, rspro.ConnectClientReq(CLIENT, None))
+        world.certify("client/500")
+        assert link in world.closed
+
+    @pytest.mark.parametrize("is_bank", [False, True])
+    def test_owner_takes_over_at_once_from_who_proves_nothing(self, is_bank: bool) -> None:
+        world = ServerWorld()
+        if is_bank:
+            old = world.bank(1)
+            world.certify("bank/1", is_seen=False)
+            new = world.bank(1, proof=Proof(Identity.bank(1), 1))
+        else:
+            old = world.client("7:0")
+            world.certify("client/7", is_seen=False)
+            new = world.client("7:0", proof=Proof(Identity.client(7), 1))
+        assert old in world.closed
+        assert old not in world.probed, "whether it lives is of no interest"
+        world.lose(old)
+        assert result(world, new) is ResultCode.OK
+
+    def test_many_who_prove_nothing_do_not_keep_the_owner_out(self) -> None:
+        world = ServerWorld()
+        old, *waiting = [world.client("7:0") for _ in range(MAX_RIVALS + 1)]
+        world.certify("client/7", is_seen=False)
+        new = world.client("7:0", proof=Proof(Identity.client(7), 1))
+        world.lose(old)
+        assert result(world, new) is ResultCode.OK
+        assert {result(world, link) for link in waiting} == {ResultCode.ILLEGAL_CLIENT_ID}
+        assert set(waiting) <= set(world.closed)
+
+    def test_rival_does_not_inherit_a_number_that_has_a_certificate_by_now(self) -> None:
+        world = ServerWorld()
+        old, rival = world.client("7:0"), world.client("7:0")
+        world.certify("client/7")
+        world.lose(old)
+        assert result(world, rival) is ResultCode.ILLEGAL_CLIENT_ID
+        assert holder(world, "7:0") is None
+
+    def test_number_that_was_given_once_is_refused_when_it_has_a_certificate(self) -> None:
+        world = ServerWorld(pool=(500,))
+        first = world.up()
+        world.receive(first, rspro.ConnectClientReq(CLIENT, None))
+        world.lose(first)
+        world.certify("client/500")
+        second = world.up()
+        world.receive(second, rspro.ConnectClientReq(CLIENT, None))
+        assert result(world, second) is ResultCode.ILLEGAL_CLIENT_ID
+        assert second in world.closed

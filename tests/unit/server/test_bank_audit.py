@@ -5,11 +5,13 @@ import pytest
 
 from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
+from remsim.limits import LimitName
 from remsim.server.bank_audit import BURST, REFILL_S
 from remsim.server.entries import DONE, REFUSED, Actor, Entry
 from remsim.server.schema import AUDIT
 from remsim.wire.actions import LinkId
 from remsim.wire.additions import AuditInd
+from tests.doubles.reaching import reaches
 from tests.doubles.server_world import ServerWorld
 
 BANK_1, BANK_2 = Proof(Identity.bank(1), 1), Proof(Identity.bank(2), 2)
@@ -94,11 +96,12 @@ def test_text_that_could_steer_a_terminal_does_not_get_in() -> None:
     assert world.entries[0].detail == "a?[2J?b?"
 
 
+@reaches(LimitName.BANK_AUDIT)
 def test_flood_of_one_bankd_is_cut_counted_and_said_once() -> None:
     world = ServerWorld()
     link = world.bank(1, is_own=True, proof=BANK_1)
     assert flood(world, link, BURST + 500) == BURST + 1
-    assert world.coordinator.bank_audit.dropped == 500
+    assert world.coordinator.bank_audit.dropped == world.coordinator.limits[LimitName.BANK_AUDIT] == 500
     last = world.entries[-1]
     assert (last.actor.who, last.action, last.target, last.outcome) == ("bank/1", "audit.limit", "B1", REFUSED)
     assert world.reported().count("bankd_audit_limited") == 1

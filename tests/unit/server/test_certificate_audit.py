@@ -7,6 +7,7 @@ from remsim.identity import Identity
 from remsim.pki.ledger import Issued
 from remsim.server.certificate_audit import BY_HAND, SETTLED_S, CertificateAudit
 from remsim.server.entries import Actor, Entry
+from remsim.server.statements import HISTORY_S
 
 NOW = 1_800_000_000.0
 BANK = Issued(0xAB, Identity.bank(1), b"", b"", NOW - 100, NOW + 100)
@@ -32,6 +33,14 @@ def test_what_an_earlier_run_has_entered_is_not_entered_again() -> None:
     books = CertificateAudit({("certificate.issue", "bank/1 ab")}, entries.append, entries.append)
     books.follow((REVOKED, CLIENT), NOW)
     assert entries == [REVOKED_BANK, ISSUED_CLIENT]
+
+
+def test_what_is_older_than_entries_are_kept_is_not_entered_again() -> None:
+    entries: list[Entry] = []
+    books = CertificateAudit((), entries.append, entries.append)
+    old = replace(CLIENT, issued_at=NOW - HISTORY_S - 1, revoked_at=NOW - HISTORY_S - 1)
+    books.follow((old, replace(REVOKED, issued_at=NOW - HISTORY_S - 1)), NOW)
+    assert entries == [REVOKED_BANK]
 
 
 def test_enrolment_is_entered_with_its_source_and_what_is_young_waits_for_it() -> None:

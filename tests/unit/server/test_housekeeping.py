@@ -24,7 +24,7 @@ class TroubledHouse(House):
     def refresh(self) -> None:
         trouble = self._outcomes.pop(0)
         if trouble:
-            raise AuthorityError(trouble)
+            raise AuthorityError(trouble, hint=f"mend: {trouble}")
 
 
 async def test_trouble_is_reported_when_it_begins_and_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,5 +40,7 @@ async def test_trouble_is_reported_when_it_begins_and_disturbs_nobody(monkeypatc
     with suppress(asyncio.CancelledError):
         await keep_house(house, log=log.logger, on_looked=look)
     assert looks == [1] * len(outcomes)
-    assert [(await log.next("authority_in_trouble"))["error"] for _ in range(3)] == ["no room", "no room", "locked"]
+    told = [await log.next("authority_in_trouble") for _ in range(3)]
+    assert [line["error"] for line in told] == ["no room", "no room", "locked"]
+    assert [line["hint"] for line in told] == ["mend: no room", "mend: no room", "mend: locked"]
     assert log.is_empty()

@@ -20,6 +20,7 @@ from remsim.server.tokens import (
     bearer_token,
     check_token,
     digest_of,
+    limited_source,
     make_token,
     token_id_of,
 )
@@ -172,3 +173,16 @@ class TestLimiter:
                 tried += 1
                 limiter.fail("a", now)
         assert tried <= 3 + (now - NOW) / 10.0 + 1e-6
+
+    @pytest.mark.parametrize(
+        ("host", "source"),
+        [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::/64"),
+            ("2001:db8::ffff%eth0", "2001:db8::/64"),
+            ("unknown", "unknown"),
+        ],
+    )
+    def test_host_with_many_addresses_is_one_source(self, host: str, source: str) -> None:
+        assert limited_source(host) == source

@@ -17,6 +17,8 @@ from remsim.server.rest.auth import OPEN_PATHS, Gate
 #: What the schema calls the token.
 _TOKEN: Final = "token"
 _TOKEN_TEXT: Final = "made by remsim token create; its role and scope say what it may do"
+#: How a socket for both IP versions tells of an IPv4 address.
+_MAPPED: Final = "::ffff:"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -74,7 +76,10 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
 
 
 class Door:
-    """Every request passes here: forgives a trailing slash on GET (rsres.md, 1), counts and times."""
+    """Every request passes here: forgives a trailing slash on GET (rsres.md, 1), counts and times.
+
+    A caller over IPv4 has an IPv4 address from here on, also where one socket listens for both (RFC 4291, 2.5.5.2).
+    """
 
     def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
         self._app = app
@@ -86,6 +91,9 @@ class Door:
         path: str = scope["path"]
         if method == "GET" and len(path) > 1 and path.endswith("/"):
             scope = {**scope, "path": path[:-1]}
+        client: tuple[str, int] | None = scope.get("client")
+        if client is not None and client[0].startswith(_MAPPED):
+            scope = {**scope, "client": (client[0].removeprefix(_MAPPED), client[1])}
         started = time.perf_counter()
         # A stranger's method names must not become names in the metrics.
         shown = method if method in _METHODS else "other"

@@ -91,14 +91,19 @@ class Gate:
         limits: LimitCounts,
         limiter: FailureLimiter | None = None,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``limits`` counts those that are reached."""
+        """``limits`` counts those that are reached.
+
+        ``now`` gives seconds since 1970, ``clock`` those of a clock that does not go back.
+        """
         self._app = app
         self._desk = desk
         self._is_open = is_open
         self._limits = limits
-        self._limiter = limiter or FailureLimiter(limits=limits)
+        self._limiter = FailureLimiter(limits=limits) if limiter is None else limiter
         self._now = now
+        self._clock = clock
         self._failures = 0
         # Digests of tokens that were good: an old token of one program must not lock out its neighbours.
         self._seen_good: set[bytes] = set()
@@ -136,9 +141,9 @@ class Gate:
         return grant
 
     async def _check(self, text: str | None, scope: Scope) -> Grant:
-        now, source = self._now(), limited_source(_source(scope))
+        source = limited_source(_source(scope))
         digest = None if text is None else digest_of(text)
-        wait_s = self._limiter.wait_s(source, now)
+        wait_s = self._limiter.wait_s(source, self._clock())
         if wait_s > 0 and digest not in self._seen_good:
             self._limits.reached(LimitName.TOKEN_FAILURES)
             raise ApiError(
@@ -149,10 +154,10 @@ class Gate:
             raise _unauthorized("a token is needed")
         token_id = token_id_of(text)
         record = None if token_id is None else await self._desk.store.find_token(token_id)
-        result = check_token(text, lambda _: record, now)
+        result = check_token(text, lambda _: record, self._now())
         if isinstance(result, Refusal):
             self._seen_good.discard(digest)
-            self._fail(source, now)
+            self._fail(source)
             # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
             entry = Entry(
                 Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), audit.REFUSED, result.value
@@ -162,7 +167,8 @@ class Gate:
         self._seen_good.add(digest)
         return result
 
-    def _fail(self, source: str, now: float) -> None:
+    def _fail(self, source: str) -> None:
+        now = self._clock()
         self._limiter.fail(source, now)
         self._failures += 1
         if self._failures % _TIDY_EVERY == 0:

@@ -16,6 +16,8 @@ from fastapi.responses import JSONResponse
 
 from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
+from remsim.net.lines import LineBudget
+from remsim.pki.errors import PkiError
 from remsim.pki.ledger import Issued
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
@@ -27,8 +29,9 @@ from remsim.server.tokens import FailureLimiter, limited_source
 
 T = TypeVar("T")
 
-_CODES: Final = {400: "bad_request", 403: "refused"}
-_REFUSALS: Final = refusals(400, 403, 413, 429)
+_REFUSED: Final = "enrolment_refused"
+_CODES: Final = {400: "bad_request", 403: "refused", 429: "too_many_renewals"}
+_REFUSALS: Final = refusals(400, 403, 413, 429, 503)
 
 
 class Books(Protocol):
@@ -58,13 +61,20 @@ class _Desk:
         log: Logger,
         books: Books,
         limiter: FailureLimiter,
+        limits: LimitCounts,
+        *,
         now: Callable[[], float],
+        clock: Callable[[], float],
     ) -> None:
         self.office = office
         self._log = log
         self._books = books
         self._limiter = limiter
+        self._lines = LineBudget(log, limits, strangers={_REFUSED}, visitors=frozenset(), now=clock)
         self._now = now
+        self._clock = clock
+        # What is wrong with the authority's files, as it was logged last.
+        self._trouble = ""
         # One at a time: signing and writing would only wait for each other.
         self._turn = asyncio.Lock()
 
@@ -75,23 +85,40 @@ class _Desk:
     async def ask(self, request: Request, work: Callable[[object], T]) -> T:
         """Let ``work`` answer the body in a thread. Raises ApiError."""
         source = limited_source(_source(request))
-        wait_s = self._limiter.wait_s(source, self._now())
+        wait_s = self._limiter.wait_s(source, self._clock())
         if wait_s > 0:
             text = f"too many failed attempts; wait {wait_s:.0f} s"
-            limit = LimitName.ENROLMENT_FAILURES
-            raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=limit)
+            raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
         body = await _read_object(request)
         try:
             async with self._turn:
-                return await asyncio.to_thread(work, body)
+                answer = await asyncio.to_thread(work, body)
         except OfficeError as error:
             if error.is_attempt:
-                self._limiter.fail(source, self._now())
-                peer, path = _source(request), request.url.path
-                self._log.warning("enrolment_refused", peer=peer, path=path, reason=str(error))
-                self._books.refused(source=peer, request=path, reason=str(error))
+                self._limiter.fail(source, self._clock())
+                self._note_refusal(_source(request), request.url.path, str(error))
             status = error.status or 400
-            raise ApiError(status, _CODES[status], str(error), error.hint) from None
+            raise ApiError(
+                status, _CODES[status], str(error), error.hint, retry_after_s=error.wait_s, limit=error.limit
+            ) from None
+        except PkiError as error:
+            self._tell_trouble(error)
+            # Whoever asks may be anybody: the names of files are for the log.
+            text = "the authority cannot answer now"
+            raise ApiError(503, "authority_in_trouble", text, "try again later; the server's log says why") from None
+        self._trouble = ""
+        return answer
+
+    def _tell_trouble(self, error: PkiError) -> None:
+        # Once: it is not for those who ask to fill the log.
+        if str(error) != self._trouble:
+            self._log.error("authority_in_trouble", error=str(error), hint=error.hint)
+        self._trouble = str(error)
+
+    def _note_refusal(self, peer: str, path: str, reason: str) -> None:
+        say = self._log.warning if self._lines.level(_REFUSED, "warning") == "warning" else self._log.debug
+        say(_REFUSED, peer=peer, path=path, reason=reason)
+        self._books.refused(source=peer, request=path, reason=reason)
 
     def granted(self, request: Request, grant: Grant) -> JSONResponse:
         """Log who got a certificate, and answer with it."""
@@ -124,9 +151,15 @@ def mount(
     limiter: FailureLimiter | None = None,
     limits: LimitCounts | None = None,
     now: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Add the routes, for one authority. ``now`` gives seconds since 1970; ``limits`` counts those that are reached."""
-    app.state.enrolment = _Desk(office, log, books, limiter or FailureLimiter(limits=limits), now)
+    """Add the routes, for one authority. ``limits`` counts those that are reached.
+
+    ``now`` gives seconds since 1970, ``clock`` those of a clock that does not go back.
+    """
+    counts = LimitCounts() if limits is None else limits
+    limiter = FailureLimiter(limits=counts) if limiter is None else limiter
+    app.state.enrolment = _Desk(office, log, books, limiter, counts, now=now, clock=clock)
     app.include_router(router)
 
 

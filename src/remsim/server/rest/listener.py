@@ -96,15 +96,19 @@ class _Server(uvicorn.Server):
                 # accept(2): other errors are those of the connection, whose peer has given up.
                 await asyncio.sleep(_PAUSE_S if error.errno in _EXHAUSTED else 0)
                 continue
-            peer = peer_address(address)
-            limit = self._admission.admit(peer)
-            if limit is None:
-                self.tasks.session(self._serve_one(sock, peer), name="connection")
-                continue
-            sock.close()
-            self._counts.reached(_COUNTED_AS[limit])
-            if self._admission.is_news(limit):
-                self._log.warning("limit_reached", limit=_COUNTED_AS[limit].value, peer=str(peer))
+            self._take(sock, peer_address(address))
+            # While connections wait, asyncio's own loop would go from one to the next and do nothing else.
+            await asyncio.sleep(0)
+
+    def _take(self, sock: socket.socket, peer: PeerAddress) -> None:
+        limit = self._admission.admit(peer)
+        if limit is None:
+            self.tasks.session(self._serve_one(sock, peer), name="connection")
+            return
+        sock.close()
+        self._counts.reached(_COUNTED_AS[limit])
+        if self._admission.is_news(limit):
+            self._log.warning("limit_reached", limit=_COUNTED_AS[limit].value, peer=str(peer))
 
     async def _serve_one(self, sock: socket.socket, peer: PeerAddress) -> None:
         """Hand a connection over to HTTP, after the TLS handshake if there is one."""

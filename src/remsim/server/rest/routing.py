@@ -19,8 +19,8 @@ _TEXTS: Final = {
     404: "unknown",
     409: "conflict",
     413: "too large",
-    429: "too many failed attempts",
-    503: "the server is not ready, or its database fails",
+    429: "too many failed attempts, or renewals",
+    503: "the server is not ready, or its database or authority fails",
 }
 
 

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of a device's octets is told: headers of commands and ATRs, of everything else how many there were."""
+
+import pytest
+
+from remsim.emulators.simtrace2_actions import Fact, FactKind
+from remsim.emulators.simtrace2_news import MAX_WARNINGS, SlotNews
+from tests.doubles.noted_log import NotedLog
+
+HEADER, PIN = bytes.fromhex("0020000108"), b"12345678"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "expected"),
+    [
+        (FactKind.UNKNOWN_COMMAND, HEADER, {"header": HEADER}),
+        (FactKind.COMMAND_REPLACED, PIN, {"octets": 8}),
+        (FactKind.BAD_HEADER, HEADER[:4], {"octets": 4}),
+        (FactKind.BAD_MESSAGE, PIN, {"octets": 8}),
+        (FactKind.ATR_REFUSED, b"\x3b" * 40, {"atr": b"\x3b" * 40}),
+        (FactKind.STALE_DROPPED, b"", {}),
+    ],
+)
+async def test_octets_are_told_where_they_cannot_be_secret(
+    kind: FactKind, data: bytes, expected: dict[str, object]
+) -> None:
+    log = NotedLog()
+    SlotNews(log.logger).tell(Fact(kind, "why", data))
+    said = await log.next(kind.value)
+    assert {key: said[key] for key in said if key not in ("event", "level")} == {"detail": "why", **expected}
+
+
+async def test_same_trouble_is_a_warning_a_few_times_only() -> None:
+    log = NotedLog()
+    news = SlotNews(log.logger)
+    for _ in range(MAX_WARNINGS + 1):
+        news.tell(Fact(FactKind.BAD_MESSAGE))
+    levels = [(await log.next(FactKind.BAD_MESSAGE.value))["level"] for _ in range(MAX_WARNINGS + 1)]
+    assert levels == ["warning"] * MAX_WARNINGS + ["debug"]
