@@ -245,6 +245,13 @@ class TestPushedLists:
             # The second of two pushes is no news.
             assert log.is_empty()
 
+    async def test_list_that_comes_among_many_others_is_used(self, stage: Stage) -> None:
+        gone = stage.house.credentials(Identity.client(5))
+        stage.house.revoke(gone)
+        lists = [b"nonsense", *(b"nonsense %d" % number for number in range(20)), stage.list_of(stage.house.now)]
+        await asyncio.gather(*(stage.keeper.accept_list(der) for der in lists))
+        assert stage.contexts.is_revoked(gone.certificate().serial)
+
     async def test_list_of_somebody_else_is_refused(self, stage: Stage, tmp_path: Path) -> None:
         stranger = CertificateWorld(tmp_path / "other", name="other")
         before = stage.contexts.credentials.revocations_der()

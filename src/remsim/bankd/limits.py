@@ -11,6 +11,11 @@ from remsim.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
 from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS
 
+#: Events in the log about whoever is not accepted, or sends what it should not: they have a small budget.
+STRANGERS: Final = frozenset(
+    {"client_refused", "duplicate_client", "second_server", "not_a_server", "server_message_undecodable"}
+)
+
 _CLIENTS: Final = (
     Limit(
         LimitName.CONTENDERS,

@@ -26,10 +26,10 @@ from remsim.bankd.actions import (
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.certified_file import NAME, CertifiedFile
 from remsim.bankd.coordinator import BankdCoordinator
-from remsim.bankd.events import STRANGERS, VISITORS
 from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guards import Guards
 from remsim.bankd.lanes import open_lane
+from remsim.bankd.limits import STRANGERS
 from remsim.bankd.masking import TraceMask
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
@@ -127,7 +127,7 @@ class BankdService:
         observe = self._metrics.card_times.observe
         self._slots = [Slot(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
         self._alarm = Alarm(self._on_alarm)
-        self._lines = LineBudget(self._log, self._metrics.limits, strangers=STRANGERS, visitors=VISITORS, now=self._now)
+        self._lines = LineBudget(self._log, self._metrics.limits, strangers=STRANGERS, now=self._now)
         self._perform: dict[type, Callable[..., None]] = self._performers()
 
     def _traced_slots(self) -> frozenset[int]:

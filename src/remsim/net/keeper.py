@@ -8,6 +8,7 @@ the network blocks and runs in a thread. Knows nothing of who issues certificate
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -28,6 +29,8 @@ FIRST_RETRY_S: Final = 60.0
 MOST_RETRY_S: Final = 4 * 3600.0
 #: What is wrong for long is said so often.
 REMINDER_S: Final = 86400.0
+#: Lists that wait to be looked at: a program has a few servers, each of which has a new one now and then.
+MAX_LISTS: Final = 8
 
 #: Blocks; replaces key and certificate in the directory. Raises PkiError.
 Renewal = Callable[[], object]
@@ -57,6 +60,8 @@ class CertificateKeeper:
         # Those of the files that are in use: what was changed since they were read is found at the first look.
         self._stamps = contexts.stamps
         self._turn = asyncio.Lock()
+        # Several servers or links may bring the same list, or different ones.
+        self._lists: deque[bytes] = deque(maxlen=MAX_LISTS)
         self._failures = 0
         self._retry_at = 0.0
         self._list_reminder_at = 0.0
@@ -130,12 +135,22 @@ class CertificateKeeper:
         )
 
     async def accept_list(self, der: bytes) -> None:
-        """Store a revocation list that a server pushed, and use it, if it is the authority's and new."""
+        """Store a revocation list that a server pushed, and use it, if it is the authority's and new.
+
+        Lists that come while another one is looked at wait; of many, the oldest are dropped.
+        """
+        if der not in self._lists:
+            self._lists.append(der)
+        if self._turn.locked():
+            return
+        async with self._turn:
+            while self._lists:
+                await self._take_list(self._lists.popleft())
+
+    async def _take_list(self, der: bytes) -> None:
         credentials, pem = self._contexts.credentials, encode_pem(der, REVOCATION_LIST)
         try:
-            # One after the other: several servers or links may bring the same list.
-            async with self._turn:
-                facts = await asyncio.to_thread(lambda: credentials.accept_revocations(pem, _toolkit()))
+            facts = await asyncio.to_thread(lambda: credentials.accept_revocations(pem, _toolkit()))
         except PkiError as error:
             self._log.warning("revocation_list_refused", error=str(error), hint=error.hint)
             return

@@ -6,7 +6,7 @@ from typing import Final
 from remsim.config.models import Limits, Timers
 from remsim.limits import Limit, LimitName
 from remsim.net.hub import MAX_LINKS_PER_IDENTITY
-from remsim.net.lines import STRANGER_INTERVAL_S, STRANGER_LINES, VISITOR_INTERVAL_S, VISITOR_LINES
+from remsim.net.lines import EVENT_INTERVAL_S, EVENT_LINES, STRANGER_INTERVAL_S, STRANGER_LINES
 from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_BUFFER
 from remsim.net.repeats import LINE_INTERVAL_S, LINES_AT_ONCE
 from remsim.net.secure import MAX_UNREAD
@@ -126,8 +126,7 @@ LINE_LIMIT: Final = Limit(
     LimitName.LOG_LINES,
     STRANGER_LINES,
     f"lines of each event about strangers, then one in {STRANGER_INTERVAL_S:g} s",
-    f"a flood must not fill the disk; of peers that come and go there may be {VISITOR_LINES} at once, then one in "
-    f"{VISITOR_INTERVAL_S:g} s; of handshakes that are refused, {LINES_AT_ONCE} of each source and one in "
-    f"{LINE_INTERVAL_S:g} s are enough",
-    "the event is counted, and told at debug level unless it is a handshake more than its source may have",
+    f"a flood must not fill the disk; of each other event {EVENT_LINES}, then one in {EVENT_INTERVAL_S:g} s; of failed "
+    f"TLS handshakes of one source {LINES_AT_ONCE}, then one in {LINE_INTERVAL_S:g} s",
+    "the event is counted, and told at debug level if at all",
 )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many lines of the log strangers may cause: a flood of them must not fill the disk. All are counted elsewhere.
+"""How many lines of the log peers may cause: a flood of them must not fill the disk. All are counted elsewhere.
 
-Some events are about peers that are not accepted, others about peers that come and go; of both, nobody but the network
-decides how often they happen. Each has a budget. What is beyond it is told at debug level only, and that it is so once.
+Most events follow from what a peer does, and nobody but the network decides how often that is. So each event has a
+budget, and those about peers that are not accepted, or that send what they should not, have a small one. What is beyond
+it is told at debug level only, and that it is so once.
 """
 
 from collections.abc import Callable, Set
@@ -15,32 +16,30 @@ from remsim.logs import Logger
 #: Of each event about strangers: a dozen of programs that are set up wrongly are seen, each again and again.
 STRANGER_LINES: Final = 200
 STRANGER_INTERVAL_S: Final = 10.0
-#: Of each event about peers that come and go: ten thousand clients may return after a power cut.
-VISITOR_LINES: Final = 20_000
-VISITOR_INTERVAL_S: Final = 1.0
+#: Of each other event: ten thousand clients may return after a power cut.
+EVENT_LINES: Final = 20_000
+EVENT_INTERVAL_S: Final = 1.0
 
 
 class LineBudget:
     """The budgets of one program. ``now`` gives seconds of a clock that does not go back."""
 
-    def __init__(
-        self, log: Logger, limits: LimitCounts, *, strangers: Set[str], visitors: Set[str], now: Callable[[], float]
-    ) -> None:
-        """``strangers`` and ``visitors`` are the names of events."""
+    def __init__(self, log: Logger, limits: LimitCounts, *, strangers: Set[str], now: Callable[[], float]) -> None:
+        """``strangers`` are the names of events about strangers."""
         self._log = log
         self._limits = limits
+        self._strangers = strangers
         self._now = now
-        self._budgets = dict.fromkeys(strangers, Budget(burst=STRANGER_LINES, interval_s=STRANGER_INTERVAL_S))
-        self._budgets |= dict.fromkeys(visitors, Budget(burst=VISITOR_LINES, interval_s=VISITOR_INTERVAL_S))
+        self._small = Budget(burst=STRANGER_LINES, interval_s=STRANGER_INTERVAL_S)
+        self._large = Budget(burst=EVENT_LINES, interval_s=EVENT_INTERVAL_S)
         # Events whose budget is used up, which has been said.
         self._told: set[str] = set()
 
     def level(self, event: str, wanted: LogLevel) -> LogLevel:
         """The level at which to log an event: as wanted, or debug when its budget is used up."""
-        budget = self._budgets.get(event)
-        if budget is None or wanted == "debug":
+        if wanted == "debug":
             return wanted
-        now = self._now()
+        budget, now = self._small if event in self._strangers else self._large, self._now()
         if budget.has_ebbed(event, now):
             self._told.discard(event)
         if budget.take(event, now):

@@ -39,15 +39,15 @@ from remsim.slotmap import Mapping
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import Event
 
-#: Events about whoever is not accepted, or refused by REST.
+#: Events about whoever is not accepted, is refused by REST, or sends what it should not.
 _STRANGERS: Final = frozenset(
     {
         *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
         *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_number"),
+        *("foreign_slot_status", "foreign_audit_entry", "odd_audit_action", "foreign_card", "bad_card_number"),
         *("token_refused", "access_refused", "policy_refused"),
     }
 )
-_VISITORS: Final = frozenset({"client_connected", "bankd_connected", "peer_lost", "identity_taken_over"})
 
 #: Whose refusal is a stranger's: the entry names whatever he said.
 _OF_STRANGERS: Final = "token_refused"
@@ -86,7 +86,7 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._on_alarm)
         self._refusals = Budget(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
-        self._lines = LineBudget(log, metrics.limits, strangers=_STRANGERS, visitors=_VISITORS, now=self._loop.time)
+        self._lines = LineBudget(log, metrics.limits, strangers=_STRANGERS, now=self._loop.time)
         self.hub = LinkHub(
             self,
             tasks=tasks,

@@ -2,7 +2,7 @@
 """How many lines strangers may cause."""
 
 from remsim.limits import LimitCounts, LimitName
-from remsim.net.lines import STRANGER_INTERVAL_S, STRANGER_LINES, VISITOR_LINES, LineBudget
+from remsim.net.lines import EVENT_LINES, STRANGER_INTERVAL_S, STRANGER_LINES, LineBudget
 from tests.doubles.noted_log import NotedLog
 from tests.doubles.reaching import reaches
 
@@ -19,7 +19,7 @@ class Clock:
 @reaches(LimitName.LOG_LINES)
 async def test_flood_of_strangers_is_told_of_once_and_then_at_debug_level_only() -> None:
     log, counts, clock = NotedLog(), LimitCounts(), Clock()
-    lines = LineBudget(log.logger, counts, strangers={"peer_refused"}, visitors={"peer_lost"}, now=clock)
+    lines = LineBudget(log.logger, counts, strangers={"peer_refused"}, now=clock)
     assert {lines.level("peer_refused", "warning") for _ in range(STRANGER_LINES)} == {"warning"}
     assert {lines.level("peer_refused", "warning") for _ in range(50)} == {"debug"}
     assert lines.level("peer_lost", "info") == "info"
@@ -39,9 +39,9 @@ async def test_flood_of_strangers_is_told_of_once_and_then_at_debug_level_only()
 
 def test_visitors_have_a_larger_budget_and_other_events_none() -> None:
     log, counts = NotedLog(), LimitCounts()
-    lines = LineBudget(log.logger, counts, strangers=set(), visitors={"peer_lost"}, now=Clock())
-    assert {lines.level("peer_lost", "info") for _ in range(VISITOR_LINES)} == {"info"}
+    lines = LineBudget(log.logger, counts, strangers=set(), now=Clock())
+    assert {lines.level("peer_lost", "info") for _ in range(EVENT_LINES)} == {"info"}
     assert lines.level("peer_lost", "info") == "debug"
     assert lines.level("peer_lost", "debug") == "debug"
     assert counts[LimitName.LOG_LINES] == 1
-    assert {lines.level("mapping_created", "info") for _ in range(VISITOR_LINES + 1)} == {"info"}
+    assert lines.level("mapping_created", "info") == "info"
