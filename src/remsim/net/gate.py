@@ -51,7 +51,7 @@ class Gate:
         self._refusals = Repeats()
         # Whoever has a network of IPv6 has more sources than can be remembered.
         events = {_TLS_REFUSED, _PLAINTEXT_REFUSED}
-        self._lines = LineBudget(log, limits, strangers=events, visitors=frozenset(), now=self._loop.time)
+        self._lines = LineBudget(log, limits, strangers=events, now=self._loop.time)
         #: Where handshakes wait for their turn.
         self.in_turn = Turnstile().enter
 

@@ -70,7 +70,7 @@ class _Desk:
         self._log = log
         self._books = books
         self._limiter = limiter
-        self._lines = LineBudget(log, limits, strangers={_REFUSED}, visitors=frozenset(), now=clock)
+        self._lines = LineBudget(log, limits, strangers={_REFUSED}, now=clock)
         self._now = now
         self._clock = clock
         # What is wrong with the authority's files, as it was logged last.
