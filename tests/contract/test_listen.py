@@ -34,6 +34,22 @@ async def test_port_0_becomes_a_real_port() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", ""])
+async def test_accepted_connection_does_not_wait_with_small_writes(host: str) -> None:
+    accepted = asyncio.get_running_loop().create_future()
+
+    class Noting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            sock = transport.get_extra_info("socket")
+            accepted.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    listener = await listen(HostPort(host, 0), Noting)
+    async with dialled_raw(host or "127.0.0.1", listener.port):
+        assert await accepted
+    await listener.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", ""])
 async def test_port_in_use_is_a_start_error_with_a_hint(host: str) -> None:
     listener = await listen(HostPort(host, 0), asyncio.Protocol)
     with pytest.raises(StartError, match=f"{listener.port} is in use") as caught:

@@ -46,7 +46,9 @@ def _bind_all(found: list[tuple[socket.AddressFamily, tuple[object, ...]]]) -> l
 
 
 def _bind_one(family: socket.AddressFamily, sock_name: tuple[object, ...], *, is_dual: bool = False) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's algorithm off only where the socket says that it is TCP; with it, the second part of an
+    # answer waits some 40 ms for the peer's delayed acknowledgement of the first.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # A restarted daemon must get its port back while old connections are in TIME_WAIT.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
