@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A short coverage-guided run over every target, always the same one; ``make fuzz`` hunts longer and elsewhere."""
 
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -10,10 +9,13 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.fuzz import guided, keeping
-from tests.fuzz.guided import NoEngineError, hunt, replay, short_plan
+from tests.fuzz.guided import Hunt, NoEngineError, hunt, replay, short_plan
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import PLANTED, TARGETS, target_named
 from tests.reference import ROOT
+
+# Whichever test comes first waits for the hunt: some 20 s for all targets, several times that beside other work.
+pytestmark = pytest.mark.timeout(300)
 
 
 def is_engine_wanted() -> bool:
@@ -23,38 +25,43 @@ def is_engine_wanted() -> bool:
     return any(requirement.marker is not None and requirement.marker.evaluate() for requirement in wanted)
 
 
-# About half a minute for all targets; under coverage, on a machine with other work, several times that.
-@pytest.mark.timeout(300)
-def test_short_hunt_finds_nothing() -> None:
+@pytest.fixture(scope="module")
+def hunts() -> dict[str, Hunt] | None:
+    """A short hunt in every target and in the planted one; None where nobody wants the engine.
+
+    There nothing is left out in silence: it is said, and tests/property/test_targets.py plays the targets.
+    """
+    names = [*TARGETS, PLANTED]
     if not is_engine_wanted():
-        # Nothing is left out in silence: the targets are played by tests/property/test_targets.py, and this is said.
         with pytest.raises(NoEngineError, match="not installed here"):
-            hunt(list(TARGETS), short_plan())
-        return
-    hunts = hunt(list(TARGETS), short_plan())
-    assert [found.name for found in hunts] == list(TARGETS)
-    for found in hunts:
-        assert found.is_good, "\n".join(found.lines())
-        assert found.runs >= TARGETS[found.name].plays_a_second
-        # It sees where it comes in our code; otherwise it would be a blind one.
-        assert found.places > 0
-        assert found.features >= found.places
+            hunt(names, short_plan())
+        return None
+    return {found.name: found for found in hunt(names, short_plan())}
 
 
-@pytest.mark.timeout(120)
-def test_planted_fault_is_found_and_can_be_played_again() -> None:
-    if not is_engine_wanted():
-        with pytest.raises(AssertionError, match="planted"):
-            replay(PLANTED, b"bank/1")
+@pytest.mark.parametrize("name", TARGETS)
+def test_short_hunt_finds_nothing(hunts: dict[str, Hunt] | None, name: str) -> None:
+    if hunts is None:
         return
-    (found,) = hunt([PLANTED], short_plan())
-    assert not found.is_good
-    assert found.find is not None
-    said = "\n".join(found.lines())
-    assert "planted" in said
-    assert f"python -m tests.fuzz.guided {PLANTED} --replay '{found.find.hex()}'" in said
+    found = hunts[name]
+    assert found.is_good, "\n".join(found.lines())
+    assert found.runs >= TARGETS[name].plays_a_second
+    # It sees where it comes in our code; otherwise it would be a blind one.
+    assert found.features >= found.places > 0
+
+
+def test_planted_fault_is_found_and_can_be_played_again(hunts: dict[str, Hunt] | None) -> None:
+    octets = b"bank/1"
+    if hunts is not None:
+        found = hunts[PLANTED]
+        assert not found.is_good
+        assert found.find is not None
+        octets = found.find
+        said = "\n".join(found.lines())
+        assert "planted" in said
+        assert f"python -m tests.fuzz.guided {PLANTED} --replay '{octets.hex()}'" in said
     with pytest.raises(AssertionError, match="planted"):
-        replay(PLANTED, found.find)
+        replay(PLANTED, octets)
 
 
 def test_machine_without_the_engine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +81,15 @@ def test_machine_without_the_engine_is_told_so(monkeypatch: pytest.MonkeyPatch) 
         (["--replay", "00"], "", 2),
     ],
 )
-def test_command_line_plays_again_and_refuses_what_it_does_not_know(words: list[str], said: str, status: int) -> None:
-    command = [sys.executable, "-m", "tests.fuzz.guided", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == (said, status), done.stderr
+def test_command_line_plays_again_and_refuses_what_it_does_not_know(
+    words: list[str], said: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["guided", *words])
+    try:
+        found = guided.main()
+    except SystemExit as end:
+        found = int(end.code or 0)
+    assert (capsys.readouterr().out, found) == (said, status)
 
 
 def test_kept_are_small_inputs_that_take_new_ways(tmp_path: Path) -> None:
