@@ -31,6 +31,7 @@ stage "types" $bin/mypy --no-error-summary src tests tools bench
 rm -rf .coverage && mkdir .coverage
 stage "import levels, unit, vectors, property, contract" \
     measured -n 2 tests/unit tests/vectors tests/property tests/contract
-stage "integration" measured tests/integration
+# A file stays in one process: what its tests share is made once.
+stage "integration" measured -n 2 --dist loadfile tests/integration
 stage "coverage" coverage_gate
 printf '== all tests passed: %d s\n' "$((SECONDS - began))"

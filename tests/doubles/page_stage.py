@@ -35,7 +35,11 @@ _PROMPT: Final = re.compile(r"(remsim|C\d+:\d+)> ")
 #: A command that shows this line fails, and is meant to.
 _ERROR_LINE: Final = re.compile(r"remsim( [a-z]+)?: .*|problem +[a-z]+ .*")
 #: These only look, and may be asked again until the programs have got there.
-_QUERY: Final = re.compile(r"remsim ctl (--json )?(banks|clients|mappings)|remsim-apitool( -[abcs])?( \d+)?$|curl -s")
+_QUERY: Final = re.compile(
+    r"(REMSIM_TOKEN=\$\([^)]+\) )?remsim ctl (--(rest|authority) \S+ )*(--json )?(audit|banks|clients|mappings)\b"
+    r"|(REMSIM_TOKEN=\$\([^)]+\) )?remsim-apitool( -[Hp] \S+| --authority \S+)*( -[abcs])?( \d+)?$"
+    r"|(cat|curl -s|pcsc_scan|sed -n) "
+)
 
 
 def _plain(line: str) -> str:
