@@ -59,6 +59,10 @@ class UsbHost:
         descriptors = {name: boards[board][name] for name in ("device", "configurations")}
         self.do("plug", board=board, path=path, serial=serial, descriptors=descriptors)
 
+    def await_card(self, atr: bytes, path: str = "1-4", slot: int = 0) -> None:
+        """Wait until the device plays a card with this ATR: it is told so after the program has found it ready."""
+        self.do("await_card", path=path, slot=slot, atr=atr.hex())
+
     def cold_reset(self, path: str = "1-4", slot: int = 0) -> bytes:
         """Let the modem power its card up; return the ATR. Raises ModemTroubleError."""
         return self._modem(path, slot, "cold_reset")

@@ -64,6 +64,8 @@ class Plugged:
         self.modems = [VirtualModem() for _ in self.device.slots]
         self.stands = [ModemStand(partial(self._slot, number)) for number in range(len(self.modems))]
         self._timers: dict[int, int] = {}
+        #: By slot: the ATR that is awaited, and what to do once its card plays.
+        self._awaited: dict[int, tuple[bytes, Callable[[], object]]] = {}
         self.node: UsbDevice | None = None
         self._stage = stage
 
@@ -98,6 +100,19 @@ class Plugged:
         """The host has sent something: the modems may go on."""
         for number in range(len(self.stands)):
             self._advance(number)
+            self._look_for_card(number)
+
+    def await_card(self, number: int, atr: bytes, done: Callable[[], object]) -> None:
+        """Call ``done`` once the slot plays a card with this ATR."""
+        self._awaited[number] = (atr, done)
+        self._look_for_card(number)
+
+    def _look_for_card(self, number: int) -> None:
+        atr, done = self._awaited.get(number, (b"", None))
+        slot = self._slot(number)
+        if done is not None and slot.is_enabled and slot.atr == atr:
+            del self._awaited[number]
+            done()
 
     def _advance(self, number: int) -> bool:
         timer = self._timers.pop(number, None)
@@ -182,6 +197,9 @@ class Stage:
                 self.reply(result=result.hex() if isinstance(result, bytes) else None)
 
         plugged.run(slot, procedures[act](), done)
+
+    def do_await_card(self, path: str, slot: int, atr: str) -> None:
+        self.plugged[path].await_card(slot, bytes.fromhex(atr), self.reply)
 
     def do_begin(self, path: str, slot: int, tpdu: str) -> None:
         """Begin a command and do not wait for its end."""

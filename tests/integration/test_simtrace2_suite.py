@@ -166,7 +166,7 @@ def test_programs_on_the_real_library_serve_a_boot_an_unplug_and_another_boot(tm
             argv = remsim("client", "run", *common, "--server", rspro, "--config", str(config))
             client = host.start(argv, {"HOME": str(tmp_path), "NO_COLOR": "1", "PATH": os.environ["PATH"]})
             host.wait_for("device_ready")
-            _wait_enabled(host)
+            host.await_card(load_profile("iot-modem").atr)
             direct = Uicc(load_profile("iot-modem"))
             for entry in trace("iot-modem-boot"):
                 if "event" in entry:
@@ -181,17 +181,8 @@ def test_programs_on_the_real_library_serve_a_boot_an_unplug_and_another_boot(tm
             host.do("abandon", path="1-4", slot=0)
             host.do("replug", path="1-4")
             host.wait_for("device_ready", after=mark)
-            _wait_enabled(host)
+            host.await_card(load_profile("iot-modem").atr)
             assert host.cold_reset() == direct.cold_reset()
             assert host.exchange(short_boot()[0]) == direct.transmit(short_boot()[0])
             assert host.state()["violations"] == []
             assert host.end(client) == 0
-
-
-def _wait_enabled(host: UsbHost) -> None:
-    """Each question is a round trip to the other process; the client needs a few."""
-    for _ in range(20_000):
-        state = host.state()
-        if state["is_enabled"] and state["atr"] == load_profile("iot-modem").atr.hex():
-            return
-    raise AssertionError(host.stage.describe())

@@ -28,12 +28,17 @@ def start(host: UsbHost, loop: str = "epoll", **settings: object) -> int:
     return host.start([sys.executable, "-m", "tests.doubles.usb_client", loop, json.dumps(settings)])
 
 
+def boot(host: UsbHost, path: str = "1-4", slot: int = 0) -> None:
+    host.await_card(ATR, path, slot)
+    assert host.cold_reset(path, slot) == ATR
+
+
 def booted(host: UsbHost, loop: str = "epoll") -> int:
     host.plug()
     pid = start(host, loop)
     host.wait_for("device_ready")
     host.wait_for("device_firmware .*version=0.9.1")
-    assert host.cold_reset() == ATR
+    boot(host)
     return pid
 
 
@@ -65,7 +70,7 @@ def test_unplug_in_the_middle_of_a_command_and_replug(host: UsbHost, loop: str) 
         host.do("abandon", path="1-4", slot=0)
         host.do("replug", path="1-4")
         host.wait_for("device_ready", after=mark)
-        assert host.cold_reset() == ATR
+        boot(host)
         assert host.exchange(READ) == bytes(2) + OK
         assert host.state()["violations"] == []
     assert host.end(pid) == 0
@@ -95,7 +100,7 @@ def test_device_that_answers_nothing_any_more_is_opened_afresh(host: UsbHost) ->
         host.do("fail", path="1-4", endpoint=0x86, number=errno.EPROTO)
     host.wait_for("device_lost .*10 times in a row", after=mark)
     host.wait_for("device_ready", after=mark)
-    assert host.cold_reset() == ATR
+    boot(host)
     assert host.end(pid) == 0
 
 
@@ -112,7 +117,7 @@ def test_device_that_comes_after_the_program(host: UsbHost) -> None:
     host.wait_for("device_not_usable .*no SIMtrace2 or related device is plugged in")
     host.plug()
     host.wait_for("device_ready")
-    assert host.cold_reset() == ATR
+    boot(host)
     assert host.end(pid) == 0
 
 
@@ -124,7 +129,7 @@ def test_interface_has_one_owner_and_the_next_one_waits(host: UsbHost) -> None:
     mark = host.mark()
     assert host.end(first) == 0
     host.wait_for("device_ready", after=mark)
-    assert host.cold_reset() == ATR
+    boot(host)
     assert host.end(second) == 0
 
 
@@ -141,7 +146,7 @@ def test_two_slots_of_one_board_and_devices_told_apart(host: UsbHost) -> None:
     for words in ("path=1-1 interface=0", "path=1-1 interface=1", "path=1-4", "path=1-5"):
         host.wait_for(f"device_ready {words}")
     for path, slot in (("1-1", 0), ("1-1", 1), ("1-4", 0), ("1-5", 0)):
-        assert host.cold_reset(path, slot) == ATR
+        boot(host, path, slot)
         assert host.exchange(READ, path, slot) == bytes(2) + OK
     for pid in pids:
         assert host.end(pid) == 0
