@@ -5,8 +5,10 @@ import asyncio
 import re
 import sqlite3
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -149,7 +151,7 @@ async def test_a_change_is_in_the_audit_log(service: ServerService, tmp_path: Pa
     assert found[1]["source"] == "127.0.0.1"
 
 
-async def test_certificates_that_are_issued_and_revoked_are_in_the_audit_log(
+async def test_codes_and_certificates_that_are_made_and_revoked_are_in_the_audit_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "CHECK_INTERVAL_S", 0.05)
@@ -163,7 +165,9 @@ async def test_certificates_that_are_issued_and_revoked_are_in_the_audit_log(
             while found != expected:
                 await asyncio.sleep(0)
                 entries = (await rest.get(f"{V1}/audit")).json()["audit"]
-                found = [f"{e['action']} {e['target']}" for e in entries if e["action"].startswith("certificate.")]
+                found = [
+                    f"{e['action']} {e['target']}" for e in entries if e["action"].startswith(("certificate.", "code."))
+                ]
 
     token = await make(tmp_path, Role.ADMIN)
     expected = [f"certificate.issue server/lab {server.certificate().serial:x}"]
@@ -171,6 +175,10 @@ async def test_certificates_that_are_issued_and_revoked_are_in_the_audit_log(
         await wait_for(service, token, expected)
         bank = world.credentials(BANK)
         expected.append(f"certificate.issue bank/1 {bank.certificate().serial:x}")
+        await wait_for(service, token, expected)
+        second = int(time.time())
+        world.authority.make_code(BANK, now=second + 0.25)
+        expected.append(f"code.make bank/1 {datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.250Z")
         await wait_for(service, token, expected)
     # While no server runs.
     world.revoke(bank)

@@ -193,6 +193,11 @@ class Authority:
             page.put_code(StoredCode.of(code, now))
         return code
 
+    def codes(self) -> list[StoredCode]:
+        """What became of every code that is not forgotten yet, in the order in which they were made."""
+        with self._ledger.transaction() as page:
+            return page.codes()
+
     def knows_code(self, code_id: bytes) -> bool:
         """Whether there is a code of this name."""
         with self._ledger.transaction() as page:

@@ -116,6 +116,11 @@ class StoredCode:
         """Store a new code."""
         return cls(code.code_id, code.identity, hash_secret(code.code_id, code.secret), now + LIFETIME_S)
 
+    @property
+    def made_at(self) -> float:
+        """Seconds since 1970."""
+        return self.expires_at - LIFETIME_S
+
     def is_live(self, now: float) -> bool:
         """Whether somebody could still use it for the first time."""
         return self.used_by is None and not self.is_withdrawn and self.tries_left > 0 and now < self.expires_at

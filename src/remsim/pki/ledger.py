@@ -51,6 +51,8 @@ INSERT INTO revocation_list VALUES (0);
 
 _ISSUED: Final = "SELECT serial, identity, key_fingerprint, pem, issued_at, expires_at, revoked_at, reason FROM issued"
 
+_CODES: Final = "SELECT code_id, identity, secret_hash, expires_at, tries_left, used_by, is_withdrawn FROM code"
+
 
 @dataclass(frozen=True, slots=True)
 class Issued:
@@ -170,22 +172,11 @@ class Page:
 
     def code(self, code_id: bytes) -> StoredCode | None:
         """A code by its name."""
-        row = self._db.execute(
-            "SELECT code_id, identity, secret_hash, expires_at, tries_left, used_by, is_withdrawn FROM code"
-            " WHERE code_id = ?",
-            (code_id,),
-        ).fetchone()
-        if row is None:
-            return None
-        return StoredCode(
-            code_id=bytes(row[0]),
-            identity=_identity(row[1]),
-            secret_hash=bytes(row[2]),
-            expires_at=float(row[3]),
-            tries_left=int(row[4]),
-            used_by=None if row[5] is None else bytes(row[5]),
-            is_withdrawn=bool(row[6]),
-        )
+        return next(iter(self._codes(f"{_CODES} WHERE code_id = ?", code_id)), None)
+
+    def codes(self) -> list[StoredCode]:
+        """Every code that is not forgotten yet, in the order in which they were made."""
+        return self._codes(f"{_CODES} ORDER BY expires_at, rowid")
 
     def put_code(self, code: StoredCode) -> None:
         """Enter a code, or what became of it."""
@@ -226,6 +217,22 @@ class Page:
                 reason=str(reason),
             )
             for serial, identity, key, pem, issued_at, expires_at, revoked_at, reason in self._db.execute(
+                statement, values
+            )
+        ]
+
+    def _codes(self, statement: str, *values: bytes) -> list[StoredCode]:
+        return [
+            StoredCode(
+                code_id=bytes(code_id),
+                identity=_identity(identity),
+                secret_hash=bytes(secret_hash),
+                expires_at=float(expires_at),
+                tries_left=int(tries_left),
+                used_by=None if used_by is None else bytes(used_by),
+                is_withdrawn=bool(is_withdrawn),
+            )
+            for code_id, identity, secret_hash, expires_at, tries_left, used_by, is_withdrawn in self._db.execute(
                 statement, values
             )
         ]

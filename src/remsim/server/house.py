@@ -11,6 +11,7 @@ from pathlib import Path
 from remsim.identity import Identity
 from remsim.pki import files
 from remsim.pki.authority import LEDGER_FILE, LIST_INTERVAL_S, Authority
+from remsim.pki.codes import StoredCode
 from remsim.pki.credentials import Credentials
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.pki.ledger import Issued
@@ -31,6 +32,7 @@ class House:
         self._holders: frozenset[Identity] = frozenset()
         #: The authority's book as of the last ``refresh``.
         self.issued: tuple[Issued, ...] = ()
+        self.codes: tuple[StoredCode, ...] = ()
         self._turn = threading.Lock()
         self.refresh()
 
@@ -50,6 +52,7 @@ class House:
             is_news = stamp != self._book_stamp
             if is_news:
                 self.issued = tuple(self.authority.issued())
+                self.codes = tuple(self.authority.codes())
                 self._holders = frozenset(issued.identity for issued in self.issued)
             now = time.time()
             newest = self._newest_list()

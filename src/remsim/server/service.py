@@ -26,7 +26,7 @@ from remsim.net.reload import Reload, Step
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import TlsContexts
 from remsim.pki.credentials import Credentials
-from remsim.server.certificate_audit import ISSUE, REVOKE, CertificateAudit
+from remsim.server.certificate_audit import FOLLOWED, CertificateAudit
 from remsim.server.coordinator import Coordinator, Settings
 from remsim.server.desk import Desk
 from remsim.server.housekeeping import keep_house
@@ -111,7 +111,7 @@ class ServerService:
         # authority may have revoked somebody while no server ran.
         if house is not None:
             desk.push_certified(house.holders)
-            recorded = await store.read_audit_targets((ISSUE, REVOKE))
+            recorded = await store.read_audit_targets(FOLLOWED)
             self._books = CertificateAudit(recorded, store.record, desk.store_refusal)
         self._keep_certificates(desk, protection, house, tasks)
         await self._listen(desk, protection)
@@ -187,7 +187,7 @@ class ServerService:
     def _follow(self, desk: Desk, house: "House") -> None:
         desk.push_certified(house.holders)
         if self._books is not None:
-            self._books.follow(house.issued, time.time())
+            self._books.follow(house.issued, house.codes, time.time())
 
     async def _start_rest(
         self, desk: Desk, tasks: TaskOwner, contexts: TlsContexts | None, house: "House | None"
