@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard's shipped rules. They are about what a modem in normal service does not do; by default they only note it.
 
-Sources of the numbers: ETSI TS 102 221, clauses 10.1 and 13; 3GPP TS 31.102, clause 4; GlobalPlatform Card
-Specification, clause 11.
+Sources of the numbers: ISO 7816-4, clause 11; ETSI TS 102 221, clauses 10.1 and 13; 3GPP TS 31.102, clause 4;
+GlobalPlatform Card Specification, clause 11.
 """
 
 from typing import Final
@@ -34,8 +34,13 @@ PRESETS: Final = (
         instructions=frozenset({0xD6, 0xD7, 0xDC, 0xDD, 0x32, 0xDB}),
         not_files=tuple((file,) for file in MODEM_FILES),
     ),
-    # CREATE and DELETE FILE, TERMINATE.
-    Rule("file-update", Action.LOG, classes=(_INTER_INDUSTRY,), instructions=frozenset({0xE0, 0xE4, 0xE6, 0xE8, 0xFE})),
+    # CREATE and DELETE FILE, TERMINATE; WRITE and APPEND RECORD (ISO 7816-4), which no modem sends to any file.
+    Rule(
+        "file-update",
+        Action.LOG,
+        classes=(_INTER_INDUSTRY,),
+        instructions=frozenset({0xE0, 0xE4, 0xE6, 0xE8, 0xFE, 0xD0, 0xD1, 0xD2, 0xE2}),
+    ),
     # RESIZE FILE, which has class 80 (ETSI TS 102 222, clause 6.10).
     Rule("file-update", Action.LOG, instructions=frozenset({0xD4})),
     # INITIALIZE UPDATE, EXTERNAL AUTHENTICATE, PSO, PUT KEY, STORE DATA, DELETE, INSTALL, LOAD, SET STATUS.

@@ -127,6 +127,8 @@ class TestPresets:
             (["00a40004026f7e", "00d6000001aa"], None),
             (["00e0000002aabb"], "file-update"),
             (["00e40000026f07"], "file-update"),
+            (["00a40004026f7e", "00d0000001aa"], "file-update"),
+            (["00a40004026f3c", "00e2000001aa"], "file-update"),
             (["00a40004026f7e", "80d400000783026f7e80020100"], "file-update"),
             (["c1d400000783026f7e80020100"], "file-update"),
             (["80e400000a4f08a000000003000000"], "globalplatform"),
