@@ -26,9 +26,10 @@ _MORE_LENGTH_OCTETS: Final = 8
 class _Shape:
     """Octets of a frame that do not depend on tag and data, for one size of each."""
 
-    __slots__ = ("data_at", "head", "middle", "tag_at", "tag_end")
+    __slots__ = ("data_at", "head", "least_tag", "middle", "tag_at", "tag_end")
 
     def __init__(self, frame: bytes, tag_at: int, tag_size: int, data_size: int) -> None:
+        self.least_tag = _least_tag(tag_size)
         self.tag_at = tag_at
         self.tag_end = tag_at + tag_size
         self.data_at = len(frame) - data_size
@@ -40,6 +41,11 @@ def _tag_at(frame: bytes) -> int:
     """Where the tag's content octets start: behind the outer length (1 to 3 octets), version and tag header."""
     length = frame[_LENGTH_AT]
     return 11 if length < 0x80 else 12 if length == 0x81 else 13
+
+
+def _least_tag(octets: int) -> int:
+    """The smallest tag that DER writes in so many octets."""
+    return 0 if octets == 1 else 0x80 << 8 * (octets - 2)
 
 
 class TpduLane:
@@ -93,7 +99,8 @@ class TpduLane:
             or tag_octets[0] & 0x80
         ):
             return None
-        return int.from_bytes(tag_octets, "big"), frame[shape.data_at :]
+        tag = int.from_bytes(tag_octets, "big")
+        return None if tag < shape.least_tag else (tag, frame[shape.data_at :])
 
     def _learn(self, size: int, tag_size: int) -> _Shape | None:
         """The shape of incoming frames of this size, if there is one: their data is as long as the rest leaves."""
@@ -110,8 +117,8 @@ class TpduLane:
         return None
 
     def _shape(self, tag_size: int, data_size: int, *, is_command: bool) -> _Shape:
-        # The smallest tag of that many octets: what stands there does not matter.
-        tag = 0 if tag_size == 1 else 0x80 << 8 * (tag_size - 2)
+        # Which tag of that many octets stands there does not matter.
+        tag = _least_tag(tag_size)
         message = replace(self._command if is_command else self._response, data=bytes(data_size))
         frame = ipa.encode_rspro(tpdu_codec.encode(tag, message))
         return _Shape(frame, _tag_at(frame), tag_size, data_size)

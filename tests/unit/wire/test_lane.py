@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remsim.ids import BankSlot, ClientSlot
-from remsim.wire.codec import encode_pdu
+from remsim.wire.codec import decode_pdu, encode_pdu
 from remsim.wire.ipa import encode_rspro
 from remsim.wire.lane import TpduLane
 from remsim.wire.rspro import NO_FLAGS, RsproPdu, TpduCardToModem, TpduFlags, TpduModemToCard
@@ -65,6 +65,15 @@ def test_lane_refuses_a_tag_of_too_many_octets_or_below_zero() -> None:
     frame = bytearray(command_frame(1, bytes(5)))
     frame[11] = 0x81
     assert lane.decode(bytes(frame)) is None
+
+
+@pytest.mark.parametrize("octets", ["002c", "0000", "00012c", "00007fff", "0000012c"])
+def test_lane_leaves_a_tag_with_leading_zeros_to_the_general_decoder(octets: str) -> None:
+    tag = bytes.fromhex(octets)
+    usual = command_frame(0x80 << 8 * (len(tag) - 2), bytes(5))
+    frame = usual[:11] + tag + usual[11 + len(tag) :]
+    assert TpduLane(CLIENT, BANK, is_bank=True).decode(frame) is None
+    assert decode_pdu(frame[4:]).tag == int.from_bytes(tag)
 
 
 def test_lane_learns_the_flags_that_the_peer_sends() -> None:
