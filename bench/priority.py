@@ -8,7 +8,6 @@ go first, so that what they wait for is the programs; those who only make troubl
 import os
 from typing import Final
 
-_NICE: Final = 10
 _REAL_TIME: Final = (os.SCHED_FIFO, os.SCHED_RR)
 
 
@@ -27,4 +26,5 @@ def step_aside() -> None:
     if policy in _REAL_TIME:
         os.sched_setscheduler(0, policy, os.sched_param(os.sched_get_priority_min(policy)))
     else:
-        os.nice(_NICE)
+        # Only what the others leave, and off a processor as soon as they want it.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
