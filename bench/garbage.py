@@ -24,6 +24,7 @@ from bench.certificates import Lab
 from bench.garbage_kinds import KINDS
 from bench.house import House, map_clients, open_house
 from bench.loops import run
+from bench.priority import BEHIND
 from bench.tables import Cell
 from bench.workers import Worker
 from remsim.identity import Identity
@@ -49,6 +50,8 @@ class Options:
     knocks: float
     octets: float
     kinds: list[str]
+    #: How the generator stands behind the others, of ``BEHIND``.
+    behind: str
     seconds: float
     rounds: int
 
@@ -102,9 +105,12 @@ class Field:
         before = self._descriptors()
         arguments = ["--connections", options.connections, "--connects", options.connects]
         arguments += ["--knocks", options.knocks, "--octets", options.octets, "--kind", *options.kinds]
+        arguments += ["--behind", options.behind]
         with Worker("bench.garbage_source", "--port", *self._ports, *arguments) as source:
             await source.wait_ready()
             found = await self._window(source)
+        if not found.garbage.get("connects"):
+            raise SystemExit("the generator got no time for a single connection; hint: --behind low")
         await self._settle(before)
         return found
 
@@ -209,6 +215,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--knocks", type=float, default=1000.0, help="that begin to speak per second (default: 1000)")
     parser.add_argument("--octets", type=float, default=2e6, help="of garbage per second at most (default: 2000000)")
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS), help="of garbage (default: all)")
+    parser.add_argument(
+        "--behind",
+        choices=BEHIND,
+        default=BEHIND[0],
+        help="how the generator stands back: low is for machines with much else to do (default: %(default)s)",
+    )
     parser.add_argument("--seconds", type=float, default=12.0, help="length of one window (default: 12)")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of windows (default: 5)")
     parser.add_argument("--listener", nargs="+", choices=LISTENERS, default=list(LISTENERS), help="default: both")
@@ -222,6 +234,7 @@ def main(arguments: Sequence[str]) -> int:
         knocks=given.knocks,
         octets=given.octets,
         kinds=given.kind,
+        behind=given.behind,
         seconds=given.seconds,
         rounds=given.rounds,
     )

@@ -21,7 +21,7 @@ from random import Random
 from typing import Final
 
 from bench.garbage_kinds import KINDS, Plan, choose
-from bench.priority import step_aside
+from bench.priority import BEHIND, step_aside
 from remsim.net.process import raise_open_file_limit
 
 #: What was not used of the allowance is there for so long.
@@ -238,9 +238,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS), help="of garbage (default: all)")
     parser.add_argument("--sources", type=int, default=4, metavar="N", help="addresses to come from (default: 4)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--behind", choices=BEHIND, default=BEHIND[0], help="all others (default: %(default)s)")
     given = parser.parse_args(arguments)
     raise_open_file_limit()
-    step_aside()
+    step_aside(given.behind)
     Source(given).run()
     return 0
 

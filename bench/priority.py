@@ -8,6 +8,10 @@ go first, so that what they wait for is the programs; those who only make troubl
 import os
 from typing import Final
 
+#: How far behind: only what the others leave, and off a processor as soon as they want it; or little, but some, also
+#: on a machine that has more to do than it can.
+BEHIND: Final = ("idle", "low")
+_NICE: Final = 10
 _REAL_TIME: Final = (os.SCHED_FIFO, os.SCHED_RR)
 
 
@@ -20,11 +24,12 @@ def step_forward() -> None:
         os.sched_setscheduler(0, policy, os.sched_param(min(most, own + 1)))
 
 
-def step_aside() -> None:
-    """Let everything else of the measurement go before this process."""
+def step_aside(how: str) -> None:
+    """Let everything else of the measurement go before this process, in one of the ways of ``BEHIND``."""
     policy = os.sched_getscheduler(0)
     if policy in _REAL_TIME:
         os.sched_setscheduler(0, policy, os.sched_param(os.sched_get_priority_min(policy)))
-    else:
-        # Only what the others leave, and off a processor as soon as they want it.
+    elif how == "idle":
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(_NICE)
