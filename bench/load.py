@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Load: N clients that each play one TPDU after the other, and what they saw.
 
-The generator is a program in C of the reference folder where that and a compiler are at hand, so that it does not
-limit what is measured; else ``python -m bench.load``, which takes the same arguments and prints the same line. The
+The generator is a program in C (``tests/reference/tools``) where a compiler is at hand, so that it does not limit
+what is measured; else ``python -m bench.load``, which takes the same arguments and prints the same line. The
 latter also speaks TLS, and plays other commands than SELECT.
 """
 
 import argparse
 import asyncio
-import os
 import re
 import shutil
 import socket
@@ -36,7 +35,7 @@ from remsim.wire.rspro import (
     TpduCardToModem,
     TpduModemToCard,
 )
-from tests.reference import ROOT
+from tests.reference import ROOT, reference
 
 _LINE: Final = re.compile(
     r"clients (\d+)  tpdu/s (\d+)  p50 ([\d.]+) us  p90 ([\d.]+)  p99 ([\d.]+)  p99\.9 ([\d.]+)  max (\d+)"
@@ -64,18 +63,11 @@ class LoadError(RuntimeError):
     """The generator did not come to a result."""
 
 
-def reference_tool(name: str) -> Path | None:
-    """A source file among the tools of the reference folder, None if it is not at hand."""
-    path = Path(os.environ.get("REMSIM_SHARED") or ROOT.parent / "shared") / "tools" / name
-    return path if path.is_file() else None
-
-
 def generator(folder: Path) -> list[str]:
     """The command line of the generator, without arguments; one in C is compiled into ``folder``."""
-    source, compiler = reference_tool("rspro_load.c"), shutil.which("gcc")
-    if source is not None and compiler is not None:
+    if compiler := shutil.which("gcc"):
         program = folder / "rspro_load"
-        subprocess.run([compiler, "-O2", "-w", "-o", program, source], check=True)
+        subprocess.run([compiler, "-O2", "-w", "-o", program, reference("tools", "rspro_load.c")], check=True)
         return [str(program)]
     return OWN
 

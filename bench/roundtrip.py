@@ -22,11 +22,12 @@ from typing import Final
 import psutil
 
 from bench import null_reader, tables
-from bench.load import LoadError, Seen, generator, load, reference_tool
+from bench.load import LoadError, Seen, generator, load
 from bench.loops import run
 from bench.scripted_server import ScriptedServer
 from bench.tables import Cell
 from tests.doubles.programs import Program, remsim
+from tests.reference import reference
 
 SESSIONS: Final = (1, 16, 256, 1000)
 _BANK: Final = 1
@@ -153,9 +154,9 @@ async def _pcsc(sessions: int, options: Options) -> Result:
 
 def _stand_in_pcsc(folder: Path) -> Path | None:
     """Compile the stand-in library; None, and a word about it, where something is missing."""
-    source, compiler = reference_tool("stub_pcsc.c"), shutil.which("gcc")
-    if source is None or compiler is None or not _HEADERS.is_dir() or find_spec("smartcard") is None:
-        print("no figures for PC/SC: they need gcc, libpcsclite-dev, pyscard and the tools of the reference folder")
+    source, compiler = reference("tools", "stub_pcsc.c"), shutil.which("gcc")
+    if compiler is None or not _HEADERS.is_dir() or find_spec("smartcard") is None:
+        print("no figures for PC/SC: they need gcc, libpcsclite-dev and pyscard")
         return None
     library = folder / "libpcsclite.so.1"
     subprocess.run([compiler, "-O2", "-w", "-shared", "-fPIC", f"-I{_HEADERS}", "-o", library, source], check=True)

@@ -9,7 +9,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from tests import leftovers, reference
+from tests import leftovers
+from tests.reference import reference as reference_file
 
 # A loaded machine makes a draw slow without saying anything about the test: no deadline, no complaint about speed.
 _QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -21,9 +22,9 @@ _BEFORE = pytest.StashKey[leftovers.Snapshot]()
 
 
 @pytest.fixture(scope="session")
-def shared() -> Callable[..., Path]:
-    """``shared("vectors", "rspro")``: a path in the reference folder; the test fails if it is not there."""
-    return reference.shared
+def reference() -> Callable[..., Path]:
+    """``reference("vectors", "rspro")``: a path below ``tests/reference``; the test fails if it is not there."""
+    return reference_file
 
 
 @pytest.fixture(autouse=True)

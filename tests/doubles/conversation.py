@@ -80,7 +80,7 @@ class RecordedFrame:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSession:
-    """A session file of ``shared/vectors/rspro``."""
+    """A session file of ``tests/reference/vectors/rspro``."""
 
     title: str
     peers: dict[str, str]
@@ -89,9 +89,9 @@ class RecordedSession:
     frames: tuple[RecordedFrame, ...]
 
 
-def load_session(shared: Path, number: int) -> RecordedSession:
-    """Read session ``number`` (1..31) below the shared folder."""
-    (path,) = (shared / "vectors" / "rspro").glob(f"{number:02}_*.json")
+def load_session(reference: Path, number: int) -> RecordedSession:
+    """Read session ``number`` (1..31) below the folder ``reference``."""
+    (path,) = (reference / "vectors" / "rspro").glob(f"{number:02}_*.json")
     raw = cast(_JsonSession, json.loads(path.read_text(encoding="utf-8")))
     connections = tuple(
         RecordedConnection(

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Final
 
 from tests.doubles.simtrace2_device import Slot, VirtualSimtrace2
-from tests.reference import shared
+from tests.reference import reference
 
 _USUAL_ATR: Final = bytes.fromhex("3b021450")
 #: Those in which lines were high before the firmware started.
@@ -60,7 +60,7 @@ def _event(raw: dict[str, Any]) -> Event:
 def scenarios() -> tuple[Scenario, ...]:
     """All numbered files, in order."""
     found = []
-    for path in sorted(shared("vectors", "simtrace2").glob("[0-9][0-9]-*.json")):
+    for path in sorted(reference("vectors", "simtrace2").glob("[0-9][0-9]-*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
         events = tuple(_event(raw) for raw in document["events"])
         atr = None

@@ -16,7 +16,7 @@ from remsim.emulators.usb_bus import TransferEnd, UsbBus, UsbListener, UsbPort
 from tests.doubles.modem_stand import ModemStand
 from tests.doubles.simtrace2_device import InQueue, Slot, VirtualSimtrace2, packets_of
 from tests.doubles.virtual_modem import ModemError, Procedure
-from tests.reference import shared
+from tests.reference import reference
 
 SERIAL: Final = "00112233445566778899aabbccddeeff"
 
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 def configurations_of(board: str) -> dict[int, tuple[InterfaceSetting, ...]]:
     """What the descriptors of a board's firmware say."""
-    boards = json.loads(shared("vectors", "simtrace2", "descriptors.json").read_text(encoding="utf-8"))["boards"]
+    boards = json.loads(reference("vectors", "simtrace2", "descriptors.json").read_text(encoding="utf-8"))["boards"]
     parsed = [parse_configuration(bytes.fromhex(raw)) for raw in boards[board]["configurations"]]
     return {value: tuple(settings) for value, settings in parsed}
 

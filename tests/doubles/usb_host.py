@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from tests.doubles.programs import PATIENCE_S, Program, ProgramError
-from tests.reference import ROOT, shared
+from tests.reference import ROOT, reference
 
 SERIAL: Final = "00112233445566778899aabbccddeeff"
 _DEBIAN_PYTHON: Final = "/usr/bin/python3"
@@ -55,7 +55,7 @@ class UsbHost:
 
     def plug(self, board: str = "simtrace", path: str = "1-4", *, serial: str = SERIAL) -> None:
         """Plug a new device in."""
-        boards = json.loads(shared("vectors", "simtrace2", "descriptors.json").read_text(encoding="utf-8"))["boards"]
+        boards = json.loads(reference("vectors", "simtrace2", "descriptors.json").read_text(encoding="utf-8"))["boards"]
         descriptors = {name: boards[board][name] for name in ("device", "configurations")}
         self.do("plug", board=board, path=path, serial=serial, descriptors=descriptors)
 

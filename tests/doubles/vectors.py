@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tests.reference import shared
+from tests.reference import reference
 
 #: The captured sessions carry these numbers.
 SESSION_NUMBERS = range(1, 32)
@@ -58,14 +58,14 @@ class BadFrame:
 
 def document(name: str) -> dict[str, Any]:
     """The JSON document ``name`` of the RSPRO vectors."""
-    found: dict[str, Any] = json.loads(shared("vectors", "rspro", name).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(reference("vectors", "rspro", name).read_text(encoding="utf-8"))
     return found
 
 
 @cache
 def sessions() -> tuple[Session, ...]:
     """All captured sessions, in order of their numbers."""
-    paths = sorted(shared("vectors", "rspro").glob("[0-9][0-9]_*.json"))
+    paths = sorted(reference("vectors", "rspro").glob("[0-9][0-9]_*.json"))
     return tuple(_session(path.name) for path in paths)
 
 

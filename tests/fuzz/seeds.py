@@ -21,7 +21,7 @@ from tests.doubles.engines import BANK, CLIENT
 from tests.fuzz.on_files import CONFIGS
 from tests.fuzz.on_proofs import stored_token
 from tests.fuzz.target import joined
-from tests.reference import ROOT, shared
+from tests.reference import ROOT, reference
 
 FOUND: Final = Path(__file__).parent / "found"
 
@@ -75,7 +75,7 @@ _LINES: Final = (
 @cache
 def _traces() -> tuple[bytes, ...]:
     """The commands of a recorded start of a modem."""
-    steps = map(json.loads, shared("traces", "iot-modem-boot.jsonl").read_text(encoding="ascii").splitlines())
+    steps = map(json.loads, reference("traces", "iot-modem-boot.jsonl").read_text(encoding="ascii").splitlines())
     return tuple(bytes.fromhex(step["cmd"]) for step in steps if "cmd" in step)
 
 
@@ -142,7 +142,7 @@ def _lanes() -> Iterator[bytes]:
 
 def _usb() -> Iterator[bytes]:
     """What devices and hosts said in the captured scenarios."""
-    for path in sorted(shared("vectors", "simtrace2").glob("[0-9]*.json")):
+    for path in sorted(reference("vectors", "simtrace2").glob("[0-9]*.json")):
         for event in json.loads(path.read_text(encoding="utf-8"))["events"]:
             if event["side"] == "usb":
                 yield bytes.fromhex(event["hex"])

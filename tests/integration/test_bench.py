@@ -10,7 +10,7 @@ import pytest
 from bench.certificates import Lab
 from remsim.identity import Identity
 from tests.doubles.programs import Program
-from tests.reference import shared
+from tests.reference import reference
 
 _TIMEOUT_S = 120.0
 
@@ -36,7 +36,7 @@ def _document(tmp_path: Path, *arguments: str, env: dict[str, str] | None = None
 
 @pytest.mark.timeout(180)
 def test_round_trip_is_told_for_all_cards_as_ratio_to_the_echo(tmp_path: Path) -> None:
-    shared("tools", "stub_pcsc.c")
+    reference("tools", "stub_pcsc.c")
     rows = _bench(tmp_path, "roundtrip", "--sessions", "1", "3", "--seconds", "0.5")
     assert [(row["sessions"], row["target"]) for row in rows] == [
         (sessions, target) for sessions in (1, 3) for target in ("echo", "inline", "pcsc")
@@ -45,12 +45,8 @@ def test_round_trip_is_told_for_all_cards_as_ratio_to_the_echo(tmp_path: Path) -
 
 
 @pytest.mark.timeout(180)
-def test_round_trip_needs_neither_compiler_nor_reference_folder(tmp_path: Path) -> None:
-    rows = _bench(
-        tmp_path,
-        *("roundtrip", "--sessions", "2", "--seconds", "0.5"),
-        env={"REMSIM_SHARED": str(tmp_path)},
-    )
+def test_round_trip_needs_no_compiler(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, *("roundtrip", "--sessions", "2", "--seconds", "0.5"), env={"PATH": str(tmp_path)})
     assert [row["target"] for row in rows] == ["echo", "inline"]
 
 

@@ -207,9 +207,9 @@ async def test_interrupt_at_the_prompt_clears_the_line_and_ends_a_waiting_comman
 
 
 async def test_script_on_a_terminal_shows_a_table(
-    world: World, terminal: PseudoTerminal, tmp_path: Path, shared: Callable[..., Path]
+    world: World, terminal: PseudoTerminal, tmp_path: Path, reference: Callable[..., Path]
 ) -> None:
-    recording = str(shared("traces", "iot-modem-boot.jsonl"))
+    recording = str(reference("traces", "iot-modem-boot.jsonl"))
     process = await on_terminal(world, terminal, tmp_path, "script", recording)
     async with ending(process):
         await terminal.see("SELECT")

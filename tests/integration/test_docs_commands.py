@@ -26,7 +26,7 @@ from tests.doubles.page_stage import ELSEWHERE, PageStage
 from tests.doubles.pcscd import VPCD_PORTS, PcscdNamespace
 from tests.doubles.programs import remsim
 from tests.doubles.usb_host import UsbHost
-from tests.reference import ROOT, shared
+from tests.reference import ROOT, reference
 
 PAGES: Final = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 
@@ -113,7 +113,7 @@ def stage(
         environment = usb_host().environment if page in HARDWARE else None
         made = PageStage(pcscd_namespace, tmp_path, environment=environment)
         for name in ("iot-modem-boot.jsonl", "phone-boot.jsonl"):
-            shutil.copy(shared("traces", name), made.folder)
+            shutil.copy(reference("traces", name), made.folder)
         return made
 
     return prepare

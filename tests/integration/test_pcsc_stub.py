@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PC/SC through pyscard with the stand-in library of the reference folder: many readers, each with its own thread."""
+"""PC/SC through pyscard with the stand-in library of ``tests/reference/tools``: many readers, each with its own thread."""
 
 import json
 import os
@@ -29,9 +29,9 @@ class Report(TypedDict):
 
 
 @pytest.fixture
-def library(shared: Callable[..., Path], tmp_path: Path) -> Path:
+def library(reference: Callable[..., Path], tmp_path: Path) -> Path:
     """The folder of the compiled stand-in."""
-    source = shared("tools", "stub_pcsc.c")
+    source = reference("tools", "stub_pcsc.c")
     compiler = ["gcc", "-O2", "-w", "-shared", "-fPIC", "-I/usr/include/PCSC"]
     subprocess.run([*compiler, "-o", str(tmp_path / "libpcsclite.so.1"), str(source)], check=True)
     return tmp_path

@@ -20,7 +20,7 @@ from tests.doubles.suite import Suite
 from tests.doubles.usb_bus import FakeBus, Plugged
 from tests.doubles.usb_host import UsbHost
 from tests.doubles.virtual_modem import VirtualModem
-from tests.reference import shared
+from tests.reference import reference
 
 _REST = ("--rest-open", "--rest", "127.0.0.1:0")
 _CARD = ("--listen", "127.0.0.1:0", "--reader", "sim", "--sim-profile", "iot-modem", "--slots", "1")
@@ -29,7 +29,7 @@ _SHORT = 25
 
 
 def trace(name: str) -> Iterator[dict[str, Any]]:
-    with shared("traces", f"{name}.jsonl").open(encoding="utf-8") as lines:
+    with reference("traces", f"{name}.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
 

@@ -9,7 +9,7 @@ import pytest
 
 from remsim.card.apdu_case import Direction, decide
 from remsim.card.apdu_case_tables import look_up
-from tests.reference import shared
+from tests.reference import reference
 
 #: Commands that the reference tables lack (CLA high nibble, INS) and odd AUTHENTICATE, whose blocks differ.
 ADDED = {
@@ -49,7 +49,7 @@ _ACTIONS = {
 
 
 def _document() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(shared("vectors", "simtrace2", "apdu-cases.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(reference("vectors", "simtrace2", "apdu-cases.json").read_text(encoding="utf-8"))
     return found
 
 

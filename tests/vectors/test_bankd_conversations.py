@@ -20,7 +20,7 @@ from remsim.wire.rspro import ComponentType
 from tests.doubles.bank import BANKD, StubCards, stub_atr
 from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, load_session
 
-Shared = Callable[..., Path]
+Reference = Callable[..., Path]
 
 
 class BankAdapter:
@@ -79,8 +79,8 @@ class BankAdapter:
         return list[object](self.cards.perform(cast(BankdAction, action), now))
 
 
-def play(shared: Shared, number: int, adapter: BankAdapter, role: str = "bankd") -> dict[int, PlayedConnection]:
-    session = load_session(shared(), number)
+def play(reference: Reference, number: int, adapter: BankAdapter, role: str = "bankd") -> dict[int, PlayedConnection]:
+    session = load_session(reference(), number)
     return Player(session, role, adapter).run()
 
 
@@ -98,39 +98,39 @@ def assert_as_recorded(played: dict[int, PlayedConnection], *, role: str = "bank
 
 
 @pytest.mark.parametrize("number", UNCHANGED)
-def test_recorded_session_comes_out_octet_for_octet(shared: Shared, number: int) -> None:
-    assert_as_recorded(play(shared, number, BankAdapter(has_cards=number != 20)))
+def test_recorded_session_comes_out_octet_for_octet(reference: Reference, number: int) -> None:
+    assert_as_recorded(play(reference, number, BankAdapter(has_cards=number != 20)))
 
 
-def test_session_with_real_pcscd_comes_out_octet_for_octet(shared: Shared) -> None:
+def test_session_with_real_pcscd_comes_out_octet_for_octet(reference: Reference) -> None:
     adapter = BankAdapter(slots=2)
     adapter.cards.atr = lambda _slot_nr: stub_atr(1)
-    assert_as_recorded(play(shared, 31, adapter))
+    assert_as_recorded(play(reference, 31, adapter))
 
 
-def test_session_with_two_banks_comes_out_octet_for_octet(shared: Shared) -> None:
-    assert_as_recorded(play(shared, 11, BankAdapter()))
-    assert_as_recorded(play(shared, 11, BankAdapter("bankd2", bank_id=2), "bankd2"), role="bankd2")
+def test_session_with_two_banks_comes_out_octet_for_octet(reference: Reference) -> None:
+    assert_as_recorded(play(reference, 11, BankAdapter()))
+    assert_as_recorded(play(reference, 11, BankAdapter("bankd2", bank_id=2), "bankd2"), role="bankd2")
 
 
-def test_reset_edges_reach_the_card_as_recorded(shared: Shared) -> None:
+def test_reset_edges_reach_the_card_as_recorded(reference: Reference) -> None:
     adapter = BankAdapter()
-    play(shared, 26, adapter)
+    play(reference, 26, adapter)
     resets = [what for _slot, what in adapter.cards.log if what in ("cold", "warm")]
     assert resets == ["warm", "warm", "cold", "cold", "warm", "cold"]
 
 
-def test_second_reset_without_return_of_vcc_has_no_effect(shared: Shared) -> None:
+def test_second_reset_without_return_of_vcc_has_no_effect(reference: Reference) -> None:
     adapter = BankAdapter()
-    assert_as_recorded(play(shared, 7, adapter))
+    assert_as_recorded(play(reference, 7, adapter))
     assert [what for _slot, what in adapter.cards.log] == ["open", "cold", "transmit 00b0000002"]
 
 
-def test_atr_that_changes_in_a_reset_is_sent_again(shared: Shared) -> None:
+def test_atr_that_changes_in_a_reset_is_sent_again(reference: Reference) -> None:
     """Line 45 of known-limits.md is mended: the C bankd keeps the new ATR to itself."""
     adapter = BankAdapter()
     adapter.cards.atr = lambda slot_nr: stub_atr(slot_nr if adapter.cards.resets == 0 else 99)
-    connection = play(shared, 7, adapter)[3]
+    connection = play(reference, 7, adapter)[3]
     extra = [frame for frame in connection.sent if frame not in connection.expected]
     assert len(extra) == 1
     assert extra[0].startswith("SetAtrReq")
@@ -138,52 +138,52 @@ def test_atr_that_changes_in_a_reset_is_sent_again(shared: Shared) -> None:
     assert [frame for frame in connection.sent if frame not in extra] == connection.expected
 
 
-def test_bankd_refused_as_second_keeps_trying(shared: Shared) -> None:
-    assert_as_recorded(play(shared, 13, BankAdapter()))
+def test_bankd_refused_as_second_keeps_trying(reference: Reference) -> None:
+    assert_as_recorded(play(reference, 13, BankAdapter()))
     adapter = BankAdapter("bankd2")
-    for connection in play(shared, 13, adapter, "bankd2").values():
+    for connection in play(reference, 13, adapter, "bankd2").values():
         assert connection.sent == connection.expected
     assert adapter.coordinator.control.governor is None
 
 
-def test_silent_session_is_kept_alive_from_both_ends(shared: Shared) -> None:
+def test_silent_session_is_kept_alive_from_both_ends(reference: Reference) -> None:
     """Line 40 is mended: PINGs go to the client as well (the recording holds no answer to those)."""
-    for connection in play(shared, 14, BankAdapter()).values():
+    for connection in play(reference, 14, BankAdapter()).values():
         assert connection.sent == connection.expected, connection.recorded
 
 
-def test_bank_comes_back_without_its_mappings(shared: Shared) -> None:
-    played = play(shared, 17, BankAdapter())
+def test_bank_comes_back_without_its_mappings(reference: Reference) -> None:
+    played = play(reference, 17, BankAdapter())
     for connection in played.values():
         assert connection.sent == connection.expected, connection.recorded
 
 
-def test_late_mapping_is_announced_with_the_atr(shared: Shared) -> None:
+def test_late_mapping_is_announced_with_the_atr(reference: Reference) -> None:
     """Line 42 is mended: the C bankd opens the card and says nothing, so the client never learns."""
-    connection = play(shared, 23, BankAdapter())[2]
+    connection = play(reference, 23, BankAdapter())[2]
     assert lead(connection) == ["ConnectClientRes", "SetAtrReq", "TpduCardToModem"]
     assert [frame for frame in connection.sent if not frame.startswith("SetAtrReq")] == connection.expected
 
 
-def test_late_card_is_announced_at_once(shared: Shared) -> None:
+def test_late_card_is_announced_at_once(reference: Reference) -> None:
     """Line 44 is mended: the C bankd finds the card in its next poll, up to 10 s later."""
     adapter = BankAdapter(has_cards=False)
-    connection = play(shared, 24, adapter)[2]
+    connection = play(reference, 24, adapter)[2]
     assert connection.sent == connection.expected
     assert adapter.coordinator.next_deadline() is None
 
 
-def test_every_request_of_a_server_is_answered_as_recorded(shared: Shared) -> None:
+def test_every_request_of_a_server_is_answered_as_recorded(reference: Reference) -> None:
     """But for ID_GET, which names our own values; errorInd and configClientIdReq stay unanswered."""
-    for connection in play(shared, 27, BankAdapter()).values():
+    for connection in play(reference, 27, BankAdapter()).values():
         sent = [frame for frame in connection.sent if not frame.startswith("CCM")]
         assert sent == [frame for frame in connection.expected if not frame.startswith("CCM")]
         assert connection.was_closed_by_us == (connection.recorded.closed_by == "bankd")
 
 
-def test_gsmtap_is_that_of_the_reference(shared: Shared) -> None:
+def test_gsmtap_is_that_of_the_reference(reference: Reference) -> None:
     """The recorded datagrams: connecting, three commands, and a card error after which the client reconnects."""
-    recorded = json.loads(shared("vectors", "gsmtap", "bankd.json").read_text(encoding="utf-8"))["datagrams"]
+    recorded = json.loads(reference("vectors", "gsmtap", "bankd.json").read_text(encoding="utf-8"))["datagrams"]
     expected = [bytes.fromhex(entry["hex"]) for entry in recorded]
     atr = expected[0][16:]
     records: list[TraceRecord] = [AtrRecord(2, atr)]

@@ -30,7 +30,7 @@ from tests.doubles.conversation import (
     normalised_frames,
 )
 
-Shared = Callable[..., Path]
+Reference = Callable[..., Path]
 
 CLIENT = ComponentIdentity(ComponentType.REMSIM_CLIENT, "vm", "remsim-client", "1")
 #: What our shell shows for RESET: the classic line states, and VCC given back.
@@ -136,8 +136,8 @@ def _peer(recorded: RecordedConnection) -> ComponentType:
     return ComponentType.REMSIM_SERVER if recorded.accepted_by == "server" else ComponentType.REMSIM_BANKD
 
 
-def play(shared: Shared, number: int, adapter: ClientAdapter) -> dict[int, PlayedConnection]:
-    session = load_session(shared(), number)
+def play(reference: Reference, number: int, adapter: ClientAdapter) -> dict[int, PlayedConnection]:
+    session = load_session(reference(), number)
     # Within a millisecond the order is not recorded; a line is typed before its answer comes.
     actions = tuple((at_s - 0.0005 if what.startswith("stdin") else at_s, what) for at_s, what in session.actions)
     return Player(replace(session, actions=actions), adapter.role, adapter).run()
@@ -158,42 +158,42 @@ AS_RECORDED = (2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 15, 16, 17, 19, 20, 21, 28)
 
 
 @pytest.mark.parametrize("number", AS_RECORDED)
-def test_recorded_session_comes_out_octet_for_octet(shared: Shared, number: int) -> None:
+def test_recorded_session_comes_out_octet_for_octet(reference: Reference, number: int) -> None:
     adapter = ClientAdapter()
-    played = play(shared, number, adapter)
+    played = play(reference, number, adapter)
     assert played
     assert adapter.unwanted == []
     for connection in played.values():
         assert_as_recorded(connection)
 
 
-def test_second_client_with_same_identity_closes_and_retries(shared: Shared) -> None:
-    played = play(shared, 12, ClientAdapter("client2"))
+def test_second_client_with_same_identity_closes_and_retries(reference: Reference) -> None:
+    played = play(reference, 12, ClientAdapter("client2"))
     assert len(played) > 5
     for connection in played.values():
         assert_as_recorded(connection, "client2")
 
 
-def test_answers_of_the_card_reach_the_modem(shared: Shared) -> None:
+def test_answers_of_the_card_reach_the_modem(reference: Reference) -> None:
     adapter = ClientAdapter()
-    play(shared, 6, adapter)
+    play(reference, 6, adapter)
     answers = [line for line in adapter.shown if line.startswith("R-APDU")]
     # SW only, 2 octets; 15, 128 and 256 octets of data; four more answers to commands with data; 127 octets.
     lengths = [len(bytes.fromhex(line.partition(": ")[2])) for line in answers]
     assert lengths == [2, 2, 17, 130, 258, 2, 2, 2, 129]
 
 
-def test_modem_never_sees_another_atr_than_the_cards_own(shared: Shared) -> None:
+def test_modem_never_sees_another_atr_than_the_cards_own(reference: Reference) -> None:
     """known-limits.md, 87: the classic client shows 3b00 first."""
     adapter = ClientAdapter()
-    play(shared, 3, adapter)
+    play(reference, 3, adapter)
     assert adapter.shown == ["SET_ATR: 3b 9f 96 80 1f c7 80 31 a0 73 be 21 13 67 43 20 07 18 00 00 02 a6", "InsertCard"]
 
 
 @pytest.mark.parametrize("number", [7, 31])
-def test_reset_from_the_shell_is_a_full_cycle(shared: Shared, number: int) -> None:
+def test_reset_from_the_shell_is_a_full_cycle(reference: Reference, number: int) -> None:
     """known-limits.md, 81 and 46: VCC comes back, so each RESET has an effect, whatever the bankd remembers."""
-    played = play(shared, number, ClientAdapter())
+    played = play(reference, number, ClientAdapter())
     for connection in played.values():
         recorded = [frame for frame in connection.sent if frame in connection.expected]
         assert recorded == connection.expected
@@ -203,10 +203,10 @@ def test_reset_from_the_shell_is_a_full_cycle(shared: Shared, number: int) -> No
     assert statuses == [replace(ON, card_present=None), *[OFF, ON] * resets]
 
 
-def test_repeated_configuration_leaves_the_session_alone(shared: Shared) -> None:
+def test_repeated_configuration_leaves_the_session_alone(reference: Reference) -> None:
     """known-limits.md, 34: the classic client drops its session when a server that returned says the same again."""
     adapter = ClientAdapter()
-    played = play(shared, 18, adapter)
+    played = play(reference, 18, adapter)
     old, new = played.pop(3), played.pop(18)
     assert adapter.unwanted == [18]
     assert new.sent == []
@@ -218,22 +218,22 @@ def test_repeated_configuration_leaves_the_session_alone(shared: Shared) -> None
 
 
 @pytest.mark.parametrize("number", [23, 24])
-def test_refusal_of_a_classic_bankd_is_retried(shared: Shared, number: int) -> None:
+def test_refusal_of_a_classic_bankd_is_retried(reference: Reference, number: int) -> None:
     """known-limits.md, 42: such a bankd may never tell that mapping or card came, so ours does not wait on the link."""
     adapter = ClientAdapter()
     adapter.give_bankd()
-    (connection,) = play(shared, number, adapter).values()
+    (connection,) = play(reference, number, adapter).values()
     assert names(connection.sent) == ["ConnectClientReq"]
     assert connection.sent == connection.expected[:1]
     assert connection.was_closed_by_us
     assert adapter.coordinator.state is SlotState.WAIT_BANKD
 
 
-def test_illegal_commands_are_answered_and_never_sent(shared: Shared) -> None:
+def test_illegal_commands_are_answered_and_never_sent(reference: Reference) -> None:
     """known-limits.md, 85: the recorded peer sends them, and the bankd closes each time."""
     adapter = IllegalModem()
     adapter.give_bankd()
-    played = play(shared, 25, adapter)
+    played = play(reference, 25, adapter)
     assert len(played) == 7
     for connection in played.values():
         assert names(connection.sent) in (["ConnectClientReq", "SetAtrRes"], ["ConnectClientReq"])
@@ -241,11 +241,11 @@ def test_illegal_commands_are_answered_and_never_sent(shared: Shared) -> None:
 
 
 @pytest.mark.parametrize("number", [22, 30])
-def test_messages_that_abort_a_classic_server_are_never_sent(shared: Shared, number: int) -> None:
+def test_messages_that_abort_a_classic_server_are_never_sent(reference: Reference, number: int) -> None:
     """known-limits.md, 1 and 2: the recorded peer omits its number, or its component type is wrong."""
     adapter = ClientAdapter()
     adapter.give_bankd()
-    played = play(shared, number, adapter)
+    played = play(reference, number, adapter)
     requests = [_message(frame) for connection in played.values() for frame in connection.sent]
     assert len(requests) == 2
     for request in requests:
@@ -254,34 +254,34 @@ def test_messages_that_abort_a_classic_server_are_never_sent(shared: Shared, num
         assert request.identity.type is ComponentType.REMSIM_CLIENT
 
 
-def test_line_changes_go_out_as_recorded(shared: Shared) -> None:
+def test_line_changes_go_out_as_recorded(reference: Reference) -> None:
     """The first status is preceded by idle lines: a classic bankd may remember another client's (known-limits.md, 46).
 
     The last recorded status bears slots that are not the client's own; ours always sends its own.
     """
-    adapter = RecordedModem(load_session(shared(), 26))
+    adapter = RecordedModem(load_session(reference(), 26))
     adapter.give_bankd()
-    (connection,) = play(shared, 26, adapter).values()
+    (connection,) = play(reference, 26, adapter).values()
     assert names(connection.sent[:3]) == ["ConnectClientReq", "SetAtrRes", "ClientSlotStatusInd"]
     assert _status(connection.sent[2]) == replace(ON, card_present=None)
     assert [*connection.sent[:2], *connection.sent[3:-1]] == connection.expected[:-1]
     assert _status(connection.sent[-1]) == _status(connection.expected[-1])
 
 
-def test_peers_that_time_out_or_refuse_are_introduced_to_all_the_same(shared: Shared) -> None:
+def test_peers_that_time_out_or_refuse_are_introduced_to_all_the_same(reference: Reference) -> None:
     """The recorded peer is silent on purpose, or poses as a bankd; ours never omits its introduction."""
     adapter = ClientAdapter()
     adapter.give_bankd()
     for number in (27, 29):
-        for connection in play(shared, number, adapter).values():
+        for connection in play(reference, number, adapter).values():
             assert names(connection.sent[:1]) == ["ConnectClientReq"]
 
 
-def test_every_session_with_a_client_is_played(shared: Shared) -> None:
+def test_every_session_with_a_client_is_played(reference: Reference) -> None:
     with_client = {
         number
         for number in range(1, 32)
-        if any(connection.dialled_by == "client" for connection in load_session(shared(), number).connections)
+        if any(connection.dialled_by == "client" for connection in load_session(reference(), number).connections)
     }
     assert with_client == {*AS_RECORDED, 7, 18, 22, 23, 24, 25, 26, 27, 29, 30, 31}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames that no client may trip over (shared vectors, invalid.json), given to a client slot in service.
+"""Frames that no client may trip over (invalid.json of the recorded vectors), given to a client slot in service.
 
 Each goes to the link to the server and to the one to the bankd, as the first message and after acceptance. The slot
 may ignore it, refuse it or close the link; the modem must not notice anything but that, and a command in progress ends
@@ -22,7 +22,7 @@ from remsim.wire.connection import Connection
 from remsim.wire.events import LinkFailed
 from remsim.wire.ipa import encode_rspro
 from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode, RsproPdu
-from tests.reference import shared
+from tests.reference import reference
 
 SERVER, BANKD = LinkId(1), LinkId(2)
 CLIENT_SLOT, BANK_SLOT = ClientSlot(1, 0), BankSlot(1, 0)
@@ -44,7 +44,7 @@ class _Frame(TypedDict, total=False):
 
 
 def _frames() -> list[_Frame]:
-    path = shared("vectors", "rspro", "invalid.json")
+    path = reference("vectors", "rspro", "invalid.json")
     return cast(list[_Frame], json.loads(path.read_text(encoding="utf-8"))["frames"])
 
 

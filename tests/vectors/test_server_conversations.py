@@ -19,7 +19,7 @@ from remsim.wire.connection import Connection, Event, KeepAlive, ProbeAnswered
 from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, load_session
 from tests.doubles.server_world import SERVER, ServerWorld
 
-Shared = Callable[..., Path]
+Reference = Callable[..., Path]
 
 _CREATE: Final = re.compile(r"POST /slotmaps bank (\d+:\d+) client (\d+:\d+) -> 201")
 _DELETE: Final = re.compile(r"DELETE /slotmaps/\d+ \(bank (\d+:\d+)\) -> 200")
@@ -113,8 +113,8 @@ class ServerAdapter:
         return wanted
 
 
-def play(shared: Shared, number: int, adapter: ServerAdapter) -> dict[int, PlayedConnection]:
-    session = load_session(shared(), number)
+def play(reference: Reference, number: int, adapter: ServerAdapter) -> dict[int, PlayedConnection]:
+    session = load_session(reference(), number)
     # A call is noted when it returns, in the millisecond of what follows from it or after that.
     actions = tuple((at_s - 0.001, what) for at_s, what in session.actions)
     return Player(replace(session, actions=actions), "server", adapter).run()
@@ -128,48 +128,48 @@ def lead(played: PlayedConnection) -> list[str]:
 
 
 @pytest.mark.parametrize("number", UNCHANGED)
-def test_recorded_session_comes_out_octet_for_octet(shared: Shared, number: int) -> None:
-    for connection in play(shared, number, ServerAdapter()).values():
+def test_recorded_session_comes_out_octet_for_octet(reference: Reference, number: int) -> None:
+    for connection in play(reference, number, ServerAdapter()).values():
         assert connection.sent == connection.expected, connection.recorded
 
 
-def test_lost_bankd_makes_its_mapping_new_until_it_returns(shared: Shared) -> None:
+def test_lost_bankd_makes_its_mapping_new_until_it_returns(reference: Reference) -> None:
     adapter = ServerAdapter()
-    play(shared, 17, adapter)
+    play(reference, 17, adapter)
     assert adapter.shown == [["NEW"], ["ACTIVE"]]
 
 
-def test_mapping_of_an_absent_bankd_stays_new_until_it_comes(shared: Shared) -> None:
+def test_mapping_of_an_absent_bankd_stays_new_until_it_comes(reference: Reference) -> None:
     adapter = ServerAdapter()
-    play(shared, 4, adapter)
+    play(reference, 4, adapter)
     assert adapter.shown == [["NEW"], ["NEW"], ["ACTIVE"]]
 
 
-def test_refused_mapping_does_not_send_the_client_to_the_bankd(shared: Shared) -> None:
+def test_refused_mapping_does_not_send_the_client_to_the_bankd(reference: Reference) -> None:
     """Line 25 is mended: the C server ignores the result, shows ACTIVE, and the client loops."""
     adapter = ServerAdapter()
-    played = play(shared, 16, adapter)
+    played = play(reference, 16, adapter)
     assert played[1].sent == played[1].expected
     assert lead(played[2]) == ["ConnectClientRes", "ConfigClientBankReq"]
     assert played[2].sent[1].endswith("80040000000002010" + "0"), "told that there is no bankd"
     assert adapter.shown == [["REFUSED"]]
 
 
-def test_client_without_number_is_refused_and_the_server_lives(shared: Shared) -> None:
+def test_client_without_number_is_refused_and_the_server_lives(reference: Reference) -> None:
     """Line 1 is mended: the C server closes without an answer and aborts."""
-    played = play(shared, 22, ServerAdapter())
+    played = play(reference, 22, ServerAdapter())
     assert played[1].sent == played[1].expected
     assert lead(played[3]) == ["ConnectClientRes"]
     assert played[3].was_closed_by_us
 
 
-def test_wrong_component_type_is_refused_and_the_server_lives(shared: Shared) -> None:
+def test_wrong_component_type_is_refused_and_the_server_lives(reference: Reference) -> None:
     """Line 2 is mended: the C server closes without an answer and aborts."""
-    played = play(shared, 30, ServerAdapter())
+    played = play(reference, 30, ServerAdapter())
     assert [lead(connection) for connection in played.values()] == [["ConnectClientRes"], ["ConnectBankRes"]]
     assert all(connection.was_closed_by_us for connection in played.values())
 
 
-def test_silent_and_rejected_peers_are_closed_as_recorded(shared: Shared) -> None:
-    for connection in play(shared, 29, ServerAdapter()).values():
+def test_silent_and_rejected_peers_are_closed_as_recorded(reference: Reference) -> None:
+    for connection in play(reference, 29, ServerAdapter()).values():
         assert connection.was_closed_by_us == (connection.recorded.closed_by == "server"), connection.recorded

@@ -33,7 +33,7 @@ from remsim.emulators.simtrace2_stream import MessageReader, encode_transfer
 from tests.doubles.simtrace2_config import BOARD_KINDS
 from tests.doubles.simtrace2_device import packets_of
 from tests.doubles.simtrace2_scenarios import Event, Scenario, scenarios
-from tests.reference import shared
+from tests.reference import reference
 
 #: These bytes no host may send. The files 51 are dangerous to readers, not to the device: their host is ordinary.
 DANGEROUS: Final = tuple(
@@ -302,7 +302,7 @@ def test_every_file_is_used() -> None:
 
 
 def _examples() -> list[dict[str, Any]]:
-    path = shared("vectors", "simtrace2", "host-messages.json")
+    path = reference("vectors", "simtrace2", "host-messages.json")
     found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["messages"]
     return found
 

@@ -7,7 +7,7 @@ import pytest
 
 from remsim.readers.profiles import load_profile
 from remsim.uicc import Uicc
-from tests.reference import shared
+from tests.reference import reference
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from tests.reference import shared
 )
 def test_fresh_card_answers_as_recorded(profile: str, trace: str, commands: int) -> None:
     card = Uicc(load_profile(profile))
-    steps = [json.loads(line) for line in shared("traces", f"{trace}.jsonl").read_text("ascii").splitlines()]
+    steps = [json.loads(line) for line in reference("traces", f"{trace}.jsonl").read_text("ascii").splitlines()]
     answered = 0
     for number, step in enumerate(steps, start=1):
         if "event" in step:

@@ -61,4 +61,4 @@ def test_scene_without_commands_can_be_drawn() -> None:
 
 def test_recording_is_the_reference_one() -> None:
     shipped = reference.ROOT / "src" / "remsim" / "demo" / "iot-modem-boot.jsonl"
-    assert shipped.read_bytes() == reference.shared("traces", "iot-modem-boot.jsonl").read_bytes()
+    assert shipped.read_bytes() == reference.reference("traces", "iot-modem-boot.jsonl").read_bytes()

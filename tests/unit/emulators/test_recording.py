@@ -21,8 +21,8 @@ GET_RESPONSE, FETCH, READ = (bytes.fromhex(text) for text in ("00c0000035", "801
 
 
 @pytest.mark.parametrize(("name", "commands"), [("iot-modem-boot", 151), ("phone-boot", 1001)])
-def test_recorded_starts_are_read(shared: Callable[..., Path], name: str, commands: int) -> None:
-    steps = load_recording(shared("traces", f"{name}.jsonl"))
+def test_recorded_starts_are_read(reference: Callable[..., Path], name: str, commands: int) -> None:
+    steps = load_recording(reference("traces", f"{name}.jsonl"))
     assert steps[0] == RecordedReset(1)
     assert sum(isinstance(step, RecordedCommand) for step in steps) == commands
     assert all(isinstance(step, RecordedReset) or step.sw is not None for step in steps)

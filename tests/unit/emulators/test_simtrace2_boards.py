@@ -23,14 +23,14 @@ from remsim.emulators.simtrace2_boards import (
     parse_configuration,
     usb_path,
 )
-from tests.reference import shared
+from tests.reference import reference
 
 SLOT_0 = SlotInterface(0, 0, 0x04, 0x85, 0x86, 1)
 SLOT_1 = SlotInterface(1, 0, 0x01, 0x82, 0x83, 1)
 
 
 def _boards() -> dict[str, dict[str, Any]]:
-    path = shared("vectors", "simtrace2", "descriptors.json")
+    path = reference("vectors", "simtrace2", "descriptors.json")
     found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["boards"]
     return found
 

@@ -13,7 +13,7 @@ from remsim.readers.profiles import load_profile
 from remsim.uicc import Uicc
 from tests.doubles.simtrace2_world import StoppedError, World
 from tests.doubles.virtual_modem import SilenceError, VirtualModem
-from tests.reference import shared
+from tests.reference import reference
 
 #: SELECT MF by FID, its GET RESPONSE, EF.ICCID, READ BINARY with a wrong length and the right one, STATUS.
 COMMANDS = [bytes.fromhex(text) for text in ("00a40004023f00", "00a40804022fe2", "00b000000a", "80f2000000")]
@@ -29,7 +29,7 @@ def world_with(profile: str = "default", **settings: object) -> tuple[World, Uic
 
 
 def trace(name: str) -> Iterator[dict[str, Any]]:
-    with shared("traces", f"{name}.jsonl").open(encoding="utf-8") as lines:
+    with reference("traces", f"{name}.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
 
