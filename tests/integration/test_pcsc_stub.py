@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PC/SC through pyscard with the stand-in library of ``tests/reference/tools``: many readers, each with its own thread."""
+"""PC/SC through pyscard with a stand-in library (``tests/reference/tools``): many readers, a thread for each."""
 
 import json
 import os
