@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our directions against the verdicts of the reference's class tables, with every difference named and meant."""
+"""Our directions against the verdicts of libosmocore's class tables, with every difference named and meant."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from remsim.card.apdu_case import Direction, decide
 from remsim.card.apdu_case_tables import look_up
 from tests.reference import reference
 
-#: Commands that the reference tables lack (CLA high nibble, INS) and odd AUTHENTICATE, whose blocks differ.
+#: Commands that those tables lack (CLA high nibble, INS) and odd AUTHENTICATE, whose blocks differ.
 ADDED = {
     **{(nibble, 0xC0): 2 for nibble in range(16)},
     **{(nibble, ins): case for nibble in (0x0, 0x4, 0x6) for ins, case in ((0x82, 3), (0x22, 3), (0xCB, 4), (0xC2, 4))},
@@ -23,7 +23,7 @@ ADDED = {
     **{(nibble, ins): 2 for nibble in (0x8, 0xC, 0xE) for ins in (0xCA, 0xCB)},
 }
 
-#: Headers on which we differ from the reference, with our direction.
+#: Headers on which we differ from them, with our direction.
 DIFFERENT = {
     "80ca9f7f2d": Direction.FORWARD,  # production data with an exact Le
     "81cadf200b": Direction.FORWARD,  # a simple object; behind 6C0B it is one in any case

@@ -246,7 +246,7 @@ class ClientPlane:
     # Commands of clients
 
     def on_tpdu(self, session: Session, message: rspro.TpduModemToCard, tag: int, now: float) -> None:
-        """A command for the card: run it, queue it, or close the connection as the reference says (9.3)."""
+        """A command for the card: run it, queue it, or close the connection (rspro.md, 9.3)."""
         position = session.position
         data = message.data
         if position is None or session.state is not SessionState.CONNECTED_CLIENT_MAPPED_CARD:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands whose direction depends on P1, P2 or P3, and those that the reference tables lack."""
+"""Commands whose direction depends on P1, P2 or P3, and those that the tables of apdu-cases.md lack."""
 
 import pytest
 
@@ -88,7 +88,7 @@ def test_family_of_class_byte(cla: int, family: Family | None) -> None:
         # GET RESPONSE in every class.
         ("10c0000005", 2),
         ("e0c0000005", 2),
-        # The last resort of the reference: what Windows asks each card.
+        # apdu-cases.md, 2.6: what Windows asks each card.
         ("00ca7f6800", 2),
     ],
 )

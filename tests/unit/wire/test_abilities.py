@@ -45,7 +45,7 @@ def test_response_names_the_common_ones_in_our_order(message: Message) -> None:
 
 @pytest.mark.parametrize("message", RESPONSES)
 def test_response_has_the_element_only_if_the_request_had(message: Message) -> None:
-    # extensions.md 2. An empty element still tells a peer of ours that it met one of its kind.
+    # An empty element still tells a peer of ours that it met one of its kind.
     assert abilities.introduce(message, abilities.ABILITIES, None) == message
     assert named(abilities.introduce(message, abilities.ABILITIES, frozenset())) == ()
 

@@ -51,7 +51,7 @@ def decoded_bank(octets: bytes) -> rspro.ConnectBankReq:
 
 
 def test_abilities_are_element_20_of_the_identity() -> None:
-    # extensions.md 1: [20] IMPLICIT SEQUENCE OF UTF8String, b4 LL, each name 0c LL.
+    # docs/protocol.md: [20] IMPLICIT SEQUENCE OF UTF8String, b4 LL, each name 0c LL.
     octets = connect_bank("b40c0c06" + b"echo.1".hex() + "0c02" + "µ".encode().hex())
     assert decoded_bank(octets).identity == IDENTITY.with_abilities(("echo.1", "µ"))
     assert encode_pdu(decode_pdu(octets)) == octets

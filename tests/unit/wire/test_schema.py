@@ -143,7 +143,7 @@ def test_fields_of_the_table_are_those_of_the_dataclasses_in_order() -> None:
 
 
 def test_additions_of_ours_have_tags_from_20_and_stand_last() -> None:
-    # extensions.md 3: an element before an optional field makes classic programs lose that field.
+    # interop.md, a: an element before an optional field makes classic programs lose that field.
     for table in notation.structs().values():
         additions = [bool(field.ability) for field in table.fields]
         assert additions == sorted(additions), table.name
