@@ -27,6 +27,7 @@ def run(config: ClientRunConfig) -> int:
             emulator = make_emulator(slot.emulator, slot.settings)
         except ConfigError as error:
             raise ConfigError(f"slot[{number}]: {error}", hint=error.hint) from None
+        emulator.set_command_rules(config.command_rules(slot))
         specs.append(SlotSpec(config.of_slot(slot), emulator, ClientObserver()))
     return _serve(specs, config)
 

@@ -13,7 +13,7 @@ HEADER, PIN = bytes.fromhex("0020000108"), b"12345678"
 @pytest.mark.parametrize(
     ("kind", "data", "expected"),
     [
-        (FactKind.UNKNOWN_COMMAND, HEADER, {"header": HEADER}),
+        (FactKind.COMMAND_REPLACED, HEADER, {"header": HEADER}),
         (FactKind.COMMAND_REPLACED, PIN, {"octets": 8}),
         (FactKind.BAD_HEADER, HEADER[:4], {"octets": 4}),
         (FactKind.BAD_MESSAGE, PIN, {"octets": 8}),
