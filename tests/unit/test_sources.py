@@ -31,6 +31,8 @@ OF_THE_WHOLE = {
     "test_generated_docs",
     "test_console_pages",
     "test_settings_page",
+    "test_captures",
+    "test_replay_capture",
 }
 
 #: Parts in which each module has a unit test of its own.

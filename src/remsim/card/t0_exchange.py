@@ -92,7 +92,7 @@ def exchange_apdu(apdu: bytes) -> Generator[bytes, bytes, bytes]:
     """
     mapped = _map(apdu)
     tpdu, expected = mapped.tpdu, mapped.expected
-    data, warning, may_repeat, is_question = b"", b"", True, False
+    data, response, warning, may_repeat, is_question = b"", b"", b"", True, False
     for _ in range(_MOST_TPDUS):
         response = yield tpdu
         data += response[:-2]
