@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from remsim.card.selection import Path, SelectionTracker, Step, channel_of, is_success
+from remsim.card.class_byte import class_byte
+from remsim.card.selection import Path, SelectionTracker, Step, is_success
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed, tpdu_of_apdu
 
 FILL: Final = 0xFF
@@ -134,7 +135,7 @@ class CardRedactor:
         open_channel, self._open_channel = self._open_channel, None
         if not is_well_formed(tpdu):
             return _data_of(response)
-        channel, ins = channel_of(tpdu[0]), tpdu[1]
+        channel, ins = class_byte(tpdu[0]).channel, tpdu[1]
         if ins == _GET_RESPONSE:
             if channel != open_channel:
                 return _data_of(response)

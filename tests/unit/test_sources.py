@@ -11,7 +11,7 @@ from tests import sources
 from tests.reference import ROOT
 
 SPDX = "# SPDX-License-Identifier: Apache-2.0"
-MAX_LINES = 400
+MAX_LINES = 600
 
 #: A longer function is hard to hold in mind; 40 is the aim.
 MAX_FUNCTION_LINES = 60
@@ -31,6 +31,8 @@ OF_THE_WHOLE = {
     "test_console_pages",
     "test_settings_page",
     "test_stands_alone",
+    "test_captures",
+    "test_replay_capture",
 }
 
 #: Parts in which each module has a unit test of its own.

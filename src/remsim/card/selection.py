@@ -10,6 +10,7 @@ never a guess: whoever protects something must take unknown for the worst case.
 from dataclasses import dataclass
 from typing import Final, Self
 
+from remsim.card.class_byte import GSM_CLA, class_byte
 from remsim.card.filenames import application_name
 
 MF: Final = 0x3F00
@@ -17,7 +18,6 @@ CURRENT_APPLICATION: Final = 0x7FFF
 UNKNOWN_APPLICATION: Final = "ADF"
 
 _SELECT, _MANAGE_CHANNEL = 0xA4, 0x70
-_GSM_CLA: Final = 0xA0
 _BINARY: Final = frozenset({0xB0, 0xD6})
 _RECORD: Final = frozenset({0xB2, 0xDC, 0xA2})
 _INCREASE: Final = 0x32
@@ -96,25 +96,6 @@ AT_MF: Final = Selected((MF,))
 UNKNOWN: Final = Selected(None, is_file_unknown=True)
 
 
-def channel_of(cla: int) -> int:
-    """The logical channel in a class byte (ETSI TS 102 221, clause 10.1.1); 0 where it names none."""
-    if cla == _GSM_CLA:
-        return 0
-    if cla & 0x40:
-        return 4 + (cla & 0x0F)
-    return cla & 0x03
-
-
-def _is_chained(cla: int) -> bool:
-    """Whether more of the same command follows (ISO/IEC 7816-4, clause 5.4.1)."""
-    return cla != _GSM_CLA and cla & 0x10 != 0
-
-
-def _is_secured(cla: int) -> bool:
-    """Whether data may be wrapped in secure messaging (clause 5.4.1), or the class byte says what nobody knows."""
-    return cla != _GSM_CLA and cla & (0x20 if cla & 0x40 else 0x2C) != 0
-
-
 def is_success(sw: int) -> bool:
     """Whether a status word says that a command did its work, perhaps with a warning."""
     return sw >> 8 in (0x90, 0x91, 0x92, 0x61, 0x62, 0x63, 0x9E, 0x9F) and sw != 0x9240
@@ -142,7 +123,7 @@ class SelectionTracker:
 
     def selected(self, cla: int) -> Selected:
         """What is selected on the channel of a class byte."""
-        return self._channels.get(channel_of(cla), UNKNOWN)
+        return self._channels.get(class_byte(cla).channel, UNKNOWN)
 
     def target(self, tpdu: bytes) -> Path | None:
         """The file that a command works on: that of its short identifier, else the selected one; None if unknown."""
@@ -157,11 +138,11 @@ class SelectionTracker:
         if len(tpdu) < _HEADER or len(response) < 2:
             return
         cla, ins, sw = tpdu[0], tpdu[1], int.from_bytes(response[-2:])
-        channel = channel_of(cla)
+        channel = class_byte(cla).channel
         is_part = self._note_chain(channel, cla)
         if not is_success(sw):
             self._on_failure(channel, tpdu, sw)
-        elif ins == _SELECT and (is_part or _is_secured(cla)):
+        elif ins == _SELECT and (is_part or class_byte(cla).is_secured):
             self._channels[channel] = UNKNOWN
         elif ins == _SELECT:
             self._channels[channel] = _after_select(self.selected(cla), tpdu[2], tpdu[3], tpdu[_HEADER:])
@@ -176,7 +157,7 @@ class SelectionTracker:
     def _note_chain(self, channel: int, cla: int) -> bool:
         """Whether a command is a part of one that comes in several; its last part has the class of any other."""
         was_chained = channel in self._in_chain
-        if _is_chained(cla):
+        if class_byte(cla).is_chained:
             self._in_chain.add(channel)
             return True
         self._in_chain.discard(channel)
@@ -206,7 +187,7 @@ class SelectionTracker:
 def short_identifier(tpdu: bytes) -> int | None:
     """The short file identifier in a command's parameters, None if it has none."""
     cla, ins, p1, p2 = tpdu[:4]
-    if cla == _GSM_CLA and ins == _SEEK:
+    if cla == GSM_CLA and ins == _SEEK:
         # 3GPP TS 51.011, 9.2.7: P2 is type and mode. Otherwise cards take short identifiers in this class, too.
         return None
     if ins in _BINARY:

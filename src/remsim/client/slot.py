@@ -278,6 +278,10 @@ class Slot(EmulatorEvents):
         self._has_hardware = hardware.is_present
         self._metrics.hardware_present.labels(self._label).set(hardware.is_present)
 
+    def on_unknown_command(self, *, is_refused: bool) -> None:
+        """The emulator has logged which."""
+        self._metrics.unknown.labels(self._label, "refused" if is_refused else "received").inc()
+
     def on_limit(self, limit: LimitName) -> None:
         """The hardware has reached a limit."""
         self._metrics.limits.reached(limit)

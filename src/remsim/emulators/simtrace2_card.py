@@ -10,11 +10,11 @@ anything believed (simtrace2.md, 6.4). What was asked for meanwhile - ATR, card,
 again whenever the device comes back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-from remsim.card.apdu_case import CaseOverride
+from remsim.card.apdu_case import AS_TABLES_SAY, CommandRules
 from remsim.card.errors import PpsError
 from remsim.card.pps import DEFAULT_SPEED, Speed, parse_pps
 from remsim.emulators.errors import FrameError
@@ -77,13 +77,13 @@ class SimtraceCard:
         *,
         mux_slot: int | None = None,
         is_presence_high: bool | None = None,
-        overrides: Sequence[CaseOverride] = (),
+        rules: CommandRules = AS_TABLES_SAY,
         is_one_message: bool = True,
         interval_ms: int = 1,
     ) -> None:
         """``interval_ms`` is the polling interval of the interrupt endpoint; the rest are the operator's settings."""
         self.phase = Phase.OFF
-        self.t0 = T0Card(overrides=overrides, is_one_message=is_one_message)
+        self.t0 = T0Card(rules=rules, is_one_message=is_one_message)
         self._controls = CardControls(board, mux_slot=mux_slot, is_presence_high=is_presence_high)
         self._order = CommandOrder(self.t0, interval_ms=interval_ms)
         self._lines = LineTracker()

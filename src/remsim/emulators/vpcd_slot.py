@@ -77,8 +77,8 @@ class VpcdSlot:
             return [Odd("message while a command is in progress", len(body)), HangUp()]
         if body == bytes((Control.GET_ATR,)):
             return [Reply(self.atr)]
-        if len(body) < 2:
-            return [Odd("unknown control" if body else "empty message", len(body))]
+        if not body:
+            return [Odd("empty message", 0)]
         try:
             tpdu = self._first(body)
         except TpduError as error:

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.card.selection import MF, Path, Selected, SelectionTracker, channel_of, is_success, short_identifier
+from remsim.card.selection import MF, Path, Selected, SelectionTracker, is_success, short_identifier
 
 OK = b"\x90\x00"
 USIM = bytes.fromhex("00a4040c07a0000000871002")
@@ -150,12 +150,6 @@ class TestChannels:
         tracker.on_reset()
         assert tracker.selected(0x00).path == (MF,)
         assert tracker.selected(0x01).path is None
-
-    @pytest.mark.parametrize(
-        ("cla", "channel"), [(0x00, 0), (0x03, 3), (0x82, 2), (0xA0, 0), (0x40, 4), (0xC1, 5), (0x6F, 19)]
-    )
-    def test_channel_of_a_class_byte(self, cla: int, channel: int) -> None:
-        assert channel_of(cla) == channel
 
 
 def test_success_is_also_a_warning_or_waiting_data() -> None:

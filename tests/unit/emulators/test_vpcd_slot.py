@@ -60,11 +60,19 @@ def test_what_is_no_short_apdu_is_answered_without_the_card(slot: VpcdSlot, apdu
     assert odd.size == len(bytes.fromhex(apdu))
 
 
-@pytest.mark.parametrize("body", [b"", b"\x03", b"\xff"])
-def test_unknown_controls_are_told_and_not_answered(slot: VpcdSlot, body: bytes) -> None:
-    (odd,) = slot.on_message(body)
+def test_empty_message_is_told_and_not_answered(slot: VpcdSlot) -> None:
+    (odd,) = slot.on_message(b"")
     assert isinstance(odd, Odd)
-    assert odd.size == len(body)
+    assert odd.size == 0
+
+
+@pytest.mark.parametrize("body", [b"\x03", b"\xff", b"\x00\xa4", b"\x00\xa4\x00"])
+def test_command_that_is_too_short_is_answered(slot: VpcdSlot, body: bytes) -> None:
+    """A program sent it, and vpcd waits for the answer: without one the reader hangs."""
+    odd, reply = slot.on_message(body)
+    assert isinstance(odd, Odd)
+    assert reply == Reply(b"\x67\x00")
+    assert not slot.is_busy
 
 
 @pytest.mark.parametrize("control", [OFF, RESET])
