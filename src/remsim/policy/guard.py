@@ -13,11 +13,13 @@
     action = "block"             # or "log", or "allow": no further rule is looked at
     cla = ["00/FC"]              # class bytes, with the mask of the bits that count
     ins = ["B2", "DC"]
-    file = ["7F10/6F3A"]         # the end of the path: file identifiers and application names (ADF.USIM)
+    file = ["7F10/6F3A"]         # the end of the path: file identifiers and applications (see below)
     not_file = []                # or every file but these
-    length = "1-255"             # octets that the command brings
+    length = "1-255"             # bytes that the command brings
     banks = ["1"]                # limits the rule to these bank slots ...
     clients = ["23:0"]           # ... and these client slots
+
+An application is ADF.USIM, ADF.ISIM and the like, ADF for any, or AID and the digits with which its AID begins.
 
 A blocked command does not reach the card; the modem gets 6985. Where it is not known which file a command works on, it
 counts as the file of any rule: a guard errs on the safe side, and says so with ``Finding.path`` None.
@@ -29,6 +31,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from remsim.card.filenames import application_prefix
 from remsim.card.selection import Path, SelectionTracker, Step
 from remsim.card.status import SW_CONDITIONS_NOT_SATISFIED
 from remsim.card.tpdu import is_well_formed
@@ -43,6 +46,7 @@ _MAX_NAME: Final = 64
 _CLA: Final = re.compile(r"([0-9A-F]{2})(?:/([0-9A-F]{2}))?", re.IGNORECASE)
 _INS: Final = re.compile(r"[0-9A-F]{2}", re.IGNORECASE)
 _STEP: Final = re.compile(r"[0-9A-F]{4}", re.IGNORECASE)
+_ANY_APPLICATION: Final = "ADF"
 _APPLICATION: Final = re.compile(r"ADF(?:\.[A-Za-z]{1,16})?|AID [0-9A-F]{2,32}")
 _LENGTH: Final = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", re.ASCII)
 
@@ -101,9 +105,9 @@ class Rule:
         path = target()
         if path is None:
             return True
-        if self.files and not any(_ends_with(path, end) for end in self.files):
+        if self.files and not any(_may_end_with(path, end) for end in self.files):
             return False
-        return not any(_ends_with(path, end) for end in self.not_files)
+        return not any(_must_end_with(path, end) for end in self.not_files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,5 +250,34 @@ def _parse_length(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _ends_with(path: Path, end: Path) -> bool:
-    return path[-len(end) :] == end
+def _may_end_with(path: Path, end: Path) -> bool:
+    """Whether a selected path may be one that ``end`` of a rule means: an application may be named only in part."""
+    return len(end) <= len(path) and all(map(_may_be, path[-len(end) :], end))
+
+
+def _must_end_with(path: Path, end: Path) -> bool:
+    """Whether a selected path cannot be another than one that ``end`` means."""
+    return len(end) <= len(path) and all(map(_must_be, path[-len(end) :], end))
+
+
+def _may_be(step: Step, wanted: Step) -> bool:
+    if _must_be(step, wanted):
+        return True
+    selected, meant = _aid_digits(step), _aid_digits(wanted)
+    return selected is not None and meant is not None and meant.startswith(selected)
+
+
+def _must_be(step: Step, wanted: Step) -> bool:
+    if step == wanted:
+        return True
+    if wanted == _ANY_APPLICATION:
+        return isinstance(step, str)
+    selected, meant = _aid_digits(step), _aid_digits(wanted)
+    return selected is not None and meant is not None and selected.startswith(meant)
+
+
+def _aid_digits(step: Step) -> str | None:
+    """The digits with which the AID of an application begins; None for a file."""
+    if isinstance(step, int):
+        return None
+    return step.removeprefix("AID ") if step.startswith("AID ") else application_prefix(step)

@@ -75,6 +75,33 @@ class TestRules:
         assert action(guard(text, usim), "00b0870009") is Action.BLOCK
         assert action(guard(text, usim), "00b0840009") is None
 
+    @pytest.mark.parametrize(
+        ("file", "aid", "is_met"),
+        [
+            ("ADF.USIM/6F07", "a0000000871002ffffffff89", True),
+            ("ADF.USIM/6F07", "a0000000871004", False),
+            ("ADF.USIM/6F07", "a000000087", True),
+            ("ADF.USIM/6F07", "a0", True),
+            ("ADF/6F07", "a0000000871002", True),
+            ("ADF/6F07", "f001", True),
+            ("AID A0000000871002FFFFFFFF89/6F07", "a0000000871002", True),
+            ("AID A000000087/6F07", "a0000000871004", True),
+            ("AID F00102/6F07", "f001", True),
+            ("AID F00102/6F07", "f0010203", True),
+            ("AID F00102/6F07", "f00202", False),
+            ("3F00/6F07", "f00202", False),
+        ],
+    )
+    def test_application_by_name_or_by_aid(self, file: str, aid: str, is_met: bool) -> None:
+        text = f'[[rule]]\nname = "x"\naction = "block"\nfile = "{file}"\n'
+        select = f"00a4040c{len(aid) // 2:02x}{aid}"
+        assert (action(guard(text, select, "00a40004026f07"), "00b0000009") is Action.BLOCK) is is_met
+
+    def test_file_of_an_application_that_is_known_in_part_is_excused_only_if_it_must_be_that(self) -> None:
+        text = '[[rule]]\nname = "x"\naction = "block"\nnot_file = "AID F00102/6F07"\n'
+        assert action(guard(text, "00a4040c02f001", "00a40004026f07"), "00b0000009") is Action.BLOCK
+        assert action(guard(text, "00a4040c04f0010203", "00a40004026f07"), "00b0000009") is None
+
     def test_every_file_but_these(self) -> None:
         text = '[[rule]]\nname = "x"\naction = "block"\nins = ["D6"]\nnot_file = ["6F7E", "6F73"]\n'
         assert action(guard(text, "00a40004026f7e"), "00d6000001aa") is None
