@@ -27,7 +27,7 @@ counts as the file of any rule: a guard errs on the safe side, and says so with 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -85,6 +85,8 @@ class Rule:
     length: tuple[int, int] | None = None
     banks: tuple[Slots, ...] = ()
     clients: tuple[Slots, ...] = ()
+    #: Not about PIN commands that only ask how many tries are left. For presets; rule files have no key for it.
+    spares_queries: bool = False
 
     def concerns(self, bank: BankSlot, client: ClientSlot) -> bool:
         """Whether the rule holds for this mapping."""
@@ -99,6 +101,8 @@ class Rule:
         if self.classes and not any(mask.has(tpdu[0]) for mask in self.classes):
             return False
         if self.length is not None and not self.length[0] <= len(tpdu) - _HEADER <= self.length[1]:
+            return False
+        if self.spares_queries and _asks_for_tries(tpdu):
             return False
         if not self.files and not self.not_files:
             return True
@@ -189,7 +193,7 @@ def parse_guard_policy(text: str, origin: str, presets: Sequence[Rule]) -> Guard
 
 
 def _with_action(rule: Rule, action: Action) -> Rule:
-    return Rule(rule.name, action, rule.classes, rule.instructions, rule.files, rule.not_files, rule.length)
+    return replace(rule, action=action)
 
 
 def _rule(table: Table) -> Rule:
@@ -248,6 +252,14 @@ def _parse_length(text: str) -> tuple[int, int]:
     if match is None or int(match[2] or match[1]) < int(match[1]):
         raise PolicyError(f"{text!r} is no length", hint="write for example 8 or 10-255")
     return int(match[1]), int(match[2] or match[1])
+
+
+def _asks_for_tries(tpdu: bytes) -> bool:
+    """Whether a PIN command brings nothing, and the card answers 63Cx (ETSI TS 102 221, clauses 11.1.9 and 11.1.13).
+
+    With another P1 than 00, RESET RETRY COUNTER and others work without data (ISO/IEC 7816-4, clause 11.5).
+    """
+    return len(tpdu) == _HEADER and tpdu[2] == 0 and tpdu[4] == 0
 
 
 def _may_end_with(path: Path, end: Path) -> bool:

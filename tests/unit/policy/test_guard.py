@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which commands reach a card."""
 
+import json
+
 import pytest
 
 from remsim.card.selection import Path
@@ -18,6 +20,7 @@ from remsim.policy.guard import (
     parse_path,
 )
 from remsim.policy.presets import PRESETS
+from tests.reference import reference
 
 BANK, CLIENT = BankSlot(1, 0), ClientSlot(23, 0)
 OK = b"\x90\x00"
@@ -235,3 +238,51 @@ def test_class_mask_looks_at_its_bits_only() -> None:
     rule = Rule("x", Action.LOG, instructions=frozenset({0xB0}))
     assert rule.concerns(BANK, CLIENT)
     assert not rule.matches(bytes.fromhex("00d6000000"), lambda: None)
+
+
+class TestNormalStarts:
+    """A modem that starts as the recorded ones did loses no command to a preset.
+
+    Neither of them does what the presets are about: a change of a PIN, a write to another file than those that a modem
+    keeps, or management of applications.
+    """
+
+    @pytest.mark.parametrize("preset", ["pin-change", "file-update", "globalplatform"])
+    @pytest.mark.parametrize("trace", ["iot-modem-boot", "phone-boot"])
+    def test_each_preset_lets_a_recorded_start_pass(self, trace: str, preset: str) -> None:
+        found = policy(f'[presets]\n{preset} = "block"\n').guard_for(BANK, CLIENT)
+        blocked: list[str] = []
+        instructions: set[int] = set()
+        for line in reference("traces", f"{trace}.jsonl").read_text(encoding="utf-8").splitlines():
+            step = json.loads(line)
+            if "event" in step:
+                found.on_reset()
+                continue
+            command = bytes.fromhex(step["cmd"])
+            instructions.add(command[1])
+            finding = found.check(command)
+            if finding is not None:
+                blocked.append(f"{finding.rule}: {step['cmd']}")
+            found.on_exchange(command, bytes(step["rlen"]) + bytes.fromhex(step["sw"]))
+        assert blocked == []
+        # Or there would be nothing that a preset could have taken for what it is about.
+        assert {0x2C, 0xD6} <= instructions
+
+    @pytest.mark.parametrize("command", ["002c000100", "002c008100", "0024000100", "0026000100", "a02c000000"])
+    def test_asking_how_many_tries_are_left_is_no_change(self, command: str) -> None:
+        assert action(policy('[presets]\npin-change = "block"\n').guard_for(BANK, CLIENT), command) is None
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "002c000110" + "31" * 16,
+            "002c0001003132",  # data without a length
+            "002c000110",  # a length without data
+            "002c030100",  # the counter is reset without a PUK (ISO/IEC 7816-4, clause 11.5.10)
+            "0026010100",  # a PIN is disabled without it
+            "102c000108" + "31" * 8,
+        ],
+    )
+    def test_everything_else_is_a_change(self, command: str) -> None:
+        found = policy('[presets]\npin-change = "block"\n').guard_for(BANK, CLIENT)
+        assert action(found, command) is Action.BLOCK
