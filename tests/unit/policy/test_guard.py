@@ -180,7 +180,7 @@ class TestPresets:
         assert finding is None or finding.action is Action.LOG
 
     def test_preset_can_block_or_be_switched_off(self) -> None:
-        change = bytes.fromhex("0024000100")
+        change = bytes.fromhex("0024000110" + "31" * 16)
         blocking = policy('[presets]\npin-change = "block"').guard_for(BANK, CLIENT).check(change)
         assert blocking is not None
         assert blocking.is_blocked
@@ -188,7 +188,7 @@ class TestPresets:
 
     def test_own_rule_goes_before_the_presets(self) -> None:
         text = '[[rule]]\nname = "x"\naction = "allow"\nins = ["24"]\n'
-        assert policy(text).guard_for(BANK, CLIENT).check(bytes.fromhex("0024000100")) is None
+        assert policy(text).guard_for(BANK, CLIENT).check(bytes.fromhex("0024000110" + "31" * 16)) is None
 
 
 @pytest.mark.parametrize(
