@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from remsim.card.atr import mend_atr
 from remsim.card.selection import Path, SelectionTracker, Step, channel_of, is_success
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed, tpdu_of_apdu
 
@@ -59,6 +60,8 @@ _OCTETS: Final = re.compile(
     r"|\[[0-9]{1,3}(?:, [0-9]{1,3}){3,}\]",
     re.ASCII,
 )
+#: What directly precedes the ATR of a card in our texts. An ATR is no secret: every reader shows it.
+_ATR_LABEL: Final = "ATR "
 #: An access token: its ID may be seen, its secret not.
 _TOKEN: Final = re.compile(r"(remsim_[0-9a-f]{12}_)[a-z2-7]{52}", re.ASCII)
 
@@ -187,8 +190,25 @@ def mask_literals(text: str) -> str:
 
 
 def scrub(text: str) -> str:
-    """A text that somebody else wrote, or an exception carries, with all taken out that may be octets of a card."""
-    return _OCTETS.sub("<octets>", mask_literals(mask_tokens(text)))
+    """A text that somebody else wrote, or an exception carries, with all taken out that may be bytes of a card.
+
+    An ATR that is called one stays.
+    """
+    return _OCTETS.sub(_hide_bytes, mask_literals(mask_tokens(text)))
+
+
+def _hide_bytes(found: re.Match[str]) -> str:
+    before, digits = found.string[: found.start()], found[0]
+    return digits if before.endswith(_ATR_LABEL) and _is_atr(digits) else "<octets>"
+
+
+def _is_atr(digits: str) -> bool:
+    """Whether this is an ATR as readers deliver it: without TCK, or with two more bytes at most; and nothing longer."""
+    try:
+        atr = bytes.fromhex(digits)
+        return -1 <= len(atr) - len(mend_atr(atr)) <= 2
+    except ValueError:
+        return False
 
 
 def _shorten(number: str, first: int, last: int) -> str:
