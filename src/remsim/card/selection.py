@@ -177,6 +177,10 @@ class SelectionTracker:
         sfi = short_identifier(tpdu)
         return found.path if sfi is None else _by_sfi(found, sfi).path
 
+    def is_whole(self, tpdu: bytes) -> bool:
+        """Whether a command's data are all of them and in clear: no part of several, not in secure messaging."""
+        return not (_is_chained(tpdu[0]) or _is_secured(tpdu[0]) or channel_of(tpdu[0]) in self._in_chain)
+
     def on_exchange(self, tpdu: bytes, response: bytes) -> None:
         """A command and what the card answered. Anything that is no command is passed over."""
         if len(tpdu) < _HEADER or len(response) < 2:
