@@ -110,3 +110,14 @@ def application_name(aid: bytes) -> str:
         if digits.startswith(prefix):
             return f"ADF.{name}"
     return f"AID {digits}"
+
+
+def application_prefix(name: str) -> str | None:
+    """The digits with which the AID of every ``ADF.USIM`` (or the like) begins; None for a name that is not known."""
+    return next((prefix for prefix, known in _APPLICATIONS.items() if name == f"ADF.{known}"), None)
+
+
+def is_ambiguous_aid(aid: bytes) -> bool:
+    """Whether a partial AID may mean a well-known application and others as well: it ends before they differ."""
+    digits = aid.hex().upper()
+    return any(prefix.startswith(digits) and prefix != digits for prefix in _APPLICATIONS)

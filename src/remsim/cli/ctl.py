@@ -166,8 +166,9 @@ _commands.command(policy)
 @policy.command
 def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *, number: IccidText = None) -> int:
     """Say whether a policy FILE is well formed, and what it says about BANK:SLOT CLIENT:SLOT. Asks no server."""
+    number = None if number is None else number.upper()
     if number is not None and not is_iccid(number):
-        raise ConfigError("--number is no ICCID", hint="write its digits, 20 at most")
+        raise ConfigError("--number is no ICCID", hint="write its digits (0 to 9, A to E), 20 at most")
     try:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
