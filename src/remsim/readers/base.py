@@ -7,7 +7,8 @@ concurrently, except ``close``.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,6 +36,11 @@ class PresenceEvent:
 
 #: Called in the event loop for every change of presence, and once with the present state after ``watch``.
 PresenceListener = Callable[[PresenceEvent], None]
+
+
+def twins_of(names: Iterable[str]) -> frozenset[str]:
+    """Names that occur more than once: which reader such a name means cannot be said, so it may not be used."""
+    return frozenset(name for name, count in Counter(names).items() if count > 1)
 
 
 class CardReader(ABC):
