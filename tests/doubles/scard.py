@@ -55,6 +55,8 @@ class FakeReader:
     channel: int | None = None
     #: Transmit waits until this is set.
     gate: threading.Event | None = None
+    #: A direct connection waits until this is set, as behind another program's transaction.
+    connect_gate: threading.Event | None = None
 
     @property
     def state(self) -> int:
@@ -157,6 +159,8 @@ class FakeScard:
         if found is None:
             return codes.E_UNKNOWN_READER, 0, 0
         if share == self.SCARD_SHARE_DIRECT:
+            if found.connect_gate is not None:
+                found.connect_gate.wait()
             self._last += 1
             self._handles[self._last] = found
             return self._fail(found, "connect direct"), self._last, 0

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.programs import PATIENCE_S, Program
+from tests.doubles.pcscd import READER_NAMES, PcscdNamespace
+from tests.doubles.programs import PATIENCE_S, Program, remsim
 from tests.reference import ROOT
 
 
@@ -45,3 +46,14 @@ def test_as_many_readers_are_watched_as_the_library_lists(
     assert report["names"] == [f"Null Reader {number:04} 00" for number in range(seen)]
     assert report["number"] == f"{seen - 1:04x}9000"
     assert result.stderr.count("pcsc_readers_at_limit") == (1 if seen == 16 else 0)
+
+
+def test_two_entries_of_one_friendly_name_get_no_slot(tmp_path: Path) -> None:
+    arguments = ("bankd", "--plaintext", "--auto", "--slots", "4", "--state", str(tmp_path / "state"))
+    with PcscdNamespace(tmp_path, has_twins=True) as namespace:
+        bankd = namespace.program(remsim(*arguments))
+        bankd.wait_for("readers_found readers=0 slots_with_reader=0")
+        for name in READER_NAMES:
+            bankd.wait_for(f'readers_of_one_name reader="{name}" readers=2 .* hint=')
+        bankd.stop()
+    assert not (tmp_path / "state" / "slots.json").exists()

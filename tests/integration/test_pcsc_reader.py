@@ -4,6 +4,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from remsim.readers.errors import (
 )
 from remsim.readers.pcsc import PcscReader, PcscSource, codes
 from remsim.readers.pcsc.call_thread import CallThread
+from remsim.readers.pcsc.places import find_places
 from tests.doubles.scard import ATR, NO_SMARTCARD, SHARING_VIOLATION, FakeReader, FakeScard
 
 #: TD1 names T=1 and nothing else.
@@ -396,3 +398,66 @@ async def test_two_readers_of_one_name_are_noticed_and_neither_is_used(
     await until(lambda: len(watched.events) == 4)
     assert watched.states[3:] == [("R", Presence.PRESENT)]
     assert capsys.readouterr().err.count("readers_of_one_name") == 1
+
+
+def usb_device(devices: Path, path: str, bus: int, address: int) -> None:
+    for folder in (devices / path, devices / f"{path}:1.0"):
+        folder.mkdir(parents=True)
+    (devices / path / "busnum").write_text(f"{bus}\n", encoding="ascii")
+    (devices / path / "devnum").write_text(f"{address}\n", encoding="ascii")
+
+
+async def test_readers_are_found_where_they_are_plugged_in(tmp_path: Path) -> None:
+    usb_device(tmp_path, "usb1", 1, 1)
+    usb_device(tmp_path, "1-2.3", 1, 7)
+    usb_device(tmp_path, "3-1", 3, 7)
+    scard = FakeScard(
+        FIRST=FakeReader(channel=0x00200107),
+        SECOND=FakeReader(channel=0x00200307, is_present=False),
+        GONE=FakeReader(channel=0x00200109),
+        SERIAL=FakeReader(channel=0x00010001),
+        SILENT=FakeReader(),
+        BUSY=FakeReader(channel=0x00200107, failures={"connect direct": SHARING_VIOLATION}),
+    )
+    source = PcscSource(scard=scard, finds_places=True, usb_devices=tmp_path)
+    await source.start()
+    assert {name: source.place(name) for name in await source.names() if source.place(name)} == {
+        "FIRST": "1-2.3",
+        "SECOND": "3-1",
+    }
+    assert scard.readers["FIRST"].log == ["connect direct", "disconnect"]
+    watched = Watched()
+    source.watch(watched)
+    scard.change(LATE=FakeReader(channel=0x00200307))
+    await until(lambda: ("LATE", Presence.PRESENT) in watched.states)
+    assert source.place("LATE") == "3-1"
+    scard.change(LATE=None)
+    await until(lambda: ("LATE", Presence.UNKNOWN) in watched.states)
+    assert source.place("LATE") == ""
+    await source.stop()
+    assert scard.contexts == 0
+
+
+async def test_readers_are_not_touched_where_places_do_not_matter(scard: FakeScard, fake: FakeReader) -> None:
+    source = PcscSource(scard=scard)
+    await source.start()
+    assert source.place("R") == ""
+    await source.stop()
+    assert source.place("R") == ""
+    assert not fake.log
+
+
+def test_place_of_a_reader_that_blocks_is_not_waited_for(
+    scard: FakeScard, fake: FakeReader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("remsim.readers.pcsc.places._PATIENCE_S", 0.05)
+    usb_device(tmp_path, "1-1", 1, 1)
+    gate = fake.connect_gate = threading.Event()
+    fake.channel = 0x00200101
+    assert find_places(scard, ["R"], tmp_path) == {}
+    gate.set()
+    assert find_places(scard, ["R"], tmp_path / "none") == {}
+    monkeypatch.setattr("remsim.readers.pcsc.places._PATIENCE_S", 10.0)
+    assert find_places(scard, ["R"], tmp_path) == {"R": "1-1"}
+    scard.is_running = False
+    assert find_places(scard, ["R"], tmp_path) == {}

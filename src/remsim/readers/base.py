@@ -108,6 +108,13 @@ class ReaderSource(ABC):
     def reader(self, name: str) -> CardReader:
         """A ``CardReader`` for the reader of that name; it need not be plugged in yet."""
 
+    def place(self, name: str) -> str:
+        """Where the reader of that name is plugged in, in words that stay the same while it stays there; "": unknown.
+
+        Two card positions of one device may be at the same place.
+        """
+        return ""
+
     @abstractmethod
     async def stop(self) -> None:
         """Stop watching and free the driver."""

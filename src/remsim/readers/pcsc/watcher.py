@@ -44,13 +44,18 @@ _SERVICE_GONE: Final = "PC/SC service gone"
 _SERVICE_BACK: Final = "PC/SC service back"
 
 Listener = Callable[[PresenceEvent], None]
+#: Finds out where readers are plugged in; may block for some seconds.
+PlaceFinder = Callable[[Sequence[str]], dict[str, str]]
 
 
 class Watcher:
     """Calls ``listener`` in the event loop. Make, start and stop it there."""
 
-    def __init__(self, scard: Scard, listener: Listener) -> None:
+    def __init__(self, scard: Scard, listener: Listener, *, find_places: PlaceFinder | None = None) -> None:
         self._scard = scard
+        self._find_places = find_places
+        #: Where readers are plugged in, as far as that is known. A reader's place is here before its first event.
+        self.places: dict[str, str] = {}
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._log = get_logger("readers")
@@ -122,6 +127,7 @@ class Watcher:
         for name in self._states:
             self._tell(name, Presence.UNKNOWN, cause=_SERVICE_GONE)
         self._states.clear()
+        self.places.clear()
         self._post(partial(self._say_first, []))
 
     def _watch(self, context: int) -> int:
@@ -205,11 +211,14 @@ class Watcher:
         names = [name for name in listed if name not in twins]
         for name in [name for name in self._states if name not in names]:
             del self._states[name]
+            self.places.pop(name, None)
             self._tell(
                 name, Presence.UNKNOWN, cause="two readers have this name" if name in twins else "reader unplugged"
             )
-        for name in names:
-            self._states.setdefault(name, STATE_UNAWARE)
+        new = [name for name in names if name not in self._states]
+        if new and self._find_places is not None:
+            self.places |= self._find_places(new)
+        self._states |= dict.fromkeys(new, STATE_UNAWARE)
         self._post(partial(self._say_first, list(names)))
         return codes.SUCCESS
 
