@@ -13,6 +13,7 @@ from remsim.bankd.actions import BankdAction, Level, Notice
 from remsim.bankd.certified import CertifiedClients
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
+from remsim.bankd.reports import error_ind
 from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.redaction import scrub
@@ -22,7 +23,6 @@ from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Sen
 from remsim.wire.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.revocation import ListParts, StoreRevocations
 from remsim.wire.rspro import (
-    MAX_ERROR_STRING,
     AdvertisedAddress,
     ComponentIdentity,
     ComponentType,
@@ -226,6 +226,8 @@ class ControlPlane:
             case rspro.CreateMappingReq():
                 change = self._mappings.create(message.client, message.bank)
                 self._apply(server, rspro.CreateMappingRes(change.result), tag, change, now)
+                if change.result is ResultCode.OK:
+                    self._report_absence(message)
             case rspro.RemoveMappingReq():
                 change = self._mappings.remove(message.client, message.bank)
                 self._apply(server, rspro.RemoveMappingRes(change.result), tag, change, now)
@@ -254,11 +256,15 @@ class ControlPlane:
         if change.created is not None:
             created = change.created
             self._out.append(Notice("info", "mapping_created", created.bank, created.client))
-            if not self.presences.is_card_present(created.bank.slot_nr):
-                self.slot_changed(created, is_present=False)
             self.listener.on_mapping_created(created, now)
         if change.result is not ResultCode.OK:
             self._note("warning", "mapping_refused", server, result=change.result.name)
+
+    def _report_absence(self, order: rspro.CreateMappingReq) -> None:
+        """Say that there is no card for this mapping, also if we had it already: the server may have been restarted."""
+        mapping = self._mappings.of_slot(order.bank.slot_nr)
+        if mapping is not None and not self.presences.is_card_present(mapping.bank.slot_nr):
+            self.slot_changed(mapping, is_present=False)
 
     # News for an own server; a classic one understands none of it.
 
@@ -277,15 +283,7 @@ class ControlPlane:
         """A command failed with unknown outcome."""
         if self.governor is None or self.governor.abilities is None:
             return
-        error = rspro.ErrorInd(
-            sender=ComponentType.REMSIM_BANKD,
-            severity=rspro.ErrorSeverity.MAJOR,
-            code=rspro.ErrorCode.UNEXPECTED_DISCONNECT,
-            bank_slot=bank_slot,
-            client_slot=client_slot,
-            error_string="".join(c if " " <= c <= "~" else "?" for c in text)[:MAX_ERROR_STRING] or "card fault",
-        )
-        self._out.append(Send(self.governor.link, error))
+        self._out.append(Send(self.governor.link, error_ind(text, bank_slot, client_slot)))
 
     def _note(self, level: Level, event: str, server: ServerLink, **fields: object) -> None:
         self._out.append(Notice(level, event, fields={"peer": server.peer, **fields}))

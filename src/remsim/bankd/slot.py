@@ -20,6 +20,7 @@ from remsim.readers.errors import (
     CardMuteError,
     CardProtocolError,
     CardTransmissionError,
+    ReaderBusyError,
     ReaderError,
     ReaderUnavailableError,
 )
@@ -30,6 +31,7 @@ from remsim.wire.rspro import MAX_COMMAND, MAX_RESPONSE, MIN_COMMAND, MIN_RESPON
 READING_S: Final = 5.0
 
 _KINDS: Final[dict[type[ReaderError], FaultKind]] = {
+    ReaderBusyError: FaultKind.BUSY,
     ReaderUnavailableError: FaultKind.NO_READER,
     CardAbsentError: FaultKind.NO_CARD,
     CardMuteError: FaultKind.MUTE,
