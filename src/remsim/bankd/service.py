@@ -63,6 +63,8 @@ from remsim.wire.rspro import (
     clean_name,
 )
 
+#: Events that follow from what the server orders, not from what a peer does again and again.
+_OF_ORDERS: Final = frozenset({"mapping_created", "mapping_removed", "state_reset"})
 #: Held while we run, in the state directory.
 _LOCK_NAME: Final = "bankd.lock"
 #: At the end, cards get this long beyond their own deadline to be powered off.
@@ -226,6 +228,7 @@ class BankdService:
     async def stop(self) -> None:
         """Release everything."""
         self._alarm.cancel()
+        self._lines.close()
         if self._hub is not None:
             await self._hub.close()
         if self._readers is not None:
@@ -393,7 +396,10 @@ class BankdService:
 
     def _notice(self, notice: Notice) -> None:
         fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}
-        say = getattr(self._log, self._lines.level(notice.event, notice.level))
+        about = {"client_slot": notice.client_slot, "bank_slot": notice.bank_slot, **fields}
+        # What a server orders is said each time.
+        is_ordered = notice.event in _OF_ORDERS
+        say = getattr(self._log, self._lines.level(notice.event, notice.level, None if is_ordered else about))
         say(notice.event, bank_slot=notice.bank_slot, client_slot=notice.client_slot, **fields)
 
 
