@@ -59,8 +59,9 @@ class LimitName(StrEnum):
     QUEUED_COMMANDS = "queued_commands"
     GUARD_LINES = "guard_lines"
     KEPT_AUDIT = "kept_audit"
-    # Of servers and bankds
+    # Of all programs
     LOG_LINES = "log_lines"
+    RECURRING_LINES = "recurring_lines"
     # Of clients
     SCRIPT_CALLS = "script_calls"
     USB_MESSAGE = "usb_message"

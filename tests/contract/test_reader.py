@@ -19,9 +19,11 @@ from remsim.readers.errors import CardAbsentError, ReaderError
 from remsim.readers.pcsc import PcscSource
 from remsim.readers.profiles import load_profile
 from remsim.readers.sim import SimSource
+from remsim.uicc import Uicc
 from tests.doubles.pcsc_socket import pcsc_through
 from tests.doubles.pcscd import READER_NAMES, VPCD_PORTS, PcscdNamespace
 from tests.doubles.programs import PATIENCE_S, remsim
+from tests.doubles.scard import FakeReader, FakeScard, following
 
 _ATR = load_profile("default").atr
 _SELECT_MF = bytes.fromhex("00A40004023F00")
@@ -106,9 +108,47 @@ async def _pcsc_bench(folder: Path) -> AsyncIterator[Bench]:
             await source.stop()
 
 
+class ApduLevelBench(Bench):
+    """A PC/SC reader that exchanges APDUs: it follows 61xx, 9Fxx and 6Cxx itself."""
+
+    def __init__(self, scard: FakeScard) -> None:
+        self.source: PcscSource = PcscSource(scard=scard)
+        self.name = "R"
+        self._scard = scard
+
+    def _move(self, *, is_present: bool) -> None:
+        reader = self._scard.readers[self.name]
+        reader.is_present = is_present
+        reader.counter += 1
+        if not is_present:
+            reader.failures["transmit"] = 0x80100069
+        self._scard.change()
+
+    async def remove_card(self) -> None:
+        self._move(is_present=False)
+
+    async def insert_card(self) -> None:
+        self._scard.readers[self.name].is_present = True
+        self._move(is_present=True)
+
+
+@asynccontextmanager
+async def _apdu_level_bench(folder: Path) -> AsyncIterator[Bench]:
+    profile = load_profile("default")
+    uicc = Uicc(profile, None, profile.identity)
+    reader = FakeReader(atr=profile.atr, card=lambda tpdu: following(uicc.transmit, tpdu), power_up=uicc.cold_reset)
+    bench = ApduLevelBench(FakeScard(R=reader))
+    await bench.source.start()
+    try:
+        yield bench
+    finally:
+        await bench.source.stop()
+
+
 BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "sim": _sim_bench,
     "pcsc": _pcsc_bench,
+    "pcsc at APDU level": _apdu_level_bench,
 }
 
 
@@ -177,6 +217,21 @@ async def test_longest_command_and_answer_pass(reader: CardReader) -> None:
     assert stored == b"\x90\x00"
     assert await reader.transmit(bytes.fromhex("80CB00820180")) == bytes.fromhex("61FF")
     assert len(await reader.transmit(bytes.fromhex("00C00000FF"))) == 257
+
+
+async def test_class_a0_is_told_of_its_data_by_9f(reader: CardReader) -> None:
+    await reader.open()
+    answer = await reader.transmit(bytes.fromhex("A0A40000023F00"))
+    assert (len(answer), answer[0]) == (2, 0x9F)
+    assert (await reader.transmit(bytes.fromhex("A0C00000") + answer[1:]))[-2:] == b"\x90\x00"
+
+
+async def test_wrong_length_is_corrected_by_6c(reader: CardReader) -> None:
+    await reader.open()
+    assert await reader.transmit(_SELECT_ICCID) == b"\x90\x00"
+    answer = await reader.transmit(bytes.fromhex("00B0000000"))
+    assert answer == bytes.fromhex("6C0A")
+    assert len(await reader.transmit(_READ_ICCID)) == 12
 
 
 @pytest.mark.parametrize("kind", ["cold_reset", "warm_reset"])

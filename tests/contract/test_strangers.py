@@ -15,7 +15,7 @@ from remsim.net import secure
 from remsim.net.hub import LinkHub
 from remsim.net.limits import Admission
 from remsim.net.link import Link
-from remsim.net.repeats import LINES_AT_ONCE
+from remsim.net.repeats import RECURRENCES
 from remsim.net.secure import SecureTransport
 from remsim.net.tasks import TaskOwner
 from remsim.wire.actions import Close
@@ -162,14 +162,17 @@ class TestAtAListener:
             async with TaskOwner("world", log=log.logger) as tasks:
                 hub = LinkHub(program, tasks=tasks, log=log.logger, admission=admission, on_refused=refused.append)
                 listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
-                for _ in range(LINES_AT_ONCE + 5):
+                for _ in range(RECURRENCES + 5):
                     async with dialled_raw("127.0.0.1", listener.port) as peer:
                         await peer.write(b"\0")
                         assert await peer.read_to_end() == b""
-                for _ in range(LINES_AT_ONCE):
-                    assert "unsaid" not in await log.next("tls_refused")
+                for _ in range(RECURRENCES):
+                    assert (await log.next("tls_refused"))["level"] == "warning"
+                assert (await log.next("lines_recur"))["about"] == "peer 127.0.0.1"
+                for _ in range(5):
+                    assert (await log.next("tls_refused"))["level"] == "debug"
                 assert log.is_empty()
-                assert refused == ["TLS handshake"] * (LINES_AT_ONCE + 5)
+                assert refused == ["TLS handshake"] * (RECURRENCES + 5)
                 assert len(admission) == 0
                 await hub.close()
                 tasks.cancel()

@@ -26,6 +26,7 @@ _INSTALLED_CONFIG: Final = Path("/etc/reader.conf.d/vpcd")
 
 #: vpcd gives two slots; each waits for a card on a port of its own.
 VPCD_PORTS: Final = (35963, 35964)
+_TWIN_PORT: Final = 36963
 READER_NAMES: Final = ("Virtual PCD 00 00", "Virtual PCD 00 01")
 
 #: Waits at its end until our side of its input is closed, by us or by our death: then the namespaces go.
@@ -42,15 +43,17 @@ read -r _ || true
 class PcscdNamespace:
     """The namespaces with pcscd in them. Everything started through it is ended by ``close`` (or ``with``)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, has_twins: bool = False) -> None:
         """Make the namespaces and start pcscd; ``folder`` (a tmp_path) takes its configuration.
+
+        ``has_twins``: a second entry has the same FRIENDLYNAME, so that there are two readers of each name.
 
         Raises ProgramError if namespaces, pcscd or vpcd are not to be had.
         """
         self._config = folder / "reader.conf.d"
         self._no_drivers = folder / "no-usb-drivers"
         self._programs: list[Program] = []
-        self._write_config()
+        self._write_config(has_twins=has_twins)
         self._holder = _hold_namespaces()
         try:
             self.pcscd = self.start_pcscd()
@@ -58,7 +61,7 @@ class PcscdNamespace:
             self.close()
             raise
 
-    def _write_config(self) -> None:
+    def _write_config(self, *, has_twins: bool) -> None:
         if not _INSTALLED_CONFIG.is_file():
             raise ProgramError(f"{_INSTALLED_CONFIG} is missing: install vsmartcard-vpcd (make test does)")
         library = re.search(r"^LIBPATH\s+(\S+)$", _INSTALLED_CONFIG.read_text(encoding="utf-8"), re.MULTILINE)
@@ -66,10 +69,12 @@ class PcscdNamespace:
             raise ProgramError(f"{_INSTALLED_CONFIG} names no LIBPATH")
         self._config.mkdir(parents=True)
         self._no_drivers.mkdir()
-        port = f"0x{VPCD_PORTS[0]:04X}"
-        lines = ['FRIENDLYNAME "Virtual PCD"', f"DEVICENAME /dev/null:{port}", f"LIBPATH {library[1]}"]
-        text = "\n".join([*lines, f"CHANNELID {port}", ""])
-        (self._config / "vpcd").write_text(text, encoding="utf-8")
+        entries = {"vpcd": VPCD_PORTS[0]} | ({"twin": _TWIN_PORT} if has_twins else {})
+        for name, first_port in entries.items():
+            port = f"0x{first_port:04X}"
+            lines = ['FRIENDLYNAME "Virtual PCD"', f"DEVICENAME /dev/null:{port}", f"LIBPATH {library[1]}"]
+            text = "\n".join([*lines, f"CHANNELID {port}", ""])
+            (self._config / name).write_text(text, encoding="utf-8")
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """``argv`` as a command line that runs inside; the process id stays that of the program itself."""

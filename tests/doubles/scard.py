@@ -1,16 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """PC/SC as a set of readers that a test moves by hand, instead of pyscard and pcscd."""
 
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from remsim.readers.pcsc import codes
-from remsim.readers.pcsc.scard import PNP_NOTIFICATION, STATE_CHANGED, STATE_EMPTY, STATE_PRESENT
+from remsim.readers.pcsc.scard import (
+    ATTR_CHANNEL_ID,
+    COUNTER_SHIFT,
+    PNP_NOTIFICATION,
+    STATE_CHANGED,
+    STATE_EMPTY,
+    STATE_PRESENT,
+)
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 NO_SERVICE = 0x8010001D
 NO_SMARTCARD = 0x8010000C
+NOT_SUPPORTED = 0x80100022
 SHARING_VIOLATION = 0x8010000B
+
+
+def following(card: Callable[[bytes], bytes], apdu: bytes) -> bytes:
+    """What a reader at APDU level makes of an APDU: it follows 61xx, 9Fxx and 6Cxx itself, with Le or without."""
+    response = card(apdu)
+    if response[-2] == 0x6C and len(apdu) == 5:
+        response = card(apdu[:4] + response[-1:])
+    data = response[:-2]
+    while response[-2] in (0x61, 0x9F):
+        response = card(bytes((apdu[0] & 0xF3 if apdu[0] != 0xA0 else 0xA0, 0xC0, 0x00, 0x00, response[-1])))
+        data += response[:-2]
+    return data + response[-2:]
 
 
 @dataclass
@@ -26,8 +48,15 @@ class FakeReader:
     #: What happened, for assertions.
     log: list[str] = field(default_factory=list)
     response: bytes = b"\x90\x00"
+    #: Answers commands, and powers the card up, in place of ``response``.
+    card: Callable[[bytes], bytes] | None = None
+    power_up: Callable[[], object] | None = None
+    #: What SCARD_ATTR_CHANNEL_ID gives; None: the driver does not know it.
+    channel: int | None = None
     #: Transmit waits until this is set.
     gate: threading.Event | None = None
+    #: A direct connection waits until this is set, as behind another program's transaction.
+    connect_gate: threading.Event | None = None
 
     @property
     def state(self) -> int:
@@ -42,9 +71,15 @@ class FakeScard:
     SCARD_SCOPE_USER = 0
     SCARD_SHARE_EXCLUSIVE = 1
     SCARD_SHARE_SHARED = 2
+    SCARD_SHARE_DIRECT = 3
 
     def __init__(self, **readers: FakeReader) -> None:
         self.readers = readers
+        #: Names that stand in the list once more each.
+        self.twins: list[str] = []
+        #: Entries that SCardGetStatusChange takes in a call, and how many it was given in each.
+        self.most_entries = 1 << 16
+        self.asked_entries: list[int] = []
         self.is_running = True
         self._changed = threading.Condition()
         self._handles: dict[int, FakeReader] = {}
@@ -84,12 +119,15 @@ class FakeScard:
     def SCardListReaders(self, context: int, groups: list[str], /) -> tuple[int, list[str]]:  # noqa: N802
         if not self.is_running:
             return NO_SERVICE, []
-        names = list(self.readers)
+        names = [*self.readers, *self.twins]
         return (codes.SUCCESS if names else codes.E_NO_READERS_AVAILABLE), names
 
     def SCardGetStatusChange(  # noqa: N802
         self, context: int, timeout_ms: int, states: list[tuple[str, int]], /
     ) -> tuple[int, list[tuple[str, int, list[int]]]]:
+        self.asked_entries.append(len(states))
+        if len(states) > self.most_entries:
+            return codes.E_INVALID_PARAMETER, []
         with self._changed:
             for attempt in range(2):
                 if not self.is_running:
@@ -98,8 +136,10 @@ class FakeScard:
                 is_changed = False
                 for name, known in states:
                     if name == PNP_NOTIFICATION:
-                        found.append((name, known, []))
-                        is_changed = is_changed or len(self.readers) != len(states) - 1
+                        # As pcsc-lite does it: the upper half of the state counts readers.
+                        count = len(self.readers) + len(self.twins)
+                        is_changed = is_changed or count != known >> COUNTER_SHIFT
+                        found.append((name, count << COUNTER_SHIFT | STATE_CHANGED, []))
                         continue
                     reader = self.readers.get(name)
                     if reader is None:
@@ -118,6 +158,12 @@ class FakeScard:
         found = self.readers.get(reader)
         if found is None:
             return codes.E_UNKNOWN_READER, 0, 0
+        if share == self.SCARD_SHARE_DIRECT:
+            if found.connect_gate is not None:
+                found.connect_gate.wait()
+            self._last += 1
+            self._handles[self._last] = found
+            return self._fail(found, "connect direct"), self._last, 0
         code = self._fail(found, "connect shared" if share == self.SCARD_SHARE_SHARED else "connect")
         if not found.is_present:
             return NO_SMARTCARD, 0, 0
@@ -127,6 +173,8 @@ class FakeScard:
 
     def SCardReconnect(self, card: int, share: int, protocols: int, initialization: int, /) -> tuple[int, int]:  # noqa: N802
         found = self._handles[card]
+        if found.power_up is not None:
+            found.power_up()
         return self._fail(found, ["leave", "warm", "cold"][initialization]), found.protocol
 
     def SCardStatus(self, card: int, /) -> tuple[int, str, int, int, list[int]]:  # noqa: N802
@@ -138,7 +186,13 @@ class FakeScard:
         code = self._fail(found, "transmit")
         if found.gate is not None:
             found.gate.wait()
-        return code, list(found.response)
+        return code, list(found.response if found.card is None else found.card(bytes(command)))
 
     def SCardDisconnect(self, card: int, disposition: int, /) -> int:  # noqa: N802
         return self._fail(self._handles.pop(card), ["disconnect", "", "unpower"][disposition])
+
+    def SCardGetAttrib(self, card: int, attribute: int, /) -> tuple[int, list[int]]:  # noqa: N802
+        found = self._handles[card]
+        if attribute != ATTR_CHANNEL_ID or found.channel is None:
+            return NOT_SUPPORTED, []
+        return codes.SUCCESS, list(found.channel.to_bytes(4, sys.byteorder))

@@ -86,7 +86,7 @@ def slot_memory(octets: bytes) -> None:
     file = _folder() / "slots.json"
     file.write_bytes(octets)
     plan = load_auto(file, _SLOTS)
-    assert all(number >= 0 for number in plan.known.values())
+    assert all(number >= 0 for number in plan.known)
 
 
 def certified_lists(octets: bytes) -> None:

@@ -17,12 +17,20 @@ def test_file_is_read(tmp_path: Path) -> None:
     assert load_config(ClientConfig, environ={}, file=file).client == ClientSlot(7, 1)
 
 
+def test_file_with_a_mark_at_its_beginning_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "client.toml"
+    file.write_text('client = "7:1"', encoding="utf-8-sig")
+    assert load_config(ClientConfig, environ={}, file=file).client == ClientSlot(7, 1)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"a =", "client.toml: Invalid value"),
         (b"a = 1\na = 2", "client.toml: Cannot overwrite a value"),
         (b"name = '\xff'", "client.toml: octet 8 is not UTF-8"),
+        ("name = 'x'".encode("utf-16"), "client.toml: it is UTF-16 text"),
+        ("name = 'x'".encode("utf-16-be"), "client.toml: it is UTF-16 text"),
         (b"a = " + b"[" * 50_000, "client.toml: nested too deeply"),
         (b"#" * (MAX_FILE_OCTETS + 1), "larger than"),
         (b"client = " + b"9" * 5000, "client.toml: Exceeds the limit"),

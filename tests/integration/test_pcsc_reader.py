@@ -4,6 +4,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +14,13 @@ from remsim.readers.errors import (
     CardMuteError,
     CardProtocolError,
     CardTransmissionError,
+    ReaderBusyError,
     ReaderError,
     ReaderUnavailableError,
 )
 from remsim.readers.pcsc import PcscReader, PcscSource, codes
 from remsim.readers.pcsc.call_thread import CallThread
+from remsim.readers.pcsc.places import find_places
 from tests.doubles.scard import ATR, NO_SMARTCARD, SHARING_VIOLATION, FakeReader, FakeScard
 
 #: TD1 names T=1 and nothing else.
@@ -74,7 +77,7 @@ async def test_shared_card_is_neither_reset_nor_unpowered_for_others(fake: FakeR
     [
         (NO_SMARTCARD, CardAbsentError),
         (0x80100069, CardAbsentError),
-        (SHARING_VIOLATION, ReaderUnavailableError),
+        (SHARING_VIOLATION, ReaderBusyError),
         (0x8010001D, ReaderUnavailableError),
         (0x80100066, CardMuteError),
         (0x80100016, CardTransmissionError),
@@ -138,15 +141,43 @@ async def test_strange_atr_is_the_readers_business_and_none_is_a_mute_card(
         await reader.open()
 
 
-async def test_reader_that_fetches_response_data_by_itself_is_unusable(reader: PcscReader, fake: FakeReader) -> None:
+async def test_reader_at_apdu_level_is_served_and_judged_anew_with_every_card(
+    reader: PcscReader, fake: FakeReader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    get_response = bytes.fromhex("00c0000002")
+    for _ in range(2):
+        await reader.open()
+        fake.response = b"\x01\x02\x90\x00"
+        assert await reader.transmit(SELECT) == b"\x61\x02"
+        assert await reader.transmit(get_response) == b"\x01\x02\x90\x00"
+        assert fake.log.count("transmit") == 1
+        await reader.close()
+        # Another card, with which the reader hands 61xx through.
+        await reader.open()
+        fake.response = b"\x61\x02"
+        assert await reader.transmit(SELECT) == b"\x61\x02"
+        fake.response = b"\x01\x02\x90\x00"
+        assert await reader.transmit(get_response) == b"\x01\x02\x90\x00"
+        assert fake.log.count("transmit") == 3
+        await reader.close()
+        fake.log.clear()
+    assert capsys.readouterr().err.count("reader_at_apdu_level") == 1
+
+
+async def test_reset_drops_what_is_kept_of_a_reader_at_apdu_level(reader: PcscReader, fake: FakeReader) -> None:
     await reader.open()
     fake.response = b"\x01\x02\x90\x00"
-    assert await reader.transmit(bytes.fromhex("00b0000002")) == b"\x01\x02\x90\x00"
-    with pytest.raises(CardProtocolError, match="fetches response data by itself"):
+    assert await reader.transmit(SELECT) == b"\x61\x02"
+    await reader.warm_reset()
+    fake.response = b"\x6f\x00"
+    assert await reader.transmit(bytes.fromhex("00c0000002")) == b"\x6f\x00"
+
+
+async def test_response_that_no_card_gives_is_a_failed_exchange(reader: PcscReader, fake: FakeReader) -> None:
+    await reader.open()
+    fake.response = bytes(300)
+    with pytest.raises(CardTransmissionError, match="response of 300 bytes"):
         await reader.transmit(SELECT)
-    await reader.close()
-    with pytest.raises(CardProtocolError, match="fetches response data by itself"):
-        await reader.open()
 
 
 async def test_command_that_hangs_meets_its_deadline_and_hurts_only_its_reader(
@@ -311,3 +342,122 @@ async def test_service_that_does_not_run_yet_is_waited_for(scard: FakeScard) -> 
     scard.is_running = True
     await until(lambda: watched.states == [("R", Presence.PRESENT)])
     await source.stop()
+
+
+def sixteen_or_so(count: int) -> dict[str, FakeReader]:
+    return {f"N{number:02}": FakeReader() for number in range(count)}
+
+
+@pytest.mark.parametrize("count", [14, 15, 16, 17, 40])
+async def test_no_call_watches_more_readers_than_every_library_takes(
+    count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readers = sixteen_or_so(count)
+    scard = FakeScard(**readers)
+    scard.most_entries = 16
+    source = PcscSource(scard=scard)
+    await source.start()
+    watched = Watched()
+    source.watch(watched)
+    await until(lambda: len(watched.events) == count)
+    assert sorted(watched.states) == [(name, Presence.PRESENT) for name in readers]
+    last = f"N{count - 1:02}"
+    readers[last].is_present = False
+    scard.change()
+    await until(lambda: watched.states[count:] == [(last, Presence.ABSENT)])
+    scard.change(**{last: None})
+    await until(lambda: watched.states[count + 1 :] == [(last, Presence.UNKNOWN)])
+    await source.stop()
+    log = capsys.readouterr().err
+    assert "pcsc_service_gone" not in log
+    if count != 17:  # With one reader less, that list is full for a moment.
+        assert log.count("pcsc_readers_at_limit") == (1 if count == 16 else 0)
+
+
+async def test_full_list_is_no_news_where_the_library_takes_more(capsys: pytest.CaptureFixture[str]) -> None:
+    source = PcscSource(scard=FakeScard(**sixteen_or_so(16)))
+    await source.start()
+    await source.stop()
+    assert "pcsc_readers_at_limit" not in capsys.readouterr().err
+
+
+async def test_two_readers_of_one_name_are_noticed_and_neither_is_used(
+    source: PcscSource, scard: FakeScard, fake: FakeReader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched = Watched()
+    source.watch(watched)
+    await until(lambda: len(watched.events) == 1)
+    scard.twins = ["R"]
+    scard.change(S=FakeReader())
+    await until(lambda: len(watched.events) == 3)
+    assert watched.states[1:] == [("R", Presence.UNKNOWN), ("S", Presence.PRESENT)]
+    assert watched.events[1].cause == "two readers have this name"
+    assert await source.names() == ["S"]
+    scard.twins = []
+    scard.change()
+    await until(lambda: len(watched.events) == 4)
+    assert watched.states[3:] == [("R", Presence.PRESENT)]
+    assert capsys.readouterr().err.count("readers_of_one_name") == 1
+
+
+def usb_device(devices: Path, path: str, bus: int, address: int) -> None:
+    for folder in (devices / path, devices / f"{path}:1.0"):
+        folder.mkdir(parents=True)
+    (devices / path / "busnum").write_text(f"{bus}\n", encoding="ascii")
+    (devices / path / "devnum").write_text(f"{address}\n", encoding="ascii")
+
+
+async def test_readers_are_found_where_they_are_plugged_in(tmp_path: Path) -> None:
+    usb_device(tmp_path, "usb1", 1, 1)
+    usb_device(tmp_path, "1-2.3", 1, 7)
+    usb_device(tmp_path, "3-1", 3, 7)
+    scard = FakeScard(
+        FIRST=FakeReader(channel=0x00200107),
+        SECOND=FakeReader(channel=0x00200307, is_present=False),
+        GONE=FakeReader(channel=0x00200109),
+        SERIAL=FakeReader(channel=0x00010001),
+        SILENT=FakeReader(),
+        BUSY=FakeReader(channel=0x00200107, failures={"connect direct": SHARING_VIOLATION}),
+    )
+    source = PcscSource(scard=scard, finds_places=True, usb_devices=tmp_path)
+    await source.start()
+    assert {name: source.place(name) for name in await source.names() if source.place(name)} == {
+        "FIRST": "1-2.3",
+        "SECOND": "3-1",
+    }
+    assert scard.readers["FIRST"].log == ["connect direct", "disconnect"]
+    watched = Watched()
+    source.watch(watched)
+    scard.change(LATE=FakeReader(channel=0x00200307))
+    await until(lambda: ("LATE", Presence.PRESENT) in watched.states)
+    assert source.place("LATE") == "3-1"
+    scard.change(LATE=None)
+    await until(lambda: ("LATE", Presence.UNKNOWN) in watched.states)
+    assert source.place("LATE") == ""
+    await source.stop()
+    assert scard.contexts == 0
+
+
+async def test_readers_are_not_touched_where_places_do_not_matter(scard: FakeScard, fake: FakeReader) -> None:
+    source = PcscSource(scard=scard)
+    await source.start()
+    assert source.place("R") == ""
+    await source.stop()
+    assert source.place("R") == ""
+    assert not fake.log
+
+
+def test_place_of_a_reader_that_blocks_is_not_waited_for(
+    scard: FakeScard, fake: FakeReader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("remsim.readers.pcsc.places._PATIENCE_S", 0.05)
+    usb_device(tmp_path, "1-1", 1, 1)
+    gate = fake.connect_gate = threading.Event()
+    fake.channel = 0x00200101
+    assert find_places(scard, ["R"], tmp_path) == {}
+    gate.set()
+    assert find_places(scard, ["R"], tmp_path / "none") == {}
+    monkeypatch.setattr("remsim.readers.pcsc.places._PATIENCE_S", 10.0)
+    assert find_places(scard, ["R"], tmp_path) == {"R": "1-1"}
+    scard.is_running = False
+    assert find_places(scard, ["R"], tmp_path) == {}

@@ -18,6 +18,7 @@ LEVELS = {
     "ids": 0,
     "identity": 0,
     "limits": 0,
+    "takeovers": 0,
     "wire": 1,
     "card": 1,
     "uicc": 1,

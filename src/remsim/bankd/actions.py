@@ -18,7 +18,8 @@ from remsim.wire.rspro import ResultCode
 class FaultKind(Enum):
     """Why a card position cannot do its work."""
 
-    NO_READER = "no reader"  # none configured, unplugged, in use by another program, or its service is gone
+    NO_READER = "no reader"  # none configured, unplugged, or its service is gone
+    BUSY = "reader busy"  # another program holds the reader or its card
     NO_CARD = "no card"
     MUTE = "card mute"  # no ATR, or no answer in time
     PROTOCOL = "protocol"  # card or reader cannot exchange T=0 TPDUs
@@ -28,6 +29,7 @@ class FaultKind(Enum):
 #: What an own client is told in ``connectClientRes``; a classic one always hears cardNotPresent, as ever.
 RESULT_OF_FAULT: dict[FaultKind, ResultCode] = {
     FaultKind.NO_READER: ResultCode.CARD_NOT_PRESENT,
+    FaultKind.BUSY: ResultCode.CARD_UNRESPONSIVE,
     FaultKind.NO_CARD: ResultCode.CARD_NOT_PRESENT,
     FaultKind.MUTE: ResultCode.CARD_UNRESPONSIVE,
     FaultKind.PROTOCOL: ResultCode.CARD_TRANSMISSION_ERROR,

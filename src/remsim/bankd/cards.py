@@ -25,6 +25,7 @@ from remsim.bankd.actions import (
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingTable
 from remsim.bankd.numbers import CardNumbers, NumberNews
+from remsim.bankd.reports import error_ind
 from remsim.bankd.session import CardPosition, QueuedTpdu, Session
 from remsim.bankd.transitions import CardEvent, CardState, SessionEvent, SessionState
 from remsim.ids import BankSlot, ClientSlot
@@ -179,8 +180,13 @@ class CardPlane:
         position.failures += 1
         client = position.session.client if position.session is not None else None
         level: Level = "warning" if is_news else "debug"
+        event = "reader_busy" if kind is FaultKind.BUSY else "card_not_powered"
         fields: dict[str, object] = {"reader": position.reader, "error": text}
-        self._out.append(Notice(level, "card_not_powered", position.bank_slot, client, fields))
+        self._out.append(Notice(level, event, position.bank_slot, client, fields))
+        if is_news and kind is FaultKind.BUSY:
+            # No result code says so, and it is for people to mend: they hear it in words, at both ends.
+            self._server.card_failed(position.bank_slot, client, f"{kind.value}: {text}")
+            self._tell_client(position, f"{kind.value}: {text}")
         if position.session is not None:
             self.owner.answer(position.session, RESULT_OF_FAULT[kind])
         self.drive(position, now)
@@ -308,6 +314,13 @@ class CardPlane:
         assert session.client is not None
         status = SlotPhysStatus(reset_active=False, card_present=is_present)
         self._out.append(Send(session.link, rspro.BankSlotStatusInd(position.bank_slot, session.client, status)))
+
+    def _tell_client(self, position: CardPosition, text: str) -> None:
+        """Tell an own client something in words; a classic one would make nothing of it."""
+        session = position.session
+        if session is not None and session.is_own:
+            error = error_ind(text, position.bank_slot, session.client, severity=rspro.ErrorSeverity.MINOR)
+            self._out.append(Send(session.link, error))
 
     def _note(self, level: Level, event: str, position: CardPosition, **fields: object) -> None:
         client = position.session.client if position.session is not None else None

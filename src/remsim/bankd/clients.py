@@ -13,11 +13,13 @@ from remsim.bankd.certified import CertifiedClients
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.crowd import Crowd
 from remsim.bankd.mappings import Mapping, MappingTable
+from remsim.bankd.reports import error_ind
 from remsim.bankd.session import QueuedTpdu, Session
 from remsim.bankd.transitions import CardState, SessionEvent, SessionState
 from remsim.identity import Proof
 from remsim.ids import ClientSlot
 from remsim.limits import LimitName
+from remsim.takeovers import CONTEST_HINT, TakeOvers, contest_texts
 from remsim.wire import rspro
 from remsim.wire.abilities import SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
@@ -57,6 +59,7 @@ class ClientPlane:
         self.sessions: dict[LinkId, Session] = {}
         self._by_client: dict[ClientSlot, Session] = {}
         self._certified = certified
+        self.takeovers = TakeOvers()
         self._unserved = Crowd()
         self._answer_by: dict[Session, float] = {}
 
@@ -179,7 +182,8 @@ class ClientPlane:
         )
         session.rival = rival
         rival.contenders.append(session)
-        if session.proof is not None and session.proof == rival.proof:
+        hosts = (str(rival.peer.host), str(session.peer.host))
+        if session.proof is not None and session.proof == rival.proof and self.takeovers.may(client, *hosts, now):
             # The same certificate: the client has come back, and knows better than we whether the old link is alive.
             self.close(rival, "its holder has connected anew", now)
             return
@@ -192,8 +196,21 @@ class ClientPlane:
         for newcomer in contenders:
             newcomer.rival = None
             self._counts.duplicate_clients += 1
+            if newcomer.proof is not None and newcomer.proof == session.proof:
+                self._say_contest(session, newcomer, now)
             self.answer(newcomer, ResultCode.IDENTITY_IN_USE)
             self.close(newcomer, f"{session.client} is connected from {session.peer}", now)
+
+    def _say_contest(self, holder: Session, newcomer: Session, now: float) -> None:
+        """Two programs with one certificate, both alive: say so at all three places, once."""
+        assert holder.client is not None
+        if not self.takeovers.refuse(holder.client, now):
+            return
+        texts = contest_texts(str(holder.client), str(holder.peer), str(newcomer.peer))
+        for session, text in zip((holder, newcomer), texts, strict=True):
+            if session.is_own:
+                self._out.append(Send(session.link, error_ind(text, None, holder.client)))
+        self._note("error", "client_contested", holder, newcomer=newcomer.peer, hint=CONTEST_HINT)
 
     def _admit(self, session: Session, client: ClientSlot, now: float) -> None:
         session.client = client

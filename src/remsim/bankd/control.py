@@ -13,16 +13,17 @@ from remsim.bankd.actions import BankdAction, Level, Notice
 from remsim.bankd.certified import CertifiedClients
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.mappings import Mapping, MappingChange, MappingTable
+from remsim.bankd.reports import error_ind
 from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.redaction import scrub
+from remsim.takeovers import CONTEST_HINT, TakeOvers, contest_texts
 from remsim.wire import additions, rspro
 from remsim.wire.abilities import CARDS, SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.revocation import ListParts, StoreRevocations
 from remsim.wire.rspro import (
-    MAX_ERROR_STRING,
     AdvertisedAddress,
     ComponentIdentity,
     ComponentType,
@@ -103,6 +104,7 @@ class ControlPlane:
         self._takeover_s = takeover_s
         self._certified = certified
         self._last_refusal: ResultCode | None = None
+        self.takeovers = TakeOvers()
         #: What ``connectBankReq`` says about where clients reach us.
         self.advertise = advertise
         self.links: dict[LinkId, ServerLink] = {}
@@ -113,9 +115,9 @@ class ControlPlane:
 
     # Links
 
-    def on_dialled(self, link: LinkId, peer: PeerAddress, proof: Proof | None = None) -> None:
+    def on_dialled(self, link: LinkId, peer: PeerAddress, now: float, *, proof: Proof | None = None) -> None:
         """The server that we dial can be talked to."""
-        self._on_server(ServerLink(link, peer, is_dialled=True, proof=proof))
+        self._on_server(ServerLink(link, peer, is_dialled=True, proof=proof), now)
 
     def on_introduced(
         self,
@@ -123,21 +125,24 @@ class ControlPlane:
         peer: PeerAddress,
         request: rspro.ConnectClientReq,
         tag: int,
+        now: float,
         *,
         proof: Proof | None = None,
     ) -> None:
         """A server dialled us."""
         # The engine's connect deadline watches for its connectBankRes, which follows our connectBankReq at once.
         name = request.identity.name
-        self._on_server(ServerLink(link, peer, is_dialled=False, request_tag=tag, name=name, proof=proof))
+        self._on_server(ServerLink(link, peer, is_dialled=False, request_tag=tag, name=name, proof=proof), now)
 
-    def _on_server(self, server: ServerLink) -> None:
+    def _on_server(self, server: ServerLink, now: float) -> None:
         self.links[server.link] = server
         if self.governor is None:
             self._introduce(server)
             return
         self.governor.contenders.append(server)
-        if server.proof is not None and server.proof == self.governor.proof:
+        hosts = (str(self.governor.peer.host), str(server.peer.host))
+        is_same = server.proof is not None and server.proof == self.governor.proof
+        if is_same and self.takeovers.may(server.proof, *hosts, now):
             # The same certificate: the server has come back, and knows better than we whether the old link is alive.
             self._out.append(Close(self.governor.link, "the server has connected anew"))
             return
@@ -150,7 +155,7 @@ class ControlPlane:
         )
         self._out.append(Send(server.link, request))
 
-    def on_link_lost(self, server: ServerLink, reason: str) -> None:
+    def on_link_lost(self, server: ServerLink, reason: str, now: float) -> None:
         """The link is gone. Mappings and their clients stay; a server that waited for this takes over."""
         self._drop(server)
         if self.governor is server:
@@ -159,7 +164,7 @@ class ControlPlane:
             self._note("debug" if server.is_dialled else "warning", "server_lost", server, reason=reason)
         contenders, server.contenders = server.contenders, []
         for contender in contenders:
-            self._on_server(contender)
+            self._on_server(contender, now)
 
     def _drop(self, server: ServerLink) -> None:
         del self.links[server.link]
@@ -174,9 +179,15 @@ class ControlPlane:
         self._out.append(Close(server.link, reason))
         self._drop(server)
 
-    def _reject_second(self, server: ServerLink, governor: ServerLink) -> None:
+    def _reject_second(self, server: ServerLink, governor: ServerLink, now: float) -> None:
         self._counts.second_servers += 1
-        self._note("warning", "second_server", server, governed_by=governor.peer)
+        if server.proof is None or server.proof != governor.proof:
+            self._note("warning", "second_server", server, governed_by=governor.peer)
+        elif self.takeovers.refuse(server.proof, now):
+            text, _ = contest_texts(str(server.proof.identity), str(governor.peer), str(server.peer))
+            self._note("error", "server_contested", server, governed_by=governor.peer, hint=CONTEST_HINT)
+            if governor.abilities is not None:
+                self._out.append(Send(governor.link, error_ind(text, None, None)))
         self._turn_away(server, f"this bank is governed by the server at {governor.peer}")
 
     # Messages
@@ -185,7 +196,11 @@ class ControlPlane:
         """Something arrived on a control link; what does not belong there is ignored, as ever."""
         match event:
             case Received(rspro.ConnectBankRes() as answer):
-                self._on_accepted(server, answer)
+                self._on_accepted(server, answer, now)
+            case Received(rspro.ErrorInd() as message):
+                # A server says why it will refuse us before it does.
+                text = scrub(message.error_string or "")
+                self._note("warning", "server_reports_error", server, code=message.code.name, text=text)
             case Received(message, tag) if server is self.governor:
                 self._on_order(server, message, tag, now)
             case Undecodable(error):
@@ -193,13 +208,13 @@ class ControlPlane:
             case Received() | ReceivedUnknown():
                 self._note("debug", "server_message_ignored", server)
 
-    def on_probe_answered(self, server: ServerLink) -> None:
+    def on_probe_answered(self, server: ServerLink, now: float) -> None:
         """The governing server lives, so others are turned away."""
         contenders, server.contenders = server.contenders, []
         for contender in contenders:
-            self._reject_second(contender, server)
+            self._reject_second(contender, server, now)
 
-    def _on_accepted(self, server: ServerLink, answer: rspro.ConnectBankRes) -> None:
+    def _on_accepted(self, server: ServerLink, answer: rspro.ConnectBankRes, now: float) -> None:
         if server is self.governor:
             return
         if answer.identity.type is not ComponentType.REMSIM_SERVER:
@@ -211,7 +226,7 @@ class ControlPlane:
             self._note(level, "server_refused", server, result=answer.result.name)
             self._turn_away(server, f"the server refused: {answer.result.name}")
         elif self.governor is not None:
-            self._reject_second(server, self.governor)
+            self._reject_second(server, self.governor, now)
         else:
             self.governor, self._last_refusal = server, None
             server.name = answer.identity.name
@@ -226,6 +241,8 @@ class ControlPlane:
             case rspro.CreateMappingReq():
                 change = self._mappings.create(message.client, message.bank)
                 self._apply(server, rspro.CreateMappingRes(change.result), tag, change, now)
+                if change.result is ResultCode.OK:
+                    self._report_absence(message)
             case rspro.RemoveMappingReq():
                 change = self._mappings.remove(message.client, message.bank)
                 self._apply(server, rspro.RemoveMappingRes(change.result), tag, change, now)
@@ -239,9 +256,6 @@ class ControlPlane:
                     self._out.append(StoreRevocations(whole))
             case additions.CertifiedInd():
                 self._certified.on_part(server.link, message, now, is_proven=server.proof is not None)
-            case rspro.ErrorInd():
-                text = scrub(message.error_string or "")
-                self._note("warning", "server_reports_error", server, code=message.code.name, text=text)
             case _:
                 self._note("debug", "server_message_ignored", server, type=type(message).__name__)
 
@@ -254,11 +268,15 @@ class ControlPlane:
         if change.created is not None:
             created = change.created
             self._out.append(Notice("info", "mapping_created", created.bank, created.client))
-            if not self.presences.is_card_present(created.bank.slot_nr):
-                self.slot_changed(created, is_present=False)
             self.listener.on_mapping_created(created, now)
         if change.result is not ResultCode.OK:
             self._note("warning", "mapping_refused", server, result=change.result.name)
+
+    def _report_absence(self, order: rspro.CreateMappingReq) -> None:
+        """Say that there is no card for this mapping, also if we had it already: the server may have been restarted."""
+        mapping = self._mappings.of_slot(order.bank.slot_nr)
+        if mapping is not None and not self.presences.is_card_present(mapping.bank.slot_nr):
+            self.slot_changed(mapping, is_present=False)
 
     # News for an own server; a classic one understands none of it.
 
@@ -277,15 +295,7 @@ class ControlPlane:
         """A command failed with unknown outcome."""
         if self.governor is None or self.governor.abilities is None:
             return
-        error = rspro.ErrorInd(
-            sender=ComponentType.REMSIM_BANKD,
-            severity=rspro.ErrorSeverity.MAJOR,
-            code=rspro.ErrorCode.UNEXPECTED_DISCONNECT,
-            bank_slot=bank_slot,
-            client_slot=client_slot,
-            error_string="".join(c if " " <= c <= "~" else "?" for c in text)[:MAX_ERROR_STRING] or "card fault",
-        )
-        self._out.append(Send(self.governor.link, error))
+        self._out.append(Send(self.governor.link, error_ind(text, bank_slot, client_slot)))
 
     def _note(self, level: Level, event: str, server: ServerLink, **fields: object) -> None:
         self._out.append(Notice(level, event, fields={"peer": server.peer, **fields}))

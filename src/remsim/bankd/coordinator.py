@@ -110,7 +110,7 @@ class BankdCoordinator:
         ``proof`` is what the peer's certificate says; None on a link without TLS.
         """
         if is_dialled:
-            self.control.on_dialled(link, peer, proof)
+            self.control.on_dialled(link, peer, now, proof=proof)
         else:
             self.clients.on_link_up(link, peer, now, proof=proof)
         return self._take()
@@ -125,7 +125,7 @@ class BankdCoordinator:
                 self._on_client_event(session, event, now)
         elif (server := self.control.links.get(link)) is not None:
             if isinstance(event, ProbeAnswered):
-                self.control.on_probe_answered(server)
+                self.control.on_probe_answered(server, now)
             else:
                 self.control.on_event(server, event, now)
                 self.audit.flush(now)
@@ -137,7 +137,7 @@ class BankdCoordinator:
         if session is not None:
             self.clients.on_link_lost(session, reason, now)
         elif (server := self.control.links.get(link)) is not None:
-            self.control.on_link_lost(server, reason)
+            self.control.on_link_lost(server, reason, now)
         return self._take()
 
     def _on_client_event(self, session: Session, event: Event, now: float) -> None:
@@ -148,7 +148,7 @@ class BankdCoordinator:
             case Received(rspro.ConnectClientReq() as request, tag):
                 if self._is_server(session, request):
                     clients.take_away(session)
-                    self.control.on_introduced(session.link, session.peer, request, tag, proof=session.proof)
+                    self.control.on_introduced(session.link, session.peer, request, tag, now, proof=session.proof)
                 else:
                     clients.on_connect_request(session, request, tag, now)
             case Received(rspro.SetAtrRes()):

@@ -13,7 +13,7 @@ from remsim.bankd.audit import plain_detail
 from remsim.bankd.counts import BankdCounts
 from remsim.bankd.slot import Slot
 from remsim.card.selection import SelectionTracker
-from remsim.config import BankdConfig
+from remsim.config import BankdConfig, TextError, read_text
 from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
 from remsim.limits import LimitName
@@ -36,9 +36,9 @@ def read_guard_policy(config: BankdConfig) -> GuardPolicy:
     if config.guard is None:
         return DEFAULT
     try:
-        text = config.guard.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        text = read_text(config.guard)
+    except (OSError, TextError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(f"the guard file {config.guard} cannot be read: {reason}", hint="see --guard FILE") from error
     return parse_guard_policy(text, str(config.guard), PRESETS)
 

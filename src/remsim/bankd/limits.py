@@ -9,7 +9,7 @@ from remsim.bankd.crowd import MAX_UNSERVED, MAX_UNSERVED_PER_SOURCE
 from remsim.bankd.guards import MAX_LINES
 from remsim.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
-from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS
+from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
 
 #: Events in the log about whoever is not accepted, or sends what it should not: they have a small budget.
 STRANGERS: Final = frozenset(
@@ -61,4 +61,4 @@ _CLIENTS: Final = (
     ),
 )
 
-LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_CLIENTS, LINE_LIMIT, *METRICS_LIMITS)
+LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_CLIENTS, LINE_LIMIT, RECURRENCE_LIMIT, *METRICS_LIMITS)

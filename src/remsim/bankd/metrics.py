@@ -74,6 +74,7 @@ class BankdMetrics(ProgramMetrics, Collector):
         governed = bank.control.governor is not None
         yield GaugeMetricFamily("remsim_bankd_server_connected", "1 if a server governs this bank", int(governed))
         yield GaugeMetricFamily("remsim_bankd_mappings", "Mappings in force", len(bank.mappings))
+        contested = bank.clients.takeovers.refused + bank.control.takeovers.refused
         present = sum(position.is_present for position in bank.cards.positions)
         yield GaugeMetricFamily("remsim_bankd_cards_present", "Slots whose reader has a card", present)
         for name, text, number in (
@@ -81,6 +82,7 @@ class BankdMetrics(ProgramMetrics, Collector):
             ("resets", "Resets of cards", bank.counts.resets),
             ("duplicate_clients", "Newcomers with the identity of a live client", bank.counts.duplicate_clients),
             ("impostors", "Clients that claimed a slot which is not theirs", bank.counts.impostors),
+            ("contested_refusals", "Peers refused because another program with their certificate was first", contested),
             ("second_servers", "Servers that wanted a bank governed by another", bank.counts.second_servers),
             ("crowded_out", "Connections closed because too many had no card", bank.counts.crowded_out),
             ("protocol_errors", "Connections closed because of what the peer sent", bank.counts.protocol_errors),

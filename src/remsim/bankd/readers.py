@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from remsim.bankd.auto_slots import AutoPlan
 from remsim.bankd.slot import Slot
-from remsim.bankd.slots import AutoPlan, RulePlan, SlotPlan, SlotProblem
+from remsim.bankd.slots import RulePlan, SlotPlan, SlotProblem
 from remsim.bankd.slots_file import AUTO_NAME, save_auto
 from remsim.config import BankdConfig
 from remsim.errors import StartError
 from remsim.ids import BankSlot
 from remsim.logs import Logger
-from remsim.readers.base import Presence, PresenceEvent, ReaderSource
+from remsim.readers.base import Presence, PresenceEvent, ReaderSource, twins_of
 from remsim.readers.errors import ReaderUnavailableError
 from remsim.readers.registry import source_factory
 
@@ -41,7 +42,10 @@ def make_source(config: BankdConfig, plan: SlotPlan) -> ReaderSource:
     except ReaderUnavailableError as error:
         raise StartError(str(error), hint=error.hint) from None
     if config.reader == "pcsc":
-        return factory(deadline_s=config.card_deadline_s, is_shared=_sharing(config, plan))
+        # Only where slots are given out by what readers are: to ask connects to each of them.
+        finds_places = isinstance(plan, AutoPlan)
+        sharing = _sharing(config, plan)
+        return factory(deadline_s=config.card_deadline_s, is_shared=sharing, finds_places=finds_places)
     if config.reader == "sim":
         return factory(slots=config.slots, profile=config.sim_profile or "default", state_dir=config.state_dir)
     return factory()
@@ -84,6 +88,8 @@ class SlotReaders:
         self._assigned: dict[int, str] = {}
         self._served: set[int] = set()
         self._problems: frozenset[SlotProblem] = frozenset()
+        # Names that a source gave to several readers at its start. PC/SC's own are withheld by its watcher.
+        self._twins: frozenset[str] = frozenset()
 
     async def start(self) -> None:
         """Find out what is there and begin to watch. Raises StartError."""
@@ -92,7 +98,9 @@ class SlotReaders:
             names = await self._source.names()
         except ReaderUnavailableError as error:
             raise StartError(str(error), hint=error.hint) from None
-        self._readers = dict.fromkeys(names)
+        # Of readers with one name, none is used: which one the name means cannot be said.
+        self._twins = twins_of(names)
+        self._readers = dict.fromkeys(name for name in names if name not in self._twins)
         self._assign()
         self._log.info("readers_found", readers=len(names), slots_with_reader=len(self._assigned))
         self._source.watch(self._on_event)
@@ -103,6 +111,8 @@ class SlotReaders:
 
     def _on_event(self, event: PresenceEvent) -> None:
         name = event.reader
+        if name in self._twins:
+            return
         is_first = self._readers.get(name, Presence.UNKNOWN) is None
         if event.presence is Presence.UNKNOWN:
             cause = event.cause or _CAUSES[event.presence]
@@ -124,13 +134,15 @@ class SlotReaders:
                 self._on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause)
 
     def _assign(self) -> None:
-        assignment = self._plan.assign(list(self._readers), self._assigned)
+        places = {name: self._source.place(name) for name in self._readers}
+        assignment = self._plan.assign(list(self._readers), self._assigned, places)
         before, self._assigned = self._assigned, dict(assignment.readers)
         for slot in self._slots:
             old, new = before.get(slot.slot_nr), self._assigned.get(slot.slot_nr)
             if old != new:
                 self._exchange(slot, old, new)
-        self._report(assignment.problems)
+        twins = [SlotProblem("readers_of_one_name", None, (("reader", name),)) for name in sorted(self._twins)]
+        self._report([*assignment.problems, *twins])
         if isinstance(self._plan, AutoPlan) and self._plan.is_changed:
             save_auto(self._file, self._plan)
 

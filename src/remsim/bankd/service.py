@@ -45,6 +45,7 @@ from remsim.net.listen import Listener
 from remsim.net.process import run_service
 from remsim.net.protection import admission_of, protect
 from remsim.net.reload import Reload, Step
+from remsim.net.state_lock import StateLock
 from remsim.net.tasks import TaskOwner
 from remsim.net.timer import Alarm
 from remsim.readers.base import ReaderSource
@@ -62,6 +63,10 @@ from remsim.wire.rspro import (
     clean_name,
 )
 
+#: Events that follow from what the server orders, not from what a peer does again and again.
+_OF_ORDERS: Final = frozenset({"mapping_created", "mapping_removed", "state_reset"})
+#: Held while we run, in the state directory.
+_LOCK_NAME: Final = "bankd.lock"
 #: At the end, cards get this long beyond their own deadline to be powered off.
 _POWER_OFF_S: Final = 5.0
 #: A command in progress when the program is told to stop is given this long, less if the deadline is shorter.
@@ -110,6 +115,7 @@ class BankdService:
             dials=[config.server],
             plain_listener=config.listen_plaintext,
         )
+        self._lock = StateLock(config.state_dir / _LOCK_NAME, what=f"the state directory {config.state_dir}")
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         self.coordinator = BankdCoordinator(
             bank_id=config.bank_id,
@@ -141,6 +147,7 @@ class BankdService:
     async def start(self) -> None:
         """Find the readers, listen, dial the server. Raises StartError and ConfigError."""
         config = self.config
+        self._lock.take(self._log)
         plan, warnings = make_plan(config, folder=self._folder)
         for text in warnings:
             self._log.warning("slots_file", text=text)
@@ -221,6 +228,7 @@ class BankdService:
     async def stop(self) -> None:
         """Release everything."""
         self._alarm.cancel()
+        self._lines.close()
         if self._hub is not None:
             await self._hub.close()
         if self._readers is not None:
@@ -232,6 +240,7 @@ class BankdService:
             await self._certified_file.save(self.coordinator.certified.proven)
             self._tasks.cancel()
             await self._tasks.__aexit__(None, None, None)
+        self._lock.release()
 
     def _accepting(self, now: float) -> Connection:
         return Connection(
@@ -387,7 +396,10 @@ class BankdService:
 
     def _notice(self, notice: Notice) -> None:
         fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}
-        say = getattr(self._log, self._lines.level(notice.event, notice.level))
+        about = {"client_slot": notice.client_slot, "bank_slot": notice.bank_slot, **fields}
+        # What a server orders is said each time.
+        is_ordered = notice.event in _OF_ORDERS
+        say = getattr(self._log, self._lines.level(notice.event, notice.level, None if is_ordered else about))
         say(notice.event, bank_slot=notice.bank_slot, client_slot=notice.client_slot, **fields)
 
 

@@ -21,6 +21,7 @@ from remsim.readers.errors import (
     CardMuteError,
     CardProtocolError,
     CardTransmissionError,
+    ReaderBusyError,
     ReaderError,
     ReaderUnavailableError,
 )
@@ -33,6 +34,7 @@ READING_S: Final = 5.0
 _WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 
 _KINDS: Final[dict[type[ReaderError], FaultKind]] = {
+    ReaderBusyError: FaultKind.BUSY,
     ReaderUnavailableError: FaultKind.NO_READER,
     CardAbsentError: FaultKind.NO_CARD,
     CardMuteError: FaultKind.MUTE,

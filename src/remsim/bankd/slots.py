@@ -7,7 +7,8 @@ What cannot be decided is reported as a ``SlotProblem``, never guessed. Reads no
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from remsim.config import BankdConfig
@@ -15,6 +16,10 @@ from remsim.config import BankdConfig
 #: pcsc-lite names a reader ``<model> [<interface>] (<serial>) XX YY``: XX counts the devices in the order in which
 #: they were plugged in, so it says nothing about which device it is; YY is the slot within the device.
 _PCSC_NAME: Final = re.compile(r"(?P<device>.+) [0-9A-F]{2} (?P<position>[0-9A-F]{2})")
+
+
+#: No reader's place is known.
+NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,13 @@ class Assignment:
 class SlotPlan(Protocol):
     """Decides which reader serves which slot."""
 
-    def assign(self, present: Sequence[str], current: Mapping[int, str]) -> Assignment:
-        """``present``: names of readers in the driver's order; ``current``: what is in force."""
+    def assign(
+        self, present: Sequence[str], current: Mapping[int, str], places: Mapping[str, str] = NOWHERE
+    ) -> Assignment:
+        """``present``: names of readers in the driver's order; ``current``: what is in force.
+
+        ``places``: where readers are plugged in, by name, as far as that is known.
+        """
         ...
 
 
@@ -71,7 +81,9 @@ class RulePlan:
 
     rules: Sequence[SlotRule]
 
-    def assign(self, present: Sequence[str], current: Mapping[int, str]) -> Assignment:
+    def assign(
+        self, present: Sequence[str], current: Mapping[int, str], places: Mapping[str, str] = NOWHERE
+    ) -> Assignment:
         """The first matching reader in the driver's order, unless the slot has one that still matches."""
         readers: dict[int, str] = {}
         problems: list[SlotProblem] = []
@@ -101,62 +113,15 @@ class OrderPlan:
 
     slots: int
 
-    def assign(self, present: Sequence[str], current: Mapping[int, str]) -> Assignment:
+    def assign(
+        self, present: Sequence[str], current: Mapping[int, str], places: Mapping[str, str] = NOWHERE
+    ) -> Assignment:
         """Readers that are gone keep their slots; new ones take the free ones."""
         readers = dict(current)
         free = [nr for nr in range(self.slots) if nr not in readers]
         new = [name for name in present if name not in readers.values()]
         readers.update(zip(free, new, strict=False))
         return Assignment(readers)
-
-
-def reader_key(name: str) -> str:
-    """What of a reader's name stays the same when it is plugged in again."""
-    match = _PCSC_NAME.fullmatch(name)
-    return name if match is None else f"{match['device']} ?? {match['position']}"
-
-
-@dataclass(slots=True)
-class AutoPlan:
-    """Readers are found by themselves and keep the slot that they were first given.
-
-    ``known`` maps reader keys to slots; it is kept on disk by the service, which looks at ``is_changed``.
-    """
-
-    slots: int
-    known: dict[str, int] = field(default_factory=dict)
-    is_changed: bool = False
-
-    def assign(self, present: Sequence[str], current: Mapping[int, str]) -> Assignment:
-        """Known readers to their slots, new ones to the lowest free slots; twins are reported."""
-        by_key: dict[str, list[str]] = {}
-        for name in present:
-            by_key.setdefault(reader_key(name), []).append(name)
-        readers: dict[int, str] = {}
-        problems: list[SlotProblem] = []
-        for key, names in by_key.items():
-            if len(names) > 1:
-                # One that was alone when it got its slot, and was never unplugged, is still known.
-                kept = [(nr, name) for nr, name in current.items() if name in names and self.known.get(key) == nr]
-                readers.update(kept)
-                twins = ", ".join(names)
-                problems.append(SlotProblem("readers_indistinguishable", None, (("readers", twins),)))
-            elif (slot_nr := self._slot_of(key)) is not None:
-                readers[slot_nr] = names[0]
-            else:
-                problems.append(SlotProblem("no_free_slot", None, (("reader", names[0]), ("slots", str(self.slots)))))
-        return Assignment(readers, tuple(problems))
-
-    def _slot_of(self, key: str) -> int | None:
-        slot_nr = self.known.get(key)
-        if slot_nr is not None:
-            return slot_nr if slot_nr < self.slots else None
-        taken = set(self.known.values())
-        slot_nr = next((nr for nr in range(self.slots) if nr not in taken), None)
-        if slot_nr is not None:
-            self.known[key] = slot_nr
-            self.is_changed = True
-        return slot_nr
 
 
 def table_rules(config: BankdConfig) -> list[SlotRule]:
@@ -171,4 +136,20 @@ def table_rules(config: BankdConfig) -> list[SlotRule]:
             is_shared=entry.shared,
         )
         for index, entry in enumerate(config.slot, start=1)
+        if entry.slot < config.slots
     ]
+
+
+def beyond_text(where: str, slot_nr: int, slots: int) -> str:
+    """The warning about a line or table for a slot that the bank does not have."""
+    return f"{where}: slot {slot_nr} does not exist in a bank of {slots} slots; it is passed over (see --slots)"
+
+
+def table_warnings(config: BankdConfig) -> list[str]:
+    """What an operator should look at in the ``[[slot]]`` tables."""
+    numbered = enumerate((entry.slot for entry in config.slot), start=1)
+    beyond = [(index, slot_nr) for index, slot_nr in numbered if slot_nr >= config.slots]
+    warnings = [beyond_text(f"[[slot]] number {index}", slot_nr, config.slots) for index, slot_nr in beyond]
+    if beyond and len(beyond) == len(config.slot):
+        warnings.append("no [[slot]] table is about a slot of this bank: no reader is used")
+    return warnings

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from remsim.bankd.slots import SlotRule
+from remsim.bankd.slots import SlotRule, beyond_text
 from remsim.errors import ConfigError
 from remsim.ids import MAX_ID
 
@@ -52,6 +52,7 @@ def parse_slots_csv(text: str, *, bank_id: int, slots: int, origin: str) -> CsvS
     """Read the file's text; ``origin`` is its name. Raises ConfigError with the number of the first bad line."""
     rules: dict[int, SlotRule] = {}
     warnings: list[str] = []
+    others: set[int] = set()
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -62,13 +63,19 @@ def parse_slots_csv(text: str, *, bank_id: int, slots: int, origin: str) -> CsvS
             warnings.append(f"{where}: {len(columns)} columns; the last one is taken as the expression")
         pattern = _compile(columns[-1], where)
         if bank != bank_id:
+            others.add(bank)
             continue
         if slot_nr >= slots:
-            warnings.append(f"{where}: slot {slot_nr} does not exist in a bank of {slots} slots")
+            warnings.append(beyond_text(where, slot_nr, slots))
         elif slot_nr in rules:
             warnings.append(f"{where}: slot {slot_nr} was described before; the first line counts")
         else:
             rules[slot_nr] = SlotRule(slot_nr, columns[-1], where, pattern=pattern, is_anchored=False)
+    if not rules:
+        has = f"it has lines of bank {', '.join(map(str, sorted(others)))}" if others else "it has no line of any bank"
+        warnings.append(
+            f"{origin}: no line is about a slot of bank {bank_id}: no reader is used; {has} (see --bank-id)"
+        )
     return CsvSlots([rules[nr] for nr in sorted(rules)], warnings)
 
 

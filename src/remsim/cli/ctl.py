@@ -19,7 +19,7 @@ from remsim.cli import tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
 from remsim.cli.rest_client import JsonObject, RestClient, RestError, mapping_object, slotmap_id
 from remsim.cli.rest_target import open_rest
-from remsim.config import CtlConfig
+from remsim.config import CtlConfig, TextError, read_text
 from remsim.errors import ConfigError, IdRangeError, RemsimError
 from remsim.ids import BankSlot, ClientSlot, check_id
 from remsim.logs import setup_logging
@@ -170,8 +170,8 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *,
     if number is not None and not is_iccid(number):
         raise ConfigError("--number is no ICCID", hint="write its digits (0 to 9, A to E), 20 at most")
     try:
-        text = Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
+        text = read_text(Path(file))
+    except (OSError, TextError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     rules = parse_mapping_policy(text, file)
     if bank_slot is None or client_slot is None:

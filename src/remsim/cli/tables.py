@@ -81,7 +81,8 @@ def _peer(item: JsonObject) -> str:
 
 
 def _state(item: JsonObject) -> str:
-    return _text(item, "state")
+    contested = _text(item, "contestedBy")
+    return _text(item, "state") + (f", contested by {contested}" if contested else "")
 
 
 def _component(item: JsonObject) -> list[str]:

@@ -7,7 +7,7 @@ from remsim.client.event_script import MAX_WAITING
 from remsim.emulators.simtrace2_message import MAX_MESSAGE
 from remsim.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
-from remsim.net.limit_table import LINK_LIMITS
+from remsim.net.limit_table import LINK_LIMITS, RECURRENCE_LIMIT
 
 _SLOTS: Final = (
     Limit(
@@ -26,4 +26,4 @@ _SLOTS: Final = (
     ),
 )
 
-LIMITS: Final = (*LINK_LIMITS, *_SLOTS, *METRICS_LIMITS)
+LIMITS: Final = (*LINK_LIMITS, *_SLOTS, RECURRENCE_LIMIT, *METRICS_LIMITS)

@@ -13,11 +13,13 @@ from typing import Final
 from remsim.client.metrics import ClientMetrics
 from remsim.client.slot import Slot, SlotSpec
 from remsim.identity import Identity, Role
+from remsim.ids import ClientSlot
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
 from remsim.net.keeper import CertificateKeeper
 from remsim.net.process import SIGNAL_EXIT_BASE
 from remsim.net.protection import Protection, protect
+from remsim.net.state_lock import StateLock
 from remsim.net.tasks import TaskOwner
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.connection import Event
@@ -59,6 +61,7 @@ class ClientService:
         self._owned.callback(tasks.cancel)
         self._hub = LinkHub(self, tasks=tasks, log=self._log, limits=self._metrics.limits)
         protections = self._protect()
+        self._lock_slots(protections)
         self._owned.push_async_callback(self._drain_scripts)
         self._owned.push_async_callback(self._hub.close)
         shared = {id(one): one for one in protections}
@@ -77,6 +80,19 @@ class ClientService:
                 tasks.session(slot.script.run(), name=f"event-script-{len(self.slots)}")
             await slot.start()
         self.started.set()
+
+    def _lock_slots(self, protections: Sequence[Protection]) -> None:
+        """Keep a second program from taking over our slots with the same certificate. Raises StartError."""
+        for spec, protection in zip(self._specs, protections, strict=True):
+            directory = spec.config.credentials_dir
+            if protection.contexts is None or directory is None:
+                continue
+            own = protection.contexts.identity
+            slot = spec.config.client or ClientSlot(own.number or 0, own.slot_nr or 0)
+            path = directory / f"client-{slot.client_id}-{slot.slot_nr}.lock"
+            lock = StateLock(path, what=f"client slot {slot} with the certificate in {directory}")
+            lock.take(self._log)
+            self._owned.callback(lock.release)
 
     def _keep_certificate(
         self, protection: Protection, hub: LinkHub, tasks: TaskOwner

@@ -32,12 +32,13 @@ from remsim.client.metrics import ClientMetrics
 from remsim.client.notices import Notice, NoticeKind
 from remsim.client.observer import ClientObserver, CommandRecord
 from remsim.client.transitions import SlotState
-from remsim.config import ClientConfig, HostPort
+from remsim.config import ClientConfig, HostPort, LogLevel
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.identity import Identity, Role
 from remsim.limits import LimitName
 from remsim.logs import Logger, get_logger
 from remsim.net.hub import DialledLink, LinkHub
+from remsim.net.lines import LineBudget
 from remsim.net.protection import Protection
 from remsim.net.timer import Alarm
 from remsim.net.tls import Expectation
@@ -118,6 +119,7 @@ class Slot(EmulatorEvents):
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
+        self._lines = LineBudget(get_logger("client"), metrics.limits, strangers=frozenset(), now=hub.now)
         # Commands that wait for their answer, with the time they came.
         self._waiting: deque[tuple[bytes, float]] = deque()
         #: The modem keeps the card from running, and whether VCC was off since it did.
@@ -215,6 +217,7 @@ class Slot(EmulatorEvents):
         """Hang up and let go of the emulator."""
         self._is_stopping = True
         self._alarm.cancel()
+        self._lines.close()
         self.bankd.unwant()
         self.server.unwant()
         await self.emulator.stop()
@@ -368,12 +371,10 @@ class Slot(EmulatorEvents):
         if notice.kind in (NoticeKind.IDENTITY, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN, NoticeKind.STATE_RESET):
             self._identify()
         self._count(notice)
+        level: LogLevel = "warning" if notice.kind in _WARNINGS else "info"
         if notice.kind in _DETAILS or notice == self._last_refusal or self._is_stopping:
-            say = self._log.debug
-        elif notice.kind in _WARNINGS:
-            say = self._log.warning
-        else:
-            say = self._log.info
+            level = "debug"
+        say = getattr(self._log, self._lines.level(notice.kind.value, level, {"client_slot": self._label}))
         if notice.kind in _REPEATING or notice.kind is NoticeKind.BANKD_WAITS:
             self._last_refusal = notice
         elif notice.kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_CONNECTED):

@@ -34,6 +34,7 @@ from remsim.config.models import (
     Timers,
     UiccConfig,
 )
+from remsim.config.text import TextError, decode_text, read_text
 from remsim.config.values import (
     BANKD_PORT,
     GSMTAP_PORT,
@@ -78,13 +79,16 @@ __all__ = [
     "ServerConfig",
     "SlotReader",
     "SlotSource",
+    "TextError",
     "Timers",
     "UiccConfig",
     "VpcdSettings",
+    "decode_text",
     "default_state_dir",
     "load_config",
     "option_name",
     "parse_hex",
     "parse_settings",
+    "read_text",
     "read_toml",
 ]

@@ -25,6 +25,7 @@ from remsim.config.models import (
     has_tables,
     table_model,
 )
+from remsim.config.text import TextError, decode_text
 from remsim.config.values import Text
 from remsim.errors import ConfigError, RemsimError
 
@@ -153,9 +154,9 @@ def read_toml(file: Path) -> dict[str, object]:
     if len(octets) > MAX_FILE_OCTETS:
         raise ConfigError(f"{file} is larger than {MAX_FILE_OCTETS} octets", hint="is this the right file?")
     try:
-        return tomllib.loads(octets.decode())
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: octet {error.start} is not UTF-8", hint="TOML files are UTF-8 text") from None
+        return tomllib.loads(decode_text(octets))
+    except TextError as error:
+        raise ConfigError(f"{file}: {error}", hint=error.hint) from None
     except ValueError as error:
         # TOMLDecodeError, or a number that Python does not convert for its length.
         raise ConfigError(f"{file}: {error}", hint="strings are quoted in TOML") from None

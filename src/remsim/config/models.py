@@ -278,14 +278,9 @@ class BankdConfig(DaemonConfig):
 
     @model_validator(mode="after")
     def _check_slot_numbers(self) -> Self:
+        # A slot beyond the last one is warned about, as a line of the CSV file is: --slots may be smaller for once.
         numbers = [entry.slot for entry in self.slot]
         for number in numbers:
-            if number >= self.slots:
-                raise ContradictionError(
-                    ("slot", "slots"),
-                    f"slot {number} does not exist in a bank of {self.slots} slots",
-                    hint="slots are numbered from 0; raise slots if there are more",
-                )
             if numbers.count(number) > 1:
                 raise ContradictionError(("slot",), f"slot {number} is described more than once", hint="keep one")
         return self

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from remsim.card.tpdu import HEADER_LENGTH, MAX_TPDU
+from remsim.config.text import TextError, read_text
 from remsim.errors import ConfigError
 
 _INS_FETCH: Final = 0x12
@@ -45,11 +46,11 @@ Step = RecordedReset | RecordedCommand
 def load_recording(path: Path) -> list[Step]:
     """Read a recording. Raises RecordingError, with the number of the first bad line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise RecordingError(f"{path}: octet {error.start} is not UTF-8", hint="is this a recording?") from None
+    except TextError as error:
+        raise RecordingError(f"{path}: {error}", hint="is this a recording?") from None
     steps = parse_recording(text.splitlines(), name=str(path))
     if not any(isinstance(step, RecordedCommand) for step in steps):
         raise RecordingError(f"{path} has no command", hint="one JSON object a line, with a member cmd")

@@ -6,8 +6,9 @@ import random
 from dataclasses import replace
 from typing import Protocol
 
-from remsim.config import HostPort
+from remsim.config import HostPort, LogLevel
 from remsim.logs import Logger
+from remsim.net.lines import LineBudget
 from remsim.net.link import Link, LinkOwner
 from remsim.net.secure import Way
 from remsim.net.tasks import TaskOwner
@@ -50,6 +51,7 @@ class DialledLink:
         *,
         name: str,
         log: Logger,
+        lines: LineBudget,
         tasks: TaskOwner,
         backoff: Backoff | None,
         way: Way,
@@ -58,6 +60,8 @@ class DialledLink:
         self._factory = factory
         self._name = name
         self._log = log
+        # A peer that accepts us and hangs up, for weeks, must not fill the log.
+        self._lines = lines
         self._tasks = tasks
         self._dialler = Dialler(random=random.random, backoff=backoff)
         self._alarm = Alarm(self._on_alarm)
@@ -90,6 +94,7 @@ class DialledLink:
 
     def unwant(self) -> None:
         """Hang up and do not dial again."""
+        self._lines.close()
         self._run(self._dialler.unwant(self._hub.now()))
 
     # Called by the hub
@@ -109,7 +114,7 @@ class DialledLink:
         """The peer accepted us."""
         if self._dialler.state is DialState.ESTABLISHED:
             if self._dialler.failures:
-                self._log.info("link_restored", to=self._name, target=self._target_text())
+                self._say("link_restored", "info")
             self._run(self._dialler.on_accepted(self._hub.now()))
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
@@ -151,9 +156,13 @@ class DialledLink:
     def _fail(self, reason: str) -> None:
         actions = self._dialler.on_failed(self._hub.now())
         # One line when it starts to fail; how often it tries after that is for debugging.
-        say = self._log.warning if self._dialler.failures == 1 else self._log.debug
-        say("link_failed", to=self._name, target=self._target_text(), reason=reason)
+        self._say("link_failed", "warning" if self._dialler.failures == 1 else "debug", reason=reason)
         self._run(actions)
+
+    def _say(self, event: str, level: LogLevel, **fields: object) -> None:
+        fields = {"to": self._name, "target": self._target_text(), **fields}
+        say = getattr(self._log, self._lines.level(event, level, {"peer": f"{self._name} {fields['target']}"}))
+        say(event, **fields)
 
     def _on_alarm(self) -> None:
         self._run(self._dialler.handle_timer(self._hub.now()))

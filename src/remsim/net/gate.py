@@ -10,7 +10,6 @@ from remsim.logs import Logger
 from remsim.net.limits import Admission, Limit, source_of
 from remsim.net.lines import LineBudget
 from remsim.net.plain import Networks, is_within
-from remsim.net.repeats import Repeats
 from remsim.net.secure import SecureTransport
 from remsim.net.turnstile import Turnstile
 from remsim.wire.actions import PeerAddress
@@ -48,7 +47,6 @@ class Gate:
         self._strangers: set[SecureTransport] = set()
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
-        self._refusals = Repeats()
         # Whoever has a network of IPv6 has more sources than can be remembered.
         events = {_TLS_REFUSED, _PLAINTEXT_REFUSED}
         self._lines = LineBudget(log, limits, strangers=events, now=self._loop.time)
@@ -90,6 +88,7 @@ class Gate:
     def close(self) -> None:
         """Drop everybody who is still at the gate, and whoever was being accepted meanwhile."""
         self._is_closed = True
+        self._lines.close()
         for stranger in tuple(self._strangers):
             stranger.abort()
 
@@ -110,12 +109,7 @@ class Gate:
         self._count("TLS handshake")
         if limit is not None:
             self._limits.reached(limit)
-        unsaid = self._refusals.unsaid(source_of(stranger.peer.host), self._loop.time())
-        if unsaid is None:
-            self._limits.reached(LimitName.LOG_LINES)
-            return
-        more = {"unsaid": unsaid} if unsaid else {}
-        self._say(_TLS_REFUSED, peer=str(stranger.peer), reason=reason, **more)
+        self._say(_TLS_REFUSED, peer=str(stranger.peer), reason=reason)
 
     def on_settled(self, stranger: SecureTransport) -> None:
         """The peer is proven, or the connection gone."""
@@ -124,7 +118,7 @@ class Gate:
             self.leave(stranger.peer)
 
     def _say(self, event: str, **fields: object) -> None:
-        if self._lines.level(event, "warning") == "warning":
+        if self._lines.level(event, "warning", fields) == "warning":
             self._log.warning(event, **fields)
         else:
             self._log.debug(event, **fields)

@@ -14,6 +14,7 @@ from remsim.logs import Logger
 from remsim.net.dialled import DialledEnd, DialledLink
 from remsim.net.gate import Gate
 from remsim.net.limits import Admission
+from remsim.net.lines import LineBudget
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler
 from remsim.net.listen import BACKLOG, Listener, listen
 from remsim.net.plain import Networks
@@ -112,7 +113,10 @@ class LinkHub:
         ``name`` tells it apart in the log. ``networks`` are those in which a link without TLS may end; None: anywhere.
         """
         way = Way(tls, networks)
-        dialled = DialledLink(self, factory, name=name, log=self._log, tasks=self._tasks, backoff=backoff, way=way)
+        lines = LineBudget(self._log, self._limits, strangers=frozenset(), now=self._loop.time)
+        dialled = DialledLink(
+            self, factory, name=name, log=self._log, lines=lines, tasks=self._tasks, backoff=backoff, way=way
+        )
         self._dialled.append(dialled)
         return dialled
 

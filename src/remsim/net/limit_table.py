@@ -8,7 +8,7 @@ from remsim.limits import Limit, LimitName
 from remsim.net.hub import MAX_LINKS_PER_IDENTITY
 from remsim.net.lines import EVENT_INTERVAL_S, EVENT_LINES, STRANGER_INTERVAL_S, STRANGER_LINES
 from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_BUFFER
-from remsim.net.repeats import LINE_INTERVAL_S, LINES_AT_ONCE
+from remsim.net.repeats import QUIET_S, RECURRENCES
 from remsim.net.secure import MAX_UNREAD
 from remsim.net.tls import HANDSHAKE_TIMEOUT_S
 from remsim.wire.connection import MAX_FIRST_FRAME
@@ -126,7 +126,15 @@ LINE_LIMIT: Final = Limit(
     LimitName.LOG_LINES,
     STRANGER_LINES,
     f"lines of each event about strangers, then one in {STRANGER_INTERVAL_S:g} s",
-    f"a flood must not fill the disk; of each other event {EVENT_LINES}, then one in {EVENT_INTERVAL_S:g} s; of failed "
-    f"TLS handshakes of one source {LINES_AT_ONCE}, then one in {LINE_INTERVAL_S:g} s",
+    f"a flood must not fill the disk; of each other event {EVENT_LINES}, then one in {EVENT_INTERVAL_S:g} s",
     "the event is counted, and told at debug level if at all",
+)
+
+#: Of programs with peers that try again for ever, which is all.
+RECURRENCE_LIMIT: Final = Limit(
+    LimitName.RECURRING_LINES,
+    RECURRENCES,
+    f"lines of each event about one peer, until it was quiet for {QUIET_S:g} s",
+    "a program that is refused, or gets no card, tries again every second for weeks",
+    "further ones are counted, and told at debug level; one line says that it begins, one that it has ended",
 )

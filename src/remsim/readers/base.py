@@ -7,7 +7,8 @@ concurrently, except ``close``.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,6 +36,11 @@ class PresenceEvent:
 
 #: Called in the event loop for every change of presence, and once with the present state after ``watch``.
 PresenceListener = Callable[[PresenceEvent], None]
+
+
+def twins_of(names: Iterable[str]) -> frozenset[str]:
+    """Names that occur more than once: which reader such a name means cannot be said, so it may not be used."""
+    return frozenset(name for name, count in Counter(names).items() if count > 1)
 
 
 class CardReader(ABC):
@@ -101,6 +107,13 @@ class ReaderSource(ABC):
     @abstractmethod
     def reader(self, name: str) -> CardReader:
         """A ``CardReader`` for the reader of that name; it need not be plugged in yet."""
+
+    def place(self, name: str) -> str:
+        """Where the reader of that name is plugged in, in words that stay the same while it stays there; "": unknown.
+
+        Two card positions of one device may be at the same place.
+        """
+        return ""
 
     @abstractmethod
     async def stop(self) -> None:

@@ -5,6 +5,7 @@
 
     ReaderError
     ├── ReaderUnavailableError    no such reader, reader unplugged, PC/SC service gone
+    │   └── ReaderBusyError       another program holds the reader or its card
     ├── CardAbsentError           the reader is there, no card in it
     ├── CardMuteError             a card that gives no ATR or stopped answering (deadline included)
     ├── CardProtocolError         the card or reader cannot exchange T=0 TPDUs
@@ -28,6 +29,10 @@ class ReaderUnavailableError(ReaderError):
     """No such reader, or the service behind it is gone."""
 
 
+class ReaderBusyError(ReaderUnavailableError):
+    """The reader is there, and another program holds it."""
+
+
 class CardAbsentError(ReaderError):
     """There is no card in the reader."""
 
@@ -37,7 +42,7 @@ class CardMuteError(ReaderError):
 
 
 class CardProtocolError(ReaderError):
-    """Card or reader cannot exchange T=0 TPDUs (a T=1-only card, a reader that fetches 61xx by itself)."""
+    """Card or reader cannot exchange T=0 TPDUs (a card that speaks T=1 only)."""
 
 
 class CardTransmissionError(ReaderError):

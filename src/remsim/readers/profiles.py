@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from remsim.config.text import TextError, read_text
 from remsim.uicc.errors import ProfileError
 from remsim.uicc.profile import Profile
 from remsim.uicc.profile_toml import parse_profile
@@ -27,11 +28,11 @@ def load_profile(name: str) -> Profile:
     """
     try:
         if "/" in name or name.endswith(_SUFFIX):
-            text = Path(name).read_text(encoding="utf-8")
+            text = read_text(Path(name))
         elif name in profile_names():
             text = resources.files("remsim.uicc").joinpath("profiles", name + _SUFFIX).read_text(encoding="utf-8")
         else:
             raise ProfileError(f"there is no card profile {name!r}", hint=f"shipped: {', '.join(profile_names())}")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, TextError) as error:
         raise ProfileError(f"cannot read card profile {name}: {error}") from error
     return parse_profile(text)

@@ -16,8 +16,10 @@ from remsim.server.numbers import ClientNumbers, client_key
 from remsim.server.peers import BankClaim, Claim, ClientClaim, Peer, PeerEvent, PeerTable
 from remsim.server.reports import described
 from remsim.server.timers import Timers
+from remsim.takeovers import CONTEST_HINT, TakeOvers, contest_texts
 from remsim.wire.actions import Accepted, Close, LinkId, Probe, Send
 from remsim.wire.rspro import (
+    MAX_ERROR_STRING,
     ComponentIdentity,
     ComponentType,
     ConfigClientIdReq,
@@ -26,6 +28,9 @@ from remsim.wire.rspro import (
     ConnectBankRes,
     ConnectClientReq,
     ConnectClientRes,
+    ErrorCode,
+    ErrorInd,
+    ErrorSeverity,
     ResultCode,
 )
 
@@ -71,6 +76,7 @@ class Admission:
         self._is_certified = is_certified
         self._limits = limits
         self._host = host
+        self.takeovers = TakeOvers()
         #: Clients that are being given a number, by that number.
         self._numbering: dict[int, tuple[Peer, ClientClaim]] = {}
 
@@ -149,7 +155,7 @@ class Admission:
             holder = self._peers.by_client(claim.slot)
         if holder is None:
             return self._grant(peer, claim, now)
-        if peer.proof is not None and holder.proof in (None, peer.proof):
+        if self._may_take_over(peer, holder, claim, now):
             # Its holder has come back, and knows better than we whether the old link is alive; or who proves nothing
             # has been let in before the certificate was issued.
             holder.rivals.append((peer, claim))
@@ -168,6 +174,12 @@ class Admission:
         return actions
 
     # Two peers, one identity
+
+    def _may_take_over(self, peer: Peer, holder: Peer, claim: Claim, now: float) -> bool:
+        if peer.proof is None or holder.proof is None:
+            return peer.proof is not None
+        hosts = (str(holder.address.host), str(peer.address.host))
+        return peer.proof == holder.proof and self.takeovers.may(_name_of(claim), *hosts, now)
 
     def on_probe_answered(self, holder: Peer, now: float) -> list[Action]:
         """The older link lives: whoever claims the same identity is refused."""
@@ -219,10 +231,29 @@ class Admission:
         peer.rival_of = None
         self._timers.set(peer.link, now + REJECTED_GRACE_S)
         fields = described(peer) | {"identity": holder.name, "holder": str(holder.address)}
+        if peer.proof is not None and peer.proof == holder.proof:
+            return [
+                *self._say_contest(peer, claim, holder, now),
+                self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE),
+            ]
         return [
             self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE),
             Report("warning", "identity_in_use", fields),
         ]
+
+    def _say_contest(self, peer: Peer, claim: Claim, holder: Peer, now: float) -> list[Action]:
+        """Two programs with one certificate, both alive: say so at all three places, once."""
+        holder.contested_by = str(peer.address.host)
+        if not self.takeovers.refuse(_name_of(claim), now):
+            return []
+        texts = contest_texts(str(peer.proof.identity) if peer.proof else "", str(holder.address), str(peer.address))
+        actions: list[Action] = [
+            Send(one.link, _error(text))
+            for one, text in zip((holder, peer), texts, strict=True)
+            if one.identity is not None and one.identity.abilities is not None
+        ]
+        fields = described(peer) | {"identity": holder.name, "holder": str(holder.address), "hint": CONTEST_HINT}
+        return [*actions, Report("error", "identity_contested", fields)]
 
     def on_timer(self, link: LinkId) -> list[Action]:
         """A rejected peer has not closed its link."""
@@ -290,3 +321,17 @@ class Admission:
             ]
         self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)
         return [Accepted(peer.link), *self._host.on_client_accepted(peer, slot, now)]
+
+
+def _name_of(claim: Claim) -> BankSlot | ClientSlot:
+    """What is claimed; a bank goes by its first slot."""
+    return BankSlot(claim.request.bank_id, 0) if isinstance(claim, BankClaim) else claim.slot
+
+
+def _error(text: str) -> ErrorInd:
+    return ErrorInd(
+        sender=ComponentType.REMSIM_SERVER,
+        severity=ErrorSeverity.MAJOR,
+        code=ErrorCode.UNKNOWN_CLIENT_CONNECTED,
+        error_string=text[:MAX_ERROR_STRING],
+    )

@@ -37,6 +37,7 @@ from remsim.server.reports import described, named, note_of, odd, slots_of
 from remsim.server.revocations import Revocations
 from remsim.server.timers import Timers
 from remsim.slotmap import Mapping, SlotMap
+from remsim.takeovers import TakeOvers
 from remsim.wire import additions, rspro
 from remsim.wire.actions import AskIdentity, Close, LinkId, PeerAddress, Send
 from remsim.wire.connection import (
@@ -126,6 +127,11 @@ class Coordinator:
             recall_mapping(self.slotmap, stored)
         for mapping_id, client, bank in memory.releases:
             self.announcer.restore_release(client, Release(mapping_id, bank))
+
+    @property
+    def takeovers(self) -> TakeOvers:
+        """Who takes over from whom."""
+        return self._admission.takeovers
 
     # Links
 

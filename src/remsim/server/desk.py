@@ -49,6 +49,9 @@ _STRANGERS: Final = frozenset(
     }
 )
 
+#: Events that follow from what operators ask for, not from what peers do again and again.
+_OF_OPERATORS: Final = frozenset({"mapping_created", "mapping_deleted", "bankd_reset_ordered"})
+
 #: Whose refusal is a stranger's: the entry names whatever he said.
 _OF_STRANGERS: Final = "token_refused"
 
@@ -103,6 +106,7 @@ class Desk:
     def close(self) -> None:
         """Stop the clock."""
         self._alarm.cancel()
+        self._lines.close()
 
     # Links
 
@@ -266,7 +270,9 @@ class Desk:
 
     def _report(self, report: Report) -> None:
         self._metrics.events.labels(report.event).inc()
-        level = self._lines.level(report.event, report.level)
+        # What operators do is said each time.
+        is_ours = report.event in _OF_OPERATORS
+        level = self._lines.level(report.event, report.level, None if is_ours else report.fields)
         if level == "info":
             self._log.info(report.event, **report.fields)
         elif level == "warning":

@@ -5,7 +5,7 @@ from typing import Final
 
 from remsim.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
-from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS
+from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
 from remsim.net.tls import HANDSHAKE_TIMEOUT_S
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED
 from remsim.server.admission import MAX_RIVALS
@@ -137,4 +137,13 @@ _BANKS: Final = (
     ),
 )
 
-LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_PEERS, *_BANKS, *_REST, LINE_LIMIT, *METRICS_LIMITS)
+LIMITS: Final = (
+    *LINK_LIMITS,
+    *LISTENER_LIMITS,
+    *_PEERS,
+    *_BANKS,
+    *_REST,
+    LINE_LIMIT,
+    RECURRENCE_LIMIT,
+    *METRICS_LIMITS,
+)

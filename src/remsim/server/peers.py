@@ -103,6 +103,8 @@ class Peer:
     rivals: list[tuple["Peer", "Claim"]] = field(default_factory=list)
     #: The peer whose rival this one is.
     rival_of: "Peer | None" = None
+    #: Where the other program is that has the same certificate and is refused; empty: there is none.
+    contested_by: str = ""
 
     # Of bankds
     number_of_slots: int = 0

@@ -6,7 +6,7 @@ The rules themselves are in ``remsim.policy.mapping``; ``desk`` asks them before
 
 import asyncio
 
-from remsim.config import ServerConfig
+from remsim.config import ServerConfig, TextError, read_text
 from remsim.errors import StartError
 from remsim.logs import Logger
 from remsim.policy.fields import PolicyError
@@ -20,9 +20,9 @@ def read_policy(config: ServerConfig) -> MappingPolicy:
     if config.policy is None:
         return OPEN
     try:
-        text = config.policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        text = read_text(config.policy)
+    except (OSError, TextError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(f"the policy {config.policy} cannot be read: {reason}", hint="see --policy FILE") from error
     return parse_mapping_policy(text, str(config.policy))
 

@@ -99,6 +99,8 @@ def _peer(peer: Peer, connected_at: float) -> tuple[Json, Json]:
     ours: Json = {"address": str(peer.address), "connectedAt": time_text(connected_at)}
     if peer.identity is not None and peer.identity.abilities is not None:
         ours["abilities"] = list(peer.identity.abilities)
+    if peer.contested_by:
+        ours["contestedBy"] = peer.contested_by
     if peer.last_error is not None:
         ours |= {"errors": peer.error_count, "lastError": _error(peer.last_error)}
     return first, ours

@@ -59,6 +59,23 @@ def test_server_of_ours_hears_of_the_fault(bank: Bank) -> None:
     assert (error.bank_slot, error.client_slot, error.error_string) == (BankSlot(1, 0), ClientSlot(1, 0), "stub")
 
 
+@pytest.mark.parametrize("is_own", [False, True])
+def test_reader_that_another_program_holds_is_busy_in_words_once_for_server_and_client(is_own: bool) -> None:
+    bank = Bank()
+    server = bank.server()
+    bank.map(server)
+    bank.cards.faults[0] = FaultKind.BUSY
+    client = bank.connect(is_own=is_own)
+    bank.wait(bank.now + 60)
+    assert len([what for _slot, what in bank.cards.log if what == "open"]) > 3
+    for link, is_told in ((server, True), (client, is_own)):
+        words = [message.error_string for message in bank.sent[link] if isinstance(message, rspro.ErrorInd)]
+        assert words == (["reader busy: stub"] if is_told else [])
+    told = [notice for notice in bank.cards.notices if notice.event == "reader_busy" and notice.level == "warning"]
+    assert len(told) == 1
+    assert "card_not_powered" not in bank.events()
+
+
 @pytest.mark.parametrize("octets", [0, 1, 259])
 def test_response_of_illegal_length_is_a_fault(bank: Bank, octets: int) -> None:
     client = bank.connect()

@@ -8,6 +8,7 @@ import pytest
 from remsim.bankd import clients, crowd
 from remsim.bankd.actions import FaultKind, InService, OutOfService, Transmit
 from remsim.bankd.transitions import SessionState
+from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.limits import LimitName
 from remsim.wire import rspro
@@ -68,6 +69,7 @@ def test_unmapped_client_stays_connected(bank: Bank, is_own: bool, result: Resul
     [
         (FaultKind.NO_READER, ResultCode.CARD_NOT_PRESENT),
         (FaultKind.NO_CARD, ResultCode.CARD_NOT_PRESENT),
+        (FaultKind.BUSY, ResultCode.CARD_UNRESPONSIVE),
         (FaultKind.MUTE, ResultCode.CARD_UNRESPONSIVE),
         (FaultKind.PROTOCOL, ResultCode.CARD_TRANSMISSION_ERROR),
         (FaultKind.TRANSMISSION, ResultCode.CARD_TRANSMISSION_ERROR),
@@ -296,6 +298,63 @@ def test_newcomer_wins_if_the_older_connection_is_dead(bank: Bank) -> None:
     assert bank.cards.log == [(0, "open"), (0, "close"), (0, "open")]
     assert bank.probed == [old, new]
     assert bank.sent[third] == []
+
+
+C1_PROOF = Proof(Identity.client(1), 1)
+NEWS = "192.0.2.9"
+
+
+def contend(bank: Bank, *, is_own: bool = True) -> tuple[list[int], int]:
+    """Two programs with one certificate come in turns; the links that were let in, and the one that was not."""
+    let_in: list[int] = []
+    for host in ("192.0.2.1", NEWS, "192.0.2.1"):
+        link = bank.link(host, proof=C1_PROOF)
+        bank.introduce(link, is_own=is_own)
+        if let_in:
+            assert bank.closed[let_in[-1]] == "its holder has connected anew"
+        let_in.append(link)
+        bank.now += 1
+    fourth = bank.link(NEWS, proof=C1_PROOF)
+    bank.introduce(fourth, is_own=is_own)
+    return let_in, fourth
+
+
+def test_two_programs_with_one_certificate_do_not_take_over_for_ever(bank: Bank) -> None:
+    let_in, fourth = contend(bank)
+    assert let_in[-1] not in bank.closed
+    assert bank.probed == [let_in[-1]]
+    bank.answer_probe(let_in[-1])
+    assert bank.result(fourth) is ResultCode.IDENTITY_IN_USE
+    assert let_in[-1] not in bank.closed
+    for link, words in ((let_in[-1], f"a second program, at {NEWS}"), (fourth, "another program, at 192.0.2.1")):
+        (error,) = [message for message in bank.sent[link] if isinstance(message, rspro.ErrorInd)]
+        assert error.error_string is not None
+        assert error.error_string.startswith(words)
+        assert "stop one of the two programs" in error.error_string
+    assert bank.events().count("client_contested") == 1
+    # It comes again and again, and is refused without a word.
+    for _ in range(3):
+        bank.now += 50
+        again = bank.link(NEWS, proof=C1_PROOF)
+        bank.introduce(again, is_own=True)
+        bank.answer_probe(let_in[-1])
+        assert bank.result(again) is ResultCode.IDENTITY_IN_USE
+    assert bank.events().count("client_contested") == 1
+    assert bank.coordinator.clients.takeovers.refused == 4
+
+
+def test_program_that_comes_back_often_gets_in_when_its_old_link_is_dead(bank: Bank) -> None:
+    let_in, fourth = contend(bank, is_own=False)
+    bank.lose(let_in[-1], "the peer did not answer a probe")
+    assert bank.result(fourth) is ResultCode.OK
+    assert "client_contested" not in bank.events()
+
+
+def test_contest_of_classic_clients_is_told_in_the_log_only(bank: Bank) -> None:
+    let_in, fourth = contend(bank, is_own=False)
+    bank.answer_probe(let_in[-1])
+    assert not any(isinstance(message, rspro.ErrorInd) for link in (let_in[-1], fourth) for message in bank.sent[link])
+    assert bank.events().count("client_contested") == 1
 
 
 def test_newcomer_that_leaves_is_forgotten(bank: Bank) -> None:

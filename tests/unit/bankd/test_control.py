@@ -4,6 +4,7 @@
 import pytest
 
 from remsim.bankd.transitions import SessionState
+from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import rspro
 from remsim.wire.abilities import ABILITIES
@@ -211,3 +212,51 @@ def test_classic_server_hears_nothing_it_could_not_bear() -> None:
     bank.lose(server)
     bank.presence(0, is_present=True)
     bank.command(bank.connect(), "00fe000000")
+
+
+def test_server_of_ours_hears_of_a_missing_card_again_when_it_was_restarted() -> None:
+    bank = Bank(has_cards=False)
+    first = bank.server()
+    bank.map(first)
+    bank.lose(first)
+    second = bank.server()
+    bank.map(second)
+    absent = SlotPhysStatus(reset_active=False, card_present=False)
+    assert bank.sent[second] == [rspro.CreateMappingRes(ResultCode.OK), rspro.BankSlotStatusInd(B0, C1, absent)]
+
+
+def test_two_servers_with_one_certificate_do_not_take_over_for_ever() -> None:
+    proof = Proof(Identity.server("lab"), 1)
+    bank = Bank()
+    links: list[int] = []
+    for host in ("192.0.2.1", "192.0.2.2", "192.0.2.1"):
+        link = bank.link(host, is_dialled=True, proof=proof)
+        if links:
+            assert bank.closed[links[-1]] == "the server has connected anew"
+            bank.lose(links[-1])
+        bank.say(link, rspro.ConnectBankRes(SERVER.with_abilities(ABILITIES), ResultCode.OK))
+        links.append(link)
+    fourth = bank.link("192.0.2.2", is_dialled=True, proof=proof)
+    assert bank.probed == [links[-1]]
+    bank.answer_probe(links[-1])
+    assert fourth in bank.closed
+    assert links[-1] not in bank.closed
+    error = bank.sent[links[-1]][-1]
+    assert isinstance(error, rspro.ErrorInd)
+    assert error.error_string is not None
+    assert error.error_string.startswith("a second program, at 192.0.2.2")
+    assert bank.events().count("server_contested") == 1
+
+
+def test_server_that_refuses_says_why_before_it_does() -> None:
+    bank = Bank()
+    link = bank.link(is_dialled=True)
+    error = rspro.ErrorInd(
+        sender=rspro.ComponentType.REMSIM_SERVER,
+        severity=rspro.ErrorSeverity.MAJOR,
+        code=rspro.ErrorCode.UNKNOWN_CLIENT_CONNECTED,
+        error_string="another program was here first",
+    )
+    bank.say(link, error)
+    (notice,) = [notice for notice in bank.cards.notices if notice.event == "server_reports_error"]
+    assert notice.fields["text"] == "another program was here first"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from remsim.bankd.auto_slots import AutoPlan
 from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slot import Slot
-from remsim.bankd.slots import AutoPlan, RulePlan, SlotPlan, table_rules
+from remsim.bankd.slots import RulePlan, SlotPlan, table_rules
 from remsim.config import BankdConfig, SlotReader
 from remsim.errors import StartError
 from remsim.logs import get_logger, setup_logging

@@ -4,9 +4,7 @@
 import re
 from pathlib import Path
 
-import pytest
-
-from remsim.bankd.slots import Assignment, AutoPlan, OrderPlan, RulePlan, SlotRule, reader_key, table_rules
+from remsim.bankd.slots import Assignment, OrderPlan, RulePlan, SlotRule, table_rules
 from remsim.config import BankdConfig, SlotReader
 
 A, B, C = "ACS ACR33 00 00", "ACS ACR33 01 00", "HID (SN1) 02 00"
@@ -44,48 +42,6 @@ def test_order_decides_for_sources_that_make_their_readers() -> None:
     plan = OrderPlan(2)
     assert plan.assign(["a", "b", "c"], {}).readers == {0: "a", 1: "b"}
     assert plan.assign(["b"], {0: "a", 1: "b"}).readers == {0: "a", 1: "b"}
-
-
-@pytest.mark.parametrize(
-    ("name", "key"),
-    [(A, "ACS ACR33 ?? 00"), (B, "ACS ACR33 ?? 00"), ("Stub Reader 0001 00", "Stub Reader 0001 00"), ("sim", "sim")],
-)
-def test_reader_is_known_again_without_its_plug_number(name: str, key: str) -> None:
-    assert reader_key(name) == key
-
-
-def test_found_readers_keep_their_slots() -> None:
-    plan = AutoPlan(3)
-    assert plan.assign([A, C], {}).readers == {0: A, 1: C}
-    assert plan.is_changed
-    assert plan.assign([C], {}).readers == {1: C}
-    moved = "ACS ACR33 05 00"
-    assert plan.assign([C, moved], {}).readers == {0: moved, 1: C}
-    assert plan.assign(["new 00 00", C], {}).readers == {1: C, 2: "new 00 00"}
-
-
-def test_readers_that_cannot_be_told_apart_are_reported_not_guessed() -> None:
-    plan = AutoPlan(4)
-    found = plan.assign([A, B, C], {})
-    assert found.readers == {0: C}
-    assert events(found) == ["readers_indistinguishable"]
-    assert plan.known == {"HID (SN1) ?? 00": 0}
-
-
-def test_reader_that_had_its_slot_before_its_twin_came_keeps_it() -> None:
-    plan = AutoPlan(4)
-    current = plan.assign([A], {}).readers
-    found = plan.assign([A, B], current)
-    assert found.readers == {0: A}
-    assert events(found) == ["readers_indistinguishable"]
-    assert plan.assign([A, B], {}).readers == {}
-
-
-def test_too_many_readers_are_reported() -> None:
-    plan = AutoPlan(1, {"gone ?? 00": 0, "far ?? 00": 7})
-    found = plan.assign([C, "far 00 00"], {})
-    assert found.readers == {}
-    assert events(found) == ["no_free_slot", "no_free_slot"]
 
 
 def test_tables_of_the_configuration_are_exact_or_anchored() -> None:

@@ -77,7 +77,6 @@ def test_bank_knows_where_its_readers_are_named(config: BankdConfig, source: Slo
         {"reader": "sim", "csv": Path("x")},
         {"auto": True, "slot": ({"slot": 0, "reader": "x"},)},
         {"sim_profile": "p"},
-        {"slots": 2, "slot": ({"slot": 2, "reader": "x"},)},
         {"slot": ({"slot": 1, "reader": "x"}, {"slot": 1, "reader": "y"})},
         {"slot": ({"slot": 1, "reader": "x", "pattern": "y"},)},
         {"slot": ({"slot": 1},)},

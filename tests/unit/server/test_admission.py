@@ -307,3 +307,36 @@ class TestWhoHasACertificate:
         world.receive(second, rspro.ConnectClientReq(CLIENT, None))
         assert result(world, second) is ResultCode.ILLEGAL_CLIENT_ID
         assert second in world.closed
+
+
+class TestTwoProgramsWithOneCertificate:
+    @pytest.mark.parametrize("is_bank", [False, True])
+    def test_first_one_stays_and_everybody_is_told(self, is_bank: bool) -> None:
+        world = ServerWorld()
+
+        def come(host: str) -> LinkId:
+            if is_bank:
+                return world.bank(1, is_own=True, proof=Proof(Identity.bank(1), 1), host=host)
+            return world.client("7:0", is_own=True, proof=Proof(Identity.client(7), 1), host=host)
+
+        links = [come("192.0.2.1")]
+        for host in ("192.0.2.2", "192.0.2.1"):
+            links.append(come(host))
+            assert links[-2] in world.closed
+            world.lose(links[-2])
+        fourth = come("192.0.2.2")
+        assert world.probed == {links[-1]}
+        world.pong(links[-1])
+        assert result(world, links[-1]) is ResultCode.OK
+        assert result(world, fourth) is ResultCode.IDENTITY_IN_USE
+        for link, words in ((links[-1], "a second program, at 192.0.2.2"), (fourth, "another program, at 192.0.2.1")):
+            (error,) = [message for message in world.messages(link) if isinstance(message, rspro.ErrorInd)]
+            assert error.error_string is not None
+            assert error.error_string.startswith(words)
+        assert world.coordinator.takeovers.refused == 1
+        assert [report.level for report in world.reports if report.event == "identity_contested"] == ["error"]
+        peers = world.coordinator.peers
+        peer = peers.by_bank(1) if is_bank else peers.connected_client(ClientSlot(7, 0))
+        assert peer is not None
+        assert peer.link == links[-1]
+        assert peer.contested_by == "192.0.2.2"

@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The card in one PC/SC reader, by blocking calls. PC/SC contexts belong to threads: use it in one thread only.
 
-T=0 is the only protocol asked for. A card that cannot do it, or a reader that does not hand TPDUs through as they
-are, is refused with CardProtocolError; nothing is ever translated. No command is ever repeated.
+T=0 is the only protocol asked for; a card that cannot do it is refused with CardProtocolError. A reader that exchanges
+APDUs instead of TPDUs, which it shows by fetching response data itself, is served through ``card.t0_over_apdu``. It is
+judged anew each time that its card is powered up: readers differ in that by card and by firmware. No command is ever
+repeated.
 """
 
-from typing import Final
-
 from remsim.card.atr import parse_atr
-from remsim.card.errors import AtrError
-from remsim.readers.errors import CardMuteError, CardProtocolError, ReaderError, ReaderUnavailableError
+from remsim.card.errors import AtrError, TpduError
+from remsim.card.t0_over_apdu import T0OverApdu, shows_apdu_level
+from remsim.logs import get_logger
+from remsim.readers.errors import (
+    CardMuteError,
+    CardProtocolError,
+    CardTransmissionError,
+    ReaderError,
+    ReaderUnavailableError,
+)
 from remsim.readers.pcsc import codes
 from remsim.readers.pcsc.scard import LEAVE_CARD, RESET_CARD, STATE_UNAWARE, UNPOWER_CARD, Scard
-
-#: A command TPDU without data has five octets. One with data can have no response data in T=0 (ISO 7816-3, 10.3.2).
-_HEADER_OCTETS: Final = 5
-_SW_OCTETS: Final = 2
 
 
 class PcscCard:
@@ -28,14 +32,14 @@ class PcscCard:
         self._share = scard.SCARD_SHARE_SHARED if is_shared else scard.SCARD_SHARE_EXCLUSIVE
         self._context: int | None = None
         self._card: int | None = None
-        #: Set once the reader was caught fetching response data by itself; it stays unusable.
-        self._verdict: str = ""
+        # Set when the reader has shown, since the card was powered up, that it exchanges APDUs.
+        self._adapter: T0OverApdu | None = None
+        self._is_level_told = False
 
     def open(self) -> bytes:
         """Connect and power the card up; return its ATR."""
-        if self._verdict:
-            raise CardProtocolError(self._verdict)
         scard = self._scard
+        self._adapter = None
         code, self._context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
         if code != codes.SUCCESS:
             self._context = None
@@ -63,16 +67,39 @@ class PcscCard:
 
     def transmit(self, tpdu: bytes) -> bytes:
         """Exchange one TPDU."""
-        code, response = self._scard.SCardTransmit(self._handle(), self._scard.SCARD_PCI_T0, list(tpdu))
+        try:
+            if self._adapter is not None:
+                return self._through(self._adapter, tpdu)
+            response = self._send(tpdu)
+            if not shows_apdu_level(tpdu, response):
+                return response
+            self._adapter = T0OverApdu()
+            self._tell_level()
+            return self._adapter.answer(tpdu, response)
+        except TpduError as error:
+            raise CardTransmissionError(f"reader {self._reader!r}: {error}") from None
+
+    def _through(self, adapter: T0OverApdu, tpdu: bytes) -> bytes:
+        exchange = adapter.exchange(tpdu)
+        try:
+            apdu = next(exchange)
+            while True:
+                apdu = exchange.send(self._send(apdu))
+        except StopIteration as end:
+            response: bytes = end.value
+            return response
+
+    def _send(self, octets: bytes) -> bytes:
+        code, response = self._scard.SCardTransmit(self._handle(), self._scard.SCARD_PCI_T0, list(octets))
         if code != codes.SUCCESS:
             raise codes.reader_error(code, "exchange a command with the card", self._reader)
-        if len(tpdu) > _HEADER_OCTETS and len(response) > _SW_OCTETS:
-            self._verdict = (
-                f"reader {self._reader!r} fetches response data by itself instead of handing 61xx through; "
-                "a modem cannot use it"
-            )
-            raise CardProtocolError(self._verdict)
         return bytes(response)
+
+    def _tell_level(self) -> None:
+        if not self._is_level_told:
+            self._is_level_told = True
+            text = "it fetches response data by itself; we keep the data until the modem asks for it"
+            get_logger("readers").info("reader_at_apdu_level", reader=self._reader, text=text)
 
     def close(self) -> bytes:
         """Power off and let go; return nothing of interest. Never raises."""
@@ -91,6 +118,8 @@ class PcscCard:
 
     def _reset(self, how: int, what: str) -> bytes:
         code, protocol = self._scard.SCardReconnect(self._handle(), self._share, self._scard.SCARD_PROTOCOL_T0, how)
+        if self._adapter is not None:
+            self._adapter.reset()
         if code != codes.SUCCESS:
             raise codes.reader_error(code, what, self._reader)
         return self._atr(protocol)

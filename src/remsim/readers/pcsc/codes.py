@@ -8,12 +8,14 @@ from remsim.readers.errors import (
     CardMuteError,
     CardProtocolError,
     CardTransmissionError,
+    ReaderBusyError,
     ReaderError,
     ReaderUnavailableError,
 )
 
 SUCCESS: Final = 0
 E_CANCELLED: Final = 0x80100002
+E_INVALID_PARAMETER: Final = 0x80100004
 E_TIMEOUT: Final = 0x8010000A
 E_UNKNOWN_READER: Final = 0x80100009
 E_PROTO_MISMATCH: Final = 0x8010000F
@@ -25,7 +27,7 @@ _MEANINGS: Final[dict[int, tuple[type[ReaderError], str]]] = {
     0x80100003: (ReaderUnavailableError, "the PC/SC service was restarted"),
     E_UNKNOWN_READER: (ReaderUnavailableError, "there is no such reader"),
     E_TIMEOUT: (CardMuteError, "the card did not answer in time"),
-    0x8010000B: (ReaderUnavailableError, "another program uses the card"),
+    0x8010000B: (ReaderBusyError, "another program uses the card"),
     0x8010000C: (CardAbsentError, "there is no card in the reader"),
     E_PROTO_MISMATCH: (CardProtocolError, "the card does not speak T=0"),
     0x80100010: (ReaderUnavailableError, "the reader is not ready"),

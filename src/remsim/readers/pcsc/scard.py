@@ -17,6 +17,9 @@ STATE_EMPTY: Final = 0x0010
 STATE_PRESENT: Final = 0x0020
 #: The upper half of a state counts insertions and removals.
 COUNTER_SHIFT: Final = 16
+#: How a reader is connected to the host (PC/SC part 3, table 3-1): 0x0020, then bus and address of a USB device.
+ATTR_CHANNEL_ID: Final = 0x00020110
+CHANNEL_USB: Final = 0x0020
 #: This "reader" changes when readers come or go.
 PNP_NOTIFICATION: Final = "\\\\?PnP?\\Notification"
 
@@ -29,6 +32,7 @@ class Scard(Protocol):
     SCARD_SCOPE_USER: int
     SCARD_SHARE_EXCLUSIVE: int
     SCARD_SHARE_SHARED: int
+    SCARD_SHARE_DIRECT: int
 
     def SCardEstablishContext(self, scope: int, /) -> tuple[int, int]:  # noqa: N802  # the names are PC/SC's
         ...
@@ -58,6 +62,9 @@ class Scard(Protocol):
         ...
 
     def SCardTransmit(self, card: int, pci: int, command: list[int], /) -> tuple[int, list[int]]:  # noqa: N802
+        ...
+
+    def SCardGetAttrib(self, card: int, attribute: int, /) -> tuple[int, list[int]]:  # noqa: N802
         ...
 
     def SCardDisconnect(self, card: int, disposition: int, /) -> int:  # noqa: N802

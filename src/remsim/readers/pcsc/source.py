@@ -3,11 +3,13 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.errors import ReaderError, ReaderUnavailableError
 from remsim.readers.pcsc.call_thread import CallThread
 from remsim.readers.pcsc.card import PcscCard
+from remsim.readers.pcsc.places import USB_DEVICES, find_places
 from remsim.readers.pcsc.scard import Scard, load_scard
 from remsim.readers.pcsc.watcher import Watcher
 
@@ -77,7 +79,10 @@ class PcscReader(CardReader):
 
 
 class PcscSource(ReaderSource):
-    """All PC/SC readers of this machine. ``is_shared`` says by reader name whether its card is held in shared mode."""
+    """All PC/SC readers of this machine. ``is_shared`` says by reader name whether its card is held in shared mode.
+
+    ``finds_places``: find out where readers are plugged in, which connects to each once when it comes.
+    """
 
     def __init__(
         self,
@@ -85,9 +90,13 @@ class PcscSource(ReaderSource):
         deadline_s: float = 60.0,
         is_shared: Callable[[str], bool] = lambda _reader: False,
         scard: Scard | None = None,
+        finds_places: bool = False,
+        usb_devices: Path = USB_DEVICES,
     ) -> None:
         self._deadline_s = deadline_s
         self._is_shared = is_shared
+        self._finds_places = finds_places
+        self._usb_devices = usb_devices
         self._scard = scard
         self._watcher: Watcher | None = None
         self._names: list[str] = []
@@ -97,8 +106,9 @@ class PcscSource(ReaderSource):
 
     async def start(self) -> None:
         """Load PC/SC and begin to watch; a service that does not run yet is waited for."""
-        self._scard = self._scard or load_scard()
-        self._watcher = Watcher(self._scard, self._on_event)
+        self._scard = scard = self._scard or load_scard()
+        finder = partial(find_places, scard, devices=self._usb_devices) if self._finds_places else None
+        self._watcher = Watcher(scard, self._on_event, find_places=finder)
         self._names = await self._watcher.start()
 
     async def names(self) -> list[str]:
@@ -115,6 +125,10 @@ class PcscSource(ReaderSource):
         """A reader of that name, plugged in or not. Raises ReaderUnavailableError if PC/SC is not installed."""
         self._scard = self._scard or load_scard()
         return PcscReader(self._scard, name, is_shared=self._is_shared(name), deadline_s=self._deadline_s)
+
+    def place(self, name: str) -> str:
+        """The path of its USB device."""
+        return "" if self._watcher is None else self._watcher.places.get(name, "")
 
     async def stop(self) -> None:
         """Stop watching."""

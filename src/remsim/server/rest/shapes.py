@@ -49,6 +49,9 @@ class MappingShape(_Shape):
     createdAt: str  # noqa: N815
 
 
+_CONTESTED = "address of a second program with the same certificate, which is refused"
+
+
 class ClientShape(_Shape):
     """A connected client."""
 
@@ -57,6 +60,7 @@ class ClientShape(_Shape):
     component_id: ComponentId
     address: str
     connectedAt: str  # noqa: N815
+    contestedBy: str | None = Field(None, description=_CONTESTED)  # noqa: N815
     mapping: MappingShape | None = None
 
 
@@ -79,6 +83,7 @@ class BankShape(_Shape):
     cards: list[CardShape] | None = Field(None, description="only where one bank is asked for")
     address: str
     connectedAt: str  # noqa: N815
+    contestedBy: str | None = Field(None, description=_CONTESTED)  # noqa: N815
 
 
 class ClientList(_Shape):
