@@ -30,15 +30,17 @@ NOWHERE = IpPort(IPv4Address("0.0.0.0"), 0)
 DEFAULT_ATR, CARD_ATR = b"\x3b\x00", b"\x3b\x01\x02"
 READ = bytes.fromhex("00b0000002")
 IDENTITY = ComponentIdentity(ComponentType.REMSIM_CLIENT, "host", "remsim-client", "1")
-OWN_SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "s", "1", abilities=("echo.1",))
-OWN_BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "b", "1", abilities=("slots.1",))
+OWN_SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "remsim-server", "1").with_abilities(
+    ("echo.1",)
+)
+OWN_BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "remsim-bankd", "1").with_abilities(("slots.1",))
 AS_IT_IS = AtrPolicy()
 OFF = SlotPhysStatus(reset_active=True, vcc_present=False)
 ON = SlotPhysStatus(reset_active=False, vcc_present=True)
 
 
 def classic(identity: ComponentIdentity) -> ComponentIdentity:
-    return replace(identity, abilities=None)
+    return identity.with_abilities(None)
 
 
 class Slot:

@@ -298,11 +298,9 @@ _SOMEBODY = ("name", "software", "1")
 
 
 def normalise(message: Message | UnknownMessage) -> Message | UnknownMessage:
-    """Set to one value what may differ between programs: names, versions, and extension elements of ours."""
+    """Set to one value what may differ between programs: names and versions."""
     match message:
-        case rspro.ConnectBankReq():
-            return replace(message, identity=_somebody(message.identity), advertise=None)
-        case rspro.ConnectBankRes() | rspro.ConnectClientReq() | rspro.ConnectClientRes():
+        case rspro.ConnectBankReq() | rspro.ConnectBankRes() | rspro.ConnectClientReq() | rspro.ConnectClientRes():
             return replace(message, identity=_somebody(message.identity))
     return message
 

@@ -17,7 +17,9 @@ from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, ResultCo
 
 def make_peer(kind: ComponentType, abilities: tuple[str, ...] | None = None) -> Peer:
     peer = Peer(LinkId(1), PeerAddress(ip_address("192.0.2.1"), 4000), since=0.0)
-    peer.identity = ComponentIdentity(kind, "n", "s", "1", "maker", "model", "serial", "hw", "fw", abilities)
+    peer.identity = ComponentIdentity(
+        kind, "n", "remsim-s", "1", "maker", "model", "serial", "hw", "fw"
+    ).with_abilities(abilities)
     return peer
 
 
