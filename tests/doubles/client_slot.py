@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client slot's coordinator with shorthand for what its peers say."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 from remsim.card.atr_policy import AtrPolicy
@@ -30,9 +29,7 @@ NOWHERE = IpPort(IPv4Address("0.0.0.0"), 0)
 DEFAULT_ATR, CARD_ATR = b"\x3b\x00", b"\x3b\x01\x02"
 READ = bytes.fromhex("00b0000002")
 IDENTITY = ComponentIdentity(ComponentType.REMSIM_CLIENT, "host", "remsim-client", "1")
-OWN_SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "remsim-server", "1").with_abilities(
-    ("echo.1",)
-)
+OWN_SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "remsim-server", "1").with_abilities(("echo.1",))
 OWN_BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "remsim-bankd", "1").with_abilities(("slots.1",))
 AS_IT_IS = AtrPolicy()
 OFF = SlotPhysStatus(reset_active=True, vcc_present=False)

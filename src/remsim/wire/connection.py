@@ -91,9 +91,10 @@ class KeepAlive:
 class Connection:
     """One end of one link. ``peer`` is the role that the other end plays on it; None: the connect request will tell.
 
-    ``is_accepted``: the peer has dialled us, as it has if ``peer`` is None. ``identity`` is our own, without abilities; they are added where the rules allow it. The owner calls
-    ``receive_data`` and ``handle_timer``, drains ``next_event`` after each, writes what ``data_to_send`` returns,
-    and calls ``handle_timer`` again at ``next_deadline``.
+    ``is_accepted``: the peer has dialled us; it has if ``peer`` is None. ``identity`` is our own, without abilities;
+    they are added where the rules allow it. The owner calls ``receive_data`` and ``handle_timer``, drains
+    ``next_event`` after each, writes what ``data_to_send`` returns, and calls ``handle_timer`` again at
+    ``next_deadline``.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ def test_component_shows_everything_that_was_sent() -> None:
     assert views.component(peer.identity) == {
         "type_": "remsimServer",
         "name": "n",
-        "software": "s",
+        "software": "remsim-s",
         "swVersion": "1",
         "hwManufacturer": "maker",
         "hwModel": "model",

@@ -51,7 +51,7 @@ def decoded_bank(octets: bytes) -> rspro.ConnectBankReq:
 
 
 def test_abilities_stand_in_the_version() -> None:
-    octets = pdu(0xA0, "301a0a01021602766d800772656d73696d2d8106312e302b7835" + "020101020108")
+    octets = pdu(0xA0, "30180a01021602766d800772656d73696d2d8106312e302b7835" + "020101020108")
     identity = decoded_bank(octets).identity
     assert (identity.sw_version, identity.abilities) == ("1.0+x5", ("echo.1", "slots.1"))
     assert encode_pdu(decode_pdu(octets)) == octets
