@@ -29,6 +29,7 @@ from remsim.client.links import Command, Link, refusal_of_undecodable
 from remsim.client.notices import Notice, NoticeKind, address_text, ignored, peer_error, wrong_type
 from remsim.client.transitions import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.ids import BankSlot, ClientSlot
+from remsim.redaction import scrub
 from remsim.wire import additions, rspro
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, Send
 from remsim.wire.connection import (
@@ -188,8 +189,11 @@ class ClientCoordinator:
             case additions.RevocationListInd() if link.is_own:
                 whole = link.list_parts.add(event.message)
                 return [] if whole is None else [StoreRevocations(whole)]
-            case rspro.ErrorInd():
-                return [peer_error(event.message)]
+            case rspro.ErrorInd() as message:
+                if message.client_slot is not None and message.client_slot == self.client_slot and message.error_string:
+                    # It is about our mapping, and says in words why we hear of no bankd.
+                    return [Notice(NoticeKind.SERVER_SAYS, scrub(message.error_string))]
+                return [peer_error(message)]
         return [ignored(event.message)]
 
     def _on_server_answer(self, link: Link, answer: rspro.ConnectClientRes) -> list[Action]:

@@ -28,7 +28,7 @@ from remsim.server.announcer import Announcer, Release
 from remsim.server.bank_audit import BankAudit
 from remsim.server.certified import CertifiedClients
 from remsim.server.inventory import Inventory
-from remsim.server.news import on_dial_refused, on_error, on_slot_status
+from remsim.server.news import forget_absence, on_dial_refused, on_error, on_slot_status
 from remsim.server.numbers import ClientNumbers
 from remsim.server.peers import Peer, PeerState, PeerTable
 from remsim.server.recall import recall_mapping
@@ -304,6 +304,7 @@ class Coordinator:
             case rspro.ConfigClientIdRes() as message, rspro.ConfigClientIdReq(slot):
                 return self._admission.on_config_id_res(peer, slot, message, now)
             case rspro.CreateMappingRes() as message, rspro.CreateMappingReq() as request:
+                forget_absence(peer, request.bank)
                 return self._reconciler.on_create_res(peer.bank, request, message, now)
             case rspro.RemoveMappingRes() as message, rspro.RemoveMappingReq() as request:
                 return self._reconciler.on_remove_res(peer.bank, request, message)
