@@ -49,6 +49,7 @@ class Slot:
         client_slot: ClientSlot | None = CLIENT_SLOT,
         keeps_atr: bool = False,
         atr_policy: AtrPolicy = AS_IT_IS,
+        resets_for_atr: bool = False,
     ) -> None:
         self.coordinator = ClientCoordinator(
             identity=IDENTITY,
@@ -56,6 +57,7 @@ class Slot:
             default_atr=DEFAULT_ATR,
             keeps_default_atr=keeps_atr,
             atr_policy=atr_policy,
+            resets_for_atr=resets_for_atr,
         )
         #: Everything that the coordinator asked for, notices included, in order.
         self.everything: list[Action] = []

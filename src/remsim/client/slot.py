@@ -116,6 +116,7 @@ class Slot(EmulatorEvents):
             default_atr=config.atr,
             keeps_default_atr=config.atr_ignore_rspro,
             atr_policy=config.atr_rules.policy(),
+            resets_for_atr=config.atr_late == "reset",
         )
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
