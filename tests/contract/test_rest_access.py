@@ -352,7 +352,7 @@ async def test_policy_refuses_a_mapping_and_removes_those_that_it_no_longer_allo
     rules.write_text(POLICY)
     async with running_server(tmp_path, policy=rules) as service:
         async with rest_client(service, over_socket=False) as rest:
-            left = [item["id"] for item in (await rest.get(f"{V1}/slotmaps")).json()["slotmaps"]]
+            left = [item["id"] for item in (await rest.get(f"{V1}/slotmaps?more=true")).json()["slotmaps"]]
             assert left == [1 << 16, 2 << 16 | 1]
             answer = await rest.post(f"{V1}/slotmaps", json=mapping((3, 0), (7, 2)))
             assert answer.status_code == 403

@@ -111,8 +111,8 @@ class StubCards:
         return []
 
 
-CLIENT = ComponentIdentity(ComponentType.REMSIM_CLIENT, "client", "test", "1")
-SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "test", "1")
+CLIENT = ComponentIdentity(ComponentType.REMSIM_CLIENT, "client", "remsim-client", "1")
+SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "remsim-server", "1")
 
 
 class Bank:

@@ -38,6 +38,7 @@ _NEWS: Final = {
     NoticeKind.BANKD_WAITS: "connected to the bankd, which has no card for us yet: {}",
     NoticeKind.BANKD_LOST: "the bankd is lost: {}",
     NoticeKind.PEER_ERROR: "a peer reports: {}",
+    NoticeKind.SERVER_SAYS: "mapped, but there is no way to the bankd: {}",
     NoticeKind.ATR_MISSING: "the bankd sent no ATR, this one is shown instead: {}",
 }
 

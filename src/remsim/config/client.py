@@ -49,6 +49,9 @@ class CardSettings(Settings):
     #: Keep the own ATR whatever the bankd says.
     atr_ignore_rspro: fields.Switch = False
     atr_rules: AtrRules = AtrRules()
+    #: How a modem that was shown the own ATR, because the bankd was late with its card's, learns of that one:
+    #: `reinsert` takes the card out and puts it in again, `reset` pulses the modem's own reset line.
+    atr_late: Literal["reinsert", "reset"] = "reinsert"
     #: Command for `sh` that is run with the cause as its last word whenever something happens at the slot.
     event_script: fields.PlainText | None = None
     #: A run of the event script that takes longer is ended.
