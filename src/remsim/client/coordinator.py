@@ -317,11 +317,13 @@ class ClientCoordinator:
         was_shown, self.atr = self.atr is not None, atr
         if was_shown:
             return [*actions, SetAtr(atr), Notice(NoticeKind.ATR_CHANGED, atr.hex())]
+        # Hardware that is connected to a powered modem begins to send its ATR at once, so it must have the right one
+        # before. The card is inserted last (known-limits.md, 87): the modem never sees another one first.
+        actions.append(SetAtr(atr))
         if not self._is_remote:
             actions.append(SelectSim(remote=True))
         self._is_remote = True
-        # known-limits.md, 87: the card is inserted when its ATR is known, so the modem never sees another one first.
-        return [*actions, SetAtr(atr), InsertCard(), ResetModem(), Notice(NoticeKind.CARD_INSERTED, atr.hex())]
+        return [*actions, InsertCard(), ResetModem(), Notice(NoticeKind.CARD_INSERTED, atr.hex())]
 
     def _hide_card(self, reason: str) -> list[Action]:
         actions = self._abort_commands(reason)
