@@ -67,6 +67,8 @@ class DialledLink:
         self._attempts = 0
         #: The link while TCP is up.
         self.link: LinkId | None = None
+        #: Why the last attempt, or the last link, came to its end; empty once a peer has accepted us.
+        self.trouble = ""
 
     @property
     def state(self) -> DialState:
@@ -110,6 +112,7 @@ class DialledLink:
         if self._dialler.state is DialState.ESTABLISHED:
             if self._dialler.failures:
                 self._log.info("link_restored", to=self._name, target=self._target_text())
+            self.trouble = ""
             self._run(self._dialler.on_accepted(self._hub.now()))
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
@@ -149,6 +152,7 @@ class DialledLink:
                 self._fail(str(error))
 
     def _fail(self, reason: str) -> None:
+        self.trouble = reason
         actions = self._dialler.on_failed(self._hub.now())
         # One line when it starts to fail; how often it tries after that is for debugging.
         say = self._log.warning if self._dialler.failures == 1 else self._log.debug
