@@ -71,18 +71,20 @@ class Card:
     async def transmit(self, apdu: bytes) -> ResponseApdu:
         """Send a command APDU of any case and return the card's answer; extended ones may bring up to 255 bytes.
 
-        61xx, 9Fxx and 6Cxx are answers, too, unless ``auto_get_response`` follows them. Commands of several tasks are
-        sent one after the other. Raises TpduError if ``apdu`` is none, ExchangeError if there is no answer; then it is
-        unknown whether the card has executed the command.
+        61xx, 9Fxx and 6Cxx are answers, too, unless ``auto_get_response`` follows them. Commands of several tasks are sent
+        one after the other, and only to the card that is there when ``transmit`` is called. Raises TpduError if
+        ``apdu`` is none, NotSentError if that card is gone, ExchangeError if there is no answer; then it is unknown
+        whether the card has executed the command.
         """
         tpdu = first_tpdu(apdu)
+        card_number = self._emulator.card_number
         async with self._turn:
             if not self._auto_get_response:
-                return _parse(await self._exchange(tpdu))
+                return _parse(await self._exchange(tpdu, card_number))
             exchange = exchange_apdu(apdu)
             tpdu = next(exchange)
             while True:
-                response = await self._exchange(tpdu)
+                response = await self._exchange(tpdu, card_number)
                 try:
                     tpdu = exchange.send(response)
                 except StopIteration as end:
@@ -96,10 +98,10 @@ class Card:
         """Pulse the card's RST, when commands in progress are answered."""
         await self._emulator.warm_reset()
 
-    async def _exchange(self, tpdu: bytes) -> bytes:
+    async def _exchange(self, tpdu: bytes, card_number: int) -> bytes:
         try:
             async with asyncio.timeout(self._answer_timeout_s):
-                return await self._emulator.exchange(tpdu)
+                return await self._emulator.exchange(tpdu, card_number=card_number)
         except TimeoutError:
             raise ExchangeError(f"no answer within {self._answer_timeout_s:g} s") from None
 

@@ -339,11 +339,13 @@ class ClientCoordinator:
             return actions if before == atr else [*actions, *self._replace_stand_in(atr)]
         if before is not None:
             return [*actions, SetAtr(atr), Notice(NoticeKind.ATR_CHANGED, atr.hex())]
+        # Hardware that is connected to a powered modem begins to send its ATR at once, so it must have the right one
+        # before. The card is inserted last (known-limits.md, 87): the modem never sees another one first.
+        actions.append(SetAtr(atr))
         if not self._is_remote:
             actions.append(SelectSim(remote=True))
         self._is_remote = True
-        # known-limits.md, 87: the card is inserted when its ATR is known, so the modem never sees another one first.
-        return [*actions, SetAtr(atr), InsertCard(), ResetModem(), Notice(NoticeKind.CARD_INSERTED, atr.hex())]
+        return [*actions, InsertCard(), ResetModem(), Notice(NoticeKind.CARD_INSERTED, atr.hex())]
 
     def _replace_stand_in(self, atr: bytes) -> list[Action]:
         """The modem has read an ATR that is not the card's, and reads another one only if something happens to it."""

@@ -149,6 +149,9 @@ class ClientService:
             if not scope.expired():
                 raise
             self.exit_status = 0 if self._front is None else INTERRUPTED
+        finally:
+            # A signal may come while the program ends by itself; there is nothing left to interrupt.
+            self._scope = None
 
     def request_stop(self) -> None:
         """Let ``run`` return."""

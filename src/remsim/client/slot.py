@@ -45,7 +45,7 @@ from remsim.net.tls import Expectation
 from remsim.wire.actions import LinkId
 from remsim.wire.connection import Connection, Event, KeepAlive
 from remsim.wire.revocation import StoreRevocations
-from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, SlotPhysStatus, clean_name
+from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus, clean_name
 from remsim.wire.transitions import DialState
 
 SOFTWARE: Final = "remsim-client"
@@ -200,18 +200,35 @@ class Slot(EmulatorEvents):
         """What a person should look at if the modem sees no card."""
         match self.coordinator.state:
             case SlotState.INIT:
-                refusal = "" if self._last_refusal is None else f" ({self._last_refusal.text})"
-                return f"no server has accepted us at {self.config.server}{refusal}: is it running there?"
+                return f"no server has accepted us at {self.config.server}{self._trouble(self.server)}"
+            case SlotState.UNCONFIGURED if not self.coordinator.is_server_connected:
+                return f"the server at {self.config.server} is lost{self._trouble(self.server)}"
             case SlotState.UNCONFIGURED:
                 if self._server_says:
                     return self._server_says
-                return f"the server has no bankd for {self._label}: is there a mapping, and is its bank connected?"
+                return (
+                    f"the server has no bankd for {self._label}: it is not mapped, or the bank of its mapping is not "
+                    "connected; remsim ctl mappings tells"
+                )
             case SlotState.WAIT_BANKD:
-                refusal = "" if self._last_refusal is None else f" ({self._last_refusal.text})"
-                target = "" if self.bankd.target is None else f" at {HostPort(*self.bankd.target)}"
-                return f"the bankd{target} does not serve us{refusal}: is it reachable, and has the slot a card?"
+                return self._why_bankd_serves_nothing()
             case SlotState.OPERATIONAL:
-                return "the bankd has shown no card"
+                return f"bank slot {self.coordinator.bank_slot} has no card, says the bankd"
+
+    def _why_bankd_serves_nothing(self) -> str:
+        bank_slot, target = (
+            self.coordinator.bank_slot,
+            "" if self.bankd.target is None else HostPort(*self.bankd.target),
+        )
+        refusal = "" if self._last_refusal is None else self._last_refusal.text
+        if refusal == ResultCode.CARD_NOT_PRESENT.name.lower():
+            return f"bank slot {bank_slot} has no card, says the bankd at {target}"
+        return f"mapped to {bank_slot}, but the bankd at {target} does not serve us{self._trouble(self.bankd)}"
+
+    def _trouble(self, dialled: DialledLink) -> str:
+        """The last refusal of a peer, or why it cannot be reached."""
+        trouble = dialled.trouble if self._last_refusal is None else self._last_refusal.text
+        return f" ({trouble})" if trouble else ""
 
     # Life
 

@@ -141,10 +141,10 @@ class SimtraceCard:
 
     def set_atr(self, atr: bytes, now: float) -> list[Action]:
         """The answer to reset from the next reset on; if a card with another one is inserted, cause that reset."""
-        actions, is_away = self._controls.set_atr(atr)
-        if is_away and self.phase is Phase.READY:
+        actions, is_away = self._controls.set_atr(atr, is_ready=self.phase is Phase.READY)
+        if is_away:
             self._timers[_Timer.REINSERT] = now + self._controls.reset_pulse_s
-        return actions if self.phase is Phase.READY else [a for a in actions if isinstance(a, Fact)]
+        return actions
 
     def insert_card(self, now: float) -> list[Action]:
         """Show the modem a card."""

@@ -61,8 +61,8 @@ class TestBankd:
         assert slot.coordinator.next_deadline() is None
         assert slot.hear(BANKD, rspro.SetAtrReq(ClientSlot(9, 9), CARD_ATR), 3) == [
             Send(BANKD, rspro.SetAtrRes(ResultCode.OK), 3),
-            SelectSim(remote=True),
             SetAtr(CARD_ATR),
+            SelectSim(remote=True),
             InsertCard(),
             ResetModem(),
         ]
@@ -96,7 +96,12 @@ class TestBankd:
         due = slot.coordinator.next_deadline()
         assert due == slot.now + ATR_WAIT_S
         assert slot.coordinator.handle_timer(due - 0.1) == []
-        assert slot.done(slot.coordinator.handle_timer(due))[1:] == [SetAtr(DEFAULT_ATR), InsertCard(), ResetModem()]
+        assert slot.done(slot.coordinator.handle_timer(due)) == [
+            SetAtr(DEFAULT_ATR),
+            SelectSim(remote=True),
+            InsertCard(),
+            ResetModem(),
+        ]
         assert slot.coordinator.next_deadline() is None
         assert slot.coordinator.handle_timer(due) == []
 
