@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may use REST: every request passes here before it is routed, so no route can be forgotten.
 
-What is not named in here needs a token: reading that of a viewer, anything else that of an operator, and some paths
-that of an admin. Which banks and clients a token is limited to is judged by the routes, which know what a request is
-about. With ``--rest-open`` a request without a token is let in as an operator; a web page of the same machine is kept
+What is not named in here needs a token: reading that of a viewer, anything else that of an operator. Then the route
+that answers is judged once more, by what is declared there (``for_anybody``, ``for_admins``), and never by the path:
+a router takes some paths for others, for instance one that ends in a newline. Which banks and clients a token is
+limited to is judged by the routes, too, which know what a request is about. With ``--rest-open`` a request without a token is let in as an operator; a web page of the same machine is kept
 out by its Origin, and one that plays with names by its Host.
 """
 
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, TypeVar, cast
 
 from fastapi import Depends, Request
 from starlette.datastructures import Headers
@@ -24,7 +25,6 @@ from remsim.server import audit
 from remsim.server.desk import Desk
 from remsim.server.entries import Actor, Entry
 from remsim.server.rest.errors import ApiError, answer
-from remsim.server.rest.routing import V1
 from remsim.server.store import StoreError
 from remsim.server.tokens import (
     EVERYTHING,
@@ -41,9 +41,6 @@ from remsim.server.tokens import (
 
 #: Answered without a token: whether it lives, and how a new host gets a certificate, for which it proves itself.
 OPEN_PATHS: Final = frozenset({"/health", "/ready", ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH})
-#: For admins only.
-ADMIN_PATHS: Final = frozenset({f"{V1}/audit"})
-
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Whom ``--rest-open`` lets in.
 _OPEN_GRANT: Final = Grant("", "rest-open", Role.OPERATOR, EVERYTHING)
@@ -51,12 +48,42 @@ _OPEN_GRANT: Final = Grant("", "rest-open", Role.OPERATOR, EVERYTHING)
 _TIDY_EVERY: Final = 256
 
 
-def required_role(method: str, path: str) -> Role | None:
-    """What a request needs; None: nothing."""
-    if path in OPEN_PATHS:
-        return None
-    if path in ADMIN_PATHS:
-        return Role.ADMIN
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
+#: Functions that answer without a token, and those for admins only.
+_FOR_ANYBODY: Final[set[object]] = set()
+_FOR_ADMINS: Final[set[object]] = set()
+
+
+def for_anybody(endpoint: _Endpoint) -> _Endpoint:
+    """Declare that a route needs no token. Its path must be one of ``OPEN_PATHS``, too."""
+    _FOR_ANYBODY.add(endpoint)
+    return endpoint
+
+
+def for_admins(endpoint: _Endpoint) -> _Endpoint:
+    """Declare that a route needs the token of an admin."""
+    _FOR_ADMINS.add(endpoint)
+    return endpoint
+
+
+async def judge_route(request: Request) -> None:
+    """A dependency of every route: whether the request's grant is enough for the route that answers it.
+
+    Raises ApiError.
+    """
+    endpoint: object = request.scope["endpoint"]
+    if endpoint in _FOR_ANYBODY:
+        return
+    grant = cast(Grant | None, request.state.grant)
+    if grant is None:
+        raise _unauthorized("a token is needed")
+    needed = Role.ADMIN if endpoint in _FOR_ADMINS else _least_role(request.method)
+    if grant.role < needed:
+        desk, actor = cast(Desk, request.app.state.desk), await _actor(request)
+        raise _role_too_low(desk, actor, request.scope, needed)
+
+
+def _least_role(method: str) -> Role:
     return Role.VIEWER if method in _READING else Role.OPERATOR
 
 
@@ -126,18 +153,17 @@ class Gate:
         headers = Headers(scope=scope)
         if self._is_open:
             _refuse_web_pages(headers)
-        role = required_role(scope["method"], scope["path"])
-        if role is None:
+        if scope["path"] in OPEN_PATHS:
             return None
         text = bearer_token(headers.get("authorization"))
         if text is None and self._is_open and "authorization" not in headers:
             grant = _OPEN_GRANT
         else:
             grant = await self._check(text, scope)
-        if grant.role < role:
-            entry = Entry(Actor(_who(grant), _source(scope)), "rest", _request(scope), audit.REFUSED, "role too low")
-            self._desk.refuse(entry, "access_refused")
-            raise ApiError(403, "forbidden", f"this needs a token of an {role.text}", "see remsim token create")
+        # Also where no route answers: a viewer does not learn which paths there are to write to.
+        least = _least_role(scope["method"])
+        if grant.role < least:
+            raise _role_too_low(self._desk, Actor(_who(grant), _source(scope)), scope, least)
         return grant
 
     async def _check(self, text: str | None, scope: Scope) -> Grant:
@@ -195,6 +221,11 @@ async def require(request: Request, grant: Grant, *, bank_id: int | None = None,
     desk, actor = cast(Desk, request.app.state.desk), await _actor(request)
     desk.refuse(Entry(actor, "rest", _request(request.scope), audit.REFUSED, "out of scope"), "access_refused")
     raise ApiError(403, "forbidden", "this is outside of what the token is for", "see remsim token list")
+
+
+def _role_too_low(desk: Desk, actor: Actor, scope: Scope, needed: Role) -> ApiError:
+    desk.refuse(Entry(actor, "rest", _request(scope), audit.REFUSED, "role too low"), "access_refused")
+    return ApiError(403, "forbidden", f"this needs a token of an {needed.text}", "see remsim token create")
 
 
 def _unauthorized(message: str) -> ApiError:

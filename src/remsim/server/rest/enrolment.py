@@ -21,6 +21,7 @@ from remsim.pki.errors import PkiError
 from remsim.pki.ledger import Issued
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
+from remsim.server.rest.auth import for_anybody
 from remsim.server.rest.errors import ApiError, bad_request
 from remsim.server.rest.reading import read_body
 from remsim.server.rest.routing import refusals
@@ -164,6 +165,7 @@ def mount(
 
 
 @router.post(ANCHOR_PATH, responses={200: {"model": AuthorityShape}, **_REFUSALS}, openapi_extra=_body("code"))
+@for_anybody
 async def anchor(request: Request, desk: _TheDesk) -> JSONResponse:
     """The authority's certificate, for whoever knows the name of a code. Compare its SHA-256 with the code's."""
     return JSONResponse(await desk.ask(request, desk.office.anchor))
@@ -174,6 +176,7 @@ async def anchor(request: Request, desk: _TheDesk) -> JSONResponse:
     responses={200: {"model": IssuedShape}, **_REFUSALS},
     openapi_extra=_body("identity", "code", "secret", "request"),
 )
+@for_anybody
 async def certificate(request: Request, desk: _TheDesk) -> JSONResponse:
     """A certificate for whoever has a good one-time code."""
     return desk.granted(request, await desk.ask(request, lambda body: desk.office.certify(body, now=desk.now())))
@@ -184,6 +187,7 @@ async def certificate(request: Request, desk: _TheDesk) -> JSONResponse:
     responses={200: {"model": IssuedShape}, **_REFUSALS},
     openapi_extra=_body("certificate", "request", "signature"),
 )
+@for_anybody
 async def renewal(request: Request, desk: _TheDesk) -> JSONResponse:
     """A new certificate for whoever has one that is about to expire."""
     return desk.granted(request, await desk.ask(request, lambda body: desk.office.renew(body, now=desk.now())))
