@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Final, Protocol, TypeVar, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -86,18 +87,21 @@ class _Desk:
     async def ask(self, request: Request, work: Callable[[object], T]) -> T:
         """Let ``work`` answer the body in a thread. Raises ApiError."""
         source = limited_source(_source(request))
-        wait_s = self._limiter.wait_s(source, self._clock())
-        if wait_s > 0:
-            text = f"too many failed attempts; wait {wait_s:.0f} s"
-            raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
         body = await _read_object(request)
+        wait_s = self._limiter.wait_s(source, self._clock())
         try:
-            async with self._turn:
-                answer = await asyncio.to_thread(work, body)
+            # Others at this address have failed too often. Who shows a good code or certificate is none of them, and
+            # has a limit of its own.
+            proof = await self._in_thread(partial(self.office.proof, now=self._now()), body) if wait_s > 0 else None
+            if proof is not None:
+                wait_s = self._limiter.wait_s(proof, self._clock())
+            if wait_s > 0:
+                text = f"too many failed attempts; wait {wait_s:.0f} s"
+                raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
+            answer = await self._in_thread(work, body)
         except OfficeError as error:
-            if error.is_attempt:
-                self._limiter.fail(source, self._clock())
-                self._note_refusal(_source(request), request.url.path, str(error))
+            self._limiter.fail(source if proof is None else proof, self._clock())
+            self._note_refusal(_source(request), request.url.path, str(error))
             status = error.status or 400
             raise ApiError(
                 status, _CODES[status], str(error), error.hint, retry_after_s=error.wait_s, limit=error.limit
@@ -109,6 +113,10 @@ class _Desk:
             raise ApiError(503, "authority_in_trouble", text, "try again later; the server's log says why") from None
         self._trouble = ""
         return answer
+
+    async def _in_thread(self, work: Callable[[object], T], body: object) -> T:
+        async with self._turn:
+            return await asyncio.to_thread(work, body)
 
     def _tell_trouble(self, error: PkiError) -> None:
         # Once: it is not for those who ask to fill the log.
