@@ -9,6 +9,7 @@ out by its Origin, and one that plays with names by its Host.
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Annotated, Final, TypeVar, cast
@@ -32,6 +33,7 @@ from remsim.server.tokens import (
     Grant,
     Refusal,
     Role,
+    StoredToken,
     bearer_token,
     check_token,
     digest_of,
@@ -46,6 +48,10 @@ _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN_GRANT: Final = Grant("", "rest-open", Role.OPERATOR, EVERYTHING)
 #: Failures let the limiter forget sources once in so many.
 _TIDY_EVERY: Final = 256
+#: While the database cannot be read, a token that was good is good for reading, so long ...
+_KEPT_S: Final = 600.0
+#: ... and no more tokens than these.
+_MAX_KEPT: Final = 256
 
 
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
@@ -132,8 +138,8 @@ class Gate:
         self._now = now
         self._clock = clock
         self._failures = 0
-        # Digests of tokens that were good: an old token of one program must not lock out its neighbours.
-        self._seen_good: set[bytes] = set()
+        # Tokens that were good, by their digests, and when. The one that was used longest ago comes first.
+        self._good: OrderedDict[bytes, tuple[StoredToken, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request, or refuse it."""
@@ -168,29 +174,49 @@ class Gate:
 
     async def _check(self, text: str | None, scope: Scope) -> Grant:
         source = limited_source(_source(scope))
-        digest = None if text is None else digest_of(text)
         wait_s = self._limiter.wait_s(source, self._clock())
-        if wait_s > 0 and digest not in self._seen_good:
+        token_id = None if text is None else token_id_of(text)
+        if text is not None and (wait_s <= 0 or token_id is not None):
+            result = await self._look_up(text, token_id, scope["method"])
+            if isinstance(result, Grant):
+                # Also where others at this address have failed too often.
+                return result
+        else:
+            result = None
+        if wait_s > 0:
             self._limits.reached(LimitName.TOKEN_FAILURES)
             raise ApiError(
                 429, "too_many_failures", "too many failed attempts", f"wait {wait_s:.0f} s", retry_after_s=wait_s
             )
-        if text is None or digest is None:
+        if result is None:
             # Whoever knows nothing of tokens tries nothing: not an attempt.
             raise _unauthorized("a token is needed")
-        token_id = token_id_of(text)
-        record = None if token_id is None else await self._desk.store.find_token(token_id)
-        result = check_token(text, lambda _: record, self._now())
-        if isinstance(result, Refusal):
-            self._seen_good.discard(digest)
-            self._fail(source)
-            # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
-            entry = Entry(
-                Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), audit.REFUSED, result.value
-            )
-            self._desk.refuse(entry, "token_refused")
-            raise _unauthorized("the token is not valid")
-        self._seen_good.add(digest)
+        self._fail(source)
+        # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
+        entry = Entry(
+            Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), audit.REFUSED, result.value
+        )
+        self._desk.refuse(entry, "token_refused")
+        raise _unauthorized("the token is not valid")
+
+    async def _look_up(self, text: str, token_id: str | None, method: str) -> Grant | Refusal:
+        """Judge a token. Raises StoreError if the database cannot be read and the token was not good of late."""
+        now, digest = self._now(), digest_of(text)
+        try:
+            record = None if token_id is None else await self._desk.store.find_token(token_id)
+        except StoreError:
+            # Looking goes on where the database is held by somebody: what is shown is in memory, too.
+            kept = self._good.get(digest) if method in _READING else None
+            if kept is None or self._clock() - kept[1] > _KEPT_S:
+                raise
+            record = kept[0]
+            return check_token(text, lambda _: record, now)
+        result = check_token(text, lambda _: record, now)
+        self._good.pop(digest, None)
+        if isinstance(result, Grant) and record is not None:
+            self._good[digest] = record, self._clock()
+            if len(self._good) > _MAX_KEPT:
+                self._good.popitem(last=False)
         return result
 
     def _fail(self, source: str) -> None:
