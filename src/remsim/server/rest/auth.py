@@ -25,6 +25,7 @@ from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server import audit
 from remsim.server.desk import Desk
 from remsim.server.entries import Actor, Entry
+from remsim.server.rest.connection import ON_PROVEN
 from remsim.server.rest.errors import ApiError, answer
 from remsim.server.store import StoreError
 from remsim.server.tokens import (
@@ -152,6 +153,8 @@ class Gate:
             await answer(ApiError(503, "not_ready", str(error), error.hint))(scope, receive, send)
             return
         state = scope.setdefault("state", {})
+        if grant is not None and (on_proven := state.get(ON_PROVEN)) is not None:
+            on_proven()
         state["grant"], state["actor"] = grant, Actor(_who(grant), _source(scope))
         await self._app(scope, receive, send)
 
