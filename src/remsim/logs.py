@@ -15,6 +15,7 @@ Knows nothing of the programs. ``setup_logging`` is called once per process; a l
 text lines from level info.
 """
 
+import codecs
 import json
 import logging
 import os
@@ -49,6 +50,8 @@ _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "1;31",
 _SHORTENED: Final[dict[str, Callable[[str], str]]] = {"imsi": shorten_imsi, "iccid": shorten_iccid}
 #: Fields whose octets are shown, and how many: an ATR has up to 55 in RSPRO, a command's header has five.
 _SHOWN_OCTETS: Final = {"atr": 55, "header": 5}
+# Python looks for a codec's module when it is first used. That may be a moment without a descriptor left to open it.
+codecs.lookup("unicode_escape")
 _NEVER_SHOWN_AS_FIELD: Final = frozenset({"timestamp", "level", "component", "event", "exception", *_CONTEXT})
 
 

@@ -81,9 +81,13 @@ class Acceptor:
 
     def _judge(self, sock: socket.socket, peer: PeerAddress) -> None:
         number = sock.fileno()
-        if number >= self._few_from and (not self._spare(peer) or number >= self._none_from):
-            sock.close()
-            return
+        if number >= self._few_from:
+            has_room = self._spare(peer)
+            # One more than comes in, because those that are closed are gone a moment later only.
+            self._spare(peer)
+            if not has_room or number >= self._none_from:
+                sock.close()
+                return
         sock.setblocking(False)
         self._take(sock, peer)
 

@@ -117,6 +117,10 @@ class LinkHub:
         self._dialled.append(dialled)
         return dialled
 
+    def spare(self, peer: PeerAddress) -> bool:
+        """Descriptors are few: close the link of an unknown peer for a connection from ``peer``; False: there is none."""
+        return self._gate.spare(peer)
+
     def execute(self, action: LinkAction) -> None:
         """Carry out one action; one on a link that is gone does nothing."""
         link = self._links.get(action.link)

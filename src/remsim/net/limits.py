@@ -92,7 +92,8 @@ class Admission:
         self._most = most
         self._most_per_source = most_per_source
         self._waiting: Waiting[Yielding] = Waiting()
-        self._is_reported: set[Limit] = set()
+        # Limits that were told, and how many waited then.
+        self._reported: dict[Limit, int] = {}
         #: How often each limit was reached.
         self.refused: Counter[Limit] = Counter()
 
@@ -132,12 +133,14 @@ class Admission:
 
     def release(self, who: Yielding) -> None:
         """The peer is known now, or gone, or had to give way before."""
-        if self._waiting.remove(who) and len(self._waiting) < self._most // 2:
-            self._is_reported.clear()
+        if self._waiting.remove(who):
+            ebbed = [limit for limit, count in self._reported.items() if len(self._waiting) < count // 2]
+            for limit in ebbed:
+                del self._reported[limit]
 
     def is_news(self, limit: Limit) -> bool:
         """Whether reaching ``limit`` is worth a line in the log: once, until the flood has ebbed away."""
-        if limit in self._is_reported:
+        if limit in self._reported:
             return False
-        self._is_reported.add(limit)
+        self._reported[limit] = len(self._waiting)
         return True

@@ -94,7 +94,8 @@ class Listener:
             acceptor.close()
 
 
-def _nothing_to_spare(_peer: PeerAddress) -> bool:
+def nothing_to_spare(_peer: PeerAddress) -> bool:
+    """What ``spare`` of an Acceptor is where no connection can be closed for another."""
     return False
 
 
@@ -104,7 +105,7 @@ async def listen(
     *,
     tasks: TaskOwner,
     backlog: int = BACKLOG,
-    spare: Callable[[PeerAddress], bool] = _nothing_to_spare,
+    spare: Callable[[PeerAddress], bool] = nothing_to_spare,
 ) -> Listener:
     """Listen on ``address``; ``factory`` makes the protocol of each connection. Raises StartError.
 

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -18,7 +18,7 @@ from remsim.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
 from remsim.net.accept import Acceptor
 from remsim.net.limits import Admission, Limit
-from remsim.net.listen import BACKLOG, bind
+from remsim.net.listen import BACKLOG, bind, nothing_to_spare
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import HANDSHAKE_TIMEOUT_S
 from remsim.server.rest import limits
@@ -29,6 +29,8 @@ from remsim.wire.actions import PeerAddress
 GRACE_S: Final = 2
 #: uvicorn renews the Date header at every tenth tick.
 _DATE_TICK: Final = 0
+#: Where REST has fewer unproven connections than this, it is not REST that takes the descriptors.
+_FEW: Final = 32
 _COUNTED_AS: Final = {
     Limit.UNIDENTIFIED: LimitName.REST_CONNECTIONS,
     Limit.UNIDENTIFIED_PER_SOURCE: LimitName.REST_CONNECTIONS_PER_SOURCE,
@@ -39,8 +41,15 @@ _COUNTED_AS: Final = {
 class _Server(uvicorn.Server):
     """Accepts by itself: uvicorn would take any number of connections, and of TLS handshakes under way."""
 
-    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None, counts: LimitCounts) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        tls: ssl.SSLContext | None,
+        counts: LimitCounts,
+        spare: Callable[[PeerAddress], bool],
+    ) -> None:
         super().__init__(config)
+        self._spare_link = spare
         self.is_listening = asyncio.Event()
         self.tasks = TaskOwner("rest")
         self._leaving = asyncio.Event()
@@ -100,6 +109,8 @@ class _Server(uvicorn.Server):
 
     def _spare(self, peer: PeerAddress) -> bool:
         self._note(Limit.CONNECTIONS, LimitName.CONNECTIONS, peer)
+        if len(self._unproven) < _FEW and self._spare_link(peer):
+            return True
         return self._unproven.make_room()
 
     def _note(self, limit: Limit, counted_as: LimitName, peer: PeerAddress) -> None:
@@ -167,8 +178,12 @@ class RestListener:
         *,
         tls: ssl.SSLContext | None = None,
         counts: LimitCounts | None = None,
+        spare: Callable[[PeerAddress], bool] = nothing_to_spare,
     ) -> None:
-        """Bind. Raises StartError. ``tls``: HTTPS with this context. ``counts`` are those of limits reached."""
+        """Bind. Raises StartError. ``tls``: HTTPS with this context. ``counts`` are those of limits reached.
+
+        ``spare`` closes a link of an unknown peer where descriptors become few, if there is one.
+        """
         config = uvicorn.Config(
             app,
             # h11 limits the size of a request's head; httptools does not.
@@ -186,7 +201,7 @@ class RestListener:
             timeout_graceful_shutdown=GRACE_S,
         )
         config.load()
-        self._server = _Server(config, tls, LimitCounts() if counts is None else counts)
+        self._server = _Server(config, tls, LimitCounts() if counts is None else counts, spare)
         self._sockets = bind(address)
         try:
             for sock in self._sockets:
