@@ -15,12 +15,15 @@ Knows nothing of the programs. ``setup_logging`` is called once per process; a l
 text lines from level info.
 """
 
+import codecs
 import json
 import logging
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -28,10 +31,17 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from remsim.config import LogFormat, LogLevel
+from remsim.limits import Budget
 from remsim.redaction import mask_literals, mask_tokens, scrub, shorten_iccid, shorten_imsi
 
 #: What services hold; ``bind`` it once per session, so that each call costs next to nothing below the level.
 Logger = FilteringBoundLogger
+
+#: So many lines with a traceback, of one event and kind of error, are written at once, ...
+TRACEBACKS_AT_ONCE: Final = 10
+#: ... and one more after each of these times.
+TRACEBACK_INTERVAL_S: Final = 60.0
+_MAX_KINDS: Final = 1024
 
 #: A longer text in a field is cut: a peer may send names of any length.
 MAX_FIELD_CHARACTERS: Final = 400
@@ -49,6 +59,8 @@ _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "1;31",
 _SHORTENED: Final[dict[str, Callable[[str], str]]] = {"imsi": shorten_imsi, "iccid": shorten_iccid}
 #: Fields whose octets are shown, and how many: an ATR has up to 55 in RSPRO, a command's header has five.
 _SHOWN_OCTETS: Final = {"atr": 55, "header": 5}
+# Python looks for a codec's module when it is first used. That may be a moment without a descriptor left to open it.
+codecs.lookup("unicode_escape")
 _NEVER_SHOWN_AS_FIELD: Final = frozenset({"timestamp", "level", "component", "event", "exception", *_CONTEXT})
 
 
@@ -137,8 +149,11 @@ class _LibraryHandler(logging.Handler):
         text = scrub(record.getMessage())
         event: EventDict = {"component": record.name, "event": text, "exc_info": record.exc_info}
         result: object = event
-        for process in self._processors:
-            result = process(None, record.levelname.lower(), event)
+        try:
+            for process in self._processors:
+                result = process(None, record.levelname.lower(), event)
+        except structlog.DropEvent:
+            return
         self._lines.msg(str(result))
 
 
@@ -158,8 +173,33 @@ def _format_exception(_logger: WrappedLogger, _method: str, event: EventDict) ->
     if isinstance(given, tuple):
         error = given[1]
     if error is not None:
+        unsaid = _TRACEBACKS.unsaid((event.get("component"), event.get("event"), type(error)), time.monotonic())
+        if unsaid is None:
+            raise structlog.DropEvent
+        if unsaid:
+            event["unsaid"] = unsaid
         event["exception"] = scrub("".join(traceback.format_exception(error)).rstrip())
     return event
+
+
+class _Tracebacks:
+    """A fault that others can cause again and again must not fill the disk: a traceback has thousands of characters."""
+
+    def __init__(self) -> None:
+        self._budget = Budget(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S)
+        self._held_back: Counter[Hashable] = Counter()
+
+    def unsaid(self, kind: Hashable, now: float) -> int | None:
+        """How many of this kind were held back before this one, which may be written; None: it may not."""
+        if self._budget.take(kind, now):
+            return self._held_back.pop(kind, 0)
+        self._held_back[kind] += 1
+        if len(self._held_back) > _MAX_KINDS:
+            del self._held_back[next(iter(self._held_back))]
+        return None
+
+
+_TRACEBACKS: Final = _Tracebacks()
 
 
 def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -4,11 +4,15 @@
 import io
 import json
 import logging
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 
 import pytest
 import structlog
 
+from remsim import logs
 from remsim.errors import ConfigError
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import MAX_FIELD_CHARACTERS, Logger, escape, get_logger, setup_logging
@@ -201,3 +205,31 @@ def test_tokens_and_numbers_of_subscribers_are_never_whole(capsys: pytest.Captur
     assert "remsim_0123456789ab_…" in line
     assert "imsi=00101…19" in line
     assert "iccid=888888…8888" in line
+
+
+def test_traceback_that_comes_again_and_again_is_held_back_and_counted(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_TRACEBACKS", logs._Tracebacks())
+    setup_logging(level="info", log_format="text", stream=stream)
+    for _ in range(logs.TRACEBACKS_AT_ONCE + 90):
+        get_logger("server").error("internal_error", exc_info=OSError(24, "Too many open files"))
+    logging.getLogger("asyncio").error("other", exc_info=OSError(24, "Too many open files"))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == logs.TRACEBACKS_AT_ONCE + 1
+    later = time.monotonic() + 2 * logs.TRACEBACK_INTERVAL_S
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    get_logger("server").error("internal_error", exc_info=OSError(24, "Too many open files"))
+    assert " unsaid=90 " in stream.getvalue().splitlines()[-1]
+
+
+def test_no_codec_is_looked_for_while_a_line_is_written() -> None:
+    """It may be the line that says that there are no descriptors."""
+    code = (
+        "import sys, io\n"
+        "from remsim.logs import escape\n"
+        "before = set(sys.modules)\n"
+        "escape('a\\nb')\n"
+        "assert set(sys.modules) == before, set(sys.modules) - before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

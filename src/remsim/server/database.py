@@ -21,8 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from remsim.errors import StartError
 
-#: Another program that looks at the file may hold its lock for a moment.
-_BUSY_TIMEOUT_MS: Final = 5000
+#: Another program may hold the file's lock for a moment: a change waits so long for it ...
+_BUSY_TIMEOUT_MS: Final = 2000
+#: ... and who only looks, so long: nothing but an exclusive lock stands in its way.
+_READ_TIMEOUT_S: Final = 0.5
 _IN_MEMORY: Final = ":memory:"
 
 
@@ -30,7 +32,9 @@ def open_engine(url: str) -> AsyncEngine:
     """An engine for ``url``. Raises StartError if it is no URL of a database that can be used from here."""
     try:
         # Errors name the statement; what it was to store is nobody's business.
-        engine = create_async_engine(make_url(url), hide_parameters=True)
+        found = make_url(url)
+        timeout = {"timeout": _READ_TIMEOUT_S} if found.get_backend_name() == "sqlite" else {}
+        engine = create_async_engine(found, hide_parameters=True, connect_args=timeout)
     except ModuleNotFoundError as error:
         raise StartError(
             f"the database needs the Python package {error.name}, which is not installed",

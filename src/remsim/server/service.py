@@ -198,7 +198,7 @@ class ServerService:
         if contexts is not None and house is not None and self._books is not None:
             enrolment.mount(self.app, house.office, log=self._log, books=self._books, limits=limits)
         tls = None if contexts is None else contexts.rest
-        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits)
+        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits, spare=desk.hub.spare)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)

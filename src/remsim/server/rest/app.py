@@ -4,7 +4,7 @@
 import time
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remsim import __version__
@@ -12,7 +12,7 @@ from remsim.limits import LimitCounts
 from remsim.server.desk import Desk
 from remsim.server.metrics import ServerMetrics
 from remsim.server.rest import audits, banks, clients, enrolment, errors, slotmaps, status
-from remsim.server.rest.auth import OPEN_PATHS, Gate
+from remsim.server.rest.auth import OPEN_PATHS, Gate, judge_route
 
 #: What the schema calls the token.
 _TOKEN: Final = "token"
@@ -68,6 +68,7 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(judge_route)],
     )
     errors.install(app, limits)
     for resource in (clients, banks, slotmaps, audits, status):

@@ -40,6 +40,7 @@ TheMore = Annotated[bool, Query(alias="more", description="also members that the
 _HEADERS: Final = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "how to prove who asks: Bearer"}},
     429: {"Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "seconds to wait"}},
+    503: {"Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "seconds to wait"}},
 }
 
 
