@@ -18,6 +18,7 @@ LEVELS = {
     "ids": 0,
     "identity": 0,
     "limits": 0,
+    "text": 0,
     "wire": 1,
     "card": 1,
     "uicc": 1,
@@ -70,7 +71,6 @@ IO_MODULES = {
     "signal",
     "socket",
     "ssl",
-    "structlog",
     "subprocess",
     "tempfile",
     "threading",
@@ -110,7 +110,6 @@ BASE = {
     "pydantic_core",
     "pydantic_settings",
     "rich",
-    "structlog",
 }
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from remsim.cli.rest_client import JsonObject
-from remsim.logs import escape
+from remsim.text import escape
 
 #: Without a terminal a line must not be folded, or grep would miss half of it.
 _UNFOLDED_WIDTH: Final = 500
