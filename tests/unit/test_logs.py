@@ -144,7 +144,7 @@ def test_traceback_stays_on_the_line(stream: io.StringIO, log_format: str) -> No
     try:
         raise error
     except ValueError:
-        bound().exception("task_crashed")
+        bound().error("task_crashed", exc_info=True)
     assert stream.getvalue().count("ValueError: reason") == 2
     assert stream.getvalue().count("\n") == 2
 

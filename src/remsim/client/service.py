@@ -16,8 +16,8 @@ from remsim.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
 from remsim.net.keeper import CertificateKeeper
-from remsim.net.report import SIGNAL_EXIT_BASE
 from remsim.net.protection import Protection, protect
+from remsim.net.report import SIGNAL_EXIT_BASE
 from remsim.net.tasks import TaskOwner
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.connection import Event

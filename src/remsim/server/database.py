@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from remsim.errors import StartError
-from remsim.server.schema import METADATA
+from remsim.server.schema import METADATA, use_dialect
 
 #: Another program that looks at the file may hold its lock for a moment.
 _BUSY_TIMEOUT_MS: Final = 5000
@@ -43,6 +43,7 @@ def open_engine(url: str) -> AsyncEngine:
             hint="write for example sqlite+aiosqlite:////var/lib/remsim/server.sqlite or "
             "postgresql+asyncpg://USER@HOST/NAME",
         ) from error
+    use_dialect(engine.dialect.name)
     return engine
 
 
@@ -116,7 +117,7 @@ def revisions() -> list[str]:
 
 
 def _create(connection: Connection) -> None:
-    METADATA.create_all(connection)
+    METADATA.create_all(connection, checkfirst=False)
     # As alembic makes it.
     connection.execute(
         text(
