@@ -10,12 +10,12 @@ import time
 from dataclasses import dataclass
 
 import pytest
-import structlog
 
 from remsim import logs
 from remsim.errors import ConfigError
 from remsim.ids import BankSlot, ClientSlot
-from remsim.logs import MAX_FIELD_CHARACTERS, Logger, escape, get_logger, setup_logging
+from remsim.logs import MAX_FIELD_CHARACTERS, Logger, get_logger, reset_logging, setup_logging
+from remsim.text import escape
 
 PIN = b"\xff1234567"
 
@@ -66,11 +66,22 @@ def test_line_without_slots_has_no_brackets(stream: io.StringIO) -> None:
     assert stream.getvalue()[24:] == ' warning server late addresses=a,b table="{\\"a\\": 1}"\n'
 
 
-def test_context_of_a_task_is_on_its_lines(stream: io.StringIO) -> None:
+def test_logger_made_before_the_set_up_follows_it(stream: io.StringIO) -> None:
+    setup_logging(level="error", log_format="text", stream=io.StringIO())
+    log = bound()
+    setup_logging(level="debug", log_format="text", stream=stream)
+    log.debug("connected")
+    assert "connected [B1:3 C7:0]" in stream.getvalue()
+
+
+def test_fields_are_bound_to_the_new_logger_only(stream: io.StringIO) -> None:
     setup_logging(level="info", log_format="text", stream=stream)
-    with structlog.contextvars.bound_contextvars(client_slot=ClientSlot(1, 2)):
-        get_logger("client").info("connected")
-    assert "[C1:2]" in stream.getvalue()
+    log = get_logger("client")
+    log.bind(client_slot=ClientSlot(1, 2)).bind(count=1).info("connected", count=2)
+    log.info("left")
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith("client connected [C1:2] count=2")
+    assert second.endswith("client left")
 
 
 def test_event_below_the_level_is_not_logged(stream: io.StringIO) -> None:
@@ -137,7 +148,7 @@ def test_traceback_stays_on_the_line(stream: io.StringIO, log_format: str) -> No
     try:
         raise error
     except ValueError:
-        bound().exception("task_crashed")
+        bound().error("task_crashed", exc_info=True)
     assert stream.getvalue().count("ValueError: reason") == 2
     assert stream.getvalue().count("\n") == 2
 
@@ -181,7 +192,7 @@ def test_log_that_cannot_be_written_ends_nothing() -> None:
 
 
 def test_logger_works_without_setup(capsys: pytest.CaptureFixture[str]) -> None:
-    structlog.reset_defaults()
+    reset_logging()
     get_logger("client").info("connected")
     assert "client connected" in capsys.readouterr().err
 

@@ -9,13 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from remsim.cli.rest_client import JsonObject
-from remsim.logs import escape
+from remsim.text import escape
 
 #: Without a terminal a line must not be folded, or grep would miss half of it.
 _UNFOLDED_WIDTH: Final = 500
@@ -133,6 +128,12 @@ def _component(item: JsonObject) -> list[str]:
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -> None:
+    # Only for tables: most commands print a line or JSON.
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     is_terminal = sys.stdout.isatty()
     console = Console(width=None if is_terminal else _UNFOLDED_WIDTH, highlight=False)
     if not rows:

@@ -17,8 +17,8 @@ from remsim.ids import ClientSlot
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
 from remsim.net.keeper import CertificateKeeper
-from remsim.net.process import SIGNAL_EXIT_BASE
 from remsim.net.protection import Protection, protect
+from remsim.net.report import SIGNAL_EXIT_BASE
 from remsim.net.state_lock import StateLock
 from remsim.net.tasks import TaskOwner
 from remsim.wire.actions import LinkId, PeerAddress
