@@ -49,7 +49,7 @@ class MappingShape(_Shape):
     createdAt: str  # noqa: N815
 
 
-_CONTESTED = "address of a second program with the same certificate, which is refused"
+_CONTESTED = "where a second program with the same certificate was, which was refused since this one connected"
 
 
 class ClientShape(_Shape):
