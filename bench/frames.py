@@ -7,9 +7,9 @@ from remsim.wire import ipa
 from remsim.wire.codec import encode_pdu
 from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, RsproPdu
 
-CLIENT: Final = ComponentIdentity(ComponentType.REMSIM_CLIENT, "bench", "bench", "1")
-SERVER: Final = ComponentIdentity(ComponentType.REMSIM_SERVER, "bench", "bench", "1")
-BANKD: Final = ComponentIdentity(ComponentType.REMSIM_BANKD, "bench", "bench", "1")
+CLIENT: Final = ComponentIdentity(ComponentType.REMSIM_CLIENT, "bench", "remsim-bench", "1")
+SERVER: Final = ComponentIdentity(ComponentType.REMSIM_SERVER, "bench", "remsim-bench", "1")
+BANKD: Final = ComponentIdentity(ComponentType.REMSIM_BANKD, "bench", "remsim-bench", "1")
 
 
 def frame(message: Message, tag: int = 1) -> bytes:

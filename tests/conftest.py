@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, settings
 
+from remsim.logs import reset_logging
 from tests import leftovers
 from tests.reference import reference as reference_file
 
@@ -35,7 +35,7 @@ def _log_as_in_a_new_program() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    reset_logging()
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ Read from the text by ``ast``; nothing is imported.
 """
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -56,6 +57,15 @@ def python_files() -> list[Path]:
     return [
         path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py*")) if path.suffix in {".py", ".pyi"}
     ]
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """Text files under version control, and new ones that will be, but for the licence."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = {name for name in listing.split("\0") if name and name != "LICENSE"}
+    return tuple(sorted(ROOT / name for name in names if (ROOT / name).is_file()))
 
 
 def _is_type_checking(node: ast.AST) -> bool:

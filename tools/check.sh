@@ -11,3 +11,4 @@ stage "format" $bin/ruff format --check --quiet .
 stage "lint" $bin/ruff check --quiet .
 stage "types" $bin/mypy --no-error-summary src tests tools bench
 stage "import levels, unit, vectors, property" $bin/python -m pytest -q -n 2 tests/unit tests/vectors tests/property
+all_stages_done "the fast part"

@@ -31,6 +31,7 @@ _INTRO: Final = f"""\
 RSPRO, as these programs speak it. The documented source of the messages is the schema file
 [`rspro.asn`](../src/remsim/wire/rspro.asn); everything on this page is taken from it and from the modules that put it
 on the wire. *Classic* are the programs of the C suite, and all that they know is what is not marked with an ability.
+What those programs do with the messages is in [reference/rspro.md](reference/rspro.md).
 
 ## Frames
 
@@ -54,7 +55,7 @@ _CCM_MEANING: Final = {
     ccm.CcmType.PONG: "ignored if nobody waits for it",
     ccm.CcmType.ID_GET: "answered with ID_RESP and ID_ACK; sent only to find out whether a server is one of ours",
     ccm.CcmType.ID_RESP: "tells that the peer is no classic server, which would have closed the link",
-    ccm.CcmType.ID_ACK: "ignored",
+    ccm.CcmType.ID_ACK: "answered with ID_ACK by the end that accepted the link, ignored by the end that dialled",
     ccm.CcmType.ID_NACK: "ignored",
 }
 
@@ -141,8 +142,6 @@ def _fields(struct: Struct) -> str:
 def _field(field: Field) -> str:
     identifier = "`80` or `81`" if isinstance(field.kind, IpAddress) else f"`{field.identifier:02x}`"
     remark = "optional" if field.is_optional else ""
-    if field.ability:
-        remark += "; of a peer with abilities" if field.ability == "any" else f"; ability `{field.ability}`"
     return f"| {field.name} | {identifier} | {_kind(field.kind)} | {remark} |"
 
 
@@ -155,7 +154,7 @@ def _kind(kind: Kind) -> str:
         case Boolean():
             return "BOOLEAN"
         case Text():
-            return f"{'UTF8String' if kind.is_utf8 else 'IA5String'} of {kind.low} to {kind.high} characters"
+            return f"IA5String of {kind.low} to {kind.high} characters"
         case Octets():
             return "OCTET STRING" + ("" if kind.high > 1024 else f" of {kind.low} to {kind.high} octets")
         case IpAddress():
@@ -207,18 +206,20 @@ def _abilities_section() -> str:
         "## Abilities",
         "",
         (
-            "A connect request names all abilities of its sender in the element [20] of its identity, the response "
-            "those that both have, and only if the request had the element. What needs an ability is used after that. "
-            "A peer that named none is classic, for as long as the link lasts."
+            "A program whose `software` begins with `remsim-` may name abilities in the build metadata of its "
+            "`swVersion` (semantic versioning, item 10): `0.3.0+x7f` is version 0.3.0, and the bits of 7f are its "
+            "abilities. A connect request names all abilities of its sender, the response those that both have, and "
+            "only if the request named any. What needs an ability is sent after that, in messages of its own: "
+            "messages and elements that classic programs know are the same for all peers. A peer that named none is "
+            "classic, for as long as the link lasts."
         ),
         "",
     ]
     rows = []
-    for name in abilities.ABILITIES:
-        uses = [f"{s.name}.{f.name}" for s in ALTERNATIVES.values() for f in s.fields if f.ability == name]
-        uses += [ALTERNATIVES[NUMBER_OF[kind]].name for kind, needed in abilities.ABILITY_OF.items() if needed == name]
-        rows.append(f"| `{name}` | {abilities.MEANINGS[name]} | {', '.join(uses)} |")
-    return "\n".join([*lines, _table("| ability | meaning | element or message |", rows)])
+    for bit, name in enumerate(abilities.ABILITIES):
+        uses = [ALTERNATIVES[NUMBER_OF[kind]].name for kind, needed in abilities.ABILITY_OF.items() if needed == name]
+        rows.append(f"| {bit} | `{name}` | {abilities.MEANINGS[name]} | {', '.join(uses)} |")
+    return "\n".join([*lines, _table("| bit | ability | meaning | message |", rows)])
 
 
 def _classic_section() -> str:

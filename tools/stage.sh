@@ -1,17 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Sourced by check.sh and test.sh: runs the stages of a check one by one, each with its name and time.
+# Sourced by check.sh and test.sh: runs the stages of a check one by one, each with its name and time. A stage that
+# fails does not keep the next ones from running; all_stages_done, which comes last, names every one that has failed.
 
-stage_failed() {
-    printf '== %s: FAILED after %d s\n' "$1" "$((SECONDS - $2))" >&2
-    exit 1
-}
+failed_stages=()
+check_began=$SECONDS
 
 # stage NAME COMMAND…
 stage() {
     local name=$1 began=$SECONDS
     shift
     printf '== %s\n' "$name"
-    "$@" || stage_failed "$name" "$began"
-    printf '== %s: %d s\n' "$name" "$((SECONDS - began))"
+    if "$@"; then
+        printf '== %s: %d s\n' "$name" "$((SECONDS - began))"
+    else
+        printf '== %s: FAILED after %d s\n' "$name" "$((SECONDS - began))" >&2
+        failed_stages+=("$name")
+    fi
+}
+
+# all_stages_done WHAT — ends the script.
+all_stages_done() {
+    local took=$((SECONDS - check_began))
+    if [ ${#failed_stages[@]} -eq 0 ]; then
+        printf '== %s passed: %d s\n' "$1" "$took"
+        exit 0
+    fi
+    printf '== FAILED after %d s: %d of the stages\n' "$took" "${#failed_stages[@]}" >&2
+    printf '==   %s\n' "${failed_stages[@]}" >&2
+    exit 1
 }

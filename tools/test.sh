@@ -7,31 +7,34 @@ cd "$(dirname "$0")/.."
 . tools/stage.sh
 
 bin=.venv/bin
-began=$SECONDS
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
 
 setup() {
     # The interpreter first, the system's packages next: which headers pyscard needs depends on the interpreter.
     tools/setup.sh check && tools/setup-system.sh $bin/python && tools/setup.sh test
 }
 
-# measured PYTEST-ARGUMENT… — with coverage, of subprocesses, too.
-measured() {
-    $bin/python -m coverage run -m pytest -q "$@"
-}
-
-coverage_gate() {
-    $bin/python -m coverage combine --quiet && $bin/python tools/check_coverage.py
+# tests NAME PYTEST-ARGUMENT… — NAME is that of the file with the times.
+tests() {
+    local name=$1
+    shift
+    $bin/python -m pytest -q --junitxml="$results/$name.xml" "$@"
 }
 
 stage "set-up" setup
+if ! $bin/python -c 'import pytest' 2>/dev/null; then
+    all_stages_done "all tests"
+fi
 stage "format" $bin/ruff format --check --quiet .
 stage "lint" $bin/ruff check --quiet .
 stage "shell scripts" shellcheck tools/*.sh .ci/run
 stage "types" $bin/mypy --no-error-summary src tests tools bench
 rm -rf .coverage && mkdir .coverage
 stage "import levels, unit, vectors, property, contract" \
-    measured -n 2 tests/unit tests/vectors tests/property tests/contract
+    tests fast -p tools.measured -n 2 tests/unit tests/vectors tests/property tests/contract
+stage "coverage" $bin/python tools/check_coverage.py
 # A file stays in one process: what its tests share is made once.
-stage "integration" measured -n 2 --dist loadfile tests/integration
-stage "coverage" coverage_gate
-printf '== all tests passed: %d s\n' "$((SECONDS - began))"
+stage "integration" tests integration -n 2 --dist loadfile tests/integration
+stage "slowest tests" $bin/python tools/slowest.py "$results"
+all_stages_done "all tests"

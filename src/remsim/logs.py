@@ -15,30 +15,40 @@ Knows nothing of the programs. ``setup_logging`` is called once per process; a l
 text lines from level info.
 """
 
+import codecs
 import json
 import logging
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
-
-from remsim.config import LogFormat, LogLevel
+from remsim.limits import Budget
 from remsim.redaction import mask_literals, mask_tokens, scrub, shorten_iccid, shorten_imsi
+from remsim.text import escape
 
-#: What services hold; ``bind`` it once per session, so that each call costs next to nothing below the level.
-Logger = FilteringBoundLogger
+if TYPE_CHECKING:
+    from remsim.config import LogFormat, LogLevel
+
+#: The fields of one line, before and after they are made presentable.
+Event = dict[str, object]
+
+#: So many lines with a traceback, of one event and kind of error, are written at once, ...
+TRACEBACKS_AT_ONCE: Final = 10
+#: ... and one more after each of these times.
+TRACEBACK_INTERVAL_S: Final = 60.0
+_MAX_KINDS: Final = 1024
 
 #: A longer text in a field is cut: a peer may send names of any length.
 MAX_FIELD_CHARACTERS: Final = 400
 
 #: Fields that stand in brackets behind the event, in this order.
 _CONTEXT: Final = ("bank_slot", "client_slot")
-_LEVELS: Final[dict[LogLevel, int]] = {
+_LEVELS: Final[dict["LogLevel", int]] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warning": logging.WARNING,
@@ -49,18 +59,72 @@ _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "1;31",
 _SHORTENED: Final[dict[str, Callable[[str], str]]] = {"imsi": shorten_imsi, "iccid": shorten_iccid}
 #: Fields whose octets are shown, and how many: an ATR has up to 55 in RSPRO, a command's header has five.
 _SHOWN_OCTETS: Final = {"atr": 55, "header": 5}
+# Python looks for a codec's module when it is first used. That may be a moment without a descriptor left to open it.
+codecs.lookup("unicode_escape")
 _NEVER_SHOWN_AS_FIELD: Final = frozenset({"timestamp", "level", "component", "event", "exception", *_CONTEXT})
 
 
-def get_logger(component: str) -> Logger:
-    """Return a logger whose lines carry ``component``, for instance "bankd".
+class Output(Protocol):
+    """Where events go."""
 
-    The result reads the set-up at each call. On a hot path call ``.bind(...)`` on it once and keep what that returns.
+    #: Events below this one are dropped before anything is made of them.
+    level: int
+
+    def emit(self, method: str, event: Event) -> None:
+        """Write one event; ``method`` is the name of its level."""
+        ...
+
+
+class Logger:
+    """What services hold: each of its lines carries the fields that were bound.
+
+    It reads the set-up at each call, unless it has an ``output`` of its own. Below the level a call costs next to
+    nothing.
     """
-    if not structlog.is_configured():
+
+    __slots__ = ("_fields", "_output")
+
+    def __init__(self, fields: Mapping[str, object], output: Output | None = None) -> None:
+        self._fields = dict(fields)
+        self._output = output
+
+    def bind(self, **fields: object) -> "Logger":
+        """Return a logger that carries these fields, too."""
+        return Logger({**self._fields, **fields}, self._output)
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Log what a developer wants to see."""
+        self._log("debug", logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log what an operator wants to see."""
+        self._log("info", logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log what an operator should look at."""
+        self._log("warning", logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Log what does not work."""
+        self._log("error", logging.ERROR, event, fields)
+
+    def _log(self, method: str, level: int, event: str, fields: Event) -> None:
+        output = self._output or _SetUp.output or setup_logging(level="info", log_format="text")
+        if output.level <= level:
+            output.emit(method, {**self._fields, **fields, "event": event})
+
+
+class _SetUp:
+    """What this process has set up."""
+
+    output: Output | None = None
+
+
+def get_logger(component: str) -> Logger:
+    """Return a logger whose lines carry ``component``, for instance "bankd"."""
+    if _SetUp.output is None:
         setup_logging(level="info", log_format="text")
-    logger: Logger = structlog.get_logger(component=component)
-    return logger
+    return Logger({"component": component})
 
 
 def ensure_logging() -> None:
@@ -68,52 +132,47 @@ def ensure_logging() -> None:
 
     For a program that uses this package as a library.
     """
-    if not structlog.is_configured():
-        _configure("warning", "text", None)
+    if _SetUp.output is None:
+        _SetUp.output = _Lines("warning", "text", None)
 
 
-def setup_logging(*, level: LogLevel, log_format: LogFormat, stream: TextIO | None = None) -> None:
+def setup_logging(*, level: "LogLevel", log_format: "LogFormat", stream: TextIO | None = None) -> Output:
     """Send all events from ``level`` on, those of libraries included, to ``stream`` (default: stderr).
 
     ``log_format`` "text" is coloured if the stream is a terminal and NO_COLOR is not set; "json" is one object a line.
     """
-    processors = _configure(level, log_format, stream)
+    output = _SetUp.output = _Lines(level, log_format, stream)
     # Libraries log through the standard module. Their ordinary chatter is not the operator's business.
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _LibraryHandler)]:
         root.removeHandler(handler)
-    root.addHandler(_LibraryHandler(processors, _LineLogger(stream)))
+    root.addHandler(_LibraryHandler(output))
     root.setLevel(logging.INFO if level == "debug" else max(logging.WARNING, _LEVELS[level]))
+    return output
 
 
-def _configure(level: LogLevel, log_format: LogFormat, stream: TextIO | None) -> list[Processor]:
-    target = stream if stream is not None else sys.stderr
-    colours = log_format == "text" and target.isatty() and not os.environ.get("NO_COLOR")
-    render: Processor = _render_json if log_format == "json" else _TextRenderer(colours=colours)
-    processors: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        _add_level,
-        _add_timestamp,
-        _format_exception,
-        _redact,
-        render,
-    ]
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=lambda *_args: _LineLogger(stream),
-        cache_logger_on_first_use=False,
-    )
-    return processors
+def reset_logging() -> None:
+    """Forget what was set up, as if the process were new."""
+    _SetUp.output = None
 
 
-class _LineLogger:
-    """Writes finished lines. A log that cannot be written must never end a session."""
+class _Lines:
+    """Makes a line of each event and writes it. A log that cannot be written must never end a session."""
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, level: "LogLevel", log_format: "LogFormat", stream: TextIO | None) -> None:
+        target = stream if stream is not None else sys.stderr
+        colours = log_format == "text" and target.isatty() and not os.environ.get("NO_COLOR")
+        self.level = _LEVELS[level]
+        self._render = _render_json if log_format == "json" else _TextRenderer(colours=colours)
         self._stream = stream
 
-    def msg(self, line: str) -> None:
+    def emit(self, method: str, event: Event) -> None:
+        event["level"] = method
+        event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if not _format_exception(event):
+            return
+        _redact(event)
+        line = self._render(event)
         # Without a stream of its own it follows sys.stderr, which may be replaced after set-up.
         stream = self._stream if self._stream is not None else sys.stderr
         try:
@@ -122,47 +181,57 @@ class _LineLogger:
         except (OSError, ValueError):
             return
 
-    debug = info = warning = error = critical = exception = log = msg
-
 
 class _LibraryHandler(logging.Handler):
     """Brings records of the standard logging module into the same form."""
 
-    def __init__(self, processors: list[Processor], lines: _LineLogger) -> None:
+    def __init__(self, output: Output) -> None:
         super().__init__()
-        self._processors = processors
-        self._lines = lines
+        self._output = output
 
     def emit(self, record: logging.LogRecord) -> None:
         text = scrub(record.getMessage())
-        event: EventDict = {"component": record.name, "event": text, "exc_info": record.exc_info}
-        result: object = event
-        for process in self._processors:
-            result = process(None, record.levelname.lower(), event)
-        self._lines.msg(str(result))
+        event: Event = {"component": record.name, "event": text, "exc_info": record.exc_info}
+        self._output.emit(record.levelname.lower(), event)
 
 
-def _add_level(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    event["level"] = {"exception": "error", "warn": "warning"}.get(method, method)
-    return event
-
-
-def _add_timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return event
-
-
-def _format_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _format_exception(event: Event) -> bool:
+    """Put an exception's traceback into the event. False: too many of its kind were written, so this one is not."""
     given = event.pop("exc_info", None)
     error = given if isinstance(given, BaseException) else sys.exception() if given is True else None
     if isinstance(given, tuple):
         error = given[1]
     if error is not None:
+        unsaid = _TRACEBACKS.unsaid((event.get("component"), event.get("event"), type(error)), time.monotonic())
+        if unsaid is None:
+            return False
+        if unsaid:
+            event["unsaid"] = unsaid
         event["exception"] = scrub("".join(traceback.format_exception(error)).rstrip())
-    return event
+    return True
 
 
-def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+class _Tracebacks:
+    """A fault that others can cause again and again must not fill the disk: a traceback has thousands of characters."""
+
+    def __init__(self) -> None:
+        self._budget = Budget(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S)
+        self._held_back: Counter[Hashable] = Counter()
+
+    def unsaid(self, kind: Hashable, now: float) -> int | None:
+        """How many of this kind were held back before this one, which may be written; None: it may not."""
+        if self._budget.take(kind, now):
+            return self._held_back.pop(kind, 0)
+        self._held_back[kind] += 1
+        if len(self._held_back) > _MAX_KINDS:
+            del self._held_back[next(iter(self._held_back))]
+        return None
+
+
+_TRACEBACKS: Final = _Tracebacks()
+
+
+def _redact(event: Event) -> None:
     """Turn every value into what may be shown. The net below all that is logged."""
     for key, value in event.items():
         if key in _SHORTENED and isinstance(value, str):
@@ -171,7 +240,6 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
             event[key] = value.hex()
         else:
             event[key] = _presentable(value)
-    return event
 
 
 def _presentable(value: object) -> object:
@@ -194,7 +262,7 @@ def _presentable(value: object) -> object:
             return mask_literals(mask_tokens(str(value)))
 
 
-def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+def _render_json(event: Event) -> str:
     first = {key: event[key] for key in ("timestamp", "level", "component", "event", *_CONTEXT) if key in event}
     return json.dumps({**first, **event}, default=str)
 
@@ -205,7 +273,7 @@ class _TextRenderer:
     def __init__(self, *, colours: bool) -> None:
         self._colours = colours
 
-    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    def __call__(self, event: Event) -> str:
         level = str(event["level"])
         parts = [
             self._paint(str(event["timestamp"]), "2"),
@@ -226,16 +294,6 @@ class _TextRenderer:
 
     def _paint(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colours else text
-
-
-def escape(text: str) -> str:
-    """Return ``text`` with every character that is not printable as an escape sequence: no forged lines or colours."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode()
-        for character in text
-    )
 
 
 def _field(value: object) -> str:

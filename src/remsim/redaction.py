@@ -7,7 +7,8 @@ Shown in part: IMSI and ICCID, enough to tell networks and cards apart. What was
 not shown at all. Sources: 3GPP TS 31.102, clauses 4 and 7; ETSI TS 102 221, clause 11; ETSI TS 102 223, clause 6;
 GlobalPlatform Card Specification, clause 11.
 
-Octets keep their places: they become FF, which in a number on a card means "no digit", or ``**`` in text. For texts
+Bytes keep their places: they become FF, which in a number on a card means "no digit", or ``**`` in text. In a trace,
+tags and lengths of toolkit data stay, so that programs can still take them apart. For texts
 that were not made to be shown, such as those of exceptions, ``scrub`` takes out what may be octets of a card.
 """
 
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from remsim.card.selection import Path, SelectionTracker, Step, channel_of, is_success
+from remsim.card.atr import mend_atr
+from remsim.card.class_byte import class_byte
+from remsim.card.selection import Path, SelectionTracker, Step, is_success
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed, tpdu_of_apdu
 
 FILL: Final = 0xFF
@@ -36,6 +39,11 @@ _OPEN: Final = frozenset({0xA4, 0xF2, 0x70, 0x10, 0xAA, 0x04, 0x44, 0x7A, 0xFA})
 #: They carry short messages, numbers, places, and what the user typed.
 _FETCH, _TERMINAL_RESPONSE, _ENVELOPE = 0x12, 0x14, 0xC2
 _TOOLKIT: Final = frozenset({_FETCH, _TERMINAL_RESPONSE, _ENVELOPE})
+
+#: The tag of a COMPREHENSION-TLV in three bytes begins so (ETSI TS 101 220, clause 7.1.1.1).
+_LONG_TAG: Final = 0x7F
+#: A command of T=0 has no more than 255 bytes of data, an answer 256.
+_MAX_LENGTH_BYTES: Final = 2
 
 #: Files with keys: Keys, KeysPS, Kc, KcGPRS, EPSNSC, 5GS3GPPNSC, 5GSN3GPPNSC, 5GAUTHKEYS, GBABP, MSK, MUK, WRI.
 _KEY_FILES: Final = frozenset(
@@ -59,6 +67,8 @@ _OCTETS: Final = re.compile(
     r"|\[[0-9]{1,3}(?:, [0-9]{1,3}){3,}\]",
     re.ASCII,
 )
+#: What directly precedes the ATR of a card in our texts. An ATR is no secret: every reader shows it.
+_ATR_LABEL: Final = "ATR "
 #: An access token: its ID may be seen, its secret not.
 _TOKEN: Final = re.compile(r"(remsim_[0-9a-f]{12}_)[a-z2-7]{52}", re.ASCII)
 
@@ -77,12 +87,15 @@ class Masked:
 
     octets: bytes
     hidden: frozenset[int] = frozenset()
+    #: Tags and lengths among the hidden ones: they hold no value, and without them the rest cannot be taken apart.
+    structure: frozenset[int] = frozenset()
 
     def to_bytes(self) -> bytes:
-        """The octets with the hidden ones as FF, for formats of fixed layout."""
+        """The octets with the hidden ones as FF but for their structure, for formats that programs read."""
         if not self.hidden:
             return self.octets
-        return bytes(FILL if index in self.hidden else octet for index, octet in enumerate(self.octets))
+        values = self.hidden - self.structure
+        return bytes(FILL if index in values else octet for index, octet in enumerate(self.octets))
 
     def to_text(self) -> str:
         """Hex with the hidden octets as ``**``."""
@@ -109,14 +122,28 @@ class CardRedactor:
 
     def exchange(self, tpdu: bytes, response: bytes) -> tuple[Masked, Masked]:
         """What may be shown of a command and its answer (data, SW1, SW2)."""
-        command = Masked(tpdu, self._hidden_in_command(tpdu))
-        answer = Masked(response, self._hidden_in_answer(tpdu, response))
+        command = self.command(tpdu)
+        answer = Masked(response, self._hidden_in_answer(tpdu, response), self._structure_of_answer(tpdu, response))
         self._tracker.on_exchange(tpdu, response)
         return command, answer
 
     def command(self, tpdu: bytes) -> Masked:
         """What may be shown of a command that has not been answered yet."""
-        return Masked(tpdu, self._hidden_in_command(tpdu))
+        return Masked(tpdu, self._hidden_in_command(tpdu), self._structure_of_command(tpdu))
+
+    def _structure_of_command(self, tpdu: bytes) -> frozenset[int]:
+        if len(tpdu) < HEADER_LENGTH or tpdu[1] not in (_TERMINAL_RESPONSE, _ENVELOPE) or not is_well_formed(tpdu):
+            return frozenset()
+        if not self._tracker.is_whole(tpdu):
+            return frozenset()
+        return toolkit_structure(tpdu, HEADER_LENGTH, has_template=tpdu[1] == _ENVELOPE)
+
+    def _structure_of_answer(self, tpdu: bytes, response: bytes) -> frozenset[int]:
+        if len(tpdu) < HEADER_LENGTH or tpdu[1] != _FETCH or not is_well_formed(tpdu):
+            return frozenset()
+        if not self._tracker.is_whole(tpdu):
+            return frozenset()
+        return toolkit_structure(response[:-_STATUS], 0, has_template=True)
 
     def _hidden_in_command(self, tpdu: bytes) -> frozenset[int]:
         if not is_well_formed(tpdu):
@@ -134,7 +161,7 @@ class CardRedactor:
         open_channel, self._open_channel = self._open_channel, None
         if not is_well_formed(tpdu):
             return _data_of(response)
-        channel, ins = channel_of(tpdu[0]), tpdu[1]
+        channel, ins = class_byte(tpdu[0]).channel, tpdu[1]
         if ins == _GET_RESPONSE:
             if channel != open_channel:
                 return _data_of(response)
@@ -187,8 +214,25 @@ def mask_literals(text: str) -> str:
 
 
 def scrub(text: str) -> str:
-    """A text that somebody else wrote, or an exception carries, with all taken out that may be octets of a card."""
-    return _OCTETS.sub("<octets>", mask_literals(mask_tokens(text)))
+    """A text that somebody else wrote, or an exception carries, with all taken out that may be bytes of a card.
+
+    An ATR that is called one stays.
+    """
+    return _OCTETS.sub(_hide_bytes, mask_literals(mask_tokens(text)))
+
+
+def _hide_bytes(found: re.Match[str]) -> str:
+    before, digits = found.string[: found.start()], found[0]
+    return digits if before.endswith(_ATR_LABEL) and _is_atr(digits) else "<octets>"
+
+
+def _is_atr(digits: str) -> bool:
+    """Whether this is an ATR as readers deliver it: without TCK, or with two more bytes at most; and nothing longer."""
+    try:
+        atr = bytes.fromhex(digits)
+        return -1 <= len(atr) - len(mend_atr(atr)) <= 2
+    except ValueError:
+        return False
 
 
 def _shorten(number: str, first: int, last: int) -> str:
@@ -236,6 +280,39 @@ def _visible_of_toolkit(ins: int, data: bytes) -> int:
         if found[1] > length:
             break
     return start
+
+
+def toolkit_structure(data: bytes, start: int, *, has_template: bool) -> frozenset[int]:
+    """The indexes of all tags and lengths of toolkit data from ``start`` on; none unless they fit to the very end.
+
+    ETSI TS 101 220, clause 7.1: a BER-TLV template, where there is one, around COMPREHENSION-TLVs.
+    """
+    found: set[int] = set()
+    position = start
+    while position < len(data):
+        value = _value_begins(data, position)
+        if value is None:
+            return frozenset()
+        begin, length = value
+        found.update(range(position, begin))
+        is_template = has_template and position == start
+        if begin + length > len(data) or (is_template and begin + length != len(data)):
+            return frozenset()
+        position = begin if is_template else begin + length
+    return frozenset(found)
+
+
+def _value_begins(data: bytes, position: int) -> tuple[int, int] | None:
+    """Where the value of the object at ``position`` begins, and its length; None if its head is cut short or wrong."""
+    length_at = position + (3 if data[position] == _LONG_TAG else 1)
+    first = data[length_at] if length_at < len(data) else 0xFF
+    if first < 0x80:
+        return length_at + 1, first
+    count = first & 0x7F
+    begin = length_at + 1 + count
+    if not 1 <= count <= _MAX_LENGTH_BYTES or begin > len(data):
+        return None
+    return begin, int.from_bytes(data[length_at + 1 : begin])
 
 
 def _from(octets: bytes, start: int) -> frozenset[int]:

@@ -60,16 +60,16 @@ async def tell(bank: RigPeer, iccid: str | None, slot_nr: int = 0) -> None:
 
 async def shown(rest: httpx2.AsyncClient) -> dict[int, str]:
     """The cards of bank 1 in REST."""
-    answer = (await rest.get(f"{V1}/banks/1")).json()
+    answer = (await rest.get(f"{V1}/banks/1?more=true")).json()
     assert answer["knownCards"] == len(answer["cards"])
-    (listed,) = (await rest.get(f"{V1}/banks")).json()["banks"]
+    (listed,) = (await rest.get(f"{V1}/banks?more=true")).json()["banks"]
     assert listed["knownCards"] == answer["knownCards"]
     assert "cards" not in listed
     return {card["slotNr"]: card["iccid"] for card in answer["cards"]}
 
 
 async def mapped(rest: httpx2.AsyncClient) -> list[int]:
-    return [item["id"] & 0xFFFF for item in (await rest.get(f"{V1}/slotmaps")).json()["slotmaps"]]
+    return [item["id"] & 0xFFFF for item in (await rest.get(f"{V1}/slotmaps?more=true")).json()["slotmaps"]]
 
 
 async def post(rest: httpx2.AsyncClient, slot_nr: int = 0, client: int = 7) -> httpx2.Response:

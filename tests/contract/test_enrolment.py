@@ -299,3 +299,52 @@ def test_other_url_is_refused_with_a_hint(url: str) -> None:
     with pytest.raises(EnrolmentError) as caught:
         parse_target(url)
     assert caught.value.hint == "write https://HOST:9997"
+
+
+class TestNeighbours:
+    """Failures of one host behind an address do not keep its neighbours from a certificate."""
+
+    async def fail(self, server: EnrolmentServer, path: str, body: dict[str, str]) -> int:
+        """Ask until the address is refused; the status of the last answer."""
+        async with httpx2.AsyncClient(verify=False) as http:
+            for _ in range(FAILURES_ALLOWED + 1):
+                status = (await http.post(server.url + path, json=body)).status_code
+        return status
+
+    async def test_good_code_is_good_behind_an_address_that_failed(
+        self, house: CertificateWorld, host: Credentials
+    ) -> None:
+        async with enrolment_server(house) as server:
+            assert await self.fail(server, ANCHOR_PATH, {"code": "AAAAAAAA"}) == 429
+            code = house.authority.make_code(BANK, now=server.now)
+            assert (await do_enroll(server, code, host)).identity == BANK
+
+    async def test_good_certificate_is_renewed_behind_an_address_that_failed(
+        self, house: CertificateWorld, host: Credentials
+    ) -> None:
+        async with enrolment_server(house) as server:
+            before = await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+            assert await self.fail(server, RENEWAL_PATH, {"certificate": "x", "request": "x", "signature": "00"}) == 429
+            assert (await asyncio.to_thread(renew, host, TOOL)).serial != before.serial
+
+    async def test_certificate_that_is_shown_too_often_in_vain_has_a_limit_of_its_own(
+        self, house: CertificateWorld, host: Credentials, tmp_path: Path
+    ) -> None:
+        async with enrolment_server(house) as server:
+            await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+            request = signing.make_request(signing.make_key(), "x").decode()
+            shown = {"certificate": host.certificate_pem().decode(), "request": request, "signature": "00"}
+            assert await self.fail(server, RENEWAL_PATH, shown) == 403
+            assert await self.fail(server, RENEWAL_PATH, shown) == 429
+            with pytest.raises(EnrolmentError, match="too many failed attempts"):
+                await asyncio.to_thread(renew, host, TOOL)
+            neighbour = Credentials(tmp_path / "neighbour" / "tls")
+            code = house.authority.make_code(Identity.bank(2), now=server.now)
+            assert (await do_enroll(server, code, neighbour)).identity == Identity.bank(2)
+
+    async def test_refused_renewals_count_as_attempts(self, house: CertificateWorld) -> None:
+        async with enrolment_server(house) as server:
+            blanks = {"certificate": "-----BEGIN CERTIFICATE-----" + " " * 16000, "request": "x", "signature": "00"}
+            assert await self.fail(server, RENEWAL_PATH, blanks) == 429
+            refused = await server.log.next("enrolment_refused")
+            assert refused["path"] == RENEWAL_PATH

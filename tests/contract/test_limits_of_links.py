@@ -190,21 +190,38 @@ async def test_close_waits_for_nobody_who_does_not_read(monkeypatch: pytest.Monk
         assert there.counts[LimitName.CLOSING_TIME] == 1
 
 
+async def cut(peer: RawEnd) -> bool:
+    """Whether the other end closes; returns when it does."""
+    try:
+        return await peer.read_to_end() in (b"", ccm.PING)
+    except ConnectionError:
+        return True
+
+
 @reaches(LimitName.UNIDENTIFIED)
-async def test_more_strangers_than_allowed_are_closed() -> None:
+async def test_at_the_limit_the_oldest_stranger_makes_room() -> None:
     async with stage(admission=Admission(most=1)) as (there, _):
-        async with dialled_raw("127.0.0.1", there.port), dialled_raw("127.0.0.1", there.port) as second:
-            assert await second.read_to_end() in (b"", ccm.PING)
+        async with dialled_raw("127.0.0.1", there.port) as first:
+            await there.link()
+            async with dialled_raw("127.0.0.1", there.port) as second:
+                assert await cut(first)
+                assert await is_answered(second)
         assert there.counts[LimitName.UNIDENTIFIED] == 1
 
 
 @reaches(LimitName.UNIDENTIFIED_PER_SOURCE)
-async def test_more_strangers_from_one_place_than_allowed_are_closed() -> None:
+async def test_strangers_from_one_place_make_room_among_themselves() -> None:
     async with stage(admission=Admission(most_per_source=1)) as (there, _):
-        async with dialled_raw("127.0.0.1", there.port), dialled_raw("127.0.0.1", there.port) as second:
-            assert await second.read_to_end() in (b"", ccm.PING)
-            async with dialled_raw("127.0.0.1", there.port, source="127.0.0.2") as elsewhere:
-                assert await is_answered(elsewhere)
+        async with (
+            dialled_raw("127.0.0.1", there.port, source="127.0.0.2") as elsewhere,
+            dialled_raw("127.0.0.1", there.port) as first,
+        ):
+            for _ in range(2):
+                await there.link()
+            async with dialled_raw("127.0.0.1", there.port) as second:
+                assert await cut(first)
+                assert await is_answered(second)
+            assert await is_answered(elsewhere)
         assert there.counts[LimitName.UNIDENTIFIED_PER_SOURCE] == 1
 
 

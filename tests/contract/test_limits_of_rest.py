@@ -5,7 +5,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -26,6 +26,7 @@ from remsim.server import audit
 from remsim.server.certificate_audit import CertificateAudit
 from remsim.server.rest import enrolment, errors, limits
 from remsim.server.rest import listener as listener_module
+from remsim.server.rest.connection import ON_PROVEN
 from remsim.server.rest.listener import RestListener
 from remsim.server.service import ServerService
 from remsim.server.token_book import create_token
@@ -123,23 +124,50 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 @reaches(LimitName.REST_CONNECTIONS, LimitName.REST_CONNECTIONS_PER_SOURCE)
-def test_more_connections_than_allowed_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 3)
+def test_at_the_limit_the_oldest_unproven_connection_makes_room(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 4)
     monkeypatch.setattr(limits, "MAX_CONNECTIONS_PER_SOURCE", 2)
 
     async def work() -> None:
-        async with stage() as there, dialled_raw("127.0.0.1", there.port) as second:
-            assert await is_answered(second)
-            async with dialled_raw("127.0.0.1", there.port) as third:
-                assert await third.read_to_end() == b""
-            assert there.counts[LimitName.REST_CONNECTIONS_PER_SOURCE] == 1
-            async with dialled_raw("127.0.0.1", there.port, source="127.0.0.3") as last:
-                assert await is_answered(last)
-                async with dialled_raw("127.0.0.1", there.port, source="127.0.0.4") as fifth:
-                    assert await fifth.read_to_end() == b""
-                await leave(last)
-            assert there.counts[LimitName.REST_CONNECTIONS] == 1
-            await leave(second)
+        async with listening() as there, dialled_raw("127.0.0.1", there.port, source="127.0.0.2") as neighbour:
+            assert await is_answered(neighbour)
+            async with dialled_raw("127.0.0.1", there.port) as first, dialled_raw("127.0.0.1", there.port) as second:
+                assert await is_answered(first)
+                assert await is_answered(second)
+                async with dialled_raw("127.0.0.1", there.port) as third:
+                    assert await drained(first) == b""
+                    assert await is_answered(third)
+                    assert there.counts[LimitName.REST_CONNECTIONS_PER_SOURCE] == 1
+                    async with (
+                        dialled_raw("127.0.0.1", there.port, source="127.0.0.3") as fourth,
+                        dialled_raw("127.0.0.1", there.port, source="127.0.0.4") as last,
+                    ):
+                        assert await drained(second) == b""
+                        assert await is_answered(fourth)
+                        assert await is_answered(last)
+                        assert there.counts[LimitName.REST_CONNECTIONS] == 1
+            assert await is_answered(neighbour)
+
+    run(work())
+
+
+def test_connection_that_showed_a_good_token_makes_room_for_nobody(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 2)
+
+    async def judging(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/good":
+            scope["state"][ON_PROVEN]()
+        await app(scope, receive, send)
+
+    async def work() -> None:
+        async with listening(judging) as there, dialled_raw("127.0.0.1", there.port) as proven:
+            await proven.write(b"GET /good HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await proven.read(12)).endswith(b" 200")
+            async with AsyncExitStack() as stack:
+                for _ in range(5):
+                    peer = await stack.enter_async_context(dialled_raw("127.0.0.1", there.port))
+                    assert await is_answered(peer)
+            assert await is_answered(proven)
 
     run(work())
 

@@ -4,15 +4,34 @@
 import asyncio
 import errno
 import socket
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
 from remsim.config import HostPort
 from remsim.errors import StartError
 from remsim.net import listen as listen_module
-from remsim.net.listen import bind, listen
+from remsim.net.listen import Listener, bind, listen
+from remsim.net.tasks import TaskOwner
 from tests.doubles.link_world import dialled_raw
+
+
+@asynccontextmanager
+async def listening(address: HostPort, factory: Callable[[], asyncio.Protocol]) -> AsyncIterator[Listener]:
+    """A listener that is closed in the end. Raises StartError."""
+    failure: StartError | None = None
+    async with TaskOwner("test") as tasks:
+        try:
+            listener = await listen(address, factory, tasks=tasks)
+        except StartError as error:
+            failure = error
+        else:
+            yield listener
+            await listener.close()
+        tasks.cancel()
+    if failure is not None:
+        raise failure
 
 
 def close_all(sockets: list[socket.socket]) -> None:
@@ -22,12 +41,11 @@ def close_all(sockets: list[socket.socket]) -> None:
 
 
 async def test_port_0_becomes_a_real_port() -> None:
-    listener = await listen(HostPort("127.0.0.1", 0), asyncio.Protocol)
-    assert listener.port > 0
-    assert listener.addresses == [HostPort("127.0.0.1", listener.port)]
-    async with dialled_raw("127.0.0.1", listener.port):
-        pass
-    await listener.close()
+    async with listening(HostPort("127.0.0.1", 0), asyncio.Protocol) as listener:
+        assert listener.port > 0
+        assert listener.addresses == [HostPort("127.0.0.1", listener.port)]
+        async with dialled_raw("127.0.0.1", listener.port):
+            pass
     with pytest.raises(ConnectionRefusedError):
         async with dialled_raw("127.0.0.1", listener.port):
             pass
@@ -43,25 +61,25 @@ async def test_accepted_connection_does_not_wait_with_small_writes(host: str) ->
             accepted.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
             transport.close()
 
-    listener = await listen(HostPort(host, 0), Noting)
-    async with dialled_raw(host or "127.0.0.1", listener.port):
+    async with (
+        listening(HostPort(host, 0), Noting) as listener,
+        dialled_raw(host or "127.0.0.1", listener.port),
+    ):
         assert await accepted
-    await listener.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", ""])
 async def test_port_in_use_is_a_start_error_with_a_hint(host: str) -> None:
-    listener = await listen(HostPort(host, 0), asyncio.Protocol)
-    with pytest.raises(StartError, match=f"{listener.port} is in use") as caught:
-        await listen(HostPort(host, listener.port), asyncio.Protocol)
-    assert "choose another port" in caught.value.hint
-    await listener.close()
+    async with listening(HostPort(host, 0), asyncio.Protocol) as listener:
+        with pytest.raises(StartError, match=f"{listener.port} is in use") as caught:
+            async with listening(HostPort(host, listener.port), asyncio.Protocol):
+                pass
+        assert "choose another port" in caught.value.hint
 
 
 async def test_listener_for_every_address_is_named_so() -> None:
-    listener = await listen(HostPort("", 0), asyncio.Protocol)
-    assert listener.addresses == [HostPort("", listener.port)]
-    await listener.close()
+    async with listening(HostPort("", 0), asyncio.Protocol) as listener:
+        assert listener.addresses == [HostPort("", listener.port)]
 
 
 async def test_listener_for_one_ipv6_address_leaves_ipv4_alone() -> None:
@@ -151,5 +169,6 @@ async def test_port_that_is_taken_between_binding_and_listening(monkeypatch: pyt
         rival.listen()
         monkeypatch.setattr(listen_module, "bind", lambda _address: [free, ours])
         with pytest.raises(StartError, match=f"{port} is in use"):
-            await listen(HostPort("127.0.0.1", port), asyncio.Protocol)
+            async with listening(HostPort("127.0.0.1", port), asyncio.Protocol):
+                pass
     assert (free.fileno(), ours.fileno()) == (-1, -1)

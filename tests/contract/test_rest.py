@@ -20,6 +20,7 @@ from remsim.server.rest import shapes
 from remsim.server.service import ServerService
 from remsim.wire import rspro
 from remsim.wire.rspro import ResultCode
+from tests.doubles import strict_json
 from tests.doubles.server_rig import V1, connect_bank, connect_client, mapping, rest_client, running_server
 
 JSON = {"Content-Type": "application/json"}
@@ -84,9 +85,9 @@ class TestLists:
         self, rest: httpx2.AsyncClient, service: ServerService
     ) -> None:
         async with await connect_client(service, 7, 3), await connect_bank(service, 1, 4):
-            (client,) = (await rest.get(f"{V1}/clients")).json()["clients"]
-            (bank,) = (await rest.get(f"{V1}/banks")).json()["banks"]
-        identity = {"name": "peer", "software": "rig", "swVersion": "1"}
+            (client,) = (await rest.get(f"{V1}/clients?more=true")).json()["clients"]
+            (bank,) = (await rest.get(f"{V1}/banks?more=true")).json()["banks"]
+        identity = {"name": "peer", "software": "remsim-rig", "swVersion": "1"}
         assert (client["peer"], client["state"]) == ("C7:3", "CONNECTED_CLIENT")
         assert client["component_id"] == {"type_": "remsimClient", **identity, "hwModel": "modem"}
         assert (bank["peer"], bank["state"]) == ("B1", "CONNECTED_BANKD")
@@ -96,6 +97,34 @@ class TestLists:
         assert client["address"].startswith("127.0.0.1:")
         shapes.ClientShape.model_validate(client)
         shapes.BankShape.model_validate(bank)
+
+    @pytest.mark.parametrize("is_own", [False, True])
+    async def test_v1_is_exactly_v1(self, rest: httpx2.AsyncClient, service: ServerService, is_own: bool) -> None:
+        # Strict decoders of back-ends refuse a member that the C server does not give.
+        clients, banks = connect_client(service, 7, 3, is_own=is_own), connect_bank(service, 1, 4, is_own=is_own)
+        async with await clients, await banks as bank:
+            await post(rest, mapping((1, 2), (7, 3)))
+            await post(rest, mapping((1, 9), (7, 4)))
+            await bank.expect(rspro.CreateMappingReq)
+            bank.send(rspro.CreateMappingRes(ResultCode.OK), bank.tag)
+            await bank.expect(rspro.CreateMappingReq)
+            bank.send(rspro.CreateMappingRes(ResultCode.ILLEGAL_SLOT_ID), bank.tag)
+            await bank.settle()
+            for path in ("clients", "clients/7", "clients/7:3", "banks", "banks/1", "slotmaps", "slotmaps/65538"):
+                for query in ("", "?more=false", "?x=1"):
+                    found = strict_json.decode(f"{V1}/{path}", (await rest.get(f"{V1}/{path}{query}")).content)
+                    assert found
+                with pytest.raises(strict_json.StrictError, match="unknown"):
+                    strict_json.decode(f"{V1}/{path}", (await rest.get(f"{V1}/{path}?more=true")).content)
+
+    async def test_time_of_connection_does_not_change(
+        self, rest: httpx2.AsyncClient, service: ServerService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with await connect_client(service, 7, 3):
+            before = (await rest.get(f"{V1}/clients/7?more=true")).json()["connectedAt"]
+            # Neither because time passes nor because the clock is set.
+            monkeypatch.setattr("time.time", lambda: 1_000_000_000.0)
+            assert (await rest.get(f"{V1}/clients/7?more=true")).json()["connectedAt"] == before
 
     async def test_mapping_shows_how_far_the_bankd_has_followed(
         self, rest: httpx2.AsyncClient, service: ServerService
@@ -109,11 +138,11 @@ class TestLists:
                 bank.send(rspro.CreateMappingRes(ResultCode.OK), bank.tag)
                 told = await client.expect(rspro.ConfigClientBankReq)
                 assert (str(told.bank_slot), str(told.bankd.ip), told.bankd.port) == ("B1:2", "127.0.0.1", 9999)
-                shown = (await rest.get(f"{V1}/slotmaps/65538")).json()
+                shown = (await rest.get(f"{V1}/slotmaps/65538?more=true")).json()
                 assert shown["state"] == "ACTIVE"
                 assert shown["bank"] == {"bankId": 1, "slotNr": 2}
                 assert shown["client"] == {"clientId": 7, "slotNr": 0}
-                assert (await rest.get(f"{V1}/clients/7")).json()["mapping"] == shown
+                assert (await rest.get(f"{V1}/clients/7?more=true")).json()["mapping"] == shown
                 shapes.MappingShape.model_validate(shown)
 
     async def test_refused_mapping_is_unacknowledged_with_a_result(
@@ -124,7 +153,8 @@ class TestLists:
             await bank.expect(rspro.CreateMappingReq)
             bank.send(rspro.CreateMappingRes(ResultCode.ILLEGAL_SLOT_ID), bank.tag)
             assert (await client.expect(rspro.ConfigClientBankReq)).bankd.port == 0
-            shown = (await rest.get(f"{V1}/slotmaps")).json()["slotmaps"][0]
+            shown = (await rest.get(f"{V1}/slotmaps?more=true")).json()["slotmaps"][0]
+        assert shown["problem"] == "bank 1 has no slot 9"
         assert (shown["state"], shown["result"]) == ("UNACKNOWLEDGED", "illegalSlotId")
 
     async def test_mappings_are_listed_in_the_order_of_creation(self, rest: httpx2.AsyncClient) -> None:

@@ -222,7 +222,13 @@ async def test_a_limited_token_sees_its_part(service: ServerService, tmp_path: P
         ] == [200] * 3
         for path in ("banks/2", "clients/8", "slotmaps/131072"):
             assert (await rest.get(f"{V1}/{path}")).status_code == 404
-        assert (await rest.delete(f"{V1}/slotmaps/131072")).status_code == 403
+        # Those that exist and those that do not are refused in the same words.
+        assert (await admin.post(f"{V1}/slotmaps", json=mapping((1, 5), (8, 1)))).status_code == 201
+        for foreign in (131072, 65541):
+            absent = foreign + 1
+            refusals = [(await rest.delete(f"{V1}/slotmaps/{number}")) for number in (foreign, absent)]
+            assert [refusal.status_code for refusal in refusals] == [404, 404]
+            assert refusals[0].text.replace(str(foreign), str(absent)) == refusals[1].text
         assert (await rest.delete(f"{V1}/slotmaps/65536")).status_code == 200
 
 
@@ -256,6 +262,9 @@ async def test_failures_are_slowed_down_but_not_those_who_were_right(service: Se
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert answer.json()["error"]["code"] == "too_many_failures"
         assert (await good.get(f"{V1}/banks")).status_code == 200
+        # A token that was never used before is as good.
+        other = await make(tmp_path, Role.VIEWER)
+        assert (await good.get(f"{V1}/banks", headers={"Authorization": f"Bearer {other}"})).status_code == 200
 
 
 async def test_callers_over_ipv4_are_told_apart_on_a_socket_for_both(tmp_path: Path) -> None:
@@ -352,7 +361,7 @@ async def test_policy_refuses_a_mapping_and_removes_those_that_it_no_longer_allo
     rules.write_text(POLICY)
     async with running_server(tmp_path, policy=rules) as service:
         async with rest_client(service, over_socket=False) as rest:
-            left = [item["id"] for item in (await rest.get(f"{V1}/slotmaps")).json()["slotmaps"]]
+            left = [item["id"] for item in (await rest.get(f"{V1}/slotmaps?more=true")).json()["slotmaps"]]
             assert left == [1 << 16, 2 << 16 | 1]
             answer = await rest.post(f"{V1}/slotmaps", json=mapping((3, 0), (7, 2)))
             assert answer.status_code == 403

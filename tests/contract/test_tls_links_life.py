@@ -111,14 +111,18 @@ class TestLimits:
                     await at_client.ups.get()
                 assert len(admission) == 0
                 async with contextlib.AsyncExitStack() as strangers:
+                    first = await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
                     for _ in range(2):
                         await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
-                    peer = await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
                     refused = await log.next("limit_reached")
                     assert refused["limit"] == "unidentified connections"
                     with contextlib.suppress(ConnectionResetError):
-                        assert await peer.read_to_end() == b""
+                        assert await first.read_to_end() == b""
                     assert len(server) == 3
+                    assert len(admission) == 2
+                    # Who has a certificate gets in while strangers hold every place.
+                    dial(client, listener, house.tls(Identity.client(3)))
+                    await at_server.ups.get()
 
         run(play())
 
@@ -127,20 +131,23 @@ class TestLimits:
             admission = Admission(most=1)
             async with noted_world(admission) as (server, at_server, log):
                 listener = await server.listen(LOOPBACK, factory())
-                async with dialled_raw("127.0.0.1", listener.port):
-                    link, _ = await at_server.ups.get()
-                    async with dialled_raw("127.0.0.1", listener.port) as second:
+                async with dialled_raw("127.0.0.1", listener.port) as first:
+                    await at_server.ups.get()
+                    async with dialled_raw("127.0.0.1", listener.port):
                         assert (await log.next("limit_reached"))["limit"] == "unidentified connections"
-                        # The engine had its first PING ready; nobody hears of this link.
-                        assert await second.read_to_end() == ccm.PING
-                        assert at_server.ups.empty()
-                    server.execute(Accepted(link))
+                        with contextlib.suppress(ConnectionResetError):
+                            assert await first.read_to_end() in (b"", ccm.PING)
+                        link, _ = await at_server.ups.get()
+                        _, reason = await at_server.ends.get()
+                        assert reason == "not accepted in time: a newcomer needed the place"
+                        server.execute(Accepted(link))
+                        assert len(admission) == 0
                     async with dialled_raw("127.0.0.1", listener.port):
                         await at_server.ups.get()
                         assert len(admission) == 1
                     assert admission.refused == {Limit.UNIDENTIFIED: 1}
-                await at_server.ends.get()
-                await at_server.ends.get()
+                for _ in range(2):
+                    await at_server.ends.get()
                 assert len(admission) == 0
 
         run(play())

@@ -23,6 +23,8 @@ from remsim.bankd.actions import (
 )
 from remsim.bankd.certified import CertifiedMemory
 from remsim.bankd.coordinator import BankdCoordinator
+from remsim.card.status import SW_WRONG_LENGTH
+from remsim.card.tpdu import HEADER_LENGTH
 from remsim.identity import Proof
 from remsim.ids import BankSlot, ClientSlot
 from remsim.trace import AtrRecord, TpduRecord, encode_gsmtap
@@ -46,6 +48,8 @@ def stub_atr(slot_nr: int) -> bytes:
 
 def stub_response(tpdu: bytes) -> bytes | None:
     """How that library answers; None is a PC/SC error. (Session 31's virtual card agrees, and adds 84 and ca.)"""
+    if len(tpdu) < HEADER_LENGTH:
+        return SW_WRONG_LENGTH.to_bytes(2)
     instruction, length = tpdu[1], tpdu[4] or 256
     if instruction == 0xA4:
         return b"\x9f\x17"
@@ -107,8 +111,8 @@ class StubCards:
         return []
 
 
-CLIENT = ComponentIdentity(ComponentType.REMSIM_CLIENT, "client", "test", "1")
-SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "test", "1")
+CLIENT = ComponentIdentity(ComponentType.REMSIM_CLIENT, "client", "remsim-client", "1")
+SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "remsim-server", "1")
 
 
 class Bank:

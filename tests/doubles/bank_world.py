@@ -35,7 +35,7 @@ class Peer:
         is_own: bool = True,
     ) -> None:
         self._reader, self._writer = reader, writer
-        self.identity = ComponentIdentity(role, "peer", "double", "1")
+        self.identity = ComponentIdentity(role, "peer", "remsim-double", "1")
         self.connection = Connection(
             identity=self.identity,
             peer=ComponentType.REMSIM_BANKD,

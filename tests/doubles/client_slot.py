@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client slot's coordinator with shorthand for what its peers say."""
 
-from dataclasses import replace
 from ipaddress import IPv4Address
 
 from remsim.card.atr_policy import AtrPolicy
@@ -30,15 +29,15 @@ NOWHERE = IpPort(IPv4Address("0.0.0.0"), 0)
 DEFAULT_ATR, CARD_ATR = b"\x3b\x00", b"\x3b\x01\x02"
 READ = bytes.fromhex("00b0000002")
 IDENTITY = ComponentIdentity(ComponentType.REMSIM_CLIENT, "host", "remsim-client", "1")
-OWN_SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "s", "1", abilities=("echo.1",))
-OWN_BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "b", "1", abilities=("slots.1",))
+OWN_SERVER = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "remsim-server", "1").with_abilities(("echo.1",))
+OWN_BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "remsim-bankd", "1").with_abilities(("slots.1",))
 AS_IT_IS = AtrPolicy()
 OFF = SlotPhysStatus(reset_active=True, vcc_present=False)
 ON = SlotPhysStatus(reset_active=False, vcc_present=True)
 
 
 def classic(identity: ComponentIdentity) -> ComponentIdentity:
-    return replace(identity, abilities=None)
+    return identity.with_abilities(None)
 
 
 class Slot:
@@ -50,6 +49,7 @@ class Slot:
         client_slot: ClientSlot | None = CLIENT_SLOT,
         keeps_atr: bool = False,
         atr_policy: AtrPolicy = AS_IT_IS,
+        resets_for_atr: bool = False,
     ) -> None:
         self.coordinator = ClientCoordinator(
             identity=IDENTITY,
@@ -57,6 +57,7 @@ class Slot:
             default_atr=DEFAULT_ATR,
             keeps_default_atr=keeps_atr,
             atr_policy=atr_policy,
+            resets_for_atr=resets_for_atr,
         )
         #: Everything that the coordinator asked for, notices included, in order.
         self.everything: list[Action] = []

@@ -2,9 +2,9 @@
 """Plays a recorded session of real programs against one of our coordinators, without sockets or waiting.
 
 The recorded frames of the other roles go in through real link engines, what the role under test sends comes out of
-them, and both are compared per connection: octet for octet, with names, versions, operation tags and our own
-extension elements set to the same values, PING and PONG aside. What happened outside RSPRO (REST calls, lines typed,
-cards) reaches the coordinator through the adapter's ``on_action``.
+them, and both are compared per connection: octet for octet, with names, versions and operation tags set to the same
+values, PING and PONG aside. A strict decoder of the classic schema must accept all that we send. What happened outside
+RSPRO (REST calls, lines typed, cards) reaches the coordinator through the adapter's ``on_action``.
 """
 
 import json
@@ -20,6 +20,7 @@ from remsim.wire.codec import decode_pdu, encode_pdu
 from remsim.wire.connection import Connection, Event, LinkFailed
 from remsim.wire.ipa import FrameReader
 from remsim.wire.rspro import Message, RsproPdu, UnknownMessage
+from tests.doubles import strict_asn1
 
 _LINK_ACTIONS = (Send, Close, Accepted, Probe, AskIdentity)
 
@@ -241,7 +242,7 @@ class Player:
         self._collect(live)
 
     def _collect(self, live: _LiveLink) -> None:
-        live.played.sent.extend(normalised_frames(live.connection.data_to_send()))
+        live.played.sent.extend(normalised_frames(_strictly(live.connection.data_to_send())))
 
     def _carry_out(self, actions: list[object], now: float) -> None:
         for action in actions:
@@ -297,12 +298,17 @@ class Player:
 _SOMEBODY = ("name", "software", "1")
 
 
+def _strictly(octets: bytes) -> bytes:
+    """What goes to a classic peer, which may have a strict decoder. Raises StrictError."""
+    for _ in strict_asn1.frames(octets):
+        pass
+    return octets
+
+
 def normalise(message: Message | UnknownMessage) -> Message | UnknownMessage:
-    """Set to one value what may differ between programs: names, versions, and extension elements of ours."""
+    """Set to one value what may differ between programs: names and versions."""
     match message:
-        case rspro.ConnectBankReq():
-            return replace(message, identity=_somebody(message.identity), advertise=None)
-        case rspro.ConnectBankRes() | rspro.ConnectClientReq() | rspro.ConnectClientRes():
+        case rspro.ConnectBankReq() | rspro.ConnectBankRes() | rspro.ConnectClientReq() | rspro.ConnectClientRes():
             return replace(message, identity=_somebody(message.identity))
     return message
 

@@ -12,7 +12,7 @@ CLIENT, BANK = ClientSlot(1, 0), BankSlot(1, 2)
 
 def identity(role: ComponentType) -> ComponentIdentity:
     """An identity without abilities."""
-    return ComponentIdentity(role, "test", "remsim", "1")
+    return ComponentIdentity(role, "test", "remsim-test", "1")
 
 
 def engine(

@@ -2,41 +2,32 @@
 """A logger whose events a test can wait for."""
 
 import asyncio
-from typing import NoReturn, cast
+import logging
 
-import structlog
-from structlog.typing import EventDict, WrappedLogger
-
-from remsim.logs import Logger
+from remsim.logs import Event, Logger
 
 
 class NotedLog:
     """Hands out the events of ``logger`` by name, in their order."""
 
+    level = logging.DEBUG
+
     def __init__(self) -> None:
-        self._events: asyncio.Queue[EventDict] = asyncio.Queue()
-        self.logger: Logger = cast(
-            Logger,
-            structlog.wrap_logger(
-                None,
-                processors=[self._note],
-                wrapper_class=structlog.make_filtering_bound_logger(0),
-                cache_logger_on_first_use=False,
-            ),
-        )
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self.logger = Logger({}, self)
 
-    def _note(self, _logger: WrappedLogger, method: str, event: EventDict) -> NoReturn:
+    def emit(self, method: str, event: Event) -> None:
+        """Keep one event of ``logger``."""
         self._events.put_nowait({**event, "level": method})
-        raise structlog.DropEvent
 
-    async def next(self, name: str) -> EventDict:
+    async def next(self, name: str) -> Event:
         """The next event of this name; others are passed over."""
         while True:
             event = await self._events.get()
             if event["event"] == name:
                 return event
 
-    async def any(self) -> EventDict:
+    async def any(self) -> Event:
         """The next event, whatever it is called."""
         return await self._events.get()
 

@@ -46,7 +46,7 @@ class FakePeer:
     def __init__(self, *, is_own: bool = True, tls: LinkTls | None = None) -> None:
         self.is_own = is_own
         self.tls = tls
-        self.identity = ComponentIdentity(self.role, "double", "double", "1")
+        self.identity = ComponentIdentity(self.role, "double", "remsim-double", "1")
         #: All messages, with the link on which they came.
         self.received: list[tuple[LinkId, Message]] = []
         self.links: list[LinkId] = []

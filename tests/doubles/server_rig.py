@@ -78,7 +78,7 @@ class RigPeer:
     """One RSPRO connection of a client or bankd; classic unless it is one of ours. Answers PING while it waits."""
 
     def __init__(self, kind: ComponentType, *, is_own: bool = False, hw_model: str | None = None) -> None:
-        self.identity = ComponentIdentity(kind, "peer", "rig", "1", hw_model=hw_model)
+        self.identity = ComponentIdentity(kind, "peer", "remsim-rig", "1", hw_model=hw_model)
         self._abilities = ABILITIES if is_own else ()
         self._kept: deque[Received] = deque()
 

@@ -35,7 +35,7 @@ from remsim.server.entries import Entry
 from remsim.slotmap import Mapping, MappingState
 from remsim.wire import rspro
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
-from remsim.wire.connection import ABILITIES, Event, ProbeAnswered, Received
+from remsim.wire.connection import ABILITIES, ADVERTISE, Event, ProbeAnswered, Received
 from remsim.wire.rspro import (
     RESPONSE_TO,
     AdvertisedAddress,
@@ -296,8 +296,10 @@ class ServerWorld:
     ) -> LinkId:
         """A bankd connects (or speaks up on ``link``) and introduces itself."""
         link = self.up(host, proof=proof) if link is None else link
-        identity = BANKD.with_abilities(ABILITIES if is_own else None)
-        self.receive(link, rspro.ConnectBankReq(identity, bank_id, slots, advertise))
+        abilities = ABILITIES if is_own else (ADVERTISE,) if advertise is not None else None
+        self.receive(link, rspro.ConnectBankReq(BANKD.with_abilities(abilities), bank_id, slots))
+        if advertise is not None or is_own:
+            self.receive(link, rspro.AddressesInd(advertise or ()))
         return link
 
     def answer(self, link: LinkId, kind: type[Request], result: ResultCode = ResultCode.OK) -> None:

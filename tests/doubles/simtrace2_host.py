@@ -27,6 +27,8 @@ class Above(EmulatorEvents):
         self.speeds: list[PpsResult] = []
         self.hardware: list[Hardware] = []
         self.limits: list[LimitName] = []
+        #: Whether each unknown command was refused.
+        self.unknown: list[bool] = []
         self._changed = asyncio.Event()
 
     def on_tpdu(self, tpdu: bytes) -> None:
@@ -47,6 +49,9 @@ class Above(EmulatorEvents):
     def on_hardware(self, hardware: Hardware) -> None:
         self.hardware.append(hardware)
         self._changed.set()
+
+    def on_unknown_command(self, *, is_refused: bool) -> None:
+        self.unknown.append(is_refused)
 
     def on_limit(self, limit: LimitName) -> None:
         self.limits.append(limit)

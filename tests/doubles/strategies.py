@@ -38,7 +38,7 @@ def _kind(kind: Kind) -> st.SearchStrategy[object]:
         case Boolean():
             return st.booleans()
         case Text():
-            characters = st.characters(codec="utf-8") if kind.is_utf8 else st.sampled_from(string.printable + "\0\x7f")
+            characters = st.sampled_from(string.printable + "\0\x7f")
             return st.text(characters, min_size=kind.low, max_size=kind.high)
         case Octets():
             return st.binary(min_size=kind.low, max_size=min(kind.high, _MAX_DATA))

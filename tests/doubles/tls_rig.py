@@ -102,7 +102,7 @@ class TlsPeer:
     _writer: asyncio.StreamWriter | None = None
 
     def __init__(self, role: ComponentType, peer: ComponentType, *, is_own: bool = True) -> None:
-        self.identity = ComponentIdentity(role, "peer", "rig", "1")
+        self.identity = ComponentIdentity(role, "peer", "remsim-rig", "1")
         self._peer = peer
         self._abilities = ABILITIES if is_own else ()
         self.made.append(self)

@@ -94,7 +94,7 @@ def _line(frame: bytes) -> RsproPdu | bytes:
 
 
 def _identity(kind: ComponentType) -> ComponentIdentity:
-    return ComponentIdentity(kind, "fuzz", "fuzz", "1")
+    return ComponentIdentity(kind, "fuzz", "remsim-fuzz", "1")
 
 
 def _hello(part: Part) -> tuple[Line, ...]:

@@ -10,6 +10,7 @@ from typing import Final
 from remsim.bankd.certified_file import CertifiedFile
 from remsim.bankd.slots_csv import parse_slots_csv
 from remsim.bankd.slots_file import load_auto
+from remsim.card.apdu_case import AS_TABLES_SAY
 from remsim.config import (
     BankdConfig,
     ClientConfig,
@@ -31,6 +32,8 @@ from remsim.uicc import CardState, Uicc
 from remsim.uicc.profile import Profile
 from remsim.uicc.profile_toml import parse_profile
 from tests.doubles.noted_log import NotedLog
+from tools.captures import read_capture
+from tools.replay_capture import compare
 
 CONFIGS: Final[tuple[type[CommonConfig], ...]] = (
     ServerConfig,
@@ -139,6 +142,18 @@ def card_states(octets: bytes) -> None:
     card = Uicc(_profile(), state)
     card.cold_reset()
     assert len(card.transmit(_SELECT_MF)) >= 2
+
+
+def captures(octets: bytes) -> None:
+    """A capture of any format is steps in their order, no more than its octets can hold, and each gets a decision."""
+    formats = (None, "json", "pcapng", "pcap", "simtrace", "qualcomm")
+    kind = formats[octets[0] % len(formats)] if octets else None
+    capture = read_capture(octets[1:], kind)
+    assert len(capture.steps) + capture.skipped <= len(octets)
+    for card in {step.card for step in capture.steps}:
+        places = [step.place for step in capture.steps if step.card == card]
+        assert places == sorted(set(places))
+    assert compare(capture.steps, AS_TABLES_SAY).commands <= len(capture.steps)
 
 
 def recordings(octets: bytes) -> None:

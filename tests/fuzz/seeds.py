@@ -16,7 +16,7 @@ from remsim.card.vpcd_frames import encode_message
 from remsim.readers.profiles import load_profile, profile_names
 from remsim.uicc import CardState, Uicc
 from remsim.wire.rspro import NO_FLAGS, TpduCardToModem, TpduModemToCard
-from tests.doubles import engines, vectors
+from tests.doubles import capture_files, engines, vectors
 from tests.doubles.engines import BANK, CLIENT
 from tests.fuzz.on_files import CONFIGS
 from tests.fuzz.on_proofs import stored_token
@@ -148,6 +148,30 @@ def _usb() -> Iterator[bytes]:
                 yield bytes.fromhex(event["hex"])
 
 
+def _captures() -> Iterator[bytes]:
+    """One of each format; the first byte chooses how it is read, and 0 leaves that to its beginning."""
+    lines = (
+        ("TX", "81ca00fe02"),
+        ("RX", "ca"),
+        ("TX", "df25"),
+        ("RX", "6110"),
+        ("TX", "00b0000001"),
+        ("RX", "b0ff9000"),
+    )
+    datagrams = capture_files.joined("81ca00fe02df256110", "00b0000002080a9000")
+    wrapped = [capture_files.on_link(capture_files.ETHERNET, capture_files.in_udp(one)) for one in datagrams]
+    for octets in (
+        b'{"event": "reset"}\n{"cmd": "00a40004023f00", "sw": "6135", "rlen": 0}\n',
+        capture_files.pcapng(capture_files.BARE, datagrams),
+        capture_files.pcapng(capture_files.ETHERNET, wrapped),
+        capture_files.pcap(capture_files.ETHERNET, wrapped, order=">"),
+        b"Card state change: reset asserted\nATR: 3b 00 \nTPDU: 81 ca 00 fe 02 df 25 61 10 \nTPDU (malformed): 00 \n",
+        capture_files.qxdm(*lines).encode(),
+        capture_files.qcat(*lines).encode(),
+    ):
+        yield b"\0" + octets
+
+
 def _usb_slots() -> Iterator[bytes]:
     messages = [octets for octets in _usb() if len(octets) < 200]
     for at in range(0, len(messages), 6):
@@ -209,6 +233,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "guard-rules": lambda: iter([_GUARD_RULES.encode()]),
     "profiles": _profiles,
     "card-states": lambda: iter([CardState.fresh(load_profile("default")).to_bytes()]),
+    "captures": _captures,
     "recordings": lambda: iter([b'{"event": "reset"}\n{"cmd": "00a40004023f00", "sw": "6135", "rlen": 0}\n']),
     "identities": lambda: iter([b"bank/1", b"remsim://client/23/0", b"server/lab.example", b"client/7"]),
     "enrolment-codes": lambda: iter([b"bank/1:AAAAAAAA:" + b"A" * 22 + b":" + b"A" * 43]),

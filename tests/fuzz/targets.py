@@ -63,6 +63,9 @@ TARGETS: Final[dict[str, Target]] = {
     "guard-rules": Target(on_files.guard_rules, (PolicyError,), longest=1024, plays_a_second=500, words=_RULES),
     "profiles": Target(on_files.profiles, (ProfileError,), longest=12_000, plays_a_second=150, words=_TOML),
     "card-states": Target(on_files.card_states, (StateError,), longest=4096, plays_a_second=1000, words=_JSON),
+    "captures": Target(
+        on_files.captures, (ConfigError,), longest=1024, words=(*_JSON, b"TX Data = {", b"RX Data = {", b"TPDU: ")
+    ),
     "recordings": Target(on_files.recordings, (ConfigError,), words=_JSON),
     # From whoever wants to be somebody.
     "certificates": Target(on_proofs.certificates, (CertificateError,), longest=1024),

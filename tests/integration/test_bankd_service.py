@@ -4,7 +4,6 @@
 import asyncio
 import signal
 import socket
-import struct
 import subprocess
 import threading
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from remsim.readers.errors import CardMuteError, CardTransmissionError
 from remsim.wire import rspro
 from remsim.wire.rspro import AddressKind, ResultCode, SlotPhysStatus
 from tests.doubles.bank_world import BankWorld, Client, Peer
+from tests.doubles.captures import pcap
 from tests.doubles.programs import Program, remsim
 from tests.doubles.readers import CallbackReader, InstantReader, ScriptedReader, ScriptedSource
 
@@ -248,16 +248,6 @@ class Datagrams:
             sender.sendto(b"", ("127.0.0.1", self.port))
         self._thread.join()
         self._socket.close()
-
-
-def pcap(datagrams: list[bytes]) -> bytes:
-    """A capture file (raw IPv4) with these UDP payloads to port 4729."""
-    packets = b""
-    for data in datagrams:
-        udp = struct.pack(">HHHH", 4729, 4729, 8 + len(data), 0) + data
-        ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes(4), bytes(4)) + udp
-        packets += struct.pack("<IIII", 0, 0, len(ip), len(ip)) + ip
-    return struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 228) + packets
 
 
 async def test_gsmtap_is_read_by_tshark(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ async def test_commands_reach_the_card_and_answers_come_back(is_own: bool) -> No
             assert bench.metric("slot_state", client_slot="C7:0", state="OPERATIONAL") == 1
             assert bench.metric("card_inserted", client_slot="C7:0") == 1
             assert bench.metric("server_connected", client_slot="C7:0") == 1
-            assert bench.service.slots[0].why_no_card() == "the bankd has shown no card"
+            assert bench.service.slots[0].why_no_card() == "bank slot B1:2 has no card, says the bankd"
             status = dict(bench.service.slots[0].status())
             assert status["slot"] == "C7:0, OPERATIONAL"
             assert status["bankd"] == f"CONNECTED 127.0.0.1:{bankd.port}"
@@ -202,7 +202,7 @@ async def test_bankd_taken_away_ends_the_session() -> None:
             server.configure(0)
             await bench.watchers[0].saw(NoticeKind.BANKD_TAKEN)
             await bankd.until(lambda: not bankd.links)
-            assert await _outcome(bench.emulators[0]) == "no answer: no card is there"
+            assert await _outcome(bench.emulators[0]) == "no card"
             assert dict(bench.service.slots[0].status())["bankd"] == "DISCONNECTED"
 
 
@@ -217,8 +217,7 @@ async def test_bankd_without_card_gets_one_later(is_own: bool, attempts: int) ->
             refused = NoticeKind.BANKD_WAITS if is_own else NoticeKind.BANKD_REFUSED
             await bench.watchers[0].saw(refused)
             assert bench.service.slots[0].why_no_card() == (
-                f"the bankd at 127.0.0.1:{bankd.port} does not serve us (card_not_present): "
-                "is it reachable, and has the slot a card?"
+                f"bank slot B1:2 has no card, says the bankd at 127.0.0.1:{bankd.port}"
             )
             bankd.result = ResultCode.OK
             if is_own:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from remsim.client.service import ClientService
 from remsim.ids import ClientSlot
 from remsim.wire import rspro
 from tests.doubles.programs import PATIENCE_S, Program, remsim
@@ -108,3 +109,16 @@ async def test_two_clients_with_one_number_are_told_apart_by_the_server(tmp_path
             await asyncio.to_thread(program.wait_for, "server_refused_us .*identity_in_use")
             await server.until(lambda: len(server.messages(rspro.ConnectClientReq)) > 2)
             assert sum("server_refused_us" in line for line in program.stderr.lines) == 1
+
+
+async def test_signal_that_comes_while_the_program_ends_by_itself_is_no_error() -> None:
+    async def front() -> int:
+        return 7
+
+    service = ClientService([], front=front)
+    await service.start()
+    await service.run()
+    service.request_stop()
+    service.on_hangup()
+    await service.stop()
+    assert service.exit_status == 7

@@ -188,13 +188,6 @@ def _is_accepted(model: type[CommonConfig], path: Path) -> bool:
     return True
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_of_page_lead_somewhere(page: str) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", _text(page))
-    folder = (ROOT / page).parent
-    assert not [target for target in targets if "://" not in target and not (folder / target).exists()]
-
-
 def test_events_in_the_table_of_troubles_are_those_of_the_programs() -> None:
     rows = re.findall(r"^\| (.*?) \|.*\|.*\|$", _text("docs/manual/operation.md"), re.MULTILINE)
     events = {

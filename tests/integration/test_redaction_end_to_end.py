@@ -242,7 +242,7 @@ async def settle(peer: RawEnd) -> None:
 @asynccontextmanager
 async def broken_server() -> AsyncIterator[int]:
     """A server that accepts its client and then says nothing that can be read."""
-    identity = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "test", "1")
+    identity = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "remsim-test", "1")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
@@ -261,7 +261,7 @@ async def broken_server() -> AsyncIterator[int]:
 
 async def play_broken_frames(bench: Bench, stack: ExitStack, rspro_port: int, bankd_port: int) -> None:
     """Frames that nobody can read, to all three programs."""
-    client = ComponentIdentity(ComponentType.REMSIM_CLIENT, "client", "test", "1")
+    client = ComponentIdentity(ComponentType.REMSIM_CLIENT, "client", "remsim-test", "1")
     hello = rspro.ConnectClientReq(client, ClientSlot(8, 0))
     command = rspro.TpduModemToCard(ClientSlot(8, 0), BankSlot(1, 0), NO_FLAGS, VERIFY)
     response = rspro.TpduCardToModem(BankSlot(1, 0), ClientSlot(8, 0), NO_FLAGS, RAND + b"\x90\x00")

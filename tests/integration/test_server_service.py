@@ -203,7 +203,7 @@ class DialledBankd:
     hub: LinkHub
 
     def __init__(self) -> None:
-        self.identity = ComponentIdentity(ComponentType.REMSIM_BANKD, "bankd", "rig", "1")
+        self.identity = ComponentIdentity(ComponentType.REMSIM_BANKD, "bankd", "remsim-rig", "1")
         self.received: asyncio.Queue[rspro.Message] = asyncio.Queue()
 
     def connection(self, now: float) -> Connection:

@@ -5,12 +5,14 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from importlib import resources
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -303,6 +305,39 @@ async def test_migrations_lead_to_the_tables_of_the_schema(tmp_path: Path) -> No
     finally:
         await connection.close()
         await engine.dispose()
+
+
+async def test_new_database_is_what_all_migrations_make(tmp_path: Path) -> None:
+    """Parts of each CREATE statement, constraints and indexes included, in any order."""
+
+    async def tables(name: str) -> dict[str, list[str]]:
+        engine = database.open_engine(f"sqlite+aiosqlite:///{tmp_path}/{name}")
+        connection = await database.connect(engine)
+        rows = (await connection.exec_driver_sql("SELECT name, sql FROM sqlite_master")).all()
+        await connection.close()
+        await engine.dispose()
+        # The first migration says the prefix of the checks' names twice.
+        whole = {name: " ".join(str(text).split()).replace("ck_mappings_ck_", "ck_") for name, text in rows}
+        return {name: sorted(part.strip() for part in text.split(",")) for name, text in whole.items()}
+
+    with sqlite3.connect(tmp_path / "old") as raw:
+        raw.execute(
+            "create table alembic_version "
+            "(version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+        )
+    raw.close()
+    new, old = await tables("new"), await tables("old")
+    differing = {name for name in new.keys() | old.keys() if new.get(name) != old.get(name)}
+    assert "mappings" in new
+    assert differing == set()
+
+
+def test_forms_of_the_database_are_those_that_alembic_knows() -> None:
+    with resources.as_file(resources.files("remsim.server") / "migrations") as folder:
+        script = ScriptDirectory(str(folder))
+        known = [revision.revision for revision in script.walk_revisions()]
+    assert database.revisions() == sorted(known)
+    assert database.revisions()[-1] == script.get_current_head()
 
 
 async def test_change_of_tables_that_fails_leaves_nothing_half_done(tmp_path: Path) -> None:

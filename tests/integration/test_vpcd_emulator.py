@@ -19,6 +19,7 @@ from tests.doubles.vpcd_reader import VpcdReader
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 READ = bytes.fromhex("00b0000002")
 OK = b"\x90\x00"
+TECHNICAL_PROBLEM = b"\x6f\x00"
 
 
 class Above(EmulatorEvents):
@@ -125,13 +126,14 @@ async def test_card_removed_before_the_reader_came_is_never_seen(reader: VpcdRea
         assert await reader.atr() == ATR
 
 
-async def test_command_without_an_answer_is_a_communication_error(reader: VpcdReader) -> None:
-    """known-limits.md, 10: the program gets an error instead of waiting for ever."""
+async def test_command_without_an_answer_is_answered_before_the_card_leaves(reader: VpcdReader) -> None:
+    """known-limits.md, 10: the program gets an error instead of waiting for ever, and vpcd makes no success of it."""
     async with in_reader(reader, lambda _tpdu: None) as (emulator, above):
         reader.power_on()
         reader.send(READ)
         await above.until(lambda: above.tpdus == [READ])
         emulator.abort("link to the bankd lost")
+        assert await reader.answer() == TECHNICAL_PROBLEM
         assert await reader.answer() is None
         # The card's state is unknown: it comes back cold.
         await above.until(lambda: above.lines == [RUNNING, POWERED_OFF])
@@ -140,10 +142,25 @@ async def test_command_without_an_answer_is_a_communication_error(reader: VpcdRe
         assert await reader.ask(READ) == OK
 
 
+@pytest.mark.parametrize("how", ["the card is removed", "the client ends"])
+async def test_command_in_progress_is_answered_however_the_card_goes(reader: VpcdReader, how: str) -> None:
+    async with in_reader(reader, lambda _tpdu: None) as (emulator, above):
+        reader.send(READ)
+        await above.until(lambda: above.tpdus == [READ])
+        if how == "the client ends":
+            await emulator.stop()
+        else:
+            emulator.remove_card()
+        assert await reader.answer() == TECHNICAL_PROBLEM
+        assert await reader.answer() is None
+
+
 async def test_bank_that_never_answers_is_given_up(reader: VpcdReader, log: Callable[[], str]) -> None:
     async with in_reader(reader, lambda _tpdu: None, answer_timeout_s=0.05) as (emulator, above):
-        assert await reader.ask(READ) is None
-        await above.until(lambda: above.lines == [POWERED_OFF])
+        reader.power_on()
+        assert await reader.ask(READ) == TECHNICAL_PROBLEM
+        assert await reader.answer() is None
+        await above.until(lambda: above.lines == [RUNNING, POWERED_OFF])
         emulator.respond(OK)
         await reader.card()
         assert await reader.atr() == ATR
@@ -210,7 +227,7 @@ async def test_garbage_is_told_once_and_harms_nothing(
     async with in_reader(reader, lambda _tpdu: OK) as (_, above):
         for _ in range(3):
             reader.send_raw(garbage)
-            if len(garbage) > 3:
+            if len(garbage) > 2:
                 assert await reader.answer() == b"\x67\x00"
         assert await reader.atr() == ATR
         assert above.tpdus == []

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from remsim.card.tlv import encode_length
 from remsim.ids import BankSlot, ClientSlot
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import Action as GuardAction
@@ -138,3 +139,60 @@ def test_numbers_of_a_real_card_are_never_shown_whole(steps: list[bytes]) -> Non
         _, masked = redactor.exchange(command, card.transmit(command))
         assert _HIDDEN not in masked.to_bytes()
         assert _HIDDEN_ICCID not in masked.to_bytes()
+
+
+#: A toolkit object: its tag, and its value, whose bytes a mask may nowhere show.
+_OBJECTS = st.lists(
+    st.tuples(st.sampled_from([b"\x8b", b"\x06", b"\x0d", b"\xb6", b"\x7f\x0a\x01"]), st.binary(max_size=60)),
+    max_size=5,
+)
+_KIND = bytes.fromhex("8103012300" + "82028281")
+_RESULT = bytes.fromhex("830100")
+
+
+def _object(tag: bytes, value: bytes) -> bytes:
+    return tag + encode_length(len(value)) + value
+
+
+@given(_OBJECTS, st.sampled_from([0x12, 0x14, 0xC2]), st.sampled_from([0x80, 0x81, 0xA0, 0xC1]))
+def test_masked_toolkit_data_keep_their_structure_and_no_value(
+    objects: list[tuple[bytes, bytes]], ins: int, cla: int
+) -> None:
+    plain = b"".join(_object(tag, value) for tag, value in objects)
+    masked = b"".join(_object(tag, b"\xff" * len(value)) for tag, value in objects)
+    if len(plain) > 230:
+        return
+    redactor = CardRedactor()
+    if ins == 0x14:
+        command, _ = redactor.exchange(_command(cla, ins, 0, 0, _KIND + _RESULT + plain), b"\x90\x00")
+        assert command.to_bytes()[5:] == _KIND + _RESULT + masked
+    elif ins == 0xC2:
+        command, _ = redactor.exchange(_command(cla, ins, 0, 0, _object(b"\xd1", plain)), b"\x90\x00")
+        assert command.to_bytes()[5:] == _object(b"\xd1", masked)
+    else:
+        fetched = _object(b"\xd0", _KIND + plain)
+        _, answer = redactor.exchange(bytes((cla, ins, 0, 0, len(fetched) & 0xFF)), fetched + b"\x90\x00")
+        assert answer.to_bytes() == _object(b"\xd0", _KIND + masked) + b"\x90\x00"
+
+
+@given(_OBJECTS.filter(bool), st.sampled_from([0x90, 0x9C, 0x8C, 0x84, 0xD1, 0xE1]))
+def test_toolkit_data_in_parts_or_in_secure_messaging_show_no_structure(
+    objects: list[tuple[bytes, bytes]], cla: int
+) -> None:
+    """What looks like tags and lengths is somewhere in the middle there, or enciphered."""
+    redactor = CardRedactor()
+    part = b"".join(_object(tag, value) for tag, value in objects)[:255]
+    # The last part has the class of any other command.
+    classes = [0x90, 0x80] if cla == 0x90 else [0xD1, 0xC1] if cla == 0xD1 else [cla]
+    for each in classes:
+        command, _ = redactor.exchange(_command(each, 0x14, 0, 0, part), b"\x90\x00")
+        assert command.to_bytes()[5:] == b"\xff" * len(part)
+
+
+def test_object_that_does_not_fit_shows_no_structure() -> None:
+    for data in ("8b05aabb", "8b", "8b8205", "8b84000000", "7f0a", "d1", "8b00ff"):
+        command, _ = CardRedactor().exchange(_command(0x80, 0x14, 0, 0, bytes.fromhex(data)), b"\x90\x00")
+        assert command.to_bytes()[5:] == b"\xff" * (len(data) // 2)
+    # The template ends before the data do.
+    command, _ = CardRedactor().exchange(_command(0x80, 0xC2, 0, 0, bytes.fromhex("d1028b00aabb")), b"\x90\x00")
+    assert command.to_bytes()[5:] == bytes.fromhex("d102ffffffff")

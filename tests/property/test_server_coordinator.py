@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server against bankds and clients that come, go, answer late, refuse and lose messages, in any order.
 
-The bankds keep their mappings by the rules of the reference (rspro.md, 9.1) over any loss of the link; the clients
+The bankds keep their mappings by the rules of rspro.md, 9.1, over any loss of the link; the clients
 remember what they were told last. Whatever happened before: once everybody is connected and has answered everything,
 each bankd has exactly the mappings that are desired of it, and each client is where it should be.
 """

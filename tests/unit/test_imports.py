@@ -19,6 +19,7 @@ LEVELS = {
     "identity": 0,
     "limits": 0,
     "takeovers": 0,
+    "text": 0,
     "wire": 1,
     "card": 1,
     "uicc": 1,
@@ -71,7 +72,6 @@ IO_MODULES = {
     "signal",
     "socket",
     "ssl",
-    "structlog",
     "subprocess",
     "tempfile",
     "threading",
@@ -111,7 +111,6 @@ BASE = {
     "pydantic_core",
     "pydantic_settings",
     "rich",
-    "structlog",
 }
 
 

@@ -4,14 +4,18 @@
 import io
 import json
 import logging
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 
 import pytest
-import structlog
 
+from remsim import logs
 from remsim.errors import ConfigError
 from remsim.ids import BankSlot, ClientSlot
-from remsim.logs import MAX_FIELD_CHARACTERS, Logger, escape, get_logger, setup_logging
+from remsim.logs import MAX_FIELD_CHARACTERS, Logger, get_logger, reset_logging, setup_logging
+from remsim.text import escape
 
 PIN = b"\xff1234567"
 
@@ -62,11 +66,22 @@ def test_line_without_slots_has_no_brackets(stream: io.StringIO) -> None:
     assert stream.getvalue()[24:] == ' warning server late addresses=a,b table="{\\"a\\": 1}"\n'
 
 
-def test_context_of_a_task_is_on_its_lines(stream: io.StringIO) -> None:
+def test_logger_made_before_the_set_up_follows_it(stream: io.StringIO) -> None:
+    setup_logging(level="error", log_format="text", stream=io.StringIO())
+    log = bound()
+    setup_logging(level="debug", log_format="text", stream=stream)
+    log.debug("connected")
+    assert "connected [B1:3 C7:0]" in stream.getvalue()
+
+
+def test_fields_are_bound_to_the_new_logger_only(stream: io.StringIO) -> None:
     setup_logging(level="info", log_format="text", stream=stream)
-    with structlog.contextvars.bound_contextvars(client_slot=ClientSlot(1, 2)):
-        get_logger("client").info("connected")
-    assert "[C1:2]" in stream.getvalue()
+    log = get_logger("client")
+    log.bind(client_slot=ClientSlot(1, 2)).bind(count=1).info("connected", count=2)
+    log.info("left")
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith("client connected [C1:2] count=2")
+    assert second.endswith("client left")
 
 
 def test_event_below_the_level_is_not_logged(stream: io.StringIO) -> None:
@@ -133,7 +148,7 @@ def test_traceback_stays_on_the_line(stream: io.StringIO, log_format: str) -> No
     try:
         raise error
     except ValueError:
-        bound().exception("task_crashed")
+        bound().error("task_crashed", exc_info=True)
     assert stream.getvalue().count("ValueError: reason") == 2
     assert stream.getvalue().count("\n") == 2
 
@@ -177,7 +192,7 @@ def test_log_that_cannot_be_written_ends_nothing() -> None:
 
 
 def test_logger_works_without_setup(capsys: pytest.CaptureFixture[str]) -> None:
-    structlog.reset_defaults()
+    reset_logging()
     get_logger("client").info("connected")
     assert "client connected" in capsys.readouterr().err
 
@@ -201,3 +216,31 @@ def test_tokens_and_numbers_of_subscribers_are_never_whole(capsys: pytest.Captur
     assert "remsim_0123456789ab_…" in line
     assert "imsi=00101…19" in line
     assert "iccid=888888…8888" in line
+
+
+def test_traceback_that_comes_again_and_again_is_held_back_and_counted(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_TRACEBACKS", logs._Tracebacks())
+    setup_logging(level="info", log_format="text", stream=stream)
+    for _ in range(logs.TRACEBACKS_AT_ONCE + 90):
+        get_logger("server").error("internal_error", exc_info=OSError(24, "Too many open files"))
+    logging.getLogger("asyncio").error("other", exc_info=OSError(24, "Too many open files"))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == logs.TRACEBACKS_AT_ONCE + 1
+    later = time.monotonic() + 2 * logs.TRACEBACK_INTERVAL_S
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    get_logger("server").error("internal_error", exc_info=OSError(24, "Too many open files"))
+    assert " unsaid=90 " in stream.getvalue().splitlines()[-1]
+
+
+def test_no_codec_is_looked_for_while_a_line_is_written() -> None:
+    """It may be the line that says that there are no descriptors."""
+    code = (
+        "import sys, io\n"
+        "from remsim.logs import escape\n"
+        "before = set(sys.modules)\n"
+        "escape('a\\nb')\n"
+        "assert set(sys.modules) == before, set(sys.modules) - before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

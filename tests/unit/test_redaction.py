@@ -243,6 +243,14 @@ class TestForms:
             ("<object at 0x7f0123456789> line 400", "<object at 0x7f0123456789> line 400"),
             ("a deadlock of feedback, sub'stance", "a deadlock of feedback, sub'stance"),
             ("remsim_0123456789ab_" + "a" * 52, "remsim_0123456789ab_…"),
+            ("ICCID 898600B5000000000001", "ICCID <octets>"),
+            # The ATR of a card is no secret, and the one fact that tells why a card is not served.
+            ("does not speak T=0 (ATR 3b9011813101fe45)", "does not speak T=0 (ATR 3b9011813101fe45)"),
+            ("does not speak T=0 (ATR 3b80018100)", "does not speak T=0 (ATR 3b80018100)"),
+            ("ATR 0020000108313233", "ATR <octets>"),
+            ("ATR 3b0020000108313233", "ATR <octets>"),
+            ("ATR 3b8001813132333435", "ATR <octets>"),
+            ("answer 3b80018100", "answer <octets>"),
         ],
     )
     def test_text_of_others_is_scrubbed(self, text: str, left: str) -> None:

@@ -3,7 +3,6 @@
 
 import ast
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,6 +30,9 @@ OF_THE_WHOLE = {
     "test_generated_docs",
     "test_console_pages",
     "test_settings_page",
+    "test_stands_alone",
+    "test_captures",
+    "test_replay_capture",
 }
 
 #: Parts in which each module has a unit test of its own.
@@ -48,13 +50,6 @@ _TIED = re.compile(
 
 #: This file names them to find them.
 _NAMES_THEM = {"tests/unit/test_sources.py"}
-
-
-def _tracked() -> list[Path]:
-    """Text files under version control, but for the licence."""
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    names = [name for name in listing.split("\0") if name and name != "LICENSE"]
-    return [ROOT / name for name in names if (ROOT / name).is_file()]
 
 
 def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -98,7 +93,7 @@ def test_shell_scripts_carry_the_licence() -> None:
 
 def test_nothing_is_tied_to_one_machine() -> None:
     wrong = []
-    for path in _tracked():
+    for path in sources.tracked():
         name = path.relative_to(ROOT).as_posix()
         if name in _NAMES_THEM:
             continue

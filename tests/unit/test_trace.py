@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GSMTAP records: the header of the reference, and what follows it."""
+"""GSMTAP records: the header of rspro.md, section 14, and what follows it."""
 
 from remsim.trace import AtrRecord, TpduRecord, encode_gsmtap, reveal_all
 

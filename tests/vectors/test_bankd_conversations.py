@@ -6,6 +6,7 @@ Where ours acts differently because a defect is mended, the test names the line 
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +19,7 @@ from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.connection import Connection, Event, KeepAlive
 from remsim.wire.rspro import ComponentType
 from tests.doubles.bank import BANKD, StubCards, stub_atr
-from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, load_session
+from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, RecordedSession, load_session
 
 Reference = Callable[..., Path]
 
@@ -88,7 +89,7 @@ def lead(played: PlayedConnection) -> list[str]:
     return [frame.partition(" ")[0] for frame in played.sent]
 
 
-UNCHANGED = (1, 3, 4, 5, 6, 8, 9, 10, 15, 16, 18, 19, 20, 21, 22, 25, 26)
+UNCHANGED = (1, 3, 4, 5, 6, 8, 9, 10, 15, 16, 18, 19, 20, 21, 22, 26)
 
 
 def assert_as_recorded(played: dict[int, PlayedConnection], *, role: str = "bankd") -> None:
@@ -100,6 +101,25 @@ def assert_as_recorded(played: dict[int, PlayedConnection], *, role: str = "bank
 @pytest.mark.parametrize("number", UNCHANGED)
 def test_recorded_session_comes_out_octet_for_octet(reference: Reference, number: int) -> None:
     assert_as_recorded(play(reference, number, BankAdapter(has_cards=number != 20)))
+
+
+def _only(session: RecordedSession, numbers: set[int]) -> RecordedSession:
+    return replace(
+        session,
+        connections=tuple(one for one in session.connections if one.number in numbers),
+        frames=tuple(frame for frame in session.frames if frame.connection in numbers),
+    )
+
+
+def test_command_that_is_too_short_is_answered_and_the_rest_refused_as_recorded(reference: Reference) -> None:
+    """The C bankd closes the connection for a command of 4 bytes, which costs the modem its card."""
+    session = load_session(reference(), 25)
+    assert_as_recorded(Player(_only(session, {1, *range(3, 9)}), "bankd", BankAdapter()).run())
+    short = Player(_only(session, {1, 2}), "bankd", BankAdapter()).run()[2]
+    assert short.sent[:-1] == short.expected
+    assert short.sent[-1].startswith("TpduCardToModem ")
+    assert short.sent[-1].endswith("04026700")
+    assert not short.was_closed_by_us
 
 
 def test_session_with_real_pcscd_comes_out_octet_for_octet(reference: Reference) -> None:

@@ -101,7 +101,7 @@ def in_service(*, is_own: bool = False) -> Slot:
     abilities = ("slots.1",) if is_own else None
     for link, role in ((SERVER, ComponentType.REMSIM_SERVER), (BANKD, ComponentType.REMSIM_BANKD)):
         slot.up(link, role)
-        identity = ComponentIdentity(role, "peer", "peer", "1", abilities=abilities)
+        identity = ComponentIdentity(role, "peer", "remsim-peer", "1").with_abilities(abilities)
         slot.hear(link, rspro.ConnectClientRes(identity, ResultCode.OK))
         if link == SERVER:
             slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, ADDRESS))

@@ -34,9 +34,8 @@ def test_every_message_has_a_vector(struct: Struct) -> None:
 def test_every_listed_classic_field_is_present_and_every_optional_one_absent_somewhere(struct: Struct) -> None:
     messages = [pdu.msg for pdu in recorded() if isinstance(pdu.msg, struct.cls)]
     for field in struct.fields:
-        if not field.ability:
-            assert any(getattr(message, field.attr) is not None for message in messages), field.name
-            assert any(getattr(message, field.attr) is None for message in messages) == field.is_optional, field.name
+        assert any(getattr(message, field.attr) is not None for message in messages), field.name
+        assert any(getattr(message, field.attr) is None for message in messages) == field.is_optional, field.name
 
 
 def test_every_result_code_has_a_vector_in_every_response_with_one() -> None:

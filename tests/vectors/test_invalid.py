@@ -158,8 +158,8 @@ def test_incomplete_frame_is_waited_for(frame: BadFrame) -> None:
 LEGAL: dict[str, tuple[type[Event] | None, bytes]] = {
     "ccm-id-get": (None, bytes.fromhex("000afe05000708302f302f30000001fe06")),
     "ccm-id-resp-good": (IdentityReceived, b""),
-    # rspro.md 3: classic servers and bankds answer with another ID_ACK. Nobody waits for it.
-    "ccm-id-ack": (None, b""),
+    # rspro.md 3: as classic servers and bankds do, and some wait for it.
+    "ccm-id-ack": (None, bytes.fromhex("0001fe06")),
     "ccm-pong-unasked": (None, b""),
     "ccm-ping-with-payload": (None, bytes.fromhex("0001fe01")),
     "range-version-1": (Received, b""),

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from remsim.card.apdu import ResponseApdu
+from remsim.card.apdu import MAX_LE, ResponseApdu
 from remsim.card.errors import ApduError
 from remsim.card.t0_exchange import exchange_apdu, first_tpdu
 from remsim.client.observer import ClientObserver
@@ -24,6 +24,7 @@ from remsim.logs import ensure_logging
 
 #: A command without an answer by then has failed. The bank gives up after 60 s, and tells.
 ANSWER_TIMEOUT_S: Final = 65.0
+_STATUS: Final = 2
 
 
 class Card:
@@ -68,20 +69,22 @@ class Card:
             raise NoCardError(str(error), hint=self._slot.why_no_card()) from None
 
     async def transmit(self, apdu: bytes) -> ResponseApdu:
-        """Send a short command APDU of any case and return the card's answer.
+        """Send a command APDU of any case and return the card's answer; extended ones may bring up to 255 bytes.
 
-        61xx and 6Cxx are answers, too, unless ``auto_get_response`` follows them. Commands of several tasks are sent
-        one after the other. Raises TpduError if ``apdu`` is none, ExchangeError if there is no answer; then it is
-        unknown whether the card has executed the command.
+        61xx, 9Fxx and 6Cxx are answers, too, unless ``auto_get_response`` follows them. Commands of several tasks are sent
+        one after the other, and only to the card that is there when ``transmit`` is called. Raises TpduError if
+        ``apdu`` is none, NotSentError if that card is gone, ExchangeError if there is no answer; then it is unknown
+        whether the card has executed the command.
         """
         tpdu = first_tpdu(apdu)
+        card_number = self._emulator.card_number
         async with self._turn:
             if not self._auto_get_response:
-                return _parse(await self._exchange(tpdu))
+                return _parse(await self._exchange(tpdu, card_number))
             exchange = exchange_apdu(apdu)
             tpdu = next(exchange)
             while True:
-                response = await self._exchange(tpdu)
+                response = await self._exchange(tpdu, card_number)
                 try:
                     tpdu = exchange.send(response)
                 except StopIteration as end:
@@ -95,15 +98,18 @@ class Card:
         """Pulse the card's RST, when commands in progress are answered."""
         await self._emulator.warm_reset()
 
-    async def _exchange(self, tpdu: bytes) -> bytes:
+    async def _exchange(self, tpdu: bytes, card_number: int) -> bytes:
         try:
             async with asyncio.timeout(self._answer_timeout_s):
-                return await self._emulator.exchange(tpdu)
+                return await self._emulator.exchange(tpdu, card_number=card_number)
         except TimeoutError:
             raise ExchangeError(f"no answer within {self._answer_timeout_s:g} s") from None
 
 
 def _parse(response: bytes) -> ResponseApdu:
+    if len(response) > MAX_LE + _STATUS:
+        # Several parts of a command with an extended Le, joined.
+        return ResponseApdu(response[:-_STATUS], int.from_bytes(response[-_STATUS:]))
     try:
         return ResponseApdu.from_bytes(response)
     except ApduError as error:

@@ -263,7 +263,10 @@ class ClientPlane:
     # Commands of clients
 
     def on_tpdu(self, session: Session, message: rspro.TpduModemToCard, tag: int, now: float) -> None:
-        """A command for the card: run it, queue it, or close the connection as the reference says (9.3)."""
+        """A command for the card: run it, queue it, or close the connection (rspro.md, 9.3).
+
+        One of 1 to 4 bytes is answered in its turn, without the card: a program's mistake must not cost it the card.
+        """
         position = session.position
         data = message.data
         if position is None or session.state is not SessionState.CONNECTED_CLIENT_MAPPED_CARD:
@@ -272,7 +275,7 @@ class ClientPlane:
                 self.refuse(session, "command without a card", now)
         elif message.to_bank_slot != position.bank_slot or message.from_client_slot != session.client:
             self.refuse(session, f"command from {message.from_client_slot} to {message.to_bank_slot}", now)
-        elif not rspro.MIN_COMMAND <= len(data) <= rspro.MAX_COMMAND:
+        elif not 1 <= len(data) <= rspro.MAX_COMMAND:
             self.refuse(session, f"command of {len(data)} octets", now)
         elif position.state is CardState.READY:
             position.state = CardState.BUSY  # CardEvent.COMMAND, without the table's cost

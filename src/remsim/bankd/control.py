@@ -19,7 +19,7 @@ from remsim.ids import BankSlot, ClientSlot
 from remsim.redaction import scrub
 from remsim.takeovers import CONTEST_HINT, TakeOvers, contest_texts
 from remsim.wire import additions, rspro
-from remsim.wire.abilities import CARDS, SLOTS
+from remsim.wire.abilities import ADVERTISE, CARDS, SLOTS
 from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.revocation import ListParts, StoreRevocations
@@ -105,7 +105,7 @@ class ControlPlane:
         self._certified = certified
         self._last_refusal: ResultCode | None = None
         self.takeovers = TakeOvers()
-        #: What ``connectBankReq`` says about where clients reach us.
+        #: Where clients reach us; servers of ours are told.
         self.advertise = advertise
         self.links: dict[LinkId, ServerLink] = {}
         self.governor: ServerLink | None = None
@@ -150,9 +150,7 @@ class ControlPlane:
             self._out.append(Probe(self.governor.link, self._takeover_s))
 
     def _introduce(self, server: ServerLink) -> None:
-        request = rspro.ConnectBankReq(
-            self._identity, self._mappings.bank_id, self._mappings.slots, self.advertise or None
-        )
+        request = rspro.ConnectBankReq(self._identity, self._mappings.bank_id, self._mappings.slots)
         self._out.append(Send(server.link, request))
 
     def on_link_lost(self, server: ServerLink, reason: str, now: float) -> None:
@@ -234,6 +232,9 @@ class ControlPlane:
             server.abilities = None if abilities is None else frozenset(abilities)
             self._out.append(Accepted(server.link))
             self._note("info", "server_connected", server, name=server.name)
+            if ADVERTISE in (abilities or ()):
+                # Before any answer about a mapping: the server must know the address when it tells the client.
+                self._out.append(Send(server.link, rspro.AddressesInd(self.advertise or ())))
             self.presences.numbers.on_governed(is_wanted=CARDS in (abilities or ()))
 
     def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:

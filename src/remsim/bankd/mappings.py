@@ -52,7 +52,7 @@ class MappingTable:
         return self._by_slot_nr.get(slot_nr)
 
     def create(self, client: ClientSlot, bank: BankSlot) -> MappingChange:
-        """createMappingReq: the checks in the order of the reference. An identical mapping stays untouched."""
+        """createMappingReq: the checks in the order of rspro.md, 9.1. An identical mapping stays untouched."""
         illegal = self._illegal(bank)
         if illegal is not None:
             return MappingChange(illegal)

@@ -249,6 +249,7 @@ class BankdService:
             now=now,
             keep_alive=self._keep_alive(self.config.keepalive.interval_s),
             connect_timeout_s=self.config.timers.identify_s,
+            is_accepted=True,
         )
 
     def _dialling(self, now: float) -> Connection:

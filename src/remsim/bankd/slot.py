@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from remsim.bankd.actions import CardAction, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard, ResetKind, Transmit
 from remsim.card.iccid import read_iccid
+from remsim.card.status import SW_WRONG_LENGTH
 from remsim.logs import get_logger
 from remsim.net.tasks import TaskOwner
 from remsim.policy.guard import BLOCKED_RESPONSE
@@ -29,6 +30,8 @@ from remsim.wire.rspro import MAX_COMMAND, MAX_RESPONSE, MIN_COMMAND, MIN_RESPON
 
 #: For the reading of a card's number, its powering up included; a client may be waiting for the card.
 READING_S: Final = 5.0
+#: What a command gets that is too short to be one; no reader takes it.
+_WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 
 _KINDS: Final[dict[type[ReaderError], FaultKind]] = {
     ReaderBusyError: FaultKind.BUSY,
@@ -184,6 +187,9 @@ class Slot:
         reader = self._open
         if failure is not None or reader is None:
             self._events.on_failed(self.slot_nr, failure or ReaderUnavailableError("the card is not powered"))
+            return
+        if len(tpdu) < MIN_COMMAND:
+            self._hand_over(_WRONG_LENGTH)
             return
         # Kept without a guard, too: one may come while the command runs, and is told of the response.
         has_passed, self._has_passed, self._tpdu = self._has_passed, False, tpdu

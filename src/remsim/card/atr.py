@@ -7,7 +7,9 @@ Readers, protocol switching and baud rates belong elsewhere.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from functools import reduce
+from operator import xor
+from typing import Final, NamedTuple
 
 from remsim.card.errors import AtrError
 
@@ -96,26 +98,52 @@ def _take_interface(raw: bytes) -> tuple[dict[str, int], list[int], int]:
 
 def parse_atr(raw: bytes) -> Atr:
     """Read an ATR. Raises AtrError if it is cut short, too long, has bytes left over, or its TCK does not match."""
-    if len(raw) < 2:
-        raise AtrError(f"ATR of {len(raw)} bytes; TS and T0 are the least")
     if len(raw) > MAX_ATR:
         raise AtrError(f"ATR of {len(raw)} bytes; {MAX_ATR} are the most")
-    convention = _CONVENTIONS.get(raw[0])
-    if convention is None:
+    found = _read_announced(raw)
+    if len(raw) != found.end + found.has_tck:
+        raise AtrError(f"ATR {raw.hex()} has {len(raw)} bytes instead of {found.end + found.has_tck}")
+    if found.has_tck and reduce(xor, raw[1:]):
+        raise AtrError(f"ATR {raw.hex()} fails its check byte TCK")
+    offered = tuple(dict.fromkeys(protocol for protocol in found.protocols if protocol != 15)) or (0,)
+    historical = bytes(raw[found.historical : found.end])
+    return Atr(bytes(raw), _CONVENTIONS[raw[0]], found.interface, historical, offered)
+
+
+def mend_atr(raw: bytes) -> bytes:
+    """The ATR that a reader delivered with a wrong or no TCK, or with bytes behind its announced end; others as it is.
+
+    For whatever must read an ATR to change it. Raises AtrError if it is cut short, or none at all.
+    """
+    found = _read_announced(raw)
+    body = bytes(raw[: found.end])
+    mended = body + bytes((reduce(xor, body[1:]),)) if found.has_tck else body
+    if len(mended) > MAX_ATR:
+        raise AtrError(f"ATR of {len(mended)} bytes; {MAX_ATR} are the most")
+    return mended
+
+
+class _Announced(NamedTuple):
+    """What T0 and the TDi announce: where the historical bytes begin and end, and whether TCK follows."""
+
+    interface: dict[str, int]
+    protocols: list[int]
+    historical: int
+    end: int
+
+    @property
+    def has_tck(self) -> bool:
+        """Clause 8.2.5: TCK is absent if T=0 is the only protocol named, present in all other cases."""
+        return any(protocol != 0 for protocol in self.protocols)
+
+
+def _read_announced(raw: bytes) -> _Announced:
+    if len(raw) < 2:
+        raise AtrError(f"ATR of {len(raw)} bytes; TS and T0 are the least")
+    if raw[0] not in _CONVENTIONS:
         raise AtrError(f"ATR begins with TS {raw[0]:02X}; it is 3B or 3F")
     interface, protocols, position = _take_interface(raw)
     end = position + (raw[1] & 0x0F)
     if end > len(raw):
         raise AtrError(f"ATR {raw.hex()} announces {raw[1] & 0x0F} historical bytes and has {len(raw) - position}")
-    # Clause 8.2.5: TCK is absent if T=0 is the only protocol named, present in all other cases.
-    has_tck = any(protocol != 0 for protocol in protocols)
-    if len(raw) != end + has_tck:
-        raise AtrError(f"ATR {raw.hex()} has {len(raw)} bytes instead of {end + has_tck}")
-    if has_tck:
-        check = 0
-        for byte in raw[1:]:
-            check ^= byte
-        if check:
-            raise AtrError(f"ATR {raw.hex()} fails its check byte TCK")
-    offered = tuple(dict.fromkeys(protocol for protocol in protocols if protocol != 15)) or (0,)
-    return Atr(bytes(raw), convention, interface, bytes(raw[position:end]), offered)
+    return _Announced(interface, protocols, position, end)

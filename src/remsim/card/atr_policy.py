@@ -3,7 +3,8 @@
 
 A modem asks for the speed that TA1 offers and for a protocol that a TDi names (ISO/IEC 7816-3, clauses 8.3 and 9), and
 card-emulation hardware grants whatever is asked. So what must not be asked for must not be offered. Every change keeps
-the ATR well-formed: T0, the TDi and TCK are computed anew.
+the ATR well-formed: T0, the TDi and TCK are computed anew. Readers deliver some with a wrong TCK or more bytes than
+announced; a rule mends these, and without rules the modem is shown what the reader delivered.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from functools import reduce
 from operator import xor
 from typing import Final
 
-from remsim.card.atr import DI, FI, MAX_ATR, Atr, parse_atr
+from remsim.card.atr import DI, FI, MAX_ATR, Atr, mend_atr, parse_atr
 from remsim.card.errors import AtrError
 
 _TS_DIRECT: Final = 0x3B
@@ -35,6 +36,10 @@ class _Group:
 
     protocol: int | None
     values: dict[str, int] = field(default_factory=dict)
+
+
+def _read(atr: bytes) -> Atr:
+    return parse_atr(mend_atr(atr))
 
 
 def _groups(atr: Atr) -> list[_Group]:
@@ -75,10 +80,10 @@ def cap_ta1(atr: bytes, highest: int) -> bytes:
     limit = _clocks(highest)
     if limit is None:
         raise AtrError(f"TA1 cannot be capped at the reserved value {highest:02X}")
-    parsed = parse_atr(atr)
+    parsed = _read(atr)
     offered = _clocks(parsed.interface.get("TA1", 0x11))
     if offered is None or offered >= limit:
-        return atr
+        return parsed.raw
     groups = _groups(parsed)
     if highest == 0x11:
         del groups[0].values["A"]
@@ -97,10 +102,10 @@ def offer_t0_only(atr: bytes) -> bytes:
 
     Raises AtrError if ``atr`` is none.
     """
-    parsed = parse_atr(atr)
+    parsed = _read(atr)
     first, *rest = _groups(parsed)
     if not rest:
-        return atr
+        return parsed.raw
     second = _Group(0, rest[0].values if rest[0].protocol != _T15 else {})
     # TA2 (clause 8.3) insists on one protocol; TB2 is for the programming voltage of long ago, TC2 for T=0.
     if second.values.get("A", 0) & 0x0F:
@@ -112,7 +117,7 @@ def offer_t0_only(atr: bytes) -> bytes:
 
 def strip_atr(atr: bytes, parts: frozenset[AtrPart]) -> bytes:
     """Leave out the named parts. Raises AtrError if ``atr`` is none."""
-    parsed = parse_atr(atr)
+    parsed = _read(atr)
     groups = [_Group(None)] if AtrPart.INTERFACE in parts else _groups(parsed)
     return _build(atr[0], groups, b"" if AtrPart.HISTORICAL in parts else parsed.historical)
 
@@ -123,7 +128,7 @@ def fit_for_emulation(atr: bytes) -> bytes:
     TS becomes 3B (TCK does not cover it, clause 8.2.5). TA2 goes: in specific mode the modem would take the speed of
     TA1 at once, without PPS (clause 8.3). Raises AtrError if ``atr`` is none.
     """
-    parsed = parse_atr(atr)
+    parsed = _read(atr)
     groups = _groups(parsed)
     if len(groups) > 1:
         groups[1].values.pop("A", None)

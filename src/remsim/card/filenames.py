@@ -110,3 +110,78 @@ def application_name(aid: bytes) -> str:
         if digits.startswith(prefix):
             return f"ADF.{name}"
     return f"AID {digits}"
+
+
+def application_prefix(name: str) -> str | None:
+    """The digits with which the AID of every ``ADF.USIM`` (or the like) begins; None for a name that is not known."""
+    return next((prefix for prefix, known in _APPLICATIONS.items() if name == f"ADF.{known}"), None)
+
+
+def is_ambiguous_aid(aid: bytes) -> bool:
+    """Whether a partial AID may mean a well-known application and others as well: it ends before they differ."""
+    digits = aid.hex().upper()
+    return any(prefix.startswith(digits) and prefix != digits for prefix in _APPLICATIONS)
+
+
+#: Where a name leads: an application or the MF, then file identifiers. Several of one name: the first, unless another
+#: one is in the directory that is selected.
+_IN_USIM: Final = frozenset(
+    {0x6F05, 0x6F06, 0x6F07, 0x6F08, 0x6F09, 0x6F2C, 0x6F31, 0x6F32, 0x6F37, 0x6F38, 0x6F39, 0x6F3B, 0x6F3C, 0x6F3E}
+    | {0x6F3F, 0x6F40, 0x6F42, 0x6F43, 0x6F45, 0x6F46, 0x6F47, 0x6F48, 0x6F49, 0x6F56, 0x6F5B, 0x6F5C, 0x6F60, 0x6F61}
+    | {0x6F62, 0x6F65, 0x6F73, 0x6F78, 0x6F7B, 0x6F7E, 0x6FAD, 0x6FB7, 0x6FC3, 0x6FC4, 0x6FC5, 0x6FC6, 0x6FC7, 0x6FC9}
+    | {0x6FCA, 0x6FCD, 0x6FD9, 0x6FE3, 0x6FE4, 0x5F3B, 0x5FC0}
+)
+_IN_GSM: Final = frozenset({0x6F14, 0x6F15, 0x6F16, 0x6F20, 0x6F30, 0x6F52, 0x6F53, 0x6F74, 0x6FAE})
+_IN_TELECOM: Final = frozenset({0x6F3A, 0x6F44, 0x5F3A})
+_IN_PHONEBOOK: Final = frozenset({0x4F22, 0x4F23, 0x4F24, 0x4F30, 0x4F3A})
+_IN_GSM_ACCESS: Final = frozenset({0x4F20, 0x4F52})
+#: Names of files whose identifier means something else in its most common place.
+_MORE: Final = {
+    "EF.SST": (0x3F00, 0x7F20, 0x6F38),
+    "EF.IST": ("ADF.ISIM", 0x6F07),
+    "EF.IMPI": ("ADF.ISIM", 0x6F02),
+    "EF.DOMAIN": ("ADF.ISIM", 0x6F03),
+    "EF.IMPU": ("ADF.ISIM", 0x6F04),
+    "EF.P-CSCF": ("ADF.ISIM", 0x6F09),
+}
+
+NamedPath = tuple[int | str, ...]
+
+
+def _paths_of(fid: int) -> list[NamedPath]:
+    if fid == 0x3F00:
+        return [(fid,)]
+    if fid >> 8 in (0x2F, 0x7F):
+        return [(0x3F00, fid)]
+    places: list[NamedPath] = []
+    if fid in _IN_USIM:
+        places.append(("ADF.USIM", fid))
+    if fid in _IN_GSM_ACCESS:
+        places.append(("ADF.USIM", 0x5F3B, fid))
+    if fid in _IN_PHONEBOOK:
+        places.append((0x3F00, 0x7F10, 0x5F3A, fid))
+    if fid in _IN_TELECOM:
+        places.append((0x3F00, 0x7F10, fid))
+    if fid in _IN_GSM:
+        places.append((0x3F00, 0x7F20, fid))
+    return places
+
+
+def _named_paths() -> dict[str, list[NamedPath]]:
+    named: dict[str, list[NamedPath]] = {name: [path] for name, path in _MORE.items()}
+    for fid, name in FILE_NAMES.items():
+        if fid != 0x7FFF:
+            named.setdefault(name, []).extend(_paths_of(fid))
+    for name in _APPLICATIONS.values():
+        named[f"ADF.{name}"] = [(f"ADF.{name}",)]
+    return named
+
+
+#: Every name of a file or application, and where it may be, the usual place first.
+NAMED_PATHS: Final = _named_paths()
+
+
+def application_aid(name: str) -> bytes | None:
+    """The beginning of the AID of ``ADF.USIM`` and the like; None for another name."""
+    digits = application_prefix(name)
+    return None if digits is None else bytes.fromhex(digits)

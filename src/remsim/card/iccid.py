@@ -13,7 +13,7 @@ from remsim.card.apdu import ResponseApdu
 from remsim.card.status import SwKind, sw_kind
 from remsim.card.t0_exchange import exchange_apdu
 
-#: Octets of EF.ICCID.
+#: Bytes of EF.ICCID.
 LENGTH: Final = 10
 
 #: Of SELECT nothing but its success is of interest, so its response data is left in the card.
@@ -22,7 +22,9 @@ _SELECTS: Final = {
     0xA0: (bytes.fromhex("a0a40000023f00"), bytes.fromhex("a0a40000022fe2")),
 }
 _READ_BINARY: Final = 0xB0
-_ICCID: Final = re.compile(r"[0-9]{1,20}", re.ASCII)
+#: ITU-T E.118 has decimal digits only. Large operators use A to E as well; F means "no digit".
+_ICCID: Final = re.compile(r"[0-9A-E]{1,20}", re.ASCII)
+_FILLER: Final = "F"
 
 
 def read_iccid() -> Generator[bytes, bytes, str | None]:
@@ -51,11 +53,11 @@ def _read(cla: int, selects: tuple[bytes, ...]) -> Generator[bytes, bytes, bytes
 
 
 def decode_iccid(octets: bytes) -> str | None:
-    """The digits in the content of EF.ICCID: nibbles swapped, filled up with F. None if that is not what it holds."""
-    digits = "".join(f"{octet & 0x0F:X}{octet >> 4:X}" for octet in octets).rstrip("F")
+    """The digits in the content of EF.ICCID: nibbles swapped, up to the first F. None if that is not what it holds."""
+    digits = "".join(f"{octet & 0x0F:X}{octet >> 4:X}" for octet in octets).partition(_FILLER)[0]
     return digits if len(octets) == LENGTH and is_iccid(digits) else None
 
 
 def is_iccid(text: str) -> bool:
-    """Whether ``text`` is the number of a card: digits, as many as fit into the file, and nothing else."""
+    """Whether ``text`` is the number of a card: digits 0 to E, capitals, as many as fit into the file, nothing else."""
     return _ICCID.fullmatch(text) is not None

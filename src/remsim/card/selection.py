@@ -3,34 +3,50 @@
 
 Follows SELECT, MANAGE CHANNEL and short file identifiers (ETSI TS 102 221, clauses 8.3 to 8.9). An observer knows no
 file system, so it goes by the numbering that the specifications prescribe (clause 8.6 and 3GPP TS 31.102): MF is 3F00,
-directories are 7Fxx and 5Fxx, everything else is a data file. Where that is not enough the file is unknown, None, and
-never a guess: whoever protects something must take unknown for the worst case.
+directories are 7Fxx and 5Fxx, data files are 2Fxx, 4Fxx and 6Fxx. Where that is not enough the file is unknown, None,
+and never a guess: what protects something must take unknown for the worst case.
 """
 
 from dataclasses import dataclass
 from typing import Final, Self
 
-from remsim.card.filenames import application_name
+from remsim.card.class_byte import GSM_CLA, class_byte
+from remsim.card.filenames import application_name, is_ambiguous_aid
 
 MF: Final = 0x3F00
 CURRENT_APPLICATION: Final = 0x7FFF
-UNKNOWN_APPLICATION: Final = "ADF"
 
-_SELECT, _MANAGE_CHANNEL = 0xA4, 0x70
-_GSM_CLA: Final = 0xA0
-_BINARY: Final = frozenset({0xB0, 0xD6})
-_RECORD: Final = frozenset({0xB2, 0xDC, 0xA2})
+_SELECT, _MANAGE_CHANNEL, _SUSPEND = 0xA4, 0x70, 0x76
+#: READ, UPDATE and WRITE BINARY.
+_BINARY: Final = frozenset({0xB0, 0xD6, 0xD0})
+#: READ, UPDATE, SEARCH and WRITE RECORD.
+_RECORD: Final = frozenset({0xB2, 0xDC, 0xA2, 0xD2})
+#: APPEND RECORD; in the proprietary classes it is STORE DATA.
+_APPEND: Final = 0xE2
 _INCREASE: Final = 0x32
 _SEEK: Final = 0xA2
-#: Retrieve and set data of BER-TLV files (clause 11.3).
+#: Retrieve and set data of BER-TLV files (clause 11.3), which have class 8X; in class 0X their namesakes name a file in
+#: P1 and P2 (ISO/IEC 7816-4, clause 11.5).
 _OBJECT: Final = frozenset({0xCB, 0xDB})
-#: Odd forms of READ and UPDATE, and ERASE, name their file in ways that no specification of ours uses (ISO/IEC 7816-4,
-#: clause 11.3); CREATE, DELETE and RESIZE FILE name theirs in their data, and may move the selection (ETSI TS 102 222,
-#: clauses 6.3, 6.4 and 6.10).
-_OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD7, 0xDD, 0x0C, 0x0E, 0x0F, 0xD4, 0xE0, 0xE4})
+#: Odd forms of READ, WRITE, UPDATE and SEARCH, COMPARE and ERASE name their file in ways that no specification of ours
+#: uses (ISO/IEC 7816-4, clause 11.3); CREATE, DELETE and RESIZE FILE name theirs in their data, and may move the
+#: selection (ETSI TS 102 222, clauses 6.3, 6.4 and 6.10).
+_OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD1, 0xD7, 0xDD, 0xA0, 0xA1, 0x33, 0x0C, 0x0E, 0x0F, 0xD4, 0xE0, 0xE4})
+#: DEACTIVATE, ACTIVATE, TERMINATE DF and EF: without data for the selected file, else for the one that the data name,
+#: which is selected then (ETSI TS 102 221, clause 11.1.14; ETSI TS 102 222, clauses 6.7 and 6.8).
+_STATE_OF_FILE: Final = frozenset({0x04, 0x44, 0xE6, 0xE8})
+#: P1 of SUSPEND UICC: take up again what was selected when it was suspended (ETSI TS 102 221, clause 11.1.22).
+_RESUME: Final = 0x01
 #: P2 of SELECT: end the application's session (table 11.2).
 _TERMINATE: Final = 0x40
+#: P1 of MANAGE CHANNEL (clause 11.1.17).
+_OPEN, _CLOSE = 0x00, 0x80
 _HEADER: Final = 5
+#: High bytes of what the numbering makes a data file (clause 8.6). What has another may be a directory.
+_DATA_FILES: Final = frozenset({0x2F, 0x4F, 0x6F})
+_ALL_CHANNELS: Final = frozenset(range(20))
+#: A SELECT that is refused so changed nothing. After others, 67xx and 6Cxx included, cards differ.
+_NOT_SELECTED_SW1: Final = frozenset({0x68, 0x69, 0x6A, 0x6B, 0x6D, 0x6E, 0x93, 0x94, 0x98})
 #: The file was not found, or the command not even looked at. After any other refusal, 6Cxx included, a card may have
 #: the file selected that a short identifier named.
 _NOTHING_SELECTED: Final = frozenset({0x6A82})
@@ -91,28 +107,16 @@ class Selected:
             return None
         return self.directory if self.file is None else (*self.directory, self.file)
 
+    @property
+    def surroundings(self) -> Path | None:
+        """The directory in which the next file is looked for; None if it is not known."""
+        # What the numbering does not make a data file may be a directory itself.
+        is_data_file = self.file is None or self.file >> 8 in _DATA_FILES
+        return self.directory if is_data_file else None
+
 
 AT_MF: Final = Selected((MF,))
 UNKNOWN: Final = Selected(None, is_file_unknown=True)
-
-
-def channel_of(cla: int) -> int:
-    """The logical channel in a class byte (ETSI TS 102 221, clause 10.1.1); 0 where it names none."""
-    if cla == _GSM_CLA:
-        return 0
-    if cla & 0x40:
-        return 4 + (cla & 0x0F)
-    return cla & 0x03
-
-
-def _is_chained(cla: int) -> bool:
-    """Whether more of the same command follows (ISO/IEC 7816-4, clause 5.4.1)."""
-    return cla != _GSM_CLA and cla & 0x10 != 0
-
-
-def _is_secured(cla: int) -> bool:
-    """Whether data may be wrapped in secure messaging (clause 5.4.1), or the class byte says what nobody knows."""
-    return cla != _GSM_CLA and cla & (0x20 if cla & 0x40 else 0x2C) != 0
 
 
 def is_success(sw: int) -> bool:
@@ -133,6 +137,8 @@ class SelectionTracker:
         """One that joins a card in use: nothing is known until it is selected, or until a reset."""
         tracker = cls()
         tracker._channels = {0: UNKNOWN}
+        # What comes first on a channel may be the last part of a command in several, which looks like any other.
+        tracker._in_chain = set(_ALL_CHANNELS)
         return tracker
 
     def on_reset(self) -> None:
@@ -142,33 +148,41 @@ class SelectionTracker:
 
     def selected(self, cla: int) -> Selected:
         """What is selected on the channel of a class byte."""
-        return self._channels.get(channel_of(cla), UNKNOWN)
+        return self._channels.get(class_byte(cla).channel, UNKNOWN)
 
     def target(self, tpdu: bytes) -> Path | None:
         """The file that a command works on: that of its short identifier, else the selected one; None if unknown."""
-        if len(tpdu) < _HEADER or tpdu[1] in _OBSCURE:
+        if len(tpdu) < _HEADER or _is_obscure(tpdu):
             return None
         found = self.selected(tpdu[0])
         sfi = short_identifier(tpdu)
         return found.path if sfi is None else _by_sfi(found, sfi).path
+
+    def is_whole(self, tpdu: bytes) -> bool:
+        """Whether a command's data are all of them and in clear: no part of several, not in secure messaging."""
+        cla = class_byte(tpdu[0])
+        return not (cla.is_chained or cla.is_secured or cla.channel in self._in_chain)
 
     def on_exchange(self, tpdu: bytes, response: bytes) -> None:
         """A command and what the card answered. Anything that is no command is passed over."""
         if len(tpdu) < _HEADER or len(response) < 2:
             return
         cla, ins, sw = tpdu[0], tpdu[1], int.from_bytes(response[-2:])
-        channel = channel_of(cla)
+        channel = class_byte(cla).channel
         is_part = self._note_chain(channel, cla)
         if not is_success(sw):
             self._on_failure(channel, tpdu, sw)
-        elif ins == _SELECT and (is_part or _is_secured(cla)):
+        elif ins == _SELECT and (is_part or class_byte(cla).is_secured):
             self._channels[channel] = UNKNOWN
         elif ins == _SELECT:
             self._channels[channel] = _after_select(self.selected(cla), tpdu[2], tpdu[3], tpdu[_HEADER:])
-        elif ins in _OBSCURE:
+        elif _is_obscure(tpdu):
             self._channels[channel] = UNKNOWN
         elif ins == _MANAGE_CHANNEL:
             self._manage(channel, tpdu, response)
+        elif ins == _SUSPEND and tpdu[2] == _RESUME:
+            # After a reset, and yet nothing is as after a reset.
+            self._channels = dict.fromkeys(_ALL_CHANNELS, UNKNOWN)
         elif (sfi := short_identifier(tpdu)) is not None:
             # Clause 8.4.2: a command with a short identifier selects that file.
             self._channels[channel] = _by_sfi(self.selected(cla), sfi)
@@ -176,42 +190,63 @@ class SelectionTracker:
     def _note_chain(self, channel: int, cla: int) -> bool:
         """Whether a command is a part of one that comes in several; its last part has the class of any other."""
         was_chained = channel in self._in_chain
-        if _is_chained(cla):
+        if class_byte(cla).is_chained:
             self._in_chain.add(channel)
             return True
         self._in_chain.discard(channel)
         return was_chained
 
     def _on_failure(self, channel: int, tpdu: bytes, sw: int) -> None:
+        if tpdu[1] == _SELECT:
+            if sw >> 8 not in _NOT_SELECTED_SW1:
+                self._channels[channel] = UNKNOWN
+            return
         sfi = short_identifier(tpdu)
         if sfi is None or sw in _NOTHING_SELECTED or sw >> 8 in _NOTHING_SELECTED_SW1:
             return
         # Cards differ in whether a command that found its file and failed then leaves it selected.
         found = self._channels.get(channel, UNKNOWN)
         if _by_sfi(found, sfi) != found:
-            self._channels[channel] = Selected(found.directory, None, found.application, is_file_unknown=True)
+            self._channels[channel] = Selected(found.surroundings, None, found.application, is_file_unknown=True)
 
     def _manage(self, channel: int, tpdu: bytes, response: bytes) -> None:
-        number = tpdu[3]
-        if tpdu[2] & 0x80:
+        mode, number = tpdu[2], tpdu[3]
+        if mode == _CLOSE and (number or channel):
             self._channels.pop(number or channel, None)
-        else:
-            # Clause 11.1.17: the card chooses and says which; a channel opened from another begins where that one is.
-            opened = number or (response[0] if len(response) > 2 else 0)
-            if opened:
-                self._channels[opened] = AT_MF if channel == 0 else self._channels.get(channel, UNKNOWN)
-        self._channels.setdefault(0, AT_MF)
+        elif mode != _OPEN:
+            # ISO/IEC 7816-4, clause 11.1.2, has more; and nobody closes the basic channel.
+            self._channels[number or channel] = UNKNOWN
+        elif opened := number or (response[0] if len(response) > 2 else 0):
+            self._channels[opened] = self._beginning(channel)
+
+    def _beginning(self, origin: int) -> Selected:
+        """What is selected on a channel that was opened from ``origin`` (clause 11.1.17)."""
+        if origin == 0:
+            return AT_MF
+        found = self._channels.get(origin, UNKNOWN)
+        if found.file is None:
+            return found
+        # The directory is that of the origin. Cards differ in whether its file is selected, too.
+        return Selected(found.surroundings, None, found.application, is_file_unknown=True)
+
+
+def _is_obscure(tpdu: bytes) -> bool:
+    """Whether the file that a command works on is named in a way that is not followed here."""
+    cla, ins = tpdu[:2]
+    if ins in _OBJECT and not cla & 0x80:
+        return True
+    return ins in _OBSCURE or (ins in _STATE_OF_FILE and len(tpdu) > _HEADER)
 
 
 def short_identifier(tpdu: bytes) -> int | None:
     """The short file identifier in a command's parameters, None if it has none."""
     cla, ins, p1, p2 = tpdu[:4]
-    if cla == _GSM_CLA and ins == _SEEK:
+    if cla == GSM_CLA and ins == _SEEK:
         # 3GPP TS 51.011, 9.2.7: P2 is type and mode. Otherwise cards take short identifiers in this class, too.
         return None
     if ins in _BINARY:
         return p1 & 0x1F if p1 & 0x80 else None
-    if ins in _RECORD:
+    if ins in _RECORD or (ins == _APPEND and not cla & 0x80):
         return p2 >> 3 or None
     if ins == _INCREASE:
         return p1 & 0x1F if p1 & 0x80 else None
@@ -221,9 +256,10 @@ def short_identifier(tpdu: bytes) -> int | None:
 
 
 def _by_sfi(found: Selected, sfi: int) -> Selected:
-    table = _MF_SFI if found.directory == (MF,) else _USIM_SFI if found.directory == ("ADF.USIM",) else {}
+    directory = found.surroundings
+    table = _MF_SFI if directory == (MF,) else _USIM_SFI if directory == ("ADF.USIM",) else {}
     file = table.get(sfi)
-    return Selected(found.directory, file, found.application, is_file_unknown=file is None)
+    return Selected(directory, file, found.application, is_file_unknown=file is None)
 
 
 def _after_select(found: Selected, p1: int, p2: int, data: bytes) -> Selected:
@@ -234,7 +270,7 @@ def _after_select(found: Selected, p1: int, p2: int, data: bytes) -> Selected:
     if p1 == 0x08:
         return _walk(Selected((MF,), application=found.application), data)
     if p1 == 0x09:
-        return _walk(Selected(found.directory, application=found.application), data)
+        return _walk(Selected(found.surroundings, application=found.application), data)
     if not data:
         return Selected((MF,), application=found.application)
     if p1 in (0x00, 0x01, 0x02) and len(data) == 2:
@@ -243,12 +279,15 @@ def _after_select(found: Selected, p1: int, p2: int, data: bytes) -> Selected:
 
 
 def _application(aid: bytes) -> Selected:
+    if is_ambiguous_aid(aid):
+        # Clause 8.5.1.2: the card takes the first, the last or the next of all that begin so, and only it knows them.
+        return UNKNOWN
     name = application_name(aid)
     return Selected((name,), application=name)
 
 
 def _parent(found: Selected) -> Selected:
-    directory = found.directory
+    directory = found.surroundings
     if directory is None or len(directory) < 2:
         # The parent of an application is the MF; so is that of the MF, as far as anybody may care.
         return Selected(None if directory is None else (MF,), application=found.application)
@@ -264,11 +303,11 @@ def _walk(found: Selected, data: bytes) -> Selected:
 
 
 def _child(found: Selected, fid: int) -> Selected:
-    application, directory = found.application, found.directory
+    application, directory = found.application, found.surroundings
     if fid == MF:
         return Selected((MF,), application=application)
     if fid == CURRENT_APPLICATION:
-        return Selected((application or UNKNOWN_APPLICATION,), application=application)
+        return Selected(None if application is None else (application,), application=application)
     if fid >> 8 == 0x7F:
         return Selected((MF, fid), application=application)
     if fid >> 8 == 0x5F:

@@ -109,10 +109,30 @@ def run(
     auto_client: Annotated[
         str | None, Parameter(metavar="ID:SLOT", help="Number of the first that --auto finds.", show_default=False)
     ] = None,
+    command_cases: Annotated[
+        str | None,
+        Parameter(
+            metavar="CASES",
+            help="Which way the data of commands go: CLA[/MASK] INS [P1] = CASE, several with commas.",
+            show_default=False,
+        ),
+    ] = None,
+    unknown_commands: Annotated[
+        str | None,
+        Parameter(metavar="WORD", help="refuse (default) or receive commands that nobody knows.", show_default=False),
+    ] = None,
     options: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Serve all client slots of this host: the [[slot]] tables of the configuration file."""
-    config = resolve(ClientRunConfig, options, server=server, auto=auto, auto_client=auto_client)
+    config = resolve(
+        ClientRunConfig,
+        options,
+        server=server,
+        auto=auto,
+        auto_client=auto_client,
+        command_cases=command_cases,
+        unknown_commands=unknown_commands,
+    )
     from remsim.client.run import run as run_slots
 
     return run_slots(config)

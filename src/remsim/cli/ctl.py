@@ -7,12 +7,14 @@ Exit status 0: done; 1: the server said no, or cannot be reached; 2: the command
 import json
 import os
 import re
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from remsim.card.iccid import is_iccid
 from remsim.cli import tables
@@ -28,6 +30,10 @@ from remsim.policy.mapping import parse_mapping_policy
 _commands = verb_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
 #: Options of the whole verb may stand before or behind the command.
 app = _commands.meta
+
+#: A bankd answers a mapping request from memory: one that is there has done so after this long.
+SETTLING_S: Final = 2.0
+_LOOK_AGAIN_S: Final = 0.1
 
 #: "B7" or "C7": everything of one bank or client.
 _WHOLE: Final = re.compile(r"([BC])([0-9]{1,5})", re.ASCII)
@@ -76,6 +82,27 @@ def ctl(
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
     """Open the way to the server and run one command."""
+    try:
+        return _run(words, json=bool(json), rest=rest, authority=authority, common=common)
+    except RemsimError as error:
+        if not json:
+            raise
+        print(_error_object(error))
+        return error.exit_status
+    except CycloptsError as error:
+        if not json:
+            raise
+        print(_error_object(ConfigError(" ".join(str(error).split()), hint="see remsim ctl --help")))
+        return ConfigError.exit_status
+
+
+def _error_object(error: RemsimError) -> str:
+    """An error as JSON, in the form in which the server gives its own."""
+    code = str(error.status) if isinstance(error, RestError) and error.status is not None else "failed"
+    return json.dumps({"error": {"code": code, "message": str(error), "hint": error.hint}})
+
+
+def _run(words: tuple[str, ...], *, json: bool, rest: str | None, authority: str | None, common: CommonOptions) -> int:
     command, bound, ignored = _commands.parse_args(words, exit_on_error=False, print_error=False)
     if "session" not in ignored:
         # Help or version: they need no server.
@@ -84,7 +111,7 @@ def ctl(
     config = resolve(CtlConfig, common, rest=rest, authority=authority)
     setup_logging(level=config.log_level, log_format=config.log_format)
     with open_rest(config, os.environ, program="ctl") as client:
-        status = command(*bound.args, **bound.kwargs, session=Session(client, bool(json)))
+        status = command(*bound.args, **bound.kwargs, session=Session(client, json))
     return status if isinstance(status, int) else 0
 
 
@@ -96,7 +123,7 @@ def banks(bank_id: IdText = None, /, *, session: Given) -> int:
         return session.show(items, lambda: tables.print_banks(items))
     number = _parse_number(bank_id, "B", "bank id")
     bank = _known(session.rest.get(f"/banks/{number}"), f"bank {number} is not connected")
-    return session.show(bank, lambda: tables.print_banks([bank]))
+    return session.show(bank, lambda: tables.print_bank(bank))
 
 
 @_commands.command
@@ -133,8 +160,40 @@ def mappings(which: IdText = None, /, *, session: Given) -> int:
 def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
     """Give a bank's card to a client: BANK:SLOT CLIENT:SLOT."""
     bank, client = BankSlot.parse(bank_slot), ClientSlot.parse(client_slot)
-    session.rest.create_mapping(bank, client)
-    return session.show(mapping_object(bank, client), lambda: print(f"mapped {bank} to {client}"))
+    is_new = True
+    try:
+        session.rest.create_mapping(bank, client)
+    except RestError as error:
+        # The C server says 400 for what ours calls a conflict.
+        if error.status not in (400, 409) or _find(session.rest, bank, client) is None:
+            raise
+        is_new = False
+    found = _settled(session.rest, bank, client)
+    problem = str((found or {}).get("problem") or "")
+    said = f"mapped {bank} to {client}" if is_new else f"{bank} is mapped to {client} already"
+    shown = mapping_object(bank, client) | {key: found[key] for key in ("state", "problem") if found and key in found}
+    return session.show(shown, lambda: print(f"{said}; {problem}" if problem else said))
+
+
+def _find(rest: RestClient, bank: BankSlot, client: ClientSlot) -> JsonObject | None:
+    """The mapping of exactly these two slots, as the list shows it."""
+    wanted = (str(bank), str(client))
+    items = rest.get_list("slotmaps")
+    return next((i for i in items if (tables.bank_slot_text(i), tables.client_slot_text(i)) == wanted), None)
+
+
+def _settled(rest: RestClient, bank: BankSlot, client: ClientSlot) -> JsonObject | None:
+    """The mapping once its bankd has had its say, or after a moment; None if it is gone, or cannot be seen."""
+    deadline = time.monotonic() + SETTLING_S
+    while True:
+        found = _find(rest, bank, client)
+        # A bankd that has no card says so right behind its answer, so the second look counts.
+        if found is None or found.get("problem") or time.monotonic() > deadline:
+            return found
+        is_last = found.get("state") == "ACTIVE"
+        time.sleep(_LOOK_AGAIN_S)
+        if is_last:
+            return _find(rest, bank, client)
 
 
 @_commands.command(name="unmap", alias="delete")
@@ -166,8 +225,9 @@ _commands.command(policy)
 @policy.command
 def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *, number: IccidText = None) -> int:
     """Say whether a policy FILE is well formed, and what it says about BANK:SLOT CLIENT:SLOT. Asks no server."""
+    number = None if number is None else number.upper()
     if number is not None and not is_iccid(number):
-        raise ConfigError("--number is no ICCID", hint="write its digits, 20 at most")
+        raise ConfigError("--number is no ICCID", hint="write its digits (0 to 9, A to E), 20 at most")
     try:
         text = read_text(Path(file))
     except (OSError, TextError) as error:
@@ -186,10 +246,23 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *,
 
 
 @_commands.command(name="global-reset", alias="reset")
-def global_reset(*, session: Given) -> int:
-    """Delete all mappings."""
+def global_reset(
+    *, yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False, session: Given
+) -> int:
+    """Delete all mappings. Asks before, or takes --yes."""
+    if not yes:
+        _ask_before_reset(len(session.rest.get_list("slotmaps")))
     session.rest.global_reset()
     return session.show({}, lambda: print("all mappings are deleted"))
+
+
+def _ask_before_reset(count: int) -> None:
+    """Raises ConfigError without a terminal, RestError if the answer is no."""
+    if not sys.stdin.isatty():
+        raise ConfigError("reset deletes all mappings and asks before, but there is no terminal", hint="add --yes")
+    print(f"Delete all {count} mappings? Their modems lose their cards. [y/N] ", end="", flush=True, file=sys.stderr)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise RestError("nothing was deleted")
 
 
 def _known(item: JsonObject | None, message: str) -> JsonObject:

@@ -2,7 +2,8 @@
 """The ``remsim`` command: finds the verb, hands it the rest, and turns every outcome into an exit status.
 
 0: done; 1: failed; 2: the command line or the configuration is wrong; 128 + n: ended by signal n. A verb's module is
-imported only when the verb is used, so that a client on a small board needs none of the server's libraries.
+imported only when the verb is used, so that a client on a small board needs none of the server's libraries. This
+module imports next to nothing: ``remsim --help`` needs no more, and every verb pays for what stands here.
 """
 
 import contextlib
@@ -11,14 +12,13 @@ import importlib
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from cyclopts import App, CycloptsError
-
 from remsim import __version__
 from remsim.errors import RemsimError
-from remsim.net.process import SIGNAL_EXIT_BASE, report_error, say_error
+from remsim.net.report import SIGNAL_EXIT_BASE, report_error, say_error
 
 #: Each verb has a module ``remsim.cli.<verb>`` with an ``app``.
 VERBS: Final = {
@@ -44,16 +44,28 @@ _EXTRAS: Final = {
     "demo": "server,sim",
 }
 
-_ROOT_OPTIONS: Final = frozenset({"-h", "--help", "--version"})
+_ROOT_OPTIONS: Final = {
+    "--help (-h)": "Show this text.",
+    "--version": "Show the version.",
+}
+_HELP_WIDTH: Final = 80
 
 USAGE_STATUS: Final = 2
+
+
+class UsageError(RemsimError):
+    """The words of a command line cannot be understood."""
+
+    exit_status = USAGE_STATUS
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run ``remsim`` with the words behind its name and return the exit status."""
     words = list(sys.argv[1:] if tokens is None else tokens)
-    if not words or words[0] in _ROOT_OPTIONS:
-        return guarded("remsim", lambda: _run(_root_app(), words[:1]))
+    if not words or words[0] in ("-h", "--help"):
+        return guarded("remsim", lambda: _print(root_help()))
+    if words[0] == "--version":
+        return guarded("remsim", lambda: _print(__version__))
     verb = words[0]
     if verb.startswith("-"):
         say_error(f"unknown option {verb}", hint="name a verb first; see remsim --help")
@@ -63,7 +75,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         hint = f"did you mean {close[0]}?" if close else f"verbs are {', '.join(VERBS)}"
         say_error(f"there is no verb {verb!r}", hint=hint)
         return USAGE_STATUS
-    return guarded(verb, lambda: _run(_verb_app(verb), expand_bare_plaintext(words[1:])))
+    return guarded(verb, lambda: _run(verb, expand_bare_plaintext(words[1:])))
 
 
 def guarded(program: str, work: Callable[[], int]) -> int:
@@ -71,11 +83,6 @@ def guarded(program: str, work: Callable[[], int]) -> int:
     try:
         status = work()
         sys.stdout.flush()
-    except CycloptsError as error:
-        chain = [word for word in ("remsim", program, *(error.command_chain or ())) if word not in ("remsim", "")]
-        hint = f"see {' '.join(['remsim', *dict.fromkeys(chain)])} --help"
-        say_error(" ".join(str(error).split()).rstrip("., "), hint=hint, program=program)
-        return USAGE_STATUS
     except KeyboardInterrupt:
         return SIGNAL_EXIT_BASE + signal.SIGINT
     except BrokenPipeError:
@@ -97,29 +104,35 @@ def expand_bare_plaintext(words: Sequence[str]) -> list[str]:
     return ["--plaintext=true" if word == "--plaintext" else word for word in words[:end]] + list(words[end:])
 
 
-def _run(app: App, words: Sequence[str]) -> int:
-    result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
-    return result if isinstance(result, int) else 0
+def root_help() -> str:
+    """Return what ``remsim --help`` shows. Only the verbs are named: none is imported."""
+    lines = ["Usage: remsim COMMAND", "", "Remote SIM: use SIM cards in one place from modems in another."]
+    for title, entries in (("Commands", sorted(VERBS.items())), ("Options", list(_ROOT_OPTIONS.items()))):
+        lines += ["", f"{title}:"]
+        for name, text in entries:
+            lines += textwrap.wrap(text, _HELP_WIDTH, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
+    return "\n".join([*lines, "", "remsim COMMAND --help shows the options of a command."])
 
 
-def _verb_app(verb: str) -> App:
+def _print(text: str) -> int:
+    print(text)
+    return 0
+
+
+def _run(verb: str, words: Sequence[str]) -> int:
+    """Let the verb's parser judge the words and call what they mean. Raises UsageError, and what that raises."""
+    from cyclopts import App, CycloptsError
+
     app = importlib.import_module(f"remsim.cli.{verb}").app
     if not isinstance(app, App):
         raise TypeError(f"remsim.cli.{verb}.app is no cyclopts.App")
-    return app
-
-
-def _root_app() -> App:
-    """Only for ``--help`` and ``--version``: the verbs are named, but none is imported."""
-    app = App(
-        name="remsim",
-        help="Remote SIM: use SIM cards in one place from modems in another.",
-        version=__version__,
-        help_format="plaintext",
-    )
-    for verb, text in VERBS.items():
-        app.command(App(name=verb, help=text))
-    return app
+    try:
+        result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        chain = [word for word in (verb, *(error.command_chain or ())) if word not in ("remsim", "")]
+        hint = f"see {' '.join(['remsim', *dict.fromkeys(chain)])} --help"
+        raise UsageError(" ".join(str(error).split()).rstrip("., "), hint=hint) from None
+    return result if isinstance(result, int) else 0
 
 
 def _on_closed_output() -> int:

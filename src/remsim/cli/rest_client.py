@@ -119,8 +119,11 @@ class RestClient:
         self._http.close()
 
     def get(self, path: str) -> JsonObject | None:
-        """Return the object at ``path``; None for an empty answer, with which the C server says "unknown"."""
-        content = self._ask("GET", path)
+        """Return the object at ``path``; None for an empty answer, with which the C server says "unknown".
+
+        It has all that the server knows: ours tells more than v1 if it is asked to, and the C server ignores queries.
+        """
+        content = self._ask("GET", f"{path}{'&' if '?' in path else '?'}more=true")
         if not content:
             return None
         value = _parse_json(content)

@@ -9,13 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from remsim.cli.rest_client import JsonObject
-from remsim.logs import escape
+from remsim.text import escape
 
 #: Without a terminal a line must not be folded, or grep would miss half of it.
 _UNFOLDED_WIDTH: Final = 500
@@ -35,16 +30,56 @@ def print_banks(banks: Sequence[JsonObject]) -> None:
     _print_table(["BANK", "STATE", "SLOTS", "CARDS", "NAME", "SOFTWARE"], rows, nothing="no bank is connected")
 
 
+def print_bank(bank: JsonObject) -> None:
+    """Print one bank, and a line for each of its slots, as far as the server knows them."""
+    print_banks([bank])
+    slots = bank.get("slots")
+    if not isinstance(slots, list):
+        return
+    print()
+    rows = [_slot(slot) for slot in slots if isinstance(slot, dict)]
+    has_readers = any(row[1] for row in rows)
+    columns = ["SLOT", "READER", "CARD", "ICCID", "CLIENT SLOT", "STATE", "PROBLEM"]
+    if not has_readers:
+        # Not every bankd tells.
+        del columns[1]
+        rows = [[row[0], *row[2:]] for row in rows]
+    _print_table(columns, rows, nothing="no slot is known")
+
+
+def _slot(slot: JsonObject) -> list[str]:
+    mapping = slot.get("mapping")
+    mapped = ["", "", ""] if not isinstance(mapping, dict) else [client_slot_text(mapping), *_outcome(mapping)]
+    is_present = slot.get("cardPresent", True if "iccid" in slot else None)
+    card = {True: "yes", False: "no"}.get(is_present, "") if isinstance(is_present, bool) else ""
+    return [_text(slot, "slotNr"), _text(slot, "reader"), card, _text(slot, "iccid"), *mapped]
+
+
+def _outcome(mapping: JsonObject) -> list[str]:
+    """State of a mapping, and why its client has no card."""
+    problem = _text(mapping, "problem") or _text(mapping, "result")
+    if not problem and mapping.get("clientConnected") is False:
+        problem = "client is not connected"
+    return [_state(mapping), problem]
+
+
 def print_clients(clients: Sequence[JsonObject]) -> None:
     """Print one line per connected client slot."""
-    rows = [[_peer(client), _state(client), *_component(client)] for client in clients]
-    _print_table(["CLIENT", "STATE", "NAME", "SOFTWARE"], rows, nothing="no client is connected")
+    rows = [[_peer(client), *_mapped(client), *_component(client)] for client in clients]
+    columns = ["CLIENT", "BANK SLOT", "STATE", "NAME", "SOFTWARE", "PROBLEM"]
+    _print_table(columns, [[*row[:3], *row[4:], row[3]] for row in rows], nothing="no client is connected")
+
+
+def _mapped(client: JsonObject) -> list[str]:
+    """Bank slot, state and problem of a client's mapping; the state of its link if it has none."""
+    mapping = client.get("mapping")
+    return [bank_slot_text(mapping), *_outcome(mapping)] if isinstance(mapping, dict) else ["", _state(client), ""]
 
 
 def print_mappings(mappings: Sequence[JsonObject]) -> None:
     """Print one line per mapping."""
-    rows = [[bank_slot_text(item), client_slot_text(item), _state(item), _text(item, "result")] for item in mappings]
-    _print_table(["BANK SLOT", "CLIENT SLOT", "STATE", "RESULT"], rows, nothing="nothing is mapped")
+    rows = [[bank_slot_text(item), client_slot_text(item), *_outcome(item)] for item in mappings]
+    _print_table(["BANK SLOT", "CLIENT SLOT", "STATE", "PROBLEM"], rows, nothing="nothing is mapped")
 
 
 def bank_slot_text(mapping: JsonObject) -> str:
@@ -93,6 +128,12 @@ def _component(item: JsonObject) -> list[str]:
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -> None:
+    # Only for tables: most commands print a line or JSON.
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     is_terminal = sys.stdout.isatty()
     console = Console(width=None if is_terminal else _UNFOLDED_WIDTH, highlight=False)
     if not rows:

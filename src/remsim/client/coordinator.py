@@ -29,6 +29,7 @@ from remsim.client.links import Command, Link, refusal_of_undecodable
 from remsim.client.notices import Notice, NoticeKind, address_text, ignored, peer_error, wrong_type
 from remsim.client.transitions import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.ids import BankSlot, ClientSlot
+from remsim.redaction import scrub
 from remsim.wire import additions, rspro
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, Send
 from remsim.wire.connection import (
@@ -46,6 +47,10 @@ from remsim.wire.rspro import ComponentIdentity, ComponentType, ResultCode, Slot
 #: A classic bankd sends the ATR together with its connect answer. One that has not done so by then never will, and the
 #: modem gets the configured ATR, as the classic client would show it from the start.
 ATR_WAIT_S: Final = 3.0
+
+#: The classic bankd sends the ATR at once, some 40 ms later at most. One that has not done so by then may wait for a
+#: sign of life of the modem, and is told how its lines are.
+LINES_WAIT_S: Final = 0.1
 
 #: ISO/IEC 7816-4, 5.6: wrong length. The answer to what cannot be a command TPDU.
 SW_WRONG_LENGTH: Final = b"\x67\x00"
@@ -78,10 +83,12 @@ class ClientCoordinator:
         default_atr: bytes,
         keeps_default_atr: bool = False,
         atr_policy: AtrPolicy = _AS_IT_IS,
+        resets_for_atr: bool = False,
     ) -> None:
         """``default_atr`` is shown if the bankd names none, or always if ``keeps_default_atr``.
 
-        ``atr_policy`` is what becomes of the bankd's.
+        ``atr_policy`` is what becomes of the bankd's. ``resets_for_atr``: a modem that was shown the default takes
+        note of the true one by a reset of its own, rather than by a card that is removed and inserted.
         """
         self.state = SlotState.INIT
         self.client_slot = client_slot
@@ -98,7 +105,13 @@ class ClientCoordinator:
         self._bankd_address: rspro.IpPort | None = None
         self._is_remote = False
         self._commands: deque[Command] = deque()
+        self._resets_for_atr = resets_for_atr
         self._atr_due: float | None = None
+        #: When the bankd is told how the modem's lines are, unless it hears of them before.
+        self._lines_due: float | None = None
+        self._lines = _IDLE_LINES
+        #: The modem sees the default because the bankd named no ATR.
+        self._shows_stand_in = False
 
     @property
     def is_server_connected(self) -> bool:
@@ -188,8 +201,11 @@ class ClientCoordinator:
             case additions.RevocationListInd() if link.is_own:
                 whole = link.list_parts.add(event.message)
                 return [] if whole is None else [StoreRevocations(whole)]
-            case rspro.ErrorInd():
-                return [peer_error(event.message)]
+            case rspro.ErrorInd() as message:
+                if message.client_slot is not None and message.client_slot == self.client_slot and message.error_string:
+                    # It is about our mapping, and says in words why we hear of no bankd.
+                    return [Notice(NoticeKind.SERVER_SAYS, scrub(message.error_string))]
+                return [peer_error(message)]
         return [ignored(event.message)]
 
     def _on_server_answer(self, link: Link, answer: rspro.ConnectClientRes) -> list[Action]:
@@ -252,6 +268,7 @@ class ClientCoordinator:
             case rspro.ConnectClientRes() if event.request is not None:
                 return self._on_bankd_answer(link, event.message, now)
             case rspro.SetAtrReq() if link.is_accepted:
+                self._lines_due = None
                 return [
                     Send(link.id, rspro.SetAtrRes(ResultCode.OK), event.tag),
                     *self._enter_service(),
@@ -284,6 +301,8 @@ class ClientCoordinator:
             Notice(NoticeKind.BANKD_CONNECTED, answer.identity.name),
             *self._enter_service(),
         ]
+        if not link.is_own:
+            self._lines_due = now + LINES_WAIT_S
         if self._keeps_default_atr:
             return actions + self._show_card(self._default_atr)
         if not link.is_own:
@@ -314,18 +333,31 @@ class ClientCoordinator:
         except AtrError as error:
             actions.append(Notice(NoticeKind.ATR_UNUSABLE, f"{atr.hex()}: {error}"))
             atr = self._default_atr
-        was_shown, self.atr = self.atr is not None, atr
-        if was_shown:
+        before, self.atr = self.atr, atr
+        was_stand_in, self._shows_stand_in = self._shows_stand_in, False
+        if was_stand_in and before is not None:
+            return actions if before == atr else [*actions, *self._replace_stand_in(atr)]
+        if before is not None:
             return [*actions, SetAtr(atr), Notice(NoticeKind.ATR_CHANGED, atr.hex())]
+        # Hardware that is connected to a powered modem begins to send its ATR at once, so it must have the right one
+        # before. The card is inserted last (known-limits.md, 87): the modem never sees another one first.
+        actions.append(SetAtr(atr))
         if not self._is_remote:
             actions.append(SelectSim(remote=True))
         self._is_remote = True
-        # known-limits.md, 87: the card is inserted when its ATR is known, so the modem never sees another one first.
-        return [*actions, SetAtr(atr), InsertCard(), ResetModem(), Notice(NoticeKind.CARD_INSERTED, atr.hex())]
+        return [*actions, InsertCard(), ResetModem(), Notice(NoticeKind.CARD_INSERTED, atr.hex())]
+
+    def _replace_stand_in(self, atr: bytes) -> list[Action]:
+        """The modem has read an ATR that is not the card's, and reads another one only if something happens to it."""
+        changed = Notice(NoticeKind.ATR_CHANGED, atr.hex())
+        if self._resets_for_atr:
+            return [SetAtr(atr), ResetModem(), changed]
+        return [RemoveCard(), SetAtr(atr), InsertCard(), changed]
 
     def _hide_card(self, reason: str) -> list[Action]:
         actions = self._abort_commands(reason)
-        self._atr_due = None
+        self._atr_due = self._lines_due = None
+        self._shows_stand_in = False
         if self.atr is not None:
             self.atr = None
             actions += [RemoveCard(), Notice(NoticeKind.CARD_REMOVED, reason)]
@@ -361,6 +393,7 @@ class ClientCoordinator:
 
     def on_lines(self, lines: SlotPhysStatus, now: float) -> list[Action]:
         """The modem changed VCC, RST or CLK; with VCC gone or RST active, commands in progress are void."""
+        self._lines = lines
         is_reset = lines.reset_active or lines.vcc_present is False
         if is_reset:
             for command in self._commands:
@@ -368,6 +401,7 @@ class ClientCoordinator:
         link = self._bankd
         if link is None or not link.is_accepted or self.client_slot is None or self.bank_slot is None:
             return []
+        self._lines_due = None
         shown = [lines]
         if is_reset and not link.has_shown_lines and not link.is_own:
             # A classic bankd acts on edges and may remember the lines of the client before us (known-limits.md, 46);
@@ -376,17 +410,30 @@ class ClientCoordinator:
         link.has_shown_lines = True
         return [Send(link.id, rspro.ClientSlotStatusInd(self.client_slot, self.bank_slot, status)) for status in shown]
 
+    def _show_lines(self) -> list[Action]:
+        """Tell a bankd that has sent no ATR how the modem's lines are: it may wait for that."""
+        self._lines_due = None
+        link = self._bankd
+        if link is None or self.client_slot is None or self.bank_slot is None:
+            return []
+        link.has_shown_lines = True
+        return [Send(link.id, rspro.ClientSlotStatusInd(self.client_slot, self.bank_slot, self._lines))]
+
     # Time and state
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
-        return self._atr_due
+        return min((due for due in (self._atr_due, self._lines_due) if due is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do what is due at ``now``."""
+        actions = [] if self._lines_due is None or now < self._lines_due else self._show_lines()
         if self._atr_due is None or now < self._atr_due:
-            return []
-        return [Notice(NoticeKind.ATR_MISSING, self._default_atr.hex()), *self._show_card(self._default_atr)]
+            return actions
+        actions.append(Notice(NoticeKind.ATR_MISSING, self._default_atr.hex()))
+        actions += self._show_card(self._default_atr)
+        self._shows_stand_in = True
+        return actions
 
     def _step(self, event: SlotEvent) -> list[Action]:
         following = SLOT_TRANSITIONS.get((self.state, event))

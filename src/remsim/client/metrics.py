@@ -15,6 +15,9 @@ class ClientMetrics(ProgramMetrics):
         super().__init__("client", limits=LIMITS)
         self.tpdus = self.counter("tpdus", "Commands of the modem that a card answered", _LABEL)
         self.failed_tpdus = self.counter("tpdus_failed", "Commands of the modem that got no answer", _LABEL)
+        self.unknown = self.counter(
+            "unknown_commands", "Commands of the modem whose direction is not known", (*_LABEL, "action")
+        )
         self.duration = self.histogram("tpdu_seconds", "From a command to its answer", _LABEL)
         self.resets = self.counter("resets", "Resets by the modem", (*_LABEL, "kind"))
         self.sessions = self.counter("sessions", "Sessions with a bankd that came into service", _LABEL)

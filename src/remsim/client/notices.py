@@ -33,6 +33,7 @@ class NoticeKind(Enum):
     ATR_MISSING = "atr_missing"
     ATR_UNUSABLE = "atr_unusable"
     PEER_ERROR = "error_reported_by_peer"
+    SERVER_SAYS = "no_bankd_for_us"
     IGNORED = "message_ignored"
     TPDU_REFUSED = "tpdu_refused"
 

@@ -21,14 +21,20 @@ def run(config: ClientRunConfig) -> int:
 
     Raises ConfigError if an emulator cannot be made, StartError if there is nothing to serve.
     """
+    return _serve(slot_specs(config), config)
+
+
+def slot_specs(config: ClientRunConfig) -> list[SlotSpec]:
+    """What each slot is made of. Raises ConfigError and StartError like ``run``."""
     specs = []
     for number, slot in enumerate((*config.slot, *(found_slots(config) if config.auto else ()))):
         try:
             emulator = make_emulator(slot.emulator, slot.settings)
         except ConfigError as error:
             raise ConfigError(f"slot[{number}]: {error}", hint=error.hint) from None
+        emulator.set_command_rules(config.command_rules(slot))
         specs.append(SlotSpec(config.of_slot(slot), emulator, ClientObserver()))
-    return _serve(specs, config)
+    return specs
 
 
 def found_slots(config: ClientRunConfig) -> list[ClientSlotConfig]:

@@ -17,8 +17,8 @@ from remsim.ids import ClientSlot
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
 from remsim.net.keeper import CertificateKeeper
-from remsim.net.process import SIGNAL_EXIT_BASE
 from remsim.net.protection import Protection, protect
+from remsim.net.report import SIGNAL_EXIT_BASE
 from remsim.net.state_lock import StateLock
 from remsim.net.tasks import TaskOwner
 from remsim.wire.actions import LinkId, PeerAddress
@@ -149,6 +149,9 @@ class ClientService:
             if not scope.expired():
                 raise
             self.exit_status = 0 if self._front is None else INTERRUPTED
+        finally:
+            # A signal may come while the program ends by itself; there is nothing left to interrupt.
+            self._scope = None
 
     def request_stop(self) -> None:
         """Let ``run`` return."""

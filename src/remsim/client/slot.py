@@ -45,7 +45,8 @@ from remsim.net.tls import Expectation
 from remsim.wire.actions import LinkId
 from remsim.wire.connection import Connection, Event, KeepAlive
 from remsim.wire.revocation import StoreRevocations
-from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, SlotPhysStatus, clean_name
+from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus, clean_name
+from remsim.wire.transitions import DialState
 
 SOFTWARE: Final = "remsim-client"
 
@@ -58,6 +59,7 @@ _WARNINGS: Final = frozenset(
         NoticeKind.ATR_MISSING,
         NoticeKind.ATR_UNUSABLE,
         NoticeKind.PEER_ERROR,
+        NoticeKind.SERVER_SAYS,
         NoticeKind.TPDU_REFUSED,
     }
 )
@@ -115,6 +117,7 @@ class Slot(EmulatorEvents):
             default_atr=config.atr,
             keeps_default_atr=config.atr_ignore_rspro,
             atr_policy=config.atr_rules.policy(),
+            resets_for_atr=config.atr_late == "reset",
         )
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
@@ -128,6 +131,10 @@ class Slot(EmulatorEvents):
         self._has_hardware: bool | None = None
         self._last_refusal: Notice | None = None
         self._label = ""
+        # The link that is just being lost; who dials it does not know yet.
+        self._lost: LinkId | None = None
+        #: Why the server cannot send us to our bankd, in its words.
+        self._server_says = ""
         self._is_stopping = False
         self._identify()
         self._causes = EventCauses()
@@ -193,16 +200,35 @@ class Slot(EmulatorEvents):
         """What a person should look at if the modem sees no card."""
         match self.coordinator.state:
             case SlotState.INIT:
-                refusal = "" if self._last_refusal is None else f" ({self._last_refusal.text})"
-                return f"no server has accepted us at {self.config.server}{refusal}: is it running there?"
+                return f"no server has accepted us at {self.config.server}{self._trouble(self.server)}"
+            case SlotState.UNCONFIGURED if not self.coordinator.is_server_connected:
+                return f"the server at {self.config.server} is lost{self._trouble(self.server)}"
             case SlotState.UNCONFIGURED:
-                return f"the server has no bankd for {self._label}: is there a mapping, and is its bank connected?"
+                if self._server_says:
+                    return self._server_says
+                return (
+                    f"the server has no bankd for {self._label}: it is not mapped, or the bank of its mapping is not "
+                    "connected; remsim ctl mappings tells"
+                )
             case SlotState.WAIT_BANKD:
-                refusal = "" if self._last_refusal is None else f" ({self._last_refusal.text})"
-                target = "" if self.bankd.target is None else f" at {HostPort(*self.bankd.target)}"
-                return f"the bankd{target} does not serve us{refusal}: is it reachable, and has the slot a card?"
+                return self._why_bankd_serves_nothing()
             case SlotState.OPERATIONAL:
-                return "the bankd has shown no card"
+                return f"bank slot {self.coordinator.bank_slot} has no card, says the bankd"
+
+    def _why_bankd_serves_nothing(self) -> str:
+        bank_slot, target = (
+            self.coordinator.bank_slot,
+            "" if self.bankd.target is None else HostPort(*self.bankd.target),
+        )
+        refusal = "" if self._last_refusal is None else self._last_refusal.text
+        if refusal == ResultCode.CARD_NOT_PRESENT.name.lower():
+            return f"bank slot {bank_slot} has no card, says the bankd at {target}"
+        return f"mapped to {bank_slot}, but the bankd at {target} does not serve us{self._trouble(self.bankd)}"
+
+    def _trouble(self, dialled: DialledLink) -> str:
+        """The last refusal of a peer, or why it cannot be reached."""
+        trouble = dialled.trouble if self._last_refusal is None else self._last_refusal.text
+        return f" ({trouble})" if trouble else ""
 
     # Life
 
@@ -239,7 +265,9 @@ class Slot(EmulatorEvents):
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """One of our links is gone."""
+        self._lost = link
         self._run(self.coordinator.on_link_lost(link, reason, self._hub.now()))
+        self._lost = None
 
     def _on_alarm(self) -> None:
         self._run(self.coordinator.handle_timer(self._hub.now()))
@@ -280,6 +308,10 @@ class Slot(EmulatorEvents):
             self._metrics.hardware_losses.labels(self._label).inc()
         self._has_hardware = hardware.is_present
         self._metrics.hardware_present.labels(self._label).set(hardware.is_present)
+
+    def on_unknown_command(self, *, is_refused: bool) -> None:
+        """The emulator has logged which."""
+        self._metrics.unknown.labels(self._label, "refused" if is_refused else "received").inc()
 
     def on_limit(self, limit: LimitName) -> None:
         """The hardware has reached a limit."""
@@ -327,10 +359,14 @@ class Slot(EmulatorEvents):
             client_slot=self.coordinator.client_slot,
             bank_slot=self.coordinator.bank_slot,
             bankd=self.bankd.target,
-            server_state=self.server.state,
-            bankd_state=self.bankd.state,
+            server_state=self._dial_state(self.server),
+            bankd_state=self._dial_state(self.bankd),
         )
         self.script.call(cause, {**variables, **self.emulator.environment()})
+
+    def _dial_state(self, dialled: DialledLink) -> DialState:
+        is_lost = self._lost is not None and dialled.link == self._lost
+        return DialState.BACKOFF if is_lost else dialled.state
 
     def _on_script_result(self, result: CallResult) -> None:
         self._metrics.scripts.labels(self._label, result.value).inc()
@@ -375,6 +411,10 @@ class Slot(EmulatorEvents):
             self._last_refusal = notice
         elif notice.kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_CONNECTED):
             self._last_refusal = None
+        if notice.kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN):
+            self._server_says = ""
+        elif notice.kind is NoticeKind.SERVER_SAYS:
+            self._server_says = f"the server says: {notice.text}"
         if notice.text:
             say(notice.kind.value, detail=notice.text)
         else:

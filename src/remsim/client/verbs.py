@@ -38,6 +38,7 @@ _NEWS: Final = {
     NoticeKind.BANKD_WAITS: "connected to the bankd, which has no card for us yet: {}",
     NoticeKind.BANKD_LOST: "the bankd is lost: {}",
     NoticeKind.PEER_ERROR: "a peer reports: {}",
+    NoticeKind.SERVER_SAYS: "mapped, but there is no way to the bankd: {}",
     NoticeKind.ATR_MISSING: "the bankd sent no ATR, this one is shown instead: {}",
 }
 
@@ -54,8 +55,16 @@ def shell(config: ClientConfig) -> int:
     emulator = DrivenEmulator()
     if sys.stdin.isatty() and sys.stdout.isatty():
         return _interactive_shell(config, emulator)
-    plain = PlainShell(emulator, sys.stdin.fileno(), sys.stdout, sys.stderr, card_wait_s=config.card_wait_s)
-    return run_front(config, emulator, plain.run)
+    about = _News()
+    plain = PlainShell(
+        emulator,
+        sys.stdin.fileno(),
+        sys.stdout,
+        sys.stderr,
+        card_wait_s=config.card_wait_s,
+        why_no_card=about.why_no_card,
+    )
+    return run_front(config, emulator, plain.run, on_made=about.attach)
 
 
 def script(
@@ -145,6 +154,9 @@ class _News(ClientObserver):
     def status(self) -> Sequence[tuple[str, str]]:
         return [] if self.service is None else self.service.slots[0].status()
 
+    def why_no_card(self) -> str:
+        return "" if self.service is None else self.service.slots[0].why_no_card()
+
     def title(self) -> str:
         number = None if self.service is None else self.service.slots[0].coordinator.client_slot
         return "remsim" if number is None else str(number)
@@ -155,7 +167,9 @@ def _interactive_shell(config: ClientConfig, emulator: DrivenEmulator) -> int:
     from remsim.emulators.console import Console
 
     news = _News()
-    console = Console(emulator, history=_history_file(), status=news.status, title=news.title)
+    console = Console(
+        emulator, history=_history_file(), status=news.status, title=news.title, why_no_card=news.why_no_card
+    )
     news.say = partial(console.say, style="ansicyan")
     return run_front(_quiet(config), emulator, console.run, observer=news, on_made=news.attach)
 

@@ -8,12 +8,15 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from remsim.card.apdu_case import CommandRules, UnknownCommands
 from remsim.card.atr_policy import AtrPart, AtrPolicy
 from remsim.config import fields
 from remsim.config.models import ContradictionError, DaemonConfig, EmulatorSettings, Settings
 from remsim.config.values import RSPRO_PORT, VPCD_PORT, HostPort
 
 _Parts = Annotated[tuple[Literal["historical", "interface"], ...], BeforeValidator(fields.items)]
+
+UnknownWord = Literal["refuse", "receive"]
 
 
 class AtrRules(Settings):
@@ -46,6 +49,9 @@ class CardSettings(Settings):
     #: Keep the own ATR whatever the bankd says.
     atr_ignore_rspro: fields.Switch = False
     atr_rules: AtrRules = AtrRules()
+    #: How a modem that was shown the own ATR, because the bankd was late with its card's, learns of that one:
+    #: `reinsert` takes the card out and puts it in again, `reset` pulses the modem's own reset line.
+    atr_late: Literal["reinsert", "reset"] = "reinsert"
     #: Command for `sh` that is run with the cause as its last word whenever something happens at the slot.
     event_script: fields.PlainText | None = None
     #: A run of the event script that takes longer is ended.
@@ -101,6 +107,11 @@ class ClientSlotConfig(CardSettings):
     emulator: fields.PlainText
     #: The emulator's own settings.
     settings: dict[str, object] = Field(default_factory=dict)
+    #: Which way the data of commands go, as `CLA[/MASK] INS [P1] = CASE`, before those of the whole file and the
+    #: built-in tables.
+    command_cases: fields.CommandCases = ()
+    #: `refuse` or `receive`; without it as for the whole file.
+    unknown_commands: UnknownWord | None = None
 
 
 class ClientRunConfig(DaemonConfig):
@@ -116,12 +127,23 @@ class ClientRunConfig(DaemonConfig):
     auto: fields.Switch = False
     #: Number of the first interface that `auto` finds; the next ones count on. Without it the server gives numbers.
     auto_client: fields.ClientSlotField | None = None
+    #: Which way the data of commands go, as `CLA[/MASK] INS [P1] = CASE`, before the built-in tables.
+    command_cases: fields.CommandCases = ()
+    #: What becomes of commands that nobody knows: `refuse` (6D00 or 6E00), or `receive`, as if the modem waited for
+    #: data of the card.
+    unknown_commands: UnknownWord = "refuse"
 
     def of_slot(self, slot: ClientSlotConfig) -> ClientConfig:
         """The settings of one slot together with those that all share."""
         shared = {name: getattr(self, name) for name in (*DaemonConfig.model_fields, "server")}
         return ClientConfig(
             client=slot.client, **{name: getattr(slot, name) for name in CardSettings.model_fields}, **shared
+        )
+
+    def command_rules(self, slot: ClientSlotConfig) -> CommandRules:
+        """What holds for the commands of a slot: its own cases, then those of all."""
+        return CommandRules(
+            slot.command_cases + self.command_cases, UnknownCommands(slot.unknown_commands or self.unknown_commands)
         )
 
     @model_validator(mode="after")

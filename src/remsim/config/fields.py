@@ -13,6 +13,7 @@ from typing import Annotated, Final, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Strict
 
+from remsim.card.apdu_case import CaseOverride, parse_override
 from remsim.config.values import (
     BANKD_PORT,
     GSMTAP_PORT,
@@ -215,6 +216,10 @@ AdvertisedAddress = Annotated[HostPort, _callable_host_port(0)]
 BankdAddresses = Annotated[tuple[BankdAddress, ...], BeforeValidator(items)]
 AdvertisedAddresses = Annotated[tuple[AdvertisedAddress, ...], BeforeValidator(items)]
 BankKey = Annotated[int, PlainValidator(_bank_key)]
+CommandCase = Annotated[
+    CaseOverride, PlainValidator(_parsed(CaseOverride, 'a string such as "80/F0 E0 = 3"', parse_override))
+]
+CommandCases = Annotated[tuple[CommandCase, ...], BeforeValidator(items)]
 IdPool = Annotated[tuple[int, ...], PlainValidator(_id_pool)]
 Plaintext = Annotated[tuple[IpNetwork, ...] | None, PlainValidator(_plaintext)]
 IdsOrSwitch = Annotated[bool | tuple[int, ...], PlainValidator(_ids_or_switch)]

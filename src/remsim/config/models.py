@@ -37,7 +37,14 @@ class ContradictionError(ValueError):
 class Settings(BaseModel):
     """Base of all settings: frozen, unknown keys refused, no value repeated in an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+        # A program uses one of the models: each is built when it is first used.
+        defer_build=True,
+    )
 
 
 class EmulatorSettings(Settings):

@@ -57,6 +57,9 @@ class _Show:
         except TimeoutError:
             if not scope.expired():
                 raise
+        finally:
+            # A signal may come while the program ends by itself; there is nothing left to interrupt.
+            self._scope = None
 
     def request_stop(self) -> None:
         """End the picture; also before ``run``."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from remsim.card.apdu_case import CommandRules
 from remsim.limits import LimitName
 
 
@@ -59,6 +60,10 @@ class EmulatorEvents(Protocol):
         """The hardware was found, or is away. An emulator without hardware never tells."""
         return
 
+    def on_unknown_command(self, *, is_refused: bool) -> None:
+        """The modem sent a command whose direction is not known. Refused: it goes no further."""
+        return
+
     def on_limit(self, limit: LimitName) -> None:
         """What drives the emulator has reached this limit, which is to be counted."""
         return
@@ -94,6 +99,13 @@ class CardEmulator(ABC):
     @abstractmethod
     def abort(self, reason: str) -> None:
         """The oldest unanswered command gets no answer from the card; tell the modem as best as possible."""
+
+    def set_command_rules(self, rules: CommandRules) -> None:
+        """What the operator says about the direction of commands, before ``start``.
+
+        For emulators that must decide it from five bytes; those that get whole commands have no use for it.
+        """
+        return
 
     def select_sim(self, *, remote: bool) -> None:
         """Connect the modem to this emulator, or to the card in its own socket. Without a switch: nothing."""

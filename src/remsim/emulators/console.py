@@ -5,8 +5,10 @@ What happens meanwhile (card removed, link lost) is written above the prompt. An
 asked for them; lines that may hold a secret are kept in no history. Knows no links: their state comes in as text.
 """
 
+import asyncio
 import contextlib
 import os
+import re
 import stat
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,26 +17,30 @@ from typing import Final
 
 from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.completion import NestedCompleter
+from prompt_toolkit.completion import Completer, NestedCompleter, WordCompleter
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.input.typeahead import get_typeahead
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from remsim.card.apdu import ResponseApdu
 from remsim.card.atr import parse_atr
 from remsim.card.errors import AtrError
-from remsim.card.filenames import FILE_NAMES
+from remsim.card.filenames import FILE_NAMES, NAMED_PATHS
 from remsim.card.instructions import describe_command
 from remsim.card.status import SwKind, describe_sw, sw_kind
-from remsim.emulators.card_talk import CardTalk, UsageError, parse_command, parse_response
-from remsim.emulators.driven import CardChange, DrivenEmulator
+from remsim.card.tpdu import HEADER_LENGTH
+from remsim.emulators.card_talk import CardTalk, UsageError, parse_command, parse_response, path_text
+from remsim.emulators.driven import CardChange, DrivenEmulator, NotSentError
+from remsim.emulators.input_lines import available
 from remsim.emulators.shell import parse_hex_line
 from remsim.errors import RemsimError
 from remsim.redaction import is_pin_command, may_be_secret
 
 _HELP: Final = """\
 HEX                            a command, spaced as you like; a missing P3 or surplus Le is put right
-select PATH|AID                3f00, 7fff/6f07, 3f00/7f20/6f07, a0000000871002; explains the file
+select NAME|PATH|AID           EF.IMSI, ADF.USIM, 7fff/6f07, 3f00/7f20/6f07, a0000000871002; explains the file
 read binary [LENGTH [OFFSET]]  the selected file, or a part of it
 read record N|all [LENGTH]     one record, or every record of the selected file
 reset [cold|warm]              reset the card; cold takes its power away
@@ -43,6 +49,9 @@ status                         links, slots and card
 help, quit"""
 
 _COLOURS: Final = {SwKind.OK: "ansigreen", SwKind.MORE: "ansigreen", SwKind.WARNING: "ansiyellow"}
+
+#: How often the shell looks whether the reason why there is no card is another one.
+REASON_INTERVAL_S: Final = 1.0
 
 StatusLines = Callable[[], Sequence[tuple[str, str]]]
 
@@ -61,9 +70,18 @@ def is_secret(line: str) -> bool:
 
     A line that is not understood is one, too: it may be such a command with a digit too many.
     """
+    # A line that was pasted may be several.
+    return any(_is_secret(part) for part in line.splitlines())
+
+
+def _is_secret(line: str) -> bool:
     words = line.split()
-    if not words or words[0].lower() in _WORDS:
+    if not words:
         return False
+    if words[0].lower() in _WORDS:
+        # No helper takes a command, but somebody may have typed one behind it.
+        octets = parse_hex_line(" ".join(words[1:]))
+        return octets is not None and len(octets) > HEADER_LENGTH and words[0].lower() != "select"
     octets = parse_hex_line(line)
     return octets is None or may_be_secret(octets)
 
@@ -135,12 +153,19 @@ class Console:
         history: Path | None = None,
         status: StatusLines = tuple,
         title: Callable[[], str] = lambda: "remsim",
+        why_no_card: Callable[[], str] = str,
     ) -> None:
+        """``why_no_card`` says what a person should look at; empty where nobody knows."""
         self._emulator = emulator
+        self._why_no_card = why_no_card
+        self._reason = self._told_reason = ""
+        self._timer: asyncio.TimerHandle | None = None
+        # Which card the line that is being obeyed is for, and the card at the last prompt.
+        self._meant_card = self._prompted_card = 0
         self._history = history
         self._status = status
         self._title = title
-        self._talk = CardTalk(self._exchange)
+        self._talk = CardTalk(self._exchange, on_words=self._say_words)
         self._is_over = False
         self._helpers: dict[str, Callable[[list[str]], Awaitable[None]]] = {
             "select": self._select,
@@ -155,10 +180,17 @@ class Console:
 
     async def run(self) -> int:
         """Prompt, obey, repeat. Return 0. Afterwards there is nobody to tell anything."""
+        self._tick()
         try:
             return await self._run()
         finally:
             self._is_over = True
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _tick(self) -> None:
+        self.look_at_reason()
+        self._timer = asyncio.get_running_loop().call_later(REASON_INTERVAL_S, self._tick)
 
     async def _run(self) -> int:
         session: PromptSession[str] = PromptSession(
@@ -171,21 +203,52 @@ class Console:
         while True:
             try:
                 with patch_stdout(raw=True):
+                    self._drop_typed_ahead(session.input)
                     # SIGINT belongs to the process; Ctrl-C arrives as a key while the prompt is shown.
                     line = await session.prompt_async(lambda: f"{self._title()}> ", handle_sigint=False)
             except KeyboardInterrupt:
                 continue
             except EOFError:
                 return 0
-            if line.strip().lower() in ("quit", "exit"):
+            if not await self._obey_all(line):
                 return 0
-            await self.obey(line)
+
+    async def _obey_all(self, text: str) -> bool:
+        """Obey what was typed, or pasted: several lines. False if the last one ends the shell."""
+        card = self._prompted_card = self._emulator.card_number
+        for line in text.splitlines():
+            if line.strip().lower() in ("quit", "exit"):
+                return False
+            if self._emulator.card_number != card:
+                self._say_dropped(line)
+            else:
+                await self.obey(line)
+        return True
+
+    def _drop_typed_ahead(self, source: Input) -> None:
+        """If the card has changed since the last prompt, what was typed since then was meant for another one."""
+        if self._emulator.card_number == self._prompted_card or not self._prompted_card:
+            return
+        self._prompted_card = self._emulator.card_number
+        text = "".join(key.data for key in get_typeahead(source))
+        text += (
+            os.read(source.fileno(), size).decode("ascii", "replace") if (size := available(source.fileno())) else ""
+        )
+        for line in re.split(r"[\r\n]+", text):
+            self._say_dropped(line)
+
+    def _say_dropped(self, line: str) -> None:
+        if line.strip():
+            octets = parse_hex_line(line)
+            shown = line.strip() if not is_secret(line) else "a line" if octets is None else _shown(octets)
+            self.say(f"not sent, the card has changed: {shown}", "ansiyellow")
 
     async def obey(self, line: str) -> None:
         """Carry out one line and show what came of it."""
         words = line.split()
         if not words:
             return
+        self._meant_card = self._emulator.card_number
         helper = self._helpers.get(words[0].lower())
         try:
             if helper is not None:
@@ -194,9 +257,23 @@ class Console:
             octets = parse_hex_line(line)
             if octets is None:
                 raise UsageError(f"{words[0]!r} is neither a command in hex nor a helper", hint="try help")
-            await self._exchange(parse_command(octets))
+            await self._talk.send(parse_command(octets))
         except RemsimError as error:
             self.say(f"{error}{f' ({error.hint})' if error.hint else ''}", "ansired")
+
+    def look_at_reason(self) -> None:
+        """While there is no card, say why: once, and again when the reason is another one and has lasted a moment."""
+        reason = "" if self._emulator.atr is not None else self._why_no_card()
+        has_lasted, self._reason = reason == self._reason, reason
+        if not reason:
+            self._told_reason = ""
+        elif has_lasted and reason != self._told_reason:
+            self._told_reason = reason
+            self.say(f"no card: {reason}", "ansiyellow")
+
+    def _say_words(self, words: list[str]) -> None:
+        for line in words:
+            self.say(f"  {line}")
 
     def say(self, text: str, style: str = "") -> None:
         """Write a line, above the prompt if there is one."""
@@ -204,9 +281,11 @@ class Console:
             print_formatted_text(FormattedText([(style, text)]))
 
     async def _exchange(self, tpdu: bytes) -> ResponseApdu:
+        if self._emulator.atr is None:
+            raise NotSentError("no card", hint=self._why_no_card())
         self.say(f"→ {_shown(tpdu)}   {describe_command(tpdu)}", "ansibrightblack")
         started = time.perf_counter()
-        response = parse_response(await self._emulator.exchange(tpdu))
+        response = parse_response(await self._emulator.exchange(tpdu, card_number=self._meant_card))
         duration_ms = (time.perf_counter() - started) * 1000
         for line in hex_dump(response.data):
             self.say(f"  {line}")
@@ -216,7 +295,7 @@ class Console:
         return response
 
     def _on_card(self, change: CardChange) -> None:
-        self._talk.file = None
+        self._talk.forget()
         if change.atr is None:
             self.say("card removed", "ansiyellow")
         else:
@@ -225,9 +304,7 @@ class Console:
     # Helpers
 
     async def _select(self, words: list[str]) -> None:
-        await self._talk.select("".join(words))
-        if self._talk.file is not None:
-            self.say(f"  {self._talk.file}")
+        await self._talk.select(" ".join(words))
 
     async def _read(self, words: list[str]) -> None:
         match [word.lower() for word in words]:
@@ -251,15 +328,15 @@ class Console:
         if kind not in ("cold", "warm") or len(words) > 1:
             raise UsageError(f"there is no {' '.join(words)} reset", hint="reset cold, or reset warm")
         if self._emulator.atr is None:
-            raise UsageError("no card is there")
+            raise NotSentError("no card", hint=self._why_no_card())
         await (self._emulator.cold_reset() if kind == "cold" else self._emulator.warm_reset())
-        self._talk.file = None
+        self._talk.forget()
         self.say(f"{kind} reset sent")
 
     async def _show_atr(self, _words: list[str]) -> None:
         raw = self._emulator.atr
         if raw is None:
-            raise UsageError("no card is there")
+            raise NotSentError("no card", hint=self._why_no_card())
         self.say(raw.hex(" ").upper())
         try:
             atr = parse_atr(raw)
@@ -274,8 +351,9 @@ class Console:
             self.say(f"{name:<8} {text}")
         atr = self._emulator.atr
         self.say(f"{'card':<8} {'none' if atr is None else 'ATR ' + atr.hex(' ').upper()}")
-        if self._talk.file is not None:
-            self.say(f"{'file':<8} {self._talk.file}")
+        if atr is not None and self._talk.path is not None:
+            about = "" if self._talk.file is None else f": {self._talk.file}"
+            self.say(f"{'file':<8} {path_text(self._talk.path)}{about}")
 
     async def _show_help(self, _words: list[str]) -> None:
         self.say(_HELP)
@@ -305,13 +383,14 @@ def _number(text: str) -> int:
         raise UsageError(f"{text!r} is no number", hint="decimal, or hex with 0x") from None
 
 
-_Completions = dict[str, "dict[str, None] | None"]
+_Completions = dict[str, "Completer | dict[str, None] | None"]
 
 
 def _completions() -> _Completions:
-    paths: dict[str, None] = {f"{file_id:04x}": None for file_id in FILE_NAMES}
+    identifiers = {f"{file_id:04x}": name for file_id, name in FILE_NAMES.items()}
     return {
-        "select": paths,
+        # Names have a point in them, so words end at blanks only.
+        "select": WordCompleter([*NAMED_PATHS, *identifiers], ignore_case=True, WORD=True, meta_dict=identifiers),
         "read": {"binary": None, "record": None},
         "reset": {"cold": None, "warm": None},
         "atr": None,

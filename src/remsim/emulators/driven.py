@@ -27,6 +27,10 @@ class ExchangeError(RemsimError):
     """A command got no answer. Whether the card executed it is unknown."""
 
 
+class NotSentError(ExchangeError):
+    """A command was not sent: the card that it was meant for is not there."""
+
+
 class NoCardError(RemsimError):
     """No card came in time."""
 
@@ -50,6 +54,8 @@ class DrivenEmulator(CardEmulator):
         self.on_card: Callable[[CardChange], None] = _ignore
         #: Duration of the last exchange in seconds.
         self.last_duration_s = 0.0
+        #: Which card is there: grows with every insertion, and with every change of the ATR.
+        self.card_number = 0
         self._events: EmulatorEvents | None = None
         self._next_atr = b""
         self._present = asyncio.Event()
@@ -70,11 +76,20 @@ class DrivenEmulator(CardEmulator):
             )
         return self.atr
 
-    async def exchange(self, tpdu: bytes) -> bytes:
-        """Send one command TPDU and return data, SW1, SW2. Raises ExchangeError if there is no answer."""
+    async def exchange(self, tpdu: bytes, *, card_number: int | None = None) -> bytes:
+        """Send one command TPDU and return data, SW1, SW2. Raises ExchangeError if there is no answer.
+
+        The command is for the card that is there now, or for that with ``card_number``. It never reaches another one,
+        however long it waits for its turn: a PIN would be tried on the wrong card. Raises NotSentError then.
+        """
+        meant = self.card_number if card_number is None else card_number
         async with self._turn:
             if self._events is None:
                 raise ExchangeError("the client is stopping")
+            if self.atr is None:
+                raise NotSentError("no card")
+            if self.card_number != meant:
+                raise NotSentError("not sent: the card has changed")
             answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
             self._waiting.append(answer)
             started = time.perf_counter()
@@ -115,14 +130,15 @@ class DrivenEmulator(CardEmulator):
             self.abort("the client is stopping")
 
     def set_atr(self, atr: bytes) -> None:
-        """Remember it; tell the program if the card is inserted already."""
+        """Remember it; tell the program if a card with another one is inserted."""
         self._next_atr = atr
-        if self.atr is not None:
+        if self.atr not in (None, atr):
             self.insert_card()
 
     def insert_card(self) -> None:
         """The program sees the card."""
         self.atr = self._next_atr
+        self.card_number += 1
         self._present.set()
         self.on_card(CardChange(self.atr))
 

@@ -6,10 +6,14 @@ caller. Reading is on demand: nobody types ahead of what is consumed by more tha
 """
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import stat
+import struct
+import termios
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 _CHUNK: Final = 65536
@@ -19,11 +23,15 @@ MAX_LINE: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class InputLine:
-    """``number`` counts from 1. ``is_cut``: it was longer than ``MAX_LINE``."""
+    """``number`` counts from 1. ``is_cut``: it was longer than ``MAX_LINE``.
+
+    ``is_stale``: it was there, or begun, when the lines before it were declared void.
+    """
 
     number: int
     text: str
     is_cut: bool = False
+    is_stale: bool = False
 
 
 class LineSplitter:
@@ -35,17 +43,19 @@ class LineSplitter:
         self._is_cut = False
         self._after_cr = False
         self._count = 0
+        self._is_part_stale = False
 
-    def feed(self, data: bytes) -> None:
-        """Take what was read."""
+    def feed(self, data: bytes, *, is_stale: bool = False) -> None:
+        """Take what was read; ``is_stale``: lines that begin in it are void."""
         for octet in data:
             is_lf_of_crlf = octet == 0x0A and self._after_cr
             self._after_cr = octet == 0x0D
             if is_lf_of_crlf:
                 continue
             if octet in (0x0A, 0x0D):
-                self._end_line()
+                self._end_line(is_stale=is_stale)
             elif len(self._part) < MAX_LINE:
+                self._is_part_stale = is_stale if not self._part else self._is_part_stale
                 self._part.append(octet)
             else:
                 self._is_cut = True
@@ -55,14 +65,20 @@ class LineSplitter:
         if self._part:
             self._end_line()
 
+    def make_stale(self) -> None:
+        """Everything so far is void."""
+        self._lines = deque(replace(line, is_stale=True) for line in self._lines)
+        self._is_part_stale = bool(self._part)
+
     def pop(self) -> InputLine | None:
         """The next whole line."""
         return self._lines.popleft() if self._lines else None
 
-    def _end_line(self) -> None:
+    def _end_line(self, *, is_stale: bool = False) -> None:
         self._count += 1
+        is_stale = self._is_part_stale if self._part else is_stale
         text = self._part.decode("ascii", "replace").replace("\N{REPLACEMENT CHARACTER}", "?")
-        self._lines.append(InputLine(self._count, text, self._is_cut))
+        self._lines.append(InputLine(self._count, text, self._is_cut, is_stale))
         self._part.clear()
         self._is_cut = False
 
@@ -74,6 +90,13 @@ class InputLines:
         self._descriptor = descriptor
         self._splitter = LineSplitter()
         self._is_at_end = False
+        #: So many bytes that are still to be read were there when the input was declared void.
+        self._stale = 0
+
+    def make_stale(self) -> None:
+        """Mark every line that was typed or written so far, read or not, as void. Reads nothing."""
+        self._splitter.make_stale()
+        self._stale = available(self._descriptor)
 
     def __aiter__(self) -> "InputLines":
         return self
@@ -84,7 +107,9 @@ class InputLines:
                 raise StopAsyncIteration
             data = await self._read()
             if data:
-                self._splitter.feed(data)
+                stale, self._stale = self._stale, max(0, self._stale - len(data))
+                self._splitter.feed(data[:stale], is_stale=True)
+                self._splitter.feed(data[stale:])
             else:
                 self._is_at_end = True
                 self._splitter.end()
@@ -111,3 +136,11 @@ class InputLines:
 def _set(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def available(descriptor: int) -> int:
+    """How many bytes can be read from ``descriptor`` without waiting; 0 where the system does not tell."""
+    answer = bytearray(4)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(descriptor, termios.FIONREAD, answer)
+    return max(0, int(struct.unpack("i", answer)[0]))

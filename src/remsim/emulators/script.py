@@ -106,11 +106,14 @@ class ScriptPlayer:
         self._dump = dump
         self._progress = progress
         self._after_command = after_command
+        #: The card with which it began; the rest makes no sense to another one.
+        self._card_number = 0
 
     async def run(self) -> Outcome:
         """Wait for the card and play. Raises NoCardError if none comes, PlayError if a command gets no answer."""
         waited_since = time.perf_counter()
         self.outcome.atr = await self._emulator.wait_card(self._card_wait_s)
+        self._card_number = self._emulator.card_number
         since = time.perf_counter()
         self.outcome.card_after_s = since - waited_since
         done = 0
@@ -138,7 +141,7 @@ class ScriptPlayer:
         tpdu = step.tpdu if self._modem is None else self._modem.prepare(step.tpdu)
         name = command_name(tpdu[0], tpdu[1])
         try:
-            response = await self._emulator.exchange(tpdu)
+            response = await self._emulator.exchange(tpdu, card_number=self._card_number)
         except ExchangeError as error:
             raise PlayError(f"command {self.outcome.commands + 1} ({name}, line {step.line}): {error}") from None
         sw, length = int.from_bytes(response[-2:]), len(response) - 2

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+from remsim.card.apdu_case import AS_TABLES_SAY, CommandRules
 from remsim.card.atr_policy import fit_for_emulation
 from remsim.card.errors import AtrError
 from remsim.config import parse_settings
@@ -20,6 +21,7 @@ from remsim.emulators.simtrace2_actions import (
     Action,
     DropUnsent,
     Fact,
+    FactKind,
     ForwardTpdu,
     Ready,
     Send,
@@ -30,7 +32,7 @@ from remsim.emulators.simtrace2_boards import VERSION_STRING
 from remsim.emulators.simtrace2_card import SimtraceCard
 from remsim.emulators.simtrace2_find import AmbiguousDeviceError, DeviceError, Found, Selector, choose, find
 from remsim.emulators.simtrace2_link import LinkHandler, SimtraceLink
-from remsim.emulators.simtrace2_news import SlotNews
+from remsim.emulators.simtrace2_news import UNKNOWN, SlotNews, UnknownCommands
 from remsim.emulators.simtrace2_stream import StreamFault, encode_transfer
 from remsim.emulators.usb_bus import TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.errors import StartError
@@ -83,7 +85,9 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         self._forwarded: deque[int] = deque()
         self._todo: deque[Action] = deque()
         self._is_performing = False
-        self._news = SlotNews(self._log)
+        self._rules = AS_TABLES_SAY
+        self._unknown = UnknownCommands()
+        self._news = SlotNews(self._log, self._unknown)
         self._atr: bytes | None = None
         self._is_inserted = False
         self._is_remote = False
@@ -151,7 +155,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
     async def _use(self, found: Found, port: UsbPort) -> None:
         """Run the slot on this interface until it is lost."""
         self._log = get_logger("simtrace2").bind(path=found.device.path, interface=found.slot.number)
-        self._news = SlotNews(self._log)
+        self._news = SlotNews(self._log, self._unknown)
         self._lost.clear()
         card = self._card_for(found)
         self._port = port
@@ -176,6 +180,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
                 found.board,
                 mux_slot=self._settings.mux,
                 is_presence_high=None if self._settings.presence is None else self._settings.presence == "high",
+                rules=self._rules,
                 is_one_message=self._settings.one_message,
                 interval_ms=found.slot.interval_ms,
             )
@@ -194,6 +199,10 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
             self._events.on_hardware(hardware)
 
     # CardEmulator
+
+    def set_command_rules(self, rules: CommandRules) -> None:
+        """The direction of commands is decided here."""
+        self._rules = rules
 
     def set_atr(self, atr: bytes) -> None:
         """The bank's ATR as far as hardware can keep it."""
@@ -332,6 +341,8 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
                 self._log.info("device_ready", lines=action.status.flags.name or "none")
             case Fact():
                 self._news.tell(action)
+                if action.kind in UNKNOWN and self._events is not None:
+                    self._events.on_unknown_command(is_refused=action.kind is FactKind.UNKNOWN_COMMAND)
 
     def _show_lines(self, action: ShowLines) -> None:
         lines = action.lines

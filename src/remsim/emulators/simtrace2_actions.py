@@ -74,6 +74,7 @@ class FactKind(Enum):
     UNEXPECTED_MESSAGE = "unexpected_message_from_device"
     BAD_HEADER = "bad_command_header"
     UNKNOWN_COMMAND = "unknown_command_refused"
+    UNKNOWN_RECEIVED = "unknown_command_received"
     UNEXPECTED_DATA = "unexpected_command_data"
     WRONG_DATA_LENGTH = "command_data_of_wrong_length"
     COMMAND_REPLACED = "command_replaced_without_reset"

@@ -10,11 +10,11 @@ anything believed (simtrace2.md, 6.4). What was asked for meanwhile - ATR, card,
 again whenever the device comes back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-from remsim.card.apdu_case import CaseOverride
+from remsim.card.apdu_case import AS_TABLES_SAY, CommandRules
 from remsim.card.errors import PpsError
 from remsim.card.pps import DEFAULT_SPEED, Speed, parse_pps
 from remsim.emulators.errors import FrameError
@@ -77,13 +77,13 @@ class SimtraceCard:
         *,
         mux_slot: int | None = None,
         is_presence_high: bool | None = None,
-        overrides: Sequence[CaseOverride] = (),
+        rules: CommandRules = AS_TABLES_SAY,
         is_one_message: bool = True,
         interval_ms: int = 1,
     ) -> None:
         """``interval_ms`` is the polling interval of the interrupt endpoint; the rest are the operator's settings."""
         self.phase = Phase.OFF
-        self.t0 = T0Card(overrides=overrides, is_one_message=is_one_message)
+        self.t0 = T0Card(rules=rules, is_one_message=is_one_message)
         self._controls = CardControls(board, mux_slot=mux_slot, is_presence_high=is_presence_high)
         self._order = CommandOrder(self.t0, interval_ms=interval_ms)
         self._lines = LineTracker()
@@ -141,10 +141,10 @@ class SimtraceCard:
 
     def set_atr(self, atr: bytes, now: float) -> list[Action]:
         """The answer to reset from the next reset on; if a card with another one is inserted, cause that reset."""
-        actions, is_away = self._controls.set_atr(atr)
-        if is_away and self.phase is Phase.READY:
+        actions, is_away = self._controls.set_atr(atr, is_ready=self.phase is Phase.READY)
+        if is_away:
             self._timers[_Timer.REINSERT] = now + self._controls.reset_pulse_s
-        return actions if self.phase is Phase.READY else [a for a in actions if isinstance(a, Fact)]
+        return actions
 
     def insert_card(self, now: float) -> list[Action]:
         """Show the modem a card."""

@@ -39,6 +39,8 @@ class CardControls:
         self._mux_slot = mux_slot
         self._polarity = {None: POLARITY_UNCHANGED, True: POLARITY_HIGH, False: POLARITY_LOW}[is_presence_high]
         self._atr: bytes | None = None
+        #: The ATR that the device has been given since it was configured.
+        self._device_atr: bytes | None = None
         self._is_remote = False
         self._is_inserted = False
 
@@ -58,9 +60,9 @@ class CardControls:
 
     def resume(self, *, is_enabled: bool) -> list[Action]:
         """Bring a device that was just configured to what is wanted. ``is_enabled``: it was left playing a card."""
+        self._device_atr = None
         if self._is_remote:
-            actions = [*self.select(is_remote=True)]
-            actions += [] if self._atr is None else [Send(SetAtr(self._atr))]
+            actions = [*self._give_atr(), *self.select(is_remote=True)]
             return [*actions, Send(CardInsert(is_on=True)), *self.pulse()] if self._is_inserted else actions
         if is_enabled:
             # A host that died left its card in the modem, and nobody answers for it.
@@ -71,13 +73,18 @@ class CardControls:
         """No card, and the modem's own SIM."""
         return [Send(CardInsert(is_on=False)), Send(SimSelect(is_on=False))]
 
-    def set_atr(self, atr: bytes) -> tuple[list[Action], bool]:
-        """Return what to do, and whether the card was taken away to be inserted again with the new ATR."""
+    def set_atr(self, atr: bytes, *, is_ready: bool) -> tuple[list[Action], bool]:
+        """Return what to do, and whether the card was taken away to be inserted again with the new ATR.
+
+        A device that is not ready is given the ATR by ``resume``.
+        """
         if not 1 <= len(atr) <= MAX_ATR:
             return [Fact(FactKind.ATR_REFUSED, f"{len(atr)} bytes; 1 to {MAX_ATR} are possible", atr)], False
         is_other = self._is_inserted and self._atr not in (None, atr)
         self._atr = atr
-        actions: list[Action] = [Send(SetAtr(atr))]
+        if not is_ready:
+            return [], False
+        actions = self._give_atr()
         if not is_other:
             return actions, False
         # The modem reads an ATR at resets only.
@@ -86,6 +93,16 @@ class CardControls:
         if self._board.has_presence:
             return [*actions, Send(CardInsert(is_on=False))], True
         return [*actions, Fact(FactKind.RESET_NEEDED, f"{self._board.name} has no line for it")], False
+
+    def _give_atr(self) -> list[Action]:
+        """SET_ATR, unless the device has this ATR: it may be sending it, and a powered modem would hear a mixture.
+
+        For the same reason it comes before SIM_SELECT: a device that is connected to a powered modem answers at once.
+        """
+        if self._atr is None or self._atr == self._device_atr:
+            return []
+        self._device_atr = self._atr
+        return [Send(SetAtr(self._atr))]
 
     def insert(self, *, is_on: bool) -> list[Action]:
         """Card there, or not. Sent to every board; those without a contact ignore it."""

@@ -4,6 +4,7 @@
 from collections import Counter
 from typing import Final
 
+from remsim.card.apdu_case import Case, CaseOverride
 from remsim.emulators.simtrace2_actions import Fact, FactKind
 from remsim.logs import Logger
 
@@ -13,7 +14,6 @@ _HEADER: Final = 5
 #: Facts about a whole command, of which the header is given.
 _OF_COMMANDS: Final = frozenset(
     {
-        FactKind.UNKNOWN_COMMAND,
         FactKind.WRONG_DATA_LENGTH,
         FactKind.COMMAND_REPLACED,
         FactKind.COMMAND_CANCELLED,
@@ -42,16 +42,51 @@ _WARNINGS: Final = frozenset(
     }
 )
 
+#: How many kinds of unknown commands get a line of their own; a modem that tries numbers would fill the log.
+MAX_UNKNOWN_TOLD: Final = 32
+UNKNOWN: Final = frozenset({FactKind.UNKNOWN_COMMAND, FactKind.UNKNOWN_RECEIVED})
+#: What decides between the cases, for the person who adds the line.
+_CASE_NOTE: Final = "3 if the modem sends P3 bytes of data, 2 if it waits for P3 bytes"
+
+
+class UnknownCommands:
+    """Which unknown commands have been told. Outlives a connection to a device: who unplugs it knows them already."""
+
+    def __init__(self) -> None:
+        self._told: set[bytes] = set()
+
+    def is_news(self, header: bytes) -> bool:
+        """Whether this class and instruction is worth a line: the first time, and only so many."""
+        kind = header[:2]
+        if kind in self._told or len(self._told) >= MAX_UNKNOWN_TOLD:
+            return False
+        self._told.add(kind)
+        return True
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further ones are counted without a line."""
+        return len(self._told) >= MAX_UNKNOWN_TOLD
+
+
+def setting_for(header: bytes) -> str:
+    """The line of a configuration that makes a command known, as one that brings data."""
+    return f'command_cases = ["{CaseOverride(header[0], 0xFF, header[1], Case.TO_CARD)}"]'
+
 
 class SlotNews:
     """The news of one connection to a device."""
 
-    def __init__(self, log: Logger) -> None:
+    def __init__(self, log: Logger, unknown: UnknownCommands | None = None) -> None:
         self._log = log
+        self._unknown = UnknownCommands() if unknown is None else unknown
         self._told: Counter[str] = Counter()
 
     def tell(self, fact: Fact) -> None:
         """A fact from the state machine."""
+        if fact.kind in UNKNOWN:
+            self._tell_unknown(fact)
+            return
         fields: dict[str, object] = {"detail": fact.text} if fact.text else {}
         if fact.kind in _OF_COMMANDS and len(fact.data) == _HEADER:
             fields["header"] = fact.data
@@ -61,6 +96,14 @@ class SlotNews:
             # Whatever else came may be the end of a command whose beginning was lost: a PIN.
             fields["octets"] = len(fact.data)
         self.say(fact.kind.value, is_warning=fact.kind in _WARNINGS, **fields)
+
+    def _tell_unknown(self, fact: Fact) -> None:
+        if not self._unknown.is_news(fact.data):
+            self._log.debug(fact.kind.value, header=fact.data)
+            return
+        self._log.warning(fact.kind.value, header=fact.data, add=setting_for(fact.data), case=_CASE_NOTE)
+        if self._unknown.is_full:
+            self._log.warning("further_unknown_commands_only_counted", metric="unknown_commands")
 
     def say(self, event: str, *, is_warning: bool, **fields: object) -> None:
         """One line."""

@@ -13,12 +13,11 @@ once, and only if nothing cancelled that command: the device would keep a stray 
 and every later answer would be one off (simtrace2.md, 4.8). Knows neither USB nor lines nor time.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from remsim.card.apdu_case import CaseOverride, Direction, PreviousCommand, decide
+from remsim.card.apdu_case import AS_TABLES_SAY, CommandRules, Direction, Origin, PreviousCommand, decide
 from remsim.card.status import SW_CORRECT_LENGTH, SW_TECHNICAL_PROBLEM, SW_WRONG_LENGTH, SwKind, sw_kind
 from remsim.card.tpdu import HEADER_LENGTH
 from remsim.emulators.simtrace2_actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, Send
@@ -112,13 +111,13 @@ def fit_answer(command: Command, response: bytes) -> tuple[bytes, int, Fact | No
 class T0Card:
     """The newest command of one modem. ``generation`` grows with each, and with each cancellation."""
 
-    def __init__(self, *, overrides: Sequence[CaseOverride] = (), is_one_message: bool = True) -> None:
+    def __init__(self, *, rules: CommandRules = AS_TABLES_SAY, is_one_message: bool = True) -> None:
         """``is_one_message``: data and status word travel together; otherwise in two messages as classic hosts do."""
         self.state = T0State.WAITING_FOR_HEADER
         self.generation = 0
         #: Set while no card can answer: commands get this status word at once.
         self.refusal: int | None = None
-        self._overrides = tuple(overrides)
+        self._rules = rules
         self._is_one_message = is_one_message
         self._command: Command | None = None
         self._previous: PreviousCommand | None = None
@@ -147,9 +146,11 @@ class T0Card:
             return [*actions, fact, *self._refuse(header.ljust(HEADER_LENGTH, b"\0"), SW_TECHNICAL_PROBLEM)]
         if self.refusal is not None:
             return [*actions, *self._refuse(header, self.refusal)]
-        decision = decide(header, previous=self._previous, overrides=self._overrides)
+        decision = decide(header, previous=self._previous, rules=self._rules)
         if decision.sw is not None:
             return [*actions, Fact(FactKind.UNKNOWN_COMMAND, data=header), *self._refuse(header, decision.sw)]
+        if decision.origin is Origin.UNKNOWN:
+            actions.append(Fact(FactKind.UNKNOWN_RECEIVED, data=header))
         if decision.direction is Direction.RECEIVE:
             self._begin(T0Event.HEADER_WITH_DATA, header, decision.direction)
             self._unsent = 1

@@ -2,8 +2,8 @@
 """The client as a card in a virtual PC/SC reader: any PC/SC program on this host uses the remote card.
 
 The reader is vsmartcard's vpcd. A connection to it is a card in the reader, so there is one exactly while the bank's
-card is there. A command that cannot be answered ends the connection: the program gets a communication error and sees
-the card removed, and after the re-insertion the card starts from a cold reset.
+card is there. A command that cannot be answered is answered 6F00, and the connection ended: the program sees the card
+removed, and after the re-insertion the card starts from a cold reset.
 """
 
 import asyncio
@@ -144,7 +144,7 @@ class VpcdEmulator(CardEmulator):
     def _on_timeout(self) -> None:
         self._timer = None
         self._log.warning("command_timed_out", after_s=self._settings.answer_timeout_s)
-        self._hang_up()
+        self._do(self._slot.on_no_answer())
 
     def _hang_up(self) -> None:
         if self._link is not None:
@@ -161,8 +161,9 @@ class VpcdEmulator(CardEmulator):
         self._inserted.set()
 
     def remove_card(self) -> None:
-        """Hang up."""
+        """Leave the reader, with an answer to the command in progress."""
         self._inserted.clear()
+        self._do(self._slot.on_no_answer())
         self._hang_up()
 
     def respond(self, response: bytes) -> None:
@@ -179,9 +180,8 @@ class VpcdEmulator(CardEmulator):
             self._do(steps)
 
     def abort(self, reason: str) -> None:
-        """vpcd knows no answer that means "no answer": hang up, which its program sees as a communication error."""
-        if self._slot.is_busy:
-            self._hang_up()
+        """Answer 6F00 and leave the reader; whether the card has executed the command is unknown."""
+        self._do(self._slot.on_no_answer())
 
 
 def make_vpcd(settings: Mapping[str, object]) -> CardEmulator:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from remsim.card.errors import TpduError
-from remsim.card.status import SW_WRONG_LENGTH
+from remsim.card.status import SW_TECHNICAL_PROBLEM, SW_WRONG_LENGTH
 from remsim.card.t0_exchange import exchange_apdu, first_tpdu
 from remsim.card.vpcd_frames import Control
 from remsim.emulators.base import Lines
@@ -49,7 +49,7 @@ class Odd:
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """Whoever is there is no vpcd: close the connection."""
+    """Close the connection: the card leaves the reader."""
 
 
 Step = Reply | Forward | ShowLines | Odd | HangUp
@@ -77,8 +77,8 @@ class VpcdSlot:
             return [Odd("message while a command is in progress", len(body)), HangUp()]
         if body == bytes((Control.GET_ATR,)):
             return [Reply(self.atr)]
-        if len(body) < 2:
-            return [Odd("unknown control" if body else "empty message", len(body))]
+        if not body:
+            return [Odd("empty message", 0)]
         try:
             tpdu = self._first(body)
         except TpduError as error:
@@ -115,6 +115,17 @@ class VpcdSlot:
                 response = end.value
         self._forget_command()
         return [Reply(response)]
+
+    def on_no_answer(self) -> list[Step]:
+        """The command in progress gets no answer of the card: say so with a status word, then leave the reader.
+
+        vpcd knows no answer that means "no answer", and reports the end of its connection to the program as a success
+        without a single byte.
+        """
+        if not self.is_busy:
+            return []
+        self._forget_command()
+        return [Reply(SW_TECHNICAL_PROBLEM.to_bytes(2)), HangUp()]
 
     def on_lost(self) -> list[Step]:
         """The connection to vpcd is gone: the card is out of the reader."""

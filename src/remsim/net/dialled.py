@@ -71,6 +71,8 @@ class DialledLink:
         self._attempts = 0
         #: The link while TCP is up.
         self.link: LinkId | None = None
+        #: Why the last attempt, or the last link, came to its end; empty once a peer has accepted us.
+        self.trouble = ""
 
     @property
     def state(self) -> DialState:
@@ -115,6 +117,7 @@ class DialledLink:
         if self._dialler.state is DialState.ESTABLISHED:
             if self._dialler.failures:
                 self._say("link_restored", "info")
+            self.trouble = ""
             self._run(self._dialler.on_accepted(self._hub.now()))
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
@@ -154,6 +157,7 @@ class DialledLink:
                 self._fail(str(error))
 
     def _fail(self, reason: str) -> None:
+        self.trouble = reason
         actions = self._dialler.on_failed(self._hub.now())
         # One line when it starts to fail; how often it tries after that is for debugging.
         self._say("link_failed", "warning" if self._dialler.failures == 1 else "debug", reason=reason)

@@ -7,7 +7,7 @@ from typing import Final
 
 from remsim.limits import LimitCounts, LimitName
 from remsim.logs import Logger
-from remsim.net.limits import Admission, Limit, source_of
+from remsim.net.limits import Admission, Limit, Yielding, source_of
 from remsim.net.lines import LineBudget
 from remsim.net.plain import Networks, is_within
 from remsim.net.secure import SecureTransport
@@ -53,19 +53,21 @@ class Gate:
         #: Where handshakes wait for their turn.
         self.in_turn = Turnstile().enter
 
-    def enter(self, peer: PeerAddress) -> Limit | None:
+    def enter(self, peer: PeerAddress, who: Yielding) -> Limit | None:
         """Count a connection of an unknown peer, or say which limit stands against it."""
         if self._admission is None:
             return None
-        limit = self._admission.admit(peer, connections=self._links() + len(self._strangers))
+        is_in, limit = self._admission.admit(peer, who, connections=self._links() + len(self._strangers))
         if limit is not None:
-            self._count(limit.value)
-            self._limits.reached(limit.name_of_count)
-            if self._admission.is_news(limit):
-                self._log.warning("limit_reached", limit=limit.value, peer=str(peer))
-        return limit
+            self._note(limit, peer)
+        return None if is_in else limit
 
-    def refuse_plaintext(self, peer: PeerAddress, networks: Networks | None) -> str | None:
+    def spare(self, peer: PeerAddress) -> bool:
+        """The process is short of descriptors: whether one of an unknown peer is being closed for a newcomer's."""
+        self._note(Limit.CONNECTIONS, peer)
+        return self._admission is not None and self._admission.make_room()
+
+    def refuse_plaintext(self, peer: PeerAddress, networks: Networks | None, who: Yielding) -> str | None:
         """Count a connection without TLS like ``enter``, or say why its peer may not have one."""
         if networks is not None and not is_within(peer.host, networks):
             self._count("plaintext from outside the networks")
@@ -77,13 +79,19 @@ class Gate:
                 allowed = [str(network) for network in networks]
                 self._say(_PLAINTEXT_REFUSED, peer=str(peer), networks=allowed)
             return "plain TCP is not allowed from there"
-        limit = self.enter(peer)
+        limit = self.enter(peer, who)
         return None if limit is None else f"too many {limit.value}"
 
-    def leave(self, peer: PeerAddress) -> None:
+    def leave(self, who: Yielding) -> None:
         """The peer of an ``enter`` that was granted is known now, or gone."""
         if self._admission is not None:
-            self._admission.release(peer)
+            self._admission.release(who)
+
+    def _note(self, limit: Limit, peer: PeerAddress) -> None:
+        self._count(limit.value)
+        self._limits.reached(limit.name_of_count)
+        if self._admission is None or self._admission.is_news(limit):
+            self._log.warning("limit_reached", limit=limit.value, peer=str(peer))
 
     def close(self) -> None:
         """Drop everybody who is still at the gate, and whoever was being accepted meanwhile."""
@@ -99,7 +107,7 @@ class Gate:
         if self._is_closed:
             return False
         self._strangers.add(stranger)
-        if self.enter(stranger.peer) is None:
+        if self.enter(stranger.peer, stranger) is None:
             return True
         self._strangers.discard(stranger)
         return False
@@ -115,7 +123,7 @@ class Gate:
         """The peer is proven, or the connection gone."""
         if stranger in self._strangers:
             self._strangers.discard(stranger)
-            self.leave(stranger.peer)
+            self.leave(stranger)
 
     def _say(self, event: str, **fields: object) -> None:
         if self._lines.level(event, "warning", fields) == "warning":

@@ -95,7 +95,8 @@ class LinkHub:
 
         ``networks`` are those from which a listener without TLS takes connections; None: from everywhere.
         """
-        listener = await listen(address, self._acceptor(factory, tls, networks), backlog=backlog)
+        make = self._acceptor(factory, tls, networks)
+        listener = await listen(address, make, tasks=self._tasks, backlog=backlog, spare=self._gate.spare)
         self._listeners.append(listener)
         return listener
 
@@ -119,6 +120,10 @@ class LinkHub:
         )
         self._dialled.append(dialled)
         return dialled
+
+    def spare(self, peer: PeerAddress) -> bool:
+        """Descriptors are few: close the link of an unknown peer for a connection from ``peer``; False: there is none."""
+        return self._gate.spare(peer)
 
     def execute(self, action: LinkAction) -> None:
         """Carry out one action; one on a link that is gone does nothing."""
@@ -242,7 +247,7 @@ class LinkHub:
         elif link.certificate is not None:
             self._count_proven(link, link_id, link.certificate.identity)
         else:
-            refusal = self._gate.refuse_plaintext(link.peer, link.networks)
+            refusal = self._gate.refuse_plaintext(link.peer, link.networks, link)
             if refusal is None:
                 self._unidentified.add(link_id)
             else:
@@ -276,7 +281,7 @@ class LinkHub:
     def _identified(self, link: Link) -> None:
         if link.id in self._unidentified:
             self._unidentified.discard(link.id)
-            self._gate.leave(link.peer)
+            self._gate.leave(link)
 
     def _acceptor(
         self, factory: ConnectionFactory, tls: LinkTls | None, networks: Networks | None

@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many connections may be open, and of those how many whose peer has not said, or not proven, who it is.
 
-A peer that was accepted, or whose certificate was proven, does not count any more, so a flood of strangers neither
-fills the table of descriptors nor keeps known peers out: what the strangers take is bounded, in all and for each
-source.
+A peer that was accepted, or whose certificate or token was proven, does not count any more, so a flood of unknown peers
+does not fill the table of descriptors: what they take is bounded, in all and for each source. Nor does it keep known
+peers out: at a limit, the unknown peer that has waited longest makes room for the newcomer.
 """
 
 import resource
 from collections import Counter
 from collections.abc import Hashable
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 from remsim.config.models import Limits
 from remsim.limits import LimitName
+from remsim.net.waiting import Waiting
 from remsim.wire.actions import PeerAddress, source_of
 
 __all__ = [
@@ -22,6 +23,9 @@ __all__ = [
     "RESERVED_DESCRIPTORS",
     "Admission",
     "Limit",
+    "Yielding",
+    "descriptors_allowed",
+    "descriptors_reserved",
     "most_connections",
     "source_of",
 ]
@@ -48,16 +52,33 @@ class Limit(Enum):
         return LimitName(self.name.lower())
 
 
+def descriptors_allowed() -> int:
+    """How many descriptors the system allows to this process."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_DESCRIPTORS if descriptors == resource.RLIM_INFINITY else descriptors
+
+
+def descriptors_reserved(allowed: int) -> int:
+    """How many of them are not for links."""
+    return min(RESERVED_DESCRIPTORS, allowed // 4)
+
+
 def most_connections() -> int:
     """As many connections as the system allows descriptors to this process, without those that are reserved."""
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptors == resource.RLIM_INFINITY:
-        descriptors = MOST_DESCRIPTORS
-    return descriptors - min(RESERVED_DESCRIPTORS, descriptors // 4)
+    allowed = descriptors_allowed()
+    return allowed - descriptors_reserved(allowed)
+
+
+class Yielding(Protocol):
+    """A connection whose peer is not known."""
+
+    def give_way(self) -> None:
+        """Close at once: the place is a newcomer's."""
+        ...
 
 
 class Admission:
-    """Counts connections of unidentified peers. Each ``admit`` that returned None has one ``release``."""
+    """Counts connections of unidentified peers. Each ``admit`` that let one in has one ``release``, or many."""
 
     def __init__(
         self,
@@ -70,48 +91,56 @@ class Admission:
         self._most_connections = most_connections
         self._most = most
         self._most_per_source = most_per_source
-        self._open: Counter[Hashable] = Counter()
-        self._total = 0
-        self._is_reported: set[Limit] = set()
+        self._waiting: Waiting[Yielding] = Waiting()
+        # Limits that were told, and how many waited then.
+        self._reported: dict[Limit, int] = {}
         #: How often each limit was reached.
         self.refused: Counter[Limit] = Counter()
 
     def __len__(self) -> int:
-        return self._total
+        return len(self._waiting)
 
-    def admit(self, peer: PeerAddress, *, connections: int = 0) -> Limit | None:
-        """Count a new connection, or say which limit it would break; then it is to be closed at once.
+    def admit(self, peer: PeerAddress, who: Yielding, *, connections: int = 0) -> tuple[bool, Limit | None]:
+        """Count a new connection: whether it may stay, and the limit that was reached.
 
+        At a limit, the connection that has waited longest is closed in its place: of the same source at the limit for
+        a source, else of the source that has most. Only where nobody waits is the newcomer itself to be closed.
         ``connections`` is the number of all that are open, this one included.
         """
         source = source_of(peer.host)
-        limit = None
+        limit, within = None, None
         if self._most_connections is not None and connections > self._most_connections:
             limit = Limit.CONNECTIONS
-        elif self._total >= self._most:
+        elif len(self._waiting) >= self._most:
             limit = Limit.UNIDENTIFIED
-        elif self._open[source] >= self._most_per_source:
-            limit = Limit.UNIDENTIFIED_PER_SOURCE
+        elif self._waiting.count(source) >= self._most_per_source:
+            limit, within = Limit.UNIDENTIFIED_PER_SOURCE, source
         if limit is not None:
             self.refused[limit] += 1
-            return limit
-        self._open[source] += 1
-        self._total += 1
-        return None
+            if not self.make_room(within):
+                return False, limit
+        self._waiting.add(source, who)
+        return True, limit
 
-    def release(self, peer: PeerAddress) -> None:
-        """The peer is known now, or gone."""
-        source = source_of(peer.host)
-        self._total -= 1
-        self._open[source] -= 1
-        if self._open[source] <= 0:
-            del self._open[source]
-        if self._total < self._most // 2:
-            self._is_reported.clear()
+    def make_room(self, source: Hashable | None = None) -> bool:
+        """Close the connection that has waited longest, of ``source`` or of the one that has most; False: none does."""
+        oldest = self._waiting.oldest(source)
+        if oldest is None:
+            return False
+        self.release(oldest)
+        oldest.give_way()
+        return True
+
+    def release(self, who: Yielding) -> None:
+        """The peer is known now, or gone, or had to give way before."""
+        if self._waiting.remove(who):
+            ebbed = [limit for limit, count in self._reported.items() if len(self._waiting) < count // 2]
+            for limit in ebbed:
+                del self._reported[limit]
 
     def is_news(self, limit: Limit) -> bool:
         """Whether reaching ``limit`` is worth a line in the log: once, until the flood has ebbed away."""
-        if limit in self._is_reported:
+        if limit in self._reported:
             return False
-        self._is_reported.add(limit)
+        self._reported[limit] = len(self._waiting)
         return True

@@ -202,6 +202,12 @@ class Link(asyncio.Protocol):
         self._transport.close()
         self._flush_limit = self._loop.call_later(FLUSH_TIMEOUT_S, self._on_flush_timeout)
 
+    def give_way(self) -> None:
+        """Close at once: a newcomer gets the place of a peer that was not accepted."""
+        self._reason = self._reason or "not accepted in time: a newcomer needed the place"
+        self.is_closing = True
+        self._transport.abort()
+
     # The rest
 
     def _announce(self) -> None:

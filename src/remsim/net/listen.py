@@ -9,6 +9,9 @@ from typing import Final
 
 from remsim.config import HostPort
 from remsim.errors import StartError
+from remsim.net.accept import Acceptor
+from remsim.net.tasks import TaskOwner
+from remsim.wire.actions import PeerAddress
 
 #: Connections that the kernel keeps until we accept them. A storm of clients after a power cut must fit; the kernel
 #: cuts it to net.core.somaxconn.
@@ -75,8 +78,8 @@ def _start_error(address: HostPort, error: Exception) -> StartError:
 class Listener:
     """Listening sockets of one address."""
 
-    def __init__(self, servers: list[asyncio.Server], addresses: list[HostPort]) -> None:
-        self.servers = servers
+    def __init__(self, acceptors: list[Acceptor], addresses: list[HostPort]) -> None:
+        self._acceptors = acceptors
         #: What it is bound to, with the port that the system chose for port 0.
         self.addresses = addresses
 
@@ -87,24 +90,51 @@ class Listener:
 
     async def close(self) -> None:
         """Accept no more. Connections that exist go on."""
-        for server in self.servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
 
 
-async def listen(address: HostPort, factory: Callable[[], asyncio.Protocol], *, backlog: int = BACKLOG) -> Listener:
-    """Listen on ``address``; ``factory`` makes the protocol of each connection. Raises StartError."""
+def nothing_to_spare(_peer: PeerAddress) -> bool:
+    """What ``spare`` of an Acceptor is where no connection can be closed for another."""
+    return False
+
+
+async def listen(
+    address: HostPort,
+    factory: Callable[[], asyncio.Protocol],
+    *,
+    tasks: TaskOwner,
+    backlog: int = BACKLOG,
+    spare: Callable[[PeerAddress], bool] = nothing_to_spare,
+) -> Listener:
+    """Listen on ``address``; ``factory`` makes the protocol of each connection. Raises StartError.
+
+    ``tasks`` owns connections that are being set up; ``spare`` as for Acceptor.
+    """
     loop = asyncio.get_running_loop()
+
+    async def set_up(sock: socket.socket) -> None:
+        try:
+            await loop.connect_accepted_socket(factory, sock)
+        except OSError:
+            # The peer has given up.
+            sock.close()
+
+    def take(sock: socket.socket, _peer: PeerAddress) -> None:
+        if tasks.session(set_up(sock), name="accept") is None:
+            sock.close()
+
     sockets = bind(address)
-    listener = Listener([], [])
     try:
         for sock in sockets:
-            name: tuple[str, int] = sock.getsockname()[:2]
-            listener.servers.append(await loop.create_server(factory, sock=sock, backlog=backlog))
-            listener.addresses.append(HostPort("" if address.host == "" else name[0], name[1]))
+            sock.listen(backlog)
     except OSError as error:
         # Two programs may bind with SO_REUSEADDR; the second one fails here.
-        await listener.close()
         for sock in sockets:
             sock.close()
         raise _start_error(address, error) from error
-    return listener
+    names: list[tuple[str, int]] = [sock.getsockname()[:2] for sock in sockets]
+    acceptors = [Acceptor(sock, take, spare=spare) for sock in sockets]
+    for acceptor in acceptors:
+        acceptor.start()
+    return Listener(acceptors, [HostPort("" if address.host == "" else host, port) for host, port in names])

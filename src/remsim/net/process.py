@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service as a process: event loop, signals, readiness, exit status, and errors as one line for a person.
+"""A service as a process: event loop, signals, readiness and exit status.
 
 ``run_service`` is the only place that runs a loop for the three daemons. It knows nothing of what a service does.
 """
@@ -11,20 +11,16 @@ import os
 import resource
 import signal
 import socket
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final, Protocol, runtime_checkable
 
 from remsim import __version__
-from remsim.config import DaemonConfig, LogFormat
-from remsim.errors import RemsimError
-from remsim.logs import escape, get_logger, setup_logging
+from remsim.config import DaemonConfig
+from remsim.logs import get_logger, setup_logging
 from remsim.metrics import ProgramMetrics, serve_metrics
-from remsim.redaction import scrub
+from remsim.net.report import SIGNAL_EXIT_BASE, report_error
 
-#: Exit status when a second signal forced the end is 128 + signal number, as shells report it.
-SIGNAL_EXIT_BASE: Final = 128
 #: More descriptors than this help nobody, and some systems set absurd hard limits.
 MAX_OPEN_FILES: Final = 1 << 20
 #: Objects that are made and not yet dropped before the youngest generation is looked through, and how often each
@@ -174,49 +170,6 @@ class _Process:
         self.forced_status = SIGNAL_EXIT_BASE + number
         if task is not None:
             task.cancel()
-
-
-def report_error(error: BaseException, *, program: str, log_format: LogFormat = "text") -> int:
-    """Tell a person what went wrong, in one line on stderr, and return the exit status.
-
-    What is our own mistake rather than the environment's is logged with its traceback first.
-    """
-    leaves = _leaves(error)
-    unexpected = next((leaf for leaf in leaves if not isinstance(leaf, RemsimError | OSError)), None)
-    if unexpected is not None:
-        get_logger(program).error("internal_error", exc_info=error)
-        message = f"internal error: {type(unexpected).__name__}: {scrub(str(unexpected))}"
-        hint, status = "please report it with the log lines above", RemsimError.exit_status
-    elif isinstance(leaves[0], RemsimError):
-        message, hint, status = str(leaves[0]), leaves[0].hint, leaves[0].exit_status
-    else:
-        message, hint, status = _system_error_text(leaves[0]), "", RemsimError.exit_status
-    if log_format == "json":
-        get_logger(program).error("failed", error=message, hint=hint)
-    else:
-        say_error(message, hint=hint, program=program)
-    return status
-
-
-def say_error(message: str, *, hint: str = "", program: str = "") -> None:
-    """Write ``remsim PROGRAM: message; hint: hint`` as one line to stderr, whatever the texts contain."""
-    name = "remsim" if program in ("", "remsim") else f"remsim {program}"
-    line = f"{name}: {message}" + (f"; hint: {hint}" if hint else "")
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(escape(line) + "\n")
-        sys.stderr.flush()
-
-
-def _system_error_text(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    return str(error) or type(error).__name__
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
 
 
 def raise_open_file_limit() -> None:

@@ -152,6 +152,13 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         """Close at once."""
         self._tcp.abort()
 
+    # Called by the doorkeeper
+
+    def give_way(self) -> None:
+        """Close at once: a newcomer gets the place of a peer that has proven nothing. Counted, but not told."""
+        self._is_judged = True
+        self._tcp.abort()
+
     # Inside
 
     def _is_greeting(self, data: bytes) -> bool:

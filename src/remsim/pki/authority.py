@@ -203,6 +203,23 @@ class Authority:
         with self._ledger.transaction() as page:
             return page.code(code_id) is not None
 
+    def is_good_code(self, code_id: bytes, *, now: float) -> bool:
+        """Whether there is a code of this name that may still lead to a certificate."""
+        with self._ledger.transaction() as page:
+            stored = page.code(code_id)
+        return stored is not None and stored.tries_left > 0 and not stored.is_withdrawn and now < stored.expires_at
+
+    def serial_if_good(self, certificate: bytes, *, now: float) -> int | None:
+        """The serial number of a certificate (PEM) of this authority that is valid; None: it is not.
+
+        Raises CertificateError for what is no certificate.
+        """
+        der = decode_pem(certificate)
+        serial = read_certificate(der[0]).serial
+        with self._ledger.transaction() as page:
+            known = page.by_serial(serial)
+        return serial if known is not None and decode_pem(known.pem) == der and known.is_valid(now) else None
+
     def redeem(
         self, identity: Identity, code_id: bytes, secret: bytes, request: bytes, *, now: float
     ) -> tuple[Verdict, Issued | None]:

@@ -34,7 +34,7 @@ Json = dict[str, str]
 
 
 class OfficeError(EnrolmentError):
-    """A request that is refused. ``is_attempt``: it counts as a failed attempt of its source.
+    """A request that is refused, which counts as a failed attempt of its source, whatever is wrong with it.
 
     ``limit`` is the limit that was reached, and ``wait_s`` the time after which it may be tried again.
     """
@@ -45,12 +45,10 @@ class OfficeError(EnrolmentError):
         message: str,
         *,
         hint: str = "",
-        is_attempt: bool = False,
         limit: LimitName | None = None,
         wait_s: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint, status=status)
-        self.is_attempt = is_attempt
         self.limit = limit
         self.wait_s = wait_s
 
@@ -73,11 +71,30 @@ class EnrolmentOffice:
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
 
+    def proof(self, body: object, *, now: float) -> str | None:
+        """What a request shows that cannot be guessed: the name of a good code or a good certificate; None: neither.
+
+        Costs a look into the book. Says nothing of whether the request will be granted.
+        """
+        if not isinstance(body, Mapping):
+            return None
+        code, certificate = body.get("code"), body.get("certificate")
+        try:
+            if isinstance(code, str):
+                code_id = _octets(code, codes.CODE_ID_OCTETS)
+                return f"code {code_id.hex()}" if self._authority.is_good_code(code_id, now=now) else None
+            if isinstance(certificate, str):
+                serial = self._authority.serial_if_good(_pem(certificate), now=now)
+                return None if serial is None else f"certificate {serial:x}"
+        except (OfficeError, CertificateError):
+            return None
+        return None
+
     def anchor(self, body: object) -> Json:
         """The authority's certificate, for whoever knows the name of a code. Raises OfficeError."""
         members = _members(body, "code")
         if not self._authority.knows_code(_octets(members["code"], codes.CODE_ID_OCTETS)):
-            raise OfficeError(403, "the code is not valid", is_attempt=True)
+            raise OfficeError(403, "the code is not valid")
         return {"authority": self._authority.certificate.decode()}
 
     def certify(self, body: object, *, now: float) -> Grant:
@@ -94,7 +111,7 @@ class EnrolmentOffice:
         except CertificateError as error:
             raise OfficeError(400, str(error)) from None
         if issued is None:
-            raise OfficeError(403, verdict.text, hint="make a new one with: remsim pki code", is_attempt=True)
+            raise OfficeError(403, verdict.text, hint="make a new one with: remsim pki code")
         return Grant(issued, self._answer(issued), how=verdict.name.lower())
 
     def renew(self, body: object, *, now: float) -> Grant:
@@ -110,9 +127,9 @@ class EnrolmentOffice:
         except RenewalLimitError as error:
             limit = LimitName.RENEWALS
             text, hint = str(error), error.hint
-            raise OfficeError(429, text, hint=hint, is_attempt=True, limit=limit, wait_s=error.wait_s) from None
+            raise OfficeError(429, text, hint=hint, limit=limit, wait_s=error.wait_s) from None
         except AuthorityRefusalError as error:
-            raise OfficeError(403, str(error), hint=error.hint, is_attempt=True) from None
+            raise OfficeError(403, str(error), hint=error.hint) from None
         return Grant(issued, self._answer(issued), how="renewed")
 
     def _answer(self, issued: Issued) -> Json:

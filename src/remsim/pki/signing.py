@@ -5,7 +5,6 @@ Takes and returns PEM; the time is an argument. Imported only by those who sign 
 reads certificates uses ``remsim.pki.facts``.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,13 +19,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from remsim.identity import Identity, Role
 from remsim.pki.errors import CertificateError, KeyFileError
+from remsim.pki.facts import pem_bodies
 
 #: Certificates begin a little before they are made: clocks of hosts differ.
 BACKDATING: Final = timedelta(minutes=5)
 
 _PEM: Final = serialization.Encoding.PEM
 _DER: Final = serialization.Encoding.DER
-_KEY_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----\n?", re.DOTALL)
+#: The forms in which programs write a P-256 key without a passphrase (RFC 5208, RFC 5915).
+_KEY_LABELS: Final = ("PRIVATE KEY", "EC PRIVATE KEY")
 _SPKI: Final = serialization.PublicFormat.SubjectPublicKeyInfo
 #: How ``cryptography`` refuses what it was given. A version that does not exist is no ValueError of its.
 _UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -207,9 +208,14 @@ def check_hosts(hosts: Iterable[str]) -> None:
 
 def _load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
     # The file of a host's identity has its certificate behind the key.
-    block = _KEY_BLOCK.search(pem)
+    # A file with key and certificate: the library wants the key alone.
+    blocks = [
+        b"-----BEGIN %s-----%s-----END %s-----\n" % (label.encode(), body, label.encode())
+        for label in _KEY_LABELS
+        for body in pem_bodies(pem, label)
+    ]
     try:
-        key = serialization.load_pem_private_key(block[0] if block else b"", None)
+        key = serialization.load_pem_private_key(blocks[0] if blocks else b"", None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise KeyFileError("this is no private key in PEM form without a passphrase") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):

@@ -13,11 +13,13 @@
     action = "block"             # or "log", or "allow": no further rule is looked at
     cla = ["00/FC"]              # class bytes, with the mask of the bits that count
     ins = ["B2", "DC"]
-    file = ["7F10/6F3A"]         # the end of the path: file identifiers and application names (ADF.USIM)
+    file = ["7F10/6F3A"]         # the end of the path: file identifiers and applications (see below)
     not_file = []                # or every file but these
-    length = "1-255"             # octets that the command brings
+    length = "1-255"             # bytes that the command brings
     banks = ["1"]                # limits the rule to these bank slots ...
     clients = ["23:0"]           # ... and these client slots
+
+An application is ADF.USIM, ADF.ISIM and the like, ADF for any, or AID and the digits with which its AID begins.
 
 A blocked command does not reach the card; the modem gets 6985. Where it is not known which file a command works on, it
 counts as the file of any rule: a guard errs on the safe side, and says so with ``Finding.path`` None.
@@ -25,10 +27,11 @@ counts as the file of any rule: a guard errs on the safe side, and says so with 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from remsim.card.filenames import application_prefix
 from remsim.card.selection import Path, SelectionTracker, Step
 from remsim.card.status import SW_CONDITIONS_NOT_SATISFIED
 from remsim.card.tpdu import is_well_formed
@@ -43,6 +46,7 @@ _MAX_NAME: Final = 64
 _CLA: Final = re.compile(r"([0-9A-F]{2})(?:/([0-9A-F]{2}))?", re.IGNORECASE)
 _INS: Final = re.compile(r"[0-9A-F]{2}", re.IGNORECASE)
 _STEP: Final = re.compile(r"[0-9A-F]{4}", re.IGNORECASE)
+_ANY_APPLICATION: Final = "ADF"
 _APPLICATION: Final = re.compile(r"ADF(?:\.[A-Za-z]{1,16})?|AID [0-9A-F]{2,32}")
 _LENGTH: Final = re.compile(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", re.ASCII)
 
@@ -81,6 +85,8 @@ class Rule:
     length: tuple[int, int] | None = None
     banks: tuple[Slots, ...] = ()
     clients: tuple[Slots, ...] = ()
+    #: Not about PIN commands that only ask how many tries are left. For presets; rule files have no key for it.
+    spares_queries: bool = False
 
     def concerns(self, bank: BankSlot, client: ClientSlot) -> bool:
         """Whether the rule holds for this mapping."""
@@ -96,14 +102,16 @@ class Rule:
             return False
         if self.length is not None and not self.length[0] <= len(tpdu) - _HEADER <= self.length[1]:
             return False
+        if self.spares_queries and _asks_for_tries(tpdu):
+            return False
         if not self.files and not self.not_files:
             return True
         path = target()
         if path is None:
             return True
-        if self.files and not any(_ends_with(path, end) for end in self.files):
+        if self.files and not any(_may_end_with(path, end) for end in self.files):
             return False
-        return not any(_ends_with(path, end) for end in self.not_files)
+        return not any(_must_end_with(path, end) for end in self.not_files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +193,7 @@ def parse_guard_policy(text: str, origin: str, presets: Sequence[Rule]) -> Guard
 
 
 def _with_action(rule: Rule, action: Action) -> Rule:
-    return Rule(rule.name, action, rule.classes, rule.instructions, rule.files, rule.not_files, rule.length)
+    return replace(rule, action=action)
 
 
 def _rule(table: Table) -> Rule:
@@ -246,5 +254,42 @@ def _parse_length(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _ends_with(path: Path, end: Path) -> bool:
-    return path[-len(end) :] == end
+def _asks_for_tries(tpdu: bytes) -> bool:
+    """Whether a PIN command brings nothing, and the card answers 63Cx (ETSI TS 102 221, clauses 11.1.9 and 11.1.13).
+
+    With another P1 than 00, RESET RETRY COUNTER and others work without data (ISO/IEC 7816-4, clause 11.5).
+    """
+    return len(tpdu) == _HEADER and tpdu[2] == 0 and tpdu[4] == 0
+
+
+def _may_end_with(path: Path, end: Path) -> bool:
+    """Whether a selected path may be one that ``end`` of a rule means: an application may be named only in part."""
+    return len(end) <= len(path) and all(map(_may_be, path[-len(end) :], end))
+
+
+def _must_end_with(path: Path, end: Path) -> bool:
+    """Whether a selected path cannot be another than one that ``end`` means."""
+    return len(end) <= len(path) and all(map(_must_be, path[-len(end) :], end))
+
+
+def _may_be(step: Step, wanted: Step) -> bool:
+    if _must_be(step, wanted):
+        return True
+    selected, meant = _aid_digits(step), _aid_digits(wanted)
+    return selected is not None and meant is not None and meant.startswith(selected)
+
+
+def _must_be(step: Step, wanted: Step) -> bool:
+    if step == wanted:
+        return True
+    if wanted == _ANY_APPLICATION:
+        return isinstance(step, str)
+    selected, meant = _aid_digits(step), _aid_digits(wanted)
+    return selected is not None and meant is not None and selected.startswith(meant)
+
+
+def _aid_digits(step: Step) -> str | None:
+    """The digits with which the AID of an application begins; None for a file."""
+    if isinstance(step, int):
+        return None
+    return step.removeprefix("AID ") if step.startswith("AID ") else application_prefix(step)

@@ -24,7 +24,8 @@ from typing import Final
 from remsim.ids import BankSlot, ClientSlot
 from remsim.policy.fields import EVERY, PolicyError, Slots, Table, parse_numbers, parse_slots
 
-_NUMBER: Final = re.compile(r"[0-9]{1,20}\*?", re.ASCII)
+#: As ``remsim.card.iccid.is_iccid``, in small letters, too.
+_NUMBER: Final = re.compile(r"[0-9A-E]{1,20}\*?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,10 @@ def _rule(number: int, table: Table) -> ClientRule:
 def _card_number(text: str) -> str:
     if _NUMBER.fullmatch(text) is None:
         raise PolicyError(
-            f"{text!r} is no card number (ICCID)", hint="write digits, with * at the end for all that follow"
+            f"{text!r} is no card number (ICCID)",
+            hint="write digits (0 to 9, A to E), with * at the end for all that follow",
         )
-    return text
+    return text.upper()
 
 
 def _matches(pattern: str, number: str) -> bool:

@@ -25,8 +25,8 @@ _INTER_INDUSTRY: Final = ClassMask(0x00, 0x80)
 _PROPRIETARY: Final = ClassMask(0x80, 0x80)
 
 PRESETS: Final = (
-    # CHANGE, DISABLE, ENABLE, UNBLOCK.
-    Rule("pin-change", Action.LOG, instructions=frozenset({0x24, 0x26, 0x28, 0x2C})),
+    # CHANGE, DISABLE, ENABLE, UNBLOCK. Modems ask with P3 = 00 how many tries are left; that changes nothing.
+    Rule("pin-change", Action.LOG, instructions=frozenset({0x24, 0x26, 0x28, 0x2C}), spares_queries=True),
     # UPDATE BINARY and RECORD, INCREASE, SET DATA.
     Rule(
         "file-update",

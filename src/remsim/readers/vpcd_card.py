@@ -8,8 +8,9 @@ sends the commands.
 import asyncio
 from typing import Final
 
+from remsim.card.errors import TpduError
 from remsim.card.status import SW_WRONG_LENGTH
-from remsim.card.tpdu import tpdu_of_apdu
+from remsim.card.t0_exchange import first_tpdu
 from remsim.card.vpcd_frames import Control
 from remsim.config import HostPort
 from remsim.logs import Logger
@@ -19,6 +20,8 @@ from remsim.vpcd_link import VpcdLink
 
 #: ISO/IEC 7816-4, 5.6: memory failure.
 _SW_MEMORY_FAILURE: Final = bytes((0x65, 0x81))
+
+_CONTROLS: Final = frozenset(Control)
 
 _FIRST_RETRY_S: Final = 0.1
 _LAST_RETRY_S: Final = 2.0
@@ -35,7 +38,7 @@ class VpcdSession:
 
         A command whose effect cannot be stored is answered with 6581 (memory failure).
         """
-        return self._control(body[0]) if len(body) == 1 else self._command(body)
+        return self._control(body[0]) if len(body) == 1 and body[0] in _CONTROLS else self._command(body)
 
     def _control(self, code: int) -> bytes | None:
         uicc = self._card.uicc
@@ -51,10 +54,10 @@ class VpcdSession:
     def _command(self, apdu: bytes) -> bytes | None:
         if not apdu:
             return None
-        if len(apdu) < 4:
-            return SW_WRONG_LENGTH.to_bytes(2)
         try:
-            return self._card.transmit(tpdu_of_apdu(apdu))
+            return self._card.transmit(first_tpdu(apdu))
+        except TpduError:
+            return SW_WRONG_LENGTH.to_bytes(2)
         except CardTransmissionError:
             return _SW_MEMORY_FAILURE
 

@@ -21,9 +21,21 @@ from remsim.ids import BankSlot, ClientSlot
 from remsim.server.actions import Action, NoteReleased, Report
 from remsim.server.addresses import address_for_client
 from remsim.server.peers import Peer, PeerTable
+from remsim.server.problems import no_address
 from remsim.slotmap import Mapping, MappingState, SlotMap
 from remsim.wire.actions import Send
-from remsim.wire.rspro import AdvertisedAddress, ConfigClientBankReq, ConfigClientBankRes, IpPort, ResultCode
+from remsim.wire.rspro import (
+    MAX_ERROR_STRING,
+    AdvertisedAddress,
+    ComponentType,
+    ConfigClientBankReq,
+    ConfigClientBankRes,
+    ErrorCode,
+    ErrorInd,
+    ErrorSeverity,
+    IpPort,
+    ResultCode,
+)
 
 #: rspro.md, 8.3: port 0 means "no bankd".
 NO_BANKD: Final = IpPort(IPv4Address(0), 0)
@@ -35,6 +47,14 @@ class Release:
 
     mapping_id: int
     bank: BankSlot
+
+
+@dataclass(frozen=True, slots=True)
+class NoAddress:
+    """The bankd has no address that this client can use."""
+
+    bank: BankSlot
+    problem: str
 
 
 class Announcer:
@@ -87,12 +107,13 @@ class Announcer:
         peer = self._peers.connected_client(client)
         return [] if peer is None else self._tell(client, self._wanted(client, peer))
 
-    def _tell(self, client: ClientSlot, wanted: ConfigClientBankReq | Report | None) -> list[Action]:
+    def _tell(self, client: ClientSlot, wanted: ConfigClientBankReq | NoAddress | None) -> list[Action]:
         peer = self._peers.connected_client(client)
         if peer is None:
             return []
-        if isinstance(wanted, Report):
-            return [wanted]
+        if isinstance(wanted, NoAddress):
+            return self._tell_problem(client, peer, wanted)
+        peer.address_problem = ""
         if wanted is None or wanted == peer.announced:
             return []
         peer.announced = wanted
@@ -102,6 +123,29 @@ class Announcer:
             fields["bankd"] = f"{wanted.bankd.ip}:{wanted.bankd.port}"
         event = "client_sent_to_bankd" if wanted.bankd.port else "client_told_no_bankd"
         return [Send(peer.link, wanted), Report("info", event, fields)]
+
+    def _tell_problem(self, client: ClientSlot, peer: Peer, wanted: NoAddress) -> list[Action]:
+        """The client has a mapping and can do nothing with it: the log says why, and a client of ours, too."""
+        if peer.address_problem == wanted.problem:
+            return []
+        peer.address_problem = wanted.problem
+        fields: dict[str, object] = {"client_slot": client, "bank_slot": wanted.bank, "reason": wanted.problem}
+        actions: list[Action] = [Report("warning", "bankd_has_no_address_for_client", fields)]
+        if not peer.is_classic:
+            actions.append(
+                Send(
+                    peer.link,
+                    ErrorInd(
+                        ComponentType.REMSIM_SERVER,
+                        ErrorSeverity.MAJOR,
+                        ErrorCode.UNEXPECTED_DISCONNECT,
+                        wanted.bank,
+                        client,
+                        wanted.problem[:MAX_ERROR_STRING],
+                    ),
+                )
+            )
+        return actions
 
     def on_config_res(self, peer: Peer, answer: ConfigClientBankRes, request: object) -> list[Action]:
         """The client has answered (known-limits 35)."""
@@ -116,11 +160,12 @@ class Announcer:
             actions += self.supersede(peer.client)
         return actions
 
-    def _wanted(self, client: ClientSlot, peer: Peer) -> ConfigClientBankReq | Report | None:
+    def _wanted(self, client: ClientSlot, peer: Peer) -> ConfigClientBankReq | NoAddress | None:
         mapping = self._slotmap.by_client_slot(client)
         if mapping is not None and mapping.is_acknowledged:
+            places = self.bank_addresses.get(mapping.bank.bank_id, ())
             address = address_for_client(
-                self.bank_addresses.get(mapping.bank.bank_id, ()),
+                places,
                 link=peer.address,
                 is_classic=peer.is_classic,
                 takes_ipv6=self._takes_ipv6(client.client_id),
@@ -128,8 +173,8 @@ class Announcer:
             )
             if address is not None:
                 return ConfigClientBankReq(mapping.bank, address)
-            fields: dict[str, object] = {"client_slot": client, "bank_slot": mapping.bank}
-            return Report("warning", "bankd_has_no_address_for_client", fields)
+            has_any = any(place.kind is peer.kind for place in places)
+            return NoAddress(mapping.bank, no_address(mapping.bank.bank_id, kind=peer.kind, is_ipv6_only=has_any))
         if mapping is not None and mapping.state is MappingState.REFUSED:
             return ConfigClientBankReq(mapping.bank, NO_BANKD)
         release = self._releases.get(client)

@@ -28,17 +28,18 @@ from remsim.server.announcer import Announcer, Release
 from remsim.server.bank_audit import BankAudit
 from remsim.server.certified import CertifiedClients
 from remsim.server.inventory import Inventory
-from remsim.server.news import on_dial_refused, on_error, on_slot_status
+from remsim.server.news import forget_absence, on_dial_refused, on_error, on_slot_status
 from remsim.server.numbers import ClientNumbers
 from remsim.server.peers import Peer, PeerState, PeerTable
 from remsim.server.recall import recall_mapping
 from remsim.server.reconciler import Reconciler
-from remsim.server.reports import described, named, note_of, odd, slots_of
+from remsim.server.reports import described, named, note_of, odd, places_of, slots_of
 from remsim.server.revocations import Revocations
 from remsim.server.timers import Timers
 from remsim.slotmap import Mapping, SlotMap
 from remsim.takeovers import TakeOvers
 from remsim.wire import additions, rspro
+from remsim.wire.abilities import ADVERTISE
 from remsim.wire.actions import AskIdentity, Close, LinkId, PeerAddress, Send
 from remsim.wire.connection import (
     Event,
@@ -69,6 +70,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
     additions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
     additions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
 }
 
 
@@ -308,6 +310,7 @@ class Coordinator:
             case rspro.ConfigClientIdRes() as message, rspro.ConfigClientIdReq(slot):
                 return self._admission.on_config_id_res(peer, slot, message, now)
             case rspro.CreateMappingRes() as message, rspro.CreateMappingReq() as request:
+                forget_absence(peer, request.bank)
                 return self._reconciler.on_create_res(peer.bank, request, message, now)
             case rspro.RemoveMappingRes() as message, rspro.RemoveMappingReq() as request:
                 return self._reconciler.on_remove_res(peer.bank, request, message)
@@ -319,6 +322,8 @@ class Coordinator:
                 return on_slot_status(peer, message)
             case additions.CardInd() as message, _:
                 return self.inventory.on_card(peer, message)
+            case rspro.AddressesInd() as message, _:
+                return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:
                 return on_error(peer, message)
             case additions.AuditInd() as message, _:
@@ -364,17 +369,34 @@ class Coordinator:
         """Admission let a bankd in."""
         bank_id = request.bank_id
         peer.number_of_slots = request.number_of_slots
-        peer.addresses = bankd_addresses(
-            override=self._settings.overrides.get(bank_id, ()),
-            advertise=request.advertise,
+        known = self.announcer.bank_addresses.get(bank_id, ())
+        if known and ADVERTISE in (request.identity.abilities or ()):
+            # It says so next, and before it answers anything about a mapping. Until then clients go where they went.
+            peer.addresses = known
+        else:
+            self._set_addresses(peer, ())
+        report = Report("info", "bankd_connected", described(peer) | {"slots": peer.number_of_slots} | places_of(peer))
+        told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
+        return [report, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+
+    def _on_addresses(self, peer: Peer, message: rspro.AddressesInd) -> list[Action]:
+        """A bankd says where clients reach it."""
+        before = peer.addresses
+        self._set_addresses(peer, message.addresses)
+        if peer.addresses == before:
+            return []
+        told = [action for mapping in self.slotmap.live_of_bank(peer.bank) for action in self._retell(mapping)]
+        return [Report("info", "bankd_address", named(peer) | places_of(peer)), *note_of(peer), *told]
+
+    def _retell(self, mapping: Mapping) -> list[Action]:
+        """Its client may have been told another address; one that heard of no bankd need not hear that again."""
+        return self.announcer.refresh(mapping.client) if mapping.is_acknowledged else []
+
+    def _set_addresses(self, peer: Peer, advertise: tuple[rspro.AdvertisedAddress, ...]) -> None:
+        peer.addresses = self.announcer.bank_addresses[peer.bank] = bankd_addresses(
+            override=self._settings.overrides.get(peer.bank, ()),
+            advertise=advertise,
             peer=peer.address,
             dialled_port=peer.dialled_port,
             kind=peer.kind,
         )
-        self.announcer.bank_addresses[bank_id] = peer.addresses
-        known = dict.fromkeys(place.address for place in peer.addresses)
-        places = [f"{address.ip}:{address.port}" for address in known]
-        fields = described(peer) | {"slots": peer.number_of_slots, "clients_go_to": places}
-        report = Report("info", "bankd_connected", fields)
-        told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
-        return [report, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opening the server's database: SQLite by default, any other by URL; brought to the newest shape at start.
 
-Knows no table and no mapping. Every way in which this can fail is a StartError, one line with a hint.
+An empty database gets the tables as they are now; alembic, which takes long to import, only changes older ones. Knows
+no table and no mapping. Every way in which this can fail is a StartError, one line with a hint.
 """
 
 import contextlib
@@ -10,27 +11,30 @@ import sqlite3
 from importlib import resources
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from remsim.errors import StartError
+from remsim.server.schema import METADATA, use_dialect
 
-#: Another program that looks at the file may hold its lock for a moment.
-_BUSY_TIMEOUT_MS: Final = 5000
+#: Another program may hold the file's lock for a moment: a change waits so long for it ...
+_BUSY_TIMEOUT_MS: Final = 2000
+#: ... and who only looks, so long: nothing but an exclusive lock stands in its way.
+_READ_TIMEOUT_S: Final = 0.5
 _IN_MEMORY: Final = ":memory:"
+#: Alembic's own table.
+_VERSION_TABLE: Final = "alembic_version"
 
 
 def open_engine(url: str) -> AsyncEngine:
     """An engine for ``url``. Raises StartError if it is no URL of a database that can be used from here."""
     try:
         # Errors name the statement; what it was to store is nobody's business.
-        engine = create_async_engine(make_url(url), hide_parameters=True)
+        found = make_url(url)
+        timeout = {"timeout": _READ_TIMEOUT_S} if found.get_backend_name() == "sqlite" else {}
+        engine = create_async_engine(found, hide_parameters=True, connect_args=timeout)
     except ModuleNotFoundError as error:
         raise StartError(
             f"the database needs the Python package {error.name}, which is not installed",
@@ -43,6 +47,7 @@ def open_engine(url: str) -> AsyncEngine:
             hint="write for example sqlite+aiosqlite:////var/lib/remsim/server.sqlite or "
             "postgresql+asyncpg://USER@HOST/NAME",
         ) from error
+    use_dialect(engine.dialect.name)
     return engine
 
 
@@ -92,19 +97,53 @@ async def _prepare_sqlite(connection: AsyncConnection) -> None:
 
 
 def _migrate(connection: Connection, name: str) -> None:
+    names = set(inspect(connection).get_table_names())
+    if not names:
+        _create(connection)
+        return
+    known = revisions()
+    current = None
+    if _VERSION_TABLE in names:
+        current = connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()  # noqa: S608
+    if current is not None and current not in known:
+        raise StartError(
+            f"{name} was written by a newer version of remsim (its form is {current})",
+            hint="start that version, or restore the copy that was made before it ran",
+        )
+    if current != known[-1]:
+        _upgrade(connection)
+
+
+def revisions() -> list[str]:
+    """The forms that the database had and has, in their order: ``versions/0001_first.py`` brings it to ``0001``."""
+    folder = resources.files("remsim.server") / "migrations" / "versions"
+    return sorted(file.name.partition("_")[0] for file in folder.iterdir() if file.name[:1].isdigit())
+
+
+def _create(connection: Connection) -> None:
+    METADATA.create_all(connection, checkfirst=False)
+    # As alembic makes it.
+    connection.execute(
+        text(
+            f"CREATE TABLE {_VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, "
+            f"CONSTRAINT {_VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
+        )
+    )
+    connection.execute(
+        text(f"INSERT INTO {_VERSION_TABLE} (version_num) VALUES (:now)"),  # noqa: S608
+        {"now": revisions()[-1]},
+    )
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     with resources.as_file(resources.files("remsim.server") / "migrations") as folder:
         config = Config()
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.attributes["connection"] = connection
-        script = ScriptDirectory.from_config(config)
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
-            raise StartError(
-                f"{name} was written by a newer version of remsim (its form is {current})",
-                hint="start that version, or restore the copy that was made before it ran",
-            )
-        if current != script.get_current_head():
-            command.upgrade(config, "head")
+        command.upgrade(config, "head")
 
 
 def _shown(engine: AsyncEngine) -> str:

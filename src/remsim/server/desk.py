@@ -100,6 +100,8 @@ class Desk:
         )
         #: Links that the server dials itself.
         self.dialled: list[DialledLink] = []
+        #: When links came up, by the wall clock of that moment, which may be set later.
+        self._connected_at: dict[LinkId, float] = {}
         #: The service listens on all its ports.
         self.is_open = False
 
@@ -115,6 +117,7 @@ class Desk:
         dialled = next((one.target for one in self.dialled if one.link == link), None)
         port = None if dialled is None else dialled[1]
         now, proof = self._loop.time(), self.hub.proof(link)
+        self._connected_at[link] = time.time()
         self._run(self.coordinator.on_link_up(link, peer, now, dialled_port=port, proof=proof))
 
     def on_event(self, link: LinkId, event: Event) -> None:
@@ -123,6 +126,7 @@ class Desk:
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """See LinkHandler."""
+        self._connected_at.pop(link, None)
         self._run(self.coordinator.on_link_lost(link, reason, self._loop.time()))
 
     def push_revocations(self, octets: bytes) -> None:
@@ -247,7 +251,7 @@ class Desk:
 
     def connected_at(self, peer: Peer) -> float:
         """When a peer connected, in seconds since 1970-01-01 UTC."""
-        return time.time() - (self._loop.time() - peer.since)
+        return self._connected_at.get(peer.link, 0.0)
 
     # Actions
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What peers report that moves nothing: it is kept with the peer, to be looked at, and logged."""
 
+from remsim.ids import BankSlot
 from remsim.redaction import scrub
 from remsim.server.actions import Action, Report
 from remsim.server.peers import Peer
@@ -16,6 +17,13 @@ def on_slot_status(peer: Peer, message: BankSlotStatusInd) -> list[Action]:
         return [odd(peer, "foreign_slot_status", bank_slot=slot)]
     peer.slot_status[slot.slot_nr] = status
     return [Report("info", "bank_slot_status", {"bank_slot": slot, "card_present": status.card_present})]
+
+
+def forget_absence(peer: Peer, slot: BankSlot) -> None:
+    """A bankd has a new mapping of this slot. If there is still no card, it says so next."""
+    status = peer.slot_status.get(slot.slot_nr)
+    if status is not None and status.card_present is False:
+        del peer.slot_status[slot.slot_nr]
 
 
 def on_error(peer: Peer, error: ErrorInd) -> list[Action]:

@@ -116,6 +116,8 @@ class Peer:
     announced: ConfigClientBankReq | None = None
     #: Whether it has answered that, and how.
     announced_result: int | None = None
+    #: Why it cannot be sent to the bankd of its mapping; empty if it can, or has none.
+    address_problem: str = ""
 
     error_count: int = 0
     last_error: ErrorInd | None = None

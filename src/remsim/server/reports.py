@@ -29,6 +29,12 @@ def described(peer: Peer) -> dict[str, object]:
     return fields
 
 
+def places_of(peer: Peer) -> dict[str, object]:
+    """Where clients reach a bankd."""
+    known = dict.fromkeys(place.address for place in peer.addresses)
+    return {"clients_go_to": [f"{address.ip}:{address.port}" for address in known]}
+
+
 def odd(peer: Peer, event: str, **fields: object) -> Report:
     """Something that is ignored: a warning the first time on a link, then only for debugging; always counted."""
     is_known = event in peer.reported
@@ -41,7 +47,7 @@ def note_of(peer: Peer) -> list[Note]:
     identity = peer.identity
     if identity is None:
         return []
-    names = (identity.name, identity.software, identity.sw_version)
+    names = (identity.name, identity.software, identity.plain_version)
     if peer.state is PeerState.CONNECTED_CLIENT and peer.client is not None:
         return [NoteClient(peer.client, *names, identity.hw_serial_nr, str(peer.address.host))]
     if peer.state is PeerState.CONNECTED_BANKD:

@@ -31,7 +31,6 @@ from remsim.server.coordinator import Coordinator, Settings
 from remsim.server.desk import Desk
 from remsim.server.housekeeping import keep_house
 from remsim.server.metrics import ServerMetrics
-from remsim.server.rest import enrolment
 from remsim.server.rest.app import build_app
 from remsim.server.rest.auth import check_open_address, is_loopback
 from remsim.server.rest.listener import RestListener
@@ -196,9 +195,12 @@ class ServerService:
         self.app = build_app(desk, self._metrics, is_open=self._config.rest_open)
         limits = self._metrics.limits
         if contexts is not None and house is not None and self._books is not None:
+            # The authority's library is loaded with the authority; a server without one has no use for it.
+            from remsim.server.rest import enrolment
+
             enrolment.mount(self.app, house.office, log=self._log, books=self._books, limits=limits)
         tls = None if contexts is None else contexts.rest
-        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits)
+        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits, spare=desk.hub.spare)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)

@@ -8,11 +8,12 @@ connecting clients do not hold up one new mapping.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from remsim.errors import RemsimError
@@ -126,6 +127,12 @@ class Store:
             while self._decisions or self._are_notes_due or self._is_forgetting_due:
                 if self._decisions:
                     await self._write_decisions(listener)
+                elif self._is_closing and not self.is_healthy:
+                    # The end must not wait for a database that takes nothing.
+                    self._log.error(
+                        "notes_not_stored", count=len(self._notes), error="the database took nothing before"
+                    )
+                    return
                 elif self._are_notes_due:
                     await self._write_notes()
                 else:
@@ -211,14 +218,18 @@ class Store:
         error = await self._try(listener, batch)
         if error is None:
             return
-        if len(batch) == 1:
-            self._fail(listener, batch[0], error)
+        if isinstance(error, OperationalError):
+            # It is the database: locked, full, gone. What waits behind them would wait as long, and in vain, too.
+            batch += self._decisions
+            self._decisions.clear()
+        elif len(batch) > 1:
+            # One of them spoils the commit of all, so each gets a commit of its own.
+            for one in batch:
+                error = await self._try(listener, [one])
+                if error is not None:
+                    self._fail(listener, [one], error)
             return
-        # One of them spoils the commit of all, so each gets a commit of its own.
-        for one in batch:
-            error = await self._try(listener, [one])
-            if error is not None:
-                self._fail(listener, one, error)
+        self._fail(listener, batch, error)
 
     async def _try(self, listener: Listener, batch: list[_Waiting]) -> SQLAlchemyError | None:
         try:
@@ -246,14 +257,16 @@ class Store:
                 results.append((number, wall))
         return results
 
-    def _fail(self, listener: Listener, one: _Waiting, error: SQLAlchemyError) -> None:
+    def _fail(self, listener: Listener, batch: Sequence[_Waiting], error: SQLAlchemyError) -> None:
         self.is_healthy = False
-        what = "audit" if one.decision is None else type(one.decision).__name__
-        self._log.error("not_stored", decision=what, error=str(error.args[0] if error.args else ""))
-        if one.decision is not None:
-            listener.on_store_failed(one.decision)
-        if one.done is not None and not one.done.done():
-            one.done.set_exception(StoreError("the database did not take the change", hint="see the server's log"))
+        kinds = Counter("audit" if one.decision is None else type(one.decision).__name__ for one in batch)
+        what = ",".join(sorted(kinds))
+        self._log.error("not_stored", decision=what, count=len(batch), error=str(error.args[0] if error.args else ""))
+        for one in batch:
+            if one.decision is not None:
+                listener.on_store_failed(one.decision)
+            if one.done is not None and not one.done.done():
+                one.done.set_exception(StoreError("the database did not take the change", hint="see the server's log"))
 
     async def _write_notes(self) -> None:
         keys = list(self._notes)[:NOTES_PER_COMMIT]

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peers and mappings as JSON objects, in the shapes of REST v1 (rsres.md, 2) with members of our own behind them.
+"""Peers and mappings as JSON objects, in the shapes of REST v1 (rsres.md, 2).
 
-Members that v1 does not have may come and go with what they describe; those of v1 are always as they were.
+v1 is exactly what the C server gives, because programs with strict decoders refuse any other member. Who asks for
+``more`` gets members of our own behind those of v1; they may come and go with what they describe.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 
@@ -50,11 +52,11 @@ def time_text(wall: float) -> str:
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def component(identity: ComponentIdentity) -> Json:
-    """``component_id``: what a peer says that it is. The type's name has an underscore in v1."""
+def component(identity: ComponentIdentity, *, more: bool) -> Json:
+    """``component_id``: what a peer says that it is. The type's name has an underscore in v1, which loses hwModel."""
     optional = {
         "hwManufacturer": identity.hw_manufacturer,
-        "hwModel": identity.hw_model,
+        "hwModel": identity.hw_model if more else None,
         "hwSerialNr": identity.hw_serial_nr,
         "hwVersion": identity.hw_version,
         "fwVersion": identity.fw_version,
@@ -63,7 +65,7 @@ def component(identity: ComponentIdentity) -> Json:
         "type_": _TYPE_NAMES[identity.type],
         "name": identity.name,
         "software": identity.software,
-        "swVersion": identity.sw_version,
+        "swVersion": identity.plain_version,
         **{name: value for name, value in optional.items() if value is not None},
     }
 
@@ -78,59 +80,100 @@ def client_slot(slot: ClientSlot) -> Json:
     return {"clientId": slot.client_id, "slotNr": slot.slot_nr}
 
 
-def mapping(item: Mapping) -> Json:
-    """A live mapping. v1 knows no REFUSED: it shows it as UNACKNOWLEDGED, with the result."""
-    is_refused = item.state is MappingState.REFUSED
-    shown: Json = {
-        "bank": bank_slot(item.bank),
-        "client": client_slot(item.client),
-        "state": (MappingState.UNACKNOWLEDGED if is_refused else item.state).value,
-    }
-    if is_refused and item.result is not None:
+@dataclass(frozen=True, slots=True)
+class MappingFacts:
+    """What is known around a mapping."""
+
+    #: Its bankd is connected.
+    is_bank_there: bool
+    is_client_there: bool = False
+    #: Why its client has no card, as far as the server knows; empty if nothing is wrong.
+    problem: str = ""
+
+
+def mapping(item: Mapping, facts: MappingFacts, *, more: bool) -> Json:
+    """A live mapping.
+
+    v1 knows no REFUSED, and no moment between the arrival of a bankd and its being told, in which we make sure that
+    the database knows: both are UNACKNOWLEDGED.
+    """
+    is_new = item.state is MappingState.NEW and not facts.is_bank_there
+    state = MappingState.NEW if is_new else item.state
+    if item.state is MappingState.REFUSED or (item.state is MappingState.NEW and not is_new):
+        state = MappingState.UNACKNOWLEDGED
+    shown: Json = {"bank": bank_slot(item.bank), "client": client_slot(item.client), "state": state.value}
+    if not more:
+        return shown
+    if item.state is MappingState.REFUSED and item.result is not None:
         shown["result"] = result_name(item.result)
+    if facts.problem:
+        shown["problem"] = facts.problem
+    shown["clientConnected"] = facts.is_client_there
     return shown | {"id": slotmap_id(item.bank), "createdAt": time_text(item.created_at)}
 
 
-def _peer(peer: Peer, connected_at: float) -> tuple[Json, Json]:
-    """What all peers show: first the members of v1, then ours."""
-    first: Json = {"peer": peer.name, "state": peer.state.value}
+def _peer(peer: Peer, *, more: bool) -> Json:
+    """What all peers show in v1."""
+    shown: Json = {"peer": peer.name, "state": peer.state.value}
     if peer.identity is not None:
-        first["component_id"] = component(peer.identity)
-    ours: Json = {"address": str(peer.address), "connectedAt": time_text(connected_at)}
+        shown["component_id"] = component(peer.identity, more=more)
+    return shown
+
+
+def _more(peer: Peer, connected_at: float) -> Json:
+    """What all peers show besides."""
+    shown: Json = {"address": str(peer.address), "connectedAt": time_text(connected_at)}
     if peer.identity is not None and peer.identity.abilities is not None:
-        ours["abilities"] = list(peer.identity.abilities)
+        shown["abilities"] = list(peer.identity.abilities)
     if peer.contested_by:
-        ours["contestedBy"] = peer.contested_by
+        shown["contestedBy"] = peer.contested_by
     if peer.last_error is not None:
-        ours |= {"errors": peer.error_count, "lastError": _error(peer.last_error)}
-    return first, ours
+        shown |= {"errors": peer.error_count, "lastError": _error(peer.last_error)}
+    return shown
 
 
-def client(peer: Peer, item: Mapping | None, connected_at: float) -> Json:
+def client(peer: Peer) -> Json:
+    """A connected client in v1."""
+    return _peer(peer, more=False)
+
+
+def client_and_more(peer: Peer, item: Mapping | None, facts: MappingFacts, connected_at: float) -> Json:
     """A connected client, with its mapping if it has one."""
-    first, ours = _peer(peer, connected_at)
+    shown = _peer(peer, more=True) | _more(peer, connected_at)
     if item is not None:
-        ours["mapping"] = mapping(item)
+        shown["mapping"] = mapping(item, facts, more=True)
     if peer.announced is not None:
         to = peer.announced.bankd
         told: Json = {"bank": bank_slot(peer.announced.bank_slot), "ip": str(to.ip), "port": to.port}
         answered = {} if peer.announced_result is None else {"result": result_name(peer.announced_result)}
-        ours["told"] = told | answered
-    return first | ours
+        shown["told"] = told | answered
+    return shown
 
 
-def bank(peer: Peer, items: tuple[Mapping, ...], removals: int, connected_at: float, known_cards: int) -> Json:
-    """A connected bankd, with the number of its mappings and what is known of its slots."""
-    first, ours = _peer(peer, connected_at)
-    first |= {"bankId": peer.bank, "numberOfSlots": peer.number_of_slots}
-    ours["clientsGoTo"] = [
+def bank(peer: Peer, *, more: bool = False) -> Json:
+    """A connected bankd in v1."""
+    return _peer(peer, more=more) | {"bankId": peer.bank, "numberOfSlots": peer.number_of_slots}
+
+
+def bank_and_more(peer: Peer, mappings: int, removals: int, connected_at: float, known_cards: int | None) -> Json:
+    """A connected bankd, with the number of its mappings and of its cards, None if it does not tell of them."""
+    shown = bank(peer, more=True) | _more(peer, connected_at)
+    shown["clientsGoTo"] = [
         {"ip": str(address.ip), "port": address.port}
         for address in dict.fromkeys(place.address for place in peer.addresses)
     ]
-    ours |= {"mappings": len(items), "pendingRemovals": removals, "knownCards": known_cards}
-    if peer.slot_status:
-        ours["slots"] = [{"slotNr": number} | _lines(status) for number, status in sorted(peer.slot_status.items())]
-    return first | ours
+    shown |= {"mappings": mappings, "pendingRemovals": removals}
+    return shown if known_cards is None else shown | {"knownCards": known_cards}
+
+
+def slot(number: int, status: SlotPhysStatus | None, iccid: str | None, shown_mapping: Json | None) -> Json:
+    """One slot of a bank: what its bankd has said about it, and its mapping."""
+    shown: Json = {"slotNr": number}
+    if status is not None:
+        shown |= _lines(status)
+    if iccid is not None:
+        shown["iccid"] = shorten_iccid(iccid)
+    return shown if shown_mapping is None else shown | {"mapping": shown_mapping}
 
 
 def cards(numbers: dict[int, str]) -> list[Json]:

@@ -7,6 +7,7 @@ Not a product for live networks: its secrets lie in plain memory and its timing 
 
 from typing import Final
 
+from remsim.card.class_byte import Family, class_byte
 from remsim.card.errors import TpduError
 from remsim.card.status import (
     SW_CLA_NOT_SUPPORTED,
@@ -28,25 +29,15 @@ from remsim.uicc.identity import Identity
 from remsim.uicc.profile import Profile
 from remsim.uicc.session import Answer, Session
 from remsim.uicc.state import CardState
-from remsim.uicc.table import COMMANDS, INS_GET_RESPONSE, KNOWN_INSTRUCTIONS, Case, Family
-
-_GSM_CLA: Final = 0xA0
+from remsim.uicc.table import COMMANDS, INS_GET_RESPONSE, KNOWN_INSTRUCTIONS, Case
 
 
 def _decode_class(cla: int) -> tuple[Family, int] | int:
-    """Family and channel of a class byte, or the status word that refuses it (TS 102 221, clause 10.1.1)."""
-    if cla == _GSM_CLA:
-        return Family.GSM, 0
-    high = cla & 0xF0
-    if high in (0x60, 0xE0):
-        return SW_NO_SECURE_MESSAGING
-    if high in (0x40, 0xC0):
-        return (Family.ISO if high == 0x40 else Family.UICC), 4 + (cla & 0x0F)
-    if high in (0x00, 0x80):
-        if cla & 0x0C:
-            return SW_NO_SECURE_MESSAGING
-        return (Family.ISO if high == 0x00 else Family.UICC), cla & 0x03
-    return SW_CLA_NOT_SUPPORTED
+    """Family and channel of a class byte, or the status word that refuses it."""
+    meaning = class_byte(cla)
+    if meaning.family is None or meaning.is_chained:
+        return SW_CLA_NOT_SUPPORTED
+    return SW_NO_SECURE_MESSAGING if meaning.is_secured else (meaning.family, meaning.channel)
 
 
 _CLASSES: Final = tuple(_decode_class(cla) for cla in range(256))

@@ -4,7 +4,8 @@ header of 3GPP TS 51.011, clause 9.2.1."""
 
 from typing import Final
 
-from remsim.card.tlv import encode_tlv
+from remsim.card.errors import TlvError
+from remsim.card.tlv import encode_tlv, parse_tlvs
 from remsim.uicc.files import MF_FID, Access, Df, Ef, EfKind, SfiStyle
 from remsim.uicc.pins import Pins
 
@@ -24,6 +25,12 @@ _DATA_CODING: Final = 0x21
 _GSM_STRUCTURES: Final = {EfKind.TRANSPARENT: 0, EfKind.LINEAR: 1, EfKind.CYCLIC: 3, EfKind.BER_TLV: 0}
 _GSM_ACCESS: Final = {Access.ALWAYS: 0, Access.PIN1: 1, Access.PIN2: 2, Access.ADM: 4, Access.NEVER: 15}
 _GSM_DF_LENGTH: Final = 23
+
+#: UICC characteristics in the MF's proprietary template (clause 11.1.1.4.6.1), and their bits for voltages.
+_CHARACTERISTICS_TAG: Final = 0x80
+_CLASS_B, _CLASS_C = 0x20, 0x40
+#: 3GPP TS 51.011, clause 9.2.1: a card for 3 V, and one for 3 V and 1.8 V.
+_GSM_3_VOLT, _GSM_1_8_VOLT = 0x10, 0x30
 
 
 def ef_fcp(ef: Ef, *, is_active: bool) -> bytes:
@@ -79,14 +86,28 @@ def gsm_df_header(df: Df, pins: Pins) -> bytes:
     out[4:6] = df.fid.to_bytes(2)
     out[6] = 1 if df.fid == MF_FID else 2
     out[12] = _GSM_DF_LENGTH - 13
-    # Byte 14: bit 8 set means CHV1 disabled; the rest is clock stop allowed, no preference, 13/4 MHz, 3 V.
-    out[13] = 0x11 | (0x00 if chv1.is_enabled else 0x80)
+    # Byte 14: bit 8 set means CHV1 disabled; then voltages, and clock stop allowed, no preference, 13/4 MHz.
+    out[13] = 0x01 | _gsm_voltages(df) | (0x00 if chv1.is_enabled else 0x80)
     out[14] = directories
     out[15] = len(children) - directories
     out[16] = 4
     # Bytes 19 to 22: bit 8 says that the secret is initialised, the low nibble counts tries.
     out[18:22] = bytes(0x80 | tries for tries in (chv1.tries, chv1.puk_tries, chv2.tries, chv2.puk_tries))
     return bytes(out)
+
+
+def _gsm_voltages(df: Df) -> int:
+    """The voltages of byte 14: those that the FCP of the MF names; 3 V where it names none."""
+    while df.parent is not None:
+        df = df.parent
+    try:
+        found = [tlv.value for tlv in parse_tlvs(df.proprietary) if tlv.tag == _CHARACTERISTICS_TAG]
+    except TlvError:
+        found = []
+    if not found or len(found[0]) != 1:
+        return _GSM_3_VOLT
+    classes = found[0][0]
+    return _GSM_1_8_VOLT if classes & _CLASS_C else _GSM_3_VOLT if classes & _CLASS_B else 0
 
 
 def gsm_ef_header(ef: Ef, *, is_active: bool) -> bytes:

@@ -7,6 +7,7 @@ Sources: ETSI TS 102 221, table 10.5; 3GPP TS 31.102, clause 7; 3GPP TS 51.011, 
 from enum import Enum
 from typing import Final, NamedTuple
 
+from remsim.card.class_byte import Family
 from remsim.uicc import (
     cmd_auth,
     cmd_binary,
@@ -18,14 +19,6 @@ from remsim.uicc import (
     cmd_select,
 )
 from remsim.uicc.session import Handler
-
-
-class Family(Enum):
-    """Meanings of the class byte."""
-
-    GSM = "A0"
-    ISO = "0X, 4X"
-    UICC = "8X, CX"
 
 
 class Case(Enum):
@@ -49,7 +42,7 @@ class Entry(NamedTuple):
 
 INS_GET_RESPONSE: Final = 0xC0
 
-_G, _I, _U = Family.GSM, Family.ISO, Family.UICC
+_G, _I, _U = Family.GSM, Family.INTER_INDUSTRY, Family.PROPRIETARY
 
 COMMANDS: Final[dict[tuple[Family, int], Entry]] = {
     (_I, 0x04): Entry("DEACTIVATE FILE", Case.NONE, cmd_manage.deactivate_file),

@@ -21,7 +21,6 @@ from remsim.wire.schema import (
     NUMBER_OF,
     OCTET_STRING,
     SEQUENCE,
-    UTF8_STRING,
     Boolean,
     Enumerated,
     Field,
@@ -39,7 +38,7 @@ _HIGH_TAG: Final = 31
 _MAX_VERSION: Final = 32
 _MAX_SHOWN: Final = 0xFFFF
 _VERSION, _TAG, _MSG = 0x80, 0x81, 0xA2
-_STRING_PARTS: Final = frozenset({OCTET_STRING, UTF8_STRING, IA5_STRING})
+_STRING_PARTS: Final = frozenset({OCTET_STRING, IA5_STRING})
 _TPDU_MESSAGES: Final = (rspro.TpduModemToCard, rspro.TpduCardToModem)
 
 #: What a field can hold in Python.
@@ -105,11 +104,7 @@ def _decode_struct(struct: Struct, children: list[Element], path: str) -> Value:
     values: list[Value] = []
     index, count = 0, len(children)
     for field in struct.fields:
-        if field.ability:
-            # An extension of ours stands behind everything listed, among other people's, in any order.
-            found = next((child for child in children[index:] if _matches(field, child.identifier)), None)
-            values.append(None if found is None else _decode_value(field.kind, found, f"{path}.{field.name}"))
-        elif index < count and _matches(field, children[index].identifier):
+        if index < count and _matches(field, children[index].identifier):
             values.append(_decode_value(field.kind, children[index], f"{path}.{field.name}"))
             index += 1
         elif field.is_optional:
@@ -196,7 +191,7 @@ def _shown(value: int) -> str:
 def _decode_text(element: Element, kind: Text, path: str) -> str:
     octets = _join(element, path)
     try:
-        text = octets.decode("utf-8" if kind.is_utf8 else "ascii")
+        text = octets.decode("ascii")
     except UnicodeDecodeError as error:
         raise DecodeError(f"{path}: illegal character", field=path) from error
     # X.680, 51.5.3: the size of a string is its number of characters.
@@ -308,7 +303,7 @@ def _encode_integer(kind: Integer, value: int, path: str) -> bytes:
 
 def _encode_text(kind: Text, text: str, path: str) -> bytes:
     try:
-        octets = text.encode("utf-8" if kind.is_utf8 else "ascii")
+        octets = text.encode("ascii")
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"{path}: {text!r} has characters that this field cannot hold") from error
     _check_local(len(text), kind.low, kind.high, path)

@@ -91,9 +91,10 @@ class KeepAlive:
 class Connection:
     """One end of one link. ``peer`` is the role that the other end plays on it; None: the connect request will tell.
 
-    ``identity`` is our own, without abilities; they are added where the rules allow it. The owner calls
-    ``receive_data`` and ``handle_timer``, drains ``next_event`` after each, writes what ``data_to_send`` returns,
-    and calls ``handle_timer`` again at ``next_deadline``.
+    ``is_accepted``: the peer has dialled us; it has if ``peer`` is None. ``identity`` is our own, without abilities;
+    they are added where the rules allow it. The owner calls ``receive_data`` and ``handle_timer``, drains
+    ``next_event`` after each, writes what ``data_to_send`` returns, and calls ``handle_timer`` again at
+    ``next_deadline``.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Connection:
         keep_alive: KeepAlive | None = None,
         abilities: tuple[str, ...] = ABILITIES,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        is_accepted: bool = False,
     ) -> None:
         self.identity = identity
         self.peer = peer
@@ -112,6 +114,8 @@ class Connection:
         self.common_abilities: frozenset[str] = frozenset()
         self._own_abilities = abilities
         self._peer_named_abilities = False
+        # The accepting end answers ID_ACK, as in the C programs. If both ends did, it would go to and fro for ever.
+        self._answers_id_ack = is_accepted or peer is None
         # The peer answered ID_GET, so it is no classic server and survives a ConnectClientReq without a number.
         self._identity_known = False
         self._reader = ipa.FrameReader(max_payload=MAX_FIRST_FRAME)
@@ -330,6 +334,8 @@ class Connection:
                 self._on_pong(now)
             case CcmType.ID_GET:
                 self._output.append(ccm.answer_id_get(payload[1:]))
+            case CcmType.ID_ACK if self._answers_id_ack:
+                self._output.append(ccm.ID_ACK)
             case CcmType.ID_RESP:
                 self._identity_known = True
                 self._events.append(IdentityReceived())

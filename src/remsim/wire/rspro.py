@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 from remsim.ids import BankSlot, ClientSlot
+from remsim.wire.ability_bits import named_abilities, plain_version, version_with
 from remsim.wire.additions import AuditInd, CardInd, CertifiedInd, RevocationListInd
 
 #: The only protocol version in use. Requests with a larger one are answered ``unsupportedProtocolVersion``.
@@ -89,7 +90,7 @@ class AddressKind(_OpenEnum):
 
 @dataclass(frozen=True, slots=True)
 class ComponentIdentity:
-    """Who speaks. ``abilities`` is our extension element [20]; None from a classic peer."""
+    """Who speaks."""
 
     type: ComponentType
     name: str
@@ -100,11 +101,20 @@ class ComponentIdentity:
     hw_serial_nr: str | None = None
     hw_version: str | None = None
     fw_version: str | None = None
-    abilities: tuple[str, ...] | None = None
+
+    @property
+    def abilities(self) -> tuple[str, ...] | None:
+        """The abilities that stand in the version; None from a classic peer."""
+        return named_abilities(self.software, self.sw_version)
+
+    @property
+    def plain_version(self) -> str:
+        """The version as people write it, without abilities."""
+        return self.sw_version if self.abilities is None else plain_version(self.sw_version)
 
     def with_abilities(self, abilities: tuple[str, ...] | None) -> "ComponentIdentity":
-        """The same identity naming other abilities; None leaves the element out."""
-        return replace(self, abilities=abilities)
+        """The same identity naming other abilities; None names none, as a classic peer."""
+        return replace(self, sw_version=version_with(self.sw_version, abilities))
 
 
 def clean_name(text: str) -> str:
@@ -126,6 +136,13 @@ class AdvertisedAddress:
 
     address: IpPort
     kind: AddressKind
+
+
+@dataclass(frozen=True, slots=True)
+class AddressesInd:
+    """Where clients reach a bankd: ability ``advertise.1``. Empty: where it calls from, at the classic port."""
+
+    addresses: tuple[AdvertisedAddress, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +170,11 @@ class SlotPhysStatus:
 
 @dataclass(frozen=True, slots=True)
 class ConnectBankReq:
-    """A bankd introduces itself to the server. ``advertise`` is our extension element [21]."""
+    """A bankd introduces itself to the server."""
 
     identity: ComponentIdentity
     bank_id: int
     number_of_slots: int
-    advertise: tuple[AdvertisedAddress, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +366,7 @@ Response = (
     | ConfigClientBankRes
     | ResetStateRes
 )
-Addition = RevocationListInd | AuditInd | CertifiedInd | CardInd
+Addition = RevocationListInd | AuditInd | CertifiedInd | CardInd | AddressesInd
 Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition
 Message = Request | Response | Indication
 

@@ -2,7 +2,7 @@
 """The message table: every structure of ``rspro.asn`` with its fields, identifiers and limits.
 
 One table serves the codec, the generated protocol documentation and the tests, which compare it with the schema
-file. Extension additions of ours carry the name of the ability that allows them.
+file. What is ours are whole messages, from FIRST_OF_OURS on; the others are what every classic decoder knows.
 """
 
 from dataclasses import dataclass
@@ -35,11 +35,10 @@ class Boolean:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """IA5String (SIZE (low..high)), or UTF8String."""
+    """IA5String (SIZE (low..high))."""
 
     low: int
     high: int
-    is_utf8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,6 @@ class Field:
     identifier: int
     kind: "Kind"
     is_optional: bool = False
-    ability: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +86,10 @@ class Struct:
 
 Kind = Integer | Enumerated | Boolean | Text | Octets | IpAddress | SequenceOf | Struct
 
-BOOLEAN, INTEGER, OCTET_STRING, ENUMERATED, UTF8_STRING, IA5_STRING, SEQUENCE = 0x01, 0x02, 0x04, 0x0A, 0x0C, 0x16, 0x30
+BOOLEAN, INTEGER, OCTET_STRING, ENUMERATED, IA5_STRING, SEQUENCE = 0x01, 0x02, 0x04, 0x0A, 0x16, 0x30
 IPV4, IPV6 = 0x80, 0x81
 
-#: Bounds of our own lists: more is a mistake or an attack.
-MAX_ABILITIES: Final = 32
+#: Bound of a list of ours: more is a mistake or an attack.
 MAX_ADVERTISED: Final = 16
 
 _ID = Integer(0, MAX_ID)
@@ -113,14 +110,6 @@ COMPONENT_IDENTITY = Struct(
         Field("hwSerialNr", "hw_serial_nr", 0x84, _NAME, is_optional=True),
         Field("hwVersion", "hw_version", 0x85, _NAME, is_optional=True),
         Field("fwVersion", "fw_version", 0x86, _NAME, is_optional=True),
-        Field(
-            "abilities",
-            "abilities",
-            0xB4,
-            SequenceOf(UTF8_STRING, Text(1, 64, is_utf8=True), MAX_ABILITIES),
-            is_optional=True,
-            ability="any",
-        ),
     ),
 )
 CLIENT_SLOT = Struct(
@@ -191,14 +180,6 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             _IDENTITY,
             Field("bankId", "bank_id", INTEGER, _ID),
             Field("numberOfSlots", "number_of_slots", INTEGER, _ID),
-            Field(
-                "advertise",
-                "advertise",
-                0xB5,
-                SequenceOf(SEQUENCE, ADVERTISED_ADDRESS, MAX_ADVERTISED),
-                is_optional=True,
-                ability="advertise.1",
-            ),
         ),
     ),
     1: Struct("connectBankRes", rspro.ConnectBankRes, (_IDENTITY, _RESULT)),
@@ -291,6 +272,11 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
             Field("iccid", "iccid", 0x80, Text(1, additions.MAX_ICCID), is_optional=True),
         ),
+    ),
+    44: Struct(
+        "addressesInd",
+        rspro.AddressesInd,
+        (Field("addresses", "addresses", SEQUENCE, SequenceOf(SEQUENCE, ADVERTISED_ADDRESS, MAX_ADVERTISED)),),
     ),
 }
 #: Alternatives of ours; classic programs know the others.

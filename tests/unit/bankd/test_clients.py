@@ -167,7 +167,7 @@ def test_client_that_leaves_while_its_card_is_opened_hands_it_to_the_next(bank: 
     [
         lambda bank, link: bank.command(link, bank="B1:1"),
         lambda bank, link: bank.command(link, client="C1:1"),
-        lambda bank, link: bank.command(link, "00b00000"),
+        lambda bank, link: bank.command(link, ""),
         lambda bank, link: bank.command(link, "00" * 261),
         lambda bank, link: bank.say(link, rspro.ResetStateReq()),
         lambda bank, link: bank.say(link, rspro.SetAtrReq(ClientSlot(1, 0), b"\x3b\x00")),
@@ -186,6 +186,13 @@ def test_what_does_not_belong_ends_the_connection_and_powers_off(
     assert bank.coordinator.counts.protocol_errors == 1
     bank.lose(client)
     bank.command(client)
+
+
+def test_command_that_is_too_short_goes_on_to_be_answered(bank: Bank) -> None:
+    client = bank.connect()
+    bank.command(client, "00b00000")
+    assert client not in bank.closed
+    assert bank.cards.log[-1] == (0, "transmit 00b00000")
 
 
 def test_set_atr_res_and_ccm_news_are_ignored(bank: Bank) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mapping table: results in the order of the reference, and what a new mapping pushes out."""
+"""The mapping table: results in the order of rspro.md, 9.1, and what a new mapping pushes out."""
 
 import pytest
 

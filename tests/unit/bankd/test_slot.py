@@ -225,6 +225,14 @@ async def test_command_of_illegal_length_takes_the_long_way(stand: Stand, octets
     assert reader.log == ["open"]
 
 
+@pytest.mark.parametrize("octets", [1, 4])
+async def test_command_that_is_too_short_is_answered_without_the_card(stand: Stand, octets: int) -> None:
+    stand.slot.reader = reader = InstantReader()
+    await stand.run(OpenCard(3))
+    assert await stand.run(Transmit(3, bytes(octets))) == ("response", 3, b"\x67\x00")
+    assert reader.log == ["open"]
+
+
 async def test_card_that_calls_back_needs_no_task(stand: Stand) -> None:
     stand.slot.reader = reader = CallbackReader()
     await stand.run(OpenCard(3))

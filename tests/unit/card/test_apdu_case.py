@@ -6,10 +6,12 @@ import pytest
 from remsim.card.apdu_case import (
     Case,
     CaseOverride,
+    CommandRules,
     Decision,
     Direction,
     Origin,
     PreviousCommand,
+    UnknownCommands,
     decide,
     parse_override,
 )
@@ -37,14 +39,14 @@ def test_p3_zero_is_forwarded_whatever_the_case(header: str) -> None:
 
 def test_unknown_command_with_p3_zero_is_forwarded() -> None:
     assert decide(h("80e0000000")) == Decision(Direction.FORWARD, None, Origin.NO_DATA)
-    assert decide(h("1000000000")).direction is Direction.FORWARD
+    assert decide(h("2000000000")).direction is Direction.FORWARD
 
 
 def test_unknown_instruction_is_refused_with_6d00() -> None:
     assert decide(h("80e0000010")) == Decision(Direction.REFUSE, None, Origin.UNKNOWN, 0x6D00)
 
 
-@pytest.mark.parametrize("cla", ["10", "20", "30", "50", "70", "90", "b0", "d0", "f0", "a1", "ff"])
+@pytest.mark.parametrize("cla", ["20", "30", "b0", "a1", "ff"])
 def test_unknown_class_is_refused_with_6e00(cla: str) -> None:
     assert decide(h(cla + "b0000002")).sw == 0x6E00
 
@@ -86,32 +88,77 @@ class TestOverride:
     def test_override_comes_before_tables_and_repetition(self) -> None:
         override = CaseOverride(0x80, 0xF0, 0xE0, Case.TO_CARD)
         previous = PreviousCommand(h("84e0000000"), 0x6C10, Direction.FORWARD)
-        decision = decide(h("84e0000010"), previous=previous, overrides=[override])
+        decision = decide(h("84e0000010"), previous=previous, rules=CommandRules((override,)))
         assert decision == Decision(Direction.RECEIVE, Case.TO_CARD, Origin.OVERRIDE)
 
     def test_override_of_another_class_or_instruction_does_not_apply(self) -> None:
         override = CaseOverride(0x80, 0xF0, 0xE0, Case.TO_CARD)
-        assert decide(h("90e0000010"), overrides=[override]).sw == 0x6E00
-        assert decide(h("80e1000010"), overrides=[override]).sw == 0x6D00
+        assert decide(h("90e0000010"), rules=CommandRules((override,))).sw == 0x6D00
+        assert decide(h("b0e0000010"), rules=CommandRules((override,))).sw == 0x6E00
+        assert decide(h("80e1000010"), rules=CommandRules((override,))).sw == 0x6D00
 
     def test_override_with_p3_zero_is_forwarded(self) -> None:
         override = CaseOverride(0x80, 0xFF, 0xE0, Case.TO_CARD)
-        assert decide(h("80e0000000"), overrides=[override]).direction is Direction.FORWARD
+        assert decide(h("80e0000000"), rules=CommandRules((override,))).direction is Direction.FORWARD
 
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
             ("80/F0 E0 = 3", CaseOverride(0x80, 0xF0, 0xE0, Case.TO_CARD)),
             (" a0 fe: 1 ", CaseOverride(0xA0, 0xFF, 0xFE, Case.NONE)),
+            ("80 CA 5A = 2", CaseOverride(0x80, 0xFF, 0xCA, Case.FROM_CARD, 0x5A)),
         ],
     )
     def test_override_is_read_from_text(self, text: str, expected: CaseOverride) -> None:
         assert parse_override(text) == expected
 
-    @pytest.mark.parametrize("text", ["", "80 E0 = 5", "80 E0", "8 E0 = 1", "80/F E0 = 1", "80 E0 = 1 2", "80E0 = 1"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "80 E0 = 5",
+            "80 E0",
+            "8 E0 = 1",
+            "80/F E0 = 1",
+            "80 E0 = 1 2",
+            "80E0 = 1",
+            "80 E0 1 = 1",
+            "80 E0 01 02 = 1",
+        ],
+    )
     def test_text_that_is_no_override_is_refused(self, text: str) -> None:
-        with pytest.raises(ApduCaseError, match="CLA/MASK INS = CASE"):
+        with pytest.raises(ApduCaseError, match=r"CLA\[/MASK\] INS \[P1\] = CASE"):
             parse_override(text)
+
+    def test_override_with_p1_is_about_that_p1_only(self) -> None:
+        rules = CommandRules((parse_override("80 E0 11 = 3"), parse_override("80 E0 = 2")))
+        assert decide(h("80e0110010"), rules=rules).direction is Direction.RECEIVE
+        assert decide(h("80e0120010"), rules=rules).direction is Direction.FORWARD
+
+    @pytest.mark.parametrize("text", ["80/F0 E0 = 3", "A0 FE = 1", "80 CA 5A = 2"])
+    def test_override_is_written_as_it_is_read(self, text: str) -> None:
+        assert str(parse_override(text)) == text
+
+    def test_error_shows_an_example_and_no_endless_text(self) -> None:
+        with pytest.raises(ApduCaseError) as caught:
+            parse_override("80 E0 = 3" + " " * 100_000 + "x")
+        assert len(str(caught.value)) < 200
+        assert "80/F0 E0 = 3" in caught.value.hint
+
+
+class TestUnknownCommands:
+    RECEIVE = CommandRules(unknown=UnknownCommands.RECEIVE)
+
+    @pytest.mark.parametrize("header", ["80e0000010", "b0b0000010"])
+    def test_received_ones_go_to_the_card_as_a_header(self, header: str) -> None:
+        assert decide(h(header), rules=self.RECEIVE) == Decision(Direction.FORWARD, None, Origin.UNKNOWN)
+
+    def test_known_ones_stay_as_they_are(self) -> None:
+        assert decide(h("00d6000007"), rules=self.RECEIVE).direction is Direction.RECEIVE
+
+    def test_override_comes_first(self) -> None:
+        rules = CommandRules((parse_override("80 E0 = 3"),), UnknownCommands.RECEIVE)
+        assert decide(h("80e0000010"), rules=rules).direction is Direction.RECEIVE
 
 
 @pytest.mark.parametrize("header", ["", "00a40004", "00a400040200"])

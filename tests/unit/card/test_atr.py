@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.card.atr import MAX_ATR, parse_atr
+from remsim.card.atr import MAX_ATR, mend_atr, parse_atr
 from remsim.card.errors import AtrError
 
 
@@ -59,3 +59,29 @@ def test_reserved_clock_rate_is_none() -> None:
 def test_broken_atr_is_refused(atr: str, reason: str) -> None:
     with pytest.raises(AtrError, match=reason):
         parse_atr(bytes.fromhex(atr))
+
+
+@pytest.mark.parametrize(
+    ("delivered", "mended"),
+    [
+        # TCK is 00 instead of A5.
+        ("3B9F96801FC78031A073BE2113674320071800000100", "3B9F96801FC78031A073BE21136743200718000001A5"),
+        ("3B9F96801FC78031A073BE21136743200718000001", "3B9F96801FC78031A073BE21136743200718000001A5"),
+        ("3B9F96801FC78031A073BE21136743200718000001A59000", "3B9F96801FC78031A073BE21136743200718000001A5"),
+        ("3B9F96801FC78031A073BE21136743200718000001A5", "3B9F96801FC78031A073BE21136743200718000001A5"),
+        # With T=0 alone there is none.
+        ("3B02AABB11", "3B02AABB"),
+        ("3B00", "3B00"),
+        ("3F00" + "00" * MAX_ATR, "3F00"),
+        ("3B800180", "3B800181"),
+    ],
+)
+def test_atr_as_readers_deliver_it_is_mended(delivered: str, mended: str) -> None:
+    assert mend_atr(bytes.fromhex(delivered)).hex().upper() == mended
+    assert parse_atr(bytes.fromhex(mended)).raw.hex().upper() == mended
+
+
+@pytest.mark.parametrize("atr", ["", "3B", "3A00", "3BFF", "3B02AA", "3B9F96801FC78031A073"])
+def test_atr_that_lacks_more_than_its_check_byte_is_refused(atr: str) -> None:
+    with pytest.raises(AtrError):
+        mend_atr(bytes.fromhex(atr))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.card.atr import MAX_ATR, parse_atr
+from remsim.card.atr import MAX_ATR, mend_atr, parse_atr
 from remsim.card.atr_policy import AtrPart, AtrPolicy, cap_ta1, fit_for_emulation, offer_t0_only, strip_atr
 from remsim.card.errors import AtrError
 
@@ -172,3 +172,25 @@ class TestPolicy:
     def test_impossible_fixed_atr_is_refused_at_once(self) -> None:
         with pytest.raises(AtrError):
             AtrPolicy(fixed=b"\x3b\xff")
+
+    def test_atr_as_a_reader_delivered_it_passes_untouched_and_is_mended_for_rules(self) -> None:
+        delivered = bytes.fromhex("3b9f96801fc78031a073be2113674320071800000100")
+        mended = delivered[:-1] + b"\xa5"
+        assert AtrPolicy().apply(delivered) == delivered
+        assert AtrPolicy(cap_ta1=0x97).apply(delivered) == mended
+        assert AtrPolicy(is_t0_only=True).apply(delivered[:-1]) == mended
+        assert parse_atr(AtrPolicy(cap_ta1=0x11).apply(delivered)).interface == {"TD1": 0x80, "TD2": 0x1F, "TA3": 0xC7}
+        # Hardware that is shown TA2 would be left at the speed of TA1 by the modem.
+        specific = bytes.fromhex("3b909410" + "00" + "9000")
+        assert fit_for_emulation(specific) == bytes.fromhex("3b909400")
+
+
+@given(atrs(), st.binary(max_size=8), st.integers(0, 255), st.booleans())
+def test_damaged_end_makes_no_difference_to_rules(raw: bytes, behind: bytes, tck: int, is_cut: bool) -> None:
+    if any(parse_atr(raw).interface.get(f"TD{group}", 0) & 0x0F for group in range(4)):
+        damaged = raw[:-1] if is_cut else raw[:-1] + bytes((tck,)) + behind
+    else:
+        damaged = raw + behind
+    assert mend_atr(damaged) == raw
+    for rule in (lambda atr: cap_ta1(atr, 0x94), offer_t0_only, fit_for_emulation):
+        assert rule(damaged) == rule(raw)

@@ -114,8 +114,15 @@ def test_card_that_does_not_give_it_has_none(answer: Callable[[bytes], bytes]) -
         ("98000101000000001081", "89001010000000000118"),
         ("98ffffffffffffffffff", "89"),
         ("ffffffffffffffffffff", None),
-        ("98f00101000000001081", None),
-        ("9800010100000000101a", None),
+        # As large operators number their cards.
+        ("9868005b000000000010", "898600B5000000000001"),
+        ("9868005baadc000010f0", "898600B5AACD0000010"),
+        ("9800010100000000101a", "890010100000000001A1"),
+        # Whatever stands behind the first filler is none of the number.
+        ("98000101000000001fff", "8900101000000000"),
+        ("98000101000000f01081", "890010100000000"),
+        ("f8ffffffffffffffffff", "8"),
+        ("8fffffffffffffffffff", None),
         ("98000101000000001", None),
         ("", None),
     ],
@@ -139,13 +146,13 @@ def test_software_card_gives_its_number_in_class_a0() -> None:
     assert read(lambda tpdu: b"\x6e\x00" if tpdu[0] == 0 else card.transmit(tpdu))[0] == Identity().iccid_digits
 
 
-@pytest.mark.parametrize("text", ["", "8" * 21, "89*", "89 0", "８９", "89\n"])
+@pytest.mark.parametrize("text", ["", "8" * 21, "89*", "89 0", "８９", "89\n", "89F", "89b5", "G"])
 def test_what_is_no_number_is_told_apart(text: str) -> None:
     assert not is_iccid(text)
     assert is_iccid("8" * 20)
 
 
-@given(st.text("0123456789", min_size=1, max_size=20))
+@given(st.text("0123456789ABCDE", min_size=1, max_size=20))
 def test_every_number_comes_back_from_its_coding(number: str) -> None:
     assert decode_iccid(bcd(number.ljust(20, "F"))) == number
 

@@ -3,6 +3,7 @@
 
 import pytest
 
+from remsim.card.apdu_case_tables import look_up
 from remsim.card.instructions import command_name, describe_command
 
 
@@ -30,7 +31,23 @@ from remsim.card.instructions import command_name, describe_command
         ("0070000001", "MANAGE CHANNEL open"),
         ("0070800100", "MANAGE CHANNEL close"),
         ("80F2000000", "STATUS"),
-        ("00FE000000", "INS FE"),
+        ("00FF000000", "INS FF"),
+        ("00FE000000", "TERMINATE CARD USAGE"),
+        ("8012000010", "FETCH, 16 bytes"),
+        ("C012000010", "FETCH, 16 bytes"),
+        ("E010000024", "TERMINAL PROFILE"),
+        ("A012000010", "FETCH, 16 bytes"),
+        ("0012000000", "PERFORM TRANSACTION OPERATION"),
+        ("8184000020", "GET RANDOM"),
+        ("0084000008", "GET CHALLENGE"),
+        ("80E40000034F0100", "DELETE"),
+        ("00E40000026F07", "DELETE FILE"),
+        ("80B0000003C30101", "READ FILE"),
+        ("00B1000004540200000000", "READ BINARY"),
+        ("81CA00FE02DF25", "GET DATA"),
+        ("80CB008001E1", "RETRIEVE DATA"),
+        ("00CB3FFF00", "GET DATA"),
+        ("20AA000000", "TERMINAL CAPABILITY"),
         ("00A4", "2 bytes, no command"),
     ],
 )
@@ -45,3 +62,9 @@ def test_description_never_shows_a_pin() -> None:
 
 def test_unknown_gsm_instruction_has_the_common_name() -> None:
     assert command_name(0xA0, 0xA4) == "SELECT"
+
+
+@pytest.mark.parametrize("cla", [0x00, 0x80, 0xA0], ids=lambda cla: f"{cla:02x}")
+def test_each_instruction_with_a_direction_has_a_name(cla: int) -> None:
+    known = [ins for ins in range(256) if look_up(bytes((cla, ins, 0x00, 0x00, 0x02))) is not None]
+    assert [ins for ins in known if command_name(cla, ins).startswith("INS ")] == []

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.card.selection import MF, Path, Selected, SelectionTracker, channel_of, is_success, short_identifier
+from remsim.card.selection import MF, Path, Selected, SelectionTracker, is_success, short_identifier
 
 OK = b"\x90\x00"
 USIM = bytes.fromhex("00a4040c07a0000000871002")
@@ -36,7 +36,31 @@ MF_CMD, USIM_CMD = "00a40004023f00", USIM.hex()
         ([USIM_CMD, "00a40004025fc0", "00a40004024f01"], ("ADF.USIM", 0x5FC0, 0x4F01)),
         ([USIM_CMD, "00a4030c00"], (MF,)),
         ([USIM_CMD, MF_CMD, "00a40004027fff"], ("ADF.USIM",)),
-        (["00a40004027fff"], ("ADF",)),
+        (["00a40004027fff"], None),
+        (["00a40804047fff6f07"], None),
+        (["00a4040c05a000000087", "00a40004026f07"], None),
+        (["00a4040c01a0", MF_CMD, "00a40004027fff", "00a40004026f07"], None),
+        ([USIM_CMD, "00a4040e05a000000087", "00a40004026f07"], None),
+        (["00a4040c05f001020304", "00a40004026f07"], ("AID F001020304", 0x6F07)),
+        # What may be a directory.
+        (["00a4000402a000", "00a40004026f07"], None),
+        (["00a4000402a000", "00a4030c00"], None),
+        (["00a4000402a000", "00a40904026f07"], None),
+        (["00a4000402a000", "00b082000a"], None),
+        # Refused, and a card may have selected it all the same.
+        (["00a40000022fe2 -> 6c10"], None),
+        (["00a40000022fe2 -> 6f00"], None),
+        (["00a40000022fe2 -> 6985"], (MF,)),
+        # Files that are named by other means than SELECT.
+        (["0044000002 2fe2"], None),
+        (["0044000000"], (MF,)),
+        (["00d20114040a0b0c0d"], (MF, 0x2FE2)),
+        (["00d082000101"], (MF, 0x2FE2)),
+        (["00e200f004aabbccdd"], (MF, 0x2F00)),
+        (["80e200f004aabbccdd"], (MF,)),
+        (["00cb2fe2025c00"], None),
+        (["8076000002 0000 -> 0102 9000"], (MF,)),
+        (["8076010008 0102030405060708"], None),
         ([USIM_CMD, "00a40804047fff6f07"], ("ADF.USIM", 0x6F07)),
         (["00a40804047f206f07 -> 6120"], (MF, 0x7F20, 0x6F07)),
         (["00a40004027f20", "00a40904026f07"], (MF, 0x7F20, 0x6F07)),
@@ -122,14 +146,29 @@ class TestChannels:
 
     def test_channel_opened_from_another_begins_where_that_one_is(self) -> None:
         tracker = after("0070000001 -> 019000", "01a40004022fe2", "0170000001 -> 029000")
-        assert tracker.selected(0x02).path == (MF, 0x2FE2)
+        # Whether the file is selected there, too, cards see differently.
+        assert tracker.selected(0x02).path is None
+        assert tracker.target(bytes.fromhex("02b085000a")) == (MF, 0x2F05)
+
+    def test_channel_opened_from_another_begins_in_its_application(self) -> None:
+        tracker = after("0070000001 -> 019000", "01a4040c07a0000000871002", "0170000001 -> 029000")
+        assert tracker.selected(0x02).path == ("ADF.USIM",)
+
+    def test_channel_that_is_reset_is_unknown(self) -> None:
+        assert after("0070000001 -> 019000", "0070400100").selected(0x01).path is None
 
     def test_closed_channel_is_forgotten(self) -> None:
         assert after("0070000001 -> 019000", "0070800100").selected(0x01).path is None
         assert after("0070000001 -> 019000", "0170800000").selected(0x01).path is None
 
-    def test_basic_channel_is_always_there(self) -> None:
-        assert after("0070800000").selected(0x00).path == (MF,)
+    def test_basic_channel_that_a_card_claims_to_have_closed_is_unknown(self) -> None:
+        assert after("0070800000").selected(0x00).path is None
+
+    def test_suspended_card_goes_on_with_all_channels_where_it_was(self) -> None:
+        tracker = after("0070000001 -> 019000")
+        tracker.on_reset()
+        tracker.on_exchange(bytes.fromhex("80760100080102030405060708"), OK)
+        assert [tracker.selected(cla).path for cla in (0x00, 0x01, 0x41)] == [None] * 3
 
     def test_channel_whose_number_nobody_said_is_passed_over(self) -> None:
         assert after("0070000000").selected(0x01).path is None
@@ -150,12 +189,6 @@ class TestChannels:
         tracker.on_reset()
         assert tracker.selected(0x00).path == (MF,)
         assert tracker.selected(0x01).path is None
-
-    @pytest.mark.parametrize(
-        ("cla", "channel"), [(0x00, 0), (0x03, 3), (0x82, 2), (0xA0, 0), (0x40, 4), (0xC1, 5), (0x6F, 19)]
-    )
-    def test_channel_of_a_class_byte(self, cla: int, channel: int) -> None:
-        assert channel_of(cla) == channel
 
 
 def test_success_is_also_a_warning_or_waiting_data() -> None:
@@ -180,6 +213,13 @@ def test_observer_that_joins_midway_knows_nothing_until_it_sees_a_selection_or_a
     assert tracker.target(read) is None
     tracker.on_exchange(bytes.fromhex("00a40004023f00"), b"\x90\x00")
     assert tracker.target(read) == (0x3F00,)
+    tracker = SelectionTracker.midway()
+    # The last part of a command whose first parts nobody saw.
+    tracker.on_exchange(bytes.fromhex("00a40400021002"), OK)
+    assert tracker.target(read) is None
+    # An application that was selected before.
+    tracker.on_exchange(bytes.fromhex("00a40004027fff"), OK)
+    assert tracker.target(bytes.fromhex("00b0870009")) is None
     tracker = SelectionTracker.midway()
     tracker.on_reset()
     assert tracker.target(read) == (0x3F00,)

@@ -119,8 +119,8 @@ def test_lists_can_be_narrowed(words: str, expected: list[str], capsys: pytest.C
         ("create B1:0 C7:0", "POST", "/slotmaps", "mapped B1:0 to C7:0\n"),
         ("unmap 1:2", "DELETE", "/slotmaps/65538", "unmapped B1:2\n"),
         ("delete 65538", "DELETE", "/slotmaps/65538", "unmapped B1:2\n"),
-        ("reset", "POST", "/global-reset", "all mappings are deleted\n"),
-        ("global-reset", "POST", "/global-reset", "all mappings are deleted\n"),
+        ("reset --yes", "POST", "/global-reset", "all mappings are deleted\n"),
+        ("global-reset --yes", "POST", "/global-reset", "all mappings are deleted\n"),
     ],
 )
 def test_changes_are_asked_for_and_told(
@@ -197,6 +197,6 @@ def test_policy_is_asked_about_a_card(
 def test_token_comes_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REMSIM_TOKEN", "t")
     monkeypatch.setenv("REMSIM_REST", "h:5")
-    assert run("reset") == 0
+    assert run("reset --yes") == 0
     assert server[0].headers["authorization"] == "Bearer t"
     assert server[0].url.port == 5

@@ -8,6 +8,7 @@ import pytest
 from remsim.card.atr_policy import AtrPolicy
 from remsim.client.actions import (
     Abort,
+    Action,
     InsertCard,
     RemoveCard,
     ResetModem,
@@ -15,7 +16,7 @@ from remsim.client.actions import (
     SelectSim,
     SetAtr,
 )
-from remsim.client.coordinator import ATR_WAIT_S
+from remsim.client.coordinator import ATR_WAIT_S, LINES_WAIT_S
 from remsim.client.notices import NoticeKind
 from remsim.client.transitions import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.ids import ClientSlot
@@ -60,8 +61,8 @@ class TestBankd:
         assert slot.coordinator.next_deadline() is None
         assert slot.hear(BANKD, rspro.SetAtrReq(ClientSlot(9, 9), CARD_ATR), 3) == [
             Send(BANKD, rspro.SetAtrRes(ResultCode.OK), 3),
-            SelectSim(remote=True),
             SetAtr(CARD_ATR),
+            SelectSim(remote=True),
             InsertCard(),
             ResetModem(),
         ]
@@ -91,12 +92,70 @@ class TestBankd:
 
     def test_silent_classic_bankd_gets_the_default_atr_shown(self) -> None:
         slot = Slot().with_bankd(classic(OWN_BANKD))
+        slot.done(slot.coordinator.handle_timer(slot.now + LINES_WAIT_S))
         due = slot.coordinator.next_deadline()
         assert due == slot.now + ATR_WAIT_S
         assert slot.coordinator.handle_timer(due - 0.1) == []
-        assert slot.done(slot.coordinator.handle_timer(due))[1:] == [SetAtr(DEFAULT_ATR), InsertCard(), ResetModem()]
+        assert slot.done(slot.coordinator.handle_timer(due)) == [
+            SetAtr(DEFAULT_ATR),
+            SelectSim(remote=True),
+            InsertCard(),
+            ResetModem(),
+        ]
         assert slot.coordinator.next_deadline() is None
         assert slot.coordinator.handle_timer(due) == []
+
+    @pytest.mark.parametrize("lines", [None, OFF])
+    def test_bankd_that_waits_for_the_client_hears_of_its_lines_once(self, lines: SlotPhysStatus | None) -> None:
+        """One of another make sends the ATR only when the modem has shown a sign of life."""
+        slot = Slot()
+        slot.with_bankd_given()
+        if lines is not None:
+            slot.lines(lines)
+        slot.up(BANKD)
+        slot.answer(BANKD, classic(OWN_BANKD))
+        due = slot.now + LINES_WAIT_S
+        assert slot.coordinator.next_deadline() == due
+        assert slot.coordinator.handle_timer(due - 0.01) == []
+        expected = lines or SlotPhysStatus(reset_active=False, vcc_present=True, clk_active=True)
+        (told,) = slot.coordinator.handle_timer(due)
+        assert told == Send(BANKD, rspro.ClientSlotStatusInd(CLIENT_SLOT, BANK_SLOT, expected))
+        assert slot.coordinator.handle_timer(due + 0.1) == []
+        assert SetAtr(CARD_ATR) in slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+
+    def test_bankd_that_sends_the_atr_at_once_hears_of_no_lines(self) -> None:
+        slot = Slot().with_card(classic(OWN_BANKD))
+        assert slot.coordinator.next_deadline() is None
+
+    def test_bankd_is_not_told_twice_if_the_modem_moves_first(self) -> None:
+        slot = Slot().with_bankd(classic(OWN_BANKD))
+        assert len(slot.lines(ON)) == 1
+        assert slot.coordinator.handle_timer(slot.now + LINES_WAIT_S) == []
+
+    def test_bankd_of_ours_needs_no_sign_of_life(self) -> None:
+        assert Slot().with_bankd(OWN_BANKD).coordinator.next_deadline() is None
+
+    @pytest.mark.parametrize(
+        ("resets", "expected"),
+        [
+            (False, [RemoveCard(), SetAtr(CARD_ATR), InsertCard()]),
+            (True, [SetAtr(CARD_ATR), ResetModem()]),
+        ],
+    )
+    def test_modem_that_was_shown_the_default_learns_of_the_true_atr(
+        self, resets: bool, expected: list[Action]
+    ) -> None:
+        slot = Slot(resets_for_atr=resets).with_bankd(classic(OWN_BANKD))
+        slot.done(slot.coordinator.handle_timer(slot.now + ATR_WAIT_S))
+        assert slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))[1:] == expected
+        # What follows is the card's own doing, a warm reset for instance, which the modem knows of.
+        other = CARD_ATR + b"\x00"
+        assert slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, other))[1:] == [SetAtr(other)]
+
+    def test_true_atr_that_is_the_default_disturbs_nobody(self) -> None:
+        slot = Slot().with_bankd(classic(OWN_BANKD))
+        slot.done(slot.coordinator.handle_timer(slot.now + ATR_WAIT_S))
+        assert slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, DEFAULT_ATR))[1:] == []
 
     def test_atr_before_acceptance_is_ignored(self) -> None:
         slot = Slot().with_bankd_given()

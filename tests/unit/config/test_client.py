@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from remsim.card.apdu_case import UnknownCommands
 from remsim.card.atr_policy import AtrPart, AtrPolicy
 from remsim.config import (
     AtrRules,
@@ -119,3 +120,43 @@ def test_addresses_without_a_port_have_the_usual_one() -> None:
     """known-limits.md, 11."""
     config = load_config(ClientVpcdConfig, options={"server": "h", "vpcd": "h"}, environ={})
     assert (config.server, config.vpcd) == (HostPort("h", 9998), HostPort("h", 35963))
+
+
+def test_cases_of_a_slot_come_before_those_of_all(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+        command_cases = "80/F0 E0 = 3"
+        unknown_commands = "receive"
+        [[slot]]
+        emulator = "simtrace2"
+        command_cases = ["80 E0 = 2", "B0 12 01: 4"]
+        [[slot]]
+        emulator = "vpcd"
+        unknown_commands = "refuse"
+        """,
+    )
+    first, second = map(config.command_rules, config.slot)
+    assert [str(case) for case in first.overrides] == ["80 E0 = 2", "B0 12 01 = 4", "80/F0 E0 = 3"]
+    assert first.unknown is UnknownCommands.RECEIVE
+    assert [str(case) for case in second.overrides] == ["80/F0 E0 = 3"]
+    assert second.unknown is UnknownCommands.REFUSE
+
+
+def test_cases_are_also_given_as_one_text() -> None:
+    environ = {"REMSIM_COMMAND_CASES": "80/F0 E0 = 3, A0 FE = 1", "REMSIM_UNKNOWN_COMMANDS": "refuse"}
+    config = load_config(ClientRunConfig, options={"auto": True}, environ=environ)
+    assert [str(case) for case in config.command_cases] == ["80/F0 E0 = 3", "A0 FE = 1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('command_cases = ["80 E0 = 9"]', r"command_cases\[0\]: '80 E0 = 9' is not CLA\[/MASK\] INS \[P1\] = CASE"),
+        ("command_cases = [4]", r"command_cases\[0\]: 4 must be a string such as"),
+        ('unknown_commands = "guess"', r"unknown_commands: 'guess' is not one of 'refuse' or 'receive'"),
+    ],
+)
+def test_case_that_cannot_be_read_says_what_is_expected(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, f"auto = true\n{text}")

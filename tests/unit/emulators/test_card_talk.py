@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remsim.card.apdu import ResponseApdu
+from remsim.card.selection import AT_MF, Selected
 from remsim.card.tlv import encode_tlv
 from remsim.emulators.card_talk import (
     CardTalk,
@@ -14,7 +15,7 @@ from remsim.emulators.card_talk import (
     parse_command,
     parse_fcp,
     parse_response,
-    select_command,
+    select_commands,
 )
 
 
@@ -30,21 +31,59 @@ def fcp(descriptor: str, size: int | None = None) -> bytes:
     [
         ("3f00", "00a40004023f00"),
         ("6F07", "00a40004026f07"),
-        ("7fff/6f07", "00a40804047fff6f07"),
+        ("3f00/ef.iccid", "00a40804022fe2"),
+        ("EF.ICCID", "00a40804022fe2"),
+        ("MF", "00a40004023f00"),
+        ("DF.GSM / EF.IMSI", "00a40804047f206f07"),
+        ("EF.SST", "00a40804047f206f38"),
+        ("ADF.USIM", "00a4040407a0000000871002"),
         ("/3f00/7f20/6f07/", "00a40804047f206f07"),
         ("a0000000871002", "00a4040407a0000000871002"),
     ],
 )
 def test_select_takes_identifiers_paths_and_aids(target: str, command: str) -> None:
-    assert select_command(target).hex() == command
+    assert [tpdu.hex() for tpdu in select_commands(target, AT_MF)] == [command]
+
+
+@pytest.mark.parametrize("target", ["7fff/6f07", "EF.IMSI", "adf.usim/6f07", "current ADF/EF.IMSI"])
+def test_select_takes_the_application_first_where_a_file_is_in_one(target: str) -> None:
+    expected = ["00a4040407a0000000871002", "00a40804047fff6f07"]
+    assert [tpdu.hex() for tpdu in select_commands(target, AT_MF)] == expected
+    in_usim = Selected(("ADF.USIM",), application="ADF.USIM")
+    assert [tpdu.hex() for tpdu in select_commands(target, in_usim)] == expected[1:]
+
+
+def test_of_several_files_with_one_name_that_in_the_selected_directory_is_meant() -> None:
+    in_gsm = Selected((0x3F00, 0x7F20))
+    assert [tpdu.hex() for tpdu in select_commands("EF.KC", in_gsm)] == ["00a40804047f206f20"]
+    assert select_commands("EF.KC", AT_MF)[-1].hex() == "00a40804067fff5f3b4f20"
+    in_usim = Selected(("ADF.USIM",), application="ADF.USIM")
+    assert [tpdu.hex() for tpdu in select_commands("EF.IST", in_usim)] == [
+        "00a4040407a0000000871004",
+        "00a40804047fff6f07",
+    ]
 
 
 @pytest.mark.parametrize(
-    "target", ["", "/", "xyz", "3f0", "3f00/6f0", "3f00/6f", "a00000", "a0" * 17, "3f00/a0000000871002"]
+    "target",
+    [
+        "",
+        "/",
+        "xyz",
+        "3f0",
+        "3f00/6f0",
+        "3f00/6f",
+        "a00000",
+        "a0" * 17,
+        "3f00/a0000000871002",
+        "EF.NONE",
+        "3f00/EF.NONE",
+        "3f00/ADF.USIM",
+    ],
 )
 def test_select_refuses_anything_else(target: str) -> None:
     with pytest.raises(UsageError):
-        select_command(target)
+        select_commands(target, AT_MF)
 
 
 @pytest.mark.parametrize(

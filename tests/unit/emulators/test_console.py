@@ -1,19 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """The interactive shell."""
 
+import asyncio
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prompt_toolkit.application import create_app_session
+from prompt_toolkit.completion import CompleteEvent, NestedCompleter
+from prompt_toolkit.document import Document
 from prompt_toolkit.input.base import PipeInput
 from prompt_toolkit.input.defaults import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from remsim.emulators import console as console_module
-from remsim.emulators.console import CarefulHistory, Console, ShellHistory, hex_dump, is_secret, open_history
+from remsim.emulators.console import (
+    CarefulHistory,
+    Console,
+    ShellHistory,
+    _completions,
+    hex_dump,
+    is_secret,
+    open_history,
+)
 from remsim.emulators.driven import DrivenEmulator
+from remsim.readers.profiles import load_profile
+from remsim.uicc import Uicc
 from tests.doubles.modem_side import ATR, CardAbove
 
 FCP = bytes.fromhex("620782054221000303")
@@ -39,7 +53,10 @@ class Desk(Console):
         self.emulator = DrivenEmulator()
         self.above = CardAbove(self.emulator, card)
         self.words: list[str] = []
-        super().__init__(self.emulator, history=history, status=lambda: [("server", "CONNECTED")])
+        self.why = "nobody is mapped"
+        super().__init__(
+            self.emulator, history=history, status=lambda: [("server", "CONNECTED")], why_no_card=lambda: self.why
+        )
 
     def say(self, text: str, style: str = "") -> None:
         self.words.append(text)
@@ -126,21 +143,22 @@ async def test_atr_is_explained(desk: Desk) -> None:
 
 
 async def test_status_and_help(desk: Desk) -> None:
-    assert await desk.typed("status") == ["server   CONNECTED", f"card     ATR {ATR.hex(' ').upper()}"]
+    assert await desk.typed("status") == ["server   CONNECTED", f"card     ATR {ATR.hex(' ').upper()}", "file     MF"]
     await desk.typed("select 6f3a")
-    assert (await desk.typed("status"))[-1] == "file     linear fixed EF, 3 records of 3 bytes"
-    assert "select PATH|AID" in (await desk.typed("help"))[0]
+    assert (await desk.typed("status"))[-1] == "file     MF/EF.ADN: linear fixed EF, 3 records of 3 bytes"
+    assert "select NAME|PATH|AID" in (await desk.typed("help"))[0]
 
 
 async def test_without_a_card_helpers_say_so(desk: Desk) -> None:
     desk.words.clear()
     desk.emulator.remove_card()
     assert desk.words == ["card removed"]
-    assert await desk.typed("atr") == ["no card is there"]
-    assert await desk.typed("reset") == ["no card is there"]
+    assert await desk.typed("atr") == ["no card (nobody is mapped)"]
+    assert await desk.typed("reset") == ["no card (nobody is mapped)"]
     assert (await desk.typed("status"))[-1] == "card     none"
-    desk.above.card = lambda _tpdu: desk.emulator.abort("no card is there")
-    assert (await desk.typed("00b0000001"))[-1] == "no answer: no card is there"
+    for line in ("00b0000001", "select 3f00", "read binary", "read record 1"):
+        assert await desk.typed(line) == ["no card (nobody is mapped)"]
+    assert desk.above.tpdus == []
 
 
 def test_octets_are_shown_in_hex_and_as_text() -> None:
@@ -244,3 +262,181 @@ async def test_words_go_to_the_terminal(keyboard: PipeInput) -> None:
     keyboard.send_text("quit\r")
     assert await console.run() == 0
     console.say("nobody reads this any more")
+
+
+# A card with files
+
+
+@pytest.fixture
+async def sim() -> Desk:
+    """A console with a software card."""
+    desk = Desk()
+    uicc = Uicc(load_profile("default"))
+    uicc.cold_reset()
+    desk.above.card = uicc.transmit
+    await desk.emulator.start(desk.above)
+    desk.above.insert()
+    return desk
+
+
+async def test_every_path_of_the_help_works_from_a_fresh_card(sim: Desk) -> None:
+    (line,) = [line for line in (await sim.typed("help"))[0].splitlines() if line.startswith("select")]
+    examples = line.removeprefix("select NAME|PATH|AID").partition(";")[0].split(",")
+    assert len(examples) == 5
+    for example in examples:
+        sim.emulator.remove_card()
+        sim.above.insert()
+        words = await sim.typed(f"select {example}")
+        assert any(word.startswith("← 9000") for word in words), (example, words)
+
+
+async def test_names_are_accepted_where_they_are_printed(sim: Desk) -> None:
+    for name in ("EF.ICCID", "EF.DIR", "EF.IMSI", "EF.UST", "EF.SPN", "ADF.USIM", "EF.FPLMN", "MF"):
+        words = await sim.typed(f"select {name}")
+        assert any(word.startswith("→") and name in word for word in words), words
+        assert any(word.startswith("← 9000") for word in words), words
+        assert (await sim.typed("status"))[-1].split()[1].rstrip(":").endswith(name)
+
+
+async def test_contents_of_well_known_files_are_read_in_words(sim: Desk) -> None:
+    async def read(name: str) -> list[str]:
+        await sim.typed(f"select {name}")
+        words = await sim.typed("read binary")
+        end = max(index for index, word in enumerate(words) if word.startswith("←"))
+        return words[end + 1 :]
+
+    (iccid,) = await read("EF.ICCID")
+    assert re.fullmatch(r"  ICCID 89\d{16,18}", iccid)
+    (imsi,) = await read("EF.IMSI")
+    assert re.fullmatch(r"  IMSI \d{15}", imsi)
+    assert (await read("EF.SPN"))[0].startswith("  service provider name '")
+    assert "  service  27 GSM access" in await read("EF.UST")
+    assert re.fullmatch(r"  .*, MNC of [23] digits", (await read("EF.AD"))[0])
+    await sim.typed("select EF.DIR")
+    assert any(word.startswith("  ADF.USIM, AID A0000000871002") for word in await sim.typed("read record 1"))
+
+
+async def test_status_follows_a_select_in_hex(sim: Desk) -> None:
+    await sim.typed("00a40004022fe2")
+    (length,) = re.findall("← 6C(..)", "".join(await sim.typed("00c0000000")))
+    await sim.typed(f"00c00000{length}")
+    assert (await sim.typed("status"))[-1].startswith("file     MF/EF.ICCID: transparent EF, 10 bytes")
+    (words,) = [word for word in await sim.typed("00b000000a") if "ICCID" in word]
+    assert words.startswith("  ICCID 89")
+    await sim.typed("reset")
+    assert (await sim.typed("status"))[-1] == "file     MF"
+
+
+async def test_old_class_is_followed_too(desk: Desk) -> None:
+    gsm = bytes.fromhex("0000000a2fe2040000 ff550102 0000")
+    desk.above.card = lambda tpdu: b"\x9f\x0f" if tpdu[1] == 0xA4 else gsm + b"\x90\x00"
+    await desk.typed("a0a40000022fe2")
+    assert (await desk.typed("a0c000000f"))[-1] == "  transparent EF, 10 bytes"
+
+
+def completions(text: str) -> dict[str, str]:
+    completer = NestedCompleter.from_nested_dict(_completions())
+    found = completer.get_completions(Document(text), CompleteEvent())
+    return {completion.text: completion.display_meta_text for completion in found}
+
+
+def test_completion_knows_names_and_shows_what_numbers_mean() -> None:
+    assert "EF.IMSI" in completions("select EF.IM")
+    assert completions("select 6f07") == {"6f07": "EF.IMSI"}
+    assert "record" in completions("read r")
+
+
+# Another card
+
+
+async def test_reason_is_told_once_and_when_it_changes(desk: Desk) -> None:
+    def looked(times: int) -> list[str]:
+        desk.words.clear()
+        for _ in range(times):
+            desk.look_at_reason()
+        return desk.words
+
+    assert looked(3) == []
+    desk.emulator.remove_card()
+    assert looked(1) == []
+    assert looked(5) == ["no card: nobody is mapped"]
+    desk.why = "the bankd is away"
+    assert looked(5) == ["no card: the bankd is away"]
+    desk.above.insert()
+    assert looked(2) == []
+    desk.emulator.remove_card()
+    assert looked(2) == ["no card: the bankd is away"]
+
+
+async def test_reason_is_told_at_the_prompt(keyboard: PipeInput, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_module, "REASON_INTERVAL_S", 0.0)
+
+    class Told(Desk):
+        def say(self, text: str, style: str = "") -> None:
+            super().say(text, style)
+            if text.startswith("no card"):
+                keyboard.send_text("quit\r")
+
+    desk = Told()
+    assert await desk.run() == 0
+    assert desk.words[-1] == "no card: nobody is mapped"
+
+
+async def test_helper_of_several_commands_ends_with_its_card(desk: Desk) -> None:
+    await desk.typed("select 6f3a")
+    answer = desk.above.card
+
+    def swap(tpdu: bytes) -> bytes | None:
+        desk.emulator.respond(card(tpdu))
+        desk.emulator.remove_card()
+        desk.above.insert()
+        desk.above.card = answer
+        return None
+
+    desk.above.card, before = swap, len(desk.above.tpdus)
+    words = await desk.typed("read record all")
+    assert words[-1] == "not sent: the card has changed"
+    assert len(desk.above.tpdus) == before + 1
+
+
+async def test_lines_typed_ahead_or_pasted_do_not_reach_the_next_card(keyboard: PipeInput, desk: Desk) -> None:
+    def swap(tpdu: bytes) -> bytes:
+        desk.emulator.respond(b"\x90\x00")
+        desk.emulator.remove_card()
+        desk.above.insert()
+        desk.above.card = card
+        # Read together with the line before, in the terminal, and after the change.
+        keyboard.send_text("002000010831323334ffffffff\rread binary 2\r")
+        return b""
+
+    desk.above.card = swap
+    pasted = "\x1b[200~00b0000001\n00200001083132333435363738\x1b[201~\r"
+    keyboard.send_text(pasted + "read binary 1\r")
+    desk.above.tpdus.clear()
+
+    said = desk.words
+
+    def until_dropped() -> None:
+        if sum(word.startswith("not sent") for word in said) >= 4:
+            keyboard.send_text("quit\r")
+        else:
+            asyncio.get_running_loop().call_later(0.01, until_dropped)
+
+    until_dropped()
+    assert await desk.run() == 0
+    assert [tpdu.hex() for tpdu in desk.above.tpdus] == ["00b0000001"]
+    assert [word for word in said if word.startswith("not sent")] == [
+        "not sent, the card has changed: 00 20 00 01 08 (8 bytes hidden)",
+        "not sent, the card has changed: read binary 1",
+        "not sent, the card has changed: 00 20 00 01 08 (8 bytes hidden)",
+        "not sent, the card has changed: read binary 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["select 3f00\n002000010831323334ffffffff", "read 002000010831323334ffffffff", "help\nverify 1234"]
+)
+def test_secret_behind_a_helper_is_one(text: str) -> None:
+    assert is_secret(text)
+    assert not is_secret("select 3f00\nread binary 4")
+    assert not is_secret("select a0000000871002ff")

@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from remsim.emulators.driven import CardChange, DrivenEmulator, ExchangeError, NoCardError, make_driven
+from remsim.emulators.driven import CardChange, DrivenEmulator, ExchangeError, NoCardError, NotSentError, make_driven
 from tests.doubles.modem_side import ATR, CardAbove, with_card
 
 READ = bytes.fromhex("00b0000002")
@@ -121,3 +121,38 @@ def test_factory_needs_no_settings() -> None:
     emulator = make_driven({})
     assert isinstance(emulator, DrivenEmulator)
     assert isinstance(CardAbove(emulator, lambda _tpdu: OK), CardAbove)
+
+
+async def test_command_that_waits_for_its_turn_never_reaches_the_next_card() -> None:
+    """A PIN would be tried on the wrong card."""
+    emulator, above = await with_card(lambda _tpdu: None)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(_outcome(emulator))
+        second = group.create_task(_outcome(emulator))
+        await asyncio.sleep(0)
+        emulator.remove_card()
+        emulator.abort("the card is gone")
+        above.insert()
+    assert first.result() == "no answer: the card is gone"
+    assert second.result() == "not sent: the card has changed"
+    assert above.tpdus == [READ]
+
+
+async def test_without_a_card_a_command_is_refused_at_once() -> None:
+    emulator, above = await with_card(lambda _tpdu: OK)
+    emulator.remove_card()
+    with pytest.raises(NotSentError, match=r"^no card$"):
+        await emulator.exchange(READ)
+    assert above.tpdus == []
+
+
+async def test_same_atr_again_is_no_other_card() -> None:
+    emulator, _above = await with_card(lambda _tpdu: OK)
+    number, told = emulator.card_number, list[CardChange]()
+    emulator.on_card = told.append
+    emulator.set_atr(ATR)
+    assert (emulator.card_number, told) == (number, [])
+    assert await emulator.exchange(READ, card_number=number) == OK
+    emulator.set_atr(b"\x3b\x00")
+    with pytest.raises(NotSentError, match="not sent: the card has changed"):
+        await emulator.exchange(READ, card_number=number)

@@ -86,3 +86,42 @@ async def test_file_and_device_are_read(tmp_path: Path) -> None:
         descriptor = os.open(name, os.O_RDONLY)
         assert [line.text async for line in InputLines(descriptor)] == texts
         os.close(descriptor)
+
+
+def test_lines_so_far_become_stale_and_so_does_the_one_that_has_begun() -> None:
+    splitter = LineSplitter()
+    splitter.feed(b"one\ntw")
+    splitter.make_stale()
+    splitter.feed(b"o\nthree\n")
+    assert list(iter(splitter.pop, None)) == [
+        InputLine(1, "one", is_stale=True),
+        InputLine(2, "two", is_stale=True),
+        InputLine(3, "three"),
+    ]
+
+
+@pytest.mark.parametrize("typed", [b"two\nthree\n", b"two\nthr"])
+async def test_what_waits_in_the_pipe_is_stale_although_nobody_has_read_it(pipe: tuple[int, int], typed: bytes) -> None:
+    reader, writer = pipe
+    lines = InputLines(reader)
+    os.write(writer, b"one\n")
+    assert not (await anext(lines)).is_stale
+    os.write(writer, typed)
+    lines.make_stale()
+    os.write(writer, b"four\nfive\n")
+    os.close(writer)
+    stale = {line.text: line.is_stale async for line in lines}
+    assert stale.pop("five") is False
+    assert stale.pop("four", False) is False
+    assert all(stale.values())
+
+
+async def test_rest_of_a_file_is_stale_and_a_device_that_tells_no_size_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b"one\n" * 3)
+    for name, count in ((path, 3), (Path(os.devnull), 0)):
+        descriptor = os.open(name, os.O_RDONLY)
+        lines = InputLines(descriptor)
+        lines.make_stale()
+        assert [line.is_stale async for line in lines] == [True] * count
+        os.close(descriptor)

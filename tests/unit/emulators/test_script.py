@@ -82,3 +82,19 @@ async def test_without_a_card_nothing_is_played() -> None:
 )
 def test_percentile_is_the_nearest_rank(values: list[float], share: float, expected: float) -> None:
     assert percentile(values, share) == expected
+
+
+async def test_rest_is_not_played_to_another_card() -> None:
+    emulator, above = await with_card(card)
+
+    def swap(tpdu: bytes) -> bytes:
+        if tpdu[1] == 0xC0:
+            emulator.respond(card(tpdu))
+            emulator.remove_card()
+            above.insert()
+        return card(tpdu)
+
+    above.card = swap
+    with pytest.raises(PlayError, match=r"command 3 .* not sent: the card has changed"):
+        await ScriptPlayer(emulator, RECORDING, card_wait_s=1.0).run()
+    assert len(above.tpdus) == 2

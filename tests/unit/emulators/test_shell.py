@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The classic shell's lines."""
 
+import asyncio
 import io
 import os
 
@@ -36,15 +37,18 @@ def test_hex_is_read_in_any_spacing(text: str, octets: str | None) -> None:
 class Shell:
     """A plain shell between a string of input and a card."""
 
-    def __init__(self, text: bytes, *, card_wait_s: float = 5.0) -> None:
+    def __init__(self, text: bytes, *, card_wait_s: float = 5.0, why: str = "", is_open: bool = False) -> None:
         self.emulator = DrivenEmulator()
         self.above = CardAbove(self.emulator, lambda tpdu: tpdu[:1] + b"\x90\x00")
         self.output, self.errors = io.StringIO(), io.StringIO()
-        reader, writer = os.pipe()
-        os.write(writer, text)
-        os.close(writer)
+        reader, self.writer = os.pipe()
+        os.write(self.writer, text)
+        if not is_open:
+            os.close(self.writer)
         self._reader = reader
-        self._shell = PlainShell(self.emulator, reader, self.output, self.errors, card_wait_s=card_wait_s)
+        self._shell = PlainShell(
+            self.emulator, reader, self.output, self.errors, card_wait_s=card_wait_s, why_no_card=lambda: why
+        )
 
     async def run(self, *, has_card: bool = True) -> int:
         await self.emulator.start(self.above)
@@ -107,3 +111,63 @@ async def test_without_lines_no_card_is_needed() -> None:
     assert await shell.run(has_card=False) == 0
     shell.emulator.remove_card()
     assert shell.output.getvalue() == ""
+
+
+VERIFY = b"002000010831323334ffffffff\n"
+
+
+async def test_command_without_a_card_is_refused_and_not_kept_for_the_next_one() -> None:
+    """A PIN that was typed meanwhile would be tried on the wrong card."""
+    shell = Shell(b"00b0000002\n", why="not mapped", is_open=True)
+
+    def then_remove(tpdu: bytes) -> None:
+        shell.emulator.respond(tpdu[:1] + b"\x90\x00")
+        shell.emulator.remove_card()
+        os.write(shell.writer, VERIFY)
+        os.write(shell.writer, b"RESET\n")
+        os.close(shell.writer)
+
+    shell.above.card = then_remove
+    assert await shell.run() == 1
+    assert shell.errors.getvalue() == "line 2: no card: not mapped\nline 3: no card: not mapped\n"
+    assert len(shell.above.tpdus) == 1
+    assert shell.above.lines == []
+
+
+@pytest.mark.parametrize("other", [ATR, b"\x3b\x00"])
+async def test_change_of_card_empties_the_queue_with_a_line_for_each(other: bytes) -> None:
+    shell = Shell(b"00b0000002\n" + VERIFY + b"nonsense\n\nRESET\n", is_open=True)
+
+    def swap(tpdu: bytes) -> None:
+        shell.emulator.respond(tpdu[:1] + b"\x90\x00")
+        shell.emulator.remove_card()
+        shell.above.insert(other)
+        shell.above.card = lambda tpdu: tpdu[:1] + b"\x90\x00"
+        os.write(shell.writer, b"01b0000002\n")
+        os.close(shell.writer)
+
+    shell.above.card = swap
+    assert await shell.run() == 1
+    assert shell.errors.getvalue() == "".join(f"line {n}: not sent: the card has changed\n" for n in (2, 3, 5))
+    assert [tpdu.hex() for tpdu in shell.above.tpdus] == ["00b0000002", "01b0000002"]
+    assert shell.above.lines == []
+
+
+async def test_lines_before_the_first_card_wait_for_it() -> None:
+    shell = Shell(b"00b0000002\n")
+    asyncio.get_running_loop().call_later(0.01, shell.above.insert)
+    assert await shell.run(has_card=False) == 0
+    assert shell.output.getvalue() == ATR_LINE + "R-APDU: 00 90 00 \n"
+
+
+async def test_at_a_terminal_it_goes_on_although_no_card_comes() -> None:
+    ours, theirs = os.openpty()
+    emulator, errors = DrivenEmulator(), io.StringIO()
+    above = CardAbove(emulator, lambda tpdu: tpdu[:1] + b"\x90\x00")
+    await emulator.start(above)
+    shell = PlainShell(emulator, theirs, io.StringIO(), errors, card_wait_s=0.01)
+    os.write(ours, b"00b0000002\n\x04")
+    assert await shell.run() == 1
+    assert errors.getvalue() == "line 1: no card within 0.01 s\n"
+    os.close(ours)
+    os.close(theirs)

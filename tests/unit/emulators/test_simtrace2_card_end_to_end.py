@@ -192,7 +192,7 @@ def test_unknown_command_never_reaches_the_card() -> None:
     world.run(modem.cold_reset())
     before = len(world.tpdus)
     assert world.run(modem.exchange(bytes.fromhex("80e0000003") + b"abc")) == b"\x6d\x00"
-    assert world.run(modem.exchange(bytes.fromhex("10b0000003"))) == b"\x6e\x00"
+    assert world.run(modem.exchange(bytes.fromhex("b0b0000003"))) == b"\x6e\x00"
     assert len(world.tpdus) == before
     assert world.run(modem.exchange(COMMANDS[0]))[0] in (0x61, 0x90)
 

@@ -58,16 +58,22 @@ class TestConfig:
 class TestAtr:
     @pytest.mark.parametrize("atr", [b"", bytes(34)])
     def test_impossible_atr_is_refused(self, atr: bytes) -> None:
-        actions, is_away = controls().set_atr(atr)
+        actions, is_away = controls().set_atr(atr, is_ready=True)
         assert [action.kind for action in actions if isinstance(action, Fact)] == [FactKind.ATR_REFUSED]
         assert not messages(actions)
         assert not is_away
 
     def test_first_and_same_atr_cause_no_reset(self) -> None:
         wanted = controls(QMOD)
-        assert messages(wanted.set_atr(ATR)[0]) == [SetAtr(ATR)]
+        assert messages(wanted.set_atr(ATR, is_ready=True)[0]) == [SetAtr(ATR)]
         wanted.insert(is_on=True)
-        assert messages(wanted.set_atr(ATR)[0]) == [SetAtr(ATR)]
+        # The device may be sending it at this moment, and would go on with the beginning of the new one.
+        assert wanted.set_atr(ATR, is_ready=True) == ([], False)
+
+    def test_atr_for_a_device_that_is_not_ready_is_kept_for_it(self) -> None:
+        wanted = controls(QMOD)
+        assert wanted.set_atr(ATR, is_ready=False) == ([], False)
+        assert messages(wanted.set_atr(ATR, is_ready=True)[0]) == [SetAtr(ATR)]
 
     def test_other_atr_causes_a_reset_as_the_board_can(self) -> None:
         for board, expected, away in (
@@ -76,9 +82,9 @@ class TestAtr:
             (SIMTRACE, [SetAtr(OTHER)], False),
         ):
             wanted = controls(board)
-            wanted.set_atr(ATR)
+            wanted.set_atr(ATR, is_ready=True)
             wanted.insert(is_on=True)
-            actions, is_away = wanted.set_atr(OTHER)
+            actions, is_away = wanted.set_atr(OTHER, is_ready=True)
             assert messages(actions) == expected
             assert is_away is away
             needs_hand = [action.kind for action in actions if isinstance(action, Fact)]
@@ -87,14 +93,16 @@ class TestAtr:
 
 
 class TestResume:
-    def test_wishes_are_done_again_select_before_insert(self) -> None:
+    def test_wishes_are_done_again_atr_before_select_before_insert(self) -> None:
         wanted = controls()
         wanted.select(is_remote=True)
         assert messages(wanted.resume(is_enabled=False)) == [SimSelect(is_on=True), StatusRequest()]
-        wanted.set_atr(ATR)
+        wanted.set_atr(ATR, is_ready=True)
         wanted.insert(is_on=True)
-        expected = [SimSelect(is_on=True), StatusRequest(), SetAtr(ATR), CardInsert(is_on=True), PULSE]
-        assert messages(wanted.resume(is_enabled=True)) == expected
+        expected = [SetAtr(ATR), SimSelect(is_on=True), StatusRequest(), CardInsert(is_on=True), PULSE]
+        # A device that comes back may have lost everything, so it is told again each time.
+        for _ in range(2):
+            assert messages(wanted.resume(is_enabled=True)) == expected
 
     def test_device_that_a_dead_host_left_playing_a_card_is_stopped(self) -> None:
         actions = controls().resume(is_enabled=True)

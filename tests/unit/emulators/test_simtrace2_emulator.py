@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from remsim.card.apdu_case import CommandRules, UnknownCommands, parse_override
 from remsim.emulators import simtrace2 as module
 from remsim.emulators.base import Lines, PpsResult
 from remsim.emulators.simtrace2_find import DeviceError
@@ -185,3 +186,48 @@ async def test_two_slots_of_one_board_are_independent(bus: FakeBus) -> None:
         host.emulator.hold_modem_reset(is_held=False)
         await host.emulator.stop()
         assert ("modem_reset", "01") in plugged.device.slots[number].board_events
+
+
+UNKNOWN = bytes.fromhex("80e00000020102")
+
+
+async def test_unknown_command_is_refused_and_told_once_with_the_line_that_makes_it_known(
+    bus: FakeBus, host: Host, log: Callable[[], str]
+) -> None:
+    plugged, _, modem = await booted(bus, host)
+    for _ in range(3):
+        assert await plugged.modems[0].run(modem.exchange(UNKNOWN)) == b"\x6d\x00"
+    assert host.above.unknown == [True] * 3
+    assert host.above.tpdus == []
+    text = log()
+    assert text.count("warning simtrace2 unknown_command_refused") == 1
+    assert "80e0000002" in text
+    assert 'command_cases = ["80 E0 = 3"]' in text.replace("\\", "")
+    assert "0102 " not in text
+
+
+async def test_command_of_the_operators_list_reaches_the_card_with_its_data(bus: FakeBus, host: Host) -> None:
+    host.emulator.set_command_rules(CommandRules((parse_override("80 E0 = 3"),)))
+    plugged, _, modem = await booted(bus, host)
+    assert await plugged.modems[0].run(modem.exchange(UNKNOWN)) == OK
+    assert host.above.tpdus == [UNKNOWN]
+    assert host.above.unknown == []
+
+
+async def test_unknown_command_goes_to_the_card_as_a_header_where_the_operator_wants_it(
+    bus: FakeBus, host: Host, log: Callable[[], str]
+) -> None:
+    host.emulator.set_command_rules(CommandRules(unknown=UnknownCommands.RECEIVE))
+    plugged, _, modem = await booted(bus, host)
+    assert await plugged.modems[0].run(modem.exchange(UNKNOWN[:5])) == bytes(2) + OK
+    assert host.above.tpdus == [UNKNOWN[:5]]
+    assert host.above.unknown == [False]
+    assert "unknown_command_received" in log()
+
+
+async def test_toolkit_on_a_channel_above_3_and_a_tag_list_reach_the_card(bus: FakeBus, host: Host) -> None:
+    plugged, _, modem = await booted(bus, host)
+    commands = ["c01000000401020304", "c012000010", "81ca00fe02df25", "8184000020"]
+    for command in commands:
+        await plugged.modems[0].run(modem.exchange(bytes.fromhex(command)))
+    assert [tpdu.hex() for tpdu in host.above.tpdus] == commands

@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.emulators.simtrace2_actions import Fact, FactKind
-from remsim.emulators.simtrace2_news import MAX_WARNINGS, SlotNews
+from remsim.emulators.simtrace2_news import MAX_UNKNOWN_TOLD, MAX_WARNINGS, SlotNews, UnknownCommands
 from tests.doubles.noted_log import NotedLog
 
 HEADER, PIN = bytes.fromhex("0020000108"), b"12345678"
@@ -13,7 +13,7 @@ HEADER, PIN = bytes.fromhex("0020000108"), b"12345678"
 @pytest.mark.parametrize(
     ("kind", "data", "expected"),
     [
-        (FactKind.UNKNOWN_COMMAND, HEADER, {"header": HEADER}),
+        (FactKind.COMMAND_REPLACED, HEADER, {"header": HEADER}),
         (FactKind.COMMAND_REPLACED, PIN, {"octets": 8}),
         (FactKind.BAD_HEADER, HEADER[:4], {"octets": 4}),
         (FactKind.BAD_MESSAGE, PIN, {"octets": 8}),
@@ -37,3 +37,21 @@ async def test_same_trouble_is_a_warning_a_few_times_only() -> None:
         news.tell(Fact(FactKind.BAD_MESSAGE))
     levels = [(await log.next(FactKind.BAD_MESSAGE.value))["level"] for _ in range(MAX_WARNINGS + 1)]
     assert levels == ["warning"] * MAX_WARNINGS + ["debug"]
+
+
+def test_modem_that_tries_numbers_does_not_fill_the_log() -> None:
+    unknown = UnknownCommands()
+    headers = [bytes((0x80, ins, p1, 0, 2)) for ins in range(200) for p1 in range(3)]
+    news = [header for header in headers if unknown.is_news(header)]
+    assert news == [bytes((0x80, ins, 0, 0, 2)) for ins in range(MAX_UNKNOWN_TOLD)]
+    assert unknown.is_full
+
+
+async def test_unknown_commands_are_warnings_with_a_setting_and_then_details() -> None:
+    log = NotedLog()
+    unknown = UnknownCommands()
+    for news in (SlotNews(log.logger, unknown), SlotNews(log.logger, unknown)):
+        news.tell(Fact(FactKind.UNKNOWN_COMMAND, data=bytes.fromhex("90e1000004")))
+    said = [await log.next(FactKind.UNKNOWN_COMMAND.value) for _ in range(2)]
+    assert [line["level"] for line in said] == ["warning", "debug"]
+    assert said[0]["add"] == 'command_cases = ["90 E1 = 3"]'

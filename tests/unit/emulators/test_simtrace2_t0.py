@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.card.apdu_case import Case, CaseOverride, Direction
+from remsim.card.apdu_case import Case, CaseOverride, CommandRules, Direction
 from remsim.emulators.simtrace2_actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, Send
 from remsim.emulators.simtrace2_frames import TxData
 from remsim.emulators.simtrace2_t0 import T0_TRANSITIONS, Command, T0Card, T0Event, T0State, fit_answer
@@ -76,7 +76,7 @@ class TestCases:
         assert sent(card.on_header(bytes.fromhex("80cabf200b"))) == [b"\xca"]
 
     def test_override_decides(self) -> None:
-        card = T0Card(overrides=[CaseOverride(0x80, 0xFF, 0xE0, Case.FROM_CARD)])
+        card = T0Card(rules=CommandRules((CaseOverride(0x80, 0xFF, 0xE0, Case.FROM_CARD),)))
         assert card.on_header(bytes.fromhex("80e0000010")) == [ForwardTpdu(1, bytes.fromhex("80e0000010"))]
 
 

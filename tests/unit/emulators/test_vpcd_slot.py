@@ -60,11 +60,19 @@ def test_what_is_no_short_apdu_is_answered_without_the_card(slot: VpcdSlot, apdu
     assert odd.size == len(bytes.fromhex(apdu))
 
 
-@pytest.mark.parametrize("body", [b"", b"\x03", b"\xff"])
-def test_unknown_controls_are_told_and_not_answered(slot: VpcdSlot, body: bytes) -> None:
-    (odd,) = slot.on_message(body)
+def test_empty_message_is_told_and_not_answered(slot: VpcdSlot) -> None:
+    (odd,) = slot.on_message(b"")
     assert isinstance(odd, Odd)
-    assert odd.size == len(body)
+    assert odd.size == 0
+
+
+@pytest.mark.parametrize("body", [b"\x03", b"\xff", b"\x00\xa4", b"\x00\xa4\x00"])
+def test_command_that_is_too_short_is_answered(slot: VpcdSlot, body: bytes) -> None:
+    """A program sent it, and vpcd waits for the answer: without one the reader hangs."""
+    odd, reply = slot.on_message(body)
+    assert isinstance(odd, Odd)
+    assert reply == Reply(b"\x67\x00")
+    assert not slot.is_busy
 
 
 @pytest.mark.parametrize("control", [OFF, RESET])
@@ -90,4 +98,17 @@ def test_lost_connection_takes_the_power_away(slot: VpcdSlot) -> None:
     assert slot.on_lost() == [ShowLines(POWERED_OFF)]
     assert slot.on_response(b"\x90\x00") == []
     slot.on_message(SELECT)
+    assert slot.on_lost() == [ShowLines(POWERED_OFF)]
+
+
+@pytest.mark.parametrize("auto_get_response", [False, True])
+def test_command_without_an_answer_ends_with_a_status_word_and_the_card_leaves(auto_get_response: bool) -> None:
+    """vpcd reports the end of its connection to the program as a success without a single byte."""
+    slot = VpcdSlot(auto_get_response=auto_get_response)
+    assert slot.on_no_answer() == []
+    slot.on_message(ON)
+    slot.on_message(SELECT)
+    assert slot.on_no_answer() == [Reply(b"\x6f\x00"), HangUp()]
+    assert slot.on_no_answer() == []
+    assert slot.on_response(b"\x90\x00") == []
     assert slot.on_lost() == [ShowLines(POWERED_OFF)]

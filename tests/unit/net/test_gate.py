@@ -30,13 +30,16 @@ class Stranger:
     def __init__(self, peer: PeerAddress) -> None:
         self.peer = peer
 
+    def give_way(self) -> None:
+        """Nobody asks for it."""
+
 
 def refuse_handshake(gate: Gate, peer: PeerAddress) -> None:
     gate.on_refused(cast(SecureTransport, Stranger(peer)), "the peer does not speak TLS")
 
 
 def refuse_plaintext(gate: Gate, peer: PeerAddress) -> None:
-    assert gate.refuse_plaintext(peer, INSIDE) is not None
+    assert gate.refuse_plaintext(peer, INSIDE, Stranger(peer)) is not None
 
 
 @pytest.mark.parametrize(

@@ -15,23 +15,68 @@ def peer(host: str) -> PeerAddress:
     return PeerAddress(ip_address(host), 4711)
 
 
-def test_total_is_bounded_until_somebody_leaves() -> None:
+class Caller:
+    """A connection that may have to give way."""
+
+    def __init__(self, host: str) -> None:
+        self.peer = peer(host)
+        self.has_given_way = False
+
+    def give_way(self) -> None:
+        self.has_given_way = True
+
+
+def come(admission: Admission, host: str, connections: int = 0) -> tuple[Caller, tuple[bool, Limit | None]]:
+    """A new connection, and what becomes of it."""
+    caller = Caller(host)
+    return caller, admission.admit(caller.peer, caller, connections=connections)
+
+
+def test_at_the_limit_the_oldest_makes_room_until_somebody_leaves() -> None:
     admission = Admission(most=2)
-    assert admission.admit(peer("192.0.2.1")) is None
-    assert admission.admit(peer("192.0.2.2")) is None
-    assert admission.admit(peer("192.0.2.3")) is Limit.UNIDENTIFIED
-    admission.release(peer("192.0.2.1"))
-    assert admission.admit(peer("192.0.2.3")) is None
+    first, outcome = come(admission, "192.0.2.1")
+    assert outcome == (True, None)
+    second, outcome = come(admission, "192.0.2.2")
+    assert outcome == (True, None)
+    third, outcome = come(admission, "192.0.2.3")
+    assert outcome == (True, Limit.UNIDENTIFIED)
+    assert [caller.has_given_way for caller in (first, second, third)] == [True, False, False]
+    # What had to give way is released again when its connection ends.
+    admission.release(first)
     assert len(admission) == 2
+    admission.release(second)
+    assert come(admission, "192.0.2.4")[1] == (True, None)
     assert admission.refused == {Limit.UNIDENTIFIED: 1}
 
 
-def test_one_source_does_not_take_everything() -> None:
+def test_one_source_makes_room_among_its_own() -> None:
     admission = Admission(most=4, most_per_source=1)
-    assert admission.admit(peer("2001:db8::1")) is None
-    assert admission.admit(peer("2001:db8::2")) is Limit.UNIDENTIFIED_PER_SOURCE
-    assert admission.admit(peer("2001:db8:0:1::1")) is None
-    assert admission.admit(peer("192.0.2.1")) is None
+    first, _ = come(admission, "2001:db8::1")
+    elsewhere, _ = come(admission, "2001:db8:0:1::1")
+    assert come(admission, "2001:db8::2")[1] == (True, Limit.UNIDENTIFIED_PER_SOURCE)
+    assert first.has_given_way
+    assert not elsewhere.has_given_way
+    assert come(admission, "192.0.2.1")[1] == (True, None)
+
+
+def test_whoever_floods_makes_room_and_a_single_connection_does_not() -> None:
+    admission = Admission(most=8, most_per_source=4)
+    quiet, _ = come(admission, "192.0.2.9")
+    floods = [come(admission, f"192.0.2.{number % 2}")[0] for number in range(7)]
+    for number in range(50):
+        caller, (is_in, _) = come(admission, f"192.0.2.{number % 2}")
+        assert is_in
+        floods.append(caller)
+    assert not quiet.has_given_way
+    assert [caller.has_given_way for caller in floods] == [True] * 50 + [False] * 7
+
+
+def test_nobody_who_is_known_makes_room_for_a_newcomer() -> None:
+    admission = Admission(most_connections=2)
+    assert come(admission, "192.0.2.1", connections=3)[1] == (False, Limit.CONNECTIONS)
+    waiting, _ = come(admission, "192.0.2.2", connections=2)
+    assert come(admission, "192.0.2.3", connections=3)[1] == (True, Limit.CONNECTIONS)
+    assert waiting.has_given_way
 
 
 def test_ipv6_host_is_its_network_and_ipv4_host_its_address() -> None:
@@ -41,30 +86,37 @@ def test_ipv6_host_is_its_network_and_ipv4_host_its_address() -> None:
 
 def test_limit_is_news_once_until_the_flood_has_ebbed_away() -> None:
     admission = Admission(most=4)
-    for _ in range(4):
-        admission.admit(peer("192.0.2.1"))
+    callers = [come(admission, "192.0.2.1")[0] for _ in range(4)]
     assert admission.is_news(Limit.UNIDENTIFIED)
     assert not admission.is_news(Limit.UNIDENTIFIED)
-    admission.release(peer("192.0.2.1"))
+    admission.release(callers[0])
     assert not admission.is_news(Limit.UNIDENTIFIED)
-    admission.release(peer("192.0.2.1"))
-    admission.release(peer("192.0.2.1"))
+    admission.release(callers[1])
+    admission.release(callers[2])
     assert admission.is_news(Limit.UNIDENTIFIED)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=60))
-def test_count_is_always_that_of_the_open_connections(steps: list[tuple[bool, int]]) -> None:
+def test_who_waits_and_who_makes_room_is_as_a_slow_model_says(steps: list[tuple[bool, int]]) -> None:
     admission = Admission(most=6, most_per_source=3)
-    open_connections: list[int] = []
+    model: list[tuple[int, Caller]] = []
     for is_new, number in steps:
-        address = peer(f"192.0.2.{number}")
+        own = [caller for source, caller in model if source == number]
         if is_new:
-            limit = admission.admit(address)
-            is_full = len(open_connections) >= 6 or open_connections.count(number) >= 3
-            assert (limit is not None) is is_full
-            if limit is None:
-                open_connections.append(number)
-        elif number in open_connections:
-            open_connections.remove(number)
-            admission.release(address)
-        assert len(admission) == len(open_connections)
+            caller, (is_in, limit) = come(admission, f"192.0.2.{number}")
+            assert is_in
+            gone = [one for _, one in model if one.has_given_way]
+            assert len(gone) == (limit is not None)
+            if limit is Limit.UNIDENTIFIED_PER_SOURCE:
+                assert gone == own[:1]
+            elif limit is Limit.UNIDENTIFIED:
+                sources = [source for source, _ in model]
+                (source,) = [source for source, one in model if one is gone[0]]
+                assert sources.count(source) == max(sources.count(other) for other in sources)
+                assert next(one for other, one in model if other == source) is gone[0]
+            model = [(source, one) for source, one in model if not one.has_given_way] + [(number, caller)]
+        elif own:
+            admission.release(own[0])
+            model.remove((number, own[0]))
+        assert len(admission) == len(model)
+        assert len(model) <= 6

@@ -14,7 +14,8 @@ import pytest
 from remsim.config import ClientConfig
 from remsim.errors import ConfigError, RemsimError, StartError
 from remsim.net import process
-from remsim.net.process import notify_systemd, report_error, run_service, say_error
+from remsim.net.process import notify_systemd, run_service
+from remsim.net.report import report_error, say_error
 
 
 @pytest.fixture(autouse=True)

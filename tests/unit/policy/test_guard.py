@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which commands reach a card."""
 
+import json
+
 import pytest
 
 from remsim.card.selection import Path
@@ -18,6 +20,7 @@ from remsim.policy.guard import (
     parse_path,
 )
 from remsim.policy.presets import PRESETS
+from tests.reference import reference
 
 BANK, CLIENT = BankSlot(1, 0), ClientSlot(23, 0)
 OK = b"\x90\x00"
@@ -74,6 +77,33 @@ class TestRules:
         usim = "00a4040c07a0000000871002"
         assert action(guard(text, usim), "00b0870009") is Action.BLOCK
         assert action(guard(text, usim), "00b0840009") is None
+
+    @pytest.mark.parametrize(
+        ("file", "aid", "is_met"),
+        [
+            ("ADF.USIM/6F07", "a0000000871002ffffffff89", True),
+            ("ADF.USIM/6F07", "a0000000871004", False),
+            ("ADF.USIM/6F07", "a000000087", True),
+            ("ADF.USIM/6F07", "a0", True),
+            ("ADF/6F07", "a0000000871002", True),
+            ("ADF/6F07", "f001", True),
+            ("AID A0000000871002FFFFFFFF89/6F07", "a0000000871002", True),
+            ("AID A000000087/6F07", "a0000000871004", True),
+            ("AID F00102/6F07", "f001", True),
+            ("AID F00102/6F07", "f0010203", True),
+            ("AID F00102/6F07", "f00202", False),
+            ("3F00/6F07", "f00202", False),
+        ],
+    )
+    def test_application_by_name_or_by_aid(self, file: str, aid: str, is_met: bool) -> None:
+        text = f'[[rule]]\nname = "x"\naction = "block"\nfile = "{file}"\n'
+        select = f"00a4040c{len(aid) // 2:02x}{aid}"
+        assert (action(guard(text, select, "00a40004026f07"), "00b0000009") is Action.BLOCK) is is_met
+
+    def test_file_of_an_application_that_is_known_in_part_is_excused_only_if_it_must_be_that(self) -> None:
+        text = '[[rule]]\nname = "x"\naction = "block"\nnot_file = "AID F00102/6F07"\n'
+        assert action(guard(text, "00a4040c02f001", "00a40004026f07"), "00b0000009") is Action.BLOCK
+        assert action(guard(text, "00a4040c04f0010203", "00a40004026f07"), "00b0000009") is None
 
     def test_every_file_but_these(self) -> None:
         text = '[[rule]]\nname = "x"\naction = "block"\nins = ["D6"]\nnot_file = ["6F7E", "6F73"]\n'
@@ -150,7 +180,7 @@ class TestPresets:
         assert finding is None or finding.action is Action.LOG
 
     def test_preset_can_block_or_be_switched_off(self) -> None:
-        change = bytes.fromhex("0024000100")
+        change = bytes.fromhex("0024000110" + "31" * 16)
         blocking = policy('[presets]\npin-change = "block"').guard_for(BANK, CLIENT).check(change)
         assert blocking is not None
         assert blocking.is_blocked
@@ -158,7 +188,7 @@ class TestPresets:
 
     def test_own_rule_goes_before_the_presets(self) -> None:
         text = '[[rule]]\nname = "x"\naction = "allow"\nins = ["24"]\n'
-        assert policy(text).guard_for(BANK, CLIENT).check(bytes.fromhex("0024000100")) is None
+        assert policy(text).guard_for(BANK, CLIENT).check(bytes.fromhex("0024000110" + "31" * 16)) is None
 
 
 @pytest.mark.parametrize(
@@ -208,3 +238,51 @@ def test_class_mask_looks_at_its_bits_only() -> None:
     rule = Rule("x", Action.LOG, instructions=frozenset({0xB0}))
     assert rule.concerns(BANK, CLIENT)
     assert not rule.matches(bytes.fromhex("00d6000000"), lambda: None)
+
+
+class TestNormalStarts:
+    """A modem that starts as the recorded ones did loses no command to a preset.
+
+    Neither of them does what the presets are about: a change of a PIN, a write to another file than those that a modem
+    keeps, or management of applications.
+    """
+
+    @pytest.mark.parametrize("preset", ["pin-change", "file-update", "globalplatform"])
+    @pytest.mark.parametrize("trace", ["iot-modem-boot", "phone-boot"])
+    def test_each_preset_lets_a_recorded_start_pass(self, trace: str, preset: str) -> None:
+        found = policy(f'[presets]\n{preset} = "block"\n').guard_for(BANK, CLIENT)
+        blocked: list[str] = []
+        instructions: set[int] = set()
+        for line in reference("traces", f"{trace}.jsonl").read_text(encoding="utf-8").splitlines():
+            step = json.loads(line)
+            if "event" in step:
+                found.on_reset()
+                continue
+            command = bytes.fromhex(step["cmd"])
+            instructions.add(command[1])
+            finding = found.check(command)
+            if finding is not None:
+                blocked.append(f"{finding.rule}: {step['cmd']}")
+            found.on_exchange(command, bytes(step["rlen"]) + bytes.fromhex(step["sw"]))
+        assert blocked == []
+        # Or there would be nothing that a preset could have taken for what it is about.
+        assert {0x2C, 0xD6} <= instructions
+
+    @pytest.mark.parametrize("command", ["002c000100", "002c008100", "0024000100", "0026000100", "a02c000000"])
+    def test_asking_how_many_tries_are_left_is_no_change(self, command: str) -> None:
+        assert action(policy('[presets]\npin-change = "block"\n').guard_for(BANK, CLIENT), command) is None
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "002c000110" + "31" * 16,
+            "002c0001003132",  # data without a length
+            "002c000110",  # a length without data
+            "002c030100",  # the counter is reset without a PUK (ISO/IEC 7816-4, clause 11.5.10)
+            "0026010100",  # a PIN is disabled without it
+            "102c000108" + "31" * 8,
+        ],
+    )
+    def test_everything_else_is_a_change(self, command: str) -> None:
+        found = policy('[presets]\npin-change = "block"\n').guard_for(BANK, CLIENT)
+        assert action(found, command) is Action.BLOCK

@@ -98,3 +98,16 @@ def test_mistake_is_told_with_its_place(text: str, message: str) -> None:
     with pytest.raises(PolicyError) as caught:
         parse_mapping_policy(text, "r.toml")
     assert str(caught.value) == message
+
+
+def test_number_with_letters_is_met_however_it_is_written() -> None:
+    policy = parse_mapping_policy('[[client]]\nclient = "1"\nnumbers = ["898600b5*", "89E0"]\n', "r.toml")
+
+    def allows(number: str) -> bool:
+        return policy.decide(ClientSlot(1, 0), BankSlot(1, 0), number).is_allowed
+
+    assert allows("898600B5000000000001")
+    assert allows("89E0")
+    assert not allows("8986000000000000000B")
+    with pytest.raises(PolicyError, match="'89F' is no card number"):
+        parse_mapping_policy('[[client]]\nclient = "1"\nnumbers = "89F"\n', "r.toml")

@@ -137,3 +137,9 @@ def test_mapping_is_stored_with_the_number_that_it_is_judged_by(world: ServerWor
     world.post("1:0", "7:0")
     world.post("1:1", "7:1")
     assert world.rows.cards == {SLOT: FIRST}
+
+
+def test_number_with_letters_is_one(world: ServerWorld) -> None:
+    bank = world.bank(1, is_own=True, slots=8)
+    tell(world, bank, "1:0", "898600B5000000000001")
+    assert known(world) == ("898600B5000000000001", "898600B5000000000001")

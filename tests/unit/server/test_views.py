@@ -14,10 +14,14 @@ from remsim.wire import rspro
 from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
 
+NOTHING = views.MappingFacts(is_bank_there=False)
+
 
 def make_peer(kind: ComponentType, abilities: tuple[str, ...] | None = None) -> Peer:
     peer = Peer(LinkId(1), PeerAddress(ip_address("192.0.2.1"), 4000), since=0.0)
-    peer.identity = ComponentIdentity(kind, "n", "s", "1", "maker", "model", "serial", "hw", "fw", abilities)
+    peer.identity = ComponentIdentity(
+        kind, "n", "remsim-s", "1", "maker", "model", "serial", "hw", "fw"
+    ).with_abilities(abilities)
     return peer
 
 
@@ -28,13 +32,15 @@ def bank_peer() -> Peer:
 
 
 def shown_bank(peer: Peer) -> Json:
-    return views.bank(peer, (), 0, 0.0, 0)
+    return views.bank_and_more(peer, 0, 0, 0.0, 0)
 
 
 def test_cards_are_shown_with_shortened_numbers() -> None:
     shown = views.cards({0: "8900101000000000018", 3: "89"})
     assert shown == [{"slotNr": 0, "iccid": "890010…0018"}, {"slotNr": 3, "iccid": "…"}]
-    assert views.bank(bank_peer(), (), 0, 0.0, 2)["knownCards"] == 2
+    assert views.bank_and_more(bank_peer(), 0, 0, 0.0, 2)["knownCards"] == 2
+    # A bankd that does not tell of its cards may have any number of them.
+    assert "knownCards" not in views.bank_and_more(bank_peer(), 0, 0, 0.0, None)
 
 
 @pytest.mark.parametrize("number", [0, 65536, 65538, 67044351])
@@ -63,10 +69,11 @@ def test_time_is_iso_8601() -> None:
 def test_component_shows_everything_that_was_sent() -> None:
     peer = make_peer(ComponentType.REMSIM_SERVER)
     assert peer.identity is not None
-    assert views.component(peer.identity) == {
+    assert "hwModel" not in views.component(peer.identity, more=False)
+    assert views.component(peer.identity, more=True) == {
         "type_": "remsimServer",
         "name": "n",
-        "software": "s",
+        "software": "remsim-s",
         "swVersion": "1",
         "hwManufacturer": "maker",
         "hwModel": "model",
@@ -78,13 +85,28 @@ def test_component_shows_everything_that_was_sent() -> None:
 
 def test_refused_mapping_is_unacknowledged_with_its_result() -> None:
     mapping = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0, state=MappingState.REFUSED, result=3)
-    shown = views.mapping(mapping)
+    facts = views.MappingFacts(is_bank_there=True, problem="bank 1 has no slot 9")
+    assert views.mapping(mapping, facts, more=False) == {
+        "bank": {"bankId": 1, "slotNr": 9},
+        "client": {"clientId": 7, "slotNr": 0},
+        "state": "UNACKNOWLEDGED",
+    }
+    shown = views.mapping(mapping, facts, more=True)
+    assert shown["problem"] == "bank 1 has no slot 9"
     assert (shown["state"], shown["result"]) == ("UNACKNOWLEDGED", "illegalSlotId")
+
+
+@pytest.mark.parametrize(("is_bank_there", "state"), [(False, "NEW"), (True, "UNACKNOWLEDGED")])
+def test_new_mapping_of_a_bank_that_is_there_is_unacknowledged(is_bank_there: bool, state: str) -> None:
+    # While the database is told that the bankd may know, nobody needs to see a state that v1 does not have there.
+    mapping = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0)
+    assert views.mapping(mapping, views.MappingFacts(is_bank_there), more=False)["state"] == state
 
 
 def test_peer_that_is_nothing_yet_shows_its_address() -> None:
     peer = Peer(LinkId(1), PeerAddress(ip_address("192.0.2.1"), 4000), since=0.0)
-    assert views.client(peer, None, 0.0) == {
+    assert views.client(peer) == {"peer": "192.0.2.1:4000", "state": "ESTABLISHED"}
+    assert views.client_and_more(peer, None, NOTHING, 0.0) == {
         "peer": "192.0.2.1:4000",
         "state": "ESTABLISHED",
         "address": "192.0.2.1:4000",
@@ -103,9 +125,9 @@ def test_client_shows_what_it_was_told_and_whether_it_obeyed() -> None:
     peer = make_peer(ComponentType.REMSIM_CLIENT)
     peer.announced = rspro.ConfigClientBankReq(BankSlot(1, 2), IpPort(ip_address("192.0.2.9"), 9999))
     told: Json = {"bank": {"bankId": 1, "slotNr": 2}, "ip": "192.0.2.9", "port": 9999}
-    assert views.client(peer, None, 0.0)["told"] == told
+    assert views.client_and_more(peer, None, NOTHING, 0.0)["told"] == told
     peer.announced_result = ResultCode.OK
-    assert views.client(peer, None, 0.0)["told"] == told | {"result": "ok"}
+    assert views.client_and_more(peer, None, NOTHING, 0.0)["told"] == told | {"result": "ok"}
 
 
 def test_bank_shows_abilities_and_slots() -> None:
@@ -114,12 +136,23 @@ def test_bank_shows_abilities_and_slots() -> None:
         2: SlotPhysStatus(reset_active=False, card_present=True),
         1: SlotPhysStatus(reset_active=True, vcc_present=False, clk_active=False, card_present=False),
     }
-    shown = shown_bank(peer)
-    assert shown["abilities"] == ["echo.1"]
-    assert shown["slots"] == [
-        {"slotNr": 1, "resetActive": True, "vccPresent": False, "clkActive": False, "cardPresent": False},
-        {"slotNr": 2, "resetActive": False, "cardPresent": True},
-    ]
+    assert shown_bank(peer)["abilities"] == ["echo.1"]
+    mapped: Json = {"state": "ACTIVE"}
+    assert views.slot(1, peer.slot_status[1], None, None) == {
+        "slotNr": 1,
+        "resetActive": True,
+        "vccPresent": False,
+        "clkActive": False,
+        "cardPresent": False,
+    }
+    assert views.slot(2, peer.slot_status[2], "8900101000000000018", mapped) == {
+        "slotNr": 2,
+        "resetActive": False,
+        "cardPresent": True,
+        "iccid": "890010…0018",
+        "mapping": mapped,
+    }
+    assert views.slot(3, None, None, None) == {"slotNr": 3}
 
 
 @pytest.mark.parametrize(

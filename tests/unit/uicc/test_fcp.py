@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """FCP templates and GSM headers, octet by octet."""
 
+import pytest
+
 from remsim.readers.profiles import load_profile
 from remsim.uicc import CardState
 from remsim.uicc.fcp import df_fcp, ef_fcp, gsm_df_header, gsm_ef_header
+from remsim.uicc.files import Df
 from remsim.uicc.pins import Pins
 
 _PROFILE = load_profile("default")
@@ -36,3 +39,30 @@ def test_gsm_headers() -> None:
     assert gsm_ef_header(acm, is_active=True).hex() == "0000000f6f390440121f4401020303"
     assert gsm_ef_header(acm, is_active=False)[11] == 0
     assert gsm_df_header(_FILES.mf, _pins())[6] == 1
+
+
+@pytest.mark.parametrize(
+    ("proprietary", "voltages"),
+    [
+        ("800171", 0x30),
+        ("830400008000" + "800141", 0x30),
+        ("800131", 0x10),
+        ("800111", 0x00),
+        ("", 0x10),
+        ("80", 0x10),
+        ("80027171", 0x10),
+    ],
+)
+def test_class_a0_names_the_voltages_of_the_fcp(proprietary: str, voltages: int) -> None:
+    mf = Df("3F00", 0x3F00, "MF", None, proprietary=bytes.fromhex(proprietary))
+    gsm = Df("3F00/7F20", 0x7F20, "DF.GSM", mf)
+    for df in (mf, gsm):
+        assert gsm_df_header(df, _pins())[13] & 0x70 == voltages
+
+
+@pytest.mark.parametrize("profile", ["default", "phone", "iot-modem"])
+def test_class_a0_and_fcp_of_a_profile_agree(profile: str) -> None:
+    loaded = load_profile(profile)
+    pins = Pins(CardState.fresh(loaded), loaded.pins)
+    assert b"\x80\x01\x71" in df_fcp(loaded.files.mf, pins)
+    assert gsm_df_header(loaded.files.mf, pins)[13] & 0x70 == 0x30

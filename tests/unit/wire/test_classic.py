@@ -51,6 +51,7 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
     (additions.AuditInd("command.block", is_refused=True), set(), "extensions: as above"),
     (additions.CertifiedInd(is_first=True, is_last=True, clients=()), set(), "extensions: as above"),
     (additions.CardInd(BANK), set(), "extensions: as above"),
+    (rspro.AddressesInd(()), set(), "extensions: as above"),
     (rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)), {CLIENT_ROLE}, "c"),
     (rspro.ResetStateReq(), {BANKD}, "36: clients ignore it"),
 ]

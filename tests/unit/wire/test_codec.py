@@ -50,35 +50,30 @@ def decoded_bank(octets: bytes) -> rspro.ConnectBankReq:
     return message
 
 
-def test_abilities_are_element_20_of_the_identity() -> None:
-    # extensions.md 1: [20] IMPLICIT SEQUENCE OF UTF8String, b4 LL, each name 0c LL.
-    octets = connect_bank("b40c0c06" + b"echo.1".hex() + "0c02" + "µ".encode().hex())
-    assert decoded_bank(octets).identity == IDENTITY.with_abilities(("echo.1", "µ"))
+def test_abilities_stand_in_the_version() -> None:
+    octets = pdu(0xA0, "30180a01021602766d800772656d73696d2d8106312e302b7835" + "020101020108")
+    identity = decoded_bank(octets).identity
+    assert (identity.sw_version, identity.abilities) == ("1.0+x5", ("echo.1", "slots.1"))
     assert encode_pdu(decode_pdu(octets)) == octets
 
 
-def test_advertised_addresses_are_element_21() -> None:
-    addresses = (
-        AdvertisedAddress(IpPort(IPv4Address("192.0.2.1"), 9999), AddressKind.PLAINTEXT),
-        AdvertisedAddress(IpPort(IPv6Address("2001:db8::1"), 443), AddressKind.TLS),
-        AdvertisedAddress(IpPort(IPv4Address("192.0.2.1"), 1), AddressKind(7)),
+def test_addresses_of_a_bankd() -> None:
+    message = rspro.AddressesInd(
+        (
+            AdvertisedAddress(IpPort(IPv4Address("192.0.2.1"), 9999), AddressKind.PLAINTEXT),
+            AdvertisedAddress(IpPort(IPv6Address("2001:db8::1"), 443), AddressKind.TLS),
+            AdvertisedAddress(IpPort(IPv4Address("192.0.2.1"), 1), AddressKind(7)),
+        )
     )
-    message = rspro.ConnectBankReq(IDENTITY, 1, 8, addresses)
     octets = encode_pdu(RsproPdu(5, message))
-    assert "b53e300f300a8004c00002010202270f0a0101" in octets.hex()
-    assert decoded_bank(octets) == message
+    assert "bf2c40303e300f300a8004c00002010202270f0a0101" in octets.hex()
+    assert decode_pdu(octets).msg == message
 
 
-@pytest.mark.parametrize("position", [0, 1, 2])
-def test_our_additions_are_found_among_those_of_others(position: int) -> None:
-    additions = ["9403616263", "bf2a00"]
-    additions.insert(position, "b400")
-    octets = connect_bank(*additions, behind="9403616263b500")
-    assert decoded_bank(octets) == rspro.ConnectBankReq(IDENTITY.with_abilities(()), 1, 8, ())
-
-
-def test_element_20_of_another_type_is_somebody_elses() -> None:
-    assert decoded_bank(connect_bank("9403616263")).identity == IDENTITY
+@pytest.mark.parametrize("addition", ["b400", "b4080c066563686f2e31", "9403616263", "bf2a00"])
+def test_elements_behind_the_listed_ones_are_skipped(addition: str) -> None:
+    octets = connect_bank(addition, behind=addition)
+    assert decoded_bank(octets) == rspro.ConnectBankReq(IDENTITY, 1, 8)
 
 
 @pytest.mark.parametrize(("alternative", "number"), [(0xB5, 21), (0x9E, 30), (0xBF32, 50), (0xBF8148, 200)])
@@ -93,6 +88,7 @@ def test_alternative_of_another_class_is_refused(alternative: int) -> None:
 
 
 SLOT, RESULT = "3006020101020100", "0a0100"
+ADDRESS_DER = bytes.fromhex("300e300980040a0000010201010a0100")
 
 
 @pytest.mark.parametrize(
@@ -110,10 +106,10 @@ SLOT, RESULT = "3006020101020100", "0a0100"
         (pdu(0xB1, SLOT + "30088003c00002020101"), "configClientBankReq.bankd.ip", "of 3 octets"),
         (pdu(0xB1, SLOT + "30098104c0000201020101"), "configClientBankReq.bankd.ip", "of 4 octets"),
         (pdu(0xB3, "9403616263"), "resetStateReq", "1 unexpected elements"),
-        (connect_bank("b403160161"), "connectBankReq.identity.abilities", "entry with identifier 16"),
-        (connect_bank("b4020c00"), "connectBankReq.identity.abilities", "length 0 is outside 1..64"),
-        (connect_bank("b4030c01ff"), "connectBankReq.identity.abilities", "illegal character"),
-        (connect_bank("b463" + "0c0161" * 33), "connectBankReq.identity.abilities", "33 entries, 32 allowed"),
+        (pdu(0xBF2A, "0101ff0101ff30030c0161"), "certifiedInd.clients", "entry with identifier C"),
+        (pdu(0xBF2A, "0101ff0101ff30021600"), "certifiedInd.clients", "length 0 is outside 1..64"),
+        (pdu(0xBF2A, "0101ff0101ff30031601ff"), "certifiedInd.clients", "illegal character"),
+        (pdu(0xBF2C, ber.encode(0x30, ADDRESS_DER * 17).hex()), "addressesInd.addresses", "17 entries, 16 allowed"),
     ],
 )
 def test_error_names_field_alternative_and_tag(octets: bytes, field: str, reason: str) -> None:
@@ -190,10 +186,9 @@ def bank_req(
     *,
     identity: ComponentIdentity = IDENTITY,
     bank_id: int = 1,
-    advertise: tuple[AdvertisedAddress, ...] | None = None,
 ) -> rspro.ConnectBankReq:
     """A connectBankReq with something wrong in it."""
-    return rspro.ConnectBankReq(identity, bank_id, 8, advertise)
+    return rspro.ConnectBankReq(identity, bank_id, 8)
 
 
 ADDRESS = AdvertisedAddress(IpPort(IPv4Address("192.0.2.1"), 1), AddressKind.TLS)
@@ -206,9 +201,7 @@ TPDU = rspro.TpduModemToCard(CLIENT, BANK, rspro.NO_FLAGS, bytes(5))
         (bank_req(bank_id=1024), "connectBankReq.bankId: 1024 is outside"),
         (bank_req(identity=ComponentIdentity(ComponentType.REMSIM_BANKD, "", "b", "1")), "name: 0 is outside 1..32"),
         (bank_req(identity=ComponentIdentity(ComponentType.REMSIM_BANKD, "ü", "b", "1")), "cannot hold"),
-        (bank_req(identity=IDENTITY.with_abilities(("x" * 65,))), "abilities: 65 is outside 1..64"),
-        (bank_req(identity=IDENTITY.with_abilities(("\ud800",))), "cannot hold"),
-        (bank_req(advertise=(ADDRESS,) * 17), "advertise: 17 is outside 0..16"),
+        (rspro.AddressesInd((ADDRESS,) * 17), "addresses: 17 is outside 0..16"),
         (rspro.SetAtrReq(CLIENT, b""), "setAtrReq.atr: 0 is outside 1..55"),
         (rspro.ConfigClientBankReq(BANK, IpPort(IPv4Address(1), 65536)), "port: 65536 is outside"),
         (rspro.TpduModemToCard(CLIENT, BANK, rspro.NO_FLAGS, bytes(65536)), "data: 65536 is outside"),

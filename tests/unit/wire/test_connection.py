@@ -202,7 +202,7 @@ def test_connect_request_names_our_abilities() -> None:
         (None, None),
         ((), ()),
         ((ECHO,), (ECHO,)),
-        ((SLOTS, "later.9", ECHO), (ECHO, SLOTS)),
+        ((SLOTS, ECHO), (ECHO, SLOTS)),
         (ABILITIES, ABILITIES),
     ],
 )

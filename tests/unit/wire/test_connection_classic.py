@@ -4,8 +4,6 @@
 The table of what is safe, with its reasons, is that of ``test_classic``; here it is held against the engine itself.
 """
 
-from ipaddress import IPv6Address
-
 import pytest
 
 from remsim.ids import ClientSlot
@@ -126,8 +124,7 @@ def test_longest_connect_request_fits_a_classic_frame() -> None:
     # It goes out before anybody knows who listens.
     name = "x" * rspro.MAX_NAME
     identity = rspro.ComponentIdentity(BANKD, name, name, name, name, name, name, name, name)
-    address = rspro.AdvertisedAddress(rspro.IpPort(IPv6Address("2001:db8::1"), 65535), rspro.AddressKind.TLS)
-    message = rspro.ConnectBankReq(identity, 1023, 1023, (address,) * 16)
+    message = rspro.ConnectBankReq(identity, 1023, 1023)
     bankd = engine(BANKD, SERVER)
     bankd.send(message, now=0.0)
     assert len(bankd.data_to_send()) <= ipa.MAX_CLASSIC_FRAME

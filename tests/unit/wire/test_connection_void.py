@@ -16,10 +16,12 @@ BACK = rspro.BankSlotStatusInd(BANK, CLIENT, SlotPhysStatus(reset_active=False, 
 
 def linked() -> tuple[Connection, Connection]:
     """A client and a bankd of ours that have accepted each other."""
-    identity = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "b", "1")
+    identity = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "remsim-b", "1")
     bankd = Connection(identity=identity, peer=ComponentType.REMSIM_CLIENT, now=0)
     client = Connection(
-        identity=ComponentIdentity(ComponentType.REMSIM_CLIENT, "c", "c", "1"), peer=ComponentType.REMSIM_BANKD, now=0
+        identity=ComponentIdentity(ComponentType.REMSIM_CLIENT, "c", "remsim-c", "1"),
+        peer=ComponentType.REMSIM_BANKD,
+        now=0,
     )
     tag = client.send(rspro.ConnectClientReq(client.identity, CLIENT), now=0)
     bankd.receive_data(client.data_to_send(), 0)

@@ -9,7 +9,7 @@ import pytest
 from remsim.wire import rspro
 from remsim.wire.rspro import RESPONSE_TO, ComponentIdentity, ComponentType, ErrorCode, ErrorSeverity, ResultCode
 
-IDENTITY = ComponentIdentity(ComponentType.REMSIM_BANKD, "vm", "remsim", "1")
+IDENTITY = ComponentIdentity(ComponentType.REMSIM_BANKD, "vm", "remsim-bankd", "1")
 
 
 @pytest.mark.parametrize("kind", [ResultCode, ErrorCode, ErrorSeverity, rspro.AddressKind])
@@ -32,7 +32,7 @@ def test_closed_enumeration_refuses_unknown_numbers() -> None:
 
 def test_identity_with_other_abilities_is_otherwise_the_same() -> None:
     named = IDENTITY.with_abilities(("echo.1",))
-    assert named == dataclasses.replace(IDENTITY, abilities=("echo.1",))
+    assert named == dataclasses.replace(IDENTITY, sw_version="1+x1")
     assert named.with_abilities(None) == IDENTITY
 
 

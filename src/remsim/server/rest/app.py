@@ -4,15 +4,15 @@
 import time
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remsim import __version__
 from remsim.limits import LimitCounts
 from remsim.server.desk import Desk
 from remsim.server.metrics import ServerMetrics
-from remsim.server.rest import audits, banks, clients, enrolment, errors, slotmaps, status
-from remsim.server.rest.auth import OPEN_PATHS, Gate
+from remsim.server.rest import audits, banks, clients, errors, slotmaps, status
+from remsim.server.rest.auth import OPEN_PATHS, Gate, judge_route
 
 #: What the schema calls the token.
 _TOKEN: Final = "token"
@@ -55,6 +55,9 @@ class _Api(FastAPI):
 def whole() -> FastAPI:
     """All resources, those included that a server has beside an authority only, without anything behind them."""
     app = resources()
+    # Not at the top: it imports what an authority needs, which a server without one does not have.
+    from remsim.server.rest import enrolment
+
     app.include_router(enrolment.router)
     return app
 
@@ -68,6 +71,7 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(judge_route)],
     )
     errors.install(app, limits)
     for resource in (clients, banks, slotmaps, audits, status):

@@ -9,6 +9,7 @@ from pydantic import WithJsonSchema
 
 from remsim.server import views
 from remsim.server.audit import StoredEntry
+from remsim.server.rest.auth import for_admins
 from remsim.server.rest.reading import number
 from remsim.server.rest.routing import V1, TheDesk, guarded
 from remsim.server.rest.shapes import AuditList
@@ -28,6 +29,7 @@ _After = Annotated[
 
 
 @router.get("/audit", responses={200: {"model": AuditList}, **guarded(400)})
+@for_admins
 async def show_audit(desk: TheDesk, after: _After = "0") -> JSONResponse:
     """Who changed or tried what, oldest first, up to 1000 entries; go on behind the last one's number. For admins."""
     entries = await desk.store.read_audit(after=number(after, "entry number", _MAX_NUMBER), limit=PAGE)

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may use REST: every request passes here before it is routed, so no route can be forgotten.
 
-What is not named in here needs a token: reading that of a viewer, anything else that of an operator, and some paths
-that of an admin. Which banks and clients a token is limited to is judged by the routes, which know what a request is
-about. With ``--rest-open`` a request without a token is let in as an operator; a web page of the same machine is kept
+What is not named in here needs a token: reading that of a viewer, anything else that of an operator. Then the route
+that answers is judged once more, by what is declared there (``for_anybody``, ``for_admins``), and never by the path:
+a router takes some paths for others, for instance one that ends in a newline. Which banks and clients a token is
+limited to is judged by the routes, too, which know what a request is about. With ``--rest-open`` a request without a token is let in as an operator; a web page of the same machine is kept
 out by its Origin, and one that plays with names by its Host.
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, TypeVar, cast
 
 from fastapi import Depends, Request
 from starlette.datastructures import Headers
@@ -23,8 +25,8 @@ from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server import audit
 from remsim.server.desk import Desk
 from remsim.server.entries import Actor, Entry
+from remsim.server.rest.connection import ON_PROVEN
 from remsim.server.rest.errors import ApiError, answer
-from remsim.server.rest.routing import V1
 from remsim.server.store import StoreError
 from remsim.server.tokens import (
     EVERYTHING,
@@ -32,6 +34,7 @@ from remsim.server.tokens import (
     Grant,
     Refusal,
     Role,
+    StoredToken,
     bearer_token,
     check_token,
     digest_of,
@@ -41,22 +44,53 @@ from remsim.server.tokens import (
 
 #: Answered without a token: whether it lives, and how a new host gets a certificate, for which it proves itself.
 OPEN_PATHS: Final = frozenset({"/health", "/ready", ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH})
-#: For admins only.
-ADMIN_PATHS: Final = frozenset({f"{V1}/audit"})
-
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Whom ``--rest-open`` lets in.
 _OPEN_GRANT: Final = Grant("", "rest-open", Role.OPERATOR, EVERYTHING)
 #: Failures let the limiter forget sources once in so many.
 _TIDY_EVERY: Final = 256
+#: While the database cannot be read, a token that was good is good for reading, so long ...
+_KEPT_S: Final = 600.0
+#: ... and no more tokens than these.
+_MAX_KEPT: Final = 256
 
 
-def required_role(method: str, path: str) -> Role | None:
-    """What a request needs; None: nothing."""
-    if path in OPEN_PATHS:
-        return None
-    if path in ADMIN_PATHS:
-        return Role.ADMIN
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
+#: Functions that answer without a token, and those for admins only.
+_FOR_ANYBODY: Final[set[object]] = set()
+_FOR_ADMINS: Final[set[object]] = set()
+
+
+def for_anybody(endpoint: _Endpoint) -> _Endpoint:
+    """Declare that a route needs no token. Its path must be one of ``OPEN_PATHS``, too."""
+    _FOR_ANYBODY.add(endpoint)
+    return endpoint
+
+
+def for_admins(endpoint: _Endpoint) -> _Endpoint:
+    """Declare that a route needs the token of an admin."""
+    _FOR_ADMINS.add(endpoint)
+    return endpoint
+
+
+async def judge_route(request: Request) -> None:
+    """A dependency of every route: whether the request's grant is enough for the route that answers it.
+
+    Raises ApiError.
+    """
+    endpoint: object = request.scope["endpoint"]
+    if endpoint in _FOR_ANYBODY:
+        return
+    grant = cast(Grant | None, request.state.grant)
+    if grant is None:
+        raise _unauthorized("a token is needed")
+    needed = Role.ADMIN if endpoint in _FOR_ADMINS else _least_role(request.method)
+    if grant.role < needed:
+        desk, actor = cast(Desk, request.app.state.desk), await _actor(request)
+        raise _role_too_low(desk, actor, request.scope, needed)
+
+
+def _least_role(method: str) -> Role:
     return Role.VIEWER if method in _READING else Role.OPERATOR
 
 
@@ -105,8 +139,8 @@ class Gate:
         self._now = now
         self._clock = clock
         self._failures = 0
-        # Digests of tokens that were good: an old token of one program must not lock out its neighbours.
-        self._seen_good: set[bytes] = set()
+        # Tokens that were good, by their digests, and when. The one that was used longest ago comes first.
+        self._good: OrderedDict[bytes, tuple[StoredToken, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a request, or refuse it."""
@@ -119,6 +153,8 @@ class Gate:
             await answer(ApiError(503, "not_ready", str(error), error.hint))(scope, receive, send)
             return
         state = scope.setdefault("state", {})
+        if grant is not None and (on_proven := state.get(ON_PROVEN)) is not None:
+            on_proven()
         state["grant"], state["actor"] = grant, Actor(_who(grant), _source(scope))
         await self._app(scope, receive, send)
 
@@ -126,45 +162,64 @@ class Gate:
         headers = Headers(scope=scope)
         if self._is_open:
             _refuse_web_pages(headers)
-        role = required_role(scope["method"], scope["path"])
-        if role is None:
+        if scope["path"] in OPEN_PATHS:
             return None
         text = bearer_token(headers.get("authorization"))
         if text is None and self._is_open and "authorization" not in headers:
             grant = _OPEN_GRANT
         else:
             grant = await self._check(text, scope)
-        if grant.role < role:
-            entry = Entry(Actor(_who(grant), _source(scope)), "rest", _request(scope), audit.REFUSED, "role too low")
-            self._desk.refuse(entry, "access_refused")
-            raise ApiError(403, "forbidden", f"this needs a token of an {role.text}", "see remsim token create")
+        # Also where no route answers: a viewer does not learn which paths there are to write to.
+        least = _least_role(scope["method"])
+        if grant.role < least:
+            raise _role_too_low(self._desk, Actor(_who(grant), _source(scope)), scope, least)
         return grant
 
     async def _check(self, text: str | None, scope: Scope) -> Grant:
         source = limited_source(_source(scope))
-        digest = None if text is None else digest_of(text)
         wait_s = self._limiter.wait_s(source, self._clock())
-        if wait_s > 0 and digest not in self._seen_good:
+        token_id = None if text is None else token_id_of(text)
+        if text is not None and (wait_s <= 0 or token_id is not None):
+            result = await self._look_up(text, token_id, scope["method"])
+            if isinstance(result, Grant):
+                # Also where others at this address have failed too often.
+                return result
+        else:
+            result = None
+        if wait_s > 0:
             self._limits.reached(LimitName.TOKEN_FAILURES)
             raise ApiError(
                 429, "too_many_failures", "too many failed attempts", f"wait {wait_s:.0f} s", retry_after_s=wait_s
             )
-        if text is None or digest is None:
+        if result is None:
             # Whoever knows nothing of tokens tries nothing: not an attempt.
             raise _unauthorized("a token is needed")
-        token_id = token_id_of(text)
-        record = None if token_id is None else await self._desk.store.find_token(token_id)
-        result = check_token(text, lambda _: record, self._now())
-        if isinstance(result, Refusal):
-            self._seen_good.discard(digest)
-            self._fail(source)
-            # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
-            entry = Entry(
-                Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), audit.REFUSED, result.value
-            )
-            self._desk.refuse(entry, "token_refused")
-            raise _unauthorized("the token is not valid")
-        self._seen_good.add(digest)
+        self._fail(source)
+        # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
+        entry = Entry(
+            Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), audit.REFUSED, result.value
+        )
+        self._desk.refuse(entry, "token_refused")
+        raise _unauthorized("the token is not valid")
+
+    async def _look_up(self, text: str, token_id: str | None, method: str) -> Grant | Refusal:
+        """Judge a token. Raises StoreError if the database cannot be read and the token was not good of late."""
+        now, digest = self._now(), digest_of(text)
+        try:
+            record = None if token_id is None else await self._desk.store.find_token(token_id)
+        except StoreError:
+            # Looking goes on where the database is held by somebody: what is shown is in memory, too.
+            kept = self._good.get(digest) if method in _READING else None
+            if kept is None or self._clock() - kept[1] > _KEPT_S:
+                raise
+            record = kept[0]
+            return check_token(text, lambda _: record, now)
+        result = check_token(text, lambda _: record, now)
+        self._good.pop(digest, None)
+        if isinstance(result, Grant) and record is not None:
+            self._good[digest] = record, self._clock()
+            if len(self._good) > _MAX_KEPT:
+                self._good.popitem(last=False)
         return result
 
     def _fail(self, source: str) -> None:
@@ -195,6 +250,11 @@ async def require(request: Request, grant: Grant, *, bank_id: int | None = None,
     desk, actor = cast(Desk, request.app.state.desk), await _actor(request)
     desk.refuse(Entry(actor, "rest", _request(request.scope), audit.REFUSED, "out of scope"), "access_refused")
     raise ApiError(403, "forbidden", "this is outside of what the token is for", "see remsim token list")
+
+
+def _role_too_low(desk: Desk, actor: Actor, scope: Scope, needed: Role) -> ApiError:
+    desk.refuse(Entry(actor, "rest", _request(scope), audit.REFUSED, "role too low"), "access_refused")
+    return ApiError(403, "forbidden", f"this needs a token of an {needed.text}", "see remsim token create")
 
 
 def _unauthorized(message: str) -> ApiError:

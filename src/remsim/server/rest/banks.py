@@ -4,25 +4,18 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from remsim.server import views
-from remsim.server.desk import Desk, UnknownBankError
+from remsim.server import display
+from remsim.server.desk import UnknownBankError
 from remsim.server.peers import Peer
 from remsim.server.rest.auth import TheActor, TheGrant, require
 from remsim.server.rest.errors import ApiError, not_found
 from remsim.server.rest.listing import listing
 from remsim.server.rest.reading import MAX_SHORT, ShortText, number
-from remsim.server.rest.routing import V1, TheDesk, done, guarded
+from remsim.server.rest.routing import V1, TheDesk, TheMore, done, guarded
 from remsim.server.rest.shapes import BankList, BankShape
 from remsim.server.tokens import Grant, Role
 
 router = APIRouter(prefix=V1, tags=["banks"])
-
-
-def _shown(desk: Desk, peer: Peer) -> views.Json:
-    slotmap = desk.coordinator.slotmap
-    removals = len(slotmap.removals_of_bank(peer.bank))
-    known = len(desk.coordinator.inventory.numbers_of_bank(peer.bank))
-    return views.bank(peer, slotmap.live_of_bank(peer.bank), removals, desk.connected_at(peer), known)
 
 
 def _is_within(grant: Grant, peer: Peer) -> bool:
@@ -34,21 +27,21 @@ def _unknown(bank_id: int) -> ApiError:
 
 
 @router.get("/banks", responses={200: {"model": BankList}, **guarded()})
-async def list_banks(desk: TheDesk, grant: TheGrant) -> Response:
+async def list_banks(desk: TheDesk, grant: TheGrant, more: TheMore = False) -> Response:
     """All connected bankds that the token is for."""
     peers = [peer for peer in desk.coordinator.peers.banks() if _is_within(grant, peer)]
-    return await listing("banks", peers, lambda peer: _shown(desk, peer))
+    return await listing("banks", peers, lambda peer: display.show_bank(desk, peer, more=more))
 
 
 @router.get("/banks/{bank_id}", responses={200: {"model": BankShape}, **guarded(400, 404)})
-async def show_bank(bank_id: ShortText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
+async def show_bank(bank_id: ShortText, desk: TheDesk, grant: TheGrant, more: TheMore = False) -> JSONResponse:
     """One connected bankd."""
     bank_nr = number(bank_id, "bank id", MAX_SHORT)
     peer = desk.coordinator.peers.by_bank(bank_nr)
     if peer is None or not _is_within(grant, peer):
         raise _unknown(bank_nr)
-    cards = views.cards(desk.coordinator.inventory.numbers_of_bank(bank_nr))
-    return JSONResponse(_shown(desk, peer) | {"cards": cards})
+    shown = display.show_bank(desk, peer, more=more)
+    return JSONResponse(shown | display.show_slots(desk, peer) if more else shown)
 
 
 @router.post("/banks/{bank_id}/reset-state", response_class=Response, responses=guarded(400, 404))

@@ -7,14 +7,13 @@ from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse, Response
 
 from remsim.ids import MAX_ID, ClientSlot
-from remsim.server import views
-from remsim.server.desk import Desk
+from remsim.server import display
 from remsim.server.peers import Peer
 from remsim.server.rest.auth import TheGrant
 from remsim.server.rest.errors import not_found
 from remsim.server.rest.listing import listing
 from remsim.server.rest.reading import MAX_SHORT, number
-from remsim.server.rest.routing import V1, TheDesk, guarded
+from remsim.server.rest.routing import V1, TheDesk, TheMore, guarded
 from remsim.server.rest.shapes import ClientList, ClientShape
 from remsim.server.tokens import Grant, Role
 
@@ -33,19 +32,15 @@ def _is_within(grant: Grant, peer: Peer) -> bool:
     return peer.client is not None and grant.allows(Role.VIEWER, client_id=peer.client.client_id)
 
 
-def _shown(desk: Desk, peer: Peer) -> views.Json:
-    return views.client(peer, desk.mapping_of(peer), desk.connected_at(peer))
-
-
 @router.get("/clients", responses={200: {"model": ClientList}, **guarded()})
-async def list_clients(desk: TheDesk, grant: TheGrant) -> Response:
+async def list_clients(desk: TheDesk, grant: TheGrant, more: TheMore = False) -> Response:
     """All connected clients that the token is for."""
     peers = [peer for peer in desk.coordinator.peers.clients() if _is_within(grant, peer)]
-    return await listing("clients", peers, lambda peer: _shown(desk, peer))
+    return await listing("clients", peers, lambda peer: display.show_client(desk, peer, more=more))
 
 
 @router.get("/clients/{name}", responses={200: {"model": ClientShape}, **guarded(400, 404)})
-async def show_client(name: _NameText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
+async def show_client(name: _NameText, desk: TheDesk, grant: TheGrant, more: TheMore = False) -> JSONResponse:
     """One connected client."""
     client_text, colon, slot_text = name.partition(":")
     client_id = number(client_text, "client id", MAX_SHORT)
@@ -59,4 +54,4 @@ async def show_client(name: _NameText, desk: TheDesk, grant: TheGrant) -> JSONRe
         peer = peers.connected_client(ClientSlot(client_id, slot_nr))
     if peer is None or not _is_within(grant, peer):
         raise not_found(f"client {name} is not connected", f"see {V1}/clients")
-    return JSONResponse(_shown(desk, peer))
+    return JSONResponse(display.show_client(desk, peer, more=more))

@@ -19,6 +19,10 @@ from remsim.server.rest import limits
 _HEAD_TOO_LONG: Final = 431
 
 
+#: Under this name the state of a request has what is to be called once its token is found good.
+ON_PROVEN: Final = "on_proven"
+
+
 class _Awaited(Enum):
     """What the peer owes."""
 
@@ -28,12 +32,19 @@ class _Awaited(Enum):
 
 
 class RestConnection(H11Protocol):
-    """See the module. ``on_closed`` is called once, when TCP is down."""
+    """See the module. ``on_closed`` is called once, when TCP is down; ``on_proven`` when a request has a good token."""
 
     def __init__(
-        self, config: Config, server_state: ServerState, *, counts: LimitCounts, on_closed: Callable[[], None]
+        self,
+        config: Config,
+        server_state: ServerState,
+        *,
+        counts: LimitCounts,
+        on_closed: Callable[[], None],
+        on_proven: Callable[[], None],
     ) -> None:
-        super().__init__(config, server_state, {})
+        # What judges requests finds it in their state.
+        super().__init__(config, server_state, {ON_PROVEN: on_proven})
         self._counts = counts
         self._on_closed = on_closed
         #: The peer of TCP, and of TLS if there is any, is there.

@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Final, Protocol, TypeVar, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -21,6 +22,7 @@ from remsim.pki.errors import PkiError
 from remsim.pki.ledger import Issued
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.office import EnrolmentOffice, Grant, OfficeError
+from remsim.server.rest.auth import for_anybody
 from remsim.server.rest.errors import ApiError, bad_request
 from remsim.server.rest.reading import read_body
 from remsim.server.rest.routing import refusals
@@ -85,18 +87,21 @@ class _Desk:
     async def ask(self, request: Request, work: Callable[[object], T]) -> T:
         """Let ``work`` answer the body in a thread. Raises ApiError."""
         source = limited_source(_source(request))
-        wait_s = self._limiter.wait_s(source, self._clock())
-        if wait_s > 0:
-            text = f"too many failed attempts; wait {wait_s:.0f} s"
-            raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
         body = await _read_object(request)
+        wait_s = self._limiter.wait_s(source, self._clock())
         try:
-            async with self._turn:
-                answer = await asyncio.to_thread(work, body)
+            # Others at this address have failed too often. Who shows a good code or certificate is none of them, and
+            # has a limit of its own.
+            proof = await self._in_thread(partial(self.office.proof, now=self._now()), body) if wait_s > 0 else None
+            if proof is not None:
+                wait_s = self._limiter.wait_s(proof, self._clock())
+            if wait_s > 0:
+                text = f"too many failed attempts; wait {wait_s:.0f} s"
+                raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
+            answer = await self._in_thread(work, body)
         except OfficeError as error:
-            if error.is_attempt:
-                self._limiter.fail(source, self._clock())
-                self._note_refusal(_source(request), request.url.path, str(error))
+            self._limiter.fail(source if proof is None else proof, self._clock())
+            self._note_refusal(_source(request), request.url.path, str(error))
             status = error.status or 400
             raise ApiError(
                 status, _CODES[status], str(error), error.hint, retry_after_s=error.wait_s, limit=error.limit
@@ -108,6 +113,10 @@ class _Desk:
             raise ApiError(503, "authority_in_trouble", text, "try again later; the server's log says why") from None
         self._trouble = ""
         return answer
+
+    async def _in_thread(self, work: Callable[[object], T], body: object) -> T:
+        async with self._turn:
+            return await asyncio.to_thread(work, body)
 
     def _tell_trouble(self, error: PkiError) -> None:
         # Once: it is not for those who ask to fill the log.
@@ -164,6 +173,7 @@ def mount(
 
 
 @router.post(ANCHOR_PATH, responses={200: {"model": AuthorityShape}, **_REFUSALS}, openapi_extra=_body("code"))
+@for_anybody
 async def anchor(request: Request, desk: _TheDesk) -> JSONResponse:
     """The authority's certificate, for whoever knows the name of a code. Compare its SHA-256 with the code's."""
     return JSONResponse(await desk.ask(request, desk.office.anchor))
@@ -174,6 +184,7 @@ async def anchor(request: Request, desk: _TheDesk) -> JSONResponse:
     responses={200: {"model": IssuedShape}, **_REFUSALS},
     openapi_extra=_body("identity", "code", "secret", "request"),
 )
+@for_anybody
 async def certificate(request: Request, desk: _TheDesk) -> JSONResponse:
     """A certificate for whoever has a good one-time code."""
     return desk.granted(request, await desk.ask(request, lambda body: desk.office.certify(body, now=desk.now())))
@@ -184,6 +195,7 @@ async def certificate(request: Request, desk: _TheDesk) -> JSONResponse:
     responses={200: {"model": IssuedShape}, **_REFUSALS},
     openapi_extra=_body("certificate", "request", "signature"),
 )
+@for_anybody
 async def renewal(request: Request, desk: _TheDesk) -> JSONResponse:
     """A new certificate for whoever has one that is about to expire."""
     return desk.granted(request, await desk.ask(request, lambda body: desk.office.renew(body, now=desk.now())))

@@ -2,6 +2,7 @@
 """How REST says no: a status and ``{"error": {"code", "message", "hint"}}``."""
 
 import math
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +15,9 @@ from remsim.limits import LimitCounts, LimitName
 from remsim.server.desk import PolicyRefusalError, UnknownMappingError
 from remsim.server.store import StoreError
 from remsim.slotmap import ConflictError
+
+#: When to ask again, in seconds, where something is not ready or the database takes nothing: nobody knows for how long.
+RETRY_S: Final = 5.0
 
 
 class ApiError(Exception):
@@ -72,8 +76,9 @@ def answer(error: ApiError) -> JSONResponse:
     if error.status == 401:
         # RFC 9110, 11.6.1: it says how to prove who asks.
         headers["WWW-Authenticate"] = "Bearer"
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    wait_s = RETRY_S if error.status == 503 and error.retry_after_s is None else error.retry_after_s
+    if wait_s is not None:
+        headers["Retry-After"] = str(math.ceil(wait_s))
     return JSONResponse(body, error.status, headers)
 
 

@@ -3,10 +3,9 @@
 
 import asyncio
 import contextlib
-import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -17,9 +16,9 @@ from remsim.config import HostPort
 from remsim.errors import StartError
 from remsim.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
+from remsim.net.accept import Acceptor
 from remsim.net.limits import Admission, Limit
-from remsim.net.link import peer_address
-from remsim.net.listen import BACKLOG, bind
+from remsim.net.listen import BACKLOG, bind, nothing_to_spare
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import HANDSHAKE_TIMEOUT_S
 from remsim.server.rest import limits
@@ -30,27 +29,37 @@ from remsim.wire.actions import PeerAddress
 GRACE_S: Final = 2
 #: uvicorn renews the Date header at every tenth tick.
 _DATE_TICK: Final = 0
-#: When the system has no descriptor or memory for a connection, there may be some a moment later.
-_PAUSE_S: Final = 1.0
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: Where REST has fewer unproven connections than this, it is not REST that takes the descriptors.
+_FEW: Final = 32
 _COUNTED_AS: Final = {
     Limit.UNIDENTIFIED: LimitName.REST_CONNECTIONS,
     Limit.UNIDENTIFIED_PER_SOURCE: LimitName.REST_CONNECTIONS_PER_SOURCE,
+    Limit.CONNECTIONS: LimitName.CONNECTIONS,
 }
 
 
 class _Server(uvicorn.Server):
     """Accepts by itself: uvicorn would take any number of connections, and of TLS handshakes under way."""
 
-    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None, counts: LimitCounts) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        tls: ssl.SSLContext | None,
+        counts: LimitCounts,
+        spare: Callable[[PeerAddress], bool],
+    ) -> None:
         super().__init__(config)
+        self._spare_link = spare
         self.is_listening = asyncio.Event()
         self.tasks = TaskOwner("rest")
         self._leaving = asyncio.Event()
         self._tls = tls
         self._counts = counts
         self._log = get_logger("rest")
-        self._admission = Admission(most=limits.MAX_CONNECTIONS, most_per_source=limits.MAX_CONNECTIONS_PER_SOURCE)
+        # Who shows a good token leaves the first for the second.
+        self._unproven = Admission(most=limits.MAX_CONNECTIONS, most_per_source=limits.MAX_CONNECTIONS_PER_SOURCE)
+        self._proven: set[_Visit] = set()
+        self._acceptors: list[Acceptor] = []
 
     def leave(self) -> None:
         """Let ``serve`` return."""
@@ -66,7 +75,9 @@ class _Server(uvicorn.Server):
         """Listen."""
         await self.lifespan.startup()
         self.servers = []
-        self._accepting = [self.tasks.vital(self._accept(sock), name="accept") for sock in sockets or ()]
+        self._acceptors = [Acceptor(sock, self._take, spare=self._spare, per_round=1) for sock in sockets or ()]
+        for acceptor in self._acceptors:
+            acceptor.start()
         self.started = True
         self.is_listening.set()
 
@@ -79,41 +90,52 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let nobody in any more, finish what is being answered."""
+        for acceptor in self._acceptors:
+            acceptor.close()
         self.tasks.cancel()
-        accepting = [task for task in self._accepting if task is not None]
-        if accepting:
-            await asyncio.wait(accepting)
         await super().shutdown(sockets)
 
     # Who comes in
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, address = await loop.sock_accept(listener)
-            except OSError as error:
-                # accept(2): other errors are those of the connection, whose peer has given up.
-                await asyncio.sleep(_PAUSE_S if error.errno in _EXHAUSTED else 0)
-                continue
-            self._take(sock, peer_address(address))
-            # While connections wait, asyncio's own loop would go from one to the next and do nothing else.
-            await asyncio.sleep(0)
-
     def _take(self, sock: socket.socket, peer: PeerAddress) -> None:
-        limit = self._admission.admit(peer)
-        if limit is None:
-            self.tasks.session(self._serve_one(sock, peer), name="connection")
-            return
-        sock.close()
-        self._counts.reached(_COUNTED_AS[limit])
-        if self._admission.is_news(limit):
-            self._log.warning("limit_reached", limit=_COUNTED_AS[limit].value, peer=str(peer))
+        visit = _Visit()
+        is_in, limit = self._unproven.admit(peer, visit)
+        if limit is not None:
+            self._note(limit, _COUNTED_AS[limit], peer)
+        visit.task = self.tasks.session(self._serve_one(sock, visit), name="connection") if is_in else None
+        if visit.task is None:
+            self._unproven.release(visit)
+            sock.close()
 
-    async def _serve_one(self, sock: socket.socket, peer: PeerAddress) -> None:
+    def _spare(self, peer: PeerAddress) -> bool:
+        self._note(Limit.CONNECTIONS, LimitName.CONNECTIONS, peer)
+        if len(self._unproven) < _FEW and self._spare_link(peer):
+            return True
+        return self._unproven.make_room()
+
+    def _note(self, limit: Limit, counted_as: LimitName, peer: PeerAddress) -> None:
+        self._counts.reached(counted_as)
+        if self._unproven.is_news(limit):
+            self._log.warning("limit_reached", limit=counted_as.value, peer=str(peer))
+
+    def _prove(self, visit: "_Visit") -> None:
+        if len(self._proven) < limits.MAX_CONNECTIONS:
+            self._unproven.release(visit)
+            self._proven.add(visit)
+
+    def _forget(self, visit: "_Visit") -> None:
+        self._unproven.release(visit)
+        self._proven.discard(visit)
+
+    async def _serve_one(self, sock: socket.socket, visit: "_Visit") -> None:
         """Hand a connection over to HTTP, after the TLS handshake if there is one."""
-        closed = partial(self._admission.release, peer)
-        connection = RestConnection(self.config, self.server_state, counts=self._counts, on_closed=closed)
+        visit.connection = connection = RestConnection(
+            self.config,
+            self.server_state,
+            counts=self._counts,
+            on_closed=partial(self._forget, visit),
+            on_proven=partial(self._prove, visit),
+        )
         tls_times = {} if self._tls is None else {"ssl_handshake_timeout": HANDSHAKE_TIMEOUT_S}
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -125,8 +147,25 @@ class _Server(uvicorn.Server):
             # Whoever is there does not speak TLS, or left.
             return
         finally:
+            visit.task = None
             if not connection.is_made:
-                closed()
+                self._forget(visit)
+
+
+class _Visit:
+    """One connection, from TCP on."""
+
+    def __init__(self) -> None:
+        #: The handshake, while it lasts.
+        self.task: asyncio.Task[None] | None = None
+        self.connection: RestConnection | None = None
+
+    def give_way(self) -> None:
+        """Close at once: no good token was shown, and a newcomer needs the place."""
+        if self.connection is not None and self.connection.is_made:
+            self.connection.transport.abort()
+        elif self.task is not None:
+            self.task.cancel()
 
 
 class RestListener:
@@ -139,8 +178,12 @@ class RestListener:
         *,
         tls: ssl.SSLContext | None = None,
         counts: LimitCounts | None = None,
+        spare: Callable[[PeerAddress], bool] = nothing_to_spare,
     ) -> None:
-        """Bind. Raises StartError. ``tls``: HTTPS with this context. ``counts`` are those of limits reached."""
+        """Bind. Raises StartError. ``tls``: HTTPS with this context. ``counts`` are those of limits reached.
+
+        ``spare`` closes a link of an unknown peer where descriptors become few, if there is one.
+        """
         config = uvicorn.Config(
             app,
             # h11 limits the size of a request's head; httptools does not.
@@ -158,7 +201,7 @@ class RestListener:
             timeout_graceful_shutdown=GRACE_S,
         )
         config.load()
-        self._server = _Server(config, tls, LimitCounts() if counts is None else counts)
+        self._server = _Server(config, tls, LimitCounts() if counts is None else counts, spare)
         self._sockets = bind(address)
         try:
             for sock in self._sockets:

@@ -3,7 +3,7 @@
 
 from typing import Annotated, Final, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 
 from remsim.server.desk import Desk
@@ -32,10 +32,15 @@ async def _desk(request: Request) -> Desk:  # FastAPI would call a plain functio
 TheDesk = Annotated[Desk, Depends(_desk)]
 
 
+#: Whether the caller wants more than v1 has. Strict decoders of v1 refuse members that they do not know.
+TheMore = Annotated[bool, Query(alias="more", description="also members that the classic interface does not have")]
+
+
 #: Headers that go with a refusal.
 _HEADERS: Final = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "how to prove who asks: Bearer"}},
     429: {"Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "seconds to wait"}},
+    503: {"Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "seconds to wait"}},
 }
 
 

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON shapes of answers, for the schema. ``views`` makes the objects; a test holds them against these."""
+"""The JSON shapes of answers, for the schema. ``views`` makes the objects; a test holds them against these.
 
-from typing import Literal
+Optional members that are described as "more" come with ``?more=true`` only.
+"""
+
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+_MORE: Final = "more"
 
 
 class _Shape(BaseModel):
@@ -18,7 +23,7 @@ class ComponentId(_Shape):
     software: str
     swVersion: str  # noqa: N815
     hwManufacturer: str | None = None  # noqa: N815
-    hwModel: str | None = None  # noqa: N815
+    hwModel: str | None = Field(None, description=_MORE)  # noqa: N815
     hwSerialNr: str | None = None  # noqa: N815
     hwVersion: str | None = None  # noqa: N815
     fwVersion: str | None = None  # noqa: N815
@@ -44,12 +49,14 @@ class MappingShape(_Shape):
     bank: BankSlotShape
     client: ClientSlotShape
     state: Literal["NEW", "UNACKNOWLEDGED", "ACTIVE"]
-    result: str | None = Field(None, description="the bankd refused the mapping with this result")
-    id: int = Field(description="bankId * 65536 + slotNr")
-    createdAt: str  # noqa: N815
+    result: str | None = Field(None, description="more: the bankd refused the mapping with this result")
+    problem: str | None = Field(None, description="more: why the client has no card")
+    clientConnected: bool | None = Field(None, description=_MORE)  # noqa: N815
+    id: int | None = Field(None, description="more: bankId * 65536 + slotNr")
+    createdAt: str | None = Field(None, description=_MORE)  # noqa: N815
 
 
-_CONTESTED = "where a second program with the same certificate was, which was refused since this one connected"
+_CONTESTED = "more: where a second program with this certificate was that was refused since this one connected"
 
 
 class ClientShape(_Shape):
@@ -58,10 +65,10 @@ class ClientShape(_Shape):
     peer: str
     state: Literal["CONNECTED_CLIENT"]
     component_id: ComponentId
-    address: str
-    connectedAt: str  # noqa: N815
+    address: str | None = Field(None, description=_MORE)
+    connectedAt: str | None = Field(None, description=_MORE)  # noqa: N815
     contestedBy: str | None = Field(None, description=_CONTESTED)  # noqa: N815
-    mapping: MappingShape | None = None
+    mapping: MappingShape | None = Field(None, description=_MORE)
 
 
 class CardShape(_Shape):
@@ -69,6 +76,15 @@ class CardShape(_Shape):
 
     slotNr: int  # noqa: N815
     iccid: str = Field(description="shortened: 890010…0018")
+
+
+class SlotShape(_Shape):
+    """A slot of a bank."""
+
+    slotNr: int  # noqa: N815
+    cardPresent: bool | None = None  # noqa: N815
+    iccid: str | None = Field(None, description="shortened: 890010…0018")
+    mapping: MappingShape | None = None
 
 
 class BankShape(_Shape):
@@ -79,10 +95,13 @@ class BankShape(_Shape):
     component_id: ComponentId
     bankId: int  # noqa: N815
     numberOfSlots: int  # noqa: N815
-    knownCards: int = Field(description="how many of its cards have told their number")  # noqa: N815
-    cards: list[CardShape] | None = Field(None, description="only where one bank is asked for")
-    address: str
-    connectedAt: str  # noqa: N815
+    knownCards: int | None = Field(  # noqa: N815
+        None, description="more: how many of its cards have told their number; absent if the bankd does not tell"
+    )
+    slots: list[SlotShape] | None = Field(None, description="more, where one bank is asked for")
+    cards: list[CardShape] | None = Field(None, description="more, where one bank is asked for")
+    address: str | None = Field(None, description=_MORE)
+    connectedAt: str | None = Field(None, description=_MORE)  # noqa: N815
     contestedBy: str | None = Field(None, description=_CONTESTED)  # noqa: N815
 
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from remsim.ids import MAX_ID
-from remsim.server import views
+from remsim.server import display, views
 from remsim.server.rest.auth import TheActor, TheGrant, require
 from remsim.server.rest.errors import ApiError, not_found
 from remsim.server.rest.listing import listing
 from remsim.server.rest.reading import MAX_LONG, LongText, number, read_mapping
-from remsim.server.rest.routing import V1, TheDesk, done, guarded
+from remsim.server.rest.routing import V1, TheDesk, TheMore, done, guarded
 from remsim.server.rest.shapes import MappingList, MappingShape
 from remsim.server.tokens import Grant, Role
 from remsim.slotmap import Mapping
@@ -36,20 +36,20 @@ _BODY: Final = {"requestBody": {"required": True, "content": {"application/json"
 
 
 @router.get("/slotmaps", responses={200: {"model": MappingList}, **guarded()})
-async def list_slotmaps(desk: TheDesk, grant: TheGrant) -> Response:
+async def list_slotmaps(desk: TheDesk, grant: TheGrant, more: TheMore = False) -> Response:
     """All live mappings that the token is for, in the order of their creation."""
     shown = [mapping for mapping in desk.coordinator.slotmap if _is_within(grant, mapping)]
-    return await listing("slotmaps", shown, views.mapping)
+    return await listing("slotmaps", shown, lambda item: display.show_mapping(desk, item, more=more))
 
 
 @router.get("/slotmaps/{slotmap_id}", responses={200: {"model": MappingShape}, **guarded(400, 404)})
-async def show_slotmap(slotmap_id: LongText, desk: TheDesk, grant: TheGrant) -> JSONResponse:
+async def show_slotmap(slotmap_id: LongText, desk: TheDesk, grant: TheGrant, more: TheMore = False) -> JSONResponse:
     """The live mapping of a bank slot, whose number is bankId * 65536 + slotNr. Not part of the classic interface."""
     slot = views.slot_of(number(slotmap_id, "mapping number", MAX_LONG))
     mapping = None if slot is None else desk.coordinator.slotmap.by_bank_slot(slot)
     if mapping is None or not _is_within(grant, mapping):
         raise _unknown(slotmap_id)
-    return JSONResponse(views.mapping(mapping))
+    return JSONResponse(display.show_mapping(desk, mapping, more=more))
 
 
 @router.post(
@@ -78,7 +78,13 @@ async def delete_slotmap(
     if slot is None or (mapping is None and grant.scope.is_limited):
         raise _unknown(slotmap_id)
     if mapping is not None:
-        await require(request, grant, bank_id=slot.bank_id, client_id=mapping.client.client_id)
+        try:
+            await require(request, grant, bank_id=slot.bank_id, client_id=mapping.client.client_id)
+        except ApiError:
+            # Whether there is a mapping that is none of its business, a token does not learn.
+            if _is_within(grant, mapping):
+                raise
+            raise _unknown(slotmap_id) from None
     await desk.delete_mapping(slot, actor)
     return done(200)
 

@@ -4,6 +4,7 @@
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from remsim.server.rest.auth import for_anybody
 from remsim.server.rest.errors import ApiError
 from remsim.server.rest.routing import V1, TheDesk, guarded, refusals
 from remsim.server.rest.shapes import Health, Ready, RestartCounter
@@ -18,12 +19,14 @@ async def restart_counter(desk: TheDesk) -> JSONResponse:
 
 
 @router.get("/health", responses={200: {"model": Health}, **refusals(403)})
+@for_anybody
 async def health() -> JSONResponse:
     """The process lives and answers."""
     return JSONResponse({"status": "ok"})
 
 
 @router.get("/ready", responses={200: {"model": Ready}, **refusals(403, 503)})
+@for_anybody
 async def ready(desk: TheDesk) -> JSONResponse:
     """It listens on all its ports, and the database took what was written last."""
     if not desk.is_open:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paths that are almost those of a route: none gives a token more than the route that answers it allows."""
+
+import asyncio
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from remsim.config import ServerConfig
+from remsim.server.rest.auth import OPEN_PATHS
+from remsim.server.service import ServerService
+from remsim.server.token_book import create_token
+from remsim.server.tokens import Role, Scope
+from tests.doubles.server_rig import V1, running_server
+from tests.doubles.short_http import ask
+
+#: Each kind of right once; test_rest_access walks the other methods.
+METHODS = ("GET", "POST", "DELETE")
+
+
+def almost(path: str) -> list[str]:
+    """Spellings that some router, proxy or library takes for ``path``."""
+    parts = path.split("/")
+    last = parts[-1]
+    endings = ("%0A", "%0D", "%0D%0A", "%00", "%20", "%09", "%0B", "%0C", "%1C", "%C2%85", "%E2%80%A8", "%3F", "%23")
+    inner = ("//", "/./", "/x/../", "/%2e/", "/%2f/", "/;x/", "%2F", "%5C")
+    return [
+        path,
+        *(
+            path + ending
+            for ending in (*endings, "/", "//", "/.", "/%2e", ";x", ";x=1", "/;", "%2F", "%252F", "%250A", "?", "#")
+        ),
+        *(path + "/" + ending for ending in endings),
+        *("%0A" + path, "/" + path, "//" + path, "/." + path, "/x/.." + path, "/%2e" + path),
+        *("/".join(parts[:-1]) + between + last for between in inner),
+        path.upper(),
+        path.title(),
+        "/".join([*parts[:-1], "%" + f"{ord(last[0]):02X}" + last[1:]]) if last else path,
+        "/".join([*parts[:-1], quote(quote("".join(f"%{ord(sign):02X}" for sign in last)))]),
+        f"http://127.0.0.1{path}%0A",
+    ]
+
+
+def paths_of(service: ServerService) -> list[str]:
+    assert service.app is not None
+    return [re.sub(r"\{\w+\}", "1", str(route.path)) for route in iter_route_contexts(service.app.routes)]
+
+
+async def make(state: Path, role: Role, scope: Scope | None = None) -> str:
+    config = ServerConfig(state_dir=state)
+    text, _ = await asyncio.to_thread(create_token, config, name=role.text, role=role, scope=scope or Scope())
+    return text
+
+
+async def outcomes(service: ServerService, token: str | None) -> dict[tuple[str, str, str], tuple[int, bytes]]:
+    """What every method on every spelling of every path is answered."""
+    address = service.rest_address
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    found: dict[tuple[str, str, str], tuple[int, bytes]] = {}
+    for path in paths_of(service):
+        for spelling in almost(path):
+            for method in METHODS:
+                found[method, path, spelling] = await ask(address, method, spelling, headers)
+    return found
+
+
+def check(found: dict[tuple[str, str, str], tuple[int, bytes]], *, can_write: bool) -> None:
+    """No spelling is answered with more than the path itself, and none with the audit log."""
+    assert len(found) > 1000
+    for (method, path, spelling), (status, body) in found.items():
+        right = found[method, path, path][0]
+        assert status >= 400 or right < 400, (method, spelling, status)
+        assert status >= 400 or can_write or method == "GET", (method, spelling, status)
+        assert b'"audit"' not in body or path == "/openapi.json", (method, spelling)
+    assert found["GET", f"{V1}/audit", f"{V1}/audit%0A"][0] in (401, 403)
+
+
+@pytest.mark.parametrize(("role", "scope"), [(Role.VIEWER, None), (Role.OPERATOR, Scope(frozenset({5}), None))])
+async def test_no_spelling_of_a_path_gives_a_token_more(tmp_path: Path, role: Role, scope: Scope | None) -> None:
+    async with running_server(tmp_path, rest_open=False) as service:
+        found = await outcomes(service, await make(tmp_path, role, scope))
+    check(found, can_write=role is not Role.VIEWER)
+
+
+async def test_no_spelling_of_a_path_answers_without_a_token(tmp_path: Path) -> None:
+    async with running_server(tmp_path, rest_open=False) as service:
+        found = await outcomes(service, None)
+    for (method, path, spelling), (status, _body) in found.items():
+        is_open = path in OPEN_PATHS
+        assert status in (400, 401) or is_open, (method, spelling, status)
+    check(found, can_write=False)
+
+
+async def test_no_spelling_of_a_path_gives_an_open_rest_more(tmp_path: Path) -> None:
+    async with running_server(tmp_path, rest_open=True) as service:
+        found = await outcomes(service, None)
+    check(found, can_write=True)
+
+
+async def test_the_path_of_the_audit_log_with_a_newline_is_an_admins_only(tmp_path: Path) -> None:
+    async with running_server(tmp_path, rest_open=False) as service:
+        for role, expected in ((Role.VIEWER, 403), (Role.OPERATOR, 403), (Role.ADMIN, 200)):
+            headers = {"Authorization": f"Bearer {await make(tmp_path, role)}"}
+            status, _ = await ask(service.rest_address, "GET", f"{V1}/audit%0A", headers)
+            assert status == expected, role
