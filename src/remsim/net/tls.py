@@ -7,6 +7,7 @@ Certificates are replaced by making new contexts: links that exist go on, new on
 """
 
 import ssl
+import time
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
@@ -232,8 +233,11 @@ def _load(credentials: Credentials) -> _Loaded:
     revocations = credentials.revocations()
     server = _context(credentials, ssl.PROTOCOL_TLS_SERVER)
     client = _context(credentials, ssl.PROTOCOL_TLS_CLIENT)
+    # A list of a time to come, for a clock is or was wrong, OpenSSL takes for a reason to refuse everybody. It is asked
+    # all the same, by ``LinkTls.check_peer``, for each peer.
+    has_list = revocations is not None and revocations.issued_at.timestamp() <= time.time()
     for context in (server, client):
-        _demand_certificates(context, credentials, has_list=revocations is not None)
+        _demand_certificates(context, credentials, has_list=has_list)
     return _Loaded(server, client, credentials.identity(), facts.not_after, revocations, stamps)
 
 
