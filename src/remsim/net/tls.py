@@ -253,11 +253,15 @@ def _context(credentials: Credentials, protocol: int) -> ssl.SSLContext:
 
 def _load_pair(context: ssl.SSLContext, credentials: Credentials) -> None:
     try:
-        context.load_cert_chain(credentials.pair_file)
+        # Without an answer of ours, OpenSSL would ask for a passphrase at the terminal.
+        context.load_cert_chain(credentials.pair_file, password="")
     except (ssl.SSLError, OSError) as error:
+        is_misfit = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
+        reason = "the key does not belong to the certificate" if is_misfit else credentials.pair_fault()
         raise TlsSetupError(
-            f"key and certificate in {credentials.pair_file} cannot be used: {explain(error)}",
-            hint="enrol this host again",
+            f"key and certificate in {credentials.pair_file} cannot be used: {reason}",
+            hint="enrol this host again, or put the right file there: a key of P-256 without a passphrase, and below "
+            "it its certificate, both PEM",
         ) from None
 
 

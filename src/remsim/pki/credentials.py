@@ -17,6 +17,7 @@ from remsim.pki import files
 from remsim.pki.clock import is_from_future
 from remsim.pki.errors import CertificateError, KeyFileError, PkiError, about_file
 from remsim.pki.facts import (
+    CERTIFICATE,
     REVOCATION_LIST,
     CertificateFacts,
     RevocationFacts,
@@ -235,6 +236,16 @@ class Credentials:
         except PkiError:
             # What cannot be used is replaced.
             return False
+
+    def pair_fault(self) -> str:
+        """Why nothing can read key and certificate of this host, in words; OpenSSL does not tell."""
+        content = files.read_private(self.pair_file)
+        if b"ENCRYPTED" in content:
+            return "the key has a passphrase"
+        for what in ("PRIVATE KEY", CERTIFICATE):
+            if f"{what}-----".encode() not in content:
+                return f"there is no {what.lower()} in PEM form"
+        return "the PEM text is damaged, or of a kind that is not known"
 
     def install_pair(self, key: bytes, certificate: bytes) -> None:
         """Take a key and its certificate (PEM) into use in one step. The authority's must be there."""
