@@ -7,6 +7,7 @@ Certificates are replaced by making new contexts: links that exist go on, new on
 """
 
 import ssl
+import time
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
@@ -232,8 +233,11 @@ def _load(credentials: Credentials) -> _Loaded:
     revocations = credentials.revocations()
     server = _context(credentials, ssl.PROTOCOL_TLS_SERVER)
     client = _context(credentials, ssl.PROTOCOL_TLS_CLIENT)
+    # A list of a time to come, for a clock is or was wrong, OpenSSL takes for a reason to refuse everybody. It is asked
+    # all the same, by ``LinkTls.check_peer``, for each peer.
+    has_list = revocations is not None and revocations.issued_at.timestamp() <= time.time()
     for context in (server, client):
-        _demand_certificates(context, credentials, has_list=revocations is not None)
+        _demand_certificates(context, credentials, has_list=has_list)
     return _Loaded(server, client, credentials.identity(), facts.not_after, revocations, stamps)
 
 
@@ -249,11 +253,15 @@ def _context(credentials: Credentials, protocol: int) -> ssl.SSLContext:
 
 def _load_pair(context: ssl.SSLContext, credentials: Credentials) -> None:
     try:
-        context.load_cert_chain(credentials.pair_file)
+        # Without an answer of ours, OpenSSL would ask for a passphrase at the terminal.
+        context.load_cert_chain(credentials.pair_file, password="")
     except (ssl.SSLError, OSError) as error:
+        is_misfit = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
+        reason = "the key does not belong to the certificate" if is_misfit else credentials.pair_fault()
         raise TlsSetupError(
-            f"key and certificate in {credentials.pair_file} cannot be used: {explain(error)}",
-            hint="enrol this host again",
+            f"key and certificate in {credentials.pair_file} cannot be used: {reason}",
+            hint="enrol this host again, or put the right file there: a key of P-256 without a passphrase, and below "
+            "it its certificate, both PEM",
         ) from None
 
 
