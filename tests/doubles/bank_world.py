@@ -122,6 +122,8 @@ class BankWorld:
         self.metrics = BankdMetrics()
         self.server: Peer
         self.hello: rspro.ConnectBankReq
+        #: Where clients reach the bank, as it told the server; nothing if the server is a classic one.
+        self.addresses: tuple[rspro.AdvertisedAddress, ...] = ()
 
     async def __aenter__(self) -> Self:
         setup_logging(level="info", log_format="text", stream=self.log)
@@ -169,6 +171,10 @@ class BankWorld:
         assert isinstance(event.message, rspro.ConnectBankReq)
         self.hello = event.message
         self.server.send(rspro.ConnectBankRes(self.server.identity, ResultCode.OK), reply_to=event.tag)
+        if self._has_own_server:
+            told = await self.server.message()
+            assert isinstance(told, rspro.AddressesInd), told
+            self.addresses = told.addresses
         await self.until(lambda: self.service.coordinator.control.governor is not None)
 
     def _peer(self, peer: Peer) -> Peer:
