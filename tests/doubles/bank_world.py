@@ -19,6 +19,7 @@ from remsim.wire.abilities import ABILITIES
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.events import Event, Received
 from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode
+from tests.doubles.strict_connection import StrictConnection
 
 PATIENCE_S = 20.0
 
@@ -36,7 +37,8 @@ class Peer:
     ) -> None:
         self._reader, self._writer = reader, writer
         self.identity = ComponentIdentity(role, "peer", "remsim-double", "1")
-        self.connection = Connection(
+        make = Connection if is_own else StrictConnection
+        self.connection = make(
             identity=self.identity,
             peer=ComponentType.REMSIM_BANKD,
             now=0.0,

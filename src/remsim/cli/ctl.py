@@ -218,7 +218,11 @@ def audit(*, after: int = 0, session: Given) -> int:
         after = int(value[-1]["id"])
 
 
-policy = App(name="policy", help="Rules on who may use which card.", help_format="plaintext")
+policy = App(
+    name="policy",
+    help="Rules on who may use which card: policy check FILE says whether they are well formed, and what they say.",
+    help_format="plaintext",
+)
 _commands.command(policy)
 
 
@@ -250,15 +254,16 @@ def global_reset(
 ) -> int:
     """Delete all mappings. Asks before, or takes --yes."""
     if not yes:
-        _ask_before_reset(len(session.rest.get_list("slotmaps")))
+        _ask_before_reset(session.rest)
     session.rest.global_reset()
     return session.show({}, lambda: print("all mappings are deleted"))
 
 
-def _ask_before_reset(count: int) -> None:
+def _ask_before_reset(rest: RestClient) -> None:
     """Raises ConfigError without a terminal, RestError if the answer is no."""
     if not sys.stdin.isatty():
         raise ConfigError("reset deletes all mappings and asks before, but there is no terminal", hint="add --yes")
+    count = len(rest.get_list("slotmaps"))
     print(f"Delete all {count} mappings? Their modems lose their cards. [y/N] ", end="", flush=True, file=sys.stderr)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise RestError("nothing was deleted")
