@@ -206,7 +206,9 @@ async def test_server_turns_wrong_types_away(
         request = request_of(peer.identity)
         peer.send(request)
         kind = rspro.ConnectBankRes if isinstance(request, rspro.ConnectBankReq) else rspro.ConnectClientRes
-        assert (await peer.expect(kind)).result is result
+        answer = await peer.expect(kind)
+        assert isinstance(answer, rspro.ConnectBankRes | rspro.ConnectClientRes)
+        assert answer.result is result
         await peer.end()
         await peer.close()
 

@@ -8,6 +8,7 @@ JSON. Other than the C suite's, a failure has an exit status: 1, with the server
 import argparse
 import json
 import os
+from typing import TypeVar
 
 from remsim import __version__
 from remsim.cli.rest_client import API_PREFIX, RestClient, mapping_object, slotmap_id
@@ -16,12 +17,14 @@ from remsim.config import REST_PORT, CtlConfig, load_config
 from remsim.errors import ConfigError
 from remsim.ids import BankSlot, ClientSlot
 
+P = TypeVar("P", bound=argparse.ArgumentParser)
+
 #: What -c, -b and -s without an ID stand for: the whole list.
 _ALL = ""
 _SHOWN = ("clients", "banks", "slotmaps")
 
 
-def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+def parser(kind: type[P]) -> P:
     """Return a parser of class ``kind`` for the classic options."""
     result = kind(prog="remsim-apitool", description="REST calls to a remote SIM server.")
     result.add_argument("-H", "--host", help="server (default: this host), or http://HOST, https://HOST")

@@ -4,6 +4,7 @@
 Exit status 0: done; 1: the server said no, or cannot be reached; 2: the command line is wrong.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -160,7 +161,7 @@ def mappings(which: IdText = None, /, *, session: Given) -> int:
 def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
     """Give a bank's card to a client: BANK:SLOT CLIENT:SLOT."""
     bank, client = BankSlot.parse(bank_slot), ClientSlot.parse(client_slot)
-    is_new = True
+    is_new, found = True, None
     try:
         session.rest.create_mapping(bank, client)
     except RestError as error:
@@ -168,7 +169,9 @@ def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
         if error.status not in (400, 409) or _find(session.rest, bank, client) is None:
             raise
         is_new = False
-    found = _settled(session.rest, bank, client)
+    with contextlib.suppress(RestError):
+        # It is stored; what becomes of it is news.
+        found = _settled(session.rest, bank, client)
     problem = str((found or {}).get("problem") or "")
     said = f"mapped {bank} to {client}" if is_new else f"{bank} is mapped to {client} already"
     shown = mapping_object(bank, client) | {key: found[key] for key in ("state", "problem") if found and key in found}

@@ -25,7 +25,7 @@ from remsim.client.actions import (
     SelectSim,
     SetAtr,
 )
-from remsim.client.coordinator import ClientCoordinator
+from remsim.client.coordinator import NO_NUMBERS, ClientCoordinator
 from remsim.client.event_script import CallResult, EventScript
 from remsim.client.events import Cause, EventCauses, EventEnvironment
 from remsim.client.metrics import ClientMetrics
@@ -199,6 +199,9 @@ class Slot(EmulatorEvents):
         match self.coordinator.state:
             case SlotState.INIT:
                 refusal = "" if self._last_refusal is None else f" ({self._last_refusal.text})"
+                if self._last_refusal is not None and self._last_refusal.text.startswith(NO_NUMBERS):
+                    # It runs, and is a classic one.
+                    return NO_NUMBERS
                 return f"no server has accepted us at {self.config.server}{refusal}: is it running there?"
             case SlotState.UNCONFIGURED:
                 if self._server_says:
