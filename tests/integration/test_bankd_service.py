@@ -61,7 +61,7 @@ async def test_pipelined_commands_are_answered_in_order(world: BankWorld) -> Non
 
 
 async def test_other_port_is_announced_with_the_address_left_to_the_server(world: BankWorld) -> None:
-    (announced,) = world.hello.advertise or ()
+    (announced,) = world.addresses
     assert (str(announced.address.ip), announced.address.port) == ("0.0.0.0", world.port)
     assert announced.kind is AddressKind.PLAINTEXT
 

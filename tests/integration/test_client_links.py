@@ -308,7 +308,9 @@ async def test_classic_server_is_not_asked_for_a_number() -> None:
             await bench.watchers[0].saw(NoticeKind.SERVER_REFUSED)
             assert server.received == []
             assert dict(bench.service.slots[0].status())["slot"] == "no number yet, INIT"
-            assert "(the server gives no numbers" in bench.service.slots[0].why_no_card()
+            assert bench.service.slots[0].why_no_card() == (
+                "the server gives no numbers, so name the client slot (--client ID:SLOT)"
+            )
 
 
 async def test_refusing_server_is_asked_again() -> None:

@@ -236,7 +236,7 @@ async def test_bankd_that_cannot_dial_is_dialled(tmp_path: Path) -> None:
                 assert isinstance(await bankd.received.get(), rspro.ConnectBankRes)
                 assert isinstance(await bankd.received.get(), rspro.CreateMappingReq)
                 async with rest_client(service, over_socket=False) as rest:
-                    (shown,) = (await rest.get(f"{V1}/banks")).json()["banks"]
+                    (shown,) = (await rest.get(f"{V1}/banks?more=true")).json()["banks"]
                 assert shown["clientsGoTo"] == [{"ip": "127.0.0.1", "port": listener.port}]
                 status = SlotPhysStatus(reset_active=False, card_present=True)
                 bankd.hub.execute(Send(bankd.link, rspro.BankSlotStatusInd(BankSlot(1, 2), ClientSlot(0, 0), status)))

@@ -5,6 +5,7 @@ Takes and returns PEM; the time is an argument. Imported only by those who sign 
 reads certificates uses ``remsim.pki.facts``.
 """
 
+import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +29,6 @@ _PEM: Final = serialization.Encoding.PEM
 _DER: Final = serialization.Encoding.DER
 #: The forms in which programs write a P-256 key without a passphrase (RFC 5208, RFC 5915).
 _KEY_LABELS: Final = ("PRIVATE KEY", "EC PRIVATE KEY")
-_KEY_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?-----END \1-----\n?", re.DOTALL)
 _NAMED_CURVE: Final = "make it anew with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"
 #: The object identifier of P-256, in DER.
 _P256_OID: Final = bytes.fromhex("06082a8648ce3d030107")
