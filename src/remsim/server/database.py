@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from remsim.errors import StartError
+from remsim.installation import install_packages
 
 #: Another program that looks at the file may hold its lock for a moment.
 _BUSY_TIMEOUT_MS: Final = 5000
@@ -34,7 +35,7 @@ def open_engine(url: str) -> AsyncEngine:
     except ModuleNotFoundError as error:
         raise StartError(
             f"the database needs the Python package {error.name}, which is not installed",
-            hint=f"install it: pip install {error.name}",
+            hint=f"install it: {install_packages(error.name or '')}",
         ) from error
     except (ArgumentError, NoSuchModuleError, SQLAlchemyError) as error:
         # The URL may hold a password, so it is not repeated.
