@@ -194,6 +194,10 @@ async def test_person_sees_commands_in_words_and_news_above_the_prompt(
     assert "+00 b0 0000 02\n" in history
 
 
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 async def test_history_of_a_session_at_a_terminal_is_for_its_owner_and_holds_no_secret(
     world: World, terminal: PseudoTerminal, tmp_path: Path
 ) -> None:
@@ -217,7 +221,8 @@ async def test_history_of_a_session_at_a_terminal_is_for_its_owner_and_holds_no_
         await terminal.see("C7:0>")
         terminal.type("\x1b[200~select 3f00\n0020000108 31323334FFFFFFFF\x1b[201~\r")
         await terminal.see("(8 bytes hidden)")
-        terminal.type("\x04")
+        await terminal.see("C7:0>")
+        terminal.type("quit\r")
         async with asyncio.timeout(PATIENCE_S):
             assert await process.wait() == 0
     folder = tmp_path / "remsim" / "client"
@@ -225,7 +230,7 @@ async def test_history_of_a_session_at_a_terminal_is_for_its_owner_and_holds_no_
     assert [line for line in history.splitlines() if line.startswith("+")] == ["+00b0000001", "+select EF.IMSI"]
     assert stat.S_IMODE((folder / "history").stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    everything = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+    everything = "".join(path.read_text(errors="replace") for path in files_below(tmp_path))
     assert not re.search("31323334|3132 3334|00112233|ffeeddcc|08292610", everything, re.IGNORECASE)
 
 

@@ -104,7 +104,10 @@ async def test_first_differences_are_named() -> None:
     emulator, _above = await with_card(card)
     outcome = await ScriptPlayer(emulator, RECORDING, repeat=4, card_wait_s=1.0).run()
     assert [str(difference) for difference in outcome.differences[:2]] == [
-        "command 1 (line 2), SELECT MF: expected 6135 ok, 53 bytes to fetch, 0 bytes, got 6110 ok, 16 bytes to fetch, 0 bytes",
+        (
+            "command 1 (line 2), SELECT MF: expected 6135 ok, 53 bytes to fetch, 0 bytes, "
+            "got 6110 ok, 16 bytes to fetch, 0 bytes"
+        ),
         "command 2 (line 3), GET RESPONSE, 16 bytes: expected 9000 ok, 53 bytes, got 9000 ok, 16 bytes",
     ]
     assert len(outcome.differences) == MAX_TOLD_DIFFERENCES
