@@ -17,6 +17,7 @@ LEVELS = {
     "errors": 0,
     "ids": 0,
     "identity": 0,
+    "installation": 0,
     "limits": 0,
     "takeovers": 0,
     "text": 0,

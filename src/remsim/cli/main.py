@@ -18,6 +18,7 @@ from typing import Final
 
 from remsim import __version__
 from remsim.errors import RemsimError
+from remsim.installation import install_command
 from remsim.net.report import SIGNAL_EXIT_BASE, report_error, say_error
 
 #: Each verb has a module ``remsim.cli.<verb>`` with an ``app``.
@@ -90,8 +91,8 @@ def guarded(program: str, work: Callable[[], int]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "remsim").partition(".")[0] == "remsim":
             return report_error(error, program=program)
-        extra = _EXTRAS.get(program, "all")
-        say_error(f"{error.name} is not installed", hint=f"install 'remsim[{extra}]'", program=program)
+        extras = _EXTRAS.get(program, "all").split(",")
+        say_error(f"{error.name} is not installed", hint=f"install it: {install_command(*extras)}", program=program)
         return RemsimError.exit_status
     except Exception as error:  # noqa: BLE001  # the top of the process: nothing may end as a bare traceback
         return report_error(error, program=program)

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final, cast
 
 from remsim.config import ClientRunConfig, ClientSlotConfig, HostPort
+from remsim.installation import install_command
 from remsim.logs import get_logger
 
 #: A check that has not ended by then is given up.
@@ -91,7 +92,7 @@ async def _run(name: str, module: str, attribute: str, situation: Situation) -> 
             Finding(name, Outcome.PROBLEM, f"not done within {DEADLINE_S:g} s", "try again; is the host overloaded?")
         ]
     except ModuleNotFoundError as error:
-        mend = "install the extra that brings it: pip install 'remsim[all]'"
+        mend = f"install what brings it: {install_command('all')}"
         return [Finding(name, Outcome.PROBLEM, f"{error.name} is not installed", mend)]
     except Exception as error:  # noqa: BLE001  # a check must not hide the findings of the others
         get_logger("doctor").error("check_crashed", check=name, exc_info=error)

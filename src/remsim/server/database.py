@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from remsim.errors import StartError
+from remsim.installation import install_packages
 from remsim.server.schema import METADATA, use_dialect
 
 #: Another program may hold the file's lock for a moment: a change waits so long for it ...
@@ -38,7 +39,7 @@ def open_engine(url: str) -> AsyncEngine:
     except ModuleNotFoundError as error:
         raise StartError(
             f"the database needs the Python package {error.name}, which is not installed",
-            hint=f"install it: pip install {error.name}",
+            hint=f"install it: {install_packages(error.name or '')}",
         ) from error
     except (ArgumentError, NoSuchModuleError, SQLAlchemyError) as error:
         # The URL may hold a password, so it is not repeated.
