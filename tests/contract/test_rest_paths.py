@@ -29,7 +29,10 @@ def almost(path: str) -> list[str]:
     inner = ("//", "/./", "/x/../", "/%2e/", "/%2f/", "/;x/", "%2F", "%5C")
     return [
         path,
-        *(path + ending for ending in (*endings, "/", "//", "/.", "/%2e", ";x", ";x=1", "/;", "%2F", "%252F", "%250A", "?", "#")),
+        *(
+            path + ending
+            for ending in (*endings, "/", "//", "/.", "/%2e", ";x", ";x=1", "/;", "%2F", "%252F", "%250A", "?", "#")
+        ),
         *(path + "/" + ending for ending in endings),
         *("%0A" + path, "/" + path, "//" + path, "/." + path, "/x/.." + path, "/%2e" + path),
         *("/".join(parts[:-1]) + between + last for between in inner),

@@ -79,7 +79,11 @@ def create(
         )
         write(text)
     made = f"token {record.token_id} ({record.role.text}) for {name}"
-    use = "it is not shown again: put it into REMSIM_TOKEN" if to is None else f'use it with: REMSIM_TOKEN="$(cat {quote(str(to))})"'
+    use = (
+        "it is not shown again: put it into REMSIM_TOKEN"
+        if to is None
+        else f'use it with: REMSIM_TOKEN="$(cat {quote(str(to))})"'
+    )
     print(f"{made}; {use}", file=sys.stderr)
     return 0
 

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from typing import Protocol
 
+from remsim.causes import CLOSED_WITHOUT_A_WORD, cause_of, hint_of
 from remsim.config import HostPort
 from remsim.logs import Logger
 from remsim.net.link import Link, LinkOwner
@@ -38,6 +39,11 @@ class DialledEnd(Link):
         super().__init__(hub, factory)
         self.dialled = dialled
         self.attempt = attempt
+
+    def _why(self, error: Exception | None) -> str:
+        if self.certificate is None and not self.has_heard:
+            return CLOSED_WITHOUT_A_WORD.words
+        return super()._why(error)
 
 
 class DialledLink:
@@ -146,13 +152,15 @@ class DialledLink:
         except (OSError, UnicodeError, HandshakeError) as error:
             if self.awaits(attempt):
                 self._attempt = None
-                self._fail(str(error))
+                self._fail(cause_of(error).words)
 
     def _fail(self, reason: str) -> None:
         actions = self._dialler.on_failed(self._hub.now())
         # One line when it starts to fail; how often it tries after that is for debugging.
         say = self._log.warning if self._dialler.failures == 1 else self._log.debug
-        say("link_failed", to=self._name, target=self._target_text(), reason=reason)
+        hint = hint_of(reason)
+        more = {"hint": hint} if hint else {}
+        say("link_failed", to=self._name, target=self._target_text(), reason=reason, **more)
         self._run(actions)
 
     def _on_alarm(self) -> None:

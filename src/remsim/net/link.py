@@ -98,6 +98,8 @@ class Link(asyncio.Protocol):
         self._is_pumping = False
         self._is_accepted = False
         self._reason = ""
+        #: The peer has sent something.
+        self.has_heard = False
         # What has come and was not looked at yet, and from where on.
         self._unseen, self._seen = b"", 0
         self.is_closing = False
@@ -157,6 +159,7 @@ class Link(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _look_at(self, data: bytes) -> None:
+        self.has_heard = True
         connection = self.connection
         if (found := connection.receive_tpdu(data)) is not None:
             tag, tpdu = found
@@ -187,7 +190,10 @@ class Link(asyncio.Protocol):
         self._alarm.end()
         if self._flush_limit is not None:
             self._flush_limit.cancel()
-        self._owner.forget(self, self._reason or (explain(exc) if exc else "closed by the peer"))
+        self._owner.forget(self, self._reason or self._why(exc))
+
+    def _why(self, error: Exception | None) -> str:
+        return explain(error) if error else "closed by the peer"
 
     # Called by the hub
 

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-W = TypeVar("W", bound=Hashable)
+W = TypeVar("W")
 
 
 class Waiting(Generic[W]):
@@ -69,7 +69,5 @@ class Waiting(Generic[W]):
                 del self._by_count[before]
         if after:
             self._by_count.setdefault(after, OrderedDict())[source] = None
-        if after > self._most:
-            self._most = after
-        elif self._most not in self._by_count:
+        if after > self._most or self._most not in self._by_count:
             self._most = after

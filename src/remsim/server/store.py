@@ -129,7 +129,9 @@ class Store:
                     await self._write_decisions(listener)
                 elif self._is_closing and not self.is_healthy:
                     # The end must not wait for a database that takes nothing.
-                    self._log.error("notes_not_stored", count=len(self._notes), error="the database took nothing before")
+                    self._log.error(
+                        "notes_not_stored", count=len(self._notes), error="the database took nothing before"
+                    )
                     return
                 elif self._are_notes_due:
                     await self._write_notes()

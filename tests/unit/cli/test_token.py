@@ -94,7 +94,9 @@ def test_folder_that_is_no_servers_stays_as_it_is(
     for folder in (tmp_path, tmp_path / "nowhere"):
         assert run(folder, *words) == 1
         said = capsys.readouterr().err
-        assert f"there is no server's database at {folder / 'server.sqlite'}; hint: give --state DIR of the server" in said
+        assert (
+            f"there is no server's database at {folder / 'server.sqlite'}; hint: give --state DIR of the server" in said
+        )
     assert list(tmp_path.iterdir()) == []
 
 

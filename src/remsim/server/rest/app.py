@@ -116,7 +116,11 @@ def _fault(scope: Scope) -> errors.ApiError | None:
     """What is wrong with a request, whatever it asks for."""
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     # h11 bounds a head that is not complete yet; one that comes in a single piece it takes at any length.
-    length = len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) + sum(len(name) + len(value) for name, value in headers)
+    length = (
+        len(scope.get("raw_path") or scope["path"])
+        + len(scope["query_string"])
+        + sum(len(name) + len(value) for name, value in headers)
+    )
     if length > limits.MAX_HEAD_OCTETS:
         text = f"the head of the request has more than {limits.MAX_HEAD_OCTETS} bytes"
         return errors.ApiError(400, "too_large", text, limit=LimitName.REST_HEAD, is_last=True)

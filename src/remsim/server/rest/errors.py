@@ -16,7 +16,6 @@ from remsim.server.desk import PolicyRefusalError, UnknownMappingError
 from remsim.server.store import StoreError
 from remsim.slotmap import ConflictError
 
-
 #: When to ask again, in seconds, where something is not ready or the database takes nothing: nobody knows for how long.
 RETRY_S: Final = 5.0
 
