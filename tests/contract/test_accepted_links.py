@@ -107,7 +107,7 @@ async def test_broken_framing_ends_the_link() -> None:
         async with dialled_raw("127.0.0.1", listener.port) as peer:
             link, _ = await program.ups.get()
             await peer.write(b"GET / HTTP/1.1\r\n\r\n")
-            assert await program.ends.get() == (link, "unknown IPA protocol 54")
+            assert await program.ends.get() == (link, "this is HTTP, not RSPRO: REST has a port of its own")
             assert await peer.read_to_end() == ccm.PING
 
 

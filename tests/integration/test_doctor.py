@@ -99,7 +99,7 @@ async def peer(answer: bytes | None) -> AsyncIterator[HostPort]:
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n", "speaks no RSPRO: unknown IPA protocol 54"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "speaks no RSPRO: this is HTTP, not RSPRO: is that the REST port?"),
         (b"", "speaks no RSPRO: it closes the connection"),
         (None, "does not answer"),
     ],

@@ -14,6 +14,7 @@ from tests import sources
 
 #: The level of each part of the package, that is, of each name directly below ``remsim``.
 LEVELS = {
+    "causes": 0,
     "errors": 0,
     "ids": 0,
     "identity": 0,

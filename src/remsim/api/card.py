@@ -73,8 +73,8 @@ class Card:
     async def transmit(self, apdu: bytes) -> ResponseApdu:
         """Send a command APDU of any case and return the card's answer; extended ones may bring up to 255 bytes.
 
-        61xx, 9Fxx and 6Cxx are answers, too, unless ``auto_get_response`` follows them. Commands of several tasks are sent
-        one after the other, and only to the card that is there when ``transmit`` is called. Raises TpduError if
+        61xx, 9Fxx and 6Cxx are answers, too, unless ``auto_get_response`` follows them. Commands of several tasks are
+        sent one after the other, and only to the card that is there when ``transmit`` is called. Raises TpduError if
         ``apdu`` is none, NotSentError if that card is gone, ExchangeError if there is no answer; then it is unknown
         whether the card has executed the command.
         """

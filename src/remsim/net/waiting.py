@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-W = TypeVar("W", bound=Hashable)
+W = TypeVar("W")
 
 
 class Waiting(Generic[W]):

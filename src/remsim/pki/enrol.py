@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from remsim.causes import cause_of
 from remsim.config import REST_PORT
 from remsim.pki.codes import Code, encode_octets
 from remsim.pki.credentials import Credentials, Received
@@ -167,11 +168,12 @@ def _ask(
         raise EnrolmentError(f"{target.url} is {error.who}, no server", hint="check the URL") from None
     except ssl.SSLError as error:
         raise EnrolmentError(
-            f"{target.url} does not speak TLS 1.3: {error.reason}", hint="is it https there?"
+            f"{target.url} does not speak TLS 1.3: {cause_of(error).words}", hint="is it https there?"
         ) from None
     except (OSError, http.client.HTTPException) as error:
+        cause = cause_of(error)
         raise EnrolmentError(
-            f"cannot ask {target.url}: {str(error) or type(error).__name__}", hint="is the server running there?"
+            f"cannot ask {target.url}: {cause.words}", hint=cause.hint or "is the server running there?"
         ) from None
     finally:
         connection.close()

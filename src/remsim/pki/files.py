@@ -10,6 +10,7 @@ import os
 import pwd
 import shlex
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -81,6 +82,31 @@ def read_public(path: Path) -> bytes:
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only this user can read. Raises KeyFileError; then the old one is still there."""
     _write(path, content, PRIVATE_MODE)
+
+
+@contextlib.contextmanager
+def create_private(path: Path) -> Iterator[Callable[[str], object]]:
+    """A new file that only this user can read; gives what writes a line to it. Raises KeyFileError.
+
+    After an error within the block there is no file.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE)
+    except FileExistsError:
+        raise KeyFileError(f"{path} exists already", hint="name a new file, or remove the old one") from None
+    except OSError as error:
+        raise KeyFileError(f"cannot create {path}: {error.strerror}", hint="choose another place") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            yield lambda line: stream.write(line + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        if isinstance(error, OSError):
+            raise KeyFileError(f"cannot write {path}: {error.strerror}") from error
+        raise
 
 
 def write_public(path: Path, content: bytes) -> None:
