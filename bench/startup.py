@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the start of a program costs: processor time until it is ready or has ended, beyond that of the bare interpreter.
+"""What a start costs: processor time until a program is ready or has ended, beyond that of the bare interpreter.
 
 Each is started several times, in turns, and the least counts: other work on the machine only ever adds. A program that
 serves is ready when it tells the service manager so; nobody is at the other end of what it dials.
