@@ -96,6 +96,7 @@ _PROGRAMS: Final = (
 )
 
 
+@cache
 def settings_page() -> str:
     """The whole page."""
     parts = [_INTRO, "## All programs\n", _table(_rows(_PROGRAMS[0], CommonConfig, without=None))]

@@ -8,13 +8,12 @@ Settings for which the classic names have no option come from REMSIM_... or ``--
 import argparse
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
 from remsim import __version__
-from remsim.cli.main import expand_bare_plaintext, guarded
+from remsim.cli.main import expand_bare_plaintext, guarded, own_words
 from remsim.config import (
     BANKD_PORT,
     REST_PORT,
@@ -293,7 +292,7 @@ def _parser(name: str, text: str, *, version_flag: str) -> ClassicParser:
 
 
 def _parse(parser: argparse.ArgumentParser, tokens: Sequence[str] | None) -> argparse.Namespace:
-    return parser.parse_args(expand_bare_plaintext(sys.argv[1:] if tokens is None else tokens))
+    return parser.parse_args(expand_bare_plaintext(own_words() if tokens is None else tokens))
 
 
 def _shared_options(given: argparse.Namespace) -> dict[str, object]:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
-from remsim.config import ServerConfig
 from remsim.policy.fields import parse_numbers
 
 if TYPE_CHECKING:
+    from remsim.config import ServerConfig
     from remsim.server.tokens import StoredToken
 
 app = verb_app("token", "Make, list and revoke access tokens for the server's REST interface.")
@@ -29,7 +29,9 @@ _State = Annotated[str | None, Parameter(metavar="DIR", help="The server's state
 _Database = Annotated[str | None, Parameter(metavar="URL", help="The server's database, if not in there.")]
 
 
-def _config(common: CommonOptions, state: str | None, database: str | None) -> ServerConfig:
+def _config(common: CommonOptions, state: str | None, database: str | None) -> "ServerConfig":
+    from remsim.config import ServerConfig
+
     return resolve(ServerConfig, common, state_dir=state, database=database)
 
 
