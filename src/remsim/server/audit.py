@@ -12,10 +12,10 @@ from typing import Final
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from remsim.logs import escape
 from remsim.redaction import mask_tokens
 from remsim.server.entries import DONE, REFUSED, SERVER, Actor, Entry
 from remsim.server.schema import AUDIT
+from remsim.text import escape
 
 #: Text from outside is cut to what its column holds.
 _MAX_WHO: Final = 128

@@ -27,8 +27,6 @@ _READ_TIMEOUT_S: Final = 0.5
 #: By this table alembic knows which form a database has; each database of ours has it from the beginning.
 _VERSION_TABLE: Final = "alembic_version"
 _IN_MEMORY: Final = ":memory:"
-#: Alembic's own table.
-_VERSION_TABLE: Final = "alembic_version"
 
 
 def open_engine(url: str) -> AsyncEngine:

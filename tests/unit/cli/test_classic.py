@@ -14,7 +14,7 @@ from remsim.config import BankdConfig, ClientConfig, ClientRunConfig, HostPort, 
 from remsim.config.simtrace2 import SimtraceSettings
 from remsim.errors import ConfigError
 from remsim.ids import ClientSlot
-from remsim.net.process import say_error
+from remsim.net.report import say_error
 
 PROGRAMS = {
     "server": classic.server,
