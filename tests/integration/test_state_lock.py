@@ -73,7 +73,7 @@ async def test_second_client_with_the_same_certificate_and_slot_does_not_start(t
     async with running(client_service(credentials, 1)):
         second = client_service(credentials, 1)
         with pytest.raises(
-            StartError, match=rf"client slot C7:0 .* is in use by another program \(pid {os.getpid()}\)"
+            StartError, match=rf"client slot C23:0 .* is in use by another program \(pid {os.getpid()}\)"
         ):
             await second.start()
         await second.stop()
