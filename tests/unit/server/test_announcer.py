@@ -3,15 +3,9 @@
 
 from ipaddress import ip_address
 
-import pytest
-
 from remsim.identity import Identity, Proof
 from remsim.ids import BankSlot, ClientSlot
-from remsim.server.peers import Peer
-from remsim.server.problems import problem_of
-from remsim.slotmap import Mapping, MappingState
 from remsim.wire import rspro
-from remsim.wire.actions import LinkId, PeerAddress
 from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort, ResultCode
 from tests.doubles.server_world import BANKD, ServerWorld
 
@@ -197,27 +191,6 @@ def test_classic_client_is_not_told_in_a_message_that_it_does_not_know() -> None
     world.post("1:0", "7:0")
     world.answer(bank, rspro.CreateMappingReq)
     assert not [message for message in world.messages(client) if isinstance(message, rspro.ErrorInd)]
-
-
-@pytest.mark.parametrize(
-    ("state", "result", "has_bank", "status", "words"),
-    [
-        (MappingState.REFUSED, 3, True, None, "bank 1 has no slot 0"),
-        (MappingState.REFUSED, 2, True, None, "bank 1 refused the mapping"),
-        (MappingState.NEW, None, False, None, "bank 1 is not connected"),
-        (MappingState.ACTIVE, None, True, False, "there is no card in the slot, or no reader"),
-        (MappingState.ACTIVE, None, True, True, ""),
-        (MappingState.ACTIVE, None, True, None, ""),
-    ],
-)
-def test_problem_of_a_mapping_in_words(
-    state: MappingState, result: int | None, has_bank: bool, status: bool | None, words: str
-) -> None:
-    mapping = Mapping(1, BankSlot(1, 0), ClientSlot(7, 0), 0.0, state=state, result=result)
-    bank = Peer(LinkId(1), PeerAddress(ip_address("192.0.2.1"), 1), since=0.0)
-    if status is not None:
-        bank.slot_status[0] = rspro.SlotPhysStatus(reset_active=False, card_present=status)
-    assert problem_of(mapping, bank if has_bank else None, None) == words
 
 
 def test_absence_of_a_card_is_forgotten_with_a_new_mapping() -> None:
