@@ -131,7 +131,7 @@ class HostilePeers:
                 # Tasks of our own: those of asyncio's servers cannot be cancelled without a complaint.
                 listener = await stack.enter_async_context(
                     await asyncio.start_server(
-                        lambda reader, writer: held.append(group.create_task(be(reader, writer))), "127.0.0.1", 0
+                        lambda reader, writer: held.append(group.create_task(_hold(be, reader, writer))), "127.0.0.1", 0
                     )
                 )
                 return int(listener.sockets[0].getsockname()[1])
@@ -157,7 +157,6 @@ class HostilePeers:
             if not is_sound:
                 steps = mutate(steps, lambda: bankd_steps(tag, LIVE, rng), rng)
             await _play(steps, ending(rng), reader, writer, linger_s=10 * _LINGER_S if is_sound else _LINGER_S)
-        writer.close()
 
     async def _be_sound_server(self, tag: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = IpPort(ip_address("127.0.0.1"), self._live_bankd.port)
@@ -179,7 +178,6 @@ class HostilePeers:
             client = request.client_slot or LIVE
             steps = mutate(bankd_steps(tag, client, rng), lambda: server_steps(tag, self._bankd_port, rng), rng)
             await _play(steps, ending(rng), reader, writer, linger_s=_LINGER_S)
-        writer.close()
 
     async def _be_reader(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """The modem of every victim: powers its card, and sends a command whenever it may."""
@@ -190,7 +188,16 @@ class HostilePeers:
                 size = int.from_bytes(await reader.readexactly(2))
                 await reader.readexactly(size)
                 await asyncio.sleep(_LISTEN_S)
+
+
+async def _hold(be: _Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One conversation; its connection is gone afterwards, whatever ended it."""
+    try:
+        await be(reader, writer)
+    finally:
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 async def _connect_request(reader: asyncio.StreamReader) -> tuple[int, rspro.ConnectClientReq]:
