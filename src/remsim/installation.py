@@ -57,7 +57,7 @@ def _folder(origin: str) -> tuple[Path | None, bool]:
 
 
 def _libraries(package: Distribution, extras: tuple[str, ...]) -> list[str]:
-    found = {}
+    found: dict[str, None] = {}
     for requirement in package.requires or ():
         name, _, marker = requirement.partition(";")
         extra = _OF_EXTRA.search(marker)

@@ -29,6 +29,7 @@ class VpcdLink(asyncio.Protocol):
         self._handler = handler
         self._decoder = MessageDecoder()
         self._transport: asyncio.Transport | None = None
+        self._is_unwanted = False
         self._socket: socket.socket | None = None
 
     async def connect(self, address: HostPort) -> None:
@@ -50,6 +51,7 @@ class VpcdLink(asyncio.Protocol):
 
     def close(self) -> None:
         """Hang up: vpcd sees its card pulled. Messages that are not handled yet are dropped."""
+        self._is_unwanted = True
         if self._transport is not None:
             self._transport.close()
 
@@ -63,6 +65,9 @@ class VpcdLink(asyncio.Protocol):
         if self._socket is not None:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._acknowledge_quickly()
+        if self._is_unwanted:
+            # uvloop finishes an attempt that was cancelled too late; nobody else knows of this connection.
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Handle what is whole."""

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ async def test_command_of_a_wrong_type_is_told_without_its_content(world: World)
         connection = remsim.CardConnection(plaintext=True, server=world.address, client="7:0")
         connection.connect()
         wrong: list[Any] = ["00200001", [0, 256], [0, "A4"], 5, None]
-        said = [_type_error(lambda one=one: connection.transmit(one)) for one in wrong]
+        said = [_type_error(partial(connection.transmit, one)) for one in wrong]
         connection.disconnect()
         with remsim.connect_sync(plaintext=True, server=world.address, client="7:0") as card:
             text: Any = "002000010831323334ffffffff"

@@ -269,3 +269,21 @@ async def test_answer_longer_than_any_is_passed_on(reader: VpcdReader) -> None:
 def test_wrong_settings_are_refused(settings: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         make_emulator("vpcd", settings)
+
+
+class LateTransport(asyncio.Transport):
+    """A connection that comes up although its attempt was cancelled, as uvloop's may."""
+
+    is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_connection_that_comes_up_after_the_attempt_was_given_up_is_closed() -> None:
+    """Otherwise the end of the program would wait for the end of a connection that nobody knows of."""
+    link = VpcdLink(lambda _body: None)
+    link.close()
+    transport = LateTransport()
+    link.connection_made(transport)
+    assert transport.is_closed

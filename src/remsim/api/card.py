@@ -70,7 +70,7 @@ class Card:
         except NoCardError as error:
             raise NoCardError(str(error), hint=self._slot.why_no_card()) from None
 
-    async def transmit(self, apdu: bytes) -> ResponseApdu:
+    async def transmit(self, apdu: bytes | bytearray | memoryview) -> ResponseApdu:
         """Send a command APDU of any case and return the card's answer; extended ones may bring up to 255 bytes.
 
         61xx, 9Fxx and 6Cxx are answers, too, unless ``auto_get_response`` follows them. Commands of several tasks are
@@ -78,13 +78,13 @@ class Card:
         ``apdu`` is none, NotSentError if that card is gone, ExchangeError if there is no answer; then it is unknown
         whether the card has executed the command.
         """
-        apdu = command_bytes(apdu)
-        tpdu = first_tpdu(apdu)
+        command = command_bytes(apdu)
+        tpdu = first_tpdu(command)
         card_number = self._emulator.card_number
         async with self._turn:
             if not self._auto_get_response:
                 return _parse(await self._exchange(tpdu, card_number))
-            exchange = exchange_apdu(apdu)
+            exchange = exchange_apdu(command)
             tpdu = next(exchange)
             while True:
                 response = await self._exchange(tpdu, card_number)
