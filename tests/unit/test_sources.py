@@ -12,7 +12,7 @@ from tests import sources
 from tests.reference import ROOT
 
 SPDX = "# SPDX-License-Identifier: Apache-2.0"
-MAX_LINES = 400
+MAX_LINES = 600
 
 #: A longer function is hard to hold in mind; 40 is the aim.
 MAX_FUNCTION_LINES = 60
