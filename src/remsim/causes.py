@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why a connection did not come up, or ended: words for people, and what to do. The one table, for all programs.
 
-What the system, TLS and HTTP say about it is short and made for programmers: ``[Errno 111]``, ``TLSV1_ALERT_UNKNOWN_CA``.
+What the system and TLS say about it is short and made for programmers: ``[Errno 111]``, ``TLSV1_ALERT_UNKNOWN_CA``.
 """
 
 import errno
@@ -21,9 +21,7 @@ class Cause:
 
 
 _ENROL: Final = "enrol this host: remsim pki code on the server's host, then remsim enroll here"
-_CLOCKS: Final = (
-    "compare the clocks of both hosts; then see remsim pki show, and enrol the host whose certificate ended"
-)
+_CLOCKS: Final = "compare the clocks of both hosts; see remsim pki show; enrol the host whose certificate has ended"
 _AUTHORITIES: Final = "both ends need certificates of the same authority: enrol the one that has another"
 _PORT: Final = "check host and port: is a remsim program listening there?"
 
@@ -38,9 +36,11 @@ _SYSTEM: Final = {
     errno.ENETUNREACH: Cause("there is no route to that network", "check this host's network, or use another address"),
     errno.EADDRNOTAVAIL: Cause("that address cannot be used from here", "check the address; see ip address"),
     errno.EACCES: Cause(
-        "the system does not allow this connection", "is there a firewall or a sandbox of the service?"
+        "the system does not allow this connection", "does a firewall or the sandbox of its service forbid it?"
     ),
-    errno.EPERM: Cause("the system does not allow this connection", "is there a firewall or a sandbox of the service?"),
+    errno.EPERM: Cause(
+        "the system does not allow this connection", "does a firewall or the sandbox of its service forbid it?"
+    ),
     errno.EMFILE: Cause("this process has no descriptor left", "raise its limit (LimitNOFILE, ulimit -n)"),
     errno.ENFILE: Cause("this host has no descriptor left", "raise fs.file-max"),
 }

@@ -333,6 +333,7 @@ class TestNeighbours:
 
     async def fail(self, server: EnrolmentServer, path: str, body: dict[str, str]) -> int:
         """Ask until the address is refused; the status of the last answer."""
+        status = 0
         async with httpx2.AsyncClient(verify=False) as http:
             for _ in range(FAILURES_ALLOWED + 1):
                 status = (await http.post(server.url + path, json=body)).status_code

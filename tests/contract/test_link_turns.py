@@ -15,32 +15,40 @@ from tests.doubles.tls_world import LOOPBACK, Run, client_tls, dial, noted_world
 FLOOD = ccm.PING * 40_000
 
 
-@pytest.fixture
-def pieces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Connection, int]]:
+class Pieces(list[tuple[Connection, int]]):
     """Which link looked at how many bytes, in this order."""
-    found: list[tuple[Connection, int]] = []
+
+    def __init__(self) -> None:
+        self.have_begun = asyncio.Event()
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> Pieces:
+    found = Pieces()
     original = Connection.receive_data
 
     def noting(connection: Connection, data: bytes, now: float) -> None:
         found.append((connection, len(data)))
+        if len(found) == 3:
+            found.have_begun.set()
         original(connection, data, now)
 
     monkeypatch.setattr(Connection, "receive_data", noting)
     return found
 
 
-def test_flood_of_pings_leaves_others_their_turns(run: Run, pieces: list[tuple[Connection, int]]) -> None:
+def test_flood_of_pings_leaves_others_their_turns(run: Run, pieces: Pieces) -> None:
     async def play() -> None:
         async with noted_world() as (hub, _, _):
             listener = await hub.listen(LOOPBACK, factory())
             async with (
                 dialled_raw("127.0.0.1", listener.port) as flooder,
                 dialled_raw("127.0.0.1", listener.port) as neighbour,
+                asyncio.TaskGroup() as tasks,
             ):
-                answers = asyncio.ensure_future(flooder.read(len(ccm.PING) + len(FLOOD)))
-                flood = asyncio.ensure_future(flooder.write(FLOOD))
-                while len(pieces) < 3:
-                    await asyncio.sleep(0)
+                answers = tasks.create_task(flooder.read(len(ccm.PING) + len(FLOOD)))
+                flood = tasks.create_task(flooder.write(FLOOD))
+                await pieces.have_begun.wait()
                 await neighbour.write(ccm.PING)
                 assert await neighbour.read(len(ccm.PING)) == ccm.PING  # the engine's own
                 assert await neighbour.read(len(ccm.PONG)) == ccm.PONG
@@ -53,29 +61,27 @@ def test_flood_of_pings_leaves_others_their_turns(run: Run, pieces: list[tuple[C
     assert max(length for _, length in pieces) <= PIECE_OCTETS
 
 
-def test_flood_over_tls_is_answered_whole_and_in_pieces(
-    run: Run, house: CertificateWorld, pieces: list[tuple[Connection, int]]
-) -> None:
+def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: CertificateWorld, pieces: Pieces) -> None:
+    pings, pongs, are_answered = 10_000, 0, asyncio.Event()
+    original = Connection._on_ccm
+
+    def counting(connection: Connection, payload: bytes, now: float) -> None:
+        nonlocal pongs
+        pongs += payload == ccm.PONG[3:]
+        if pongs == pings:
+            are_answered.set()
+        original(connection, payload, now)
+
     async def play() -> None:
         async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
             listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
             dial(client, listener, client_tls(house))
             await at_server.ups.get()
             link, _ = await at_client.ups.get()
-            found = client._links[link]
-            pongs = 0
-            original = found.connection._on_ccm
+            client._links[link]._transport.write(ccm.PING * pings)
+            await are_answered.wait()
 
-            def counting(payload: bytes, now: float) -> None:
-                nonlocal pongs
-                pongs += payload == ccm.PONG[3:]
-                original(payload, now)
-
-            found.connection._on_ccm = counting  # type: ignore[method-assign]  # counts what the engine is told
-            pings = 10_000
-            found._transport.write(ccm.PING * pings)
-            while pongs < pings:
-                await asyncio.sleep(0.001)
-
-    run(play())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Connection, "_on_ccm", counting)
+        run(play())
     assert max(length for _, length in pieces) <= PIECE_OCTETS

@@ -14,7 +14,6 @@ from tests import sources
 
 #: The level of each part of the package, that is, of each name directly below ``remsim``.
 LEVELS = {
-    "causes": 0,
     "errors": 0,
     "ids": 0,
     "identity": 0,
@@ -32,6 +31,7 @@ LEVELS = {
     "redaction": 2,
     "logs": 3,
     "metrics": 3,
+    "causes": 3,
     "pki": 3,
     "vpcd_link": 3,
     "net": 4,
@@ -47,8 +47,10 @@ LEVELS = {
 }
 
 #: Imports between parts of the same level that are meant to be: a number is an error or it is not, a card is made of
-#: card formats, the command line starts the demonstration, an identity is made of numbers.
+#: card formats, the command line starts the demonstration, an identity is made of numbers, and enrolment says in words
+#: why it cannot connect.
 SAME_LEVEL = {
+    ("pki", "causes"),
     ("ids", "errors"),
     ("identity", "errors"),
     ("identity", "ids"),

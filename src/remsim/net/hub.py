@@ -125,7 +125,7 @@ class LinkHub:
         return dialled
 
     def spare(self, peer: PeerAddress) -> bool:
-        """Descriptors are few: close the link of an unknown peer for a connection from ``peer``; False: there is none."""
+        """Descriptors are few: close the link of an unknown peer for a connection from ``peer``. False: none."""
         return self._gate.spare(peer)
 
     def execute(self, action: LinkAction) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import sqlite3
 from importlib import resources
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect, text
@@ -86,10 +87,10 @@ def _try_file(path: str, *, may_create: bool) -> None:
     A new one is for this user only, and SQLite gives its journals the same mode. One that exists must be a server's:
     else mappings and tokens would be gone without a word, or another program's file would get our tables.
     """
-    is_new = path == _IN_MEMORY or not os.path.exists(path)
+    is_new = path == _IN_MEMORY or not Path(path).exists()
     if is_new and not may_create:
         raise StartError(
-            f"there is no server's database at {os.path.abspath(path)}",
+            f"there is no server's database at {Path(path).absolute()}",
             hint="give --state DIR of the server, as the user that runs it (of its service: sudo -u remsim-server "
             "remsim ... --state /var/lib/remsim-server); a new server's is made by: remsim server init",
         )

@@ -49,8 +49,8 @@ _REST: Final = (
         LimitName.REST_CONNECTIONS,
         rest.MAX_CONNECTIONS,
         "connections",
-        "without a good token so far; as many again with one. A back-end uses a few; each has one request at a time, so "
-        "this limits requests and changes under way, too",
+        "without a good token so far; as many again with one. A back-end uses a few; each has one request at a time, "
+        "so this limits requests and changes under way, too",
         "of the source that has most, the one that waits longest is closed; the newcomer gets its place",
     ),
     Limit(
@@ -101,8 +101,8 @@ _REST: Final = (
         LimitName.ENROLMENT_FAILURES,
         FAILURES_ALLOWED,
         _FAILURES,
-        "codes cannot be guessed, but each attempt costs a signature or a look into the book; good codes and certificates "
-        "go on, each with a limit of its own",
+        "codes cannot be guessed, but each attempt costs a signature or a look into the book; good codes and "
+        "certificates go on, each with a limit of its own",
         _ANSWER.format(429),
     ),
     Limit(
