@@ -7,9 +7,6 @@ from typing import Any
 
 from remsim.logs import Event, Logger
 
-#: What a test looks into: it knows what each field holds.
-Noted = dict[str, Any]
-
 
 class NotedLog:
     """Hands out the events of ``logger`` by name, in their order."""
@@ -17,21 +14,21 @@ class NotedLog:
     level = logging.DEBUG
 
     def __init__(self) -> None:
-        self._events: asyncio.Queue[Noted] = asyncio.Queue()
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.logger = Logger({}, self)
 
     def emit(self, method: str, event: Event) -> None:
         """Keep one event of ``logger``."""
         self._events.put_nowait({**event, "level": method})
 
-    async def next(self, name: str) -> Noted:
+    async def next(self, name: str) -> dict[str, Any]:
         """The next event of this name; others are passed over."""
         while True:
             event = await self._events.get()
             if event["event"] == name:
                 return event
 
-    async def any(self) -> Noted:
+    async def any(self) -> dict[str, Any]:
         """The next event, whatever it is called."""
         return await self._events.get()
 
