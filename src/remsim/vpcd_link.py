@@ -35,8 +35,14 @@ class VpcdLink(asyncio.Protocol):
     async def connect(self, address: HostPort) -> None:
         """Be the card of the reader at ``address``. Raises OSError, of which TimeoutError is one."""
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(_CONNECT_DEADLINE_S):
-            await loop.create_connection(lambda: self, address.host, address.port)
+        try:
+            async with asyncio.timeout(_CONNECT_DEADLINE_S):
+                await loop.create_connection(lambda: self, address.host, address.port)
+        except BaseException:
+            # uvloop drops the connection of an attempt that is given up at the last moment, without a word to its
+            # protocol; whoever waits for its end would wait for ever.
+            self.connection_lost(None)
+            raise
 
     async def wait_closed(self) -> None:
         """Return when the connection is gone, whoever ended it, or if there never was one."""

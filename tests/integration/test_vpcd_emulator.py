@@ -287,3 +287,19 @@ async def test_connection_that_comes_up_after_the_attempt_was_given_up_is_closed
     transport = LateTransport()
     link.connection_made(transport)
     assert transport.is_closed
+
+
+async def test_attempt_that_is_given_up_at_the_last_moment_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop drops its connection without a word, and the end of the program would wait for it."""
+    link = VpcdLink(lambda _body: None)
+    loop = asyncio.get_running_loop()
+
+    async def connect_and_give_up(make: Callable[[], VpcdLink], *_address: object) -> None:
+        make().connection_made(LateTransport())
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(loop, "create_connection", connect_and_give_up)
+    with pytest.raises(asyncio.CancelledError):
+        await link.connect(HostPort("127.0.0.1", 1))
+    async with asyncio.timeout(1):
+        await link.wait_closed()
