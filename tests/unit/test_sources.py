@@ -27,6 +27,7 @@ OF_THE_WHOLE = {
     "test_requirements",
     "test_check_coverage",
     "test_compatibility",
+    "test_patterns",
     "test_generated_docs",
     "test_console_pages",
     "test_settings_page",
