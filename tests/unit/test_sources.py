@@ -26,6 +26,7 @@ OF_THE_WHOLE = {
     "test_leftovers",
     "test_requirements",
     "test_check_coverage",
+    "test_slowest",
     "test_compatibility",
     "test_patterns",
     "test_generated_docs",
