@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final, cast
 
 from remsim.config import ClientRunConfig, ClientSlotConfig, HostPort
-from remsim.installation import install_command
+from remsim.core.installation import install_command
 from remsim.logs import get_logger
 
 #: A check that has not ended by then is given up.

@@ -17,9 +17,9 @@ from remsim.config import (
     parse_settings,
     read_toml,
 )
+from remsim.core.errors import ConfigError
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.emulators import registry
-from remsim.errors import ConfigError
 
 _NAME: Final = "configuration"
 

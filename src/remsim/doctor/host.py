@@ -19,7 +19,7 @@ from remsim.wire.ipa import FrameReader
 
 _SERVER_DEADLINE_S: Final = 5.0
 _CLOCK_DEADLINE_S: Final = 3.0
-_READ_OCTETS: Final = 4096
+_READ_BYTES: Final = 4096
 
 
 async def check_clock(_situation: Situation) -> Sequence[Finding]:
@@ -95,7 +95,7 @@ async def _exchange_ping(server: HostPort) -> None:
         writer.write(PING)
         frames = FrameReader()
         while True:
-            data = await reader.read(_READ_OCTETS)
+            data = await reader.read(_READ_BYTES)
             if not data:
                 raise EOFError("it closes the connection")
             frames.receive_data(data)

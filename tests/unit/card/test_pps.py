@@ -23,20 +23,20 @@ _byte = st.none() | st.integers(0, 255)
         ("ff7094112228", Pps(0, 0x94, 0x11, 0x22)),
     ],
 )
-def test_pps_is_read(raw: str, expected: Pps | None) -> None:
-    octets = bytes.fromhex(raw)
+def test_pps_is_read(recorded: str, expected: Pps | None) -> None:
+    raw = bytes.fromhex(recorded)
     if expected is None:
         with pytest.raises(PpsError, match="PCK"):
-            parse_pps(octets)
+            parse_pps(raw)
     else:
-        assert parse_pps(octets) == expected
-        assert expected.to_bytes() == octets
+        assert parse_pps(raw) == expected
+        assert expected.to_bytes() == raw
 
 
 @pytest.mark.parametrize(("raw", "text"), [("", "nothing"), ("ff", "ff"), ("0010", "0010"), ("ff10", "instead of 4")])
-def test_what_is_no_pps_is_refused(raw: str, text: str) -> None:
+def test_what_is_no_pps_is_refused(recorded: str, text: str) -> None:
     with pytest.raises(PpsError, match=text):
-        parse_pps(bytes.fromhex(raw))
+        parse_pps(bytes.fromhex(recorded))
 
 
 def test_left_over_bytes_are_refused() -> None:
@@ -46,19 +46,19 @@ def test_left_over_bytes_are_refused() -> None:
 
 @given(st.builds(Pps, st.integers(0, 15), _byte, _byte, _byte))
 def test_pps_survives_the_round_trip(pps: Pps) -> None:
-    raw = pps.to_bytes()
-    assert pps_length(raw) == len(raw) <= MAX_PPS
-    assert parse_pps(raw) == pps
+    recorded = pps.to_bytes()
+    assert pps_length(recorded) == len(recorded) <= MAX_PPS
+    assert parse_pps(recorded) == pps
 
 
 @given(st.binary(max_size=8))
-def test_arbitrary_bytes_raise_nothing_but_pps_errors(raw: bytes) -> None:
+def test_arbitrary_bytes_raise_nothing_but_pps_errors(recorded: bytes) -> None:
     try:
-        pps = parse_pps(raw)
+        pps = parse_pps(recorded)
     except PpsError:
         return
     # Bit 8 of PPS0 is reserved: it is ignored, and never sent.
-    assert pps.to_bytes()[2:-1] == raw[2:-1]
+    assert pps.to_bytes()[2:-1] == recorded[2:-1]
 
 
 @pytest.mark.parametrize(
