@@ -304,7 +304,7 @@ class IllegalModem(ClientAdapter):
     """A modem that sends what is no TPDU, where the recorded peer does."""
 
     def on_action(self, what: str, now: float) -> list[object]:
-        length = re.search(r"sends TPDU: ([0-9]+) bytes", what)
+        length = re.search(r"sends TPDU: ([0-9]+) octets", what)
         return [] if length is None else list[object](self.coordinator.on_tpdu(bytes(int(length[1])), now))
 
 

@@ -23,20 +23,20 @@ _byte = st.none() | st.integers(0, 255)
         ("ff7094112228", Pps(0, 0x94, 0x11, 0x22)),
     ],
 )
-def test_pps_is_read(recorded: str, expected: Pps | None) -> None:
-    raw = bytes.fromhex(recorded)
+def test_pps_is_read(raw: str, expected: Pps | None) -> None:
+    data = bytes.fromhex(raw)
     if expected is None:
         with pytest.raises(PpsError, match="PCK"):
-            parse_pps(raw)
+            parse_pps(data)
     else:
-        assert parse_pps(raw) == expected
-        assert expected.to_bytes() == raw
+        assert parse_pps(data) == expected
+        assert expected.to_bytes() == data
 
 
 @pytest.mark.parametrize(("raw", "text"), [("", "nothing"), ("ff", "ff"), ("0010", "0010"), ("ff10", "instead of 4")])
-def test_what_is_no_pps_is_refused(recorded: str, text: str) -> None:
+def test_what_is_no_pps_is_refused(raw: str, text: str) -> None:
     with pytest.raises(PpsError, match=text):
-        parse_pps(bytes.fromhex(recorded))
+        parse_pps(bytes.fromhex(raw))
 
 
 def test_left_over_bytes_are_refused() -> None:

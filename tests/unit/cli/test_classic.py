@@ -40,7 +40,7 @@ class Services:
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     result = Services()
-    for module in ("server.service", "bankd.service", "client.verbs", "client.run"):
+    for module in ("server.service", "bankd.service", "client.commands"):
         fake = ModuleType(f"remsim.{module}")
         fake.__dict__["serve"] = fake.__dict__["shell"] = fake.__dict__["run"] = result.serve
         monkeypatch.setitem(sys.modules, fake.__name__, fake)

@@ -33,7 +33,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     for module, names in {
         "server.service": ["serve"],
         "bankd.service": ["serve"],
-        "client.verbs": ["shell", "script"],
+        "client.commands": ["shell", "script"],
     }.items():
         fake = ModuleType(f"remsim.{module}")
         for name in names:

@@ -129,7 +129,7 @@ def test_atr_of_allowed_length_is_taken(length: int) -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 56])
 def test_atr_of_other_length_is_refused(length: int) -> None:
-    with pytest.raises(ValueTextError, match="raw"):
+    with pytest.raises(ValueTextError, match="bytes"):
         parse_atr_bytes("3b" * length)
 
 

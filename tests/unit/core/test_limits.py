@@ -23,9 +23,9 @@ def test_known_limits_are_counted_from_0_on() -> None:
 def test_value_is_written_with_its_unit() -> None:
     assert limit(2048, "requests").value_text == "2048 requests"
     assert limit(0.5, "s").value_text == "0.5 s"
-    assert limit(280, "raw").value_text == "280 bytes"
-    assert limit(1 << 16, "raw").value_text == "64 KiB"
-    assert limit(1 << 20, "raw").value_text == "1 MiB"
+    assert limit(280, "bytes").value_text == "280 bytes"
+    assert limit(1 << 16, "bytes").value_text == "64 KiB"
+    assert limit(1 << 20, "bytes").value_text == "1 MiB"
     assert limit(None, "what there is").value_text == "what there is"
 
 

@@ -14,9 +14,9 @@ HEADER, PIN = bytes.fromhex("0020000108"), b"12345678"
     ("kind", "data", "expected"),
     [
         (FactKind.COMMAND_REPLACED, HEADER, {"header": HEADER}),
-        (FactKind.COMMAND_REPLACED, PIN, {"raw": 8}),
-        (FactKind.BAD_HEADER, HEADER[:4], {"raw": 4}),
-        (FactKind.BAD_MESSAGE, PIN, {"raw": 8}),
+        (FactKind.COMMAND_REPLACED, PIN, {"bytes": 8}),
+        (FactKind.BAD_HEADER, HEADER[:4], {"bytes": 4}),
+        (FactKind.BAD_MESSAGE, PIN, {"bytes": 8}),
         (FactKind.ATR_REFUSED, b"\x3b" * 40, {"atr": b"\x3b" * 40}),
         (FactKind.STALE_DROPPED, b"", {}),
     ],

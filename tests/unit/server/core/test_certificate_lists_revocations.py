@@ -23,7 +23,7 @@ def test_list_that_is_too_long_is_reported_and_the_one_before_stays() -> None:
     (report,) = actions
     assert isinstance(report, Report)
     assert (report.level, report.event) == ("error", "revocation_list_too_long")
-    assert report.fields["raw"] == MAX_LIST + 1
+    assert report.fields["bytes"] == MAX_LIST + 1
     assert report.fields["hint"]
     assert world.coordinator.limits[LimitName.REVOCATION_LIST] == 1
     later = world.bank(2, is_own=True, proof=Proof(Identity.bank(2), 2))
