@@ -31,7 +31,8 @@ _INTRO: Final = f"""\
 # Protocol
 
 RSPRO, as these programs speak it. The documented source of the messages is the schema file
-[`rspro.asn`](../src/remsim/wire/messages/rspro.asn); everything on this page is taken from it and from the modules that put it
+[`rspro.asn`](../src/remsim/wire/messages/rspro.asn); everything on this page is taken from it and from the modules that
+put it
 on the wire. *Classic* are the programs of the C suite, and all that they know is what is not marked with an ability.
 What those programs do with the messages is in [reference/rspro.md](reference/rspro.md).
 
