@@ -3,13 +3,13 @@
 
 from typing import Final
 
+from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
 from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED
 from remsim.server.api import limits as rest
-from remsim.server.core.admission import MAX_RIVALS
 from remsim.server.core.peer_reports import BURST, REFILL_S
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
 from remsim.server.store.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
@@ -21,8 +21,8 @@ _FAILURES: Final = f"failures of one source, then one in {FAILURE_FORGIVEN_S:g} 
 
 _PEERS: Final = (
     Limit(
-        LimitName.RIVALS,
-        MAX_RIVALS,
+        LimitName.CHALLENGERS,
+        MAX_CHALLENGERS,
         "links",
         "one program has one or two links at a time; these wait to hear whether the holder of their identity lives",
         "a newcomer with that identity is refused",

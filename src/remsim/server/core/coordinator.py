@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from remsim.core.claims import TakeOvers
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
@@ -129,9 +128,9 @@ class Coordinator:
             self.announcer.restore_release(client, Release(mapping_id, bank))
 
     @property
-    def takeovers(self) -> TakeOvers:
-        """Who takes over from whom."""
-        return self._admission.takeovers
+    def contest_refusals(self) -> int:
+        """How many peers were refused because another program with their certificate is alive."""
+        return self._admission.claims.contest_refusals
 
     # Links
 

@@ -99,10 +99,6 @@ class Peer:
     #: What it is, or is about to be: at most one of the two is set.
     client: ClientSlot | None = None
     bank_id: int | None = None
-    #: Claims of others to the same identity, who wait for this peer to prove that it lives, the newest last.
-    rivals: list[tuple["Peer", "Claim"]] = field(default_factory=list)
-    #: The peer whose challenger this one is.
-    rival_of: "Peer | None" = None
     #: Where another program was that has the same certificate and was refused; empty: there was none on this link.
     contested_by: str = ""
 
