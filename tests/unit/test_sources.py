@@ -43,6 +43,24 @@ MIRRORED = {
     *("policy", "redaction"),
 }
 
+#: Modules that assign to an attribute named ``state`` and set no state of a machine past its table, and why.
+_OTHER_STATES = {
+    "remsim.core.state_machine": "the one place where a machine moves",
+    "remsim.client.metrics": "a gauge",
+    "remsim.demo.stage": "words on the screen",
+    "remsim.uicc.auth": "the memory of a card",
+    "remsim.uicc.card": "the memory of a card",
+    "remsim.uicc.pins": "the memory of a card",
+    "remsim.uicc.session": "the memory of a card",
+    "remsim.bankd.core.cards": "moves by CARD_TRANSITIONS",
+    "remsim.bankd.core.connections": "moves by CARD_TRANSITIONS",
+    "remsim.bankd.core.lane": "moves by CARD_TRANSITIONS",
+    "remsim.bankd.core.session": "moves by SESSION_TRANSITIONS and CARD_TRANSITIONS",
+    "remsim.client.core.coordinator": "moves by SLOT_TRANSITIONS",
+    "remsim.emulators.simtrace2.t0": "moves by T0_TRANSITIONS",
+    "remsim.wire.link.dialing": "moves by DIAL_TRANSITIONS",
+}
+
 #: What ties the project to one machine or names where its packages are fetched from.
 _TIED = re.compile(
     r"(?<![\w.}])/(?:home|Users|root|work)/\w"  # somebody's folders; behind a } it is the root of a process
@@ -102,6 +120,33 @@ def test_nothing_is_tied_to_one_machine() -> None:
         text = path.read_text(encoding="utf-8", errors="replace")
         wrong += [f"{name}: {match.group()}" for match in _TIED.finditer(text)]
     assert not wrong
+
+
+def _sets_state(tree: ast.AST) -> bool:
+    """Whether something is assigned to an attribute ``state`` or ``_state``."""
+    return any(
+        isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in {"state", "_state"}
+        for node in ast.walk(tree)
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("peer.state = PeerState.GONE", True),
+        ("self._state, other = following, 1", True),
+        ("self.state: int = 0", True),
+        ("peer.step(PeerEvent.LOST)", False),
+        ("state = peer.state", False),
+    ],
+)
+def test_assignments_to_a_state_are_found(line: str, expected: bool) -> None:
+    assert _sets_state(ast.parse(line)) is expected
+
+
+def test_no_state_is_set_past_its_table() -> None:
+    found = {name for name, path in sources.modules().items() if _sets_state(ast.parse(path.read_text("utf-8")))}
+    assert found <= set(_OTHER_STATES), "let these move by core.state_machine"
 
 
 def _mirror(module: str) -> str:

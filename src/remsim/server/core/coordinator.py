@@ -33,7 +33,6 @@ from remsim.server.core.log_fields import described, named, note_of, odd, places
 from remsim.server.core.peer_reports import BankAudit, forget_absence, on_dial_refused, on_error, on_slot_status
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
-from remsim.server.core.restore import recall_mapping
 from remsim.server.core.slotmap import Mapping, SlotMap
 from remsim.wire.link.abilities import ADVERTISE
 from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
@@ -123,7 +122,7 @@ class Coordinator:
             host=self,
         )
         for stored in memory.mappings:
-            recall_mapping(self.slotmap, stored)
+            self.slotmap.restore(stored)
         for mapping_id, client, bank in memory.releases:
             self.announcer.restore_release(client, Release(mapping_id, bank))
 

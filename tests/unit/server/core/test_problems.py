@@ -28,7 +28,7 @@ from remsim.wire.messages.rspro import AddressKind
 def test_problem_of_a_mapping_in_words(
     state: MappingState, result: int | None, has_bank: bool, status: bool | None, words: str
 ) -> None:
-    mapping = Mapping(1, BankSlot(1, 0), ClientSlot(7, 0), 0.0, state=state, result=result)
+    mapping = Mapping(1, BankSlot(1, 0), ClientSlot(7, 0), 0.0, initial=state, result=result)
     bank = Peer(LinkId(1), PeerAddress(ip_address("192.0.2.1"), 1), since=0.0)
     if status is not None:
         bank.slot_status[0] = rspro.SlotPhysStatus(reset_active=False, card_present=status)

@@ -84,7 +84,7 @@ def test_component_shows_everything_that_was_sent() -> None:
 
 
 def test_refused_mapping_is_unacknowledged_with_its_result() -> None:
-    mapping = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0, state=MappingState.REFUSED, result=3)
+    mapping = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0, initial=MappingState.REFUSED, result=3)
     facts = views.MappingFacts(is_bank_there=True, problem="bank 1 has no slot 9")
     assert views.mapping(mapping, facts, more=False) == {
         "bank": {"bankId": 1, "slotNr": 9},
