@@ -21,9 +21,9 @@ from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.server.core.actions import Action, Report, StoreClientNumber
+from remsim.server.core.actions import Action, StoreClientNumber
 from remsim.server.core.client_ids import ClientNumbers, client_key
-from remsim.server.core.log_fields import described
+from remsim.server.core.log_events import program_event
 from remsim.server.core.peers import BankClaim, Claim, ClientClaim, Peer, PeerEvent, PeerTable
 from remsim.wire.link.actions import Accepted, Close, LinkId, Probe, Send
 from remsim.wire.messages.rspro import (
@@ -193,7 +193,7 @@ class Admission:
         if succession is None:
             return actions
         winner = succession.winner
-        actions.append(Report("info", "identity_taken_over", described(winner) | {"identity": lost.name}))
+        actions.append(program_event("info", "identity_taken_over", winner, identity=lost.name))
         actions += self._grant(winner, self._waiting.pop(winner), now)
         for refused in succession.refused:
             actions += self._refuse_challenger(refused, winner, now)
@@ -221,7 +221,7 @@ class Admission:
             elif peer.bank_id is not None:
                 objection = self._objection(peer, Role.BANK, BankSlot(peer.bank_id, 0))
             if objection:
-                actions.append(Report("warning", "plain_link_ended", described(peer) | {"reason": objection}))
+                actions.append(program_event("warning", "plain_link_ended", peer, reason=objection))
                 actions.append(Close(peer.link, objection))
         return actions
 
@@ -229,10 +229,10 @@ class Admission:
         peer = refused.who
         claim = self._waiting.pop(peer)
         self._timers.set(peer.link, now + REJECTED_GRACE_S)
-        fields = described(peer) | {"identity": holder.name, "holder": str(holder.address)}
         refusal = self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE)
         if refused.reason is Refusal.IN_USE:
-            return [refusal, Report("warning", "identity_in_use", fields)]
+            names = {"identity": holder.name, "holder": str(holder.address)}
+            return [refusal, program_event("warning", "identity_in_use", peer, **names)]
         holder.contested_by = str(peer.address.host)
         told = self._tell_contest(peer, holder) if refused.reason is Refusal.CONTESTED else []
         return [*told, refusal]
@@ -245,8 +245,8 @@ class Admission:
             for one, text in zip((holder, peer), texts, strict=True)
             if one.identity is not None and one.identity.abilities is not None
         ]
-        fields = described(peer) | {"identity": holder.name, "holder": str(holder.address), "hint": CONTEST_HINT}
-        return [*actions, Report("error", "identity_contested", fields)]
+        fields = {"identity": holder.name, "holder": str(holder.address), "hint": CONTEST_HINT}
+        return [*actions, program_event("error", "identity_contested", peer, **fields)]
 
     def on_timer(self, link: LinkId) -> list[Action]:
         """A rejected peer has not closed its link."""
@@ -275,7 +275,7 @@ class Admission:
         result = ResultCode.ILLEGAL_BANK_ID if is_bank else ResultCode.ILLEGAL_CLIENT_ID
         return [
             self._refuse(peer, request, tag, result),
-            Report("warning", "peer_refused", described(peer) | {"reason": reason}),
+            program_event("warning", "peer_refused", peer, reason=reason),
             Close(peer.link, reason),
         ]
 
@@ -309,7 +309,7 @@ class Admission:
         del self._numbering[slot.client_id]
         if answer.result is not ResultCode.OK:
             return [
-                Report("warning", "client_did_not_take_number", described(peer) | {"result": answer.result.name}),
+                program_event("warning", "client_did_not_take_number", peer, result=answer.result.name),
                 Close(peer.link, "it did not take its number"),
             ]
         self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)

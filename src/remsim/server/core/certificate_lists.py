@@ -3,7 +3,8 @@
 
 from remsim.core.identity import Identity, Role
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.server.core.actions import Action, Report
+from remsim.core.log_event import LogEvent
+from remsim.server.core.actions import Action
 from remsim.server.core.peers import Peer, PeerTable
 from remsim.wire.link.abilities import CERTIFIED, REVOKE
 from remsim.wire.link.actions import Send
@@ -70,7 +71,7 @@ class Revocations:
         if not parts:
             self._limits.reached(LimitName.REVOCATION_LIST)
             # Those who come later are told the list before it, which is better than none.
-            return [Report("error", "revocation_list_too_long", _too_long(raw))]
+            return [LogEvent("error", "revocation_list_too_long", fields=_too_long(raw))]
         self._parts = parts
         return [action for peer in (*self._peers.clients(), *self._peers.banks()) for action in self.tell(peer)]
 

@@ -18,7 +18,8 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core.actions import Action, NoteReleased, Report
+from remsim.core.log_event import LogEvent
+from remsim.server.core.actions import Action, NoteReleased
 from remsim.server.core.addresses import address_for_client
 from remsim.server.core.peers import Peer, PeerTable
 from remsim.server.core.problems import no_address
@@ -118,19 +119,17 @@ class ClientConfigurator:
             return []
         peer.announced = wanted
         peer.announced_result = None
-        fields: dict[str, object] = {"client_slot": client, "bank_slot": wanted.bank_slot}
-        if wanted.bankd.port:
-            fields["bankd"] = f"{wanted.bankd.ip}:{wanted.bankd.port}"
-        event = "client_sent_to_bankd" if wanted.bankd.port else "client_told_no_bankd"
-        return [Send(peer.link, wanted), Report("info", event, fields)]
+        bankd = f"{wanted.bankd.ip}:{wanted.bankd.port}" if wanted.bankd.port else None
+        name = "client_sent_to_bankd" if wanted.bankd.port else "client_told_no_bankd"
+        return [Send(peer.link, wanted), LogEvent("info", name, wanted.bank_slot, client, {"bankd": bankd})]
 
     def _tell_problem(self, client: ClientSlot, peer: Peer, wanted: NoAddress) -> list[Action]:
         """The client has a mapping and can do nothing with it: the log says why, and a client of ours, too."""
         if peer.address_problem == wanted.problem:
             return []
         peer.address_problem = wanted.problem
-        fields: dict[str, object] = {"client_slot": client, "bank_slot": wanted.bank, "reason": wanted.problem}
-        actions: list[Action] = [Report("warning", "bankd_has_no_address_for_client", fields)]
+        name, fields = "bankd_has_no_address_for_client", {"reason": wanted.problem}
+        actions: list[Action] = [LogEvent("warning", name, wanted.bank, client, fields)]
         if not peer.is_classic:
             actions.append(
                 Send(
@@ -154,8 +153,8 @@ class ClientConfigurator:
         peer.announced_result = answer.result
         actions: list[Action] = []
         if answer.result is not ResultCode.OK:
-            fields: dict[str, object] = {"client_slot": peer.client, "result": answer.result.name}
-            actions.append(Report("warning", "client_did_not_obey", fields))
+            fields = {"result": answer.result.name}
+            actions.append(LogEvent("warning", "client_did_not_obey", client_slot=peer.client, fields=fields))
         if peer.announced.bankd.port == 0:
             actions += self.supersede(peer.client)
         return actions

@@ -14,10 +14,10 @@ from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
+from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
     Action,
     Decision,
-    Report,
     StoreDeletion,
     StoredState,
     StoreMapping,
@@ -29,7 +29,7 @@ from remsim.server.core.certificate_lists import CertifiedClients, Revocations
 from remsim.server.core.client_config import ClientConfigurator, Release
 from remsim.server.core.client_ids import ClientNumbers
 from remsim.server.core.inventory import Inventory
-from remsim.server.core.log_fields import described, named, note_of, odd, places_of, slots_of
+from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
 from remsim.server.core.peer_reports import BankAudit, forget_absence, on_dial_refused, on_error, on_slot_status
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
@@ -165,7 +165,7 @@ class Coordinator:
             case UnsupportedVersion():
                 return self._on_unsupported_version(peer, event)
             case ReceivedUnknown():
-                return [odd(peer, "unknown_message", number=event.number)]
+                return [ignored(peer, "unknown_message", number=event.number)]
             case IdentityReceived() if peer.dialled_port is not None and peer.identity is None:
                 return [Send(link, rspro.ConnectClientReq(self._settings.identity, None))]
             case _:
@@ -182,7 +182,7 @@ class Coordinator:
         actions += note_of(peer)
         level: Final = "debug" if peer.state in (PeerState.ESTABLISHED, PeerState.REJECTED) else "info"
         self.peers.remove(peer)
-        actions.append(Report(level, "peer_lost", {**named(peer), "reason": reason}))
+        actions.append(peer_event(level, "peer_lost", peer, reason=reason))
         return actions + self._admission.on_lost(peer, now)
 
     def on_certified(self, holders: frozenset[Identity]) -> list[Action]:
@@ -234,7 +234,10 @@ class Coordinator:
         peer = self.peers.by_bank(bank_id)
         if peer is None:
             raise UnknownBankError
-        return [Send(peer.link, rspro.ResetStateReq()), Report("warning", "bankd_reset_ordered", {"bank": bank_id})]
+        return [
+            Send(peer.link, rspro.ResetStateReq()),
+            LogEvent("warning", "bankd_reset_ordered", fields={"bank": bank_id}),
+        ]
 
     # The database
 
@@ -246,8 +249,8 @@ class Coordinator:
             case StoreMapping():
                 mapping = Mapping(mapping_id, decision.bank, decision.client, created_at, is_sent=decision.is_sent)
                 self.slotmap.add(mapping)
-                report = Report("info", "mapping_created", slots_of(mapping))
-                return [report, *self._reconciler.on_mapping_stored(mapping, now)]
+                event = mapping_event("info", "mapping_created", mapping)
+                return [event, *self._reconciler.on_mapping_stored(mapping, now)]
             case StoreDeletion():
                 return [action for number in decision.mappings for action in self._delete(number, now)]
             case StoreSent():
@@ -275,7 +278,7 @@ class Coordinator:
         mapping = self.slotmap.get(mapping_id)
         if mapping is None:
             return []
-        actions: list[Action] = [Report("info", "mapping_deleted", slots_of(mapping))]
+        actions: list[Action] = [mapping_event("info", "mapping_deleted", mapping)]
         if self.slotmap.delete(mapping):
             actions += self._reconciler.on_mapping_deleted(mapping, now)
         if mapping.is_acknowledged:
@@ -292,9 +295,9 @@ class Coordinator:
         kind, tag = type(event.message), event.tag
         if kind in REQUEST_OF and event.request is None:
             # Matched by request: whatever a confused peer answers unasked moves nothing (known-limits 3, 27).
-            return [odd(peer, "unasked_answer", message=kind.__name__)]
+            return [ignored(peer, "unasked_answer", message=kind.__name__)]
         if kind in _CONNECT_REQUESTS and peer.identity is not None:
-            return [odd(peer, "repeated_connect_request")]
+            return [ignored(peer, "repeated_connect_request")]
         is_legal = peer.state in LEGAL_IN.get(kind, frozenset())
         match event.message if is_legal else None, event.request:
             case rspro.ConnectClientReq() as message, _:
@@ -324,11 +327,11 @@ class Coordinator:
                 return on_error(peer, message)
             case extensions.AuditInd() as message, _:
                 return self.bank_audit.on_audit(peer, message, now)
-        return [odd(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
+        return [ignored(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
 
     def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
         error = event.error
-        actions: list[Action] = [odd(peer, "undecodable_message", error=str(error))]
+        actions: list[Action] = [ignored(peer, "undecodable_message", error=str(error))]
         kind = _CONNECT_KINDS.get(error.alternative)
         if kind is None or peer.identity is not None:
             return actions
@@ -341,7 +344,7 @@ class Coordinator:
 
     def _on_unsupported_version(self, peer: Peer, event: UnsupportedVersion) -> list[Action]:
         """The engine has refused it already."""
-        actions: list[Action] = [odd(peer, "unsupported_version", version=event.version)]
+        actions: list[Action] = [ignored(peer, "unsupported_version", version=event.version)]
         message = event.message
         is_connect = isinstance(message, _CONNECT_REQUESTS) or (
             isinstance(message, UnknownMessage) and message.number in _CONNECT_KINDS
@@ -355,7 +358,7 @@ class Coordinator:
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
         return [
-            Report("info", "client_connected", described(peer)),
+            program_event("info", "client_connected", peer),
             *note_of(peer),
             *self.revocations.tell(peer),
             *self.announcer.welcome(slot),
@@ -371,9 +374,10 @@ class Coordinator:
             peer.addresses = known
         else:
             self._set_addresses(peer, ())
-        report = Report("info", "bankd_connected", described(peer) | {"slots": peer.number_of_slots} | places_of(peer))
+        places = places_of(peer)
+        event = program_event("info", "bankd_connected", peer, slots=peer.number_of_slots, clients_go_to=places)
         told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
-        return [report, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        return [event, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
 
     def _on_addresses(self, peer: Peer, message: rspro.AddressesInd) -> list[Action]:
         """A bankd says where clients reach it."""
@@ -382,7 +386,7 @@ class Coordinator:
         if peer.addresses == before:
             return []
         told = [action for mapping in self.slotmap.live_of_bank(peer.bank) for action in self._retell(mapping)]
-        return [Report("info", "bankd_address", named(peer) | places_of(peer)), *note_of(peer), *told]
+        return [peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)), *note_of(peer), *told]
 
     def _retell(self, mapping: Mapping) -> list[Action]:
         """Its client may have been told another address; one that heard of no bankd need not hear that again."""

@@ -235,8 +235,8 @@ def test_link_that_never_got_in_is_lost_quietly(state: PeerState) -> None:
     if state is PeerState.REJECTED:
         world.pong(LinkId(1))
     world.lose(link)
-    assert world.reports[-1].event == "peer_lost"
-    assert world.reports[-1].level == "debug"
+    assert world.log[-1].name == "peer_lost"
+    assert world.log[-1].level == "debug"
 
 
 class TestWhoHasACertificate:
@@ -334,7 +334,7 @@ class TestTwoProgramsWithOneCertificate:
             assert error.error_string is not None
             assert error.error_string.startswith(words)
         assert world.coordinator.contest_refusals == 1
-        assert [report.level for report in world.reports if report.event == "identity_contested"] == ["error"]
+        assert [event.level for event in world.log if event.name == "identity_contested"] == ["error"]
         peers = world.coordinator.peers
         peer = peers.by_bank(1) if is_bank else peers.connected_client(ClientSlot(7, 0))
         assert peer is not None

@@ -8,7 +8,7 @@ import pytest
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import ClientSlot
 from remsim.core.state_machine import IllegalTransitionError
-from remsim.server.core.log_fields import described, note_of
+from remsim.server.core.log_events import note_of, program_event
 from remsim.server.core.peers import PEER_TRANSITIONS, NotABankdError, Peer, PeerEvent, PeerState, PeerTable
 from remsim.wire.link.actions import LinkId, PeerAddress
 
@@ -47,7 +47,7 @@ def test_peer_without_identity_is_classic_and_not_noted() -> None:
     peer = make(1)
     assert peer.is_classic
     assert note_of(peer) == []
-    assert described(peer) == {"peer": "192.0.2.1:4001"}
+    assert program_event("info", "seen", peer).fields == {"peer": "192.0.2.1:4001"}
 
 
 def test_names() -> None:
