@@ -16,7 +16,7 @@ from remsim.pki.credentials import Credentials
 from remsim.pki.errors import AuthorityError, KeyFileError, PkiError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.server.authority import monitor
-from remsim.server.authority.monitor import AuthorityMonitor, keep_house
+from remsim.server.authority.monitor import AuthorityMonitor, watch_authority
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentType, ResultCode
 from tests.doubles.certificates import BANK, CLIENT, DAY_S, SERVER, CertificateWorld
@@ -142,7 +142,7 @@ class TestOwnCertificate:
 
 @asynccontextmanager
 async def housekeeper(here: AuthorityMonitor, log: NotedLog) -> AsyncIterator[None]:
-    work = asyncio.gather(keep_house(here, log=log.logger, on_looked=lambda: None), return_exceptions=True)
+    work = asyncio.gather(watch_authority(here, log=log.logger, on_looked=lambda: None), return_exceptions=True)
     try:
         yield
     finally:

@@ -34,9 +34,9 @@ from remsim.server.core.actions import (
     StoreSent,
 )
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
-from remsim.server.core.peers import Peer
 from remsim.server.core.slotmap import Mapping
 from remsim.server.metrics import ServerMetrics
+from remsim.server.query import RuntimeStatus, ServerQuery
 from remsim.server.store import audit
 from remsim.server.store.writer import Store
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
@@ -88,7 +88,8 @@ class ServerRuntime:
     ) -> None:
         self.coordinator = coordinator
         self.store = store
-        self.restart_counter = 0
+        self.status = RuntimeStatus()
+        self.query = ServerQuery(coordinator, store, self.status)
         self._metrics = metrics
         self._log = log
         self._policy = policy
@@ -109,10 +110,6 @@ class ServerRuntime:
         )
         #: Links that the server dials itself.
         self.dialled: list[DialledLink] = []
-        #: When links came up, by the wall clock of that moment, which may be set later.
-        self._connected_at: dict[LinkId, float] = {}
-        #: The service listens on all its ports.
-        self.is_open = False
 
     def close(self) -> None:
         """Stop the clock."""
@@ -126,7 +123,7 @@ class ServerRuntime:
         dialled = next((one.target for one in self.dialled if one.link == link), None)
         port = None if dialled is None else dialled[1]
         now, proof = self._loop.time(), self.hub.proof(link)
-        self._connected_at[link] = time.time()
+        self.status.connected_at[link] = time.time()
         self._executor.run(self.coordinator.on_link_up(link, peer, now, dialled_port=port, proof=proof))
 
     def on_event(self, link: LinkId, event: Event) -> None:
@@ -135,7 +132,7 @@ class ServerRuntime:
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """See LinkHandler."""
-        self._connected_at.pop(link, None)
+        self.status.connected_at.pop(link, None)
         self._executor.run(self.coordinator.on_link_lost(link, reason, self._loop.time()))
 
     def push_revocations(self, raw: bytes) -> None:
@@ -251,16 +248,6 @@ class ServerRuntime:
         self.store.submit(decision, done, entry)
         # Whoever waits may lose interest; the decision has been taken all the same.
         await asyncio.shield(done)
-
-    # What operators see
-
-    def mapping_of(self, peer: Peer) -> Mapping | None:
-        """The live mapping of a client."""
-        return None if peer.client is None else self.coordinator.slotmap.by_client_slot(peer.client)
-
-    def connected_at(self, peer: Peer) -> float:
-        """When a peer connected, in seconds since 1970-01-01 UTC."""
-        return self._connected_at.get(peer.link, 0.0)
 
     # Actions
 

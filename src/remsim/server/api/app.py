@@ -23,12 +23,12 @@ _MAPPED: Final = "::ffff:"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def build_app(desk: ServerRuntime, metrics: ServerMetrics, *, is_open: bool = False) -> FastAPI:
-    """The application over ``desk``; ``is_open``: no token is needed."""
+def build_app(runtime: ServerRuntime, metrics: ServerMetrics, *, is_open: bool = False) -> FastAPI:
+    """The application over ``runtime``; ``is_open``: no token is needed."""
     app = resources(metrics.limits)
-    app.state.desk = desk
+    app.state.runtime = runtime
     # The last one is the outermost.
-    app.add_middleware(AuthMiddleware, desk=desk, is_open=is_open, limits=metrics.limits)
+    app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     return app
 

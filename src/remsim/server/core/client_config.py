@@ -22,11 +22,11 @@ from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import Action, NoteReleased
 from remsim.server.core.addresses import address_for_client
 from remsim.server.core.peers import Peer, PeerTable
-from remsim.server.core.problems import no_address
 from remsim.server.core.slotmap import Mapping, MappingState, SlotMap
 from remsim.wire.link.actions import Send
 from remsim.wire.messages.rspro import (
     MAX_ERROR_STRING,
+    AddressKind,
     AdvertisedAddress,
     ComponentType,
     ConfigClientBankReq,
@@ -37,6 +37,16 @@ from remsim.wire.messages.rspro import (
     IpPort,
     ResultCode,
 )
+
+
+def no_address(bank_id: int, *, kind: AddressKind, is_ipv6_only: bool) -> str:
+    """Why a client cannot be sent to a bankd that is there."""
+    if is_ipv6_only:
+        return f"bank {bank_id} has IPv6 addresses only, which this client is not given"
+    if kind is AddressKind.TLS:
+        return f"bank {bank_id} has no TLS address, and this client has a certificate: enroll the bankd's host"
+    return f"bank {bank_id} has no plaintext address, and this client has no certificate: enroll the client's host"
+
 
 #: rspro.md, 8.3: port 0 means "no bankd".
 NO_BANKD: Final = IpPort(IPv4Address(0), 0)

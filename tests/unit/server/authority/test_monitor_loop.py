@@ -9,7 +9,7 @@ import pytest
 from remsim.core.identity import Identity
 from remsim.pki.errors import AuthorityError
 from remsim.server.authority import monitor
-from remsim.server.authority.monitor import AuthorityMonitor, keep_house
+from remsim.server.authority.monitor import AuthorityMonitor, watch_authority
 from tests.doubles.noted_log import NotedLog
 
 
@@ -37,7 +37,7 @@ async def test_trouble_is_reported_when_it_begins_and_disturbs_nobody(monkeypatc
             raise asyncio.CancelledError
 
     with suppress(asyncio.CancelledError):
-        await keep_house(house, log=log.logger, on_looked=look)
+        await watch_authority(house, log=log.logger, on_looked=look)
     assert looks == [1] * len(outcomes)
     told = [await log.next("authority_in_trouble") for _ in range(3)]
     assert [line["error"] for line in told] == ["no room", "no room", "locked"]
