@@ -5,6 +5,7 @@ A module imports from levels below its own and from its own package; parts of on
 lower three levels and all coordinators know no clock, no socket, no thread: time and messages are arguments.
 """
 
+import ast
 import sys
 from graphlib import CycleError, TopologicalSorter
 
@@ -53,6 +54,24 @@ SAME_LEVEL = {
 
 #: Imports of a lower level that are not allowed all the same: readers and emulators speak of cards, not of messages.
 NEVER = {("readers", "wire"), ("emulators", "wire")}
+
+#: Where the server decides and stores. REST asks ``server.query`` and gives commands to ``server.runtime`` ...
+_INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
+
+#: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
+VALUES_FOR_REST = {
+    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry")),
+    *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
+    *(
+        f"remsim.server.core.tokens.{name}"
+        for name in (
+            *("EVERYTHING", "FailureLimiter", "Grant", "Refusal", "Role", "StoredToken"),
+            *("bearer_token", "check_token", "digest_of", "limited_source", "token_id_of"),
+        )
+    ),
+    "remsim.server.store.audit.StoredEntry",
+    "remsim.server.store.writer.StoreError",
+}
 
 #: What reads a clock, waits, or speaks to anything outside.
 IO_MODULES = {
@@ -158,6 +177,33 @@ def test_imports_go_down_the_levels_only() -> None:
 )
 def test_rule_judges_as_meant(importer: str, imported: str, expected: bool) -> None:
     assert forbidden(sources.Import(importer, imported, line=1, at_import=True)) is expected
+
+
+def _names_taken_by_rest() -> set[str]:
+    """What REST takes from the server's decisions and its database, as ``module.name``."""
+    taken: set[str] = set()
+    for name, path in sources.modules().items():
+        if not name.startswith("remsim.server.api"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_INSIDE_THE_SERVER):
+                taken |= {f"{node.module}.{alias.name}" for alias in node.names}
+            if isinstance(node, ast.Import):
+                taken |= {alias.name for alias in node.names if alias.name.startswith(_INSIDE_THE_SERVER)}
+    return taken
+
+
+def test_rest_takes_nothing_from_inside_the_server_but_values() -> None:
+    assert _names_taken_by_rest() == VALUES_FOR_REST
+
+
+def test_rest_does_not_reach_through_the_runtime() -> None:
+    inside = {"coordinator", "store", "hub", "slotmap", "peers", "inventory", "configurator"}
+    for name, path in sources.modules().items():
+        if name.startswith("remsim.server.api"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            reached = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+            assert not reached & inside, name
 
 
 def test_no_module_imports_itself_through_others() -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the server knows, for those who show it: REST, and whatever else people look at. Nothing here changes anything.
 
-``ServerQuery`` is the way in. It gives *infos*: small read-only objects that look at the coordinator's state at the
-moment when they are asked, so that a list of thousands costs nothing until it is written out.
+``ServerQuery`` is the entry point. It gives *infos*: small read-only objects that look at the coordinator's state when
+they are asked, so that a list of thousands costs nothing until it is written out.
 """
 
 from collections.abc import Callable, Iterable

@@ -42,8 +42,8 @@ from remsim.server.store.writer import Store
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.engine import Event
 
-#: Events about whoever is not accepted, is refused by REST, or sends what it should not.
-_STRANGERS: Final = frozenset(
+#: Events about peers that are not accepted, are refused by REST, or send what they should not.
+_UNAUTHENTICATED_EVENTS: Final = frozenset(
     {
         *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
         *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_number"),
@@ -55,8 +55,8 @@ _STRANGERS: Final = frozenset(
 #: Events that follow from what operators ask for, not from what peers do again and again.
 _OF_OPERATORS: Final = frozenset({"mapping_created", "mapping_deleted", "bankd_reset_ordered"})
 
-#: Whose refusal is a stranger's: the entry names whatever he said.
-_OF_STRANGERS: Final = "token_refused"
+#: The refusal of a caller that has proven nothing: the entry names whatever it said.
+_TOKEN_REFUSED: Final = "token_refused"
 
 __all__ = ["PolicyRefusalError", "ServerRuntime", "UnknownBankError", "UnknownMappingError"]
 
@@ -99,7 +99,7 @@ class ServerRuntime:
             self._performers(), on_failure=self._on_failure, after=self._set_alarm
         )
         self._refusals = TokenBucket(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
-        self._lines = LogRateLimiter(log, metrics.limits, strangers=_STRANGERS, now=self._loop.time)
+        self._lines = LogRateLimiter(log, metrics.limits, strangers=_UNAUTHENTICATED_EVENTS, now=self._loop.time)
         self.hub = ConnectionManager(
             self,
             tasks=tasks,
@@ -140,7 +140,7 @@ class ServerRuntime:
         self._executor.run(self.coordinator.revocations.push(raw))
 
     def push_certified(self, holders: frozenset[Identity]) -> None:
-        """To whom the authority has issued certificates: if that is news, it has consequences for those without."""
+        """To whom the authority has issued certificates: peers without one may have to leave."""
         self._executor.run(self.coordinator.on_certified(holders))
 
     def _on_alarm(self) -> None:
@@ -203,7 +203,7 @@ class ServerRuntime:
         self.store.record(Entry(audit.SERVER, "policy.reload", detail=policy.size), done)
         await done
         await self.enforce_policy()
-        # Some of it may have been deleted already, by whoever judged it after its commit.
+        # Some of it may have been deleted already, where it was judged after its commit.
         await self.store.written()
 
     async def enforce_policy(self) -> None:
@@ -234,10 +234,10 @@ class ServerRuntime:
         who = entry.actor.who
         fields = {"who": who, "peer": entry.actor.source, "target": entry.target, "reason": entry.detail}
         self._log_event(LogEvent("warning", event, fields=fields))
-        self.store_refusal(entry, "" if event == _OF_STRANGERS else who)
+        self.store_refusal(entry, "" if event == _TOKEN_REFUSED else who)
 
     def store_refusal(self, entry: Entry, who: str = "") -> None:
-        """Store that somebody was refused, unless that is too much of ``who``; of all strangers together without."""
+        """Store that somebody was refused, unless that is too much of ``who``, or of all callers without one."""
         if self._refusals.take(who, self._loop.time()):
             self.store.record(entry)
         else:
@@ -246,7 +246,7 @@ class ServerRuntime:
     async def _store(self, decision: Decision, entry: Entry) -> None:
         done: asyncio.Future[int] = self._loop.create_future()
         self.store.submit(decision, done, entry)
-        # Whoever waits may lose interest; the decision has been taken all the same.
+        # The caller may stop waiting; the decision has been taken all the same.
         await asyncio.shield(done)
 
     # Actions

@@ -103,7 +103,7 @@ class RequestMiddleware:
         if fault is not None and fault.limit is not None:
             self._metrics.limits.reached(fault.limit)
         started = time.perf_counter()
-        # A stranger's method names must not become names in the metrics.
+        # Method names that a caller made up must not become names in the metrics.
         shown = method if method in _METHODS else "other"
 
         async def count(message: Message) -> None:

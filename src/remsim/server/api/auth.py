@@ -25,7 +25,7 @@ from remsim.core.limits import LimitCounts, LimitName
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server.api.connection import ON_PROVEN
 from remsim.server.api.errors import ApiError, answer
-from remsim.server.core.actions import Actor, Entry
+from remsim.server.core.actions import REFUSED, Actor, Entry
 from remsim.server.core.tokens import (
     EVERYTHING,
     FailureLimiter,
@@ -40,7 +40,6 @@ from remsim.server.core.tokens import (
     token_id_of,
 )
 from remsim.server.runtime import ServerRuntime
-from remsim.server.store import audit
 from remsim.server.store.writer import StoreError
 
 #: Answered without a token: whether it lives, and how a new host gets a certificate, for which it proves itself.
@@ -193,13 +192,11 @@ class AuthMiddleware:
                 429, "too_many_failures", "too many failed attempts", f"wait {wait_s:.0f} s", retry_after_s=wait_s
             )
         if result is None:
-            # Whoever knows nothing of tokens tries nothing: not an attempt.
+            # A caller without a token tries nothing: not an attempt.
             raise _unauthorized("a token is needed")
         self._fail(source)
         # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
-        entry = Entry(
-            Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), audit.REFUSED, result.value
-        )
+        entry = Entry(Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), REFUSED, result.value)
         self._runtime.refuse(entry, "token_refused")
         raise _unauthorized("the token is not valid")
 
@@ -249,12 +246,12 @@ async def require(request: Request, grant: Grant, *, bank_id: int | None = None,
     if grant.allows(Role.OPERATOR, bank_id=bank_id, client_id=client_id):
         return
     runtime, actor = cast(ServerRuntime, request.app.state.runtime), await _actor(request)
-    runtime.refuse(Entry(actor, "rest", _request(request.scope), audit.REFUSED, "out of scope"), "access_refused")
+    runtime.refuse(Entry(actor, "rest", _request(request.scope), REFUSED, "out of scope"), "access_refused")
     raise ApiError(403, "forbidden", "this is outside of what the token is for", "see remsim token list")
 
 
 def _role_too_low(runtime: ServerRuntime, actor: Actor, scope: Scope, needed: Role) -> ApiError:
-    runtime.refuse(Entry(actor, "rest", _request(scope), audit.REFUSED, "role too low"), "access_refused")
+    runtime.refuse(Entry(actor, "rest", _request(scope), REFUSED, "role too low"), "access_refused")
     return ApiError(403, "forbidden", f"this needs a token of an {needed.text}", "see remsim token create")
 
 

@@ -110,7 +110,7 @@ class EnrolmentHandler:
             ) from None
         except PkiError as error:
             self._tell_trouble(error)
-            # Whoever asks may be anybody: the names of files are for the log.
+            # The caller may be anybody: the names of files are for the log.
             text = "the authority cannot answer now"
             raise ApiError(503, "authority_in_trouble", text, "try again later; the server's log says why") from None
         self._trouble = ""
@@ -179,7 +179,7 @@ def mount(
 @router.post(ANCHOR_PATH, responses={200: {"model": AuthorityShape}, **_REFUSALS}, openapi_extra=_body("code"))
 @for_anybody
 async def anchor(request: Request, handler: _TheHandler) -> JSONResponse:
-    """The authority's certificate, for whoever knows the name of a code. Compare its SHA-256 with the code's."""
+    """The authority's certificate, for callers that know the name of a code. Compare its SHA-256 with the code's."""
     return JSONResponse(await handler.ask(request, handler.enrolment.anchor))
 
 
@@ -190,7 +190,7 @@ async def anchor(request: Request, handler: _TheHandler) -> JSONResponse:
 )
 @for_anybody
 async def certificate(request: Request, handler: _TheHandler) -> JSONResponse:
-    """A certificate for whoever has a good one-time code."""
+    """A certificate for a caller with a good one-time code."""
     return handler.granted(
         request, await handler.ask(request, lambda body: handler.enrolment.certify(body, now=handler.now()))
     )
@@ -203,7 +203,7 @@ async def certificate(request: Request, handler: _TheHandler) -> JSONResponse:
 )
 @for_anybody
 async def renewal(request: Request, handler: _TheHandler) -> JSONResponse:
-    """A new certificate for whoever has one that is about to expire."""
+    """A new certificate for a caller with one that is about to expire."""
     return handler.granted(
         request, await handler.ask(request, lambda body: handler.enrolment.renew(body, now=handler.now()))
     )

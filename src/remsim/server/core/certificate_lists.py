@@ -22,7 +22,7 @@ class CertifiedClients:
     def push(self, holders: frozenset[Identity]) -> list[Action]:
         """All to whom certificates were issued, whatever their role; bankds are told if it is not the same as before.
 
-        For those that are here and for whoever comes.
+        For those that are connected and for those that come later.
         """
         parts = _cut(_clients(holders))
         if parts == self._parts:
@@ -66,7 +66,7 @@ class Revocations:
         self._parts: tuple[RevocationListInd, ...] = ()
 
     def push(self, raw: bytes) -> list[Action]:
-        """The list (DER), for everybody who is here and for whoever comes; one that is too long is reported."""
+        """The list (DER), for all that are connected and all that come later; one that is too long is reported."""
         parts = tuple(cut_list(raw))
         if not parts:
             self._limits.reached(LimitName.REVOCATION_LIST)

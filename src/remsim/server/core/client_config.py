@@ -6,7 +6,7 @@ and sent only if it differs from what was said last on this connection:
 
 - its mapping is, or was, ACTIVE: the bankd's address, the last known one if the bankd is absent;
 - its mapping was refused, or is deleted: the bank slot with port 0, which means "no bankd";
-- otherwise nothing: a mapping that the bankd has not acknowledged yet is no news for a client that is there; one that
+- otherwise nothing: a mapping that the bankd has not acknowledged yet tells a connected client nothing new; one that
   connects while no bankd has heard of its mapping gets port 0, too.
 
 A client that is absent when its mapping is deleted is told when it returns (a *release*, which survives a restart).
@@ -53,7 +53,7 @@ NO_BANKD: Final = IpPort(IPv4Address(0), 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class PendingUnmap:
     """A deleted mapping whose client may still go to the bankd."""
 
     mapping_id: int
@@ -84,16 +84,16 @@ class ClientConfigurator:
         self._takes_ipv6 = takes_ipv6
         #: Where clients reach each bankd, or reached it last.
         self.bank_addresses = bank_addresses
-        self._releases: dict[ClientSlot, Release] = {}
+        self._releases: dict[ClientSlot, PendingUnmap] = {}
 
-    def restore_release(self, client: ClientSlot, release: Release) -> None:
+    def restore_unmap(self, client: ClientSlot, release: PendingUnmap) -> None:
         """A release of an earlier run; later ones of the same client replace earlier ones."""
         self._releases[client] = release
 
     def release(self, mapping: Mapping) -> list[Action]:
         """The mapping was deleted: its client is told at once, or when it returns."""
         older = self._releases.get(mapping.client)
-        self._releases[mapping.client] = Release(mapping.id, mapping.bank)
+        self._releases[mapping.client] = PendingUnmap(mapping.id, mapping.bank)
         actions: list[Action] = [] if older is None else [NoteReleased(older.mapping_id)]
         return actions + self.refresh(mapping.client)
 

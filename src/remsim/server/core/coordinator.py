@@ -2,8 +2,8 @@
 """The server's decisions: events of links and orders of operators in, actions out. No socket, clock or database.
 
 It says what an event means and hands it to the part that knows: ``admission`` (who is let in), ``reconciler`` (what
-bankds are told), ``announcer`` (what clients are told). Orders of operators come in two steps: ``plan_x`` checks and
-reserves, and gives a decision to be stored; once that is committed, ``on_stored`` carries it out.
+bankds are told), ``client_config`` (what clients are told). Orders of operators come in two steps: ``plan_x`` checks
+and reserves, and gives a decision to be stored; once that is committed, ``on_stored`` carries it out.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ from remsim.server.core.actions import (
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertifiedClients, Revocations
-from remsim.server.core.client_config import ClientConfigurator, Release
+from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientNumbers
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
@@ -103,14 +103,14 @@ class Coordinator:
         self.inventory = Inventory(memory.cards)
         self._bank_timers: Deadlines[int] = Deadlines()
         self._link_timers: Deadlines[LinkId] = Deadlines()
-        self.announcer = ClientConfigurator(
+        self.configurator = ClientConfigurator(
             self.slotmap,
             self.peers,
             bank_addresses=dict(memory.bank_addresses)
             | {bank_id: of_any_kind(override) for bank_id, override in settings.overrides.items()},
             takes_ipv6=settings.takes_ipv6,
         )
-        self._reconciler = Reconciler(self.slotmap, self.announcer, self._bank_timers)
+        self._reconciler = Reconciler(self.slotmap, self.configurator, self._bank_timers)
         self._admission = Admission(
             self.peers,
             ClientNumbers(settings.client_id_pool, memory.client_numbers),
@@ -124,7 +124,7 @@ class Coordinator:
         for stored in memory.mappings:
             self.slotmap.restore(stored)
         for mapping_id, client, bank in memory.releases:
-            self.announcer.restore_release(client, Release(mapping_id, bank))
+            self.configurator.restore_unmap(client, PendingUnmap(mapping_id, bank))
 
     @property
     def contest_refusals(self) -> int:
@@ -172,7 +172,7 @@ class Coordinator:
                 return []
 
     def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[Action]:
-        """A link is gone, whoever ended it."""
+        """A link is gone, whichever side ended it."""
         peer = self.peers.by_link(link)
         if peer is None:
             return []
@@ -284,9 +284,9 @@ class Coordinator:
         if mapping.is_acknowledged:
             # The client leaves at once, bankd or not (known-limits 30, 31), and before anything that comes later for
             # the same client (known-limits 29).
-            actions += self.announcer.release(mapping)
+            actions += self.configurator.release(mapping)
         else:
-            actions += self.announcer.refresh(mapping.client)
+            actions += self.configurator.refresh(mapping.client)
         return actions
 
     # Messages
@@ -316,7 +316,7 @@ class Coordinator:
             case rspro.ResetStateRes() as message, _:
                 return self._reconciler.on_reset_res(peer.bank, message, now)
             case rspro.ConfigClientBankRes() as message, request:
-                return self.announcer.on_config_res(peer, message, request)
+                return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
                 return on_slot_status(peer, message)
             case extensions.CardInd() as message, _:
@@ -361,14 +361,14 @@ class Coordinator:
             program_event("info", "client_connected", peer),
             *note_of(peer),
             *self.revocations.tell(peer),
-            *self.announcer.welcome(slot),
+            *self.configurator.welcome(slot),
         ]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
         """Admission let a bankd in."""
         bank_id = request.bank_id
         peer.number_of_slots = request.number_of_slots
-        known = self.announcer.bank_addresses.get(bank_id, ())
+        known = self.configurator.bank_addresses.get(bank_id, ())
         if known and ADVERTISE in (request.identity.abilities or ()):
             # It says so next, and before it answers anything about a mapping. Until then clients go where they went.
             peer.addresses = known
@@ -390,10 +390,10 @@ class Coordinator:
 
     def _retell(self, mapping: Mapping) -> list[Action]:
         """Its client may have been told another address; one that heard of no bankd need not hear that again."""
-        return self.announcer.refresh(mapping.client) if mapping.is_acknowledged else []
+        return self.configurator.refresh(mapping.client) if mapping.is_acknowledged else []
 
     def _set_addresses(self, peer: Peer, advertise: tuple[rspro.AdvertisedAddress, ...]) -> None:
-        peer.addresses = self.announcer.bank_addresses[peer.bank] = bankd_addresses(
+        peer.addresses = self.configurator.bank_addresses[peer.bank] = bankd_addresses(
             override=self._settings.overrides.get(peer.bank, ()),
             advertise=advertise,
             peer=peer.address,

@@ -51,9 +51,9 @@ class _BankLink:
 class Reconciler:
     """One for all banks. ``timers`` are keyed by bank id."""
 
-    def __init__(self, slotmap: SlotMap, announcer: ClientConfigurator, timers: Deadlines[int]) -> None:
+    def __init__(self, slotmap: SlotMap, configurator: ClientConfigurator, timers: Deadlines[int]) -> None:
         self._slotmap = slotmap
-        self._announcer = announcer
+        self._configurator = configurator
         self._timers = timers
         self._links: dict[int, _BankLink] = {}
 
@@ -205,10 +205,10 @@ class Reconciler:
         mapping.result = None if is_ok else int(result)
         actions: list[Action] = [NoteOutcome(mapping.id, mapping.result)] if is_news else []
         if is_ok:
-            actions += [mapping_event("info", "mapping_active", mapping), *self._announcer.supersede(mapping.client)]
+            actions += [mapping_event("info", "mapping_active", mapping), *self._configurator.supersede(mapping.client)]
         else:
             actions.append(mapping_event("warning", "mapping_refused", mapping, result=result.name))
-        return actions + self._announcer.refresh(mapping.client)
+        return actions + self._configurator.refresh(mapping.client)
 
     def _asked(self, bank_id: int, bank: _BankLink, key: tuple[str, int], now: float) -> None:
         if not bank.unanswered:
