@@ -38,20 +38,21 @@ LEVELS = {
     "server": 5,
     "bankd": 5,
     "client": 5,
-    "doctor": 5,
+    "doctor": 6,
     "api": 6,
     "cli": 6,
     "demo": 6,
 }
 
 #: Imports between parts of the same level that are meant to be: a number is an error or it is not, a card is made of
-#: card formats, the command line starts the demonstration, an identity is made of numbers.
+#: card formats, the command line starts the demonstration and the doctor, an identity is made of numbers.
 SAME_LEVEL = {
     ("ids", "errors"),
     ("identity", "errors"),
     ("identity", "ids"),
     ("uicc", "card"),
     ("cli", "demo"),
+    ("cli", "doctor"),
 }
 
 #: Imports of a lower level that are not allowed all the same: readers and emulators speak of cards, not of messages.
