@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from xml.parsers.expat import ExpatError
 
 from remsim.bankd.slots_csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, SlotReader, SlotSource, TextError, read_text
@@ -86,7 +87,7 @@ def ccid_version(folders: Sequence[Path] = _DRIVER_FOLDERS) -> str | None:
                 value: object = plistlib.load(stream)
         except OSError:
             continue
-        except (ValueError, plistlib.InvalidFileException):
+        except (ValueError, ExpatError):
             return "unknown"
         version = value.get("CFBundleShortVersionString") if isinstance(value, dict) else None
         return version if isinstance(version, str) else "unknown"
@@ -185,7 +186,7 @@ def _judge_rules(facts: BankFacts, rules: Sequence[SlotReader]) -> list[Finding]
     found = []
     for rule in rules:
         if not any(rule.matches(name) for name in names):
-            wanted = rule.reader or f"pattern {rule.pattern}"
+            wanted = rule.reader if rule.pattern is None else f"pattern {rule.pattern.pattern}"
             text = f"slot {rule.slot}: no reader matches {wanted}"
             found.append(Finding(_NAME, Outcome.NOTE, text, "plug it in, or compare with pcsc_scan -r"))
     return found

@@ -22,6 +22,7 @@ from remsim.pki.authority import CERTIFICATE_FILE, KEY_FILE, LIST_FILE
 from remsim.pki.clock import check_dates, read_record
 from remsim.pki.credentials import is_list_too_old
 from remsim.pki.facts import REVOCATION_LIST, RevocationFacts, decode_pem, read_certificate, read_revocation_list
+from remsim.pki.signing import Issuer
 from remsim.server.database import revisions
 from remsim.server.database_facts import DatabaseFacts, Trouble, look_at_database
 
@@ -139,8 +140,10 @@ def examine_authority(directory: Path, now: float) -> list[Finding]:
             text = f"there is no authority in {directory}: hosts cannot enrol here"
             return [Finding(_AUTHORITY, Outcome.NOTE, text, _INIT)]
         files.check_private_directory(directory)
-        facts = read_certificate(decode_pem(files.read_public(directory / CERTIFICATE_FILE))[0])
-        files.read_private(directory / KEY_FILE)
+        certificate = files.read_public(directory / CERTIFICATE_FILE)
+        facts = read_certificate(decode_pem(certificate)[0])
+        # Refuses a key that is none, or not that of the certificate.
+        Issuer(files.read_private(directory / KEY_FILE), certificate)
         revocations = _published(directory / LIST_FILE)
     except RemsimError as error:
         return [Finding(_AUTHORITY, Outcome.PROBLEM, str(error), error.hint or f"restore {directory} from a backup")]

@@ -36,7 +36,7 @@ def told_places(rows: Sequence[dict[str, object]], own: Sequence[Identity]) -> l
         # Ours shows the address of each peer if it is asked for more.
         raise TellsNothingError(
             "not looked at: this server does not tell to which bankd it sends a client",
-            hint="see the client's log: card_ready and link_failed have the address",
+            hint="see the client's log: its lines bankd_connected and link_failed have the address",
         )
     found: dict[tuple[HostPort | None, str], Told] = {}
     for row in ours:
