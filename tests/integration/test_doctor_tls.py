@@ -127,7 +127,7 @@ async def map_slot(server: ServerService, authority: Path, token: str) -> None:
 async def test_healthy_installation_is_called_healthy_and_its_client_goes_on(
     stack: AsyncExitStack, lab: CertificateWorld, tmp_path: Path
 ) -> None:
-    """Certificate, server, and the bankd that the server names; the client that runs with the same certificate stays."""
+    """Certificate, server, the bankd that the server names; the client that runs with the same certificate stays."""
     log = note_log()
     server = server_service(tmp_path / "server", lab.credentials(SERVER), rest_open=False)
     await stack.enter_async_context(running(server))
@@ -371,5 +371,3 @@ def test_free_port_and_port_zero() -> None:
     config = ServerConfig(rspro=HostPort("", 0), rest=HostPort("", 0), state_dir=Path("/nonexistent"))
     situation = Situation(config.rspro, role=Role.SERVER, server_config=config)
     assert links.own_ports(situation) == []
-
-

@@ -70,9 +70,7 @@ def test_version_and_features_are_read() -> None:
 def test_host_that_is_well_is_told_in_one_line() -> None:
     (finding,) = judge(facts(), None)
     assert finding.outcome is Outcome.OK
-    assert finding.text == (
-        "pcscd 1.9.9 (libccid 1.5.2, without polkit) lets bank in: 2 readers, 1 with a card"
-    )
+    assert finding.text == ("pcscd 1.9.9 (libccid 1.5.2, without polkit) lets bank in: 2 readers, 1 with a card")
 
 
 @pytest.mark.parametrize(
@@ -102,9 +100,7 @@ def test_polkit_is_blamed_where_pcscd_knows_it() -> None:
 
 def test_what_is_not_installed_is_told() -> None:
     assert problems(judge(facts(trouble="absent", has_program=False), None)) == ["pcscd is not installed"]
-    assert problems(judge(facts(has_pyscard=False), None)) == [
-        "pyscard is not installed: the bankd cannot use readers"
-    ]
+    assert problems(judge(facts(has_pyscard=False), None)) == ["pyscard is not installed: the bankd cannot use readers"]
     assert problems(judge(facts(seen=0, ccid=None), None)) == [
         "2 USB readers are plugged in, and their driver is not installed"
     ]
@@ -138,7 +134,10 @@ def test_limit_of_sixteen_is_told(
 
 
 def test_slots_without_a_reader_are_told() -> None:
-    rules = [SlotReader(slot=0, reader="Reader 00 00"), SlotReader(slot=1, pattern="Reader 0[2-9] .*")]
+    rules = [
+        SlotReader(slot=0, reader="Reader 00 00"),
+        SlotReader.model_validate({"slot": 1, "pattern": "Reader 0[2-9] .*"}),
+    ]
     assert notes(judge(facts(), None, rules)) == ["slot 1: no reader matches pattern Reader 0[2-9] .*"]
 
 
@@ -158,7 +157,8 @@ def test_version_of_the_driver_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reader", "text"), [("sim", "not needed: the cards are software"), ("acme", "not looked at: readers come from acme")]
+    ("reader", "text"),
+    [("sim", "not needed: the cards are software"), ("acme", "not looked at: readers come from acme")],
 )
 async def test_other_sources_of_readers_need_no_pcscd(reader: str, text: str, tmp_path: Path) -> None:
     config = BankdConfig(reader=reader, state_dir=tmp_path)
@@ -170,7 +170,9 @@ async def test_other_sources_of_readers_need_no_pcscd(reader: str, text: str, tm
 
 
 @asynccontextmanager
-async def stub(socket: Path, version: tuple[int, int], *, accepts: bool = True, says: bytes | None = None) -> AsyncIterator[None]:
+async def stub(
+    socket: Path, version: tuple[int, int], *, accepts: bool = True, says: bytes | None = None
+) -> AsyncIterator[None]:
     """Answers as pcscd of ``version`` does; with ``says``, says that and closes."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -88,9 +88,7 @@ def test_role_that_is_asked_for_is_looked_at_without_anything_there(tmp_path: Pa
     assert (place.role, place.config, place.state) == (Role.SERVER, None, None)
 
 
-@pytest.mark.parametrize(
-    ("role", "folder"), [(Role.CLIENT, "client"), (Role.BANK, "bank-1"), (Role.SERVER, "server")]
-)
+@pytest.mark.parametrize(("role", "folder"), [(Role.CLIENT, "client"), (Role.BANK, "bank-1"), (Role.SERVER, "server")])
 def test_certificate_is_where_the_program_has_it(role: Role, folder: str, tmp_path: Path) -> None:
     situation = read_situation(file=None, environ={"HOME": str(tmp_path)}, role=role)
     assert situation.tls_dir == tmp_path / ".local/state/remsim" / folder / "tls"
