@@ -24,6 +24,7 @@ class Bench:
 
 #: In the order in which they are taken, the short ones first.
 BENCHES: Final[dict[str, Bench]] = {
+    "startup": Bench("bench.startup", "processor time until a program is ready, next to the bare interpreter"),
     "codec": Bench("bench.codec", "encode and decode messages, next to asn1tools"),
     "roundtrip": Bench("bench.roundtrip", "a TPDU through the bankd and back, next to a bare echo"),
     "vpcd": Bench("bench.vpcd", "a PC/SC program on the virtual reader, next to the same on the reader itself"),

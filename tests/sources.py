@@ -76,10 +76,11 @@ def _statements(node: ast.AST, *, at_import: bool) -> Iterator[tuple[ast.Import 
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child, at_import
-        elif _is_type_checking(child):
+        elif isinstance(child, ast.expr) or _is_type_checking(child):
+            # No expression holds a statement, and most nodes are expressions.
             continue
         else:
-            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
             yield from _statements(child, at_import=at_import and not inside)
 
 

@@ -7,6 +7,8 @@
 # Allowed means: apt-get is there and we are root, or sudo asks for no password. Packages that are there are not
 # upgraded.
 set -euo pipefail
+# shellcheck source=tools/progress.sh
+. "$(dirname "$0")/progress.sh"
 
 reason=$1
 shift
@@ -30,11 +32,23 @@ fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# No questions: tshark would like to know who may capture.
-apt() {
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+# No questions: tshark would like to know who may capture. Takes the place of the shell that runs it.
+run_apt() {
+    exec "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$log" 2>&1
 }
+
+# count_steps — how many packages are unpacked and set up so far.
+count_steps() {
+    local unpacked ready
+    unpacked=$(grep -c '^Unpacking ' "$log" || true)
+    ready=$(grep -c '^Setting up ' "$log" || true)
+    if [ "$unpacked" -gt 0 ]; then
+        echo "$unpacked packages unpacked, $ready set up"
+    fi
+}
+
+apt() { watched "setup: apt-get $1" count_steps run_apt "$@"; }
 
 # Package lists may be absent or too old to find the files: try with what is there, then with new ones.
 printf 'setup: apt-get install %s\n' "$*"

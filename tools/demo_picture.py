@@ -14,7 +14,7 @@ from remsim.ids import BankSlot
 from remsim.logs import setup_logging
 
 TARGET = Path(__file__).parent.parent / "docs" / "pictures" / "demo.svg"
-WIDTH, HEIGHT = 106, 40
+WIDTH, HEIGHT = 100, 30
 #: The picture shows the modem's start at this command.
 AT_COMMAND = 46
 

@@ -4,6 +4,7 @@
 A test compares the pages with what is generated. Run it after a change: ``.venv/bin/python -m tools.generate_docs``.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from tools.states_page import states_page
 _DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 
 #: Each page and what makes its text.
-PAGES: Final = {
+PAGES: Final[dict[Path, Callable[[], str]]] = {
     _DOCS / "protocol.md": protocol_page,
     _DOCS / "states.md": states_page,
     _DOCS / "settings.md": settings_page,

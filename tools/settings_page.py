@@ -98,6 +98,11 @@ _PROGRAMS: Final = (
 
 def settings_page() -> str:
     """The whole page."""
+    return _page()
+
+
+@cache
+def _page() -> str:
     parts = [_INTRO, "## All programs\n", _table(_rows(_PROGRAMS[0], CommonConfig, without=None))]
     daemons = "`remsim server`, `remsim bankd` and `remsim client` also have these.\n"
     parts += ["\n## Server, bankd and client\n", daemons, _table(_rows(_PROGRAMS[0], DaemonConfig, CommonConfig))]

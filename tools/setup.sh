@@ -10,6 +10,8 @@
 # PYTHON names the interpreter to use; else the first of python3, python3.14 … python3.11 that is new enough.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=tools/progress.sh
+. tools/progress.sh
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -66,9 +68,29 @@ make_venv() {
     fi
 }
 
-# pip_install ARGUMENT… — quiet; what pip has to say is in the log, its end is shown on failure.
+# run_pip ARGUMENT… — takes the place of the shell that runs it.
+run_pip() { exec .venv/bin/python -m pip install "$@" >>"$log" 2>&1 </dev/null; }
+
+no_count() { :; }
+
+# count_packages — how many of the packages of $file pip has fetched, or passed over as not meant for this machine.
+count_packages() {
+    local all seen
+    all=$(grep -cE '^[A-Za-z0-9._-]+==' "$file" || true)
+    if grep -q '^Installing collected packages' "$log"; then
+        echo "all $all packages are here, unpacking"
+    else
+        seen=$(grep -cE '^(Collecting|Requirement already satisfied|Ignoring) ' "$log" || true)
+        echo "package $seen of $all"
+    fi
+}
+
+# pip_install WHAT COUNT ARGUMENT… — what pip has to say is in the log, its end is shown on failure.
 pip_install() {
-    if ! .venv/bin/python -m pip install "$@" >>"$log" 2>&1; then
+    local what=$1 count=$2
+    shift 2
+    : >"$log"
+    if ! watched "setup: $what" "$count" run_pip "$@"; then
         grep -E '^ *(ERROR|error)|Error:|fatal' "$log" | tail -n 12 >&2 || true
         fail "pip could not install this; the whole story is in $log"
     fi
@@ -85,12 +107,12 @@ install_list() {
     if is_done "$name" "$sum"; then
         return
     fi
-    say "installing requirements/$name.txt ($(grep -c == "$file") packages)"
+    say "installing requirements/$name.txt ($(grep -cE '^[A-Za-z0-9._-]+==' "$file") packages)"
     if [ "$name" = native ]; then
         # Built with the setuptools of check.txt, whose hash is known, and the system's swig.
-        pip_install --require-hashes --no-build-isolation --no-deps -r "$file"
+        pip_install "compiling" no_count --require-hashes --no-build-isolation --no-deps -r "$file"
     else
-        pip_install --require-hashes --only-binary :all: -r "$file"
+        pip_install "installing" count_packages --require-hashes --only-binary :all: -r "$file"
     fi
     echo "$sum" >".venv/done-$name"
     # check.txt holds all of demo.txt, in the same versions.
@@ -107,14 +129,13 @@ install_project() {
         return
     fi
     say "installing remsim from this folder"
-    pip_install --no-deps --no-build-isolation --editable .
+    pip_install "installing remsim" no_count --no-deps --no-build-isolation --editable .
     echo "$sum" >.venv/done-project
 }
 
 if ! { [ -x .venv/bin/python ] && is_new_enough .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }; then
     make_venv "$(find_python)"
 fi
-: >"$log"
 for list in "${lists[@]}"; do
     install_list "$list"
 done

@@ -19,14 +19,14 @@ stage() {
     fi
 }
 
-# all_stages_done WHAT — ends the script.
+# all_stages_done WHAT — comes last: its status is that of the whole check.
 all_stages_done() {
     local took=$((SECONDS - check_began))
     if [ ${#failed_stages[@]} -eq 0 ]; then
         printf '== %s passed: %d s\n' "$1" "$took"
-        exit 0
+        return
     fi
     printf '== FAILED after %d s: %d of the stages\n' "$took" "${#failed_stages[@]}" >&2
     printf '==   %s\n' "${failed_stages[@]}" >&2
-    exit 1
+    return 1
 }

@@ -25,6 +25,7 @@ tests() {
 stage "set-up" setup
 if ! $bin/python -c 'import pytest' 2>/dev/null; then
     all_stages_done "all tests"
+    exit 1
 fi
 stage "format" $bin/ruff format --check --quiet .
 stage "lint" $bin/ruff check --quiet .

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from remsim.api import (
+        ArgumentError,
         Card,
         CardConnection,
         CardConnectionError,
         ConfigError,
         ExchangeError,
         NoCardError,
+        NotSentError,
         RemsimError,
         ResponseApdu,
+        StartError,
         SyncCard,
         TpduError,
         connect,
@@ -28,14 +31,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArgumentError",
     "Card",
     "CardConnection",
     "CardConnectionError",
     "ConfigError",
     "ExchangeError",
     "NoCardError",
+    "NotSentError",
     "RemsimError",
     "ResponseApdu",
+    "StartError",
     "SyncCard",
     "TpduError",
     "__version__",

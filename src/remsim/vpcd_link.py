@@ -29,13 +29,20 @@ class VpcdLink(asyncio.Protocol):
         self._handler = handler
         self._decoder = MessageDecoder()
         self._transport: asyncio.Transport | None = None
+        self._is_unwanted = False
         self._socket: socket.socket | None = None
 
     async def connect(self, address: HostPort) -> None:
         """Be the card of the reader at ``address``. Raises OSError, of which TimeoutError is one."""
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(_CONNECT_DEADLINE_S):
-            await loop.create_connection(lambda: self, address.host, address.port)
+        try:
+            async with asyncio.timeout(_CONNECT_DEADLINE_S):
+                await loop.create_connection(lambda: self, address.host, address.port)
+        except BaseException:
+            # uvloop drops the connection of an attempt that is given up at the last moment, without a word to its
+            # protocol; whoever waits for its end would wait for ever.
+            self.connection_lost(None)
+            raise
 
     async def wait_closed(self) -> None:
         """Return when the connection is gone, whoever ended it, or if there never was one."""
@@ -50,6 +57,7 @@ class VpcdLink(asyncio.Protocol):
 
     def close(self) -> None:
         """Hang up: vpcd sees its card pulled. Messages that are not handled yet are dropped."""
+        self._is_unwanted = True
         if self._transport is not None:
             self._transport.close()
 
@@ -63,6 +71,9 @@ class VpcdLink(asyncio.Protocol):
         if self._socket is not None:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._acknowledge_quickly()
+        if self._is_unwanted:
+            # uvloop finishes an attempt that was cancelled too late; nobody else knows of this connection.
+            self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Handle what is whole."""

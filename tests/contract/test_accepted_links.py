@@ -107,7 +107,7 @@ async def test_broken_framing_ends_the_link() -> None:
         async with dialled_raw("127.0.0.1", listener.port) as peer:
             link, _ = await program.ups.get()
             await peer.write(b"GET / HTTP/1.1\r\n\r\n")
-            assert await program.ends.get() == (link, "unknown IPA protocol 54")
+            assert await program.ends.get() == (link, "this is HTTP, not RSPRO: REST has a port of its own")
             assert await peer.read_to_end() == ccm.PING
 
 
@@ -119,7 +119,7 @@ async def test_reset_by_the_peer_is_its_reason() -> None:
             peer.reset()
             lost, reason = await program.ends.get()
             assert lost == link
-            assert "reset by peer" in reason
+            assert reason == "the peer cut the connection"
 
 
 async def test_deadlines_of_the_engine_are_kept() -> None:

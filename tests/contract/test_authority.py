@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The authority in its directory: issue, renew, revoke, codes; what is in the book survives."""
 
+import re
 import sqlite3
+import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,16 @@ from remsim.identity import Identity
 from remsim.pki import files, signing
 from remsim.pki.authority import LIFETIME, Authority
 from remsim.pki.codes import LIFETIME_S, TRIES, Verdict
-from remsim.pki.errors import AuthorityError, AuthorityRefusalError, CertificateError, KeyFileError, RenewalLimitError
+from remsim.pki.errors import (
+    AuthorityError,
+    AuthorityRefusalError,
+    CertificateError,
+    KeyFileError,
+    PkiError,
+    RenewalLimitError,
+)
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, encode_pem, read_certificate, read_revocation_list
+from remsim.pki.ledger import Ledger
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED, renewal_content
 
 NOW = float(int(time.time()))
@@ -108,6 +119,33 @@ def test_request_with_a_wrong_signature_or_another_kind_of_key_is_refused(author
     large = builder.sign(other, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     with pytest.raises(CertificateError, match="P-256"):
         authority.issue(BANK, large, now=NOW)
+
+
+def test_key_whose_curve_is_written_out_is_refused(authority: Authority, tmp_path: Path) -> None:
+    key, out = tmp_path / "key.pem", tmp_path / "out.pem"
+    make = [
+        "openssl",
+        "ecparam",
+        "-name",
+        "prime256v1",
+        "-genkey",
+        "-noout",
+        "-param_enc",
+        "explicit",
+        "-out",
+        str(key),
+    ]
+    subprocess.run(make, check=True, capture_output=True)
+    ask = ["openssl", "req", "-new", "-config", "/dev/null", "-subj", "/CN=x", "-key", str(key), "-out", str(out)]
+    subprocess.run(ask, check=True, capture_output=True)
+    with pytest.raises(CertificateError, match="does not name its curve") as caught:
+        authority.issue(BANK, out.read_bytes(), now=NOW)
+    assert "ec_paramgen_curve:P-256" in caught.value.hint
+    with pytest.raises(KeyFileError, match="does not name its curve"):
+        signing.make_request(key.read_bytes(), "x")
+    subprocess.run([*ask, "-x509"], check=True, capture_output=True)
+    with pytest.raises(CertificateError, match="does not name its curve"):
+        read_certificate(decode_pem(out.read_bytes())[0])
 
 
 class TestRevocation:
@@ -329,6 +367,75 @@ class TestDamage:
         connection.close()
         with pytest.raises(AuthorityError, match="damaged"):
             authority.issued()
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ("", "is empty: the authority's book is lost"),
+            ("CREATE TABLE slotmap (x INTEGER)", "is a database of another program"),
+        ],
+    )
+    def test_empty_or_foreign_book_is_noticed_at_start(
+        self, authority: Authority, tmp_path: Path, content: str, said: str
+    ) -> None:
+        del authority
+        book = tmp_path / "ca" / "ledger.sqlite"
+        files.write_private(book, b"")
+        with closing(sqlite3.connect(book)) as connection, connection:
+            connection.execute(content)
+        with pytest.raises(AuthorityError, match=said) as caught:
+            Authority(tmp_path / "ca")
+        assert "backup" in caught.value.hint
+
+    def test_book_of_a_newer_release_is_noticed_at_start(self, authority: Authority, tmp_path: Path) -> None:
+        del authority
+        with closing(sqlite3.connect(tmp_path / "ca" / "ledger.sqlite")) as connection, connection:
+            connection.execute("PRAGMA user_version = 2")
+        with pytest.raises(AuthorityError, match="has format 2") as caught:
+            Authority(tmp_path / "ca")
+        assert "newer release" in caught.value.hint
+
+    def test_book_that_others_can_read_is_noticed_at_start(self, authority: Authority, tmp_path: Path) -> None:
+        del authority
+        (tmp_path / "ca" / "ledger.sqlite").chmod(0o640)
+        with pytest.raises(KeyFileError, match=r"ledger\.sqlite can be reached by others \(mode 0640\)") as caught:
+            Authority(tmp_path / "ca")
+        assert caught.value.hint.startswith("run: chmod 600 ")
+
+    def test_full_disk_is_told_as_one(self, tmp_path: Path, authority: Authority) -> None:
+        del authority
+        ledger = Ledger(tmp_path / "ca" / "ledger.sqlite")
+
+        def write_more() -> None:
+            with ledger.transaction() as page:
+                # SQLite's own limit, which it reports as a disk without room.
+                vars(page)["_db"].execute("PRAGMA max_page_count = 1")
+                vars(page)["_db"].execute("CREATE TABLE more AS SELECT randomblob(1000000) AS x")
+
+        with pytest.raises(AuthorityError, match="full") as caught:
+            write_more()
+        assert "make room" in caught.value.hint
+        assert "backup" not in caught.value.hint
+        ledger.check()
+
+    def test_book_that_another_program_holds_is_told_as_that(
+        self, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("remsim.pki.ledger._BUSY_TIMEOUT_S", 0.0)
+        with closing(sqlite3.connect(tmp_path / "ca" / "ledger.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(AuthorityError, match="locked") as caught:
+                authority.issued()
+        assert "another program holds the file" in caught.value.hint
+
+    @pytest.mark.parametrize("name", ["authority.pem", "authority-key.pem"])
+    def test_broken_file_is_named_with_what_mends_it(self, authority: Authority, tmp_path: Path, name: str) -> None:
+        del authority
+        path = tmp_path / "ca" / name
+        files.write_private(path, b"not PEM")
+        with pytest.raises(PkiError, match=re.escape(f"{path}: ")) as caught:
+            Authority(tmp_path / "ca")
+        assert "backup" in caught.value.hint
 
     def test_step_that_fails_leaves_nothing(self, authority: Authority) -> None:
         with pytest.raises(CertificateError):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a host keeps: complete or refused, never half replaced, and revocations that are not taken back."""
 
+import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ from remsim.pki.credentials import MAX_LIST_AGE, Credentials, Received, is_list_
 from remsim.pki.errors import CertificateError, KeyFileError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.pki.toolkit import CryptographyToolkit, OpensslToolkit, Toolkit
-from tests.doubles.certificates import BANK, CertificateWorld
+from tests.doubles.certificates import BANK, DAY_S, CertificateWorld
 
 TOOL = CryptographyToolkit()
 
@@ -66,14 +68,15 @@ def test_broken_file_is_named_and_no_context_made(bank: Credentials, name: str) 
 
 def test_key_that_does_not_fit_is_named(bank: Credentials) -> None:
     bank.install_pair(signing.make_key(), bank.certificate_pem())
-    with pytest.raises(TlsSetupError, match="cannot be used: TLS failed: key values mismatch"):
+    with pytest.raises(TlsSetupError, match="cannot be used: the key does not belong to the certificate"):
         TlsContexts(bank)
 
 
 def test_authority_that_is_none_is_named(bank: Credentials) -> None:
     bank.authority_file.write_bytes(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
-    with pytest.raises(TlsSetupError, match="authority and revocation list"):
+    with pytest.raises(CertificateError, match=r"authority\.pem: a certificate or list is cut short") as caught:
         TlsContexts(bank)
+    assert "remsim enroll" in caught.value.hint
 
 
 def test_failed_reload_keeps_what_works(bank: Credentials) -> None:
@@ -221,3 +224,62 @@ class TestInstallation:
             files.write_private(host.next_key_file, key)
             host.install(received, TOOL, request=request, url="https://lab")
             assert host.revocations_file.read_bytes() == old
+
+
+def with_passphrase(key: bytes) -> bytes:
+    """The same key, encrypted."""
+    command = ["openssl", "pkcs8", "-topk8", "-passout", "pass:xyzzy"]
+    return subprocess.run(command, input=key, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda key, rest: with_passphrase(key) + rest, "the key has a passphrase"),
+        (lambda _key, rest: rest, "there is no private key in PEM form"),
+        (lambda _key, rest: signing.make_key() + rest, "the key does not belong to the certificate"),
+        (lambda key, rest: key[:60] + key[70:] + rest, "the PEM text is damaged"),
+        (lambda key, rest: key[:-30] + rest, "the PEM text is damaged"),
+    ],
+    ids=["passphrase", "no key", "other key", "damaged", "cut"],
+)
+def test_key_that_cannot_be_read_is_told_in_words_with_a_hint(
+    bank: Credentials, spoil: Callable[[bytes, bytes], bytes], said: str
+) -> None:
+    mark = b"-----END PRIVATE KEY-----\n"
+    key, _, rest = bank.pair_file.read_bytes().partition(mark)
+    files.write_private(bank.pair_file, spoil(key + mark, rest))
+    with pytest.raises(TlsSetupError, match=said) as caught:
+        TlsContexts(bank)
+    assert str(bank.pair_file) in str(caught.value)
+    assert "without a passphrase" in caught.value.hint
+
+
+def test_broken_file_is_named_with_what_mends_it(bank: Credentials) -> None:
+    files.write_public(bank.revocations_file, b"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n")
+    with pytest.raises(CertificateError, match=r"revocations\.pem: ") as caught:
+        bank.revocations()
+    assert caught.value.hint == f"remove it; the server sends a new one: rm {bank.revocations_file}"
+
+
+def test_files_of_different_authorities_are_noticed_at_start(
+    bank: Credentials, house: CertificateWorld, tmp_path: Path
+) -> None:
+    bank.check_origin()
+    # Of the same name: only the keys differ.
+    foreign = CertificateWorld(tmp_path / "foreign").credentials(BANK)
+    ours = house.revocations()
+    files.write_public(bank.revocations_file, foreign.revocations_file.read_bytes())
+    with pytest.raises(CertificateError, match=r"the revocation list in .* is not of the authority") as caught:
+        bank.check_origin()
+    assert str(bank.revocations_file) in caught.value.hint
+    files.write_public(bank.revocations_file, ours)
+    files.write_public(bank.authority_file, foreign.authority())
+    with pytest.raises(CertificateError, match=r"the certificate in .* is not of the authority"):
+        bank.check_origin()
+
+
+def test_certificate_that_begins_later_is_renewed_at_once(house: CertificateWorld) -> None:
+    assert not house.credentials(BANK).is_renewal_due(house.now)
+    assert house.credentials(BANK, now=house.now + 70 * DAY_S).is_renewal_due(house.now)
+    assert house.credentials(BANK, now=house.now - 61 * DAY_S).is_renewal_due(house.now)

@@ -80,6 +80,33 @@ async def test_certificate_is_renewed_with_a_new_key(house: CertificateWorld, ho
         assert host.certificate() == after
 
 
+async def test_renewal_brings_the_next_certificate_of_an_extended_authority(
+    house: CertificateWorld, host: Credentials
+) -> None:
+    async with enrolment_server(house) as server:
+        await do_enroll(server, house.authority.make_code(BANK, now=house.now), host)
+        old = host.authority()
+        house.authority.extend(house.now)
+        await asyncio.to_thread(renew, host, TOOL)
+    assert host.authority() == house.authority.certificate != old
+    host.check_origin()
+    assert host.pair_file.read_bytes().endswith(house.authority.certificate)
+    assert TlsContexts(host).identity == BANK
+
+
+async def test_list_of_a_time_to_come_keeps_no_host_from_renewing(house: CertificateWorld, host: Credentials) -> None:
+    async with enrolment_server(house) as server:
+        await do_enroll(server, house.authority.make_code(BANK, now=house.now), host)
+        house.authority.publish_list(house.now + 70 * DAY_S)
+        house.tell(host)
+        before = host.certificate()
+        house.authority.publish_list(house.now)
+        assert (await asyncio.to_thread(renew, host, TOOL)).serial != before.serial
+    revocations = host.revocations()
+    assert revocations is not None
+    assert revocations.issued_at.timestamp() <= house.now
+
+
 async def test_lost_answer_is_had_by_asking_again(house: CertificateWorld, host: Credentials) -> None:
     async with enrolment_server(house) as server:
         code = house.authority.make_code(BANK, now=server.now)
@@ -306,6 +333,7 @@ class TestNeighbours:
 
     async def fail(self, server: EnrolmentServer, path: str, body: dict[str, str]) -> int:
         """Ask until the address is refused; the status of the last answer."""
+        status = 0
         async with httpx2.AsyncClient(verify=False) as http:
             for _ in range(FAILURES_ALLOWED + 1):
                 status = (await http.post(server.url + path, json=body)).status_code

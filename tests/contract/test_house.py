@@ -13,7 +13,7 @@ from remsim.net.tls import TlsContexts
 from remsim.pki import files
 from remsim.pki.authority import LIST_INTERVAL_S, Authority
 from remsim.pki.credentials import Credentials
-from remsim.pki.errors import KeyFileError, PkiError
+from remsim.pki.errors import AuthorityError, KeyFileError, PkiError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.server import housekeeping
 from remsim.server.house import House
@@ -112,6 +112,14 @@ class TestList:
 
 
 class TestOwnCertificate:
+    def test_certificate_of_another_authority_is_noticed_at_start(
+        self, house: CertificateWorld, tmp_path: Path
+    ) -> None:
+        foreign = CertificateWorld(tmp_path / "foreign").credentials(SERVER)
+        with pytest.raises(AuthorityError, match="is not of the authority in") as caught:
+            House(house.directory / "ca", foreign)
+        assert f"--out {foreign.directory}" in caught.value.hint
+
     def test_renewal_keeps_identity_and_host_names(
         self, house: CertificateWorld, here: House, own: Credentials
     ) -> None:

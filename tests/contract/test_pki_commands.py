@@ -5,8 +5,10 @@ import asyncio
 import io
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +19,7 @@ from remsim.pki import signing
 from remsim.pki.authority import Authority
 from remsim.pki.codes import Code
 from remsim.pki.credentials import Credentials
+from remsim.pki.facts import decode_pem, read_certificate
 from tests.doubles.certificates import BANK, CertificateWorld
 from tests.doubles.enrolment_server import enrolment_server
 
@@ -159,6 +162,49 @@ def test_directory_that_others_can_reach_is_refused_with_the_remedy(pki: Say, fa
     pki("init", "--name", "lab")
     (state / "ca").chmod(0o755)
     assert f"hint: run: chmod 700 {state / 'ca'}" in fail("show")
+
+
+def test_authority_is_extended_with_the_same_key(pki: Say, state: Path) -> None:
+    pki("init", "--name", "lab")
+    before = read_certificate(decode_pem((state / "ca" / "authority.pem").read_bytes())[0])
+    said = pki("extend")
+    after = read_certificate(decode_pem((state / "ca" / "authority.pem").read_bytes())[0])
+    assert after.is_same_authority(before)
+    assert after.serial != before.serial
+    assert said.startswith(
+        f"authority extended from {before.not_after:%Y-%m-%d} to {after.not_after:%Y-%m-%d}\nSHA-256 "
+    )
+    assert json.loads(pki("extend", "--json"))["expiresAt"] >= f"{after.not_after:%Y-%m-%d}"
+    # What was issued before is still good, and the server's own can be renewed.
+    assert "server/lab  valid" in pki("show")
+    assert "server/lab until" in pki("renew", "server/lab")
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (0, ""),
+        (-70, "warning: the clock says "),
+        (-70, "warning: the revocation list is of "),
+        (-70, "warning: the certificate of server/lab is not valid before "),
+        (100, "warning: the certificate of server/lab expired on "),
+        (3500, "warning: the authority ends on "),
+        (3700, "warning: the authority ended on "),
+    ],
+)
+def test_dates_that_are_wrong_are_told_on_standard_error(
+    pki: Say, state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, days: int, said: str
+) -> None:
+    pki("init", "--name", "lab")
+    pki("code", "bank/1")
+    then = time.time() + days * 86400
+    monkeypatch.setattr("remsim.cli.pki.time", SimpleNamespace(time=lambda: then))
+    assert main(["pki", "show", "--state", str(state)]) == 0
+    shown = capsys.readouterr()
+    assert "server/lab" in shown.out
+    assert said in shown.err
+    assert bool(shown.err) is bool(said)
+    assert shown.err.count("hint: ") == shown.err.count("\n")
 
 
 class TestEnroll:

@@ -19,6 +19,7 @@ from remsim.wire.abilities import ABILITIES
 from remsim.wire.connection import Connection, KeepAlive
 from remsim.wire.events import Event, Received
 from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode
+from tests.doubles.strict_connection import StrictConnection
 
 PATIENCE_S = 20.0
 
@@ -36,7 +37,8 @@ class Peer:
     ) -> None:
         self._reader, self._writer = reader, writer
         self.identity = ComponentIdentity(role, "peer", "remsim-double", "1")
-        self.connection = Connection(
+        make = Connection if is_own else StrictConnection
+        self.connection = make(
             identity=self.identity,
             peer=ComponentType.REMSIM_BANKD,
             now=0.0,
@@ -122,6 +124,8 @@ class BankWorld:
         self.metrics = BankdMetrics()
         self.server: Peer
         self.hello: rspro.ConnectBankReq
+        #: Where clients reach the bank, as it told the server; nothing if the server is a classic one.
+        self.addresses: tuple[rspro.AdvertisedAddress, ...] = ()
 
     async def __aenter__(self) -> Self:
         setup_logging(level="info", log_format="text", stream=self.log)
@@ -169,6 +173,10 @@ class BankWorld:
         assert isinstance(event.message, rspro.ConnectBankReq)
         self.hello = event.message
         self.server.send(rspro.ConnectBankRes(self.server.identity, ResultCode.OK), reply_to=event.tag)
+        if self._has_own_server:
+            told = await self.server.message()
+            assert isinstance(told, rspro.AddressesInd), told
+            self.addresses = told.addresses
         await self.until(lambda: self.service.coordinator.control.governor is not None)
 
     def _peer(self, peer: Peer) -> Peer:

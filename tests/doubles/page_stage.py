@@ -33,7 +33,7 @@ _READY: Final = {"remsim": r"\sstarted( |$)", "tshark": "Capturing on"}
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 _PROMPT: Final = re.compile(r"(remsim|C\d+:\d+)> ")
 #: A command that shows this line fails, and is meant to.
-_ERROR_LINE: Final = re.compile(r"remsim( [a-z]+)?: .*|problem +[a-z]+ .*")
+_ERROR_LINE: Final = re.compile(r"remsim([ -][a-z0-9-]+)?: .*|problem +[a-z]+ .*")
 #: These only look, and may be asked again until the programs have got there.
 _QUERY: Final = re.compile(
     r"(REMSIM_TOKEN=\$\([^)]+\) )?remsim ctl (--(rest|authority) \S+ )*(--json )?(audit|banks|clients|mappings)\b"

@@ -57,6 +57,14 @@ class ReaderChain:
         self.bankd.wait_for("started")
         return self.bankd
 
+    def await_unread(self, port: int) -> None:
+        """Wait until something has arrived at ``port`` that its program, which is stopped, does not read."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not re.search(r"ESTAB +[1-9]", self.namespace.run(["ss", "-tn", f"sport = :{port}"]).stdout):
+            if time.monotonic() > deadline:
+                raise ProgramError(f"nothing arrived at port {port}")
+            time.sleep(0.05)
+
     def start_client(self, *options: str) -> Program:
         """In the virtual reader; waits until pcscd shows its card."""
         reader = f"127.0.0.1:{VPCD_PORTS[VIRTUAL]}"

@@ -21,11 +21,12 @@ from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Send
 from remsim.wire.ccm import CcmType
 from remsim.wire.connection import Connection, Event, Received
 from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode
+from tests.doubles.strict_connection import StrictConnection
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 
 
-class ClassicConnection(Connection):
+class ClassicConnection(StrictConnection):
     """An end that has never heard of abilities, and, as a classic server, closes on ID_GET."""
 
     def _on_ccm(self, payload: bytes, now: float) -> None:

@@ -17,6 +17,7 @@ from remsim.server.service import ServerService
 from remsim.wire import rspro
 from remsim.wire.connection import ABILITIES, Connection, Event, LinkFailed, ProbeAnswered, Received
 from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode
+from tests.doubles.strict_connection import StrictConnection
 
 LOOPBACK: Final = HostPort("127.0.0.1", 0)
 V1: Final = "/api/backend/v1"
@@ -86,9 +87,8 @@ class RigPeer:
         """Connect to a server."""
         self._reader, self._writer = await asyncio.open_connection(address.host or "127.0.0.1", address.port)
         now = asyncio.get_running_loop().time()
-        self.engine = Connection(
-            identity=self.identity, peer=ComponentType.REMSIM_SERVER, now=now, abilities=self._abilities
-        )
+        make = Connection if self._abilities else StrictConnection
+        self.engine = make(identity=self.identity, peer=ComponentType.REMSIM_SERVER, now=now, abilities=self._abilities)
         self._flush()
         return self
 

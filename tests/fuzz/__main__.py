@@ -7,7 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.loops import run
 from tests.fuzz.campaign import CampaignError, run_campaign
+from tests.fuzz.client_victim import VictimError, attack_client
 from tests.fuzz.conversation import conversation
 
 
@@ -32,7 +34,18 @@ def main() -> int:
         except CampaignError as error:
             sys.stdout.write(f"{error}\n")
             return 1
-    sys.stdout.write("\n".join(report.lines()) + "\n")
+        sys.stdout.write("\n".join(report.lines()) + "\n")
+        if given.only is None:
+            try:
+                victim = run(attack_client(Path(folder), seed=seed, conversations=max(1, given.count // 100)))
+            except VictimError as error:
+                sys.stdout.write(f"{error}\n")
+                return 1
+            sys.stdout.write(
+                f"towards a client: {victim.as_server} conversations as its server, {victim.as_bankd} as its bankd; "
+                f"meanwhile {victim.live_commands} commands of its other slot, the slowest "
+                f"{victim.live_slowest_s * 1e3:.0f} ms\n"
+            )
     return 0
 
 

@@ -19,7 +19,7 @@ from tests.fuzz import cast
 from tests.reference import ROOT
 
 #: What must not occur in a log, whatever peers send: our own mistakes.
-_FAULT: Final = re.compile(
+FAULT: Final = re.compile(
     rb"Traceback|internal_error|task_crashed|bad_message_withheld|Exception in callback|\berror  |\bcritical\b"
 )
 _POLL_S: Final = 0.02
@@ -78,7 +78,7 @@ class Tenant:
         """Raises HouseError if its log shows a fault. Empties the log."""
         if self._log.stat().st_size:
             text = self._tail + self._log.read_bytes()
-            if fault := _FAULT.search(text):
+            if fault := FAULT.search(text):
                 around = text[max(0, fault.start() - 200) : fault.start() + 2 * _LOG_TAIL]
                 raise HouseError(f"{self.name} logged a fault:\n{around.decode(errors='replace')}")
             # A line that is written just now may be lost with this; so may a fault in it, which is seldom alone.

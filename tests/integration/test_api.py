@@ -6,8 +6,10 @@ import importlib
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +141,69 @@ async def test_error_in_the_block_hangs_up(world: World) -> None:
     with pytest.raises(LookupError, match="mine"):
         await use()
     await world.bankd.until(lambda: not world.bankd.links)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"server": 5}, 'server must be a string "HOST:PORT", not int'),
+        ({"client": (7, 0)}, 'client must be a string "ID:SLOT", not tuple'),
+        ({"config": 5}, "config must be the path of a TOML file, not int"),
+        ({"tls": b"x"}, "tls must be the path of a directory, not bytes"),
+        ({"plaintext": 1}, "plaintext must be True, False, or networks"),
+        ({"card_wait_s": "3"}, "card_wait_s must be a number of seconds, not str"),
+        ({"card_wait_s": None}, "card_wait_s must be a number of seconds, not NoneType"),
+        ({"answer_timeout_s": True}, "answer_timeout_s must be a number of seconds, not bool"),
+        ({"auto_get_response": "no"}, "auto_get_response must be True or False, not str"),
+    ],
+)
+async def test_wrong_types_are_told_by_name(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(remsim.ArgumentError, match=words):
+        async with remsim.connect(**arguments):
+            raise AssertionError
+
+
+async def test_command_of_a_wrong_type_is_told_without_its_content(world: World) -> None:
+    def script() -> list[str]:
+        connection = remsim.CardConnection(plaintext=True, server=world.address, client="7:0")
+        connection.connect()
+        wrong: list[Any] = ["00200001", [0, 256], [0, "A4"], 5, None]
+        said = [_type_error(partial(connection.transmit, one)) for one in wrong]
+        connection.disconnect()
+        with remsim.connect_sync(plaintext=True, server=world.address, client="7:0") as card:
+            text: Any = "002000010831323334ffffffff"
+            said += [_type_error(lambda: card.transmit(text)), _type_error(lambda: card.wait_card(text))]
+            assert card.transmit(bytearray(READ)).sw == 0x9000
+        return said
+
+    said = await asyncio.to_thread(script)
+    assert said[0] == "a command must be a list of numbers 0..255, not a str"
+    assert said[-2:] == ["a command must be bytes, not str", "timeout_s must be a number of seconds, not str"]
+    assert not any("0020" in text or "256" in text for text in said)
+
+
+def _type_error(call: Callable[[], object]) -> str:
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert isinstance(caught.value, remsim.RemsimError)
+    return str(caught.value)
+
+
+async def test_certificate_is_looked_for_where_the_command_line_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STATE_DIRECTORY", "REMSIM_TLS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("REMSIM_SERVER", "this is for programs of ours only")
+    (tmp_path / "remsim" / "client" / "tls").mkdir(parents=True)
+    with pytest.raises(remsim.StartError, match=str(tmp_path / "remsim" / "client" / "tls")):
+        async with remsim.connect(client="7:0"):
+            raise AssertionError
+    monkeypatch.setenv("REMSIM_TLS_DIR", str(tmp_path / "mine"))
+    with pytest.raises(remsim.StartError, match=str(tmp_path / "mine")):
+        async with remsim.connect(client="7:0"):
+            raise AssertionError
 
 
 # Synchronous

@@ -16,6 +16,8 @@ from remsim.bankd.announcement import advertised_hosts, announcement
 from remsim.bankd.service import BankdService
 from remsim.config import LOOPBACK_NETWORKS, BankdConfig, HostPort
 from remsim.errors import StartError
+from remsim.limits import LimitName
+from remsim.net.repeats import RECURRENCES
 from remsim.readers.errors import CardMuteError, CardTransmissionError
 from remsim.wire import rspro
 from remsim.wire.rspro import AddressKind, ResultCode, SlotPhysStatus
@@ -59,7 +61,7 @@ async def test_pipelined_commands_are_answered_in_order(world: BankWorld) -> Non
 
 
 async def test_other_port_is_announced_with_the_address_left_to_the_server(world: BankWorld) -> None:
-    (announced,) = world.hello.advertise or ()
+    (announced,) = world.addresses
     assert (str(announced.address.ip), announced.address.port) == ("0.0.0.0", world.port)
     assert announced.kind is AddressKind.PLAINTEXT
 
@@ -372,3 +374,28 @@ async def test_gsmtap_hides_secrets_unless_they_are_asked_for(tmp_path: Path, re
         datagrams.close()
     assert (b"1234" in datagrams.received[1]) is reveal
     assert ("gsmtap_reveals_secrets" in world.log.getvalue()) is reveal
+
+
+async def test_classic_client_that_gets_no_card_and_never_stops_asking_leaves_few_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remsim.net.repeats.QUIET_S", 1.0)
+    async with BankWorld(tmp_path, source=ScriptedSource()) as world:
+        assert await world.create_mapping("C1:0", "B1:0") is ResultCode.OK
+        for _ in range(30):
+            client = await world.connect(is_own=False)
+            answer = await client.message()
+            assert isinstance(answer, rspro.ConnectClientRes)
+            assert answer.result is ResultCode.CARD_NOT_PRESENT
+            await client.close()
+        await world.until(lambda: len(world.log_lines("lines_recurred")) == 1)
+        about = [line for line in world.log.getvalue().splitlines() if "C1:0" in line and "mapping_created" not in line]
+        assert len(world.log_lines("lines_recur ")) == 1
+        assert len(about) <= 3 * RECURRENCES + 2
+        (ended,) = world.log_lines("lines_recurred")
+        for event in ("client_mapped 30", "card_missing 30", "client_gone 30"):
+            assert event in ended
+        held_back = world.metrics.registry.get_sample_value(
+            "remsim_limit_reached_total", {"limit": LimitName.RECURRING_LINES.value}
+        )
+        assert held_back == 3 * (30 - RECURRENCES)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.certificates import Lab
+from bench.startup import COMMANDS, SERVICES
 from remsim.identity import Identity
 from tests.doubles.programs import Program
 from tests.reference import reference
@@ -33,6 +34,13 @@ def _document(tmp_path: Path, *arguments: str, env: dict[str, str] | None = None
     assert document["machine"]["processors"] >= 1
     found: dict[str, list[Row]] = {name: rows for name, rows in document.items() if isinstance(rows, list)}
     return found
+
+
+@pytest.mark.timeout(180)
+def test_start_of_every_program_is_told_as_ratio_to_the_interpreter(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "startup", "--rounds", "1")
+    assert [row["program"] for row in rows] == ["python -c pass", *COMMANDS, *SERVICES]
+    assert all(row["CPU s"] and row["ratio"] for row in rows)
 
 
 @pytest.mark.timeout(180)

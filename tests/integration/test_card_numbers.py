@@ -50,10 +50,10 @@ class Installation:
         return await self.rest.post(f"{V1}/slotmaps", json=mapping((1, slot_nr), (7, slot_nr)))
 
     async def mapped(self) -> list[int]:
-        return [item["id"] & 0xFFFF for item in (await self.rest.get(f"{V1}/slotmaps")).json()["slotmaps"]]
+        return [item["id"] & 0xFFFF for item in (await self.rest.get(f"{V1}/slotmaps?more=true")).json()["slotmaps"]]
 
     async def cards(self) -> list[dict[str, object]]:
-        found: list[dict[str, object]] = (await self.rest.get(f"{V1}/banks/1")).json()["cards"]
+        found: list[dict[str, object]] = (await self.rest.get(f"{V1}/banks/1?more=true")).json()["cards"]
         return found
 
     async def audit(self) -> list[tuple[str, str, str, str]]:

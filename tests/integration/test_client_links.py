@@ -2,12 +2,14 @@
 """The client service on real sockets, against a server and a bankd of the tests' own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 
 import pytest
 
+from remsim.client.event_script import EventScript
+from remsim.client.events import Cause
 from remsim.client.metrics import ClientMetrics
 from remsim.client.notices import Notice, NoticeKind
 from remsim.client.observer import ClientObserver, CommandRecord
@@ -308,7 +310,9 @@ async def test_classic_server_is_not_asked_for_a_number() -> None:
             await bench.watchers[0].saw(NoticeKind.SERVER_REFUSED)
             assert server.received == []
             assert dict(bench.service.slots[0].status())["slot"] == "no number yet, INIT"
-            assert "(the server gives no numbers" in bench.service.slots[0].why_no_card()
+            assert bench.service.slots[0].why_no_card() == (
+                "the server gives no numbers, so name the client slot (--client ID:SLOT)"
+            )
 
 
 async def test_refusing_server_is_asked_again() -> None:
@@ -388,3 +392,23 @@ async def test_stop_can_be_asked_for_at_any_time(before: bool, has_front: bool) 
                 bench.service.request_stop()
                 bench.service.request_stop()
         assert bench.service.exit_status == (INTERRUPTED if has_front else 0)
+
+
+async def test_event_script_hears_the_state_of_the_moment_in_which_the_server_was_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[str, str]] = []
+    async with FakeServer() as server:
+        bench = Bench(server, ClientSlot(7, 0), event_script="true")
+
+        def note(_script: EventScript, cause: Cause, variables: Mapping[str, str]) -> None:
+            calls.append((cause.value, variables["REMSIM_SERVER_STATE"]))
+
+        monkeypatch.setattr(EventScript, "call", note)
+        async with bench.running():
+            watcher = bench.watchers[0]
+            await watcher.until(lambda: bench.service.slots[0].coordinator.is_server_connected)
+            server.drop()
+            await watcher.until(lambda: NoticeKind.SERVER_LOST in watcher.notices)
+    assert ("event-server-connect", "CONNECTED") in calls
+    assert ("event-server-lost", "REESTABLISH_DELAY") in calls

@@ -4,7 +4,9 @@
 import asyncio
 import json
 import os
+import re
 import signal
+import stat
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from remsim.emulators.shell import parse_hex_line
 from remsim.wire import rspro
 from remsim.wire.rspro import ResultCode
 from tests.doubles.programs import PATIENCE_S, remsim
@@ -189,6 +192,61 @@ async def test_person_sees_commands_in_words_and_news_above_the_prompt(
             assert await process.wait() == 0
     history = (tmp_path / "remsim" / "client" / "history").read_text()
     assert "+00 b0 0000 02\n" in history
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_history_of_a_session_at_a_terminal_is_for_its_owner_and_holds_no_secret(
+    world: World, terminal: PseudoTerminal, tmp_path: Path
+) -> None:
+    """PIN, PUK, AUTHENTICATE, contents of files and pasted lines; what may be kept is."""
+    secrets = (
+        "0020000108 31323334FFFFFFFF",
+        "00 2c 00 01 10 3132333435363738 34333231ffffffff",
+        "0024000110 31323334ffffffff 35363738ffffffff",
+        "0088008122 10 00112233445566778899aabbccddeeff 10 ffeeddccbbaa99887766554433221100",
+        "00d6000009 082926101132547698",
+        "0020000108 31323334FFFFFFF",
+        "verify 31323334",
+    )
+    process = await on_terminal(world, terminal, tmp_path, "shell")
+    async with ending(process):
+        await terminal.see("card inserted")
+        for line in ("00b0000001", *secrets, "select EF.IMSI"):
+            await terminal.see("C7:0>")
+            terminal.type(line + "\r")
+            await terminal.see("select" if line.startswith("select") else "←" if parse_hex_line(line) else "try help")
+        await terminal.see("C7:0>")
+        terminal.type("\x1b[200~select 3f00\n0020000108 31323334FFFFFFFF\x1b[201~\r")
+        await terminal.see("(8 bytes hidden)")
+        await terminal.see("C7:0>")
+        terminal.type("quit\r")
+        async with asyncio.timeout(PATIENCE_S):
+            assert await process.wait() == 0
+    folder = tmp_path / "remsim" / "client"
+    history = (folder / "history").read_text()
+    assert [line for line in history.splitlines() if line.startswith("+")] == ["+00b0000001", "+select EF.IMSI"]
+    assert stat.S_IMODE((folder / "history").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    everything = "".join(path.read_text(errors="replace") for path in files_below(tmp_path))
+    assert not re.search("31323334|3132 3334|00112233|ffeeddcc|08292610", everything, re.IGNORECASE)
+
+
+async def test_reason_for_no_card_and_refusals_are_shown_at_the_terminal(
+    world: World, terminal: PseudoTerminal, tmp_path: Path
+) -> None:
+    world.server.bankd = None
+    process = await on_terminal(world, terminal, tmp_path, "shell")
+    async with ending(process):
+        await terminal.see("no card: the server has no bankd for C7:0")
+        terminal.type("0020000108 31323334FFFFFFFF\r")
+        await terminal.see("no card (the server has no bankd for C7:0")
+        terminal.type("quit\r")
+        async with asyncio.timeout(PATIENCE_S):
+            assert await process.wait() == 0
+    assert world.bankd.messages(rspro.TpduModemToCard) == []
 
 
 async def test_interrupt_at_the_prompt_clears_the_line_and_ends_a_waiting_command(

@@ -28,7 +28,7 @@ def test_file_with_a_mark_at_its_beginning_is_read(tmp_path: Path) -> None:
     [
         (b"a =", "client.toml: Invalid value"),
         (b"a = 1\na = 2", "client.toml: Cannot overwrite a value"),
-        (b"name = '\xff'", "client.toml: octet 8 is not UTF-8"),
+        (b"name = '\xff'", "client.toml: byte 8 is not UTF-8"),
         ("name = 'x'".encode("utf-16"), "client.toml: it is UTF-16 text"),
         ("name = 'x'".encode("utf-16-be"), "client.toml: it is UTF-16 text"),
         (b"a = " + b"[" * 50_000, "client.toml: nested too deeply"),

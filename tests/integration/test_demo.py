@@ -11,6 +11,7 @@ from tests.doubles.programs import Program, remsim
 def test_demo_once_plays_the_whole_start_and_ends_with_success() -> None:
     with Program(remsim("demo", "--once")) as demo:
         demo.wait_for_stdout(r"The modem is up: 151 commands answered by the card in B1:2")
+        demo.wait_for_stdout(r"Next: .*remsim.* --help lists the programs, docs/manual.md")
         assert demo.wait() == 0
 
 

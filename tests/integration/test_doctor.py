@@ -125,9 +125,7 @@ async def test_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyP
         raise OSError(113, "Connect call failed ('127.0.0.1', 1)")
 
     monkeypatch.setattr(asyncio, "open_connection", no_route)
-    assert (await links.examine_peer(NOWHERE, None, Role.SERVER)).text == (
-        "127.0.0.1:1 cannot be reached: No route to host"
-    )
+    assert (await links.examine_peer(NOWHERE, None, Role.SERVER)).text == ("127.0.0.1:1: the host cannot be reached")
     monkeypatch.setattr(loop, "getaddrinfo", no_name)
     assert (await links.examine_peer(HostPort("nowhere.example", 1), None, Role.SERVER)).text == (
         "nowhere.example cannot be found: Name or service not known"

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.loops import run
+from tests.fuzz import client_victim
 from tests.fuzz.campaign import Campaign, CampaignError, run_campaign
+from tests.fuzz.client_victim import VictimError, attack_client
 from tests.fuzz.conversation import conversation
 from tests.fuzz.house import House
 
@@ -36,3 +38,19 @@ def test_conversation_is_the_same_every_time() -> None:
     first = [conversation(_SEED, number) for number in range(200)]
     assert first == [conversation(_SEED, number) for number in range(200)]
     assert first != [conversation(_SEED + 1, number) for number in range(200)]
+
+
+# The client waits longer and longer for peers that turn it away, so a conversation takes its time.
+@pytest.mark.timeout(240)
+async def test_hostile_server_and_bankd_harm_neither_the_client_nor_its_other_slot(tmp_path: Path) -> None:
+    report = await attack_client(tmp_path, seed=_SEED, conversations=60)
+    assert min(report.as_server, report.as_bankd) >= 60
+    assert report.live_commands > 0
+
+
+async def test_client_that_does_not_end_well_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The other slot's card answers with something else than it should.
+    monkeypatch.setattr(client_victim, "ANSWER", b"\x07\x91\x00")
+    monkeypatch.setattr(client_victim, "live_card", lambda _tpdu: b"\x07\x90\x00")
+    with pytest.raises(VictimError, match=f"the live card answered .*seed {_SEED}"):
+        await attack_client(tmp_path, seed=_SEED, conversations=1)

@@ -128,6 +128,22 @@ async def test_client_counts_what_its_server_does() -> None:
             assert metrics.limits[LimitName.IDENTIFY_TIME] == 1
 
 
+async def test_client_counts_commands_that_nobody_knows_by_what_became_of_them() -> None:
+    with RawListener() as server:
+        server.listen()
+        async with running_client(server.port) as (service, metrics):
+            (slot,) = service.slots
+            for is_refused in (True, True, False):
+                slot.on_unknown_command(is_refused=is_refused)
+            counts = [
+                metrics.registry.get_sample_value(
+                    "remsim_client_unknown_commands_total", {"client_slot": "C7:0", "action": action}
+                )
+                for action in ("refused", "received")
+            ]
+            assert counts == [2, 1]
+
+
 @reaches(LimitName.SCRIPT_CALLS)
 async def test_client_counts_calls_that_a_hanging_script_does_not_get() -> None:
     with RawListener() as server:

@@ -332,6 +332,23 @@ async def test_service_that_goes_and_comes_back_is_waited_for(
     assert log.count("pcsc_service_gone") == log.count("pcsc_service_back") == 1
 
 
+async def test_service_that_lists_readers_and_does_not_let_us_watch_is_told_of_once(
+    scard: FakeScard, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remsim.readers.pcsc.watcher._RETRY_S", 0.01)
+    scard.most_entries = 0
+    source = PcscSource(scard=scard)
+    await source.start()
+    await until(lambda: len(scard.asked_entries) > 5)
+    scard.most_entries = 16
+    watched = Watched()
+    source.watch(watched)
+    await until(lambda: ("R", Presence.PRESENT) in watched.states)
+    await source.stop()
+    log = capsys.readouterr().err
+    assert log.count("pcsc_service_gone") == 1
+
+
 async def test_service_that_does_not_run_yet_is_waited_for(scard: FakeScard) -> None:
     scard.is_running = False
     source = PcscSource(scard=scard)

@@ -13,6 +13,7 @@ from remsim.errors import StartError
 from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import get_logger
 from remsim.net.hub import LinkHub
+from remsim.net.repeats import RECURRENCES
 from remsim.net.tasks import TaskOwner
 from remsim.server.metrics import ServerMetrics
 from remsim.server.service import ServerService
@@ -30,6 +31,7 @@ from tests.doubles.server_rig import (
     rest_client,
     running_server,
 )
+from tests.doubles.tls_rig import note_log
 
 
 @pytest.fixture
@@ -234,7 +236,7 @@ async def test_bankd_that_cannot_dial_is_dialled(tmp_path: Path) -> None:
                 assert isinstance(await bankd.received.get(), rspro.ConnectBankRes)
                 assert isinstance(await bankd.received.get(), rspro.CreateMappingReq)
                 async with rest_client(service, over_socket=False) as rest:
-                    (shown,) = (await rest.get(f"{V1}/banks")).json()["banks"]
+                    (shown,) = (await rest.get(f"{V1}/banks?more=true")).json()["banks"]
                 assert shown["clientsGoTo"] == [{"ip": "127.0.0.1", "port": listener.port}]
                 status = SlotPhysStatus(reset_active=False, card_present=True)
                 bankd.hub.execute(Send(bankd.link, rspro.BankSlotStatusInd(BankSlot(1, 2), ClientSlot(0, 0), status)))
@@ -298,3 +300,21 @@ async def test_bank_address_that_does_not_resolve_is_refused(tmp_path: Path) -> 
     with pytest.raises(StartError, match="address of bank 1"):
         async with running_server(tmp_path, banks=banks):
             pytest.fail("it started")
+
+
+async def test_program_that_is_refused_and_never_stops_trying_leaves_few_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remsim.net.repeats.QUIET_S", 1.0)
+    log = note_log()
+    async with running_server(tmp_path) as service:
+        for _ in range(30):
+            async with await RigPeer(ComponentType.REMSIM_BANKD, is_own=False).dial(service.rspro_address) as peer:
+                peer.send(rspro.ConnectClientReq(peer.identity, ClientSlot(7, 0)))
+                answer = await peer.expect(rspro.ConnectClientRes)
+                assert answer.result is ResultCode.ILLEGAL_CLIENT_ID
+        ended = await log.line_with("lines_recurred")
+    assert "peer_refused 30" in ended
+    lines = log.getvalue().splitlines()
+    assert sum("peer_refused" in line for line in lines) == RECURRENCES + 2, "with the two that tell of the rest"
+    assert sum("lines_recur " in line for line in lines) == 1

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from remsim.errors import StartError
+from remsim.identity import Identity
 from remsim.logs import get_logger
 from remsim.net.state_lock import StateLock
+from tests.doubles.certificates import CertificateWorld
 from tests.doubles.programs import Program, remsim
+from tests.doubles.tls_rig import client_service, running
 
 
 def test_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
@@ -63,3 +66,16 @@ def test_second_bankd_with_the_same_state_directory_does_not_start(tmp_path: Pat
     with Program(bankd(tmp_path)) as third:
         third.wait_for("started version=")
         third.stop()
+
+
+async def test_second_client_with_the_same_certificate_and_slot_does_not_start(tmp_path: Path) -> None:
+    credentials = CertificateWorld(tmp_path).credentials(Identity.client(23))
+    async with running(client_service(credentials, 1)):
+        second = client_service(credentials, 1)
+        with pytest.raises(
+            StartError, match=rf"client slot C23:0 .* is in use by another program \(pid {os.getpid()}\)"
+        ):
+            await second.start()
+        await second.stop()
+    async with running(client_service(credentials, 1)):
+        pass

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``remsim client vpcd`` between a real pcscd and a real pcscd: the virtual reader shows what the real one shows."""
 
+import asyncio
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +96,23 @@ async def test_bankd_that_goes_is_an_error_and_a_removed_card(chain: ReaderChain
     chain.start_bankd()
     chain.await_card(VIRTUAL)
     assert "SW1=0x90, SW2=0x00" in chain.send(VIRTUAL, ["00A4000C023F00"])
+
+
+@pytest.mark.timeout(120)
+async def test_command_in_flight_ends_with_a_status_word_when_the_bankd_goes(chain: ReaderChain) -> None:
+    """vpcd reports a lost card to the program as a success without a single byte."""
+    chain.start()
+    reader = virtual_reader()
+    await reader.open()
+    await reader.transmit(SELECT_ICCID)
+    chain.bankd.send_signal(signal.SIGSTOP)
+    async with asyncio.TaskGroup() as group:
+        answer = group.create_task(reader.transmit(READ_ICCID))
+        await asyncio.to_thread(chain.await_unread, 9999)
+        chain.bankd.kill()
+    assert answer.result().hex() == "6f00"
+    await reader.close()
+    chain.await_card(VIRTUAL, is_present=False)
 
 
 @pytest.mark.timeout(120)

@@ -193,6 +193,9 @@ def test_object_that_does_not_fit_shows_no_structure() -> None:
     for data in ("8b05aabb", "8b", "8b8205", "8b84000000", "7f0a", "d1", "8b00ff"):
         command, _ = CardRedactor().exchange(_command(0x80, 0x14, 0, 0, bytes.fromhex(data)), b"\x90\x00")
         assert command.to_bytes()[5:] == b"\xff" * (len(data) // 2)
+    fetched = bytes.fromhex("d0058b03aabbcc9000")
+    _, answer = CardRedactor().exchange(bytes((0x90, 0x12, 0, 0, 7)), fetched)
+    assert answer.to_bytes() == b"\xd0\x05" + b"\xff" * 5 + b"\x90\x00"
     # The template ends before the data do.
     command, _ = CardRedactor().exchange(_command(0x80, 0xC2, 0, 0, bytes.fromhex("d1028b00aabb")), b"\x90\x00")
     assert command.to_bytes()[5:] == bytes.fromhex("d102ffffffff")

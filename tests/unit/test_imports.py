@@ -17,6 +17,7 @@ LEVELS = {
     "errors": 0,
     "ids": 0,
     "identity": 0,
+    "installation": 0,
     "limits": 0,
     "takeovers": 0,
     "text": 0,
@@ -30,6 +31,7 @@ LEVELS = {
     "redaction": 2,
     "logs": 3,
     "metrics": 3,
+    "causes": 3,
     "pki": 3,
     "vpcd_link": 3,
     "net": 4,
@@ -45,8 +47,10 @@ LEVELS = {
 }
 
 #: Imports between parts of the same level that are meant to be: a number is an error or it is not, a card is made of
-#: card formats, the command line starts the demonstration and the doctor, an identity is made of numbers.
+#: card formats, the command line starts the demonstration and the doctor, an identity is made of numbers, and enrolment
+#: says in words why it cannot connect.
 SAME_LEVEL = {
+    ("pki", "causes"),
     ("ids", "errors"),
     ("identity", "errors"),
     ("identity", "ids"),

@@ -4,23 +4,27 @@
 ``import remsim`` brings the same names, and nothing of this is loaded before one of them is used.
 """
 
+from remsim.api.arguments import ArgumentError
 from remsim.api.card import Card, connect
 from remsim.api.pyscard import CardConnection, CardConnectionError
 from remsim.api.sync import SyncCard, connect_sync
 from remsim.card.apdu import ResponseApdu
 from remsim.card.errors import TpduError
-from remsim.emulators.driven import ExchangeError, NoCardError
-from remsim.errors import ConfigError, RemsimError
+from remsim.emulators.driven import ExchangeError, NoCardError, NotSentError
+from remsim.errors import ConfigError, RemsimError, StartError
 
 __all__ = [
+    "ArgumentError",
     "Card",
     "CardConnection",
     "CardConnectionError",
     "ConfigError",
     "ExchangeError",
     "NoCardError",
+    "NotSentError",
     "RemsimError",
     "ResponseApdu",
+    "StartError",
     "SyncCard",
     "TpduError",
     "connect",

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from remsim.api.arguments import check_arguments, command_bytes, places
 from remsim.card.apdu import MAX_LE, ResponseApdu
 from remsim.card.errors import ApduError
 from remsim.card.t0_exchange import exchange_apdu, first_tpdu
@@ -63,25 +64,27 @@ class Card:
 
     async def wait_card(self, timeout_s: float) -> bytes:
         """Return the ATR as soon as the card is there. Raises NoCardError after ``timeout_s``."""
+        check_arguments(timeout_s=timeout_s)
         try:
             return await self._emulator.wait_card(timeout_s)
         except NoCardError as error:
             raise NoCardError(str(error), hint=self._slot.why_no_card()) from None
 
-    async def transmit(self, apdu: bytes) -> ResponseApdu:
+    async def transmit(self, apdu: bytes | bytearray | memoryview) -> ResponseApdu:
         """Send a command APDU of any case and return the card's answer; extended ones may bring up to 255 bytes.
 
-        61xx, 9Fxx and 6Cxx are answers, too, unless ``auto_get_response`` follows them. Commands of several tasks are sent
-        one after the other, and only to the card that is there when ``transmit`` is called. Raises TpduError if
+        61xx, 9Fxx and 6Cxx are answers, too, unless ``auto_get_response`` follows them. Commands of several tasks are
+        sent one after the other, and only to the card that is there when ``transmit`` is called. Raises TpduError if
         ``apdu`` is none, NotSentError if that card is gone, ExchangeError if there is no answer; then it is unknown
         whether the card has executed the command.
         """
-        tpdu = first_tpdu(apdu)
+        command = command_bytes(apdu)
+        tpdu = first_tpdu(command)
         card_number = self._emulator.card_number
         async with self._turn:
             if not self._auto_get_response:
                 return _parse(await self._exchange(tpdu, card_number))
-            exchange = exchange_apdu(apdu)
+            exchange = exchange_apdu(command)
             tpdu = next(exchange)
             while True:
                 response = await self._exchange(tpdu, card_number)
@@ -131,11 +134,23 @@ async def connect(
     """Connect to the card that is mapped to a client slot, for the time of an ``async with`` block.
 
     ``server`` is "HOST:PORT" (default: 127.0.0.1:9998), ``client`` "ID:SLOT"; without it the server gives a number.
-    ``tls`` is the directory with key and certificate. ``plaintext`` allows plain TCP: True on loopback, or with the
+    ``tls`` is the directory with key and certificate; without it they are looked for where ``remsim client`` finds
+    them, and where ``remsim enroll`` has put them. ``plaintext`` allows plain TCP: True on loopback, or with the
     networks that it names ("10.0.0.0/8"). ``config`` names a TOML file with further settings, those of
-    ``remsim client``. Raises NoCardError if no card comes within ``card_wait_s``, ConfigError for wrong settings,
-    StartError if there is neither a certificate nor ``plaintext``. Cards are powered off at the end of the block.
+    ``remsim client``. Raises NoCardError if no card comes within ``card_wait_s``, ArgumentError for arguments of the
+    wrong type, ConfigError for wrong settings, StartError if there is neither a certificate nor ``plaintext``. Cards
+    are powered off at the end of the block.
     """
+    check_arguments(
+        server=server,
+        client=client,
+        config=config,
+        tls=tls,
+        plaintext=plaintext,
+        card_wait_s=card_wait_s,
+        auto_get_response=auto_get_response,
+        answer_timeout_s=answer_timeout_s,
+    )
     ensure_logging()
     settings = load_config(
         ClientConfig,
@@ -145,7 +160,7 @@ async def connect(
             "tls_dir": None if tls is None else Path(tls),
             "plaintext": plaintext,
         },
-        environ={},
+        environ=places(),
         file=None if config is None else Path(config),
     )
     emulator = DrivenEmulator()

@@ -14,6 +14,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from remsim.api.arguments import command_list
 from remsim.api.card import ANSWER_TIMEOUT_S, Card, connect
 from remsim.api.sync import LoopThread
 from remsim.card.errors import TpduError
@@ -134,7 +135,7 @@ class CardConnection:
     def transmit(self, command: Iterable[int], protocol: int | None = None) -> tuple[list[int], int, int]:
         """Send a command APDU, a list of octets; return data, SW1, SW2. Raises CardConnectionError."""
         self._check_protocol(protocol)
-        octets = list(command)
+        octets = command_list(command)
         self._notify("command", [octets, protocol])
         thread, card = self._connected()
         try:

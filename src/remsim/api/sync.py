@@ -100,7 +100,7 @@ class SyncCard:
         """Return the ATR as soon as the card is there. Raises NoCardError after ``timeout_s``."""
         return self._thread.run(self._card.wait_card(timeout_s))
 
-    def transmit(self, apdu: bytes) -> ResponseApdu:
+    def transmit(self, apdu: bytes | bytearray | memoryview) -> ResponseApdu:
         """As ``Card.transmit``."""
         return self._thread.run(self._card.transmit(apdu))
 

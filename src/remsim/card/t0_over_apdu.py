@@ -23,7 +23,7 @@ _CLA_GSM: Final = 0xA0
 _SW1_MORE: Final = 0x61
 _SW1_MORE_GSM: Final = 0x9F
 _SW1_LENGTH: Final = 0x6C
-_SW_OCTETS: Final = 2
+_SW_LENGTH: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Kept:
 
 def shows_apdu_level(tpdu: bytes, response: bytes) -> bool:
     """Whether this response cannot come from a T=0 card at TPDU level: the reader has followed 61xx or 6Cxx itself."""
-    length = len(response) - _SW_OCTETS
+    length = len(response) - _SW_LENGTH
     if len(tpdu) > HEADER_LENGTH:
         return length > 0
     return length > 0 and length != (tpdu[4] or MAX_LE)
@@ -67,7 +67,7 @@ class T0OverApdu:
             return self._from_kept(tpdu, kept)
         apdu = self._apdu(tpdu)
         response = yield apdu
-        if len(apdu) == len(tpdu) + 1 and len(response) == _SW_OCTETS and response[0] == _SW1_LENGTH:
+        if len(apdu) == len(tpdu) + 1 and len(response) == _SW_LENGTH and response[0] == _SW1_LENGTH:
             # The card wants another Le than 00; it has not executed the command.
             response = yield apdu[:-1] + response[1:]
         return self.answer(tpdu, response)
@@ -75,9 +75,9 @@ class T0OverApdu:
     def answer(self, tpdu: bytes, response: bytes) -> bytes:
         """The response TPDU to a command that was answered; what the modem must fetch is kept. Raises TpduError."""
         self._kept = None
-        data, sw = response[:-_SW_OCTETS], response[-_SW_OCTETS:]
-        if not _SW_OCTETS <= len(response) <= MAX_LE + _SW_OCTETS:
-            raise TpduError(f"response of {len(response)} bytes; {_SW_OCTETS} to {MAX_LE + _SW_OCTETS} are possible")
+        data, sw = response[:-_SW_LENGTH], response[-_SW_LENGTH:]
+        if not _SW_LENGTH <= len(response) <= MAX_LE + _SW_LENGTH:
+            raise TpduError(f"response of {len(response)} bytes; {_SW_LENGTH} to {MAX_LE + _SW_LENGTH} are possible")
         if not data:
             return response
         if len(tpdu) > HEADER_LENGTH or (tpdu[4] == 0 and look_up(tpdu) is Case.BOTH):

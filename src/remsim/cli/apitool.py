@@ -8,18 +8,23 @@ JSON. Other than the C suite's, a failure has an exit status: 1, with the server
 import argparse
 import json
 import os
+from typing import TypeVar
 
 from remsim import __version__
 from remsim.cli.rest_client import API_PREFIX, RestClient, mapping_object, slotmap_id
 from remsim.cli.rest_target import open_rest
 from remsim.config import REST_PORT, CtlConfig, load_config
+from remsim.errors import ConfigError
 from remsim.ids import BankSlot, ClientSlot
+
+P = TypeVar("P", bound=argparse.ArgumentParser)
 
 #: What -c, -b and -s without an ID stand for: the whole list.
 _ALL = ""
+_SHOWN = ("clients", "banks", "slotmaps")
 
 
-def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+def parser(kind: type[P]) -> P:
     """Return a parser of class ``kind`` for the classic options."""
     result = kind(prog="remsim-apitool", description="REST calls to a remote SIM server.")
     result.add_argument("-H", "--host", help="server (default: this host), or http://HOST, https://HOST")
@@ -28,10 +33,12 @@ def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     result.add_argument("-v", "--verbose", action="store_true", help="print each call first")
     result.add_argument("-V", "--version", action="version", version=f"remsim-apitool {__version__}")
     result.add_argument("--json", action="store_true", help="print JSON")
+    # These three may stand together; everything else excludes each other and these.
+    for short, name, what in (("-c", "clients", "clients"), ("-b", "banks", "banks"), ("-s", "slotmaps", "mappings")):
+        result.add_argument(
+            short, f"--show-{name}", f"--{name}", dest=name, nargs="?", const=_ALL, metavar="ID", help=f"show {what}"
+        )
     action = result.add_mutually_exclusive_group()
-    action.add_argument("-c", "--clients", nargs="?", const=_ALL, metavar="ID", help="show clients")
-    action.add_argument("-b", "--banks", nargs="?", const=_ALL, metavar="ID", help="show banks")
-    action.add_argument("-s", "--slotmaps", nargs="?", const=_ALL, metavar="ID", help="show mappings")
     action.add_argument("-a", "--show-all", action="store_true", help="show all three (default)")
     action.add_argument(
         "-m",
@@ -44,6 +51,20 @@ def parser(kind: type[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     action.add_argument("-d", "--delete-slotmap", nargs=2, type=int, metavar=("BANK", "SLOT"), help="delete a mapping")
     action.add_argument("-r", "--reset", action="store_true", help="delete all mappings")
     return result
+
+
+def check(given: argparse.Namespace) -> None:
+    """Refuse to show some and do something else. Raises ConfigError."""
+    shown = next((f"--show-{name}" for name in _SHOWN if getattr(given, name) is not None), "")
+    others = {
+        "--show-all": given.show_all,
+        "--create-slotmap": given.create_slotmap is not None,
+        "--delete-slotmap": given.delete_slotmap is not None,
+        "--reset": given.reset,
+    }
+    other = next((name for name, is_given in others.items() if is_given), "")
+    if shown and other:
+        raise ConfigError(f"{other} is not allowed with {shown}", hint="see remsim-apitool -h")
 
 
 def run(given: argparse.Namespace) -> int:
@@ -81,7 +102,7 @@ class _Tool:
         self._is_json = is_json
 
     def show_all(self, given: argparse.Namespace) -> None:
-        asked = [(name, getattr(given, name)) for name in ("clients", "banks", "slotmaps")]
+        asked = [(name, getattr(given, name)) for name in _SHOWN]
         chosen = [(name, which) for name, which in asked if which is not None]
         for name, which in chosen or [(name, _ALL) for name, _ in asked]:
             self._show(f"/{name}" if which == _ALL else f"/{name}/{which}")

@@ -6,7 +6,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, repeatable, resolve, verb_app
-from remsim.config import BankdConfig
 
 app = verb_app("bankd", "Run a bank of SIM cards.")
 
@@ -75,6 +74,8 @@ def bankd(
     listen_plaintext: str
         Take clients over plain TCP here, too, for programs of the C suite.
     """
+    from remsim.config import BankdConfig
+
     config = resolve(
         BankdConfig,
         daemon,

@@ -7,13 +7,13 @@ Settings for which the classic names have no option come from REMSIM_... or ``--
 
 import argparse
 import os
-import sys
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
 from remsim import __version__
-from remsim.cli.main import expand_bare_plaintext, guarded
+from remsim.cli.main import expand_bare_plaintext, guarded, own_words
 from remsim.config import (
     BANKD_PORT,
     REST_PORT,
@@ -21,15 +21,60 @@ from remsim.config import (
     BankdConfig,
     ClientConfig,
     ClientRunConfig,
+    CommonConfig,
+    CtlConfig,
     ServerConfig,
     load_config,
+    option_name,
+    variable_name,
 )
 from remsim.errors import ConfigError, RemsimError, StartError
+from remsim.net.report import OtherName, other_name
 
 #: The C bankd reads this file, and no other, from the folder in which it is started (rspro.md, section 13).
 CSV_NAME: Final = "bankd_pcsc_slots.csv"
 #: RSPRO: ComponentName has at most 32 characters; the C bankd takes any and peers cut them.
 MAX_NAME: Final = 32
+
+
+_BANKD_OPTIONS: Final = {
+    "--server": "-i, -p",
+    "--bank-id": "-b",
+    "--slots": "-n",
+    "--name": "-N",
+    "--listen": "-I, -P",
+    "--shared-access": "-s",
+    "--gsmtap": "-g",
+    "--gsmtap-slot": "-G",
+    "--log-level": "-e",
+}
+_CLIENT_OPTIONS: Final = {
+    "--server": "-i, -p",
+    "--client": "-c, -n",
+    "--atr": "-a",
+    "--atr-ignore-rspro": "-r",
+    "--event-script": "-e",
+    "slot[0].client": "-c, -n",
+    "slot[0].atr": "-a",
+    "slot[0].atr_ignore_rspro": "-r",
+    "slot[0].event_script": "-e",
+}
+_ST2_OPTIONS: Final = {
+    f"slot[0]: settings.{key}": option
+    for key, option in {
+        "vendor": "-V",
+        "product": "-P",
+        "config": "-C",
+        "interface": "-I",
+        "altsetting": "-S",
+        "address": "-A",
+        "path": "-H",
+        "presence": "-Z",
+    }.items()
+}
+_APITOOL_OPTIONS: Final = {"--rest": "-H, -p"}
+#: What names one of our options or settings in a text.
+_OURS: Final = re.compile(r"(?<![\w-])(?:(?:--)?slot\[0\](?:: settings)?\.[a-z_]+|--[a-z][a-z0-9-]*)")
 
 
 class ClassicParser(argparse.ArgumentParser):
@@ -38,12 +83,16 @@ class ClassicParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message, hint=f"see {self.prog} -h")
 
+    def known_options(self) -> frozenset[str]:
+        """All options, in all forms."""
+        return frozenset(option for action in self._actions for option in action.option_strings)
+
 
 def server(tokens: Sequence[str] | None = None) -> int:
     """``remsim-server``: listens on all addresses, as the C server does, unless REST is open."""
     parser = _parser("remsim-server", "Server of the remote SIM suite.", version_flag="-V")
     parser.add_argument("--rest-open", action="store_true", default=None, help="REST without a token")
-    return guarded("server", lambda: _server(_parse(parser, tokens)))
+    return _guarded("server", ServerConfig, parser, {}, lambda: _server(_parse(parser, tokens)))
 
 
 def _server(given: argparse.Namespace) -> int:
@@ -76,7 +125,7 @@ def bankd(tokens: Sequence[str] | None = None) -> int:
     parser.add_argument("-G", "--gsmtap-slot", metavar="N", help="GSMTAP of this slot only")
     parser.add_argument("-T", "--timestamp", action="store_true", help="accepted; log lines always have the time")
     parser.add_argument("-e", "--log-level", metavar="N", help="1 debug, 3 info, 5 notice, 7 error")
-    return guarded("bankd", lambda: _bankd(_parse(parser, tokens)))
+    return _guarded("bankd", BankdConfig, parser, _BANKD_OPTIONS, lambda: _bankd(_parse(parser, tokens)))
 
 
 def _bankd(given: argparse.Namespace) -> int:
@@ -115,7 +164,7 @@ def _bankd(given: argparse.Namespace) -> int:
 def client_shell(tokens: Sequence[str] | None = None) -> int:
     """``remsim-client-shell``: commands in hex, a line each."""
     parser = _client_parser("remsim-client-shell", "Shell client of the remote SIM suite.")
-    return guarded("client", lambda: _client_shell(_parse(parser, tokens)))
+    return _guarded("client", ClientConfig, parser, _CLIENT_OPTIONS, lambda: _client_shell(_parse(parser, tokens)))
 
 
 def _client_parser(name: str, text: str) -> ClassicParser:
@@ -161,7 +210,8 @@ def client_st2(tokens: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "-Z", "--set-sim-presence-polarity", choices=("0", "1"), help="level of the presence contact: card inserted"
     )
-    return guarded("client", lambda: _client_st2(_parse(parser, tokens)))
+    options = _CLIENT_OPTIONS | _ST2_OPTIONS
+    return _guarded("client", ClientRunConfig, parser, options, lambda: _client_st2(_parse(parser, tokens)))
 
 
 def _client_st2(given: argparse.Namespace) -> int:
@@ -192,7 +242,42 @@ def apitool(tokens: Sequence[str] | None = None) -> int:
     """``remsim-apitool``: REST calls and their answers."""
     from remsim.cli import apitool as tool
 
-    return guarded("apitool", lambda: tool.run(_parse(tool.parser(ClassicParser), tokens)))
+    parser = tool.parser(ClassicParser)
+
+    def work() -> int:
+        given = _parse(parser, tokens)
+        tool.check(given)
+        return tool.run(given)
+
+    return _guarded("apitool", CtlConfig, parser, _APITOOL_OPTIONS, work)
+
+
+def _guarded(
+    program: str,
+    model: type[CommonConfig],
+    parser: ClassicParser,
+    options: Mapping[str, str],
+    work: Callable[[], int],
+) -> int:
+    """Run ``work``; errors speak of the classic name and its options, or of the variable where it has none."""
+    known = parser.known_options()
+    words: dict[str, str] = {}
+    for key in model.model_fields:
+        ours = option_name(model, key)
+        words[ours] = options.get(ours) or (ours if ours in known else variable_name((key,)))
+    words |= {ours: theirs for ours, theirs in options.items() if ours not in words}
+    usage = re.compile(rf"remsim {program}(?: [a-z]+)? --help")
+
+    def translate(text: str) -> str:
+        text = usage.sub(f"{parser.prog} -h", text)
+        # A setting of ours may be a part of a slot's table there, and a short option here.
+        return _OURS.sub(lambda found: words.get(found[0], words.get(found[0].removeprefix("--"), found[0])), text)
+
+    token = other_name.set(OtherName(parser.prog, translate))
+    try:
+        return guarded(program, work)
+    finally:
+        other_name.reset(token)
 
 
 def _parser(name: str, text: str, *, version_flag: str) -> ClassicParser:
@@ -207,7 +292,7 @@ def _parser(name: str, text: str, *, version_flag: str) -> ClassicParser:
 
 
 def _parse(parser: argparse.ArgumentParser, tokens: Sequence[str] | None) -> argparse.Namespace:
-    return parser.parse_args(expand_bare_plaintext(sys.argv[1:] if tokens is None else tokens))
+    return parser.parse_args(expand_bare_plaintext(own_words() if tokens is None else tokens))
 
 
 def _shared_options(given: argparse.Namespace) -> dict[str, object]:

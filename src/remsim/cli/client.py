@@ -8,7 +8,6 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, resolve, verb_app
-from remsim.config import ClientConfig, ClientRunConfig, ClientVpcdConfig
 
 app = verb_app("client", "Use a card of a bank.")
 
@@ -39,6 +38,8 @@ NO_CLIENT_OPTIONS: Final = ClientOptions()
 @app.command
 def shell(*, options: ClientOptions = NO_CLIENT_OPTIONS) -> int:
     """Type commands in hex and see the card's answers; without a terminal, the classic shell's lines."""
+    from remsim.config import ClientConfig
+
     config = resolve(ClientConfig, options)
     from remsim.client.verbs import shell as run_shell
 
@@ -60,6 +61,8 @@ def script(
     options: ClientOptions = NO_CLIENT_OPTIONS,
 ) -> int:
     """Play a recorded command sequence and report the timing per kind of command."""
+    from remsim.config import ClientConfig
+
     config = resolve(ClientConfig, options)
     from remsim.client.verbs import script as run_script
 
@@ -87,6 +90,8 @@ def vpcd(
     options: ClientOptions = NO_CLIENT_OPTIONS,
 ) -> int:
     """Be a card in a virtual PC/SC reader, so that PC/SC programs of this host use the card of the bank."""
+    from remsim.config import ClientVpcdConfig
+
     config = resolve(
         ClientVpcdConfig,
         options,
@@ -124,6 +129,8 @@ def run(
     options: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Serve all client slots of this host: the [[slot]] tables of the configuration file."""
+    from remsim.config import ClientRunConfig
+
     config = resolve(
         ClientRunConfig,
         options,

@@ -4,6 +4,7 @@
 Exit status 0: done; 1: the server said no, or cannot be reached; 2: the command line is wrong.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -160,7 +161,7 @@ def mappings(which: IdText = None, /, *, session: Given) -> int:
 def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
     """Give a bank's card to a client: BANK:SLOT CLIENT:SLOT."""
     bank, client = BankSlot.parse(bank_slot), ClientSlot.parse(client_slot)
-    is_new = True
+    is_new, found = True, None
     try:
         session.rest.create_mapping(bank, client)
     except RestError as error:
@@ -168,7 +169,9 @@ def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
         if error.status not in (400, 409) or _find(session.rest, bank, client) is None:
             raise
         is_new = False
-    found = _settled(session.rest, bank, client)
+    with contextlib.suppress(RestError):
+        # It is stored; what becomes of it is news.
+        found = _settled(session.rest, bank, client)
     problem = str((found or {}).get("problem") or "")
     said = f"mapped {bank} to {client}" if is_new else f"{bank} is mapped to {client} already"
     shown = mapping_object(bank, client) | {key: found[key] for key in ("state", "problem") if found and key in found}
@@ -218,7 +221,11 @@ def audit(*, after: int = 0, session: Given) -> int:
         after = int(value[-1]["id"])
 
 
-policy = App(name="policy", help="Rules on who may use which card.", help_format="plaintext")
+policy = App(
+    name="policy",
+    help="Rules on who may use which card: policy check FILE says whether they are well formed, and what they say.",
+    help_format="plaintext",
+)
 _commands.command(policy)
 
 
@@ -251,15 +258,16 @@ def global_reset(
 ) -> int:
     """Delete all mappings. Asks before, or takes --yes."""
     if not yes:
-        _ask_before_reset(len(session.rest.get_list("slotmaps")))
+        _ask_before_reset(session.rest)
     session.rest.global_reset()
     return session.show({}, lambda: print("all mappings are deleted"))
 
 
-def _ask_before_reset(count: int) -> None:
+def _ask_before_reset(rest: RestClient) -> None:
     """Raises ConfigError without a terminal, RestError if the answer is no."""
     if not sys.stdin.isatty():
         raise ConfigError("reset deletes all mappings and asks before, but there is no terminal", hint="add --yes")
+    count = len(rest.get_list("slotmaps"))
     print(f"Delete all {count} mappings? Their modems lose their cards. [y/N] ", end="", flush=True, file=sys.stderr)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise RestError("nothing was deleted")

@@ -2,7 +2,6 @@
 """``remsim demo``: options of the demonstration."""
 
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
-from remsim.config import DemoConfig
 
 app = verb_app("demo", "Watch a modem's start-up being served by a card somewhere else.")
 
@@ -16,6 +15,8 @@ def demo(*, once: Flag = None, common: CommonOptions = NO_COMMON_OPTIONS) -> int
     once: bool
         End after one start; the exit status says whether every answer was right.
     """
+    from remsim.config import DemoConfig
+
     config = resolve(DemoConfig, common, once=once)
     from remsim.demo.show import show
 

@@ -3,19 +3,24 @@
 
 Options are taken as text: ranges, types and contradictions are judged in ``remsim.config``, so that a bad value is
 told in the same words whether it stands on the command line, in the environment or in a file.
+
+``remsim.config`` is imported by the commands, neither here nor at the top of their modules: where pydantic is there
+while words are parsed, cyclopts makes a validator of each option with it, which takes a tenth of a start.
 """
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 from cyclopts import App, Parameter
 
 from remsim import __version__
-from remsim.config import CommonConfig, load_config
 
-C = TypeVar("C", bound=CommonConfig)
+if TYPE_CHECKING:
+    from remsim.config import CommonConfig
+
+C = TypeVar("C", bound="CommonConfig")
 
 #: Settings whose option has another name.
 _KEYS: Final = {"tls": "tls_dir"}
@@ -65,6 +70,8 @@ NO_DAEMON_OPTIONS: Final = DaemonOptions()
 
 def resolve(model: type[C], common: CommonOptions, /, **given: object) -> C:
     """Return the configuration from file, environment and these options. Raises ConfigError."""
+    from remsim.config import load_config
+
     options = {_KEYS.get(key, key): value for key, value in vars(common).items() if key != "config"}
     return load_config(
         model,

@@ -24,6 +24,7 @@ from remsim.config import AUTHORITY_NAME, REST_PORT, ServerConfig, default_state
 from remsim.identity import Identity, IdentityError
 from remsim.pki import files, signing
 from remsim.pki.authority import Authority
+from remsim.pki.clock import check_dates
 from remsim.pki.codes import LIFETIME_S, TRIES
 from remsim.pki.credentials import DIRECTORY, Credentials
 from remsim.pki.errors import AuthorityError
@@ -53,7 +54,7 @@ class PkiOptions:
 
     def authority(self) -> Authority:
         """The authority. Raises PkiError."""
-        return Authority(self.directory / AUTHORITY_NAME)
+        return Authority(self.directory / AUTHORITY_NAME, is_clock_watched=True)
 
     def show(self, value: object, *lines: str) -> int:
         """Print ``value`` as JSON, or the lines."""
@@ -200,6 +201,7 @@ def show(
 ) -> int:
     """List the certificates that were issued, or those of one identity."""
     house = options.authority()
+    _warn_of_dates(house, Credentials(options.directory / DIRECTORY))
     if authority:
         return _show_authority(house, options)
     issued = house.issued() if identity is None else house.issued_to(Identity.parse(identity))
@@ -207,6 +209,41 @@ def show(
         return options.show({"authority": house.fingerprint.hex(), "issued": [_object(entry) for entry in issued]})
     _print_table(issued)
     return 0
+
+
+def _warn_of_dates(authority: Authority, own: Credentials) -> None:
+    """Say on standard error what is wrong with the clock, and with the dates of list, certificate and authority."""
+    findings = check_dates(
+        time.time(),
+        record=authority.clock_record(),
+        revocations=authority.revocations(),
+        certificate=own.certificate() if own.exist() else None,
+        authority=authority.facts,
+    )
+    for finding in findings:
+        print(f"warning: {finding.text}; hint: {finding.hint}", file=sys.stderr)
+
+
+@app.command
+def extend(*, options: PkiOptions = _NO_OPTIONS) -> int:
+    """Give the authority a new certificate of the same key, for ten years from now.
+
+    Nobody enrols again: what was issued stays good, a running server takes the new certificate within a minute, and
+    other hosts get it with their next renewal, within sixty days. So do this while the old one holds for longer.
+    """
+    authority = options.authority()
+    before, fingerprint = authority.facts.not_after, authority.fingerprint
+    authority.extend(time.time())
+    until = authority.facts.not_after
+    return options.show(
+        {
+            "authority": authority.fingerprint.hex(),
+            "before": fingerprint.hex(),
+            "expiresAt": _moment(until.timestamp()),
+        },
+        f"authority extended from {_day(before.timestamp())} to {_day(until.timestamp())}",
+        f"SHA-256 {authority.fingerprint.hex()}",
+    )
 
 
 def _show_authority(authority: Authority, options: PkiOptions) -> int:

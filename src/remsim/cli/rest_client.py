@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from remsim import __version__
+from remsim.causes import cause_of
 from remsim.config import REST_PORT, HostPort
 from remsim.errors import ConfigError, RemsimError
 from remsim.ids import BankSlot, ClientSlot
@@ -201,8 +202,11 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return text.partition("] ")[2] if text.startswith("[Errno") else text
+    """In words, from below what the HTTP library made of it."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OSError):
+        found = found.__cause__ or found.__context__
+    return cause_of(error if found is None else found).words
 
 
 def _read(response: httpx2.Response) -> bytes:

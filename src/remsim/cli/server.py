@@ -22,11 +22,11 @@ from remsim.cli.options import (
     resolve,
     verb_app,
 )
-from remsim.config import CREDENTIALS_NAME, ServerConfig
 from remsim.pki import files
 from remsim.pki.credentials import Credentials
 
 if TYPE_CHECKING:
+    from remsim.config import ServerConfig
     from remsim.pki.onsite import Foundation
     from remsim.server.tokens import StoredToken
 
@@ -70,6 +70,8 @@ def server(
     listen_plaintext: str
         Take RSPRO over plain TCP here, too, for programs of the C suite.
     """
+    from remsim.config import ServerConfig
+
     config = resolve(
         ServerConfig,
         daemon,
@@ -119,6 +121,8 @@ def init(
     json: bool
         Print JSON, with the token in it.
     """
+    from remsim.config import CREDENTIALS_NAME, ServerConfig
+
     config = resolve(ServerConfig, common, state_dir=state, database=database)
     from remsim.pki.onsite import found_server
     from remsim.server.token_book import create_first_token, local_user
@@ -143,7 +147,7 @@ def init(
     return 0
 
 
-def _tell(config: ServerConfig, made: "Foundation") -> None:
+def _tell(config: "ServerConfig", made: "Foundation") -> None:
     facts = made.certificate
     if made.authority is None:
         lines = ["no authority was made: this server has a certificate of one elsewhere"]
@@ -159,7 +163,7 @@ def _tell(config: ServerConfig, made: "Foundation") -> None:
     print("\n".join(lines), file=sys.stderr)
 
 
-def _as_json(config: ServerConfig, made: "Foundation", token: "tuple[str, StoredToken] | None") -> dict[str, object]:
+def _as_json(config: "ServerConfig", made: "Foundation", token: "tuple[str, StoredToken] | None") -> dict[str, object]:
     facts = made.certificate
     return {
         "directory": str(config.state_dir),

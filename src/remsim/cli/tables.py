@@ -95,7 +95,7 @@ def client_slot_text(mapping: JsonObject) -> str:
 def _pair(letter: str, value: object, key: str) -> str:
     if not isinstance(value, dict):
         return "?"
-    return f"{letter}{value.get(key, '?')}:{value.get('slotNr', '?')}"
+    return escape(f"{letter}{value.get(key, '?')}:{value.get('slotNr', '?')}")
 
 
 def _text(item: JsonObject, key: str) -> str:

@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """``remsim token``: who may use the server's REST interface. Works on the server's database, on the server's host.
 
-A token's text is printed once, alone on stdout, so that it can be kept in a file or a variable; all else goes to
-stderr.
+A token's text is printed once, alone on stdout, so that it can be kept in a variable, or written to a file for this
+user only; all else goes to stderr.
 """
 
+import contextlib
 import json as json_module
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
-from remsim.config import ServerConfig
 from remsim.policy.fields import parse_numbers
 
 if TYPE_CHECKING:
+    from remsim.config import ServerConfig
     from remsim.server.tokens import StoredToken
 
 app = verb_app("token", "Make, list and revoke access tokens for the server's REST interface.")
@@ -26,7 +29,9 @@ _State = Annotated[str | None, Parameter(metavar="DIR", help="The server's state
 _Database = Annotated[str | None, Parameter(metavar="URL", help="The server's database, if not in there.")]
 
 
-def _config(common: CommonOptions, state: str | None, database: str | None) -> ServerConfig:
+def _config(common: CommonOptions, state: str | None, database: str | None) -> "ServerConfig":
+    from remsim.config import ServerConfig
+
     return resolve(ServerConfig, common, state_dir=state, database=database)
 
 
@@ -39,6 +44,7 @@ def create(
     banks: Annotated[str | None, Parameter(metavar="N,N-M")] = None,
     clients: Annotated[str | None, Parameter(metavar="N,N-M")] = None,
     days: Annotated[float | None, Parameter(metavar="DAYS")] = None,
+    to: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     state: _State = None,
     database: _Database = None,
     common: CommonOptions = NO_COMMON_OPTIONS,
@@ -57,19 +63,30 @@ def create(
         Limit it to these clients.
     days: float
         It expires after so many days.
+    to: Path
+        Write it to this file, which only this user can read, instead of printing it. Must not exist.
     """
+    from remsim.pki.files import create_private
     from remsim.server.token_book import create_token
     from remsim.server.tokens import Role, Scope
 
     scope = Scope(_numbers(banks), _numbers(clients))
     lifetime_s = None if days is None else days * _DAY_S
     config = _config(common, state, database)
-    text, record = create_token(config, name=name, role=Role.parse(role), scope=scope, lifetime_s=lifetime_s)
-    print(text)
-    print(
-        f"token {record.token_id} ({record.role.text}) for {name}; it is not shown again: put it into REMSIM_TOKEN",
-        file=sys.stderr,
+    with contextlib.ExitStack() as stack:
+        # The file first: a token that could not be written would be one that nobody has.
+        write = print if to is None else stack.enter_context(create_private(to))
+        text, record = create_token(
+            config, name=name, role=Role.parse(role), scope=scope, lifetime_s=lifetime_s, may_create=False
+        )
+        write(text)
+    made = f"token {record.token_id} ({record.role.text}) for {name}"
+    use = (
+        "it is not shown again: put it into REMSIM_TOKEN"
+        if to is None
+        else f'use it with: REMSIM_TOKEN="$(cat {quote(str(to))})"'
     )
+    print(f"{made}; {use}", file=sys.stderr)
     return 0
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
-from remsim.config import UiccConfig
 
 app = verb_app("uicc", "Run a software card.")
 
@@ -36,6 +35,8 @@ def uicc(
     number: str
         Added to the profile's IMSI, ICCID and number, so that cards differ (default: 0).
     """
+    from remsim.config import UiccConfig
+
     config = resolve(
         UiccConfig, common, vpcd=vpcd, profile=profile, card_state_dir=state, fresh=fresh, card_number=number
     )

@@ -65,7 +65,8 @@ _WORTH_WAITING: Final = frozenset(
     }
 )
 
-_NO_NUMBERS: Final = "the server gives no numbers, so name the client slot (--client ID:SLOT)"
+#: Why a client without a number gets no further at a classic server, and what to do.
+NO_NUMBERS: Final = "the server gives no numbers, so name the client slot (--client ID:SLOT)"
 
 _AS_IT_IS: Final = AtrPolicy()
 
@@ -140,7 +141,7 @@ class ClientCoordinator:
             lost, self._server = self._server, None
             if lost.is_accepted:
                 return [Notice(NoticeKind.SERVER_LOST, reason)]
-            return [] if lost.is_introduced else [Notice(NoticeKind.SERVER_REFUSED, f"{_NO_NUMBERS}: {reason}")]
+            return [] if lost.is_introduced else [Notice(NoticeKind.SERVER_REFUSED, f"{NO_NUMBERS}: {reason}")]
         if self._bankd is not None and self._bankd.id == link:
             was_accepted = self._bankd.is_accepted
             actions = self._drop_session(f"link to the bankd lost: {reason}")

@@ -21,6 +21,7 @@ def write_json(outcome: Outcome, *, file: str, output: TextIO) -> None:
         "commands": outcome.commands,
         "resets": outcome.resets,
         "mismatches": {"sw": outcome.sw_mismatches, "rlen": outcome.length_mismatches},
+        "differences": [asdict(difference) for difference in outcome.differences],
         "card_after_s": round(outcome.card_after_s, 6),
         "played_s": round(outcome.played_s, 6),
         "kinds": [
@@ -59,6 +60,10 @@ def write_table(outcome: Outcome, *, file: str, output: TextIO) -> None:
             f"Not as recorded: {outcome.sw_mismatches} status words, {outcome.length_mismatches} lengths.",
             soft_wrap=True,
         )
+        for difference in outcome.differences:
+            console.print(f"  {difference}", soft_wrap=True, markup=False)
+        if (more := outcome.different_answers - len(outcome.differences)) > 0:
+            console.print(f"  and {more} more", soft_wrap=True)
     else:
         console.print("All status words and lengths as recorded.", soft_wrap=True)
 

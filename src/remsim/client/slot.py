@@ -25,7 +25,7 @@ from remsim.client.actions import (
     SelectSim,
     SetAtr,
 )
-from remsim.client.coordinator import ClientCoordinator
+from remsim.client.coordinator import NO_NUMBERS, ClientCoordinator
 from remsim.client.event_script import CallResult, EventScript
 from remsim.client.events import Cause, EventCauses, EventEnvironment
 from remsim.client.metrics import ClientMetrics
@@ -200,6 +200,9 @@ class Slot(EmulatorEvents):
         """What a person should look at if the modem sees no card."""
         match self.coordinator.state:
             case SlotState.INIT:
+                if self._last_refusal is not None and self._last_refusal.text.startswith(NO_NUMBERS):
+                    # It runs, and is a classic one.
+                    return NO_NUMBERS
                 return f"no server has accepted us at {self.config.server}{self._trouble(self.server)}"
             case SlotState.UNCONFIGURED if not self.coordinator.is_server_connected:
                 return f"the server at {self.config.server} is lost{self._trouble(self.server)}"

@@ -13,7 +13,7 @@ from remsim.config.client import (
     ClientVpcdConfig,
     VpcdSettings,
 )
-from remsim.config.load import default_state_dir, load_config, option_name, parse_settings, read_toml
+from remsim.config.load import default_state_dir, load_config, option_name, parse_settings, read_toml, variable_name
 from remsim.config.models import (
     AUTHORITY_NAME,
     CREDENTIALS_NAME,
@@ -91,4 +91,5 @@ __all__ = [
     "parse_settings",
     "read_text",
     "read_toml",
+    "variable_name",
 ]

@@ -24,18 +24,18 @@ class TextError(RemsimError):
     """A file is no UTF-8 text. The message goes on from the file's name."""
 
 
-def decode_text(octets: bytes) -> str:
+def decode_text(raw: bytes) -> str:
     """The text, without its mark. Raises TextError, which names UTF-16 as what it is."""
     for mark, name in _FOREIGN_MARKS:
-        if octets.startswith(mark):
+        if raw.startswith(mark):
             raise TextError(f"it is {name} text, not UTF-8", hint=_HINT)
-    sample = octets[:_SAMPLE]
+    sample = raw[:_SAMPLE]
     if len(sample) >= 4 and (not any(sample[0::2]) or not any(sample[1::2])) and any(sample):
         raise TextError("it is UTF-16 text, not UTF-8", hint=_HINT)
     try:
-        return octets.removeprefix(codecs.BOM_UTF8).decode()
+        return raw.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
-        raise TextError(f"octet {error.start} is not UTF-8", hint=_HINT) from None
+        raise TextError(f"byte {error.start} is not UTF-8", hint=_HINT) from None
 
 
 def read_text(path: Path) -> str:

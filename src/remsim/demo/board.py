@@ -10,8 +10,12 @@ from rich.text import Text
 from remsim.demo.scene import LAST_COMMANDS, Peer, Scene
 
 _UP, _DOWN = "green", "yellow"
-#: Lines of the picture apart from the commands.
-_OTHER_LINES = 20
+#: Frames of what has no state. Not blue: on a black terminal of 16 colours that can hardly be read.
+_FRAME = "cyan"
+#: Lines of the picture apart from the commands, and one for the cursor below it.
+_OTHER_LINES = 18
+#: How to end, and where to go next.
+ENDING = "Ctrl-C ends it."
 _FEWEST_COMMANDS = 3
 
 
@@ -24,7 +28,8 @@ def draw(scene: Scene, height: int) -> RenderableType:
         _cards(scene),
         _commands(scene, commands),
         _progress(scene),
-        *([Text(scene.result, style="bold green" if not scene.surprises else "bold red")] if scene.result else []),
+        _figures(scene),
+        Text(scene.result or ENDING, style="" if not scene.result else "bold red" if scene.surprises else "bold green"),
     )
 
 
@@ -69,9 +74,12 @@ def _cards(scene: Scene) -> Panel:
         style = "bold green" if is_mapped else "dim"
         state = f"{scene.mapping_state}  ATR {scene.atr.hex().upper()}" if is_mapped else "free"
         grid.add_row(
-            Text(arrow, style), Text(f"B{_bank(scene)}:{slot_nr}", style), Text(name, style), Text(state, style)
+            Text(arrow, style),
+            Text(f"B{_bank(scene)}:{slot_nr}", style),
+            Text(name, style),
+            Text(state, style, no_wrap=True, overflow="ellipsis"),
         )
-    return Panel(grid, title="[bold]bank: which card has the modem?", title_align="left", border_style="blue")
+    return Panel(grid, title="[bold]bank: which card has the modem?", title_align="left", border_style=_FRAME)
 
 
 def _bank(scene: Scene) -> int:
@@ -93,14 +101,20 @@ def _commands(scene: Scene, count: int) -> Panel:
     for _ in range(count - len(visible)):
         table.add_row("", "", "", "")
     return Panel(
-        table, title="[bold]the modem's commands and the card's answers", title_align="left", border_style="blue"
+        table, title="[bold]the modem's commands and the card's answers", title_align="left", border_style=_FRAME
     )
 
 
 def _progress(scene: Scene) -> Table:
     grid = Table.grid(padding=(0, 1))
-    timing = scene.all_timing
     text = f"start {scene.boots}: {scene.played} of {scene.total} commands"
-    figures = f"median {timing.quantile_s(0.5) * 1e6:.0f} µs, 99 % below {timing.quantile_s(0.99) * 1e6:.0f} µs"
-    grid.add_row(Text(text, "bold"), ProgressBar(total=scene.total, completed=scene.played, width=24), Text(figures))
+    grid.add_row(Text(text, "bold"), ProgressBar(total=scene.total, completed=scene.played, width=24))
     return grid
+
+
+def _figures(scene: Scene) -> Text:
+    """The same numbers as in the last row of the table at the end."""
+    timing = scene.all_timing
+    count = len(timing.durations_s)
+    figures = f"median {timing.quantile_s(0.5) * 1e6:.0f} µs, 99 % below {timing.quantile_s(0.99) * 1e6:.0f} µs"
+    return Text(f"all {count} commands so far: {figures}", no_wrap=True)

@@ -7,6 +7,7 @@ from typing import Final
 
 from remsim.card.instructions import command_name, describe_command
 from remsim.card.status import describe_sw
+from remsim.emulators.script import percentile
 from remsim.ids import BankSlot, ClientSlot
 
 #: Commands that stay visible.
@@ -41,9 +42,8 @@ class KindTiming:
     durations_s: list[float] = field(default_factory=list)
 
     def quantile_s(self, share: float) -> float:
-        """The duration below which ``share`` (0..1) of the commands stay."""
-        ordered = sorted(self.durations_s)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+        """The duration that ``share`` (0..1) of the commands do not exceed, reckoned as by ``remsim client script``."""
+        return percentile(sorted(self.durations_s), share) if self.durations_s else 0.0
 
 
 @dataclass(slots=True)

@@ -2,8 +2,10 @@
 """The demonstration as a program: a live picture on a terminal, a few lines elsewhere."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -60,6 +62,7 @@ class _Show:
         finally:
             # A signal may come while the program ends by itself; there is nothing left to interrupt.
             self._scope = None
+            self._console.print(_next_steps(), soft_wrap=True, highlight=False)
 
     def request_stop(self) -> None:
         """End the picture; also before ``run``."""
@@ -115,6 +118,14 @@ class _Show:
 
     def _slots(self) -> Iterator[BankSlot]:
         return (BankSlot(BANK_ID, (_FIRST_SLOT + number) % CARDS) for number in count())
+
+
+def _next_steps() -> str:
+    """Where to go from here, by the name under which this program was called."""
+    program = Path(sys.argv[0])
+    if program.is_absolute() and program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    return f"Next: {program} --help lists the programs, docs/manual.md says how to set them up."
 
 
 def _result(scene: Scene, bank_slot: BankSlot) -> str:

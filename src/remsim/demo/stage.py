@@ -103,9 +103,9 @@ class Stage:
         self._client = client
         rest = f"http://{server.rest_address}/api/backend/v1"
         self._rest = await self._stack.enter_async_context(httpx2.AsyncClient(base_url=rest, timeout=DEADLINE_S))
-        scene.server.place = f"{server.rspro_address}, REST :{server.rest_address.port}"
+        scene.server.place = f"port {server.rspro_address.port}, REST {server.rest_address.port}"
         port = bankd.listener.port if bankd.listener is not None else 0
-        scene.bankd.title, scene.bankd.place = f"bankd B{BANK_ID}", f"127.0.0.1:{port}, {CARDS} cards"
+        scene.bankd.title, scene.bankd.place = f"bankd B{BANK_ID}", f"port {port}, {CARDS} cards"
         scene.client.title, scene.client.place = f"client {CLIENT}", "an IoT modem starts"
         scene.cards = tuple(f"software card {number}" for number in range(CARDS))
 

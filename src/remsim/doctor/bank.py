@@ -30,6 +30,7 @@ from remsim.doctor.pcscd import (
 )
 from remsim.doctor.power import UsbDevice, read_devices
 from remsim.errors import ConfigError
+from remsim.installation import install_command
 
 _NAME: Final = "pcscd"
 #: Where pcscd finds drivers of USB readers, on the distributions.
@@ -99,7 +100,7 @@ def judge(facts: BankFacts, config: BankdConfig | None, rules: Sequence[SlotRead
     found = []
     if not facts.has_pyscard:
         text = "pyscard is not installed: the bankd cannot use readers"
-        found.append(Finding(_NAME, Outcome.PROBLEM, text, "pip install 'remsim[pcsc]'"))
+        found.append(Finding(_NAME, Outcome.PROBLEM, text, install_command("pcsc")))
     if facts.pcscd.trouble is not None:
         return [*found, _judge_trouble(facts)]
     found += _judge_readers(facts)

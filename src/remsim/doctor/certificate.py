@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from remsim.causes import cause_of
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.owner import is_of_another, not_looked_at
 from remsim.errors import RemsimError
 from remsim.identity import Identity, Role
-from remsim.net.tls import TlsContexts, explain
+from remsim.net.tls import TlsContexts
 from remsim.pki.clock import check_dates, is_from_future
 from remsim.pki.credentials import MAX_LIST_AGE, Credentials, is_list_too_old, renewal_due
 from remsim.pki.facts import CertificateFacts, RevocationFacts, decode_pem, read_certificate
@@ -77,9 +78,9 @@ def chain_fault(contexts: TlsContexts) -> str:
             if is_done:
                 return ""
     except ssl.SSLCertVerificationError as error:
-        return "" if error.verify_code in _DATES else explain(error).replace("the peer's certificate", "it")
+        return "" if error.verify_code in _DATES else cause_of(error).words.replace("the peer's certificate", "it")
     except ssl.SSLError as error:
-        return explain(error)
+        return cause_of(error).words
     return "the handshake does not end"
 
 

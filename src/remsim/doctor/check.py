@@ -15,6 +15,7 @@ from typing import Final, Protocol, cast
 
 from remsim.config import BankdConfig, ClientSlotConfig, HostPort, ServerConfig
 from remsim.identity import Role
+from remsim.installation import install_command
 from remsim.logs import get_logger
 
 #: A check that has not ended by then is given up.
@@ -132,7 +133,7 @@ async def _run(name: str, module: str, attribute: str, situation: Situation) -> 
             Finding(name, Outcome.PROBLEM, f"not done within {DEADLINE_S:g} s", "try again; is the host overloaded?")
         ]
     except ModuleNotFoundError as error:
-        mend = "install the extra that brings it: pip install 'remsim[all]'"
+        mend = f"install what brings it: {install_command('all')}"
         return [Finding(name, Outcome.PROBLEM, f"{error.name} is not installed", mend)]
     except Exception as error:  # noqa: BLE001  # a check must not hide the findings of the others
         get_logger("doctor").error("check_crashed", check=name, exc_info=error)

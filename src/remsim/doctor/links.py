@@ -8,7 +8,6 @@ place. ``probe`` gathers, the functions with ``judge`` in their names only think
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 import time
@@ -17,12 +16,13 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
+from remsim.causes import Cause, cause_of
 from remsim.config import HostPort
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.told import TellsNothingError, Told, told_places
 from remsim.errors import RemsimError
 from remsim.identity import Identity, Role
-from remsim.net.tls import Expectation, HandshakeError, LinkTls, TlsContexts, explain
+from remsim.net.tls import Expectation, HandshakeError, LinkTls, TlsContexts
 from remsim.pki.credentials import Credentials
 from remsim.pki.errors import CertificateError
 from remsim.pki.facts import read_certificate
@@ -40,23 +40,6 @@ _MAX_PLACES: Final = 8
 
 _PORTS: Final = "RSPRO is on port 9998, REST on 9997, the bankd on 9999"
 _NAMES: Final = {Role.SERVER: "server", Role.BANK: "bankd"}
-
-#: What mends a certificate that OpenSSL refuses (X509_V_ERR_*).
-_VERDICT_MENDS: Final = {
-    3: "start the program: it fetches the list; or enrol this host again",
-    9: "set the clocks of both hosts (timedatectl)",
-    10: "set the clocks of both hosts; if they are right, see remsim pki show on the server: is it renewed?",
-    23: "enrol that host again, if it is to be trusted",
-    26: f"another program has this port: {_PORTS}",
-}
-_OTHER_INSTALLATION: Final = "name the right server, or enrol this host with it: remsim enroll URL CODE"
-#: What mends a refusal of our certificate, by a part of OpenSSL's name of the alert.
-_ALERT_MENDS: Final = {
-    "EXPIRED": "renew it: remsim enroll --renew, or enrol this host again",
-    "REVOKED": "enrol this host again: remsim pki code IDENTITY on the server, remsim enroll URL CODE here",
-    "UNKNOWN_CA": _OTHER_INSTALLATION,
-    "CERTIFICATE_REQUIRED": "enrol this host: remsim pki code IDENTITY on the server, remsim enroll URL CODE here",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +162,8 @@ def judge_failure(found: Probe, role: Role) -> tuple[str, str]:
     if found.is_http:
         return f"{address} speaks HTTP, not RSPRO", f"is that the REST port? {_PORTS}"
     if isinstance(error, ssl.SSLError):
-        return f"{address}: {explain(error)}", _tls_mend(error)
+        cause = cause_of(error)
+        return f"{address}: {cause.words}", cause.hint or f"see the log of the program there; {_PORTS}"
     if isinstance(error, TimeoutError):
         port = {Role.SERVER: "RSPRO (TCP 9998)", Role.BANK: "the bankd's port (TCP 9999)"}[role]
         return (
@@ -196,16 +180,8 @@ def judge_failure(found: Probe, role: Role) -> tuple[str, str]:
     if isinstance(error, FrameError | EOFError | ConnectionError):
         reason = "it closes the connection" if isinstance(error, ConnectionError) else str(error)
         return f"{address} speaks no RSPRO: {reason}", f"does another program have this port? {_PORTS}"
-    reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    return f"{address} cannot be reached: {reason}", "check the route to it"
-
-
-def _tls_mend(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _VERDICT_MENDS.get(error.verify_code, _OTHER_INSTALLATION)
-    reason = error.reason or ""
-    known = (mend for part, mend in _ALERT_MENDS.items() if part in reason)
-    return next(known, f"see the log of the program there; {_PORTS}")
+    cause = Cause("it failed without a reason") if error is None else cause_of(error)
+    return f"{address}: {cause.words}", cause.hint or "check the route to it"
 
 
 async def examine_peer(address: HostPort, tls: LinkTls | None, role: Role, *, check: str = "") -> Finding:

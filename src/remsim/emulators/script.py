@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TextIO
 
-from remsim.card.instructions import command_name
+from remsim.card.instructions import command_name, describe_command
+from remsim.card.status import describe_sw
 from remsim.emulators.driven import DrivenEmulator, ExchangeError
 from remsim.emulators.recording import Modem, RecordedCommand, RecordedReset, Step
 from remsim.errors import RemsimError
@@ -37,6 +38,25 @@ class Timing:
     total_ms: float
 
 
+#: So many differences are told one by one; the rest is counted.
+MAX_TOLD_DIFFERENCES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An answer that is not as recorded."""
+
+    #: Of the commands that were played, from 1, and its line in the recording.
+    number: int
+    line: int
+    command: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"command {self.number} (line {self.line}), {self.command}: expected {self.expected}, got {self.got}"
+
+
 @dataclass(slots=True)
 class Outcome:
     """What came of playing."""
@@ -47,6 +67,9 @@ class Outcome:
     #: Answers whose status word, or number of data bytes, is not the recorded one.
     sw_mismatches: int = 0
     length_mismatches: int = 0
+    #: Answers with either; ``differences`` has the first of them.
+    different_answers: int = 0
+    differences: list[Difference] = field(default_factory=list)
     #: From the start of the program to the card, and from the first step to the last answer, in seconds.
     card_after_s: float = 0.0
     played_s: float = 0.0
@@ -149,12 +172,34 @@ class ScriptPlayer:
             self._modem.on_answer(tpdu, sw)
         self.outcome.commands += 1
         self.outcome.durations.setdefault(name, []).append(self._emulator.last_duration_s)
-        self.outcome.sw_mismatches += step.sw is not None and step.sw != sw
-        self.outcome.length_mismatches += step.length is not None and step.length != length
+        self._compare(step, tpdu, sw, length)
         if self._after_command is not None:
             await self._after_command(step, tpdu, response, self._emulator.last_duration_s)
         self._write({"cmd": tpdu.hex(), "data": response[:-2].hex(), "sw": f"{sw:04x}"})
 
+    def _compare(self, step: RecordedCommand, tpdu: bytes, sw: int, length: int) -> None:
+        is_other_sw = step.sw is not None and step.sw != sw
+        is_other_length = step.length is not None and step.length != length
+        self.outcome.sw_mismatches += is_other_sw
+        self.outcome.length_mismatches += is_other_length
+        if not (is_other_sw or is_other_length):
+            return
+        self.outcome.different_answers += 1
+        if len(self.outcome.differences) >= MAX_TOLD_DIFFERENCES:
+            return
+        expected = _answer_text(step.sw, step.length)
+        got = _answer_text(sw if step.sw is not None else None, length if step.length is not None else None)
+        command = describe_command(tpdu)
+        self.outcome.differences.append(Difference(self.outcome.commands, step.line, command, expected, got))
+
     def _write(self, entry: dict[str, str]) -> None:
         if self._dump is not None:
             self._dump.write(json.dumps(entry) + "\n")
+
+
+def _answer_text(sw: int | None, length: int | None) -> str:
+    """``9000 ok, 10 bytes``, of what is known."""
+    parts = [] if sw is None else [f"{sw:04X} {describe_sw(sw)}"]
+    if length is not None:
+        parts.append(f"{length} byte{'' if length == 1 else 's'}")
+    return ", ".join(parts)

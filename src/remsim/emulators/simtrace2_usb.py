@@ -18,6 +18,7 @@ from remsim.emulators.simtrace2_stream import PACKET_SIZE
 from remsim.emulators.usb_bus import NobodyListens, TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.emulators.usb_pump import EventPump
 from remsim.errors import StartError
+from remsim.installation import install_command
 from remsim.logs import get_logger
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def load_library() -> None:
         import usb1
     except ImportError:
         raise StartError(
-            "the Python package libusb1 is missing", hint="pip install 'remsim[usb]', or Debian's python3-usb1"
+            "the Python package libusb1 is missing", hint=f"{install_command('usb')}, or Debian's python3-usb1"
         ) from None
     try:
         usb1.USBContext().open().close()

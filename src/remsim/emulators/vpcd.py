@@ -2,8 +2,8 @@
 """The client as a card in a virtual PC/SC reader: any PC/SC program on this host uses the remote card.
 
 The reader is vsmartcard's vpcd. A connection to it is a card in the reader, so there is one exactly while the bank's
-card is there. A command that cannot be answered is answered 6F00, and the connection ended: the program sees the card
-removed, and after the re-insertion the card starts from a cold reset.
+card is there. A command that cannot be answered is answered 6F00, and the connection ended when pcscd looks next: the
+program sees the card removed, and after the re-insertion the card starts from a cold reset.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from remsim.vpcd_link import VpcdLink
 _FIRST_RETRY_S: Final = 0.1
 #: pcscd may end when nobody uses it and be started again by the next program: the card must be there soon after.
 _LAST_RETRY_S: Final = 1.0
+#: pcscd looks for a card twice a second; by then it has understood that this one is gone.
+_LEAVE_S: Final = 1.0
 #: pcscd looks for a card twice a second. In a reader that has a card already, nobody ever asks a second one.
 _SILENCE_S: Final = 5.0
 
@@ -37,6 +39,7 @@ class VpcdEmulator(CardEmulator):
         self._link: VpcdLink | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
+        self._goodbye: asyncio.TimerHandle | None = None
         self._told: set[str] = set()
 
     # Life
@@ -52,6 +55,7 @@ class VpcdEmulator(CardEmulator):
         """Pull the card."""
         self._events = None
         self.remove_card()
+        self._hang_up()
         group, self._group = self._group, None
         if group is None or self._task is None:
             return
@@ -92,8 +96,10 @@ class VpcdEmulator(CardEmulator):
         finally:
             self._link = None
             self._stop_timers()
-        if self._inserted.is_set():
-            self._log.warning("reader_lost", hint="pcscd ended, or a command got no answer; the card is put back")
+            if self._goodbye is not None:
+                self._goodbye.cancel()
+        if self._inserted.is_set() and not self._slot.is_leaving:
+            self._log.warning("reader_lost", hint="did pcscd end? the card is put back")
         self._do(self._slot.on_lost())
 
     def _on_silence(self) -> None:
@@ -144,7 +150,14 @@ class VpcdEmulator(CardEmulator):
     def _on_timeout(self) -> None:
         self._timer = None
         self._log.warning("command_timed_out", after_s=self._settings.answer_timeout_s)
-        self._do(self._slot.on_no_answer())
+        self._leave()
+
+    def _leave(self) -> None:
+        """Let the card be pulled, without a program that takes the end of the connection for an answer."""
+        if self._link is None or self._slot.is_leaving:
+            return
+        self._do(self._slot.leave())
+        self._goodbye = asyncio.get_running_loop().call_later(_LEAVE_S, self._hang_up)
 
     def _hang_up(self) -> None:
         if self._link is not None:
@@ -163,8 +176,7 @@ class VpcdEmulator(CardEmulator):
     def remove_card(self) -> None:
         """Leave the reader, with an answer to the command in progress."""
         self._inserted.clear()
-        self._do(self._slot.on_no_answer())
-        self._hang_up()
+        self._leave()
 
     def respond(self, response: bytes) -> None:
         """Answer vpcd, or go on with what the answer asks for."""
@@ -181,7 +193,7 @@ class VpcdEmulator(CardEmulator):
 
     def abort(self, reason: str) -> None:
         """Answer 6F00 and leave the reader; whether the card has executed the command is unknown."""
-        self._do(self._slot.on_no_answer())
+        self._leave()
 
 
 def make_vpcd(settings: Mapping[str, object]) -> CardEmulator:

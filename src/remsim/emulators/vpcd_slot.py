@@ -65,12 +65,16 @@ class VpcdSlot:
         self.atr = b""
         #: A command waits for its answer.
         self.is_busy = False
+        #: The card is about to be pulled.
+        self.is_leaving = False
         self._has_power = False
         self._auto_get_response = auto_get_response
         self._exchange: Generator[bytes, bytes, bytes] | None = None
 
     def on_message(self, body: bytes) -> list[Step]:
         """A message of vpcd."""
+        if self.is_leaving:
+            return self._on_message_after_all(body)
         if len(body) == 1 and body[0] in _POWER:
             return self._on_power(body[0])
         if self.is_busy:
@@ -116,21 +120,28 @@ class VpcdSlot:
         self._forget_command()
         return [Reply(response)]
 
-    def on_no_answer(self) -> list[Step]:
-        """The command in progress gets no answer of the card: say so with a status word, then leave the reader.
+    def leave(self) -> list[Step]:
+        """The card goes: answer the command in progress, and every other one until pcscd asks for the ATR again.
 
-        vpcd knows no answer that means "no answer", and reports the end of its connection to the program as a success
-        without a single byte.
+        vpcd knows no answer that means "no answer": it reports a connection that ended to the program as a success
+        without a single byte. Only when pcscd looks whether there is a card, the end is understood as a removal.
         """
+        self.is_leaving = True
         if not self.is_busy:
             return []
         self._forget_command()
-        return [Reply(SW_TECHNICAL_PROBLEM.to_bytes(2)), HangUp()]
+        return [Reply(SW_TECHNICAL_PROBLEM.to_bytes(2))]
+
+    def _on_message_after_all(self, body: bytes) -> list[Step]:
+        """vpcd does not know yet that the card goes."""
+        if body == bytes((Control.GET_ATR,)):
+            return [HangUp()]
+        return [Reply(SW_TECHNICAL_PROBLEM.to_bytes(2))] if len(body) > 1 else []
 
     def on_lost(self) -> list[Step]:
         """The connection to vpcd is gone: the card is out of the reader."""
         must_reset = self._has_power or self.is_busy
-        self._has_power = False
+        self._has_power = self.is_leaving = False
         self._forget_command()
         return [ShowLines(POWERED_OFF)] if must_reset else []
 

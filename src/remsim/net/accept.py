@@ -53,7 +53,7 @@ class Acceptor:
 
     def start(self) -> None:
         """Begin to accept. The socket must be listening."""
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         self._loop.add_reader(self._listener.fileno(), self._on_waiting)
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class Acceptor:
             if not has_room or number >= self._none_from:
                 sock.close()
                 return
-        sock.setblocking(False)
+        sock.settimeout(0)
         self._take(sock, peer)
 
     def _wait_a_moment(self) -> None:

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from typing import Protocol
 
+from remsim.causes import CLOSED_WITHOUT_A_WORD, cause_of, hint_of
 from remsim.config import HostPort, LogLevel
 from remsim.logs import Logger
 from remsim.net.lines import LineBudget
@@ -39,6 +40,11 @@ class DialledEnd(Link):
         super().__init__(hub, factory)
         self.dialled = dialled
         self.attempt = attempt
+
+    def _why(self, error: Exception | None) -> str:
+        if self.certificate is None and not self.has_heard:
+            return CLOSED_WITHOUT_A_WORD.words
+        return super()._why(error)
 
 
 class DialledLink:
@@ -154,13 +160,15 @@ class DialledLink:
         except (OSError, UnicodeError, HandshakeError) as error:
             if self.awaits(attempt):
                 self._attempt = None
-                self._fail(str(error))
+                self._fail(cause_of(error).words)
 
     def _fail(self, reason: str) -> None:
         self.trouble = reason
         actions = self._dialler.on_failed(self._hub.now())
         # One line when it starts to fail; how often it tries after that is for debugging.
-        self._say("link_failed", "warning" if self._dialler.failures == 1 else "debug", reason=reason)
+        hint = hint_of(reason)
+        more = {"hint": hint} if hint else {}
+        self._say("link_failed", "warning" if self._dialler.failures == 1 else "debug", reason=reason, **more)
         self._run(actions)
 
     def _say(self, event: str, level: LogLevel, **fields: object) -> None:

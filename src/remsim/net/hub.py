@@ -21,6 +21,7 @@ from remsim.net.plain import Networks
 from remsim.net.secure import SecureTransport, Way
 from remsim.net.tasks import TaskOwner
 from remsim.net.tls import LinkTls
+from remsim.net.turnstile import Turnstile
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.connection import ConnectionFactory, Event
 from remsim.wire.dialler import Backoff
@@ -65,6 +66,8 @@ class LinkHub:
         self._listeners: list[Listener] = []
         self._limits = LimitCounts() if limits is None else limits
         self._gate = Gate(admission, log, on_refused, limits=self._limits, links=self.__len__)
+        #: Where links wait that have sent much at once.
+        self.in_turn = Turnstile().enter
         # Accepted links over TLS: whom their certificates are for, and how many there are of each.
         self._proven: dict[LinkId, Identity] = {}
         self._links_of: Counter[Identity] = Counter()
@@ -122,7 +125,7 @@ class LinkHub:
         return dialled
 
     def spare(self, peer: PeerAddress) -> bool:
-        """Descriptors are few: close the link of an unknown peer for a connection from ``peer``; False: there is none."""
+        """Descriptors are few: close the link of an unknown peer for a connection from ``peer``. False: none."""
         return self._gate.spare(peer)
 
     def execute(self, action: LinkAction) -> None:

@@ -98,7 +98,7 @@ class CertificateKeeper:
         if now < self._retry_at:
             return
         try:
-            if now < self._contexts.credentials.renewal_due().timestamp():
+            if not self._contexts.credentials.is_renewal_due(now):
                 return
             await asyncio.to_thread(self._renewal)
         except PkiError as error:

@@ -78,7 +78,7 @@ LISTENER_LIMITS: Final = (
         Limits().unidentified,
         "connections",
         "a storm of a thousand clients after a power cut fits several times; peers proven by TLS do not count",
-        "a newcomer is closed",
+        "of the source that has most, the one that waits longest is closed; the newcomer gets its place",
         "limits.unidentified",
     ),
     Limit(
@@ -87,7 +87,7 @@ LISTENER_LIMITS: Final = (
         "connections",
         "half of all: one source, which may be a whole site behind address translation, never takes every place; an "
         "IPv6 network of 64 bits is one source",
-        "a newcomer from there is closed",
+        "the one from there that waits longest is closed; the newcomer gets its place",
         "limits.unidentified_per_source",
     ),
     Limit(
@@ -95,7 +95,7 @@ LISTENER_LIMITS: Final = (
         None,
         "what the system allows (LimitNOFILE) less a quarter, or less 1024 descriptors",
         "database, REST and readers must get descriptors whatever peers do",
-        "a newcomer is closed",
+        "the unidentified connection that waits longest is closed; where there is none, the newcomer",
     ),
     Limit(
         LimitName.LINKS_PER_IDENTITY,

@@ -20,6 +20,9 @@ from remsim.wire.rspro import Message, TpduCardToModem, TpduModemToCard
 MAX_WRITE_BUFFER: Final = 1 << 20
 #: The same before the peer is accepted: it has been told next to nothing, but may ask for PONG and identity endlessly.
 MAX_FIRST_WRITE_BUFFER: Final = 1 << 16
+#: So many bytes of one link are looked at in one go, a few hundred of the shortest messages: a millisecond or two. What
+#: came with them waits until other links had their turn, and nothing more is read from the peer until then.
+PIECE_OCTETS: Final = 2048
 #: What is still to be written after ``close`` must be gone within this time: a peer that does not read keeps nothing.
 FLUSH_TIMEOUT_S: Final = 2.0
 
@@ -63,6 +66,10 @@ class LinkOwner(Protocol):
         """The peer has reached this limit, and loses the link."""
         ...
 
+    def in_turn(self, work: Callable[[], None]) -> None:
+        """Do work for a link that has had its share, when the others have had theirs."""
+        ...
+
 
 def peer_address(sock_name: object) -> PeerAddress:
     """The address that a socket gives, with IPv4-mapped IPv6 turned into IPv4 (RFC 4291, 2.5.5.2).
@@ -91,6 +98,10 @@ class Link(asyncio.Protocol):
         self._is_pumping = False
         self._is_accepted = False
         self._reason = ""
+        #: The peer has sent something.
+        self.has_heard = False
+        # What has come and was not looked at yet, and from where on.
+        self._unseen, self._seen = b"", 0
         self.is_closing = False
         self.networks = networks
         #: Answers a command TPDU of the open lane at once, or returns None to have it treated as any message.
@@ -123,6 +134,32 @@ class Link(asyncio.Protocol):
         """Bytes from the peer."""
         if self.is_closing:
             return
+        if self._unseen:
+            self._unseen += data
+        elif len(data) <= PIECE_OCTETS:
+            self._look_at(data)
+        else:
+            self._transport.pause_reading()
+            self._unseen, self._seen = data, 0
+            self._look_at_piece()
+
+    def _look_at_piece(self) -> None:
+        """Look at the next part of what waits."""
+        if self.is_closing:
+            self._unseen = b""
+            return
+        end = self._seen + PIECE_OCTETS
+        piece, self._seen = self._unseen[self._seen : end], end
+        self._look_at(piece)
+        if self._seen < len(self._unseen):
+            self._owner.in_turn(self._look_at_piece)
+            return
+        self._unseen = b""
+        if not self.is_closing:
+            self._transport.resume_reading()
+
+    def _look_at(self, data: bytes) -> None:
+        self.has_heard = True
         connection = self.connection
         if (found := connection.receive_tpdu(data)) is not None:
             tag, tpdu = found
@@ -153,7 +190,10 @@ class Link(asyncio.Protocol):
         self._alarm.end()
         if self._flush_limit is not None:
             self._flush_limit.cancel()
-        self._owner.forget(self, self._reason or (explain(exc) if exc else "closed by the peer"))
+        self._owner.forget(self, self._reason or self._why(exc))
+
+    def _why(self, error: Exception | None) -> str:
+        return explain(error) if error else "closed by the peer"
 
     # Called by the hub
 

@@ -75,6 +75,7 @@ def protect(
     networks: tuple[IpNetwork, ...] = config.plaintext_networks
     if directory is not None and Credentials(directory).exist():
         contexts = TlsContexts(Credentials(directory))
+        contexts.credentials.check_origin()
         _check_identity(contexts.identity, role, speaks_for, where=str(directory))
         if plain_listener is not None:
             allowed = [str(network) for network in config.listener_networks]

@@ -3,6 +3,9 @@
 
 import contextlib
 import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from remsim.errors import RemsimError
@@ -43,10 +46,26 @@ def report_error(error: BaseException, *, program: str, log_format: "LogFormat" 
     return status
 
 
+@dataclass(frozen=True, slots=True)
+class OtherName:
+    """A program that runs under another name, with other options."""
+
+    name: str
+    #: Makes a text speak of that name and its options.
+    translate: Callable[[str], str]
+
+
+#: Set while a program runs under a name that is not ``remsim VERB``.
+other_name: ContextVar[OtherName | None] = ContextVar("other_name", default=None)
+
+
 def say_error(message: str, *, hint: str = "", program: str = "") -> None:
     """Write ``remsim PROGRAM: message; hint: hint`` as one line to stderr, whatever the texts contain."""
     name = "remsim" if program in ("", "remsim") else f"remsim {program}"
-    line = f"{name}: {message}" + (f"; hint: {hint}" if hint else "")
+    text = message + (f"; hint: {hint}" if hint else "")
+    if (other := other_name.get()) is not None:
+        name, text = other.name, other.translate(text)
+    line = f"{name}: {text}"
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(escape(line) + "\n")
         sys.stderr.flush()

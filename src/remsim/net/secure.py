@@ -72,6 +72,8 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         # The first octets of a peer that dialled us.
         self._head = b""
         self._is_in_line = False
+        # The link has enough to look at.
+        self._is_paused = False
         self._link: Link | None = None
         # The outcome of the handshake was told; without a link that means that the peer is refused.
         self._is_judged = False
@@ -129,6 +131,19 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Limits for what TCP has not taken yet."""
         self._tcp.set_write_buffer_limits(high, low)
+
+    def pause_reading(self) -> None:
+        """Give the link nothing more for now."""
+        self._is_paused = True
+        self._tcp.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on where reading was paused."""
+        self._is_paused = False
+        if not self._tcp.is_closing():
+            self._tcp.resume_reading()
+            if self._link is not None:
+                self._read(self._link)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt and send."""
@@ -220,7 +235,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
 
     def _read(self, link: Link) -> None:
         assert self._ssl is not None
-        while not link.is_closing:
+        while not link.is_closing and not self._is_paused:
             try:
                 data = self._ssl.read(_RECORD)
             except ssl.SSLWantReadError:

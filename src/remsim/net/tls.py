@@ -7,11 +7,13 @@ Certificates are replaced by making new contexts: links that exist go on, new on
 """
 
 import ssl
+import time
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from remsim.causes import cause_of
 from remsim.errors import RemsimError, StartError
 from remsim.identity import Identity, Role
 from remsim.pki.credentials import Credentials, Stamp, is_list_too_old
@@ -20,39 +22,6 @@ from remsim.pki.facts import RevocationFacts, read_certificate
 
 #: A handshake takes two round trips and a signature; a peer that needs longer than this does not want one.
 HANDSHAKE_TIMEOUT_S: Final = 10.0
-
-#: What OpenSSL finds wrong with a peer's certificate (X509_V_ERR_*).
-_FOUND: Final = {
-    3: "we have no revocation list of its authority",
-    9: "it is not valid yet",
-    10: "it has expired",
-    18: "it is self-signed",
-    19: "it is of an authority that we do not trust",
-    20: "it is of an authority that we do not trust",
-    21: "it is of an authority that we do not trust",
-    23: "it is revoked",
-    26: "it is not made for this side of a link",
-}
-#: Alerts that a peer sent about ours (RFC 8446, clause 6.2).
-_ALERTS: Final = {
-    "CERTIFICATE_EXPIRED": "the peer refuses our certificate: it has expired",
-    "CERTIFICATE_REVOKED": "the peer refuses our certificate: it is revoked",
-    "UNKNOWN_CA": "the peer refuses our certificate: it does not trust our authority",
-    "CERTIFICATE_REQUIRED": "the peer demands a certificate",
-    "BAD_CERTIFICATE": "the peer refuses our certificate",
-    "UNSUPPORTED_CERTIFICATE": "the peer refuses our certificate: it is not made for this side of a link",
-    "CERTIFICATE_UNKNOWN": "the peer refuses our certificate",
-    "PROTOCOL_VERSION": "the peer does not speak TLS 1.3",
-    "HANDSHAKE_FAILURE": "the peer broke off the TLS handshake",
-}
-_REASONS: Final = {
-    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the peer showed no certificate",
-    "UNSUPPORTED_PROTOCOL": "the peer does not speak TLS 1.3",
-    "WRONG_VERSION_NUMBER": "the peer does not speak TLS",
-    "HTTP_REQUEST": "the peer speaks HTTP, not TLS",
-    "UNEXPECTED_EOF_WHILE_READING": "the peer closed without a TLS goodbye",
-}
-
 
 #: What the first octets of a TLS client may be: a record with a handshake, version 3.x, at most 2**14 octets (and some
 #: that share their high octet with it), and in it a ClientHello.
@@ -213,17 +182,7 @@ def greeting_fault(octets: bytes) -> str:
 
 def explain(error: BaseException) -> str:
     """One line for people on why a link, or its handshake, failed."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        reason = _FOUND.get(error.verify_code, error.verify_message)
-        return f"the peer's certificate is refused: {reason}"
-    if isinstance(error, ssl.SSLError):
-        reason = error.reason or ""
-        # Some names carry the protocol version that an alert came with: TLSV1_ALERT_UNKNOWN_CA.
-        _, found, alert = reason.partition("_ALERT_")
-        if found:
-            return _ALERTS.get(alert, f"the peer broke off: {alert.lower().replace('_', ' ')}")
-        return _REASONS.get(reason, f"TLS failed: {reason.lower().replace('_', ' ') or type(error).__name__}")
-    return str(error) or type(error).__name__
+    return cause_of(error).words
 
 
 def _load(credentials: Credentials) -> _Loaded:
@@ -232,8 +191,11 @@ def _load(credentials: Credentials) -> _Loaded:
     revocations = credentials.revocations()
     server = _context(credentials, ssl.PROTOCOL_TLS_SERVER)
     client = _context(credentials, ssl.PROTOCOL_TLS_CLIENT)
+    # A list of a time to come, for a clock is or was wrong, OpenSSL takes for a reason to refuse everybody. It is asked
+    # all the same, by ``LinkTls.check_peer``, for each peer.
+    has_list = revocations is not None and revocations.issued_at.timestamp() <= time.time()
     for context in (server, client):
-        _demand_certificates(context, credentials, has_list=revocations is not None)
+        _demand_certificates(context, credentials, has_list=has_list)
     return _Loaded(server, client, credentials.identity(), facts.not_after, revocations, stamps)
 
 
@@ -249,11 +211,15 @@ def _context(credentials: Credentials, protocol: int) -> ssl.SSLContext:
 
 def _load_pair(context: ssl.SSLContext, credentials: Credentials) -> None:
     try:
-        context.load_cert_chain(credentials.pair_file)
+        # Without an answer of ours, OpenSSL would ask for a passphrase at the terminal.
+        context.load_cert_chain(credentials.pair_file, password="")
     except (ssl.SSLError, OSError) as error:
+        is_misfit = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
+        reason = "the key does not belong to the certificate" if is_misfit else credentials.pair_fault()
         raise TlsSetupError(
-            f"key and certificate in {credentials.pair_file} cannot be used: {explain(error)}",
-            hint="enrol this host again",
+            f"key and certificate in {credentials.pair_file} cannot be used: {reason}",
+            hint="enrol this host again, or put the right file there: a key of P-256 without a passphrase, and below "
+            "it its certificate, both PEM",
         ) from None
 
 

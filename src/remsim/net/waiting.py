@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections whose peer has not proven anything, by source, and which of them makes room for a newcomer. Pure counting.
+"""Connections whose peer has not proven anything, by source, and which of them makes room for a newcomer.
 
 The oldest of the source that has most gives way: who floods displaces his own, and everybody else has time to prove
-something. Each step takes constant time, however many sources there are.
+something. Pure counting. Each step takes constant time, however many sources there are.
 """
 
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-W = TypeVar("W", bound=Hashable)
+W = TypeVar("W")
 
 
 class Waiting(Generic[W]):

@@ -13,9 +13,10 @@ from typing import Final, Self
 
 from remsim.identity import Identity
 from remsim.pki import codes, files, signing
+from remsim.pki.clock import Dates, Record, SigningClock, is_from_future, read_record
 from remsim.pki.codes import Code, StoredCode, Verdict, check_attempt
-from remsim.pki.errors import AuthorityError, AuthorityRefusalError, PkiError, RenewalLimitError
-from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_certificate, read_revocation_list
+from remsim.pki.errors import AuthorityError, AuthorityRefusalError, PkiError, RenewalLimitError, about_file
+from remsim.pki.facts import REVOCATION_LIST, RevocationFacts, decode_pem, read_certificate, read_revocation_list
 from remsim.pki.ledger import Issued, Ledger, Page
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED, certificate_fingerprint, renewal_content
 
@@ -23,6 +24,7 @@ KEY_FILE: Final = "authority-key.pem"
 CERTIFICATE_FILE: Final = "authority.pem"
 LEDGER_FILE: Final = "ledger.sqlite"
 LIST_FILE: Final = "revocations.pem"
+CLOCK_FILE: Final = "clock.json"
 
 AUTHORITY_LIFETIME: Final = timedelta(days=3650)
 #: Long enough for a host that is away for a month, short enough that a forgotten one drops out by itself.
@@ -37,16 +39,63 @@ _SERIAL_BITS: Final = 159
 class Authority:
     """An authority that exists. Every method raises PkiError only."""
 
-    def __init__(self, directory: Path) -> None:
-        """Open the authority in ``directory``. Raises AuthorityError or KeyFileError."""
+    def __init__(self, directory: Path, *, is_clock_watched: bool = False) -> None:
+        """Open the authority in ``directory``. Raises AuthorityError or KeyFileError.
+
+        ``is_clock_watched``: the times that it is told are those of the system's clock, and a jump dates nothing.
+        """
         self._directory = directory
         if not (directory / CERTIFICATE_FILE).exists():
             raise AuthorityError(f"there is no authority in {directory}", hint="create one with: remsim server init")
         files.check_private_directory(directory)
-        #: The certificate that every host trusts, PEM.
-        self.certificate = files.read_public(directory / CERTIFICATE_FILE)
-        self._issuer = signing.Issuer(files.read_private(directory / KEY_FILE), self.certificate)
+        self._load()
         self._ledger = Ledger(directory / LEDGER_FILE)
+        self._ledger.check()
+        self._clock = SigningClock(directory / CLOCK_FILE) if is_clock_watched else None
+
+    def _load(self) -> None:
+        path = self._directory / CERTIFICATE_FILE
+        #: The certificate that every host trusts, PEM.
+        self.certificate = files.read_public(path)
+        with about_file(path):
+            self.facts = read_certificate(decode_pem(self.certificate)[0])
+        key_path = self._directory / KEY_FILE
+        with about_file(key_path):
+            self._issuer = signing.Issuer(files.read_private(key_path), self.certificate)
+
+    def reload(self) -> bool:
+        """Take over a certificate that another process has made by ``extend``; whether there is one."""
+        if files.read_public(self._directory / CERTIFICATE_FILE) == self.certificate:
+            return False
+        self._load()
+        return True
+
+    def dates(self, now: float) -> Dates:
+        """What to date things with when the system's clock says ``now``."""
+        return Dates(now, now) if self._clock is None else self._clock.read(now)
+
+    def clock_record(self) -> Record | None:
+        """The last good time that a process has kept, if one has."""
+        return read_record(self._directory / CLOCK_FILE)
+
+    def extend(self, now: float) -> None:
+        """Sign a new certificate of the same key and name, which lasts as long as a new authority's from ``now`` on.
+
+        What was issued stays good, and hosts that trust the old one trust the new one when a renewal brings it.
+        """
+        dates = self.dates(now)
+        key = files.read_private(self._directory / KEY_FILE)
+        certificate = self._issuer.extended(
+            key, serial=_new_serial(), now=_moment(dates.begins), until=_moment(dates.now) + AUTHORITY_LIFETIME
+        )
+        files.write_public(self._directory / CERTIFICATE_FILE, certificate)
+        self._load()
+        self.publish_list(now)
+
+    def is_list_due(self, facts: RevocationFacts, now: float) -> bool:
+        """Whether the list is to be signed anew although nothing was revoked: for its age, or because it is to come."""
+        begins = self.dates(now).begins
+        return begins - facts.issued_at.timestamp() > LIST_INTERVAL_S or is_from_future(facts.issued_at, begins)
 
     @classmethod
     def create(cls, directory: Path, *, name: str, now: float) -> Self:
@@ -82,7 +131,7 @@ class Authority:
 
     def issue(self, identity: Identity, request: bytes, *, now: float, hosts: Sequence[str] = ()) -> Issued:
         """Certify the key of a request (PEM), whatever name the request itself gives."""
-        issued = self._sign(identity, request, now, hosts)
+        issued = self._sign(identity, request, self.dates(now), hosts)
         with self._ledger.transaction() as page:
             page.add(issued)
         return issued
@@ -93,6 +142,8 @@ class Authority:
         A request that was granted before gets the same answer again. Raises AuthorityRefusalError for everybody
         else, and RenewalLimitError for whoever renews all the time.
         """
+        dates = self.dates(now)
+        now = dates.now
         key = codes.key_fingerprint(signing.read_request(request).public_octets)
         old = read_certificate(decode_pem(certificate)[0])
         with self._ledger.transaction() as page:
@@ -108,7 +159,7 @@ class Authority:
             if repeated is not None:
                 return repeated
             _check_pace(page, known.identity, now)
-            issued = self._sign(known.identity, request, now, old.hosts)
+            issued = self._sign(known.identity, request, dates, old.hosts)
             page.add(issued)
         return issued
 
@@ -130,6 +181,7 @@ class Authority:
 
         Returns the certificates as they are now. Nobody can renew one of them in between.
         """
+        now = self.dates(now).now
         with self._ledger.transaction() as page:
             page.withdraw_codes(identity, used_too=True)
             valid = [entry.serial for entry in page.of_identity(identity) if entry.is_valid(now)]
@@ -144,6 +196,13 @@ class Authority:
         """Everything that was ever issued to exactly this identity."""
         with self._ledger.transaction() as page:
             return page.of_identity(identity)
+
+    def revocations(self) -> RevocationFacts | None:
+        """What the newest list says; None if there is none."""
+        if not self.list_file.exists():
+            return None
+        with about_file(self.list_file, "remove it: the server signs a new one"):
+            return read_revocation_list(decode_pem(files.read_public(self.list_file), REVOCATION_LIST)[0])
 
     def publish_list(self, now: float) -> bytes:
         """Sign the list of what is revoked and not expired, store it, and return it (PEM)."""
@@ -161,12 +220,13 @@ class Authority:
         # Within the transaction: what the book says is revoked is on the list, and an earlier list never comes after a
         # later one. A process that dies before the book is written leaves a list that is ahead of it, in number, too.
         number = page.next_list_number(above=self._published_number())
+        begins = self.dates(now).begins
         revoked = [
-            signing.Revoked(entry.serial, _moment(entry.revoked_at))
+            signing.Revoked(entry.serial, _moment(min(entry.revoked_at, begins)))
             for entry in page.all()
-            if entry.revoked_at is not None and now < entry.expires_at
+            if entry.revoked_at is not None and begins < entry.expires_at
         ]
-        signed = self._issuer.revocation_list(revoked, number=number, now=_moment(now))
+        signed = self._issuer.revocation_list(revoked, number=number, now=_moment(begins))
         files.write_public(self.list_file, signed)
         return signed
 
@@ -181,6 +241,7 @@ class Authority:
 
     def make_code(self, identity: Identity, *, now: float) -> Code:
         """A one-time code; earlier ones for the same identity that nobody used end with it."""
+        now = self.dates(now).now
         code = Code(
             identity,
             secrets.token_bytes(codes.CODE_ID_OCTETS),
@@ -227,6 +288,8 @@ class Authority:
 
         A code is good for one certificate: if that does not hold any more, whoever asks again gets nothing.
         """
+        dates = self.dates(now)
+        now = dates.now
         key = codes.key_fingerprint(signing.read_request(request).public_octets)
         with self._ledger.transaction() as page:
             stored = page.code(code_id)
@@ -239,21 +302,27 @@ class Authority:
             if issued is None and verdict is Verdict.REPEATED:
                 return Verdict.USED, None
             if issued is None:
-                issued = self._sign(identity, request, now, ())
+                issued = self._sign(identity, request, dates, ())
                 page.add(issued)
         return verdict, issued
 
-    def _sign(self, identity: Identity, request: bytes, now: float, hosts: Sequence[str]) -> Issued:
+    def _sign(self, identity: Identity, request: bytes, dates: Dates, hosts: Sequence[str]) -> Issued:
         checked = signing.read_request(request)
-        serial = _new_serial()
-        pem = self._issuer.issue(checked, identity, serial=serial, now=_moment(now), lifetime=LIFETIME, hosts=hosts)
+        if _moment(dates.now) >= self.facts.not_after:
+            raise AuthorityError(
+                f"the authority in {self._directory} ended on {self.facts.not_after:%Y-%m-%d} and certifies nobody",
+                hint="is the clock right? Else give it a new certificate: remsim pki extend",
+            )
+        serial, begins = _new_serial(), _moment(dates.begins)
+        lifetime = _moment(dates.now) + LIFETIME - begins
+        pem = self._issuer.issue(checked, identity, serial=serial, now=begins, lifetime=lifetime, hosts=hosts)
         facts = read_certificate(decode_pem(pem)[0])
         return Issued(
             serial=serial,
             identity=identity,
             key_fingerprint=codes.key_fingerprint(checked.public_octets),
             pem=pem,
-            issued_at=now,
+            issued_at=dates.now,
             expires_at=facts.not_after.timestamp(),
         )
 

@@ -14,8 +14,10 @@ from typing import Final, cast
 
 from remsim.identity import Identity
 from remsim.pki import files
-from remsim.pki.errors import CertificateError, KeyFileError, PkiError
+from remsim.pki.clock import is_from_future
+from remsim.pki.errors import CertificateError, KeyFileError, PkiError, about_file
 from remsim.pki.facts import (
+    CERTIFICATE,
     REVOCATION_LIST,
     CertificateFacts,
     RevocationFacts,
@@ -34,6 +36,8 @@ DIRECTORY: Final = "tls"
 
 #: A certificate is renewed when less than this part of its life is left.
 RENEWAL_PART: Final = 1 / 3
+#: Certificates last so long, and five minutes before they were made.
+USUAL_LIFE: Final = timedelta(days=90, minutes=5)
 #: Servers sign a new list every hour and push it; one this old means that revocations do not arrive any more.
 MAX_LIST_AGE: Final = timedelta(hours=24)
 
@@ -78,12 +82,27 @@ class Credentials:
         if not self.exist():
             raise KeyFileError(f"there is no certificate in {self.directory}", hint=_ENROL_HINT)
         files.check_private_directory(self.directory)
-        self.authority()
+        self.authority_facts()
         return self.certificate()
+
+    def check_origin(self) -> None:
+        """Make sure that all files are of one authority: peers would refuse whatever is of another."""
+        authority, revocations = self.authority_facts(), self.revocations()
+        if not self.certificate().is_of(authority):
+            raise CertificateError(
+                f"the certificate in {self.pair_file} is not of the authority in {self.authority_file}",
+                hint=_ENROL_HINT,
+            )
+        if revocations is not None and not revocations.is_of(authority):
+            raise CertificateError(
+                f"the revocation list in {self.revocations_file} is not of the authority in {self.authority_file}",
+                hint=f"remove it; the server sends the right one: rm {self.revocations_file}",
+            )
 
     def certificate(self) -> CertificateFacts:
         """The certificate of this host."""
-        facts = read_certificate(decode_pem(files.read_private(self.pair_file))[0])
+        with about_file(self.pair_file, _ENROL_HINT):
+            facts = read_certificate(decode_pem(files.read_private(self.pair_file))[0])
         if facts.identity is None:
             raise CertificateError(f"the certificate in {self.pair_file} names no identity", hint=_ENROL_HINT)
         return facts
@@ -99,8 +118,15 @@ class Credentials:
     def authority(self) -> bytes:
         """The certificate that this host trusts, PEM."""
         pem = files.read_public(self.authority_file)
-        decode_pem(pem)
+        with about_file(self.authority_file, _ENROL_HINT):
+            decode_pem(pem)
         return pem
+
+    def authority_facts(self) -> CertificateFacts:
+        """What the certificate says that this host trusts."""
+        pem = self.authority()
+        with about_file(self.authority_file, _ENROL_HINT):
+            return read_certificate(decode_pem(pem)[0])
 
     def source(self) -> str | None:
         """URL of the server that gave the certificate; None if it was brought by hand."""
@@ -121,13 +147,18 @@ class Credentials:
         """From when on the certificate is to be renewed."""
         return renewal_due(self.certificate())
 
+    def is_renewal_due(self, now: float) -> bool:
+        """Whether the certificate is to be renewed now; ``now`` is in seconds since 1970."""
+        return is_renewal_due(self.certificate(), now)
+
     # Revocation
 
     def revocations(self) -> RevocationFacts | None:
         """The list that is stored, None if there is none yet."""
         if not self.revocations_file.exists():
             return None
-        return read_revocation_list(decode_pem(files.read_public(self.revocations_file), REVOCATION_LIST)[0])
+        with about_file(self.revocations_file, f"remove it; the server sends a new one: rm {self.revocations_file}"):
+            return read_revocation_list(decode_pem(files.read_public(self.revocations_file), REVOCATION_LIST)[0])
 
     def revocations_der(self) -> bytes | None:
         """The list that is stored, in DER; None if there is none yet."""
@@ -206,6 +237,16 @@ class Credentials:
             # What cannot be used is replaced.
             return False
 
+    def pair_fault(self) -> str:
+        """Why nothing can read key and certificate of this host, in words; OpenSSL does not tell."""
+        content = files.read_private(self.pair_file)
+        if b"ENCRYPTED" in content:
+            return "the key has a passphrase"
+        for what in ("PRIVATE KEY", CERTIFICATE):
+            if f"{what}-----".encode() not in content:
+                return f"there is no {what.lower()} in PEM form"
+        return "the PEM text is damaged, or of a kind that is not known"
+
     def install_pair(self, key: bytes, certificate: bytes) -> None:
         """Take a key and its certificate (PEM) into use in one step. The authority's must be there."""
         # Where the issuer stands beside the certificate, OpenSSL does not search and verify it anew in each handshake,
@@ -222,7 +263,14 @@ class Credentials:
 
 def renewal_due(facts: CertificateFacts) -> datetime:
     """From when on a certificate is to be renewed."""
-    return facts.not_after - (facts.not_after - facts.not_before) * RENEWAL_PART
+    # One that was dated back while the authority's clock was in doubt is renewed no earlier for that.
+    life = min(facts.not_after - facts.not_before, USUAL_LIFE)
+    return facts.not_after - life * RENEWAL_PART
+
+
+def is_renewal_due(facts: CertificateFacts, now: float) -> bool:
+    """Whether a certificate is to be renewed: it ends soon, or begins at a time to come, for a clock was wrong."""
+    return now >= renewal_due(facts).timestamp() or is_from_future(facts.not_before, now)
 
 
 def is_list_too_old(facts: RevocationFacts, now: float) -> bool:

@@ -9,17 +9,19 @@ a program with an event loop calls it in a thread. Proxies of the environment ar
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from remsim.causes import cause_of
 from remsim.config import REST_PORT
 from remsim.pki.codes import Code, encode_octets
 from remsim.pki.credentials import Credentials, Received
 from remsim.pki.errors import EnrolmentError
-from remsim.pki.facts import CertificateFacts
+from remsim.pki.facts import CertificateFacts, decode_pem, read_certificate
 from remsim.pki.messages import (
     ANCHOR_PATH,
     CERTIFICATE_PATH,
@@ -106,11 +108,23 @@ def renew(credentials: Credentials, toolkit: Toolkit, *, url: str | None = None)
     request = toolkit.make_request(credentials.prepare_key(toolkit))
     signature = toolkit.sign(credentials.pair_file, renewal_content(old, request))
     body = {"certificate": old.decode(), "request": request.decode(), "signature": signature.hex()}
-    revocations = credentials.revocations_file if credentials.revocations_file.exists() else None
+    revocations = _usable_list(credentials)
     received = _received(_ask(target, RENEWAL_PATH, body, authority, revocations))
-    if certificate_fingerprint(received.authority) != certificate_fingerprint(authority):
+    # Over a connection that ours vouches for, it may bring the next certificate of the same key.
+    if not _facts(received.authority).is_same_authority(_facts(authority)):
         raise EnrolmentError("the server answered with another authority than ours")
     return credentials.install(received, toolkit, request=request, url=target.url)
+
+
+def _usable_list(credentials: Credentials) -> Path | None:
+    """The stored list, unless it is dated later than now: OpenSSL would refuse everybody for it."""
+    facts = credentials.revocations()
+    is_usable = facts is not None and facts.issued_at.timestamp() <= time.time()
+    return credentials.revocations_file if is_usable else None
+
+
+def _facts(pem: bytes) -> CertificateFacts:
+    return read_certificate(decode_pem(pem)[0])
 
 
 def _fetch_anchor(target: Target, code: Code) -> bytes:
@@ -154,11 +168,12 @@ def _ask(
         raise EnrolmentError(f"{target.url} is {error.who}, no server", hint="check the URL") from None
     except ssl.SSLError as error:
         raise EnrolmentError(
-            f"{target.url} does not speak TLS 1.3: {error.reason}", hint="is it https there?"
+            f"{target.url} does not speak TLS 1.3: {cause_of(error).words}", hint="is it https there?"
         ) from None
     except (OSError, http.client.HTTPException) as error:
+        cause = cause_of(error)
         raise EnrolmentError(
-            f"cannot ask {target.url}: {str(error) or type(error).__name__}", hint="is the server running there?"
+            f"cannot ask {target.url}: {cause.words}", hint=cause.hint or "is the server running there?"
         ) from None
     finally:
         connection.close()

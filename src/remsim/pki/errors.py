@@ -13,6 +13,10 @@
     └── ToolError          neither cryptography nor a working openssl program is there
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from remsim.errors import RemsimError
 
 
@@ -54,3 +58,14 @@ class EnrolmentError(PkiError):
 
 class ToolError(PkiError):
     """Nothing here can make keys and requests."""
+
+
+@contextmanager
+def about_file(path: Path, hint: str = "restore it from a backup") -> Iterator[None]:
+    """Errors about what is in ``path`` name it, and say what mends it, unless they do already."""
+    try:
+        yield
+    except (CertificateError, KeyFileError) as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}", hint=error.hint or hint) from None

@@ -26,6 +26,10 @@ REVOCATION_LIST: Final = "X509 CRL"
 _INTEGER, _OCTETS, _OID, _UTC_TIME, _TIME, _SEQUENCE = 0x02, 0x04, 0x06, 0x17, 0x18, 0x30
 _SAN_OID: Final = bytes.fromhex("551d11")
 _CONSTRAINTS_OID: Final = bytes.fromhex("551d13")
+_KEY_ID_OID: Final = bytes.fromhex("551d0e")
+_ISSUER_KEY_ID_OID: Final = bytes.fromhex("551d23")
+#: id-ecPublicKey (RFC 5480, clause 2.1.1).
+_EC_KEY_OID: Final = bytes.fromhex("2a8648ce3d0201")
 _CRL_NUMBER_OID: Final = bytes.fromhex("551d14")
 #: Kinds of alternative names (RFC 5280, clause 4.2.1.6).
 _HOST_NAME, _URI_NAME, _ADDRESS_NAME = 0x82, 0x86, 0x87
@@ -47,6 +51,19 @@ class CertificateFacts:
     subject: bytes
     #: Names and addresses by which browsers reach a server.
     hosts: tuple[str, ...] = ()
+    #: Which key this is, and which one signed it, as certificates of one authority say alike; empty where they do not.
+    key_id: bytes = b""
+    issuer_key_id: bytes = b""
+
+    def is_of(self, authority: "CertificateFacts") -> bool:
+        """Whether it says that this authority issued it. No signature is checked."""
+        is_key = not self.issuer_key_id or self.issuer_key_id == authority.key_id
+        return self.issuer == authority.subject and is_key
+
+    def is_same_authority(self, other: "CertificateFacts") -> bool:
+        """Whether both are certificates of one authority: of the same name and key."""
+        is_alike = (self.subject, self.public_key) == (other.subject, other.public_key)
+        return is_alike and self.is_authority and other.is_authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,13 @@ class RevocationFacts:
     issued_at: datetime
     serials: frozenset[int]
     issuer: bytes
+    #: Which key signed it; empty where it does not say.
+    issuer_key_id: bytes = b""
+
+    def is_of(self, authority: CertificateFacts) -> bool:
+        """Whether it says that this authority issued it. No signature is checked."""
+        is_key = not self.issuer_key_id or self.issuer_key_id == authority.key_id
+        return self.issuer == authority.subject and is_key
 
 
 def decode_pem(pem: bytes, label: str = CERTIFICATE) -> list[bytes]:
@@ -106,6 +130,7 @@ def read_certificate(der: bytes) -> CertificateFacts:
     not_before, not_after = (_time(tlv) for tlv in _exactly(_parse(fields.take(_SEQUENCE)), 2))
     subject = fields.take(_SEQUENCE)
     public_key = fields.take(_SEQUENCE)
+    _check_curve(public_key)
     extensions = _extensions(fields, 0xA3)
     constraints = extensions.get(_CONSTRAINTS_OID)
     names = _names(extensions.get(_SAN_OID))
@@ -119,6 +144,8 @@ def read_certificate(der: bytes) -> CertificateFacts:
         issuer=issuer,
         subject=subject,
         hosts=_hosts(names),
+        key_id=_key_id(extensions.get(_KEY_ID_OID)),
+        issuer_key_id=_issuer_key_id(extensions.get(_ISSUER_KEY_ID_OID)),
     )
 
 
@@ -133,10 +160,12 @@ def read_revocation_list(der: bytes) -> RevocationFacts:
         fields.optional(tag)
     entries = fields.optional(_SEQUENCE)
     serials = [_integer(_Fields(entry.value).take(_INTEGER)) for entry in _parse(entries or b"")]
-    number = _extensions(fields, 0xA0).get(_CRL_NUMBER_OID)
+    extensions = _extensions(fields, 0xA0)
+    number = extensions.get(_CRL_NUMBER_OID)
     if number is None:
         raise CertificateError("the revocation list has no number")
-    return RevocationFacts(_integer(_Fields(number).take(_INTEGER)), issued_at, frozenset(serials), issuer)
+    key_id = _issuer_key_id(extensions.get(_ISSUER_KEY_ID_OID))
+    return RevocationFacts(_integer(_Fields(number).take(_INTEGER)), issued_at, frozenset(serials), issuer, key_id)
 
 
 class _Fields:
@@ -216,6 +245,22 @@ def _extensions(fields: _Fields, tag: int) -> dict[bytes, bytes]:
             raise CertificateError("an extension that stands twice")
         found[name] = parts.take(_OCTETS)
     return found
+
+
+def _check_curve(public_key: bytes) -> None:
+    """Raises CertificateError for a key that has the parameters of its curve written out: they may be of another."""
+    algorithm = _Fields(_Fields(public_key).take(_SEQUENCE))
+    if algorithm.take(_OID) == _EC_KEY_OID and algorithm.optional(_OID) is None:
+        raise CertificateError("the key of a certificate does not name its curve")
+
+
+def _key_id(extension: bytes | None) -> bytes:
+    return b"" if extension is None else _Fields(extension).take(_OCTETS)
+
+
+def _issuer_key_id(extension: bytes | None) -> bytes:
+    # RFC 5280, 4.2.1.1: the identifier is [0], implicit, in a SEQUENCE.
+    return b"" if extension is None else _Fields(_Fields(extension).take(_SEQUENCE)).optional(0x80) or b""
 
 
 def _names(extension: bytes | None) -> Sequence[Tlv]:

@@ -5,10 +5,12 @@ A refusal names the command that mends it. Knows nothing of what is in the files
 """
 
 import contextlib
+import errno
 import os
 import pwd
 import shlex
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +30,8 @@ def make_private_directory(path: Path) -> None:
     try:
         path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except OSError as error:
-        raise KeyFileError(f"cannot create {path}: {error.strerror}", hint="choose another directory") from error
+        hint = hint_for(error, path) or "choose another directory"
+        raise KeyFileError(f"cannot create {path}: {error.strerror}", hint=hint) from error
     check_private_directory(path)
 
 
@@ -37,7 +40,8 @@ def check_private_directory(path: Path) -> None:
     try:
         found = path.stat()
     except OSError as error:
-        raise KeyFileError(f"cannot use {path}: {error.strerror}", hint="is it the right directory?") from error
+        hint = hint_for(error, path) or "is it the right directory?"
+        raise KeyFileError(f"cannot use {path}: {error.strerror}", hint=hint) from error
     if not stat.S_ISDIR(found.st_mode):
         raise KeyFileError(f"{path} is not a directory")
     _check_owner_and_mode(path, found, DIRECTORY_MODE)
@@ -64,7 +68,7 @@ def check_private(path: Path) -> None:
         # Not opened: closing it would end the locks that SQLite has on the book for another thread (fcntl(2)).
         found = path.stat()
     except OSError as error:
-        raise KeyFileError(f"cannot read {path}: {error.strerror}") from error
+        raise KeyFileError(f"cannot read {path}: {error.strerror}", hint=hint_for(error, path)) from error
     if not stat.S_ISREG(found.st_mode):
         raise KeyFileError(f"{path} is no file")
     _check_owner_and_mode(path, found, PRIVATE_MODE)
@@ -80,9 +84,53 @@ def write_private(path: Path, content: bytes) -> None:
     _write(path, content, PRIVATE_MODE)
 
 
+@contextlib.contextmanager
+def create_private(path: Path) -> Iterator[Callable[[str], object]]:
+    """A new file that only this user can read; gives what writes a line to it. Raises KeyFileError.
+
+    After an error within the block there is no file.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE)
+    except FileExistsError:
+        raise KeyFileError(f"{path} exists already", hint="name a new file, or remove the old one") from None
+    except OSError as error:
+        raise KeyFileError(f"cannot create {path}: {error.strerror}", hint="choose another place") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            yield lambda line: stream.write(line + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        if isinstance(error, OSError):
+            raise KeyFileError(f"cannot write {path}: {error.strerror}") from error
+        raise
+
+
 def write_public(path: Path, content: bytes) -> None:
     """Write a file that anybody may read. Raises KeyFileError; then the old one is still there."""
     _write(path, content, PUBLIC_MODE)
+
+
+def hint_for(error: OSError, path: Path) -> str:
+    """What to do about a file or directory that the system does not let us use; "" where only the text helps."""
+    match error.errno:
+        case errno.EACCES | errno.EPERM:
+            return f"this runs as {_user_name(os.geteuid())}, who may not: see the owners with namei -l {_quoted(path)}"
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"make room there (df {_quoted(path.parent)}); the file that was there before is as it was"
+        case errno.EROFS:
+            return f"that file system is mounted read-only: see findmnt -T {_quoted(path.parent)}"
+        case errno.ENOENT:
+            return "is it the right directory? If the file was lost, restore it from a backup, or enrol this host again"
+        case _:
+            return ""
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _read(path: Path, *, is_private: bool) -> bytes:
@@ -94,7 +142,7 @@ def _read(path: Path, *, is_private: bool) -> bytes:
                 _check_owner_and_mode(path, found, PRIVATE_MODE)
             content = stream.read(MAX_FILE_OCTETS + 1)
     except OSError as error:
-        raise KeyFileError(f"cannot read {path}: {error.strerror}") from error
+        raise KeyFileError(f"cannot read {path}: {error.strerror}", hint=hint_for(error, path)) from error
     if len(content) > MAX_FILE_OCTETS:
         raise KeyFileError(f"{path} is larger than {MAX_FILE_OCTETS} octets", hint="is this the right file?")
     return content
@@ -151,7 +199,7 @@ def _write(path: Path, content: bytes, mode: int) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
-        raise KeyFileError(f"cannot write {path}: {error.strerror}") from error
+        raise KeyFileError(f"cannot write {path}: {error.strerror}", hint=hint_for(error, path)) from error
 
 
 def _sync_directory(path: Path) -> None:

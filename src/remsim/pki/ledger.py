@@ -49,6 +49,22 @@ CREATE TABLE revocation_list (number INTEGER NOT NULL) STRICT;
 INSERT INTO revocation_list VALUES (0);
 """
 
+_DISK: Final = "make room on that file system (df), and see that it is not mounted read-only; nothing was lost"
+_RIGHTS: Final = "let the user of the server own and write the directory and all files in it; nothing was lost"
+_DAMAGED: Final = "restore the directory from a backup"
+#: By SQLite's primary result code.
+_REMEDIES: Final = {
+    sqlite3.SQLITE_FULL: _DISK,
+    sqlite3.SQLITE_IOERR: _DISK,
+    sqlite3.SQLITE_READONLY: _RIGHTS,
+    sqlite3.SQLITE_PERM: _RIGHTS,
+    sqlite3.SQLITE_CANTOPEN: _RIGHTS,
+    sqlite3.SQLITE_BUSY: "another program holds the file: end what has it open, then try again",
+    sqlite3.SQLITE_LOCKED: "another program holds the file: end what has it open, then try again",
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+}
+
 _ISSUED: Final = "SELECT serial, identity, key_fingerprint, pem, issued_at, expires_at, revoked_at, reason FROM issued"
 
 _CODES: Final = "SELECT code_id, identity, secret_hash, expires_at, tries_left, used_by, is_withdrawn FROM code"
@@ -84,6 +100,11 @@ class Ledger:
         with self.transaction() as page:
             page.create()
 
+    def check(self) -> None:
+        """Make sure that the file is a book, and private."""
+        with self.transaction() as page:
+            page.check(self._path)
+
     @contextmanager
     def transaction(self) -> "Iterator[Page]":
         """All that is done on the page is written, durably, at the end of the block, or not at all."""
@@ -100,9 +121,13 @@ class Ledger:
                     raise
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise AuthorityError(
-                f"cannot use {os.fspath(self._path)}: {error}", hint="restore the directory from a backup"
-            ) from error
+            raise AuthorityError(f"cannot use {os.fspath(self._path)}: {error}", hint=_remedy(error)) from error
+
+
+def _remedy(error: sqlite3.Error) -> str:
+    """What to do about a book that cannot be used. A backup is for one that is damaged, and for no other."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return _REMEDIES.get(code, "see the message; if the file is damaged, restore the directory from a backup")
 
 
 class Page:
@@ -116,6 +141,19 @@ class Page:
         for statement in _SCHEMA.split(";"):
             self._db.execute(statement)
         self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+    def check(self, path: Path) -> None:
+        """Raises AuthorityError for a file that is an SQLite database, or empty, and no book."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        if not tables:
+            raise AuthorityError(f"{path} is empty: the authority's book is lost", hint=_DAMAGED)
+        if not {"issued", "code", "revocation_list"} <= tables:
+            raise AuthorityError(f"{path} is a database of another program", hint=_DAMAGED)
+        if version != _SCHEMA_VERSION:
+            raise AuthorityError(
+                f"{path} has format {version}, and this release knows {_SCHEMA_VERSION}", hint="run the newer release"
+            )
 
     def add(self, issued: Issued) -> None:
         """Enter a certificate that nobody has yet."""

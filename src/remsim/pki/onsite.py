@@ -16,7 +16,6 @@ from remsim.pki.credentials import Credentials, Received
 from remsim.pki.errors import AuthorityError, KeyFileError
 from remsim.pki.facts import CertificateFacts
 from remsim.pki.ledger import Issued
-from remsim.pki.messages import certificate_fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def found_server(
         return Foundation(None, is_authority_new=False, certificate=facts, is_certificate_new=False)
     if has_authority:
         authority = Authority(directory)
-        if facts is not None and certificate_fingerprint(credentials.authority()) != authority.fingerprint:
+        if facts is not None and not credentials.authority_facts().is_same_authority(authority.facts):
             raise AuthorityError(
                 f"the certificate in {credentials.directory} is not of the authority in {directory}",
                 hint=f"replace it with: remsim pki issue {facts.identity} --out {credentials.directory}",

@@ -5,6 +5,7 @@ Takes and returns PEM; the time is an argument. Imported only by those who sign 
 reads certificates uses ``remsim.pki.facts``.
 """
 
+import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,9 @@ _PEM: Final = serialization.Encoding.PEM
 _DER: Final = serialization.Encoding.DER
 #: The forms in which programs write a P-256 key without a passphrase (RFC 5208, RFC 5915).
 _KEY_LABELS: Final = ("PRIVATE KEY", "EC PRIVATE KEY")
+_NAMED_CURVE: Final = "make it anew with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"
+#: The object identifier of P-256, in DER.
+_P256_OID: Final = bytes.fromhex("06082a8648ce3d030107")
 _SPKI: Final = serialization.PublicFormat.SubjectPublicKeyInfo
 #: How ``cryptography`` refuses what it was given. A version that does not exist is no ValueError of its.
 _UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -119,6 +123,11 @@ class Issuer:
             )
         return builder.sign(self._key, hashes.SHA256()).public_bytes(_PEM)
 
+    def extended(self, key_pem: bytes, *, serial: int, now: datetime, until: datetime) -> bytes:
+        """Another certificate of the same key and name; it begins when the old one did, or at ``now`` if earlier."""
+        begins = min(now - BACKDATING, self._certificate.not_valid_before_utc)
+        return _self_signed(_load_key(key_pem), self._certificate.subject, serial, begins, max(until, self.not_after))
+
     def _authority_key_identifier(self) -> x509.AuthorityKeyIdentifier:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
 
@@ -131,16 +140,22 @@ def make_key() -> bytes:
 
 def make_authority(key_pem: bytes, *, name: str, serial: int, now: datetime, lifetime: timedelta) -> bytes:
     """A certificate by which the key signs itself as an authority that may not have others below it."""
-    key = _load_key(key_pem)
+    subject = _name(f"remsim authority {name}")
+    return _self_signed(_load_key(key_pem), subject, serial, now - BACKDATING, now + lifetime)
+
+
+def _self_signed(
+    key: ec.EllipticCurvePrivateKey, subject: x509.Name, serial: int, begins: datetime, ends: datetime
+) -> bytes:
     public = key.public_key()
     builder = (
         x509.CertificateBuilder()
-        .subject_name(_name(f"remsim authority {name}"))
-        .issuer_name(_name(f"remsim authority {name}"))
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(public)
         .serial_number(serial)
-        .not_valid_before(now - BACKDATING)
-        .not_valid_after(now + lifetime)
+        .not_valid_before(begins)
+        .not_valid_after(ends)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(is_authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
@@ -167,7 +182,11 @@ def read_request(pem: bytes) -> Request:
         raise CertificateError("the request is not signed by its own key")
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise CertificateError("the request is not for a P-256 key")
-    return Request(public, _octets(public))
+    octets = _octets(public)
+    if octets not in request.tbs_certrequest_bytes:
+        # RFC 5480, 2.1.1: the curve is named. Where its parameters are written out, they could be those of another.
+        raise CertificateError("the key of the request does not name its curve", hint=_NAMED_CURVE)
+    return Request(public, octets)
 
 
 def sign(key_pem: bytes, content: bytes) -> bytes:
@@ -207,19 +226,17 @@ def check_hosts(hosts: Iterable[str]) -> None:
 
 
 def _load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
-    # The file of a host's identity has its certificate behind the key.
-    # A file with key and certificate: the library wants the key alone.
-    blocks = [
-        b"-----BEGIN %s-----%s-----END %s-----\n" % (label.encode(), body, label.encode())
-        for label in _KEY_LABELS
-        for body in pem_bodies(pem, label)
-    ]
+    # A host's identity file holds key and certificate: the library wants the key alone.
+    found = [(label.encode(), body) for label in _KEY_LABELS for body in pem_bodies(pem, label)]
+    label, body = found[0] if found else (b"", b"")
     try:
-        key = serialization.load_pem_private_key(blocks[0] if blocks else b"", None)
+        key = serialization.load_pem_private_key(b"-----BEGIN %s-----%s-----END %s-----\n" % (label, body, label), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise KeyFileError("this is no private key in PEM form without a passphrase") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise KeyFileError("the private key is not of P-256")
+    if _P256_OID not in base64.b64decode(body):
+        raise KeyFileError("the private key does not name its curve", hint=_NAMED_CURVE)
     return key
 
 

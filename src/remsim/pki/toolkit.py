@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import which
 from typing import Final, Protocol
 
+from remsim.installation import install_command
 from remsim.pki import files
 from remsim.pki.errors import KeyFileError, ToolError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
@@ -136,5 +137,5 @@ def choose_toolkit() -> Toolkit:
         return OpensslToolkit()
     raise ToolError(
         "neither the Python package 'cryptography' nor the program 'openssl' is there",
-        hint="install 'remsim[pki]', or the package openssl of your distribution",
+        hint=f"{install_command('pki')}, or install the package openssl of your distribution",
     )

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from remsim.installation import install_command
 from remsim.readers.errors import CardTransmissionError, ReaderUnavailableError
 from remsim.uicc import CardState, Identity, Profile, StateError, Uicc
 
@@ -115,5 +116,5 @@ def check_cryptography() -> None:
     """Raises ReaderUnavailableError where AES, and so authentication, is not to be had."""
     if find_spec("cryptography") is None:
         raise ReaderUnavailableError(
-            "software cards need the Python package 'cryptography'", hint="install 'remsim[sim]'"
+            "software cards need the Python package 'cryptography'", hint=f"install it: {install_command('sim')}"
         )

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
+from remsim.installation import install_command
 from remsim.readers.base import ReaderSource
 from remsim.readers.errors import ReaderUnavailableError
 
@@ -41,7 +42,8 @@ def source_factory(name: str) -> SourceFactory:
             return _checked(getattr(import_module(module), attribute), name)
         except ImportError as error:
             raise ReaderUnavailableError(
-                f"reader driver {name!r} cannot be loaded: {error}", hint=f"install remsim[{extra}]"
+                f"reader driver {name!r} cannot be loaded: {error}",
+                hint=f"install what it needs: {install_command(extra)}",
             ) from error
     entry = _outside().get(name)
     if entry is None:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from remsim.redaction import mask_tokens
 from remsim.server.entries import DONE, REFUSED, SERVER, Actor, Entry
 from remsim.server.schema import AUDIT
+from remsim.text import escape
 
 #: Text from outside is cut to what its column holds.
 _MAX_WHO: Final = 128
@@ -66,13 +67,14 @@ async def forget_entries(connection: AsyncConnection, before: float) -> None:
 def _values(entry: Entry, at: float) -> dict[str, object]:
     return {
         "at": at,
-        "who": entry.actor.who[:_MAX_WHO],
-        "source": entry.actor.source[:_MAX_SOURCE],
-        "action": entry.action,
+        # Some of it is what others said. What reads the log shows it in lines, at terminals.
+        "who": escape(entry.actor.who)[:_MAX_WHO],
+        "source": escape(entry.actor.source)[:_MAX_SOURCE],
+        "action": escape(entry.action),
         # A path that somebody asked for may hold a token.
-        "target": mask_tokens(entry.target)[:_MAX_TARGET],
+        "target": escape(mask_tokens(entry.target))[:_MAX_TARGET],
         "outcome": entry.outcome,
-        "detail": entry.detail[:_MAX_DETAIL],
+        "detail": escape(entry.detail)[:_MAX_DETAIL],
     }
 
 

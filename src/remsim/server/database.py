@@ -9,6 +9,7 @@ import contextlib
 import os
 import sqlite3
 from importlib import resources
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, inspect, text
@@ -17,15 +18,16 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from remsim.errors import StartError
+from remsim.installation import install_packages
 from remsim.server.schema import METADATA, use_dialect
 
 #: Another program may hold the file's lock for a moment: a change waits so long for it ...
 _BUSY_TIMEOUT_MS: Final = 2000
 #: ... and who only looks, so long: nothing but an exclusive lock stands in its way.
 _READ_TIMEOUT_S: Final = 0.5
-_IN_MEMORY: Final = ":memory:"
-#: Alembic's own table.
+#: By this table alembic knows which form a database has; each database of ours has it from the beginning.
 _VERSION_TABLE: Final = "alembic_version"
+_IN_MEMORY: Final = ":memory:"
 
 
 def open_engine(url: str) -> AsyncEngine:
@@ -38,7 +40,7 @@ def open_engine(url: str) -> AsyncEngine:
     except ModuleNotFoundError as error:
         raise StartError(
             f"the database needs the Python package {error.name}, which is not installed",
-            hint=f"install it: pip install {error.name}",
+            hint=f"install it: {install_packages(error.name or '')}",
         ) from error
     except (ArgumentError, NoSuchModuleError, SQLAlchemyError) as error:
         # The URL may hold a password, so it is not repeated.
@@ -51,12 +53,15 @@ def open_engine(url: str) -> AsyncEngine:
     return engine
 
 
-async def connect(engine: AsyncEngine) -> AsyncConnection:
-    """The one connection for all work, with the newest tables. Raises StartError."""
+async def connect(engine: AsyncEngine, *, may_create: bool = True) -> AsyncConnection:
+    """The one connection for all work, with the newest tables. Raises StartError.
+
+    Without ``may_create`` there must be a server's database already.
+    """
     name = _shown(engine)
     try:
         if engine.dialect.name == "sqlite":
-            _try_file(engine.url.database or _IN_MEMORY)
+            _try_file(engine.url.database or _IN_MEMORY, may_create=may_create)
         connection = await engine.connect()
     except (DBAPIError, sqlite3.Error, OSError) as error:
         raise _unusable(name, error) from error
@@ -76,17 +81,31 @@ async def connect(engine: AsyncEngine) -> AsyncConnection:
     return connection
 
 
-def _try_file(path: str) -> None:
+def _try_file(path: str, *, may_create: bool) -> None:
     """Open the file once by hand: aiosqlite leaves a thread behind that complains later if it cannot open it.
 
-    A new one is for this user only, and SQLite gives its journals the same mode.
+    A new one is for this user only, and SQLite gives its journals the same mode. One that exists must be a server's:
+    else mappings and tokens would be gone without a word, or another program's file would get our tables.
     """
-    if path != _IN_MEMORY:
+    is_new = path == _IN_MEMORY or not Path(path).exists()
+    if is_new and not may_create:
+        raise StartError(
+            f"there is no server's database at {Path(path).absolute()}",
+            hint="give --state DIR of the server, as the user that runs it (of its service: sudo -u remsim-server "
+            "remsim ... --state /var/lib/remsim-server); a new server's is made by: remsim server init",
+        )
+    if is_new and path != _IN_MEMORY:
         # What stands against it, SQLite says.
         with contextlib.suppress(OSError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA schema_version").fetchone()
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not is_new and _VERSION_TABLE not in tables:
+        what = "belongs to another program" if tables else "is empty"
+        raise StartError(
+            f"the database {path} {what}: there are no mappings and no tokens in it",
+            hint="restore the server's database from a backup; to begin with a new one, move this file away",
+        )
 
 
 async def _prepare_sqlite(connection: AsyncConnection) -> None:

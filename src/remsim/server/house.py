@@ -10,9 +10,10 @@ from pathlib import Path
 
 from remsim.identity import Identity
 from remsim.pki import files
-from remsim.pki.authority import LEDGER_FILE, LIST_INTERVAL_S, Authority
+from remsim.pki.authority import LEDGER_FILE, Authority
 from remsim.pki.codes import StoredCode
 from remsim.pki.credentials import Credentials
+from remsim.pki.errors import AuthorityError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.pki.ledger import Issued
 from remsim.pki.office import EnrolmentOffice
@@ -24,7 +25,12 @@ class House:
 
     def __init__(self, directory: Path, credentials: Credentials) -> None:
         """Raises PkiError."""
-        self.authority = Authority(directory)
+        self.authority = Authority(directory, is_clock_watched=True)
+        if credentials.exist() and not credentials.authority_facts().is_same_authority(self.authority.facts):
+            raise AuthorityError(
+                f"the certificate in {credentials.directory} is not of the authority in {directory}",
+                hint=f"replace it with: remsim pki issue {credentials.identity()} --out {credentials.directory}",
+            )
         self.office = EnrolmentOffice(self.authority)
         self._credentials = credentials
         self._book = directory / LEDGER_FILE
@@ -57,14 +63,22 @@ class House:
             now = time.time()
             newest = self._newest_list()
             facts = read_revocation_list(decode_pem(newest, REVOCATION_LIST)[0])
-            is_behind = is_news and facts.serials != self._revoked(now)
-            if is_behind or now - facts.issued_at.timestamp() > LIST_INTERVAL_S:
+            is_behind = is_news and facts.serials != self._revoked(self.authority.dates(now).begins)
+            if is_behind or self.authority.is_list_due(facts, now):
                 newest = self.authority.publish_list(now)
+            self._follow_authority()
             # Only now: what failed is done at the next look.
             self._book_stamp = stamp
             path = self._credentials.revocations_file
             if not path.exists() or files.read_public(path) != newest:
                 files.write_public(path, newest)
+
+    def _follow_authority(self) -> None:
+        """Take a new certificate of the authority over, for hosts that ask from now on, and for this server."""
+        self.authority.reload()
+        is_own_old = self._credentials.exist() and self._credentials.authority() != self.authority.certificate
+        if is_own_old:
+            self.renew_own()
 
     def _revoked(self, now: float) -> frozenset[int]:
         """What must be on the list."""

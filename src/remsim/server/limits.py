@@ -49,15 +49,16 @@ _REST: Final = (
         LimitName.REST_CONNECTIONS,
         rest.MAX_CONNECTIONS,
         "connections",
-        "a back-end uses a few; each has one request at a time, so this limits requests and changes under way, too",
-        "a newcomer is closed",
+        "without a good token so far; as many again with one. A back-end uses a few; each has one request at a time, "
+        "so this limits requests and changes under way, too",
+        "of the source that has most, the one that waits longest is closed; the newcomer gets its place",
     ),
     Limit(
         LimitName.REST_CONNECTIONS_PER_SOURCE,
         rest.MAX_CONNECTIONS_PER_SOURCE,
         "connections",
         "half of all: one source, which may be a proxy in front of everybody, never takes every place",
-        "a newcomer from there is closed",
+        "the one from there that waits longest is closed; the newcomer gets its place",
     ),
     Limit(
         LimitName.REST_HANDSHAKE_TIME,
@@ -93,14 +94,15 @@ _REST: Final = (
         LimitName.TOKEN_FAILURES,
         FAILURES_ALLOWED,
         _FAILURES,
-        "a program with an old token is noticed, a search is hopeless; tokens that were good go on",
+        "a program with an old token is noticed, a search is hopeless; good tokens go on, from wherever they come",
         _ANSWER.format(429),
     ),
     Limit(
         LimitName.ENROLMENT_FAILURES,
         FAILURES_ALLOWED,
         _FAILURES,
-        "codes cannot be guessed, but each attempt costs a signature or a look into the book",
+        "codes cannot be guessed, but each attempt costs a signature or a look into the book; good codes and "
+        "certificates go on, each with a limit of its own",
         _ANSWER.format(429),
     ),
     Limit(

@@ -103,7 +103,7 @@ class Peer:
     rivals: list[tuple["Peer", "Claim"]] = field(default_factory=list)
     #: The peer whose rival this one is.
     rival_of: "Peer | None" = None
-    #: Where the other program is that has the same certificate and is refused; empty: there is none.
+    #: Where another program was that has the same certificate and was refused; empty: there was none on this link.
     contested_by: str = ""
 
     # Of bankds

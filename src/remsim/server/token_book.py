@@ -41,15 +41,24 @@ class UnknownTokenError(RemsimError):
 
 
 def create_token(
-    config: ServerConfig, *, name: str, role: Role, scope: Scope = EVERYTHING, lifetime_s: float | None = None
+    config: ServerConfig,
+    *,
+    name: str,
+    role: Role,
+    scope: Scope = EVERYTHING,
+    lifetime_s: float | None = None,
+    may_create: bool = True,
 ) -> tuple[str, StoredToken]:
-    """Make and store a token; returns its text and its record. Raises TokenError, StartError, KeyFileError."""
+    """Make and store a token; returns its text and its record. Raises TokenError, StartError, KeyFileError.
+
+    Without ``may_create`` there must be a server's database already: no server would know a token in a new one.
+    """
     text, record = _draw(name, role, scope, lifetime_s)
 
     async def store(connection: AsyncConnection) -> None:
         await _insert(connection, record)
 
-    _on_database(config, store)
+    _on_database(config, store, may_create=may_create)
     return text, record
 
 
@@ -63,7 +72,7 @@ def create_first_token(config: ServerConfig, *, name: str) -> tuple[str, StoredT
         await _insert(connection, record)
         return True
 
-    return (text, record) if _on_database(config, store) else None
+    return (text, record) if _on_database(config, store, may_create=True) else None
 
 
 def _draw(name: str, role: Role, scope: Scope, lifetime_s: float | None) -> tuple[str, StoredToken]:
@@ -90,7 +99,7 @@ def list_tokens(config: ServerConfig) -> list[StoredToken]:
     async def read(connection: AsyncConnection) -> list[StoredToken]:
         return [_record(row) for row in await connection.execute(select(TOKENS).order_by(TOKENS.c.created_at))]
 
-    return _on_database(config, read)
+    return _on_database(config, read, may_create=False)
 
 
 def revoke_token(config: ServerConfig, which: str) -> StoredToken:
@@ -106,7 +115,7 @@ def revoke_token(config: ServerConfig, which: str) -> StoredToken:
         await audit.write_entries(connection, [entry], now)
         return record
 
-    record = _on_database(config, revoke)
+    record = _on_database(config, revoke, may_create=False)
     if record is None:
         raise UnknownTokenError(f"there is no valid token {which!r}", hint="see remsim token list")
     return record
@@ -136,14 +145,16 @@ def local_user() -> str:
         return str(os.getuid())
 
 
-def _on_database(config: ServerConfig, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    if config.database is None:
+def _on_database(config: ServerConfig, work: Callable[[AsyncConnection], Awaitable[T]], *, may_create: bool) -> T:
+    if config.database is None and may_create:
         _make_folder(config.state_dir)
+    elif config.database is None:
+        files.check_owner(config.state_dir)
 
     async def run() -> T:
         engine = database.open_engine(config.database_url)
         try:
-            connection = await database.connect(engine)
+            connection = await database.connect(engine, may_create=may_create)
             try:
                 async with connection.begin():
                     return await work(connection)

@@ -12,7 +12,7 @@ from remsim.uicc.toml_fields import Fields, parse_octets
 
 _FID: Final = re.compile(r"[0-9A-F]{4}")
 _TAG: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){1,3}", re.ASCII)
-_TOKEN: Final = re.compile(r"\{([^}]*)\}")
+_TOKEN: Final = re.compile(r"\{([^{}]*)\}")
 _MAX_RECORDS: Final = 254
 
 #: A piece of a file's contents: bytes, or the name of a token of ``Identity.tokens``.

@@ -8,6 +8,7 @@ extension protocol whose first payload octet says RSPRO. Everything else ends th
 from typing import Final
 
 from remsim.wire.errors import FrameError, FrameSizeError, LocalProtocolError
+from remsim.wire.foreign import LOOKED_AT, foreign_protocol
 
 CCM: Final = 0xFE
 EXTENSION: Final = 0xEE
@@ -63,7 +64,8 @@ class FrameReader:
         length = buffer[0] << 8 | buffer[1]
         protocol = buffer[2]
         if protocol not in (EXTENSION, CCM):
-            raise FrameError(f"unknown IPA protocol {protocol:02X}")
+            foreign = foreign_protocol(bytes(buffer[:LOOKED_AT]))
+            raise FrameError(foreign or f"unknown IPA protocol {protocol:02X}")
         if length == 0:
             raise FrameError(f"empty frame of protocol {protocol:02X}")
         if length > self.max_payload:

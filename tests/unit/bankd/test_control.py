@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links to servers: one governs, orders are answered once and in order, everything else is ignored."""
 
+from ipaddress import IPv4Address
+
 import pytest
 
 from remsim.bankd.transitions import SessionState
@@ -260,3 +262,33 @@ def test_server_that_refuses_says_why_before_it_does() -> None:
     bank.say(link, error)
     (notice,) = [notice for notice in bank.cards.notices if notice.event == "server_reports_error"]
     assert notice.fields["text"] == "another program was here first"
+
+
+ADDRESSES = (
+    rspro.AdvertisedAddress(rspro.IpPort(IPv4Address("192.0.2.1"), 9100), rspro.AddressKind.PLAINTEXT),
+    rspro.AdvertisedAddress(rspro.IpPort(IPv4Address("192.0.2.1"), 9101), rspro.AddressKind.TLS),
+)
+
+
+@pytest.mark.parametrize("addresses", [None, ADDRESSES])
+def test_server_of_ours_hears_where_clients_reach_the_bank_before_anything_else(
+    addresses: tuple[rspro.AdvertisedAddress, ...] | None,
+) -> None:
+    bank = Bank()
+    bank.coordinator.control.advertise = addresses
+    link = bank.link(is_dialled=True)
+    # The request itself is the classic one: what a strict decoder does not know, it would refuse.
+    assert bank.sent[link] == [rspro.ConnectBankReq(BANKD, 1, 2)]
+    accept(bank, link)
+    bank.say(link, rspro.CreateMappingReq(C1, B0))
+    assert bank.sent[link][1] == rspro.AddressesInd(addresses or ())
+    assert any(isinstance(message, rspro.CreateMappingRes) for message in bank.sent[link][2:])
+
+
+@pytest.mark.parametrize("named", [None, ("echo.1",)])
+def test_server_that_does_not_take_addresses_hears_of_none(named: tuple[str, ...] | None) -> None:
+    bank = Bank()
+    bank.coordinator.control.advertise = ADDRESSES
+    link = bank.link(is_dialled=True)
+    bank.say(link, rspro.ConnectBankRes(SERVER.with_abilities(named), ResultCode.OK))
+    assert [type(message) for message in bank.sent[link]] == [rspro.ConnectBankReq]

@@ -3,8 +3,9 @@
 
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -12,6 +13,7 @@ from remsim.bankd.auto_slots import AutoPlan
 from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slot import Slot
 from remsim.bankd.slots import RulePlan, SlotPlan, table_rules
+from remsim.bankd.slots_file import load_auto
 from remsim.config import BankdConfig, SlotReader
 from remsim.errors import StartError
 from remsim.logs import get_logger, setup_logging
@@ -118,6 +120,43 @@ async def test_twins_are_reported_for_the_bank(tasks: TaskOwner, tmp_path: Path,
     assert log.getvalue().count("readers_indistinguishable") == 1
 
 
+async def test_readers_that_a_source_gives_one_name_are_not_used(
+    tasks: TaskOwner, tmp_path: Path, log: io.StringIO
+) -> None:
+    source = ScriptedSource(ScriptedReader(A), ScriptedReader(B), at_start=(A, B, A))
+    entries = (SlotReader(slot=0, reader=A), SlotReader(slot=1, reader=B))
+    plan = RulePlan(table_rules(BankdConfig(state_dir=tmp_path, slot=entries)))
+    stand = Stand(tasks, tmp_path, source, plan)
+    await stand.readers.start()
+    source.tell(A, Presence.PRESENT)
+    assert stand.names() == [None, B, None]
+    assert not [said for said in stand.said if said[0] == 0]
+    (line,) = [line for line in log.getvalue().splitlines() if "readers_of_one_name" in line]
+    assert f'reader="{A}"' in line
+
+
+class PlacedSource(ScriptedSource):
+    """Knows where its readers are plugged in."""
+
+    places: Mapping[str, str] = MappingProxyType({"ACS 00 00": "1-1", "ACS 01 00": "1-2"})
+
+    def place(self, name: str) -> str:
+        return self.places[name]
+
+
+async def test_equal_readers_get_slots_by_where_they_are_plugged_in(tasks: TaskOwner, tmp_path: Path) -> None:
+    first, second = PlacedSource.places
+    stand = Stand(tasks, tmp_path, PlacedSource(ScriptedReader(first), ScriptedReader(second)), AutoPlan(3))
+    await stand.readers.start()
+    assert stand.names() == [first, second, None]
+    await stand.readers.stop()
+    swapped = PlacedSource(ScriptedReader(first), ScriptedReader(second))
+    swapped.places = {first: "1-2", second: "1-1"}
+    stand = Stand(tasks, tmp_path, swapped, load_auto(tmp_path / "slots.json", 3))
+    await stand.readers.start()
+    assert stand.names() == [second, first, None]
+
+
 async def test_source_that_can_never_work_stops_the_start(tasks: TaskOwner, tmp_path: Path) -> None:
     source = ScriptedSource()
     source.start_error = ReaderUnavailableError("no driver", hint="install it")
@@ -133,6 +172,10 @@ def test_source_is_made_as_configured(tmp_path: Path, monkeypatch: pytest.Monkey
         config = BankdConfig(state_dir=tmp_path, reader=name)
         made[name] = make_source(config, AutoPlan(8))
     assert isinstance(made["pcsc"], PcscSource)
+    assert made["pcsc"]._finds_places
+    described = make_source(BankdConfig(state_dir=tmp_path, reader="pcsc"), RulePlan([]))
+    assert isinstance(described, PcscSource)
+    assert not described._finds_places, "where slots are described, readers are not touched"
     assert isinstance(made["sim"], SimSource)
     with pytest.raises(StartError, match="no reader driver 'foo'"):
         make_source(BankdConfig(state_dir=tmp_path, reader="foo"), AutoPlan(8))

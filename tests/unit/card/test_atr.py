@@ -85,3 +85,11 @@ def test_atr_as_readers_deliver_it_is_mended(delivered: str, mended: str) -> Non
 def test_atr_that_lacks_more_than_its_check_byte_is_refused(atr: str) -> None:
     with pytest.raises(AtrError):
         mend_atr(bytes.fromhex(atr))
+
+
+def test_atr_that_has_no_room_for_its_check_byte_is_refused() -> None:
+    # 33 bytes without TCK: four groups of T=15 behind the first, and 15 historical bytes.
+    raw = bytes.fromhex("3bff110000ff" + "010203ff" + "010203ff" + "01020300" + "00" * 15)
+    assert len(raw) == MAX_ATR
+    with pytest.raises(AtrError, match="34 bytes"):
+        mend_atr(raw)

@@ -65,6 +65,25 @@ def test_nothing_and_all_show_three_lists(server: Server, words: str) -> None:
     assert [request.url.path.rpartition("/")[2] for request in server] == ["clients", "banks", "slotmaps"]
 
 
+@pytest.mark.parametrize(
+    "words", ["--show-clients --show-banks --show-slotmaps", "-c -b -s", "--clients --slotmaps -b"]
+)
+def test_several_lists_are_shown_in_one_call(server: Server, words: str) -> None:
+    assert run_tool(words.split()) == 0
+    assert [request.url.path.rpartition("/")[2] for request in server] == ["clients", "banks", "slotmaps"]
+    # A server of ours tells more than v1 to who asks.
+    assert {request.url.query for request in server} == {b"more=true"}
+
+
+@pytest.mark.parametrize("words", ["-c -a", "--show-banks -r", "-s -m 1 0 7 0", "-b 1 -d 1 0", "-a -r"])
+def test_showing_and_doing_exclude_each_other(server: Server, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_tool(words.split()) == 2
+    assert server == []
+    error = capsys.readouterr().err
+    assert "not allowed with" in error
+    assert error.endswith("; hint: see remsim-apitool -h\n")
+
+
 @pytest.mark.usefixtures("server")
 def test_verbose_creation_shows_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_tool(["-v", "-m", "1", "2", "7", "0"]) == 0

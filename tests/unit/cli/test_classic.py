@@ -3,7 +3,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +12,9 @@ import pytest
 from remsim.cli import classic
 from remsim.config import BankdConfig, ClientConfig, ClientRunConfig, HostPort, ServerConfig, parse_settings
 from remsim.config.simtrace2 import SimtraceSettings
+from remsim.errors import ConfigError
 from remsim.ids import ClientSlot
+from remsim.net.report import say_error
 
 PROGRAMS = {
     "server": classic.server,
@@ -97,7 +99,7 @@ def test_bankd_defaults_are_the_classic_ones(services: Services) -> None:
 
 def test_bankd_without_csv_file_ends_with_1(services: Services, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(classic.bankd, "-i h") == 1
-    assert capsys.readouterr().err.startswith("remsim bankd: there is no bankd_pcsc_slots.csv")
+    assert capsys.readouterr().err.startswith("remsim-bankd: there is no bankd_pcsc_slots.csv")
     assert not services.configs
 
 
@@ -199,7 +201,7 @@ def test_simtrace2_takes_any_device_by_default(services: Services) -> None:
         ("st2", "-n 2000"),
         ("st2", "-Z 2"),
         ("st2", "-a 3b"),
-        ("tool", "-c -b"),
+        ("tool", "-c -r"),
         ("tool", "-m 1 2 3"),
         ("tool", "-m a b c d"),
         ("tool", "-m 1 0 5000 0"),
@@ -229,3 +231,45 @@ def test_words_come_from_the_process_by_default(services: Services, monkeypatch:
     monkeypatch.setattr(sys, "argv", ["remsim-server", "-L"])
     assert classic.server() == 0
     assert services.configs
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "error"),
+    [
+        (classic.client_shell, "-c 5000", "remsim-client-shell: -c, -n: client id 5000 is outside 0..1023"),
+        (classic.client_shell, "-a zz", "remsim-client-shell: -a: 'zz' is not a row of octets in hex"),
+        (classic.client_shell, "-p x", "remsim-client-shell: -i, -p: 'x' in '127.0.0.1:x' is no port number"),
+        (classic.client_st2, "-c 5000", "remsim-client-st2: -c, -n: client id 5000 is outside 0..1023"),
+        (classic.client_st2, "-V zz", "remsim-client-st2: -V: 'zz' must be a string"),
+        (classic.bankd, "-i h -b 9999", "remsim-bankd: -b: '9999' is outside 0..1023"),
+        (classic.bankd, "-i h -n 0", "remsim-bankd: -n: '0' is outside 1..1023"),
+        (classic.bankd, "-i h -P x", "remsim-bankd: -I, -P: 'x' in ':x' is no port number"),
+        (classic.bankd, "-i h -e x", "remsim-bankd: -e x: is not a log level"),
+        (classic.server, "--foo", "remsim-server: unrecognized arguments: --foo"),
+        (classic.server, "--plaintext=zz", "remsim-server: --plaintext: 'zz' is not a network"),
+        (classic.apitool, "-d 1 5000", "remsim-apitool: "),
+    ],
+)
+def test_errors_speak_of_the_name_and_the_options_that_were_used(
+    program: Callable[[Sequence[str]], int], words: str, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program(words.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(error)
+    assert "remsim client" not in said
+    assert "--help" not in said
+    # What runs next in the same process has its own name again.
+    say_error("x", program="bankd")
+    assert capsys.readouterr().err == "remsim bankd: x\n"
+
+
+def test_setting_without_a_classic_option_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_config: object) -> int:
+        raise ConfigError("this is wrong", hint="see --read-numbers; or remsim bankd --help")
+
+    monkeypatch.setattr("remsim.bankd.service.serve", fail)
+    monkeypatch.setenv("REMSIM_READER", "sim")
+    assert classic.bankd(["-i", "h", "--plaintext"]) == 2
+    assert "see REMSIM_READ_NUMBERS; or remsim-bankd -h" in capsys.readouterr().err

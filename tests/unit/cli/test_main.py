@@ -13,6 +13,7 @@ from remsim.cli.main import VERBS, expand_bare_plaintext, guarded, main
 from remsim.config import LOOPBACK_NETWORKS, BankdConfig, ClientConfig, HostPort, ServerConfig
 from remsim.errors import StartError
 from remsim.ids import ClientSlot
+from remsim.installation import install_command
 
 Calls = list[tuple[object, ...]]
 
@@ -170,7 +171,7 @@ def _raising(error: BaseException) -> Callable[[], int]:
         (
             ModuleNotFoundError("x", name="smartcard.scard"),
             1,
-            "remsim bankd: smartcard.scard is not installed; hint: install 'remsim[pcsc,sim]'\n",
+            f"remsim bankd: smartcard.scard is not installed; hint: install it: {install_command('pcsc', 'sim')}\n",
         ),
     ],
 )

@@ -140,7 +140,11 @@ def test_refusal_has_the_servers_reason(status: int, content: bytes, message: st
 @pytest.mark.parametrize(
     ("error", "text", "message"),
     [
-        (httpx2.ConnectError, "[Errno 111] Connection refused", "cannot reach http://h:1: Connection refused"),
+        (
+            httpx2.ConnectError,
+            "[Errno 111] Connection refused",
+            "cannot reach http://h:1: nothing listens at that address and port",
+        ),
         (httpx2.ReadError, "", "cannot reach http://h:1: ReadError"),
         (httpx2.ReadTimeout, "", "http://h:1 does not answer"),
         (httpx2.RemoteProtocolError, "", "http://h:1 does not speak plain HTTP"),

@@ -46,3 +46,9 @@ def test_terminal_gets_a_frame(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     tables.print_banks([{"peer": "B1", "state": "CONNECTED_BANKD"}])
     assert "─" in capsys.readouterr().out
+
+
+def test_contested_bank_shows_by_whom(capsys: pytest.CaptureFixture[str]) -> None:
+    bank = {"peer": "B1", "state": "CONNECTED_BANKD", "numberOfSlots": 8, "contestedBy": "192.0.2.2"}
+    tables.print_banks([bank])
+    assert "CONNECTED_BANKD, contested by 192.0.2.2" in capsys.readouterr().out

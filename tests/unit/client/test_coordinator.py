@@ -15,11 +15,13 @@ from remsim.client.transitions import SlotState
 from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import rspro
 from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, Send
+from remsim.wire.additions import RevocationListInd
 from remsim.wire.connection import (
     IdentityReceived,
     Undecodable,
 )
 from remsim.wire.errors import DecodeError
+from remsim.wire.revocation import StoreRevocations
 from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode
 from tests.doubles.client_slot import (
     ADDRESS,
@@ -221,6 +223,17 @@ class TestConfiguration:
     def test_reset_by_a_classic_server_is_ignored_as_ever(self) -> None:
         slot = Slot().with_server(classic(OWN_SERVER))
         assert slot.hear(SERVER, rspro.ResetStateReq()) == []
+
+    def test_revocation_list_is_stored_once_it_is_whole(self) -> None:
+        slot = Slot().with_server()
+        assert slot.hear(SERVER, RevocationListInd(4, 0, b"wh")) == []
+        assert slot.hear(SERVER, RevocationListInd(4, 2, b"le")) == [StoreRevocations(b"whle")]
+
+    def test_revocation_list_of_a_server_of_another_make_is_ignored(self) -> None:
+        slot = Slot().with_server(classic(OWN_SERVER))
+        slot.notices.clear()
+        assert slot.hear(SERVER, RevocationListInd(2, 0, b"ok")) == []
+        assert slot.kinds() == [NoticeKind.IGNORED]
 
 
 class TestOrdersThatCannotBeRead:

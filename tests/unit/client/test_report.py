@@ -7,7 +7,7 @@ import json
 import pytest
 
 from remsim.client.report import write_json, write_table
-from remsim.emulators.script import Outcome
+from remsim.emulators.script import Difference, Outcome
 
 
 @pytest.fixture
@@ -37,6 +37,22 @@ def test_table_tells_differences(outcome: Outcome) -> None:
     write_table(outcome, file="boot.jsonl", output=output)
     assert "3 commands and 1 reset in" in output.getvalue()
     assert "Not as recorded: 2 status words, 0 lengths." in output.getvalue()
+
+
+def test_differences_are_named_and_the_rest_is_counted(outcome: Outcome) -> None:
+    outcome.sw_mismatches = outcome.different_answers = 3
+    outcome.differences = [Difference(7, 12, "SELECT EF.IMSI", "611A ok", "6A82 file not found")]
+    output = io.StringIO()
+    write_table(outcome, file="boot.jsonl", output=output)
+    assert output.getvalue().splitlines()[-2:] == [
+        "  command 7 (line 12), SELECT EF.IMSI: expected 611A ok, got 6A82 file not found",
+        "  and 2 more",
+    ]
+    output = io.StringIO()
+    write_json(outcome, file="boot.jsonl", output=output)
+    assert json.loads(output.getvalue())["differences"] == [
+        {"number": 7, "line": 12, "command": "SELECT EF.IMSI", "expected": "611A ok", "got": "6A82 file not found"}
+    ]
 
 
 def test_json_is_one_line(outcome: Outcome) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the demonstration shows."""
 
+import re
+
 from rich.console import Console
 
 from remsim.demo.board import draw, timing_table
@@ -49,10 +51,41 @@ def test_scene_keeps_the_last_commands_and_fits_a_low_terminal() -> None:
     for number in range(40):
         scene.add_command(bytes((0, 0xB2, number, 4, 1)), bytes(1) + b"\x90\0", 0.001, is_expected=True)
     assert len(scene.last) == LAST_COMMANDS
-    console = Console(width=90, height=24)
+    scene.server.place, scene.client.place = "port 44444, REST 44444", "an IoT modem starts"
+    scene.bankd.place = "port 44444, 4 cards"
+    scene.atr = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
+    scene.cards = tuple(f"software card {number}" for number in range(4))
+    scene.result = "The modem is up: 151 commands answered by the card in B1:2, each as recorded."
+    for width, height in ((80, 24), (100, 30)):
+        console = Console(width=width, height=height)
+        with console.capture() as capture:
+            console.print(draw(scene, height))
+        lines = capture.get().splitlines()
+        # The cursor stands below the picture.
+        assert len(lines) <= height - 1
+        shown = "\n".join(lines)
+        for words in (scene.result, scene.server.place, "ACTIVE", "all 40 commands so far: median 1000 µs"):
+            assert words in shown, (words, shown)
+
+
+def test_scene_says_how_to_end_and_draws_nothing_in_dark_blue() -> None:
+    scene = scene_in_service()
+    console = Console(width=80, height=24, force_terminal=True, color_system="standard")
     with console.capture() as capture:
         console.print(draw(scene, 24))
-    assert len(capture.get().splitlines()) <= 24
+    assert "Ctrl-C ends it." in capture.get()
+    # SGR 34: blue, which 16-colour terminals show too dark to read on black.
+    assert not re.search(r"\x1b\[(?:\d+;)*34[;m]", capture.get())
+
+
+def test_median_of_the_picture_is_that_of_the_table() -> None:
+    scene = scene_in_service()
+    for microseconds in (100, 200, 300, 400):
+        scene.add_command(bytes.fromhex("00b0000001"), b"\x01\x90\x00", microseconds / 1e6, is_expected=True)
+    shown = text_of(scene)
+    assert "all 4 commands so far: median 200 µs, 99 % below 400 µs" in shown
+    (row,) = [line.split() for line in shown.splitlines() if line.split()[1:2] == ["all"]]
+    assert [cell for cell in row if cell.isdecimal()][:3] == ["4", "200", "400"]
 
 
 def test_scene_without_commands_can_be_drawn() -> None:

@@ -2,7 +2,6 @@
 """``remsim doctor server``: database, tokens, disk and authority; real files."""
 
 import asyncio
-import os
 import sqlite3
 import stat
 import time
@@ -92,7 +91,7 @@ async def test_missing_database_is_told_and_not_made(tmp_path: Path) -> None:
     (finding,) = await examine(tmp_path)
     assert (finding.outcome, finding.text) == (Outcome.PROBLEM, f"there is no database {tmp_path / 'server.sqlite'}")
     assert "remsim server init" in finding.mend
-    assert os.listdir(tmp_path) == []
+    assert not (tmp_path / "server.sqlite").exists()
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_file_that_is_no_recording_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"cannot read .*: No such file"):
         load_recording(path)
     path.write_bytes(b"\xff\xff")
-    with pytest.raises(RecordingError, match="octet 0 is not UTF-8"):
+    with pytest.raises(RecordingError, match="byte 0 is not UTF-8"):
         load_recording(path)
     path.write_text('{"event": "reset"}\n')
     with pytest.raises(RecordingError, match="has no command"):

@@ -8,7 +8,7 @@ import pytest
 
 from remsim.emulators.driven import DrivenEmulator, NoCardError
 from remsim.emulators.recording import parse_recording
-from remsim.emulators.script import PlayError, ScriptPlayer, percentile
+from remsim.emulators.script import MAX_TOLD_DIFFERENCES, PlayError, ScriptPlayer, percentile
 from tests.doubles.modem_side import ATR, with_card
 
 RECORDING = parse_recording(
@@ -98,3 +98,18 @@ async def test_rest_is_not_played_to_another_card() -> None:
     with pytest.raises(PlayError, match=r"command 3 .* not sent: the card has changed"):
         await ScriptPlayer(emulator, RECORDING, card_wait_s=1.0).run()
     assert len(above.tpdus) == 2
+
+
+async def test_first_differences_are_named() -> None:
+    emulator, _above = await with_card(card)
+    outcome = await ScriptPlayer(emulator, RECORDING, repeat=4, card_wait_s=1.0).run()
+    assert [str(difference) for difference in outcome.differences[:2]] == [
+        (
+            "command 1 (line 2), SELECT MF: expected 6135 ok, 53 bytes to fetch, 0 bytes, "
+            "got 6110 ok, 16 bytes to fetch, 0 bytes"
+        ),
+        "command 2 (line 3), GET RESPONSE, 16 bytes: expected 9000 ok, 53 bytes, got 9000 ok, 16 bytes",
+    ]
+    assert len(outcome.differences) == MAX_TOLD_DIFFERENCES
+    assert outcome.different_answers == 8
+    assert outcome.differences[2].number == 5

@@ -55,3 +55,14 @@ async def test_unknown_commands_are_warnings_with_a_setting_and_then_details() -
     said = [await log.next(FactKind.UNKNOWN_COMMAND.value) for _ in range(2)]
     assert [line["level"] for line in said] == ["warning", "debug"]
     assert said[0]["add"] == 'command_cases = ["90 E1 = 3"]'
+
+
+async def test_last_unknown_command_that_is_told_says_that_it_is_the_last() -> None:
+    log = NotedLog()
+    news = SlotNews(log.logger)
+    for ins in range(MAX_UNKNOWN_TOLD + 1):
+        news.tell(Fact(FactKind.UNKNOWN_RECEIVED, data=bytes((0xB0, ins, 0, 0, 1))))
+    said = [await log.next(FactKind.UNKNOWN_RECEIVED.value) for _ in range(MAX_UNKNOWN_TOLD)]
+    assert {line["level"] for line in said} == {"warning"}
+    assert (await log.next("further_unknown_commands_only_counted"))["metric"] == "unknown_commands"
+    assert (await log.next(FactKind.UNKNOWN_RECEIVED.value))["level"] == "debug"

@@ -14,6 +14,7 @@ from remsim.emulators.simtrace2_usb import LibusbBus
 from remsim.emulators.usb_bus import NobodyListens
 from remsim.emulators.usb_pump import EventPump
 from remsim.errors import StartError
+from remsim.installation import install_command
 
 DEVICE = DeviceInfo(0x1D50, 0x60E3, 2, 17, "2-1.2", None, {})
 FOUND = Found(DEVICE, 1, SlotInterface(0, 0, 4, 0x85, 0x86, 1))
@@ -23,7 +24,7 @@ def test_python_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "usb1", None)
     with pytest.raises(StartError, match="Python package libusb1 is missing") as caught:
         LibusbBus().devices()
-    assert "remsim[usb]" in caught.value.hint
+    assert install_command("usb") in caught.value.hint
 
 
 def test_system_library_that_is_missing_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

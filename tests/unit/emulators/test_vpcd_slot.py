@@ -102,13 +102,16 @@ def test_lost_connection_takes_the_power_away(slot: VpcdSlot) -> None:
 
 
 @pytest.mark.parametrize("auto_get_response", [False, True])
-def test_command_without_an_answer_ends_with_a_status_word_and_the_card_leaves(auto_get_response: bool) -> None:
+def test_commands_are_answered_until_vpcd_looks_whether_the_card_is_there(auto_get_response: bool) -> None:
     """vpcd reports the end of its connection to the program as a success without a single byte."""
     slot = VpcdSlot(auto_get_response=auto_get_response)
-    assert slot.on_no_answer() == []
     slot.on_message(ON)
     slot.on_message(SELECT)
-    assert slot.on_no_answer() == [Reply(b"\x6f\x00"), HangUp()]
-    assert slot.on_no_answer() == []
+    assert slot.leave() == [Reply(b"\x6f\x00")]
+    assert slot.leave() == []
     assert slot.on_response(b"\x90\x00") == []
+    assert slot.on_message(SELECT) == [Reply(b"\x6f\x00")]
+    assert slot.on_message(OFF) == slot.on_message(ON) == []
+    assert slot.on_message(b"\x04") == [HangUp()]
     assert slot.on_lost() == [ShowLines(POWERED_OFF)]
+    assert slot.on_message(b"\x04") == [Reply(slot.atr)]

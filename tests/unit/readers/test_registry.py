@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
+from remsim.installation import install_command
 from remsim.readers import registry
 from remsim.readers.errors import ReaderUnavailableError
 from remsim.readers.sim import SimSource
@@ -47,4 +48,4 @@ def test_missing_library_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "remsim.readers.pcsc", None)
     with pytest.raises(ReaderUnavailableError) as caught:
         registry.source_factory("pcsc")
-    assert "remsim[pcsc]" in caught.value.hint
+    assert install_command("pcsc") in caught.value.hint

@@ -3,10 +3,11 @@
 
 from ipaddress import ip_address
 
-from remsim.ids import ClientSlot
+from remsim.identity import Identity, Proof
+from remsim.ids import BankSlot, ClientSlot
 from remsim.wire import rspro
 from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort, ResultCode
-from tests.doubles.server_world import ServerWorld
+from tests.doubles.server_world import BANKD, ServerWorld
 
 
 def advertise(*addresses: str) -> tuple[AdvertisedAddress, ...]:
@@ -129,3 +130,78 @@ def test_second_refusal_is_no_news() -> None:
     bank = world.bank(1)
     world.answer(bank, rspro.CreateMappingReq, ResultCode.ILLEGAL_SLOT_ID)
     assert world.told(client) == ["B1:9 none"]
+
+
+def test_address_of_a_bankd_that_returns_is_the_last_one_until_it_says_so() -> None:
+    world = ServerWorld()
+    bank, client = world.bank(1, advertise=advertise("192.0.2.1")), world.client("7:0")
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    world.lose(bank)
+    bank = world.up("192.0.2.99")
+    world.receive(bank, rspro.ConnectBankReq(BANKD.with_abilities(("advertise.1",)), 1, 8))
+    another = world.client("8:0")
+    assert world.told(client) == ["B1:0 192.0.2.1:9990"]
+    world.receive(bank, rspro.AddressesInd(advertise("192.0.2.2")))
+    world.answer(bank, rspro.CreateMappingReq)
+    assert world.told(client) == ["B1:0 192.0.2.1:9990", "B1:0 192.0.2.2:9990"]
+    assert world.told(another) == []
+
+
+def test_classic_bankd_is_where_it_calls_from_whatever_was_before() -> None:
+    world = ServerWorld()
+    bank, client = world.bank(1, advertise=advertise("192.0.2.1")), world.client("7:0")
+    world.lose(bank)
+    bank = world.bank(1, "192.0.2.50")
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    assert world.told(client) == ["B1:0 192.0.2.50:9999"]
+
+
+CERTIFIED_CLIENT = Proof(Identity.client(7), 1)
+
+
+def test_client_that_cannot_be_sent_to_its_bankd_is_told_why_once() -> None:
+    """Mapped, and nobody says a word: a certified client, and a bankd without a TLS address."""
+    world = ServerWorld()
+    bank = world.bank(1)
+    client = world.client("7:0", is_own=True, proof=CERTIFIED_CLIENT)
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    (error,) = [message for message in world.messages(client) if isinstance(message, rspro.ErrorInd)]
+    assert error.error_string is not None
+    assert "no TLS address" in error.error_string
+    assert (str(error.bank_slot), str(error.client_slot)) == ("B1:0", "C7:0")
+    peer = world.coordinator.peers.by_client(ClientSlot(7, 0))
+    assert peer is not None
+    assert peer.address_problem == error.error_string
+    # The bankd has got a certificate.
+    world.receive(bank, rspro.AddressesInd((*advertise("192.0.2.9"), said_tls("192.0.2.9"))))
+    assert peer.address_problem == ""
+    assert world.told(client) == ["B1:0 192.0.2.9:9990"]
+
+
+def said_tls(host: str) -> AdvertisedAddress:
+    return AdvertisedAddress(IpPort(ip_address(host), 9990), AddressKind.TLS)
+
+
+def test_classic_client_is_not_told_in_a_message_that_it_does_not_know() -> None:
+    world = ServerWorld()
+    bank, client = world.bank(1, advertise=advertise("2001:db8::1")), world.client("7:0")
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    assert not [message for message in world.messages(client) if isinstance(message, rspro.ErrorInd)]
+
+
+def test_absence_of_a_card_is_forgotten_with_a_new_mapping() -> None:
+    """A bankd that still has none says so behind its answer; while nothing is mapped it may say nothing."""
+    world = ServerWorld()
+    bank = world.bank(1, is_own=True)
+    gone = rspro.SlotPhysStatus(reset_active=False, card_present=False)
+    world.receive(bank, rspro.BankSlotStatusInd(BankSlot(1, 0), ClientSlot(7, 0), gone))
+    peer = world.coordinator.peers.by_bank(1)
+    assert peer is not None
+    assert peer.slot_status == {0: gone}
+    world.post("1:0", "7:0")
+    world.answer(bank, rspro.CreateMappingReq)
+    assert peer.slot_status == {}

@@ -114,6 +114,13 @@ def test_peer_that_is_nothing_yet_shows_its_address() -> None:
     }
 
 
+def test_peer_with_whose_certificate_another_program_came_shows_from_where() -> None:
+    peer = bank_peer()
+    assert "contestedBy" not in shown_bank(peer)
+    peer.contested_by = "192.0.2.2"
+    assert shown_bank(peer)["contestedBy"] == "192.0.2.2"
+
+
 def test_client_shows_what_it_was_told_and_whether_it_obeyed() -> None:
     peer = make_peer(ComponentType.REMSIM_CLIENT)
     peer.announced = rspro.ConfigClientBankReq(BankSlot(1, 2), IpPort(ip_address("192.0.2.9"), 9999))

@@ -318,3 +318,37 @@ def test_frames_are_handed_over_together_and_once() -> None:
     client.send(COMMAND, now=0)
     assert client.data_to_send() == frame(COMMAND, tag=2) + frame(COMMAND, tag=3)
     assert client.data_to_send() == b""
+
+
+# ID_ACK
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_accepted", "answer"),
+    [
+        (None, False, [b"\x06"]),
+        (CLIENT_ROLE, True, [b"\x06"]),
+        # Who has dialled does not answer: with two ends that do it would never stop.
+        (SERVER, False, []),
+        (BANKD, False, []),
+    ],
+)
+def test_accepting_end_answers_id_ack(peer: ComponentType | None, is_accepted: bool, answer: list[bytes]) -> None:
+    connection = Connection(identity=engines.identity(SERVER), peer=peer, now=0, is_accepted=is_accepted)
+    connection.data_to_send()
+    assert receive(connection, ccm.ID_ACK) == []
+    assert sent(connection) == answer
+
+
+def test_id_ack_ends_between_two_of_ours() -> None:
+    server, client = engine(SERVER, None), engine(CLIENT_ROLE, SERVER)
+    client.send_id_get()
+    exchanged = 0
+    while (octets := client.data_to_send()) or (back := server.data_to_send()):
+        exchanged += 1
+        assert exchanged < 10
+        if octets:
+            receive(server, octets)
+        else:
+            receive(client, back)
+    assert exchanged == 2

@@ -89,8 +89,8 @@ class PcscCard:
             response: bytes = end.value
             return response
 
-    def _send(self, octets: bytes) -> bytes:
-        code, response = self._scard.SCardTransmit(self._handle(), self._scard.SCARD_PCI_T0, list(octets))
+    def _send(self, command: bytes) -> bytes:
+        code, response = self._scard.SCardTransmit(self._handle(), self._scard.SCARD_PCI_T0, list(command))
         if code != codes.SUCCESS:
             raise codes.reader_error(code, "exchange a command with the card", self._reader)
         return bytes(response)

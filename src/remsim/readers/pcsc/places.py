@@ -20,7 +20,7 @@ USB_DEVICES: Final = Path("/sys/bus/usb/devices")
 #: Readers that do not answer within this time have no known place.
 _PATIENCE_S: Final = 2.0
 _NO_PROTOCOL: Final = 0
-_CHANNEL_OCTETS: Final = 4
+_CHANNEL_LENGTH: Final = 4
 
 
 def find_places(scard: Scard, names: Sequence[str], devices: Path = USB_DEVICES) -> dict[str, str]:
@@ -48,11 +48,11 @@ def _channel_of(scard: Scard, context: int, reader: str) -> int | None:
     code, card, _ = scard.SCardConnect(context, reader, scard.SCARD_SHARE_DIRECT, _NO_PROTOCOL)
     if code != codes.SUCCESS:
         return None
-    code, octets = scard.SCardGetAttrib(card, ATTR_CHANNEL_ID)
+    code, value = scard.SCardGetAttrib(card, ATTR_CHANNEL_ID)
     scard.SCardDisconnect(card, LEAVE_CARD)
-    if code != codes.SUCCESS or len(octets) != _CHANNEL_OCTETS:
+    if code != codes.SUCCESS or len(value) != _CHANNEL_LENGTH:
         return None
-    return int.from_bytes(bytes(octets), sys.byteorder)
+    return int.from_bytes(bytes(value), sys.byteorder)
 
 
 def usb_path(channel: int, devices: Path = USB_DEVICES) -> str | None:

@@ -3,6 +3,7 @@
 
 from typing import Final, Protocol
 
+from remsim.installation import install_command
 from remsim.readers.errors import ReaderUnavailableError
 
 #: Names of PC/SC (pcsc-lite's pcsclite.h); the values are the same everywhere.
@@ -78,6 +79,6 @@ def load_scard() -> Scard:
     except ImportError as error:
         raise ReaderUnavailableError(
             f"PC/SC readers need the Python package 'pyscard': {error}",
-            hint="install 'remsim[pcsc]' and libpcsclite1, or use --reader sim",
+            hint=f"install it: {install_command('pcsc')}; it needs libpcsclite1. Or use --reader sim",
         ) from error
     return scard

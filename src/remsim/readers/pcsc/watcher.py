@@ -130,6 +130,13 @@ class Watcher:
         self.places.clear()
         self._post(partial(self._say_first, []))
 
+    def _on_service_there(self) -> None:
+        # Not before it has let us watch: one that lists readers and fails then would come and go in the log for ever.
+        if self._is_service_there is False:
+            self._log.info("pcsc_service_back", readers=len(self._states))
+        self._is_service_there = True
+        self._cause = ""
+
     def _watch(self, context: int) -> int:
         """Follow readers until PC/SC fails; return why."""
         pnp_state = STATE_UNAWARE
@@ -146,7 +153,7 @@ class Watcher:
                 pnp_state = STATE_UNAWARE
             if code != codes.SUCCESS:
                 return code
-            self._cause = ""
+            self._on_service_there()
         return codes.SUCCESS
 
     def _take_turns(self, context: int, names: Sequence[str]) -> int:
@@ -204,9 +211,7 @@ class Watcher:
         if code != codes.SUCCESS:
             return code
         if self._is_service_there is False:
-            self._log.info("pcsc_service_back", readers=len(listed))
             self._cause = _SERVICE_BACK
-        self._is_service_there = True
         twins = self._look_for_twins(listed)
         names = [name for name in listed if name not in twins]
         for name in [name for name in self._states if name not in names]:

@@ -8,10 +8,10 @@ from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from remsim import __version__
-from remsim.limits import LimitCounts
+from remsim.limits import LimitCounts, LimitName
 from remsim.server.desk import Desk
 from remsim.server.metrics import ServerMetrics
-from remsim.server.rest import audits, banks, clients, errors, slotmaps, status
+from remsim.server.rest import audits, banks, clients, errors, limits, slotmaps, status
 from remsim.server.rest.auth import OPEN_PATHS, Gate, judge_route
 
 #: What the schema calls the token.
@@ -98,6 +98,9 @@ class Door:
         client: tuple[str, int] | None = scope.get("client")
         if client is not None and client[0].startswith(_MAPPED):
             scope = {**scope, "client": (client[0].removeprefix(_MAPPED), client[1])}
+        fault = _fault(scope)
+        if fault is not None and fault.limit is not None:
+            self._metrics.limits.reached(fault.limit)
         started = time.perf_counter()
         # A stranger's method names must not become names in the metrics.
         shown = method if method in _METHODS else "other"
@@ -108,4 +111,25 @@ class Door:
                 self._metrics.request_time.labels(shown).observe(time.perf_counter() - started)
             await send(message)
 
-        await self._app(scope, receive, count)
+        served = self._app if fault is None else errors.answer(fault)
+        await served(scope, receive, count)
+
+
+def _fault(scope: Scope) -> errors.ApiError | None:
+    """What is wrong with a request, whatever it asks for."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    # h11 bounds a head that is not complete yet; one that comes in a single piece it takes at any length.
+    length = (
+        len(scope.get("raw_path") or scope["path"])
+        + len(scope["query_string"])
+        + sum(len(name) + len(value) for name, value in headers)
+    )
+    if length > limits.MAX_HEAD_OCTETS:
+        text = f"the head of the request has more than {limits.MAX_HEAD_OCTETS} bytes"
+        return errors.ApiError(400, "too_large", text, limit=LimitName.REST_HEAD, is_last=True)
+    names = {name for name, _ in headers}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        # RFC 9112, 6.3: what stands before or behind us may read another end of the body than we do.
+        text = "a request has a Content-Length or a Transfer-Encoding, not both"
+        return errors.ApiError(400, "bad_request", text, is_last=True)
+    return None

@@ -4,8 +4,9 @@
 What is not named in here needs a token: reading that of a viewer, anything else that of an operator. Then the route
 that answers is judged once more, by what is declared there (``for_anybody``, ``for_admins``), and never by the path:
 a router takes some paths for others, for instance one that ends in a newline. Which banks and clients a token is
-limited to is judged by the routes, too, which know what a request is about. With ``--rest-open`` a request without a token is let in as an operator; a web page of the same machine is kept
-out by its Origin, and one that plays with names by its Host.
+limited to is judged by the routes, too, which know what a request is about. With ``--rest-open`` a request without a
+token is let in as an operator; a web page of the same machine is kept out by its Origin, and one that plays with names
+by its Host.
 """
 
 import time

@@ -88,6 +88,11 @@ class RestConnection(H11Protocol):
             self._counts.reached(LimitName.REST_HEAD)
         super().send_400_response(msg)
 
+    def end_if_unfinished(self) -> None:
+        """The server stops: a request that is not there as a whole is not waited for."""
+        if self._awaited is not _Awaited.NOTHING:
+            self.transport.abort()
+
     # What the peer is to take
 
     def pause_writing(self) -> None:

@@ -89,10 +89,12 @@ class _Desk:
         source = limited_source(_source(request))
         body = await _read_object(request)
         wait_s = self._limiter.wait_s(source, self._clock())
+        proof: str | None = None
         try:
             # Others at this address have failed too often. Who shows a good code or certificate is none of them, and
             # has a limit of its own.
-            proof = await self._in_thread(partial(self.office.proof, now=self._now()), body) if wait_s > 0 else None
+            if wait_s > 0:
+                proof = await self._in_thread(partial(self.office.proof, now=self._now()), body)
             if proof is not None:
                 wait_s = self._limiter.wait_s(proof, self._clock())
             if wait_s > 0:

@@ -32,7 +32,9 @@ class ApiError(Exception):
         *,
         retry_after_s: float | None = None,
         limit: LimitName | None = None,
+        is_last: bool = False,
     ) -> None:
+        """``is_last``: the connection is closed behind the answer, because nobody knows where the request ends."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -41,6 +43,7 @@ class ApiError(Exception):
         self.retry_after_s = retry_after_s
         #: The limit that was reached, to be counted.
         self.limit = limit
+        self.is_last = is_last or status == 413
 
 
 class ErrorText(BaseModel):
@@ -71,7 +74,7 @@ def answer(error: ApiError) -> JSONResponse:
     """The answer that says it."""
     body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     headers: dict[str, str] = {}
-    if error.status == 413:
+    if error.is_last:
         headers["Connection"] = "close"
     if error.status == 401:
         # RFC 9110, 11.6.1: it says how to prove who asks.

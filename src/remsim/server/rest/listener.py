@@ -93,6 +93,9 @@ class _Server(uvicorn.Server):
         for acceptor in self._acceptors:
             acceptor.close()
         self.tasks.cancel()
+        for connection in tuple(self.server_state.connections):
+            if isinstance(connection, RestConnection):
+                connection.end_if_unfinished()
         await super().shutdown(sockets)
 
     # Who comes in

@@ -56,7 +56,7 @@ class MappingShape(_Shape):
     createdAt: str | None = Field(None, description=_MORE)  # noqa: N815
 
 
-_CONTESTED = "more: address of a second program with the same certificate, which is refused"
+_CONTESTED = "more: where a second program with this certificate was that was refused since this one connected"
 
 
 class ClientShape(_Shape):

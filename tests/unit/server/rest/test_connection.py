@@ -47,7 +47,8 @@ async def test_reader_that_takes_something_is_waited_for_and_one_that_takes_noth
     config = uvicorn.Config(_nothing, lifespan="off", log_config=None)
     config.load()
     counts = LimitCounts()
-    connection, pipe = RestConnection(config, ServerState(), counts=counts, on_closed=lambda: None), Pipe()
+    connection = RestConnection(config, ServerState(), counts=counts, on_closed=lambda: None, on_proven=lambda: None)
+    pipe = Pipe()
     connection.connection_made(pipe)
     pipe.waiting = 1000
     connection.pause_writing()

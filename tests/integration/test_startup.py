@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each command imports from its start to its end: what it uses, and nothing else.
+
+A library that is not needed costs every start its time, and a small board its memory. ``python -m bench startup``
+measures what this comes to.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.doubles.programs import Program
+
+#: Libraries that take long to import, and asyncio, which takes as long as some of them.
+HEAVY: Final = {
+    "aiosqlite",
+    "alembic",
+    "asyncio",
+    "cryptography",
+    "cyclopts",
+    "fastapi",
+    "httpx2",
+    "mako",
+    "prometheus_client",
+    "prompt_toolkit",
+    "pydantic",
+    "pygments",
+    "pyudev",
+    "rich",
+    "smartcard",
+    "sqlalchemy",
+    "usb1",
+    "uvicorn",
+}
+
+#: Runs ``remsim`` with the words behind the file's name, and writes to the file which modules there are at the end.
+SPY: Final = """\
+import json, sys
+from remsim.cli.main import main
+status = main(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    json.dump(sorted(sys.modules), file)
+sys.exit(status)
+"""
+
+SETTINGS: Final = {"cyclopts", "pydantic"}
+DAEMON: Final = SETTINGS | {"asyncio", "prometheus_client"}
+SERVER: Final = DAEMON | {"aiosqlite", "fastapi", "sqlalchemy", "uvicorn"}
+
+#: A command, its exit status, and what of ``HEAVY`` it may import.
+COMMANDS: Final[list[tuple[str, int, set[str]]]] = [
+    ("--help", 0, set()),
+    ("--version", 0, set()),
+    ("serve", 2, set()),
+    ("client vpcd --server nonsense:x", 2, SETTINGS),
+    ("ctl --rest http://127.0.0.1:9 unmap 1:0", 1, SETTINGS | {"httpx2"}),
+]
+
+#: A command that serves until it is ended, and what of ``HEAVY`` it may import. Nobody is at port 9.
+DAEMONS: Final[list[tuple[str, set[str]]]] = [
+    ("client vpcd --plaintext --server 127.0.0.1:9 --vpcd 127.0.0.1:9", DAEMON),
+    ("bankd --plaintext --server 127.0.0.1:9 --listen 127.0.0.1:0 --reader sim", DAEMON | {"cryptography"}),
+    ("server --plaintext --rest-open --rspro 127.0.0.1:0 --rest 127.0.0.1:0", SERVER),
+]
+
+
+def _spied(words: str, folder: Path) -> Program:
+    environment = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+    return Program([sys.executable, "-c", SPY, str(folder / "modules"), *words.split()], env=environment)
+
+
+def _heavy(folder: Path) -> set[str]:
+    names = json.loads((folder / "modules").read_text(encoding="utf-8"))
+    assert "remsim.cli.main" in names
+    return {name.partition(".")[0] for name in names} & HEAVY
+
+
+@pytest.mark.parametrize(("words", "status", "needs"), COMMANDS, ids=[words for words, *_ in COMMANDS])
+def test_command_imports_what_it_uses(words: str, status: int, needs: set[str], tmp_path: Path) -> None:
+    with _spied(words, tmp_path) as program:
+        assert program.wait() == status, program.describe()
+    assert _heavy(tmp_path) - needs == set()
+
+
+@pytest.mark.parametrize(("words", "needs"), DAEMONS, ids=[words.split()[0] for words, _ in DAEMONS])
+def test_program_that_serves_imports_what_it_uses(words: str, needs: set[str], tmp_path: Path) -> None:
+    with _spied(words, tmp_path) as program:
+        program.wait_for(r"\sstarted( |$)")
+        assert program.stop() == 0, program.describe()
+    assert _heavy(tmp_path) - needs == set()
+
+
+def test_server_with_a_database_of_its_form_needs_no_alembic(tmp_path: Path) -> None:
+    words, needs = next(entry for entry in DAEMONS if entry[0].startswith("server"))
+    for _ in range(2):
+        with _spied(words, tmp_path) as program:
+            program.wait_for(r"\sstarted( |$)")
+            assert program.stop() == 0, program.describe()
+    assert _heavy(tmp_path) - needs == set()

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the scripts in ``tools/`` promise: long steps show how far they are, and every stage of a check runs."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.programs import Program
+from tests.doubles.pseudo_terminal import PseudoTerminal
+from tests.reference import ROOT
+
+#: A step that lasts until something is written to the pipe ``$1``, and says how far it is.
+STEP = """
+. tools/progress.sh
+progress_every_s=0
+far() { echo "package 3 of 7"; }
+step() { exec cat "$1"; }
+"""
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+def bash(script: str, *arguments: str) -> list[str]:
+    return ["bash", "-euc", script, "test", *arguments]
+
+
+def test_step_without_a_terminal_says_how_far_it_is(pipe: Path) -> None:
+    with Program(bash(f'{STEP} watched "setup: installing" far step "$1"; echo "status $?"', str(pipe))) as program:
+        shown = program.wait_for_stdout(r"^setup: installing: package 3 of 7, \d+ s$")
+        assert "\r" not in shown.string
+        pipe.write_text("done\n")
+        program.wait_for_stdout("^status 0$")
+        assert program.wait() == 0
+
+
+async def test_step_on_a_terminal_has_one_line_that_goes_in_the_end(pipe: Path) -> None:
+    terminal = PseudoTerminal()
+    script = f'{STEP} watched "setup: installing" far step "$1"; echo "and on"'
+    process = await asyncio.create_subprocess_exec(*bash(script, str(pipe)), cwd=ROOT, stdout=terminal.theirs)
+    await terminal.see("\rsetup: installing: package 3 of 7, ")
+    await terminal.see("\rsetup: installing: package 3 of 7, ")
+    await asyncio.to_thread(pipe.write_text, "")
+    await terminal.see("\rand on\r\n")
+    assert await process.wait() == 0
+    terminal.close()
+
+
+def test_step_hands_on_its_status() -> None:
+    script = f"{STEP} fails() {{ return 7; }}; status=0; watched x far fails || status=$?; exit $status"
+    assert subprocess.run(bash(script), cwd=ROOT, check=False, capture_output=True).returncode == 7
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_step_is_ended(pipe: Path, number: signal.Signals, status: int) -> None:
+    with Program(bash(f'{STEP} echo started; watched x far step "$1"', str(pipe))) as program:
+        program.wait_for_stdout("^x: package 3 of 7")
+        os.kill(program.pid, number)
+        assert program.wait() == status
+    # Nobody reads from the pipe any more.
+    with pytest.raises(OSError, match="No such device"):
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def test_every_stage_runs_and_all_failures_are_named() -> None:
+    script = '. tools/stage.sh; stage "one" true; stage "two" false; stage "three" false; stage "four" true'
+    done = subprocess.run(
+        bash(f'{script}; all_stages_done "all"'), cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "== four: 0 s" in done.stdout
+    assert done.stderr.splitlines()[-3:] == ["== FAILED after 0 s: 2 of the stages", "==   two", "==   three"]
+
+
+def test_check_without_failures_says_so() -> None:
+    script = '. tools/stage.sh; stage "one" true; all_stages_done "all"'
+    done = subprocess.run(bash(script), cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "== all passed: 0 s"
