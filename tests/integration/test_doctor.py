@@ -101,7 +101,7 @@ async def peer(answer: bytes | None) -> AsyncIterator[HostPort]:
     ("answer", "text"),
     [
         (b"HTTP/1.1 400 Bad Request\r\n", "speaks HTTP, not RSPRO"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "speaks no RSPRO: unknown IPA protocol 48"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "speaks no RSPRO: this is SSH, not RSPRO"),
         (b"", "speaks no RSPRO: it closes the connection"),
         (None, "does not answer"),
     ],

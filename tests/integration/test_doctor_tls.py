@@ -12,8 +12,8 @@ import pytest
 
 from remsim.bankd.service import BankdService
 from remsim.config import ClientSlotConfig, HostPort, ServerConfig
-from remsim.doctor import links
-from remsim.doctor.check import Finding, Outcome, RestCalls, Situation
+from remsim.doctor import check, links
+from remsim.doctor.check import CHECKS, Finding, Outcome, RestCalls, Situation, examine
 from remsim.doctor.links import OwnPort, check_bankd, check_own_ports, check_server
 from remsim.errors import RemsimError
 from remsim.identity import Identity, Role
@@ -299,6 +299,19 @@ async def test_silence_has_a_deadline(lab: CertificateWorld, monkeypatch: pytest
         found = only(await check_server(client_host(address, lab.credentials(CLIENT))))
     assert found.text == f"{address} does not answer"
     assert "firewall" in found.mend
+
+
+async def test_bankds_that_are_silent_do_not_add_up(lab: CertificateWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them has its deadline, and all of them together have not more than one check may take."""
+    monkeypatch.setattr(links, "DEADLINE_S", 1.0)
+    monkeypatch.setattr(check, "DEADLINE_S", 4.0)
+    async with AsyncExitStack() as stack:
+        places = [await stack.enter_async_context(silent_peer()) for _ in range(8)]
+        host = client_host(places[0], lab.credentials(CLIENT))
+        rest = Rows(*(row(place) for place in places))
+        situation = Situation(host.server, host.slots, tls_dir=host.tls_dir, open_rest=rest.open)
+        found = [one async for one in examine(situation, {"bankd": CHECKS["bankd"]})]
+    assert [one.text for one in found] == [f"C23:0: {place} does not answer" for place in places]
 
 
 # The bankd that the server names

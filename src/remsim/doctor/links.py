@@ -273,7 +273,8 @@ async def check_bankd(situation: Situation) -> Sequence[Finding]:
     if not places:
         text = f"not looked at: the server at {situation.server} has none of this host's clients"
         return [Finding("bankd", Outcome.NOTE, text, "start the client, and look again")]
-    return [await _look_at_bankd(place, tls) for place in places[:_MAX_PLACES]]
+    # At the same time: one after the other, a few that are silent would take longer than a check may.
+    return await asyncio.gather(*(_look_at_bankd(place, tls) for place in places[:_MAX_PLACES]))
 
 
 def _own_clients(situation: Situation, tls: LinkTls | None) -> list[Identity]:
@@ -319,7 +320,7 @@ def own_ports(situation: Situation) -> list[OwnPort]:
 async def check_own_ports(situation: Situation) -> Sequence[Finding]:
     """Whether the ports of this host's program are free, or held by remsim."""
     tls = link_tls(situation, *Role)
-    return [await _look_at_port(port, tls) for port in own_ports(situation)]
+    return await asyncio.gather(*(_look_at_port(port, tls) for port in own_ports(situation)))
 
 
 async def _look_at_port(port: OwnPort, tls: LinkTls | None) -> Finding:
