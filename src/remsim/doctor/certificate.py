@@ -137,7 +137,9 @@ def _judge_list(state: CertificateState, now: float) -> list[Finding]:
 def own_identities(situation: Situation) -> list[Identity]:
     """For whom the program of this host speaks, as far as its configuration says."""
     if situation.bankd is not None:
-        return [Identity.bank(situation.bankd.bank_id)]
+        # A number that nobody gave is a default, and the program may be started with another one.
+        is_given = "bank_id" in situation.bankd.model_fields_set
+        return [Identity.bank(situation.bankd.bank_id)] if is_given else []
     slots = [slot.client for slot in situation.slots if slot.client is not None]
     return [Identity.client(slot.client_id, slot.slot_nr) for slot in slots]
 

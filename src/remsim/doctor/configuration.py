@@ -27,6 +27,7 @@ from remsim.config import (
     read_toml,
 )
 from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.owner import not_looked_at
 from remsim.emulators import registry
 from remsim.errors import ConfigError
 from remsim.identity import Role
@@ -137,6 +138,10 @@ def _vpcd_slot(config: ClientVpcdConfig) -> ClientSlotConfig:
 async def check_configuration(situation: Situation) -> Sequence[Finding]:
     """The file; for a client, the emulators that it names, their settings, and the event scripts."""
     if situation.trouble:
+        file = Path(situation.source)
+        if os.access(file, os.F_OK) and not os.access(file, os.R_OK):
+            # A service manager may hand its program a file that nobody else can read.
+            return [not_looked_at(file, check=_NAME)]
         return [Finding(_NAME, Outcome.PROBLEM, situation.trouble, situation.trouble_mend)]
     if not situation.source:
         program = _PROGRAMS[situation.role]

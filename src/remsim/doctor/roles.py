@@ -68,7 +68,7 @@ def find_places(
         with contextlib.suppress(ConfigError):
             role = role_of_file(read_toml(file))
         return [Place(role, str(file), file)]
-    found = [place for role in Role if (place := _place_of(role, environ, settings, states)) is not None]
+    found = [place for role in Role for place in _places_of(role, environ, settings, states)]
     return found or [Place(Role.CLIENT, "nothing is configured here")]
 
 
@@ -83,28 +83,28 @@ def place_of(
     """The program of this role on this host, whether or not anything of it is there."""
     if file is not None:
         return Place(role, str(file), file)
-    return _place_of(role, environ, settings, states) or Place(role, "as asked")
+    return next(iter(_places_of(role, environ, settings, states)), Place(role, "as asked"))
 
 
-def _place_of(role: Role, environ: Mapping[str, str], settings: Path, states: Path) -> Place | None:
-    own = _own_state(role, environ)
-    if own is not None:
-        return Place(role, str(own), state=own)
+def _places_of(role: Role, environ: Mapping[str, str], settings: Path, states: Path) -> list[Place]:
+    own = _own_states(role, environ)
+    if own:
+        return [Place(role, str(state), state=state) for state in own]
     config = settings / f"{PROGRAMS[role]}.toml"
     state = states / f"remsim-{PROGRAMS[role]}"
     has_config, has_state = _is_there(config), _is_there(state)
     if has_config or has_state:
         why = str(config if has_config else state)
-        return Place(role, why, config if has_config else None, state if has_state else None)
-    return None
+        return [Place(role, why, config if has_config else None, state if has_state else None)]
+    return []
 
 
-def _own_state(role: Role, environ: Mapping[str, str]) -> Path | None:
-    """This user's state directory of the program, if there is something in it."""
+def _own_states(role: Role, environ: Mapping[str, str]) -> list[Path]:
+    """This user's state directories of the program in which there is something: one for each bank."""
     try:
         folder = default_state_dir(_MODELS[role][0], {}, environ)
     except ConfigError:
-        return None
+        return []
     candidates = [folder]
     if role is Role.BANK and not environ.get("STATE_DIRECTORY"):
         with contextlib.suppress(OSError):
@@ -113,7 +113,7 @@ def _own_state(role: Role, environ: Mapping[str, str]) -> Path | None:
     marks = (CREDENTIALS_NAME, *((AUTHORITY_NAME, _DATABASE_NAME) if role is Role.SERVER else ()))
     if role is Role.BANK:
         marks = (*marks, "slots.json", "certified.json")
-    return next((place for place in candidates if any(_is_there(place / mark) for mark in marks)), None)
+    return [place for place in candidates if any(_is_there(place / mark) for mark in marks)]
 
 
 def _is_there(path: Path) -> bool:

@@ -70,6 +70,13 @@ async def test_certificate_of_another_number_is_told(lab: CertificateWorld, tmp_
     ]
 
 
+async def test_number_that_nobody_gave_is_not_demanded(lab: CertificateWorld, tmp_path: Path) -> None:
+    """A bank found by its state directory may have any number."""
+    config = BankdConfig(state_dir=tmp_path)
+    (finding,) = await examine(lab.credentials(Identity.bank(7)), Role.BANK, bankd=config)
+    assert finding.outcome is Outcome.OK
+
+
 async def test_certificate_that_no_authority_of_ours_signed_is_told(lab: CertificateWorld) -> None:
     (text,) = problems(await examine(lab.self_signed(CLIENT)))
     assert text == "others refuse it: it is refused: it is self-signed"

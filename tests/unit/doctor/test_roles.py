@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which programs a host is for, and what each of them is configured to do."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from remsim.config import HostPort
-from remsim.doctor.check import Outcome
+from remsim.doctor.check import Outcome, Situation
 from remsim.doctor.configuration import Given, check_configuration, read_situation
 from remsim.doctor.roles import find_places, place_of, role_of_file
 from remsim.identity import Role
@@ -60,6 +61,13 @@ def test_every_program_of_a_host_is_found(tmp_path: Path) -> None:
     assert set(roles(tmp_path)) == set(Role)
 
 
+def test_every_bank_of_a_host_is_found(tmp_path: Path) -> None:
+    for there in ("bank-1/tls", "bank-7/tls"):
+        (tmp_path / ".local/state/remsim" / there).mkdir(parents=True)
+    places = find_places({"HOME": str(tmp_path)}, settings=tmp_path / "etc", states=tmp_path / "var")
+    assert [place.state and place.state.name for place in places] == ["bank-1", "bank-7"]
+
+
 def test_services_are_found_with_their_settings_and_state(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "bankd.toml").write_text('server = "h:1"\n')
@@ -103,6 +111,17 @@ def test_environment_counts_as_with_the_programs(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path), "REMSIM_SERVER": "h:7", "REMSIM_TLS_DIR": "/t", "REMSIM_PLAINTEXT": "1"}
     situation = read_situation(file=None, environ=environ)
     assert (situation.server, situation.tls_dir, situation.is_plain_allowed) == (HostPort("h", 7), Path("/t"), True)
+
+
+async def test_file_that_only_the_service_can_read_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "bankd.toml"
+    file.write_text("")
+    situation = Situation(HostPort("h", 1), source=str(file), trouble="cannot read it", role=Role.BANK)
+    (finding,) = await check_configuration(situation)
+    assert finding.outcome is Outcome.PROBLEM
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode == os.F_OK)
+    (finding,) = await check_configuration(situation)
+    assert (finding.outcome, finding.text.startswith("not looked at: ")) == (Outcome.NOTE, True)
 
 
 @pytest.mark.parametrize(
