@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 from remsim.pki import files, signing
 from remsim.pki.authority import CERTIFICATE_FILE, Authority
 from remsim.pki.credentials import Credentials, Received, renewal_due

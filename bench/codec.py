@@ -15,12 +15,12 @@ from typing import Final
 from bench import tables
 from bench.frames import BANKD, CLIENT
 from bench.tables import Cell
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
-from remsim.wire.abilities import ABILITIES
-from remsim.wire.codec import decode_pdu, encode_pdu
-from remsim.wire.lane import TpduLane
-from remsim.wire.rspro import NO_FLAGS, Message, ResultCode, RsproPdu, TpduCardToModem, TpduModemToCard
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.link.abilities import ABILITIES
+from remsim.wire.messages import rspro
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.fast_codec import TpduLane
+from remsim.wire.messages.rspro import NO_FLAGS, Message, ResultCode, RsproPdu, TpduCardToModem, TpduModemToCard
 from tests.doubles import asn1, notation
 
 _CLIENT, _BANK = ClientSlot(7, 0), BankSlot(1, 3)
@@ -28,10 +28,10 @@ _TAG: Final = 4711
 
 #: What is measured: the two messages of every exchange with a card in two sizes, and some of the others.
 MESSAGES: Final[dict[str, Message]] = {
-    "tpduModemToCard, 7 octets": TpduModemToCard(_CLIENT, _BANK, NO_FLAGS, bytes.fromhex("00a40004023f00")),
-    "tpduModemToCard, 260 octets": TpduModemToCard(_CLIENT, _BANK, NO_FLAGS, bytes(260)),
-    "tpduCardToModem, 2 octets": TpduCardToModem(_BANK, _CLIENT, NO_FLAGS, bytes.fromhex("9000")),
-    "tpduCardToModem, 258 octets": TpduCardToModem(_BANK, _CLIENT, NO_FLAGS, bytes(258)),
+    "tpduModemToCard, 7 bytes": TpduModemToCard(_CLIENT, _BANK, NO_FLAGS, bytes.fromhex("00a40004023f00")),
+    "tpduModemToCard, 260 bytes": TpduModemToCard(_CLIENT, _BANK, NO_FLAGS, bytes(260)),
+    "tpduCardToModem, 2 bytes": TpduCardToModem(_BANK, _CLIENT, NO_FLAGS, bytes.fromhex("9000")),
+    "tpduCardToModem, 258 bytes": TpduCardToModem(_BANK, _CLIENT, NO_FLAGS, bytes(258)),
     "setAtrReq": rspro.SetAtrReq(_CLIENT, bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")),
     "clientSlotStatusInd": rspro.ClientSlotStatusInd(
         _CLIENT,
@@ -52,24 +52,24 @@ def measure(seconds: float, rounds: int) -> list[dict[str, Cell]]:
 
 
 def _row(name: str, pdu: RsproPdu, seconds: float, rounds: int) -> dict[str, Cell]:
-    octets, value, other = encode_pdu(pdu), notation.to_asn1tools(pdu), asn1.compiled()
-    # Both do the same work: equal octets, equal values.
-    assert other.encode("RsproPDU", value) == octets
-    assert other.decode("RsproPDU", octets) == value
-    assert decode_pdu(octets) == pdu
+    raw, value, other = encode_pdu(pdu), notation.to_asn1tools(pdu), asn1.compiled()
+    # Both do the same work: equal bytes, equal values.
+    assert other.encode("RsproPDU", value) == raw
+    assert other.decode("RsproPDU", raw) == value
+    assert decode_pdu(raw) == pdu
     encode, decode, other_encode, other_decode = _best_us(
         [
             lambda: encode_pdu(pdu),
-            lambda: decode_pdu(octets),
+            lambda: decode_pdu(raw),
             lambda: other.encode("RsproPDU", value),
-            lambda: other.decode("RsproPDU", octets),
+            lambda: other.decode("RsproPDU", raw),
         ],
         seconds,
         rounds,
     )
     return {
         "message": name,
-        "octets": len(octets),
+        "raw": len(raw),
         "encode µs": encode,
         "decode µs": decode,
         "asn1tools encode µs": other_encode,
@@ -92,11 +92,11 @@ def _best_us(functions: list[Callable[[], object]], seconds: float, rounds: int)
 
 
 def lane_row(seconds: float, rounds: int) -> list[dict[str, Cell]]:
-    """The bankd's lane, which goes from octets to octets: one command in, one response out."""
+    """The bankd's lane, which goes from bytes to bytes: one command in, one response out."""
     bank = TpduLane(_CLIENT, _BANK, is_bank=True)
     command = TpduLane(_CLIENT, _BANK, is_bank=False).encode(_TAG, bytes(7))
     encode, decode = _best_us([lambda: bank.encode(_TAG, b"\x90\0"), lambda: bank.decode(command)], seconds, rounds)
-    return [{"lane": "command of 7 octets, response of 2", "encode µs": encode, "decode µs": decode}]
+    return [{"lane": "command of 7 bytes, response of 2", "encode µs": encode, "decode µs": decode}]
 
 
 def main(arguments: Sequence[str]) -> int:

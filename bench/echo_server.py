@@ -10,9 +10,9 @@ import socket
 from typing import Final, cast
 
 from bench.frames import SERVER, frame
-from remsim.ids import BankSlot, ClientSlot
-from remsim.net.process import raise_open_file_limit
-from remsim.wire.rspro import NO_FLAGS, ConnectClientRes, ResultCode, SetAtrReq, SetAtrRes, TpduCardToModem
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.net.runtime.process import raise_open_file_limit
+from remsim.wire.messages.rspro import NO_FLAGS, ConnectClientRes, ResultCode, SetAtrReq, SetAtrRes, TpduCardToModem
 
 _HELLO: Final = frame(ConnectClientRes(SERVER, ResultCode.OK)) + frame(SetAtrReq(ClientSlot(1, 0), bytes(22)), 2)
 _ATR_TAKEN: Final = frame(SetAtrRes(ResultCode.OK))[-3:]

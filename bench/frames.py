@@ -4,8 +4,8 @@
 from typing import Final
 
 from remsim.wire import ipa
-from remsim.wire.codec import encode_pdu
-from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, RsproPdu
+from remsim.wire.messages.codec import encode_pdu
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, Message, RsproPdu
 
 CLIENT: Final = ComponentIdentity(ComponentType.REMSIM_CLIENT, "bench", "remsim-bench", "1")
 SERVER: Final = ComponentIdentity(ComponentType.REMSIM_SERVER, "bench", "remsim-bench", "1")

@@ -27,7 +27,7 @@ from bench.loops import run
 from bench.priority import BEHIND
 from bench.tables import Cell
 from bench.workers import Worker
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 from tests.doubles.programs import Program
 
 LISTENERS: Final = ("plain", "TLS")
@@ -45,10 +45,10 @@ class Options:
     #: Commands per second of each session.
     rate: float
     connections: int
-    #: Connections of garbage that are opened, and that begin to speak, and octets, per second, at most.
+    #: Connections of garbage that are opened, and that begin to speak, and bytes, per second, at most.
     connects: float
     knocks: float
-    octets: float
+    raw: float
     kinds: list[str]
     #: How the generator stands behind the others, of ``BEHIND``.
     behind: str
@@ -104,7 +104,7 @@ class Field:
         options = self._options
         before = self._descriptors()
         arguments = ["--connections", options.connections, "--connects", options.connects]
-        arguments += ["--knocks", options.knocks, "--octets", options.octets, "--kind", *options.kinds]
+        arguments += ["--knocks", options.knocks, "--bytes", options.raw, "--kind", *options.kinds]
         arguments += ["--behind", options.behind]
         with Worker("bench.garbage_source", "--port", *self._ports, *arguments) as source:
             await source.wait_ready()
@@ -164,7 +164,7 @@ def _row(listener: str, label: Cell, peace: Window, garbage: Window) -> dict[str
         "all open after s": sent.get("full_s"),
         "connects/s": sent.get("connects", 0.0),
         "closed/s": sent.get("closed", 0.0),
-        "kB/s": sent.get("octets", 0.0) / 1000,
+        "kB/s": sent.get("raw", 0.0) / 1000,
         "CPU bankd": garbage.cpu["bankd"],
         "CPU server": garbage.cpu["server"],
         "log lines/s": sum(garbage.lines.values()),
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--connections", type=int, default=2000, metavar="N", help="of garbage (default: 2000)")
     parser.add_argument("--connects", type=float, default=1500.0, help="new ones per second at most (default: 1500)")
     parser.add_argument("--knocks", type=float, default=1000.0, help="that begin to speak per second (default: 1000)")
-    parser.add_argument("--octets", type=float, default=2e6, help="of garbage per second at most (default: 2000000)")
+    parser.add_argument("--bytes", type=float, default=2e6, help="of garbage per second at most (default: 2000000)")
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS), help="of garbage (default: all)")
     parser.add_argument(
         "--behind",
@@ -232,7 +232,7 @@ def main(arguments: Sequence[str]) -> int:
         connections=given.connections,
         connects=given.connects,
         knocks=given.knocks,
-        octets=given.octets,
+        raw=given.raw,
         kinds=given.kind,
         behind=given.behind,
         seconds=given.seconds,

@@ -8,11 +8,11 @@ from random import Random
 from typing import Final
 
 from bench.frames import CLIENT, frame
-from remsim.ids import ClientSlot
+from remsim.core.ids import ClientSlot
 from remsim.wire import ipa
-from remsim.wire.rspro import ConnectClientReq
+from remsim.wire.messages.rspro import ConnectClientReq
 
-#: Octets of one random piece.
+#: Bytes of one random piece.
 _SIZES: Final = (16, 512)
 #: One piece of what claims to be huge, and how many of them there are.
 _HUGE_PIECE: Final = 1024
@@ -53,12 +53,12 @@ def _introduction(random: Random) -> bytes:
     return frame(ConnectClientReq(CLIENT, ClientSlot(random.choice(_STRANGERS), random.randrange(1000))))
 
 
-def _random_octets(random: Random) -> Plan:
-    return Plan("random octets", [_junk(random)])
+def _random_bytes(random: Random) -> Plan:
+    return Plan("random bytes", [_junk(random)])
 
 
 def _half(random: Random) -> Plan:
-    """A sound beginning, of RSPRO or of TLS, whose rest comes an octet at a time and never to its end."""
+    """A sound beginning, of RSPRO or of TLS, whose rest comes an byte at a time and never to its end."""
     whole = random.choice((_introduction(random), _HELLO))
     return Plan("half frames", [whole[:9], *(whole[index : index + 1] for index in range(9, len(whole) - 1))])
 
@@ -93,7 +93,7 @@ def _stranger(random: Random) -> Plan:
 
 #: How many of each kind there are among the connections, of twenty.
 KINDS: Final[dict[str, tuple[int, Callable[[Random], Plan]]]] = {
-    "random": (5, _random_octets),
+    "random": (5, _random_bytes),
     "half": (2, _half),
     "framed": (3, _framed_junk),
     "huge": (2, _huge),

@@ -3,7 +3,7 @@
 
 A process of its own (``python -m bench.garbage_source``), behind everything else in priority, as an attacker has a
 machine of his own. What is closed is opened anew at once. In a second, so many connections are opened, so many begin to
-speak, in turn, and all together send so many octets; not more. Says ``ready`` at the start; the order ``begin`` lets it
+speak, in turn, and all together send so many bytes; not more. Says ``ready`` at the start; the order ``begin`` lets it
 loose, and ``end`` has it tell what it did since, per second.
 """
 
@@ -22,7 +22,7 @@ from typing import Final
 
 from bench.garbage_kinds import KINDS, Plan, choose
 from bench.priority import BEHIND, step_aside
-from remsim.net.process import raise_open_file_limit
+from remsim.net.runtime.process import raise_open_file_limit
 
 #: What was not used of the allowance is there for so long.
 _BURST_S: Final = 0.05
@@ -103,7 +103,7 @@ class Source:
         self._random = Random(given.seed)
         self._selector = selectors.EpollSelector()
         self._selector.register(sys.stdin, selectors.EVENT_READ, _ORDERS)
-        self._connects, self._knocks, self._octets = Bucket(given.connects), Bucket(given.knocks), Bucket(given.octets)
+        self._connects, self._knocks, self._bytes = Bucket(given.connects), Bucket(given.knocks), Bucket(given.raw)
         # Who is to begin, in turn; and who is to go on, by time. The number makes equal times different.
         self._turn: deque[Knock] = deque()
         self._later: list[tuple[float, int, Knock]] = []
@@ -187,14 +187,14 @@ class Source:
     def _send(self) -> None:
         now = time.perf_counter()
         self._knocks.refill(now)
-        self._octets.refill(now)
-        while self._turn and self._knocks.is_open and self._octets.is_open:
+        self._bytes.refill(now)
+        while self._turn and self._knocks.is_open and self._bytes.is_open:
             knock = self._turn.popleft()
             if not knock.is_gone:
                 self._knocks.take(1)
                 self._counts[knock.kind] += 1
                 self._send_piece(knock, now)
-        while self._later and self._later[0][0] <= now and self._octets.is_open:
+        while self._later and self._later[0][0] <= now and self._bytes.is_open:
             _, _, knock = heapq.heappop(self._later)
             if not knock.is_gone:
                 self._send_piece(knock, now)
@@ -208,8 +208,8 @@ class Source:
         except OSError:
             self._drop(knock)
             return
-        self._octets.take(sent)
-        self._counts["octets"] += sent
+        self._bytes.take(sent)
+        self._counts["raw"] += sent
         if knock.pieces:
             heapq.heappush(self._later, (now + knock.interval_s, next(self._numbers), knock))
 
@@ -234,7 +234,7 @@ def main(arguments: list[str]) -> int:
         "--connects", type=float, required=True, metavar="N", help="new connections per second, at most"
     )
     parser.add_argument("--knocks", type=float, required=True, metavar="N", help="that begin to speak per second")
-    parser.add_argument("--octets", type=float, required=True, metavar="N", help="per second, at most")
+    parser.add_argument("--bytes", type=float, required=True, metavar="N", help="per second, at most")
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=list(KINDS), help="of garbage (default: all)")
     parser.add_argument("--sources", type=int, default=4, metavar="N", help="addresses to come from (default: 4)")
     parser.add_argument("--seed", type=int, default=1)

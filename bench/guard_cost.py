@@ -21,7 +21,7 @@ from bench.house import BANK_ID, House, map_clients, open_house
 from bench.load import OWN, Seen, load
 from bench.loops import run
 from bench.tables import Cell
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.presets import DEFAULT
 
 #: What modems send all day.

@@ -12,7 +12,7 @@ import psutil
 
 from bench import null_reader
 from bench.certificates import BANK, SERVER, Lab
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from tests.doubles.programs import Program, remsim
 from tests.doubles.rest_calls import RestCalls
 

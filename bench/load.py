@@ -21,12 +21,12 @@ from typing import Final, cast
 
 from bench.client_tls import client_context
 from bench.frames import CLIENT, frame
-from remsim.ids import BankSlot, ClientSlot
-from remsim.net.process import raise_open_file_limit
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.net.runtime.process import raise_open_file_limit
 from remsim.wire import ccm
-from remsim.wire.codec import decode_pdu
 from remsim.wire.ipa import FrameReader
-from remsim.wire.rspro import (
+from remsim.wire.messages.codec import decode_pdu
+from remsim.wire.messages.rspro import (
     NO_FLAGS,
     ConnectClientReq,
     ResultCode,
@@ -222,7 +222,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("bank", type=int)
     parser.add_argument("sessions", type=int)
     parser.add_argument("seconds", type=float)
-    parser.add_argument("length", type=int, help="octets of the command")
+    parser.add_argument("length", type=int, help="bytes of the command")
     parser.add_argument("--client", type=int, default=1, metavar="ID")
     parser.add_argument("--first-slot", type=int, default=0, metavar="N", help="of the bank: of client ID:0")
     parser.add_argument("--command", type=bytes.fromhex, metavar="HEX", help="instead of SELECT")

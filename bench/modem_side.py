@@ -26,17 +26,17 @@ from bench import null_reader, tables
 from bench.loops import run
 from bench.tables import Cell
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import ClientConfig, HostPort
 from remsim.config.simtrace2 import SimtraceSettings
-from remsim.emulators.simtrace2 import SimtraceEmulator
-from remsim.emulators.simtrace2_boards import Endpoint, InterfaceSetting
-from remsim.emulators.simtrace2_find import DeviceInfo, Found
-from remsim.emulators.usb_bus import TransferEnd, UsbBus, UsbListener, UsbPort
-from remsim.ids import ClientSlot
+from remsim.core.ids import ClientSlot
+from remsim.emulators.simtrace2.boards import Endpoint, InterfaceSetting
+from remsim.emulators.simtrace2.emulator import SimtraceEmulator
+from remsim.emulators.simtrace2.find import DeviceInfo, Found
+from remsim.emulators.simtrace2.usb import TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.logs import setup_logging
-from remsim.net.process import calm_garbage_collector
+from remsim.net.runtime.process import calm_garbage_collector
 from tests.doubles.programs import Program, remsim
 
 SLOTS: Final = (1, 8)

@@ -23,12 +23,12 @@ from bench.frames import CLIENT, frame
 from bench.loops import run
 from bench.priority import step_forward
 from bench.workers import orders
-from remsim.ids import BankSlot, ClientSlot
-from remsim.net.process import calm_garbage_collector, raise_open_file_limit
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.net.runtime.process import calm_garbage_collector, raise_open_file_limit
 from remsim.wire import ccm
-from remsim.wire.codec import decode_pdu
 from remsim.wire.ipa import FrameReader
-from remsim.wire.rspro import (
+from remsim.wire.messages.codec import decode_pdu
+from remsim.wire.messages.rspro import (
     NO_FLAGS,
     ConfigClientBankReq,
     ConfigClientBankRes,

@@ -191,7 +191,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sessions", type=int, nargs="+", default=list(SESSIONS), metavar="N")
     parser.add_argument("--seconds", type=float, default=3.0, help="duration of one run (default: 3)")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each; the median counts (default: 1)")
-    parser.add_argument("--length", type=int, default=7, help="octets of the command TPDU (default: 7)")
+    parser.add_argument("--length", type=int, default=7, help="bytes of the command TPDU (default: 7)")
     parser.add_argument("--no-pcsc", action="store_true", help="leave PC/SC out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     given = parser.parse_args(arguments)
@@ -199,6 +199,6 @@ def main(arguments: Sequence[str]) -> int:
         pcsc = None if given.no_pcsc else _stand_in_pcsc(Path(folder))
         options = Options(generator(Path(folder)), given.seconds, given.length, pcsc)
         rows = run(measure(given.sessions, given.rounds, options))
-    tables.show(f"TPDU round trip, {given.length} octets; ratios are to the bare echo", rows)
+    tables.show(f"TPDU round trip, {given.length} bytes; ratios are to the bare echo", rows)
     tables.save(given.json, {"bench": "roundtrip", "machine": tables.machine(), "length": given.length, "rows": rows})
     return 0

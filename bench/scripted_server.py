@@ -5,11 +5,18 @@ import asyncio
 from typing import Final, Self, cast
 
 from bench.frames import SERVER, frame
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire import ccm
-from remsim.wire.codec import decode_pdu
 from remsim.wire.ipa import FrameReader
-from remsim.wire.rspro import ConnectBankReq, ConnectBankRes, CreateMappingReq, CreateMappingRes, Message, ResultCode
+from remsim.wire.messages.codec import decode_pdu
+from remsim.wire.messages.rspro import (
+    ConnectBankReq,
+    ConnectBankRes,
+    CreateMappingReq,
+    CreateMappingRes,
+    Message,
+    ResultCode,
+)
 
 _PATIENCE_S: Final = 60.0
 

@@ -21,7 +21,7 @@ from bench import tables
 from bench.loops import run
 from bench.swarm import SLOTS, Swarm
 from bench.tables import Cell
-from remsim.net.process import calm_garbage_collector, raise_open_file_limit
+from remsim.net.runtime.process import calm_garbage_collector, raise_open_file_limit
 from tests.doubles.programs import Program, remsim
 from tests.doubles.rest_calls import RestCalls
 

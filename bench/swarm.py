@@ -9,11 +9,11 @@ from contextlib import suppress
 from typing import Final, cast
 
 from bench.frames import BANKD, CLIENT, frame
-from remsim.ids import ClientSlot
+from remsim.core.ids import ClientSlot
 from remsim.wire import ccm
-from remsim.wire.codec import decode_pdu
 from remsim.wire.ipa import FrameReader
-from remsim.wire.rspro import (
+from remsim.wire.messages.codec import decode_pdu
+from remsim.wire.messages.rspro import (
     ConfigClientBankReq,
     ConfigClientBankRes,
     ConnectBankReq,

@@ -23,7 +23,7 @@ from bench.load import OWN, Seen, load
 from bench.loops import run
 from bench.tables import Cell
 from bench.workers import Worker
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 
 SESSIONS: Final = (1, 16, 64)
 #: Numbers of the clients that speak TLS, and of those that do not: one who has shown a certificate must go on to.

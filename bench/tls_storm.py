@@ -20,10 +20,10 @@ from bench.frames import CLIENT, frame
 from bench.loops import run
 from bench.swarm import Peer
 from bench.workers import orders
-from remsim.ids import ClientSlot
-from remsim.net.process import raise_open_file_limit
-from remsim.wire.abilities import ABILITIES
-from remsim.wire.rspro import ConnectClientReq
+from remsim.core.ids import ClientSlot
+from remsim.net.runtime.process import raise_open_file_limit
+from remsim.wire.link.abilities import ABILITIES
+from remsim.wire.messages.rspro import ConnectClientReq
 
 _PATIENCE_S: Final = 60.0
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from bench import tables
 from bench.tables import Cell
-from remsim.emulators.script import percentile
+from remsim.emulators.script.player import percentile
 from tests.doubles.pcscd import READER_NAMES, PcscdNamespace
 from tests.doubles.programs import ProgramError
 from tests.doubles.reader_chain import DIRECT, VIRTUAL, ReaderChain

@@ -25,7 +25,7 @@ class Import:
     """One name brought in by an import statement of ``importer``."""
 
     importer: str
-    #: The module named: ``remsim.wire.ber``, ``asyncio``.
+    #: The module named: ``remsim.wire.messages.ber``, ``asyncio``.
     module: str
     line: int
     #: At the top of the module, not inside a function: it takes effect when the module is imported.
@@ -41,7 +41,7 @@ class Import:
 
 
 def module_name(path: Path) -> str:
-    """``src/remsim/wire/ber.py`` is ``remsim.wire.ber``; a package's ``__init__.py`` bears the package's name."""
+    """The dotted name of a file below ``src``; a package's ``__init__.py`` bears the package's name."""
     parts = path.relative_to(SRC).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 

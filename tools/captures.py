@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Final
 
 from remsim.card.tpdu import HEADER_LENGTH, MAX_TPDU
-from remsim.errors import ConfigError
+from remsim.core.errors import ConfigError
 
 MAX_CAPTURE: Final = 64 << 20
 #: A line of text: header, 256 bytes in hex with blanks, and what stands before them.
@@ -98,25 +98,25 @@ def seen_of_joined(header: bytes, behind: int, sw: int) -> Seen:
     return Seen.TO_CARD if sw >> 8 in _SW1_MORE and header[1] != _INS_GET_RESPONSE else Seen.UNDECIDED
 
 
-def _of_joined(place: int, octets: bytes) -> Exchange | None:
+def _of_joined(place: int, raw: bytes) -> Exchange | None:
     """Header, data of either way and status word in a row; None if it is too short or too long for a command."""
-    if not HEADER_LENGTH + _STATUS <= len(octets) <= MAX_TPDU + 256 + _STATUS:
+    if not HEADER_LENGTH + _STATUS <= len(raw) <= MAX_TPDU + 256 + _STATUS:
         return None
-    header, sw = octets[:HEADER_LENGTH], int.from_bytes(octets[-_STATUS:])
-    return Exchange(place, header, seen_of_joined(header, len(octets) - HEADER_LENGTH - _STATUS, sw), sw)
+    header, sw = raw[:HEADER_LENGTH], int.from_bytes(raw[-_STATUS:])
+    return Exchange(place, header, seen_of_joined(header, len(raw) - HEADER_LENGTH - _STATUS, sw), sw)
 
 
 # Which format it is
 
 
-def read_capture(octets: bytes, kind: str | None = None) -> Capture:
+def read_capture(raw: bytes, kind: str | None = None) -> Capture:
     """Read a whole capture; without ``kind`` its beginning says what it is. Raises CaptureError."""
-    if len(octets) > MAX_CAPTURE:
+    if len(raw) > MAX_CAPTURE:
         raise CaptureError(f"the capture is larger than {MAX_CAPTURE >> 20} MiB", hint="cut it into parts")
-    kind = kind or _kind_of(octets)
+    kind = kind or _kind_of(raw)
     if kind in ("pcapng", "pcap"):
-        return _read_packets(octets, kind)
-    lines = octets.decode("utf-8", "replace").splitlines()
+        return _read_packets(raw, kind)
+    lines = raw.decode("utf-8", "replace").splitlines()
     match kind:
         case "json":
             return _read_json(lines)
@@ -127,12 +127,12 @@ def read_capture(octets: bytes, kind: str | None = None) -> Capture:
     raise CaptureError("this is no capture of a known format", hint=_HINT)
 
 
-def _kind_of(octets: bytes) -> str:
-    if octets[:4] == _PCAPNG:
+def _kind_of(raw: bytes) -> str:
+    if raw[:4] == _PCAPNG:
         return "pcapng"
-    if octets[:4] in _PCAP_ORDERS:
+    if raw[:4] in _PCAP_ORDERS:
         return "pcap"
-    for line in octets[: 1 << 20].decode("utf-8", "replace").splitlines():
+    for line in raw[: 1 << 20].decode("utf-8", "replace").splitlines():
         if line.lstrip().startswith("{"):
             return "json"
         if _SNIFFED.fullmatch(line[:MAX_LINE]):
@@ -210,8 +210,8 @@ def _read_simtrace(lines: list[str]) -> Capture:
             if found[1] == "ATR" or "reset" in found[3] or "card" in found[3]:
                 capture.steps.append(Reset(number))
             continue
-        octets = None if found[2] else _hex(found[3])
-        step = None if octets is None else _of_joined(number, octets)
+        raw = None if found[2] else _hex(found[3])
+        step = None if raw is None else _of_joined(number, raw)
         if step is None:
             capture.skipped += 1
         else:
@@ -247,15 +247,15 @@ def _read_qualcomm(lines: list[str]) -> Capture:
             slot = found[1] or found[2]
         if (data := _DATA.search(text)) is None:
             continue
-        octets = _hex(data[2].replace("0x", "").replace(",", " "))
-        if octets is None:
+        raw = _hex(data[2].replace("0x", "").replace(",", " "))
+        if raw is None:
             capture.skipped += 1
             continue
         talk = talks.setdefault(slot, _Talk(slot, capture))
         if data[1] == "TX":
-            talk.on_sent(number, octets)
+            talk.on_sent(number, raw)
         else:
-            talk.on_received(number, octets)
+            talk.on_received(number, raw)
     for talk in talks.values():
         talk.finish()
     return capture
@@ -276,16 +276,16 @@ class _Talk:
         self._answer = bytearray()
         self._is_acknowledged = False
 
-    def on_sent(self, place: int, octets: bytes) -> None:
+    def on_sent(self, place: int, raw: bytes) -> None:
         """The modem's bytes."""
-        if self._is_waiting_for_data and self._brought + len(octets) <= self._header[4]:
-            self._brought += len(octets)
+        if self._is_waiting_for_data and self._brought + len(raw) <= self._header[4]:
+            self._brought += len(raw)
             return
         self.finish()
-        if octets[:1] == _PPS_START:
+        if raw[:1] == _PPS_START:
             return
-        if len(octets) == HEADER_LENGTH or (len(octets) > HEADER_LENGTH and len(octets) == HEADER_LENGTH + octets[4]):
-            self._place, self._header, self._brought = place, octets[:HEADER_LENGTH], len(octets) - HEADER_LENGTH
+        if len(raw) == HEADER_LENGTH or (len(raw) > HEADER_LENGTH and len(raw) == HEADER_LENGTH + raw[4]):
+            self._place, self._header, self._brought = place, raw[:HEADER_LENGTH], len(raw) - HEADER_LENGTH
         else:
             self._capture.skipped += 1
 
@@ -298,19 +298,19 @@ class _Talk:
         """The card has said that it goes on, and the modem has sent nothing: the next bytes are data."""
         return self._is_acknowledged and not self._brought
 
-    def on_received(self, place: int, octets: bytes) -> None:
+    def on_received(self, place: int, raw: bytes) -> None:
         """The card's bytes."""
         if not self._header:
-            if octets[:1] in _ATR_STARTS:
+            if raw[:1] in _ATR_STARTS:
                 self._capture.steps.append(Reset(place, self._card))
             return
         if not self._answer and not self._is_fetching:
-            octets = octets.lstrip(_NULL)
-            if octets and octets[0] in (self._header[1], self._header[1] ^ 0xFF):
+            raw = raw.lstrip(_NULL)
+            if raw and raw[0] in (self._header[1], self._header[1] ^ 0xFF):
                 self._is_acknowledged = True
-                octets = octets[1:]
-        if len(self._answer) + len(octets) <= _MAX_ANSWER:
-            self._answer += octets
+                raw = raw[1:]
+        if len(self._answer) + len(raw) <= _MAX_ANSWER:
+            self._answer += raw
         if len(self._answer) == (self._header[4] or 256) * self._is_fetching + _STATUS:
             self.finish()
 
@@ -356,9 +356,9 @@ _GSMTAP_HEADER: Final = 16
 _GSMTAP_SUB_TYPE: Final = 12
 
 
-def _read_packets(octets: bytes, kind: str) -> Capture:
+def _read_packets(raw: bytes, kind: str) -> Capture:
     capture = Capture(kind)
-    packets = _pcapng_packets(octets) if kind == "pcapng" else _pcap_packets(octets)
+    packets = _pcapng_packets(raw) if kind == "pcapng" else _pcap_packets(raw)
     for number, (link, packet) in enumerate(packets, start=1):
         payload = packet if link in _BARE else _udp_payload(link, packet)
         if payload is None or len(payload) < _GSMTAP_HEADER or payload[0] != _GSMTAP_VERSION:
@@ -379,35 +379,35 @@ def _read_packets(octets: bytes, kind: str) -> Capture:
     return capture
 
 
-def _pcap_packets(octets: bytes) -> Iterator[tuple[int, bytes]]:
-    order = _PCAP_ORDERS.get(octets[:4])
-    if order is None or len(octets) < 24:
+def _pcap_packets(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    order = _PCAP_ORDERS.get(raw[:4])
+    if order is None or len(raw) < 24:
         raise CaptureError("the beginning is not that of a pcap file", hint=_HINT)
-    (link,) = struct.unpack_from(f"{order}I", octets, 20)
+    (link,) = struct.unpack_from(f"{order}I", raw, 20)
     at = 24
-    while at < len(octets):
-        if len(octets) - at < 16:
+    while at < len(raw):
+        if len(raw) - at < 16:
             raise CaptureError(f"the packet at byte {at} is cut short", hint="copy the file again")
-        (size,) = struct.unpack_from(f"{order}I", octets, at + 8)
-        if size > len(octets) - at - 16:
+        (size,) = struct.unpack_from(f"{order}I", raw, at + 8)
+        if size > len(raw) - at - 16:
             raise CaptureError(f"the packet at byte {at} is cut short", hint="copy the file again")
-        yield link & 0xFFFF, octets[at + 16 : at + 16 + size]
+        yield link & 0xFFFF, raw[at + 16 : at + 16 + size]
         at += 16 + size
 
 
-def _pcapng_packets(octets: bytes) -> Iterator[tuple[int, bytes]]:
-    """Link type and octets of each packet, block by block."""
+def _pcapng_packets(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """Link type and bytes of each packet, block by block."""
     order, links, at = "<", list[int](), 0
-    while at < len(octets):
-        if len(octets) - at < 12:
+    while at < len(raw):
+        if len(raw) - at < 12:
             raise CaptureError(f"the block at byte {at} is cut short", hint="copy the file again")
-        if octets[at : at + 4] == _PCAPNG:
-            order = "<" if octets[at + 8 : at + 12] == _BYTE_ORDER.to_bytes(4, "little") else ">"
+        if raw[at : at + 4] == _PCAPNG:
+            order = "<" if raw[at + 8 : at + 12] == _BYTE_ORDER.to_bytes(4, "little") else ">"
             links = []
-        kind, size = struct.unpack_from(f"{order}II", octets, at)
-        if size < 12 or size % 4 or size > len(octets) - at:
+        kind, size = struct.unpack_from(f"{order}II", raw, at)
+        if size < 12 or size % 4 or size > len(raw) - at:
             raise CaptureError(f"the block at byte {at} has the length {size}", hint="copy the file again")
-        body = octets[at + 8 : at + size - 4]
+        body = raw[at + 8 : at + size - 4]
         if kind == _INTERFACE and len(body) >= 8 and len(links) < _MAX_INTERFACES:
             links.append(int(struct.unpack_from(f"{order}H", body)[0]))
         elif kind == _ENHANCED and len(body) >= 20:

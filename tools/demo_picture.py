@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from remsim.core.ids import BankSlot
 from remsim.demo.board import draw
 from remsim.demo.stage import BANK_ID, Stage
-from remsim.ids import BankSlot
 from remsim.logs import setup_logging
 
 TARGET = Path(__file__).parent.parent / "docs" / "pictures" / "demo.svg"

@@ -6,9 +6,9 @@ from typing import Final
 
 from remsim.bankd.limits import LIMITS as BANKD
 from remsim.client.limits import LIMITS as CLIENT
-from remsim.limits import Limit
+from remsim.core.limits import Limit
 from remsim.metrics import LIMITS as METRICS
-from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS
+from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS
 from remsim.server.limits import LIMITS as SERVER
 
 #: The table of each program.

@@ -3,7 +3,7 @@
 
 import json
 
-from remsim.server.rest.app import whole
+from remsim.server.api.app import whole
 
 
 def openapi_page() -> str:

@@ -5,18 +5,20 @@ import re
 from pathlib import Path
 from typing import Final
 
-from remsim.wire import abilities, ber, ccm, classic, connection, dialler, ipa, rspro, schema
-from remsim.wire.rspro import REQUEST_OF, RESPONSE_TO, ComponentType, Indication
-from remsim.wire.schema import (
+from remsim.wire import ccm, ipa
+from remsim.wire.link import abilities, classic, dialing, engine
+from remsim.wire.messages import ber, rspro, schema
+from remsim.wire.messages.rspro import REQUEST_OF, RESPONSE_TO, ComponentType, Indication
+from remsim.wire.messages.schema import (
     ALTERNATIVES,
     NUMBER_OF,
     Boolean,
+    ByteString,
     Enumerated,
     Field,
     Integer,
     IpAddress,
     Kind,
-    Octets,
     SequenceOf,
     Struct,
     Text,
@@ -29,7 +31,8 @@ _INTRO: Final = f"""\
 # Protocol
 
 RSPRO, as these programs speak it. The documented source of the messages is the schema file
-[`rspro.asn`](../src/remsim/wire/rspro.asn); everything on this page is taken from it and from the modules that put it
+[`rspro.asn`](../src/remsim/wire/messages/rspro.asn); everything on this page is taken from it and from the modules that
+put it
 on the wire. *Classic* are the programs of the C suite, and all that they know is what is not marked with an ability.
 What those programs do with the messages is in [reference/rspro.md](reference/rspro.md).
 
@@ -38,20 +41,20 @@ What those programs do with the messages is in [reference/rspro.md](reference/rs
 A TCP stream in both directions, cut into frames. One frame carries one message and is written with one call, because a
 classic bankd drops a link whose frame arrives in pieces.
 
-| offset | octets | content |
+| offset | bytes | content |
 |---|---|---|
-| 0 | 2 | number of octets behind the header, most significant first, 1 to {ipa.MAX_PAYLOAD} |
+| 0 | 2 | number of bytes behind the header, most significant first, 1 to {ipa.MAX_PAYLOAD} |
 | 2 | 1 | `{ipa.CCM:02x}` CCM, `{ipa.EXTENSION:02x}` extension protocol; anything else ends the link |
 | 3 | 1 | with `{ipa.EXTENSION:02x}`: `{ipa.RSPRO:02x}` RSPRO; anything else ends the link |
 | 4 | | the PDU in DER; BER is accepted |
 
-To a peer that named no abilities no frame of more than {ipa.MAX_CLASSIC_FRAME} octets is sent, header included.
+To a peer that named no abilities no frame of more than {ipa.MAX_CLASSIC_FRAME} bytes is sent, header included.
 A frame that is no RSPRO PDU is reported and skipped. Constructed elements nested deeper than {ber.MAX_DEPTH} are
 refused.
 """
 
 _CCM_MEANING: Final = {
-    ccm.CcmType.PING: "answered with PONG at once, whatever follows the type octet",
+    ccm.CcmType.PING: "answered with PONG at once, whatever follows the type byte",
     ccm.CcmType.PONG: "ignored if nobody waits for it",
     ccm.CcmType.ID_GET: "answered with ID_RESP and ID_ACK; sent only to find out whether a server is one of ours",
     ccm.CcmType.ID_RESP: "tells that the peer is no classic server, which would have closed the link",
@@ -82,7 +85,7 @@ def _table(head: str, rows: list[str]) -> str:
 
 def _ccm_section() -> str:
     rows = [f"| {kind.name} | `{kind:02x}` | {_CCM_MEANING[kind]} |" for kind in ccm.CcmType]
-    return "## CCM\n\nThe first octet says what it is.\n\n" + _table("| name | octet | treatment |", rows)
+    return "## CCM\n\nThe first byte says what it is.\n\n" + _table("| name | byte | treatment |", rows)
 
 
 def _messages_section() -> str:
@@ -155,10 +158,10 @@ def _kind(kind: Kind) -> str:
             return "BOOLEAN"
         case Text():
             return f"IA5String of {kind.low} to {kind.high} characters"
-        case Octets():
-            return "OCTET STRING" + ("" if kind.high > 1024 else f" of {kind.low} to {kind.high} octets")
+        case ByteString():
+            return "OCTET STRING" + ("" if kind.high > 1024 else f" of {kind.low} to {kind.high} bytes")
         case IpAddress():
-            return "ipv4: OCTET STRING of 4 octets, or ipv6: of 16 octets"
+            return "ipv4: OCTET STRING of 4 bytes, or ipv6: of 16 bytes"
         case SequenceOf():
             return f"SEQUENCE OF up to {kind.most} {_kind(kind.item)}"
     return kind.name
@@ -242,19 +245,19 @@ def _classic_section() -> str:
 
 
 def _numbers_section() -> str:
-    keep_alive, backoff = connection.KeepAlive(), dialler.Backoff()
+    keep_alive, backoff = engine.KeepAlive(), dialing.Backoff()
     rows = [
         f"| PING after each PONG | {keep_alive.interval_s:g} s |",
         f"| a peer without PONG is dead after | {keep_alive.timeout_s:g} s |",
-        f"| the same while the card of a classic bankd works | {connection.TPDU_GRACE_S:g} s |",
-        f"| a peer must introduce itself, or answer, within | {connection.CONNECT_TIMEOUT_S:g} s |",
-        f"| a TCP connection must be up within | {dialler.TCP_TIMEOUT_S:g} s |",
+        f"| the same while the card of a classic bankd works | {engine.TPDU_GRACE_S:g} s |",
+        f"| a peer must introduce itself, or answer, within | {engine.CONNECT_TIMEOUT_S:g} s |",
+        f"| a TCP connection must be up within | {dialing.TCP_TIMEOUT_S:g} s |",
         (
             f"| delay before dialling again | none, then {backoff.first_s:g} s doubled up to {backoff.most_s:g} s, "
             "from half to whole of it at random |"
         ),
-        f"| requests of a peer that wait for our answer | {connection.MAX_UNANSWERED} |",
-        f"| command TPDU | {rspro.MIN_COMMAND} to {rspro.MAX_COMMAND} octets |",
-        f"| response TPDU | {rspro.MIN_RESPONSE} to {rspro.MAX_RESPONSE} octets |",
+        f"| requests of a peer that wait for our answer | {engine.MAX_UNANSWERED} |",
+        f"| command TPDU | {rspro.MIN_COMMAND} to {rspro.MAX_COMMAND} bytes |",
+        f"| response TPDU | {rspro.MIN_RESPONSE} to {rspro.MAX_RESPONSE} bytes |",
     ]
     return "## Times and limits\n\nTimes are the defaults.\n\n" + _table("| what | value |", rows)

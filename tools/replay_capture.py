@@ -148,10 +148,10 @@ def _rules(texts: Sequence[str]) -> CommandRules:
 def _read(file: Path, kind: str | None) -> Capture:
     try:
         with file.open("rb") as stream:
-            octets = stream.read(MAX_CAPTURE + 1)
+            raw = stream.read(MAX_CAPTURE + 1)
     except OSError as error:
         raise CaptureError(f"cannot read it: {error.strerror or error}", hint="check the path") from None
-    return read_capture(octets, kind)
+    return read_capture(raw, kind)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

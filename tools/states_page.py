@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
 
-from remsim import slotmap
-from remsim.bankd import transitions as bankd_transitions
-from remsim.client import transitions as client_transitions
-from remsim.emulators import simtrace2_t0
-from remsim.server import peers
-from remsim.wire import transitions as wire_transitions
+from remsim.bankd.core import states as bankd_transitions
+from remsim.client.core import states as client_transitions
+from remsim.emulators.simtrace2 import t0
+from remsim.server.core import peers, slotmap
+from remsim.wire.link import dialing as wire_transitions
 
 #: None as the following state: the thing is gone.
 Table = Mapping[tuple[Enum, Enum], Enum | None]
@@ -54,7 +53,7 @@ MACHINES: Final = (
         "A link that we dial",
         "Client to server, client to bankd, bankd to server, server to bankd. Attempts never end; the first repetition "
         "is immediate, then the delay grows, with a random part.",
-        "remsim.wire.transitions",
+        "remsim.wire.link.dialing",
         "DIAL_TRANSITIONS",
         _plain(wire_transitions.DIAL_TRANSITIONS),
         wire_transitions.DialState.DISCONNECTED,
@@ -62,7 +61,7 @@ MACHINES: Final = (
     Machine(
         "The server's view of a peer",
         "One for each connection that the server accepted.",
-        "remsim.server.peers",
+        "remsim.server.core.peers",
         "PEER_TRANSITIONS",
         _plain(peers.PEER_TRANSITIONS),
         peers.PeerState.ESTABLISHED,
@@ -71,7 +70,7 @@ MACHINES: Final = (
         "A mapping in the server",
         "What is desired is in the database; the state says how far the bankd has followed. REST v1 shows REFUSED as "
         "UNACKNOWLEDGED with a member `result`, and does not show DELETE_REQ and DELETING.",
-        "remsim.slotmap",
+        "remsim.server.core.slotmap",
         "MAPPING_TRANSITIONS",
         _plain(slotmap.MAPPING_TRANSITIONS),
         slotmap.MappingState.NEW,
@@ -79,7 +78,7 @@ MACHINES: Final = (
     Machine(
         "A data session of the bankd",
         "What one TCP connection to the bank is about. INIT and ACCEPTING are those of a slot that nobody uses.",
-        "remsim.bankd.transitions",
+        "remsim.bankd.core.states",
         "SESSION_TRANSITIONS",
         _plain(bankd_transitions.SESSION_TRANSITIONS),
         bankd_transitions.SessionState.INIT,
@@ -87,7 +86,7 @@ MACHINES: Final = (
     Machine(
         "A card position of the bankd",
         "At most one operation of a card runs at a time; none is interrupted, and none is repeated.",
-        "remsim.bankd.transitions",
+        "remsim.bankd.core.states",
         "CARD_TRANSITIONS",
         _plain(bankd_transitions.CARD_TRANSITIONS),
         bankd_transitions.CardState.OFF,
@@ -95,7 +94,7 @@ MACHINES: Final = (
     Machine(
         "A client slot",
         "What the slot can do for its modem. Its two links have states of their own, as above.",
-        "remsim.client.transitions",
+        "remsim.client.core.states",
         "SLOT_TRANSITIONS",
         _plain(client_transitions.SLOT_TRANSITIONS),
         client_transitions.SlotState.INIT,
@@ -103,10 +102,10 @@ MACHINES: Final = (
     Machine(
         "T=0 towards the modem",
         "Where the newest command is, on hardware that plays the card.",
-        "remsim.emulators.simtrace2_t0",
+        "remsim.emulators.simtrace2.t0",
         "T0_TRANSITIONS",
-        _plain(simtrace2_t0.T0_TRANSITIONS),
-        simtrace2_t0.T0State.WAITING_FOR_HEADER,
+        _plain(t0.T0_TRANSITIONS),
+        t0.T0State.WAITING_FOR_HEADER,
     ),
 )
 

@@ -6,9 +6,9 @@
     2026-11-23T17:00:00.123Z info    bankd  session_started [B1:3 C7:0] peer=192.0.2.7:40112
 
 An event has a fixed name in snake_case and fields; texts that came from a peer go into fields, where control
-characters are escaped, so that nobody can forge a line. Octets are never shown, at no level, only how many they are: a
+characters are escaped, so that nobody can forge a line. Bytes are never shown, at no level, only how many they are: a
 TPDU may hold a PIN or a key. The two exceptions are an ATR and a command's header, in fields of these names. Whoever
-has octets worth showing asks ``remsim.redaction``; the ``_redact`` step here is the net below, and callers need not
+has bytes worth showing asks ``remsim.redaction``; the ``_redact`` step here is the net below, and callers need not
 care.
 
 Knows nothing of the programs. ``setup_logging`` is called once per process; a library user who does not call it gets
@@ -27,9 +27,9 @@ from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from remsim.limits import Budget
+from remsim.core.limits import TokenBucket
+from remsim.core.text import escape
 from remsim.redaction import mask_literals, mask_tokens, scrub, shorten_iccid, shorten_imsi
-from remsim.text import escape
 
 if TYPE_CHECKING:
     from remsim.config import LogFormat, LogLevel
@@ -57,8 +57,8 @@ _LEVELS: Final[dict["LogLevel", int]] = {
 _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "1;31", "critical": "1;31"}
 #: Fields that are shown in part, whoever logs them.
 _SHORTENED: Final[dict[str, Callable[[str], str]]] = {"imsi": shorten_imsi, "iccid": shorten_iccid}
-#: Fields whose octets are shown, and how many: an ATR has up to 55 in RSPRO, a command's header has five.
-_SHOWN_OCTETS: Final = {"atr": 55, "header": 5}
+#: Fields whose bytes are shown, and how many: an ATR has up to 55 in RSPRO, a command's header has five.
+_SHOWN_BYTES: Final = {"atr": 55, "header": 5}
 # Python looks for a codec's module when it is first used. That may be a moment without a descriptor left to open it.
 codecs.lookup("unicode_escape")
 _NEVER_SHOWN_AS_FIELD: Final = frozenset({"timestamp", "level", "component", "event", "exception", *_CONTEXT})
@@ -215,7 +215,7 @@ class _Tracebacks:
     """A fault that others can cause again and again must not fill the disk: a traceback has thousands of characters."""
 
     def __init__(self) -> None:
-        self._budget = Budget(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S)
+        self._budget = TokenBucket(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S)
         self._held_back: Counter[Hashable] = Counter()
 
     def unsaid(self, kind: Hashable, now: float) -> int | None:
@@ -236,21 +236,21 @@ def _redact(event: Event) -> None:
     for key, value in event.items():
         if key in _SHORTENED and isinstance(value, str):
             event[key] = _SHORTENED[key](value)
-        elif key in _SHOWN_OCTETS and isinstance(value, bytes | bytearray) and len(value) <= _SHOWN_OCTETS[key]:
+        elif key in _SHOWN_BYTES and isinstance(value, bytes | bytearray) and len(value) <= _SHOWN_BYTES[key]:
             event[key] = value.hex()
         else:
             event[key] = _presentable(value)
 
 
 def _presentable(value: object) -> object:
-    """Return ``value`` as text, number, list or dictionary of such; of octets only how many they are."""
+    """Return ``value`` as text, number, list or dictionary of such; of bytes only how many they are."""
     match value:
         case None | bool() | int() | float():
             return value
         case str():
             return mask_literals(mask_tokens(value))
         case bytes() | bytearray() | memoryview():
-            return f"<{len(value)} octets>"
+            return f"<{len(value)} bytes>"
         case list() | tuple() | set() | frozenset():
             return [_presentable(item) for item in value]
         case dict():

@@ -19,8 +19,8 @@ from prometheus_client.registry import Collector
 
 from remsim import __version__
 from remsim.config import HostPort
-from remsim.errors import StartError
-from remsim.limits import Limit, LimitCounts, LimitName
+from remsim.core.errors import StartError
+from remsim.core.limits import Limit, LimitCounts, LimitName
 
 #: From 50 µs (a card in memory) to the card deadline of 60 s.
 DURATION_BUCKETS_S: Final = (
@@ -28,9 +28,9 @@ DURATION_BUCKETS_S: Final = (
     *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
 )
 
-#: A scraper's request is a few hundred octets; this also bounds what a stranger can make us keep.
-MAX_REQUEST_OCTETS: Final = 8192
-#: From the connection to the last octet of the answer: whoever is slower does not read metrics.
+#: A scraper's request is a few hundred bytes; this also bounds what a stranger can make us keep.
+MAX_REQUEST_BYTES: Final = 8192
+#: From the connection to the last byte of the answer: whoever is slower does not read metrics.
 REQUEST_DEADLINE_S: Final = 10.0
 #: Prometheus uses one connection; more are people looking. Beyond this a newcomer is dropped.
 MAX_CONNECTIONS: Final = 32
@@ -47,8 +47,8 @@ LIMITS: Final = (
     ),
     Limit(
         LimitName.METRICS_REQUEST,
-        MAX_REQUEST_OCTETS,
-        "octets",
+        MAX_REQUEST_BYTES,
+        "bytes",
         "a scraper's request has a few hundred",
         "the connection is closed",
     ),
@@ -141,7 +141,7 @@ class MetricsServer:
         """Listen. Raises StartError if that is not possible."""
         try:
             self._server = await asyncio.start_server(
-                self._on_connection, listen.host or None, listen.port, limit=MAX_REQUEST_OCTETS
+                self._on_connection, listen.host or None, listen.port, limit=MAX_REQUEST_BYTES
             )
         except OSError as error:
             raise StartError(

@@ -9,7 +9,7 @@ GlobalPlatform Card Specification, clause 11.
 
 Bytes keep their places: they become FF, which in a number on a card means "no digit", or ``**`` in text. In a trace,
 tags and lengths of toolkit data stay, so that programs can still take them apart. For texts
-that were not made to be shown, such as those of exceptions, ``scrub`` takes out what may be octets of a card.
+that were not made to be shown, such as those of exceptions, ``scrub`` takes out what may be bytes of a card.
 """
 
 import re
@@ -54,15 +54,15 @@ _IMSI, _ICCID = 0x6F07, 0x2FE2
 #: and the two IMSIs of a CSIM.
 _OTHER_IDENTITIES: Final = frozenset({0x6F02, 0x6F04, 0x4F09, 0x4F41, 0x6F40, 0x6F22, 0x6F23})
 
-#: Which octets of the file may be seen. IMSI: length, then five digits; its last octet, two digits. ICCID: six digits;
-#: its last two octets.
+#: Which bytes of the file may be seen. IMSI: length, then five digits; its last byte, two digits. ICCID: six digits;
+#: its last two bytes.
 _VISIBLE: Final[dict[Step, frozenset[int]]] = {_IMSI: frozenset({0, 1, 2, 3, 8}), _ICCID: frozenset({0, 1, 2, 8, 9})}
 
 #: A literal of bytes in text, as repr() writes it; reprlib cuts out its middle, not its ends.
 _LITERAL: Final = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
-#: Octets in hex or decimal: eight digits may be a PIN of four. What is behind 0x is an address in memory, and a part of
+#: Bytes in hex or decimal: eight digits may be a PIN of four. What is behind 0x is an address in memory, and a part of
 #: a word is none of them.
-_OCTETS: Final = re.compile(
+_BYTES: Final = re.compile(
     r"(?<![0-9A-Za-z_])(?:[0-9A-Fa-f]{8,}|(?:[0-9A-Fa-f]{2}[ :]){3,}[0-9A-Fa-f]{2})(?![0-9A-Za-z_])"
     r"|\[[0-9]{1,3}(?:, [0-9]{1,3}){3,}\]",
     re.ASCII,
@@ -83,27 +83,25 @@ class Secrecy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Masked:
-    """Octets, and which of them are hidden, by their indexes."""
+    """Bytes, and which of them are hidden, by their indexes."""
 
-    octets: bytes
+    raw: bytes
     hidden: frozenset[int] = frozenset()
     #: Tags and lengths among the hidden ones: they hold no value, and without them the rest cannot be taken apart.
     structure: frozenset[int] = frozenset()
 
     def to_bytes(self) -> bytes:
-        """The octets with the hidden ones as FF but for their structure, for formats that programs read."""
+        """The bytes with the hidden ones as FF but for their structure, for formats that programs read."""
         if not self.hidden:
-            return self.octets
+            return self.raw
         values = self.hidden - self.structure
-        return bytes(FILL if index in values else octet for index, octet in enumerate(self.octets))
+        return bytes(FILL if index in values else byte for index, byte in enumerate(self.raw))
 
     def to_text(self) -> str:
-        """Hex with the hidden octets as ``**``."""
+        """Hex with the hidden bytes as ``**``."""
         if not self.hidden:
-            return self.octets.hex()
-        return "".join(
-            HIDDEN_TEXT if index in self.hidden else f"{octet:02x}" for index, octet in enumerate(self.octets)
-        )
+            return self.raw.hex()
+        return "".join(HIDDEN_TEXT if index in self.hidden else f"{byte:02x}" for index, byte in enumerate(self.raw))
 
 
 class CardRedactor:
@@ -210,7 +208,7 @@ def mask_tokens(text: str) -> str:
 
 def mask_literals(text: str) -> str:
     """The text with literals of bytes taken out, which come from a repr that was not made to be shown."""
-    return _LITERAL.sub("<octets>", text) if "b'" in text or 'b"' in text else text
+    return _LITERAL.sub("<bytes>", text) if "b'" in text or 'b"' in text else text
 
 
 def scrub(text: str) -> str:
@@ -218,12 +216,12 @@ def scrub(text: str) -> str:
 
     An ATR that is called one stays.
     """
-    return _OCTETS.sub(_hide_bytes, mask_literals(mask_tokens(text)))
+    return _BYTES.sub(_hide_bytes, mask_literals(mask_tokens(text)))
 
 
 def _hide_bytes(found: re.Match[str]) -> str:
     before, digits = found.string[: found.start()], found[0]
-    return digits if before.endswith(_ATR_LABEL) and _is_atr(digits) else "<octets>"
+    return digits if before.endswith(_ATR_LABEL) and _is_atr(digits) else "<bytes>"
 
 
 def _is_atr(digits: str) -> bool:
@@ -250,7 +248,7 @@ def _secrecy(path: Path | None) -> Secrecy:
 
 
 def _hidden_part(tpdu: bytes, path: Path | None, start: int, end: int) -> frozenset[int]:
-    """Which octets of ``start..end`` are hidden, where the first one is that of the file at the command's offset."""
+    """Which bytes of ``start..end`` are hidden, where the first one is that of the file at the command's offset."""
     secrecy = _secrecy(path)
     if secrecy is Secrecy.OPEN:
         return frozenset()
@@ -262,7 +260,7 @@ def _hidden_part(tpdu: bytes, path: Path | None, start: int, end: int) -> frozen
 
 
 def _visible_of_toolkit(ins: int, data: bytes) -> int:
-    """How many octets at the beginning say what kind of toolkit command this is, and to whom, and nothing else.
+    """How many bytes at the beginning say what kind of toolkit command this is, and to whom, and nothing else.
 
     ETSI TS 102 223, clauses 6.6, 6.8 and 7: a proactive command begins with its template's tag and length, an envelope,
     too; then, and in a response at once, come command details and device identities, and in a response the result.
@@ -315,8 +313,8 @@ def _value_begins(data: bytes, position: int) -> tuple[int, int] | None:
     return begin, int.from_bytes(data[length_at + 1 : begin])
 
 
-def _from(octets: bytes, start: int) -> frozenset[int]:
-    return frozenset(range(start, len(octets)))
+def _from(raw: bytes, start: int) -> frozenset[int]:
+    return frozenset(range(start, len(raw)))
 
 
 def _data_of(response: bytes) -> frozenset[int]:

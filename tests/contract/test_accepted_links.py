@@ -8,11 +8,13 @@ import pytest
 
 from remsim.config import HostPort
 from remsim.net import link as link_module
-from remsim.net.hub import LinkHub
-from remsim.wire import ccm, requests, rspro
-from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
-from remsim.wire.connection import Event, KeepAlive, ProbeAnswered, Received
-from remsim.wire.rspro import NO_FLAGS, ComponentType, ResultCode, TpduCardToModem, TpduModemToCard
+from remsim.net.connections import ConnectionManager
+from remsim.wire import ccm
+from remsim.wire.link import requests
+from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.engine import Event, KeepAlive, ProbeAnswered, Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import NO_FLAGS, ComponentType, ResultCode, TpduCardToModem, TpduModemToCard
 from tests.doubles import engines
 from tests.doubles.engines import BANK, CLIENT, frame
 from tests.doubles.link_world import Program, RawEnd, dialled_raw, factory, world
@@ -79,8 +81,8 @@ async def test_frames_in_pieces_arrive_whole() -> None:
         listener = await hub.listen(LOOPBACK, factory())
         async with dialled_raw("127.0.0.1", listener.port) as peer:
             link, _ = await program.ups.get()
-            for octet in frame(CONNECT):
-                await peer.write(bytes((octet,)))
+            for byte in frame(CONNECT):
+                await peer.write(bytes((byte,)))
             assert await program.events.get() == (link, Received(CONNECT, 0))
 
 
@@ -286,7 +288,7 @@ async def test_program_that_fails_at_the_announcement_loses_the_link() -> None:
 # The lane
 
 
-async def lane_of(hub: LinkHub, peer: RawEnd, program: Program, answers: list[bytes | None]) -> LinkId:
+async def lane_of(hub: ConnectionManager, peer: RawEnd, program: Program, answers: list[bytes | None]) -> LinkId:
     """A client's link with a lane that gives these answers in turn."""
     link = await introduce(peer, program)
     hub.open_lane(link, CLIENT, BANK, lambda _tpdu: answers.pop(0))

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 from remsim.pki import files, signing
 from remsim.pki.authority import LIFETIME, Authority
 from remsim.pki.codes import LIFETIME_S, TRIES, Verdict
@@ -110,7 +110,7 @@ def test_request_that_is_none_is_refused(authority: Authority, bad: bytes) -> No
 
 def test_request_with_a_wrong_signature_or_another_kind_of_key_is_refused(authority: Authority) -> None:
     der = decode_pem(request(), "CERTIFICATE REQUEST")[0]
-    # The last octets are those of the signature.
+    # The last bytes are those of the signature.
     forged = encode_pem(der[:-1] + bytes((der[-1] ^ 1,)), "CERTIFICATE REQUEST")
     with pytest.raises(CertificateError, match="not signed by its own key"):
         authority.issue(BANK, forged, now=NOW)
@@ -353,9 +353,9 @@ class TestDamage:
         book = tmp_path / "ca" / "ledger.sqlite"
         connection = sqlite3.connect(book)
         with connection:
-            connection.execute("UPDATE issued SET reason = ?", ("x" * files.MAX_FILE_OCTETS,))
+            connection.execute("UPDATE issued SET reason = ?", ("x" * files.MAX_FILE_BYTES,))
         connection.close()
-        assert book.stat().st_size > files.MAX_FILE_OCTETS
+        assert book.stat().st_size > files.MAX_FILE_BYTES
         authority.revoke([issued.serial], now=NOW)
         assert listed(authority) == {issued.serial}
 

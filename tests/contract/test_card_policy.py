@@ -11,14 +11,14 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from remsim.ids import BankSlot
+from remsim.core.ids import BankSlot
 from remsim.logs import setup_logging
-from remsim.server import statements
-from remsim.server.actions import Decision
+from remsim.server.core.actions import Decision
+from remsim.server.core.tokens import Role, Scope
 from remsim.server.service import ServerService
-from remsim.server.token_book import create_token
-from remsim.server.tokens import Role, Scope
-from remsim.wire import additions, rspro
+from remsim.server.store import sql
+from remsim.server.store.tokens import create_token
+from remsim.wire.messages import extensions, rspro
 from tests.doubles.server_rig import V1, RigPeer, connect_bank, mapping, rest_client, running_server
 
 GOOD, OTHER = "8900101000000000018", "8900109990000000013"
@@ -54,7 +54,7 @@ async def served(state: Path, rules: Path) -> AsyncIterator[tuple[ServerService,
 
 async def tell(bank: RigPeer, iccid: str | None, slot_nr: int = 0) -> None:
     """The bankd tells a number; returns when the server has it."""
-    bank.send(additions.CardInd(BankSlot(1, slot_nr), iccid))
+    bank.send(extensions.CardInd(BankSlot(1, slot_nr), iccid))
     await bank.settle()
 
 
@@ -157,14 +157,14 @@ async def test_mappings_by_number_outlive_a_restart_without_the_bankd(tmp_path: 
 async def test_card_that_is_exchanged_while_its_mapping_is_stored_ends_it(
     tmp_path: Path, rules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, go_on, begun = statements.write_decision, asyncio.Event(), asyncio.Event()
+    write, go_on, begun = sql.write_decision, asyncio.Event(), asyncio.Event()
 
     async def write_later(connection: AsyncConnection, decision: Decision, wall: float) -> int:
         begun.set()
         await go_on.wait()
         return await write(connection, decision, wall)
 
-    monkeypatch.setattr(statements, "write_decision", write_later)
+    monkeypatch.setattr(sql, "write_decision", write_later)
     async with served(tmp_path, rules) as (service, rest):
         async with await connect_bank(service, 1, is_own=True) as bank, asyncio.TaskGroup() as group:
             await tell(bank, GOOD)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from remsim.errors import RemsimError
-from remsim.identity import Identity
-from remsim.net.tls import TlsContexts, TlsSetupError
+from remsim.core.errors import RemsimError
+from remsim.core.identity import Identity
+from remsim.net.tls.contexts import TlsContexts, TlsSetupError
 from remsim.pki import files, signing
 from remsim.pki.credentials import MAX_LIST_AGE, Credentials, Received, is_list_too_old, renewal_due
 from remsim.pki.errors import CertificateError, KeyFileError

@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from remsim.net.hub import DialledLink, LinkHub
+from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.wire import ccm
-from remsim.wire.actions import Accepted, LinkId
-from remsim.wire.dialler import TCP_TIMEOUT_S, Backoff
-from remsim.wire.rspro import ComponentType
-from remsim.wire.transitions import DialState
+from remsim.wire.link.actions import Accepted, LinkId
+from remsim.wire.link.dialing import TCP_TIMEOUT_S, Backoff, DialState
+from remsim.wire.messages.rspro import ComponentType
 from tests.doubles.link_world import RawListener, factory, world
 
 #: No waiting between attempts; how the delays grow is shown by the tests of the dialler.
@@ -20,7 +19,7 @@ AT_ONCE = Backoff(first_s=0.0, most_s=0.0)
 NEVER = Backoff(first_s=1000.0, most_s=1000.0)
 
 
-def dial(hub: LinkHub, *, backoff: Backoff = AT_ONCE) -> DialledLink:
+def dial(hub: ConnectionManager, *, backoff: Backoff = AT_ONCE) -> DialledLink:
     """A dialled link to a server."""
     make = factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER)
     return hub.dial(make, name="server", backoff=backoff)
@@ -61,7 +60,7 @@ async def test_lost_link_is_dialled_again() -> None:
                 peer = await there.accept()
                 link, _ = await program.ups.get()
                 hub.execute(Accepted(link))
-                assert await peer.read(4) == ccm.PING  # closing with unread octets would be a reset
+                assert await peer.read(4) == ccm.PING  # closing with unread bytes would be a reset
                 peer.sock.close()
                 assert await program.ends.get() == (link, "closed by the peer before it said anything")
             assert dialled.state is not DialState.DISCONNECTED

@@ -9,7 +9,7 @@ import pytest
 from remsim.config.simtrace2 import SimtraceSettings
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines, PpsResult
 from remsim.emulators.registry import BUILT_IN, make_emulator
-from remsim.emulators.simtrace2 import SimtraceEmulator
+from remsim.emulators.simtrace2.emulator import SimtraceEmulator
 from tests.doubles.usb_bus import FakeBus
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from remsim.identity import Identity
-from remsim.net.tls import TlsContexts
+from remsim.core.identity import Identity
+from remsim.net.tls.contexts import TlsContexts
 from remsim.pki import files, signing
 from remsim.pki.codes import LIFETIME_S, TRIES, Code
 from remsim.pki.credentials import Credentials
@@ -18,8 +18,8 @@ from remsim.pki.errors import EnrolmentError, KeyFileError
 from remsim.pki.facts import CertificateFacts, decode_pem, encode_pem
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.pki.toolkit import CryptographyToolkit, OpensslToolkit, Toolkit
-from remsim.server.entries import Actor
-from remsim.server.tokens import FAILURES_ALLOWED
+from remsim.server.core.actions import Actor
+from remsim.server.core.tokens import FAILURES_ALLOWED
 from tests.doubles.certificates import BANK, DAY_S, SERVER, CertificateWorld
 from tests.doubles.enrolment_server import EnrolmentServer, enrolment_server
 

@@ -9,16 +9,16 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from remsim.limits import LimitCounts, LimitName
-from remsim.net.lines import STRANGER_LINES
-from remsim.pki.codes import CODE_ID_OCTETS, encode_octets
-from remsim.pki.office import EnrolmentOffice
-from remsim.server.certificate_audit import CertificateAudit
-from remsim.server.entries import Entry
-from remsim.server.rest import enrolment, errors
-from remsim.server.rest.auth import Gate
+from remsim.core.limits import LimitCounts, LimitName
+from remsim.net.log_limits import STRANGER_LINES
+from remsim.pki.codes import CODE_ID_BYTES, encode_bytes
+from remsim.pki.enrolment_service import EnrolmentService
+from remsim.server.api import enrolment, errors
+from remsim.server.api.auth import AuthMiddleware
+from remsim.server.authority.audit import CertificateAudit
+from remsim.server.core.actions import Entry
+from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED
 from remsim.server.service import ServerService
-from remsim.server.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED
 from tests.doubles.certificates import CertificateWorld
 from tests.doubles.noted_log import NotedLog
 from tests.doubles.reaching import reaches
@@ -46,7 +46,7 @@ def served_enrolment(house: CertificateWorld, log: NotedLog, clocks: Clocks, cou
     errors.install(served, counts)
     entries: list[Entry] = []
     books = CertificateAudit((), entries.append, entries.append)
-    office = EnrolmentOffice(house.authority)
+    office = EnrolmentService(house.authority)
     enrolment.mount(
         served, office, log=log.logger, books=books, limits=counts, now=lambda: clocks.wall, clock=lambda: clocks.steady
     )
@@ -55,7 +55,7 @@ def served_enrolment(house: CertificateWorld, log: NotedLog, clocks: Clocks, cou
 
 async def ask_from(served: ASGIApp, source: str) -> int:
     """The status of a request for the authority with a code that does not exist."""
-    code = {"code": encode_octets(bytes(CODE_ID_OCTETS))}
+    code = {"code": encode_bytes(bytes(CODE_ID_BYTES))}
     transport = httpx2.ASGITransport(served, client=(source, 1))
     async with httpx2.AsyncClient(base_url="https://test", transport=transport) as rest:
         return (await rest.post("/enrolment/anchor", json=code)).status_code
@@ -102,7 +102,7 @@ async def test_source_that_tries_tokens_waits_no_longer_when_the_clock_of_the_ho
 ) -> None:
     clocks = Clocks()
     assert service.desk is not None
-    gate = Gate(
+    gate = AuthMiddleware(
         FastAPI(),
         service.desk,
         is_open=False,

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from remsim.cli.tables import audit_line, bank_slot_text
 from remsim.config import ServerConfig
-from remsim.identity import Identity, Proof
-from remsim.ids import BankSlot
+from remsim.core.identity import Identity, Proof
+from remsim.core.ids import BankSlot
 from remsim.logs import get_logger, setup_logging
-from remsim.server import audit
-from remsim.server.entries import Actor, Entry
-from remsim.server.token_book import create_token
-from remsim.server.tokens import Role
-from remsim.wire.additions import AuditInd
+from remsim.server.core.actions import Actor, Entry
+from remsim.server.core.tokens import Role
+from remsim.server.store import audit
+from remsim.server.store.tokens import create_token
+from remsim.wire.messages.extensions import AuditInd
 from tests.doubles.server_rig import V1, rest_client, running_server
 from tests.doubles.server_world import ServerWorld
 from tests.doubles.short_http import ask

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from remsim.net.tls import TlsContexts
+from remsim.net.tls.contexts import TlsContexts
 from remsim.pki import files, signing
 from remsim.pki.authority import CLOCK_FILE
 from remsim.pki.clock import SigningClock
 from remsim.pki.credentials import Credentials
 from remsim.pki.errors import AuthorityError
 from remsim.pki.facts import decode_pem, read_certificate
-from remsim.server.house import House
+from remsim.server.authority.monitor import AuthorityMonitor
 from tests.doubles.certificates import BANK, CLIENT, DAY_S, SERVER, CertificateWorld
 
 
@@ -60,21 +60,21 @@ def own(house: CertificateWorld) -> Credentials:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     """What the server takes for the time."""
     clocks = Clocks()
-    monkeypatch.setattr("remsim.server.house.time", SimpleNamespace(time=lambda: clocks.wall))
+    monkeypatch.setattr("remsim.server.authority.monitor.time", SimpleNamespace(time=lambda: clocks.wall))
     return clocks
 
 
 @pytest.fixture
-def here(house: CertificateWorld, own: Credentials, clock: Clocks, monkeypatch: pytest.MonkeyPatch) -> House:
+def here(house: CertificateWorld, own: Credentials, clock: Clocks, monkeypatch: pytest.MonkeyPatch) -> AuthorityMonitor:
     """The server's view, with clocks that a test sets."""
     monkeypatch.setattr("remsim.pki.authority.SigningClock", lambda path: SigningClock(path, lambda: clock.steady))
-    return House(house.directory / "ca", own)
+    return AuthorityMonitor(house.directory / "ca", own)
 
 
 class TestClock:
     """A clock that is wrong for a while leaves nothing that is not valid yet."""
 
-    def test_list_is_never_of_a_time_to_come(self, here: House, own: Credentials, clock: Clocks) -> None:
+    def test_list_is_never_of_a_time_to_come(self, here: AuthorityMonitor, own: Credentials, clock: Clocks) -> None:
         clock.go_on(2 * 3600.0)
         here.refresh()
         before = own.revocations()
@@ -91,7 +91,7 @@ class TestClock:
         assert abs(now.issued_at.timestamp() - clock.wall) < 2
 
     def test_certificates_and_codes_of_a_jump_are_good_afterwards(
-        self, here: House, house: CertificateWorld, own: Credentials, clock: Clocks
+        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials, clock: Clocks
     ) -> None:
         truth = clock.wall
         clock.wall += 70 * DAY_S
@@ -109,7 +109,7 @@ class TestClock:
         assert kept.expires_at < truth + DAY_S
 
     def test_revoked_certificate_stays_listed_while_the_clock_is_ahead(
-        self, here: House, house: CertificateWorld, own: Credentials, clock: Clocks
+        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials, clock: Clocks
     ) -> None:
         stolen = house.credentials(CLIENT)
         house.revoke(stolen)
@@ -121,7 +121,7 @@ class TestClock:
         assert found.serials == {stolen.certificate().serial}
 
     def test_list_of_a_time_to_come_is_replaced_at_once(
-        self, here: House, house: CertificateWorld, own: Credentials, clock: Clocks
+        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials, clock: Clocks
     ) -> None:
         house.authority.publish_list(clock.wall + 70 * DAY_S)
         wrong = house.authority.revocations()
@@ -133,7 +133,7 @@ class TestClock:
         assert right.issued_at.timestamp() <= clock.wall
 
     def test_last_good_time_is_known_to_the_next_process(
-        self, here: House, house: CertificateWorld, own: Credentials, clock: Clocks
+        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials, clock: Clocks
     ) -> None:
         clock.go_on(3600.0)
         here.refresh()
@@ -141,10 +141,10 @@ class TestClock:
         assert record is not None
         assert record.good == clock.wall
         clock.wall = 1000.0
-        again = House(house.directory / "ca", own)
+        again = AuthorityMonitor(house.directory / "ca", own)
         assert again.authority.dates(1000.0).begins >= record.good
 
-    def test_damaged_record_is_none(self, here: House, house: CertificateWorld) -> None:
+    def test_damaged_record_is_none(self, here: AuthorityMonitor, house: CertificateWorld) -> None:
         for content in (b"", b"{}", b"[]", b'{"good": "x"}', b"\xff", b"[" * 2000):
             files.write_private(house.directory / "ca" / CLOCK_FILE, content)
             assert here.authority.clock_record() is None
@@ -167,7 +167,7 @@ def test_link_comes_up_in_spite_of_a_list_of_a_time_to_come(house: CertificateWo
 
 class TestExtension:
     def test_running_server_takes_the_new_certificate_and_hosts_get_it_by_renewal(
-        self, here: House, house: CertificateWorld, own: Credentials
+        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials
     ) -> None:
         old, before = house.authority.certificate, own.certificate()
         house.authority.extend(house.now)

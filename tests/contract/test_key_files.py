@@ -104,7 +104,7 @@ def test_what_is_missing_or_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 def test_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "long").write_bytes(bytes(files.MAX_FILE_OCTETS + 1))
+    (tmp_path / "long").write_bytes(bytes(files.MAX_FILE_BYTES + 1))
     with pytest.raises(KeyFileError, match="larger than"):
         files.read_public(tmp_path / "long")
     (tmp_path / "long").chmod(0o600)

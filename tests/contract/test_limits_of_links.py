@@ -8,21 +8,23 @@ from contextlib import asynccontextmanager
 import pytest
 
 from remsim.config import HostPort
-from remsim.identity import Identity, Role
-from remsim.limits import LimitCounts, LimitName
+from remsim.core.identity import Identity, Role
+from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
-from remsim.net import hub as hub_module
+from remsim.net import connections as hub_module
 from remsim.net import link as link_module
-from remsim.net import secure as secure_module
-from remsim.net.hub import DialledLink, LinkHub
-from remsim.net.limits import Admission
-from remsim.net.listen import Listener
-from remsim.net.tasks import TaskOwner
-from remsim.net.tls import Expectation, LinkTls
-from remsim.wire import ccm, ipa, requests, rspro
-from remsim.wire.actions import Accepted, Close, LinkId, Send
-from remsim.wire.connection import MAX_FIRST_FRAME, KeepAlive, Received
-from remsim.wire.rspro import NO_FLAGS, ComponentType, TpduModemToCard
+from remsim.net.accept.listen import Listener
+from remsim.net.accept.quota import ConnectionQuota
+from remsim.net.connections import ConnectionManager, DialledLink
+from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.tls import transport as secure_module
+from remsim.net.tls.contexts import Expectation, LinkTls
+from remsim.wire import ccm, ipa
+from remsim.wire.link import requests
+from remsim.wire.link.actions import Accepted, Close, LinkId, Send
+from remsim.wire.link.engine import MAX_FIRST_FRAME, KeepAlive, Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import NO_FLAGS, ComponentType, TpduModemToCard
 from tests.doubles import engines
 from tests.doubles.certificates import BANK as BANK_ONE
 from tests.doubles.certificates import CertificateWorld
@@ -40,7 +42,7 @@ COMMAND = TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(5))
 class Stage:
     """A hub with a listener, and a neighbour that was accepted there."""
 
-    def __init__(self, hub: LinkHub, program: Program, port: int, counts: LimitCounts) -> None:
+    def __init__(self, hub: ConnectionManager, program: Program, port: int, counts: LimitCounts) -> None:
         self.hub, self.program, self.port, self.counts = hub, program, port, counts
 
     async def link(self) -> LinkId:
@@ -59,10 +61,10 @@ async def is_answered(peer: RawEnd) -> bool:
     await peer.write(ccm.PING)
     heard = b""
     while not heard.endswith(ccm.PONG):
-        octets = await peer.read(4)
-        if not octets:
+        raw = await peer.read(4)
+        if not raw:
             return False
-        heard += octets
+        heard += raw
     return True
 
 
@@ -71,7 +73,7 @@ async def stage(
     role: ComponentType = ComponentType.REMSIM_SERVER,
     peer: ComponentType | None = None,
     *,
-    admission: Admission | None = None,
+    admission: ConnectionQuota | None = None,
 ) -> AsyncIterator[tuple[Stage, RawEnd]]:
     """A hub that listens, and its neighbour, accepted."""
     counts = LimitCounts()
@@ -102,7 +104,7 @@ async def test_stranger_must_not_begin_a_long_frame() -> None:
     async with stage() as (there, neighbour):
         async with dialled_raw("127.0.0.1", there.port) as stranger:
             await stranger.write(long[:3])
-            assert await there.ended() == f"frame of {len(long) - 3} octets, at most {MAX_FIRST_FRAME} allowed"
+            assert await there.ended() == f"frame of {len(long) - 3} bytes, at most {MAX_FIRST_FRAME} allowed"
         await neighbour.write(long)
         assert there.counts[LimitName.FIRST_FRAME] == 1
 
@@ -200,7 +202,7 @@ async def cut(peer: RawEnd) -> bool:
 
 @reaches(LimitName.UNIDENTIFIED)
 async def test_at_the_limit_the_oldest_stranger_makes_room() -> None:
-    async with stage(admission=Admission(most=1)) as (there, _):
+    async with stage(admission=ConnectionQuota(most=1)) as (there, _):
         async with dialled_raw("127.0.0.1", there.port) as first:
             await there.link()
             async with dialled_raw("127.0.0.1", there.port) as second:
@@ -211,7 +213,7 @@ async def test_at_the_limit_the_oldest_stranger_makes_room() -> None:
 
 @reaches(LimitName.UNIDENTIFIED_PER_SOURCE)
 async def test_strangers_from_one_place_make_room_among_themselves() -> None:
-    async with stage(admission=Admission(most_per_source=1)) as (there, _):
+    async with stage(admission=ConnectionQuota(most_per_source=1)) as (there, _):
         async with (
             dialled_raw("127.0.0.1", there.port, source="127.0.0.2") as elsewhere,
             dialled_raw("127.0.0.1", there.port) as first,
@@ -227,7 +229,7 @@ async def test_strangers_from_one_place_make_room_among_themselves() -> None:
 
 @reaches(LimitName.CONNECTIONS)
 async def test_more_connections_than_descriptors_allow_are_closed() -> None:
-    async with stage(admission=Admission(most_connections=2)) as (there, _):
+    async with stage(admission=ConnectionQuota(most_connections=2)) as (there, _):
         async with dialled_raw("127.0.0.1", there.port) as accepted:
             there.hub.execute(Accepted(await there.link()))
             async with dialled_raw("127.0.0.1", there.port) as third:
@@ -237,12 +239,14 @@ async def test_more_connections_than_descriptors_allow_are_closed() -> None:
 
 
 @asynccontextmanager
-async def tls_world(admission: Admission | None = None) -> AsyncIterator[tuple[LinkHub, Program, LimitCounts]]:
+async def tls_world(
+    admission: ConnectionQuota | None = None,
+) -> AsyncIterator[tuple[ConnectionManager, Program, LimitCounts]]:
     """A hub for both ends of links over TLS."""
     counts = LimitCounts()
     program = Program()
     async with TaskOwner("world") as tasks:
-        hub = LinkHub(program, tasks=tasks, log=get_logger("world"), limits=counts, admission=admission)
+        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=counts, admission=admission)
         try:
             yield hub, program, counts
         finally:
@@ -250,7 +254,7 @@ async def tls_world(admission: Admission | None = None) -> AsyncIterator[tuple[L
             tasks.cancel()
 
 
-def dial_as(hub: LinkHub, listener: Listener, tls: LinkTls) -> DialledLink:
+def dial_as(hub: ConnectionManager, listener: Listener, tls: LinkTls) -> DialledLink:
     """Dial with a certificate."""
     role, peer = ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER
     dialled = hub.dial(factory(role, peer), name="t", backoff=ONCE, tls=tls)
@@ -299,7 +303,7 @@ async def test_certificate_whose_links_are_gone_may_be_used_again(
 async def test_silent_stranger_at_a_port_for_tls_loses_its_place(
     house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with tls_world(Admission()) as (hub, program, counts):
+    async with tls_world(ConnectionQuota()) as (hub, program, counts):
         listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
         dial_as(hub, listener, client_tls(house))
         links = [(await program.ups.get())[0] for _ in range(2)]
@@ -318,7 +322,7 @@ async def test_silent_stranger_at_a_port_for_tls_loses_its_place(
 async def test_stranger_that_pours_within_the_handshake_is_cut_off(
     house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with tls_world(Admission()) as (hub, program, counts):
+    async with tls_world(ConnectionQuota()) as (hub, program, counts):
         listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
         dial_as(hub, listener, client_tls(house))
         links = [(await program.ups.get())[0] for _ in range(2)]

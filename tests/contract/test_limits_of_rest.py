@@ -14,23 +14,23 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remsim.config import HostPort, ServerConfig
-from remsim.limits import LimitCounts, LimitName
+from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
-from remsim.net.tasks import TaskOwner
-from remsim.net.tls import TlsContexts
+from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.tls.contexts import TlsContexts
 from remsim.pki import signing
+from remsim.pki.enrolment_service import EnrolmentService
 from remsim.pki.messages import RENEWAL_PATH, RENEWAL_PERIOD_S, RENEWALS_ALLOWED, renewal_content
-from remsim.pki.office import EnrolmentOffice
 from remsim.pki.toolkit import CryptographyToolkit
-from remsim.server import audit
-from remsim.server.certificate_audit import CertificateAudit
-from remsim.server.rest import enrolment, errors, limits
-from remsim.server.rest import listener as listener_module
-from remsim.server.rest.connection import ON_PROVEN
-from remsim.server.rest.listener import RestListener
+from remsim.server.api import enrolment, errors, limits
+from remsim.server.api import listener as listener_module
+from remsim.server.api.connection import ON_PROVEN
+from remsim.server.api.listener import RestListener
+from remsim.server.authority.audit import CertificateAudit
+from remsim.server.core.tokens import FAILURES_ALLOWED, FailureLimiter, Role
 from remsim.server.service import ServerService
-from remsim.server.token_book import create_token
-from remsim.server.tokens import FAILURES_ALLOWED, FailureLimiter, Role
+from remsim.server.store import audit
+from remsim.server.store.tokens import create_token
 from tests.doubles.certificates import BANK, SERVER, CertificateWorld
 from tests.doubles.link_world import RawEnd, dialled_raw
 from tests.doubles.reaching import reaches
@@ -99,10 +99,10 @@ async def is_answered(peer: RawEnd) -> bool:
     await peer.write(GET)
     heard = b""
     while not heard.endswith(b"ok"):
-        octets = await peer.read(1)
-        if not octets:
+        raw = await peer.read(1)
+        if not raw:
             return False
-        heard += octets
+        heard += raw
     return True
 
 
@@ -208,7 +208,7 @@ def test_refused_connections_leave_everybody_else_his_turn(run: Run, monkeypatch
 def test_head_that_is_too_long_is_refused(run: Run) -> None:
     async def work() -> None:
         async with stage() as there, dialled_raw("127.0.0.1", there.port) as offender:
-            await offender.write(b"GET / HTTP/1.1\r\nX: " + b"x" * (2 * limits.MAX_HEAD_OCTETS))
+            await offender.write(b"GET / HTTP/1.1\r\nX: " + b"x" * (2 * limits.MAX_HEAD_BYTES))
             assert (await offender.read(12)).endswith(b" 400")
             assert there.counts[LimitName.REST_HEAD] == 1
             async with dialled_raw("127.0.0.1", there.port) as nonsense:
@@ -276,8 +276,8 @@ async def drained(peer: RawEnd) -> bytes:
     """What still comes before the connection breaks."""
     found = b""
     try:
-        while octets := await peer.read(1 << 16):
-            found += octets
+        while raw := await peer.read(1 << 16):
+            found += raw
     except ConnectionError:
         pass
     return found
@@ -336,7 +336,7 @@ async def test_body_that_is_too_long_is_refused(service: ServerService, tmp_path
     token = await make_token(tmp_path, Role.OPERATOR)
     async with rest_client(service, over_socket=True, token=token) as rest:
         long = {"content-type": "application/json"}
-        answer = await rest.post(f"{V1}/slotmaps", content=b"x" * (limits.MAX_BODY_OCTETS + 1), headers=long)
+        answer = await rest.post(f"{V1}/slotmaps", content=b"x" * (limits.MAX_BODY_BYTES + 1), headers=long)
         assert answer.status_code == 413
         assert (await rest.post(f"{V1}/slotmaps", json=mapping((1, 0), (7, 0)))).status_code == 201
     assert service._metrics.limits[LimitName.REST_BODY] == 1
@@ -363,7 +363,7 @@ async def test_holder_that_renews_all_the_time_must_wait(house: CertificateWorld
     served = FastAPI()
     errors.install(served, counts)
     books = CertificateAudit((), lambda _entry: None, lambda _entry: None)
-    enrolment.mount(served, EnrolmentOffice(house.authority), log=get_logger("test"), books=books, limits=counts)
+    enrolment.mount(served, EnrolmentService(house.authority), log=get_logger("test"), books=books, limits=counts)
     bank, answers = house.credentials(BANK), []
     async with httpx2.AsyncClient(base_url="https://test", transport=httpx2.ASGITransport(served)) as rest:
         for _ in range(RENEWALS_ALLOWED):

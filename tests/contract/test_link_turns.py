@@ -5,9 +5,9 @@ import asyncio
 
 import pytest
 
-from remsim.net.link import PIECE_OCTETS
+from remsim.net.link import PIECE_BYTES
 from remsim.wire import ccm
-from remsim.wire.connection import Connection
+from remsim.wire.link.engine import LinkEngine
 from tests.doubles.certificates import CertificateWorld
 from tests.doubles.link_world import dialled_raw, factory
 from tests.doubles.tls_world import LOOPBACK, Run, client_tls, dial, noted_world, server_tls
@@ -15,7 +15,7 @@ from tests.doubles.tls_world import LOOPBACK, Run, client_tls, dial, noted_world
 FLOOD = ccm.PING * 40_000
 
 
-class Pieces(list[tuple[Connection, int]]):
+class Pieces(list[tuple[LinkEngine, int]]):
     """Which link looked at how many bytes, in this order."""
 
     def __init__(self) -> None:
@@ -25,15 +25,15 @@ class Pieces(list[tuple[Connection, int]]):
 @pytest.fixture
 def pieces(monkeypatch: pytest.MonkeyPatch) -> Pieces:
     found = Pieces()
-    original = Connection.receive_data
+    original = LinkEngine.receive_data
 
-    def noting(connection: Connection, data: bytes, now: float) -> None:
+    def noting(connection: LinkEngine, data: bytes, now: float) -> None:
         found.append((connection, len(data)))
         if len(found) == 3:
             found.have_begun.set()
         original(connection, data, now)
 
-    monkeypatch.setattr(Connection, "receive_data", noting)
+    monkeypatch.setattr(LinkEngine, "receive_data", noting)
     return found
 
 
@@ -58,14 +58,14 @@ def test_flood_of_pings_leaves_others_their_turns(run: Run, pieces: Pieces) -> N
                 assert len(pieces) > before + 10, "the neighbour was answered behind the flood"
 
     run(play())
-    assert max(length for _, length in pieces) <= PIECE_OCTETS
+    assert max(length for _, length in pieces) <= PIECE_BYTES
 
 
 def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: CertificateWorld, pieces: Pieces) -> None:
     pings, pongs, are_answered = 10_000, 0, asyncio.Event()
-    original = Connection._on_ccm
+    original = LinkEngine._on_ccm
 
-    def counting(connection: Connection, payload: bytes, now: float) -> None:
+    def counting(connection: LinkEngine, payload: bytes, now: float) -> None:
         nonlocal pongs
         pongs += payload == ccm.PONG[3:]
         if pongs == pings:
@@ -82,6 +82,6 @@ def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: Certifi
             await are_answered.wait()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Connection, "_on_ccm", counting)
+        patch.setattr(LinkEngine, "_on_ccm", counting)
         run(play())
-    assert max(length for _, length in pieces) <= PIECE_OCTETS
+    assert max(length for _, length in pieces) <= PIECE_BYTES

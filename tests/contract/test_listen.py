@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager, closing
 import pytest
 
 from remsim.config import HostPort
-from remsim.errors import StartError
-from remsim.net import listen as listen_module
-from remsim.net.listen import Listener, bind, listen
-from remsim.net.tasks import TaskOwner
+from remsim.core.errors import StartError
+from remsim.net.accept import listen as listen_module
+from remsim.net.accept.listen import Listener, bind, listen
+from remsim.net.runtime.tasks import TaskOwner
 from tests.doubles.link_world import dialled_raw
 
 
@@ -161,12 +161,12 @@ def test_port_that_needs_root_is_a_start_error(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_port_that_is_taken_between_binding_and_listening(monkeypatch: pytest.MonkeyPatch) -> None:
-    (rival,) = bind(HostPort("127.0.0.1", 0))
-    port: int = rival.getsockname()[1]
+    (challenger,) = bind(HostPort("127.0.0.1", 0))
+    port: int = challenger.getsockname()[1]
     (free,) = bind(HostPort("::1", 0))
     (ours,) = bind(HostPort("127.0.0.1", port))
-    with closing(rival):
-        rival.listen()
+    with closing(challenger):
+        challenger.listen()
         monkeypatch.setattr(listen_module, "bind", lambda _address: [free, ours])
         with pytest.raises(StartError, match=f"{port} is in use"):
             async with listening(HostPort("127.0.0.1", port), asyncio.Protocol):

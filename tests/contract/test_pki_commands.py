@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from remsim.cli.main import main
-from remsim.identity import Identity
-from remsim.net.tls import TlsContexts
+from remsim.core.identity import Identity
+from remsim.net.tls.contexts import TlsContexts
 from remsim.pki import signing
 from remsim.pki.authority import Authority
 from remsim.pki.codes import Code

@@ -17,8 +17,8 @@ from remsim.card.atr import parse_atr
 from remsim.readers.base import CardReader, Presence, PresenceEvent, ReaderSource
 from remsim.readers.errors import CardAbsentError, ReaderError
 from remsim.readers.pcsc import PcscSource
-from remsim.readers.profiles import load_profile
-from remsim.readers.sim import SimSource
+from remsim.readers.sim.profiles import load_profile
+from remsim.readers.sim.source import SimSource
 from remsim.uicc import Uicc
 from tests.doubles.pcsc_socket import pcsc_through
 from tests.doubles.pcscd import READER_NAMES, VPCD_PORTS, PcscdNamespace

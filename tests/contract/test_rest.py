@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from remsim.server.rest import shapes
+from remsim.server.api.v1 import shapes
 from remsim.server.service import ServerService
-from remsim.wire import rspro
-from remsim.wire.rspro import ResultCode
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ResultCode
 from tests.doubles import strict_json
 from tests.doubles.server_rig import V1, connect_bank, connect_client, mapping, rest_client, running_server
 

@@ -16,12 +16,12 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from remsim.config import HostPort, ServerConfig
-from remsim.errors import StartError
-from remsim.server import certificate_audit, housekeeping
-from remsim.server.rest.auth import OPEN_PATHS
+from remsim.core.errors import StartError
+from remsim.server.api.auth import OPEN_PATHS
+from remsim.server.authority import audit, monitor
+from remsim.server.core.tokens import FAILURES_ALLOWED, Role, Scope
 from remsim.server.service import ServerService
-from remsim.server.token_book import create_token, list_tokens, revoke_token
-from remsim.server.tokens import FAILURES_ALLOWED, Role, Scope
+from remsim.server.store.tokens import create_token, list_tokens, revoke_token
 from tests.doubles.certificates import BANK, SERVER, CertificateWorld
 from tests.doubles.server_rig import V1, connect_bank, connect_client, mapping, rest_client, running_server
 from tests.doubles.tls_rig import note_log
@@ -154,8 +154,8 @@ async def test_a_change_is_in_the_audit_log(service: ServerService, tmp_path: Pa
 async def test_codes_and_certificates_that_are_made_and_revoked_are_in_the_audit_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "CHECK_INTERVAL_S", 0.05)
-    monkeypatch.setattr(certificate_audit, "SETTLED_S", 0.0)
+    monkeypatch.setattr(monitor, "CHECK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(audit, "SETTLED_S", 0.0)
     world = CertificateWorld(tmp_path)
     server = world.credentials(SERVER, folder="tls")
 

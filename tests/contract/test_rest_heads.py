@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from remsim.limits import LimitName
-from remsim.server.rest import limits
-from remsim.server.rest.app import Door
+from remsim.core.limits import LimitName
+from remsim.server.api import limits
+from remsim.server.api.app import RequestMiddleware
 from tests.doubles.link_world import dialled_raw
 from tests.doubles.server_rig import V1, running_server
 from tests.doubles.short_http import ask_raw
@@ -42,7 +42,7 @@ async def test_length_beside_transfer_encoding_is_refused(tmp_path: Path, fields
 
 
 @pytest.mark.parametrize("where", ["field", "fields", "path", "query"])
-@pytest.mark.parametrize("length", [limits.MAX_HEAD_OCTETS + 1, 60_000])
+@pytest.mark.parametrize("length", [limits.MAX_HEAD_BYTES + 1, 60_000])
 async def test_head_that_comes_in_one_piece_is_bounded_like_any_other(tmp_path: Path, where: str, length: int) -> None:
     text = b"x" * length
     start = {"path": b"/" + text, "query": b"/health?" + text}.get(where, b"/health")
@@ -55,13 +55,13 @@ async def test_head_that_comes_in_one_piece_is_bounded_like_any_other(tmp_path: 
 
 async def test_half_of_a_body_does_not_hold_up_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, has_come = note_log(), asyncio.Event()
-    original = Door.__call__
+    original = RequestMiddleware.__call__
 
-    async def noting(door: Door, scope: Scope, receive: Receive, send: Send) -> None:
+    async def noting(door: RequestMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
         has_come.set()
         await original(door, scope, receive, send)
 
-    monkeypatch.setattr(Door, "__call__", noting)
+    monkeypatch.setattr(RequestMiddleware, "__call__", noting)
     request = b"POST %s/slotmaps HTTP/1.1\r\n" % V1.encode() + HEAD + b"Content-Length: 300\r\n\r\nabc"
     async with running_server(tmp_path) as service, dialled_raw("127.0.0.1", service.rest_address.port) as peer:
         await peer.write(request)

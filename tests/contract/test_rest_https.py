@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from remsim.cli import classic
 from remsim.cli.main import main
-from remsim.identity import Identity
-from remsim.net.tls import TlsContexts
+from remsim.core.identity import Identity
+from remsim.net.tls.contexts import TlsContexts
 from remsim.pki.credentials import Credentials
 from remsim.pki.server_tls import NotServerError, server_context
 from tests.doubles.certificates import BANK, DAY_S, SERVER, CertificateWorld
-from tests.doubles.https_ear import Ear, listening
+from tests.doubles.http_sink import Ear, listening
 
 TOKEN = "remsim_token"
 

@@ -10,10 +10,10 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from remsim.config import ServerConfig
-from remsim.server.rest.auth import OPEN_PATHS
+from remsim.server.api.auth import OPEN_PATHS
+from remsim.server.core.tokens import Role, Scope
 from remsim.server.service import ServerService
-from remsim.server.token_book import create_token
-from remsim.server.tokens import Role, Scope
+from remsim.server.store.tokens import create_token
 from tests.doubles.server_rig import V1, running_server
 from tests.doubles.short_http import ask
 

@@ -11,12 +11,12 @@ import pytest
 
 from remsim.cli.main import main
 from remsim.config import ServerConfig
-from remsim.identity import Identity
-from remsim.net.tls import TlsContexts
+from remsim.core.identity import Identity
+from remsim.net.tls.contexts import TlsContexts
 from remsim.pki.authority import Authority
 from remsim.pki.credentials import Credentials
-from remsim.server.token_book import list_tokens
-from remsim.server.tokens import Role, token_id_of
+from remsim.server.core.tokens import Role, token_id_of
+from remsim.server.store.tokens import list_tokens
 from tests.doubles.certificates import BANK, DAY_S, SERVER, CertificateWorld
 
 Init = Callable[..., tuple[str, list[str]]]

@@ -11,13 +11,13 @@ import httpx2
 import pytest
 
 from remsim.config import ServerConfig
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.mapping import parse_mapping_policy
-from remsim.server.audit import SERVER
+from remsim.server.core.tokens import Role
 from remsim.server.rules import reload_policy
 from remsim.server.service import ServerService
-from remsim.server.token_book import create_token
-from remsim.server.tokens import Role
+from remsim.server.store.audit import SERVER
+from remsim.server.store.tokens import create_token
 from tests.doubles.noted_log import NotedLog
 from tests.doubles.server_rig import V1, mapping, rest_client, running_server
 from tests.doubles.tls_rig import LogLines, note_log

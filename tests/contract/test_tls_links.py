@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from remsim.identity import Identity, Role
-from remsim.net import secure
-from remsim.net.limits import Admission
-from remsim.net.tls import Expectation, LinkTls, TlsContexts, explain
-from remsim.wire import rspro
-from remsim.wire.actions import Accepted, Send
-from remsim.wire.connection import Received
+from remsim.core.identity import Identity, Role
+from remsim.net.accept.quota import ConnectionQuota
+from remsim.net.tls import transport
+from remsim.net.tls.contexts import Expectation, LinkTls, TlsContexts, explain
+from remsim.wire.link.actions import Accepted, Send
+from remsim.wire.link.engine import Received
+from remsim.wire.messages import rspro
 from tests.doubles import engines
 from tests.doubles.certificates import ANYBODY, BANK, CLIENT, SERVER, CertificateWorld
 from tests.doubles.link_world import dialled_raw, factory, world
@@ -64,7 +64,7 @@ class TestGoodPeers:
 
         run(play())
 
-    def test_thousand_octets_of_each_size_arrive_through_tls(self, run: Run, house: CertificateWorld) -> None:
+    def test_thousand_bytes_of_each_size_arrive_through_tls(self, run: Run, house: CertificateWorld) -> None:
         async def play() -> None:
             async with world() as (server, at_server), world() as (client, at_client):
                 listener = await server.listen(LOOPBACK, factory(), tls=house.tls(SERVER))
@@ -253,7 +253,7 @@ class TestOtherProtocols:
         self, run: Run, house: CertificateWorld
     ) -> None:
         async def play() -> None:
-            admission = Admission()
+            admission = ConnectionQuota()
             async with noted_world(admission) as (server, _, log):
                 listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
                 async with dialled_raw("127.0.0.1", listener.port) as peer:
@@ -265,7 +265,7 @@ class TestOtherProtocols:
         run(play())
 
     def test_silent_peer_is_cut_off(self, run: Run, house: CertificateWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(secure, "HANDSHAKE_TIMEOUT_S", 0.05)
+        monkeypatch.setattr(transport, "HANDSHAKE_TIMEOUT_S", 0.05)
 
         async def play() -> None:
             async with noted_world() as (server, _, log):

@@ -5,12 +5,12 @@ import contextlib
 
 import pytest
 
-from remsim.identity import Identity
-from remsim.net.limits import Admission, Limit
-from remsim.net.tls import Expectation, HandshakeError, LinkTls, TlsContexts
+from remsim.core.identity import Identity
+from remsim.net.accept.quota import ConnectionQuota, QuotaKind
+from remsim.net.tls.contexts import Expectation, HandshakeError, LinkTls, TlsContexts
 from remsim.wire import ccm
-from remsim.wire.actions import Accepted
-from remsim.wire.rspro import ComponentType
+from remsim.wire.link.actions import Accepted
+from remsim.wire.messages.rspro import ComponentType
 from tests.doubles.certificates import ANYBODY, BANK, CLIENT, SERVER, CertificateWorld
 from tests.doubles.link_world import dialled_raw, factory
 from tests.doubles.tls_world import (
@@ -102,7 +102,7 @@ class TestLife:
 class TestLimits:
     def test_strangers_are_bounded_and_proven_peers_do_not_count(self, run: Run, house: CertificateWorld) -> None:
         async def play() -> None:
-            admission = Admission(most=2)
+            admission = ConnectionQuota(most=2)
             async with noted_world(admission) as (server, at_server, log), noted_world() as (client, at_client, _):
                 listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
                 for number in range(3):
@@ -128,7 +128,7 @@ class TestLimits:
 
     def test_plain_links_count_until_they_are_accepted(self, run: Run) -> None:
         async def play() -> None:
-            admission = Admission(most=1)
+            admission = ConnectionQuota(most=1)
             async with noted_world(admission) as (server, at_server, log):
                 listener = await server.listen(LOOPBACK, factory())
                 async with dialled_raw("127.0.0.1", listener.port) as first:
@@ -145,7 +145,7 @@ class TestLimits:
                     async with dialled_raw("127.0.0.1", listener.port):
                         await at_server.ups.get()
                         assert len(admission) == 1
-                    assert admission.refused == {Limit.UNIDENTIFIED: 1}
+                    assert admission.refused == {QuotaKind.UNIDENTIFIED: 1}
                 for _ in range(2):
                     await at_server.ends.get()
                 assert len(admission) == 0

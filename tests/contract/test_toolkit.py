@@ -29,7 +29,7 @@ def key(tmp_path: Path) -> Path:
 def test_key_and_request_are_good(tool: Toolkit, tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     files.write_private(path, tool.make_key())
-    assert signing.read_request(tool.make_request(path)).public_octets
+    assert signing.read_request(tool.make_request(path)).public_bytes
 
 
 @both

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from remsim.bankd.actions import (
+from remsim.bankd.core.actions import (
     BankdAction,
+    CardAttached,
+    CardDetached,
     CloseCard,
     FaultKind,
-    InService,
     Notice,
     OpenCard,
-    OutOfService,
     ReadNumber,
     ResetCard,
     ResetKind,
@@ -21,18 +21,18 @@ from remsim.bankd.actions import (
     TraceTpdu,
     Transmit,
 )
-from remsim.bankd.certified import CertifiedMemory
-from remsim.bankd.coordinator import BankdCoordinator
+from remsim.bankd.core.certified import CertifiedMemory
+from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.card.tpdu import HEADER_LENGTH
-from remsim.identity import Proof
-from remsim.ids import BankSlot, ClientSlot
-from remsim.trace import AtrRecord, TpduRecord, encode_gsmtap
-from remsim.wire import rspro
-from remsim.wire.abilities import ABILITIES
-from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
-from remsim.wire.events import Event, ProbeAnswered, Received
-from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode
+from remsim.core.identity import Proof
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.trace.gsmtap import AtrRecord, TpduRecord, encode_gsmtap
+from remsim.wire.link.abilities import ABILITIES
+from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.events import Event, ProbeAnswered, Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, Message, ResultCode
 
 BANKD = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "remsim-bankd", "0")
 
@@ -41,8 +41,8 @@ def stub_atr(slot_nr: int) -> bytes:
     """The ATR that the stand-in library of the recordings gives in reader ``slot_nr``."""
     body = bytes.fromhex("9f96801fc78031a073be211367432007180000") + bytes((slot_nr,))
     check = 0
-    for octet in body:
-        check ^= octet
+    for byte in body:
+        check ^= byte
     return b"\x3b" + body + bytes((check,))
 
 
@@ -172,7 +172,7 @@ class Bank:
                     self.probed.append(link)
                 case AskIdentity():
                     raise AssertionError("a bank asks nobody for an identity")
-                case InService() | OutOfService():
+                case CardAttached() | CardDetached():
                     self.lanes.append(action)
                 case StoreCertified():
                     self.stored.append(tuple(str(client) for client in self.coordinator.certified.proven()))

@@ -11,14 +11,14 @@ from typing import Self
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.service import BankdService
 from remsim.config import BankdConfig, HostPort
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.logs import setup_logging
 from remsim.readers.base import ReaderSource
-from remsim.wire import rspro
-from remsim.wire.abilities import ABILITIES
-from remsim.wire.connection import Connection, KeepAlive
-from remsim.wire.events import Event, Received
-from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode
+from remsim.wire.link.abilities import ABILITIES
+from remsim.wire.link.engine import KeepAlive, LinkEngine
+from remsim.wire.link.events import Event, Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, Message, ResultCode
 from tests.doubles.strict_connection import StrictConnection
 
 PATIENCE_S = 20.0
@@ -37,7 +37,7 @@ class Peer:
     ) -> None:
         self._reader, self._writer = reader, writer
         self.identity = ComponentIdentity(role, "peer", "remsim-double", "1")
-        make = Connection if is_own else StrictConnection
+        make = LinkEngine if is_own else StrictConnection
         self.connection = make(
             identity=self.identity,
             peer=ComponentType.REMSIM_BANKD,
@@ -52,7 +52,7 @@ class Peer:
         self._writer.write(self.connection.data_to_send())
 
     def write(self, data: bytes) -> None:
-        """Write raw octets."""
+        """Write raw bytes."""
         self._writer.write(data)
 
     async def receive(self) -> Event | None:
@@ -177,7 +177,7 @@ class BankWorld:
             told = await self.server.message()
             assert isinstance(told, rspro.AddressesInd), told
             self.addresses = told.addresses
-        await self.until(lambda: self.service.coordinator.control.governor is not None)
+        await self.until(lambda: self.service.coordinator.control.active_server is not None)
 
     def _peer(self, peer: Peer) -> Peer:
         self._peers.append(peer)

@@ -67,8 +67,8 @@ def pcap(link: int, packets: Sequence[bytes], *, order: str = "<") -> bytes:
 def qxdm(*lines: tuple[str, str], slot: int = 1) -> str:
     """Qualcomm's log 0x19B7 as QXDM shows it: (TX or RX, bytes in hex) a line."""
     return "\n".join(
-        f"[0x19B7]  07:18:00.539235  UIM APDU  {slot}  SLOT_{slot} Type = {way} Data = {{ {_spaced(octets)}  }}"
-        for way, octets in lines
+        f"[0x19B7]  07:18:00.539235  UIM APDU  {slot}  SLOT_{slot} Type = {way} Data = {{ {_spaced(raw)}  }}"
+        for way, raw in lines
     )
 
 
@@ -76,10 +76,10 @@ def qcat(*lines: tuple[str, str], slot: int = 1) -> str:
     """The same as QCAT exports it: a heading and four lines each."""
     return "\n".join(
         f"2026 Apr 14  00:02:24.427  [70]  0x19B7  UIM APDU\nSubscription ID = {slot}\nSlot Id = SLOT_{slot}\n"
-        f"Message Type = {way}\n{way} Data = {{ {_spaced(octets)}  }}\n"
-        for way, octets in lines
+        f"Message Type = {way}\n{way} Data = {{ {_spaced(raw)}  }}\n"
+        for way, raw in lines
     )
 
 
-def _spaced(octets: str) -> str:
-    return bytes.fromhex(octets).hex(" ").upper()
+def _spaced(raw: str) -> str:
+    return bytes.fromhex(raw).hex(" ").upper()

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from remsim.identity import Identity, Role
-from remsim.net.tls import Expectation, LinkTls, TlsContexts
+from remsim.core.identity import Identity, Role
+from remsim.net.tls.contexts import Expectation, LinkTls, TlsContexts
 from remsim.pki import files, signing
 from remsim.pki.authority import Authority
 from remsim.pki.credentials import Credentials, Received

@@ -4,23 +4,23 @@
 from ipaddress import IPv4Address
 
 from remsim.card.atr_policy import AtrPolicy
-from remsim.client.actions import (
+from remsim.client.core.actions import (
     Action,
     RemoveCard,
     ResetModem,
     SelectSim,
 )
-from remsim.client.coordinator import ClientCoordinator
-from remsim.client.notices import Notice, NoticeKind
-from remsim.client.transitions import SlotState
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
-from remsim.wire.actions import LinkId, Send
-from remsim.wire.connection import (
+from remsim.client.core.coordinator import ClientCoordinator
+from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.states import SlotState
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.link.actions import LinkId, Send
+from remsim.wire.link.engine import (
     Event,
     Received,
 )
-from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode, SlotPhysStatus
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode, SlotPhysStatus
 
 SERVER, BANKD = LinkId(1), LinkId(2)
 CLIENT_SLOT, BANK_SLOT = ClientSlot(7, 0), BankSlot(1, 3)

@@ -2,7 +2,7 @@
 """Plays a recorded session of real programs against one of our coordinators, without sockets or waiting.
 
 The recorded frames of the other roles go in through real link engines, what the role under test sends comes out of
-them, and both are compared per connection: octet for octet, with names, versions and operation tags set to the same
+them, and both are compared per connection: byte for byte, with names, versions and operation tags set to the same
 values, PING and PONG aside. A strict decoder of the classic schema must accept all that we send. What happened outside
 RSPRO (REST calls, lines typed, cards) reaches the coordinator through the adapter's ``on_action``.
 """
@@ -14,12 +14,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol, TypedDict, cast
 
-from remsim.wire import rspro
-from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
-from remsim.wire.codec import decode_pdu, encode_pdu
-from remsim.wire.connection import Connection, Event, LinkFailed
 from remsim.wire.ipa import FrameReader
-from remsim.wire.rspro import Message, RsproPdu, UnknownMessage
+from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.engine import Event, LinkEngine, LinkFailed
+from remsim.wire.messages import rspro
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.rspro import Message, RsproPdu, UnknownMessage
 from tests.doubles import strict_asn1
 
 _LINK_ACTIONS = (Send, Close, Accepted, Probe, AskIdentity)
@@ -93,7 +93,7 @@ class RecordedSession:
 def load_session(reference: Path, number: int) -> RecordedSession:
     """Read session ``number`` (1..31) below the folder ``reference``."""
     (path,) = (reference / "vectors" / "rspro").glob(f"{number:02}_*.json")
-    raw = cast(_JsonSession, json.loads(path.read_text(encoding="utf-8")))
+    recorded = cast(_JsonSession, json.loads(path.read_text(encoding="utf-8")))
     connections = tuple(
         RecordedConnection(
             entry["conn"],
@@ -103,20 +103,20 @@ def load_session(reference: Path, number: int) -> RecordedSession:
             None if entry["closed_ms"] is None else entry["closed_ms"] / 1000,
             entry["closed_by"],
         )
-        for entry in raw["connections"]
+        for entry in recorded["connections"]
     )
     frames = tuple(
         RecordedFrame(entry["conn"], entry["from"], entry["to"], entry["t_ms"] / 1000, bytes.fromhex(entry["hex"]))
-        for entry in raw["messages"]
+        for entry in recorded["messages"]
     )
-    actions = tuple((entry["t_ms"] / 1000, entry["what"]) for entry in raw["actions"])
-    return RecordedSession(raw["title"], raw["peers"], connections, actions, frames)
+    actions = tuple((entry["t_ms"] / 1000, entry["what"]) for entry in recorded["actions"])
+    return RecordedSession(recorded["title"], recorded["peers"], connections, actions, frames)
 
 
 class Adapter(Protocol):
     """The role under test: its coordinator, and stand-ins for what is around it."""
 
-    def connection(self, recorded: RecordedConnection, now: float) -> Connection:
+    def connection(self, recorded: RecordedConnection, now: float) -> LinkEngine:
         """Our end of a connection."""
         ...
 
@@ -162,7 +162,7 @@ class PlayedConnection:
 @dataclass(slots=True)
 class _LiveLink:
     link: LinkId
-    connection: Connection
+    connection: LinkEngine
     played: PlayedConnection
     reader: FrameReader
     is_open: bool = True
@@ -298,11 +298,11 @@ class Player:
 _SOMEBODY = ("name", "software", "1")
 
 
-def _strictly(octets: bytes) -> bytes:
+def _strictly(raw: bytes) -> bytes:
     """What goes to a classic peer, which may have a strict decoder. Raises StrictError."""
-    for _ in strict_asn1.frames(octets):
+    for _ in strict_asn1.frames(raw):
         pass
-    return octets
+    return raw
 
 
 def normalise(message: Message | UnknownMessage) -> Message | UnknownMessage:

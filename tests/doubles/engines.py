@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Link engines for tests: one end, a pair of ends, and the frames that a classic peer would send."""
 
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import ipa, rspro
-from remsim.wire.codec import decode_pdu, encode_pdu
-from remsim.wire.connection import ABILITIES, Connection, Event, KeepAlive
-from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode, RsproPdu
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire import ipa
+from remsim.wire.link.engine import ABILITIES, Event, KeepAlive, LinkEngine
+from remsim.wire.messages import rspro
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, Message, ResultCode, RsproPdu
 
 CLIENT, BANK = ClientSlot(1, 0), BankSlot(1, 2)
 
@@ -22,9 +23,9 @@ def engine(
     now: float = 0.0,
     keep_alive: KeepAlive | None = None,
     abilities: tuple[str, ...] = ABILITIES,
-) -> Connection:
+) -> LinkEngine:
     """One end of a link, its first PING already taken."""
-    made = Connection(identity=identity(role), peer=peer, now=now, keep_alive=keep_alive, abilities=abilities)
+    made = LinkEngine(identity=identity(role), peer=peer, now=now, keep_alive=keep_alive, abilities=abilities)
     made.data_to_send()
     return made
 
@@ -34,7 +35,7 @@ def frame(message: Message, *, tag: int = 0, version: int = rspro.VERSION) -> by
     return ipa.encode_rspro(encode_pdu(RsproPdu(tag, message, version)))
 
 
-def events(connection: Connection) -> list[Event]:
+def events(connection: LinkEngine) -> list[Event]:
     """All events that wait."""
     found = []
     while (event := connection.next_event()) is not None:
@@ -42,14 +43,14 @@ def events(connection: Connection) -> list[Event]:
     return found
 
 
-def receive(connection: Connection, *octets: bytes, now: float = 0.0) -> list[Event]:
-    """The events that these octets cause."""
-    for piece in octets:
+def receive(connection: LinkEngine, *raw: bytes, now: float = 0.0) -> list[Event]:
+    """The events that these bytes cause."""
+    for piece in raw:
         connection.receive_data(piece, now)
     return events(connection)
 
 
-def sent(connection: Connection) -> list[RsproPdu | bytes]:
+def sent(connection: LinkEngine) -> list[RsproPdu | bytes]:
     """What the engine wants written: PDUs, and CCM payloads."""
     reader = ipa.FrameReader()
     reader.receive_data(connection.data_to_send())
@@ -61,7 +62,7 @@ def sent(connection: Connection) -> list[RsproPdu | bytes]:
     return found
 
 
-def server_with_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAlive | None = None) -> Connection:
+def server_with_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAlive | None = None) -> LinkEngine:
     """A server's end after a bankd with these abilities (None: classic) was accepted at time 0."""
     server = engine(ComponentType.REMSIM_SERVER, None, keep_alive=keep_alive)
     bankd = identity(ComponentType.REMSIM_BANKD).with_abilities(abilities)
@@ -72,7 +73,7 @@ def server_with_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAliv
     return server
 
 
-def client_at_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAlive | None = None) -> Connection:
+def client_at_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAlive | None = None) -> LinkEngine:
     """A client's end after a bankd with these abilities (None: classic) accepted it at time 0."""
     client = engine(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD, keep_alive=keep_alive)
     tag = client.send(rspro.ConnectClientReq(client.identity, CLIENT), now=0.0)

@@ -9,14 +9,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from remsim.config import HostPort
-from remsim.identity import Identity
-from remsim.net.listen import bind
-from remsim.net.tasks import TaskOwner
-from remsim.net.tls import TlsContexts
-from remsim.pki.office import EnrolmentOffice
-from remsim.server.certificate_audit import CertificateAudit
-from remsim.server.entries import Entry
-from remsim.server.rest import enrolment, errors
+from remsim.core.identity import Identity
+from remsim.net.accept.listen import bind
+from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.tls.contexts import TlsContexts
+from remsim.pki.enrolment_service import EnrolmentService
+from remsim.server.api import enrolment, errors
+from remsim.server.authority.audit import CertificateAudit
+from remsim.server.core.actions import Entry
 from tests.doubles.certificates import SERVER, CertificateWorld
 from tests.doubles.noted_log import NotedLog
 
@@ -45,7 +45,7 @@ async def enrolment_server(
     contexts = TlsContexts((anchor or house).credentials(identity, folder="https"))
     app = FastAPI()
     errors.install(app)
-    office = EnrolmentOffice(house.authority)
+    office = EnrolmentService(house.authority)
     enrolment.mount(
         app, office, log=server.log.logger, books=server.books, now=lambda: server.now, clock=lambda: server.now
     )

@@ -10,7 +10,7 @@ import sys
 from remsim.config import ClientConfig, HostPort
 from remsim.logs import get_logger
 from remsim.metrics import ProgramMetrics
-from remsim.net.process import run_service
+from remsim.net.runtime.process import run_service
 
 
 class IdleService:

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from remsim.limits import LimitCounts
+from remsim.core.limits import LimitCounts
 from remsim.logs import get_logger
-from remsim.net.hub import LinkHub
-from remsim.net.limits import Admission
-from remsim.net.tasks import TaskOwner
-from remsim.wire.actions import LinkId, PeerAddress
-from remsim.wire.connection import CONNECT_TIMEOUT_S, Connection, ConnectionFactory, Event, KeepAlive
-from remsim.wire.rspro import ComponentType
+from remsim.net.accept.quota import ConnectionQuota
+from remsim.net.connections import ConnectionManager
+from remsim.net.runtime.tasks import TaskOwner
+from remsim.wire.link.actions import LinkId, PeerAddress
+from remsim.wire.link.engine import CONNECT_TIMEOUT_S, ConnectionFactory, Event, KeepAlive, LinkEngine
+from remsim.wire.messages.rspro import ComponentType
 from tests.doubles import engines
 
 
@@ -56,8 +56,8 @@ def factory(
 ) -> ConnectionFactory:
     """Makes engines."""
 
-    def make(now: float) -> Connection:
-        return Connection(
+    def make(now: float) -> LinkEngine:
+        return LinkEngine(
             identity=engines.identity(role),
             peer=peer,
             now=now,
@@ -70,12 +70,12 @@ def factory(
 
 @asynccontextmanager
 async def world(
-    *, limits: LimitCounts | None = None, admission: Admission | None = None
-) -> AsyncIterator[tuple[LinkHub, Program]]:
+    *, limits: LimitCounts | None = None, admission: ConnectionQuota | None = None
+) -> AsyncIterator[tuple[ConnectionManager, Program]]:
     """A hub and its program; in the end the hub closes and leaves nothing behind."""
     program = Program()
     async with TaskOwner("world") as tasks:
-        hub = LinkHub(program, tasks=tasks, log=get_logger("world"), limits=limits, admission=admission)
+        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=limits, admission=admission)
         try:
             yield hub, program
         finally:
@@ -84,29 +84,29 @@ async def world(
 
 
 class RawEnd:
-    """One end of a TCP connection, octet by octet."""
+    """One end of a TCP connection, byte by byte."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(0)
         self.sock = sock
         self._loop = asyncio.get_running_loop()
 
-    async def write(self, octets: bytes) -> None:
-        """Send octets."""
-        await self._loop.sock_sendall(self.sock, octets)
+    async def write(self, raw: bytes) -> None:
+        """Send bytes."""
+        await self._loop.sock_sendall(self.sock, raw)
 
     async def read(self, size: int) -> bytes:
-        """Exactly ``size`` octets, or fewer if the other end closes before."""
+        """Exactly ``size`` bytes, or fewer if the other end closes before."""
         found = b""
         while len(found) < size:
-            octets = await self._loop.sock_recv(self.sock, size - len(found))
-            if not octets:
+            raw = await self._loop.sock_recv(self.sock, size - len(found))
+            if not raw:
                 break
-            found += octets
+            found += raw
         return found
 
     async def read_to_end(self) -> bytes:
-        """All octets until the other end closes."""
+        """All bytes until the other end closes."""
         return await self.read(1 << 30)
 
     def reset(self) -> None:

@@ -2,16 +2,25 @@
 """Messages in other notations: the JSON of the captured vectors, and the values of asn1tools.
 
 Both name everything as the ASN.1 does, so the conversion is driven by the same table as the codec and knows no
-message by itself. Octet strings are hex text in JSON and bytes in asn1tools.
+message by itself. Byte strings are hex text in JSON and bytes in asn1tools.
 """
 
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, cast
 
-from remsim.wire import schema
-from remsim.wire.rspro import Message, RsproPdu, UnknownMessage
-from remsim.wire.schema import ALTERNATIVES, NUMBER_OF, Enumerated, IpAddress, Kind, Octets, SequenceOf, Struct
+from remsim.wire.messages import schema
+from remsim.wire.messages.rspro import Message, RsproPdu, UnknownMessage
+from remsim.wire.messages.schema import (
+    ALTERNATIVES,
+    NUMBER_OF,
+    ByteString,
+    Enumerated,
+    IpAddress,
+    Kind,
+    SequenceOf,
+    Struct,
+)
 
 #: What a JSON document holds, and what asn1tools takes and gives.
 Notation = Any
@@ -73,7 +82,7 @@ def _out(kind: Kind, value: Notation, is_json: bool) -> Notation:
     match kind:
         case Enumerated():
             return asn1_name(value)
-        case Octets():
+        case ByteString():
             return value.hex() if is_json else value
         case IpAddress():
             name = "ipv4" if isinstance(value, IPv4Address) else "ipv6"
@@ -99,7 +108,7 @@ def _in(kind: Kind, value: Notation, is_json: bool) -> object:
     match kind:
         case Enumerated():
             return enum_names(kind)[value]
-        case Octets():
+        case ByteString():
             return bytes.fromhex(value) if is_json else value
         case IpAddress():
             ((name, address),) = value.items() if is_json else (value,)

@@ -18,7 +18,7 @@ async def _exercise(reader: CardReader) -> list[str]:
         assert await reader.transmit(_COMMAND) == b"\x90\x00"
     warm, cold = await reader.warm_reset(), await reader.cold_reset()
     await reader.close()
-    return [octets.hex() for octets in (atr, warm, cold)]
+    return [raw.hex() for raw in (atr, warm, cold)]
 
 
 async def main() -> None:

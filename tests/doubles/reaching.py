@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from remsim.limits import LimitName
+from remsim.core.limits import LimitName
 
 T = TypeVar("T", bound=Callable[..., object])
 

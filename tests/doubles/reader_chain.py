@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from tests.doubles.pcscd import READER_NAMES, VPCD_PORTS, PcscdNamespace
 from tests.doubles.programs import PATIENCE_S, Program, ProgramError, remsim
 

@@ -11,16 +11,16 @@ from types import TracebackType
 from typing import Self
 
 from remsim.config import HostPort
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.logs import get_logger
-from remsim.net.hub import LinkHub
-from remsim.net.tasks import TaskOwner
-from remsim.net.tls import LinkTls
-from remsim.wire import rspro
-from remsim.wire.actions import Accepted, Close, LinkId, PeerAddress, Send
+from remsim.net.connections import ConnectionManager
+from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.tls.contexts import LinkTls
 from remsim.wire.ccm import CcmType
-from remsim.wire.connection import Connection, Event, Received
-from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode
+from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Send
+from remsim.wire.link.engine import Event, LinkEngine, Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode
 from tests.doubles.strict_connection import StrictConnection
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
@@ -60,7 +60,7 @@ class FakePeer:
         log = get_logger("double")
         self._tasks = TaskOwner("double", log=log)
         await self._tasks.__aenter__()
-        self.hub = LinkHub(self, tasks=self._tasks, log=log)
+        self.hub = ConnectionManager(self, tasks=self._tasks, log=log)
         listener = await self.hub.listen(HostPort("127.0.0.1", 0), self._connection, tls=self.tls)
         self.port = listener.addresses[0].port
         return self
@@ -72,8 +72,8 @@ class FakePeer:
         self._tasks.cancel()
         await self._tasks.__aexit__(kind, error, trace)
 
-    def _connection(self, now: float) -> Connection:
-        make = Connection if self.is_own else ClassicConnection
+    def _connection(self, now: float) -> LinkEngine:
+        make = LinkEngine if self.is_own else ClassicConnection
         return make(identity=self.identity, peer=ComponentType.REMSIM_CLIENT, now=now)
 
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:

@@ -17,9 +17,9 @@ RAND = bytes.fromhex("e4705bb81fa96c3dd2874ef0931ac56b")
 FILE_KEYS = bytes.fromhex("07a6d1f35c8e42b97016ed4aa3587fc2d9")
 _AMF: Final = bytes.fromhex("8000")
 
-#: What stands between octets in one form or another.
+#: What stands between bytes in one form or another.
 _BETWEEN: Final = re.compile(r"\\x|[\s:,.\-_*]|0x")
-#: So many octets in a row are no accident.
+#: So many bytes in a row are no accident.
 _WINDOW: Final = 4
 
 
@@ -51,7 +51,7 @@ def write_profile(folder: Path, shipped: Path) -> Path:
 
 
 def swapped(digits: str) -> bytes:
-    """Digits as they stand on a card: two in an octet, the first in the lower half."""
+    """Digits as they stand on a card: two in an byte, the first in the lower half."""
     padded = digits + "f" * (len(digits) % 2)
     return bytes.fromhex("".join(padded[at + 1] + padded[at] for at in range(0, len(padded), 2)))
 
@@ -69,19 +69,19 @@ class Found:
 
 
 class Hunt:
-    """What is looked for: octets in hex, digits as text, and both as they stand on a card."""
+    """What is looked for: bytes in hex, digits as text, and both as they stand on a card."""
 
     def __init__(self, *, further: Mapping[str, bytes]) -> None:
-        """``further`` are octets that came up in the test, such as a card's answers."""
+        """``further`` are bytes that came up in the test, such as a card's answers."""
         self._needles: dict[str, str] = {}
-        octets = {"PIN": PIN, "new PIN": NEW_PIN, "PUK": PUK, "KI": KI, "OPC": OPC, "RAND": RAND, "keys": FILE_KEYS}
-        for name, value in (octets | dict(further)).items():
+        raw = {"PIN": PIN, "new PIN": NEW_PIN, "PUK": PUK, "KI": KI, "OPC": OPC, "RAND": RAND, "keys": FILE_KEYS}
+        for name, value in (raw | dict(further)).items():
             for at in range(len(value) - _WINDOW + 1):
                 self._needles[value[at : at + _WINDOW].hex()] = f"{name}, hex"
         for name, digits in {"PIN": PIN, "new PIN": NEW_PIN, "PUK": PUK}.items():
             self._needles[digits.decode()] = f"{name}, text"
             self._needles[swapped(digits.decode()).hex()] = f"{name}, swapped"
-        # Those digits that may not be shown. On a card they fill whole octets.
+        # Those digits that may not be shown. On a card they fill whole bytes.
         for name, digits_text in (("IMSI", IMSI[5:13]), ("ICCID", ICCID[6:16]), ("MSISDN", MSISDN[2:10])):
             self._needles[digits_text] = f"{name}, text"
             self._needles[swapped(digits_text).hex()] = f"{name}, swapped"
@@ -91,7 +91,7 @@ class Hunt:
                 self._needles[part.encode().hex()] = f"{name}, hex of text"
 
     def find(self, where: str, text: str) -> Iterable[Found]:
-        """The secrets in ``text``, whatever the case and whatever stands between octets."""
+        """The secrets in ``text``, whatever the case and whatever stands between bytes."""
         plain = _BETWEEN.sub("", text.lower())
         for needle, meaning in self._needles.items():
             if needle in plain:

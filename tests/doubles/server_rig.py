@@ -12,11 +12,11 @@ from typing import Final, Self, TypeVar
 import httpx2
 
 from remsim.config import HostPort, ServerConfig
-from remsim.ids import ClientSlot
+from remsim.core.ids import ClientSlot
 from remsim.server.service import ServerService
-from remsim.wire import rspro
-from remsim.wire.connection import ABILITIES, Connection, Event, LinkFailed, ProbeAnswered, Received
-from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode
+from remsim.wire.link.engine import ABILITIES, Event, LinkEngine, LinkFailed, ProbeAnswered, Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, Message, ResultCode
 from tests.doubles.strict_connection import StrictConnection
 
 LOOPBACK: Final = HostPort("127.0.0.1", 0)
@@ -87,7 +87,7 @@ class RigPeer:
         """Connect to a server."""
         self._reader, self._writer = await asyncio.open_connection(address.host or "127.0.0.1", address.port)
         now = asyncio.get_running_loop().time()
-        make = Connection if self._abilities else StrictConnection
+        make = LinkEngine if self._abilities else StrictConnection
         self.engine = make(identity=self.identity, peer=ComponentType.REMSIM_SERVER, now=now, abilities=self._abilities)
         self._flush()
         return self
@@ -109,7 +109,7 @@ class RigPeer:
             return
 
     def write(self, data: bytes) -> None:
-        """Send octets as they are."""
+        """Send bytes as they are."""
         self._writer.write(data)
 
     def send(self, message: Message, reply_to: int | None = None) -> None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TypeVar
 
-from remsim.identity import Identity, Proof
-from remsim.ids import BankSlot, ClientSlot
-from remsim.server.actions import (
+from remsim.core.identity import Identity, Proof
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.server.core.actions import (
     Action,
     AskPolicy,
     Decision,
-    Memory,
+    Entry,
     Note,
     NoteBank,
     NoteCard,
@@ -27,16 +27,16 @@ from remsim.server.actions import (
     StoreClientNumber,
     StoreDeletion,
     StoredMapping,
+    StoredState,
     StoreMapping,
     StoreSent,
 )
-from remsim.server.coordinator import Coordinator, Settings
-from remsim.server.entries import Entry
-from remsim.slotmap import Mapping, MappingState
-from remsim.wire import rspro
-from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
-from remsim.wire.connection import ABILITIES, ADVERTISE, Event, ProbeAnswered, Received
-from remsim.wire.rspro import (
+from remsim.server.core.coordinator import Coordinator, Settings
+from remsim.server.core.slotmap import Mapping, MappingState
+from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.engine import ABILITIES, ADVERTISE, Event, ProbeAnswered, Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import (
     RESPONSE_TO,
     AdvertisedAddress,
     ComponentIdentity,
@@ -118,13 +118,13 @@ class Rows:
             case NoteClient():
                 self.clients[note.client] = note
 
-    def memory(self) -> Memory:
+    def memory(self) -> StoredState:
         """What a server that starts now finds."""
         rows = sorted(self.mappings.values(), key=lambda row: row.id)
         live = [row for row in rows if row.is_live]
         removals = [row for row in rows if row.id in self.removals]
         releases = tuple((row.id, row.client, row.bank) for row in rows if row.id in self.releases)
-        memory = Memory((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
+        memory = StoredState((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
         return replace(memory, cards=dict(self.cards))
 
 

@@ -5,9 +5,9 @@ import asyncio
 from collections.abc import Callable
 
 from remsim.config.simtrace2 import SimtraceSettings
+from remsim.core.limits import LimitName
 from remsim.emulators.base import EmulatorEvents, Hardware, Lines, PpsResult
-from remsim.emulators.simtrace2 import SimtraceEmulator
-from remsim.limits import LimitName
+from remsim.emulators.simtrace2.emulator import SimtraceEmulator
 from tests.doubles.usb_bus import FakeBus, FakePort, Plugged
 from tests.doubles.virtual_modem import VirtualModem
 

@@ -21,12 +21,12 @@ class Event:
 
     kind: str
     slot: int
-    raw: dict[str, Any]
+    recorded: dict[str, Any]
 
     @property
-    def octets(self) -> bytes:
+    def raw(self) -> bytes:
         """The event's bytes."""
-        return bytes.fromhex(self.raw["hex"])
+        return bytes.fromhex(self.recorded["hex"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ _KINDS: Final = {
 }
 
 
-def _event(raw: dict[str, Any]) -> Event:
-    kind = _KINDS.get((raw["side"], raw.get("dir", "")), raw["side"])
-    return Event(raw.get("signal", kind), raw.get("slot", 0), raw)
+def _event(recorded: dict[str, Any]) -> Event:
+    kind = _KINDS.get((recorded["side"], recorded.get("dir", "")), recorded["side"])
+    return Event(recorded.get("signal", kind), recorded.get("slot", 0), recorded)
 
 
 @cache
@@ -62,9 +62,9 @@ def scenarios() -> tuple[Scenario, ...]:
     found = []
     for path in sorted(reference("vectors", "simtrace2").glob("[0-9][0-9]-*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
-        events = tuple(_event(raw) for raw in document["events"])
+        events = tuple(_event(recorded) for recorded in document["events"])
         atr = None
-        first = events[0].raw.get("text", "") if events else ""
+        first = events[0].recorded.get("text", "") if events else ""
         if first.startswith("start-up"):
             named = re.search(r"set-atr ([0-9a-f]+)", first)
             atr = bytes.fromhex(named[1]) if named else _USUAL_ATR

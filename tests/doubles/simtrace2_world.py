@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from remsim.emulators.simtrace2_actions import (
+from remsim.emulators.simtrace2.actions import (
     Action,
     DropUnsent,
     Fact,
@@ -19,9 +19,9 @@ from remsim.emulators.simtrace2_actions import (
     ShowLines,
     ShowSpeed,
 )
-from remsim.emulators.simtrace2_boards import BOARDS
-from remsim.emulators.simtrace2_card import SimtraceCard
-from remsim.emulators.simtrace2_stream import MessageReader, encode_transfer
+from remsim.emulators.simtrace2.boards import BOARDS
+from remsim.emulators.simtrace2.card import SimtraceCard
+from remsim.emulators.simtrace2.stream import MessageReader, encode_transfer
 from tests.doubles.simtrace2_device import InQueue, VirtualSimtrace2, packets_of
 from tests.doubles.virtual_modem import Get, Op, Pause, Procedure, Put, SetLines
 

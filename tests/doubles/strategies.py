@@ -7,23 +7,23 @@ from typing import cast
 
 from hypothesis import strategies as st
 
-from remsim.wire import rspro
-from remsim.wire.rspro import Message, RsproPdu
-from remsim.wire.schema import (
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import Message, RsproPdu
+from remsim.wire.messages.schema import (
     ALTERNATIVES,
     Boolean,
+    ByteString,
     Enumerated,
     Field,
     Integer,
     IpAddress,
     Kind,
-    Octets,
     SequenceOf,
     Struct,
     Text,
 )
 
-#: Longer TPDUs are legal in the schema; these sizes reach every form of the length octets.
+#: Longer TPDUs are legal in the schema; these sizes reach every form of the length bytes.
 _MAX_DATA = 300
 
 tags = st.integers(0, rspro.MAX_OPERATION_TAG)
@@ -40,7 +40,7 @@ def _kind(kind: Kind) -> st.SearchStrategy[object]:
         case Text():
             characters = st.sampled_from(string.printable + "\0\x7f")
             return st.text(characters, min_size=kind.low, max_size=kind.high)
-        case Octets():
+        case ByteString():
             return st.binary(min_size=kind.low, max_size=min(kind.high, _MAX_DATA))
         case IpAddress():
             return st.one_of(
@@ -76,16 +76,16 @@ def pdus(of: st.SearchStrategy[Message] = messages, *, max_version: int = 32) ->
 
 
 @st.composite
-def cuts(draw: st.DrawFn, octets: bytes) -> list[bytes]:
-    """``octets`` cut into pieces at arbitrary places."""
-    places = sorted(draw(st.sets(st.integers(0, len(octets)), max_size=20)))
-    return [octets[a:b] for a, b in zip([0, *places], [*places, len(octets)], strict=True)]
+def cuts(draw: st.DrawFn, raw: bytes) -> list[bytes]:
+    """``bytes`` cut into pieces at arbitrary places."""
+    places = sorted(draw(st.sets(st.integers(0, len(raw)), max_size=20)))
+    return [raw[a:b] for a, b in zip([0, *places], [*places, len(raw)], strict=True)]
 
 
 @st.composite
-def mutated(draw: st.DrawFn, octets: bytes) -> bytes:
-    """``octets`` with up to four small damages: bits, octets, cuts, repeats."""
-    damaged = bytearray(octets)
+def mutated(draw: st.DrawFn, raw: bytes) -> bytes:
+    """``bytes`` with up to four small damages: bits, bytes, cuts, repeats."""
+    damaged = bytearray(raw)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(0, len(damaged) - 1)))
         match draw(st.sampled_from(("flip", "set", "delete", "insert", "cut", "repeat"))):

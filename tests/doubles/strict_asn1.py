@@ -2,7 +2,7 @@
 """A decoder that knows the classic part of our schema and refuses everything else, even behind ``...``.
 
 It is made from the schema file: whatever stands there as an ability of ours is unknown to it. It shares no code with
-the codec, and takes DER only: one length form, one form of TRUE, no octet left over.
+the codec, and takes DER only: one length form, one form of TRUE, no byte left over.
 """
 
 from collections.abc import Iterator
@@ -31,17 +31,17 @@ Node = dict[str, Any]
 
 
 class StrictError(ValueError):
-    """The octets are not what a classic program sends."""
+    """The bytes are not what a classic program sends."""
 
 
-def frames(octets: bytes) -> Iterator[str]:
+def frames(raw: bytes) -> Iterator[str]:
     """The name of each message in a stream of whole frames. Raises StrictError."""
     at = 0
-    while at < len(octets):
-        end = at + 3 + int.from_bytes(octets[at : at + 2], "big")
-        frame = octets[at:end]
+    while at < len(raw):
+        end = at + 3 + int.from_bytes(raw[at : at + 2], "big")
+        frame = raw[at:end]
         if len(frame) != end - at or not 4 <= len(frame) <= _MAX_FRAME:
-            raise StrictError(f"frame of {len(frame)} octets")
+            raise StrictError(f"frame of {len(frame)} bytes")
         yield _frame(frame)
         at = end
 
@@ -56,11 +56,11 @@ def _frame(frame: bytes) -> str:
     return pdu(frame[4:])
 
 
-def pdu(octets: bytes) -> str:
+def pdu(raw: bytes) -> str:
     """The name of the message in one RsproPDU. Raises StrictError."""
-    identifier, value, rest = _element(octets)
+    identifier, value, rest = _element(raw)
     if identifier != 0x30 or rest:
-        raise StrictError("no RsproPDU, or octets behind it")
+        raise StrictError("no RsproPDU, or bytes behind it")
     found: list[str] = []
     _sequence(_type("RsproPDU"), value, "RsproPDU", found)
     return found[0]
@@ -77,22 +77,22 @@ def _resolve(node: Node) -> Node:
     return node
 
 
-def _element(octets: bytes) -> tuple[int, bytes, bytes]:
-    if len(octets) < 2:
+def _element(raw: bytes) -> tuple[int, bytes, bytes]:
+    if len(raw) < 2:
         raise StrictError("element cut short")
-    identifier, length, start = octets[0], octets[1], 2
+    identifier, length, start = raw[0], raw[1], 2
     if identifier & 0x1F == 0x1F:
-        raise StrictError("tag of more than one octet")
+        raise StrictError("tag of more than one byte")
     if length == 0x80 or length > 0x82:
         raise StrictError("length form")
     if length > 0x80:
         start = 2 + (length & 0x7F)
-        length = int.from_bytes(octets[2:start], "big")
+        length = int.from_bytes(raw[2:start], "big")
         if length < (0x80 if start == 3 else 0x100):
-            raise StrictError("length in more octets than it needs")
-    if len(octets) < start + length:
+            raise StrictError("length in more bytes than it needs")
+    if len(raw) < start + length:
         raise StrictError("element cut short")
-    return identifier, octets[start : start + length], octets[start + length :]
+    return identifier, raw[start : start + length], raw[start + length :]
 
 
 def _identifiers(node: Node) -> dict[int, Node]:
@@ -112,44 +112,44 @@ def _identifiers(node: Node) -> dict[int, Node]:
     return found
 
 
-def _sequence(node: Node, octets: bytes, where: str, found: list[str]) -> None:
+def _sequence(node: Node, raw: bytes, where: str, found: list[str]) -> None:
     for member in node["members"]:
         if member is None:
             continue
         begins = _identifiers(member)
-        if octets and octets[0] in begins:
-            identifier, value, octets = _element(octets)
+        if raw and raw[0] in begins:
+            identifier, value, raw = _element(raw)
             _value(begins[identifier], value, f"{where}.{member['name']}", found)
         elif not member.get("optional"):
             raise StrictError(f"{where}: without {member['name']}")
-    if octets:
-        raise StrictError(f"{where}: unknown element {octets.hex()}")
+    if raw:
+        raise StrictError(f"{where}: unknown element {raw.hex()}")
 
 
-def _value(node: Node, octets: bytes, where: str, found: list[str]) -> None:
+def _value(node: Node, raw: bytes, where: str, found: list[str]) -> None:
     kind = node["type"]
     if kind == "SEQUENCE":
-        _sequence(node, octets, where, found)
+        _sequence(node, raw, where, found)
     elif kind == "CHOICE":
         begins = _identifiers({"type": "CHOICE", "members": node["members"]})
-        identifier, value, rest = _element(octets)
+        identifier, value, rest = _element(raw)
         if identifier not in begins or rest:
             raise StrictError(f"{where}: unknown alternative {identifier:02x}")
         found.append(str(begins[identifier].get("name")))
         _value(begins[identifier], value, where, found)
     elif kind == "BOOLEAN":
-        if octets not in (b"\0", b"\xff"):
-            raise StrictError(f"{where}: boolean {octets.hex()}")
+        if raw not in (b"\0", b"\xff"):
+            raise StrictError(f"{where}: boolean {raw.hex()}")
     elif kind in ("INTEGER", "ENUMERATED"):
-        _integer(node, octets, where)
+        _integer(node, raw, where)
     else:
-        _string(node, octets, where)
+        _string(node, raw, where)
 
 
-def _integer(node: Node, octets: bytes, where: str) -> None:
-    number = int.from_bytes(octets, "big", signed=True)
-    if not octets or (len(octets) > 1 and octets[0] in (0x00, 0xFF) and octets[0] >> 7 == octets[1] >> 7):
-        raise StrictError(f"{where}: number {octets.hex()}")
+def _integer(node: Node, raw: bytes, where: str) -> None:
+    number = int.from_bytes(raw, "big", signed=True)
+    if not raw or (len(raw) > 1 and raw[0] in (0x00, 0xFF) and raw[0] >> 7 == raw[1] >> 7):
+        raise StrictError(f"{where}: number {raw.hex()}")
     if node["type"] == "ENUMERATED":
         if number not in [value[1] for value in node["values"] if value is not None]:
             raise StrictError(f"{where}: unknown value {number}")
@@ -159,10 +159,10 @@ def _integer(node: Node, octets: bytes, where: str) -> None:
         raise StrictError(f"{where}: {number} is outside {low}..{high}")
 
 
-def _string(node: Node, octets: bytes, where: str) -> None:
+def _string(node: Node, raw: bytes, where: str) -> None:
     (size,) = node.get("size", [(0, 65535)])
     low, high = size if isinstance(size, tuple) else (size, size)
-    if not low <= len(octets) <= high:
-        raise StrictError(f"{where}: {len(octets)} octets")
-    if node["type"] == "IA5String" and not octets.isascii():
+    if not low <= len(raw) <= high:
+        raise StrictError(f"{where}: {len(raw)} bytes")
+    if node["type"] == "IA5String" and not raw.isascii():
         raise StrictError(f"{where}: no IA5String")

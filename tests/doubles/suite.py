@@ -13,12 +13,12 @@ import httpx2
 from remsim.bankd.service import BankdService
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import BankdConfig, ClientConfig, HostPort, ServerConfig
+from remsim.core.ids import ClientSlot
 from remsim.emulators.base import CardEmulator
-from remsim.ids import ClientSlot
-from remsim.net.process import Service
+from remsim.net.runtime.process import Service
 from remsim.server.service import ServerService
 
 _ANY_PORT: Final = HostPort("127.0.0.1", 0)

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import CardState, Uicc
 
 USIM_AID: Final = "A0000000871002"

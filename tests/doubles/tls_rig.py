@@ -12,17 +12,17 @@ from typing import ClassVar, Final, Self
 
 from remsim.bankd.service import BankdService
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import BankdConfig, ClientConfig, HostPort, ServerConfig
 from remsim.emulators.driven import DrivenEmulator
 from remsim.logs import setup_logging
-from remsim.net.process import Service
-from remsim.net.tls import explain
+from remsim.net.runtime.process import Service
+from remsim.net.tls.contexts import explain
 from remsim.pki.credentials import Credentials
 from remsim.server.service import ServerService
-from remsim.wire.connection import ABILITIES, Connection, LinkFailed, Received
-from remsim.wire.rspro import ComponentIdentity, ComponentType, Message
+from remsim.wire.link.engine import ABILITIES, LinkEngine, LinkFailed, Received
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, Message
 from tests.doubles import engines
 
 LOOPBACK: Final = HostPort("127.0.0.1", 0)
@@ -115,7 +115,7 @@ class TlsPeer:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             context.load_cert_chain(credentials.pair_file)
         self._reader, self._writer = await asyncio.open_connection(address.host, address.port, ssl=context)
-        self.engine = Connection(
+        self.engine = LinkEngine(
             identity=self.identity, peer=self._peer, now=_now(), abilities=self._abilities, connect_timeout_s=PATIENCE_S
         )
         return self

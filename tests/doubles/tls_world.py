@@ -6,17 +6,17 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 
 from remsim.config import HostPort
-from remsim.identity import Role
-from remsim.net.hub import LinkHub
-from remsim.net.limits import Admission
-from remsim.net.listen import Listener
-from remsim.net.tasks import TaskOwner
-from remsim.net.tls import Expectation, LinkTls, TlsContexts
+from remsim.core.identity import Role
+from remsim.net.accept.listen import Listener
+from remsim.net.accept.quota import ConnectionQuota
+from remsim.net.connections import ConnectionManager
+from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.tls.contexts import Expectation, LinkTls, TlsContexts
 from remsim.pki.credentials import Credentials
 from remsim.pki.facts import decode_pem
-from remsim.wire import rspro
-from remsim.wire.dialler import Backoff
-from remsim.wire.rspro import ComponentType, ResultCode
+from remsim.wire.link.dialing import Backoff
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ComponentType, ResultCode
 from tests.doubles import engines
 from tests.doubles.certificates import ANYBODY, CLIENT, DAY_S, SERVER, CertificateWorld
 from tests.doubles.link_world import Program, factory
@@ -32,11 +32,13 @@ Run = Callable[[Coroutine[object, object, None]], None]
 
 
 @contextlib.asynccontextmanager
-async def noted_world(admission: Admission | None = None) -> AsyncIterator[tuple[LinkHub, Program, NotedLog]]:
+async def noted_world(
+    admission: ConnectionQuota | None = None,
+) -> AsyncIterator[tuple[ConnectionManager, Program, NotedLog]]:
     """A hub, its program, and its log."""
     program, log = Program(), NotedLog()
     async with TaskOwner("world", log=log.logger) as tasks:
-        hub = LinkHub(program, tasks=tasks, log=log.logger, admission=admission)
+        hub = ConnectionManager(program, tasks=tasks, log=log.logger, admission=admission)
         try:
             yield hub, program, log
         finally:
@@ -60,7 +62,7 @@ class FakePeer(ssl.SSLObject):
         return self._der
 
 
-def dial(hub: LinkHub, listener: Listener, tls: LinkTls | None) -> None:
+def dial(hub: ConnectionManager, listener: Listener, tls: LinkTls | None) -> None:
     """Dial the listener as a client."""
     dialled = hub.dial(
         factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER), name="t", backoff=ONCE, tls=tls

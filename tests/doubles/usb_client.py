@@ -18,7 +18,7 @@ import uvloop
 from remsim.emulators.base import EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.emulators.registry import make_emulator
 from remsim.logs import get_logger, setup_logging
-from remsim.net.report import report_error
+from remsim.net.runtime.report import report_error
 
 ATR: Final = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from tests.doubles.modem_stand import ModemStand
+from tests.doubles.modem_rig import ModemStand
 from tests.doubles.simtrace2_device import Slot, VirtualSimtrace2
 from tests.doubles.usbfs import UsbDevice
 from tests.doubles.virtual_modem import ModemError, Procedure, VirtualModem

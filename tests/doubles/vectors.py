@@ -22,7 +22,7 @@ class Frame:
     sender: str
     receiver: str
     t_ms: int
-    octets: bytes
+    raw: bytes
     decoded: dict[str, Any]
 
     def __str__(self) -> str:
@@ -46,12 +46,12 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
-    """One entry of ``invalid.json``: octets on the TCP stream, and what the README there demands by ``kind``."""
+    """One entry of ``invalid.json``: bytes on the TCP stream, and what the README there demands by ``kind``."""
 
     name: str
     kind: str
     why: str
-    octets: bytes
+    raw: bytes
     #: It comes when the peer has not introduced itself; else after it was accepted.
     is_first: bool
 
@@ -90,7 +90,7 @@ def bad_frames() -> tuple[BadFrame, ...]:
     found = []
     for entry in document("invalid.json")["frames"]:
         parts = entry.get("parts") or [{"hex": entry["hex"], "times": 1}]
-        octets = b"".join(bytes.fromhex(part["hex"]) * part["times"] for part in parts)
+        raw = b"".join(bytes.fromhex(part["hex"]) * part["times"] for part in parts)
         is_first = entry["sent_when"].startswith("as the first message")
-        found.append(BadFrame(entry["name"], entry["kind"], entry["why"], octets, is_first))
+        found.append(BadFrame(entry["name"], entry["kind"], entry["why"], raw, is_first))
     return tuple(found)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The least card that vpcd accepts: it has an ATR and knows no command. ``python -m tests.doubles.vpcd_card PORT ATR``.
 
-vpcd's protocol: each message is a length of two octets, big-endian, and its body. From vpcd, a body of one octet is a
+vpcd's protocol: each message is a length of two bytes, big-endian, and its body. From vpcd, a body of one byte is a
 control (0 power off, 1 power on, 2 reset, 4 tell your ATR; only the last is answered), a longer one a command.
 """
 

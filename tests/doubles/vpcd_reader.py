@@ -5,8 +5,8 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from remsim.card.vpcd_frames import Control, encode_message
 from remsim.config import HostPort
+from remsim.vpcd.frames import Control, encode_message
 
 PATIENCE_S = 10.0
 
@@ -50,7 +50,7 @@ class VpcdReader:
         self._writer.write(encode_message(body))
 
     def send_raw(self, data: bytes) -> None:
-        """Send any octets."""
+        """Send any bytes."""
         self._writer.write(data)
 
     async def answer(self) -> bytes | None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from remsim.net.process import raise_open_file_limit
+from remsim.net.runtime.process import raise_open_file_limit
 from tests.fuzz import cast
 from tests.fuzz.canary import Canary, CanaryError
 from tests.fuzz.conversation import conversation, stage_of
-from tests.fuzz.house import Holdings, House, HouseError
 from tests.fuzz.player import ConnectError, play
+from tests.fuzz.programs import Holdings, House, HouseError
 from tests.fuzz.script import Part, Script
 
 #: Before the first look at what the programs hold: everything was imported and used once by then.

@@ -11,8 +11,8 @@ import time
 from typing import Final, cast
 
 from remsim.wire import ccm, ipa
-from remsim.wire.codec import decode_pdu, encode_pdu
-from remsim.wire.rspro import (
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.rspro import (
     NO_FLAGS,
     ComponentIdentity,
     ComponentType,
@@ -80,9 +80,9 @@ class _Link(asyncio.Protocol):
                 self.send(ConfigClientBankRes(ResultCode.OK), pdu.tag)
         self.messages.put_nowait(cast(Message, pdu.msg))
 
-    def write(self, octets: bytes) -> None:
+    def write(self, raw: bytes) -> None:
         if self.transport is not None:
-            self.transport.write(octets)
+            self.transport.write(raw)
 
     def send(self, message: Message, tag: int) -> None:
         self.write(ipa.encode_rspro(encode_pdu(RsproPdu(tag, message))))

@@ -8,7 +8,7 @@ their time in contending for one identity.
 from dataclasses import dataclass
 from typing import Final
 
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 
 #: The bank with the software cards that the server governs, and one that no server governs yet.
 BANK: Final = 1

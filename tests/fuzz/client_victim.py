@@ -16,18 +16,19 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from remsim.card.vpcd_frames import Control, encode_message
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import ccm, ipa, rspro
-from remsim.wire.additions import RevocationListInd
-from remsim.wire.codec import decode_pdu, encode_pdu
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.vpcd.frames import Control, encode_message
+from remsim.wire import ccm, ipa
 from remsim.wire.errors import RemoteProtocolError
-from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode, RsproPdu
+from remsim.wire.messages import rspro
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.extensions import RevocationListInd
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode, RsproPdu
 from tests.doubles.programs import Program, remsim
 from tests.doubles.rspro_peers import ATR, FakeBankd
 from tests.doubles.vpcd_reader import VpcdReader
-from tests.fuzz.house import FAULT
 from tests.fuzz.mutation import ending, mutate
+from tests.fuzz.programs import FAULT
 from tests.fuzz.script import End, Step
 
 LIVE: Final = ClientSlot(100, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversation number n of a seed: always the same octets, whatever ran before it or runs beside it."""
+"""Conversation number n of a seed: always the same bytes, whatever ran before it or runs beside it."""
 
 import json
 from random import Random
@@ -33,10 +33,10 @@ def conversation(seed: int, number: int) -> Script:
     part = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     if part is Part.CALLER_OF_REST:
         steps = _request(stage_of(number), rng)
-        octets = steps[0] or b""
+        raw = steps[0] or b""
         for _ in range(rng.randint(0, 3)):
-            octets = mutation.damage_text(octets, rng)
-        return Script(part, (octets, None), mutation.ending(rng), "REST")
+            raw = mutation.damage_text(raw, rng)
+        return Script(part, (raw, None), mutation.ending(rng), "REST")
     draw = rng.random()
     roles = cast.of_stage(stage_of(number))
     if draw < _CANARY:

@@ -2,7 +2,7 @@
 """Sound conversations to start from: the captured sessions, and single messages behind a proper introduction.
 
 They are kept as messages, so that they can be cast anew with the numbers of a stage; what does not decode (the bad
-frames among the vectors) is kept as octets.
+frames among the vectors) is kept as bytes.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,12 +10,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Final, cast
 
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire import ipa
-from remsim.wire.codec import decode_pdu, encode_pdu
-from remsim.wire.connection import ABILITIES
 from remsim.wire.errors import DecodeError
-from remsim.wire.rspro import (
+from remsim.wire.link.engine import ABILITIES
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.rspro import (
     ComponentIdentity,
     ComponentType,
     ConnectBankReq,
@@ -45,7 +45,7 @@ _PARTS: Final = {
 }
 _SLOT: Final = (ClientSlot(0, 0), BankSlot(0, 0))
 
-#: A message, octets that are none, or None: an answer is expected here.
+#: A message, bytes that are none, or None: an answer is expected here.
 Line = RsproPdu | bytes | None
 
 
@@ -58,11 +58,11 @@ class Play:
     origin: str
 
     def cast(self, roles: Roles, *, names_abilities: bool) -> list[bytes | None]:
-        """The octets, spoken by ``roles``; of a peer of ours if ``names_abilities``."""
-        return [_octets(line, roles, names_abilities) if isinstance(line, RsproPdu) else line for line in self.lines]
+        """The bytes, spoken by ``roles``; of a peer of ours if ``names_abilities``."""
+        return [_bytes(line, roles, names_abilities) if isinstance(line, RsproPdu) else line for line in self.lines]
 
 
-def _octets(pdu: RsproPdu, roles: Roles, names_abilities: bool) -> bytes:
+def _bytes(pdu: RsproPdu, roles: Roles, names_abilities: bool) -> bytes:
     message = cast(Message, pdu.msg)
     values: dict[str, object] = {}
     for field in fields(message):
@@ -135,7 +135,7 @@ def _spoken(frames: Sequence[vectors.Frame], speaker: str, listener: str) -> lis
     for frame in frames:
         who = (frame.sender.rstrip("2"), frame.receiver.rstrip("2"))
         if who == (speaker, listener):
-            lines.append(_line(frame.octets))
+            lines.append(_line(frame.raw))
         elif who == (listener, speaker) and lines and lines[-1] is not None:
             lines.append(None)
     return lines if any(line is not None for line in lines) else []
@@ -147,7 +147,7 @@ def _singles() -> list[Play]:
     pdus = [bytes.fromhex(e["der"]) for e in tolerance["extensions"]] + [
         bytes.fromhex(e["ber"]) for e in tolerance["ber"]
     ]
-    frames = [*messages, *map(ipa.encode_rspro, pdus), *(bad.octets for bad in vectors.bad_frames())]
+    frames = [*messages, *map(ipa.encode_rspro, pdus), *(bad.raw for bad in vectors.bad_frames())]
     ping = bytes.fromhex("0001fe00")
     return [
         Play(part, (*_hello(part), _line(frame), ping, None), f"single frame {number}")
@@ -160,7 +160,7 @@ def _commands() -> list[Play]:
     """Longer talks with a card, from the captured ones: select, read, authenticate and so on in a row."""
     found: list[Line] = []
     for frame in vectors.frames():
-        line = _line(frame.octets) if frame.sender == "client" else None
+        line = _line(frame.raw) if frame.sender == "client" else None
         if isinstance(line, RsproPdu) and isinstance(line.msg, TpduModemToCard):
             found += [line, None]
     hello = _hello(Part.CLIENT_OF_BANKD)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 from tests.fuzz.keeping import keep
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS, target_named
@@ -89,7 +89,7 @@ class Hunt:
         lines = [f"{said}; FAILED (status {self.status})", self.log[-_LOG_TAIL:].rstrip()]
         if self.find is not None:
             lines += [
-                f"a find: {self.find.hex() or 'no octets'}",
+                f"a find: {self.find.hex() or 'no raw'}",
                 f"to play it again: python -m tests.fuzz.guided {self.name} --replay {self.find.hex()!r}",
             ]
         return lines
@@ -140,8 +140,8 @@ def _prepare(folder: Path, name: str, plan: Plan) -> None:
     for part in ("seeds", "new"):
         (folder / part).mkdir(parents=True)
     begun = seeds(name, target.longest)
-    for number, octets in enumerate(begun):
-        (folder / "seeds" / f"{number:04}").write_bytes(octets)
+    for number, raw in enumerate(begun):
+        (folder / "seeds" / f"{number:04}").write_bytes(raw)
     flags = [
         f"-seed={plan.seed}",
         f"-max_len={target.longest}",
@@ -162,9 +162,9 @@ def _prepare(folder: Path, name: str, plan: Plan) -> None:
     (folder / "flags").write_text("\n".join(flags), encoding="utf-8")
 
 
-def _word(octets: bytes) -> str:
+def _word(raw: bytes) -> str:
     """A line of libFuzzer's dictionary."""
-    return '"' + "".join(f"\\x{octet:02x}" for octet in octets) + '"\n'
+    return '"' + "".join(f"\\x{byte:02x}" for byte in raw) + '"\n'
 
 
 def _outcome(folder: Path, name: str, said: str) -> Hunt:
@@ -189,9 +189,9 @@ def short_plan() -> Plan:
     return Plan(SHORT_SEED, jobs=os.cpu_count() or 1)
 
 
-def replay(name: str, octets: bytes) -> str:
+def replay(name: str, raw: bytes) -> str:
     """Play one input, without any fuzzer. A find raises what it is."""
-    return "accepted" if target_named(name).accepts(octets) else "refused as documented"
+    return "accepted" if target_named(name).accepts(raw) else "refused as documented"
 
 
 def _arguments() -> argparse.Namespace:

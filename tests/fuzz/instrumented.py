@@ -26,12 +26,12 @@ def _play(name: str, folder: Path) -> NoReturn:
 
     accepts = target_named(name).accepts
 
-    def play(octets: bytes) -> None:
+    def play(raw: bytes) -> None:
         try:
-            accepts(octets)
+            accepts(raw)
         except BaseException:
             # libFuzzer writes it down, too, but only at the very end, which its own alarm may come before.
-            (folder / "crash-input").write_bytes(octets)
+            (folder / "crash-input").write_bytes(raw)
             raise
 
     atheris.Setup([name, *(folder / "flags").read_text(encoding="utf-8").splitlines()], play)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Arc = tuple[str, int, int]
 
 #: All kept inputs of a target together; larger ones are left out.
-MOST_OCTETS: Final = 4096
+MOST_BYTES: Final = 4096
 
 _OURS: Final = str(Path(remsim.__file__).parent)
 
@@ -47,12 +47,12 @@ class _Walk:
         return on_line
 
 
-def ways(target: Target, octets: bytes) -> set[Arc]:
+def ways(target: Target, raw: bytes) -> set[Arc]:
     """Which ways through our code the input takes."""
     walk, before = _Walk(), sys.gettrace()
     sys.settrace(walk.on_call)
     try:
-        target.accepts(octets)
+        target.accepts(raw)
     except AssertionError:
         # A find is kept by hand, with the test that goes with its mending.
         return set()
@@ -64,14 +64,14 @@ def ways(target: Target, octets: bytes) -> set[Arc]:
 def choose(target: Target, known: Iterable[bytes], new: Iterable[bytes]) -> list[bytes]:
     """Those of ``new`` that take ways which neither ``known`` nor smaller ones take."""
     taken: set[Arc] = set()
-    for octets in known:
-        taken |= ways(target, octets)
+    for raw in known:
+        taken |= ways(target, raw)
     chosen = []
-    for octets in sorted(new, key=lambda one: (len(one), one)):
-        found = ways(target, octets)
+    for raw in sorted(new, key=lambda one: (len(one), one)):
+        found = ways(target, raw)
         if not found <= taken:
             taken |= found
-            chosen.append(octets)
+            chosen.append(raw)
     return chosen
 
 
@@ -80,11 +80,11 @@ def keep(name: str, new: Iterable[bytes], folder: Path = FOUND) -> None:
     target = TARGETS[name]
     file = folder / f"{name}.hex"
     lines = file.read_text(encoding="ascii").splitlines() if file.exists() else []
-    room = MOST_OCTETS - sum(len(line) // 2 for line in lines)
-    for octets in choose(target, seeds(name, target.longest), new):
-        if len(octets) <= room:
-            room -= len(octets)
-            lines.append(octets.hex())
+    room = MOST_BYTES - sum(len(line) // 2 for line in lines)
+    for raw in choose(target, seeds(name, target.longest), new):
+        if len(raw) <= room:
+            room -= len(raw)
+            lines.append(raw.hex())
     if lines:
         folder.mkdir(exist_ok=True)
         file.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")

@@ -20,20 +20,20 @@ from remsim.card.selection import SelectionTracker
 from remsim.card.t0_exchange import exchange_apdu
 from remsim.card.tlv import encode_tlv, parse_tlvs
 from remsim.card.tpdu import CommandTpdu
-from remsim.card.vpcd_frames import MessageDecoder, encode_message
-from remsim.emulators.console import is_secret
-from remsim.emulators.input_lines import LineSplitter
-from remsim.emulators.shell import parse_hex_line
-from remsim.emulators.vpcd_slot import Forward, HangUp, Reply, VpcdSlot
+from remsim.emulators.shell.console import is_secret
+from remsim.emulators.shell.input_lines import LineSplitter
+from remsim.emulators.shell.plain import parse_hex_line
+from remsim.emulators.vpcd.slot import Forward, HangUp, Reply, VpcdSlot
 from remsim.policy.guard import Action, Guard
 from remsim.policy.presets import PRESETS
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.redaction import CardRedactor, Masked, scrub
 from remsim.uicc import CardState, Uicc
-from remsim.uicc.profile import Profile
+from remsim.uicc.profile.model import Profile
+from remsim.vpcd.frames import MessageDecoder, encode_message
 from tests.fuzz.target import cut, portions
 
-#: A card is not asked more often than this for one command of a program: GET RESPONSE brings at least one octet.
+#: A card is not asked more often than this for one command of a program: GET RESPONSE brings at least one byte.
 _MOST_STEPS: Final = 2 * 256 + 2
 _HEADER: Final = 5
 _PIN, _PIN_CHANGE = frozenset({0x20, 0x24, 0x26, 0x28, 0x2C}), frozenset({0x24, 0x26, 0x28, 0x2C})
@@ -45,43 +45,43 @@ _SHORTEST_SECRET: Final = 4
 _CAPS: Final = (0x11, 0x94, 0x95, 0x97)
 
 
-def atrs(octets: bytes) -> None:
+def atrs(raw: bytes) -> None:
     """An ATR comes back as it is, and whatever is changed in it leaves one that does not change any more."""
-    atr = parse_atr(octets)
-    assert atr.raw == octets
-    assert 2 <= len(octets) <= MAX_ATR
+    atr = parse_atr(raw)
+    assert atr.raw == raw
+    assert 2 <= len(raw) <= MAX_ATR
     assert atr.protocols
-    assert octets.endswith((atr.historical, atr.historical + octets[-1:]))  # TCK
+    assert raw.endswith((atr.historical, atr.historical + raw[-1:]))  # TCK
     changes: list[Callable[[bytes], bytes]] = [offer_t0_only, fit_for_emulation]
     changes += [partial(cap_ta1, highest=cap) for cap in _CAPS]
     changes += [partial(strip_atr, parts=frozenset({part})) for part in AtrPart]
     for change in changes:
-        changed = change(octets)
-        assert len(changed) <= len(octets) + 1  # TCK, at most
+        changed = change(raw)
+        assert len(changed) <= len(raw) + 1  # TCK, at most
         assert parse_atr(changed).raw == changed == change(changed)
-    assert parse_atr(offer_t0_only(octets)).has_t0
-    fit = parse_atr(fit_for_emulation(octets))
+    assert parse_atr(offer_t0_only(raw)).has_t0
+    fit = parse_atr(fit_for_emulation(raw))
     assert fit.convention == "direct"
     assert fit.specific_protocol is None
 
 
-def commands(octets: bytes) -> None:
+def commands(raw: bytes) -> None:
     """Commands and answers in their forms come back as they are; words for a command show none of its data."""
     for kind in (CommandApdu, ResponseApdu, CommandTpdu):
         with contextlib.suppress(ApduError, TpduError):
-            assert kind.from_bytes(octets).to_bytes() == octets
-    assert len(octets) - 1 <= len(tpdu.tpdu_of_apdu(octets)) <= len(octets) + 1
-    said = instructions.describe_command(octets)
+            assert kind.from_bytes(raw).to_bytes() == raw
+    assert len(raw) - 1 <= len(tpdu.tpdu_of_apdu(raw)) <= len(raw) + 1
+    said = instructions.describe_command(raw)
     assert said.isprintable()
-    if len(octets) >= _HEADER and octets[1] != _SELECT:
-        assert said == instructions.describe_command(octets[:_HEADER] + bytes(len(octets) - _HEADER))
+    if len(raw) >= _HEADER and raw[1] != _SELECT:
+        assert said == instructions.describe_command(raw[:_HEADER] + bytes(len(raw) - _HEADER))
 
 
-def exchanges(octets: bytes) -> None:
+def exchanges(raw: bytes) -> None:
     """Following 61xx and 6Cxx comes to an end, whatever a card answers, and gives no more than was asked for."""
-    if not octets:
+    if not raw:
         return
-    apdu, *answers = portions(octets)
+    apdu, *answers = portions(raw)
     exchange = exchange_apdu(apdu)
     command = next(exchange)
     for step in range(_MOST_STEPS):
@@ -95,13 +95,13 @@ def exchanges(octets: bytes) -> None:
     raise AssertionError("a card keeps a reader busy for ever")
 
 
-def directions(octets: bytes) -> None:
+def directions(raw: bytes) -> None:
     """Every header gets a decision: refused ones alone have a status word, and P3 = 00 never brings data."""
-    header, before, text = octets[:_HEADER], octets[_HEADER : 2 * _HEADER], octets[2 * _HEADER :]
+    header, before, text = raw[:_HEADER], raw[_HEADER : 2 * _HEADER], raw[2 * _HEADER :]
     overrides = []
     with contextlib.suppress(ApduCaseError):
         overrides = [apdu_case.parse_override(text.decode("latin-1"))]
-    sw = int.from_bytes(octets[-2:])
+    sw = int.from_bytes(raw[-2:])
     previous = [None, *(PreviousCommand(before, sw, way) for way in Direction if len(before) == _HEADER)]
     for known in previous:
         decision = apdu_case.decide(header, previous=known, rules=CommandRules(tuple(overrides)))
@@ -110,27 +110,27 @@ def directions(octets: bytes) -> None:
         assert not (overrides and overrides[0].matches(header)) or decision.case is overrides[0].case
 
 
-def speeds(octets: bytes) -> None:
+def speeds(raw: bytes) -> None:
     """A PPS comes back as it is but for the reserved bit, has the length that it begins with, and accepts itself."""
-    pps = parse_pps(octets)
+    pps = parse_pps(raw)
     written = pps.to_bytes()
-    assert written == octets or octets[1] & 0x80
+    assert written == raw or raw[1] & 0x80
     assert parse_pps(written) == pps
-    assert pps_length(octets[:2]) == len(octets) == len(written)
+    assert pps_length(raw[:2]) == len(raw) == len(written)
     assert pps.accepts(pps)
 
 
-def objects(octets: bytes) -> None:
+def objects(raw: bytes) -> None:
     """Data objects, written in the shortest form, are the same ones."""
-    found = parse_tlvs(octets)
+    found = parse_tlvs(raw)
     written = b"".join(encode_tlv(tag, value) for tag, value in found)
-    assert len(written) <= len(octets)
+    assert len(written) <= len(raw)
     assert parse_tlvs(written) == found
 
 
-def reader_frames(octets: bytes) -> None:
+def reader_frames(raw: bytes) -> None:
     """vpcd's messages are the same however their stream is cut, and all of it is messages."""
-    pieces = cut(octets)
+    pieces = cut(raw)
     stream = b"".join(pieces)
     decoder = MessageDecoder()
     bodies = [body for piece in pieces for body in decoder.feed(piece)]
@@ -141,12 +141,12 @@ def reader_frames(octets: bytes) -> None:
     assert len(rest) < 2 or len(rest) < 2 + int.from_bytes(rest[:2])
 
 
-def reader_slots(octets: bytes) -> None:
+def reader_slots(raw: bytes) -> None:
     """Behind vpcd every command gets exactly one answer, and a card sees nothing but whole commands."""
-    if not octets:
+    if not raw:
         return
-    slot = VpcdSlot(auto_get_response=bool(octets[0] & 1))
-    bodies = list(portions(octets[1:]))
+    slot = VpcdSlot(auto_get_response=bool(raw[0] & 1))
+    bodies = list(portions(raw[1:]))
     answers = iter([body for body in bodies if len(body) >= 2])
     for body in bodies:
         steps = slot.on_message(body)
@@ -163,22 +163,22 @@ def reader_slots(octets: bytes) -> None:
         )
 
 
-def _check_mask(masked: Masked, octets: bytes) -> None:
+def _check_mask(masked: Masked, raw: bytes) -> None:
     shown = masked.to_bytes()
-    assert masked.octets == octets
-    assert len(shown) == len(octets)
-    assert len(masked.to_text()) == 2 * len(octets)
-    for index, (before, after) in enumerate(zip(octets, shown, strict=True)):
+    assert masked.raw == raw
+    assert len(shown) == len(raw)
+    assert len(masked.to_text()) == 2 * len(raw)
+    for index, (before, after) in enumerate(zip(raw, shown, strict=True)):
         assert after == (0xFF if index in masked.hidden else before)
-    assert all(0 <= index < len(octets) for index in masked.hidden)
+    assert all(0 <= index < len(raw) for index in masked.hidden)
 
 
-def masks(octets: bytes) -> None:
+def masks(raw: bytes) -> None:
     """Masks keep lengths and status words; of PINs, authentication, and what is no command, nothing is seen."""
     redactor = CardRedactor()
     # The one channel on which GET RESPONSE cannot bring the rest of an authentication's answer.
     harmless: int | None = None
-    pending = iter(portions(octets))
+    pending = iter(portions(raw))
     for command in pending:
         answer = next(pending, b"")
         _check_mask(redactor.command(command), command)
@@ -202,9 +202,9 @@ def masks(octets: bytes) -> None:
             assert told.hidden == everything
 
 
-def typed_lines(octets: bytes) -> None:
+def typed_lines(raw: bytes) -> None:
     """What is typed and holds a secret is not kept in the shell's history, however it is typed, slips included."""
-    line = octets.decode("ascii", "replace")
+    line = raw.decode("ascii", "replace")
     for typed in (line, line[:-1]):
         command = parse_hex_line(typed)
         if command is not None and CardRedactor().command(tpdu.tpdu_of_apdu(command)).hidden:
@@ -213,9 +213,9 @@ def typed_lines(octets: bytes) -> None:
                 assert is_secret(form)
 
 
-def scrubbed_texts(octets: bytes) -> None:
-    """Octets of a card in a text, in any of the forms in which programs write them, are taken out of it."""
-    for around, secret in zip(*[portions(octets)] * 2, strict=False):
+def scrubbed_texts(raw: bytes) -> None:
+    """Bytes of a card in a text, in any of the forms in which programs write them, are taken out of it."""
+    for around, secret in zip(*[portions(raw)] * 2, strict=False):
         text = around.decode("latin-1").replace("'", "").replace('"', "").replace("\\", "")
         if len(secret) < _SHORTEST_SECRET:
             continue
@@ -225,9 +225,9 @@ def scrubbed_texts(octets: bytes) -> None:
             assert scrub(said) == said
 
 
-def card_numbers(octets: bytes) -> None:
+def card_numbers(raw: bytes) -> None:
     """Reading the number of a card comes to an end, whatever the card answers, and gives digits or nothing."""
-    answers = [answer for answer in portions(octets) if len(answer) >= 2]
+    answers = [answer for answer in portions(raw) if len(answer) >= 2]
     reading = read_iccid()
     command = next(reading)
     for step in range(2 * (_MOST_STEPS + 2)):
@@ -245,10 +245,10 @@ def card_numbers(octets: bytes) -> None:
         assert 1 <= len(number) <= 20
 
 
-def input_lines(octets: bytes) -> None:
+def input_lines(raw: bytes) -> None:
     """Lines are the same however their stream is cut, and no longer than the longest that means anything."""
     found = []
-    for pieces in (cut(octets), [b"".join(cut(octets))]):
+    for pieces in (cut(raw), [b"".join(cut(raw))]):
         splitter = LineSplitter()
         for piece in pieces:
             splitter.feed(piece)
@@ -262,12 +262,12 @@ def input_lines(octets: bytes) -> None:
     assert found[0] == found[1]
 
 
-def guards(octets: bytes) -> None:
+def guards(raw: bytes) -> None:
     """A guard that blocks lets no PIN be changed, however the selection came about; a finding shows the header only."""
     watching = Guard(PRESETS)
     blocking = Guard([replace(rule, action=Action.BLOCK) for rule in PRESETS])
     tracker = SelectionTracker()
-    pending = iter(portions(octets))
+    pending = iter(portions(raw))
     for command in pending:
         noted, blocked = watching.check(command), blocking.check(command)
         assert (noted is None) == (blocked is None)
@@ -288,10 +288,10 @@ def _profile() -> Profile:
     return load_profile("default")
 
 
-def cards(octets: bytes) -> None:
+def cards(raw: bytes) -> None:
     """The software card answers everything with data and a status word, and its state can be stored and read."""
     card = Uicc(_profile())
-    for command in portions(octets):
+    for command in portions(raw):
         if not command:
             card.warm_reset()
             continue

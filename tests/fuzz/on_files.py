@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from remsim.bankd.certified_file import CertifiedFile
-from remsim.bankd.slots_csv import parse_slots_csv
-from remsim.bankd.slots_file import load_auto
+from remsim.bankd.certified_store import CertifiedFile
+from remsim.bankd.slots.csv import parse_slots_csv
+from remsim.bankd.slots.store import load_auto
 from remsim.card.apdu_case import AS_TABLES_SAY
 from remsim.config import (
     BankdConfig,
@@ -21,16 +21,16 @@ from remsim.config import (
     UiccConfig,
     load_config,
 )
-from remsim.emulators.recording import parse_recording
-from remsim.identity import Role
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.identity import Role
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.emulators.script.recording import parse_recording
 from remsim.policy.guard import parse_guard_policy
 from remsim.policy.mapping import parse_mapping_policy
 from remsim.policy.presets import PRESETS
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import CardState, Uicc
-from remsim.uicc.profile import Profile
-from remsim.uicc.profile_toml import parse_profile
+from remsim.uicc.profile.model import Profile
+from remsim.uicc.profile.toml import parse_profile
 from tests.doubles.noted_log import NotedLog
 from tools.captures import read_capture
 from tools.replay_capture import compare
@@ -55,52 +55,52 @@ def _folder() -> Path:
     return Path(folder.name)
 
 
-def _text(octets: bytes) -> str:
+def _text(raw: bytes) -> str:
     """Files are read as UTF-8; what is none is refused before anything of ours sees it."""
-    return octets.decode("utf-8", "replace")
+    return raw.decode("utf-8", "replace")
 
 
-def settings(octets: bytes) -> None:
-    """Any program's configuration file gives settings or is refused. The first octet chooses the program."""
-    if not octets:
+def settings(raw: bytes) -> None:
+    """Any program's configuration file gives settings or is refused. The first byte chooses the program."""
+    if not raw:
         return
     file = _folder() / "settings.toml"
-    file.write_bytes(octets[1:])
-    model = CONFIGS[octets[0] % len(CONFIGS)]
+    file.write_bytes(raw[1:])
+    model = CONFIGS[raw[0] % len(CONFIGS)]
     config = load_config(model, environ=_ENVIRONMENT, file=file)
     # What was read stands for itself: built again from its values it is the same.
     assert type(config)(**{name: getattr(config, name) for name in config.model_fields_set}) == config
 
 
-def slot_lines(octets: bytes) -> None:
+def slot_lines(raw: bytes) -> None:
     """The classic slot file gives each slot once, in order, or names its first bad line."""
-    found = parse_slots_csv(_text(octets), bank_id=1, slots=_SLOTS, origin="slots.csv")
+    found = parse_slots_csv(_text(raw), bank_id=1, slots=_SLOTS, origin="slots.csv")
     numbers = [rule.slot_nr for rule in found.rules]
     assert numbers == sorted(set(numbers))
     assert all(0 <= number < _SLOTS for number in numbers)
     assert all(warning.startswith("slots.csv line ") for warning in found.warnings)
 
 
-def slot_memory(octets: bytes) -> None:
+def slot_memory(raw: bytes) -> None:
     """The file with the slots that readers were given."""
     file = _folder() / "slots.json"
-    file.write_bytes(octets)
+    file.write_bytes(raw)
     plan = load_auto(file, _SLOTS)
     assert all(number >= 0 for number in plan.known)
 
 
-def certified_lists(octets: bytes) -> None:
+def certified_lists(raw: bytes) -> None:
     """The file with the clients that have certificates is never a reason to stop, and holds clients only."""
     file = _folder() / "certified.json"
-    file.write_bytes(octets)
+    file.write_bytes(raw)
     memory = CertifiedFile(file, NotedLog().logger).load()
     assert memory.is_readable or not memory.clients
     assert all(client.role is Role.CLIENT for client in memory.clients)
 
 
-def mapping_rules(octets: bytes) -> None:
+def mapping_rules(raw: bytes) -> None:
     """Rules decide every pair, with a reason; without a rule the default does."""
-    policy = parse_mapping_policy(_text(octets), "policy.toml")
+    policy = parse_mapping_policy(_text(raw), "policy.toml")
     for client in (ClientSlot(0, 0), ClientSlot(7, 1), ClientSlot(1023, 1023)):
         for bank in (BankSlot(0, 0), BankSlot(5, 3)):
             decision = policy.decide(client, bank, "8900")
@@ -109,9 +109,9 @@ def mapping_rules(octets: bytes) -> None:
                 assert decision.is_allowed is policy.is_open
 
 
-def guard_rules(octets: bytes) -> None:
+def guard_rules(raw: bytes) -> None:
     """Rules judge every command of every mapping."""
-    policy = parse_guard_policy(_text(octets), "guard.toml", PRESETS)
+    policy = parse_guard_policy(_text(raw), "guard.toml", PRESETS)
     for client in (ClientSlot(0, 0), ClientSlot(7, 1)):
         guard = policy.guard_for(BankSlot(1, 0), client)
         for ins in range(256):
@@ -119,9 +119,9 @@ def guard_rules(octets: bytes) -> None:
             assert finding is None or finding.header[1] == ins
 
 
-def profiles(octets: bytes) -> None:
+def profiles(raw: bytes) -> None:
     """A profile that is accepted makes a card that works."""
-    profile = parse_profile(_text(octets))
+    profile = parse_profile(_text(raw))
     card = Uicc(profile)
     assert card.cold_reset() == profile.atr
     assert len(card.transmit(_SELECT_MF)) >= 2
@@ -134,9 +134,9 @@ def _profile() -> Profile:
     return load_profile("default")
 
 
-def card_states(octets: bytes) -> None:
+def card_states(raw: bytes) -> None:
     """A stored card that is accepted works, and is stored as it was read."""
-    state = CardState.from_bytes(octets, _profile())
+    state = CardState.from_bytes(raw, _profile())
     stored = state.to_bytes()
     assert CardState.from_bytes(stored, _profile()).to_bytes() == stored
     card = Uicc(_profile(), state)
@@ -144,20 +144,20 @@ def card_states(octets: bytes) -> None:
     assert len(card.transmit(_SELECT_MF)) >= 2
 
 
-def captures(octets: bytes) -> None:
-    """A capture of any format is steps in their order, no more than its octets can hold, and each gets a decision."""
+def captures(raw: bytes) -> None:
+    """A capture of any format is steps in their order, no more than its bytes can hold, and each gets a decision."""
     formats = (None, "json", "pcapng", "pcap", "simtrace", "qualcomm")
-    kind = formats[octets[0] % len(formats)] if octets else None
-    capture = read_capture(octets[1:], kind)
-    assert len(capture.steps) + capture.skipped <= len(octets)
+    kind = formats[raw[0] % len(formats)] if raw else None
+    capture = read_capture(raw[1:], kind)
+    assert len(capture.steps) + capture.skipped <= len(raw)
     for card in {step.card for step in capture.steps}:
         places = [step.place for step in capture.steps if step.card == card]
         assert places == sorted(set(places))
     assert compare(capture.steps, AS_TABLES_SAY).commands <= len(capture.steps)
 
 
-def recordings(octets: bytes) -> None:
+def recordings(raw: bytes) -> None:
     """A recording is steps in the order of its lines."""
-    steps = parse_recording(_text(octets).splitlines(), name="recording")
+    steps = parse_recording(_text(raw).splitlines(), name="recording")
     lines = [step.line for step in steps]
     assert lines == sorted(set(lines))

@@ -12,12 +12,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from remsim.identity import SCHEME, Identity
-from remsim.identity import Role as IdentityRole
+from remsim.core.identity import SCHEME, Identity
+from remsim.core.identity import Role as IdentityRole
 from remsim.pki.codes import Code
+from remsim.pki.enrolment_service import EnrolmentService, EnrolmentServiceError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, encode_pem, read_certificate, read_revocation_list
-from remsim.pki.office import EnrolmentOffice, OfficeError
-from remsim.server.tokens import (
+from remsim.server.core.tokens import (
     Grant,
     Refusal,
     Role,
@@ -41,13 +41,13 @@ _KEY_END: Final = 32
 _NOW: Final = 1.0e9
 
 
-def certificates(octets: bytes) -> None:
+def certificates(raw: bytes) -> None:
     """What is read is what ``cryptography`` reads; an identity that we see is one that it sees."""
-    facts = read_certificate(octets)
+    facts = read_certificate(raw)
     assert facts.identity is None or facts.identity.uri.startswith(SCHEME)
-    assert decode_pem(encode_pem(octets)) == [octets]
+    assert decode_pem(encode_pem(raw)) == [raw]
     try:
-        oracle = x509.load_der_x509_certificate(octets)
+        oracle = x509.load_der_x509_certificate(raw)
         times = oracle.not_valid_before_utc, oracle.not_valid_after_utc
         names = oracle.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         # A key that it does not know is nothing to compare with.
@@ -62,12 +62,12 @@ def certificates(octets: bytes) -> None:
     assert facts.public_key[-_KEY_END:] == public[-_KEY_END:]
 
 
-def revocation_lists(octets: bytes) -> None:
+def revocation_lists(raw: bytes) -> None:
     """What is read is what ``cryptography`` reads."""
-    facts = read_revocation_list(octets)
-    assert decode_pem(encode_pem(octets, REVOCATION_LIST), REVOCATION_LIST) == [octets]
+    facts = read_revocation_list(raw)
+    assert decode_pem(encode_pem(raw, REVOCATION_LIST), REVOCATION_LIST) == [raw]
     try:
-        oracle = x509.load_der_x509_crl(octets)
+        oracle = x509.load_der_x509_crl(raw)
         serials = frozenset(entry.serial_number for entry in oracle)
         number = oracle.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         issued_at = oracle.last_update_utc
@@ -76,15 +76,15 @@ def revocation_lists(octets: bytes) -> None:
     assert (facts.serials, facts.number, facts.issued_at) == (serials, number, issued_at)
 
 
-def pem_texts(octets: bytes) -> None:
+def pem_texts(raw: bytes) -> None:
     """Blocks come back as they were."""
-    blocks = decode_pem(octets)
+    blocks = decode_pem(raw)
     assert decode_pem(b"".join(map(encode_pem, blocks))) == blocks
 
 
-def identities(octets: bytes) -> None:
+def identities(raw: bytes) -> None:
     """Each identity has one spelling, and its part of a file name leads nowhere else."""
-    text = octets.decode("utf-8", "replace")
+    text = raw.decode("utf-8", "replace")
     identity = Identity.parse(text)
     assert text in (str(identity), identity.uri)
     assert Identity.parse(str(identity)) == identity == Identity.parse(identity.uri)
@@ -93,9 +93,9 @@ def identities(octets: bytes) -> None:
     assert str(identity).isprintable()
 
 
-def enrolment_codes(octets: bytes) -> None:
+def enrolment_codes(raw: bytes) -> None:
     """Each code has one spelling, and is not shown when it is printed by mistake."""
-    text = octets.decode("utf-8", "replace")
+    text = raw.decode("utf-8", "replace")
     code = Code.parse(text)
     assert code.to_text() == text.strip()
     assert text.strip().split(":")[2] not in repr(code)
@@ -107,10 +107,10 @@ def stored_token() -> tuple[str, StoredToken]:
     return make_token(bytes(6), bytes(range(32)), name="test", role=Role.VIEWER, now=_NOW)
 
 
-def token_headers(octets: bytes) -> None:
+def token_headers(raw: bytes) -> None:
     """A header is no token, a wrong one, or the good one to the letter. Nothing raises."""
     good, stored = stored_token()
-    text = bearer_token(octets.decode("latin-1"))
+    text = bearer_token(raw.decode("latin-1"))
     if text is None:
         return
     assert text == text.strip() != ""
@@ -127,33 +127,33 @@ def _world() -> CertificateWorld:
     return CertificateWorld(Path(folder.name))
 
 
-def enrolments(octets: bytes) -> None:
+def enrolments(raw: bytes) -> None:
     """A body is refused with a status that the router knows: nobody was given a code or a certificate here."""
-    if not octets:
+    if not raw:
         return
-    office, now = EnrolmentOffice(_world().authority), _world().now
+    office, now = EnrolmentService(_world().authority), _world().now
     try:
-        body: object = json.loads(octets[1:])
+        body: object = json.loads(raw[1:])
     except (ValueError, RecursionError):
         # Refused by the router.
         return
     try:
-        match octets[0] % 3:
+        match raw[0] % 3:
             case 0:
                 office.anchor(body)
             case 1:
                 office.certify(body, now=now)
             case _:
                 office.renew(body, now=now)
-    except OfficeError as refusal:
+    except EnrolmentServiceError as refusal:
         if refusal.status not in (400, 403):
             raise AssertionError(f"the router does not know status {refusal.status}") from None
         raise
     raise AssertionError("a stranger was served")
 
 
-def planted(octets: bytes) -> None:
+def planted(raw: bytes) -> None:
     """Reads identities, and fails at that of a bank."""
-    identity = Identity.parse(octets.decode("utf-8", "replace"))
+    identity = Identity.parse(raw.decode("utf-8", "replace"))
     if identity.role is IdentityRole.BANK:
         raise AssertionError("the planted fault")

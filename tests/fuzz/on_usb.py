@@ -3,10 +3,11 @@
 
 from typing import Final
 
-from remsim.emulators.simtrace2_actions import Action, ForwardTpdu, Send
-from remsim.emulators.simtrace2_boards import BOARDS
-from remsim.emulators.simtrace2_card import SimtraceCard
-from remsim.emulators.simtrace2_frames import (
+from remsim.emulators.simtrace2.actions import Action, ForwardTpdu, Send
+from remsim.emulators.simtrace2.boards import BOARDS
+from remsim.emulators.simtrace2.card import SimtraceCard
+from remsim.emulators.simtrace2.header import HEADER_SIZE, MAX_MESSAGE, UnknownMessage, join_message, split_message
+from remsim.emulators.simtrace2.messages import (
     Config,
     LineFlag,
     Status,
@@ -15,25 +16,24 @@ from remsim.emulators.simtrace2_frames import (
     decode_from_device,
     decode_from_host,
 )
-from remsim.emulators.simtrace2_message import HEADER_SIZE, MAX_MESSAGE, UnknownMessage, join_message, split_message
-from remsim.emulators.simtrace2_stream import MessageReader, StreamFault, encode_transfer
+from remsim.emulators.simtrace2.stream import MessageReader, StreamFault, encode_transfer
 from tests.fuzz.target import cut, portions
 
 #: The longest time that passes between two things that happen.
 _MOST_S: Final = 4.0
 
 
-def usb_messages(octets: bytes) -> None:
-    """A message, written again, is the same one, and the same octets but for the header's meaningless fields."""
+def usb_messages(raw: bytes) -> None:
+    """A message, written again, is the same one, and the same bytes but for the header's meaningless fields."""
     refused = None
     for decode in (decode_from_device, decode_from_host):
         try:
-            message = decode(octets)
+            message = decode(raw)
         except ValueError as refusal:
             refused = refusal
             continue
-        code, payload = split_message(octets)
-        if len(octets) > MAX_MESSAGE:
+        code, payload = split_message(raw)
+        if len(raw) > MAX_MESSAGE:
             continue  # no transfer brings such
         written = message.to_bytes()
         assert decode(written) == message
@@ -45,9 +45,9 @@ def usb_messages(octets: bytes) -> None:
         raise refused
 
 
-def usb_packets(octets: bytes) -> None:
-    """No octet is lost and none invented: messages, faults and the rest are what came in, in its order."""
-    reader, packets = MessageReader(), cut(octets)
+def usb_packets(raw: bytes) -> None:
+    """No byte is lost and none invented: messages, faults and the rest are what came in, in its order."""
+    reader, packets = MessageReader(), cut(raw)
     seen = b""
     for packet in packets:
         for found in reader.receive_packet(packet[:64]):
@@ -71,37 +71,37 @@ def _ready(product: int) -> SimtraceCard:
     return card
 
 
-def _happen(card: SimtraceCard, what: int, octets: bytes, newest: int, now: float) -> list[Action]:
+def _happen(card: SimtraceCard, what: int, raw: bytes, newest: int, now: float) -> list[Action]:
     """Device, bank and operator do something; most of it is done by the device."""
     match what:
         case 0:
-            return card.on_interrupt(octets, now)
+            return card.on_interrupt(raw, now)
         case 1:
-            return card.on_answer(newest, octets, now)
+            return card.on_answer(newest, raw, now)
         case 2:
             return card.on_no_answer(newest, "test", now)
         case 3:
-            return card.set_atr(octets, now)
+            return card.set_atr(raw, now)
         case 4:
             return card.insert_card(now)
         case 5:
             return card.remove_card(now)
         case 6:
-            return card.select_sim(now, is_remote=bool(octets))
+            return card.select_sim(now, is_remote=bool(raw))
         case 7:
-            return card.on_unplugged(now) if octets else card.start(now)
-    return card.on_bulk(octets, now)
+            return card.on_unplugged(now) if raw else card.start(now)
+    return card.on_bulk(raw, now)
 
 
-def usb_slots(octets: bytes) -> None:
+def usb_slots(raw: bytes) -> None:
     """A slot raises nothing, sends nothing dangerous, and answers each command of a modem once."""
-    if not octets:
+    if not raw:
         return
     boards = sorted(BOARDS)
-    card = _ready(boards[octets[0] % len(boards)])
+    card = _ready(boards[raw[0] % len(boards)])
     now, newest = 1.0, 0
     answered: set[int | None] = set()
-    for portion in portions(octets[1:]):
+    for portion in portions(raw[1:]):
         if not portion:
             continue
         now += (portion[0] >> 4) / 15 * _MOST_S

@@ -5,16 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from remsim.wire import ber, ipa, rspro
-from remsim.wire.additions import RevocationListInd
-from remsim.wire.ber import Element
-from remsim.wire.codec import decode_general, decode_pdu, encode_pdu
-from remsim.wire.connection import ABILITIES, Connection
+from remsim.wire import ipa
 from remsim.wire.errors import DecodeError, FrameError
-from remsim.wire.events import Event, LinkFailed, Received
-from remsim.wire.lane import TpduLane
-from remsim.wire.revocation import ListParts
-from remsim.wire.rspro import (
+from remsim.wire.link.engine import ABILITIES, LinkEngine
+from remsim.wire.link.events import Event, LinkFailed, Received
+from remsim.wire.messages import ber, rspro
+from remsim.wire.messages.ber import Element
+from remsim.wire.messages.codec import decode_general, decode_pdu, encode_pdu
+from remsim.wire.messages.extensions import RevocationListInd
+from remsim.wire.messages.fast_codec import TpduLane
+from remsim.wire.messages.revocation import ListParts
+from remsim.wire.messages.rspro import (
     NO_FLAGS,
     ComponentType,
     ConnectClientReq,
@@ -54,9 +55,9 @@ def _read_frames(pieces: list[bytes], most: int) -> _Cut:
     return _Cut(tuple(frames), None)
 
 
-def frames(octets: bytes) -> None:
+def frames(raw: bytes) -> None:
     """The same frames and the same fault however the stream is cut; written again they are what was read."""
-    pieces = cut(octets)
+    pieces = cut(raw)
     stream = b"".join(pieces)
     for most in (ipa.MAX_PAYLOAD, ipa.MAX_CLASSIC_FRAME):
         found = _read_frames(pieces, most)
@@ -82,11 +83,11 @@ def _is_same(one: Element, other: Element) -> bool:
     return len(ours) == len(theirs) and all(map(_is_same, ours, theirs))
 
 
-def elements(octets: bytes) -> None:
+def elements(raw: bytes) -> None:
     """An element ends where it says; as DER it is the same one; cut short it is none."""
-    element, end = ber.parse(octets)
-    assert 0 < end <= len(octets)
-    again, used = ber.parse(octets[:end])
+    element, end = ber.parse(raw)
+    assert 0 < end <= len(raw)
+    again, used = ber.parse(raw[:end])
     assert used == end
     assert _is_same(element, again)
     der = _written(element)
@@ -94,22 +95,22 @@ def elements(octets: bytes) -> None:
     assert used == len(der) <= end
     assert _is_same(element, again)
     try:
-        ber.parse(octets[: end - 1])
+        ber.parse(raw[: end - 1])
     except DecodeError:
         return
     raise AssertionError("an element that is cut short was read")
 
 
-def _read(decode: Callable[[bytes], RsproPdu], octets: bytes) -> RsproPdu | DecodeError:
+def _read(decode: Callable[[bytes], RsproPdu], raw: bytes) -> RsproPdu | DecodeError:
     try:
-        return decode(octets)
+        return decode(raw)
     except DecodeError as refusal:
         return refusal
 
 
-def pdus(octets: bytes) -> None:
+def pdus(raw: bytes) -> None:
     """Short cut, general decoder and the oracle agree; what was read can be written, and is the same then."""
-    pdu, general = _read(decode_pdu, octets), _read(decode_general, octets)
+    pdu, general = _read(decode_pdu, raw), _read(decode_general, raw)
     if isinstance(pdu, DecodeError) or isinstance(general, DecodeError):
         assert (type(pdu), str(pdu)) == (type(general), str(general))
         assert not isinstance(pdu, DecodeError) or pdu.tag is None or 0 <= pdu.tag <= rspro.MAX_OPERATION_TAG
@@ -119,12 +120,12 @@ def pdus(octets: bytes) -> None:
         return
     der = encode_pdu(pdu)
     assert decode_pdu(der) == pdu
-    assert len(der) <= len(octets)
-    oracle = asn1.decode(octets)
+    assert len(der) <= len(raw)
+    oracle = asn1.decode(raw)
     assert oracle is None or oracle == pdu
 
 
-def _bankd_with_client(abilities: tuple[str, ...] | None) -> Connection:
+def _bankd_with_client(abilities: tuple[str, ...] | None) -> LinkEngine:
     bankd = engines.engine(ComponentType.REMSIM_BANKD, None)
     client = engines.identity(ComponentType.REMSIM_CLIENT).with_abilities(abilities)
     engines.receive(bankd, engines.frame(ConnectClientReq(client, CLIENT)))
@@ -134,39 +135,39 @@ def _bankd_with_client(abilities: tuple[str, ...] | None) -> Connection:
     return bankd
 
 
-def _server(abilities: tuple[str, ...] | None) -> Connection:
+def _server(abilities: tuple[str, ...] | None) -> LinkEngine:
     """A server's end whose peer has said nothing yet."""
     return engines.engine(ComponentType.REMSIM_SERVER, None, abilities=abilities or ())
 
 
-def _server_of_bankd(abilities: tuple[str, ...] | None) -> Connection:
+def _server_of_bankd(abilities: tuple[str, ...] | None) -> LinkEngine:
     return engines.server_with_bankd(abilities=abilities)
 
 
-def _client(abilities: tuple[str, ...] | None) -> Connection:
+def _client(abilities: tuple[str, ...] | None) -> LinkEngine:
     return engines.client_at_bankd(abilities=abilities)
 
 
 _ENDS: Final = (_server, _server_of_bankd, _client, _bankd_with_client)
 
 
-def _end(number: int) -> Connection:
+def _end(number: int) -> LinkEngine:
     """One end of a link, of a peer with our abilities or of a classic one."""
     return _ENDS[number // 2](ABILITIES if number % 2 else None)
 
 
-def _told(connection: Connection, pieces: list[bytes]) -> tuple[list[str], bytes, float | None]:
+def _told(connection: LinkEngine, pieces: list[bytes]) -> tuple[list[str], bytes, float | None]:
     """What it reports, writes and waits for. Events are compared by their text: errors in them are never equal."""
     found = engines.receive(connection, *pieces, now=_NOW)
     assert not any(isinstance(event, LinkFailed) for event in found[:-1]), "something follows the end of the link"
     return [repr(event) for event in found], connection.data_to_send(), connection.next_deadline()
 
 
-def links(octets: bytes) -> None:
+def links(raw: bytes) -> None:
     """An end of a link raises nothing, and does the same however the stream is cut; what it writes are frames."""
-    if not octets:
+    if not raw:
         return
-    kind, pieces = octets[0] % (2 * len(_ENDS)), cut(octets[1:])
+    kind, pieces = raw[0] % (2 * len(_ENDS)), cut(raw[1:])
     found = _told(_end(kind), [b"".join(pieces)])
     assert found == _told(_end(kind), pieces)
     reader = ipa.FrameReader()
@@ -181,7 +182,7 @@ def links(octets: bytes) -> None:
 class _Bankd:
     """The bankd's end of a session, with or without a lane. Every command is answered at once."""
 
-    connection: Connection
+    connection: LinkEngine
     written: bytes = b""
 
     def take(self, frame: bytes) -> list[str]:
@@ -204,38 +205,38 @@ class _Bankd:
             event = Received(replace(command, flags=NO_FLAGS), tag)
         return repr(event)
 
-    def _write(self, octets: bytes) -> None:
-        self.written += octets
+    def _write(self, raw: bytes) -> None:
+        self.written += raw
 
 
-def sessions(octets: bytes) -> None:
+def sessions(raw: bytes) -> None:
     """With a lane, a bankd reports and answers exactly what it does without."""
     fast, plain = _Bankd(_bankd_with_client(ABILITIES)), _Bankd(_bankd_with_client(ABILITIES))
     fast.connection.open_lane(CLIENT, BANK)
-    for frame in portions(octets):
+    for frame in portions(raw):
         assert fast.take(frame) == plain.take(frame)
         assert fast.written == plain.written
 
 
-def lanes(octets: bytes) -> None:
-    """What a lane reads is what the codec reads, and the lane of the other end writes the same octets."""
+def lanes(raw: bytes) -> None:
+    """What a lane reads is what the codec reads, and the lane of the other end writes the same bytes."""
     for is_bank in (True, False):
-        found = TpduLane(CLIENT, BANK, is_bank=is_bank).decode(octets)
+        found = TpduLane(CLIENT, BANK, is_bank=is_bank).decode(raw)
         if found is None:
             continue
         tag, data = found
         command, response = TpduModemToCard(CLIENT, BANK, NO_FLAGS, data), TpduCardToModem(BANK, CLIENT, NO_FLAGS, data)
-        assert decode_pdu(octets[4:]) == RsproPdu(tag, command if is_bank else response)
-        assert TpduLane(CLIENT, BANK, is_bank=not is_bank).encode(tag, data) == octets
+        assert decode_pdu(raw[4:]) == RsproPdu(tag, command if is_bank else response)
+        assert TpduLane(CLIENT, BANK, is_bank=not is_bank).encode(tag, data) == raw
 
 
-def list_parts(octets: bytes) -> None:
+def list_parts(raw: bytes) -> None:
     """A list comes out whole, of the length that its parts named, or not at all."""
     parts, since = ListParts(), b""
-    for portion in portions(octets):
+    for portion in portions(raw):
         total, offset = int.from_bytes(portion[:2]), int.from_bytes(portion[2:4])
         part = RevocationListInd(total, offset, portion[4:])
-        since = part.octets if part.offset == 0 else since + part.octets
+        since = part.raw if part.offset == 0 else since + part.raw
         whole = parts.add(part)
         if whole is not None:
             assert len(whole) == total

@@ -26,16 +26,16 @@ import pytest
 
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import ClientConfig, ServerConfig
+from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
-from remsim.ids import ClientSlot
+from remsim.server.api import auth
+from remsim.server.core.tokens import EVERYTHING, FailureLimiter, Role, Scope
 from remsim.server.metrics import ServerMetrics
-from remsim.server.rest import auth
 from remsim.server.service import ServerService
-from remsim.server.token_book import create_token
-from remsim.server.tokens import EVERYTHING, FailureLimiter, Role, Scope
+from remsim.server.store.tokens import create_token
 from tests.doubles.certificates import BANK, CLIENT, SERVER, CertificateWorld
 from tests.doubles.tls_rig import LOOPBACK, LogLines, bankd_service, note_log, running
 from tests.reference import ROOT

@@ -23,7 +23,7 @@ class End(Enum):
     HALF = "end of our stream, then their last words"
 
 
-#: Octets to send in one write; None: wait until the peer has said something, or for a short while.
+#: Bytes to send in one write; None: wait until the peer has said something, or for a short while.
 Step = bytes | None
 
 

@@ -12,10 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from remsim.card.vpcd_frames import encode_message
-from remsim.readers.profiles import load_profile, profile_names
+from remsim.readers.sim.profiles import load_profile, profile_names
 from remsim.uicc import CardState, Uicc
-from remsim.wire.rspro import NO_FLAGS, TpduCardToModem, TpduModemToCard
+from remsim.vpcd.frames import encode_message
+from remsim.wire.messages.rspro import NO_FLAGS, TpduCardToModem, TpduModemToCard
 from tests.doubles import capture_files, engines, vectors
 from tests.doubles.engines import BANK, CLIENT
 from tests.fuzz.on_files import CONFIGS
@@ -92,15 +92,15 @@ def _frames() -> dict[str, bytes]:
     """One frame of each kind."""
     found: dict[str, bytes] = {}
     for frame in vectors.frames():
-        found.setdefault(f"{frame.decoded.get('type', frame.decoded['ipa'])}", frame.octets)
+        found.setdefault(f"{frame.decoded.get('type', frame.decoded['ipa'])}", frame.raw)
     for message in vectors.document("messages.json")["messages"]:
-        octets = bytes.fromhex(message["frame"])
-        found.setdefault(octets[4:24].hex(), octets)
+        raw = bytes.fromhex(message["frame"])
+        found.setdefault(raw[4:24].hex(), raw)
     return found
 
 
 def _pdus() -> Iterator[bytes]:
-    yield from (octets[4:] for octets in _frames().values() if octets[2:4] == b"\xee\x07")
+    yield from (raw[4:] for raw in _frames().values() if raw[2:4] == b"\xee\x07")
     tolerance = vectors.document("tolerance.json")
     yield from (bytes.fromhex(entry["der"]) for entry in tolerance["extensions"])
     yield from (bytes.fromhex(entry["ber"]) for entry in tolerance["ber"])
@@ -109,8 +109,8 @@ def _pdus() -> Iterator[bytes]:
 def _streams() -> Iterator[bytes]:
     for session in vectors.sessions():
         for frames in session.streams().values():
-            yield b"".join(frame.octets for frame in frames[:_MOST_FRAMES])
-    yield from (bad.octets for bad in vectors.bad_frames())
+            yield b"".join(frame.raw for frame in frames[:_MOST_FRAMES])
+    yield from (bad.raw for bad in vectors.bad_frames())
 
 
 def _links() -> Iterator[bytes]:
@@ -160,7 +160,7 @@ def _captures() -> Iterator[bytes]:
     )
     datagrams = capture_files.joined("81ca00fe02df256110", "00b0000002080a9000")
     wrapped = [capture_files.on_link(capture_files.ETHERNET, capture_files.in_udp(one)) for one in datagrams]
-    for octets in (
+    for raw in (
         b'{"event": "reset"}\n{"cmd": "00a40004023f00", "sw": "6135", "rlen": 0}\n',
         capture_files.pcapng(capture_files.BARE, datagrams),
         capture_files.pcapng(capture_files.ETHERNET, wrapped),
@@ -169,13 +169,13 @@ def _captures() -> Iterator[bytes]:
         capture_files.qxdm(*lines).encode(),
         capture_files.qcat(*lines).encode(),
     ):
-        yield b"\0" + octets
+        yield b"\0" + raw
 
 
 def _usb_slots() -> Iterator[bytes]:
-    messages = [octets for octets in _usb() if len(octets) < 200]
+    messages = [raw for raw in _usb() if len(raw) < 200]
     for at in range(0, len(messages), 6):
-        happenings = [bytes((0x0F,)) + octets for octets in messages[at : at + 6]]
+        happenings = [bytes((0x0F,)) + raw for raw in messages[at : at + 6]]
         yield bytes((at // 6 % 8,)) + joined(*happenings, b"\x01\x90\x00")
 
 
@@ -223,7 +223,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "guards": _talks,
     "cards": lambda: (joined(_AID, _PIN, *_traces()[at : at + 10]) for at in range(0, 100, 10)),
     "usb-messages": _usb,
-    "usb-packets": lambda: (_NO_CUT + octets for octets in _usb()),
+    "usb-packets": lambda: (_NO_CUT + raw for raw in _usb()),
     "usb-slots": _usb_slots,
     "settings": _settings,
     "slot-lines": lambda: (text.encode() for text in _CSV),
@@ -251,4 +251,4 @@ def found(name: str) -> list[bytes]:
 def seeds(name: str, longest: int) -> list[bytes]:
     """What a target is begun with, nothing longer than ``longest``, nothing twice."""
     made = _MADE[name]() if name in _MADE else ()
-    return [octets for octets in dict.fromkeys([*found(name), *made]) if len(octets) <= longest]
+    return [raw for raw in dict.fromkeys([*found(name), *made]) if len(raw) <= longest]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a target is: a function of octets that fails if one of our parsers does what it must not do.
+"""What a target is: a function of bytes that fails if one of our parsers does what it must not do.
 
-A target takes the octets apart by itself, so that whoever invents them (a coverage-guided fuzzer, hypothesis, a person)
+A target takes the bytes apart by itself, so that whoever invents them (a coverage-guided fuzzer, hypothesis, a person)
 needs to know nothing about it. ``cut`` and ``portions`` are the two ways that most of them use.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 
 #: Most pieces that ``cut`` makes.
 _MOST_CUTS: Final = 8
@@ -29,10 +29,10 @@ class Target:
     #: Words that the input is made of, for the fuzzer to try.
     words: tuple[bytes, ...] = ()
 
-    def accepts(self, octets: bytes) -> bool:
+    def accepts(self, raw: bytes) -> bool:
         """Play; False: refused as documented. Raises whatever is a find."""
         try:
-            self.play(octets)
+            self.play(raw)
         except self.refusals as refusal:
             check_text(refusal)
             return False
@@ -48,12 +48,12 @@ def check_text(refusal: Exception) -> None:
         text.encode()
 
 
-def cut(octets: bytes) -> list[bytes]:
-    """A stream as it arrives: the first octet says how many pieces follow, as many octets how long they are."""
-    if not octets:
+def cut(raw: bytes) -> list[bytes]:
+    """A stream as it arrives: the first byte says how many pieces follow, as many bytes how long they are."""
+    if not raw:
         return []
-    count = octets[0] % _MOST_CUTS
-    sizes, stream = octets[1 : 1 + count], octets[1 + count :]
+    count = raw[0] % _MOST_CUTS
+    sizes, stream = raw[1 : 1 + count], raw[1 + count :]
     pieces = []
     for size in sizes:
         pieces.append(stream[:size])
@@ -61,14 +61,14 @@ def cut(octets: bytes) -> list[bytes]:
     return [*pieces, stream]
 
 
-def portions(octets: bytes) -> Iterator[bytes]:
-    """Portions that are preceded by an octet with their length; the last one may be cut short."""
+def portions(raw: bytes) -> Iterator[bytes]:
+    """Portions that are preceded by an byte with their length; the last one may be cut short."""
     at = 0
-    while at < len(octets):
-        yield octets[at + 1 : at + 1 + octets[at]]
-        at += 1 + octets[at]
+    while at < len(raw):
+        yield raw[at + 1 : at + 1 + raw[at]]
+        at += 1 + raw[at]
 
 
 def joined(*parts: bytes) -> bytes:
-    """What ``portions`` takes apart into these, which have at most 255 octets."""
+    """What ``portions`` takes apart into these, which have at most 255 bytes."""
     return b"".join(bytes((len(part),)) + part for part in parts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All targets by name: every parser of octets that come from outside, and what it may raise.
+"""All targets by name: every parser of bytes that come from outside, and what it may raise.
 
 Knows no fuzzer: ``tests/property/test_targets.py`` plays them over the corpus and over what hypothesis draws, and
 ``tests.fuzz.guided`` lets atheris look for what nobody has thought of.
@@ -8,11 +8,11 @@ Knows no fuzzer: ``tests/property/test_targets.py`` plays them over the corpus a
 from typing import Final
 
 from remsim.card.errors import ApduCaseError, AtrError, PpsError, TlvError, TpduError
+from remsim.core.errors import ConfigError, IdRangeError
+from remsim.core.identity import IdentityError
 from remsim.emulators.errors import FrameError as UsbFrameError
-from remsim.errors import ConfigError, IdRangeError
-from remsim.identity import IdentityError
+from remsim.pki.enrolment_service import EnrolmentServiceError
 from remsim.pki.errors import CertificateError, EnrolmentError
-from remsim.pki.office import OfficeError
 from remsim.policy.fields import PolicyError
 from remsim.uicc.errors import ProfileError, StateError
 from remsim.wire.errors import DecodeError
@@ -74,7 +74,7 @@ TARGETS: Final[dict[str, Target]] = {
     "identities": Target(on_proofs.identities, (IdentityError, IdRangeError), longest=100),
     "enrolment-codes": Target(on_proofs.enrolment_codes, (EnrolmentError,), longest=160),
     "token-headers": Target(on_proofs.token_headers, longest=120, words=(b"Bearer ", b"remsim_")),
-    "enrolments": Target(on_proofs.enrolments, (OfficeError,), longest=2048, words=_JSON),
+    "enrolments": Target(on_proofs.enrolments, (EnrolmentServiceError,), longest=2048, words=_JSON),
 }
 
 #: No parser of ours: by its fault it shows that faults are found.

@@ -15,8 +15,8 @@ import pytest
 
 import remsim
 from remsim.api.pyscard import ConnectionEvent
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.messages import rspro
 from tests.doubles.rspro_peers import ATR, FakeBankd, FakeServer
 from tests.reference import ROOT
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import ClientConfig, HostPort, ServerConfig
+from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
-from remsim.ids import ClientSlot
 from remsim.pki.credentials import Credentials
+from remsim.server.core.tokens import EVERYTHING, Role
 from remsim.server.service import ServerService
-from remsim.server.token_book import create_token
-from remsim.server.tokens import EVERYTHING, Role
+from remsim.server.store.tokens import create_token
 from tests.doubles.certificates import BANK, CLIENT, SERVER, CertificateWorld
 from tests.doubles.programs import remsim
 from tests.doubles.server_rig import post

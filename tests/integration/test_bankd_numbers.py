@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from remsim.readers.pcsc import PcscSource
-from remsim.readers.profiles import load_profile
-from remsim.wire import additions, rspro
-from remsim.wire.rspro import ResultCode
+from remsim.readers.sim.profiles import load_profile
+from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.rspro import ResultCode
 from tests.doubles.bank_world import BankWorld
 from tests.doubles.readers import HangingReader, ScriptedReader, ScriptedSource
 from tests.doubles.scard import FakeReader, FakeScard
@@ -26,7 +26,7 @@ async def numbers_heard(world: BankWorld, count: int) -> dict[int, str | None]:
     heard: dict[int, str | None] = {}
     while len(heard) < count:
         message = await world.server.message()
-        assert isinstance(message, additions.CardInd), message
+        assert isinstance(message, extensions.CardInd), message
         heard[message.bank_slot.slot_nr] = message.iccid
     return heard
 
@@ -73,7 +73,7 @@ async def test_card_is_opened_for_its_number_as_for_a_client(
 async def test_client_gets_a_card_that_hangs_while_its_number_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remsim.bankd.slot.READING_S", 0.05)
+    monkeypatch.setattr("remsim.bankd.driver.READING_S", 0.05)
     reader = HangingReader("transmit")
     world = BankWorld(tmp_path, source=ScriptedSource(reader, ScriptedReader("r1")))
     world.settings["read_numbers"] = True

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from remsim.readers.profiles import load_profile
-from remsim.wire import additions, rspro
-from remsim.wire.rspro import ResultCode
+from remsim.readers.sim.profiles import load_profile
+from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.rspro import ResultCode
 from tests.doubles.bank_world import BankWorld, Client
 from tests.doubles.pcsc_socket import pcsc_through
 from tests.doubles.pcscd import READER_NAMES, VPCD_PORTS, PcscdNamespace
@@ -124,7 +124,7 @@ async def expect_number(world: BankWorld, iccid: str, slot_nr: int = 0) -> None:
     while True:
         message = await world.server.message()
         assert message is not None
-        if isinstance(message, additions.CardInd) and message.bank_slot.slot_nr == slot_nr and message.iccid:
+        if isinstance(message, extensions.CardInd) and message.bank_slot.slot_nr == slot_nr and message.iccid:
             assert message.iccid == iccid
             return
 

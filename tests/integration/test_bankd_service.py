@@ -15,12 +15,12 @@ from prometheus_client import generate_latest
 from remsim.bankd.announcement import advertised_hosts, announcement
 from remsim.bankd.service import BankdService
 from remsim.config import LOOPBACK_NETWORKS, BankdConfig, HostPort
-from remsim.errors import StartError
-from remsim.limits import LimitName
-from remsim.net.repeats import RECURRENCES
+from remsim.core.errors import StartError
+from remsim.core.limits import LimitName
+from remsim.core.recurring import RECURRENCES
 from remsim.readers.errors import CardMuteError, CardTransmissionError
-from remsim.wire import rspro
-from remsim.wire.rspro import AddressKind, ResultCode, SlotPhysStatus
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import AddressKind, ResultCode, SlotPhysStatus
 from tests.doubles.bank_world import BankWorld, Client, Peer
 from tests.doubles.captures import pcap
 from tests.doubles.programs import Program, remsim
@@ -164,9 +164,9 @@ async def test_command_in_a_drivers_own_error_reaches_neither_log_nor_server(tmp
         client.command(verify)
         error = await world.server.message()
         assert isinstance(error, rspro.ErrorInd)
-        assert error.error_string == "no answer to <octets>"
+        assert error.error_string == "no answer to <bytes>"
         (line,) = world.log_lines("card_fault")
-        assert "no answer to <octets>" in line
+        assert "no answer to <bytes>" in line
         assert "3733" not in world.log.getvalue()
 
 
@@ -379,7 +379,7 @@ async def test_gsmtap_hides_secrets_unless_they_are_asked_for(tmp_path: Path, re
 async def test_classic_client_that_gets_no_card_and_never_stops_asking_leaves_few_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remsim.net.repeats.QUIET_S", 1.0)
+    monkeypatch.setattr("remsim.core.recurring.QUIET_S", 1.0)
     async with BankWorld(tmp_path, source=ScriptedSource()) as world:
         assert await world.create_mapping("C1:0", "B1:0") is ResultCode.OK
         for _ in range(30):

@@ -10,7 +10,7 @@ import pytest
 
 from bench.certificates import Lab
 from bench.startup import COMMANDS, SERVICES
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 from tests.doubles.programs import Program
 from tests.reference import reference
 

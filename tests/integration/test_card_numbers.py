@@ -11,11 +11,11 @@ import pytest
 
 from remsim.bankd.service import BankdService
 from remsim.config import BankdConfig
-from remsim.readers.profiles import load_profile
-from remsim.readers.sim import SimReader, SimSource
+from remsim.readers.sim.profiles import load_profile
+from remsim.readers.sim.source import SimReader, SimSource
+from remsim.server.core.tokens import Role, Scope
 from remsim.server.service import ServerService
-from remsim.server.token_book import create_token
-from remsim.server.tokens import Role, Scope
+from remsim.server.store.tokens import create_token
 from tests.doubles.server_rig import LOOPBACK, V1, connect_client, mapping, rest_client, running_server
 from tests.doubles.tls_rig import LogLines, note_log, running
 

@@ -8,20 +8,20 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from remsim.client.event_script import EventScript
-from remsim.client.events import Cause
+from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.states import SlotState
 from remsim.client.metrics import ClientMetrics
-from remsim.client.notices import Notice, NoticeKind
 from remsim.client.observer import ClientObserver, CommandRecord
+from remsim.client.runner import SlotSpec
+from remsim.client.scripting.causes import Cause
+from remsim.client.scripting.runner import EventScript
 from remsim.client.service import INTERRUPTED, ClientService, Front
-from remsim.client.slot import SlotSpec
-from remsim.client.transitions import SlotState
 from remsim.config import LOOPBACK_NETWORKS, ClientConfig, HostPort
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.emulators.base import PpsResult
 from remsim.emulators.driven import DrivenEmulator, ExchangeError, NoCardError
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
-from remsim.wire.rspro import ResultCode, SlotPhysStatus
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
 from tests.doubles.rspro_peers import ATR, FakeBankd, FakeServer
 
 READ = bytes.fromhex("00b0000002")

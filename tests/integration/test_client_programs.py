@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from remsim.emulators.shell import parse_hex_line
-from remsim.wire import rspro
-from remsim.wire.rspro import ResultCode
+from remsim.emulators.shell.plain import parse_hex_line
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ResultCode
 from tests.doubles.programs import PATIENCE_S, remsim
 from tests.doubles.pseudo_terminal import PseudoTerminal
 from tests.doubles.rspro_peers import ATR, FakeBankd, FakeServer

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from remsim.client.service import ClientService
-from remsim.ids import ClientSlot
-from remsim.wire import rspro
+from remsim.core.ids import ClientSlot
+from remsim.wire.messages import rspro
 from tests.doubles.programs import PATIENCE_S, Program, remsim
 from tests.doubles.rspro_peers import ATR, FakeBankd, FakeServer
 from tests.doubles.vpcd_reader import VpcdReader

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from remsim.config import ClientConfig, load_config
-from remsim.config.load import MAX_FILE_OCTETS
-from remsim.errors import ConfigError
-from remsim.ids import ClientSlot
+from remsim.config.load import MAX_FILE_BYTES
+from remsim.core.errors import ConfigError
+from remsim.core.ids import ClientSlot
 
 
 def test_file_is_read(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_file_with_a_mark_at_its_beginning_is_read(tmp_path: Path) -> None:
         ("name = 'x'".encode("utf-16"), "client.toml: it is UTF-16 text"),
         ("name = 'x'".encode("utf-16-be"), "client.toml: it is UTF-16 text"),
         (b"a = " + b"[" * 50_000, "client.toml: nested too deeply"),
-        (b"#" * (MAX_FILE_OCTETS + 1), "larger than"),
+        (b"#" * (MAX_FILE_BYTES + 1), "larger than"),
         (b"client = " + b"9" * 5000, "client.toml: Exceeds the limit"),
     ],
 )

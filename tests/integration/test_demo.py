@@ -3,8 +3,8 @@
 
 import signal
 
+from remsim.core.ids import BankSlot
 from remsim.demo.stage import CARDS, Stage
-from remsim.ids import BankSlot
 from tests.doubles.programs import Program, remsim
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from remsim.bankd.slots_csv import CSV_NAME, parse_slots_csv
+from remsim.bankd.slots.csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, ClientConfig, ClientRunConfig, CommonConfig, CtlConfig, ServerConfig, load_config
 from remsim.policy.guard import parse_guard_policy
 from remsim.policy.mapping import parse_mapping_policy
@@ -181,7 +181,7 @@ def test_parts_of_files_on_pages_are_accepted(page: str, tmp_path: Path) -> None
 
 
 def _is_accepted(model: type[CommonConfig], path: Path) -> bool:
-    from remsim.errors import ConfigError
+    from remsim.core.errors import ConfigError
 
     try:
         load_config(model, environ={"HOME": str(path.parent)}, file=path)

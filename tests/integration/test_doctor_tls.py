@@ -12,17 +12,17 @@ import pytest
 
 from remsim.bankd.service import BankdService
 from remsim.config import ClientSlotConfig, HostPort, ServerConfig
+from remsim.core.errors import RemsimError
+from remsim.core.identity import Identity, Role
+from remsim.core.ids import ClientSlot
 from remsim.doctor import check, links
 from remsim.doctor.check import CHECKS, Finding, Outcome, RestCalls, Situation, examine
 from remsim.doctor.links import OwnPort, check_bankd, check_own_ports, check_server
-from remsim.errors import RemsimError
-from remsim.identity import Identity, Role
-from remsim.ids import ClientSlot
 from remsim.pki import files
 from remsim.pki.credentials import Credentials
+from remsim.server.core.tokens import Role as TokenRole
 from remsim.server.service import ServerService
-from remsim.server.token_book import create_token
-from remsim.server.tokens import Role as TokenRole
+from remsim.server.store.tokens import create_token
 from tests.doubles.certificates import BANK, CLIENT, DAY_S, SERVER, CertificateWorld
 from tests.doubles.programs import PATIENCE_S, remsim
 from tests.doubles.tls_rig import bankd_service, client_service, note_log, running, server_service

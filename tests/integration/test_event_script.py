@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from remsim.client.event_script import MAX_WAITING, CallResult, EventScript, inherited
-from remsim.client.events import Cause
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
+from remsim.client.scripting.causes import Cause
+from remsim.client.scripting.runner import MAX_WAITING, CallResult, EventScript, inherited
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import LOOPBACK_NETWORKS, ClientConfig, HostPort
+from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
-from remsim.ids import ClientSlot
 from remsim.logs import get_logger
 from tests.doubles.rspro_peers import ATR, FakeBankd, FakeServer
 

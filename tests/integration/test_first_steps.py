@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from remsim.server.tokens import token_id_of
+from remsim.server.core.tokens import token_id_of
 from tests.doubles.programs import PATIENCE_S, Program, remsim
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

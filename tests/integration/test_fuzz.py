@@ -10,7 +10,7 @@ from tests.fuzz import client_victim
 from tests.fuzz.campaign import Campaign, CampaignError, run_campaign
 from tests.fuzz.client_victim import VictimError, attack_client
 from tests.fuzz.conversation import conversation
-from tests.fuzz.house import House
+from tests.fuzz.programs import House
 
 _SEED = 20261123
 

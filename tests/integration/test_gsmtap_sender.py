@@ -5,7 +5,7 @@ import socket
 
 from remsim.bankd.gsmtap import GsmtapSender
 from remsim.config import HostPort
-from remsim.trace import AtrRecord, TpduRecord, encode_gsmtap
+from remsim.trace.gsmtap import AtrRecord, TpduRecord, encode_gsmtap
 
 _ATR = AtrRecord(0, bytes.fromhex("3b00"))
 _TPDU = TpduRecord(0, bytes.fromhex("00c0000001"), bytes.fromhex("009000"))

@@ -51,17 +51,17 @@ def test_short_hunt_finds_nothing(hunts: dict[str, Hunt] | None, name: str) -> N
 
 
 def test_planted_fault_is_found_and_can_be_played_again(hunts: dict[str, Hunt] | None) -> None:
-    octets = b"bank/1"
+    raw = b"bank/1"
     if hunts is not None:
         found = hunts[PLANTED]
         assert not found.is_good
         assert found.find is not None
-        octets = found.find
+        raw = found.find
         said = "\n".join(found.lines())
         assert "planted" in said
-        assert f"python -m tests.fuzz.guided {PLANTED} --replay '{octets.hex()}'" in said
+        assert f"python -m tests.fuzz.guided {PLANTED} --replay '{raw.hex()}'" in said
     with pytest.raises(AssertionError, match="planted"):
-        replay(PLANTED, octets)
+        replay(PLANTED, raw)
 
 
 def test_machine_without_the_engine_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:

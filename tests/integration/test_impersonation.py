@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from remsim.config import HostPort
-from remsim.errors import StartError
-from remsim.identity import Identity
-from remsim.ids import ClientSlot
-from remsim.net import keeper
+from remsim.core.errors import StartError
+from remsim.core.identity import Identity
+from remsim.core.ids import ClientSlot
+from remsim.net.runtime import certificates
 from remsim.pki.credentials import Credentials
 from remsim.server.service import ServerService
-from remsim.wire import rspro
-from remsim.wire.rspro import ComponentType, ResultCode
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ComponentType, ResultCode
 from tests.doubles.certificates import BANK, CLIENT, DAY_S, SERVER, CertificateWorld
 from tests.doubles.rspro_peers import FakeBankd, FakeServer
 from tests.doubles.tls_rig import (
@@ -338,7 +338,7 @@ class TestWhatChangesMeanwhile:
     async def test_revocation_reaches_bankd_over_the_control_link_and_cuts_its_client(
         self, house: CertificateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(keeper, "CHECK_INTERVAL_S", 0.05)
+        monkeypatch.setattr(certificates, "CHECK_INTERVAL_S", 0.05)
         server_files, own = house.credentials(SERVER), house.credentials(CLIENT)
         async with AsyncExitStack() as stack:
             log = note_log()

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from remsim.bankd.metrics import BankdMetrics
-from remsim.client.event_script import MAX_WAITING
-from remsim.client.events import Cause
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
+from remsim.client.scripting.causes import Cause
+from remsim.client.scripting.runner import MAX_WAITING
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import ClientConfig, HostPort
+from remsim.core.limits import LimitName
 from remsim.emulators.driven import DrivenEmulator
-from remsim.limits import LimitName
 from remsim.metrics import ProgramMetrics
-from remsim.net.limits import MOST_DESCRIPTORS, RESERVED_DESCRIPTORS, most_connections
+from remsim.net.accept.quota import MOST_DESCRIPTORS, RESERVED_DESCRIPTORS, most_connections
 from remsim.server.metrics import ServerMetrics
-from remsim.wire.connection import MAX_FIRST_FRAME
+from remsim.wire.link.engine import MAX_FIRST_FRAME
 from tests.doubles.bank_world import BankWorld
 from tests.doubles.link_world import RawListener, dialled_raw
 from tests.doubles.reaching import reaches

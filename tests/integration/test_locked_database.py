@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from remsim.config import ServerConfig
-from remsim.server import database
-from remsim.server.store import StoreError
-from remsim.server.token_book import create_token
-from remsim.server.tokens import Role
+from remsim.server.core.tokens import Role
+from remsim.server.store import database
+from remsim.server.store.tokens import create_token
+from remsim.server.store.writer import StoreError
 from tests.doubles.programs import Program, remsim
 from tests.doubles.server_rig import V1, mapping, rest_client, running_server
 

@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from remsim.bankd.masking import TraceMask
+from remsim.bankd.guard import TraceMask
 from remsim.card.tlv import encode_length
-from remsim.trace import TpduRecord, encode_gsmtap, reveal_all
+from remsim.trace.gsmtap import TpduRecord, encode_gsmtap, reveal_all
 from tests.doubles.captures import pcap
 from tests.reference import reference
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from remsim.config import HostPort
-from remsim.wire.rspro import ResultCode
+from remsim.wire.messages.rspro import ResultCode
 from tests.doubles.bank_world import BankWorld
 from tests.doubles.link_world import dialled_raw, factory, world
 from tests.doubles.programs import Program, remsim

@@ -8,8 +8,8 @@ import pytest
 
 from remsim import metrics as metrics_module
 from remsim.config import HostPort
-from remsim.errors import StartError
-from remsim.limits import LimitName
+from remsim.core.errors import StartError
+from remsim.core.limits import LimitName
 from remsim.metrics import ProgramMetrics, serve_metrics
 from tests.doubles.link_world import dialled_raw
 from tests.doubles.reaching import reaches

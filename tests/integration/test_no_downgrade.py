@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from remsim.bankd.certified_file import NAME
+from remsim.bankd.certified_store import NAME
 from remsim.bankd.service import BankdService
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import ClientConfig, HostPort
+from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
-from remsim.ids import ClientSlot
 from remsim.pki.authority import Authority
 from remsim.pki.credentials import Credentials
-from remsim.server import housekeeping
-from remsim.wire import rspro
-from remsim.wire.rspro import ComponentType, ResultCode
+from remsim.server.authority import monitor
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ComponentType, ResultCode
 from tests.doubles.certificates import BANK, CLIENT, SERVER, CertificateWorld
 from tests.doubles.server_rig import post
 from tests.doubles.tls_rig import (
@@ -83,7 +83,7 @@ class TestAtTheBankd:
     ) -> None:
         """The client has never been at this bankd; a restart of the bankd must not open the door to who poses as it."""
         # What the server knows at its start, it tells whoever connects, without looking again.
-        monkeypatch.setattr(housekeeping, "CHECK_INTERVAL_S", 3600.0)
+        monkeypatch.setattr(monitor, "CHECK_INTERVAL_S", 3600.0)
         house.credentials(CLIENT)
         own = house.credentials(BANK)
         log = note_log()
@@ -139,7 +139,7 @@ class TestAtTheBankd:
     async def test_certificate_that_is_issued_meanwhile_ends_the_plain_session(
         self, house: CertificateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(housekeeping, "CHECK_INTERVAL_S", 0.05)
+        monkeypatch.setattr(monitor, "CHECK_INTERVAL_S", 0.05)
         own, log = house.credentials(BANK), note_log()
         server = server_service(tmp_path / "server", house.credentials(SERVER))
         async with running(server):

@@ -50,8 +50,8 @@ def test_metrics_are_served_while_it_runs() -> None:
         with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as link:
             link.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
             answer = b""
-            while octets := link.recv(65536):
-                answer += octets
+            while raw := link.recv(65536):
+                answer += raw
         assert b'remsim_build_info{program="idle"' in answer
 
 

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import ipa, rspro
-from remsim.wire.rspro import NO_FLAGS, ComponentIdentity, ComponentType, ResultCode
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire import ipa
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import NO_FLAGS, ComponentIdentity, ComponentType, ResultCode
 from tests.doubles.engines import frame
 from tests.doubles.link_world import RawEnd, dialled_raw
 from tests.doubles.programs import PATIENCE_S, Program, remsim
@@ -62,7 +63,7 @@ BROKEN = [
 
 
 def broken_frames(message: rspro.Message) -> list[bytes]:
-    """Frames with the octets of ``message`` that nobody can read."""
+    """Frames with the bytes of ``message`` that nobody can read."""
     whole = frame(message, tag=7)
     payload = whole[4:]
     return [
@@ -233,8 +234,8 @@ async def settle(peer: RawEnd) -> None:
     try:
         await peer.write(bytes.fromhex("0001fe00"))
         heard = b""
-        while not heard.endswith(bytes.fromhex("0001fe01")) and (octet := await peer.read(1)):
-            heard += octet
+        while not heard.endswith(bytes.fromhex("0001fe01")) and (byte := await peer.read(1)):
+            heard += byte
     except ConnectionError:
         return
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from remsim.cli.main import main
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 from remsim.pki.credentials import Credentials
 from tests.doubles.bank_world import BankWorld
 from tests.doubles.certificates import BANK, CLIENT, CertificateWorld

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from remsim.config import LOOPBACK_NETWORKS, HostPort, ServerConfig
-from remsim.errors import StartError
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.errors import StartError
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.recurring import RECURRENCES
 from remsim.logs import get_logger
-from remsim.net.hub import LinkHub
-from remsim.net.repeats import RECURRENCES
-from remsim.net.tasks import TaskOwner
+from remsim.net.connections import ConnectionManager
+from remsim.net.runtime.tasks import TaskOwner
 from remsim.server.metrics import ServerMetrics
 from remsim.server.service import ServerService
-from remsim.wire import rspro
-from remsim.wire.actions import LinkId, PeerAddress, Send
-from remsim.wire.connection import Connection, Event, Received
-from remsim.wire.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
+from remsim.wire.link.actions import LinkId, PeerAddress, Send
+from remsim.wire.link.engine import Event, LinkEngine, Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
 from tests.doubles.server_rig import (
     LOOPBACK,
     V1,
@@ -147,7 +147,7 @@ async def test_frame_of_a_connect_request_out_of_range_is_refused(service: Serve
     async with await RigPeer(ComponentType.REMSIM_CLIENT).dial(service.rspro_address) as peer:
         peer.engine.send(rspro.ConnectClientReq(peer.identity, ClientSlot(1, 0)), now=0.0)
         frame = peer.engine.data_to_send().replace(good, bad)
-        # One octet more in each enclosing length: IPA, PDU, msg, connectClientReq.
+        # One byte more in each enclosing length: IPA, PDU, msg, connectClientReq.
         longer = bytearray(frame)
         for at in (1, 5, 13, 15):
             longer[at] += 1
@@ -200,14 +200,14 @@ async def test_client_without_number_gets_one_and_keeps_it(tmp_path: Path) -> No
 class DialledBankd:
     """A bankd of ours that cannot dial out: it waits for its server."""
 
-    hub: LinkHub
+    hub: ConnectionManager
 
     def __init__(self) -> None:
         self.identity = ComponentIdentity(ComponentType.REMSIM_BANKD, "bankd", "remsim-rig", "1")
         self.received: asyncio.Queue[rspro.Message] = asyncio.Queue()
 
-    def connection(self, now: float) -> Connection:
-        return Connection(identity=self.identity, peer=ComponentType.REMSIM_SERVER, now=now)
+    def connection(self, now: float) -> LinkEngine:
+        return LinkEngine(identity=self.identity, peer=ComponentType.REMSIM_SERVER, now=now)
 
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
         self.link = link
@@ -225,7 +225,7 @@ class DialledBankd:
 async def test_bankd_that_cannot_dial_is_dialled(tmp_path: Path) -> None:
     bankd = DialledBankd()
     async with TaskOwner("test", log=get_logger("test")) as tasks:
-        bankd.hub = LinkHub(bankd, tasks=tasks, log=get_logger("test"))
+        bankd.hub = ConnectionManager(bankd, tasks=tasks, log=get_logger("test"))
         listener = await bankd.hub.listen(LOOPBACK, bankd.connection)
         async with running_server(tmp_path, dial_bank=(listener.addresses[0],)) as service:
             async with asyncio.timeout(20), await connect_client(service, 7) as client:
@@ -305,7 +305,7 @@ async def test_bank_address_that_does_not_resolve_is_refused(tmp_path: Path) -> 
 async def test_program_that_is_refused_and_never_stops_trying_leaves_few_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remsim.net.repeats.QUIET_S", 1.0)
+    monkeypatch.setattr("remsim.core.recurring.QUIET_S", 1.0)
     log = note_log()
     async with running_server(tmp_path) as service:
         for _ in range(30):

@@ -16,13 +16,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from remsim.errors import StartError
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.errors import StartError
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.logs import Logger, get_logger
-from remsim.server import database, statements, store
-from remsim.server.actions import (
+from remsim.server.core.actions import (
     Decision,
-    Memory,
     Note,
     NoteBank,
     NoteCard,
@@ -32,13 +30,15 @@ from remsim.server.actions import (
     NoteRemoved,
     StoreClientNumber,
     StoreDeletion,
+    StoredState,
     StoreMapping,
     StoreSent,
 )
-from remsim.server.audit import SERVER, Entry
-from remsim.server.schema import METADATA
-from remsim.server.store import Store, StoreError
-from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort
+from remsim.server.store import database, sql, writer
+from remsim.server.store.audit import SERVER, Entry
+from remsim.server.store.schema import METADATA
+from remsim.server.store.writer import Store, StoreError
+from remsim.wire.messages.rspro import AddressKind, AdvertisedAddress, IpPort
 from tests.doubles.noted_log import NotedLog
 
 LOG = get_logger("test")
@@ -65,7 +65,7 @@ class Listener:
 class OpenStore:
     """An open store with its writer at work."""
 
-    def __init__(self, inner: Store, memory: Memory, listener: Listener) -> None:
+    def __init__(self, inner: Store, memory: StoredState, listener: Listener) -> None:
         self.inner = inner
         self.memory = memory
         self.listener = listener
@@ -101,7 +101,7 @@ async def opened(
         await inner.close()
 
 
-async def memory_of(folder: Path, *, wall: float = 1e9) -> Memory:
+async def memory_of(folder: Path, *, wall: float = 1e9) -> StoredState:
     async with opened(folder, wall=lambda: wall) as again:
         return again.memory
 
@@ -119,7 +119,7 @@ async def test_database_is_for_its_user_only(tmp_path: Path) -> None:
 
 async def test_everything_is_there_again(tmp_path: Path) -> None:
     async with opened(tmp_path) as first:
-        assert first.memory == Memory(restart_counter=1)
+        assert first.memory == StoredState(restart_counter=1)
         one, two, three = [await first.create(f"1:{n}", f"7:{n}", is_sent=n > 0) for n in range(3)]
         await first.decide(StoreSent(1, (one,)))
         await first.decide(StoreDeletion((two, three), (two, three), (two,)))
@@ -152,7 +152,7 @@ async def test_notes_take_pending_work_away_and_newer_ones_replace_older(tmp_pat
 
 
 async def test_audit_log_is_read_with_all_that_was_handed_over_before(tmp_path: Path) -> None:
-    count = 2 * store.DECISIONS_PER_COMMIT
+    count = 2 * writer.DECISIONS_PER_COMMIT
     async with opened(tmp_path) as first:
         for number in range(count):
             first.inner.record(Entry(SERVER, "test", str(number)))
@@ -188,10 +188,10 @@ async def test_number_for_which_a_mapping_is_allowed_is_stored_with_it(tmp_path:
 
 
 async def test_notes_are_written_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "NOTE_DELAY_S", 0.0)
-    monkeypatch.setattr(store, "NOTES_PER_COMMIT", 2)
+    monkeypatch.setattr(writer, "NOTE_DELAY_S", 0.0)
+    monkeypatch.setattr(writer, "NOTES_PER_COMMIT", 2)
     written = asyncio.Event()
-    write = statements.write_notes
+    write = sql.write_notes
 
     async def write_and_tell(connection: AsyncConnection, notes: Iterable[tuple[Note, float]]) -> None:
         rows = list(notes)
@@ -199,7 +199,7 @@ async def test_notes_are_written_by_themselves(tmp_path: Path, monkeypatch: pyte
         if any(isinstance(note, NoteClient) and note.client.slot_nr == 4 for note, _ in rows):
             written.set()
 
-    monkeypatch.setattr(statements, "write_notes", write_and_tell)
+    monkeypatch.setattr(sql, "write_notes", write_and_tell)
     async with opened(tmp_path) as first:
         for slot_nr in range(5):
             first.inner.note(NoteClient(ClientSlot(7, slot_nr), "c", "s", "1", None, "192.0.2.7"))
@@ -255,21 +255,21 @@ async def test_old_history_is_forgotten_but_not_what_somebody_waits_for(tmp_path
     async with opened(tmp_path) as first:
         numbers = [await first.create(f"1:{n}", f"7:{n}") for n in range(3)]
         await first.decide(StoreDeletion(tuple(numbers), (numbers[0],), (numbers[1],)))
-    await memory_of(tmp_path, wall=1e9 + statements.HISTORY_S + 1)
+    await memory_of(tmp_path, wall=1e9 + sql.HISTORY_S + 1)
     with sqlite3.connect(tmp_path / "server.sqlite") as raw:
         assert raw.execute("select id from mappings order by id").fetchall() == [(numbers[0],), (numbers[1],)]
     raw.close()
 
 
 async def test_old_entries_are_forgotten_while_the_server_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "FORGET_INTERVAL_S", 0.01)
+    monkeypatch.setattr(writer, "FORGET_INTERVAL_S", 0.01)
     now = 1e9
     async with opened(tmp_path, wall=lambda: now) as running:
         for target in ("first", "second"):
             running.inner.record(Entry(SERVER, "policy.reload", target))
             (kept,) = await running.inner.read_audit(after=0, limit=9)
             assert kept.entry.target == target
-            now += statements.HISTORY_S + 1
+            now += sql.HISTORY_S + 1
             while await running.inner.read_audit(after=0, limit=9):
                 pass
 
@@ -277,7 +277,7 @@ async def test_old_entries_are_forgotten_while_the_server_runs(tmp_path: Path, m
 async def test_old_entries_that_cannot_be_dropped_are_left_for_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "FORGET_INTERVAL_S", 0.01)
+    monkeypatch.setattr(writer, "FORGET_INTERVAL_S", 0.01)
     log = NotedLog()
     async with opened(tmp_path, log=log.logger) as running:
         with sqlite3.connect(tmp_path / "server.sqlite") as raw:

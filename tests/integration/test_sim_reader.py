@@ -8,7 +8,7 @@ import pytest
 
 from remsim.readers.base import Presence, PresenceEvent
 from remsim.readers.errors import CardTransmissionError, ReaderUnavailableError
-from remsim.readers.sim import SimSource
+from remsim.readers.sim.source import SimSource
 from remsim.uicc import ProfileError
 
 _NAME = "remsim sim 00"

@@ -12,8 +12,8 @@ import httpx2
 import pytest
 
 from remsim.config.simtrace2 import SimtraceSettings
-from remsim.emulators.simtrace2 import SimtraceEmulator
-from remsim.readers.profiles import load_profile
+from remsim.emulators.simtrace2.emulator import SimtraceEmulator
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import Uicc
 from tests.doubles.programs import Program, remsim
 from tests.doubles.suite import Suite

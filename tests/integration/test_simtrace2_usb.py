@@ -88,7 +88,7 @@ def test_stalls_errors_and_garbage_leave_the_slot_at_work(host: UsbHost, loop: s
     assert host.exchange(READ) == bytes(2) + OK
     assert host.exchange(bytes.fromhex("00b2000005")) == bytes(5) + OK
     host.wait_for("usb_transfer_failed .*endpoint stalled")
-    host.wait_for("bad_message_from_device .*octets=63")
+    host.wait_for("bad_message_from_device .*bytes=63")
     assert host.state()["halts_cleared"] == 3
     assert host.end(pid) == 0
 

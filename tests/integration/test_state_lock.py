@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from remsim.errors import StartError
-from remsim.identity import Identity
+from remsim.core.errors import StartError
+from remsim.core.identity import Identity
 from remsim.logs import get_logger
-from remsim.net.state_lock import StateLock
+from remsim.net.runtime.state_lock import StateLock
 from tests.doubles.certificates import CertificateWorld
 from tests.doubles.programs import Program, remsim
 from tests.doubles.tls_rig import client_service, running
@@ -43,7 +43,7 @@ def test_file_system_without_locks_stops_nobody(
     def fail(_descriptor: int, _how: int) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr("remsim.net.state_lock.fcntl.flock", fail)
+    monkeypatch.setattr("remsim.net.runtime.state_lock.fcntl.flock", fail)
     StateLock(tmp_path / "x.lock", what="the thing").take(get_logger("test"))
     assert "Function not implemented" in capsys.readouterr().err
 

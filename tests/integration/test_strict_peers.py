@@ -16,14 +16,23 @@ import pytest
 
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import ClientConfig, HostPort
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.emulators.driven import DrivenEmulator
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import ipa, rspro
-from remsim.wire.codec import decode_pdu, encode_pdu
-from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode, RsproPdu, SlotPhysStatus
+from remsim.wire import ipa
+from remsim.wire.messages import rspro
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.rspro import (
+    ComponentIdentity,
+    ComponentType,
+    IpPort,
+    Message,
+    ResultCode,
+    RsproPdu,
+    SlotPhysStatus,
+)
 from tests.doubles import strict_asn1, strict_json
 from tests.doubles.bank_world import BankWorld
 from tests.doubles.server_rig import V1, mapping, rest_client, running_server
@@ -55,9 +64,9 @@ class StrictPeer:
         await peer.frame(PONG)
         return peer
 
-    def write(self, octets: bytes) -> None:
-        """Send octets as they are."""
-        self._writer.write(octets)
+    def write(self, raw: bytes) -> None:
+        """Send bytes as they are."""
+        self._writer.write(raw)
 
     def send(self, message: Message, tag: int = 0) -> None:
         """Send a message; a classic peer's tag is 0."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from tests.doubles.pcscd import READER_NAMES, VPCD_PORTS, PcscdNamespace
 from tests.doubles.programs import Program, remsim
 

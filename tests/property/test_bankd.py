@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from remsim.bankd import audit
-from remsim.bankd.actions import CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard, Transmit
-from remsim.bankd.transitions import CardState, SessionState
-from remsim.identity import Identity, Proof
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import additions, rspro
-from remsim.wire.abilities import ABILITIES
-from remsim.wire.actions import LinkId
-from remsim.wire.additions import AuditInd, CertifiedInd
+from remsim.bankd.core import audit
+from remsim.bankd.core.actions import CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard, Transmit
+from remsim.bankd.core.states import CardState, SessionState
+from remsim.core.identity import Identity, Proof
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.errors import DecodeError
-from remsim.wire.events import ReceivedUnknown, Undecodable
-from remsim.wire.rspro import SlotPhysStatus
+from remsim.wire.link.abilities import ABILITIES
+from remsim.wire.link.actions import LinkId
+from remsim.wire.link.events import ReceivedUnknown, Undecodable
+from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.extensions import AuditInd, CertifiedInd
+from remsim.wire.messages.rspro import SlotPhysStatus
 from tests.doubles.bank import SERVER, Bank
 
 SLOTS = 2
@@ -230,18 +230,18 @@ class BankMachine(RuleBasedStateMachine):
         if not hasattr(self, "bank"):
             return
         coordinator = self.bank.coordinator
-        governor = coordinator.control.governor
+        active_server = coordinator.control.active_server
         heard = {
             message.bank_slot.slot_nr: message.iccid
             for message in self.bank.sent[self.server]
-            if isinstance(message, additions.CardInd)
+            if isinstance(message, extensions.CardInd)
         }
         for position in coordinator.cards.positions:
             nr = position.slot_nr
             assert self.readings[nr] <= self.inserted[nr]
             assert position.iccid is None or position.is_present
             assert position.iccid in (None, self.bank.cards.numbers.get(nr))
-            if governor is not None and governor.abilities is None:
+            if active_server is not None and active_server.abilities is None:
                 assert not heard
             elif position.state is not CardState.READING and not coordinator.cards.numbers.is_due(position):
                 assert heard[nr] == position.iccid

@@ -12,10 +12,10 @@ from remsim.card.apdu_case_tables import look_up
 from remsim.card.class_byte import GSM_CLA, Family, class_byte
 from remsim.policy.guard import Guard
 from remsim.policy.presets import PRESETS
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.redaction import CardRedactor
 from remsim.uicc import Uicc
-from remsim.uicc.profile import Profile
+from remsim.uicc.profile.model import Profile
 from remsim.uicc.table import COMMANDS, Case
 from tests.reference import ROOT
 
@@ -154,7 +154,7 @@ def test_toolkit_of_the_card_answers_on_all_channels(cla: int) -> None:
 
 
 #: Bits of a class byte, looked at by hand.
-_BY_HAND = re.compile(r"\b(?:cla|(?:tpdu|command|header|apdu|octets)\[0\])\s*(?:&|>>)|\b_?GSM_CLA\b\s*(?::|=[^=])")
+_BY_HAND = re.compile(r"\b(?:cla|(?:tpdu|command|header|apdu|bytes)\[0\])\s*(?:&|>>)|\b_?GSM_CLA\b\s*(?::|=[^=])")
 #: Both compare the whole byte with what an operator wrote.
 _MASKS = {"card/class_byte.py"}
 

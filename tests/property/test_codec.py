@@ -1,33 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The codec, the oracle, the short cut and the frame reader agree, on legal and on damaged octets."""
+"""The codec, the oracle, the short cut and the frame reader agree, on legal and on damaged bytes."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.wire import ber, ipa, tpdu_codec
-from remsim.wire.ber import Element
-from remsim.wire.codec import decode_general, decode_pdu, encode_general, encode_pdu
+from remsim.wire import ipa
 from remsim.wire.errors import DecodeError, FrameError
-from remsim.wire.rspro import VERSION, Message, RsproPdu, UnknownMessage
-from remsim.wire.schema import ALTERNATIVES, Struct
+from remsim.wire.messages import ber, tpdu_codec
+from remsim.wire.messages.ber import Element
+from remsim.wire.messages.codec import decode_general, decode_pdu, encode_general, encode_pdu
+from remsim.wire.messages.rspro import VERSION, Message, RsproPdu, UnknownMessage
+from remsim.wire.messages.schema import ALTERNATIVES, Struct
 from tests.doubles import asn1, notation, strategies, vectors
 
-PDUS = [frame.octets[4:] for frame in vectors.frames() if frame.decoded["ipa"] == "RSPRO"]
+PDUS = [frame.raw[4:] for frame in vectors.frames() if frame.decoded["ipa"] == "RSPRO"]
 
 
-def decoded(octets: bytes) -> RsproPdu | None:
+def decoded(raw: bytes) -> RsproPdu | None:
     """What the codec makes of it; None if it refuses. Any other exception is a failure."""
     try:
-        return decode_pdu(octets)
+        return decode_pdu(raw)
     except DecodeError:
         return None
 
 
-def decoded_generally(octets: bytes) -> RsproPdu | None:
+def decoded_generally(raw: bytes) -> RsproPdu | None:
     """The same without the short cut."""
     try:
-        return decode_general(octets)
+        return decode_general(raw)
     except DecodeError:
         return None
 
@@ -39,24 +40,24 @@ def has_unknown(pdu: RsproPdu) -> bool:
 
 @pytest.mark.parametrize("kind", strategies.BY_CLASS, ids=lambda kind: kind.__name__)
 @given(data=st.data())
-def test_oracle_gives_and_takes_the_same_octets(kind: type[Message], data: st.DataObject) -> None:
+def test_oracle_gives_and_takes_the_same_bytes(kind: type[Message], data: st.DataObject) -> None:
     pdu = data.draw(strategies.pdus(strategies.BY_CLASS[kind]))
-    octets = encode_pdu(pdu)
-    assert octets == asn1.encode(pdu)
-    assert decode_pdu(octets) == pdu
-    assert asn1.decode(octets) == pdu
+    raw = encode_pdu(pdu)
+    assert raw == asn1.encode(pdu)
+    assert decode_pdu(raw) == pdu
+    assert asn1.decode(raw) == pdu
     assert notation.from_json(notation.to_json(pdu)) == pdu
 
 
-@given(octets=st.binary(max_size=200))
-def test_arbitrary_octets_raise_nothing_but_decode_errors(octets: bytes) -> None:
-    decoded(octets)
-    decoded(b"\x30" + ber.encode_length(len(octets)) + octets)
+@given(raw=st.binary(max_size=200))
+def test_arbitrary_bytes_raise_nothing_but_decode_errors(raw: bytes) -> None:
+    decoded(raw)
+    decoded(b"\x30" + ber.encode_length(len(raw)) + raw)
 
 
-@given(octets=st.sampled_from(PDUS).flatmap(strategies.mutated))
-def test_damaged_pdu_is_refused_or_read_as_the_oracle_reads_it(octets: bytes) -> None:
-    ours, oracle = decoded(octets), asn1.decode(octets)
+@given(raw=st.sampled_from(PDUS).flatmap(strategies.mutated))
+def test_damaged_pdu_is_refused_or_read_as_the_oracle_reads_it(raw: bytes) -> None:
+    ours, oracle = decoded(raw), asn1.decode(raw)
     if ours is not None and oracle is not None:
         assert ours == oracle
     if ours is not None and not has_unknown(ours):
@@ -64,18 +65,18 @@ def test_damaged_pdu_is_refused_or_read_as_the_oracle_reads_it(octets: bytes) ->
         assert decode_pdu(encode_pdu(ours)) == ours
 
 
-@given(octets=st.sampled_from(PDUS).flatmap(strategies.mutated))
-def test_short_cut_reads_damaged_octets_as_the_general_decoder(octets: bytes) -> None:
-    assert decoded(octets) == decoded_generally(octets)
+@given(raw=st.sampled_from(PDUS).flatmap(strategies.mutated))
+def test_short_cut_reads_damaged_bytes_as_the_general_decoder(raw: bytes) -> None:
+    assert decoded(raw) == decoded_generally(raw)
 
 
 @given(pdu=strategies.pdus(strategies.tpdus), data=st.data())
 def test_short_cut_equals_the_general_codec(pdu: RsproPdu, data: st.DataObject) -> None:
-    octets = encode_pdu(pdu)
-    assert octets == encode_general(pdu)
-    assert tpdu_codec.decode(octets) == (pdu if pdu.version == VERSION else None)
-    assert decode_general(octets) == pdu
-    damaged = data.draw(strategies.mutated(octets))
+    raw = encode_pdu(pdu)
+    assert raw == encode_general(pdu)
+    assert tpdu_codec.decode(raw) == (pdu if pdu.version == VERSION else None)
+    assert decode_general(raw) == pdu
+    damaged = data.draw(strategies.mutated(raw))
     assert decoded(damaged) == decoded_generally(damaged)
 
 
@@ -124,11 +125,11 @@ KNOWN = {
 
 @given(kind=st.sampled_from(list(ALTERNATIVES.values())), additions=st.lists(elements(), max_size=3), data=st.data())
 def test_elements_of_later_versions_are_skipped(kind: Struct, additions: list[bytes], data: st.DataObject) -> None:
-    additions = [octets for octets in additions if ber.parse(octets)[0].identifier not in KNOWN]
+    additions = [raw for raw in additions if ber.parse(raw)[0].identifier not in KNOWN]
     pdu = data.draw(strategies.pdus(strategies.BY_CLASS[kind.cls]))
     root = ber.parse(encode_pdu(pdu))[0]
     message = children(children(root)[-1])[0]
-    children(message).extend(ber.parse(octets)[0] for octets in additions)
+    children(message).extend(ber.parse(raw)[0] for raw in additions)
     assert decoded(written(root)) == (pdu if kind.is_extensible or not additions else None)
 
 

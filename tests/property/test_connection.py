@@ -5,20 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from remsim.ids import ClientSlot
-from remsim.wire import rspro
-from remsim.wire.connection import (
+from remsim.core.ids import ClientSlot
+from remsim.wire.errors import LocalProtocolError
+from remsim.wire.link.engine import (
     ABILITIES,
     ECHO,
-    Connection,
     KeepAlive,
+    LinkEngine,
     LinkFailed,
     ProbeAnswered,
     Received,
     Undecodable,
 )
-from remsim.wire.errors import LocalProtocolError
-from remsim.wire.rspro import RESPONSE_TO, ComponentType, Message, Request, Response, ResultCode
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import RESPONSE_TO, ComponentType, Message, Request, Response, ResultCode
 from tests.doubles import engines, strategies, strict_asn1, vectors
 from tests.doubles.engines import BANK, CLIENT
 
@@ -67,12 +67,12 @@ class TwoEnds(RuleBasedStateMachine):
             self.wires[role] += end.data_to_send()
 
     def deliver(self, role: ComponentType, size: int) -> None:
-        """Octets written by ``role`` reach the other end."""
+        """Bytes written by ``role`` reach the other end."""
         self.collect()
-        octets = bytes(self.wires[role][:size])
+        raw = bytes(self.wires[role][:size])
         del self.wires[role][:size]
         receiver = self.other(role)
-        for event in engines.receive(self.ends[receiver], octets, now=self.now):
+        for event in engines.receive(self.ends[receiver], raw, now=self.now):
             match event:
                 case Received(message, tag, request) if isinstance(message, Response):
                     assert request is not None
@@ -116,7 +116,7 @@ class TwoEnds(RuleBasedStateMachine):
     def time_passes(self, step: float) -> None:
         end = self.now + step
         while self.now < end:
-            # No octet takes longer than MAX_DELAY_S.
+            # No byte takes longer than MAX_DELAY_S.
             self.now = min(self.now + MAX_DELAY_S / 2, end)
             for connection in self.ends.values():
                 connection.handle_timer(self.now)
@@ -146,13 +146,13 @@ class TwoEnds(RuleBasedStateMachine):
 
 TestTwoEnds = TwoEnds.TestCase
 
-FRAMES = [frame.octets for frame in vectors.frames()]
+FRAMES = [frame.raw for frame in vectors.frames()]
 roles = st.sampled_from([*ComponentType, None])
 
 
-def told(connection: Connection, octets: list[bytes]) -> None:
+def told(connection: LinkEngine, raw: list[bytes]) -> None:
     """Tell the engine something, and let time pass between the pieces."""
-    for step, piece in enumerate(octets):
+    for step, piece in enumerate(raw):
         connection.receive_data(piece, float(step))
         connection.handle_timer(float(step))
     found = engines.events(connection)
@@ -161,17 +161,17 @@ def told(connection: Connection, octets: list[bytes]) -> None:
     assert not failures or found[-1] is failures[0]
 
 
-@given(peer=roles, octets=st.lists(st.sampled_from(FRAMES).flatmap(strategies.mutated), max_size=12))
-def test_engine_survives_damaged_frames(peer: ComponentType | None, octets: list[bytes]) -> None:
+@given(peer=roles, raw=st.lists(st.sampled_from(FRAMES).flatmap(strategies.mutated), max_size=12))
+def test_engine_survives_damaged_frames(peer: ComponentType | None, raw: list[bytes]) -> None:
     connection = engines.engine(peer=peer)
     connection.open_lane(CLIENT, BANK)
-    told(connection, octets)
+    told(connection, raw)
     engines.sent(connection)
 
 
-@given(peer=roles, octets=st.lists(st.binary(max_size=60), max_size=8))
-def test_engine_survives_arbitrary_octets(peer: ComponentType | None, octets: list[bytes]) -> None:
-    told(engines.engine(peer=peer), octets)
+@given(peer=roles, raw=st.lists(st.binary(max_size=60), max_size=8))
+def test_engine_survives_arbitrary_bytes(peer: ComponentType | None, raw: list[bytes]) -> None:
+    told(engines.engine(peer=peer), raw)
 
 
 @given(peer=roles, messages=st.lists(strategies.pdus(), max_size=8))
@@ -209,10 +209,10 @@ def test_what_goes_out_to_a_classic_peer_is_short_and_asked_for_or_safe(
     except LocalProtocolError:
         assert connection.data_to_send() == b""
         return
-    octets = connection.data_to_send()
-    assert len(octets) <= 1024
+    raw = connection.data_to_send()
+    assert len(raw) <= 1024
     # Nor is there anything of ours in it, which a strict decoder would refuse.
-    assert len(list(strict_asn1.frames(octets))) == 1
+    assert len(list(strict_asn1.frames(raw))) == 1
     if isinstance(message, Response):
         asked = [pdu for pdu in classic if RESPONSE_TO.get(type(pdu.msg)) is type(message)]  # type: ignore[arg-type]
         assert reply_to in [pdu.tag for pdu in asked]
@@ -220,10 +220,10 @@ def test_what_goes_out_to_a_classic_peer_is_short_and_asked_for_or_safe(
         assert isinstance(message, rspro.SetAtrReq | rspro.ConfigClientIdReq | rspro.ConfigClientBankReq)
 
 
-@given(octets=st.binary(min_size=1, max_size=40))
-def test_undecodable_frame_leaves_the_link_usable(octets: bytes) -> None:
+@given(raw=st.binary(min_size=1, max_size=40))
+def test_undecodable_frame_leaves_the_link_usable(raw: bytes) -> None:
     connection = engines.engine()
-    found = engines.receive(connection, len(octets + b"\7").to_bytes(2, "big") + b"\xee\7" + octets, b"\0\1\xfe\0")
+    found = engines.receive(connection, len(raw + b"\7").to_bytes(2, "big") + b"\xee\7" + raw, b"\0\1\xfe\0")
     assert connection.data_to_send()[-4:] == b"\0\1\xfe\1"
     assert all(not isinstance(event, LinkFailed) for event in found)
     assert len(found) == 1 or isinstance(found[0], Undecodable)

@@ -16,7 +16,7 @@ from remsim.card.selection import Path, SelectionTracker, short_identifier
 from remsim.policy.guard import Action, Guard, Rule, parse_path
 from remsim.uicc import Uicc
 from remsim.uicc.files import Df, Ef
-from remsim.uicc.profile_toml import parse_profile
+from remsim.uicc.profile.toml import parse_profile
 
 #: A card with more applications than the shipped ones: two USIMs, an ISIM, and others that share how their AIDs begin.
 _APPLICATIONS: Final = {

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from remsim.ids import BankSlot, ClientSlot
-from remsim.server.bank_audit import BURST, REFILL_S
-from remsim.slotmap import ConflictError, MappingState
-from remsim.wire import additions, rspro
-from remsim.wire.actions import LinkId
-from remsim.wire.additions import AuditInd
-from remsim.wire.rspro import ConfigClientBankReq, CreateMappingReq, RemoveMappingReq, ResultCode
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.server.core.peer_reports import BURST, REFILL_S
+from remsim.server.core.slotmap import ConflictError, MappingState
+from remsim.wire.link.actions import LinkId
+from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.extensions import AuditInd
+from remsim.wire.messages.rspro import ConfigClientBankReq, CreateMappingReq, RemoveMappingReq, ResultCode
 from tests.doubles.server_world import ServerWorld
 
 BANKS = (1, 2)
@@ -172,7 +172,7 @@ class ServerMachine(RuleBasedStateMachine):
             return
         asked = len(self.world.asked_policy)
         before = self.world.coordinator.inventory.last_number(slot)
-        self.world.receive(bankd.link, additions.CardInd(slot, iccid))
+        self.world.receive(bankd.link, extensions.CardInd(slot, iccid))
         inventory = self.world.coordinator.inventory
         if slot.bank_id == bank_id and slot.slot_nr < SLOTS_OF_A_BANK and (iccid is None or iccid.isdecimal()):
             assert inventory.number(slot) == iccid

@@ -4,11 +4,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.emulators.simtrace2_actions import Action, ForwardTpdu, Send
-from remsim.emulators.simtrace2_boards import BOARDS
-from remsim.emulators.simtrace2_card import SimtraceCard
-from remsim.emulators.simtrace2_frames import Config, LineFlag, RxData, Status, TpduFlag, TxData
-from remsim.emulators.simtrace2_stream import encode_transfer
+from remsim.emulators.simtrace2.actions import Action, ForwardTpdu, Send
+from remsim.emulators.simtrace2.boards import BOARDS
+from remsim.emulators.simtrace2.card import SimtraceCard
+from remsim.emulators.simtrace2.messages import Config, LineFlag, RxData, Status, TpduFlag, TxData
+from remsim.emulators.simtrace2.stream import encode_transfer
 
 READ = bytes.fromhex("00b0000002")
 UPDATE = bytes.fromhex("00d6000072")

@@ -19,15 +19,15 @@ def test_seeds_and_earlier_finds_are_read_or_refused(name: str) -> None:
     target = TARGETS[name]
     begun = seeds(name, target.longest)
     assert begun, "a fuzzer that begins with nothing finds little"
-    for octets in begun:
-        target.accepts(octets)
+    for raw in begun:
+        target.accepts(raw)
 
 
 # There are many targets, and the fuzzer itself plays each thousands of times.
 @every
 @settings(max_examples=settings().max_examples // 3)
 @given(data=st.data())
-def test_drawn_octets_are_read_or_refused(name: str, data: st.DataObject) -> None:
+def test_drawn_bytes_are_read_or_refused(name: str, data: st.DataObject) -> None:
     target = TARGETS[name]
     damaged = st.sampled_from(seeds(name, target.longest)).flatmap(strategies.mutated)
     target.accepts(data.draw(damaged | st.binary(max_size=64)))
@@ -37,8 +37,8 @@ def test_drawn_octets_are_read_or_refused(name: str, data: st.DataObject) -> Non
 def test_kept_inputs_are_few_and_small(name: str) -> None:
     kept = found(name)
     assert len(set(kept)) == len(kept)
-    assert sum(map(len, kept)) <= keeping.MOST_OCTETS
-    assert all(len(octets) <= TARGETS[name].longest for octets in kept)
+    assert sum(map(len, kept)) <= keeping.MOST_BYTES
+    assert all(len(raw) <= TARGETS[name].longest for raw in kept)
 
 
 def test_every_kept_file_is_of_a_target() -> None:
@@ -51,15 +51,15 @@ def test_joined_portions_come_apart_again(parts: list[bytes]) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_cut_loses_nothing_of_the_stream(octets: bytes) -> None:
-    assert octets.endswith(b"".join(cut(octets)))
+def test_cut_loses_nothing_of_the_stream(raw: bytes) -> None:
+    assert raw.endswith(b"".join(cut(raw)))
 
 
 def test_target_tells_refusals_from_finds() -> None:
-    def play(octets: bytes) -> None:
-        if not octets:
+    def play(raw: bytes) -> None:
+        if not raw:
             raise KeyError("silly")
-        if octets == b"refused":
+        if raw == b"refused":
             raise ValueError("no")
 
     target = Target(play, (ValueError,))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from remsim.card.errors import TpduError
 from remsim.card.t0_exchange import exchange_apdu
-from remsim.card.vpcd_frames import MessageDecoder, encode_message
-from remsim.emulators.vpcd_slot import Forward, HangUp, Reply, VpcdSlot
+from remsim.emulators.vpcd.slot import Forward, HangUp, Reply, VpcdSlot
+from remsim.vpcd.frames import MessageDecoder, encode_message
 
 BODIES = st.lists(st.binary(max_size=400), max_size=8)
 RESPONSES = st.binary(min_size=2, max_size=258)
@@ -38,7 +38,7 @@ def test_framing_survives_any_cutting(bodies: list[bytes], sizes: list[int]) -> 
 
 
 @given(pieces=st.lists(st.binary(max_size=100), max_size=50))
-def test_any_octets_are_some_messages(pieces: list[bytes]) -> None:
+def test_any_bytes_are_some_messages(pieces: list[bytes]) -> None:
     decoder = MessageDecoder()
     whole = b"".join(encode_message(body) for piece in pieces for body in decoder.feed(piece))
     assert b"".join(pieces).startswith(whole)

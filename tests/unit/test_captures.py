@@ -13,12 +13,12 @@ from tools.captures import MAX_LINE, CaptureError, Exchange, Reset, Seen, read_c
 TO, FROM, OPEN = Seen.TO_CARD, Seen.FROM_CARD, Seen.UNDECIDED
 
 
-def seen(octets: bytes | str) -> list[str | tuple[str, Seen, int | None]]:
+def seen(raw: bytes | str) -> list[str | tuple[str, Seen, int | None]]:
     """The steps in short: header, way, status word; "reset"."""
-    raw = octets.encode() if isinstance(octets, str) else octets
+    recorded = raw.encode() if isinstance(raw, str) else raw
     return [
         "reset" if isinstance(step, Reset) else (step.header.hex(), step.seen, step.sw)
-        for step in read_capture(raw).steps
+        for step in read_capture(recorded).steps
     ]
 
 
@@ -61,8 +61,8 @@ class TestJson:
 
     @pytest.mark.parametrize("name", ["iot-modem-boot.jsonl", "phone-boot.jsonl"])
     def test_recorded_starts_are_read_whole(self, name: str) -> None:
-        octets = reference("traces", name).read_bytes()
-        assert len(read_capture(octets).steps) == len(octets.splitlines())
+        raw = reference("traces", name).read_bytes()
+        assert len(read_capture(raw).steps) == len(raw.splitlines())
 
 
 class TestJoined:
@@ -234,10 +234,10 @@ class TestQualcomm:
         assert read_capture(b"[0x19B7] SLOT_1 Type = TX Data = { 0 }").skipped == 1
 
 
-@pytest.mark.parametrize("octets", [b"", b"hello\nworld", b"\xff\xfe\x00"])
-def test_what_is_no_capture_is_refused(octets: bytes) -> None:
+@pytest.mark.parametrize("raw", [b"", b"hello\nworld", b"\xff\xfe\x00"])
+def test_what_is_no_capture_is_refused(raw: bytes) -> None:
     with pytest.raises(CaptureError, match="no capture of a known format") as caught:
-        read_capture(octets)
+        read_capture(raw)
     assert "pcapng" in caught.value.hint
 
 

@@ -14,7 +14,8 @@ def _report(path: str, lines: list[object], branches: list[object]) -> dict[str,
 
 
 @pytest.mark.parametrize(
-    "name", ["wire/ber.py", "card/atr.py", "slotmap.py", "server/coordinator.py", "bankd/coordinator/slots.py"]
+    "name",
+    ["wire/messages/ber.py", "card/atr.py", "slotmap.py", "server/core/coordinator.py", "bankd/coordinator/slots.py"],
 )
 def test_gap_in_guarded_part_is_named(name: str) -> None:
     path = f"src/remsim/{name}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from remsim.wire.schema import ALTERNATIVES
+from remsim.wire.messages.schema import ALTERNATIVES
 from tests.reference import ROOT
 from tools.generate_docs import PAGES
 from tools.protocol_page import protocol_page, schema_comment

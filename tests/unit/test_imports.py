@@ -14,17 +14,10 @@ from tests import sources
 
 #: The level of each part of the package, that is, of each name directly below ``remsim``.
 LEVELS = {
-    "errors": 0,
-    "ids": 0,
-    "identity": 0,
-    "installation": 0,
-    "limits": 0,
-    "takeovers": 0,
-    "text": 0,
+    "core": 0,
     "wire": 1,
     "card": 1,
     "uicc": 1,
-    "slotmap": 2,
     "trace": 2,
     "config": 2,
     "policy": 2,
@@ -33,7 +26,7 @@ LEVELS = {
     "metrics": 3,
     "causes": 3,
     "pki": 3,
-    "vpcd_link": 3,
+    "vpcd": 3,
     "net": 4,
     "readers": 4,
     "emulators": 4,
@@ -93,7 +86,7 @@ EXTRAS = {
     "smartcard": ("remsim.readers.pcsc",),
     "usb1": ("remsim.emulators",),
     "pyudev": ("remsim.emulators",),
-    "cryptography": ("remsim.uicc", "remsim.readers.sim", "remsim.pki"),
+    "cryptography": ("remsim.uicc", "remsim.readers.sim.source", "remsim.pki"),
     "aiosqlite": ("remsim.server",),
     "alembic": ("remsim.server",),
     "fastapi": ("remsim.server",),
@@ -120,7 +113,7 @@ BASE = {
 
 
 def part(module: str) -> str:
-    """``remsim.wire.ber`` belongs to ``wire``; the package itself to nothing."""
+    """``remsim.wire.messages.ber`` belongs to ``wire``; the package itself to nothing."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -152,12 +145,12 @@ def test_imports_go_down_the_levels_only() -> None:
 @pytest.mark.parametrize(
     ("importer", "imported", "expected"),
     [
-        ("remsim.wire.codec", "remsim.wire.ber", False),
-        ("remsim.wire.codec", "remsim.card.atr", True),
-        ("remsim.wire.codec", "remsim.net.stream", True),
+        ("remsim.wire.messages.codec", "remsim.wire.messages.ber", False),
+        ("remsim.wire.messages.codec", "remsim.card.atr", True),
+        ("remsim.wire.messages.codec", "remsim.net.stream", True),
         ("remsim.uicc.files", "remsim.card.status", False),
         ("remsim.card.status", "remsim.uicc.files", True),
-        ("remsim.readers.pcsc", "remsim.wire.rspro", True),
+        ("remsim.readers.pcsc", "remsim.wire.messages.rspro", True),
         ("remsim.readers.pcsc", "remsim.card.atr", False),
         ("remsim.net.stream", "remsim.readers.base", True),
         ("remsim.bankd.service", "remsim.server.service", True),
@@ -213,7 +206,9 @@ def test_command_line_starts_on_a_base_install() -> None:
 
 
 def test_host_without_cryptography_can_enrol_and_speak_tls() -> None:
-    reached = sources.reachable({"remsim.cli.enroll", "remsim.net.hub", "remsim.net.keeper"}, at_import_only=True)
+    reached = sources.reachable(
+        {"remsim.cli.enroll", "remsim.net.connections", "remsim.net.runtime.certificates"}, at_import_only=True
+    )
     wrong = [
         str(found)
         for found in sources.imports()

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import pytest
 
 from remsim import logs
-from remsim.errors import ConfigError
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.errors import ConfigError
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.text import escape
 from remsim.logs import MAX_FIELD_CHARACTERS, Logger, get_logger, reset_logging, setup_logging
-from remsim.text import escape
 
 PIN = b"\xff1234567"
 
 
 @dataclass
 class Command:
-    """Something whose repr shows its octets."""
+    """Something whose repr shows its bytes."""
 
     data: bytes
 
@@ -107,7 +107,7 @@ def test_long_text_is_cut(stream: io.StringIO) -> None:
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_octets_are_shown_at_no_level(stream: io.StringIO, log_format: str, level: str) -> None:
+def test_bytes_are_shown_at_no_level(stream: io.StringIO, log_format: str, level: str) -> None:
     setup_logging(level="debug", log_format="json" if log_format == "json" else "text", stream=stream)
     say = getattr(bound(), level)
     say("tpdu", data=PIN, inner=[PIN, {"x": bytearray(PIN)}], view=memoryview(PIN), message=Command(PIN))
@@ -119,7 +119,7 @@ def test_octets_are_shown_at_no_level(stream: io.StringIO, log_format: str, leve
     text = stream.getvalue()
     assert PIN.hex() not in text
     assert "1234" not in text
-    assert text.count("8 octets") == 4
+    assert text.count("8 bytes") == 4
 
 
 def test_atr_and_header_are_shown(stream: io.StringIO) -> None:
@@ -127,7 +127,7 @@ def test_atr_and_header_are_shown(stream: io.StringIO) -> None:
     bound().info("card", atr=b"\x3b\x00", header=bytearray(5))
     bound().info("card", atr=bytes(56), header=bytes(6))
     assert "atr=3b00 header=0000000000" in stream.getvalue()
-    assert "atr=<56 octets> header=<6 octets>" in stream.getvalue().replace('"', "")
+    assert "atr=<56 bytes> header=<6 bytes>" in stream.getvalue().replace('"', "")
 
 
 def test_json_line_has_the_same_fields(stream: io.StringIO) -> None:
@@ -181,7 +181,7 @@ def test_libraries_log_in_the_same_form(stream: io.StringIO) -> None:
         logging.getLogger("library").exception("failed")
     lines = stream.getvalue().splitlines()
     assert lines[0][24:] == " warning library heed this"
-    assert lines[1].endswith("callback <octets>")
+    assert lines[1].endswith("callback <bytes>")
     assert "ValueError: reason" in lines[2]
     assert len(lines) == 3
 

@@ -233,31 +233,31 @@ class TestForms:
     @pytest.mark.parametrize(
         ("text", "left"),
         [
-            ("cannot send b'\\x00 \\x00\\x01\\x0812345678'", "cannot send <octets>"),
-            ('KeyError: b"it\'s"', "KeyError: <octets>"),
-            ("bytearray(b'1234')", "bytearray(<octets>)"),
-            ("answer 31323334ffffffff is none", "answer <octets> is none"),
-            ("answer 31 32 33 34 is none", "answer <octets> is none"),
-            ("IMSI 001010000000001", "IMSI <octets>"),
-            ("TypeError: [0, 32, 0, 1, 8, 49]", "TypeError: <octets>"),
+            ("cannot send b'\\x00 \\x00\\x01\\x0812345678'", "cannot send <bytes>"),
+            ('KeyError: b"it\'s"', "KeyError: <bytes>"),
+            ("bytearray(b'1234')", "bytearray(<bytes>)"),
+            ("answer 31323334ffffffff is none", "answer <bytes> is none"),
+            ("answer 31 32 33 34 is none", "answer <bytes> is none"),
+            ("IMSI 001010000000001", "IMSI <bytes>"),
+            ("TypeError: [0, 32, 0, 1, 8, 49]", "TypeError: <bytes>"),
             ("<object at 0x7f0123456789> line 400", "<object at 0x7f0123456789> line 400"),
             ("a deadlock of feedback, sub'stance", "a deadlock of feedback, sub'stance"),
             ("remsim_0123456789ab_" + "a" * 52, "remsim_0123456789ab_…"),
-            ("ICCID 898600B5000000000001", "ICCID <octets>"),
+            ("ICCID 898600B5000000000001", "ICCID <bytes>"),
             # The ATR of a card is no secret, and the one fact that tells why a card is not served.
             ("does not speak T=0 (ATR 3b9011813101fe45)", "does not speak T=0 (ATR 3b9011813101fe45)"),
             ("does not speak T=0 (ATR 3b80018100)", "does not speak T=0 (ATR 3b80018100)"),
-            ("ATR 0020000108313233", "ATR <octets>"),
-            ("ATR 3b0020000108313233", "ATR <octets>"),
-            ("ATR 3b8001813132333435", "ATR <octets>"),
-            ("answer 3b80018100", "answer <octets>"),
+            ("ATR 0020000108313233", "ATR <bytes>"),
+            ("ATR 3b0020000108313233", "ATR <bytes>"),
+            ("ATR 3b8001813132333435", "ATR <bytes>"),
+            ("answer 3b80018100", "answer <bytes>"),
         ],
     )
     def test_text_of_others_is_scrubbed(self, text: str, left: str) -> None:
         assert scrub(text) == left
 
     def test_literals_and_tokens_alone(self) -> None:
-        assert mask_literals("data=b'1', 0123456789") == "data=<octets>, 0123456789"
+        assert mask_literals("data=b'1', 0123456789") == "data=<bytes>, 0123456789"
         assert mask_tokens("plain") == "plain"
 
     @pytest.mark.parametrize(("imsi", "short"), [("001010123456789", "00101…89"), ("0010101", "…"), ("", "…")])

@@ -105,7 +105,7 @@ def test_nothing_is_tied_to_one_machine() -> None:
 
 
 def _mirror(module: str) -> str:
-    """``remsim.wire.ber`` is tested by ``wire/test_ber``."""
+    """``remsim.wire.messages.ber`` is tested by ``wire/test_ber``."""
     *folders, name = module.split(".")[1:]
     return "/".join([*folders, f"test_{name}"])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded sessions of the C suite, replayed against our bank: the recorded octets of the bankd come out.
+"""Recorded sessions of the C suite, replayed against our bank: the recorded bytes of the bankd come out.
 
 Where ours acts differently because a defect is mended, the test names the line of known-limits.md.
 """
@@ -12,12 +12,12 @@ from typing import cast
 
 import pytest
 
-from remsim.bankd.actions import BankdAction
-from remsim.bankd.coordinator import BankdCoordinator
-from remsim.trace import AtrRecord, TpduRecord, TraceRecord, encode_gsmtap
-from remsim.wire.actions import LinkId, PeerAddress
-from remsim.wire.connection import Connection, Event, KeepAlive
-from remsim.wire.rspro import ComponentType
+from remsim.bankd.core.actions import BankdAction
+from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.trace.gsmtap import AtrRecord, TpduRecord, TraceRecord, encode_gsmtap
+from remsim.wire.link.actions import LinkId, PeerAddress
+from remsim.wire.link.engine import Event, KeepAlive, LinkEngine
+from remsim.wire.messages.rspro import ComponentType
 from tests.doubles.bank import BANKD, StubCards, stub_atr
 from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, RecordedSession, load_session
 
@@ -44,11 +44,11 @@ class BankAdapter:
         for slot_nr in range(self._slots):
             self.coordinator.on_presence(slot_nr, is_present=self._has_cards, reader=f"reader {slot_nr}", now=0.0)
 
-    def connection(self, recorded: RecordedConnection, now: float) -> Connection:
+    def connection(self, recorded: RecordedConnection, now: float) -> LinkEngine:
         is_dialled = recorded.dialled_by == self._role
         peer = ComponentType.REMSIM_SERVER if is_dialled else ComponentType.REMSIM_CLIENT
         keep_alive = KeepAlive(first_after_s=0.0 if is_dialled else 30.0)
-        return Connection(identity=BANKD, peer=peer, now=now, keep_alive=keep_alive)
+        return LinkEngine(identity=BANKD, peer=peer, now=now, keep_alive=keep_alive)
 
     def on_link_up(self, link: LinkId, peer: PeerAddress, recorded: RecordedConnection, now: float) -> list[object]:
         is_dialled = recorded.dialled_by == self._role
@@ -99,7 +99,7 @@ def assert_as_recorded(played: dict[int, PlayedConnection], *, role: str = "bank
 
 
 @pytest.mark.parametrize("number", UNCHANGED)
-def test_recorded_session_comes_out_octet_for_octet(reference: Reference, number: int) -> None:
+def test_recorded_session_comes_out_byte_for_byte(reference: Reference, number: int) -> None:
     assert_as_recorded(play(reference, number, BankAdapter(has_cards=number != 20)))
 
 
@@ -122,13 +122,13 @@ def test_command_that_is_too_short_is_answered_and_the_rest_refused_as_recorded(
     assert not short.was_closed_by_us
 
 
-def test_session_with_real_pcscd_comes_out_octet_for_octet(reference: Reference) -> None:
+def test_session_with_real_pcscd_comes_out_byte_for_byte(reference: Reference) -> None:
     adapter = BankAdapter(slots=2)
     adapter.cards.atr = lambda _slot_nr: stub_atr(1)
     assert_as_recorded(play(reference, 31, adapter))
 
 
-def test_session_with_two_banks_comes_out_octet_for_octet(reference: Reference) -> None:
+def test_session_with_two_banks_comes_out_byte_for_byte(reference: Reference) -> None:
     assert_as_recorded(play(reference, 11, BankAdapter()))
     assert_as_recorded(play(reference, 11, BankAdapter("bankd2", bank_id=2), "bankd2"), role="bankd2")
 
@@ -163,7 +163,7 @@ def test_bankd_refused_as_second_keeps_trying(reference: Reference) -> None:
     adapter = BankAdapter("bankd2")
     for connection in play(reference, 13, adapter, "bankd2").values():
         assert connection.sent == connection.expected
-    assert adapter.coordinator.control.governor is None
+    assert adapter.coordinator.control.active_server is None
 
 
 def test_silent_session_is_kept_alive_from_both_ends(reference: Reference) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded sessions of the C suite, replayed against our client slot: the recorded octets of the client come out.
+"""Recorded sessions of the C suite, replayed against our client slot: the recorded bytes of the client come out.
 
 Where ours acts differently because a defect is mended, the test names the line of known-limits.md.
 """
@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from remsim.client.actions import DialBankd, HangUpBankd, InsertCard, RemoveCard, Respond, SetAtr
-from remsim.client.coordinator import ClientCoordinator
-from remsim.client.transitions import SlotState
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
-from remsim.wire.actions import Close, LinkId, PeerAddress, Send
-from remsim.wire.codec import decode_pdu
-from remsim.wire.connection import Connection, Event, Received
-from remsim.wire.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
+from remsim.client.core.actions import DialBankd, HangUpBankd, InsertCard, RemoveCard, Respond, SetAtr
+from remsim.client.core.coordinator import ClientCoordinator
+from remsim.client.core.states import SlotState
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.link.actions import Close, LinkId, PeerAddress, Send
+from remsim.wire.link.engine import Event, LinkEngine, Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.codec import decode_pdu
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
 from tests.doubles.conversation import (
     PlayedConnection,
     Player,
@@ -68,8 +68,8 @@ class ClientAdapter:
         self.coordinator.on_event(link, Received(rspro.ConfigClientBankReq(BankSlot(1, 2), address), 0), 0.0)
         self._is_dialling = True
 
-    def connection(self, recorded: RecordedConnection, now: float) -> Connection:
-        return Connection(identity=CLIENT, peer=_peer(recorded), now=now)
+    def connection(self, recorded: RecordedConnection, now: float) -> LinkEngine:
+        return LinkEngine(identity=CLIENT, peer=_peer(recorded), now=now)
 
     def on_link_up(self, link: LinkId, peer: PeerAddress, recorded: RecordedConnection, now: float) -> list[object]:
         role = _peer(recorded)
@@ -158,7 +158,7 @@ AS_RECORDED = (2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 15, 16, 17, 19, 20, 21)
 
 
 @pytest.mark.parametrize("number", AS_RECORDED)
-def test_recorded_session_comes_out_octet_for_octet(reference: Reference, number: int) -> None:
+def test_recorded_session_comes_out_byte_for_byte(reference: Reference, number: int) -> None:
     adapter = ClientAdapter()
     played = play(reference, number, adapter)
     assert played
@@ -178,7 +178,7 @@ def test_answers_of_the_card_reach_the_modem(reference: Reference) -> None:
     adapter = ClientAdapter()
     play(reference, 6, adapter)
     answers = [line for line in adapter.shown if line.startswith("R-APDU")]
-    # SW only, 2 octets; 15, 128 and 256 octets of data; four more answers to commands with data; 127 octets.
+    # SW only, 2 bytes; 15, 128 and 256 bytes of data; four more answers to commands with data; 127 bytes.
     lengths = [len(bytes.fromhex(line.partition(": ")[2])) for line in answers]
     assert lengths == [2, 2, 17, 130, 258, 2, 2, 2, 129]
 

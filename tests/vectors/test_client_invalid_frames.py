@@ -12,16 +12,16 @@ from typing import TypedDict, cast
 
 import pytest
 
-from remsim.client.actions import Action, DialBankd, Respond, SetAtr
-from remsim.client.coordinator import ClientCoordinator
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
-from remsim.wire.actions import Close, LinkId, Send
-from remsim.wire.codec import encode_pdu
-from remsim.wire.connection import Connection
-from remsim.wire.events import LinkFailed
+from remsim.client.core.actions import Action, DialBankd, Respond, SetAtr
+from remsim.client.core.coordinator import ClientCoordinator
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.ipa import encode_rspro
-from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode, RsproPdu
+from remsim.wire.link.actions import Close, LinkId, Send
+from remsim.wire.link.engine import LinkEngine
+from remsim.wire.link.events import LinkFailed
+from remsim.wire.messages import rspro
+from remsim.wire.messages.codec import encode_pdu
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode, RsproPdu
 from tests.reference import reference
 
 SERVER, BANKD = LinkId(1), LinkId(2)
@@ -48,7 +48,7 @@ def _frames() -> list[_Frame]:
     return cast(list[_Frame], json.loads(path.read_text(encoding="utf-8"))["frames"])
 
 
-def _octets(frame: _Frame) -> bytes:
+def _bytes(frame: _Frame) -> bytes:
     if "hex" in frame:
         return bytes.fromhex(frame["hex"])
     return b"".join(bytes.fromhex(part["hex"]) * part.get("times", 1) for part in frame["parts"])
@@ -61,16 +61,16 @@ class Slot:
         self.coordinator = ClientCoordinator(identity=CLIENT, client_slot=CLIENT_SLOT, default_atr=ATR)
         self.done: list[Action] = []
         self.failed: set[LinkId] = set()
-        self._links: dict[LinkId, Connection] = {}
+        self._links: dict[LinkId, LinkEngine] = {}
 
     def up(self, link: LinkId, role: ComponentType) -> None:
-        self._links[link] = Connection(identity=CLIENT, peer=role, now=0.0)
+        self._links[link] = LinkEngine(identity=CLIENT, peer=role, now=0.0)
         self._carry_out(self.coordinator.on_link_up(link, role, 0.0))
 
     def hear(self, link: LinkId, message: Message) -> None:
-        self.octets(link, encode_rspro(encode_pdu(RsproPdu(1, message))))
+        self.raw(link, encode_rspro(encode_pdu(RsproPdu(1, message))))
 
-    def octets(self, link: LinkId, data: bytes) -> None:
+    def raw(self, link: LinkId, data: bytes) -> None:
         connection = self._links[link]
         connection.receive_data(data, 0.0)
         while link not in self.failed and (event := connection.next_event()) is not None:
@@ -123,12 +123,12 @@ FRAMES = _frames()
 def test_slot_in_service_survives(frame: _Frame, link: LinkId) -> None:
     slot = in_service()
     slot.command()
-    slot.octets(link, _octets(frame))
+    slot.raw(link, _bytes(frame))
     if frame["kind"] == "reject":
         assert consequences(slot) == []
     if link not in slot.failed:
         # Nothing is left in the way of what follows.
-        slot.octets(link, bytes.fromhex("0001fe00"))
+        slot.raw(link, bytes.fromhex("0001fe00"))
     assert slot.coordinator.client_slot == CLIENT_SLOT
 
 
@@ -136,7 +136,7 @@ def test_slot_in_service_survives(frame: _Frame, link: LinkId) -> None:
 def test_slot_that_was_not_accepted_survives(frame: _Frame) -> None:
     slot = Slot()
     slot.up(SERVER, ComponentType.REMSIM_SERVER)
-    slot.octets(SERVER, _octets(frame))
+    slot.raw(SERVER, _bytes(frame))
     assert consequences(slot) == []
     assert not slot.coordinator.is_server_connected
 
@@ -148,7 +148,7 @@ def test_address_that_is_none_is_refused(name: str) -> None:
     """known-limits.md, 16 and 22: the C client dials at random or exits."""
     (frame,) = (frame for frame in FRAMES if frame["name"] == name)
     slot = in_service()
-    slot.octets(SERVER, _octets(frame))
+    slot.raw(SERVER, _bytes(frame))
     answers = [action.message for action in slot.done if isinstance(action, Send)]
     assert answers == [rspro.ConfigClientBankRes(ResultCode.ILLEGAL_BANK_ID)]
     assert slot.failed == set()

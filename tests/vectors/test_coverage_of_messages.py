@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from remsim.wire import rspro
 from remsim.wire.ccm import CcmType
-from remsim.wire.codec import decode_pdu
-from remsim.wire.rspro import ErrorInd, RsproPdu
-from remsim.wire.schema import ALTERNATIVES, FIRST_OF_OURS, Struct
+from remsim.wire.messages import rspro
+from remsim.wire.messages.codec import decode_pdu
+from remsim.wire.messages.rspro import ErrorInd, RsproPdu
+from remsim.wire.messages.schema import ALTERNATIVES, FIRST_OF_OURS, Struct
 from tests.doubles import vectors
 
 #: The recordings are of programs that know none of ours.
@@ -20,7 +20,7 @@ def recorded() -> Iterator[RsproPdu]:
     """Every PDU in the vectors: of the sessions, and of the examples."""
     for frame in vectors.frames():
         if frame.decoded["ipa"] == "RSPRO":
-            yield decode_pdu(frame.octets[4:])
+            yield decode_pdu(frame.raw[4:])
     for entry in vectors.document("messages.json")["messages"]:
         yield decode_pdu(bytes.fromhex(entry["der"]))
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from remsim.wire.abilities import ABILITY_OF
-from remsim.wire.codec import decode_pdu, encode_pdu
-from remsim.wire.rspro import ConnectBankReq, ConnectBankRes, ConnectClientReq, ConnectClientRes
-from remsim.wire.schema import ALTERNATIVES, NUMBER_OF
+from remsim.wire.link.abilities import ABILITY_OF
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.rspro import ConnectBankReq, ConnectBankRes, ConnectClientReq, ConnectClientRes
+from remsim.wire.messages.schema import ALTERNATIVES, NUMBER_OF
 from tests.doubles import asn1, notation
 from tests.reference import ROOT
 
@@ -19,13 +19,13 @@ ENTRIES: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["me
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: str(entry["name"]))
 def test_extension_decodes_and_encodes(entry: dict[str, Any]) -> None:
-    octets = bytes.fromhex(entry["der"])
-    pdu = decode_pdu(octets)
+    raw = bytes.fromhex(entry["der"])
+    pdu = decode_pdu(raw)
     assert notation.to_json(pdu) == entry["pdu"]
     assert notation.from_json(entry["pdu"]) == pdu
-    assert encode_pdu(pdu) == octets
-    assert asn1.decode(octets) == pdu
-    assert asn1.encode(pdu) == octets
+    assert encode_pdu(pdu) == raw
+    assert asn1.decode(raw) == pdu
+    assert asn1.encode(pdu) == raw
 
 
 def test_every_message_that_needs_an_ability_has_a_vector() -> None:

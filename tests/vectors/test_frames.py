@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every recorded frame and every example message means what the recording says, and encodes to the same octets."""
+"""Every recorded frame and every example message means what the recording says, and encodes to the same bytes."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from remsim.wire import ccm, ipa
 from remsim.wire.ccm import CcmType
-from remsim.wire.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
 from tests.doubles import asn1, notation, strategies, vectors
 from tests.doubles.vectors import Frame
 
@@ -25,27 +25,27 @@ def read_frames(*pieces: bytes) -> list[tuple[bool, bytes]]:
 
 
 def check_rspro(frame: Frame, payload: bytes) -> None:
-    """Meaning and octets of an RSPRO frame."""
+    """Meaning and bytes of an RSPRO frame."""
     stated = {key: frame.decoded[key] for key in ("version", "tag", "msg")}
     pdu = decode_pdu(payload)
     assert notation.to_json(pdu) == stated
     assert notation.from_json(stated) == pdu
-    assert ipa.encode_rspro(encode_pdu(pdu)) == frame.octets
+    assert ipa.encode_rspro(encode_pdu(pdu)) == frame.raw
 
 
 def check_ccm(frame: Frame, payload: bytes) -> None:
-    """Meaning and octets of a CCM frame."""
+    """Meaning and bytes of a CCM frame."""
     assert CcmType(payload[0]).name == frame.decoded["type"]
     assert payload[1:].hex() == frame.decoded.get("rest", "")
-    assert ipa.encode_ccm(payload) == frame.octets
+    assert ipa.encode_ccm(payload) == frame.raw
 
 
 @pytest.mark.parametrize("session", vectors.sessions(), ids=lambda s: s.name)
-def test_frames_of_session_decode_to_the_stated_meaning_and_encode_to_the_same_octets(
+def test_frames_of_session_decode_to_the_stated_meaning_and_encode_to_the_same_bytes(
     session: vectors.Session,
 ) -> None:
     for frame in session.frames:
-        ((is_rspro, payload),) = read_frames(frame.octets)
+        ((is_rspro, payload),) = read_frames(frame.raw)
         assert is_rspro == (frame.decoded["ipa"] == "RSPRO"), str(frame)
         (check_rspro if is_rspro else check_ccm)(frame, payload)
 
@@ -75,17 +75,17 @@ STREAMS = [stream for session in vectors.sessions() for stream in session.stream
 
 @given(stream=st.sampled_from(STREAMS), data=st.data())
 def test_frames_joined_and_cut_anywhere_come_out_whole(stream: list[Frame], data: st.DataObject) -> None:
-    joined = b"".join(frame.octets for frame in stream)
+    joined = b"".join(frame.raw for frame in stream)
     found = read_frames(*data.draw(strategies.cuts(joined)))
     assert [ipa.encode_rspro(payload) if is_rspro else ipa.encode_ccm(payload) for is_rspro, payload in found] == [
-        frame.octets for frame in stream
+        frame.raw for frame in stream
     ]
 
 
 @pytest.mark.parametrize("session", vectors.sessions(), ids=lambda s: s.name)
-def test_frames_arrive_octet_by_octet(session: vectors.Session) -> None:
+def test_frames_arrive_byte_by_byte(session: vectors.Session) -> None:
     for stream in session.streams().values():
-        joined = b"".join(frame.octets for frame in stream)
+        joined = b"".join(frame.raw for frame in stream)
         assert len(read_frames(*(joined[i : i + 1] for i in range(len(joined))))) == len(stream)
 
 
@@ -95,5 +95,5 @@ def test_recorded_identity_answer_is_ours() -> None:
     answers = [frame for frame in vectors.frames() if frame.decoded.get("type") in ("ID_RESP", "ID_ACK")]
     assert len(asked) == 2
     for index, frame in enumerate(asked):
-        expected = b"".join(answer.octets for answer in answers[2 * index : 2 * index + 2])
-        assert ccm.answer_id_get(frame.octets[ipa.HEADER_SIZE + 1 :]) == expected
+        expected = b"".join(answer.raw for answer in answers[2 * index : 2 * index + 2])
+        assert ccm.answer_id_get(frame.raw[ipa.HEADER_SIZE + 1 :]) == expected

@@ -9,34 +9,40 @@ from enum import Enum
 
 import pytest
 
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import rspro
-from remsim.wire.connection import (
-    Connection,
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.link.engine import (
     Event,
     IdentityReceived,
+    LinkEngine,
     LinkFailed,
     Received,
     ReceivedUnknown,
     Undecodable,
 )
-from remsim.wire.rspro import ComponentIdentity, ComponentType, ConnectClientReq, TpduCardToModem, TpduModemToCard
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import (
+    ComponentIdentity,
+    ComponentType,
+    ConnectClientReq,
+    TpduCardToModem,
+    TpduModemToCard,
+)
 from tests.doubles import vectors
 from tests.doubles.vectors import BadFrame
 
 #: Well formed and in range, but not what the session may carry: decoded, then refused by the coordinator named here.
 COORDINATORS: dict[str, str] = {
-    "ipa-frame-1151": "bankd: a command TPDU has 5 to 260 octets",
-    "ipa-frame-60000": "bankd: a command TPDU has 5 to 260 octets",
-    "ipa-frame-65535": "bankd: a command TPDU has 5 to 260 octets",
-    "tpdu-data-0": "bankd: a command TPDU has 5 to 260 octets",
-    "tpdu-data-4": "bankd: a command TPDU has 5 to 260 octets",
-    "tpdu-data-261": "bankd: a command TPDU has 5 to 260 octets",
+    "ipa-frame-1151": "bankd: a command TPDU has 5 to 260 bytes",
+    "ipa-frame-60000": "bankd: a command TPDU has 5 to 260 bytes",
+    "ipa-frame-65535": "bankd: a command TPDU has 5 to 260 bytes",
+    "tpdu-data-0": "bankd: a command TPDU has 5 to 260 bytes",
+    "tpdu-data-4": "bankd: a command TPDU has 5 to 260 bytes",
+    "tpdu-data-261": "bankd: a command TPDU has 5 to 260 bytes",
     "tpdu-wrong-bank": "bankd: not the mapped slot",
     "tpdu-wrong-client": "bankd: not the identified client",
-    "card2modem-empty": "client: a response TPDU has 2 to 258 octets",
-    "card2modem-1": "client: a response TPDU has 2 to 258 octets",
-    "card2modem-900": "client: a response TPDU has 2 to 258 octets",
+    "card2modem-empty": "client: a response TPDU has 2 to 258 bytes",
+    "card2modem-1": "client: a response TPDU has 2 to 258 bytes",
+    "card2modem-900": "client: a response TPDU has 2 to 258 bytes",
 }
 
 #: A frame of CCM whose type is unknown to us is ignored: here the PDU that hides in it has no effect.
@@ -69,11 +75,11 @@ class Outcome(Enum):
 def play(frame: BadFrame, then: bytes = b"") -> tuple[list[Event], bytes]:
     """Events and answers of an engine that receives the frame when it is sent, ``then`` more, and nothing else."""
     identity = ComponentIdentity(ComponentType.REMSIM_SERVER, "test", "remsim", "1")
-    connection = Connection(identity=identity, peer=None, now=0.0)
+    connection = LinkEngine(identity=identity, peer=None, now=0.0)
     connection.data_to_send()
     if not frame.is_first:
         connection.connected()
-    connection.receive_data(frame.octets + then, 0.0)
+    connection.receive_data(frame.raw + then, 0.0)
     events = []
     while (event := connection.next_event()) is not None:
         events.append(event)

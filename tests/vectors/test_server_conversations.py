@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded sessions of the C suite, replayed against our server: the recorded octets of the server come out.
+"""Recorded sessions of the C suite, replayed against our server: the recorded bytes of the server come out.
 
 Where ours acts differently because a defect is mended, the test names the line of known-limits.md.
 """
@@ -12,10 +12,10 @@ from typing import Final, cast
 
 import pytest
 
-from remsim.server.actions import Action
-from remsim.wire.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
+from remsim.server.core.actions import Action
 from remsim.wire.ccm import PONG
-from remsim.wire.connection import Connection, Event, KeepAlive, ProbeAnswered
+from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.engine import Event, KeepAlive, LinkEngine, ProbeAnswered
 from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, load_session
 from tests.doubles.server_world import SERVER, ServerWorld
 
@@ -35,12 +35,12 @@ class ServerAdapter:
 
     def __init__(self) -> None:
         self.world = ServerWorld()
-        self._engines: dict[LinkId, Connection] = {}
+        self._engines: dict[LinkId, LinkEngine] = {}
         #: What GET /slotmaps showed when it was called.
         self.shown: list[list[str]] = []
 
-    def connection(self, recorded: RecordedConnection, now: float) -> Connection:
-        engine = Connection(identity=SERVER, peer=None, now=now, keep_alive=KeepAlive())
+    def connection(self, recorded: RecordedConnection, now: float) -> LinkEngine:
+        engine = LinkEngine(identity=SERVER, peer=None, now=now, keep_alive=KeepAlive())
         self._engines[LinkId(recorded.number)] = engine
         return engine
 
@@ -128,7 +128,7 @@ def lead(played: PlayedConnection) -> list[str]:
 
 
 @pytest.mark.parametrize("number", UNCHANGED)
-def test_recorded_session_comes_out_octet_for_octet(reference: Reference, number: int) -> None:
+def test_recorded_session_comes_out_byte_for_byte(reference: Reference, number: int) -> None:
     for connection in play(reference, number, ServerAdapter()).values():
         assert connection.sent == connection.expected, connection.recorded
 

@@ -44,40 +44,40 @@ class Player:
         slot = self.slots[event.slot]
         match event.kind:
             case "to_card":
-                for character in event.octets:
+                for character in event.raw:
                     slot.receive(character)
             case "to_device":
                 self.is_reading = True
-                slot.host_out(event.octets, has_zero_packet=event.raw.get("zlp", False))
+                slot.host_out(event.raw, has_zero_packet=event.recorded.get("zlp", False))
             case "vcc":
-                slot.set_vcc(is_on=bool(event.raw["level"]), millivolt=event.raw.get("millivolt"))
+                slot.set_vcc(is_on=bool(event.recorded["level"]), millivolt=event.recorded.get("millivolt"))
             case "rst":
-                slot.set_rst(is_high=bool(event.raw["level"]))
+                slot.set_rst(is_high=bool(event.recorded["level"]))
             case "time":
                 # Time passes for all slots; scenarios mean the one whose timer runs.
                 passed = {slot.expire_timer() for slot in self.slots} - {0}
-                assert passed == (set() if "not running" in event.raw.get("text", "") else {event.raw["etu"]})
+                assert passed == (set() if "not running" in event.recorded.get("text", "") else {event.recorded["etu"]})
             case "comment":
-                text = event.raw["text"]
+                text = event.recorded["text"]
                 self.is_reading = "stops reading" not in text and (self.is_reading or "reads again" in text)
 
     def expect(self, outputs: list[Event]) -> None:
         for index, slot in enumerate(self.slots):
             mine = [event for event in outputs if event.slot == index]
-            self._expect_characters(slot, b"".join(event.octets for event in mine if event.kind == "from_card"))
+            self._expect_characters(slot, b"".join(event.raw for event in mine if event.kind == "from_card"))
             for endpoint, queue in (("irq", slot.interrupt), ("in", slot.bulk)):
-                expected = [event for event in mine if event.kind == "to_host" and event.raw["ep"] == endpoint]
+                expected = [event for event in mine if event.kind == "to_host" and event.recorded["ep"] == endpoint]
                 found = []
                 while self.is_reading and (taken := queue.take()) is not None:
                     found.append(taken)
-                assert [data.hex() for data in found] == [event.raw["hex"] for event in expected]
+                assert [data.hex() for data in found] == [event.recorded["hex"] for event in expected]
                 for data, event in zip(found, expected, strict=True):
                     lengths = [len(packet) for packet in packets_of(data)]
-                    assert lengths == event.raw.get("packets", [len(data)])
-            boards = [(event.raw["what"], str(event.raw["value"])) for event in mine if event.kind == "board"]
+                    assert lengths == event.recorded.get("packets", [len(data)])
+            boards = [(event.recorded["what"], str(event.recorded["value"])) for event in mine if event.kind == "board"]
             assert slot.board_events == boards
             slot.board_events.clear()
-            assert all(slot.clocks_per_etu == e.raw["clocks_per_etu"] for e in mine if e.kind == "uart")
+            assert all(slot.clocks_per_etu == e.recorded["clocks_per_etu"] for e in mine if e.kind == "uart")
 
     def _expect_characters(self, slot: Slot, expected: bytes) -> None:
         found = bytearray()

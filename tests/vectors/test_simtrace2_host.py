@@ -11,10 +11,11 @@ from typing import Any, Final
 import pytest
 
 from remsim.emulators.errors import FrameError, UnsafeFrameError
-from remsim.emulators.simtrace2_actions import Action, Fact, FactKind, ForwardTpdu, Send
-from remsim.emulators.simtrace2_boards import BOARDS
-from remsim.emulators.simtrace2_card import Phase, SimtraceCard
-from remsim.emulators.simtrace2_frames import (
+from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, ForwardTpdu, Send
+from remsim.emulators.simtrace2.boards import BOARDS
+from remsim.emulators.simtrace2.card import Phase, SimtraceCard
+from remsim.emulators.simtrace2.header import Message, UnknownMessage
+from remsim.emulators.simtrace2.messages import (
     CardInsert,
     Config,
     LineAction,
@@ -28,8 +29,7 @@ from remsim.emulators.simtrace2_frames import (
     TxData,
     decode_from_host,
 )
-from remsim.emulators.simtrace2_message import Message, UnknownMessage
-from remsim.emulators.simtrace2_stream import MessageReader, encode_transfer
+from remsim.emulators.simtrace2.stream import MessageReader, encode_transfer
 from tests.doubles.simtrace2_config import BOARD_KINDS
 from tests.doubles.simtrace2_device import packets_of
 from tests.doubles.simtrace2_scenarios import Event, Scenario, scenarios
@@ -72,7 +72,9 @@ class HostPlayer:
     def __init__(self, scenario: Scenario, slot: int) -> None:
         self.name = scenario.name
         sent = [event for event in scenario.events if event.kind == "to_device" and event.slot == slot]
-        kinds = [decode_from_host(raw) for e in sent for raw in messages_of(e.octets) if raw.hex() != _SHORT]
+        kinds = [
+            decode_from_host(recorded) for e in sent for recorded in messages_of(e.raw) if recorded.hex() != _SHORT
+        ]
         self.is_one_message = any(isinstance(m, TxData) and m.flags & TpduFlag.FINAL and len(m.data) > 2 for m in kinds)
         self.board = BOARDS[BOARD_KINDS[scenario.board].product_id]
         self.mux_slot = next((m.mux_slot for m in kinds if isinstance(m, Config)), None)
@@ -116,22 +118,22 @@ class HostPlayer:
         return TxData.acknowledge(0xA4).to_bytes()
 
     def feed(self, event: Event) -> None:
-        self.now += event.raw.get("etu", 10) * 1e-4
+        self.now += event.recorded.get("etu", 10) * 1e-4
         if self.card.next_deadline() is not None:
             self.take(self.card.handle_timer(self.now))
-        if event.kind == "comment" and "new client" in event.raw["text"]:
+        if event.kind == "comment" and "new client" in event.recorded["text"]:
             self.card = self.new_card()
         elif event.kind == "to_host":
-            receive = self.card.on_bulk if event.raw["ep"] == "in" else self.card.on_interrupt
-            for packet in packets_of(event.octets):
-                for item in self.readers[event.raw["ep"]].receive_packet(packet):
+            receive = self.card.on_bulk if event.recorded["ep"] == "in" else self.card.on_interrupt
+            for packet in packets_of(event.raw):
+                for item in self.readers[event.recorded["ep"]].receive_packet(packet):
                     self.take(receive(item, self.now))
         elif event.kind == "to_device":
-            for raw in messages_of(event.octets):
-                if raw.hex() != _SHORT:
-                    self.imitate(decode_from_host(raw), raw)
+            for recorded in messages_of(event.raw):
+                if recorded.hex() != _SHORT:
+                    self.imitate(decode_from_host(recorded), recorded)
 
-    def imitate(self, message: Message | UnknownMessage, raw: bytes) -> None:
+    def imitate(self, message: Message | UnknownMessage, recorded: bytes) -> None:
         """Bring our host to do what this message of the captured one did."""
         card, now = self.card, self.now
         match message:
@@ -149,19 +151,19 @@ class HostPlayer:
             case ModemReset(LineAction.PULSE, 300):
                 self.take(card.reset_modem(now))
             case TxData():
-                self.imitate_tpdu(message, raw)
+                self.imitate_tpdu(message, recorded)
                 return
             case _:
                 # Nothing that our host does by itself; it can be written down all the same.
-                assert message.to_bytes()[8:] == raw[8:]
+                assert message.to_bytes()[8:] == recorded[8:]
                 return
-        assert self.sent.popleft().hex() == raw.hex()
+        assert self.sent.popleft().hex() == recorded.hex()
 
-    def imitate_tpdu(self, message: TxData, raw: bytes) -> None:
+    def imitate_tpdu(self, message: TxData, recorded: bytes) -> None:
         if message.flags == TpduFlag.PB_AND_RX:
-            assert self.sent.popleft().hex() == raw.hex()
+            assert self.sent.popleft().hex() == recorded.hex()
             return
-        self._partial += raw
+        self._partial += recorded
         self._answer += message.data
         if not message.flags & TpduFlag.FINAL:
             return
@@ -183,7 +185,7 @@ class HostPlayer:
 
 
 def _ends_with_header(scenario: Scenario) -> bool:
-    return scenario.events[-1].kind == "to_host" and scenario.events[-1].octets[8:9] == b"\x01"
+    return scenario.events[-1].kind == "to_host" and scenario.events[-1].raw[8:9] == b"\x01"
 
 
 @pytest.mark.parametrize("scenario", ORDINARY, ids=str)
@@ -209,18 +211,18 @@ def test_stale_header_reaches_nobody() -> None:
 def test_messages_of_the_host_can_be_written_down(scenario: Scenario) -> None:
     for event in scenario.events:
         if event.kind == "to_device":
-            for raw in messages_of(event.octets):
+            for recorded in messages_of(event.raw):
                 try:
-                    message = decode_from_host(raw)
+                    message = decode_from_host(recorded)
                 except FrameError:
-                    assert raw.hex() == _SHORT
+                    assert recorded.hex() == _SHORT
                     continue
-                assert message.to_bytes()[8:] == raw[8:]
+                assert message.to_bytes()[8:] == recorded[8:]
 
 
-def _is_dangerous(raw: bytes, headers: list[bytes]) -> bool:
+def _is_dangerous(recorded: bytes, headers: list[bytes]) -> bool:
     """Whether a message is wrong in itself, for whichever command it was sent."""
-    message = decode_from_host(raw)
+    message = decode_from_host(recorded)
     if not isinstance(message, TxData):
         return True
     if message.flags == TpduFlag.PB_AND_RX:
@@ -234,26 +236,26 @@ class TestDangerous:
     @pytest.mark.parametrize("scenario", DANGEROUS, ids=str)
     def test_our_host_reads_its_side_and_sends_nothing_dangerous(self, scenario: Scenario) -> None:
         player = HostPlayer(scenario, 0)
-        seen = [raw for e in scenario.events if e.kind == "to_device" for raw in messages_of(e.octets)]
+        seen = [recorded for e in scenario.events if e.kind == "to_device" for recorded in messages_of(e.raw)]
         headers: list[bytes] = []
         for event in scenario.events:
             if event.kind != "to_host":
                 continue
             player.feed(event)
-            if event.raw["ep"] == "in" and event.octets[8] == TpduFlag.HEADER:
-                headers.append(event.octets[14:])
+            if event.recorded["ep"] == "in" and event.raw[8] == TpduFlag.HEADER:
+                headers.append(event.raw[14:])
             if player.forwarded:
                 command = player.forwarded.pop()
                 data = bytes(command.tpdu[4]) if len(command.tpdu) == 5 else b""
                 player.take(player.card.on_answer(command.generation, data + b"\x90\x00", player.now))
-        dangerous = {raw for raw in seen if _is_dangerous(raw, headers)}
+        dangerous = {recorded for recorded in seen if _is_dangerous(recorded, headers)}
         assert dangerous.isdisjoint(player.sent)
 
     def test_late_answer_is_not_sent(self) -> None:
         (scenario,) = [s for s in DANGEROUS if s.name[:2] == "41"]
         player = HostPlayer(scenario, 0)
         for event in scenario.events:
-            if event.kind == "to_device" and event.octets.endswith(b"\x6f\x00"):
+            if event.kind == "to_device" and event.raw.endswith(b"\x6f\x00"):
                 player.take(player.card.on_answer(player.forwarded[0].generation, b"\x6f\x00", player.now))
                 assert not player.sent
                 assert player.facts[-1] is FactKind.LATE_ANSWER
@@ -263,10 +265,10 @@ class TestDangerous:
     @pytest.mark.parametrize("name", ["31", "65", "66"])
     def test_message_without_procedure_byte_is_refused(self, name: str) -> None:
         (scenario,) = [s for s in DANGEROUS if s.name[:2] == name]
-        raws = [raw for e in scenario.events if e.kind == "to_device" for raw in messages_of(e.octets)]
+        raws = [recorded for e in scenario.events if e.kind == "to_device" for recorded in messages_of(e.raw)]
         refused = 0
-        for raw in raws:
-            message = decode_from_host(raw)
+        for recorded in raws:
+            message = decode_from_host(recorded)
             assert isinstance(message, TxData)
             try:
                 encode_transfer(message)
@@ -276,10 +278,10 @@ class TestDangerous:
 
     def test_transfer_of_64_bytes_has_its_empty_packet(self) -> None:
         (scenario,) = [s for s in DANGEROUS if s.name[:2] == "50"]
-        raw = next(e.octets for e in scenario.events if e.kind == "to_device")
-        message = decode_from_host(raw)
+        recorded = next(e.raw for e in scenario.events if e.kind == "to_device")
+        message = decode_from_host(recorded)
         assert isinstance(message, TxData)
-        assert encode_transfer(message).packets() == [raw, b""]
+        assert encode_transfer(message).packets() == [recorded, b""]
 
     def test_acknowledge_is_always_ins(self) -> None:
         (scenario,) = [s for s in DANGEROUS if s.name[:2] == "64"]
@@ -291,9 +293,9 @@ class TestDangerous:
 
     def test_wrong_length_is_refused_when_read(self) -> None:
         (scenario,) = [s for s in DANGEROUS if s.name[:2] == "67"]
-        raw = next(e.octets for e in scenario.events if e.kind == "to_device")
+        recorded = next(e.raw for e in scenario.events if e.kind == "to_device")
         with pytest.raises(FrameError, match="states 32 bytes and has 8"):
-            decode_from_host(raw)
+            decode_from_host(recorded)
 
 
 def test_every_file_is_used() -> None:

@@ -8,12 +8,13 @@ import json
 
 import pytest
 
-from remsim.ids import BankSlot, ClientSlot
-from remsim.wire import additions, ber, ipa, rspro
-from remsim.wire.ability_bits import ABILITIES
-from remsim.wire.codec import encode_pdu
-from remsim.wire.rspro import ComponentIdentity, ComponentType, Message, ResultCode, RsproPdu
-from remsim.wire.schema import ALTERNATIVES, FIRST_OF_OURS
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire import ipa
+from remsim.wire.link.ability_bits import ABILITIES
+from remsim.wire.messages import ber, extensions, rspro
+from remsim.wire.messages.codec import encode_pdu
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, Message, ResultCode, RsproPdu
+from remsim.wire.messages.schema import ALTERNATIVES, FIRST_OF_OURS
 from tests.doubles import strict_asn1, vectors
 from tests.doubles.strict_asn1 import StrictError
 from tests.reference import ROOT
@@ -23,33 +24,33 @@ IDENTITY = ComponentIdentity(ComponentType.REMSIM_CLIENT, "vm", "remsim-client",
 
 
 def test_everything_that_was_recorded_is_accepted() -> None:
-    names = {name for frame in vectors.frames() for name in strict_asn1.frames(frame.octets)}
+    names = {name for frame in vectors.frames() for name in strict_asn1.frames(frame.raw)}
     assert names >= {"connectBankReq", "connectClientRes", "configClientBankReq", "tpduModemToCard", "CCM 00", "CCM 01"}
 
 
 @pytest.mark.parametrize("entry", vectors.document("messages.json")["messages"], ids=lambda entry: entry["name"])
 def test_every_classic_message_is_accepted_by_its_name(entry: dict[str, str]) -> None:
-    octets = bytes.fromhex(entry["der"])
-    assert strict_asn1.pdu(octets) in {struct.name for n, struct in ALTERNATIVES.items() if n < FIRST_OF_OURS}
+    raw = bytes.fromhex(entry["der"])
+    assert strict_asn1.pdu(raw) in {struct.name for n, struct in ALTERNATIVES.items() if n < FIRST_OF_OURS}
 
 
 @pytest.mark.parametrize("entry", OURS, ids=lambda entry: str(entry["name"]))
 def test_of_ours_only_connect_messages_are_accepted(entry: dict[str, object]) -> None:
     """Abilities stand in the version, where a decoder has nothing to refuse."""
-    octets = bytes.fromhex(str(entry["der"]))
+    raw = bytes.fromhex(str(entry["der"]))
     if "abilities" in entry or entry["ability"] == "slots.1":
-        assert strict_asn1.pdu(octets)
+        assert strict_asn1.pdu(raw)
         return
     with pytest.raises(StrictError):
-        strict_asn1.pdu(octets)
+        strict_asn1.pdu(raw)
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        additions.CardInd(BankSlot(1, 0)),
+        extensions.CardInd(BankSlot(1, 0)),
         rspro.AddressesInd(()),
-        additions.AuditInd("command.block", is_refused=True),
+        extensions.AuditInd("command.block", is_refused=True),
         rspro.CreateMappingRes(ResultCode(77)),
         rspro.ErrorInd(ComponentType.REMSIM_BANKD, rspro.ErrorSeverity(9), rspro.ErrorCode.UNEXPECTED_DISCONNECT),
     ],
@@ -66,9 +67,9 @@ def test_element_behind_the_listed_ones_is_refused() -> None:
     names = bytes.fromhex("0a010016027676800872656d73696d2d63810130")
     for identity, behind in ((names + bytes.fromhex("b400"), b""), (names, bytes.fromhex("b500"))):
         body = ber.encode(0xA2, ber.encode(0x30, identity) + slot + behind)
-        octets = ber.encode(0x30, bytes.fromhex("800102810100") + ber.encode(0xA2, body))
+        raw = ber.encode(0x30, bytes.fromhex("800102810100") + ber.encode(0xA2, body))
         with pytest.raises(StrictError, match="unknown element b"):
-            strict_asn1.pdu(octets)
+            strict_asn1.pdu(raw)
 
 
 def test_request_with_abilities_in_the_version_is_accepted() -> None:

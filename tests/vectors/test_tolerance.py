@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from remsim.wire.codec import decode_pdu, encode_pdu
 from remsim.wire.errors import DecodeError
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
 from tests.doubles import notation, vectors
 
 DOCUMENT = vectors.document("tolerance.json")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import Uicc
 from tests.reference import reference
 

@@ -10,8 +10,8 @@ from remsim.api.pyscard import CardConnection, CardConnectionError
 from remsim.api.sync import SyncCard, connect_sync
 from remsim.card.apdu import ResponseApdu
 from remsim.card.errors import TpduError
+from remsim.core.errors import ConfigError, RemsimError, StartError
 from remsim.emulators.driven import ExchangeError, NoCardError, NotSentError
-from remsim.errors import ConfigError, RemsimError, StartError
 
 __all__ = [
     "ArgumentError",

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 
 #: Where the command line finds a certificate, too. Other settings of the environment are for programs of ours only.
 _PLACES: Final = ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME", "REMSIM_TLS_DIR")

@@ -16,11 +16,11 @@ from remsim.card.apdu import MAX_LE, ResponseApdu
 from remsim.card.errors import ApduError
 from remsim.card.t0_exchange import exchange_apdu, first_tpdu
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import ClientSlotRunner, SlotSpec
 from remsim.client.service import ClientService
-from remsim.client.slot import Slot, SlotSpec
 from remsim.config import ClientConfig, load_config
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.emulators.driven import DrivenEmulator, ExchangeError, NoCardError
-from remsim.ids import BankSlot, ClientSlot
 from remsim.logs import ensure_logging
 
 #: A command without an answer by then has failed. The bank gives up after 60 s, and tells.
@@ -32,7 +32,7 @@ class Card:
     """A remote card, for the event loop in which it was connected. Made by ``connect``."""
 
     def __init__(
-        self, emulator: DrivenEmulator, slot: Slot, *, auto_get_response: bool, answer_timeout_s: float
+        self, emulator: DrivenEmulator, slot: ClientSlotRunner, *, auto_get_response: bool, answer_timeout_s: float
     ) -> None:
         self._emulator = emulator
         self._slot = slot

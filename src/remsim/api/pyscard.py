@@ -18,8 +18,8 @@ from remsim.api.arguments import command_list
 from remsim.api.card import ANSWER_TIMEOUT_S, Card, connect
 from remsim.api.sync import LoopThread
 from remsim.card.errors import TpduError
+from remsim.core.errors import RemsimError
 from remsim.emulators.driven import ExchangeError, NoCardError
-from remsim.errors import RemsimError
 
 #: PC/SC's SCARD_UNPOWER_CARD; any other disposition of ``reconnect`` but "leave" is a warm reset.
 _LEAVE_CARD: Final = 0
@@ -133,13 +133,13 @@ class CardConnection:
         self._notify("release")
 
     def transmit(self, command: Iterable[int], protocol: int | None = None) -> tuple[list[int], int, int]:
-        """Send a command APDU, a list of octets; return data, SW1, SW2. Raises CardConnectionError."""
+        """Send a command APDU, a list of bytes; return data, SW1, SW2. Raises CardConnectionError."""
         self._check_protocol(protocol)
-        octets = command_list(command)
-        self._notify("command", [octets, protocol])
+        raw = command_list(command)
+        self._notify("command", [raw, protocol])
         thread, card = self._connected()
         try:
-            response = thread.run(card.transmit(bytes(octets)))
+            response = thread.run(card.transmit(bytes(raw)))
         except (ExchangeError, TpduError) as error:
             raise _error("CardConnectionException", error) from error
         data = list(response.data)
@@ -153,7 +153,7 @@ class CardConnection:
         return self.transmit(command, protocol)
 
     def getATR(self) -> list[int]:
-        """The card's answer to reset, a list of octets. Raises CardConnectionError."""
+        """The card's answer to reset, a list of bytes. Raises CardConnectionError."""
         _, card = self._connected()
         try:
             return list(card.atr)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from remsim.api.card import ANSWER_TIMEOUT_S, Card, connect
 from remsim.card.apdu import ResponseApdu
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from remsim.config import BANKD_PORT, BankdConfig
-from remsim.errors import StartError
-from remsim.wire.rspro import AddressKind, AdvertisedAddress, IpPort
+from remsim.core.errors import StartError
+from remsim.wire.messages.rspro import AddressKind, AdvertisedAddress, IpPort
 
 #: Addresses that are announced, each with its port; 0: the one on which we listen.
 Hosts = list[tuple[IPv4Address | IPv6Address, int]]

@@ -5,12 +5,12 @@ import asyncio
 import socket
 from typing import Self
 
-from remsim.bankd.audit import plain_detail
+from remsim.bankd.core.audit import plain_detail
 from remsim.config import BankdConfig, HostPort
-from remsim.errors import StartError
-from remsim.ids import BankSlot
-from remsim.trace import Redactor, TraceRecord, encode_gsmtap, reveal_all
-from remsim.wire.additions import AuditInd
+from remsim.core.errors import StartError
+from remsim.core.ids import BankSlot
+from remsim.trace.gsmtap import Redactor, TraceRecord, encode_gsmtap, reveal_all
+from remsim.wire.messages.extensions import AuditInd
 
 
 def revealing(config: BankdConfig) -> AuditInd:

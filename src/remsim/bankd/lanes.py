@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Short cuts for commands on real links: from the hub to a slot's card and back without an event for each."""
 
-from remsim.bankd.actions import InService
-from remsim.bankd.coordinator import BankdCoordinator
-from remsim.bankd.slot import Slot
-from remsim.net.hub import LinkHub
+from remsim.bankd.core.actions import CardAttached
+from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.driver import CardDriver
+from remsim.net.connections import ConnectionManager
 
 
-def open_lane(hub: LinkHub, coordinator: BankdCoordinator, action: InService, slot: Slot) -> None:
+def open_lane(hub: ConnectionManager, coordinator: BankdCoordinator, action: CardAttached, slot: CardDriver) -> None:
     """Let commands of this session take the short cut that its card allows, if any."""
     if slot.answers_at_once:
         transmit_now = coordinator.lane(action.link, slot.transmit_now)
@@ -17,7 +17,9 @@ def open_lane(hub: LinkHub, coordinator: BankdCoordinator, action: InService, sl
         _open_deferred_lane(hub, coordinator, action, slot)
 
 
-def _open_deferred_lane(hub: LinkHub, coordinator: BankdCoordinator, action: InService, slot: Slot) -> None:
+def _open_deferred_lane(
+    hub: ConnectionManager, coordinator: BankdCoordinator, action: CardAttached, slot: CardDriver
+) -> None:
     lane = coordinator.deferred_lane(action.link)
     if lane is None:
         return

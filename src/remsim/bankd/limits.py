@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All limits of ``remsim bankd`` in one table. See ``remsim.limits``."""
+"""All limits of ``remsim bankd`` in one table. See ``remsim.core.limits``."""
 
 from typing import Final
 
-from remsim.bankd.audit import MAX_KEPT
-from remsim.bankd.clients import MAX_CONTENDERS, MAX_QUEUED
-from remsim.bankd.crowd import MAX_UNSERVED, MAX_UNSERVED_PER_SOURCE
-from remsim.bankd.guards import MAX_LINES
-from remsim.limits import Limit, LimitName
+from remsim.bankd.core.audit import MAX_KEPT
+from remsim.bankd.core.connections import MAX_CONTENDERS, MAX_QUEUED, MAX_UNSERVED, MAX_UNSERVED_PER_SOURCE
+from remsim.bankd.guard import MAX_LINES
+from remsim.core.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
-from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
+from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
 
 #: Events in the log about whoever is not accepted, or sends what it should not: they have a small budget.
-STRANGERS: Final = frozenset(
+UNAUTHENTICATED_EVENTS: Final = frozenset(
     {"client_refused", "duplicate_client", "second_server", "not_a_server", "server_message_undecodable"}
 )
 

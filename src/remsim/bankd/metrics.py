@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from remsim.bankd.coordinator import BankdCoordinator
+from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.limits import LIMITS
 from remsim.metrics import DURATION_BUCKETS_S, ProgramMetrics
 
@@ -71,7 +71,7 @@ class BankdMetrics(ProgramMetrics, Collector):
         for kind, number in bank.counts.faults.items():
             faults.add_metric([kind.value.replace(" ", "_")], number)
         yield faults
-        governed = bank.control.governor is not None
+        governed = bank.control.active_server is not None
         yield GaugeMetricFamily("remsim_bankd_server_connected", "1 if a server governs this bank", int(governed))
         yield GaugeMetricFamily("remsim_bankd_mappings", "Mappings in force", len(bank.mappings))
         contested = bank.clients.takeovers.refused + bank.control.takeovers.refused

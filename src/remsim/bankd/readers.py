@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from remsim.bankd.auto_slots import AutoPlan
-from remsim.bankd.slot import Slot
-from remsim.bankd.slots import RulePlan, SlotPlan, SlotProblem
-from remsim.bankd.slots_file import AUTO_NAME, save_auto
+from remsim.bankd.driver import CardDriver
+from remsim.bankd.slots.auto import AutoPlan
+from remsim.bankd.slots.plan import RulePlan, SlotPlan, SlotProblem
+from remsim.bankd.slots.store import AUTO_NAME, save_auto
 from remsim.config import BankdConfig
-from remsim.errors import StartError
-from remsim.ids import BankSlot
+from remsim.core.errors import StartError
+from remsim.core.ids import BankSlot
 from remsim.logs import Logger
 from remsim.readers.base import Presence, PresenceEvent, ReaderSource, twins_of
 from remsim.readers.errors import ReaderUnavailableError
@@ -71,7 +71,7 @@ class SlotReaders:
         config: BankdConfig,
         source: ReaderSource,
         plan: SlotPlan,
-        slots: Sequence[Slot],
+        slots: Sequence[CardDriver],
         *,
         on_presence: PresenceReceiver,
         log: Logger,
@@ -146,7 +146,7 @@ class SlotReaders:
         if isinstance(self._plan, AutoPlan) and self._plan.is_changed:
             save_auto(self._file, self._plan)
 
-    def _exchange(self, slot: Slot, old: str | None, new: str | None) -> None:
+    def _exchange(self, slot: CardDriver, old: str | None, new: str | None) -> None:
         if old is not None:
             self._on_presence(slot.slot_nr, is_present=False, reader="", cause="another reader")
         slot.reader = None if new is None else self._source.reader(new)

@@ -9,54 +9,52 @@ from pathlib import Path
 from typing import Final
 
 from remsim import __version__
-from remsim.bankd.actions import (
+from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
+from remsim.bankd.certified_store import NAME, CertifiedFile
+from remsim.bankd.core.actions import (
     CARD_ACTIONS,
     BankdAction,
     CardAction,
+    CardAttached,
+    CardDetached,
     CloseCard,
-    InService,
     Notice,
     OpenCard,
-    OutOfService,
     ResetCard,
     StoreCertified,
     TraceAtr,
     TraceTpdu,
 )
-from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
-from remsim.bankd.certified_file import NAME, CertifiedFile
-from remsim.bankd.coordinator import BankdCoordinator
+from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.driver import CardDriver, fault_kind, fault_text
 from remsim.bankd.gsmtap import GsmtapSender, revealing
-from remsim.bankd.guards import Guards
+from remsim.bankd.guard import Guards, TraceMask
 from remsim.bankd.lanes import open_lane
-from remsim.bankd.limits import STRANGERS
-from remsim.bankd.masking import TraceMask
+from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
-from remsim.bankd.slot import Slot, fault_kind, fault_text
-from remsim.bankd.slots_file import make_plan
+from remsim.bankd.slots.store import make_plan
 from remsim.config import BankdConfig
-from remsim.identity import Identity, Role
+from remsim.core.identity import Identity, Role
 from remsim.logs import get_logger
-from remsim.net.hub import DialledLink, LinkHub
-from remsim.net.keeper import CertificateKeeper
-from remsim.net.lines import LineBudget
-from remsim.net.listen import Listener
-from remsim.net.process import run_service
-from remsim.net.protection import admission_of, protect
+from remsim.net.accept.listen import Listener
+from remsim.net.connections import ConnectionManager, DialledLink
+from remsim.net.log_limits import LogRateLimiter
 from remsim.net.reload import Reload, Step
-from remsim.net.state_lock import StateLock
-from remsim.net.tasks import TaskOwner
-from remsim.net.timer import Alarm
+from remsim.net.runtime.certificates import CertificateManager
+from remsim.net.runtime.process import run_service
+from remsim.net.runtime.state_lock import StateLock
+from remsim.net.runtime.tasks import Alarm, TaskOwner
+from remsim.net.tls.security import admission_of, protect
 from remsim.readers.base import ReaderSource
 from remsim.readers.errors import ReaderError
-from remsim.trace import AtrRecord, TpduRecord, reveal_all
-from remsim.wire.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
-from remsim.wire.additions import AuditInd
-from remsim.wire.connection import Connection, KeepAlive
-from remsim.wire.events import Event
-from remsim.wire.revocation import StoreRevocations
-from remsim.wire.rspro import (
+from remsim.trace.gsmtap import AtrRecord, TpduRecord, reveal_all
+from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.engine import KeepAlive, LinkEngine
+from remsim.wire.link.events import Event
+from remsim.wire.messages.extensions import AuditInd
+from remsim.wire.messages.revocation import StoreRevocations
+from remsim.wire.messages.rspro import (
     AddressKind,
     ComponentIdentity,
     ComponentType,
@@ -88,7 +86,7 @@ class BankdService:
         self.started = asyncio.Event()
         self.listener: Listener | None = None
         self.plain_listener: Listener | None = None
-        self.keeper: CertificateKeeper | None = None
+        self.keeper: CertificateManager | None = None
         self._given_source = source
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
@@ -97,7 +95,7 @@ class BankdService:
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
         self._has_tasks = False
-        self._hub: LinkHub | None = None
+        self._hub: ConnectionManager | None = None
         self._server: DialledLink | None = None
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
@@ -131,9 +129,9 @@ class BankdService:
         self._metrics.show(self.coordinator)
         self._guards = Guards(config, counts=self.coordinator.counts, log=self._log, report=self._audit)
         observe = self._metrics.card_times.observe
-        self._slots = [Slot(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
+        self._slots = [CardDriver(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
         self._alarm = Alarm(self._on_alarm)
-        self._lines = LineBudget(self._log, self._metrics.limits, strangers=STRANGERS, now=self._now)
+        self._lines = LogRateLimiter(self._log, self._metrics.limits, strangers=UNAUTHENTICATED_EVENTS, now=self._now)
         self._perform: dict[type, Callable[..., None]] = self._performers()
 
     def _traced_slots(self) -> frozenset[int]:
@@ -155,7 +153,7 @@ class BankdService:
         advertise = await advertised_hosts(config)
         await self._tasks.__aenter__()
         self._has_tasks = True
-        self._hub = hub = LinkHub(
+        self._hub = hub = ConnectionManager(
             self,
             tasks=self._tasks,
             log=self._log,
@@ -180,10 +178,10 @@ class BankdService:
         self._keep_fresh(hub)
         self.started.set()
 
-    def _keep_fresh(self, hub: LinkHub) -> None:
+    def _keep_fresh(self, hub: ConnectionManager) -> None:
         steps: list[Step] = [self._guards.reload]
         if self.protection.contexts is not None:
-            self.keeper = CertificateKeeper(self.protection.contexts, hub, log=self._log)
+            self.keeper = CertificateManager(self.protection.contexts, hub, log=self._log)
             self._tasks.vital(self.keeper.run(), name="certificate")
             steps.append(self.keeper.reload)
         self._tasks.vital(self._reload.run(*steps), name="reload")
@@ -192,7 +190,7 @@ class BankdService:
         """SIGHUP: use the certificate and the guard's rules that the files hold now."""
         self._reload.request()
 
-    async def _listen(self, hub: LinkHub, hosts: Hosts) -> None:
+    async def _listen(self, hub: ConnectionManager, hosts: Hosts) -> None:
         config, protection = self.config, self.protection
         self.listener = await hub.listen(
             config.listen, self._accepting, tls=protection.tls(Role.CLIENT, Role.SERVER), networks=protection.networks
@@ -242,8 +240,8 @@ class BankdService:
             await self._tasks.__aexit__(None, None, None)
         self._lock.release()
 
-    def _accepting(self, now: float) -> Connection:
-        return Connection(
+    def _accepting(self, now: float) -> LinkEngine:
+        return LinkEngine(
             identity=self._identity,
             peer=ComponentType.REMSIM_CLIENT,
             now=now,
@@ -252,8 +250,8 @@ class BankdService:
             is_accepted=True,
         )
 
-    def _dialling(self, now: float) -> Connection:
-        return Connection(
+    def _dialling(self, now: float) -> LinkEngine:
+        return LinkEngine(
             identity=self._identity,
             peer=ComponentType.REMSIM_SERVER,
             now=now,
@@ -323,8 +321,8 @@ class BankdService:
 
     def _performers(self) -> dict[type, Callable[..., None]]:
         performers: dict[type, Callable[..., None]] = {
-            InService: self._open_lane,
-            OutOfService: self._close_lane,
+            CardAttached: self._open_lane,
+            CardDetached: self._close_lane,
             Notice: self._notice,
             TraceAtr: self._trace_atr,
             TraceTpdu: self._trace_tpdu,
@@ -366,13 +364,13 @@ class BankdService:
             self._guards.end(slot)
         slot.run(action)
 
-    def _open_lane(self, action: InService) -> None:
+    def _open_lane(self, action: CardAttached) -> None:
         slot = self._slots[action.bank_slot.slot_nr]
         self._guards.begin(slot, action.bank_slot, action.client)
         if self._hub is not None:
             open_lane(self._hub, self.coordinator, action, slot)
 
-    def _close_lane(self, action: OutOfService) -> None:
+    def _close_lane(self, action: CardDetached) -> None:
         if self._hub is not None:
             self._hub.close_lane(action.link)
 
@@ -389,7 +387,7 @@ class BankdService:
 
     def _store_revocations(self, action: StoreRevocations) -> None:
         if self.keeper is not None:
-            self._tasks.session(self.keeper.accept_list(action.octets), name="revocations")
+            self._tasks.session(self.keeper.accept_list(action.raw), name="revocations")
 
     def _store_certified(self, _action: StoreCertified) -> None:
         self._certified_file.want()

@@ -12,7 +12,7 @@
     └── TlvError
 """
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 
 
 class CardDataError(RemsimError, ValueError):

@@ -28,14 +28,14 @@ _FILLER: Final = "F"
 
 
 def read_iccid() -> Generator[bytes, bytes, str | None]:
-    """Yield TPDUs and take their responses (2 to 258 octets each); return the digits, None if they cannot be read.
+    """Yield TPDUs and take their responses (2 to 258 bytes each); return the digits, None if they cannot be read.
 
-    The card may just have been powered, or be in use. Whatever it answers, there is an end: each command brings octets
+    The card may just have been powered, or be in use. Whatever it answers, there is an end: each command brings bytes
     that were missing, or is one of a few.
     """
     for cla, selects in _SELECTS.items():
-        octets = yield from _read(cla, selects)
-        number = decode_iccid(octets)
+        raw = yield from _read(cla, selects)
+        number = decode_iccid(raw)
         if number is not None:
             return number
     return None
@@ -52,10 +52,10 @@ def _read(cla: int, selects: tuple[bytes, ...]) -> Generator[bytes, bytes, bytes
     return answer[:-2] if sw_kind(int.from_bytes(answer[-2:])) is SwKind.OK else b""
 
 
-def decode_iccid(octets: bytes) -> str | None:
+def decode_iccid(raw: bytes) -> str | None:
     """The digits in the content of EF.ICCID: nibbles swapped, up to the first F. None if that is not what it holds."""
-    digits = "".join(f"{octet & 0x0F:X}{octet >> 4:X}" for octet in octets).partition(_FILLER)[0]
-    return digits if len(octets) == LENGTH and is_iccid(digits) else None
+    digits = "".join(f"{byte & 0x0F:X}{byte >> 4:X}" for byte in raw).partition(_FILLER)[0]
+    return digits if len(raw) == LENGTH and is_iccid(digits) else None
 
 
 def is_iccid(text: str) -> bool:

@@ -32,8 +32,8 @@ def encode_length(length: int) -> bytes:
     """The shortest BER length."""
     if length < 0x80:
         return bytes((length,))
-    octets = length.to_bytes((length.bit_length() + 7) // 8)
-    return bytes((0x80 | len(octets),)) + octets
+    raw = length.to_bytes((length.bit_length() + 7) // 8)
+    return bytes((0x80 | len(raw),)) + raw
 
 
 def read_tag(data: bytes, position: int) -> tuple[int, int]:

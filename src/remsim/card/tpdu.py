@@ -46,7 +46,7 @@ class CommandTpdu:
 
 
 def is_well_formed(tpdu: bytes) -> bool:
-    """Whether octets are a header with either no data or as many as its P3 says."""
+    """Whether bytes are a header with either no data or as many as its P3 says."""
     return len(tpdu) == HEADER_LENGTH or (len(tpdu) > HEADER_LENGTH and len(tpdu) == HEADER_LENGTH + tpdu[4])
 
 

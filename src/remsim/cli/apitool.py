@@ -14,8 +14,8 @@ from remsim import __version__
 from remsim.cli.rest_client import API_PREFIX, RestClient, mapping_object, slotmap_id
 from remsim.cli.rest_target import open_rest
 from remsim.config import REST_PORT, CtlConfig, load_config
-from remsim.errors import ConfigError
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.errors import ConfigError
+from remsim.core.ids import BankSlot, ClientSlot
 
 P = TypeVar("P", bound=argparse.ArgumentParser)
 

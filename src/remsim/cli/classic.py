@@ -28,8 +28,8 @@ from remsim.config import (
     option_name,
     variable_name,
 )
-from remsim.errors import ConfigError, RemsimError, StartError
-from remsim.net.report import OtherName, other_name
+from remsim.core.errors import ConfigError, RemsimError, StartError
+from remsim.net.runtime.report import OtherName, other_name
 
 #: The C bankd reads this file, and no other, from the folder in which it is started (rspro.md, section 13).
 CSV_NAME: Final = "bankd_pcsc_slots.csv"
@@ -192,7 +192,7 @@ def _slot_options(given: argparse.Namespace) -> dict[str, object]:
 def _client_shell(given: argparse.Namespace) -> int:
     options = _shared_options(given) | {"server": _join(given.server_ip, given.server_port)} | _slot_options(given)
     config = load_config(ClientConfig, options=options, environ=os.environ, file=given.config)
-    from remsim.client.verbs import shell
+    from remsim.client.commands import shell
 
     return shell(config)
 
@@ -233,7 +233,7 @@ def _client_st2(given: argparse.Namespace) -> int:
         "slot": [{**slot, "emulator": "simtrace2", "settings": chosen}],
     }
     config = load_config(ClientRunConfig, options=options, environ=os.environ, file=given.config)
-    from remsim.client.run import run
+    from remsim.client.commands import run
 
     return run(config)
 

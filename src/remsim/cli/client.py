@@ -41,7 +41,7 @@ def shell(*, options: ClientOptions = NO_CLIENT_OPTIONS) -> int:
     from remsim.config import ClientConfig
 
     config = resolve(ClientConfig, options)
-    from remsim.client.verbs import shell as run_shell
+    from remsim.client.commands import shell as run_shell
 
     return run_shell(config)
 
@@ -64,7 +64,7 @@ def script(
     from remsim.config import ClientConfig
 
     config = resolve(ClientConfig, options)
-    from remsim.client.verbs import script as run_script
+    from remsim.client.commands import script as run_script
 
     return run_script(
         config, file, literal=bool(literal), as_json=bool(json), repeat=repeat, check=bool(check), dump=dump
@@ -99,7 +99,7 @@ def vpcd(
         auto_get_response=auto_get_response,
         answer_timeout_s=answer_timeout_s,
     )
-    from remsim.client.run import vpcd as run_vpcd
+    from remsim.client.commands import vpcd as run_vpcd
 
     return run_vpcd(config)
 
@@ -140,6 +140,6 @@ def run(
         command_cases=command_cases,
         unknown_commands=unknown_commands,
     )
-    from remsim.client.run import run as run_slots
+    from remsim.client.commands import run as run_slots
 
     return run_slots(config)

@@ -23,8 +23,8 @@ from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, 
 from remsim.cli.rest_client import JsonObject, RestClient, RestError, mapping_object, slotmap_id
 from remsim.cli.rest_target import open_rest
 from remsim.config import CtlConfig, TextError, read_text
-from remsim.errors import ConfigError, IdRangeError, RemsimError
-from remsim.ids import BankSlot, ClientSlot, check_id
+from remsim.core.errors import ConfigError, IdRangeError, RemsimError
+from remsim.core.ids import BankSlot, ClientSlot, check_id
 from remsim.logs import setup_logging
 from remsim.policy.mapping import parse_mapping_policy
 

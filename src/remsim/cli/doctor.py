@@ -16,11 +16,11 @@ from rich.text import Text
 
 from remsim.cli.options import Flag, verb_app
 from remsim.config import REST_PORT, CtlConfig, load_config
+from remsim.core.errors import RemsimError
+from remsim.core.identity import Role
 from remsim.doctor.check import ROLE_CHECKS, Finding, Outcome, RestCalls, Situation, examine
 from remsim.doctor.configuration import Given, read_situation
 from remsim.doctor.roles import PROGRAMS, Place, find_places, place_of
-from remsim.errors import RemsimError
-from remsim.identity import Role
 from remsim.logs import setup_logging
 from remsim.pki.credentials import Credentials
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from remsim.cli.options import Flag, verb_app
 from remsim.config import BankdConfig, ClientConfig, ServerConfig, default_state_dir
-from remsim.identity import Identity, Role
+from remsim.core.identity import Identity, Role
 from remsim.pki import enrol, files
 from remsim.pki.codes import Code
 from remsim.pki.credentials import DIRECTORY, Credentials

@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from remsim import __version__
-from remsim.errors import RemsimError
-from remsim.installation import install_command
-from remsim.net.report import SIGNAL_EXIT_BASE, report_error, say_error
+from remsim.core.errors import RemsimError
+from remsim.core.installation import install_command
+from remsim.net.runtime.report import SIGNAL_EXIT_BASE, report_error, say_error
 
 #: Each verb has a module ``remsim.cli.<verb>`` with an ``app``.
 VERBS: Final = {

@@ -21,16 +21,16 @@ from rich.table import Table
 
 from remsim.cli.options import Flag, repeatable, verb_app
 from remsim.config import AUTHORITY_NAME, REST_PORT, ServerConfig, default_state_dir
-from remsim.identity import Identity, IdentityError
+from remsim.core.identity import Identity, IdentityError
 from remsim.pki import files, signing
 from remsim.pki.authority import Authority
+from remsim.pki.bootstrap import host_name, issue_here, own_hosts
 from remsim.pki.clock import check_dates
 from remsim.pki.codes import LIFETIME_S, TRIES
 from remsim.pki.credentials import DIRECTORY, Credentials
 from remsim.pki.errors import AuthorityError
 from remsim.pki.facts import decode_pem, read_certificate
 from remsim.pki.ledger import Issued
-from remsim.pki.onsite import host_name, issue_here, own_hosts
 
 app = verb_app("pki", "Create an authority, issue, renew and revoke certificates, make enrolment codes.")
 

@@ -15,9 +15,9 @@ import httpx2
 from remsim import __version__
 from remsim.causes import cause_of
 from remsim.config import REST_PORT, HostPort
-from remsim.errors import ConfigError, RemsimError
-from remsim.ids import BankSlot, ClientSlot
-from remsim.net.tls import explain
+from remsim.core.errors import ConfigError, RemsimError
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.net.tls.contexts import explain
 from remsim.pki.server_tls import NotServerError
 
 JsonObject = dict[str, object]
@@ -25,7 +25,7 @@ JsonObject = dict[str, object]
 #: Prefix of every path (rsres.md).
 API_PREFIX: Final = "/api/backend/v1"
 #: A list of all mappings of the largest installation stays far below this.
-MAX_ANSWER_OCTETS: Final = 64 << 20
+MAX_ANSWER_BYTES: Final = 64 << 20
 
 #: Of the verdicts on a certificate (X509_V_ERR_*), those that another authority may mend: it is not known, or the name
 #: was compared, which is not done with an authority of ours.
@@ -211,17 +211,17 @@ def _reason(error: Exception) -> str:
 
 def _read(response: httpx2.Response) -> bytes:
     """The answer, of which no more is taken than is allowed."""
-    octets = bytearray()
+    raw = bytearray()
     for piece in response.iter_bytes():
-        octets += piece
-        if len(octets) > MAX_ANSWER_OCTETS:
+        raw += piece
+        if len(raw) > MAX_ANSWER_BYTES:
             raise RestError("the server's answer is too long", hint="is this a server's REST port?")
-    return bytes(octets)
+    return bytes(raw)
 
 
-def _parse_json(octets: bytes) -> object:
+def _parse_json(raw: bytes) -> object:
     try:
-        value: object = json.loads(octets)
+        value: object = json.loads(raw)
     except (ValueError, RecursionError):
         raise RestError("the server's answer is not JSON", hint="is this a server's REST port?") from None
     return value

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from remsim.cli.rest_client import RestClient, base_url
 from remsim.config import CREDENTIALS_NAME, REST_PORT, CtlConfig, HostPort, ServerConfig, default_state_dir
-from remsim.errors import ConfigError
-from remsim.net.report import say_error
+from remsim.core.errors import ConfigError
+from remsim.net.runtime.report import say_error
 from remsim.pki import files
 from remsim.pki.credentials import Credentials
 from remsim.pki.errors import PkiError

@@ -27,8 +27,8 @@ from remsim.pki.credentials import Credentials
 
 if TYPE_CHECKING:
     from remsim.config import ServerConfig
-    from remsim.pki.onsite import Foundation
-    from remsim.server.tokens import StoredToken
+    from remsim.pki.bootstrap import BootstrapResult
+    from remsim.server.core.tokens import StoredToken
 
 app = verb_app("server", "Run the server: mappings, RSPRO and REST.")
 
@@ -124,9 +124,9 @@ def init(
     from remsim.config import CREDENTIALS_NAME, ServerConfig
 
     config = resolve(ServerConfig, common, state_dir=state, database=database)
-    from remsim.pki.onsite import found_server
-    from remsim.server.token_book import create_first_token, local_user
-    from remsim.server.tokens import check_name
+    from remsim.pki.bootstrap import found_server
+    from remsim.server.core.tokens import check_name
+    from remsim.server.store.tokens import create_first_token, local_user
 
     holder = local_user() if token_name is None else token_name
     check_name(holder)
@@ -147,7 +147,7 @@ def init(
     return 0
 
 
-def _tell(config: "ServerConfig", made: "Foundation") -> None:
+def _tell(config: "ServerConfig", made: "BootstrapResult") -> None:
     facts = made.certificate
     if made.authority is None:
         lines = ["no authority was made: this server has a certificate of one elsewhere"]
@@ -163,7 +163,9 @@ def _tell(config: "ServerConfig", made: "Foundation") -> None:
     print("\n".join(lines), file=sys.stderr)
 
 
-def _as_json(config: "ServerConfig", made: "Foundation", token: "tuple[str, StoredToken] | None") -> dict[str, object]:
+def _as_json(
+    config: "ServerConfig", made: "BootstrapResult", token: "tuple[str, StoredToken] | None"
+) -> dict[str, object]:
     facts = made.certificate
     return {
         "directory": str(config.state_dir),

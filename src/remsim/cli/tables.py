@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from remsim.cli.rest_client import JsonObject
-from remsim.text import escape
+from remsim.core.text import escape
 
 #: Without a terminal a line must not be folded, or grep would miss half of it.
 _UNFOLDED_WIDTH: Final = 500

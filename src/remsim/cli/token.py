@@ -20,7 +20,7 @@ from remsim.policy.fields import parse_numbers
 
 if TYPE_CHECKING:
     from remsim.config import ServerConfig
-    from remsim.server.tokens import StoredToken
+    from remsim.server.core.tokens import StoredToken
 
 app = verb_app("token", "Make, list and revoke access tokens for the server's REST interface.")
 
@@ -67,8 +67,8 @@ def create(
         Write it to this file, which only this user can read, instead of printing it. Must not exist.
     """
     from remsim.pki.files import create_private
-    from remsim.server.token_book import create_token
-    from remsim.server.tokens import Role, Scope
+    from remsim.server.core.tokens import Role, Scope
+    from remsim.server.store.tokens import create_token
 
     scope = Scope(_numbers(banks), _numbers(clients))
     lifetime_s = None if days is None else days * _DAY_S
@@ -99,7 +99,7 @@ def list_all(
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
     """List all tokens, revoked ones included."""
-    from remsim.server.token_book import list_tokens
+    from remsim.server.store.tokens import list_tokens
 
     tokens = list_tokens(_config(common, state, database))
     if json:
@@ -122,7 +122,7 @@ def revoke(
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
     """Revoke the token with this ID; the server refuses it from its next request on."""
-    from remsim.server.token_book import revoke_token
+    from remsim.server.store.tokens import revoke_token
 
     record = revoke_token(_config(common, state, database), token_id)
     print(f"revoked {record.token_id} of {record.name}")

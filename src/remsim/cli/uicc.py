@@ -41,10 +41,10 @@ def uicc(
         UiccConfig, common, vpcd=vpcd, profile=profile, card_state_dir=state, fresh=fresh, card_number=number
     )
     from remsim.logs import get_logger
-    from remsim.net.process import run_service
-    from remsim.readers.card_store import StoredCard, check_cryptography, state_path
-    from remsim.readers.profiles import load_profile
-    from remsim.readers.vpcd_card import VpcdCardService
+    from remsim.net.runtime.process import run_service
+    from remsim.readers.sim.profiles import load_profile
+    from remsim.readers.sim.store import StoredCard, check_cryptography, state_path
+    from remsim.readers.vpcd import VpcdCardService
 
     check_cryptography()
     chosen = load_profile(config.profile)

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All limits of ``remsim client`` in one table. See ``remsim.limits``. It listens for nobody but readers of metrics."""
+"""All limits of ``remsim client`` in one table. See ``remsim.core.limits``.
+
+The client listens for nobody but readers of metrics.
+"""
 
 from typing import Final
 
-from remsim.client.event_script import MAX_WAITING
-from remsim.emulators.simtrace2_message import MAX_MESSAGE
-from remsim.limits import Limit, LimitName
+from remsim.client.scripting.runner import MAX_WAITING
+from remsim.core.limits import Limit, LimitName
+from remsim.emulators.simtrace2.header import MAX_MESSAGE
 from remsim.metrics import LIMITS as METRICS_LIMITS
-from remsim.net.limit_table import LINK_LIMITS, RECURRENCE_LIMIT
+from remsim.net.link_limits import LINK_LIMITS, RECURRENCE_LIMIT
 
 _SLOTS: Final = (
     Limit(
@@ -20,7 +23,7 @@ _SLOTS: Final = (
     Limit(
         LimitName.USB_MESSAGE,
         MAX_MESSAGE,
-        "octets",
+        "bytes",
         "the buffer of a SIMtrace2's firmware; a longer length field is a mistake on the bus",
         "what came is dropped, and the next packet begins afresh",
     ),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client's metrics: what an operator wants to see of each client slot."""
 
+from remsim.client.core.states import SlotState
 from remsim.client.limits import LIMITS
-from remsim.client.transitions import SlotState
 from remsim.metrics import ProgramMetrics
 
 _LABEL = ("client_slot",)

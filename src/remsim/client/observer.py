@@ -3,8 +3,8 @@
 
 from dataclasses import dataclass
 
-from remsim.client.notices import Notice
-from remsim.ids import ClientSlot
+from remsim.client.core.notices import Notice
+from remsim.core.ids import ClientSlot
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class CommandRecord:
     tpdu: bytes
     #: Data, SW1, SW2; None if no answer came.
     response: bytes | None
-    #: From the modem's last octet to the answer's hand-over, in seconds.
+    #: From the modem's last byte to the answer's hand-over, in seconds.
     duration_s: float
     #: Why there is no answer.
     failure: str = ""

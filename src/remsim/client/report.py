@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from remsim.emulators.script import Outcome
+from remsim.emulators.script.player import Outcome
 
 
 def write_json(outcome: Outcome, *, file: str, output: TextIO) -> None:

@@ -11,18 +11,18 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from remsim.client.metrics import ClientMetrics
-from remsim.client.slot import Slot, SlotSpec
-from remsim.identity import Identity, Role
-from remsim.ids import ClientSlot
+from remsim.client.runner import ClientSlotRunner, SlotSpec
+from remsim.core.identity import Identity, Role
+from remsim.core.ids import ClientSlot
 from remsim.logs import get_logger
-from remsim.net.hub import LinkHub
-from remsim.net.keeper import CertificateKeeper
-from remsim.net.protection import Protection, protect
-from remsim.net.report import SIGNAL_EXIT_BASE
-from remsim.net.state_lock import StateLock
-from remsim.net.tasks import TaskOwner
-from remsim.wire.actions import LinkId, PeerAddress
-from remsim.wire.connection import Event
+from remsim.net.connections import ConnectionManager
+from remsim.net.runtime.certificates import CertificateManager
+from remsim.net.runtime.report import SIGNAL_EXIT_BASE
+from remsim.net.runtime.state_lock import StateLock
+from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.tls.security import TransportSecurity, protect
+from remsim.wire.link.actions import LinkId, PeerAddress
+from remsim.wire.link.engine import Event
 
 #: Exit status of a front that was interrupted before its work was done, as shells report it.
 INTERRUPTED: Final = SIGNAL_EXIT_BASE + signal.SIGINT
@@ -43,8 +43,8 @@ class ClientService:
         self.started = asyncio.Event()
         #: What ``front`` returned.
         self.exit_status = 0
-        self.slots: list[Slot] = []
-        self.keepers: list[CertificateKeeper] = []
+        self.slots: list[ClientSlotRunner] = []
+        self.keepers: list[CertificateManager] = []
         self._specs = tuple(slots)
         self._front = front
         self._metrics = metrics or ClientMetrics()
@@ -52,14 +52,14 @@ class ClientService:
         self._owned = AsyncExitStack()
         self._scope: asyncio.Timeout | None = None
         self._is_stopping = False
-        self._by_link: dict[LinkId, Slot] = {}
-        self._hub: LinkHub | None = None
+        self._by_link: dict[LinkId, ClientSlotRunner] = {}
+        self._hub: ConnectionManager | None = None
 
     async def start(self) -> None:
         """Take the emulators and dial the servers. Raises StartError."""
         tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
         self._owned.callback(tasks.cancel)
-        self._hub = LinkHub(self, tasks=tasks, log=self._log, limits=self._metrics.limits)
+        self._hub = ConnectionManager(self, tasks=tasks, log=self._log, limits=self._metrics.limits)
         protections = self._protect()
         self._lock_slots(protections)
         self._owned.push_async_callback(self._drain_scripts)
@@ -67,7 +67,7 @@ class ClientService:
         shared = {id(one): one for one in protections}
         on_list = {key: self._keep_certificate(one, self._hub, tasks) for key, one in shared.items()}
         for spec, protection in zip(self._specs, protections, strict=True):
-            slot = Slot(
+            slot = ClientSlotRunner(
                 spec,
                 hub=self._hub,
                 metrics=self._metrics,
@@ -81,7 +81,7 @@ class ClientService:
             await slot.start()
         self.started.set()
 
-    def _lock_slots(self, protections: Sequence[Protection]) -> None:
+    def _lock_slots(self, protections: Sequence[TransportSecurity]) -> None:
         """Keep a second program from taking over our slots with the same certificate. Raises StartError."""
         for spec, protection in zip(self._specs, protections, strict=True):
             directory = spec.config.credentials_dir
@@ -95,17 +95,17 @@ class ClientService:
             self._owned.callback(lock.release)
 
     def _keep_certificate(
-        self, protection: Protection, hub: LinkHub, tasks: TaskOwner
+        self, protection: TransportSecurity, hub: ConnectionManager, tasks: TaskOwner
     ) -> Callable[[bytes], None] | None:
         """Look after a certificate; return what is to be called with a list that a server pushed."""
         if protection.contexts is None:
             return None
-        keeper = CertificateKeeper(protection.contexts, hub, log=self._log)
+        keeper = CertificateManager(protection.contexts, hub, log=self._log)
         self.keepers.append(keeper)
         tasks.vital(keeper.run(), name="certificate")
 
-        def on_list(octets: bytes) -> None:
-            tasks.session(keeper.accept_list(octets), name="revocations")
+        def on_list(raw: bytes) -> None:
+            tasks.session(keeper.accept_list(raw), name="revocations")
 
         return on_list
 
@@ -118,9 +118,9 @@ class ClientService:
             keeper.reload()
         self._log.info("reloaded")
 
-    def _protect(self) -> list[Protection]:
+    def _protect(self) -> list[TransportSecurity]:
         """The protection of each slot; slots with the same certificate share it."""
-        made: dict[object, Protection] = {}
+        made: dict[object, TransportSecurity] = {}
         for spec in self._specs:
             config = spec.config
             key = (config.credentials_dir, config.plaintext)

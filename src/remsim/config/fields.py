@@ -26,11 +26,11 @@ from remsim.config.values import (
     IpNetwork,
     Text,
     ValueTextError,
-    parse_atr_octets,
+    parse_atr_bytes,
     parse_id_pool,
     parse_networks,
 )
-from remsim.ids import MAX_ID, ClientSlot, check_id
+from remsim.core.ids import MAX_ID, ClientSlot, check_id
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -123,8 +123,8 @@ def _component_name(text: str) -> str:
     return text
 
 
-def _hex_octet(value: object) -> int:
-    """Text only: the number 94 in a TOML file would be the octet 5E."""
+def _hex_byte(value: object) -> int:
+    """Text only: the number 94 in a TOML file would be the byte 5E."""
     if not isinstance(value, str) or re.fullmatch(r"[0-9A-Fa-f]{2}", value.strip(), re.ASCII) is None:
         raise ValueTextError('must be a string of two hex digits, such as "94"')
     return int(value, 16)
@@ -197,9 +197,9 @@ Switch = Annotated[bool, BeforeValidator(_switch), Strict()]
 PlainText = Annotated[str, BeforeValidator(_plain), Strict(), Field(min_length=1)]
 Name = Annotated[str, PlainValidator(_parsed(str, "a string", _component_name))]
 FilePath = Annotated[Path, PlainValidator(_parsed(Path, "a string", _path))]
-Atr = Annotated[bytes, PlainValidator(_parsed(bytes, "a string of hex octets", parse_atr_octets))]
+Atr = Annotated[bytes, PlainValidator(_parsed(bytes, "a string of hex bytes", parse_atr_bytes))]
 ClientSlotField = Annotated[ClientSlot, PlainValidator(_parsed(ClientSlot, 'a string "ID:SLOT"', ClientSlot.parse))]
-HexOctet = Annotated[int, PlainValidator(_hex_octet)]
+HexOctet = Annotated[int, PlainValidator(_hex_byte)]
 Pattern = Annotated[re.Pattern[str], PlainValidator(_parsed(re.Pattern, "a string", _pattern))]
 
 RsproListen = Annotated[HostPort, _host_port(RSPRO_PORT)]

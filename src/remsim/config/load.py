@@ -27,7 +27,7 @@ from remsim.config.models import (
 )
 from remsim.config.text import TextError, decode_text
 from remsim.config.values import Text
-from remsim.errors import ConfigError, RemsimError
+from remsim.core.errors import ConfigError, RemsimError
 
 C = TypeVar("C", bound=CommonConfig)
 E = TypeVar("E", bound=EmulatorSettings)
@@ -36,7 +36,7 @@ Key = tuple[str, ...]
 
 ENVIRONMENT_PREFIX: Final = "REMSIM_"
 #: A configuration file is a few kilobytes; anything larger is the wrong file.
-MAX_FILE_OCTETS: Final = 1 << 20
+MAX_FILE_BYTES: Final = 1 << 20
 
 _EXPECTATIONS: Final = {
     "missing": "is missing",
@@ -147,14 +147,14 @@ def read_toml(file: Path) -> dict[str, object]:
     """Return the file's values as they are. Raises ConfigError."""
     try:
         with file.open("rb") as stream:
-            octets = stream.read(MAX_FILE_OCTETS + 1)
+            raw = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(f"cannot read {file}: {reason}", hint="check the path given with --config") from None
-    if len(octets) > MAX_FILE_OCTETS:
-        raise ConfigError(f"{file} is larger than {MAX_FILE_OCTETS} octets", hint="is this the right file?")
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigError(f"{file} is larger than {MAX_FILE_BYTES} bytes", hint="is this the right file?")
     try:
-        return tomllib.loads(decode_text(octets))
+        return tomllib.loads(decode_text(raw))
     except TextError as error:
         raise ConfigError(f"{file}: {error}", hint=error.hint) from None
     except ValueError as error:

@@ -27,7 +27,7 @@ def _usb_path(value: object) -> str:
     return value
 
 
-def _octet(value: object) -> int:
+def _byte(value: object) -> int:
     text = value if isinstance(value, str) else str(value) if type(value) is int else ""
     if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) is None or int(text) > _MAX_OCTET:
         raise ValueTextError(f"must be a number in 0..{_MAX_OCTET}")
@@ -36,7 +36,7 @@ def _octet(value: object) -> int:
 
 UsbId = Annotated[int, PlainValidator(_usb_id)]
 UsbPath = Annotated[str, PlainValidator(_usb_path)]
-Octet = Annotated[int, PlainValidator(_octet)]
+Octet = Annotated[int, PlainValidator(_byte)]
 
 
 class SimtraceSettings(EmulatorSettings):

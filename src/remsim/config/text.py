@@ -5,7 +5,7 @@ import codecs
 from pathlib import Path
 from typing import Final
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 
 #: Marks of encodings that editors offer under names such as "Unicode", longest first: UTF-32 begins as UTF-16 does.
 _FOREIGN_MARKS: Final = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Value types of settings: addresses, octet strings, networks, number pools, and what text they are written in.
+"""Value types of settings: addresses, byte strings, networks, number pools, and what text they are written in.
 
 Knows how a person writes one value; refuses to know where the value came from (see ``config.load``) and which
 program uses it (see ``config.models``).
@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
-from remsim.errors import ConfigError
-from remsim.ids import MAX_ID, check_id
+from remsim.core.errors import ConfigError
+from remsim.core.ids import MAX_ID, check_id
 
 #: Default TCP ports of the C suite (rspro.md, section 1), kept.
 BANKD_PORT: Final = 9999
@@ -24,7 +24,7 @@ METRICS_PORT: Final = 9996
 #: Where vsmartcard's vpcd waits for the card of its first reader.
 VPCD_PORT: Final = 35963
 
-#: A classic client accepts 2..55 octets for its own ATR (RSPRO: ATR is at most 55 octets).
+#: A classic client accepts 2..55 bytes for its own ATR (RSPRO: ATR is at most 55 bytes).
 MIN_ATR: Final = 2
 MAX_ATR: Final = 55
 
@@ -127,21 +127,21 @@ def _check_host(host: str) -> str:
 
 
 def parse_hex(text: str) -> bytes:
-    """Read octets in hex, in any case and with spaces, colons, dashes, dots or commas between them.
+    """Read bytes in hex, in any case and with spaces, colons, dashes, dots or commas between them.
 
     Raises ValueTextError.
     """
     digits = _HEX_SPACING.sub("", text.strip().removeprefix("0x"))
     if len(digits) % 2 or re.fullmatch(r"[0-9A-Fa-f]*", digits, re.ASCII) is None:
-        raise ValueTextError(f"{text!r} is not a row of octets in hex")
+        raise ValueTextError(f"{text!r} is not a row of bytes in hex")
     return bytes.fromhex(digits)
 
 
-def parse_atr_octets(text: str) -> bytes:
+def parse_atr_bytes(text: str) -> bytes:
     """Read an ATR in hex and check its length only, as the classic client does. Raises ValueTextError."""
     atr = parse_hex(text)
     if not MIN_ATR <= len(atr) <= MAX_ATR:
-        raise ValueTextError(f"an ATR has {MIN_ATR}..{MAX_ATR} octets, {text!r} has {len(atr)}")
+        raise ValueTextError(f"an ATR has {MIN_ATR}..{MAX_ATR} bytes, {text!r} has {len(atr)}")
     return atr
 
 
@@ -190,7 +190,7 @@ __all__ = [
     "IpNetwork",
     "Text",
     "ValueTextError",
-    "parse_atr_octets",
+    "parse_atr_bytes",
     "parse_hex",
     "parse_id_pool",
     "parse_networks",

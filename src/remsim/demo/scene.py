@@ -7,8 +7,8 @@ from typing import Final
 
 from remsim.card.instructions import command_name, describe_command
 from remsim.card.status import describe_sw
-from remsim.emulators.script import percentile
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.emulators.script.player import percentile
 
 #: Commands that stay visible.
 LAST_COMMANDS: Final = 12

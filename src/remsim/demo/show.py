@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.live import Live
 
 from remsim.config import DemoConfig
+from remsim.core.ids import BankSlot
 from remsim.demo.board import draw, timing_table
 from remsim.demo.scene import Scene
 from remsim.demo.stage import BANK_ID, CARDS, DemoError, Stage
-from remsim.ids import BankSlot
-from remsim.net.process import run_service
+from remsim.net.runtime.process import run_service
 
 #: How long the modem thinks between two commands on a terminal: a start takes some seconds, so that one can read along.
 _PACE_S: Final = 0.03

@@ -16,16 +16,16 @@ import httpx2
 
 from remsim.bankd.service import BankdService
 from remsim.client.observer import ClientObserver
+from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService
-from remsim.client.slot import SlotSpec
 from remsim.config import LOOPBACK_NETWORKS, BankdConfig, ClientConfig, HostPort, ServerConfig
+from remsim.core.errors import RemsimError
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.demo.scene import Scene
 from remsim.emulators.driven import DrivenEmulator
-from remsim.emulators.recording import RecordedCommand, parse_recording
-from remsim.emulators.script import ScriptPlayer
-from remsim.errors import RemsimError
-from remsim.ids import BankSlot, ClientSlot
-from remsim.net.process import Service
+from remsim.emulators.script.player import ScriptPlayer
+from remsim.emulators.script.recording import RecordedCommand, parse_recording
+from remsim.net.runtime.process import Service
 from remsim.server.service import ServerService
 
 RECORDING: Final = "iot-modem-boot.jsonl"

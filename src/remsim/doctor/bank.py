@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Final
 from xml.parsers.expat import ExpatError
 
-from remsim.bankd.slots_csv import CSV_NAME, parse_slots_csv
+from remsim.bankd.slots.csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, SlotReader, SlotSource, TextError, read_text
+from remsim.core.errors import ConfigError
+from remsim.core.installation import install_command
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.pcscd import (
     MAX_READERS,
@@ -29,8 +31,6 @@ from remsim.doctor.pcscd import (
     pcsc_lite,
 )
 from remsim.doctor.power import UsbDevice, read_devices
-from remsim.errors import ConfigError
-from remsim.installation import install_command
 
 _NAME: Final = "pcscd"
 #: Where pcscd finds drivers of USB readers, on the distributions.

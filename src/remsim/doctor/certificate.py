@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from remsim.causes import cause_of
+from remsim.core.errors import RemsimError
+from remsim.core.identity import Identity, Role
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.owner import is_of_another, not_looked_at
-from remsim.errors import RemsimError
-from remsim.identity import Identity, Role
-from remsim.net.tls import TlsContexts
+from remsim.net.tls.contexts import TlsContexts
 from remsim.pki.clock import check_dates, is_from_future
 from remsim.pki.credentials import MAX_LIST_AGE, Credentials, is_list_too_old, renewal_due
 from remsim.pki.facts import CertificateFacts, RevocationFacts, decode_pem, read_certificate

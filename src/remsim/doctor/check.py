@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 
 from remsim.config import BankdConfig, ClientSlotConfig, HostPort, ServerConfig
-from remsim.identity import Role
-from remsim.installation import install_command
+from remsim.core.identity import Role
+from remsim.core.installation import install_command
 from remsim.logs import get_logger
 
 #: A check that has not ended by then is given up.

@@ -26,11 +26,11 @@ from remsim.config import (
     parse_settings,
     read_toml,
 )
+from remsim.core.errors import ConfigError
+from remsim.core.identity import Role
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.owner import not_looked_at
 from remsim.emulators import registry
-from remsim.errors import ConfigError
-from remsim.identity import Role
 
 _NAME: Final = "configuration"
 _PROGRAMS: Final = {Role.CLIENT: "client", Role.BANK: "bankd", Role.SERVER: "server"}

@@ -18,11 +18,11 @@ from typing import Final
 
 from remsim.causes import Cause, cause_of
 from remsim.config import HostPort
+from remsim.core.errors import RemsimError
+from remsim.core.identity import Identity, Role
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.told import TellsNothingError, Told, told_places
-from remsim.errors import RemsimError
-from remsim.identity import Identity, Role
-from remsim.net.tls import Expectation, HandshakeError, LinkTls, TlsContexts
+from remsim.net.tls.contexts import Expectation, HandshakeError, LinkTls, TlsContexts
 from remsim.pki.credentials import Credentials
 from remsim.pki.errors import CertificateError
 from remsim.pki.facts import read_certificate

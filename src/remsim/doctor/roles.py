@@ -19,8 +19,8 @@ from remsim.config import (
     default_state_dir,
     read_toml,
 )
-from remsim.errors import ConfigError
-from remsim.identity import Role
+from remsim.core.errors import ConfigError
+from remsim.core.identity import Role
 
 PROGRAMS: Final = {Role.CLIENT: "client", Role.BANK: "bankd", Role.SERVER: "server"}
 _MODELS: Final[dict[Role, tuple[type[CommonConfig], ...]]] = {

@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from remsim.core.errors import RemsimError
 from remsim.doctor.certificate import judge_authority
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.owner import is_of_another, not_looked_at
-from remsim.errors import RemsimError
 from remsim.pki import files
 from remsim.pki.authority import CERTIFICATE_FILE, KEY_FILE, LIST_FILE
 from remsim.pki.clock import check_dates, read_record
 from remsim.pki.credentials import is_list_too_old
 from remsim.pki.facts import REVOCATION_LIST, RevocationFacts, decode_pem, read_certificate, read_revocation_list
 from remsim.pki.signing import Issuer
-from remsim.server.database import revisions
-from remsim.server.database_facts import DatabaseFacts, Trouble, look_at_database
+from remsim.server.store.database import revisions
+from remsim.server.store.examine import DatabaseFacts, Trouble, look_at_database
 
 _DATABASE: Final = "database"
 _DISK: Final = "disk"

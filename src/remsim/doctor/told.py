@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from remsim.config import HostPort
-from remsim.errors import RemsimError
-from remsim.identity import Identity
+from remsim.core.errors import RemsimError
+from remsim.core.identity import Identity
 
 
 class TellsNothingError(RemsimError):

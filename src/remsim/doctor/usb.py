@@ -7,12 +7,12 @@ from typing import Final
 
 from remsim.config import parse_settings
 from remsim.config.simtrace2 import SimtraceSettings
+from remsim.core.errors import ConfigError, StartError
 from remsim.doctor.check import Finding, Outcome, Situation
-from remsim.emulators.simtrace2 import selector_of
-from remsim.emulators.simtrace2_boards import VERSION_STRING
-from remsim.emulators.simtrace2_find import DeviceError, DeviceInfo, Found, Selector, choose, find
-from remsim.emulators.simtrace2_usb import LibusbBus, device_node
-from remsim.errors import ConfigError, StartError
+from remsim.emulators.simtrace2.boards import VERSION_STRING
+from remsim.emulators.simtrace2.emulator import selector_of
+from remsim.emulators.simtrace2.find import DeviceError, DeviceInfo, Found, Selector, choose, find
+from remsim.emulators.simtrace2.libusb import LibusbBus, device_node
 
 _NAME: Final = "usb"
 _RULE_FILE: Final = "/etc/udev/rules.d/70-remsim-simtrace2.rules"

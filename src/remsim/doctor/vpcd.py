@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from remsim.config import HostPort, VpcdSettings, parse_settings
+from remsim.core.errors import ConfigError
 from remsim.doctor.check import Finding, Outcome, Situation
-from remsim.errors import ConfigError
 
 #: proc(5): the state of a socket that listens.
 _LISTEN: Final = "0A"

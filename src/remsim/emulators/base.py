@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from remsim.card.apdu_case import CommandRules
-from remsim.limits import LimitName
+from remsim.core.limits import LimitName
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class CardEmulator(ABC):
 
     @abstractmethod
     def respond(self, response: bytes) -> None:
-        """Answer the oldest unanswered command: data, SW1, SW2 (2..258 octets)."""
+        """Answer the oldest unanswered command: data, SW1, SW2 (2..258 bytes)."""
 
     @abstractmethod
     def abort(self, reason: str) -> None:

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from remsim.core.errors import RemsimError
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines
-from remsim.errors import RemsimError
 
 #: The lines of a slot whose modem has its card powered and running.
 RUNNING: Final = Lines(reset_active=False, vcc_present=True, clk_active=True, card_present=True)

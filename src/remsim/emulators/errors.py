@@ -9,7 +9,7 @@
     └── DeviceError        simtrace2_find: a USB device is away, busy, not permitted or not what it should be
 """
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 
 
 class EmulatorError(RemsimError):

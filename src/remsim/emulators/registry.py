@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Final
 
+from remsim.core.errors import ConfigError
 from remsim.emulators.base import CardEmulator
-from remsim.errors import ConfigError
 
 ENTRY_POINT_GROUP: Final = "remsim.emulators"
 
@@ -19,8 +19,8 @@ ENTRY_POINT_GROUP: Final = "remsim.emulators"
 BUILT_IN: Final[dict[str, tuple[str, str]]] = {
     "shell": ("remsim.emulators.driven", "make_driven"),
     "script": ("remsim.emulators.driven", "make_driven"),
-    "simtrace2": ("remsim.emulators.simtrace2", "make_simtrace2"),
-    "vpcd": ("remsim.emulators.vpcd", "make_vpcd"),
+    "simtrace2": ("remsim.emulators.simtrace2.emulator", "make_simtrace2"),
+    "vpcd": ("remsim.emulators.vpcd.emulator", "make_vpcd"),
 }
 
 

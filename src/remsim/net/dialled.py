@@ -9,16 +9,14 @@ from typing import Protocol
 from remsim.causes import CLOSED_WITHOUT_A_WORD, cause_of, hint_of
 from remsim.config import HostPort, LogLevel
 from remsim.logs import Logger
-from remsim.net.lines import LineBudget
 from remsim.net.link import Link, LinkOwner
-from remsim.net.secure import Way
-from remsim.net.tasks import TaskOwner
-from remsim.net.timer import Alarm
-from remsim.net.tls import Expectation, HandshakeError, LinkTls
-from remsim.wire.actions import Close, LinkAction, LinkId
-from remsim.wire.connection import ConnectionFactory
-from remsim.wire.dialler import Backoff, Dial, DialAction, Dialler
-from remsim.wire.transitions import DialState
+from remsim.net.log_limits import LogRateLimiter
+from remsim.net.runtime.tasks import Alarm, TaskOwner
+from remsim.net.tls.contexts import Expectation, HandshakeError, LinkTls
+from remsim.net.tls.transport import Dialer
+from remsim.wire.link.actions import Close, LinkAction, LinkId
+from remsim.wire.link.dialing import Backoff, Dial, DialAction, DialSchedule, DialState
+from remsim.wire.link.engine import ConnectionFactory
 
 
 class DialHost(LinkOwner, Protocol):
@@ -57,10 +55,10 @@ class DialledLink:
         *,
         name: str,
         log: Logger,
-        lines: LineBudget,
+        lines: LogRateLimiter,
         tasks: TaskOwner,
         backoff: Backoff | None,
-        way: Way,
+        way: Dialer,
     ) -> None:
         self._hub = hub
         self._factory = factory
@@ -69,7 +67,7 @@ class DialledLink:
         # A peer that accepts us and hangs up, for weeks, must not fill the log.
         self._lines = lines
         self._tasks = tasks
-        self._dialler = Dialler(random=random.random, backoff=backoff)
+        self._dialler = DialSchedule(random=random.random, backoff=backoff)
         self._alarm = Alarm(self._on_alarm)
         self._attempt: asyncio.Task[None] | None = None
         self._way = way

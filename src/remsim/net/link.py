@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP connection around one ``wire.connection.Connection``. Takes no decisions of its own."""
+"""A TCP connection around one ``wire.connection.LinkEngine``. Takes no decisions of its own."""
 
 import asyncio
 import socket
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol, cast
 
-from remsim.limits import LimitName
+from remsim.core.limits import LimitName
 from remsim.net.plain import Networks
-from remsim.net.timer import Alarm
-from remsim.net.tls import PeerCertificate, explain
-from remsim.wire.actions import LinkId, PeerAddress
-from remsim.wire.connection import Connection, ConnectionFactory, Event, LinkFailed
-from remsim.wire.rspro import Message, TpduCardToModem, TpduModemToCard
+from remsim.net.runtime.tasks import Alarm
+from remsim.net.tls.contexts import PeerCertificate, explain
+from remsim.wire.link.actions import LinkId, PeerAddress
+from remsim.wire.link.engine import ConnectionFactory, Event, LinkEngine, LinkFailed
+from remsim.wire.messages.rspro import Message, TpduCardToModem, TpduModemToCard
 
 #: A peer that lets more than this pile up does not read; it is cut off before it costs us memory. A bankd's mappings,
 #: or all that a server tells a client, take a tenth of it.
@@ -22,7 +22,7 @@ MAX_WRITE_BUFFER: Final = 1 << 20
 MAX_FIRST_WRITE_BUFFER: Final = 1 << 16
 #: So many bytes of one link are looked at in one go, a few hundred of the shortest messages: a millisecond or two. What
 #: came with them waits until other links had their turn, and nothing more is read from the peer until then.
-PIECE_OCTETS: Final = 2048
+PIECE_BYTES: Final = 2048
 #: What is still to be written after ``close`` must be gone within this time: a peer that does not read keeps nothing.
 FLUSH_TIMEOUT_S: Final = 2.0
 
@@ -123,7 +123,7 @@ class Link(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=MAX_FIRST_WRITE_BUFFER)
         self.peer = peer_address(transport.get_extra_info("peername"))
         self.local = peer_address(transport.get_extra_info("sockname"))
-        self.connection: Connection = self._factory(self._loop.time())
+        self.connection: LinkEngine = self._factory(self._loop.time())
         self.id = self._owner.register(self)
         if self.is_closing:  # nobody wants it any more
             return
@@ -136,7 +136,7 @@ class Link(asyncio.Protocol):
             return
         if self._unseen:
             self._unseen += data
-        elif len(data) <= PIECE_OCTETS:
+        elif len(data) <= PIECE_BYTES:
             self._look_at(data)
         else:
             self._transport.pause_reading()
@@ -148,7 +148,7 @@ class Link(asyncio.Protocol):
         if self.is_closing:
             self._unseen = b""
             return
-        end = self._seen + PIECE_OCTETS
+        end = self._seen + PIECE_BYTES
         piece, self._seen = self._unseen[self._seen : end], end
         self._look_at(piece)
         if self._seen < len(self._unseen):

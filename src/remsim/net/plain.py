@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from remsim.config import IpNetwork
-from remsim.net.tls import HandshakeError
+from remsim.net.tls.contexts import HandshakeError
 
 Networks = tuple[IpNetwork, ...]
 

@@ -2,7 +2,7 @@
 """The authority of one installation: issues, renews and revokes certificates, and hands out one-time codes.
 
 It lives in a directory of the server's host: key, certificate, book and revocation list. Times are arguments, in
-seconds since 1970. Knows no network; see ``remsim.pki.office`` for those who ask from afar.
+seconds since 1970. Knows no network; see ``remsim.pki.enrolment_service`` for those who ask from afar.
 """
 
 import secrets
@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 from remsim.pki import codes, files, signing
 from remsim.pki.clock import Dates, Record, SigningClock, is_from_future, read_record
 from remsim.pki.codes import Code, StoredCode, Verdict, check_attempt
 from remsim.pki.errors import AuthorityError, AuthorityRefusalError, PkiError, RenewalLimitError, about_file
 from remsim.pki.facts import REVOCATION_LIST, RevocationFacts, decode_pem, read_certificate, read_revocation_list
-from remsim.pki.ledger import Issued, Ledger, Page
+from remsim.pki.ledger import Issued, Ledger, LedgerTransaction
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED, certificate_fingerprint, renewal_content
 
 KEY_FILE: Final = "authority-key.pem"
@@ -144,7 +144,7 @@ class Authority:
         """
         dates = self.dates(now)
         now = dates.now
-        key = codes.key_fingerprint(signing.read_request(request).public_octets)
+        key = codes.key_fingerprint(signing.read_request(request).public_bytes)
         old = read_certificate(decode_pem(certificate)[0])
         with self._ledger.transaction() as page:
             known = page.by_serial(old.serial)
@@ -209,14 +209,14 @@ class Authority:
         with self._ledger.transaction() as page:
             return self._publish(page, now)
 
-    def _revoke(self, page: Page, serials: Sequence[int], now: float, reason: str) -> list[Issued]:
+    def _revoke(self, page: LedgerTransaction, serials: Sequence[int], now: float, reason: str) -> list[Issued]:
         for serial in serials:
             page.revoke(serial, at=now, reason=reason)
         if serials:
             self._publish(page, now)
         return [found for serial in serials if (found := page.by_serial(serial)) is not None]
 
-    def _publish(self, page: Page, now: float) -> bytes:
+    def _publish(self, page: LedgerTransaction, now: float) -> bytes:
         # Within the transaction: what the book says is revoked is on the list, and an earlier list never comes after a
         # later one. A process that dies before the book is written leaves a list that is ahead of it, in number, too.
         number = page.next_list_number(above=self._published_number())
@@ -244,8 +244,8 @@ class Authority:
         now = self.dates(now).now
         code = Code(
             identity,
-            secrets.token_bytes(codes.CODE_ID_OCTETS),
-            secrets.token_bytes(codes.SECRET_OCTETS),
+            secrets.token_bytes(codes.CODE_ID_BYTES),
+            secrets.token_bytes(codes.SECRET_BYTES),
             self.fingerprint,
         )
         with self._ledger.transaction() as page:
@@ -290,7 +290,7 @@ class Authority:
         """
         dates = self.dates(now)
         now = dates.now
-        key = codes.key_fingerprint(signing.read_request(request).public_octets)
+        key = codes.key_fingerprint(signing.read_request(request).public_bytes)
         with self._ledger.transaction() as page:
             stored = page.code(code_id)
             verdict, following = check_attempt(stored, codes.Attempt(identity, secret, key), now)
@@ -320,7 +320,7 @@ class Authority:
         return Issued(
             serial=serial,
             identity=identity,
-            key_fingerprint=codes.key_fingerprint(checked.public_octets),
+            key_fingerprint=codes.key_fingerprint(checked.public_bytes),
             pem=pem,
             issued_at=dates.now,
             expires_at=facts.not_after.timestamp(),
@@ -331,7 +331,7 @@ def _usable(found: Sequence[Issued], identity: Identity, now: float) -> Issued |
     return next((entry for entry in found if entry.identity == identity and entry.is_valid(now)), None)
 
 
-def _check_pace(page: Page, identity: Identity, now: float) -> None:
+def _check_pace(page: LedgerTransaction, identity: Identity, now: float) -> None:
     times = page.latest(identity, RENEWALS_ALLOWED)
     # A time to come is that of a clock that was wrong.
     wait_s = times[-1] + RENEWAL_PERIOD_S - now if len(times) == RENEWALS_ALLOWED else 0.0

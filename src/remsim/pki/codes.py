@@ -18,37 +18,37 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, Self
 
-from remsim.errors import RemsimError
-from remsim.identity import Identity
+from remsim.core.errors import RemsimError
+from remsim.core.identity import Identity
 from remsim.pki.errors import EnrolmentError
 
 LIFETIME_S: Final = 3600.0
 TRIES: Final = 5
-SECRET_OCTETS: Final = 16
+SECRET_BYTES: Final = 16
 #: Long enough that a stranger does not find the name of a live code, and so cannot use up its tries.
-CODE_ID_OCTETS: Final = 6
-FINGERPRINT_OCTETS: Final = 32
+CODE_ID_BYTES: Final = 6
+FINGERPRINT_BYTES: Final = 32
 
 _HINT: Final = "copy the whole line that `remsim pki code` printed"
 _SEPARATOR: Final = ":"
 _ENCODED: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
-def encode_octets(octets: bytes) -> str:
-    """Octets as text for URLs and terminals, without padding (RFC 4648, clause 5)."""
-    return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+def encode_bytes(raw: bytes) -> str:
+    """Bytes as text for URLs and terminals, without padding (RFC 4648, clause 5)."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def decode_octets(text: str, length: int) -> bytes:
-    """Read ``encode_octets`` of exactly ``length`` octets. Raises EnrolmentError, which does not repeat the text."""
+def decode_bytes(text: str, length: int) -> bytes:
+    """Read ``encode_octets`` of exactly ``length`` bytes. Raises EnrolmentError, which does not repeat the text."""
     if _ENCODED.fullmatch(text) is not None:
         try:
-            octets = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         except binascii.Error:
-            octets = b""
-        # Spare bits at the end give several texts for the same octets; one of them is right.
-        if len(octets) == length and encode_octets(octets) == text:
-            return octets
+            raw = b""
+        # Spare bits at the end give several texts for the same bytes; one of them is right.
+        if len(raw) == length and encode_bytes(raw) == text:
+            return raw
     raise EnrolmentError("this is no enrolment code", hint=_HINT)
 
 
@@ -62,12 +62,12 @@ class Code:
     fingerprint: bytes
 
     def __repr__(self) -> str:
-        return f"Code({self.identity}, {encode_octets(self.code_id)})"
+        return f"Code({self.identity}, {encode_bytes(self.code_id)})"
 
     def to_text(self) -> str:
         """One word to copy: ``bank/1:ID:SECRET:FINGERPRINT``."""
         parts = (self.code_id, self.secret, self.fingerprint)
-        return _SEPARATOR.join([str(self.identity), *(encode_octets(part) for part in parts)])
+        return _SEPARATOR.join([str(self.identity), *(encode_bytes(part) for part in parts)])
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -81,9 +81,9 @@ class Code:
             raise EnrolmentError("the enrolment code names nobody", hint=_HINT) from None
         return cls(
             identity,
-            decode_octets(parts[1], CODE_ID_OCTETS),
-            decode_octets(parts[2], SECRET_OCTETS),
-            decode_octets(parts[3], FINGERPRINT_OCTETS),
+            decode_bytes(parts[1], CODE_ID_BYTES),
+            decode_bytes(parts[2], SECRET_BYTES),
+            decode_bytes(parts[3], FINGERPRINT_BYTES),
         )
 
 
@@ -187,18 +187,18 @@ def check_attempt(stored: StoredCode | None, attempt: Attempt, now: float) -> tu
 
 
 __all__ = [
-    "CODE_ID_OCTETS",
-    "FINGERPRINT_OCTETS",
+    "CODE_ID_BYTES",
+    "FINGERPRINT_BYTES",
     "LIFETIME_S",
-    "SECRET_OCTETS",
+    "SECRET_BYTES",
     "TRIES",
     "Attempt",
     "Code",
     "StoredCode",
     "Verdict",
     "check_attempt",
-    "decode_octets",
-    "encode_octets",
+    "decode_bytes",
+    "encode_bytes",
     "hash_secret",
     "key_fingerprint",
 ]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, cast
 
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 from remsim.pki import files
 from remsim.pki.clock import is_from_future
 from remsim.pki.errors import CertificateError, KeyFileError, PkiError, about_file
@@ -287,5 +287,5 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _has_key(request: bytes, facts: CertificateFacts) -> bool:
-    """Whether the request (DER) is for the certificate's key, whose octets stand in it as they are."""
+    """Whether the request (DER) is for the certificate's key, whose bytes stand in it as they are."""
     return len(facts.public_key) >= 64 and facts.public_key in request

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from remsim.causes import cause_of
 from remsim.config import REST_PORT
-from remsim.pki.codes import Code, encode_octets
+from remsim.pki.codes import Code, encode_bytes
 from remsim.pki.credentials import Credentials, Received
 from remsim.pki.errors import EnrolmentError
 from remsim.pki.facts import CertificateFacts, decode_pem, read_certificate
@@ -35,7 +35,7 @@ from remsim.pki.toolkit import Toolkit
 #: The server signs and writes to disk, which takes milliseconds.
 TIMEOUT_S: Final = 20.0
 #: Certificate, authority and revocation list; a list of ten thousand entries has 400 kilobytes.
-MAX_ANSWER_OCTETS: Final = 4 << 20
+MAX_ANSWER_BYTES: Final = 4 << 20
 
 _MEANINGS: Final = {
     404: "it does not enrol anybody: has it an authority?",
@@ -82,8 +82,8 @@ def enroll(url: str, code: Code, credentials: Credentials, toolkit: Toolkit) -> 
     request = toolkit.make_request(credentials.prepare_key(toolkit))
     body = {
         "identity": str(code.identity),
-        "code": encode_octets(code.code_id),
-        "secret": encode_octets(code.secret),
+        "code": encode_bytes(code.code_id),
+        "secret": encode_bytes(code.secret),
         "request": request.decode(),
     }
     received = _received(_ask(target, CERTIFICATE_PATH, body, authority))
@@ -128,7 +128,7 @@ def _facts(pem: bytes) -> CertificateFacts:
 
 
 def _fetch_anchor(target: Target, code: Code) -> bytes:
-    answer = _ask(target, ANCHOR_PATH, {"code": encode_octets(code.code_id)}, None)
+    answer = _ask(target, ANCHOR_PATH, {"code": encode_bytes(code.code_id)}, None)
     authority = _text(answer, "authority")
     if certificate_fingerprint(authority) != code.fingerprint:
         raise EnrolmentError(
@@ -158,7 +158,7 @@ def _ask(
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         connection.request("POST", target.path + path, json.dumps(body), headers)
         response = connection.getresponse()
-        content = response.read(MAX_ANSWER_OCTETS + 1)
+        content = response.read(MAX_ANSWER_BYTES + 1)
     except ssl.SSLCertVerificationError as error:
         raise EnrolmentError(
             f"{target.url} is not the server that this host trusts: {error.verify_message}",
@@ -182,7 +182,7 @@ def _ask(
 
 def _read_answer(target: Target, status: int, content: bytes) -> Mapping[str, object]:
     try:
-        value: object = json.loads(content) if len(content) <= MAX_ANSWER_OCTETS else None
+        value: object = json.loads(content) if len(content) <= MAX_ANSWER_BYTES else None
     except (ValueError, RecursionError):
         value = None
     if status == 200 and isinstance(value, dict):

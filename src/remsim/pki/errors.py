@@ -5,7 +5,7 @@
 
     PkiError
     ├── KeyFileError       a file is missing, unreadable, or open to others
-    ├── CertificateError   octets that are no certificate, request or revocation list of ours
+    ├── CertificateError   bytes that are no certificate, request or revocation list of ours
     ├── AuthorityError     the authority cannot do this
     ├── AuthorityRefusalError  the authority will not do this for whoever asks
     │   └── RenewalLimitError  it has done so too often
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 
 
 class PkiError(RemsimError):

@@ -2,7 +2,7 @@
 """What stands in a certificate or a revocation list, read without any library (RFC 5280, clauses 4.1 and 5.1).
 
 Only facts: nothing here checks a signature. Who reads a certificate of a peer has it from a TLS handshake, which did;
-who reads a list checks it with ``remsim.pki.toolkit``. Arbitrary octets raise CertificateError and nothing else.
+who reads a list checks it with ``remsim.pki.toolkit``. Arbitrary bytes raise CertificateError and nothing else.
 """
 
 import base64
@@ -16,14 +16,14 @@ from typing import Final
 
 from remsim.card.errors import TlvError
 from remsim.card.tlv import Tlv, parse_tlvs
-from remsim.errors import RemsimError
-from remsim.identity import SCHEME, Identity
+from remsim.core.errors import RemsimError
+from remsim.core.identity import SCHEME, Identity
 from remsim.pki.errors import CertificateError
 
 CERTIFICATE: Final = "CERTIFICATE"
 REVOCATION_LIST: Final = "X509 CRL"
 
-_INTEGER, _OCTETS, _OID, _UTC_TIME, _TIME, _SEQUENCE = 0x02, 0x04, 0x06, 0x17, 0x18, 0x30
+_INTEGER, _BYTES, _OID, _UTC_TIME, _TIME, _SEQUENCE = 0x02, 0x04, 0x06, 0x17, 0x18, 0x30
 _SAN_OID: Final = bytes.fromhex("551d11")
 _CONSTRAINTS_OID: Final = bytes.fromhex("551d13")
 _KEY_ID_OID: Final = bytes.fromhex("551d0e")
@@ -114,7 +114,7 @@ def pem_bodies(pem: bytes, label: str) -> list[bytes]:
 
 
 def encode_pem(der: bytes, label: str = CERTIFICATE) -> bytes:
-    """Octets as PEM text (RFC 7468)."""
+    """Bytes as PEM text (RFC 7468)."""
     text = base64.b64encode(der)
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     return b"\n".join((b"-----BEGIN %s-----" % label.encode(), *lines, b"-----END %s-----" % label.encode(), b""))
@@ -211,10 +211,10 @@ def _exactly(found: Sequence[Tlv], count: int) -> Sequence[Tlv]:
     return found
 
 
-def _integer(octets: bytes) -> int:
-    if not octets:
+def _integer(raw: bytes) -> int:
+    if not raw:
         raise CertificateError("an empty number")
-    return int.from_bytes(octets, signed=True)
+    return int.from_bytes(raw, signed=True)
 
 
 def _time(tlv: Tlv) -> datetime:
@@ -243,7 +243,7 @@ def _extensions(fields: _Fields, tag: int) -> dict[bytes, bytes]:
         parts.optional(0x01)
         if name in found:
             raise CertificateError("an extension that stands twice")
-        found[name] = parts.take(_OCTETS)
+        found[name] = parts.take(_BYTES)
     return found
 
 
@@ -255,7 +255,7 @@ def _check_curve(public_key: bytes) -> None:
 
 
 def _key_id(extension: bytes | None) -> bytes:
-    return b"" if extension is None else _Fields(extension).take(_OCTETS)
+    return b"" if extension is None else _Fields(extension).take(_BYTES)
 
 
 def _issuer_key_id(extension: bytes | None) -> bytes:

@@ -20,7 +20,7 @@ DIRECTORY_MODE: Final = 0o700
 PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 #: Keys, certificates and lists are a few kilobytes; anything larger is the wrong file.
-MAX_FILE_OCTETS: Final = 1 << 20
+MAX_FILE_BYTES: Final = 1 << 20
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -140,11 +140,11 @@ def _read(path: Path, *, is_private: bool) -> bytes:
             found = os.fstat(stream.fileno())
             if is_private:
                 _check_owner_and_mode(path, found, PRIVATE_MODE)
-            content = stream.read(MAX_FILE_OCTETS + 1)
+            content = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise KeyFileError(f"cannot read {path}: {error.strerror}", hint=hint_for(error, path)) from error
-    if len(content) > MAX_FILE_OCTETS:
-        raise KeyFileError(f"{path} is larger than {MAX_FILE_OCTETS} octets", hint="is this the right file?")
+    if len(content) > MAX_FILE_BYTES:
+        raise KeyFileError(f"{path} is larger than {MAX_FILE_BYTES} bytes", hint="is this the right file?")
     return content
 
 

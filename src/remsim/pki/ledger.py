@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from remsim.errors import RemsimError
-from remsim.identity import Identity
+from remsim.core.errors import RemsimError
+from remsim.core.identity import Identity
 from remsim.pki import files
 from remsim.pki.codes import StoredCode
 from remsim.pki.errors import AuthorityError
@@ -106,7 +106,7 @@ class Ledger:
             page.check(self._path)
 
     @contextmanager
-    def transaction(self) -> "Iterator[Page]":
+    def transaction(self) -> "Iterator[LedgerTransaction]":
         """All that is done on the page is written, durably, at the end of the block, or not at all."""
         files.check_private(self._path)
         # SQLite gives its journal the mode of the book.
@@ -115,7 +115,7 @@ class Ledger:
                 connection.execute("PRAGMA synchronous = EXTRA")
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    yield Page(connection)
+                    yield LedgerTransaction(connection)
                 except BaseException:
                     connection.execute("ROLLBACK")
                     raise
@@ -130,7 +130,7 @@ def _remedy(error: sqlite3.Error) -> str:
     return _REMEDIES.get(code, "see the message; if the file is damaged, restore the directory from a backup")
 
 
-class Page:
+class LedgerTransaction:
     """The book within one transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ too, and must not do for a server's.
 import ssl
 from pathlib import Path
 
-from remsim.identity import Identity, Role
+from remsim.core.identity import Identity, Role
 from remsim.pki.errors import CertificateError
 from remsim.pki.facts import read_certificate
 
@@ -36,7 +36,7 @@ class _ServerSocket(ssl.SSLSocket):
 
 
 class _ServerObject(ssl.SSLObject):
-    """The same for those who move the octets themselves, as event loops do."""
+    """The same for those who move the bytes themselves, as event loops do."""
 
     def do_handshake(self) -> None:
         """Raises NotServerError besides what a handshake raises."""

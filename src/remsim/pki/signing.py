@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from remsim.identity import Identity, Role
+from remsim.core.identity import Identity, Role
 from remsim.pki.errors import CertificateError, KeyFileError
 from remsim.pki.facts import pem_bodies
 
@@ -43,7 +43,7 @@ class Request:
 
     public_key: ec.EllipticCurvePublicKey
     #: SubjectPublicKeyInfo.
-    public_octets: bytes
+    public_bytes: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Issuer:
         """Raises KeyFileError or CertificateError."""
         self._key = _load_key(key_pem)
         self._certificate = _load_certificate(certificate_pem)
-        if _octets(self._certificate.public_key()) != _octets(self._key.public_key()):
+        if _bytes(self._certificate.public_key()) != _bytes(self._key.public_key()):
             raise KeyFileError("the authority's key and certificate do not belong together")
 
     @property
@@ -182,11 +182,11 @@ def read_request(pem: bytes) -> Request:
         raise CertificateError("the request is not signed by its own key")
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise CertificateError("the request is not for a P-256 key")
-    octets = _octets(public)
-    if octets not in request.tbs_certrequest_bytes:
+    raw = _bytes(public)
+    if raw not in request.tbs_certrequest_bytes:
         # RFC 5480, 2.1.1: the curve is named. Where its parameters are written out, they could be those of another.
         raise CertificateError("the key of the request does not name its curve", hint=_NAMED_CURVE)
-    return Request(public, octets)
+    return Request(public, raw)
 
 
 def sign(key_pem: bytes, content: bytes) -> bytes:
@@ -247,7 +247,7 @@ def _load_certificate(pem: bytes) -> x509.Certificate:
         raise CertificateError("this is no certificate in PEM form") from None
 
 
-def _octets(public: object) -> bytes:
+def _bytes(public: object) -> bytes:
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise CertificateError("this is no key of P-256")
     return public.public_bytes(_DER, _SPKI)

@@ -12,7 +12,7 @@ from pathlib import Path
 from shutil import which
 from typing import Final, Protocol
 
-from remsim.installation import install_command
+from remsim.core.installation import install_command
 from remsim.pki import files
 from remsim.pki.errors import KeyFileError, ToolError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list

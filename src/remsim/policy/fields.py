@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from remsim.errors import RemsimError
-from remsim.ids import MAX_ID, check_id
+from remsim.core.errors import RemsimError
+from remsim.core.ids import MAX_ID, check_id
 
 #: Rules of a large installation are some hundred kilobytes.
 MAX_TEXT: Final = 1 << 20

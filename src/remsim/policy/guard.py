@@ -35,7 +35,7 @@ from remsim.card.filenames import application_prefix
 from remsim.card.selection import Path, SelectionTracker, Step
 from remsim.card.status import SW_CONDITIONS_NOT_SATISFIED
 from remsim.card.tpdu import is_well_formed
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.fields import PolicyError, Slots, Table, parse_slots
 
 #: What the modem gets for a blocked command.
@@ -81,7 +81,7 @@ class Rule:
     instructions: frozenset[int] = frozenset()
     files: tuple[Path, ...] = ()
     not_files: tuple[Path, ...] = ()
-    #: Fewest and most octets of command data.
+    #: Fewest and most bytes of command data.
     length: tuple[int, int] | None = None
     banks: tuple[Slots, ...] = ()
     clients: tuple[Slots, ...] = ()

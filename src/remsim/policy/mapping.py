@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.fields import EVERY, PolicyError, Slots, Table, parse_numbers, parse_slots
 
 #: As ``remsim.card.iccid.is_iccid``, in small letters, too.

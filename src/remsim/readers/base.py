@@ -63,7 +63,7 @@ class CardReader(ABC):
 
     @abstractmethod
     async def transmit(self, tpdu: bytes) -> bytes:
-        """Exchange one command TPDU (5..260 octets) for the response: data, SW1, SW2 (2..258 octets).
+        """Exchange one command TPDU (5..260 bytes) for the response: data, SW1, SW2 (2..258 bytes).
 
         61xx and 6Cxx are returned as the card gave them. On an error the outcome is unknown; the caller must not
         repeat the command.

@@ -14,7 +14,7 @@
 ``code`` keeps the driver's own number (the PC/SC return value) for the log.
 """
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 
 
 class ReaderError(RemsimError):

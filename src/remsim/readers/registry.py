@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from remsim.installation import install_command
+from remsim.core.installation import install_command
 from remsim.readers.base import ReaderSource
 from remsim.readers.errors import ReaderUnavailableError
 
@@ -18,7 +18,7 @@ GROUP: Final = "remsim.readers"
 #: Name to module, class, and the extra that brings what it needs.
 BUILT_IN: Final[dict[str, tuple[str, str, str]]] = {
     "pcsc": ("remsim.readers.pcsc", "PcscSource", "pcsc"),
-    "sim": ("remsim.readers.sim", "SimSource", "sim"),
+    "sim": ("remsim.readers.sim.source", "SimSource", "sim"),
 }
 
 #: Makes a source; which keyword arguments it takes is the driver's affair.

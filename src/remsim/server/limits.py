@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All limits of ``remsim server`` in one table. See ``remsim.limits``."""
+"""All limits of ``remsim server`` in one table. See ``remsim.core.limits``."""
 
 from typing import Final
 
-from remsim.limits import Limit, LimitName
+from remsim.core.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
-from remsim.net.limit_table import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
-from remsim.net.tls import HANDSHAKE_TIMEOUT_S
+from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
+from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED
-from remsim.server.admission import MAX_RIVALS
-from remsim.server.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
-from remsim.server.bank_audit import BURST, REFILL_S
-from remsim.server.rest import limits as rest
-from remsim.server.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
-from remsim.wire.additions import MAX_LIST
+from remsim.server.api import limits as rest
+from remsim.server.core.admission import MAX_RIVALS
+from remsim.server.core.peer_reports import BURST, REFILL_S
+from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
+from remsim.server.store.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
+from remsim.wire.messages.extensions import MAX_LIST
 
 _CLOSED: Final = "the connection is closed"
 _ANSWER: Final = "the answer is {}"
@@ -38,7 +38,7 @@ _PEERS: Final = (
     Limit(
         LimitName.REVOCATION_LIST,
         MAX_LIST,
-        "octets",
+        "bytes",
         "more than ten thousand certificates that are revoked and not expired; a link takes it at once",
         "a longer list is not sent: programs keep the one before, and the log says revocation_list_too_long",
     ),
@@ -69,17 +69,17 @@ _REST: Final = (
     ),
     Limit(
         LimitName.REST_HEAD,
-        rest.MAX_HEAD_OCTETS,
-        "octets",
-        "a token and a path have a few hundred octets",
+        rest.MAX_HEAD_BYTES,
+        "bytes",
+        "a token and a path have a few hundred bytes",
         _ANSWER.format(400),
     ),
     Limit(LimitName.REST_HEAD_TIME, rest.HEAD_TIME_S, "s", "the headers of a request fit into one packet", _CLOSED),
     Limit(
         LimitName.REST_BODY,
-        rest.MAX_BODY_OCTETS,
-        "octets",
-        "a mapping has a hundred octets, a certificate 2 000",
+        rest.MAX_BODY_BYTES,
+        "bytes",
+        "a mapping has a hundred bytes, a certificate 2 000",
         _ANSWER.format(413),
     ),
     Limit(LimitName.REST_BODY_TIME, rest.BODY_TIME_S, "s", "a body fits into a few packets", _CLOSED),

@@ -9,9 +9,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from remsim.metrics import ProgramMetrics
-from remsim.server.coordinator import Coordinator
+from remsim.server.core.coordinator import Coordinator
+from remsim.server.core.slotmap import MappingState, SlotMap
 from remsim.server.limits import LIMITS
-from remsim.slotmap import MappingState, SlotMap
 
 _SHOWN_STATES = (MappingState.NEW, MappingState.UNACKNOWLEDGED, MappingState.ACTIVE, MappingState.REFUSED)
 

@@ -7,12 +7,12 @@ The rules themselves are in ``remsim.policy.mapping``; ``desk`` asks them before
 import asyncio
 
 from remsim.config import ServerConfig, TextError, read_text
-from remsim.errors import StartError
+from remsim.core.errors import StartError
 from remsim.logs import Logger
 from remsim.policy.fields import PolicyError
 from remsim.policy.mapping import OPEN, MappingPolicy, parse_mapping_policy
-from remsim.server.desk import Desk
-from remsim.server.store import StoreError
+from remsim.server.runtime import ServerRuntime
+from remsim.server.store.writer import StoreError
 
 
 def read_policy(config: ServerConfig) -> MappingPolicy:
@@ -27,7 +27,7 @@ def read_policy(config: ServerConfig) -> MappingPolicy:
     return parse_mapping_policy(text, str(config.policy))
 
 
-async def reload_policy(config: ServerConfig, desk: Desk, *, log: Logger) -> None:
+async def reload_policy(config: ServerConfig, desk: ServerRuntime, *, log: Logger) -> None:
     """Let the rules hold that the file has now, and delete what they no longer allow.
 
     A file that cannot be used is reported, and the rules stay as they are.

@@ -16,31 +16,31 @@ from fastapi import FastAPI
 
 from remsim import __version__
 from remsim.config import HostPort, ServerConfig
-from remsim.errors import StartError
-from remsim.identity import Identity, Role
+from remsim.core.errors import StartError
+from remsim.core.identity import Identity, Role
 from remsim.logs import get_logger
-from remsim.net.keeper import CertificateKeeper
-from remsim.net.process import run_service
-from remsim.net.protection import Protection, admission_of, protect
 from remsim.net.reload import Reload, Step
-from remsim.net.tasks import TaskOwner
-from remsim.net.tls import TlsContexts
+from remsim.net.runtime.certificates import CertificateManager
+from remsim.net.runtime.process import run_service
+from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.tls.contexts import TlsContexts
+from remsim.net.tls.security import TransportSecurity, admission_of, protect
 from remsim.pki.credentials import Credentials
-from remsim.server.certificate_audit import FOLLOWED, CertificateAudit
-from remsim.server.coordinator import Coordinator, Settings
-from remsim.server.desk import Desk
-from remsim.server.housekeeping import keep_house
+from remsim.server.api.app import build_app
+from remsim.server.api.auth import check_open_address, is_loopback
+from remsim.server.api.listener import RestListener
+from remsim.server.authority.audit import FOLLOWED, CertificateAudit
+from remsim.server.authority.monitor import keep_house
+from remsim.server.core.coordinator import Coordinator, Settings
 from remsim.server.metrics import ServerMetrics
-from remsim.server.rest.app import build_app
-from remsim.server.rest.auth import check_open_address, is_loopback
-from remsim.server.rest.listener import RestListener
 from remsim.server.rules import read_policy, reload_policy
-from remsim.server.store import Store
-from remsim.wire.connection import Connection, KeepAlive
-from remsim.wire.rspro import ComponentIdentity, ComponentType, IpPort, clean_name
+from remsim.server.runtime import ServerRuntime
+from remsim.server.store.writer import Store
+from remsim.wire.link.engine import KeepAlive, LinkEngine
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, clean_name
 
 if TYPE_CHECKING:
-    from remsim.server.house import House
+    from remsim.server.authority.monitor import AuthorityMonitor
 
 _SOFTWARE: Final = "remsim-server"
 
@@ -67,8 +67,8 @@ class ServerService:
         self.plaintext_address = config.listen_plaintext
         #: The REST application, and what it and the links work on, once started.
         self.app: FastAPI | None = None
-        self.desk: Desk | None = None
-        self.keeper: CertificateKeeper | None = None
+        self.desk: ServerRuntime | None = None
+        self.keeper: CertificateManager | None = None
         self._reload = Reload(log=self._log)
         self._books: CertificateAudit | None = None
 
@@ -98,7 +98,7 @@ class ServerService:
         house = _open_house(config)
         coordinator = Coordinator(self._settings(overrides, house), memory, limits=self._metrics.limits)
         self._metrics.watch(coordinator)
-        desk = Desk(
+        desk = ServerRuntime(
             coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=admission_of(config), policy=policy
         )
         self.desk = desk
@@ -143,7 +143,7 @@ class ServerService:
         """Close links with what is due to them, write what is known, release everything."""
         await self._stack.aclose()
 
-    async def _listen(self, desk: Desk, protection: Protection) -> None:
+    async def _listen(self, desk: ServerRuntime, protection: TransportSecurity) -> None:
         config = self._config
         listener = await desk.hub.listen(
             config.rspro,
@@ -156,24 +156,26 @@ class ServerService:
             plain = await desk.hub.listen(config.listen_plaintext, self._accepted, networks=config.listener_networks)
             self.plaintext_address = plain.addresses[0]
 
-    def _dial_banks(self, desk: Desk, protection: Protection) -> None:
+    def _dial_banks(self, desk: ServerRuntime, protection: TransportSecurity) -> None:
         for bank in self._config.dial_bank:
             tls = protection.tls(Role.BANK)
             dialled = desk.hub.dial(self._dialled, name=f"bankd {bank}", tls=tls, networks=protection.networks)
             desk.dialled.append(dialled)
             dialled.want(bank.host, bank.port)
 
-    def _keep_certificates(self, desk: Desk, protection: Protection, house: "House | None", tasks: TaskOwner) -> None:
+    def _keep_certificates(
+        self, desk: ServerRuntime, protection: TransportSecurity, house: "AuthorityMonitor | None", tasks: TaskOwner
+    ) -> None:
         if protection.contexts is not None:
             renewal = None if house is None else house.renew_own
             credentials = protection.contexts.credentials
 
             def push() -> None:
-                octets = credentials.revocations_der()
-                if octets is not None:
-                    desk.push_revocations(octets)
+                raw = credentials.revocations_der()
+                if raw is not None:
+                    desk.push_revocations(raw)
 
-            self.keeper = CertificateKeeper(
+            self.keeper = CertificateManager(
                 protection.contexts, desk.hub, log=self._log, renewal=renewal, on_loaded=push
             )
             self.keeper.check_files()
@@ -183,20 +185,20 @@ class ServerService:
             looking = keep_house(house, log=self._log, on_looked=partial(self._follow, desk, house))
             tasks.vital(looking, name="authority")
 
-    def _follow(self, desk: Desk, house: "House") -> None:
+    def _follow(self, desk: ServerRuntime, house: "AuthorityMonitor") -> None:
         desk.push_certified(house.holders)
         if self._books is not None:
             self._books.follow(house.issued, house.codes, time.time())
 
     async def _start_rest(
-        self, desk: Desk, tasks: TaskOwner, contexts: TlsContexts | None, house: "House | None"
+        self, desk: ServerRuntime, tasks: TaskOwner, contexts: TlsContexts | None, house: "AuthorityMonitor | None"
     ) -> None:
         await self._warn_of_rest(desk, is_protected=contexts is not None)
         self.app = build_app(desk, self._metrics, is_open=self._config.rest_open)
         limits = self._metrics.limits
         if contexts is not None and house is not None and self._books is not None:
             # The authority's library is loaded with the authority; a server without one has no use for it.
-            from remsim.server.rest import enrolment
+            from remsim.server.api import enrolment
 
             enrolment.mount(self.app, house.office, log=self._log, books=self._books, limits=limits)
         tls = None if contexts is None else contexts.rest
@@ -207,7 +209,7 @@ class ServerService:
         await rest.wait_listening()
         self.rest_address = rest.address
 
-    async def _warn_of_rest(self, desk: Desk, *, is_protected: bool) -> None:
+    async def _warn_of_rest(self, desk: ServerRuntime, *, is_protected: bool) -> None:
         rest = str(self.rest_address)
         if not is_protected and not is_loopback(self.rest_address.host):
             self._log.warning("rest_without_tls", rest=rest, note="tokens and answers travel in clear")
@@ -216,22 +218,22 @@ class ServerService:
         elif not await desk.store.has_tokens():
             self._log.warning("no_token", note="nobody can use REST; make a token with: remsim token create")
 
-    async def _close_links(self, desk: Desk) -> None:
+    async def _close_links(self, desk: ServerRuntime) -> None:
         desk.is_open = False
         with suppress(TimeoutError):
             await desk.hub.close()
 
     # Links
 
-    def _accepted(self, now: float) -> Connection:
+    def _accepted(self, now: float) -> LinkEngine:
         return self._connection(now, None, self._config.timers.identify_s)
 
-    def _dialled(self, now: float) -> Connection:
+    def _dialled(self, now: float) -> LinkEngine:
         return self._connection(now, ComponentType.REMSIM_BANKD, self._config.timers.connect_s)
 
-    def _connection(self, now: float, peer: ComponentType | None, connect_timeout_s: float) -> Connection:
+    def _connection(self, now: float, peer: ComponentType | None, connect_timeout_s: float) -> LinkEngine:
         keep_alive = KeepAlive(self._config.keepalive.interval_s, self._config.keepalive.timeout_s)
-        return Connection(
+        return LinkEngine(
             identity=self._identity(), peer=peer, now=now, keep_alive=keep_alive, connect_timeout_s=connect_timeout_s
         )
 
@@ -239,7 +241,7 @@ class ServerService:
         name = clean_name(self._config.name or socket.gethostname())
         return ComponentIdentity(ComponentType.REMSIM_SERVER, name, _SOFTWARE, clean_name(__version__))
 
-    def _settings(self, overrides: dict[int, tuple[IpPort, ...]], house: "House | None") -> Settings:
+    def _settings(self, overrides: dict[int, tuple[IpPort, ...]], house: "AuthorityMonitor | None") -> Settings:
         return Settings(
             identity=self._identity(),
             overrides=overrides,
@@ -254,15 +256,15 @@ def _nobody(_identity: Identity) -> bool:
     return False
 
 
-def _open_house(config: ServerConfig) -> "House | None":
+def _open_house(config: ServerConfig) -> "AuthorityMonitor | None":
     """The authority of this host, if there is one. Raises PkiError."""
     directory = config.credentials_dir
     if directory is None or not config.authority_dir.exists():
         return None
     # Signing needs a library that a server without an authority does without.
-    from remsim.server.house import House
+    from remsim.server.authority.monitor import AuthorityMonitor
 
-    return House(config.authority_dir, Credentials(directory))
+    return AuthorityMonitor(config.authority_dir, Credentials(directory))
 
 
 async def _finish(store: Store, writer: "asyncio.Task[None] | None") -> None:

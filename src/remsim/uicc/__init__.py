@@ -7,8 +7,8 @@ Pure: no I/O, no clock. Readers, state files and the choice of a profile live in
 from remsim.uicc.card import Uicc
 from remsim.uicc.errors import ProfileError, StateError
 from remsim.uicc.identity import Identity
-from remsim.uicc.profile import Profile
-from remsim.uicc.profile_toml import parse_profile
+from remsim.uicc.profile.model import Profile
+from remsim.uicc.profile.toml import parse_profile
 from remsim.uicc.state import CardState
 
 __all__ = ["CardState", "Identity", "Profile", "ProfileError", "StateError", "Uicc", "parse_profile"]

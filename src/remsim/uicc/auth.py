@@ -6,7 +6,7 @@ from hmac import compare_digest
 from typing import Final
 
 from remsim.uicc.milenage import Milenage, kc_of
-from remsim.uicc.profile import AuthSpec
+from remsim.uicc.profile.model import AuthSpec
 from remsim.uicc.state import CardState
 
 #: Clause 6.3.3: for resynchronisation AMF is all zeros.

@@ -23,10 +23,10 @@ from remsim.card.status import (
     SW_WRONG_P1_P2,
 )
 from remsim.card.tpdu import CommandTpdu
-from remsim.uicc.cmd_gsm import gsm_sw
+from remsim.uicc.commands.gsm import gsm_sw
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.identity import Identity
-from remsim.uicc.profile import Profile
+from remsim.uicc.profile.model import Profile
 from remsim.uicc.session import Answer, Session
 from remsim.uicc.state import CardState
 from remsim.uicc.table import COMMANDS, INS_GET_RESPONSE, KNOWN_INSTRUCTIONS, Case

@@ -8,7 +8,7 @@
     RefusedError        a command ends with a status word other than success; never leaves ``Uicc.transmit``
 """
 
-from remsim.errors import ConfigError, RemsimError
+from remsim.core.errors import ConfigError, RemsimError
 
 
 class ProfileError(ConfigError):

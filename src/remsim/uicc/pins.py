@@ -17,7 +17,7 @@ from remsim.card.status import (
 from remsim.uicc.access_rules import KEY_REFERENCES
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import Access
-from remsim.uicc.profile import PinSpec
+from remsim.uicc.profile.model import PinSpec
 from remsim.uicc.state import CardState, PinState
 
 

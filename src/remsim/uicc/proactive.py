@@ -7,8 +7,8 @@ Encodes what a profile asks for; the conversation is in ``toolkit``.
 from typing import Final
 
 from remsim.card.tlv import encode_tlv
-from remsim.uicc.profile import MenuItem
-from remsim.uicc.toml_fields import Fields
+from remsim.uicc.profile.fields import Fields
+from remsim.uicc.profile.model import MenuItem
 
 _POLL_INTERVAL: Final = 0x03
 _SET_UP_EVENT_LIST: Final = 0x05

@@ -21,7 +21,7 @@ from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import Access, Df, Ef, EfKind
 from remsim.uicc.identity import Identity
 from remsim.uicc.pins import Pins
-from remsim.uicc.profile import Profile
+from remsim.uicc.profile.model import Profile
 from remsim.uicc.state import CardState
 from remsim.uicc.toolkit import Conversation
 

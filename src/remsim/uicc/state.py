@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from remsim.uicc.errors import StateError
 from remsim.uicc.files import Ef, EfKind
-from remsim.uicc.profile import Profile
+from remsim.uicc.profile.model import Profile
 
 _FORMAT: Final = 1
 
@@ -101,8 +101,8 @@ class CardState:
         for reference, entry in _table(values["pins"]).items():
             pin = _table(entry)
             state.pins[int(reference, 16)] = PinState(
-                _octets(pin["pin"]),
-                _octets(pin["puk"]),
+                _bytes(pin["pin"]),
+                _bytes(pin["puk"]),
                 _number(pin["tries"]),
                 _number(pin["puk_tries"]),
                 bool(pin["enabled"]),
@@ -110,11 +110,11 @@ class CardState:
         state.seqs = {int(ind): _number(seq) for ind, seq in _table(values["seqs"]).items()}
         by_key = {ef.key: ef for ef in profile.files.efs.values()}
         for key, content in _table(values["files"]).items():
-            state.files[key] = _fitting(by_key[key], _octets(content))
+            state.files[key] = _fitting(by_key[key], _bytes(content))
         for key, objects in _table(values["objects"]).items():
             if by_key[key].kind is not EfKind.BER_TLV:
                 raise ValueError(f"file {key} holds no data objects")
-            state.objects[key] = {int(tag, 16): _octets(value) for tag, value in _table(objects).items()}
+            state.objects[key] = {int(tag, 16): _bytes(value) for tag, value in _table(objects).items()}
         deactivated = values["deactivated"]
         if not isinstance(deactivated, list):
             raise TypeError("'deactivated' is not an array")
@@ -128,7 +128,7 @@ def _table(value: object) -> Mapping[str, object]:
     return value
 
 
-def _octets(value: object) -> bytes:
+def _bytes(value: object) -> bytes:
     if not isinstance(value, str):
         raise TypeError("a string is missing")
     return bytes.fromhex(value)

@@ -11,7 +11,7 @@ from remsim.card.errors import TlvError
 from remsim.card.status import SW_OK, SW_PROACTIVE
 from remsim.card.tlv import parse_tlvs
 from remsim.uicc.proactive import display_text
-from remsim.uicc.profile import Toolkit
+from remsim.uicc.profile.model import Toolkit
 
 _MENU_SELECTION: Final = 0xD3
 _ITEM_IDENTIFIER: Final = 0x10

@@ -8,7 +8,7 @@ from remsim.wire import ipa
 
 
 class CcmType(IntEnum):
-    """First octet of a CCM message."""
+    """First byte of a CCM message."""
 
     PING = 0x00
     PONG = 0x01
@@ -41,7 +41,7 @@ ID_GET: Final = ipa.encode_ccm(bytes((CcmType.ID_GET, 0x01, _UNIT_ID)))
 
 
 def answer_id_get(rest: bytes) -> bytes:
-    """Frames that answer an ID_GET whose octets behind the type are ``rest``: ID_RESP, then ID_ACK.
+    """Frames that answer an ID_GET whose bytes behind the type are ``rest``: ID_RESP, then ID_ACK.
 
     ``rest`` repeats 01 and a tag. Tags that are not known, repeated ones, and half a tag at the end are skipped.
     """

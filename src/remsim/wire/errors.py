@@ -11,7 +11,7 @@
         └── DecodeError        one frame is no RSPRO PDU: the frame can be skipped, the stream is sound
 """
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 
 
 class ProtocolError(RemsimError):

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """IPA framing: a byte stream to frames and back (rspro.md, section 2).
 
-A frame is a big-endian length of 16 bits, a protocol octet and the payload. Two protocols are in use: CCM, and the
-extension protocol whose first payload octet says RSPRO. Everything else ends the link.
+A frame is a big-endian length of 16 bits, a protocol byte and the payload. Two protocols are in use: CCM, and the
+extension protocol whose first payload byte says RSPRO. Everything else ends the link.
 """
 
 from typing import Final
 
 from remsim.wire.errors import FrameError, FrameSizeError, LocalProtocolError
-from remsim.wire.foreign import LOOKED_AT, foreign_protocol
+from remsim.wire.link.foreign import LOOKED_AT, foreign_protocol
 
 CCM: Final = 0xFE
 EXTENSION: Final = 0xEE
@@ -25,14 +25,14 @@ def encode_rspro(pdu: bytes) -> bytes:
     """The frame of one RSPRO PDU. Raises LocalProtocolError beyond MAX_PAYLOAD."""
     size = len(pdu) + 1
     if size > MAX_PAYLOAD:
-        raise LocalProtocolError(f"a PDU of {len(pdu)} octets does not fit into a frame")
+        raise LocalProtocolError(f"a PDU of {len(pdu)} bytes does not fit into a frame")
     return b"%c%c\xee\x07%b" % (size >> 8, size & 0xFF, pdu)
 
 
 def encode_ccm(payload: bytes) -> bytes:
     """The frame of one CCM message. Raises LocalProtocolError if empty or beyond MAX_PAYLOAD."""
     if not 0 < len(payload) <= MAX_PAYLOAD:
-        raise LocalProtocolError(f"a CCM message of {len(payload)} octets cannot be sent")
+        raise LocalProtocolError(f"a CCM message of {len(payload)} bytes cannot be sent")
     return b"%c%c\xfe%b" % (len(payload) >> 8, len(payload) & 0xFF, payload)
 
 
@@ -50,7 +50,7 @@ class FrameReader:
 
     @property
     def is_partial(self) -> bool:
-        """Whether octets wait for the rest of their frame, or frames for being taken."""
+        """Whether bytes wait for the rest of their frame, or frames for being taken."""
         return bool(self._buffer)
 
     def next_frame(self) -> tuple[bool, bytes] | None:
@@ -69,7 +69,7 @@ class FrameReader:
         if length == 0:
             raise FrameError(f"empty frame of protocol {protocol:02X}")
         if length > self.max_payload:
-            raise FrameSizeError(f"frame of {length} octets, at most {self.max_payload} allowed")
+            raise FrameSizeError(f"frame of {length} bytes, at most {self.max_payload} allowed")
         if protocol == EXTENSION and len(buffer) > HEADER_SIZE and buffer[HEADER_SIZE] != RSPRO:
             raise FrameError(f"unknown IPA extension protocol {buffer[HEADER_SIZE]:02X}")
         end = HEADER_SIZE + length

@@ -9,22 +9,22 @@ from types import MappingProxyType
 
 import pytest
 
-from remsim.bankd.auto_slots import AutoPlan
+from remsim.bankd.driver import CardDriver
 from remsim.bankd.readers import SlotReaders, make_source
-from remsim.bankd.slot import Slot
-from remsim.bankd.slots import RulePlan, SlotPlan, table_rules
-from remsim.bankd.slots_file import load_auto
+from remsim.bankd.slots.auto import AutoPlan
+from remsim.bankd.slots.plan import RulePlan, SlotPlan, table_rules
+from remsim.bankd.slots.store import load_auto
 from remsim.config import BankdConfig, SlotReader
-from remsim.errors import StartError
+from remsim.core.errors import StartError
 from remsim.logs import get_logger, setup_logging
-from remsim.net.tasks import TaskOwner
+from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.base import Presence, ReaderSource
 from remsim.readers.errors import ReaderUnavailableError
 from remsim.readers.pcsc import PcscSource
-from remsim.readers.sim import SimSource
+from remsim.readers.sim.source import SimSource
 from tests.doubles.readers import ScriptedReader, ScriptedSource
 from tests.doubles.scard import FakeScard
-from tests.unit.bankd.test_slot import Events
+from tests.unit.bankd.test_driver import Events
 
 A, B = "ACS 00 00", "HID 01 00"
 
@@ -43,7 +43,7 @@ class Stand:
     def __init__(self, tasks: TaskOwner, folder: Path, source: ScriptedSource, plan: SlotPlan) -> None:
         self.config = BankdConfig(state_dir=folder, slots=3)
         self.source = source
-        self.slots = [Slot(nr, events=Events(), tasks=tasks, observe=lambda _s: None) for nr in range(3)]
+        self.slots = [CardDriver(nr, events=Events(), tasks=tasks, observe=lambda _s: None) for nr in range(3)]
         self.said: list[tuple[int, bool, str, str]] = []
         self.readers = SlotReaders(
             self.config, source, plan, self.slots, on_presence=self._on_presence, log=get_logger("bankd")

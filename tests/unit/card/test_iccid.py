@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remsim.card.iccid import decode_iccid, is_iccid, read_iccid
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import Uicc
 from remsim.uicc.identity import Identity, bcd
 
@@ -128,8 +128,8 @@ def test_card_that_does_not_give_it_has_none(answer: Callable[[bytes], bytes]) -
     ],
 )
 def test_digits_are_swapped_and_filled(content: str, number: str | None) -> None:
-    octets = bytes.fromhex(content if len(content) % 2 == 0 else content + "0")
-    assert decode_iccid(octets) == number
+    raw = bytes.fromhex(content if len(content) % 2 == 0 else content + "0")
+    assert decode_iccid(raw) == number
 
 
 @pytest.mark.parametrize("profile", ["default", "iot-modem", "phone"])

@@ -24,13 +24,13 @@ _byte = st.none() | st.integers(0, 255)
     ],
 )
 def test_pps_is_read(raw: str, expected: Pps | None) -> None:
-    octets = bytes.fromhex(raw)
+    data = bytes.fromhex(raw)
     if expected is None:
         with pytest.raises(PpsError, match="PCK"):
-            parse_pps(octets)
+            parse_pps(data)
     else:
-        assert parse_pps(octets) == expected
-        assert expected.to_bytes() == octets
+        assert parse_pps(data) == expected
+        assert expected.to_bytes() == data
 
 
 @pytest.mark.parametrize(("raw", "text"), [("", "nothing"), ("ff", "ff"), ("0010", "0010"), ("ff10", "instead of 4")])
@@ -46,19 +46,19 @@ def test_left_over_bytes_are_refused() -> None:
 
 @given(st.builds(Pps, st.integers(0, 15), _byte, _byte, _byte))
 def test_pps_survives_the_round_trip(pps: Pps) -> None:
-    raw = pps.to_bytes()
-    assert pps_length(raw) == len(raw) <= MAX_PPS
-    assert parse_pps(raw) == pps
+    recorded = pps.to_bytes()
+    assert pps_length(recorded) == len(recorded) <= MAX_PPS
+    assert parse_pps(recorded) == pps
 
 
 @given(st.binary(max_size=8))
-def test_arbitrary_bytes_raise_nothing_but_pps_errors(raw: bytes) -> None:
+def test_arbitrary_bytes_raise_nothing_but_pps_errors(recorded: bytes) -> None:
     try:
-        pps = parse_pps(raw)
+        pps = parse_pps(recorded)
     except PpsError:
         return
     # Bit 8 of PPS0 is reserved: it is ignored, and never sent.
-    assert pps.to_bytes()[2:-1] == raw[2:-1]
+    assert pps.to_bytes()[2:-1] == recorded[2:-1]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import pytest
 from remsim.cli import classic
 from remsim.config import BankdConfig, ClientConfig, ClientRunConfig, HostPort, ServerConfig, parse_settings
 from remsim.config.simtrace2 import SimtraceSettings
-from remsim.errors import ConfigError
-from remsim.ids import ClientSlot
-from remsim.net.report import say_error
+from remsim.core.errors import ConfigError
+from remsim.core.ids import ClientSlot
+from remsim.net.runtime.report import say_error
 
 PROGRAMS = {
     "server": classic.server,
@@ -40,7 +40,7 @@ class Services:
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     result = Services()
-    for module in ("server.service", "bankd.service", "client.verbs", "client.run"):
+    for module in ("server.service", "bankd.service", "client.commands"):
         fake = ModuleType(f"remsim.{module}")
         fake.__dict__["serve"] = fake.__dict__["shell"] = fake.__dict__["run"] = result.serve
         monkeypatch.setitem(sys.modules, fake.__name__, fake)
@@ -237,7 +237,7 @@ def test_words_come_from_the_process_by_default(services: Services, monkeypatch:
     ("program", "words", "error"),
     [
         (classic.client_shell, "-c 5000", "remsim-client-shell: -c, -n: client id 5000 is outside 0..1023"),
-        (classic.client_shell, "-a zz", "remsim-client-shell: -a: 'zz' is not a row of octets in hex"),
+        (classic.client_shell, "-a zz", "remsim-client-shell: -a: 'zz' is not a row of bytes in hex"),
         (classic.client_shell, "-p x", "remsim-client-shell: -i, -p: 'x' in '127.0.0.1:x' is no port number"),
         (classic.client_st2, "-c 5000", "remsim-client-st2: -c, -n: client id 5000 is outside 0..1023"),
         (classic.client_st2, "-V zz", "remsim-client-st2: -V: 'zz' must be a string"),

@@ -11,9 +11,9 @@ import pytest
 from remsim import __version__
 from remsim.cli.main import VERBS, expand_bare_plaintext, guarded, main
 from remsim.config import LOOPBACK_NETWORKS, BankdConfig, ClientConfig, HostPort, ServerConfig
-from remsim.errors import StartError
-from remsim.ids import ClientSlot
-from remsim.installation import install_command
+from remsim.core.errors import StartError
+from remsim.core.ids import ClientSlot
+from remsim.core.installation import install_command
 
 Calls = list[tuple[object, ...]]
 
@@ -33,7 +33,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     for module, names in {
         "server.service": ["serve"],
         "bankd.service": ["serve"],
-        "client.verbs": ["shell", "script"],
+        "client.commands": ["shell", "script"],
     }.items():
         fake = ModuleType(f"remsim.{module}")
         for name in names:

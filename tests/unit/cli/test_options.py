@@ -6,7 +6,7 @@ import pytest
 from remsim import __version__
 from remsim.cli.options import CommonOptions, DaemonOptions, resolve, verb_app
 from remsim.config import ClientConfig, CtlConfig, HostPort
-from remsim.errors import ConfigError
+from remsim.core.errors import ConfigError
 
 
 def test_options_of_all_kinds_reach_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from remsim.cli.main import main
 from remsim.cli.rest_client import RestClient
 from remsim.cli.rest_target import RestTarget, authority_here
 from remsim.config import CtlConfig
-from remsim.errors import ConfigError
+from remsim.core.errors import ConfigError
 
 Environment = dict[str, str]
 

@@ -12,8 +12,8 @@ import pytest
 
 from remsim.cli.main import main
 from remsim.config import ServerConfig
-from remsim.server import database
-from remsim.server.tokens import token_id_of
+from remsim.server.core.tokens import token_id_of
+from remsim.server.store import database
 
 
 async def make_database(state: Path) -> None:

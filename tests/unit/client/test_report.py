@@ -7,7 +7,7 @@ import json
 import pytest
 
 from remsim.client.report import write_json, write_table
-from remsim.emulators.script import Difference, Outcome
+from remsim.emulators.script.player import Difference, Outcome
 
 
 @pytest.fixture

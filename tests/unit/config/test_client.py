@@ -18,8 +18,8 @@ from remsim.config import (
     load_config,
     parse_settings,
 )
-from remsim.errors import ConfigError
-from remsim.ids import ClientSlot
+from remsim.core.errors import ConfigError
+from remsim.core.ids import ClientSlot
 
 SLOTS = """
 server = "server.example"

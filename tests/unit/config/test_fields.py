@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from remsim.config import HostPort, fields
 from remsim.config.values import Text
-from remsim.ids import ClientSlot
+from remsim.core.ids import ClientSlot
 
 
 def adapter(kind: object) -> TypeAdapter[object]:

@@ -23,8 +23,8 @@ from remsim.config import (
     load_config,
     option_name,
 )
-from remsim.errors import ConfigError
-from remsim.ids import ClientSlot
+from remsim.core.errors import ConfigError
+from remsim.core.ids import ClientSlot
 
 HOME = {"HOME": "/somewhere"}
 FILE = Path("remsim.toml")
@@ -194,7 +194,7 @@ def test_token_comes_from_the_environment() -> None:
         (ServerConfig, "plaintext = [3]", {}, "remsim.toml: plaintext: [3] must be"),
         (ServerConfig, "database = 12345", {}, "remsim.toml: database: the value is not a string"),
         (ClientConfig, "", {"client": "7"}, "--client: '7' is no client slot"),
-        (ClientConfig, "", {"atr": "3b"}, "--atr: an ATR has 2..55 octets"),
+        (ClientConfig, "", {"atr": "3b"}, "--atr: an ATR has 2..55 bytes"),
         (ClientConfig, "", {"log_level": "loud"}, "--log-level: 'loud' is not one of"),
         (ClientConfig, "", {"atr_ignore_rspro": "perhaps"}, "--atr-ignore-rspro: 'perhaps' is neither"),
     ],

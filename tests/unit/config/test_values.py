@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses, octets, pools and networks as people write them."""
+"""Addresses, bytes, pools and networks as people write them."""
 
 import contextlib
 import ipaddress
@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from remsim.config.values import (
     HostPort,
     ValueTextError,
-    parse_atr_octets,
+    parse_atr_bytes,
     parse_hex,
     parse_id_pool,
     parse_networks,
 )
-from remsim.errors import ConfigError, IdRangeError
+from remsim.core.errors import ConfigError, IdRangeError
 
 
 @pytest.mark.parametrize(
@@ -112,25 +112,25 @@ def test_address_knows_its_reach(host: str, is_every: bool, is_loopback: bool) -
 
 
 @pytest.mark.parametrize("text", ["3b00", "3B 00", "3b:00", " 3b-00 ", "0x3b00", "3b, 00"])
-def test_octets_in_any_spacing_are_read(text: str) -> None:
+def test_bytes_in_any_spacing_are_read(text: str) -> None:
     assert parse_hex(text) == bytes.fromhex("3b00")
 
 
 @pytest.mark.parametrize("text", ["3b0", "zz", "3b 0x00", "٣٣"])
-def test_octets_that_are_none_are_refused(text: str) -> None:
+def test_bytes_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ValueTextError):
         parse_hex(text)
 
 
 @pytest.mark.parametrize("length", [2, 55])
 def test_atr_of_allowed_length_is_taken(length: int) -> None:
-    assert parse_atr_octets("3b" * length) == b"\x3b" * length
+    assert parse_atr_bytes("3b" * length) == b"\x3b" * length
 
 
 @pytest.mark.parametrize("length", [0, 1, 56])
 def test_atr_of_other_length_is_refused(length: int) -> None:
-    with pytest.raises(ValueTextError, match="octets"):
-        parse_atr_octets("3b" * length)
+    with pytest.raises(ValueTextError, match="bytes"):
+        parse_atr_bytes("3b" * length)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import re
 
 from rich.console import Console
 
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.demo.board import draw, timing_table
 from remsim.demo.scene import LAST_COMMANDS, Scene
-from remsim.ids import BankSlot, ClientSlot
 from tests import reference
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from remsim.config import BankdConfig, HostPort, SlotReader
+from remsim.core.identity import Role
 from remsim.doctor import pcscd
 from remsim.doctor.bank import BankFacts, ccid_version, check_pcscd, judge
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.pcscd import MAX_READERS, PcscdFacts, PcscLite, ReaderSeen, ask_pcscd, parse_version
 from remsim.doctor.power import UsbDevice
-from remsim.identity import Role
 
 SOCKET = Path("/run/pcscd/pcscd.comm")
 DEBIAN_12 = """pcsc-lite version 1.9.9.

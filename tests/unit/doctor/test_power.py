@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from remsim.config import BankdConfig, HostPort
+from remsim.core.identity import Role
 from remsim.doctor import power
 from remsim.doctor.check import Outcome, Situation
 from remsim.doctor.power import UsbDevice, check_power, judge_power, read_devices
-from remsim.identity import Role
 
 
 def device(

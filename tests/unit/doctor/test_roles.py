@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from remsim.config import HostPort
+from remsim.core.identity import Role
 from remsim.doctor.check import Outcome, Situation
 from remsim.doctor.configuration import Given, check_configuration, read_situation
 from remsim.doctor.roles import find_places, place_of, role_of_file
-from remsim.identity import Role
 
 
 @pytest.mark.parametrize(

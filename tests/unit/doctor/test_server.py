@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from remsim.config import HostPort, ServerConfig
+from remsim.core.identity import Role
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.server import (
     check_authority,
@@ -20,12 +21,11 @@ from remsim.doctor.server import (
     judge_database,
     judge_disk,
 )
-from remsim.identity import Role
 from remsim.pki.authority import CERTIFICATE_FILE, KEY_FILE, LIST_FILE, Authority
-from remsim.server.database import revisions
-from remsim.server.database_facts import DatabaseFacts, Trouble, look_at_database, read_sqlite
-from remsim.server.token_book import create_token, revoke_token
-from remsim.server.tokens import Role as TokenRole
+from remsim.server.core.tokens import Role as TokenRole
+from remsim.server.store.database import revisions
+from remsim.server.store.examine import DatabaseFacts, Trouble, look_at_database, read_sqlite
+from remsim.server.store.tokens import create_token, revoke_token
 
 DAY_S = 86400.0
 

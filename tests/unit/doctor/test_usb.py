@@ -4,12 +4,12 @@
 import pytest
 
 from remsim.config import ClientSlotConfig, HostPort
+from remsim.core.errors import StartError
 from remsim.doctor import usb
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.usb import UDEV_RULE, check_usb
-from remsim.emulators.simtrace2_find import DeviceError, DeviceInfo, Found
-from remsim.emulators.usb_bus import NobodyListens, UsbPort
-from remsim.errors import StartError
+from remsim.emulators.simtrace2.find import DeviceError, DeviceInfo, Found
+from remsim.emulators.simtrace2.usb import NobodyListens, UsbPort
 from tests.doubles.usb_bus import FakeBus
 from tests.reference import ROOT
 

@@ -6,10 +6,10 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
+from remsim.core.errors import ConfigError
 from remsim.emulators import registry
 from remsim.emulators.base import CardEmulator
 from remsim.emulators.driven import DrivenEmulator
-from remsim.errors import ConfigError
 
 
 class Foreign(DrivenEmulator):

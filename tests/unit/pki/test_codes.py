@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 from remsim.pki.codes import (
     LIFETIME_S,
     TRIES,
@@ -16,8 +16,8 @@ from remsim.pki.codes import (
     StoredCode,
     Verdict,
     check_attempt,
-    decode_octets,
-    encode_octets,
+    decode_bytes,
+    encode_bytes,
     key_fingerprint,
 )
 from remsim.pki.errors import EnrolmentError
@@ -60,9 +60,9 @@ class TestText:
         assert "remsim pki code" in caught.value.hint
 
     @given(st.binary(max_size=40))
-    def test_octets_come_back(self, octets: bytes) -> None:
-        if octets:
-            assert decode_octets(encode_octets(octets), len(octets)) == octets
+    def test_bytes_come_back(self, raw: bytes) -> None:
+        if raw:
+            assert decode_bytes(encode_bytes(raw), len(raw)) == raw
 
     @given(st.text(max_size=120) | st.from_regex(r"bank/1(:[A-Za-z0-9_-]{0,45}){3}", fullmatch=True))
     def test_arbitrary_text_is_read_or_refused(self, text: str) -> None:
@@ -74,7 +74,7 @@ class TestText:
 
     def test_length_that_base64_does_not_have_is_refused(self) -> None:
         with pytest.raises(EnrolmentError):
-            decode_octets("AAAAA", 3)
+            decode_bytes("AAAAA", 3)
 
 
 class TestAttempts:

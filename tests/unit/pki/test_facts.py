@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remsim.card.tlv import encode_tlv
-from remsim.identity import Identity
+from remsim.core.identity import Identity
 from remsim.pki import signing
 from remsim.pki.errors import CertificateError
 from remsim.pki.facts import (
@@ -103,7 +103,7 @@ def test_other_uris_do_not_count_but_one_of_ours_must_be_right_and_single() -> N
     ("right", "wrong"),
     [
         (b"lab.example", b"l\xe4b.example"),
-        # Two addresses of 7 octets in the place of one of IPv6.
+        # Two addresses of 7 bytes in the place of one of IPv6.
         (encode_tlv(0x87, bytes(15) + b"\x01"), encode_tlv(0x87, bytes(7)) * 2),
     ],
     ids=["name", "address"],
@@ -150,17 +150,17 @@ SAMPLES = [decode_pem(LEAF)[0], decode_pem(AUTHORITY)[0], decode_pem(LIST, REVOC
 @given(
     st.binary(max_size=200)
     | st.builds(
-        lambda sample, at, octets: sample[:at] + octets + sample[at + len(octets) :],
+        lambda sample, at, raw: sample[:at] + raw + sample[at + len(raw) :],
         st.sampled_from(SAMPLES),
         st.integers(0, 600),
         st.binary(min_size=1, max_size=4),
     )
     | st.builds(lambda sample, at: sample[:at], st.sampled_from(SAMPLES), st.integers(0, 600))
 )
-def test_arbitrary_octets_are_read_or_refused(octets: bytes) -> None:
+def test_arbitrary_bytes_are_read_or_refused(raw: bytes) -> None:
     for read in (read_certificate, read_revocation_list):
         try:
-            read(octets)
+            read(raw)
         except CertificateError:
             pass
 

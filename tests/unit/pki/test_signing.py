@@ -16,7 +16,7 @@ AUTHORITY = signing.make_authority(KEY, name="lab", serial=7, now=NOW, lifetime=
 
 
 def with_version(pem: bytes, label: str, version: int) -> bytes:
-    """The same with another version number, which is its first INTEGER of one octet."""
+    """The same with another version number, which is its first INTEGER of one byte."""
     der = bytearray(decode_pem(pem, label)[0])
     at = der.index(b"\x02\x01")
     der[at + 2] = version
@@ -25,7 +25,7 @@ def with_version(pem: bytes, label: str, version: int) -> bytes:
 
 def test_request_of_an_impossible_version_is_refused() -> None:
     request = signing.make_request(KEY, "x")
-    assert signing.read_request(with_version(request, REQUEST, 0)).public_octets
+    assert signing.read_request(with_version(request, REQUEST, 0)).public_bytes
     with pytest.raises(CertificateError, match="no certificate request that we understand"):
         signing.read_request(with_version(request, REQUEST, 7))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from remsim.errors import IdRangeError
+from remsim.core.errors import IdRangeError
 from remsim.policy.fields import EVERY, MAX_TEXT, Numbers, PolicyError, Slots, Table, parse_numbers, parse_slots
 
 

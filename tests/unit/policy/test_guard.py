@@ -6,7 +6,7 @@ import json
 import pytest
 
 from remsim.card.selection import Path
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import (
     BLOCKED_RESPONSE,

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.fields import PolicyError
 from remsim.policy.mapping import OPEN, parse_mapping_policy
 

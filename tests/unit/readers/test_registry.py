@@ -6,18 +6,18 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from remsim.installation import install_command
+from remsim.core.installation import install_command
 from remsim.readers import registry
 from remsim.readers.errors import ReaderUnavailableError
-from remsim.readers.sim import SimSource
+from remsim.readers.sim.source import SimSource
 
 
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [
-        EntryPoint("phoenix", "remsim.readers.sim:SimSource", registry.GROUP),
+        EntryPoint("phoenix", "remsim.readers.sim.source:SimSource", registry.GROUP),
         EntryPoint("broken", "remsim.nowhere:Source", registry.GROUP),
-        EntryPoint("nothing", "remsim.readers.sim:Path", registry.GROUP),
+        EntryPoint("nothing", "remsim.readers.sim.source:Path", registry.GROUP),
         EntryPoint("sim", "remsim.nowhere:Source", registry.GROUP),
     ]
     monkeypatch.setattr(registry, "entry_points", lambda *, group: EntryPoints(points).select(group=group))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SEQ numbers that a card keeps."""
 
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import CardState
 from remsim.uicc.auth import Authenticator, AuthFault
 from remsim.uicc.milenage import Milenage

@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.card.atr import parse_atr
-from remsim.readers.profiles import load_profile, profile_names
+from remsim.readers.sim.profiles import load_profile, profile_names
 from remsim.uicc import Uicc
 from remsim.uicc.table import COMMANDS
 from tests.doubles.terminal import Terminal

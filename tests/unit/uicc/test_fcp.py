@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FCP templates and GSM headers, octet by octet."""
+"""FCP templates and GSM headers, byte by byte."""
 
 import pytest
 
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import CardState
 from remsim.uicc.fcp import df_fcp, ef_fcp, gsm_df_header, gsm_ef_header
 from remsim.uicc.files import Df

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Directories and files as values."""
 
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 
 _FILES = load_profile("default").files
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import CardState
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import Access

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proactive commands, octet by octet."""
+"""Proactive commands, byte by byte."""
 
 import pytest
 
 from remsim.uicc.proactive import display_text, encode_profile_command, menu_items
-from remsim.uicc.toml_fields import Fields
+from remsim.uicc.profile.fields import Fields
 
 
 def _encode(values: dict[str, object]) -> str:

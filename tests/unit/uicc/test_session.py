@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.card.tpdu import CommandTpdu
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import CardState
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import EfKind

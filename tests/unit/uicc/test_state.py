@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from remsim.readers.profiles import load_profile
+from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import CardState, StateError
 from tests.doubles.terminal import Terminal, pin
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose mistake it was, and what a decode error tells."""
 
-from remsim.errors import RemsimError
+from remsim.core.errors import RemsimError
 from remsim.wire.errors import DecodeError, FrameError, LocalProtocolError, ProtocolError, RemoteProtocolError
 
 

@@ -7,14 +7,14 @@ from remsim.wire import ipa
 from remsim.wire.errors import FrameError, LocalProtocolError
 
 
-def reader(octets: bytes, *, max_payload: int = ipa.MAX_PAYLOAD) -> ipa.FrameReader:
-    """A reader that was given these octets."""
+def reader(raw: bytes, *, max_payload: int = ipa.MAX_PAYLOAD) -> ipa.FrameReader:
+    """A reader that was given these bytes."""
     found = ipa.FrameReader(max_payload=max_payload)
-    found.receive_data(octets)
+    found.receive_data(raw)
     return found
 
 
-def test_rspro_frame_counts_the_extension_octet() -> None:
+def test_rspro_frame_counts_the_extension_byte() -> None:
     assert ipa.encode_rspro(b"\x30\x00").hex() == "0003ee073000"
 
 
@@ -51,13 +51,13 @@ def test_frames_come_out_one_by_one() -> None:
 
 def test_incomplete_frame_waits() -> None:
     found = reader(b"")
-    for octet in bytes.fromhex("0003ee0730"):
-        found.receive_data(bytes((octet,)))
+    for byte in bytes.fromhex("0003ee0730"):
+        found.receive_data(bytes((byte,)))
         assert found.next_frame() is None
 
 
 @pytest.mark.parametrize(
-    ("octets", "reason"),
+    ("raw", "reason"),
     [
         ("0000ee", "empty frame"),
         ("0000fe", "empty frame"),
@@ -69,13 +69,13 @@ def test_incomplete_frame_waits() -> None:
         ("ffffee00", "unknown IPA extension protocol 00"),
     ],
 )
-def test_broken_framing_is_refused_at_once(octets: str, reason: str) -> None:
+def test_broken_framing_is_refused_at_once(raw: str, reason: str) -> None:
     with pytest.raises(FrameError, match=reason):
-        reader(bytes.fromhex(octets)).next_frame()
+        reader(bytes.fromhex(raw)).next_frame()
 
 
 def test_frame_above_the_limit_of_the_reader_is_refused_by_its_header() -> None:
-    with pytest.raises(FrameError, match="frame of 1022 octets, at most 1021 allowed"):
+    with pytest.raises(FrameError, match="frame of 1022 bytes, at most 1021 allowed"):
         reader(bytes.fromhex("03feee"), max_payload=1021).next_frame()
 
 

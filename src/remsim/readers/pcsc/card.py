@@ -125,10 +125,10 @@ class PcscCard:
         return self._atr(protocol)
 
     def _atr(self, protocol: int) -> bytes:
-        code, _, _, _, octets = self._scard.SCardStatus(self._handle())
+        code, _, _, _, raw = self._scard.SCardStatus(self._handle())
         if code != codes.SUCCESS:
             raise codes.reader_error(code, "read the ATR of the card", self._reader)
-        atr = bytes(octets)
+        atr = bytes(raw)
         if not atr:
             raise CardMuteError(f"the card in reader {self._reader!r} gives no ATR")
         if protocol != self._scard.SCARD_PROTOCOL_T0 or not _offers_t0(atr):

@@ -3,7 +3,7 @@
 
 from typing import Final, Protocol
 
-from remsim.installation import install_command
+from remsim.core.installation import install_command
 from remsim.readers.errors import ReaderUnavailableError
 
 #: Names of PC/SC (pcsc-lite's pcsclite.h); the values are the same everywhere.

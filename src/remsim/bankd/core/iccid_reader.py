@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers of the cards in a bank without I/O: whose is to be read, when, and what the server hears.
+
+A card is read once, after it came, while nobody uses it, and before anybody gets it. Nothing is read before a server
+that wants numbers governs the bank: until then there is no mapping that it could judge by them, and a server of the C
+suite wants none. Never a second attempt: a card that cannot be read has no number until it is exchanged.
+"""
+
+from itertools import islice
+from typing import Final, Protocol
+
+from remsim.bankd.core.actions import BankdAction, Notice, ReadNumber
+from remsim.bankd.core.session import CardSlot
+from remsim.bankd.core.states import CardEvent, CardState
+from remsim.core.ids import BankSlot
+from remsim.redaction import shorten_iccid
+
+#: Cards that nobody waits for are powered so many at a time: a rack of readers at one hub must not be overloaded.
+MAX_READINGS: Final = 4
+
+
+class NumberNews(Protocol):
+    """How the server hears of numbers, if it wants to."""
+
+    def card_number(self, bank_slot: BankSlot, iccid: str | None) -> None:
+        """The number of the card there; None if there is none or it cannot be read."""
+        ...
+
+
+class CardNumbers:
+    """``positions`` are all card positions of the bank. Not ``is_enabled``: no card is ever read."""
+
+    def __init__(
+        self, positions: list[CardSlot], *, server: NumberNews, out: list[BankdAction], is_enabled: bool
+    ) -> None:
+        self._positions = positions
+        self._server = server
+        self._out = out
+        self._is_enabled = is_enabled
+        self._is_wanted = self._is_over = False
+        # Cards that came and were not read since, the oldest first.
+        self._unread: dict[CardSlot, None] = {}
+        self._readings = 0
+
+    def is_due(self, position: CardSlot) -> bool:
+        """The card there must be read before anybody gets it."""
+        return self._is_wanted and position in self._unread
+
+    # What happens
+
+    def on_governed(self, *, is_wanted: bool) -> None:
+        """A server governs from now on; ``is_wanted``: it wants numbers. It hears all that is known already."""
+        self._is_wanted = is_wanted and self._is_enabled and not self._is_over
+        for position in self._positions:
+            if position not in self._unread:
+                self._server.card_number(position.bank_slot, position.iccid)
+        self.go_on()
+
+    def on_presence(self, position: CardSlot) -> None:
+        """A card came or went; ``go_on``, or ``begin`` for somebody who waits for it, is to be called next."""
+        position.iccid = None
+        if not self._is_enabled:
+            return
+        if position.is_present:
+            self._unread[position] = None
+        else:
+            self._unread.pop(position, None)
+            self._server.card_number(position.bank_slot, None)
+
+    def on_number(self, position: CardSlot, iccid: str | None, reason: str) -> None:
+        """The reading there is over; ``reason`` says why there is no number. The position is off now."""
+        position.step(CardEvent.NUMBER)
+        self._readings -= 1
+        if not position.is_present or position in self._unread:
+            # That card is gone.
+            return
+        position.iccid = iccid
+        if iccid is None:
+            fields: dict[str, object] = {"reader": position.reader, "error": reason}
+            self._out.append(Notice("info", "card_number_unreadable", position.bank_slot, fields=fields))
+        else:
+            fields = {"reader": position.reader, "iccid": shorten_iccid(iccid)}
+            self._out.append(Notice("debug", "card_number", position.bank_slot, fields=fields))
+        self._server.card_number(position.bank_slot, iccid)
+
+    def stop(self) -> None:
+        """Begin no more readings, whoever governs from now on."""
+        self._is_wanted, self._is_over = False, True
+
+    # Reading
+
+    def begin(self, position: CardSlot) -> None:
+        """Read the card there, which is due. Who waits for it does not wait for others: it would be powered anyhow."""
+        del self._unread[position]
+        self._readings += 1
+        position.step(CardEvent.READ)
+        self._out.append(ReadNumber(position.slot_nr))
+
+    def go_on(self) -> None:
+        """Read cards that nobody wants, as many at a time as may be."""
+        if not self._is_wanted or self._readings >= MAX_READINGS:
+            return
+        idle = (position for position in self._unread if position.state is CardState.OFF)
+        for position in list(islice(idle, MAX_READINGS - self._readings)):
+            self.begin(position)

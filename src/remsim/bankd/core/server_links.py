@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bank's links to servers without I/O: one server governs, orders mappings, and hears of cards (rspro.md, 9.1).
+
+Normally we dial the server. A server may also dial us, for banks that cannot dial out; it introduces itself with a
+``connectClientReq``, gets our ``connectBankReq``, and the link is an ordinary control link from there on. Whoever
+dialled: a second server is turned away while the first one lives. Mappings survive the loss of a server.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from remsim.bankd.core.actions import BankdAction, Level, Notice
+from remsim.bankd.core.certified import CertifiedClients
+from remsim.bankd.core.error_reports import error_ind
+from remsim.bankd.core.mappings import Mapping, MappingChange, MappingTable
+from remsim.bankd.core.session import BankdCounts
+from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
+from remsim.core.identity import Proof
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.redaction import scrub
+from remsim.wire.link.abilities import ADVERTISE, CARDS, SLOTS
+from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.events import Event, Received, ReceivedUnknown, Undecodable
+from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.revocation import ListParts, StoreRevocations
+from remsim.wire.messages.rspro import (
+    AdvertisedAddress,
+    ComponentIdentity,
+    ComponentType,
+    Response,
+    ResultCode,
+    SlotPhysStatus,
+)
+
+
+class MappingListener(Protocol):
+    """Who must follow when mappings change."""
+
+    def on_mapping_created(self, mapping: Mapping, now: float) -> None:
+        """This client may use this slot now."""
+        ...
+
+    def on_mapping_removed(self, mapping: Mapping, now: float) -> None:
+        """This client may not use this slot any more."""
+        ...
+
+
+class Numbers(Protocol):
+    """Who knows the numbers of cards."""
+
+    def on_governed(self, *, is_wanted: bool) -> None:
+        """A server governs from now on; it may want to hear them."""
+        ...
+
+
+class Presences(Protocol):
+    """Who knows where cards are."""
+
+    @property
+    def numbers(self) -> Numbers:
+        """Who knows their numbers."""
+        ...
+
+    def is_card_present(self, slot_nr: int) -> bool:
+        """There is a card in that slot's reader."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class ServerLink:
+    """A link to a server, whoever dialled it."""
+
+    link: LinkId
+    peer: PeerAddress
+    is_dialled: bool
+    #: The tag of the ``connectClientReq`` of a server that dialled us.
+    request_tag: int | None = None
+    name: str = ""
+    abilities: frozenset[str] | None = None
+    #: What its certificate says; None on a link without TLS.
+    proof: Proof | None = None
+    list_parts: ListParts = field(default_factory=ListParts)
+    contenders: "list[ServerLink]" = field(default_factory=list)
+
+
+class ServerLinks:
+    """All links to servers, and what they order."""
+
+    def __init__(
+        self,
+        *,
+        identity: ComponentIdentity,
+        mappings: MappingTable,
+        out: list[BankdAction],
+        counts: BankdCounts,
+        takeover_s: float,
+        advertise: tuple[AdvertisedAddress, ...] | None,
+        certified: CertifiedClients,
+    ) -> None:
+        self._identity = identity
+        self._mappings = mappings
+        self._out = out
+        self._counts = counts
+        self._takeover_s = takeover_s
+        self._certified = certified
+        self._last_refusal: ResultCode | None = None
+        self.takeovers = TakeOvers()
+        #: Where clients reach us; servers of ours are told.
+        self.advertise = advertise
+        self.links: dict[LinkId, ServerLink] = {}
+        self.active_server: ServerLink | None = None
+        #: Set by the coordinator.
+        self.listener: MappingListener
+        self.presences: Presences
+
+    # Links
+
+    def on_dialled(self, link: LinkId, peer: PeerAddress, now: float, *, proof: Proof | None = None) -> None:
+        """The server that we dial can be talked to."""
+        self._on_server(ServerLink(link, peer, is_dialled=True, proof=proof), now)
+
+    def on_introduced(
+        self,
+        link: LinkId,
+        peer: PeerAddress,
+        request: rspro.ConnectClientReq,
+        tag: int,
+        now: float,
+        *,
+        proof: Proof | None = None,
+    ) -> None:
+        """A server dialled us."""
+        # The engine's connect deadline watches for its connectBankRes, which follows our connectBankReq at once.
+        name = request.identity.name
+        self._on_server(ServerLink(link, peer, is_dialled=False, request_tag=tag, name=name, proof=proof), now)
+
+    def _on_server(self, server: ServerLink, now: float) -> None:
+        self.links[server.link] = server
+        if self.active_server is None:
+            self._introduce(server)
+            return
+        self.active_server.contenders.append(server)
+        hosts = (str(self.active_server.peer.host), str(server.peer.host))
+        is_same = server.proof is not None and server.proof == self.active_server.proof
+        if is_same and self.takeovers.may(server.proof, *hosts, now):
+            # The same certificate: the server has come back, and knows better than we whether the old link is alive.
+            self._out.append(Close(self.active_server.link, "the server has connected anew"))
+            return
+        if len(self.active_server.contenders) == 1:
+            self._out.append(Probe(self.active_server.link, self._takeover_s))
+
+    def _introduce(self, server: ServerLink) -> None:
+        request = rspro.ConnectBankReq(self._identity, self._mappings.bank_id, self._mappings.slots)
+        self._out.append(Send(server.link, request))
+
+    def on_link_lost(self, server: ServerLink, reason: str, now: float) -> None:
+        """The link is gone. Mappings and their clients stay; a server that waited for this takes over."""
+        self._drop(server)
+        if self.active_server is server:
+            self.active_server = None
+            # Of a link that we dial, the dialler says so, too.
+            self._note("debug" if server.is_dialled else "warning", "server_lost", server, reason=reason)
+        contenders, server.contenders = server.contenders, []
+        for challenger in contenders:
+            self._on_server(challenger, now)
+
+    def _drop(self, server: ServerLink) -> None:
+        del self.links[server.link]
+        if self.active_server is not None and server in self.active_server.contenders:
+            self.active_server.contenders.remove(server)
+
+    def _turn_away(self, server: ServerLink, reason: str) -> None:
+        """Close a link that cannot govern; its own contenders, if any, are none of ours."""
+        if server.request_tag is not None:
+            answer = rspro.ConnectClientRes(self._identity, ResultCode.IDENTITY_IN_USE)
+            self._out.append(Send(server.link, answer, server.request_tag))
+        self._out.append(Close(server.link, reason))
+        self._drop(server)
+
+    def _reject_second(self, server: ServerLink, active_server: ServerLink, now: float) -> None:
+        self._counts.second_servers += 1
+        if server.proof is None or server.proof != active_server.proof:
+            self._note("warning", "second_server", server, governed_by=active_server.peer)
+        elif self.takeovers.refuse(server.proof, now):
+            text, _ = contest_texts(str(server.proof.identity), str(active_server.peer), str(server.peer))
+            self._note("error", "server_contested", server, governed_by=active_server.peer, hint=CONTEST_HINT)
+            if active_server.abilities is not None:
+                self._out.append(Send(active_server.link, error_ind(text, None, None)))
+        self._turn_away(server, f"this bank is governed by the server at {active_server.peer}")
+
+    # Messages
+
+    def on_event(self, server: ServerLink, event: Event, now: float) -> None:
+        """Something arrived on a control link; what does not belong there is ignored, as ever."""
+        match event:
+            case Received(rspro.ConnectBankRes() as answer):
+                self._on_accepted(server, answer, now)
+            case Received(rspro.ErrorInd() as message):
+                # A server says why it will refuse us before it does.
+                text = scrub(message.error_string or "")
+                self._note("warning", "server_reports_error", server, code=message.code.name, text=text)
+            case Received(message, tag) if server is self.active_server:
+                self._on_order(server, message, tag, now)
+            case Undecodable(error):
+                self._note("warning", "server_message_undecodable", server, error=error)
+            case Received() | ReceivedUnknown():
+                self._note("debug", "server_message_ignored", server)
+
+    def on_probe_answered(self, server: ServerLink, now: float) -> None:
+        """The governing server lives, so others are turned away."""
+        contenders, server.contenders = server.contenders, []
+        for challenger in contenders:
+            self._reject_second(challenger, server, now)
+
+    def _on_accepted(self, server: ServerLink, answer: rspro.ConnectBankRes, now: float) -> None:
+        if server is self.active_server:
+            return
+        if answer.identity.type is not ComponentType.REMSIM_SERVER:
+            self._note("warning", "not_a_server", server, type=answer.identity.type.name)
+            self._turn_away(server, "the peer is no server")
+        elif answer.result is not ResultCode.OK:
+            level: Level = "debug" if answer.result is self._last_refusal else "warning"
+            self._last_refusal = answer.result
+            self._note(level, "server_refused", server, result=answer.result.name)
+            self._turn_away(server, f"the server refused: {answer.result.name}")
+        elif self.active_server is not None:
+            self._reject_second(server, self.active_server, now)
+        else:
+            self.active_server, self._last_refusal = server, None
+            server.name = answer.identity.name
+            abilities = answer.identity.abilities
+            server.abilities = None if abilities is None else frozenset(abilities)
+            self._out.append(Accepted(server.link))
+            self._note("info", "server_connected", server, name=server.name)
+            if ADVERTISE in (abilities or ()):
+                # Before any answer about a mapping: the server must know the address when it tells the client.
+                self._out.append(Send(server.link, rspro.AddressesInd(self.advertise or ())))
+            self.presences.numbers.on_governed(is_wanted=CARDS in (abilities or ()))
+
+    def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:
+        match message:
+            case rspro.CreateMappingReq():
+                change = self._mappings.create(message.client, message.bank)
+                self._apply(server, rspro.CreateMappingRes(change.result), tag, change, now)
+                if change.result is ResultCode.OK:
+                    self._report_absence(message)
+            case rspro.RemoveMappingReq():
+                change = self._mappings.remove(message.client, message.bank)
+                self._apply(server, rspro.RemoveMappingRes(change.result), tag, change, now)
+            case rspro.ResetStateReq():
+                change = self._mappings.clear()
+                self._note("warning", "state_reset", server, mappings=len(change.removed))
+                self._apply(server, rspro.ResetStateRes(change.result), tag, change, now)
+            case extensions.RevocationListInd():
+                whole = server.list_parts.add(message)
+                if whole is not None:
+                    self._out.append(StoreRevocations(whole))
+            case extensions.CertifiedInd():
+                self._certified.on_part(server.link, message, now, is_proven=server.proof is not None)
+            case _:
+                self._note("debug", "server_message_ignored", server, type=type(message).__name__)
+
+    def _apply(self, server: ServerLink, answer: Response, tag: int, change: MappingChange, now: float) -> None:
+        """Answer first, then act: the server's list is right as soon as it hears from us."""
+        self._out.append(Send(server.link, answer, tag))
+        for mapping in change.removed:
+            self._out.append(Notice("info", "mapping_removed", mapping.bank, mapping.client))
+            self.listener.on_mapping_removed(mapping, now)
+        if change.created is not None:
+            created = change.created
+            self._out.append(Notice("info", "mapping_created", created.bank, created.client))
+            self.listener.on_mapping_created(created, now)
+        if change.result is not ResultCode.OK:
+            self._note("warning", "mapping_refused", server, result=change.result.name)
+
+    def _report_absence(self, order: rspro.CreateMappingReq) -> None:
+        """Say that there is no card for this mapping, also if we had it already: the server may have been restarted."""
+        mapping = self._mappings.of_slot(order.bank.slot_nr)
+        if mapping is not None and not self.presences.is_card_present(mapping.bank.slot_nr):
+            self.slot_changed(mapping, is_present=False)
+
+    # News for an own server; a classic one understands none of it.
+
+    def slot_changed(self, mapping: Mapping, *, is_present: bool) -> None:
+        """A card came or went."""
+        if self.active_server is not None and SLOTS in (self.active_server.abilities or ()):
+            status = SlotPhysStatus(reset_active=False, card_present=is_present)
+            self._out.append(
+                Send(self.active_server.link, rspro.BankSlotStatusInd(mapping.bank, mapping.client, status))
+            )
+
+    def card_number(self, bank_slot: BankSlot, iccid: str | None) -> None:
+        """The number of the card there; None if there is none or it cannot be read."""
+        if self.active_server is not None and CARDS in (self.active_server.abilities or ()):
+            self._out.append(Send(self.active_server.link, extensions.CardInd(bank_slot, iccid)))
+
+    def card_failed(self, bank_slot: BankSlot, client_slot: ClientSlot | None, text: str) -> None:
+        """A command failed with unknown outcome."""
+        if self.active_server is None or self.active_server.abilities is None:
+            return
+        self._out.append(Send(self.active_server.link, error_ind(text, bank_slot, client_slot)))
+
+    def _note(self, level: Level, event: str, server: ServerLink, **fields: object) -> None:
+        self._out.append(Notice(level, event, fields={"peer": server.peer, **fields}))

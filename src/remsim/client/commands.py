@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the verbs of ``remsim client`` do: shell, script, run and vpcd."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, TextIO
+
+from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.metrics import ClientMetrics
+from remsim.client.observer import ClientObserver
+from remsim.client.report import progress_bar, write_json, write_table
+from remsim.client.runner import SlotSpec
+from remsim.client.service import ClientService, Front
+from remsim.config import (
+    ClientConfig,
+    ClientRunConfig,
+    ClientSlotConfig,
+    ClientVpcdConfig,
+    DaemonConfig,
+    default_state_dir,
+)
+from remsim.core.errors import ConfigError, StartError
+from remsim.core.ids import ClientSlot
+from remsim.emulators.driven import DrivenEmulator, NoCardError
+from remsim.emulators.registry import make_emulator
+from remsim.emulators.script.player import Progress, ScriptPlayer
+from remsim.emulators.script.recording import Step, load_recording
+from remsim.emulators.shell.plain import PlainShell
+from remsim.emulators.simtrace2.find import DeviceError
+from remsim.emulators.vpcd.emulator import VpcdEmulator
+from remsim.net.runtime.process import run_service
+
+#: What a person at the shell is told as it happens; insertion and removal the console tells by itself.
+_NEWS: Final = {
+    NoticeKind.SERVER_CONNECTED: "connected to server {}",
+    NoticeKind.SERVER_REFUSED: "the server refuses us: {}",
+    NoticeKind.SERVER_LOST: "the server is lost, the card stays in use: {}",
+    NoticeKind.IDENTITY: "the server made this client slot {}",
+    NoticeKind.BANKD_GIVEN: "mapped, the bankd is at {}",
+    NoticeKind.BANKD_TAKEN: "not mapped any more",
+    NoticeKind.STATE_RESET: "the server ordered a reset",
+    NoticeKind.BANKD_CONNECTED: "connected to bankd {}",
+    NoticeKind.BANKD_REFUSED: "the bankd refuses us: {}",
+    NoticeKind.BANKD_WAITS: "connected to the bankd, which has no card for us yet: {}",
+    NoticeKind.BANKD_LOST: "the bankd is lost: {}",
+    NoticeKind.PEER_ERROR: "a peer reports: {}",
+    NoticeKind.SERVER_SAYS: "mapped, but there is no way to the bankd: {}",
+    NoticeKind.ATR_MISSING: "the bankd sent no ATR, this one is shown instead: {}",
+}
+
+
+def shell(config: ClientConfig) -> int:
+    """Run the shell and return the exit status.
+
+    With a terminal on both sides it is interactive, and ends with 0. Without one it speaks the classic shell's lines:
+    0 when every line was answered, 1 when a line was no command or a command got no answer, 3 when no card came.
+    Raises StartError without standard input or output.
+    """
+    if sys.stdin is None or sys.stdout is None:
+        raise StartError("standard input or output is closed", hint="the shell reads commands and writes answers there")
+    emulator = DrivenEmulator()
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return _interactive_shell(config, emulator)
+    about = _News()
+    plain = PlainShell(
+        emulator,
+        sys.stdin.fileno(),
+        sys.stdout,
+        sys.stderr,
+        card_wait_s=config.card_wait_s,
+        why_no_card=about.why_no_card,
+    )
+    return run_front(config, emulator, plain.run, on_made=about.attach)
+
+
+def script(
+    config: ClientConfig,
+    file: Path,
+    *,
+    literal: bool = False,
+    as_json: bool = False,
+    repeat: int = 1,
+    check: bool = False,
+    dump: Path | None = None,
+) -> int:
+    """Play a recording, report on stdout, and return the exit status.
+
+    0: played; 1: a command got no answer, or with ``check`` an answer was not as recorded; 3: no card came. Raises
+    ConfigError if the recording or an option is wrong, StartError if ``dump`` cannot be written.
+    """
+    if repeat < 1:
+        raise ConfigError(f"--repeat {repeat}: at least 1 is needed")
+    steps = load_recording(file)
+    with contextlib.ExitStack() as stack:
+        player = ScriptPlayer(
+            emulator := DrivenEmulator(),
+            steps,
+            literal=literal,
+            repeat=repeat,
+            card_wait_s=config.card_wait_s,
+            dump=None if dump is None else stack.enter_context(_open_dump(dump)),
+            progress=_progress(stack, steps, repeat),
+        )
+
+        async def front() -> int:
+            await player.run()
+            return 0
+
+        is_watched = sys.stderr.isatty()
+        status = run_front(_quiet(config) if is_watched else config, emulator, front)
+    if status != 0:
+        return status
+    write = write_json if as_json else write_table
+    write(player.outcome, file=str(file), output=sys.stdout)
+    return int(check and player.outcome.has_mismatch)
+
+
+def run_front(
+    config: ClientConfig,
+    emulator: DrivenEmulator,
+    front: Front,
+    *,
+    observer: ClientObserver | None = None,
+    on_made: Callable[[ClientService], None] = lambda _service: None,
+) -> int:
+    """Run one slot in a process of its own until ``front`` is done; return its exit status, or that of an error."""
+    services: list[ClientService] = []
+    metrics = ClientMetrics()
+
+    async def explained_front() -> int:
+        try:
+            return await front()
+        except NoCardError as error:
+            raise NoCardError(str(error), hint=services[0].slots[0].why_no_card()) from None
+
+    def make() -> ClientService:
+        spec = SlotSpec(config, emulator, observer or ClientObserver())
+        services.append(ClientService([spec], front=explained_front, metrics=metrics))
+        on_made(services[0])
+        return services[0]
+
+    status = run_service(make, config=config, metrics=metrics)
+    return status or services[0].exit_status
+
+
+class _News(ClientObserver):
+    """Tells the person at the shell what happens, and answers what the shell asks about the slot."""
+
+    def __init__(self) -> None:
+        self.service: ClientService | None = None
+        self.say: Callable[[str], None] = lambda _text: None
+
+    def attach(self, service: ClientService) -> None:
+        self.service = service
+
+    def on_notice(self, client_slot: ClientSlot | None, notice: Notice) -> None:
+        if notice.kind in _NEWS:
+            self.say(_NEWS[notice.kind].format(notice.text))
+
+    def status(self) -> Sequence[tuple[str, str]]:
+        return [] if self.service is None else self.service.slots[0].status()
+
+    def why_no_card(self) -> str:
+        return "" if self.service is None else self.service.slots[0].why_no_card()
+
+    def title(self) -> str:
+        number = None if self.service is None else self.service.slots[0].coordinator.client_slot
+        return "remsim" if number is None else str(number)
+
+
+def _interactive_shell(config: ClientConfig, emulator: DrivenEmulator) -> int:
+    # prompt_toolkit takes its time to import; the script and the plain shell do without.
+    from remsim.emulators.shell.console import Console
+
+    news = _News()
+    console = Console(
+        emulator, history=_history_file(), status=news.status, title=news.title, why_no_card=news.why_no_card
+    )
+    news.say = partial(console.say, style="ansicyan")
+    return run_front(_quiet(config), emulator, console.run, observer=news, on_made=news.attach)
+
+
+def _quiet(config: ClientConfig) -> ClientConfig:
+    """Where a person looks at a terminal, the front says what happens; the log keeps to errors."""
+    return config.model_copy(update={"log_level": "error"}) if config.log_level == "info" else config
+
+
+def _history_file() -> Path | None:
+    """Where the shell's history is kept; None if there is no such place."""
+    try:
+        return default_state_dir(ClientConfig, {}, os.environ) / "history"
+    except ConfigError:
+        return None
+
+
+def _open_dump(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise StartError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _progress(stack: contextlib.ExitStack, steps: Sequence[Step], repeat: int) -> Progress | None:
+    """A bar on stderr if that is a terminal."""
+    if not sys.stderr.isatty():
+        return None
+    bar = stack.enter_context(progress_bar(sys.stderr))
+    task = bar.add_task("", total=len(steps) * repeat)
+    return lambda done: bar.update(task, completed=done)
+
+
+def run(config: ClientRunConfig) -> int:
+    """Serve every slot of ``config`` and return the exit status.
+
+    Raises ConfigError if an emulator cannot be made, StartError if there is nothing to serve.
+    """
+    return _serve(slot_specs(config), config)
+
+
+def slot_specs(config: ClientRunConfig) -> list[SlotSpec]:
+    """What each slot is made of. Raises ConfigError and StartError like ``run``."""
+    specs = []
+    for number, slot in enumerate((*config.slot, *(found_slots(config) if config.auto else ()))):
+        try:
+            emulator = make_emulator(slot.emulator, slot.settings)
+        except ConfigError as error:
+            raise ConfigError(f"slot[{number}]: {error}", hint=error.hint) from None
+        emulator.set_command_rules(config.command_rules(slot))
+        specs.append(SlotSpec(config.of_slot(slot), emulator, ClientObserver()))
+    return specs
+
+
+def found_slots(config: ClientRunConfig) -> list[ClientSlotConfig]:
+    """A slot for each card-emulation interface that is plugged in and that no table of ``config`` claims.
+
+    Raises ConfigError if a table's settings cannot be used, StartError if there is no slot at all.
+    """
+    from remsim.emulators.simtrace2.emulator import found_settings
+    from remsim.emulators.simtrace2.libusb import LibusbBus
+
+    claimed = [slot.settings for slot in config.slot if slot.emulator == "simtrace2"]
+    try:
+        found = found_settings(LibusbBus(), claimed)
+    except DeviceError as error:
+        raise StartError(str(error), hint=error.hint) from None
+    if not found and not config.slot:
+        raise StartError("no card-emulation interface is plugged in", hint="remsim doctor says more")
+    first = config.auto_client
+    return [
+        ClientSlotConfig(
+            client=None if first is None else ClientSlot(first.client_id, first.slot_nr + number),
+            emulator="simtrace2",
+            settings=settings,
+        )
+        for number, settings in enumerate(found)
+    ]
+
+
+def vpcd(config: ClientVpcdConfig) -> int:
+    """Be the card in one virtual reader and return the exit status."""
+    return _serve([SlotSpec(config, VpcdEmulator(config.reader), ClientObserver())], config)
+
+
+def _serve(specs: Sequence[SlotSpec], config: DaemonConfig) -> int:
+    metrics = ClientMetrics()
+    return run_service(lambda: ClientService(specs, metrics=metrics), config=config, metrics=metrics)

@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One client slot at work: its coordinator, its two dialled links and its emulator, tied together.
+
+Takes no decisions: turns what happens into coordinator calls and carries out the actions. Several slots share one
+``ConnectionManager``.
+"""
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from remsim import __version__
+from remsim.client.core.actions import (
+    Abort,
+    Action,
+    DialBankd,
+    HangUpBankd,
+    InsertCard,
+    RemoveCard,
+    ResetModem,
+    Respond,
+    SelectSim,
+    SetAtr,
+)
+from remsim.client.core.coordinator import NO_NUMBERS, ClientCoordinator
+from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.states import SlotState
+from remsim.client.metrics import ClientMetrics
+from remsim.client.observer import ClientObserver, CommandRecord
+from remsim.client.scripting.causes import Cause, EventCauses, EventEnvironment
+from remsim.client.scripting.runner import CallResult, EventScript
+from remsim.config import ClientConfig, HostPort, LogLevel
+from remsim.core.identity import Identity, Role
+from remsim.core.limits import LimitName
+from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
+from remsim.logs import Logger, get_logger
+from remsim.net.connections import ConnectionManager, DialledLink
+from remsim.net.log_limits import LogRateLimiter
+from remsim.net.runtime.tasks import Alarm
+from remsim.net.tls.contexts import Expectation
+from remsim.net.tls.security import TransportSecurity
+from remsim.wire.link.actions import LinkId
+from remsim.wire.link.dialing import DialState
+from remsim.wire.link.engine import Event, KeepAlive, LinkEngine
+from remsim.wire.messages.revocation import StoreRevocations
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus, clean_name
+
+SOFTWARE: Final = "remsim-client"
+
+_WARNINGS: Final = frozenset(
+    {
+        NoticeKind.SERVER_REFUSED,
+        NoticeKind.BANKD_REFUSED,
+        NoticeKind.BANKD_WAITS,
+        NoticeKind.STATE_RESET,
+        NoticeKind.ATR_MISSING,
+        NoticeKind.ATR_UNUSABLE,
+        NoticeKind.PEER_ERROR,
+        NoticeKind.SERVER_SAYS,
+        NoticeKind.TPDU_REFUSED,
+    }
+)
+#: A lost link has its line already, from whoever dials it.
+_DETAILS: Final = frozenset(
+    {
+        NoticeKind.STATE,
+        NoticeKind.SERVER_LOST,
+        NoticeKind.BANKD_LOST,
+        NoticeKind.BANKD_UNCHANGED,
+        NoticeKind.IGNORED,
+    }
+)
+#: These come again with every attempt; only a change is worth a line above debug.
+_REPEATING: Final = frozenset({NoticeKind.SERVER_REFUSED, NoticeKind.BANKD_REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSpec:
+    """What a slot is made of."""
+
+    config: ClientConfig
+    emulator: CardEmulator
+    observer: ClientObserver
+
+
+class ClientSlotRunner(EmulatorEvents):
+    """Made inside the event loop; ``start`` begins to dial."""
+
+    def __init__(
+        self,
+        spec: SlotSpec,
+        *,
+        hub: ConnectionManager,
+        metrics: ClientMetrics,
+        protection: TransportSecurity,
+        on_revocations: Callable[[bytes], None] | None = None,
+    ) -> None:
+        config = spec.config
+        self.config = config
+        self.emulator = spec.emulator
+        self._observer = spec.observer
+        self._hub = hub
+        self._on_revocations = on_revocations
+        self._metrics = metrics
+        identity = ComponentIdentity(
+            ComponentType.REMSIM_CLIENT,
+            config.name if config.name is not None else clean_name(socket.gethostname()),
+            SOFTWARE,
+            __version__,
+        )
+        self.coordinator = ClientCoordinator(
+            identity=identity,
+            client_slot=config.client,
+            default_atr=config.atr,
+            keeps_default_atr=config.atr_ignore_rspro,
+            atr_policy=config.atr_rules.policy(),
+            resets_for_atr=config.atr_late == "reset",
+        )
+        self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
+        self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
+        self._alarm = Alarm(self._on_alarm)
+        self._lines = LogRateLimiter(get_logger("client"), metrics.limits, strangers=frozenset(), now=hub.now)
+        # Commands that wait for their answer, with the time they came.
+        self._waiting: deque[tuple[bytes, float]] = deque()
+        #: The modem keeps the card from running, and whether VCC was off since it did.
+        self._is_held = self._had_no_power = False
+        #: None: nobody has told whether there is any.
+        self._has_hardware: bool | None = None
+        self._last_refusal: Notice | None = None
+        self._label = ""
+        # The link that is just being lost; who dials it does not know yet.
+        self._lost: LinkId | None = None
+        #: Why the server cannot send us to our bankd, in its words.
+        self._server_says = ""
+        self._is_stopping = False
+        self._identify()
+        self._causes = EventCauses()
+        self._environment = EventEnvironment(config.server)
+        #: None if there is none.
+        self.script: EventScript | None = None
+        if config.event_script is not None:
+            self.script = EventScript(
+                config.event_script, timeout_s=config.event_timeout_s, log=self._log, on_result=self._on_script_result
+            )
+
+    def _dial(self, identity: ComponentIdentity, peer: ComponentType, protection: TransportSecurity) -> DialledLink:
+        whose = "" if self.config.client is None else f" of {self.config.client}"
+        name, role = ("server", Role.SERVER) if peer is ComponentType.REMSIM_SERVER else ("bankd", Role.BANK)
+        return self._hub.dial(
+            self._connection(identity, peer),
+            name=f"{name}{whose}",
+            tls=protection.tls(role),
+            networks=protection.networks,
+        )
+
+    def _connection(self, identity: ComponentIdentity, peer: ComponentType) -> Callable[[float], LinkEngine]:
+        keep_alive = KeepAlive(self.config.keepalive.interval_s, self.config.keepalive.timeout_s)
+
+        def make(now: float) -> LinkEngine:
+            return LinkEngine(
+                identity=identity,
+                peer=peer,
+                now=now,
+                keep_alive=keep_alive,
+                connect_timeout_s=self.config.timers.connect_s,
+            )
+
+        return make
+
+    def _identify(self) -> None:
+        """Give log lines and metrics the slot's present number."""
+        coordinator = self.coordinator
+        label = "none" if coordinator.client_slot is None else str(coordinator.client_slot)
+        if label != self._label:
+            self._metrics.forget_slot(self._label)
+        self._label = label
+        if self._has_hardware is not None:
+            self._metrics.hardware_present.labels(label).set(self._has_hardware)
+        self._log: Logger = get_logger("client").bind(
+            client_slot=coordinator.client_slot, bank_slot=coordinator.bank_slot
+        )
+        self._answered = self._metrics.tpdus.labels(label)
+        self._duration = self._metrics.duration.labels(label)
+
+    def status(self) -> list[tuple[str, str]]:
+        """Name and state of everything, in words for people."""
+        coordinator = self.coordinator
+        rows = [("slot", f"{coordinator.client_slot or 'no number yet'}, {coordinator.state.value}")]
+        for name, dialled in (("server", self.server), ("bankd", self.bankd)):
+            target = "" if dialled.target is None else f" {HostPort(*dialled.target)}"
+            rows.append((name, f"{dialled.state.value}{target}"))
+        if coordinator.bank_slot is not None:
+            rows.append(("mapping", f"{coordinator.bank_slot}"))
+        return rows
+
+    def why_no_card(self) -> str:
+        """What a person should look at if the modem sees no card."""
+        match self.coordinator.state:
+            case SlotState.INIT:
+                if self._last_refusal is not None and self._last_refusal.text.startswith(NO_NUMBERS):
+                    # It runs, and is a classic one.
+                    return NO_NUMBERS
+                return f"no server has accepted us at {self.config.server}{self._trouble(self.server)}"
+            case SlotState.UNCONFIGURED if not self.coordinator.is_server_connected:
+                return f"the server at {self.config.server} is lost{self._trouble(self.server)}"
+            case SlotState.UNCONFIGURED:
+                if self._server_says:
+                    return self._server_says
+                return (
+                    f"the server has no bankd for {self._label}: it is not mapped, or the bank of its mapping is not "
+                    "connected; remsim ctl mappings tells"
+                )
+            case SlotState.WAIT_BANKD:
+                return self._why_bankd_serves_nothing()
+            case SlotState.OPERATIONAL:
+                return f"bank slot {self.coordinator.bank_slot} has no card, says the bankd"
+
+    def _why_bankd_serves_nothing(self) -> str:
+        bank_slot, target = (
+            self.coordinator.bank_slot,
+            "" if self.bankd.target is None else HostPort(*self.bankd.target),
+        )
+        refusal = "" if self._last_refusal is None else self._last_refusal.text
+        if refusal == ResultCode.CARD_NOT_PRESENT.name.lower():
+            return f"bank slot {bank_slot} has no card, says the bankd at {target}"
+        return f"mapped to {bank_slot}, but the bankd at {target} does not serve us{self._trouble(self.bankd)}"
+
+    def _trouble(self, dialled: DialledLink) -> str:
+        """The last refusal of a peer, or why it cannot be reached."""
+        trouble = dialled.trouble if self._last_refusal is None else self._last_refusal.text
+        return f" ({trouble})" if trouble else ""
+
+    # Life
+
+    async def start(self) -> None:
+        """Take the emulator and dial the server. Raises StartError."""
+        await self.emulator.start(self)
+        # A modem that powers its slot up before there is a card must not wait for an ATR in vain.
+        self.emulator.set_atr(self.config.atr)
+        self.server.want(self.config.server.host, self.config.server.port)
+
+    async def stop(self) -> None:
+        """Hang up and let go of the emulator."""
+        self._is_stopping = True
+        self._alarm.cancel()
+        self._lines.close()
+        self.bankd.unwant()
+        self.server.unwant()
+        await self.emulator.stop()
+
+    # Links
+
+    def owns(self, link: LinkId) -> bool:
+        """Whether this link, which has just come up, is one of ours."""
+        return link in (self.server.link, self.bankd.link)
+
+    def on_link_up(self, link: LinkId) -> None:
+        """One of our links is up."""
+        role = ComponentType.REMSIM_SERVER if link == self.server.link else ComponentType.REMSIM_BANKD
+        self._run(self.coordinator.on_link_up(link, role, self._hub.now()))
+
+    def on_event(self, link: LinkId, event: Event) -> None:
+        """Something arrived on one of our links."""
+        self._run(self.coordinator.on_event(link, event, self._hub.now()))
+
+    def on_link_lost(self, link: LinkId, reason: str) -> None:
+        """One of our links is gone."""
+        self._lost = link
+        self._run(self.coordinator.on_link_lost(link, reason, self._hub.now()))
+        self._lost = None
+
+    def _on_alarm(self) -> None:
+        self._run(self.coordinator.handle_timer(self._hub.now()))
+
+    # EmulatorEvents
+
+    def on_tpdu(self, tpdu: bytes) -> None:
+        """A command of the modem."""
+        self._waiting.append((tpdu, time.perf_counter()))
+        self._run(self.coordinator.on_tpdu(tpdu, self._hub.now()))
+
+    def on_lines(self, lines: Lines) -> None:
+        """The modem changed its lines."""
+        if lines.reset_active or lines.vcc_present is False:
+            # Commands in progress are void and get no answer.
+            self._waiting.clear()
+            self._is_held = True
+            self._had_no_power |= lines.vcc_present is False
+        elif self._is_held:
+            # Hardware tells of each line as it changes; only when all let the card run, the reset is complete.
+            kind = "cold" if self._had_no_power else "warm"
+            self._is_held = self._had_no_power = False
+            self._metrics.resets.labels(self._label, kind).inc()
+            self._log.debug("modem_reset_card", kind=kind)
+        status = SlotPhysStatus(lines.reset_active, lines.vcc_present, lines.clk_active, lines.card_present)
+        if self.script is not None:
+            self._environment.on_lines(status)
+            self._call_script(self._causes.of_lines(status))
+        self._run(self.coordinator.on_lines(status, self._hub.now()))
+
+    def on_pps(self, result: PpsResult) -> None:
+        """The modem changed the speed; RSPRO has no place for it."""
+        self._log.debug("pps", f_index=result.f_index, d_index=result.d_index)
+
+    def on_hardware(self, hardware: Hardware) -> None:
+        """The hardware came or went; what it is, the emulator has logged."""
+        if self._has_hardware and not hardware.is_present:
+            self._metrics.hardware_losses.labels(self._label).inc()
+        self._has_hardware = hardware.is_present
+        self._metrics.hardware_present.labels(self._label).set(hardware.is_present)
+
+    def on_unknown_command(self, *, is_refused: bool) -> None:
+        """The emulator has logged which."""
+        self._metrics.unknown.labels(self._label, "refused" if is_refused else "received").inc()
+
+    def on_limit(self, limit: LimitName) -> None:
+        """The hardware has reached a limit."""
+        self._metrics.limits.reached(limit)
+
+    # Actions
+
+    def _run(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Respond():
+                    self._on_answer(action.response, "")
+                    self.emulator.respond(action.response)
+                case Abort():
+                    self._on_answer(None, action.reason)
+                    self.emulator.abort(action.reason)
+                case Notice():
+                    self._tell(action)
+                case SetAtr() | InsertCard() | RemoveCard() | SelectSim() | ResetModem():
+                    self._command_emulator(action)
+                case DialBankd():
+                    self._dial_bankd(action.address)
+                case StoreRevocations():
+                    if self._on_revocations is not None:
+                        self._on_revocations(action.raw)
+                case HangUpBankd():
+                    self.bankd.unwant()
+                case _:
+                    self._hub.execute(action)
+            if self.script is not None:
+                self._call_script(self._causes.of_action(action))
+        self._alarm.set(self.coordinator.next_deadline())
+
+    def _dial_bankd(self, address: IpPort) -> None:
+        bank_slot = self.coordinator.bank_slot
+        # Whoever else is at that address, with whatever certificate, is not given the modem's commands.
+        expects = None if bank_slot is None else Expectation.exactly(Identity.bank(bank_slot.bank_id))
+        self.bankd.want(str(address.ip), address.port, expects=expects)
+
+    def _call_script(self, cause: Cause | None) -> None:
+        if self.script is None or cause is None:
+            return
+        variables = self._environment.variables(
+            cause=cause,
+            client_slot=self.coordinator.client_slot,
+            bank_slot=self.coordinator.bank_slot,
+            bankd=self.bankd.target,
+            server_state=self._dial_state(self.server),
+            bankd_state=self._dial_state(self.bankd),
+        )
+        self.script.call(cause, {**variables, **self.emulator.environment()})
+
+    def _dial_state(self, dialled: DialledLink) -> DialState:
+        is_lost = self._lost is not None and dialled.link == self._lost
+        return DialState.BACKOFF if is_lost else dialled.state
+
+    def _on_script_result(self, result: CallResult) -> None:
+        self._metrics.scripts.labels(self._label, result.value).inc()
+        if result is CallResult.LEFT_OUT:
+            self._metrics.limits.reached(LimitName.SCRIPT_CALLS)
+
+    def _command_emulator(self, action: SetAtr | InsertCard | RemoveCard | SelectSim | ResetModem) -> None:
+        match action:
+            case SetAtr():
+                self.emulator.set_atr(action.atr)
+            case InsertCard():
+                self.emulator.insert_card()
+            case RemoveCard():
+                self.emulator.remove_card()
+            case SelectSim():
+                self.emulator.select_sim(remote=action.remote)
+            case ResetModem():
+                self.emulator.reset_modem()
+
+    def _on_answer(self, response: bytes | None, failure: str) -> None:
+        tpdu, since = self._waiting.popleft()
+        duration_s = time.perf_counter() - since
+        if response is None:
+            self._metrics.failed_tpdus.labels(self._label).inc()
+            self._log.warning("command_without_answer", reason=failure)
+        else:
+            self._answered.inc()
+            self._duration.observe(duration_s)
+        self._observer.on_command(
+            CommandRecord(self.coordinator.client_slot, tpdu, response, duration_s, failure=failure)
+        )
+
+    def _tell(self, notice: Notice) -> None:
+        if notice.kind in (NoticeKind.IDENTITY, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN, NoticeKind.STATE_RESET):
+            self._identify()
+        self._count(notice)
+        level: LogLevel = "warning" if notice.kind in _WARNINGS else "info"
+        if notice.kind in _DETAILS or notice == self._last_refusal or self._is_stopping:
+            level = "debug"
+        say = getattr(self._log, self._lines.level(notice.kind.value, level, {"client_slot": self._label}))
+        if notice.kind in _REPEATING or notice.kind is NoticeKind.BANKD_WAITS:
+            self._last_refusal = notice
+        elif notice.kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_CONNECTED):
+            self._last_refusal = None
+        if notice.kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN):
+            self._server_says = ""
+        elif notice.kind is NoticeKind.SERVER_SAYS:
+            self._server_says = f"the server says: {notice.text}"
+        if notice.text:
+            say(notice.kind.value, detail=notice.text)
+        else:
+            say(notice.kind.value)
+        self._observer.on_notice(self.coordinator.client_slot, notice)
+
+    def _count(self, notice: Notice) -> None:
+        metrics, label, coordinator = self._metrics, self._label, self.coordinator
+        metrics.show_slot(
+            label,
+            coordinator.state,
+            is_server_connected=coordinator.is_server_connected,
+            has_card=coordinator.atr is not None,
+        )
+        match notice.kind:
+            case NoticeKind.SERVER_REFUSED:
+                metrics.refusals.labels(label, "server").inc()
+            case NoticeKind.BANKD_REFUSED | NoticeKind.BANKD_WAITS:
+                metrics.refusals.labels(label, "bankd").inc()
+            case NoticeKind.BANKD_CONNECTED:
+                metrics.sessions.labels(label).inc()
+            case _:
+                return

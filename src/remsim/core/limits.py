@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits on what others can make a program hold or do: their names, their description, and how often one was reached.
+
+The numbers themselves stand where they are used. Each program has a table of its limits (``server.limits``,
+``bankd.limits``, ``client.limits``) that refers to them; the page docs/limits.md is made of the tables. Reaching a
+limit is counted under its name. Knows no program and does no I/O, so that decisions can count, too.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class LimitName(StrEnum):
+    """The label under which a limit is counted."""
+
+    # Of every link
+    IDENTIFY_TIME = "identify_time"
+    FIRST_FRAME = "first_frame"
+    UNANSWERED_REQUESTS = "unanswered_requests"
+    OUTSTANDING_REQUESTS = "outstanding_requests"
+    FIRST_WRITE_BUFFER = "first_write_buffer"
+    WRITE_BUFFER = "write_buffer"
+    CLOSING_TIME = "closing_time"
+    # Of listeners
+    UNIDENTIFIED = "unidentified"
+    UNIDENTIFIED_PER_SOURCE = "unidentified_per_source"
+    CONNECTIONS = "connections"
+    LINKS_PER_IDENTITY = "links_per_identity"
+    TLS_HANDSHAKE = "tls_handshake"
+    TLS_HANDSHAKE_TIME = "tls_handshake_time"
+    # Of the metrics endpoint
+    METRICS_CONNECTIONS = "metrics_connections"
+    METRICS_REQUEST = "metrics_request"
+    METRICS_TIME = "metrics_time"
+    # Of servers
+    RIVALS = "rivals"
+    CLIENT_NUMBERS = "client_numbers"
+    REVOCATION_LIST = "revocation_list"
+    REST_CONNECTIONS = "rest_connections"
+    REST_CONNECTIONS_PER_SOURCE = "rest_connections_per_source"
+    REST_HANDSHAKE_TIME = "rest_handshake_time"
+    REST_HEAD = "rest_head"
+    REST_HEAD_TIME = "rest_head_time"
+    REST_BODY = "rest_body"
+    REST_BODY_TIME = "rest_body_time"
+    REST_ANSWER_TIME = "rest_answer_time"
+    TOKEN_FAILURES = "token_failures"
+    ENROLMENT_FAILURES = "enrolment_failures"
+    RENEWALS = "renewals"
+    FAILING_SOURCES = "failing_sources"
+    STORED_REFUSALS = "stored_refusals"
+    BANK_AUDIT = "bank_audit"
+    # Of bankds
+    CONTENDERS = "contenders"
+    UNSERVED = "unserved"
+    UNSERVED_PER_SOURCE = "unserved_per_source"
+    QUEUED_COMMANDS = "queued_commands"
+    GUARD_LINES = "guard_lines"
+    KEPT_AUDIT = "kept_audit"
+    # Of all programs
+    LOG_LINES = "log_lines"
+    RECURRING_LINES = "recurring_lines"
+    # Of clients
+    SCRIPT_CALLS = "script_calls"
+    USB_MESSAGE = "usb_message"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One line of a program's table."""
+
+    name: LimitName
+    #: The number that is in force unless it was configured, and its unit; None: the unit says it in words.
+    value: float | None
+    unit: str
+    #: Why it is what it is.
+    reason: str
+    #: What becomes of whoever reaches it.
+    effect: str
+    #: The setting that changes it; empty: nothing does.
+    setting: str = ""
+
+    @property
+    def value_text(self) -> str:
+        """``2048 connections``, ``10 s``, ``64 KiB``."""
+        if self.value is None:
+            return self.unit
+        if self.unit == "bytes" and self.value % 1024 == 0:
+            kib = int(self.value) // 1024
+            return f"{kib // 1024} MiB" if kib % 1024 == 0 else f"{kib} KiB"
+        return f"{self.value:g} {self.unit}"
+
+
+class TokenBucket:
+    """So many at once for each key, and one more after each ``interval_s``. ``now`` never goes backwards."""
+
+    def __init__(self, *, burst: int, interval_s: float, most_keys: int = 1024) -> None:
+        """Beyond ``most_keys``, the key that was used longest ago is forgotten."""
+        self._burst = burst
+        self._interval_s = interval_s
+        self._most_keys = most_keys
+        # When the whole burst will be there again; the order is that of use.
+        self._whole_at: OrderedDict[Hashable, float] = OrderedDict()
+
+    def take(self, key: Hashable, now: float) -> bool:
+        """Take one for ``key``; False: there is none left for now."""
+        whole_at = max(self._whole_at.pop(key, now), now)
+        has_one = whole_at - now <= (self._burst - 1) * self._interval_s
+        self._whole_at[key] = whole_at + self._interval_s if has_one else whole_at
+        if len(self._whole_at) > self._most_keys:
+            self._whole_at.popitem(last=False)
+        return has_one
+
+    def has_ebbed(self, key: Hashable, now: float) -> bool:
+        """Whether half of the burst is there again: what was said of one flood may be said of the next."""
+        return self._whole_at.get(key, now) - now <= self._burst / 2 * self._interval_s
+
+
+class LimitCounts:
+    """How often each limit was reached; those of ``names`` are there from the beginning, at 0."""
+
+    def __init__(self, names: Iterable[LimitName] = ()) -> None:
+        self._counts: dict[LimitName, int] = dict.fromkeys(names, 0)
+
+    def reached(self, name: LimitName) -> None:
+        """Count it once more."""
+        self._counts[name] = self._counts.get(name, 0) + 1
+
+    def __getitem__(self, name: LimitName) -> int:
+        """Return how often it was reached."""
+        return self._counts.get(name, 0)
+
+    def snapshot(self) -> Mapping[LimitName, int]:
+        """All counts, as they are now."""
+        return dict(self._counts)

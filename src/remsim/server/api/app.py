@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The REST application: all resources together, and what holds for every request."""
+
+import time
+from typing import Any, Final
+
+from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from remsim import __version__
+from remsim.core.limits import LimitCounts, LimitName
+from remsim.server.api import errors, limits
+from remsim.server.api.auth import OPEN_PATHS, AuthMiddleware, judge_route
+from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
+from remsim.server.metrics import ServerMetrics
+from remsim.server.runtime import ServerRuntime
+
+#: What the schema calls the token.
+_TOKEN: Final = "token"
+_TOKEN_TEXT: Final = "made by remsim token create; its role and scope say what it may do"
+#: How a socket for both IP versions tells of an IPv4 address.
+_MAPPED: Final = "::ffff:"
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def build_app(desk: ServerRuntime, metrics: ServerMetrics, *, is_open: bool = False) -> FastAPI:
+    """The application over ``desk``; ``is_open``: no token is needed."""
+    app = resources(metrics.limits)
+    app.state.desk = desk
+    # The last one is the outermost.
+    app.add_middleware(AuthMiddleware, desk=desk, is_open=is_open, limits=metrics.limits)
+    app.add_middleware(RequestMiddleware, metrics=metrics)
+    return app
+
+
+class _Api(FastAPI):
+    """Describes itself as it is: by a token, and without the answers that the framework would give and ours does."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The schema. Made once, with what is mounted at the first call."""
+        if self.openapi_schema is None:
+            schema = super().openapi()
+            components = schema["components"]
+            for name in ("HTTPValidationError", "ValidationError"):
+                components["schemas"].pop(name, None)
+            components["securitySchemes"] = {_TOKEN: {"type": "http", "scheme": "bearer", "description": _TOKEN_TEXT}}
+            for path, operations in schema["paths"].items():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+                    if path not in OPEN_PATHS:
+                        operation["security"] = [{_TOKEN: []}]
+            self.openapi_schema = schema
+        return self.openapi_schema
+
+
+def whole() -> FastAPI:
+    """All resources, those included that a server has beside an authority only, without anything behind them."""
+    app = resources()
+    # Not at the top: it imports what an authority needs, which a server without one does not have.
+    from remsim.server.api import enrolment
+
+    app.include_router(enrolment.router)
+    return app
+
+
+def resources(limits: LimitCounts | None = None) -> FastAPI:
+    """All resources that every server has, without anything behind them. ``limits`` counts those that are reached."""
+    app = _Api(
+        title="remsim server",
+        version=__version__,
+        summary="Banks, clients and mappings of a remote SIM system.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(judge_route)],
+    )
+    errors.install(app, limits)
+    for resource in (clients, banks, slotmaps, audits, status):
+        app.include_router(resource.router)
+    return app
+
+
+class RequestMiddleware:
+    """Every request passes here: forgives a trailing slash on GET (rsres.md, 1), counts and times.
+
+    A caller over IPv4 has an IPv4 address from here on, also where one socket listens for both (RFC 4291, 2.5.5.2).
+    """
+
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request."""
+        method: str = scope["method"]
+        path: str = scope["path"]
+        if method == "GET" and len(path) > 1 and path.endswith("/"):
+            scope = {**scope, "path": path[:-1]}
+        client: tuple[str, int] | None = scope.get("client")
+        if client is not None and client[0].startswith(_MAPPED):
+            scope = {**scope, "client": (client[0].removeprefix(_MAPPED), client[1])}
+        fault = _fault(scope)
+        if fault is not None and fault.limit is not None:
+            self._metrics.limits.reached(fault.limit)
+        started = time.perf_counter()
+        # A stranger's method names must not become names in the metrics.
+        shown = method if method in _METHODS else "other"
+
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.requests.labels(shown, str(message["status"])).inc()
+                self._metrics.request_time.labels(shown).observe(time.perf_counter() - started)
+            await send(message)
+
+        served = self._app if fault is None else errors.answer(fault)
+        await served(scope, receive, count)
+
+
+def _fault(scope: Scope) -> errors.ApiError | None:
+    """What is wrong with a request, whatever it asks for."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    # h11 bounds a head that is not complete yet; one that comes in a single piece it takes at any length.
+    length = (
+        len(scope.get("raw_path") or scope["path"])
+        + len(scope["query_string"])
+        + sum(len(name) + len(value) for name, value in headers)
+    )
+    if length > limits.MAX_HEAD_BYTES:
+        text = f"the head of the request has more than {limits.MAX_HEAD_BYTES} bytes"
+        return errors.ApiError(400, "too_large", text, limit=LimitName.REST_HEAD, is_last=True)
+    names = {name for name, _ in headers}
+    if {b"content-length", b"transfer-encoding"} <= names:
+        # RFC 9112, 6.3: what stands before or behind us may read another end of the body than we do.
+        text = "a request has a Content-Length or a Transfer-Encoding, not both"
+        return errors.ApiError(400, "bad_request", text, is_last=True)
+    return None

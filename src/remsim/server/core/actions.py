@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the server's coordinator asks of the I/O around it, besides what concerns links: storing and reporting."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.link.actions import LinkAction
+from remsim.wire.messages.rspro import AdvertisedAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: ``who`` names a token, a user, a bankd or the server itself; ``source`` is an address."""
+
+    who: str
+    source: str
+
+
+#: What the server does by itself, following its rules.
+SERVER: Final = Actor("server", "-")
+
+DONE: Final = "done"
+REFUSED: Final = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the log, before it has a number and a time."""
+
+    actor: Actor
+    #: For example ``mapping.create``; at most 32 characters.
+    action: str
+    target: str = ""
+    outcome: str = DONE
+    detail: str = ""
+
+
+#: What tells a client without a number from others: what kind of name ("serial", "name"), and it.
+ClientKey = tuple[str, str]
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One line for the log, counted under its event name."""
+
+    level: Level
+    event: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+# Decisions
+
+
+@dataclass(frozen=True, slots=True)
+class StoreMapping:
+    """Store a new mapping. ``is_sent``: its bankd is connected and will be told at once.
+
+    ``iccid``: the number of the card, where known. It is stored with the mapping, or a start after a crash might know
+    the mapping without the number for which it is allowed.
+    """
+
+    bank: BankSlot
+    client: ClientSlot
+    is_sent: bool
+    iccid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDeletion:
+    """Store the deletion of live mappings, in one transaction.
+
+    ``removals`` are those of them that a bankd may know of and must be told to remove; ``releases`` are those whose
+    clients may have been sent to the bankd and must be told to leave it.
+    """
+
+    mappings: tuple[int, ...]
+    removals: tuple[int, ...]
+    releases: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSent:
+    """Note that the bankd is about to be told of these mappings, which it was not before."""
+
+    bank_id: int
+    mappings: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreClientNumber:
+    """Keep the number of a client that has none of its own."""
+
+    key: ClientKey
+    client_id: int
+
+
+Decision = StoreMapping | StoreDeletion | StoreSent | StoreClientNumber
+
+
+# Notes
+
+
+@dataclass(frozen=True, slots=True)
+class NoteOutcome:
+    """What the bankd said to a creation: ``result`` is None for ok."""
+
+    mapping_id: int
+    result: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRemoved:
+    """The bankd has answered a removal."""
+
+    mapping_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteReleased:
+    """The client has been told that this mapping is deleted."""
+
+    mapping_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteBank:
+    """A bankd connected or left; ``addresses`` is where clients reach it."""
+
+    bank_id: int
+    name: str
+    software: str
+    sw_version: str
+    number_of_slots: int
+    addresses: tuple[AdvertisedAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoteClient:
+    """A client connected or left."""
+
+    client: ClientSlot
+    name: str
+    software: str
+    sw_version: str
+    hw_serial_nr: str | None
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteCard:
+    """The number of the card in a slot; None: the slot is no more."""
+
+    bank: BankSlot
+    iccid: str | None
+
+
+Note = NoteOutcome | NoteRemoved | NoteReleased | NoteBank | NoteClient | NoteCard
+
+
+@dataclass(frozen=True, slots=True)
+class AskPolicy:
+    """There is another card in this slot: whether its mapping, if it has one, is allowed must be judged anew."""
+
+    bank: BankSlot
+
+
+#: An entry is for the audit log.
+Action = LinkAction | Report | Decision | Note | Entry | AskPolicy
+
+
+# What was stored, and is there again after a restart
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMapping:
+    """A live mapping, or one whose removal is pending (``is_live`` False)."""
+
+    id: int
+    bank: BankSlot
+    client: ClientSlot
+    created_at: float
+    is_live: bool
+    is_sent: bool
+    is_acknowledged: bool
+    result: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """All that the coordinator knows from earlier runs."""
+
+    mappings: tuple[StoredMapping, ...] = ()
+    #: Deleted mappings whose clients have not been told yet: mapping id, client, bank slot.
+    releases: tuple[tuple[int, ClientSlot, BankSlot], ...] = ()
+    #: Where clients reached each bankd last.
+    bank_addresses: dict[int, tuple[AdvertisedAddress, ...]] = field(default_factory=dict)
+    client_numbers: dict[ClientKey, int] = field(default_factory=dict)
+    restart_counter: int = 0
+    #: The last number that was heard of in each slot.
+    cards: dict[BankSlot, str] = field(default_factory=dict)

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is let in: checks connect requests, settles who holds an identity, gives numbers to clients without.
+
+Of two links with one identity the older one wins if it answers a PING in time; otherwise it is dead, and the newest
+of those that wait takes over. What follows once a peer is accepted is not decided here.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
+from remsim.core.deadlines import Deadlines
+from remsim.core.identity import Identity, Role
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.limits import LimitCounts, LimitName
+from remsim.server.core.actions import Action, Report, StoreClientNumber
+from remsim.server.core.client_ids import ClientNumbers, client_key
+from remsim.server.core.log_fields import described
+from remsim.server.core.peers import BankClaim, Claim, ClientClaim, Peer, PeerEvent, PeerTable
+from remsim.wire.link.actions import Accepted, Close, LinkId, Probe, Send
+from remsim.wire.messages.rspro import (
+    MAX_ERROR_STRING,
+    ComponentIdentity,
+    ComponentType,
+    ConfigClientIdReq,
+    ConfigClientIdRes,
+    ConnectBankReq,
+    ConnectBankRes,
+    ConnectClientReq,
+    ConnectClientRes,
+    ErrorCode,
+    ErrorInd,
+    ErrorSeverity,
+    ResultCode,
+)
+
+#: Who may wait to hear whether the holder of the same identity lives. One program has one or two links at a time; more
+#: are somebody who connects again and again, and those who wait do not count as unidentified.
+MAX_RIVALS: Final = 16
+#: rspro.md, 8.1: a peer whose identity is in use gets this long to close the link itself.
+REJECTED_GRACE_S: Final = 1.0
+
+
+class Host(Protocol):
+    """Who goes on once a peer is accepted."""
+
+    def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
+        """A client is in."""
+        ...
+
+    def on_bankd_accepted(self, peer: Peer, request: ConnectBankReq, now: float) -> list[Action]:
+        """A bankd is in."""
+        ...
+
+
+class Admission:
+    """One for all peers. ``timers`` are keyed by the link that is to be closed. ``identity`` is our own."""
+
+    def __init__(
+        self,
+        peers: PeerTable,
+        numbers: ClientNumbers,
+        timers: Deadlines[LinkId],
+        *,
+        identity: ComponentIdentity,
+        takeover_s: float,
+        is_certified: Callable[[Identity], bool],
+        limits: LimitCounts,
+        host: Host,
+    ) -> None:
+        self._peers = peers
+        self._numbers = numbers
+        self._timers = timers
+        self._identity = identity
+        self._takeover_s = takeover_s
+        self._is_certified = is_certified
+        self._limits = limits
+        self._host = host
+        self.takeovers = TakeOvers()
+        #: Clients that are being given a number, by that number.
+        self._numbering: dict[int, tuple[Peer, ClientClaim]] = {}
+
+    # Connect requests
+
+    def on_connect_client(self, peer: Peer, request: ConnectClientReq, tag: int, now: float) -> list[Action]:
+        """A client introduces itself."""
+        peer.identity = request.identity
+        if request.identity.type is not ComponentType.REMSIM_CLIENT:
+            return self._turn_away(peer, request, tag, "component type is not remsimClient")
+        slot = request.client_slot
+        objection = self._objection(peer, Role.CLIENT, slot)
+        if objection:
+            return self._turn_away(peer, request, tag, objection)
+        if slot is not None:
+            return self._claim(peer, ClientClaim(request, tag, slot, needs_number=False), now)
+        if peer.proof is not None:
+            # The certificate has the number that the client itself does not know.
+            own = peer.proof.identity
+            slot = ClientSlot(own.number or 0, own.slot_nr or 0)
+            return self._claim(peer, ClientClaim(request, tag, slot, needs_number=True), now)
+        if not self._numbers.is_enabled:
+            return self._turn_away(peer, request, tag, "it has no client number, and no pool is configured")
+        key = client_key(request.identity)
+        number = self._numbers.find(key)
+        actions: list[Action] = []
+        if number is None:
+            number = self._numbers.assign(key, self._is_free)
+            if number is None:
+                self._limits.reached(LimitName.CLIENT_NUMBERS)
+                return self._turn_away(peer, request, tag, "the pool of client numbers is used up")
+            actions.append(StoreClientNumber(key, number))
+        slot = ClientSlot(number, 0)
+        # A number that was given long ago may have a certificate by now.
+        objection = self._objection(peer, Role.CLIENT, slot)
+        if objection:
+            return self._turn_away(peer, request, tag, objection)
+        return actions + self._claim(peer, ClientClaim(request, tag, slot, needs_number=True), now)
+
+    def on_connect_bank(self, peer: Peer, request: ConnectBankReq, tag: int, now: float) -> list[Action]:
+        """A bankd introduces itself."""
+        peer.identity = request.identity
+        if request.identity.type is not ComponentType.REMSIM_BANKD:
+            return self._turn_away(peer, request, tag, "component type is not remsimBankd")
+        objection = self._objection(peer, Role.BANK, BankSlot(request.bank_id, 0))
+        if objection:
+            return self._turn_away(peer, request, tag, objection)
+        return self._claim(peer, BankClaim(request, tag), now)
+
+    def _is_free(self, number: int) -> bool:
+        return self._peers.lowest_slot(number) is None and not self._is_certified(Identity.client(number))
+
+    def _objection(self, peer: Peer, role: Role, claimed: BankSlot | ClientSlot | None) -> str:
+        """What the peer's certificate, or the lack of one, has against what it says it is; nothing if it is right."""
+        proof = peer.proof
+        if proof is not None:
+            is_right = proof.identity.role is role and (claimed is None or proof.identity.covers(claimed))
+            return "" if is_right else f"its certificate is for {proof.identity}, not for {claimed or role.value}"
+        if claimed is None:
+            return ""
+        if isinstance(claimed, BankSlot):
+            wanted = Identity.bank(claimed.bank_id)
+        else:
+            wanted = Identity.client(claimed.client_id, claimed.slot_nr)
+        return f"a certificate was issued to {wanted}: plain TCP is refused" if self._is_certified(wanted) else ""
+
+    def _objection_to(self, peer: Peer, claim: Claim) -> str:
+        if isinstance(claim, BankClaim):
+            return self._objection(peer, Role.BANK, BankSlot(claim.request.bank_id, 0))
+        return self._objection(peer, Role.CLIENT, claim.slot)
+
+    def _claim(self, peer: Peer, claim: Claim, now: float) -> list[Action]:
+        if isinstance(claim, BankClaim):
+            holder = self._peers.by_bank(claim.request.bank_id)
+        else:
+            holder = self._peers.by_client(claim.slot)
+        if holder is None:
+            return self._grant(peer, claim, now)
+        if self._may_take_over(peer, holder, claim, now):
+            # Its holder has come back, and knows better than we whether the old link is alive; or who proves nothing
+            # has been let in before the certificate was issued.
+            holder.rivals.append((peer, claim))
+            peer.rival_of = holder
+            return [Accepted(peer.link), Close(holder.link, "its holder has connected anew")]
+        if len(holder.rivals) >= MAX_RIVALS:
+            self._limits.reached(LimitName.RIVALS)
+            refusal = self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE)
+            return [refusal, Close(peer.link, f"more than {MAX_RIVALS} claim to be {holder.name}")]
+        holder.rivals.append((peer, claim))
+        peer.rival_of = holder
+        # It has introduced itself in time; it is not its fault that the answer must wait.
+        actions: list[Action] = [Accepted(peer.link)]
+        if len(holder.rivals) == 1:
+            actions.append(Probe(holder.link, self._takeover_s))
+        return actions
+
+    # Two peers, one identity
+
+    def _may_take_over(self, peer: Peer, holder: Peer, claim: Claim, now: float) -> bool:
+        if peer.proof is None or holder.proof is None:
+            return peer.proof is not None
+        hosts = (str(holder.address.host), str(peer.address.host))
+        return peer.proof == holder.proof and self.takeovers.may(_name_of(claim), *hosts, now)
+
+    def on_probe_answered(self, holder: Peer, now: float) -> list[Action]:
+        """The older link lives: whoever claims the same identity is refused."""
+        rivals, holder.rivals = holder.rivals, []
+        return [action for peer, claim in rivals for action in self._refuse_rival(peer, claim, holder, now)]
+
+    def on_lost(self, lost: Peer, now: float) -> list[Action]:
+        """A peer is gone and has been taken out of the table: the newest of its rivals takes over."""
+        self._timers.cancel(lost.link)
+        if lost.rival_of is not None:
+            lost.rival_of.rivals = [challenger for challenger in lost.rival_of.rivals if challenger[0] is not lost]
+        if lost.client is not None and self._numbering.get(lost.client.client_id, (None,))[0] is lost:
+            del self._numbering[lost.client.client_id]
+        actions: list[Action] = []
+        rivals: list[tuple[Peer, Claim]] = []
+        for peer, claim in lost.rivals:
+            # A certificate may have been issued while it waited.
+            objection = self._objection_to(peer, claim)
+            if objection:
+                peer.rival_of = None
+                actions += self._turn_away(peer, claim.request, claim.tag, objection)
+            else:
+                rivals.append((peer, claim))
+        if not rivals:
+            return actions
+        *others, (winner, claim) = rivals
+        winner.rival_of = None
+        actions.append(Report("info", "identity_taken_over", described(winner) | {"identity": lost.name}))
+        actions += self._grant(winner, claim, now)
+        for peer, other in others:
+            actions += self._refuse_rival(peer, other, winner, now)
+        return actions
+
+    def end_plain(self) -> list[Action]:
+        """End the links without TLS of those to whom a certificate was issued meanwhile."""
+        actions: list[Action] = []
+        for peer in self._peers.holders():
+            objection = ""
+            if peer.client is not None:
+                objection = self._objection(peer, Role.CLIENT, peer.client)
+            elif peer.bank_id is not None:
+                objection = self._objection(peer, Role.BANK, BankSlot(peer.bank_id, 0))
+            if objection:
+                actions.append(Report("warning", "plain_link_ended", described(peer) | {"reason": objection}))
+                actions.append(Close(peer.link, objection))
+        return actions
+
+    def _refuse_rival(self, peer: Peer, claim: Claim, holder: Peer, now: float) -> list[Action]:
+        peer.rival_of = None
+        self._timers.set(peer.link, now + REJECTED_GRACE_S)
+        fields = described(peer) | {"identity": holder.name, "holder": str(holder.address)}
+        if peer.proof is not None and peer.proof == holder.proof:
+            return [
+                *self._say_contest(peer, claim, holder, now),
+                self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE),
+            ]
+        return [
+            self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE),
+            Report("warning", "identity_in_use", fields),
+        ]
+
+    def _say_contest(self, peer: Peer, claim: Claim, holder: Peer, now: float) -> list[Action]:
+        """Two programs with one certificate, both alive: say so at all three places, once."""
+        holder.contested_by = str(peer.address.host)
+        if not self.takeovers.refuse(_name_of(claim), now):
+            return []
+        texts = contest_texts(str(peer.proof.identity) if peer.proof else "", str(holder.address), str(peer.address))
+        actions: list[Action] = [
+            Send(one.link, _error(text))
+            for one, text in zip((holder, peer), texts, strict=True)
+            if one.identity is not None and one.identity.abilities is not None
+        ]
+        fields = described(peer) | {"identity": holder.name, "holder": str(holder.address), "hint": CONTEST_HINT}
+        return [*actions, Report("error", "identity_contested", fields)]
+
+    def on_timer(self, link: LinkId) -> list[Action]:
+        """A rejected peer has not closed its link."""
+        return [Close(link, "identity in use")]
+
+    # Verdicts
+
+    def _grant(self, peer: Peer, claim: Claim, now: float) -> list[Action]:
+        if isinstance(claim, BankClaim):
+            self._peers.hold_bank(peer, claim.request.bank_id)
+            self._peers.accept(peer, PeerEvent.BANKD_ACCEPTED)
+            answer = Send(peer.link, ConnectBankRes(self._identity, ResultCode.OK), claim.tag)
+            return [Accepted(peer.link), answer, *self._host.on_bankd_accepted(peer, claim.request, now)]
+        self._peers.hold_client(peer, claim.slot)
+        if claim.needs_number:
+            self._numbering[claim.slot.client_id] = (peer, claim)
+            # A number that stands in the certificate needs no place in the database.
+            is_stored = peer.proof is not None or self._numbers.is_stored(client_key(claim.request.identity))
+            return self._give_number(peer, claim) if is_stored else []
+        self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)
+        response = Send(peer.link, ConnectClientRes(self._identity, ResultCode.OK), claim.tag)
+        return [Accepted(peer.link), response, *self._host.on_client_accepted(peer, claim.slot, now)]
+
+    def _turn_away(self, peer: Peer, request: ConnectBankReq | ConnectClientReq, tag: int, reason: str) -> list[Action]:
+        is_bank = isinstance(request, ConnectBankReq)
+        result = ResultCode.ILLEGAL_BANK_ID if is_bank else ResultCode.ILLEGAL_CLIENT_ID
+        return [
+            self._refuse(peer, request, tag, result),
+            Report("warning", "peer_refused", described(peer) | {"reason": reason}),
+            Close(peer.link, reason),
+        ]
+
+    def _refuse(self, peer: Peer, request: ConnectBankReq | ConnectClientReq, tag: int, result: ResultCode) -> Send:
+        self._peers.accept(peer, PeerEvent.REFUSED)
+        if isinstance(request, ConnectBankReq):
+            return Send(peer.link, ConnectBankRes(self._identity, result), tag)
+        return Send(peer.link, ConnectClientRes(self._identity, result), tag)
+
+    # Numbers
+
+    def _give_number(self, peer: Peer, claim: ClientClaim) -> list[Action]:
+        """Tell a client its number, now that the database has it; it is accepted when it has agreed."""
+        response = ConnectClientRes(self._identity, ResultCode.OK)
+        return [Send(peer.link, response, claim.tag), Send(peer.link, ConfigClientIdReq(claim.slot))]
+
+    def on_number_stored(self, stored: StoreClientNumber) -> list[Action]:
+        """The database has the number of a client."""
+        self._numbers.stored(stored.key)
+        waiting = self._numbering.get(stored.client_id)
+        return [] if waiting is None else self._give_number(*waiting)
+
+    def on_number_failed(self, stored: StoreClientNumber) -> list[Action]:
+        """The database could not store the number: the client must try again."""
+        self._numbers.forget(stored.key)
+        waiting = self._numbering.get(stored.client_id)
+        return [] if waiting is None else [Close(waiting[0].link, "its number could not be stored")]
+
+    def on_config_id_res(self, peer: Peer, slot: ClientSlot, answer: ConfigClientIdRes, now: float) -> list[Action]:
+        """The client has its number now, or did not take it."""
+        del self._numbering[slot.client_id]
+        if answer.result is not ResultCode.OK:
+            return [
+                Report("warning", "client_did_not_take_number", described(peer) | {"result": answer.result.name}),
+                Close(peer.link, "it did not take its number"),
+            ]
+        self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)
+        return [Accepted(peer.link), *self._host.on_client_accepted(peer, slot, now)]
+
+
+def _name_of(claim: Claim) -> BankSlot | ClientSlot:
+    """What is claimed; a bank goes by its first slot."""
+    return BankSlot(claim.request.bank_id, 0) if isinstance(claim, BankClaim) else claim.slot
+
+
+def _error(text: str) -> ErrorInd:
+    return ErrorInd(
+        sender=ComponentType.REMSIM_SERVER,
+        severity=ErrorSeverity.MAJOR,
+        code=ErrorCode.UNKNOWN_CLIENT_CONNECTED,
+        error_string=text[:MAX_ERROR_STRING],
+    )

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's decisions: events of links and orders of operators in, actions out. No socket, clock or database.
+
+It says what an event means and hands it to the part that knows: ``admission`` (who is let in), ``reconciler`` (what
+bankds are told), ``announcer`` (what clients are told). Orders of operators come in two steps: ``plan_x`` checks and
+reserves, and gives a decision to be stored; once that is committed, ``on_stored`` carries it out.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from remsim.core.claims import TakeOvers
+from remsim.core.deadlines import Deadlines
+from remsim.core.identity import Identity, Proof
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.limits import LimitCounts
+from remsim.server.core.actions import (
+    Action,
+    Decision,
+    Report,
+    StoreDeletion,
+    StoredState,
+    StoreMapping,
+    StoreSent,
+)
+from remsim.server.core.addresses import bankd_addresses, of_any_kind
+from remsim.server.core.admission import Admission
+from remsim.server.core.certificate_lists import CertifiedClients, Revocations
+from remsim.server.core.client_config import ClientConfigurator, Release
+from remsim.server.core.client_ids import ClientNumbers
+from remsim.server.core.inventory import Inventory
+from remsim.server.core.log_fields import described, named, note_of, odd, places_of, slots_of
+from remsim.server.core.peer_reports import BankAudit, forget_absence, on_dial_refused, on_error, on_slot_status
+from remsim.server.core.peers import Peer, PeerState, PeerTable
+from remsim.server.core.reconciler import Reconciler
+from remsim.server.core.restore import recall_mapping
+from remsim.server.core.slotmap import Mapping, SlotMap
+from remsim.wire.link.abilities import ADVERTISE
+from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
+from remsim.wire.link.engine import (
+    Event,
+    IdentityReceived,
+    ProbeAnswered,
+    Received,
+    ReceivedUnknown,
+    Undecodable,
+    UnsupportedVersion,
+)
+from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message, ResultCode, UnknownMessage
+from remsim.wire.messages.schema import NUMBER_OF
+
+_CONNECT_REQUESTS: Final = (rspro.ConnectBankReq, rspro.ConnectClientReq)
+_CONNECT_KINDS: Final[dict[int | None, type]] = {NUMBER_OF[kind]: kind for kind in _CONNECT_REQUESTS}
+
+#: Which message means something in which state of the peer. Everything else is ignored, logged once and counted.
+LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
+    rspro.ConnectClientReq: frozenset({PeerState.ESTABLISHED}),
+    rspro.ConnectBankReq: frozenset({PeerState.ESTABLISHED}),
+    rspro.ConnectClientRes: frozenset({PeerState.ESTABLISHED}),
+    rspro.ConfigClientIdRes: frozenset({PeerState.ESTABLISHED}),
+    rspro.CreateMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.RemoveMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
+    rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
+    extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
+}
+
+
+class UnknownBankError(Exception):
+    """An order for a bank that is not connected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can choose. ``identity`` is our own; ``overrides``: where clients reach a bank, by its id."""
+
+    identity: ComponentIdentity
+    overrides: dict[int, tuple[IpPort, ...]]
+    client_id_pool: tuple[int, ...] | None
+    takes_ipv6: Callable[[int], bool]
+    takeover_s: float = 3.0
+    #: Whether a certificate was ever issued that speaks for this bank or client: it is refused without one.
+    is_certified: Callable[[Identity], bool] = lambda _identity: False
+
+
+class Coordinator:
+    """One for the server. ``memory`` is what earlier runs have stored."""
+
+    def __init__(self, settings: Settings, memory: StoredState, *, limits: LimitCounts | None = None) -> None:
+        """``limits`` counts the limits that are reached."""
+        self._settings = settings
+        self.limits = LimitCounts() if limits is None else limits
+        self.slotmap = SlotMap()
+        self.peers = PeerTable()
+        self.revocations = Revocations(self.peers, self.limits)
+        self.certified = CertifiedClients(self.peers)
+        self._certified: frozenset[Identity] | None = None
+        self.bank_audit = BankAudit(self.limits)
+        self.inventory = Inventory(memory.cards)
+        self._bank_timers: Deadlines[int] = Deadlines()
+        self._link_timers: Deadlines[LinkId] = Deadlines()
+        self.announcer = ClientConfigurator(
+            self.slotmap,
+            self.peers,
+            bank_addresses=dict(memory.bank_addresses)
+            | {bank_id: of_any_kind(override) for bank_id, override in settings.overrides.items()},
+            takes_ipv6=settings.takes_ipv6,
+        )
+        self._reconciler = Reconciler(self.slotmap, self.announcer, self._bank_timers)
+        self._admission = Admission(
+            self.peers,
+            ClientNumbers(settings.client_id_pool, memory.client_numbers),
+            self._link_timers,
+            identity=settings.identity,
+            takeover_s=settings.takeover_s,
+            is_certified=settings.is_certified,
+            limits=self.limits,
+            host=self,
+        )
+        for stored in memory.mappings:
+            recall_mapping(self.slotmap, stored)
+        for mapping_id, client, bank in memory.releases:
+            self.announcer.restore_release(client, Release(mapping_id, bank))
+
+    @property
+    def takeovers(self) -> TakeOvers:
+        """Who takes over from whom."""
+        return self._admission.takeovers
+
+    # Links
+
+    def on_link_up(
+        self,
+        link: LinkId,
+        address: PeerAddress,
+        now: float,
+        *,
+        dialled_port: int | None = None,
+        proof: Proof | None = None,
+    ) -> list[Action]:
+        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (CONNECTED_SERVER).
+
+        ``proof`` is what the peer's certificate says; None on a link without TLS.
+        """
+        self.peers.add(Peer(link, address, since=now, dialled_port=dialled_port, proof=proof))
+        # A bankd of ours says who it is; a classic one would not survive what follows, and ignores the question.
+        return [] if dialled_port is None else [AskIdentity(link)]
+
+    def on_event(self, link: LinkId, event: Event, now: float) -> list[Action]:
+        """Something arrived on a link."""
+        peer = self.peers.by_link(link)
+        if peer is None:
+            return []
+        match event:
+            case Received():
+                return self._on_received(peer, event, now)
+            case ProbeAnswered():
+                return self._admission.on_probe_answered(peer, now)
+            case Undecodable():
+                return self._on_undecodable(peer, event)
+            case UnsupportedVersion():
+                return self._on_unsupported_version(peer, event)
+            case ReceivedUnknown():
+                return [odd(peer, "unknown_message", number=event.number)]
+            case IdentityReceived() if peer.dialled_port is not None and peer.identity is None:
+                return [Send(link, rspro.ConnectClientReq(self._settings.identity, None))]
+            case _:
+                return []
+
+    def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[Action]:
+        """A link is gone, whoever ended it."""
+        peer = self.peers.by_link(link)
+        if peer is None:
+            return []
+        actions: list[Action] = []
+        if peer.state is PeerState.CONNECTED_BANKD:
+            actions = self._reconciler.on_bankd_lost(peer.bank)
+        actions += note_of(peer)
+        level: Final = "debug" if peer.state in (PeerState.ESTABLISHED, PeerState.REJECTED) else "info"
+        self.peers.remove(peer)
+        actions.append(Report(level, "peer_lost", {**named(peer), "reason": reason}))
+        return actions + self._admission.on_lost(peer, now)
+
+    def on_certified(self, holders: frozenset[Identity]) -> list[Action]:
+        """To whom the authority has issued certificates; who holds such a number without one has to leave."""
+        if holders is self._certified:
+            return []
+        self._certified = holders
+        return [*self.certified.push(holders), *self._admission.end_plain()]
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timer`` is due."""
+        due = [t for t in (self._link_timers.next(), self._bank_timers.next()) if t is not None]
+        return min(due, default=None)
+
+    def handle_timer(self, now: float) -> list[Action]:
+        """Do all that is due."""
+        actions: list[Action] = []
+        while (link := self._link_timers.pop_due(now)) is not None:
+            actions += self._admission.on_timer(link)
+        while (bank_id := self._bank_timers.pop_due(now)) is not None:
+            actions += self._reconciler.on_timer(bank_id, now)
+        return actions
+
+    # Orders of operators
+
+    def plan_creation(self, bank: BankSlot, client: ClientSlot) -> StoreMapping:
+        """Map two slots. They are reserved until it is stored or has failed. Raises ConflictError."""
+        self.slotmap.reserve(bank, client)
+        is_sent = self._reconciler.is_connected(bank.bank_id)
+        return StoreMapping(bank, client, is_sent, self.inventory.number(bank))
+
+    def plan_deletion(self, mappings: Iterable[Mapping]) -> StoreDeletion | None:
+        """Delete live mappings; those whose deletion waits already are left out. None if nothing is left."""
+        chosen = [mapping for mapping in mappings if not mapping.is_ending]
+        for mapping in chosen:
+            mapping.is_ending = True
+        if not chosen:
+            return None
+        return StoreDeletion(
+            tuple(m.id for m in chosen),
+            tuple(m.id for m in chosen if m.is_sent),
+            tuple(m.id for m in chosen if m.is_acknowledged),
+        )
+
+    def reset_bank(self, bank_id: int) -> list[Action]:
+        """Order a bankd to drop all mappings; those that are desired are created again. Raises UnknownBankError."""
+        peer = self.peers.by_bank(bank_id)
+        if peer is None:
+            raise UnknownBankError
+        return [Send(peer.link, rspro.ResetStateReq()), Report("warning", "bankd_reset_ordered", {"bank": bank_id})]
+
+    # The database
+
+    def on_stored(
+        self, decision: Decision, now: float, *, mapping_id: int = 0, created_at: float = 0.0
+    ) -> list[Action]:
+        """A decision is committed. A new mapping has got its id and time (seconds since 1970-01-01 UTC)."""
+        match decision:
+            case StoreMapping():
+                mapping = Mapping(mapping_id, decision.bank, decision.client, created_at, is_sent=decision.is_sent)
+                self.slotmap.add(mapping)
+                report = Report("info", "mapping_created", slots_of(mapping))
+                return [report, *self._reconciler.on_mapping_stored(mapping, now)]
+            case StoreDeletion():
+                return [action for number in decision.mappings for action in self._delete(number, now)]
+            case StoreSent():
+                return self._reconciler.on_sent_stored(decision, now)
+            case _:
+                return self._admission.on_number_stored(decision)
+
+    def on_store_failed(self, decision: Decision) -> list[Action]:
+        """A decision could not be committed: everything is as it was before."""
+        match decision:
+            case StoreMapping():
+                self.slotmap.unreserve(decision.bank, decision.client)
+                return []
+            case StoreDeletion():
+                for mapping in map(self.slotmap.get, decision.mappings):
+                    if mapping is not None:
+                        mapping.is_ending = False
+                return []
+            case StoreSent():
+                return self._reconciler.on_sent_failed(decision)
+            case _:
+                return self._admission.on_number_failed(decision)
+
+    def _delete(self, mapping_id: int, now: float) -> list[Action]:
+        mapping = self.slotmap.get(mapping_id)
+        if mapping is None:
+            return []
+        actions: list[Action] = [Report("info", "mapping_deleted", slots_of(mapping))]
+        if self.slotmap.delete(mapping):
+            actions += self._reconciler.on_mapping_deleted(mapping, now)
+        if mapping.is_acknowledged:
+            # The client leaves at once, bankd or not (known-limits 30, 31), and before anything that comes later for
+            # the same client (known-limits 29).
+            actions += self.announcer.release(mapping)
+        else:
+            actions += self.announcer.refresh(mapping.client)
+        return actions
+
+    # Messages
+
+    def _on_received(self, peer: Peer, event: Received, now: float) -> list[Action]:
+        kind, tag = type(event.message), event.tag
+        if kind in REQUEST_OF and event.request is None:
+            # Matched by request: whatever a confused peer answers unasked moves nothing (known-limits 3, 27).
+            return [odd(peer, "unasked_answer", message=kind.__name__)]
+        if kind in _CONNECT_REQUESTS and peer.identity is not None:
+            return [odd(peer, "repeated_connect_request")]
+        is_legal = peer.state in LEGAL_IN.get(kind, frozenset())
+        match event.message if is_legal else None, event.request:
+            case rspro.ConnectClientReq() as message, _:
+                return self._admission.on_connect_client(peer, message, tag, now)
+            case rspro.ConnectBankReq() as message, _:
+                return self._admission.on_connect_bank(peer, message, tag, now)
+            case rspro.ConnectClientRes() as message, _:
+                return on_dial_refused(peer, message)
+            case rspro.ConfigClientIdRes() as message, rspro.ConfigClientIdReq(slot):
+                return self._admission.on_config_id_res(peer, slot, message, now)
+            case rspro.CreateMappingRes() as message, rspro.CreateMappingReq() as request:
+                forget_absence(peer, request.bank)
+                return self._reconciler.on_create_res(peer.bank, request, message, now)
+            case rspro.RemoveMappingRes() as message, rspro.RemoveMappingReq() as request:
+                return self._reconciler.on_remove_res(peer.bank, request, message)
+            case rspro.ResetStateRes() as message, _:
+                return self._reconciler.on_reset_res(peer.bank, message, now)
+            case rspro.ConfigClientBankRes() as message, request:
+                return self.announcer.on_config_res(peer, message, request)
+            case rspro.BankSlotStatusInd() as message, _:
+                return on_slot_status(peer, message)
+            case extensions.CardInd() as message, _:
+                return self.inventory.on_card(peer, message)
+            case rspro.AddressesInd() as message, _:
+                return self._on_addresses(peer, message)
+            case rspro.ErrorInd() as message, _:
+                return on_error(peer, message)
+            case extensions.AuditInd() as message, _:
+                return self.bank_audit.on_audit(peer, message, now)
+        return [odd(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
+
+    def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
+        error = event.error
+        actions: list[Action] = [odd(peer, "undecodable_message", error=str(error))]
+        kind = _CONNECT_KINDS.get(error.alternative)
+        if kind is None or peer.identity is not None:
+            return actions
+        # Nobody who cannot say who he is gets any further (known-limits 22).
+        result = ResultCode.ILLEGAL_BANK_ID if kind is rspro.ConnectBankReq else ResultCode.ILLEGAL_CLIENT_ID
+        refusal = rspro.refusal(kind, result, self._settings.identity)
+        if refusal is not None and error.tag is not None:
+            actions.append(Send(peer.link, refusal, error.tag))
+        return [*actions, Close(peer.link, "its connect request cannot be read")]
+
+    def _on_unsupported_version(self, peer: Peer, event: UnsupportedVersion) -> list[Action]:
+        """The engine has refused it already."""
+        actions: list[Action] = [odd(peer, "unsupported_version", version=event.version)]
+        message = event.message
+        is_connect = isinstance(message, _CONNECT_REQUESTS) or (
+            isinstance(message, UnknownMessage) and message.number in _CONNECT_KINDS
+        )
+        if is_connect and peer.identity is None:
+            actions.append(Close(peer.link, "unsupported protocol version"))
+        return actions
+
+    # Accepted peers
+
+    def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
+        """Admission let a client in."""
+        return [
+            Report("info", "client_connected", described(peer)),
+            *note_of(peer),
+            *self.revocations.tell(peer),
+            *self.announcer.welcome(slot),
+        ]
+
+    def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
+        """Admission let a bankd in."""
+        bank_id = request.bank_id
+        peer.number_of_slots = request.number_of_slots
+        known = self.announcer.bank_addresses.get(bank_id, ())
+        if known and ADVERTISE in (request.identity.abilities or ()):
+            # It says so next, and before it answers anything about a mapping. Until then clients go where they went.
+            peer.addresses = known
+        else:
+            self._set_addresses(peer, ())
+        report = Report("info", "bankd_connected", described(peer) | {"slots": peer.number_of_slots} | places_of(peer))
+        told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
+        return [report, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+
+    def _on_addresses(self, peer: Peer, message: rspro.AddressesInd) -> list[Action]:
+        """A bankd says where clients reach it."""
+        before = peer.addresses
+        self._set_addresses(peer, message.addresses)
+        if peer.addresses == before:
+            return []
+        told = [action for mapping in self.slotmap.live_of_bank(peer.bank) for action in self._retell(mapping)]
+        return [Report("info", "bankd_address", named(peer) | places_of(peer)), *note_of(peer), *told]
+
+    def _retell(self, mapping: Mapping) -> list[Action]:
+        """Its client may have been told another address; one that heard of no bankd need not hear that again."""
+        return self.announcer.refresh(mapping.client) if mapping.is_acknowledged else []
+
+    def _set_addresses(self, peer: Peer, advertise: tuple[rspro.AdvertisedAddress, ...]) -> None:
+        peer.addresses = self.announcer.bank_addresses[peer.bank] = bankd_addresses(
+            override=self._settings.overrides.get(peer.bank, ()),
+            advertise=advertise,
+            peer=peer.address,
+            dialled_port=peer.dialled_port,
+            kind=peer.kind,
+        )

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What peers report that moves nothing: status, errors, and entries for the audit log.
+
+It is checked, limited, kept with the peer to be looked at, and logged.
+"""
+
+import re
+from typing import Final
+
+from remsim.core.ids import MAX_ID, BankSlot
+from remsim.core.limits import LimitCounts, LimitName, TokenBucket
+from remsim.redaction import scrub
+from remsim.server.core.actions import DONE, REFUSED, Action, Actor, Entry, Report
+from remsim.server.core.log_fields import named, odd
+from remsim.server.core.peers import Peer
+from remsim.wire.link.actions import Close
+from remsim.wire.messages.extensions import AuditInd
+from remsim.wire.messages.rspro import BankSlotStatusInd, ConnectClientRes, ErrorInd
+
+
+def on_slot_status(peer: Peer, message: BankSlotStatusInd) -> list[Action]:
+    """A bankd says whether there is a card in a slot."""
+    slot, status = message.from_bank_slot, message.slot_phys_status
+    if slot.bank_id != peer.bank_id:
+        return [odd(peer, "foreign_slot_status", bank_slot=slot)]
+    peer.slot_status[slot.slot_nr] = status
+    return [Report("info", "bank_slot_status", {"bank_slot": slot, "card_present": status.card_present})]
+
+
+def forget_absence(peer: Peer, slot: BankSlot) -> None:
+    """A bankd has a new mapping of this slot. If there is still no card, it says so next."""
+    status = peer.slot_status.get(slot.slot_nr)
+    if status is not None and status.card_present is False:
+        del peer.slot_status[slot.slot_nr]
+
+
+def on_error(peer: Peer, error: ErrorInd) -> list[Action]:
+    """A peer says that something went wrong."""
+    peer.error_count += 1
+    peer.last_error = error
+    about: dict[str, object] = {
+        "severity": error.severity.name,
+        "code": error.code.name,
+        "text": scrub(error.error_string or "") or None,
+    }
+    about |= {"about_bank_slot": error.bank_slot, "about_client_slot": error.client_slot}
+    known = {key: value for key, value in about.items() if value is not None}
+    return [Report("warning", "peer_reports_error", named(peer) | known)]
+
+
+def on_dial_refused(peer: Peer, answer: ConnectClientRes) -> list[Action]:
+    """A bankd that we dialled does not want us; if it did, it would have sent connectBankReq."""
+    fields: dict[str, object] = {"peer": str(peer.address), "result": answer.result.name}
+    return [Report("warning", "bankd_refused_server", fields), Close(peer.link, "the bankd refused us")]
+
+
+#: What bankds of this version report.
+KNOWN_ACTIONS: Final = frozenset({"command.block", "gsmtap.reveal", "audit.lost"})
+#: With the prefix it fits into 32 characters, which is what the database keeps of an action.
+_ACTION: Final = re.compile(r"[a-z]{1,13}(?:\.[a-z]{1,12})?", re.ASCII)
+_PREFIX: Final = "bankd."
+
+#: Entries that may come at once: twice what a bankd keeps for a server that was away.
+BURST: Final = 1024
+#: After that, one is let in every so many seconds: some three million in the 400 days for which entries are kept.
+REFILL_S: Final = 10.0
+#: All that there can be, and one for those without a certificate.
+_ALLOWANCES: Final = MAX_ID + 2
+
+
+class BankAudit:
+    """One for all bankds. ``limits`` counts the entries that were more than a bankd may add."""
+
+    def __init__(self, limits: LimitCounts) -> None:
+        self._limits = limits
+        # By bank. Those without a certificate share one, under None: there, a number is whatever a peer says.
+        self._budget = TokenBucket(burst=BURST, interval_s=REFILL_S, most_keys=_ALLOWANCES)
+        # Whose flood was said.
+        self._said: set[int | None] = set()
+        #: Entries that were more than a bankd may add.
+        self.dropped = 0
+
+    def on_audit(self, peer: Peer, message: AuditInd, now: float) -> list[Action]:
+        """A bankd reports something."""
+        slot = message.bank_slot
+        if slot is not None and (slot.bank_id != peer.bank or slot.slot_nr >= peer.number_of_slots):
+            return [odd(peer, "foreign_audit_entry", bank_slot=slot)]
+        action = _action(message.action)
+        if action is None:
+            return [odd(peer, "odd_audit_action", action=message.action)]
+        source = peer.bank if peer.proof else None
+        if self._budget.has_ebbed(source, now):
+            self._said.discard(source)
+        if not self._budget.take(source, now):
+            return self._drop(peer, source)
+        entry = Entry(
+            _actor(peer),
+            action,
+            " ".join(str(each) for each in (slot or f"B{peer.bank}", message.client_slot) if each is not None),
+            REFUSED if message.is_refused else DONE,
+            "".join(c if " " <= c <= "~" else "?" for c in message.detail or ""),
+        )
+        fields: dict[str, object] = {"action": action, "target": entry.target, "detail": entry.detail}
+        return [Report("info", "bankd_audit", named(peer) | fields), entry]
+
+    def _drop(self, peer: Peer, source: int | None) -> list[Action]:
+        self.dropped += 1
+        self._limits.reached(LimitName.BANK_AUDIT)
+        if source in self._said:
+            return []
+        self._said.add(source)
+        detail = f"more than {BURST} entries: until they come more slowly, most are counted only"
+        return [
+            Report("warning", "bankd_audit_limited", named(peer)),
+            Entry(_actor(peer), "audit.limit", f"B{peer.bank}", REFUSED, detail),
+        ]
+
+
+def _actor(peer: Peer) -> Actor:
+    who = f"B{peer.bank} (plain TCP)" if peer.proof is None else str(peer.proof.identity)
+    return Actor(who, str(peer.address.host))
+
+
+def _action(reported: str) -> str | None:
+    if reported in KNOWN_ACTIONS:
+        return reported
+    return f"{_PREFIX}{reported}" if _ACTION.fullmatch(reported) else None

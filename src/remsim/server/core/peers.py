@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's view of its peers: who is connected in which state, found by link, client slot and bank.
+
+Knows no mapping and sends nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from remsim.core.errors import RemsimError
+from remsim.core.identity import Proof
+from remsim.core.ids import ClientSlot
+from remsim.wire.link.actions import LinkId, PeerAddress
+from remsim.wire.messages.rspro import (
+    AddressKind,
+    AdvertisedAddress,
+    ComponentIdentity,
+    ConfigClientBankReq,
+    ConnectBankReq,
+    ConnectClientReq,
+    ErrorInd,
+    SlotPhysStatus,
+)
+
+
+class PeerState(Enum):
+    """Where a connection stands."""
+
+    ESTABLISHED = "ESTABLISHED"  # TCP is up; not accepted yet
+    CONNECTED_CLIENT = "CONNECTED_CLIENT"  # an accepted client
+    CONNECTED_BANKD = "CONNECTED_BANKD"  # an accepted bankd
+    REJECTED = "REJECTED"  # got a result other than ok; is about to be closed
+
+
+class PeerEvent(Enum):
+    """What moves a peer."""
+
+    CLIENT_ACCEPTED = "connectClientRes ok"
+    BANKD_ACCEPTED = "connectBankRes ok"
+    REFUSED = "connect response, other result"
+    LOST = "link lost"
+
+
+#: None: the peer is forgotten. A pair that is not listed is illegal; the diagrams in the docs are drawn from here.
+PEER_TRANSITIONS: Final[dict[tuple[PeerState, PeerEvent], PeerState | None]] = {
+    (PeerState.ESTABLISHED, PeerEvent.CLIENT_ACCEPTED): PeerState.CONNECTED_CLIENT,
+    (PeerState.ESTABLISHED, PeerEvent.BANKD_ACCEPTED): PeerState.CONNECTED_BANKD,
+    (PeerState.ESTABLISHED, PeerEvent.REFUSED): PeerState.REJECTED,
+    (PeerState.ESTABLISHED, PeerEvent.LOST): None,
+    (PeerState.CONNECTED_CLIENT, PeerEvent.LOST): None,
+    (PeerState.CONNECTED_BANKD, PeerEvent.LOST): None,
+    (PeerState.REJECTED, PeerEvent.LOST): None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BankClaim:
+    """Somebody says that it is the bankd of a bank."""
+
+    request: ConnectBankReq
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientClaim:
+    """Somebody says that it is the client of a slot, or that it ``needs_number`` and is to be this one."""
+
+    request: ConnectClientReq
+    tag: int
+    slot: ClientSlot
+    needs_number: bool
+
+
+#: A sound connect request with its operation tag.
+Claim = BankClaim | ClientClaim
+
+
+class PeerStateError(RemsimError):
+    """An event that is illegal in the peer's state: always a bug of ours."""
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """One connection. Created when TCP is up, forgotten when it is down."""
+
+    link: LinkId
+    address: PeerAddress
+    #: When TCP came up, in the time that coordinators are given.
+    since: float
+    #: The port at which the server dialled it (architecture: CONNECTED_SERVER), None if it dialled the server.
+    dialled_port: int | None = None
+    #: What its certificate says; None on a link without TLS.
+    proof: Proof | None = None
+    state: PeerState = PeerState.ESTABLISHED
+    #: From its connect request; None until that has come.
+    identity: ComponentIdentity | None = None
+    #: What it is, or is about to be: at most one of the two is set.
+    client: ClientSlot | None = None
+    bank_id: int | None = None
+    #: Claims of others to the same identity, who wait for this peer to prove that it lives, the newest last.
+    rivals: list[tuple["Peer", "Claim"]] = field(default_factory=list)
+    #: The peer whose challenger this one is.
+    rival_of: "Peer | None" = None
+    #: Where another program was that has the same certificate and was refused; empty: there was none on this link.
+    contested_by: str = ""
+
+    # Of bankds
+    number_of_slots: int = 0
+    addresses: tuple[AdvertisedAddress, ...] = ()
+    slot_status: dict[int, SlotPhysStatus] = field(default_factory=dict)
+
+    # Of clients
+    #: What it was told last on this connection.
+    announced: ConfigClientBankReq | None = None
+    #: Whether it has answered that, and how.
+    announced_result: int | None = None
+    #: Why it cannot be sent to the bankd of its mapping; empty if it can, or has none.
+    address_problem: str = ""
+
+    error_count: int = 0
+    last_error: ErrorInd | None = None
+    #: Kinds of oddities that were logged already for this link.
+    reported: set[str] = field(default_factory=set)
+
+    def step(self, event: PeerEvent) -> None:
+        """Move on ``event``. Raises PeerStateError."""
+        key = (self.state, event)
+        if key not in PEER_TRANSITIONS:
+            raise PeerStateError(f"peer {self.name}: {event.value} in state {self.state.value}")
+        self.state = PEER_TRANSITIONS[key] or self.state
+
+    @property
+    def bank(self) -> int:
+        """The bank of a connected bankd. Raises PeerStateError for anybody else."""
+        if self.bank_id is None:
+            raise PeerStateError(f"peer {self.name} is no bankd")
+        return self.bank_id
+
+    @property
+    def kind(self) -> AddressKind:
+        """What is spoken on its link."""
+        return AddressKind.PLAINTEXT if self.proof is None else AddressKind.TLS
+
+    @property
+    def is_classic(self) -> bool:
+        """It named no abilities: a program of the C suite, or one like it."""
+        return self.identity is None or self.identity.abilities is None
+
+    @property
+    def name(self) -> str:
+        """For logs and REST: ``C7:0``, ``B1``, or the address of a peer that is neither (yet)."""
+        if self.client is not None:
+            return str(self.client)
+        return str(self.address) if self.bank_id is None else f"B{self.bank_id}"
+
+
+class PeerTable:
+    """All peers. A client slot or bank that is claimed is in its index from the claim on, accepted or not."""
+
+    def __init__(self) -> None:
+        self._by_link: dict[LinkId, Peer] = {}
+        self._by_client: dict[ClientSlot, Peer] = {}
+        self._slots_of_client: dict[int, dict[int, Peer]] = {}
+        self._by_bank: dict[int, Peer] = {}
+        self._unidentified = 0
+
+    def __len__(self) -> int:
+        """Return the number of connections, identified or not."""
+        return len(self._by_link)
+
+    @property
+    def unidentified(self) -> int:
+        """How many connections without TLS have not been accepted."""
+        return self._unidentified
+
+    def add(self, peer: Peer) -> None:
+        """Enter a new connection."""
+        self._by_link[peer.link] = peer
+        if peer.proof is None:
+            self._unidentified += 1
+
+    def by_link(self, link: LinkId) -> Peer | None:
+        """The peer on this link."""
+        return self._by_link.get(link)
+
+    def by_client(self, slot: ClientSlot) -> Peer | None:
+        """Who holds this client slot, accepted or still getting its number."""
+        return self._by_client.get(slot)
+
+    def by_bank(self, bank_id: int) -> Peer | None:
+        """The connected bankd of this bank."""
+        return self._by_bank.get(bank_id)
+
+    def connected_client(self, slot: ClientSlot) -> Peer | None:
+        """The accepted client of this slot."""
+        peer = self._by_client.get(slot)
+        return peer if peer is not None and peer.state is PeerState.CONNECTED_CLIENT else None
+
+    def lowest_slot(self, client_id: int) -> Peer | None:
+        """The accepted client with this id and the lowest slot number."""
+        slots = self._slots_of_client.get(client_id, {})
+        accepted = [nr for nr, peer in slots.items() if peer.state is PeerState.CONNECTED_CLIENT]
+        return slots[min(accepted)] if accepted else None
+
+    def clients(self) -> Iterator[Peer]:
+        """All accepted clients, in the order in which they came."""
+        return (peer for peer in self._by_client.values() if peer.state is PeerState.CONNECTED_CLIENT)
+
+    def holders(self) -> list[Peer]:
+        """Everybody who holds a client slot or a bank, accepted or still getting its number."""
+        return [*self._by_client.values(), *self._by_bank.values()]
+
+    def banks(self) -> Iterator[Peer]:
+        """All accepted bankds, in the order in which they came."""
+        return iter(self._by_bank.values())
+
+    def counts(self) -> tuple[int, int]:
+        """How many client slots and banks are held."""
+        return len(self._by_client), len(self._by_bank)
+
+    def hold_client(self, peer: Peer, slot: ClientSlot) -> None:
+        """From now on ``peer`` is, or is about to be, the client of this slot, which must be free."""
+        peer.client = slot
+        self._by_client[slot] = peer
+        self._slots_of_client.setdefault(slot.client_id, {})[slot.slot_nr] = peer
+
+    def hold_bank(self, peer: Peer, bank_id: int) -> None:
+        """From now on ``peer`` is the bankd of this bank, which must be free."""
+        peer.bank_id = bank_id
+        self._by_bank[bank_id] = peer
+
+    def accept(self, peer: Peer, event: PeerEvent) -> None:
+        """It was accepted, or refused: it no longer counts as unidentified. Raises PeerStateError."""
+        peer.step(event)
+        self._identified(peer)
+
+    def remove(self, peer: Peer) -> None:
+        """The link is lost: forget the peer and free what it held."""
+        if peer.state is PeerState.ESTABLISHED:
+            self._identified(peer)
+        peer.step(PeerEvent.LOST)
+        del self._by_link[peer.link]
+        if peer.client is not None and self._by_client.get(peer.client) is peer:
+            del self._by_client[peer.client]
+            slots = self._slots_of_client[peer.client.client_id]
+            del slots[peer.client.slot_nr]
+            if not slots:
+                del self._slots_of_client[peer.client.client_id]
+        if peer.bank_id is not None and self._by_bank.get(peer.bank_id) is peer:
+            del self._by_bank[peer.bank_id]
+
+    def _identified(self, peer: Peer) -> None:
+        if peer.proof is None:
+            self._unidentified -= 1

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drives what each bankd knows towards what the database holds: removals first, then creations.
+
+The order per bank is the whole art. A removal goes out as soon as the bankd is there and owes no answer to the
+creation of the same mapping; no creation goes out while a removal waits; and the bankd hears of no mapping before the
+database knows that it may have. Answers are matched with the pair of slots in the request that they answer, so an
+answer too many cannot move anything.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from remsim.core.deadlines import Deadlines
+from remsim.server.core.actions import Action, NoteOutcome, NoteRemoved, Report, StoreSent
+from remsim.server.core.client_config import ClientConfigurator
+from remsim.server.core.log_fields import slots_of
+from remsim.server.core.peers import Peer
+from remsim.server.core.slotmap import AnswerQueue, Mapping, MappingEvent, MappingState, SlotMap
+from remsim.wire.link.actions import Close, LinkId, Send
+from remsim.wire.messages.rspro import (
+    CreateMappingReq,
+    CreateMappingRes,
+    RemoveMappingReq,
+    RemoveMappingRes,
+    ResetStateRes,
+    ResultCode,
+)
+
+#: A bankd answers mapping requests from memory, at once. One that owes an answer for this long is not sound: its
+#: link is closed, and when it returns everything is sent again (known-limits 28).
+ANSWER_TIMEOUT_S: Final = 30.0
+
+#: With these results the bankd does not have the mapping, or has it no more.
+_EXPECTED_REMOVAL: Final = frozenset({ResultCode.OK, ResultCode.UNKNOWN_SLOTMAP})
+
+
+@dataclass(slots=True)
+class _BankLink:
+    """What is under way with one connected bankd."""
+
+    link: LinkId
+    creates: AnswerQueue = field(default_factory=AnswerQueue)
+    removes: AnswerQueue = field(default_factory=AnswerQueue)
+    #: When each unanswered request was sent, the oldest first; by kind ("create", "remove") and mapping id.
+    unanswered: dict[tuple[str, int], float] = field(default_factory=dict)
+    #: Removals that wait for the answer to the creation of their mapping.
+    waiting_removals: set[int] = field(default_factory=set)
+
+
+class Reconciler:
+    """One for all banks. ``timers`` are keyed by bank id."""
+
+    def __init__(self, slotmap: SlotMap, announcer: ClientConfigurator, timers: Deadlines[int]) -> None:
+        self._slotmap = slotmap
+        self._announcer = announcer
+        self._timers = timers
+        self._links: dict[int, _BankLink] = {}
+
+    def is_connected(self, bank_id: int) -> bool:
+        """Whether mappings of this bank can be carried out now."""
+        return bank_id in self._links
+
+    # The bankd comes and goes
+
+    def on_bankd_connected(self, peer: Peer, bank_id: int, now: float) -> list[Action]:
+        """The bankd was accepted: tell it all that must go and all that must be."""
+        bank = self._links[bank_id] = _BankLink(peer.link)
+        actions: list[Action] = []
+        for mapping in self._slotmap.removals_of_bank(bank_id):
+            actions += self._remove(bank, mapping, now)
+        return actions + self._offer_all(bank_id, now)
+
+    def on_bankd_lost(self, bank_id: int) -> list[Action]:
+        """The link is gone; clients are not told, their data links are their own."""
+        self._links.pop(bank_id, None)
+        self._timers.cancel(bank_id)
+        for mapping in (*self._slotmap.live_of_bank(bank_id), *self._slotmap.removals_of_bank(bank_id)):
+            mapping.step(MappingEvent.BANKD_LOST)
+            mapping.is_create_unanswered = False
+        return []
+
+    # Decisions of operators, once they are stored
+
+    def on_mapping_stored(self, mapping: Mapping, now: float) -> list[Action]:
+        """A new live mapping."""
+        return self._offer([mapping], mapping.bank.bank_id, now)
+
+    def on_mapping_deleted(self, mapping: Mapping, now: float) -> list[Action]:
+        """A mapping has become a pending removal."""
+        bank = self._links.get(mapping.bank.bank_id)
+        return [] if bank is None else self._remove(bank, mapping, now)
+
+    def on_sent_stored(self, stored: StoreSent, now: float) -> list[Action]:
+        """The database knows now that the bankd may know of these mappings."""
+        mappings = [m for m in map(self._slotmap.get, stored.mappings) if m is not None]
+        for mapping in mappings:
+            mapping.is_held = False
+        return self._offer(mappings, stored.bank_id, now)
+
+    def on_sent_failed(self, stored: StoreSent) -> list[Action]:
+        """The database could not store it, so the bankd is not told; it is tried again when the bankd returns."""
+        for mapping in map(self._slotmap.get, stored.mappings):
+            if mapping is not None:
+                mapping.is_sent = mapping.is_held = False
+        return []
+
+    # Answers of the bankd
+
+    def on_create_res(
+        self, bank_id: int, request: CreateMappingReq, answer: CreateMappingRes, now: float
+    ) -> list[Action]:
+        """The answer to a createMappingReq of ours."""
+        bank = self._links[bank_id]
+        mapping = bank.creates.pop(request.bank, request.client)
+        if mapping is None:
+            return [_lost_track(bank_id, "createMappingRes")]
+        self._answered(bank_id, bank, ("create", mapping.id))
+        mapping.is_create_unanswered = False
+        if answer.result is ResultCode.OK:
+            mapping.step(MappingEvent.CREATED)
+        else:
+            mapping.step(MappingEvent.CREATE_REFUSED)
+        if mapping.state is MappingState.DELETE_REQ:
+            bank.waiting_removals.discard(mapping.id)
+            return self._remove(bank, mapping, now) + self._offer_all(bank_id, now, MappingState.NEW)
+        return self._note_outcome(mapping, answer.result)
+
+    def on_remove_res(self, bank_id: int, request: RemoveMappingReq, answer: RemoveMappingRes) -> list[Action]:
+        """The answer to a removeMappingReq of ours; whatever it says, the bankd does not have the mapping."""
+        bank = self._links[bank_id]
+        mapping = bank.removes.pop(request.bank, request.client)
+        if mapping is None:
+            return [_lost_track(bank_id, "removeMappingRes")]
+        self._answered(bank_id, bank, ("remove", mapping.id))
+        self._slotmap.removed(mapping)
+        level: Final = "info" if answer.result in _EXPECTED_REMOVAL else "warning"
+        return [
+            NoteRemoved(mapping.id),
+            Report(level, "mapping_removed", {**slots_of(mapping), "result": answer.result.name}),
+        ]
+
+    def on_reset_res(self, bank_id: int, answer: ResetStateRes, now: float) -> list[Action]:
+        """The bankd has dropped all mappings on an operator's order: those that are desired are created again."""
+        fields: dict[str, object] = {"bank": bank_id, "result": answer.result.name}
+        if answer.result is not ResultCode.OK:
+            return [Report("warning", "bankd_did_not_reset", fields)]
+        for mapping in self._slotmap.live_of_bank(bank_id):
+            if mapping.state in (MappingState.ACTIVE, MappingState.REFUSED):
+                mapping.step(MappingEvent.BANKD_RESET)
+        return [Report("info", "bankd_reset", fields), *self._offer_all(bank_id, now)]
+
+    def on_timer(self, bank_id: int, now: float) -> list[Action]:
+        """The oldest unanswered request of this bank may be overdue."""
+        bank = self._links[bank_id]
+        oldest = next(iter(bank.unanswered.values()))
+        if now < oldest + ANSWER_TIMEOUT_S:
+            self._timers.set(bank_id, oldest + ANSWER_TIMEOUT_S)
+            return []
+        return [
+            Report("warning", "bankd_does_not_answer", {"bank": bank_id, "unanswered": len(bank.unanswered)}),
+            Close(bank.link, f"a mapping request is unanswered for {ANSWER_TIMEOUT_S:g} s"),
+        ]
+
+    # The rest
+
+    def _offer_all(self, bank_id: int, now: float, only: MappingState | None = None) -> list[Action]:
+        mappings = [m for m in self._slotmap.live_of_bank(bank_id) if only is None or m.state is only]
+        return self._offer(mappings, bank_id, now)
+
+    def _offer(self, mappings: list[Mapping], bank_id: int, now: float) -> list[Action]:
+        """Create what can be created now; what the database must know of first follows in ``on_sent_stored``."""
+        bank = self._links.get(bank_id)
+        if bank is None or bank.waiting_removals:
+            return []
+        actions: list[Action] = []
+        unsent: list[int] = []
+        for mapping in mappings:
+            if mapping.is_ending or mapping.is_held or mapping.state not in (MappingState.NEW, MappingState.REFUSED):
+                continue
+            if not mapping.is_sent:
+                mapping.is_sent = mapping.is_held = True
+                unsent.append(mapping.id)
+                continue
+            mapping.step(MappingEvent.CREATE_SENT)
+            mapping.is_create_unanswered = True
+            bank.creates.push(mapping)
+            self._asked(bank_id, bank, ("create", mapping.id), now)
+            actions.append(Send(bank.link, CreateMappingReq(mapping.client, mapping.bank)))
+        return actions if not unsent else [*actions, StoreSent(bank_id, tuple(unsent))]
+
+    def _remove(self, bank: _BankLink, mapping: Mapping, now: float) -> list[Action]:
+        if mapping.is_create_unanswered:
+            bank.waiting_removals.add(mapping.id)
+            return []
+        mapping.step(MappingEvent.REMOVE_SENT)
+        bank.removes.push(mapping)
+        self._asked(mapping.bank.bank_id, bank, ("remove", mapping.id), now)
+        return [Send(bank.link, RemoveMappingReq(mapping.client, mapping.bank))]
+
+    def _note_outcome(self, mapping: Mapping, result: ResultCode) -> list[Action]:
+        is_ok = result is ResultCode.OK
+        is_news = mapping.is_acknowledged is not is_ok or mapping.result != (None if is_ok else result)
+        mapping.is_acknowledged = is_ok
+        mapping.result = None if is_ok else int(result)
+        actions: list[Action] = [NoteOutcome(mapping.id, mapping.result)] if is_news else []
+        if is_ok:
+            actions += [Report("info", "mapping_active", slots_of(mapping)), *self._announcer.supersede(mapping.client)]
+        else:
+            actions.append(Report("warning", "mapping_refused", {**slots_of(mapping), "result": result.name}))
+        return actions + self._announcer.refresh(mapping.client)
+
+    def _asked(self, bank_id: int, bank: _BankLink, key: tuple[str, int], now: float) -> None:
+        if not bank.unanswered:
+            self._timers.set(bank_id, now + ANSWER_TIMEOUT_S)
+        bank.unanswered[key] = now
+
+    def _answered(self, bank_id: int, bank: _BankLink, key: tuple[str, int]) -> None:
+        del bank.unanswered[key]
+        if not bank.unanswered:
+            self._timers.cancel(bank_id)
+
+
+def _lost_track(bank_id: int, message: str) -> Report:
+    return Report("warning", "unasked_answer", {"bank": bank_id, "message": message})

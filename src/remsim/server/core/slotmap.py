@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mappings of client slots to bank slots: their states, their transitions, and the indexes to find them by.
+
+A mapping ties one bank slot to one client slot, and each slot occurs in one *live* mapping at most. The server's
+database holds what is desired; the state says how far the bankd has followed:
+
+- NEW: the bankd has not been told since its link came up, or has no link.
+- UNACKNOWLEDGED: createMappingReq is on its way, the answer is not there yet.
+- ACTIVE: the bankd said ok.
+- REFUSED: the bankd said no. The client is not sent there; it is tried again when the bankd returns.
+- DELETE_REQ: deletion was ordered and the bankd must still be told: it is absent, or owes the answer to the creation.
+- DELETING: removeMappingReq is on its way.
+
+A deleted mapping leaves the live indexes at once, so that its slots can be mapped anew, and lives on as a *pending
+removal* until the bankd has answered; only one that no bankd ever heard of just goes. Knows no link, no client's
+configuration and no database.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from remsim.core.errors import RemsimError
+from remsim.core.ids import BankSlot, ClientSlot
+
+
+class MappingState(Enum):
+    """How far the bankd has followed; the values of the first three are those of REST v1."""
+
+    NEW = "NEW"
+    UNACKNOWLEDGED = "UNACKNOWLEDGED"
+    ACTIVE = "ACTIVE"
+    REFUSED = "REFUSED"
+    DELETE_REQ = "DELETE_REQ"
+    DELETING = "DELETING"
+
+
+class MappingEvent(Enum):
+    """What moves a mapping."""
+
+    CREATE_SENT = "createMappingReq sent"
+    CREATED = "createMappingRes ok"
+    CREATE_REFUSED = "createMappingRes, other result"
+    REMOVE_SENT = "removeMappingReq sent"
+    REMOVED = "removeMappingRes"
+    WITHDRAWN = "deleted, bankd never told"
+    DELETED = "deleted"
+    BANKD_LOST = "bankd lost"
+    BANKD_RESET = "resetStateRes ok"
+
+
+#: None: the mapping is gone. A pair that is not listed is illegal; the diagrams in the docs are drawn from here.
+MAPPING_TRANSITIONS: Final[dict[tuple[MappingState, MappingEvent], MappingState | None]] = {
+    (MappingState.NEW, MappingEvent.CREATE_SENT): MappingState.UNACKNOWLEDGED,
+    (MappingState.NEW, MappingEvent.WITHDRAWN): None,
+    (MappingState.NEW, MappingEvent.DELETED): MappingState.DELETE_REQ,
+    (MappingState.NEW, MappingEvent.BANKD_LOST): MappingState.NEW,
+    (MappingState.UNACKNOWLEDGED, MappingEvent.CREATED): MappingState.ACTIVE,
+    (MappingState.UNACKNOWLEDGED, MappingEvent.CREATE_REFUSED): MappingState.REFUSED,
+    (MappingState.UNACKNOWLEDGED, MappingEvent.DELETED): MappingState.DELETE_REQ,
+    (MappingState.UNACKNOWLEDGED, MappingEvent.BANKD_LOST): MappingState.NEW,
+    (MappingState.ACTIVE, MappingEvent.DELETED): MappingState.DELETE_REQ,
+    (MappingState.ACTIVE, MappingEvent.BANKD_LOST): MappingState.NEW,
+    (MappingState.ACTIVE, MappingEvent.BANKD_RESET): MappingState.NEW,
+    (MappingState.REFUSED, MappingEvent.CREATE_SENT): MappingState.UNACKNOWLEDGED,
+    (MappingState.REFUSED, MappingEvent.DELETED): MappingState.DELETE_REQ,
+    (MappingState.REFUSED, MappingEvent.BANKD_LOST): MappingState.REFUSED,
+    (MappingState.REFUSED, MappingEvent.BANKD_RESET): MappingState.NEW,
+    (MappingState.DELETE_REQ, MappingEvent.CREATED): MappingState.DELETE_REQ,
+    (MappingState.DELETE_REQ, MappingEvent.CREATE_REFUSED): MappingState.DELETE_REQ,
+    (MappingState.DELETE_REQ, MappingEvent.REMOVE_SENT): MappingState.DELETING,
+    (MappingState.DELETE_REQ, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
+    (MappingState.DELETING, MappingEvent.REMOVED): None,
+    (MappingState.DELETING, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
+}
+
+
+class MappingStateError(RemsimError):
+    """An event that is illegal in the mapping's state: always a bug of ours."""
+
+
+class ConflictError(RemsimError):
+    """A slot that is mapped already, or is just being mapped."""
+
+    exit_status = 1
+
+
+@dataclass(slots=True, eq=False)
+class Mapping:
+    """One mapping, live or being removed. Changed by its slotmap's owner only."""
+
+    #: Given by the database, ascending in the order of creation, never used again.
+    id: int
+    bank: BankSlot
+    client: ClientSlot
+    #: Seconds since 1970-01-01 UTC.
+    created_at: float
+    state: MappingState = MappingState.NEW
+    #: A bankd may know of it: the database says so, or will before anything is sent.
+    is_sent: bool = False
+    #: It was ACTIVE and has not been refused since: its client is sent to the bankd, even while that is absent.
+    is_acknowledged: bool = False
+    #: The ResultCode of a refusal, else None.
+    result: int | None = None
+    #: Its deletion waits for the database; nothing new is begun with it.
+    is_ending: bool = False
+    #: Its creation waits for the database to note that the bankd is told.
+    is_held: bool = False
+    #: The bankd owes the answer to a createMappingReq.
+    is_create_unanswered: bool = False
+
+    def step(self, event: MappingEvent) -> MappingState | None:
+        """Move on ``event`` and return the new state, None if it is gone. Raises MappingStateError."""
+        key = (self.state, event)
+        if key not in MAPPING_TRANSITIONS:
+            raise MappingStateError(f"mapping {self.bank} {self.client}: {event.value} in state {self.state.value}")
+        following = MAPPING_TRANSITIONS[key]
+        if following is not None:
+            self.state = following
+        return following
+
+
+@dataclass(slots=True)
+class _Bank:
+    """What concerns one bank, in the order in which it came about."""
+
+    live: dict[int, Mapping] = field(default_factory=dict)
+    removals: dict[int, Mapping] = field(default_factory=dict)
+
+
+class SlotMap:
+    """All live mappings and pending removals. Every look-up is by index."""
+
+    def __init__(self) -> None:
+        self._live: dict[int, Mapping] = {}
+        self._by_bank_slot: dict[BankSlot, Mapping] = {}
+        self._by_client_slot: dict[ClientSlot, Mapping] = {}
+        self._banks: dict[int, _Bank] = {}
+        self._reserved_bank_slots: set[BankSlot] = set()
+        self._reserved_client_slots: set[ClientSlot] = set()
+
+    def __len__(self) -> int:
+        """Return the number of live mappings."""
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[Mapping]:
+        """Iterate over live mappings in the order of creation."""
+        return iter(self._live.values())
+
+    # Reservations: between a request to map two slots and its commit
+
+    def reserve(self, bank: BankSlot, client: ClientSlot) -> None:
+        """Keep two free slots for a mapping that is about to be stored. Raises ConflictError, naming the slot."""
+        if (taken := self._by_bank_slot.get(bank)) is not None:
+            raise ConflictError(f"{bank} is mapped to {taken.client} already", hint="delete that mapping first")
+        if (taken := self._by_client_slot.get(client)) is not None:
+            raise ConflictError(f"{client} is mapped to {taken.bank} already", hint="delete that mapping first")
+        if bank in self._reserved_bank_slots or client in self._reserved_client_slots:
+            raise ConflictError(f"{bank} or {client} is just being mapped by another request", hint="try again")
+        self._reserved_bank_slots.add(bank)
+        self._reserved_client_slots.add(client)
+
+    def unreserve(self, bank: BankSlot, client: ClientSlot) -> None:
+        """Give the two slots back."""
+        self._reserved_bank_slots.discard(bank)
+        self._reserved_client_slots.discard(client)
+
+    # Life
+
+    def add(self, mapping: Mapping) -> None:
+        """Enter a live mapping; its slots must be free, or reserved for it."""
+        self.unreserve(mapping.bank, mapping.client)
+        self._live[mapping.id] = mapping
+        self._by_bank_slot[mapping.bank] = mapping
+        self._by_client_slot[mapping.client] = mapping
+        self._bank(mapping.bank.bank_id).live[mapping.id] = mapping
+
+    def add_removal(self, mapping: Mapping) -> None:
+        """Enter a pending removal that was stored by an earlier run; its state must be DELETE_REQ."""
+        self._bank(mapping.bank.bank_id).removals[mapping.id] = mapping
+
+    def delete(self, mapping: Mapping) -> bool:
+        """Take a live mapping out of the live indexes. Returns whether it stays as a pending removal."""
+        bank = self._bank(mapping.bank.bank_id)
+        del self._live[mapping.id], self._by_bank_slot[mapping.bank], self._by_client_slot[mapping.client]
+        del bank.live[mapping.id]
+        if not mapping.is_sent:
+            mapping.step(MappingEvent.WITHDRAWN)
+            return False
+        mapping.step(MappingEvent.DELETED)
+        bank.removals[mapping.id] = mapping
+        return True
+
+    def removed(self, mapping: Mapping) -> None:
+        """The bankd has answered removeMappingReq: forget the mapping. Raises MappingStateError."""
+        mapping.step(MappingEvent.REMOVED)
+        del self._bank(mapping.bank.bank_id).removals[mapping.id]
+
+    # Look-ups
+
+    def get(self, mapping_id: int) -> Mapping | None:
+        """The live mapping with this id."""
+        return self._live.get(mapping_id)
+
+    def by_bank_slot(self, slot: BankSlot) -> Mapping | None:
+        """The live mapping of a bank slot."""
+        return self._by_bank_slot.get(slot)
+
+    def by_client_slot(self, slot: ClientSlot) -> Mapping | None:
+        """The live mapping of a client slot."""
+        return self._by_client_slot.get(slot)
+
+    def live_of_bank(self, bank_id: int) -> tuple[Mapping, ...]:
+        """The live mappings of one bank, oldest first."""
+        return tuple(self._bank(bank_id).live.values())
+
+    def removals_of_bank(self, bank_id: int) -> tuple[Mapping, ...]:
+        """The pending removals of one bank, oldest first."""
+        return tuple(self._bank(bank_id).removals.values())
+
+    def removal_count(self) -> int:
+        """How many removals are pending in all."""
+        return sum(len(bank.removals) for bank in self._banks.values())
+
+    def _bank(self, bank_id: int) -> _Bank:
+        return self._banks.setdefault(bank_id, _Bank())
+
+
+class AnswerQueue:
+    """Mappings whose request of one kind is on its way to one bankd, found by the pair of slots in the request."""
+
+    def __init__(self) -> None:
+        self._by_pair: dict[tuple[BankSlot, ClientSlot], deque[Mapping]] = {}
+
+    def push(self, mapping: Mapping) -> None:
+        """A request for this mapping was sent."""
+        self._by_pair.setdefault((mapping.bank, mapping.client), deque()).append(mapping)
+
+    def pop(self, bank: BankSlot, client: ClientSlot) -> Mapping | None:
+        """The mapping for whose pair an answer came: the one that waits longest; None if there is none."""
+        queue = self._by_pair.get((bank, client))
+        if not queue:
+            return None
+        mapping = queue.popleft()
+        if not queue:
+            del self._by_pair[bank, client]
+        return mapping

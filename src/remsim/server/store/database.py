@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening the server's database: SQLite by default, any other by URL; brought to the newest shape at start.
+
+An empty database gets the tables as they are now; alembic, which takes long to import, only changes older ones. Knows
+no table and no mapping. Every way in which this can fail is a StartError, one line with a hint.
+"""
+
+import contextlib
+import os
+import sqlite3
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from remsim.core.errors import StartError
+from remsim.core.installation import install_packages
+from remsim.server.store.schema import METADATA, use_dialect
+
+#: Another program may hold the file's lock for a moment: a change waits so long for it ...
+_BUSY_TIMEOUT_MS: Final = 2000
+#: ... and who only looks, so long: nothing but an exclusive lock stands in its way.
+_READ_TIMEOUT_S: Final = 0.5
+#: By this table alembic knows which form a database has; each database of ours has it from the beginning.
+_VERSION_TABLE: Final = "alembic_version"
+_IN_MEMORY: Final = ":memory:"
+
+
+def open_engine(url: str) -> AsyncEngine:
+    """An engine for ``url``. Raises StartError if it is no URL of a database that can be used from here."""
+    try:
+        # Errors name the statement; what it was to store is nobody's business.
+        found = make_url(url)
+        timeout = {"timeout": _READ_TIMEOUT_S} if found.get_backend_name() == "sqlite" else {}
+        engine = create_async_engine(found, hide_parameters=True, connect_args=timeout)
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"the database needs the Python package {error.name}, which is not installed",
+            hint=f"install it: {install_packages(error.name or '')}",
+        ) from error
+    except (ArgumentError, NoSuchModuleError, SQLAlchemyError) as error:
+        # The URL may hold a password, so it is not repeated.
+        raise StartError(
+            "the database setting is no URL of a known database",
+            hint="write for example sqlite+aiosqlite:////var/lib/remsim/server.sqlite or "
+            "postgresql+asyncpg://USER@HOST/NAME",
+        ) from error
+    use_dialect(engine.dialect.name)
+    return engine
+
+
+async def connect(engine: AsyncEngine, *, may_create: bool = True) -> AsyncConnection:
+    """The one connection for all work, with the newest tables. Raises StartError.
+
+    Without ``may_create`` there must be a server's database already.
+    """
+    name = _shown(engine)
+    try:
+        if engine.dialect.name == "sqlite":
+            _try_file(engine.url.database or _IN_MEMORY, may_create=may_create)
+        connection = await engine.connect()
+    except (DBAPIError, sqlite3.Error, OSError) as error:
+        raise _unusable(name, error) from error
+    try:
+        if engine.dialect.name == "sqlite":
+            await _prepare_sqlite(connection)
+            # Python's driver begins no transaction for a change of tables: a start that dies there must leave nothing.
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        await connection.run_sync(_migrate, name)
+        await connection.commit()
+    except DBAPIError as error:
+        await connection.close()
+        raise _unusable(name, error) from error
+    except StartError:
+        await connection.close()
+        raise
+    return connection
+
+
+def _try_file(path: str, *, may_create: bool) -> None:
+    """Open the file once by hand: aiosqlite leaves a thread behind that complains later if it cannot open it.
+
+    A new one is for this user only, and SQLite gives its journals the same mode. One that exists must be a server's:
+    else mappings and tokens would be gone without a word, or another program's file would get our tables.
+    """
+    is_new = path == _IN_MEMORY or not Path(path).exists()
+    if is_new and not may_create:
+        raise StartError(
+            f"there is no server's database at {Path(path).absolute()}",
+            hint="give --state DIR of the server, as the user that runs it (of its service: sudo -u remsim-server "
+            "remsim ... --state /var/lib/remsim-server); a new server's is made by: remsim server init",
+        )
+    if is_new and path != _IN_MEMORY:
+        # What stands against it, SQLite says.
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not is_new and _VERSION_TABLE not in tables:
+        what = "belongs to another program" if tables else "is empty"
+        raise StartError(
+            f"the database {path} {what}: there are no mappings and no tokens in it",
+            hint="restore the server's database from a backup; to begin with a new one, move this file away",
+        )
+
+
+async def _prepare_sqlite(connection: AsyncConnection) -> None:
+    # With a write-ahead log readers do not block us; FULL: a commit is on the disk before it is acknowledged.
+    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        await connection.exec_driver_sql(f"PRAGMA {pragma}")
+    await connection.commit()
+
+
+def _migrate(connection: Connection, name: str) -> None:
+    names = set(inspect(connection).get_table_names())
+    if not names:
+        _create(connection)
+        return
+    known = revisions()
+    current = None
+    if _VERSION_TABLE in names:
+        current = connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()  # noqa: S608
+    if current is not None and current not in known:
+        raise StartError(
+            f"{name} was written by a newer version of remsim (its form is {current})",
+            hint="start that version, or restore the copy that was made before it ran",
+        )
+    if current != known[-1]:
+        _upgrade(connection)
+
+
+def revisions() -> list[str]:
+    """The forms that the database had and has, in their order: ``versions/0001_first.py`` brings it to ``0001``."""
+    folder = resources.files("remsim.server.store") / "migrations" / "versions"
+    return sorted(file.name.partition("_")[0] for file in folder.iterdir() if file.name[:1].isdigit())
+
+
+def _create(connection: Connection) -> None:
+    METADATA.create_all(connection, checkfirst=False)
+    # As alembic makes it.
+    connection.execute(
+        text(
+            f"CREATE TABLE {_VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, "
+            f"CONSTRAINT {_VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
+        )
+    )
+    connection.execute(
+        text(f"INSERT INTO {_VERSION_TABLE} (version_num) VALUES (:now)"),  # noqa: S608
+        {"now": revisions()[-1]},
+    )
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    with resources.as_file(resources.files("remsim.server.store") / "migrations") as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _shown(engine: AsyncEngine) -> str:
+    url = engine.url
+    return f"the database {url.database}" if engine.dialect.name == "sqlite" else f"the database at {url.host}"
+
+
+def _unusable(name: str, error: Exception) -> StartError:
+    reason = str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+    return StartError(
+        f"{name} cannot be used: {reason}",
+        hint="check that it is there, that this user may write to it and its folder, and that it is a remsim database",
+    )

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How decisions and notes are written as SQL, and how the memory is read back. Knows no connection's life."""
+
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sqlalchemy import Row, Table, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.server.core.actions import (
+    ClientKey,
+    Decision,
+    Note,
+    NoteBank,
+    NoteCard,
+    NoteClient,
+    NoteOutcome,
+    NoteReleased,
+    NoteRemoved,
+    StoreClientNumber,
+    StoreDeletion,
+    StoredMapping,
+    StoredState,
+    StoreMapping,
+    StoreSent,
+)
+from remsim.server.store.schema import (
+    BANKS,
+    CARDS,
+    CLIENT_NUMBERS,
+    CLIENTS,
+    COUNTERS,
+    MAPPINGS,
+    PENDING_RELEASES,
+    PENDING_REMOVALS,
+)
+from remsim.wire.messages.rspro import AddressKind, AdvertisedAddress, IpPort
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
+#: Behind an address at which TLS is spoken.
+_TLS_MARK: Final = " tls"
+_RESTARTS: Final = "restarts"
+#: Mappings that were deleted longer ago than this are forgotten.
+HISTORY_S: Final = 400 * 86400.0
+
+N = TypeVar("N", bound=Note)
+Values = dict[str, object]
+
+_SET_OUTCOME: Final = (
+    update(MAPPINGS)
+    .where(MAPPINGS.c.id == bindparam("of"))
+    .values(is_acknowledged=bindparam("acknowledged"), result=bindparam("code"))
+)
+_SET_SENT: Final = update(MAPPINGS).where(MAPPINGS.c.id == bindparam("of")).values(is_sent=True)
+_SET_DELETED: Final = update(MAPPINGS).where(MAPPINGS.c.id == bindparam("of")).values(deleted_at=bindparam("at"))
+_DROP_REMOVAL: Final = delete(PENDING_REMOVALS).where(PENDING_REMOVALS.c.mapping_id == bindparam("of"))
+_DROP_CARD: Final = delete(CARDS).where(CARDS.c.bank_id == bindparam("of"), CARDS.c.slot_nr == bindparam("nr"))
+_DROP_RELEASE: Final = delete(PENDING_RELEASES).where(PENDING_RELEASES.c.mapping_id == bindparam("of"))
+#: Where a note of this kind replaces a row.
+_TABLES: Final[dict[type[Note], Table]] = {NoteBank: BANKS, NoteClient: CLIENTS, NoteCard: CARDS}
+
+
+# Reading
+
+
+async def load_memory(connection: AsyncConnection) -> StoredState:
+    """Everything that earlier runs have left."""
+    numbers: dict[ClientKey, int] = {
+        (row.kind, row.value): row.client_id for row in await connection.execute(select(CLIENT_NUMBERS))
+    }
+    addresses = {row.bank_id: _parse_addresses(row.addresses) for row in await connection.execute(select(BANKS))}
+    restarts = await connection.scalar(select(COUNTERS.c.value).where(COUNTERS.c.name == _RESTARTS))
+    live = await connection.execute(select(MAPPINGS).where(MAPPINGS.c.deleted_at.is_(None)).order_by(MAPPINGS.c.id))
+    removed = await connection.execute(select(MAPPINGS).join(PENDING_REMOVALS).order_by(MAPPINGS.c.id))
+    released = await connection.execute(select(MAPPINGS).join(PENDING_RELEASES).order_by(MAPPINGS.c.id))
+    return StoredState(
+        mappings=(*(_mapping(row) for row in live), *(_mapping(row) for row in removed)),
+        releases=tuple(
+            (row.id, ClientSlot(row.client_id, row.client_slot_nr), BankSlot(row.bank_id, row.bank_slot_nr))
+            for row in released
+        ),
+        bank_addresses=addresses,
+        client_numbers=numbers,
+        restart_counter=restarts or 0,
+        cards={BankSlot(row.bank_id, row.slot_nr): row.iccid for row in await connection.execute(select(CARDS))},
+    )
+
+
+def _mapping(row: Row[tuple[object, ...]]) -> StoredMapping:
+    return StoredMapping(
+        row.id,
+        BankSlot(row.bank_id, row.bank_slot_nr),
+        ClientSlot(row.client_id, row.client_slot_nr),
+        row.created_at,
+        is_live=row.deleted_at is None,
+        is_sent=row.is_sent,
+        is_acknowledged=row.is_acknowledged,
+        result=row.result,
+    )
+
+
+async def count_start(connection: AsyncConnection) -> None:
+    """Count one more start of the server."""
+    done = await connection.execute(
+        update(COUNTERS).where(COUNTERS.c.name == _RESTARTS).values(value=COUNTERS.c.value + 1)
+    )
+    if done.rowcount == 0:
+        await connection.execute(insert(COUNTERS).values(name=_RESTARTS, value=1))
+
+
+async def forget_history(connection: AsyncConnection, wall: float) -> None:
+    """Drop mappings that were deleted long ago and that nobody waits for."""
+    await connection.execute(
+        delete(MAPPINGS).where(
+            MAPPINGS.c.deleted_at < wall - HISTORY_S,
+            MAPPINGS.c.id.not_in(select(PENDING_REMOVALS.c.mapping_id)),
+            MAPPINGS.c.id.not_in(select(PENDING_RELEASES.c.mapping_id)),
+        )
+    )
+
+
+# Writing
+
+
+async def write_decision(connection: AsyncConnection, decision: Decision, wall: float) -> int:
+    """Write one decision; return the id of a new mapping, else 0. Raises SQLAlchemyError."""
+    match decision:
+        case StoreMapping():
+            if decision.iccid is not None:
+                await _upsert(connection, CARDS, [_card_values(decision.bank, decision.iccid, wall)])
+            done = await connection.execute(
+                insert(MAPPINGS).values(
+                    bank_id=decision.bank.bank_id,
+                    bank_slot_nr=decision.bank.slot_nr,
+                    client_id=decision.client.client_id,
+                    client_slot_nr=decision.client.slot_nr,
+                    created_at=wall,
+                    is_sent=decision.is_sent,
+                    is_acknowledged=False,
+                )
+            )
+            (number,) = done.inserted_primary_key or (0,)
+            return int(number)
+        case StoreDeletion():
+            await connection.execute(_SET_DELETED, [{"of": number, "at": wall} for number in decision.mappings])
+            await _insert_ids(connection, PENDING_REMOVALS, decision.removals)
+            await _insert_ids(connection, PENDING_RELEASES, decision.releases)
+        case StoreSent():
+            await connection.execute(_SET_SENT, [{"of": number} for number in decision.mappings])
+        case StoreClientNumber():
+            kind, value = decision.key
+            await connection.execute(
+                insert(CLIENT_NUMBERS).values(kind=kind, value=value, client_id=decision.client_id, given_at=wall)
+            )
+    return 0
+
+
+async def _insert_ids(connection: AsyncConnection, table: Table, numbers: Sequence[int]) -> None:
+    if numbers:
+        await connection.execute(insert(table), [{"mapping_id": number} for number in numbers])
+
+
+async def write_notes(connection: AsyncConnection, notes: Iterable[tuple[Note, float]]) -> None:
+    """Write notes, each with the time at which it was made. Raises SQLAlchemyError."""
+    batches: dict[type[Note], list[Values]] = {}
+    drops: list[Values] = []
+    for note, at in notes:
+        if isinstance(note, NoteCard) and note.iccid is None:
+            drops.append({"of": note.bank.bank_id, "nr": note.bank.slot_nr})
+        else:
+            batches.setdefault(type(note), []).append(_values(note, at))
+    if drops:
+        await connection.execute(_DROP_CARD, drops)
+    for kind, rows in batches.items():
+        if kind is NoteOutcome:
+            await connection.execute(_SET_OUTCOME, rows)
+        elif kind is NoteRemoved:
+            await connection.execute(_DROP_REMOVAL, rows)
+        elif kind is NoteReleased:
+            await connection.execute(_DROP_RELEASE, rows)
+        else:
+            await _upsert(connection, _TABLES[kind], rows)
+
+
+def _card_values(bank: BankSlot, iccid: str | None, at: float) -> Values:
+    return {"bank_id": bank.bank_id, "slot_nr": bank.slot_nr, "iccid": iccid, "seen_at": at}
+
+
+def _values(note: Note, at: float) -> Values:
+    match note:
+        case NoteOutcome():
+            return {"of": note.mapping_id, "acknowledged": note.result is None, "code": note.result}
+        case NoteRemoved() | NoteReleased():
+            return {"of": note.mapping_id}
+        case NoteCard():
+            return _card_values(note.bank, note.iccid, at)
+        case NoteBank() | NoteClient():
+            names: Values = {"name": note.name, "software": note.software, "sw_version": note.sw_version}
+            return names | _own_values(note) | {"last_seen_at": at}
+
+
+def _own_values(note: NoteBank | NoteClient) -> Values:
+    if isinstance(note, NoteBank):
+        addresses = ",".join(_write_address(place) for place in note.addresses)
+        return {"bank_id": note.bank_id, "number_of_slots": note.number_of_slots, "addresses": addresses}
+    own: Values = {"client_id": note.client.client_id, "slot_nr": note.client.slot_nr}
+    return own | {"hw_serial_nr": note.hw_serial_nr, "address": note.address}
+
+
+async def _upsert(connection: AsyncConnection, table: Table, rows: list[Values]) -> None:
+    statement = _insert_of(connection)(table)
+    keys = [column.name for column in table.primary_key]
+    others = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
+def _insert_of(connection: AsyncConnection) -> "Callable[[Table], postgresql.Insert | sqlite.Insert]":
+    if connection.dialect.name != "postgresql":
+        return sqlite.insert
+    # Not at the top: it takes a tenth of the server's start. A connection of this dialect has it loaded already.
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert
+
+
+def _write_address(place: AdvertisedAddress) -> str:
+    kind = _TLS_MARK if place.kind is AddressKind.TLS else ""
+    return f"{place.address.ip} {place.address.port}{kind}"
+
+
+def _parse_addresses(text: str) -> tuple[AdvertisedAddress, ...]:
+    found = []
+    for entry in text.split(","):
+        if entry:
+            kind = AddressKind.TLS if entry.endswith(_TLS_MARK) else AddressKind.PLAINTEXT
+            ip, port = entry.removesuffix(_TLS_MARK).split(" ")
+            found.append(AdvertisedAddress(IpPort(ip_address(ip), int(port)), kind))
+    return tuple(found)

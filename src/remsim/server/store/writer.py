@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps what the coordinator decides. One writer, in the order in which things were decided.
+
+Decisions that wait together share a commit; whoever made them hears of it after the commit, never before. Notes are
+collected, the newest of each kind and subject, and written a moment later in small portions, so that a thousand
+connecting clients do not hold up one new mapping.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from remsim.core.errors import RemsimError
+from remsim.logs import Logger
+from remsim.server.core.actions import (
+    Decision,
+    Note,
+    NoteBank,
+    NoteCard,
+    NoteClient,
+    NoteOutcome,
+    NoteReleased,
+    NoteRemoved,
+    StoredState,
+)
+from remsim.server.core.tokens import StoredToken
+from remsim.server.store import audit, database, sql, tokens
+
+#: Notes are written this long after the first of them.
+NOTE_DELAY_S: Final = 0.5
+#: So many notes in one commit: a decision never waits for more.
+NOTES_PER_COMMIT: Final = 200
+#: So many decisions in one commit.
+DECISIONS_PER_COMMIT: Final = 100
+#: What is older than it is kept is dropped at the start, and as often while the server runs.
+FORGET_INTERVAL_S: Final = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What is to be committed: a decision with the entry that tells of it, or an entry alone."""
+
+    decision: Decision | None
+    done: asyncio.Future[int] | None = None
+    entry: audit.Entry | None = None
+
+
+class StoreError(RemsimError):
+    """The database did not take a decision."""
+
+
+class Listener(Protocol):
+    """Who hears what became of decisions. Called in the loop, in the order of the decisions."""
+
+    def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
+        """It is committed; a new mapping has this id and time."""
+        ...
+
+    def on_store_failed(self, decision: Decision) -> None:
+        """It is not stored."""
+        ...
+
+
+class Store:
+    """The server's memory. ``wall`` gives seconds since 1970-01-01 UTC."""
+
+    def __init__(self, engine: AsyncEngine, *, log: Logger, wall: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._log = log
+        self._wall = wall
+        self._connection: AsyncConnection | None = None
+        self._decisions: list[_Waiting] = []
+        self._notes: dict[object, tuple[Note, float]] = {}
+        self._wake = asyncio.Event()
+        self._notes_timer: asyncio.TimerHandle | None = None
+        self._are_notes_due = False
+        self._forget_timer: asyncio.TimerHandle | None = None
+        self._is_forgetting_due = False
+        self._is_closing = False
+        #: Whether the last attempt to write succeeded.
+        self.is_healthy = True
+
+    @classmethod
+    def at(cls, url: str, *, log: Logger) -> "Store":
+        """The store in the database at ``url``. Raises StartError."""
+        return cls(database.open_engine(url), log=log)
+
+    async def open(self) -> StoredState:
+        """Open the database, count one more start, and return what is stored. Raises StartError."""
+        self._connection = await database.connect(self._engine)
+        async with self._connection.begin():
+            await sql.count_start(self._connection)
+            await self._drop_old(self._connection)
+        self._set_forget_timer()
+        async with self._connection.begin():
+            return await sql.load_memory(self._connection)
+
+    # Called by the service
+
+    def submit(
+        self, decision: Decision, done: asyncio.Future[int] | None = None, entry: audit.Entry | None = None
+    ) -> None:
+        """Store a decision, and ``entry`` with it. ``done`` gets the id of a new mapping (else 0) or a StoreError."""
+        self._decisions.append(_Waiting(decision, done, entry))
+        self._wake.set()
+
+    def record(self, entry: audit.Entry, done: asyncio.Future[int] | None = None) -> None:
+        """Store an entry of the audit log that tells of no decision. ``done`` as for ``submit``."""
+        self._decisions.append(_Waiting(None, done, entry))
+        self._wake.set()
+
+    def note(self, note: Note) -> None:
+        """Store a note when convenient; a newer one about the same replaces it."""
+        self._notes[_subject(note)] = (note, self._wall())
+        if self._notes_timer is None and not self._are_notes_due:
+            self._notes_timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._on_notes_due)
+
+    async def run(self, listener: Listener) -> None:
+        """Write until ``finish``. Runs once, as a task of its own."""
+        while True:
+            while self._decisions or self._are_notes_due or self._is_forgetting_due:
+                if self._decisions:
+                    await self._write_decisions(listener)
+                elif self._is_closing and not self.is_healthy:
+                    # The end must not wait for a database that takes nothing.
+                    self._log.error(
+                        "notes_not_stored", count=len(self._notes), error="the database took nothing before"
+                    )
+                    return
+                elif self._are_notes_due:
+                    await self._write_notes()
+                else:
+                    await self._forget()
+            if self._is_closing:
+                return
+            await self._wake.wait()
+            self._wake.clear()
+
+    def finish(self) -> None:
+        """Let ``run`` write what it has and return."""
+        self._is_closing = True
+        self._on_notes_due()
+
+    async def close(self) -> None:
+        """Close the database."""
+        for timer in (self._notes_timer, self._forget_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._connection is not None:
+            await self._connection.close()
+        await self._engine.dispose()
+
+    # Reading, next to the writer
+
+    async def find_token(self, token_id: str) -> StoredToken | None:
+        """The record of a token. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await tokens.find_token(connection, token_id)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    async def has_tokens(self) -> bool:
+        """Whether any token was ever made. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await tokens.has_tokens(connection)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    async def read_audit(self, *, after: int, limit: int) -> Iterable[audit.StoredEntry]:
+        """The next entries of the audit log, with all that was handed over before the call. Raises StoreError."""
+        await self.written()
+        try:
+            async with self._engine.connect() as connection:
+                return await audit.read_entries(connection, after=after, limit=limit)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    async def read_audit_targets(self, actions: Collection[str]) -> set[tuple[str, str]]:
+        """Action and target of all entries of the audit log with one of these actions. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await audit.read_targets(connection, actions)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    async def written(self) -> None:
+        """Return when everything that was handed over so far is written, or has failed. Raises StoreError."""
+        if not self._is_closing:
+            done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self._decisions.append(_Waiting(None, done))
+            self._wake.set()
+            await done
+
+    def _unreadable(self, error: SQLAlchemyError) -> StoreError:
+        self._log.error("not_read", error=str(error.args[0] if error.args else ""))
+        return StoreError("the database cannot be read", hint="see the server's log")
+
+    # The writer
+
+    def _on_notes_due(self) -> None:
+        if self._notes_timer is not None:
+            self._notes_timer.cancel()
+            self._notes_timer = None
+        self._are_notes_due = bool(self._notes)
+        self._wake.set()
+
+    async def _write_decisions(self, listener: Listener) -> None:
+        batch = self._decisions[:DECISIONS_PER_COMMIT]
+        del self._decisions[: len(batch)]
+        error = await self._try(listener, batch)
+        if error is None:
+            return
+        if isinstance(error, OperationalError):
+            # It is the database: locked, full, gone. What waits behind them would wait as long, and in vain, too.
+            batch += self._decisions
+            self._decisions.clear()
+        elif len(batch) > 1:
+            # One of them spoils the commit of all, so each gets a commit of its own.
+            for one in batch:
+                error = await self._try(listener, [one])
+                if error is not None:
+                    self._fail(listener, [one], error)
+            return
+        self._fail(listener, batch, error)
+
+    async def _try(self, listener: Listener, batch: list[_Waiting]) -> SQLAlchemyError | None:
+        try:
+            results = await self._commit(batch)
+        except SQLAlchemyError as error:
+            return error
+        self.is_healthy = True
+        for one, (mapping_id, created_at) in zip(batch, results, strict=True):
+            if one.decision is not None:
+                listener.on_stored(one.decision, mapping_id, created_at)
+            if one.done is not None and not one.done.done():
+                one.done.set_result(mapping_id)
+        return None
+
+    async def _commit(self, batch: list[_Waiting]) -> list[tuple[int, float]]:
+        assert self._connection is not None
+        results: list[tuple[int, float]] = []
+        async with self._connection.begin():
+            for one in batch:
+                wall, number = self._wall(), 0
+                if one.decision is not None:
+                    number = await sql.write_decision(self._connection, one.decision, wall)
+                if one.entry is not None:
+                    await audit.write_entries(self._connection, [one.entry], wall)
+                results.append((number, wall))
+        return results
+
+    def _fail(self, listener: Listener, batch: Sequence[_Waiting], error: SQLAlchemyError) -> None:
+        self.is_healthy = False
+        kinds = Counter("audit" if one.decision is None else type(one.decision).__name__ for one in batch)
+        what = ",".join(sorted(kinds))
+        self._log.error("not_stored", decision=what, count=len(batch), error=str(error.args[0] if error.args else ""))
+        for one in batch:
+            if one.decision is not None:
+                listener.on_store_failed(one.decision)
+            if one.done is not None and not one.done.done():
+                one.done.set_exception(StoreError("the database did not take the change", hint="see the server's log"))
+
+    async def _write_notes(self) -> None:
+        keys = list(self._notes)[:NOTES_PER_COMMIT]
+        notes = [self._notes.pop(key) for key in keys]
+        assert self._connection is not None
+        try:
+            async with self._connection.begin():
+                await sql.write_notes(self._connection, notes)
+            self.is_healthy = True
+        except SQLAlchemyError as error:
+            self.is_healthy = False
+            self._log.error("notes_not_stored", count=len(notes), error=str(error.args[0] if error.args else ""))
+        self._are_notes_due = bool(self._notes)
+
+    # What is too old
+
+    def _set_forget_timer(self) -> None:
+        self._forget_timer = asyncio.get_running_loop().call_later(FORGET_INTERVAL_S, self._on_forgetting_due)
+
+    def _on_forgetting_due(self) -> None:
+        self._is_forgetting_due = True
+        self._wake.set()
+
+    async def _forget(self) -> None:
+        self._is_forgetting_due = False
+        self._set_forget_timer()
+        assert self._connection is not None
+        try:
+            async with self._connection.begin():
+                await self._drop_old(self._connection)
+        except SQLAlchemyError as error:
+            self._log.error("not_forgotten", error=str(error.args[0] if error.args else ""))
+
+    async def _drop_old(self, connection: AsyncConnection) -> None:
+        wall = self._wall()
+        await sql.forget_history(connection, wall)
+        await audit.forget_entries(connection, wall - sql.HISTORY_S)
+
+
+def _subject(note: Note) -> object:
+    """What a note is about: a newer one about the same makes an older one obsolete."""
+    match note:
+        case NoteOutcome() | NoteRemoved() | NoteReleased():
+            return type(note), note.mapping_id
+        case NoteBank():
+            return type(note), note.bank_id
+        case NoteCard():
+            return type(note), note.bank
+        case NoteClient():
+            return type(note), note.client

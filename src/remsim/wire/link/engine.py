@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One RSPRO link as an object without I/O: bytes in, events out; messages in, bytes out.
+
+It answers PING, keeps the link alive, gives requests growing operation tags and pairs answers with them (by tag where
+the peer echoes it, by order where it does not), agrees on abilities, refuses unsupported versions, and lets nothing
+out that would harm a classic peer. It knows nothing of mappings, cards or programs. Time is an argument, in seconds
+of any clock that does not go back.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.limits import LimitName
+from remsim.wire import ccm, ipa
+from remsim.wire.ccm import CcmType
+from remsim.wire.errors import DecodeError, FrameError, FrameSizeError, LocalProtocolError
+from remsim.wire.link import classic
+from remsim.wire.link.abilities import ABILITIES, ABILITY_OF, ADVERTISE, ECHO, SLOTS, introduce, voids_commands
+from remsim.wire.link.events import (
+    Event,
+    IdentityReceived,
+    LinkFailed,
+    ProbeAnswered,
+    Received,
+    ReceivedUnknown,
+    Undecodable,
+    UnsupportedVersion,
+)
+from remsim.wire.link.requests import MAX_OUTSTANDING, MAX_UNANSWERED, Asked, Requests
+from remsim.wire.messages import rspro
+from remsim.wire.messages.codec import decode_pdu, encode_pdu
+from remsim.wire.messages.fast_codec import TpduLane
+from remsim.wire.messages.rspro import (
+    REQUEST_OF,
+    RESPONSE_TO,
+    ComponentIdentity,
+    ComponentType,
+    Message,
+    Request,
+    Response,
+    ResultCode,
+    RsproPdu,
+    UnknownMessage,
+)
+from remsim.wire.messages.schema import ALTERNATIVES
+
+__all__ = [
+    "ABILITIES",
+    "ADVERTISE",
+    "CONNECT_TIMEOUT_S",
+    "ECHO",
+    "MAX_FIRST_FRAME",
+    "MAX_UNANSWERED",
+    "SLOTS",
+    "TPDU_GRACE_S",
+    "ConnectionFactory",
+    "Event",
+    "IdentityReceived",
+    "KeepAlive",
+    "LinkEngine",
+    "LinkFailed",
+    "ProbeAnswered",
+    "Received",
+    "ReceivedUnknown",
+    "Undecodable",
+    "UnsupportedVersion",
+]
+
+#: A peer must introduce itself, or answer our introduction, within this time.
+CONNECT_TIMEOUT_S: Final = 10.0
+#: A classic bankd answers no PING while its card works; but a card that works longer than this is dead.
+TPDU_GRACE_S: Final = 60.0
+#: Longest frame of a peer that has not been accepted. The longest connect request that is understood has some 9 KB; a
+#: stranger must not make us keep the half of a longer message.
+MAX_FIRST_FRAME: Final = 1 << 14
+
+_CONNECT_REQUESTS = (rspro.ConnectBankReq, rspro.ConnectClientReq)
+_CONNECT_RESPONSES = (rspro.ConnectBankRes, rspro.ConnectClientRes)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """PING ``first_after_s`` after the start, then ``interval_s`` after each PONG; dead ``timeout_s`` after a PING."""
+
+    interval_s: float = 30.0
+    timeout_s: float = 10.0
+    first_after_s: float = 0.0
+
+
+class LinkEngine:
+    """One end of one link. ``peer`` is the role that the other end plays on it; None: the connect request will tell.
+
+    ``is_accepted``: the peer has dialled us; it has if ``peer`` is None. ``identity`` is our own, without abilities;
+    they are added where the rules allow it. The owner calls ``receive_data`` and ``handle_timer``, drains
+    ``next_event`` after each, writes what ``data_to_send`` returns, and calls ``handle_timer`` again at
+    ``next_deadline``.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: ComponentIdentity,
+        peer: ComponentType | None,
+        now: float,
+        keep_alive: KeepAlive | None = None,
+        abilities: tuple[str, ...] = ABILITIES,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        is_accepted: bool = False,
+    ) -> None:
+        self.identity = identity
+        self.peer = peer
+        #: Abilities that both ends named; empty until they are known, and for classic peers.
+        self.common_abilities: frozenset[str] = frozenset()
+        self._own_abilities = abilities
+        self._peer_named_abilities = False
+        # The accepting end answers ID_ACK, as in the C programs. If both ends did, it would go to and fro for ever.
+        self._answers_id_ack = is_accepted or peer is None
+        # The peer answered ID_GET, so it is no classic server and survives a ConnectClientReq without a number.
+        self._identity_known = False
+        self._reader = ipa.FrameReader(max_payload=MAX_FIRST_FRAME)
+        self._events: deque[Event] = deque()
+        self._output: list[bytes] = []
+        self._requests = Requests()
+        self._lane: TpduLane | None = None
+        self._last_tag = 0
+        self._failed = False
+        self._keep_alive = keep_alive or KeepAlive()
+        self._ping_at: float | None = now + self._keep_alive.first_after_s
+        self._pong_by: float | None = None
+        self._probe_by: float | None = None
+        self._connect_by: float | None = now + connect_timeout_s
+        self._connect_timeout_s = connect_timeout_s
+        #: Set when ``next_deadline`` may have become earlier; whoever keeps the timer clears it.
+        self.is_deadline_changed = True
+        self.handle_timer(now)
+
+    def send(self, message: Message, *, now: float, reply_to: int | None = None) -> int:
+        """Queue ``message`` and return its operation tag; an answer takes ``reply_to``, the tag of its request.
+
+        Raises LocalProtocolError if the message is out of range, an answer that nobody asked for, too long for the
+        peer, or one that a classic peer does not survive.
+        """
+        if type(message) in REQUEST_OF:
+            tag = self._requests.settle(cast(Response, message), reply_to)
+        else:
+            self._check_safe(message)
+            self._last_tag = tag = self._last_tag % rspro.MAX_OPERATION_TAG + 1
+        if isinstance(message, _CONNECT_REQUESTS + _CONNECT_RESPONSES):
+            common = self.common_abilities if self._peer_named_abilities else None
+            message = introduce(message, self._own_abilities, common)
+            if isinstance(message, _CONNECT_REQUESTS):
+                # We have called this peer, so it is no stranger, and may say more along with its answer.
+                self._reader.max_payload = ipa.MAX_PAYLOAD
+        frame = ipa.encode_rspro(encode_pdu(RsproPdu(tag, message)))
+        if len(frame) > ipa.MAX_CLASSIC_FRAME and not self._peer_named_abilities:
+            raise LocalProtocolError(f"{type(message).__name__} of {len(frame)} bytes is too long for a classic peer")
+        if type(message) in RESPONSE_TO:
+            if not self._requests.ask(Asked(tag, cast(Request, message), now)):
+                self._fail(f"the peer leaves {MAX_OUTSTANDING} requests unanswered", LimitName.OUTSTANDING_REQUESTS)
+                return tag
+        elif voids_commands(message):
+            self._requests.waive_commands()
+        self._output.append(frame)
+        return tag
+
+    def send_id_get(self) -> None:
+        """Ask the peer for its CCM identity. Own servers answer; a classic server closes the link, unharmed."""
+        self._output.append(ccm.ID_GET)
+
+    def open_lane(self, client: ClientSlot, bank: BankSlot) -> None:
+        """From now on recognise the TPDUs of this session at sight; see ``receive_tpdu``. For the bankd's end."""
+        self._lane = TpduLane(client, bank, is_bank=True)
+
+    def close_lane(self) -> None:
+        """Treat every frame alike again."""
+        self._lane = None
+
+    def receive_tpdu(self, data: bytes) -> tuple[int, bytes] | None:
+        """(operation tag, command TPDU) if ``data`` is one whole frame of the open lane and nothing waits before it.
+
+        It is answered by ``answer_tpdu`` (between ``owe`` and ``waive``, if not at once), or goes to ``receive_data``.
+        """
+        if self._lane is None or self._failed or self._reader.is_partial:
+            return None
+        if self._requests.owed.get(rspro.TpduCardToModem):
+            return None
+        return self._lane.decode(data)
+
+    def answer_tpdu(self, tag: int, response: bytes) -> bytes:
+        """The frame that answers what ``receive_tpdu`` returned."""
+        assert self._lane is not None
+        return self._lane.encode(tag, response)
+
+    def probe(self, now: float, timeout_s: float) -> None:
+        """Find out within ``timeout_s`` whether the peer lives: ProbeAnswered or LinkFailed follows."""
+        self._output.append(ccm.PING)
+        # Another probe must not prolong one that runs: each newcomer with the same identity starts one.
+        self._probe_by = now + timeout_s if self._probe_by is None else min(self._probe_by, now + timeout_s)
+        self.is_deadline_changed = True
+
+    def connected(self) -> None:
+        """The owner has accepted the peer, or the peer has accepted us: limits for strangers hold no more."""
+        self._connect_by = None
+        self._reader.max_payload = ipa.MAX_PAYLOAD
+
+    def data_to_send(self) -> bytes:
+        """Take what is to be written, whole frames only."""
+        output, self._output = self._output, []
+        return output[0] if len(output) == 1 else b"".join(output)
+
+    def _check_safe(self, message: Message) -> None:
+        name = type(message).__name__
+        if self.peer is None:
+            raise LocalProtocolError(f"{name} must not be sent before the peer has introduced itself")
+        if self._peer_named_abilities:
+            ability = ABILITY_OF.get(type(message))
+            if ability is not None and ability not in self.common_abilities:
+                raise LocalProtocolError(f"{name} needs the ability {ability}")
+        elif not (
+            classic.is_safe(self.peer, message)
+            or (isinstance(message, rspro.ConnectClientReq) and self._identity_known)
+        ):
+            raise LocalProtocolError(f"{name} must not be sent to a classic {self.peer.name.lower()}")
+
+    # Receiving
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take what arrived; events queue up for ``next_event``."""
+        if self._failed:
+            return
+        self._reader.receive_data(data)
+        try:
+            while (frame := self._reader.next_frame()) is not None:
+                is_rspro, payload = frame
+                if is_rspro:
+                    self._on_pdu(payload, now)
+                else:
+                    self._on_ccm(payload, now)
+        except FrameError as error:
+            self._fail(str(error), LimitName.FIRST_FRAME if isinstance(error, FrameSizeError) else None)
+
+    def next_event(self) -> Event | None:
+        """The oldest event not yet taken."""
+        return self._events.popleft() if self._events else None
+
+    def _on_pdu(self, payload: bytes, now: float) -> None:
+        try:
+            pdu = decode_pdu(payload)
+        except DecodeError as error:
+            self._on_undecodable(error, payload, now)
+            return
+        message = pdu.msg
+        if pdu.version > rspro.VERSION:
+            self._refuse_version(type(message), pdu, now)
+        elif isinstance(message, UnknownMessage):
+            self._events.append(ReceivedUnknown(message.number, pdu.tag))
+        elif type(message) in REQUEST_OF:
+            self._on_answer(cast(Response, message), pdu.tag, now)
+        else:
+            if type(message) in RESPONSE_TO and not self.owe(type(message), pdu.tag):
+                return
+            if isinstance(message, _CONNECT_REQUESTS):
+                self._learn_role(message)
+                self._learn_abilities(message.identity)
+            elif self._lane is not None and isinstance(message, rspro.TpduModemToCard):
+                self._lane.learn_flags(message)
+            elif voids_commands(message):
+                self._requests.forget_commands()
+            self._events.append(Received(message, pdu.tag))
+
+    def _on_undecodable(self, error: DecodeError, payload: bytes, now: float) -> None:
+        number, tag = error.alternative, error.tag
+        if number is not None and tag is not None:
+            kind = ALTERNATIVES[number].cls
+            if error.version > rspro.VERSION:
+                # A later version may have changed the very part that cannot be read.
+                self._refuse_version(kind, RsproPdu(tag, UnknownMessage(number), error.version), now)
+                return
+            if kind in RESPONSE_TO and not self.owe(kind, tag):
+                return
+        self._events.append(Undecodable(error, payload))
+
+    def _on_answer(self, message: Response, tag: int, now: float) -> None:
+        asked = self._requests.match(REQUEST_OF[type(message)], tag, is_echoed=ECHO in self.common_abilities)
+        if self._pong_by is not None and isinstance(message, rspro.TpduCardToModem):
+            # The card is done, so the PONG that it held up is due as usual.
+            self._pong_by = min(self._pong_by, now + self._keep_alive.timeout_s)
+            self.is_deadline_changed = True
+        if isinstance(message, _CONNECT_RESPONSES) and asked is not None:
+            self._learn_abilities(message.identity)
+        self._events.append(Received(message, tag, asked.request if asked else None))
+
+    def owe(self, kind: type, tag: int) -> bool:
+        """A request of class ``kind`` wants its answer from now on. Returns False, and fails, if too many do."""
+        if self._requests.owe(kind, tag):
+            return True
+        text = f"more than {MAX_UNANSWERED} requests without waiting for an answer"
+        self._fail(text, LimitName.UNANSWERED_REQUESTS)
+        return False
+
+    def waive(self, tag: int, response: type[Response]) -> None:
+        """A request that gets no answer after all (a reset made it void)."""
+        self._requests.waive(tag, response)
+
+    def _learn_role(self, message: rspro.ConnectBankReq | rspro.ConnectClientReq) -> None:
+        if self.peer is not None:
+            return
+        if isinstance(message, rspro.ConnectBankReq):
+            self.peer = ComponentType.REMSIM_BANKD
+        else:
+            # A server that dials a bankd introduces itself with the client's request.
+            is_server = message.identity.type is ComponentType.REMSIM_SERVER
+            self.peer = ComponentType.REMSIM_SERVER if is_server else ComponentType.REMSIM_CLIENT
+
+    def _learn_abilities(self, identity: ComponentIdentity) -> None:
+        if identity.abilities is not None:
+            self._peer_named_abilities = True
+            self.common_abilities = frozenset(identity.abilities) & frozenset(self._own_abilities)
+
+    def _refuse_version(self, kind: type, pdu: RsproPdu, now: float) -> None:
+        answer = rspro.refusal(kind, ResultCode.UNSUPPORTED_PROTOCOL_VERSION, self.identity)
+        if answer is not None:
+            if not self.owe(kind, pdu.tag):
+                return
+            self.send(answer, now=now, reply_to=pdu.tag)
+        self._events.append(UnsupportedVersion(pdu.version, pdu.msg))
+
+    def _on_ccm(self, payload: bytes, now: float) -> None:
+        match payload[0]:
+            case CcmType.PING:
+                self._output.append(ccm.PONG)
+            case CcmType.PONG:
+                self._on_pong(now)
+            case CcmType.ID_GET:
+                self._output.append(ccm.answer_id_get(payload[1:]))
+            case CcmType.ID_ACK if self._answers_id_ack:
+                self._output.append(ccm.ID_ACK)
+            case CcmType.ID_RESP:
+                self._identity_known = True
+                self._events.append(IdentityReceived())
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timer`` must be called at the latest; None if nothing is due."""
+        due = [t for t in (self._ping_at, self._pong_by, self._probe_by, self._connect_by) if t is not None]
+        return min(due) if due and not self._failed else None
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due at ``now``."""
+        if self._failed:
+            return
+        if self._connect_by is not None and now >= self._connect_by:
+            self._fail(f"no connect message within {self._connect_timeout_s:g} s", LimitName.IDENTIFY_TIME)
+        elif self._probe_by is not None and now >= self._probe_by:
+            self._fail("the peer did not answer a probe")
+        elif self._pong_by is not None and now >= self._pong_by:
+            self._on_pong_missing(now)
+        elif self._ping_at is not None and now >= self._ping_at:
+            self._output.append(ccm.PING)
+            self._ping_at = None
+            self._pong_by = now + self._keep_alive.timeout_s
+
+    def _on_pong(self, now: float) -> None:
+        if self._probe_by is not None:
+            self._probe_by = None
+            self._events.append(ProbeAnswered())
+        if self._pong_by is not None:
+            self._pong_by = None
+            self._ping_at = now + self._keep_alive.interval_s
+            self.is_deadline_changed = True
+
+    def _on_pong_missing(self, now: float) -> None:
+        since = self._requests.oldest_command()
+        if since is not None and not self._peer_named_abilities and now < since + TPDU_GRACE_S:
+            self._pong_by = since + TPDU_GRACE_S
+            return
+        self._fail(f"no PONG within {self._keep_alive.timeout_s:g} s")
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the link must be closed; the event that says so may wait to be taken."""
+        return self._failed
+
+    def _fail(self, reason: str, limit: LimitName | None = None) -> None:
+        self._failed = True
+        # What follows does not count, frames that have arrived already included.
+        self._reader = ipa.FrameReader()
+        self._events.append(LinkFailed(reason, limit))
+
+
+#: Makes the connection of a new link; the argument is the present time.
+ConnectionFactory = Callable[[float], LinkEngine]

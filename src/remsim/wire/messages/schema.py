@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The message table: every structure of ``rspro.asn`` with its fields, identifiers and limits.
+
+One table serves the codec, the generated protocol documentation and the tests, which compare it with the schema
+file. What is ours are whole messages, from FIRST_OF_OURS on; the others are what every classic decoder knows.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
+from remsim.wire.messages import extensions, rspro
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """INTEGER (low..high)."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enumerated:
+    """ENUMERATED; an open one keeps numbers that are not listed."""
+
+    cls: type[rspro.ComponentType | rspro.ResultCode | rspro.ErrorCode | rspro.ErrorSeverity | rspro.AddressKind]
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """BOOLEAN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """IA5String (SIZE (low..high))."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class ByteString:
+    """OCTET STRING (SIZE (low..high))."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class IpAddress:
+    """CHOICE { ipv4 [0] OCTET STRING (SIZE (4)), ipv6 [1] OCTET STRING (SIZE (16)) }."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceOf:
+    """SEQUENCE OF item, each under ``identifier``."""
+
+    identifier: int
+    item: "Kind"
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One component of a SEQUENCE. ``name`` is that of the ASN.1, ``attr`` that of the dataclass."""
+
+    name: str
+    attr: str
+    identifier: int
+    kind: "Kind"
+    is_optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """A SEQUENCE and the dataclass that stands for it; an extensible one may be followed by unknown elements."""
+
+    name: str
+    cls: type
+    fields: tuple[Field, ...]
+    is_extensible: bool = True
+
+
+Kind = Integer | Enumerated | Boolean | Text | ByteString | IpAddress | SequenceOf | Struct
+
+BOOLEAN, INTEGER, OCTET_STRING, ENUMERATED, IA5_STRING, SEQUENCE = 0x01, 0x02, 0x04, 0x0A, 0x16, 0x30
+IPV4, IPV6 = 0x80, 0x81
+
+#: Bound of a list of ours: more is a mistake or an attack.
+MAX_ADVERTISED: Final = 16
+
+_ID = Integer(0, MAX_ID)
+_NAME = Text(1, rspro.MAX_NAME)
+_RESULT = Field("result", "result", ENUMERATED, Enumerated(rspro.ResultCode, is_open=True))
+_FLAG = Boolean()
+
+COMPONENT_IDENTITY = Struct(
+    "ComponentIdentity",
+    rspro.ComponentIdentity,
+    (
+        Field("type", "type", ENUMERATED, Enumerated(rspro.ComponentType, is_open=False)),
+        Field("name", "name", IA5_STRING, _NAME),
+        Field("software", "software", 0x80, _NAME),
+        Field("swVersion", "sw_version", 0x81, _NAME),
+        Field("hwManufacturer", "hw_manufacturer", 0x82, _NAME, is_optional=True),
+        Field("hwModel", "hw_model", 0x83, _NAME, is_optional=True),
+        Field("hwSerialNr", "hw_serial_nr", 0x84, _NAME, is_optional=True),
+        Field("hwVersion", "hw_version", 0x85, _NAME, is_optional=True),
+        Field("fwVersion", "fw_version", 0x86, _NAME, is_optional=True),
+    ),
+)
+CLIENT_SLOT = Struct(
+    "ClientSlot",
+    ClientSlot,
+    (Field("clientId", "client_id", INTEGER, _ID), Field("slotNr", "slot_nr", INTEGER, _ID)),
+)
+BANK_SLOT = Struct(
+    "BankSlot",
+    BankSlot,
+    (Field("bankId", "bank_id", INTEGER, _ID), Field("slotNr", "slot_nr", INTEGER, _ID)),
+)
+IP_PORT = Struct(
+    "IpPort",
+    rspro.IpPort,
+    (Field("ip", "ip", IPV4, IpAddress()), Field("port", "port", INTEGER, Integer(0, 65535))),
+    is_extensible=False,
+)
+ADVERTISED_ADDRESS = Struct(
+    "AdvertisedAddress",
+    rspro.AdvertisedAddress,
+    (
+        Field("address", "address", SEQUENCE, IP_PORT),
+        Field("kind", "kind", ENUMERATED, Enumerated(rspro.AddressKind, is_open=True)),
+    ),
+)
+TPDU_FLAGS = Struct(
+    "TpduFlags",
+    rspro.TpduFlags,
+    (
+        Field("tpduHeaderPresent", "tpdu_header_present", BOOLEAN, _FLAG),
+        Field("finalPart", "final_part", BOOLEAN, _FLAG),
+        Field("procByteContinueTx", "proc_byte_continue_tx", BOOLEAN, _FLAG),
+        Field("procByteContinueRx", "proc_byte_continue_rx", BOOLEAN, _FLAG),
+    ),
+)
+SLOT_PHYS_STATUS = Struct(
+    "SlotPhysStatus",
+    rspro.SlotPhysStatus,
+    (
+        Field("resetActive", "reset_active", 0x80, _FLAG),
+        Field("vccPresent", "vcc_present", 0x81, _FLAG, is_optional=True),
+        Field("clkActive", "clk_active", 0x82, _FLAG, is_optional=True),
+        Field("cardPresent", "card_present", 0x83, _FLAG, is_optional=True),
+    ),
+)
+
+_IDENTITY = Field("identity", "identity", SEQUENCE, COMPONENT_IDENTITY)
+_MAPPING = (Field("client", "client", SEQUENCE, CLIENT_SLOT), Field("bank", "bank", SEQUENCE, BANK_SLOT))
+_FROM_CLIENT = (
+    Field("fromClientSlot", "from_client_slot", SEQUENCE, CLIENT_SLOT),
+    Field("toBankSlot", "to_bank_slot", SEQUENCE, BANK_SLOT),
+)
+_FROM_BANK = (
+    Field("fromBankSlot", "from_bank_slot", SEQUENCE, BANK_SLOT),
+    Field("toClientSlot", "to_client_slot", SEQUENCE, CLIENT_SLOT),
+)
+_FLAGS = Field("flags", "flags", SEQUENCE, TPDU_FLAGS)
+_DATA = Field("data", "data", OCTET_STRING, ByteString(0, 65535))
+_STATUS = Field("slotPhysStatus", "slot_phys_status", SEQUENCE, SLOT_PHYS_STATUS)
+
+#: Alternative number (context tag of ``RsproPDU.msg``) to structure; the structure's name is that of the alternative.
+ALTERNATIVES: Final[dict[int, Struct]] = {
+    0: Struct(
+        "connectBankReq",
+        rspro.ConnectBankReq,
+        (
+            _IDENTITY,
+            Field("bankId", "bank_id", INTEGER, _ID),
+            Field("numberOfSlots", "number_of_slots", INTEGER, _ID),
+        ),
+    ),
+    1: Struct("connectBankRes", rspro.ConnectBankRes, (_IDENTITY, _RESULT)),
+    2: Struct(
+        "connectClientReq",
+        rspro.ConnectClientReq,
+        (_IDENTITY, Field("clientSlot", "client_slot", SEQUENCE, CLIENT_SLOT, is_optional=True)),
+    ),
+    3: Struct("connectClientRes", rspro.ConnectClientRes, (_IDENTITY, _RESULT)),
+    4: Struct("createMappingReq", rspro.CreateMappingReq, _MAPPING),
+    5: Struct("createMappingRes", rspro.CreateMappingRes, (_RESULT,)),
+    6: Struct("removeMappingReq", rspro.RemoveMappingReq, _MAPPING),
+    7: Struct("removeMappingRes", rspro.RemoveMappingRes, (_RESULT,)),
+    8: Struct(
+        "configClientIdReq", rspro.ConfigClientIdReq, (Field("clientSlot", "client_slot", SEQUENCE, CLIENT_SLOT),)
+    ),
+    9: Struct("configClientIdRes", rspro.ConfigClientIdRes, (_RESULT,)),
+    10: Struct(
+        "setAtrReq",
+        rspro.SetAtrReq,
+        (
+            Field("slot", "slot", SEQUENCE, CLIENT_SLOT),
+            Field("atr", "atr", OCTET_STRING, ByteString(1, rspro.MAX_ATR)),
+        ),
+    ),
+    11: Struct("setAtrRes", rspro.SetAtrRes, (_RESULT,)),
+    12: Struct("tpduModemToCard", rspro.TpduModemToCard, (*_FROM_CLIENT, _FLAGS, _DATA)),
+    13: Struct("tpduCardToModem", rspro.TpduCardToModem, (*_FROM_BANK, _FLAGS, _DATA)),
+    14: Struct("clientSlotStatusInd", rspro.ClientSlotStatusInd, (*_FROM_CLIENT, _STATUS)),
+    15: Struct("bankSlotStatusInd", rspro.BankSlotStatusInd, (*_FROM_BANK, _STATUS)),
+    16: Struct(
+        "errorInd",
+        rspro.ErrorInd,
+        (
+            Field("sender", "sender", ENUMERATED, Enumerated(rspro.ComponentType, is_open=False)),
+            Field("severity", "severity", ENUMERATED, Enumerated(rspro.ErrorSeverity, is_open=True)),
+            Field("code", "code", ENUMERATED, Enumerated(rspro.ErrorCode, is_open=True)),
+            Field("bankSlot", "bank_slot", 0xA0, BANK_SLOT, is_optional=True),
+            Field("clientSlot", "client_slot", 0xA1, CLIENT_SLOT, is_optional=True),
+            Field("errorString", "error_string", 0x82, Text(1, rspro.MAX_ERROR_STRING), is_optional=True),
+        ),
+    ),
+    17: Struct(
+        "configClientBankReq",
+        rspro.ConfigClientBankReq,
+        (Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT), Field("bankd", "bankd", SEQUENCE, IP_PORT)),
+    ),
+    18: Struct("configClientBankRes", rspro.ConfigClientBankRes, (_RESULT,)),
+    # Declared extensible, yet the classic decoder refuses any element inside it (interop.md, b): so do we.
+    19: Struct("resetStateReq", rspro.ResetStateReq, (), is_extensible=False),
+    20: Struct("resetStateRes", rspro.ResetStateRes, (_RESULT,)),
+    40: Struct(
+        "revocationListInd",
+        extensions.RevocationListInd,
+        (
+            Field("total", "total", INTEGER, Integer(1, extensions.MAX_LIST)),
+            Field("offset", "offset", INTEGER, Integer(0, extensions.MAX_LIST - 1)),
+            Field("octets", "raw", OCTET_STRING, ByteString(1, extensions.MAX_LIST_PART)),
+        ),
+    ),
+    41: Struct(
+        "auditInd",
+        extensions.AuditInd,
+        (
+            Field("action", "action", IA5_STRING, Text(1, extensions.MAX_ACTION)),
+            Field("isRefused", "is_refused", BOOLEAN, _FLAG),
+            Field("bankSlot", "bank_slot", 0xA0, BANK_SLOT, is_optional=True),
+            Field("clientSlot", "client_slot", 0xA1, CLIENT_SLOT, is_optional=True),
+            Field("detail", "detail", 0x82, Text(1, extensions.MAX_DETAIL), is_optional=True),
+        ),
+    ),
+    42: Struct(
+        "certifiedInd",
+        extensions.CertifiedInd,
+        (
+            Field("isFirst", "is_first", BOOLEAN, _FLAG),
+            Field("isLast", "is_last", BOOLEAN, _FLAG),
+            Field(
+                "clients",
+                "clients",
+                SEQUENCE,
+                SequenceOf(IA5_STRING, Text(1, extensions.MAX_IDENTITY), extensions.MAX_CERTIFIED_PART),
+            ),
+        ),
+    ),
+    43: Struct(
+        "cardInd",
+        extensions.CardInd,
+        (
+            Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
+            Field("iccid", "iccid", 0x80, Text(1, extensions.MAX_ICCID), is_optional=True),
+        ),
+    ),
+    44: Struct(
+        "addressesInd",
+        rspro.AddressesInd,
+        (Field("addresses", "addresses", SEQUENCE, SequenceOf(SEQUENCE, ADVERTISED_ADDRESS, MAX_ADVERTISED)),),
+    ),
+}
+#: Alternatives of ours; classic programs know the others.
+FIRST_OF_OURS: Final = 40
+NUMBER_OF: Final[dict[type, int]] = {struct.cls: number for number, struct in ALTERNATIVES.items()}

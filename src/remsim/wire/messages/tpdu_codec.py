@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two TPDU messages, fast: every exchange with a card pays one encoding and one decoding on each side.
+
+On one link these messages differ only in operation tag, lengths and data. The bytes between are taken from tables:
+those that follow from sizes alone (``_layouts`` to encode, ``_shapes`` to decode), and those of slots and flags seen
+before (``_prefixes``, ``_slots``). Decoding takes only the exact DER that encoding would give; anything else is left
+to the general decoder. All tables are bounded, whatever a peer sends.
+"""
+
+from typing import Final, NamedTuple
+
+from remsim.core.errors import IdRangeError
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.errors import DecodeError
+from remsim.wire.messages import ber
+from remsim.wire.messages.rspro import NO_FLAGS, RsproPdu, TpduCardToModem, TpduFlags, TpduModemToCard
+
+_MODEM_TO_CARD, _CARD_TO_MODEM = 0xAC, 0xAD
+_SEQUENCE, _OCTET_STRING, _MSG = b"\x30", 0x04, 0xA2
+_VERSION_AND_TAG = b"\x80\x01\x02\x81"
+_FLAGS_SIZE: Final = 14  # 30 0C and four times 01 01 xx
+_SHORTEST: Final = 35  # A shorter PDU cannot hold two slots and the flags.
+_MAX_TAG_BYTES: Final = 4
+
+#: Longer data is legal BER but no TPDU; not worth a table entry.
+_LONGEST_DATA: Final = 512
+#: A PDU with so much data and the largest numbers.
+_LONGEST: Final = 600
+#: Up to here the outer length takes one byte, and up to the next two.
+_LONGEST_WITH_1, _LONGEST_WITH_2 = 129, 258
+#: Slot pairs seen by this process; cleared when full, which costs a general decode per live pair.
+_MAX_SLOT_PAIRS: Final = 4096
+
+_LENGTHS: Final = tuple(ber.encode_length(length) for length in range(_LONGEST + 1))
+
+
+class _Layout(NamedTuple):
+    """For given sizes of slots, tag and data, what stands between them."""
+
+    head: bytes  # outer SEQUENCE, version, tag up to its length byte
+    mid: bytes  # msg wrapper and alternative, up to the first slot
+    data_length: bytes
+
+
+class _Shape(NamedTuple):
+    """For given sizes of PDU and tag, where things are and what must stand there."""
+
+    head: bytes
+    mid_at: int
+    prefix_at: int
+    identifiers: dict[bytes, int]  # by msg wrapper and alternative
+
+
+class _Slots(NamedTuple):
+    client: ClientSlot
+    bank: BankSlot
+    flags: TpduFlags
+
+
+_layouts: dict[tuple[int, int, int, int], _Layout] = {}
+_shapes: dict[tuple[int, int], _Shape | None] = {}
+_slots: dict[tuple[int, bytes], _Slots] = {}
+_prefixes: dict[tuple[int, int, int, int, int], bytes] = {}
+
+
+def encode(tag: int, message: TpduModemToCard | TpduCardToModem) -> bytes:
+    """DER of a PDU of the current version with this message. ``tag`` must be in range."""
+    if isinstance(message, TpduModemToCard):
+        identifier, client, bank = _MODEM_TO_CARD, message.from_client_slot, message.to_bank_slot
+    else:
+        identifier, client, bank = _CARD_TO_MODEM, message.to_client_slot, message.from_bank_slot
+    prefix = _prefixes.get((identifier, client.client_id, client.slot_nr, bank.bank_id, bank.slot_nr))
+    if prefix is None or message.flags is not NO_FLAGS:
+        prefix = _prefix(identifier, client, bank, message.flags)
+    data = message.data
+    tag_bytes = tag.to_bytes(tag.bit_length() // 8 + 1, "big")
+    key = (identifier, len(prefix), len(tag_bytes), len(data))
+    head, mid, data_length = _layouts.get(key) or _layout(*key)
+    return b"".join((head, tag_bytes, mid, prefix, data_length, data))
+
+
+def _prefix(identifier: int, client: ClientSlot, bank: BankSlot, flags: TpduFlags) -> bytes:
+    """Both slots, the flags and the identifier of the data. Kept for later if no flag is set: nobody sets one."""
+    client_bytes = _encode_pair(client.client_id, client.slot_nr)
+    bank_bytes = _encode_pair(bank.bank_id, bank.slot_nr)
+    states = (flags.tpdu_header_present, flags.final_part, flags.proc_byte_continue_tx, flags.proc_byte_continue_rx)
+    flag_bytes = ber.encode(0x30, b"".join(ber.encode(0x01, b"\xff" if state else b"\0") for state in states))
+    slots = (client_bytes, bank_bytes) if identifier == _MODEM_TO_CARD else (bank_bytes, client_bytes)
+    prefix = b"".join((*slots, flag_bytes, bytes((_OCTET_STRING,))))
+    if flags == NO_FLAGS:
+        if len(_prefixes) >= _MAX_SLOT_PAIRS:
+            _prefixes.clear()
+        _prefixes[identifier, client.client_id, client.slot_nr, bank.bank_id, bank.slot_nr] = prefix
+    return prefix
+
+
+def _encode_pair(first: int, second: int) -> bytes:
+    numbers = ber.encode(0x02, ber.encode_integer(first)) + ber.encode(0x02, ber.encode_integer(second))
+    return ber.encode(0x30, numbers)
+
+
+def _layout(identifier: int, prefix_size: int, tag_size: int, data_size: int) -> _Layout:
+    data_length = ber.encode_length(data_size)
+    alternative_size = prefix_size + len(data_length) + data_size
+    alternative = bytes((identifier,)) + ber.encode_length(alternative_size)
+    mid = bytes((_MSG,)) + ber.encode_length(len(alternative) + alternative_size) + alternative
+    size = len(_VERSION_AND_TAG) + 1 + tag_size + len(mid) + alternative_size
+    head = _SEQUENCE + ber.encode_length(size) + _VERSION_AND_TAG + bytes((tag_size,))
+    layout = _Layout(head, mid, data_length)
+    if data_size <= _LONGEST_DATA:
+        _layouts[identifier, prefix_size, tag_size, data_size] = layout
+    return layout
+
+
+def decode(pdu: bytes) -> RsproPdu | None:
+    """The PDU if ``pdu`` is the DER of a TPDU message of the current version, else None. Never raises."""
+    size = len(pdu)
+    if not _SHORTEST <= size <= _LONGEST:
+        return None
+    tag_at = 7 if size <= _LONGEST_WITH_1 else 8 if size <= _LONGEST_WITH_2 else 9
+    key = (size, pdu[tag_at - 1])
+    shape = _shapes.get(key)
+    if shape is None:
+        shape = _learn_shape(*key)
+        if shape is None:
+            return None
+    head, mid_at, prefix_at, identifiers = shape
+    identifier = identifiers.get(pdu[mid_at:prefix_at])
+    if identifier is None or not pdu.startswith(head) or pdu[tag_at] & 0x80:
+        return None
+    try:
+        second_at = prefix_at + 2 + pdu[prefix_at + 1]
+        length_at = second_at + 2 + pdu[second_at + 1] + _FLAGS_SIZE + 1
+        length = pdu[length_at]
+    except IndexError:
+        return None
+    data_at = length_at + (1 if length < 0x80 else 2 if length == 0x81 else 3)
+    if not pdu.startswith(_LENGTHS[size - data_at], length_at):
+        return None
+    prefix = pdu[prefix_at:length_at]
+    slots = _slots.get((identifier, prefix)) or _learn_slots(identifier, prefix)
+    if slots is None:
+        return None
+    client, bank, flags = slots
+    tag = int.from_bytes(pdu[tag_at:mid_at], "big")
+    if identifier == _MODEM_TO_CARD:
+        return RsproPdu(tag, TpduModemToCard(client, bank, flags, pdu[data_at:]))
+    return RsproPdu(tag, TpduCardToModem(bank, client, flags, pdu[data_at:]))
+
+
+def _learn_shape(size: int, tag_size: int) -> _Shape | None:
+    """The shape of PDUs of this size with so many bytes of tag, None if DER has no such PDU."""
+    if not 1 <= tag_size <= _MAX_TAG_BYTES:
+        return None
+    outer = _content_size(size)
+    wrapper = _content_size(outer - len(_VERSION_AND_TAG) - 1 - tag_size)
+    inner = _content_size(wrapper)
+    if min(outer, wrapper, inner) < 0:
+        return None
+    head = _SEQUENCE + ber.encode_length(outer) + _VERSION_AND_TAG + bytes((tag_size,))
+    wrapper_bytes, inner_bytes = bytes((_MSG,)) + ber.encode_length(wrapper), ber.encode_length(inner)
+    mids = {wrapper_bytes + bytes((i,)) + inner_bytes: i for i in (_MODEM_TO_CARD, _CARD_TO_MODEM)}
+    shape = _Shape(head, len(head) + tag_size, size - inner, mids)
+    _shapes[size, tag_size] = shape
+    return shape
+
+
+def _content_size(size: int) -> int:
+    """How much content an element of ``size`` bytes with one identifier byte has; negative if there is none."""
+    content = size - (2 if size <= _LONGEST_WITH_1 else 3 if size <= _LONGEST_WITH_2 else 4)
+    return content if content >= 0 and 1 + len(ber.encode_length(content)) + content == size else -size
+
+
+def _learn_slots(identifier: int, prefix: bytes) -> _Slots | None:
+    """Read the slot bytes once, if they are the DER that ``_prefix`` gives."""
+    try:
+        first, pos = ber.parse(prefix)
+        second, used = ber.parse(prefix[pos:])
+        flags = ber.parse(prefix[pos + used :])[0]
+        numbers = [ber.decode_integer(e.value) for pair in (first, second) for e in pair.children or []]
+        states = [e.value == b"\xff" for e in flags.children or []]
+        if len(numbers) != 4 or len(states) != 4:
+            return None
+        client, bank = (numbers[:2], numbers[2:]) if identifier == _MODEM_TO_CARD else (numbers[2:], numbers[:2])
+        slots = _Slots(ClientSlot(*client), BankSlot(*bank), TpduFlags(*states))
+    except (DecodeError, IdRangeError):
+        return None
+    if slots.flags == NO_FLAGS:
+        slots = slots._replace(flags=NO_FLAGS)
+    if _prefix(identifier, *slots) != prefix:
+        return None
+    if len(_slots) >= _MAX_SLOT_PAIRS:
+        _slots.clear()
+    _slots[identifier, prefix] = slots
+    return slots

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strangers in numbers: what they cost, and what the log says of them. At listeners over both kinds of loop."""
+
+import asyncio
+import gc
+import ssl
+import weakref
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from remsim.core.limits import LimitName
+from remsim.core.recurring import RECURRENCES
+from remsim.net.accept.quota import ConnectionQuota
+from remsim.net.connections import ConnectionManager
+from remsim.net.link import Link
+from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.tls import transport
+from remsim.net.tls.transport import SecureTransport
+from remsim.wire.link.actions import Close
+from tests.doubles.certificates import CertificateWorld
+from tests.doubles.link_world import Program, dialled_raw, factory
+from tests.doubles.noted_log import NotedLog
+from tests.doubles.tls_world import LOOPBACK, Run, client_tls, dial, noted_world, server_tls
+
+
+def greeting() -> bytes:
+    """What a TLS client says first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    outgoing = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="x").do_handshake()
+    return outgoing.read()
+
+
+class Gatekeeper:
+    """Notes refusals, and lets nobody have a turn before ``turn`` is called."""
+
+    def __init__(self) -> None:
+        self.refusals: list[str] = []
+        self.waiting: list[Callable[[], None]] = []
+
+    def may_start(self, _stranger: SecureTransport) -> bool:
+        return True
+
+    def on_refused(self, _stranger: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
+        self.refusals.append(reason)
+
+    def on_settled(self, _stranger: SecureTransport) -> None:
+        pass
+
+    def in_turn(self, work: Callable[[], None]) -> None:
+        self.waiting.append(work)
+
+    def turn(self) -> None:
+        """Everybody who waits."""
+        waiting, self.waiting = self.waiting, []
+        for work in waiting:
+            work()
+
+
+class FakeTcp(asyncio.Transport):
+    """Notes what is written, and whether it was cut."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.7", 4711)})
+        self.written = b""
+        self.is_cut = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def write_eof(self) -> None:
+        self.abort()
+
+    def is_closing(self) -> bool:
+        return self.is_cut
+
+    def abort(self) -> None:
+        self.is_cut = True
+
+
+class Stage:
+    """One stranger who has connected."""
+
+    def __init__(self, house: CertificateWorld) -> None:
+        self.keeper, self.tcp = Gatekeeper(), FakeTcp()
+        make_link = cast(Callable[[], Link], None)
+        self.transport = SecureTransport(server_tls(house), make_link, self.keeper, is_server=True)
+        self.transport.connection_made(self.tcp)
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self.transport.connection_lost(None)
+
+
+async def _is_freed(link: "weakref.ref[Link]", program: Program) -> None:
+    """Wait for the link's end; nobody must hold it then."""
+    gc.disable()
+    try:
+        await program.ends.get()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert link() is None
+    finally:
+        gc.enable()
+
+
+class TestTurns:
+    async def test_handshake_waits_for_its_turn_however_often_its_bytes_come(self, house: CertificateWorld) -> None:
+        there = Stage(house)
+        for byte in greeting():
+            there.transport.data_received(bytes((byte,)))
+        assert len(there.keeper.waiting) == 1
+        assert there.tcp.written == b""
+        there.keeper.turn()
+        assert there.tcp.written.startswith(b"\x16\x03\x03")  # ServerHello
+        there.end()
+
+    async def test_who_left_before_his_turn_costs_nothing_any_more(self, house: CertificateWorld) -> None:
+        there = Stage(house)
+        there.transport.data_received(greeting())
+        there.end()
+        there.keeper.turn()
+        assert there.tcp.written == b""
+        assert there.keeper.refusals == ["closed by the peer within the TLS handshake"]
+
+    async def test_who_was_cut_off_before_his_turn_costs_nothing_any_more(self, house: CertificateWorld) -> None:
+        there = Stage(house)
+        there.transport.data_received(greeting())
+        there.transport.abort()
+        there.keeper.turn()
+        assert there.tcp.written == b""
+        there.end()
+
+    async def test_first_bytes_that_are_not_tls_end_it_without_a_turn(self, house: CertificateWorld) -> None:
+        there = Stage(house)
+        for byte in bytes.fromhex("160301000502"):
+            assert not there.tcp.is_cut
+            there.transport.data_received(bytes((byte,)))
+        assert there.tcp.is_cut
+        assert there.keeper.refusals == ["the peer does not speak TLS"]
+        assert there.keeper.waiting == []
+        there.end()
+
+    async def test_who_pours_while_he_waits_is_cut_off(self, house: CertificateWorld) -> None:
+        there = Stage(house)
+        there.transport.data_received(greeting())
+        there.transport.data_received(bytes(transport.MAX_UNREAD))
+        assert there.tcp.is_cut
+        assert there.keeper.refusals == [f"more than {transport.MAX_UNREAD} bytes within the TLS handshake"]
+        there.keeper.turn()
+        assert there.tcp.written == b""
+        there.end()
+
+
+class TestAtAListener:
+    def test_flood_of_one_source_leaves_few_lines_and_all_are_counted(self, run: Run, house: CertificateWorld) -> None:
+        async def play() -> None:
+            program, log, refused, admission = Program(), NotedLog(), list[str](), ConnectionQuota()
+            async with TaskOwner("world", log=log.logger) as tasks:
+                hub = ConnectionManager(
+                    program, tasks=tasks, log=log.logger, admission=admission, on_refused=refused.append
+                )
+                listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
+                for _ in range(RECURRENCES + 5):
+                    async with dialled_raw("127.0.0.1", listener.port) as peer:
+                        await peer.write(b"\0")
+                        assert await peer.read_to_end() == b""
+                for _ in range(RECURRENCES):
+                    assert (await log.next("tls_refused"))["level"] == "warning"
+                assert (await log.next("lines_recur"))["about"] == "peer 127.0.0.1"
+                for _ in range(5):
+                    assert (await log.next("tls_refused"))["level"] == "debug"
+                assert log.is_empty()
+                assert refused == ["TLS handshake"] * (RECURRENCES + 5)
+                assert len(admission) == 0
+                await hub.close()
+                tasks.cancel()
+
+        run(play())
+
+    def test_link_that_is_gone_is_freed_without_the_garbage_collector(self, run: Run) -> None:
+        async def play() -> None:
+            async with noted_world() as (hub, program, _):
+                listener = await hub.listen(LOOPBACK, factory())
+                async with dialled_raw("127.0.0.1", listener.port) as peer:
+                    link, _ = await program.ups.get()
+                    found = weakref.ref(hub._links[link])
+                    await peer.write(b"\0\5\0")
+                    await _is_freed(found, program)
+
+        run(play())
+
+    def test_link_over_tls_that_is_gone_is_freed_without_the_garbage_collector(
+        self, run: Run, house: CertificateWorld
+    ) -> None:
+        async def play() -> None:
+            async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                dial(client, listener, client_tls(house))
+                accepted, _ = await at_server.ups.get()
+                dialled, _ = await at_client.ups.get()
+                found = weakref.ref(server._links[accepted])
+                client.execute(Close(dialled, "enough"))
+                await _is_freed(found, at_server)
+
+        run(play())

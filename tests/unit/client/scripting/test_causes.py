@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When the event script is called, in which order, and what it is told (rspro.md, section 15)."""
+
+import pytest
+
+from remsim import __version__
+from remsim.client.core.actions import SetAtr
+from remsim.client.scripting.causes import Cause, EventCauses, EventEnvironment
+from remsim.config import HostPort
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.link.dialing import DialState
+from remsim.wire.messages import rspro
+from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
+from tests.doubles.client_slot import (
+    ADDRESS,
+    BANK_SLOT,
+    BANKD,
+    CARD_ATR,
+    CLIENT_SLOT,
+    NOWHERE,
+    OFF,
+    ON,
+    OWN_BANKD,
+    OWN_SERVER,
+    SERVER,
+    Slot,
+    classic,
+)
+
+ENTER = [Cause.SIM_REMOTE, Cause.CARD_INSERT, Cause.MODEM_RESET]
+LEAVE = [Cause.CARD_REMOVE, Cause.SIM_LOCAL, Cause.MODEM_RESET]
+
+
+class Called:
+    """A slot, and what its script is called for."""
+
+    def __init__(self) -> None:
+        self.slot = Slot()
+        self._causes = EventCauses()
+
+    def new(self) -> list[Cause]:
+        """Since the last time."""
+        found = [self._causes.of_action(action) for action in self.slot.everything]
+        self.slot.everything.clear()
+        return [cause for cause in found if cause is not None]
+
+
+@pytest.fixture
+def called() -> Called:
+    return Called()
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_calls_of_a_session_come_in_the_classic_order(called: Called, is_own: bool) -> None:
+    called.slot.with_bankd_given()
+    assert called.new() == [Cause.SERVER_CONNECT, Cause.CONFIG_BANKD]
+    called.slot.up(BANKD)
+    called.slot.answer(BANKD, OWN_BANKD if is_own else classic(OWN_BANKD))
+    called.slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    assert called.new() == [*ENTER, Cause.BANKD_CONNECT]
+    called.slot.hear(SERVER, rspro.ConfigClientBankReq(BankSlot(2, 1), ADDRESS))
+    assert called.new() == [*LEAVE, Cause.CONFIG_BANKD]
+    called.slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, NOWHERE))
+    assert called.new() == [Cause.CONFIG_BANKD]
+
+
+def test_taken_bankd_is_left_before_it_is_told(called: Called) -> None:
+    called.slot.with_card()
+    called.new()
+    called.slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, NOWHERE))
+    assert called.new() == [*LEAVE, Cause.CONFIG_BANKD]
+
+
+def test_order_that_changes_nothing_is_told_all_the_same(called: Called) -> None:
+    called.slot.with_card()
+    called.new()
+    called.slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, ADDRESS))
+    assert called.new() == [Cause.CONFIG_BANKD]
+
+
+def test_server_that_goes_and_comes_back_is_told(called: Called) -> None:
+    """known-limits.md, 80."""
+    called.slot.with_server()
+    called.slot.lose(SERVER)
+    called.slot.with_server()
+    assert called.new() == [Cause.SERVER_CONNECT, Cause.SERVER_LOST, Cause.SERVER_BACK]
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_bankd_that_has_no_card_is_told_once(called: Called, is_own: bool) -> None:
+    """known-limits.md, 80."""
+    bankd = OWN_BANKD if is_own else classic(OWN_BANKD)
+    called.slot.with_bankd(bankd, ResultCode.CARD_NOT_PRESENT)
+    called.new()
+    for _ in range(3):
+        called.slot.lose(BANKD)
+        called.slot.up(BANKD)
+        called.slot.answer(BANKD, bankd, ResultCode.CARD_NOT_PRESENT)
+    assert called.new() == []
+    called.slot.lose(BANKD)
+    called.slot.up(BANKD)
+    called.slot.answer(BANKD, bankd, ResultCode.ILLEGAL_CLIENT_ID)
+    assert called.new() == [Cause.BANKD_REFUSED]
+
+
+def test_card_that_comes_back_in_the_same_session_is_no_new_bankd(called: Called) -> None:
+    called.slot.with_card()
+    called.new()
+    called.slot.hear(
+        BANKD, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, SlotPhysStatus(reset_active=False, card_present=False))
+    )
+    assert called.new() == [Cause.CARD_REMOVE]
+    called.slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    assert called.new() == [Cause.CARD_INSERT, Cause.MODEM_RESET]
+
+
+def test_command_without_an_answer_is_told(called: Called) -> None:
+    """known-limits.md, 80."""
+    called.slot.with_card()
+    called.slot.command()
+    called.new()
+    called.slot.lose(BANKD)
+    assert called.new() == [Cause.TPDU_FAILED, *LEAVE]
+
+
+def test_modem_status_is_told_when_it_changes() -> None:
+    """known-limits.md, 78: the classic client's test is the wrong way round."""
+    causes = EventCauses()
+    assert [causes.of_lines(lines) for lines in (ON, ON, OFF, OFF, ON)] == [
+        Cause.MODEM_STATUS,
+        None,
+        Cause.MODEM_STATUS,
+        None,
+        Cause.MODEM_STATUS,
+    ]
+
+
+def test_other_actions_are_nobodys_business(called: Called) -> None:
+    assert EventCauses().of_action(SetAtr(CARD_ATR)) is None
+
+
+def test_requests_and_events_are_told_apart() -> None:
+    assert {cause for cause in Cause if cause.is_request} == {*ENTER, *LEAVE}
+
+
+def test_environment_begins_like_the_classic_one() -> None:
+    environment = EventEnvironment(HostPort("127.0.0.1", 9998))
+    assert environment.variables(
+        cause=Cause.SERVER_CONNECT,
+        client_slot=None,
+        bank_slot=None,
+        bankd=None,
+        server_state=DialState.CONNECTED,
+        bankd_state=DialState.DISCONNECTED,
+    ) == {
+        "REMSIM_CAUSE": "event-server-connect",
+        "REMSIM_CLIENT_VERSION": __version__,
+        "REMSIM_SERVER_ADDR": "127.0.0.1:9998",
+        "REMSIM_SERVER_STATE": "CONNECTED",
+        "REMSIM_BANKD_ADDR": "(null):0",
+        "REMSIM_BANKD_STATE": "INIT",
+        "REMSIM_CLIENT_SLOT": "0:0",
+        "REMSIM_BANKD_SLOT": "0:0",
+        "REMSIM_SIM_VCC": "0",
+        "REMSIM_SIM_RST": "0",
+        "REMSIM_SIM_CLK": "0",
+    }
+
+
+def test_environment_follows_the_slot() -> None:
+    environment = EventEnvironment(HostPort("h", 1))
+    environment.on_lines(SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True))
+    given = environment.variables(
+        cause=Cause.CONFIG_BANKD,
+        client_slot=ClientSlot(7, 1),
+        bank_slot=BankSlot(1, 2),
+        bankd=("192.0.2.1", 9999),
+        server_state=DialState.BACKOFF,
+        bankd_state=DialState.CONNECTING,
+    )
+    assert (given["REMSIM_BANKD_ADDR"], given["REMSIM_BANKD_SLOT"]) == ("192.0.2.1:9999", "1:2")
+    assert (given["REMSIM_SERVER_STATE"], given["REMSIM_BANKD_STATE"]) == ("REESTABLISH_DELAY", "REESTABLISH")
+    assert [given[f"REMSIM_SIM_{line}"] for line in ("VCC", "RST", "CLK")] == ["1", "1", "1"]
+    taken = environment.variables(
+        cause=Cause.CONFIG_BANKD,
+        client_slot=ClientSlot(7, 1),
+        bank_slot=None,
+        bankd=None,
+        server_state=DialState.CONNECTED,
+        bankd_state=DialState.DISCONNECTED,
+    )
+    assert (taken["REMSIM_BANKD_ADDR"], taken["REMSIM_BANKD_SLOT"]) == ("0.0.0.0:0", "1:2")
+    assert taken["REMSIM_CLIENT_SLOT"] == "7:1"
+
+
+def test_server_accepts_an_old_friend(called: Called) -> None:
+    called.slot.up(SERVER)
+    called.slot.answer(SERVER, OWN_SERVER, ResultCode.IDENTITY_IN_USE)
+    assert called.new() == []

@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The interactive shell."""
+
+import asyncio
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.completion import CompleteEvent, NestedCompleter
+from prompt_toolkit.document import Document
+from prompt_toolkit.input.base import PipeInput
+from prompt_toolkit.input.defaults import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from remsim.emulators.driven import DrivenEmulator
+from remsim.emulators.shell import console as console_module
+from remsim.emulators.shell.console import (
+    CarefulHistory,
+    Console,
+    ShellHistory,
+    _completions,
+    hex_dump,
+    is_secret,
+    open_history,
+)
+from remsim.readers.sim.profiles import load_profile
+from remsim.uicc import Uicc
+from tests.doubles.modem_side import ATR, CardAbove
+
+FCP = bytes.fromhex("620782054221000303")
+
+
+def card(tpdu: bytes) -> bytes:
+    match tpdu[1]:
+        case 0xA4:
+            return b"\x61\x09"
+        case 0xC0:
+            return FCP + b"\x90\x00"
+        case 0xB0:
+            return b"\x08\x09A" + b"\x90\x00"
+        case 0xB2:
+            return bytes([tpdu[2]] * 3) + b"\x90\x00"
+    return b"\x6d\x00"
+
+
+class Desk(Console):
+    """A console whose words are kept."""
+
+    def __init__(self, *, history: Path | None = None) -> None:
+        self.emulator = DrivenEmulator()
+        self.above = CardAbove(self.emulator, card)
+        self.words: list[str] = []
+        self.why = "nobody is mapped"
+        super().__init__(
+            self.emulator, history=history, status=lambda: [("server", "CONNECTED")], why_no_card=lambda: self.why
+        )
+
+    def say(self, text: str, style: str = "") -> None:
+        self.words.append(text)
+
+    async def typed(self, line: str) -> list[str]:
+        self.words.clear()
+        await self.obey(line)
+        return self.words
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    desk = Desk()
+    await desk.emulator.start(desk.above)
+    desk.above.insert()
+    return desk
+
+
+async def test_hex_is_sent_and_the_answer_explained(desk: Desk) -> None:
+    sent, data, answer = await desk.typed("00 b0 0000 03")
+    assert sent == "→ 00 B0 00 00 03   READ BINARY, 3 bytes"
+    assert data.split() == ["08", "09", "41", "..A"]
+    assert answer.startswith("← 9000 ok   ")
+    assert (await desk.typed("00f20000"))[-1].startswith("← 6D00 instruction not supported")
+
+
+async def test_select_fetches_and_explains(desk: Desk) -> None:
+    words = await desk.typed("SELECT 3f00 / 6f3a")
+    assert [tpdu.hex() for tpdu in desk.above.tpdus] == ["00a40804026f3a", "00c0000009"]
+    assert words[-1] == "  linear fixed EF, 3 records of 3 bytes"
+
+
+async def test_records_are_read_one_by_one_or_all(desk: Desk) -> None:
+    assert (await desk.typed("read record all"))[-1].startswith("the number of records is not known")
+    await desk.typed("select 6f3a")
+    words = await desk.typed("read record all")
+    assert [line.split()[:3] for line in words if line.startswith("  ")] == [["01"] * 3, ["02"] * 3, ["03"] * 3]
+    await desk.typed("read record 0x02")
+    await desk.typed("read record 2 4")
+    assert [tpdu.hex() for tpdu in desk.above.tpdus[-2:]] == ["00b2020403", "00b2020404"]
+
+
+async def test_binary_is_read_whole_or_in_part(desk: Desk) -> None:
+    await desk.typed("read binary 3 0x100")
+    assert desk.above.tpdus[-1].hex() == "00b0010003"
+    await desk.typed("read binary 3")
+    await desk.typed("read binary")
+    assert [tpdu.hex() for tpdu in desk.above.tpdus[-2:]] == ["00b0000003", "00b0000000"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("nonsense", "'nonsense' is neither a command in hex nor a helper (try help)"),
+        ("00", "not a command: "),
+        ("select ef", "'ef' is no path"),
+        ("read", "read what? "),
+        ("read record x", "'x' is no number"),
+        ("reset hot", "there is no hot reset"),
+        ("reset cold now", "there is no cold now reset"),
+    ],
+)
+async def test_what_is_not_understood_is_told_in_one_line(desk: Desk, line: str, words: str) -> None:
+    (said,) = await desk.typed(line)
+    assert said.startswith(words)
+
+
+async def test_empty_line_does_nothing(desk: Desk) -> None:
+    assert await desk.typed("   ") == []
+
+
+async def test_resets(desk: Desk) -> None:
+    assert await desk.typed("reset") == ["cold reset sent"]
+    assert await desk.typed("reset warm") == ["warm reset sent"]
+    assert [lines.vcc_present for lines in desk.above.lines] == [False, True, True, True]
+
+
+async def test_atr_is_explained(desk: Desk) -> None:
+    words = await desk.typed("atr")
+    assert words[0] == ATR.hex(" ").upper()
+    assert words[1] == "  direct convention, T=0, Fi 512, Di 32"
+    desk.emulator.set_atr(b"\x3b")
+    assert (await desk.typed("atr"))[-1].startswith("not a proper ATR: ")
+
+
+async def test_status_and_help(desk: Desk) -> None:
+    assert await desk.typed("status") == ["server   CONNECTED", f"card     ATR {ATR.hex(' ').upper()}", "file     MF"]
+    await desk.typed("select 6f3a")
+    assert (await desk.typed("status"))[-1] == "file     MF/EF.ADN: linear fixed EF, 3 records of 3 bytes"
+    assert "select NAME|PATH|AID" in (await desk.typed("help"))[0]
+
+
+async def test_without_a_card_helpers_say_so(desk: Desk) -> None:
+    desk.words.clear()
+    desk.emulator.remove_card()
+    assert desk.words == ["card removed"]
+    assert await desk.typed("atr") == ["no card (nobody is mapped)"]
+    assert await desk.typed("reset") == ["no card (nobody is mapped)"]
+    assert (await desk.typed("status"))[-1] == "card     none"
+    for line in ("00b0000001", "select 3f00", "read binary", "read record 1"):
+        assert await desk.typed(line) == ["no card (nobody is mapped)"]
+    assert desk.above.tpdus == []
+
+
+def test_bytes_are_shown_in_hex_and_as_text() -> None:
+    assert hex_dump(b"") == []
+    first, second = hex_dump(b"0123456789abcdef\x00")
+    assert first.endswith("36 37 38 39 61 62 63 64 65 66  0123456789abcdef")
+    assert second.split() == ["00", "."]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("0020000108 31323334ffffffff", True),
+        ("0x00 0x20 0x00 0x01 0x04 0x31 0x32 0x33 0x34", True),
+        ("0020000108 31323334fffffff", True),
+        ("0020 0001 31323334ffffffff", True),
+        ("verify 1234", True),
+        ("00d6000002 0711", True),
+        ("0020000100", False),
+        ("00b0000001", False),
+        ("select 3f00", False),
+        ("READ binary 3", False),
+        ("  ", False),
+    ],
+)
+def test_lines_that_may_hold_a_secret_are_recognised(line: str, expected: bool) -> None:
+    assert is_secret(line) is expected
+
+
+async def test_pin_is_not_shown(desk: Desk) -> None:
+    words = await desk.typed("0020000108 31323334ffffffff")
+    assert words[0] == "→ 00 20 00 01 08 (8 bytes hidden)   VERIFY PIN 01"
+
+
+def test_history_is_for_its_owner_only_and_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "history"
+    history = open_history(file)
+    assert isinstance(history, ShellHistory)
+    for line in ("select 3f00", "002000010831323334ffffffff", "select 6f08", "00d600000207ff", "read binary"):
+        history.append_string(line)
+    history.store_string("002000010831323334ffffffff")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    kept = ["read binary", "select 6f08", "select 3f00"]
+    assert list(open_history(file).load_history_strings()) == kept
+    assert history._loaded_strings == kept
+
+
+def test_history_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    file = tmp_path / "history"
+    file.touch()
+    file.chmod(0o644)
+    assert isinstance(open_history(file), ShellHistory)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_history_that_goes_into_a_device_leaves_that_open_to_others(tmp_path: Path) -> None:
+    (tmp_path / "history").symlink_to("/dev/null")
+    before = Path("/dev/null").stat().st_mode
+    assert isinstance(open_history(tmp_path / "history"), ShellHistory)
+    assert Path("/dev/null").stat().st_mode == before
+
+
+def test_history_that_cannot_be_kept_is_forgotten_and_offers_no_secrets_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for history in (open_history(tmp_path / "file" / "history"), open_history(None)):
+        assert isinstance(history, CarefulHistory)
+        history.append_string("atr")
+        history.append_string("002000010831323334ffffffff")
+        assert history.get_strings() == ["atr"]
+
+
+def test_history_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_module, "MAX_HISTORY_BYTES", 400)
+    file = tmp_path / "history"
+    for number in range(40):
+        open_history(file).append_string(f"read record {number}")
+    assert file.stat().st_size < 500
+    strings = list(open_history(file).load_history_strings())
+    assert strings[0] == "read record 39"
+    assert len(strings) < 20
+    assert all(line.startswith("read record ") for line in strings)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.fixture
+def keyboard() -> Iterator[PipeInput]:
+    with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
+        yield pipe
+
+
+@pytest.mark.parametrize("ending", ["quit\r", "EXIT\r", "\x04"])
+async def test_prompt_obeys_until_told_to_end(keyboard: PipeInput, desk: Desk, ending: str) -> None:
+    keyboard.send_text("half a line\x03" + "reset\r" + ending)
+    assert await desk.run() == 0
+    assert desk.words[-1] == "cold reset sent"
+
+
+async def test_words_go_to_the_terminal(keyboard: PipeInput) -> None:
+    console = Console(DrivenEmulator())
+    keyboard.send_text("quit\r")
+    assert await console.run() == 0
+    console.say("nobody reads this any more")
+
+
+# A card with files
+
+
+@pytest.fixture
+async def sim() -> Desk:
+    """A console with a software card."""
+    desk = Desk()
+    uicc = Uicc(load_profile("default"))
+    uicc.cold_reset()
+    desk.above.card = uicc.transmit
+    await desk.emulator.start(desk.above)
+    desk.above.insert()
+    return desk
+
+
+async def test_every_path_of_the_help_works_from_a_fresh_card(sim: Desk) -> None:
+    (line,) = [line for line in (await sim.typed("help"))[0].splitlines() if line.startswith("select")]
+    examples = line.removeprefix("select NAME|PATH|AID").partition(";")[0].split(",")
+    assert len(examples) == 5
+    for example in examples:
+        sim.emulator.remove_card()
+        sim.above.insert()
+        words = await sim.typed(f"select {example}")
+        assert any(word.startswith("← 9000") for word in words), (example, words)
+
+
+async def test_names_are_accepted_where_they_are_printed(sim: Desk) -> None:
+    for name in ("EF.ICCID", "EF.DIR", "EF.IMSI", "EF.UST", "EF.SPN", "ADF.USIM", "EF.FPLMN", "MF"):
+        words = await sim.typed(f"select {name}")
+        assert any(word.startswith("→") and name in word for word in words), words
+        assert any(word.startswith("← 9000") for word in words), words
+        assert (await sim.typed("status"))[-1].split()[1].rstrip(":").endswith(name)
+
+
+async def test_contents_of_well_known_files_are_read_in_words(sim: Desk) -> None:
+    async def read(name: str) -> list[str]:
+        await sim.typed(f"select {name}")
+        words = await sim.typed("read binary")
+        end = max(index for index, word in enumerate(words) if word.startswith("←"))
+        return words[end + 1 :]
+
+    (iccid,) = await read("EF.ICCID")
+    assert re.fullmatch(r"  ICCID 89\d{16,18}", iccid)
+    (imsi,) = await read("EF.IMSI")
+    assert re.fullmatch(r"  IMSI \d{15}", imsi)
+    assert (await read("EF.SPN"))[0].startswith("  service provider name '")
+    assert "  service  27 GSM access" in await read("EF.UST")
+    assert re.fullmatch(r"  .*, MNC of [23] digits", (await read("EF.AD"))[0])
+    await sim.typed("select EF.DIR")
+    assert any(word.startswith("  ADF.USIM, AID A0000000871002") for word in await sim.typed("read record 1"))
+
+
+async def test_status_follows_a_select_in_hex(sim: Desk) -> None:
+    await sim.typed("00a40004022fe2")
+    (length,) = re.findall("← 6C(..)", "".join(await sim.typed("00c0000000")))
+    await sim.typed(f"00c00000{length}")
+    assert (await sim.typed("status"))[-1].startswith("file     MF/EF.ICCID: transparent EF, 10 bytes")
+    (words,) = [word for word in await sim.typed("00b000000a") if "ICCID" in word]
+    assert words.startswith("  ICCID 89")
+    await sim.typed("reset")
+    assert (await sim.typed("status"))[-1] == "file     MF"
+
+
+async def test_old_class_is_followed_too(desk: Desk) -> None:
+    gsm = bytes.fromhex("0000000a2fe2040000 ff550102 0000")
+    desk.above.card = lambda tpdu: b"\x9f\x0f" if tpdu[1] == 0xA4 else gsm + b"\x90\x00"
+    await desk.typed("a0a40000022fe2")
+    assert (await desk.typed("a0c000000f"))[-1] == "  transparent EF, 10 bytes"
+
+
+def completions(text: str) -> dict[str, str]:
+    completer = NestedCompleter.from_nested_dict(_completions())
+    found = completer.get_completions(Document(text), CompleteEvent())
+    return {completion.text: completion.display_meta_text for completion in found}
+
+
+def test_completion_knows_names_and_shows_what_numbers_mean() -> None:
+    assert "EF.IMSI" in completions("select EF.IM")
+    assert completions("select 6f07") == {"6f07": "EF.IMSI"}
+    assert "record" in completions("read r")
+
+
+# Another card
+
+
+async def test_reason_is_told_once_and_when_it_changes(desk: Desk) -> None:
+    def looked(times: int) -> list[str]:
+        desk.words.clear()
+        for _ in range(times):
+            desk.look_at_reason()
+        return desk.words
+
+    assert looked(3) == []
+    desk.emulator.remove_card()
+    assert looked(1) == []
+    assert looked(5) == ["no card: nobody is mapped"]
+    desk.why = "the bankd is away"
+    assert looked(5) == ["no card: the bankd is away"]
+    desk.above.insert()
+    assert looked(2) == []
+    desk.emulator.remove_card()
+    assert looked(2) == ["no card: the bankd is away"]
+
+
+async def test_reason_is_told_at_the_prompt(keyboard: PipeInput, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_module, "REASON_INTERVAL_S", 0.0)
+
+    class Told(Desk):
+        def say(self, text: str, style: str = "") -> None:
+            super().say(text, style)
+            if text.startswith("no card"):
+                keyboard.send_text("quit\r")
+
+    desk = Told()
+    assert await desk.run() == 0
+    assert desk.words[-1] == "no card: nobody is mapped"
+
+
+async def test_helper_of_several_commands_ends_with_its_card(desk: Desk) -> None:
+    await desk.typed("select 6f3a")
+    answer = desk.above.card
+
+    def swap(tpdu: bytes) -> bytes | None:
+        desk.emulator.respond(card(tpdu))
+        desk.emulator.remove_card()
+        desk.above.insert()
+        desk.above.card = answer
+        return None
+
+    desk.above.card, before = swap, len(desk.above.tpdus)
+    words = await desk.typed("read record all")
+    assert words[-1] == "not sent: the card has changed"
+    assert len(desk.above.tpdus) == before + 1
+
+
+async def test_lines_typed_ahead_or_pasted_do_not_reach_the_next_card(keyboard: PipeInput, desk: Desk) -> None:
+    def swap(tpdu: bytes) -> bytes:
+        desk.emulator.respond(b"\x90\x00")
+        desk.emulator.remove_card()
+        desk.above.insert()
+        desk.above.card = card
+        # Read together with the line before, in the terminal, and after the change.
+        keyboard.send_text("002000010831323334ffffffff\rread binary 2\r")
+        return b""
+
+    desk.above.card = swap
+    pasted = "\x1b[200~00b0000001\n00200001083132333435363738\x1b[201~\r"
+    keyboard.send_text(pasted + "read binary 1\r")
+    desk.above.tpdus.clear()
+
+    said = desk.words
+
+    def until_dropped() -> None:
+        if sum(word.startswith("not sent") for word in said) >= 4:
+            keyboard.send_text("quit\r")
+        else:
+            asyncio.get_running_loop().call_later(0.01, until_dropped)
+
+    until_dropped()
+    assert await desk.run() == 0
+    assert [tpdu.hex() for tpdu in desk.above.tpdus] == ["00b0000001"]
+    assert [word for word in said if word.startswith("not sent")] == [
+        "not sent, the card has changed: 00 20 00 01 08 (8 bytes hidden)",
+        "not sent, the card has changed: read binary 1",
+        "not sent, the card has changed: 00 20 00 01 08 (8 bytes hidden)",
+        "not sent, the card has changed: read binary 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["select 3f00\n002000010831323334ffffffff", "read 002000010831323334ffffffff", "help\nverify 1234"]
+)
+def test_secret_behind_a_helper_is_one(text: str) -> None:
+    assert is_secret(text)
+    assert not is_secret("select 3f00\nread binary 4")
+    assert not is_secret("select a0000000871002ff")

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the log says of those who are refused at the gate, when they have more sources than can be remembered."""
+
+from collections import Counter
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_network
+from typing import cast
+
+import pytest
+
+from remsim.core.limits import LimitCounts, LimitName
+from remsim.net.accept.connection_limiter import MAX_REPORTED_SOURCES, ConnectionLimiter
+from remsim.net.log_limits import STRANGER_LINES
+from remsim.net.tls.transport import SecureTransport
+from remsim.wire.link.actions import PeerAddress
+from tests.doubles.noted_log import NotedLog
+
+SOURCES = 2 * MAX_REPORTED_SOURCES
+INSIDE = (ip_network("192.0.2.0/24"),)
+
+
+def source(number: int) -> PeerAddress:
+    """One of the 65,536 networks of 2001:db8::/48."""
+    return PeerAddress(IPv6Address((0x20010DB80000 << 16 | number) << 64 | 1), 4711)
+
+
+class Stranger:
+    """Whose handshake failed."""
+
+    def __init__(self, peer: PeerAddress) -> None:
+        self.peer = peer
+
+    def give_way(self) -> None:
+        """Nobody asks for it."""
+
+
+def refuse_handshake(gate: ConnectionLimiter, peer: PeerAddress) -> None:
+    gate.on_refused(cast(SecureTransport, Stranger(peer)), "the peer does not speak TLS")
+
+
+def refuse_plaintext(gate: ConnectionLimiter, peer: PeerAddress) -> None:
+    assert gate.refuse_plaintext(peer, INSIDE, Stranger(peer)) is not None
+
+
+@pytest.mark.parametrize(
+    ("refuse", "event"), [(refuse_handshake, "tls_refused"), (refuse_plaintext, "plaintext_refused")]
+)
+async def test_flood_of_many_sources_leaves_few_lines_and_each_is_counted(
+    refuse: Callable[[ConnectionLimiter, PeerAddress], None], event: str
+) -> None:
+    log, limits, refused = NotedLog(), LimitCounts(), Counter[str]()
+    gate = ConnectionLimiter(None, log.logger, lambda kind: refused.update([kind]), limits=limits, links=lambda: 0)
+    for number in range(SOURCES):
+        refuse(gate, source(number))
+    lines = Counter[tuple[str, str]]()
+    while not log.is_empty():
+        line = await log.any()
+        lines[line["event"], line["level"]] += 1
+    assert lines == {
+        (event, "warning"): STRANGER_LINES,
+        (event, "debug"): SOURCES - STRANGER_LINES,
+        ("limit_reached", "warning"): 1,
+    }
+    assert refused.total() == SOURCES
+    assert limits[LimitName.LOG_LINES] == SOURCES - STRANGER_LINES

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What follows from a database that is slow or refuses: nothing before the commit, and nothing half done."""
+
+import pytest
+
+from remsim.server.core.slotmap import ConflictError
+from tests.doubles.server_world import ServerWorld
+
+
+def test_bankd_hears_of_a_mapping_only_after_the_database_knows_that_it_may() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    bank = world.bank(1)
+    assert world.asked(bank) == []
+    world.commit()
+    assert world.asked(bank) == ["+B1:0 C7:0"]
+    assert world.rows.mappings[1].is_sent
+
+
+def test_bankd_is_not_told_what_could_not_be_stored_and_told_when_it_returns() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_broken = True
+    bank = world.bank(1)
+    assert world.asked(bank) == []
+    world.is_store_broken = False
+    world.lose(bank)
+    assert world.asked(world.bank(1)) == ["+B1:0 C7:0"]
+
+
+def test_mapping_deleted_while_its_creation_waits_for_the_database_is_not_created() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    bank = world.bank(1)
+    world.delete("1:0")
+    world.commit()
+    assert world.asked(bank) == ["-B1:0 C7:0"]
+    world.is_store_broken = True
+    world.is_store_slow = False
+    world.post("1:1", "7:1")
+    assert world.asked(bank) == ["-B1:0 C7:0"]
+
+
+def test_failure_to_note_a_mapping_that_is_gone_meanwhile_is_harmless() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    world.bank(1)
+    (sent,) = world.waiting
+    world.waiting.clear()
+    world.delete("1:0")
+    world.commit()
+    world.waiting.append(sent)
+    world.is_store_broken = True
+    world.commit()
+    assert len(world.coordinator.slotmap) == 0
+
+
+def test_post_that_could_not_be_stored_frees_the_slots() -> None:
+    world = ServerWorld()
+    world.is_store_broken = True
+    world.post("1:0", "7:0")
+    world.is_store_broken = False
+    world.post("1:0", "7:0")
+    assert len(world.coordinator.slotmap) == 1
+
+
+def test_slots_are_reserved_while_the_database_works() -> None:
+    world = ServerWorld()
+    world.is_store_slow = True
+    world.post("1:0", "7:0")
+    with pytest.raises(ConflictError):
+        world.post("1:0", "8:0")
+    with pytest.raises(ConflictError):
+        world.post("1:1", "7:0")
+
+
+def test_deletion_that_could_not_be_stored_can_be_ordered_again() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_broken = True
+    world.delete("1:0")
+    world.is_store_broken = False
+    world.delete("1:0")
+    assert len(world.coordinator.slotmap) == 0
+
+
+def test_deletion_is_ordered_once() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    world.delete("1:0")
+    assert world.coordinator.plan_deletion([world.mapping("1:0")]) is None
+    # The database may answer twice, for all we know.
+    world.waiting.append(world.waiting[0])
+    world.commit()
+    assert len(world.coordinator.slotmap) == 0
+
+
+def test_failed_deletion_of_a_mapping_that_is_gone_is_harmless() -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    world.is_store_slow = True
+    world.delete("1:0")
+    decision = world.waiting[0]
+    world.commit()
+    assert world.coordinator.on_store_failed(decision) == []
