@@ -27,6 +27,7 @@ LEVELS = {
     "causes": 3,
     "pki": 3,
     "vpcd": 3,
+    "exposed": 4,
     "net": 4,
     "readers": 4,
     "emulators": 4,

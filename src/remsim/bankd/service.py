@@ -36,6 +36,7 @@ from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slots.store import make_plan
 from remsim.config import BankdConfig
 from remsim.core.identity import Identity, Role
+from remsim.exposed import warn_of_exposed
 from remsim.logs import get_logger
 from remsim.net.accept.listen import Listener
 from remsim.net.connections import ConnectionManager, DialledLink
@@ -146,6 +147,7 @@ class BankdService:
         """Find the readers, listen, dial the server. Raises StartError and ConfigError."""
         config = self.config
         self._lock.take(self._log)
+        warn_of_exposed(config.state_dir, self._log)
         plan, warnings = make_plan(config, folder=self._folder)
         for text in warnings:
             self._log.warning("slots_file", text=text)

@@ -18,6 +18,7 @@ from remsim import __version__
 from remsim.config import HostPort, ServerConfig
 from remsim.core.errors import StartError
 from remsim.core.identity import Identity, Role
+from remsim.exposed import warn_of_exposed
 from remsim.logs import get_logger
 from remsim.net.reload import Reload, Step
 from remsim.net.runtime.certificates import CertificateManager
@@ -93,6 +94,7 @@ class ServerService:
         store = Store.at(config.database_url, log=self._log)
         self._stack.push_async_callback(store.close)
         memory = await store.open()
+        warn_of_exposed(config.state_dir, self._log, also=store.files)
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
         house = _open_house(config)
