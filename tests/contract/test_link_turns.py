@@ -61,7 +61,7 @@ def test_flood_of_pings_leaves_others_their_turns(run: Run, pieces: Pieces) -> N
     assert max(length for _, length in pieces) <= PIECE_BYTES
 
 
-def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: CertificateWorld, pieces: Pieces) -> None:
+def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, ca: CertificateWorld, pieces: Pieces) -> None:
     pings, pongs, are_answered = 10_000, 0, asyncio.Event()
     original = LinkEngine._on_ccm
 
@@ -74,8 +74,8 @@ def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: Certifi
 
     async def play() -> None:
         async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
-            listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
-            dial(client, listener, client_tls(house))
+            listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
+            dial(client, listener, client_tls(ca))
             await at_server.ups.get()
             link, _ = await at_client.ups.get()
             client._links[link]._transport.write(ccm.PING * pings)

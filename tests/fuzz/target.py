@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a target is: a function of bytes that fails if one of our parsers does what it must not do.
 
-A target takes the bytes apart by itself, so that whoever invents them (a coverage-guided fuzzer, hypothesis, a person)
+A target takes the bytes apart by itself, so that any source of inputs (a coverage-guided fuzzer, hypothesis, a person)
 needs to know nothing about it. ``cut`` and ``portions`` are the two ways that most of them use.
 """
 

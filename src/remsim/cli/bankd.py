@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, repeatable, resolve, verb_app
+from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, command_app, repeatable, resolve
 
-app = verb_app("bankd", "Run a bank of SIM cards.")
+app = command_app("bankd", "Run a bank of SIM cards.")
 
 
 @app.default

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``remsim client``: options of the client verbs. What they mean is written in ``remsim.config.ClientConfig``."""
+"""``remsim client``: options of the client commands. What they mean is written in ``remsim.config.ClientConfig``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +7,15 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, resolve, verb_app
+from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, command_app, resolve
 
-app = verb_app("client", "Use a card of a bank.")
+app = command_app("client", "Use a card of a bank.")
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions(DaemonOptions):
-    """What each client verb takes."""
+    """What each client command takes."""
 
     server: Annotated[str | None, Parameter(metavar="HOST:PORT", help="The server (default: 127.0.0.1:9998).")] = None
     client: Annotated[

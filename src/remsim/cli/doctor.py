@@ -12,12 +12,12 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from remsim.cli.options import Flag, verb_app
+from remsim.cli.options import Flag, command_app
 from remsim.doctor.check import Finding, Outcome, Situation, examine
 from remsim.doctor.configuration import read_situation
 from remsim.logs import setup_logging
 
-app = verb_app("doctor", "Find out what is wrong with a client host, and how to mend it.")
+app = command_app("doctor", "Find out what is wrong with a client host, and how to mend it.")
 
 _STYLES: Final = {Outcome.OK: "green", Outcome.NOTE: "yellow", Outcome.PROBLEM: "bold red"}
 

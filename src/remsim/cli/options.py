@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several verbs share, and the way from options to a frozen configuration.
+"""Options that several commands share, and the way from options to a frozen configuration.
 
 Options are taken as text: ranges, types and contradictions are judged in ``remsim.config``, so that a bad value is
 told in the same words whether it stands on the command line, in the environment or in a file.
@@ -41,7 +41,7 @@ def _text(text: str, metavar: str) -> Parameter:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class CommonOptions:
-    """What every verb takes."""
+    """What every command takes."""
 
     config: Annotated[str | None, _text("TOML file with settings; options win over it.", "FILE.toml")] = None
     log_level: Annotated[str | None, _text("debug, info, warning or error.", "LEVEL")] = None
@@ -81,6 +81,6 @@ def resolve(model: type[C], common: CommonOptions, /, **given: object) -> C:
     )
 
 
-def verb_app(name: str, text: str) -> App:
+def command_app(name: str, text: str) -> App:
     """Return the cyclopts App of ``remsim NAME``."""
     return App(name=f"remsim {name}", help=text, version=__version__, help_format="plaintext")

@@ -18,9 +18,9 @@ from remsim.cli.options import (
     CommonOptions,
     DaemonOptions,
     Flag,
+    command_app,
     repeatable,
     resolve,
-    verb_app,
 )
 from remsim.pki import files
 from remsim.pki.credentials import Credentials
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from remsim.pki.bootstrap import BootstrapResult
     from remsim.server.core.tokens import StoredToken
 
-app = verb_app("server", "Run the server: mappings, RSPRO and REST.")
+app = command_app("server", "Run the server: mappings, RSPRO and REST.")
 
 
 @app.default

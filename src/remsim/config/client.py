@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings of the client verbs: one slot with a front, one slot in a virtual reader, or many slots on hardware.
+"""The settings of the client commands: a slot with a frontend, a slot in a virtual reader, or many on hardware.
 
 What a single emulator needs to know is its own (``EmulatorSettings``); of most emulators it is not even known here.
 """
@@ -67,7 +67,7 @@ class CardSettings(Settings):
 
 
 class ClientConfig(CardSettings, DaemonConfig):
-    """Settings of the ``remsim client`` verbs for one client slot."""
+    """Settings of the ``remsim client`` commands for one client slot."""
 
     program: ClassVar[str] = "client"
 

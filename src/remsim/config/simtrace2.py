@@ -36,7 +36,7 @@ def _byte(value: object) -> int:
 
 UsbId = Annotated[int, PlainValidator(_usb_id)]
 UsbPath = Annotated[str, PlainValidator(_usb_path)]
-Octet = Annotated[int, PlainValidator(_byte)]
+Byte = Annotated[int, PlainValidator(_byte)]
 
 
 class SimtraceSettings(EmulatorSettings):
@@ -49,15 +49,15 @@ class SimtraceSettings(EmulatorSettings):
     #: Where the device is plugged in, such as `2-1.4`: the name of its folder in `/sys/bus/usb/devices`.
     path: UsbPath | None = None
     #: Address on its bus. It changes whenever the device is plugged in or restarts: prefer `path` or `serial`.
-    address: Octet | None = None
+    address: Byte | None = None
     #: Serial number: 32 hex digits.
     serial: fields.PlainText | None = None
     #: Number of the interface; a board with two slots has 0 and 1.
-    interface: Octet | None = None
+    interface: Byte | None = None
     #: USB configuration; without it 1, the one with the card emulation.
-    config: Octet | None = None
+    config: Byte | None = None
     #: Alternate setting of the interface; without it none is chosen.
-    altsetting: Octet | None = None
+    altsetting: Byte | None = None
     #: Level of the presence contact that means "card inserted", where the board can set it.
     presence: Literal["high", "low"] | None = None
     #: Which slot the multiplexer of a sysmoOCTSIM tester connects, 0 to 7; without it, the one it is at.
