@@ -69,14 +69,16 @@ def ctl(
     *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     rest: Annotated[
         str | None,
-        Parameter(metavar="URL", show_default=False, help="The server's REST, if not at port 9997 of this host."),
+        Parameter(
+            metavar="URL", show_default=False, help="The server's REST interface (default: port 9997 of this host)."
+        ),
     ] = None,
     authority: Annotated[
         str | None,
         Parameter(
             metavar="FILE",
             show_default=False,
-            help="Use https, with a server of this authority only; that of this host's own server is found by itself.",
+            help="Use https, and accept only a server of this authority; the server's own host finds it.",
         ),
     ] = None,
     json: Annotated[Flag, Parameter(help="Print JSON.")] = None,

@@ -17,7 +17,7 @@ from remsim.doctor.check import Finding, Outcome, Situation, examine
 from remsim.doctor.configuration import read_situation
 from remsim.logs import setup_logging
 
-app = command_app("doctor", "Find out what is wrong with a client host, and how to mend it.")
+app = command_app("doctor", "Find what is wrong with a client host, and how to fix it.")
 
 _STYLES: Final = {Outcome.OK: "green", Outcome.NOTE: "yellow", Outcome.PROBLEM: "bold red"}
 

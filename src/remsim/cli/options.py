@@ -43,7 +43,7 @@ def _text(text: str, metavar: str) -> Parameter:
 class CommonOptions:
     """What every command takes."""
 
-    config: Annotated[str | None, _text("TOML file with settings; options win over it.", "FILE.toml")] = None
+    config: Annotated[str | None, _text("TOML file with settings; options override it.", "FILE.toml")] = None
     log_level: Annotated[str | None, _text("debug, info, warning or error.", "LEVEL")] = None
     log_format: Annotated[str | None, _text("text or json, one line per event.", "FORMAT")] = None
 
@@ -54,9 +54,10 @@ class DaemonOptions(CommonOptions):
     """What server, bankd and client take."""
 
     metrics: Annotated[str | None, _text("Serve Prometheus metrics here.", "HOST:PORT")] = None
-    name: Annotated[str | None, _text("Name towards peers instead of the host name.", "NAME")] = None
+    name: Annotated[str | None, _text("Name shown to peers (default: the host name).", "NAME")] = None
     plaintext: Annotated[
-        str | None, _text("Allow RSPRO over plain TCP, from these networks (alone: from loopback).", "[=NET,...]")
+        str | None,
+        _text("Allow RSPRO over plain TCP from these networks; without a value, from loopback.", "[=NET,...]"),
     ] = None
     tls: Annotated[str | None, _text("Key and certificate are here (default: tls in the state directory).", "DIR")] = (
         None

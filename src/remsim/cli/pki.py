@@ -140,7 +140,7 @@ def renew(
     host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
     options: PkiOptions = _NO_OPTIONS,
 ) -> int:
-    """Make a new key and certificate for somebody who has one; hosts that enrolled renew by themselves.
+    """Replace the key and certificate of an identity; enrolled hosts renew by themselves.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def _warn_of_dates(authority: Authority, own: Credentials) -> None:
 
 @app.command
 def extend(*, options: PkiOptions = _NO_OPTIONS) -> int:
-    """Give the authority a new certificate of the same key, for ten years from now.
+    """Renew the authority's own certificate for ten years, with the same key.
 
     Nobody enrols again: what was issued stays good, a running server takes the new certificate within a minute, and
     other hosts get it with their next renewal, within sixty days. So do this while the old one holds for longer.

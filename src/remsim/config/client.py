@@ -101,7 +101,7 @@ class ClientVpcdConfig(VpcdSettings, ClientConfig):
 class ClientSlotConfig(CardSettings):
     """One ``[[slot]]`` of ``remsim client run``: an emulator, and which card its modem gets."""
 
-    #: Which client slot this is; without it the server gives a number.
+    #: This client slot; without it, the server assigns one.
     client: fields.ClientSlotField | None = None
     #: What plays the card: `simtrace2`, `vpcd`, or one that another package provides.
     emulator: fields.PlainText
