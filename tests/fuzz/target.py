@@ -62,7 +62,7 @@ def cut(raw: bytes) -> list[bytes]:
 
 
 def portions(raw: bytes) -> Iterator[bytes]:
-    """Portions that are preceded by an byte with their length; the last one may be cut short."""
+    """Portions that are preceded by a byte with their length; the last one may be cut short."""
     at = 0
     while at < len(raw):
         yield raw[at + 1 : at + 1 + raw[at]]
