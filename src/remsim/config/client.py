@@ -23,7 +23,7 @@ class AtrRules(Settings):
     """What is changed in the bank's ATR before the modem sees it; TCK is computed anew."""
 
     #: Offer no higher speed than this value of TA1 (hex): 94 is a usual one, 11 offers none.
-    cap_ta1: fields.HexOctet | None = None
+    cap_ta1: fields.HexByte | None = None
     #: Offer no protocol but T=0.
     t0_only: fields.Switch = False
     #: Leave out `historical` bytes, all `interface` bytes, or both.

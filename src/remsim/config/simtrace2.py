@@ -11,7 +11,7 @@ from remsim.config.models import EmulatorSettings
 from remsim.config.values import ValueTextError
 
 _USB_PATH: Final = re.compile(r"[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
-_MAX_OCTET: Final = 255
+_MAX_BYTE: Final = 255
 
 
 def _usb_id(value: object) -> int:
@@ -29,8 +29,8 @@ def _usb_path(value: object) -> str:
 
 def _byte(value: object) -> int:
     text = value if isinstance(value, str) else str(value) if type(value) is int else ""
-    if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) is None or int(text) > _MAX_OCTET:
-        raise ValueTextError(f"must be a number in 0..{_MAX_OCTET}")
+    if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) is None or int(text) > _MAX_BYTE:
+        raise ValueTextError(f"must be a number in 0..{_MAX_BYTE}")
     return int(text)
 
 
