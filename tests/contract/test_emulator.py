@@ -32,7 +32,7 @@ FACTORIES: dict[str, Callable[[], CardEmulator]] = {
 
 
 class Unbothered(EmulatorEvents):
-    """Whoever owns the emulator; nothing happens at the modem in these tests."""
+    """The owner of the emulator; nothing happens at the modem in these tests."""
 
     def on_tpdu(self, tpdu: bytes) -> None:
         raise AssertionError(tpdu)

@@ -74,7 +74,7 @@ def test_flood_of_pings_leaves_others_their_turns(run: Run, pieces: Pieces) -> N
     assert max(length for _, length in pieces) <= PIECE_BYTES
 
 
-def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: CertificateWorld, pieces: Pieces) -> None:
+def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, ca: CertificateWorld, pieces: Pieces) -> None:
     pings, pongs, are_answered = 10_000, 0, asyncio.Event()
     original = LinkEngine._on_ccm
 
@@ -87,8 +87,8 @@ def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: Certifi
 
     async def play() -> None:
         async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
-            listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
-            dial(client, listener, client_tls(house))
+            listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
+            dial(client, listener, client_tls(ca))
             accepted, _ = await at_server.ups.get()
             server.execute(Accepted(accepted))
             link, _ = await at_client.ups.get()
@@ -195,7 +195,7 @@ def test_link_that_pauses_goes_on_at_once_when_it_is_accepted(run: Run, monkeypa
 
 
 def test_flood_over_tls_pauses_too_and_loses_nothing(
-    run: Run, house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
+    run: Run, ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A piece is paid for in 33 ms, so the link pauses and goes on again and again.
     monkeypatch.setattr(link_module, "FIRST_RATE", Rate(SMALL.burst, 1 << 20))
@@ -213,8 +213,8 @@ def test_flood_over_tls_pauses_too_and_loses_nothing(
 
     async def play() -> None:
         async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
-            listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
-            dial(client, listener, client_tls(house))
+            listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
+            dial(client, listener, client_tls(ca))
             await at_server.ups.get()
             link, _ = await at_client.ups.get()
             client.execute(Accepted(link))

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
+from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 
-app = verb_app("uicc", "Run a software card.")
+app = command_app("uicc", "Run a software card.")
 
 
 @app.default
@@ -31,7 +31,7 @@ def uicc(
     state: str
         Keep what the card remembers here; without it, the card is a new one at each start.
     fresh: bool
-        Start with a new card, whatever is stored.
+        Start with a new card; ignore stored state.
     number: str
         Added to the profile's IMSI, ICCID and number, so that cards differ (default: 0).
     """
