@@ -100,8 +100,6 @@ class ClientSlotRunner(EmulatorEvents):
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(get_logger("client"), metrics.limits, strangers=frozenset(), now=hub.now)
-        #: The modem keeps the card from running, and whether VCC was off since it did.
-        self._is_held = self._had_no_power = False
         #: None: nobody has told whether there is any.
         self._has_hardware: bool | None = None
         self._label = ""
@@ -256,15 +254,6 @@ class ClientSlotRunner(EmulatorEvents):
 
     def on_lines(self, lines: Lines) -> None:
         """The modem changed its lines."""
-        if lines.reset_active or lines.vcc_present is False:
-            self._is_held = True
-            self._had_no_power |= lines.vcc_present is False
-        elif self._is_held:
-            # Hardware tells of each line as it changes; only when all let the card run, the reset is complete.
-            kind = "cold" if self._had_no_power else "warm"
-            self._is_held = self._had_no_power = False
-            self._metrics.resets.labels(self._label, kind).inc()
-            self._log.debug("modem_reset_card", kind=kind)
         status = SlotPhysStatus(lines.reset_active, lines.vcc_present, lines.clk_active, lines.card_present)
         if self.script is not None:
             self._environment.on_lines(status)
@@ -411,5 +400,7 @@ class ClientSlotRunner(EmulatorEvents):
                 metrics.refusals.labels(label, "bankd").inc()
             case NoticeKind.BANKD_CONNECTED:
                 metrics.sessions.labels(label).inc()
+            case NoticeKind.MODEM_RESET if notice.reset is not None:
+                metrics.resets.labels(label, notice.reset.value).inc()
             case _:
                 return

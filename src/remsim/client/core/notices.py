@@ -39,6 +39,7 @@ class NoticeKind(Enum):
     ATR_MISSING = "atr_missing"
     PEER_ERROR = "error_reported_by_peer"
     SERVER_SAYS = "no_bankd_for_us"
+    MODEM_RESET = "modem_reset_card"
 
 
 #: The others are "info". A lost link has its line already, from the side that dials it.
@@ -47,6 +48,7 @@ _LEVELS: Final[dict[NoticeKind, Level]] = {
     NoticeKind.SERVER_LOST: "debug",
     NoticeKind.BANKD_LOST: "debug",
     NoticeKind.BANKD_UNCHANGED: "debug",
+    NoticeKind.MODEM_RESET: "debug",
     NoticeKind.SERVER_REFUSED: "warning",
     NoticeKind.BANKD_REFUSED: "warning",
     NoticeKind.BANKD_WAITS: "warning",
@@ -57,6 +59,13 @@ _LEVELS: Final[dict[NoticeKind, Level]] = {
 }
 
 
+class ResetKind(Enum):
+    """How the modem has reset its card: with VCC taken away, or with RST alone."""
+
+    COLD = "cold"
+    WARM = "warm"
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Something has changed. ``event`` is its line in the log."""
@@ -65,6 +74,8 @@ class Notice:
     event: LogEvent
     #: The new state, with kind STATE.
     state: SlotState | None = None
+    #: How, with kind MODEM_RESET.
+    reset: ResetKind | None = None
 
     @property
     def text(self) -> str:
@@ -83,7 +94,9 @@ class Notices:
         self._assignment = assignment
         self._refusals = OncePerEpisode[str]()
 
-    def make(self, kind: NoticeKind, text: str = "", *, state: SlotState | None = None) -> Notice:
+    def make(
+        self, kind: NoticeKind, text: str = "", *, state: SlotState | None = None, reset: ResetKind | None = None
+    ) -> Notice:
         """A notice of this kind, about the slot as it is now."""
         level = _LEVELS.get(kind, "info")
         match kind:
@@ -100,12 +113,13 @@ class Notices:
                 pass
         if kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN):
             self.server_says = ""
-        return Notice(kind, self.log(level, kind.value, text), state)
+        fields = {} if reset is None else {"kind": reset.value}
+        return Notice(kind, self.log(level, kind.value, text, **fields), state, reset)
 
-    def log(self, level: Level, name: str, text: str = "") -> LogEvent:
+    def log(self, level: Level, name: str, text: str = "", **fields: str) -> LogEvent:
         """A line for the log only."""
         known = self._assignment
-        return LogEvent(level, name, known.bank_slot, known.client_slot, {"detail": text} if text else {})
+        return LogEvent(level, name, known.bank_slot, known.client_slot, {"detail": text, **fields} if text else fields)
 
     def ignored(self, what: str) -> LogEvent:
         """A message that has no place here."""

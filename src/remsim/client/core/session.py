@@ -25,7 +25,7 @@ from remsim.client.core.actions import (
     SetAtr,
 )
 from remsim.client.core.assignment import Assignment
-from remsim.client.core.notices import NoticeKind, Notices, refusal_in
+from remsim.client.core.notices import Notice, NoticeKind, Notices, ResetKind, refusal_in
 from remsim.core.deadlines import Deadlines
 from remsim.wire.link.actions import Accepted, Close, LinkId, Send
 from remsim.wire.link.engine import Received
@@ -114,6 +114,8 @@ class Session:
         self._commands: deque[Command] = deque()
         self._deadlines = Deadlines[_Due]()
         self._lines = _IDLE_LINES
+        #: The modem keeps the card from running, and whether VCC was off since it did.
+        self._is_held = self._had_no_power = False
         #: The modem sees the default because the bankd named no ATR.
         self._shows_stand_in = False
 
@@ -282,15 +284,28 @@ class Session:
         if is_reset:
             for command in self._commands:
                 command.is_void = True
+        told = self._told_reset(lines, is_reset=is_reset)
         link = self._link
         if link is None or not link.is_accepted:
-            return []
+            return [*told]
         shown = [lines]
         if is_reset and not link.has_shown_lines and not link.is_own:
             # A classic bankd acts on edges and may remember the lines of the client before us (known-limits.md, 46);
             # rspro.md, 9.4 therefore wants a full cycle.
             shown.insert(0, _IDLE_LINES)
-        return self._show_lines(link, shown)
+        return [*told, *self._show_lines(link, shown)]
+
+    def _told_reset(self, lines: SlotPhysStatus, *, is_reset: bool) -> list[Notice]:
+        """Hardware tells of each line as it changes; only when all let the card run, the reset is complete."""
+        if is_reset:
+            self._is_held = True
+            self._had_no_power |= lines.vcc_present is False
+            return []
+        if not self._is_held:
+            return []
+        kind = ResetKind.COLD if self._had_no_power else ResetKind.WARM
+        self._is_held = self._had_no_power = False
+        return [self._notices.make(NoticeKind.MODEM_RESET, reset=kind)]
 
     def _show_lines(self, link: _Link, shown: list[SlotPhysStatus]) -> list[Action]:
         known = self._assignment

@@ -16,7 +16,7 @@ from remsim.client.core.actions import (
     SelectSim,
     SetAtr,
 )
-from remsim.client.core.notices import NoticeKind
+from remsim.client.core.notices import NoticeKind, ResetKind
 from remsim.client.core.session import ATR_WAIT_S, LINES_WAIT_S
 from remsim.client.core.states import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.core.ids import ClientSlot
@@ -51,6 +51,8 @@ from tests.doubles.client_slot import (
     classic,
     command,
 )
+
+RST = SlotPhysStatus(reset_active=True, vcc_present=True)
 
 
 class TestBankd:
@@ -249,6 +251,19 @@ class TestCommands:
         assert slot.card_answers(first, b"\x01\x90\x00") == [Respond(command(1), b"\x01\x90\x00")]
         assert slot.card_answers(second, b"\x02\x90\x00") == [Respond(command(2), b"\x02\x90\x00")]
 
+    def test_answers_in_another_order_belong_to_their_commands_all_the_same(self) -> None:
+        slot = Slot().with_card()
+        first, second = slot.command(), slot.command()
+        assert slot.card_answers(second, b"\x02\x90\x00") == [Respond(command(2), b"\x02\x90\x00")]
+        assert slot.card_answers(first, b"\x01\x90\x00") == [Respond(command(1), b"\x01\x90\x00")]
+
+    def test_commands_in_flight_fail_each_with_the_link(self) -> None:
+        slot = Slot().with_card()
+        slot.command()
+        slot.command()
+        reason = "link to the bankd lost: cut"
+        assert slot.lose(BANKD) == [Abort(command(1), reason), Abort(command(2), reason), *LEAVE]
+
     @pytest.mark.parametrize("length", [0, 4, 261])
     def test_impossible_length_is_answered_locally(self, length: int) -> None:
         """known-limits.md, 85."""
@@ -325,6 +340,44 @@ class TestLines:
         assert slot.lines(OFF) == []
         slot.up(BANKD)
         assert slot.lines(OFF) == []
+
+    @pytest.mark.parametrize(
+        ("sequence", "kind"),
+        [([OFF], ResetKind.COLD), ([RST], ResetKind.WARM), ([RST, OFF, RST], ResetKind.COLD)],
+    )
+    def test_reset_is_told_once_it_is_complete(self, sequence: list[SlotPhysStatus], kind: ResetKind) -> None:
+        """Hardware tells of each line as it changes."""
+        slot = Slot()
+        for lines in sequence:
+            slot.lines(lines)
+        assert slot.notices == []
+        slot.lines(ON)
+        slot.lines(ON)
+        (notice,) = slot.notices
+        assert (notice.kind, notice.reset) == (NoticeKind.MODEM_RESET, kind)
+        assert notice.event.fields == {"kind": kind.value}
+
+
+class TestLog:
+    def test_lines_bear_the_slots_numbers(self) -> None:
+        slot = Slot().with_card()
+        slot.lose(BANKD)
+        assert {(n.event.client_slot, n.event.bank_slot) for n in slot.notices} == {(CLIENT_SLOT, BANK_SLOT)}
+
+    def test_refusal_that_comes_again_is_a_warning_once(self) -> None:
+        slot = Slot().with_bankd_given()
+        levels: list[str] = []
+        for result in (ResultCode.IDENTITY_IN_USE, ResultCode.IDENTITY_IN_USE, ResultCode.ILLEGAL_BANK_ID):
+            slot.up(BANKD)
+            slot.answer(BANKD, OWN_BANKD, result)
+            assert slot.coordinator.refusal == result.name.lower()
+            slot.lose(BANKD)
+            levels += [n.event.level for n in slot.notices if n.kind is NoticeKind.BANKD_REFUSED]
+            slot.notices.clear()
+        assert levels == ["warning", "debug", "warning"]
+        slot.up(BANKD)
+        slot.answer(BANKD, OWN_BANKD)
+        assert slot.coordinator.refusal == ""
 
 
 class TestOddities:
