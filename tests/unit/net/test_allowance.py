@@ -53,8 +53,8 @@ def test_a_quiet_link_saves_one_burst_only() -> None:
 
 
 def test_introductions_and_busy_cards_never_wait() -> None:
-    stranger = Allowance(FIRST_RATE, 0.0)
-    assert not any(stranger.spend(200, 1, 0.01 * number) for number in range(100))
+    peer = Allowance(FIRST_RATE, 0.0)
+    assert not any(peer.spend(200, 1, 0.01 * number) for number in range(100))
     accepted = Allowance(ACCEPTED_RATE, 0.0)
     assert not any(accepted.spend(320, 1, number / 10_000) for number in range(100_000))  # ten seconds
 
