@@ -30,7 +30,7 @@ def _is_within(grant: Grant, slot: ClientSlot) -> bool:
     return grant.allows(Role.VIEWER, client_id=slot.client_id)
 
 
-@router.get("/clients", responses={200: {"model": ClientList}, **guarded()})
+@router.get("/clients", responses={200: {"model": ClientList}, **guarded(400)})
 async def list_clients(query: TheQuery, grant: TheGrant, more: TheMore = False) -> Response:
     """All connected clients that the token is for."""
     found = query.clients(lambda slot: _is_within(grant, slot))

@@ -33,7 +33,7 @@ _MAPPING_SCHEMA: Final = {
 _BODY: Final = {"requestBody": {"required": True, "content": {"application/json": {"schema": _MAPPING_SCHEMA}}}}
 
 
-@router.get("/slotmaps", responses={200: {"model": MappingList}, **guarded()})
+@router.get("/slotmaps", responses={200: {"model": MappingList}, **guarded(400)})
 async def list_slotmaps(query: TheQuery, grant: TheGrant, more: TheMore = False) -> Response:
     """All live mappings that the token is for, in the order of their creation."""
     found = query.mappings(lambda bank, client: _is_within(grant, bank, client))
