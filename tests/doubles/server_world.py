@@ -139,7 +139,7 @@ class ServerWorld:
     """See the module. Times are seconds; the clock starts at 1 000."""
 
     def __init__(self, *, pool: tuple[int, ...] | None = None, ipv6_clients: frozenset[int] = frozenset()) -> None:
-        #: To whom certificates were issued, as the authority's book has it.
+        #: To whom certificates were issued, as the authority's ledger has it.
         self.holders: frozenset[Identity] = frozenset()
         self.settings = Settings(
             SERVER, {}, pool, lambda client_id: client_id in ipv6_clients, is_certified=self._is_certified

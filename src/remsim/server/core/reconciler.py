@@ -200,10 +200,10 @@ class Reconciler:
 
     def _note_outcome(self, mapping: Mapping, result: ResultCode) -> list[Action]:
         is_ok = result is ResultCode.OK
-        is_news = mapping.is_acknowledged is not is_ok or mapping.result != (None if is_ok else result)
+        is_changed = mapping.is_acknowledged is not is_ok or mapping.result != (None if is_ok else result)
         mapping.is_acknowledged = is_ok
         mapping.result = None if is_ok else int(result)
-        actions: list[Action] = [NoteOutcome(mapping.id, mapping.result)] if is_news else []
+        actions: list[Action] = [NoteOutcome(mapping.id, mapping.result)] if is_changed else []
         if is_ok:
             actions += [mapping_event("info", "mapping_active", mapping), *self._configurator.supersede(mapping.client)]
         else:

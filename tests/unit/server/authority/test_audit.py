@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates and codes in the audit log: whoever made or revoked them, and whenever, once each."""
+"""Certificates and codes in the audit log: by any program and at any time, once each."""
 
 from dataclasses import replace
 
@@ -20,12 +20,12 @@ REVOKED_BANK = Entry(BY_HAND, "certificate.revoke", "bank/1 ab", detail="2027-01
 ISSUED_CLIENT = Entry(BY_HAND, "certificate.issue", "client/7 cd", detail="2027-01-15T07:58:30Z")
 
 
-def test_what_is_in_the_book_is_entered_once() -> None:
+def test_what_is_in_the_ledger_is_entered_once() -> None:
     entries: list[Entry] = []
     audit = CertificateAudit((), entries.append, entries.append)
-    for book in ((BANK,), (BANK,), (BANK, CLIENT), (REVOKED, CLIENT)):
-        audit.follow(book, (), NOW)
-        audit.follow(book, (), NOW)
+    for ledger in ((BANK,), (BANK,), (BANK, CLIENT), (REVOKED, CLIENT)):
+        audit.follow(ledger, (), NOW)
+        audit.follow(ledger, (), NOW)
     assert entries == [ISSUED_BANK, ISSUED_CLIENT, REVOKED_BANK]
 
 
@@ -48,12 +48,12 @@ def test_enrolment_is_entered_with_its_source_and_what_is_young_waits_for_it() -
     entries: list[Entry] = []
     audit = CertificateAudit((), entries.append, entries.append)
     young = replace(BANK, issued_at=NOW - 1)
-    book = (young, replace(CLIENT, revoked_at=NOW - 1))
-    audit.follow(book, (), NOW)
+    ledger = (young, replace(CLIENT, revoked_at=NOW - 1))
+    audit.follow(ledger, (), NOW)
     assert entries == [ISSUED_CLIENT]
     audit.enrolled(young, source="192.0.2.7", how="accepted")
     audit.enrolled(young, source="192.0.2.7", how="repeated")
-    audit.follow(book, (), NOW + SETTLED_S)
+    audit.follow(ledger, (), NOW + SETTLED_S)
     enrolled = Entry(Actor("bank/1", "192.0.2.7"), "certificate.issue", "bank/1 ab", detail="enrolment: accepted")
     revoked = Entry(BY_HAND, "certificate.revoke", "client/7 cd", detail="2027-01-15T07:59:59Z")
     assert entries == [ISSUED_CLIENT, enrolled, revoked]

@@ -240,7 +240,7 @@ def test_link_that_never_got_in_is_lost_quietly(state: PeerState) -> None:
 
 
 class TestWhoHasACertificate:
-    """Whoever got in on plain TCP before a certificate was issued makes room for its owner."""
+    """A peer that got in on plain TCP before a certificate was issued makes room for its owner."""
 
     def test_plain_link_ends_when_the_certificate_is_issued(self) -> None:
         world = ServerWorld()
@@ -254,7 +254,7 @@ class TestWhoHasACertificate:
         assert world.reported().count("plain_link_ended") == 2
         assert {other, proven} <= world.open
         world.run(world.coordinator.on_certified(world.holders))
-        assert world.reported().count("plain_link_ended") == 2, "it is the same news"
+        assert world.reported().count("plain_link_ended") == 2, "nothing has changed"
 
     def test_client_that_is_being_given_a_number_with_a_certificate_is_closed(self) -> None:
         world = ServerWorld(pool=(500,))

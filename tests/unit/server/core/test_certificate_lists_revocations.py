@@ -32,7 +32,7 @@ def test_list_that_is_too_long_is_reported_and_the_one_before_stays() -> None:
     assert world.coordinator.limits[LimitName.REVOCATION_LIST] == 1
 
 
-def test_whoever_has_no_certificate_is_not_told() -> None:
+def test_peer_without_a_certificate_is_not_told() -> None:
     world = ServerWorld()
     world.run(world.coordinator.revocations.push(b"list"))
     assert told(world, world.bank(3, is_own=True)) == []

@@ -124,7 +124,7 @@ def test_mapping_that_is_refused_after_it_was_active_calls_the_client_back() -> 
     assert not world.rows.mappings[1].is_acknowledged
 
 
-def test_second_refusal_is_no_news() -> None:
+def test_second_refusal_tells_nothing_new() -> None:
     world = ServerWorld()
     bank, client = world.bank(1), world.client("7:0")
     world.post("1:9", "7:0")

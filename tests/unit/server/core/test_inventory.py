@@ -41,7 +41,7 @@ def test_number_is_kept_stored_and_logged_shortened(world: ServerWorld) -> None:
     assert FIRST not in repr(world.log)
 
 
-def test_number_that_is_known_already_is_no_news(world: ServerWorld) -> None:
+def test_number_that_is_known_already_changes_nothing(world: ServerWorld) -> None:
     bank = world.bank(1, is_own=True)
     tell(world, bank, "1:0", FIRST)
     tell(world, bank, "1:0", FIRST)

@@ -91,7 +91,7 @@ def test_counts() -> None:
     assert list(table.banks()) == []
 
 
-def test_only_strangers_without_tls_count_as_unidentified() -> None:
+def test_only_unauthenticated_peers_count_as_unidentified() -> None:
     table = PeerTable()
     first, proven = make(1), make(2)
     proven.proof = Proof(Identity.client(7), 1)
