@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from remsim.bankd.core import states as bankd_transitions
 from remsim.client.core import states as client_transitions
+from remsim.core.state_machine import Event, State, Transitions
 from remsim.emulators.simtrace2 import t0
 from remsim.server.core import peers, slotmap
 from remsim.wire.link import dialing as wire_transitions
@@ -20,10 +21,16 @@ Table = Mapping[tuple[Enum, Enum], Enum | None]
 
 S = TypeVar("S", bound=Enum)
 E = TypeVar("E", bound=Enum)
+M = TypeVar("M", bound=State)
+N = TypeVar("N", bound=Event)
 
 
 def _plain(table: Mapping[tuple[S, E], S | None]) -> Table:
     return {(state, event): to for (state, event), to in table.items()}
+
+
+def _rows_of(transitions: Transitions[M, N]) -> Table:
+    return {(state, event): to for state, event, to in transitions}
 
 
 _INTRO: Final = """\
@@ -55,7 +62,7 @@ MACHINES: Final = (
         "is immediate, then the delay grows, with a random part.",
         "remsim.wire.link.dialing",
         "DIAL_TRANSITIONS",
-        _plain(wire_transitions.DIAL_TRANSITIONS),
+        _rows_of(wire_transitions.DIAL_TRANSITIONS),
         wire_transitions.DialState.DISCONNECTED,
     ),
     Machine(

@@ -22,7 +22,7 @@ from remsim.net.tls.contexts import Expectation, LinkTls
 from remsim.wire import ccm, ipa
 from remsim.wire.link import requests
 from remsim.wire.link.actions import Accepted, Close, LinkId, Send
-from remsim.wire.link.engine import MAX_FIRST_FRAME, KeepAlive, Received
+from remsim.wire.link.engine import MAX_FIRST_FRAME, KeepAliveTimes, Received
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import NO_FLAGS, ComponentType, TpduModemToCard
 from tests.doubles import engines
@@ -79,7 +79,7 @@ async def stage(
     counts = LimitCounts()
     async with world(limits=counts, admission=admission) as (hub, program):
         # A busy machine takes its time for a flood; no other limit is to come first.
-        patient = factory(role, peer, keep_alive=KeepAlive(60.0, 60.0), connect_timeout_s=60.0)
+        patient = factory(role, peer, keep_alive=KeepAliveTimes(60.0, 60.0), connect_timeout_s=60.0)
         listener = await hub.listen(LOOPBACK, patient)
         async with dialled_raw("127.0.0.1", listener.port) as neighbour:
             found = Stage(hub, program, listener.port, counts)

@@ -50,7 +50,7 @@ from remsim.readers.base import ReaderSource
 from remsim.readers.errors import ReaderError
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, reveal_all
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
-from remsim.wire.link.engine import KeepAlive, LinkEngine
+from remsim.wire.link.engine import KeepAliveTimes, LinkEngine
 from remsim.wire.link.events import Event
 from remsim.wire.messages.extensions import AuditInd
 from remsim.wire.messages.revocation import StoreRevocations
@@ -259,9 +259,9 @@ class BankdService:
             connect_timeout_s=self.config.timers.connect_s,
         )
 
-    def _keep_alive(self, first_after_s: float) -> KeepAlive:
+    def _keep_alive(self, first_after_s: float) -> KeepAliveTimes:
         settings = self.config.keepalive
-        return KeepAlive(settings.interval_s, settings.timeout_s, first_after_s)
+        return KeepAliveTimes(settings.interval_s, settings.timeout_s, first_after_s)
 
     def _now(self) -> float:
         # Twice for each command: the hub has the loop at hand, and asking for it costs a system call.

@@ -44,7 +44,7 @@ from remsim.net.tls.contexts import Expectation
 from remsim.net.tls.security import TransportSecurity
 from remsim.wire.link.actions import LinkId
 from remsim.wire.link.dialing import DialState
-from remsim.wire.link.engine import Event, KeepAlive, LinkEngine
+from remsim.wire.link.engine import Event, KeepAliveTimes, LinkEngine
 from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus, clean_name
 
@@ -157,7 +157,7 @@ class ClientSlotRunner(EmulatorEvents):
         )
 
     def _connection(self, identity: ComponentIdentity, peer: ComponentType) -> Callable[[float], LinkEngine]:
-        keep_alive = KeepAlive(self.config.keepalive.interval_s, self.config.keepalive.timeout_s)
+        keep_alive = KeepAliveTimes(self.config.keepalive.interval_s, self.config.keepalive.timeout_s)
 
         def make(now: float) -> LinkEngine:
             return LinkEngine(

@@ -25,7 +25,7 @@ from remsim.net.tls.transport import Dialer, SecureTransport
 from remsim.wire.errors import LocalProtocolError
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.dialing import Backoff
-from remsim.wire.link.engine import ConnectionFactory, Event
+from remsim.wire.link.engine import EngineMaker, Event
 
 __all__ = ["MAX_LINKS_PER_IDENTITY", "ConnectionManager", "DialledLink"]
 
@@ -88,7 +88,7 @@ class ConnectionManager:
     async def listen(
         self,
         address: HostPort,
-        factory: ConnectionFactory,
+        factory: EngineMaker,
         *,
         backlog: int = BACKLOG,
         tls: LinkTls | None = None,
@@ -105,7 +105,7 @@ class ConnectionManager:
 
     def dial(
         self,
-        factory: ConnectionFactory,
+        factory: EngineMaker,
         *,
         name: str,
         backoff: Backoff | None = None,
@@ -287,7 +287,7 @@ class ConnectionManager:
             self._gate.leave(link)
 
     def _acceptor(
-        self, factory: ConnectionFactory, tls: LinkTls | None, networks: Networks | None
+        self, factory: EngineMaker, tls: LinkTls | None, networks: Networks | None
     ) -> Callable[[], asyncio.Protocol]:
         def make_link() -> Link:
             return Link(self, factory, networks)

@@ -16,7 +16,7 @@ from remsim.net.tls.contexts import Expectation, HandshakeError, LinkTls
 from remsim.net.tls.transport import Dialer
 from remsim.wire.link.actions import Close, LinkAction, LinkId
 from remsim.wire.link.dialing import Backoff, Dial, DialAction, DialSchedule, DialState
-from remsim.wire.link.engine import ConnectionFactory
+from remsim.wire.link.engine import EngineMaker
 
 
 class DialHost(LinkOwner, Protocol):
@@ -34,7 +34,7 @@ class DialHost(LinkOwner, Protocol):
 class DialledEnd(Link):
     """A link that we dialled, and in which attempt."""
 
-    def __init__(self, hub: DialHost, factory: ConnectionFactory, dialled: "DialledLink", attempt: int) -> None:
+    def __init__(self, hub: DialHost, factory: EngineMaker, dialled: "DialledLink", attempt: int) -> None:
         super().__init__(hub, factory)
         self.dialled = dialled
         self.attempt = attempt
@@ -51,7 +51,7 @@ class DialledLink:
     def __init__(
         self,
         hub: DialHost,
-        factory: ConnectionFactory,
+        factory: EngineMaker,
         *,
         name: str,
         log: Logger,

@@ -12,7 +12,7 @@ from remsim.net.plain import Networks
 from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import PeerCertificate, explain
 from remsim.wire.link.actions import LinkId, PeerAddress
-from remsim.wire.link.engine import ConnectionFactory, Event, LinkEngine, LinkFailed
+from remsim.wire.link.engine import EngineMaker, Event, LinkEngine, LinkFailed
 from remsim.wire.messages.rspro import Message, TpduCardToModem, TpduModemToCard
 
 #: A peer that lets more than this pile up does not read; it is cut off before it costs us memory. A bankd's mappings,
@@ -88,7 +88,7 @@ def peer_address(sock_name: object) -> PeerAddress:
 class Link(asyncio.Protocol):
     """One link, from TCP up to TCP down."""
 
-    def __init__(self, owner: LinkOwner, factory: ConnectionFactory, networks: Networks | None = None) -> None:
+    def __init__(self, owner: LinkOwner, factory: EngineMaker, networks: Networks | None = None) -> None:
         """``networks`` are those from which the peer of an accepted link without TLS may come; None: all."""
         self._owner = owner
         self._factory = factory
@@ -168,10 +168,10 @@ class Link(asyncio.Protocol):
                 return
             if self.transmit_soon is not None:
                 # Whatever answers it in the end finds it owed, even if that is at once.
-                connection.owe(TpduModemToCard, tag)
+                connection.expect_response(TpduModemToCard, tag)
                 if self.transmit_soon(tag, tpdu):
                     return
-                connection.waive(tag, TpduCardToModem)
+                connection.cancel(tag, TpduCardToModem)
         connection.receive_data(data, self._loop.time())
         self._pump()
 
@@ -216,7 +216,7 @@ class Link(asyncio.Protocol):
     def answer_tpdu(self, tag: int, response: bytes) -> None:
         """Answer a command that ``transmit_soon`` took; the lane must be open still."""
         if not self.is_closing:
-            self.connection.waive(tag, TpduCardToModem)
+            self.connection.cancel(tag, TpduCardToModem)
             self._transport.write(self.connection.answer_tpdu(tag, response))
 
     def flush(self) -> None:

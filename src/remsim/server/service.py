@@ -36,7 +36,7 @@ from remsim.server.metrics import ServerMetrics
 from remsim.server.rules import read_policy, reload_policy
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.writer import Store
-from remsim.wire.link.engine import KeepAlive, LinkEngine
+from remsim.wire.link.engine import KeepAliveTimes, LinkEngine
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, clean_name
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class ServerService:
         return self._connection(now, ComponentType.REMSIM_BANKD, self._config.timers.connect_s)
 
     def _connection(self, now: float, peer: ComponentType | None, connect_timeout_s: float) -> LinkEngine:
-        keep_alive = KeepAlive(self._config.keepalive.interval_s, self._config.keepalive.timeout_s)
+        keep_alive = KeepAliveTimes(self._config.keepalive.interval_s, self._config.keepalive.timeout_s)
         return LinkEngine(
             identity=self._identity(), peer=peer, now=now, keep_alive=keep_alive, connect_timeout_s=connect_timeout_s
         )
