@@ -22,12 +22,12 @@ import os
 import sys
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from remsim.core.limits import TokenBucket
+from remsim.core.episode import OncePerEpisode
+from remsim.core.rate_limit import TokenBucket
 from remsim.core.text import escape
 from remsim.redaction import mask_literals, mask_tokens, scrub, shorten_iccid, shorten_imsi
 
@@ -215,16 +215,15 @@ class _Tracebacks:
     """A fault that others can cause again and again must not fill the disk: a traceback has thousands of characters."""
 
     def __init__(self) -> None:
-        self._budget = TokenBucket(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S)
-        self._held_back: Counter[Hashable] = Counter()
+        self._bucket = TokenBucket(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S, most_keys=_MAX_KINDS)
+        self._held_back = OncePerEpisode[Hashable](most_keys=_MAX_KINDS)
 
     def unsaid(self, kind: Hashable, now: float) -> int | None:
         """How many of this kind were held back before this one, which may be written; None: it may not."""
-        if self._budget.take(kind, now):
-            return self._held_back.pop(kind, 0)
-        self._held_back[kind] += 1
-        if len(self._held_back) > _MAX_KINDS:
-            del self._held_back[next(iter(self._held_back))]
+        if self._bucket.take(kind, now):
+            repeats = self._held_back.ends(kind)
+            return 0 if repeats is None else repeats + 1
+        self._held_back.begins(kind)
         return None
 
 

@@ -73,11 +73,11 @@ async def stage(
     role: ComponentType = ComponentType.REMSIM_SERVER,
     peer: ComponentType | None = None,
     *,
-    admission: ConnectionQuota | None = None,
+    quota: ConnectionQuota | None = None,
 ) -> AsyncIterator[tuple[Stage, RawEnd]]:
     """A hub that listens, and its neighbour, accepted."""
     counts = LimitCounts()
-    async with world(limits=counts, admission=admission) as (hub, program):
+    async with world(limits=counts, quota=quota) as (hub, program):
         # A busy machine takes its time for a flood; no other limit is to come first.
         patient = factory(role, peer, keep_alive=KeepAliveTimes(60.0, 60.0), connect_timeout_s=60.0)
         listener = await hub.listen(LOOPBACK, patient)
@@ -202,7 +202,7 @@ async def cut(peer: RawEnd) -> bool:
 
 @reaches(LimitName.UNIDENTIFIED)
 async def test_at_the_limit_the_oldest_stranger_makes_room() -> None:
-    async with stage(admission=ConnectionQuota(most=1)) as (there, _):
+    async with stage(quota=ConnectionQuota(most=1)) as (there, _):
         async with dialled_raw("127.0.0.1", there.port) as first:
             await there.link()
             async with dialled_raw("127.0.0.1", there.port) as second:
@@ -213,7 +213,7 @@ async def test_at_the_limit_the_oldest_stranger_makes_room() -> None:
 
 @reaches(LimitName.UNIDENTIFIED_PER_SOURCE)
 async def test_strangers_from_one_place_make_room_among_themselves() -> None:
-    async with stage(admission=ConnectionQuota(most_per_source=1)) as (there, _):
+    async with stage(quota=ConnectionQuota(most_per_source=1)) as (there, _):
         async with (
             dialled_raw("127.0.0.1", there.port, source="127.0.0.2") as elsewhere,
             dialled_raw("127.0.0.1", there.port) as first,
@@ -229,7 +229,7 @@ async def test_strangers_from_one_place_make_room_among_themselves() -> None:
 
 @reaches(LimitName.CONNECTIONS)
 async def test_more_connections_than_descriptors_allow_are_closed() -> None:
-    async with stage(admission=ConnectionQuota(most_connections=2)) as (there, _):
+    async with stage(quota=ConnectionQuota(most_connections=2)) as (there, _):
         async with dialled_raw("127.0.0.1", there.port) as accepted:
             there.hub.execute(Accepted(await there.link()))
             async with dialled_raw("127.0.0.1", there.port) as third:
@@ -240,13 +240,13 @@ async def test_more_connections_than_descriptors_allow_are_closed() -> None:
 
 @asynccontextmanager
 async def tls_world(
-    admission: ConnectionQuota | None = None,
+    quota: ConnectionQuota | None = None,
 ) -> AsyncIterator[tuple[ConnectionManager, Program, LimitCounts]]:
     """A hub for both ends of links over TLS."""
     counts = LimitCounts()
     program = Program()
     async with TaskOwner("world") as tasks:
-        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=counts, admission=admission)
+        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=counts, quota=quota)
         try:
             yield hub, program, counts
         finally:

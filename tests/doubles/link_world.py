@@ -70,12 +70,12 @@ def factory(
 
 @asynccontextmanager
 async def world(
-    *, limits: LimitCounts | None = None, admission: ConnectionQuota | None = None
+    *, limits: LimitCounts | None = None, quota: ConnectionQuota | None = None
 ) -> AsyncIterator[tuple[ConnectionManager, Program]]:
     """A hub and its program; in the end the hub closes and leaves nothing behind."""
     program = Program()
     async with TaskOwner("world") as tasks:
-        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=limits, admission=admission)
+        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=limits, quota=quota)
         try:
             yield hub, program
         finally:

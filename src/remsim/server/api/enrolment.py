@@ -72,7 +72,7 @@ class EnrolmentHandler:
         self._log = log
         self._books = books
         self._limiter = limiter
-        self._lines = LogRateLimiter(log, limits, strangers={_REFUSED}, now=clock)
+        self._lines = LogRateLimiter(log, limits, unauthenticated={_REFUSED}, now=clock)
         self._now = now
         self._clock = clock
         # What is wrong with the authority's files, as it was logged last.
