@@ -169,7 +169,7 @@ def _check_mask(masked: Masked, raw: bytes) -> None:
     assert len(shown) == len(raw)
     assert len(masked.to_text()) == 2 * len(raw)
     for index, (before, after) in enumerate(zip(raw, shown, strict=True)):
-        assert after == (0xFF if index in masked.hidden else before)
+        assert after == (0xFF if index in masked.hidden - masked.structure else before)
     assert all(0 <= index < len(raw) for index in masked.hidden)
 
 
@@ -277,7 +277,8 @@ def guards(raw: bytes) -> None:
             assert blocked.is_blocked
             assert not noted.is_blocked
         elif len(command) >= _HEADER:
-            assert command[1] not in _PIN_CHANGE
+            # Asking for the tries left, with P1 and P3 of 00 and no data, changes nothing.
+            assert command[1] not in _PIN_CHANGE or (command[2] == command[4] == 0 and len(command) == _HEADER)
         answer = next(pending, b"")
         for watcher in (watching, blocking, tracker):
             watcher.on_exchange(command, answer)

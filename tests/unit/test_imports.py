@@ -33,15 +33,15 @@ LEVELS = {
     "server": 5,
     "bankd": 5,
     "client": 5,
-    "doctor": 5,
+    "doctor": 6,
     "api": 6,
     "cli": 6,
     "demo": 6,
 }
 
 #: Imports between parts of the same level that are meant to be: a number is an error or it is not, a card is made of
-#: card formats, the command line starts the demonstration, an identity is made of numbers, and enrolment says in words
-#: why it cannot connect.
+#: card formats, the command line starts the demonstration and the doctor, an identity is made of numbers, and enrolment
+#: says in words why it cannot connect.
 SAME_LEVEL = {
     ("pki", "causes"),
     ("ids", "errors"),
@@ -49,6 +49,7 @@ SAME_LEVEL = {
     ("identity", "ids"),
     ("uicc", "card"),
     ("cli", "demo"),
+    ("cli", "doctor"),
 }
 
 #: Imports of a lower level that are not allowed all the same: readers and emulators speak of cards, not of messages.

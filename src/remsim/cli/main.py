@@ -30,7 +30,7 @@ VERBS: Final = {
     "client": "Use cards of a bank: emulators, virtual reader, shell or script.",
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
     "token": "Make, list and revoke access tokens for the server's REST interface.",
-    "doctor": "Find out what is wrong with a client host.",
+    "doctor": "Find out what is wrong with this host, and how to mend it.",
     "uicc": "Run a software card.",
     "pki": "Create an authority, issue, renew and revoke certificates, make enrolment codes.",
     "enroll": "Get a certificate for this host from the server, or renew it.",

@@ -1,25 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every client host needs: a clock that is right, and a server that answers."""
+"""What every host needs: a clock that is right."""
 
 import asyncio
-import contextlib
-import socket
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import remsim
-from remsim.config import HostPort
 from remsim.doctor.check import Finding, Outcome, Situation
-from remsim.wire.ccm import PING, CcmType
-from remsim.wire.errors import FrameError
-from remsim.wire.ipa import FrameReader
 
-_SERVER_DEADLINE_S: Final = 5.0
 _CLOCK_DEADLINE_S: Final = 3.0
-_READ_BYTES: Final = 4096
 
 
 async def check_clock(_situation: Situation) -> Sequence[Finding]:
@@ -59,51 +50,3 @@ async def _is_synchronised() -> bool | None:
         await process.wait()
         return None
     return {b"yes": True, b"no": False}.get(said.strip())
-
-
-async def check_server(situation: Situation) -> Sequence[Finding]:
-    """Whether something that speaks RSPRO answers at the server's address. Shows it no identity."""
-    return [await ping_server(situation.server)]
-
-
-async def ping_server(server: HostPort) -> Finding:
-    """Connect, send PING, and wait for PONG (rspro.md, section 3): any server answers before it knows us."""
-    began = time.perf_counter()
-    try:
-        async with asyncio.timeout(_SERVER_DEADLINE_S):
-            await _exchange_ping(server)
-    except TimeoutError:
-        mend = "is it the right host and port, and does a firewall on the way let RSPRO (TCP 9998) through?"
-        return Finding("server", Outcome.PROBLEM, f"{server} does not answer", mend)
-    except socket.gaierror as error:
-        mend = "check the name, and this host's DNS (resolvectl query, /etc/resolv.conf)"
-        return Finding("server", Outcome.PROBLEM, f"{server.host} cannot be found: {error.strerror}", mend)
-    except ConnectionRefusedError:
-        mend = "start it there (remsim server), or name the right one with --server HOST:PORT"
-        return Finding("server", Outcome.PROBLEM, f"nothing listens at {server}", mend)
-    except (FrameError, EOFError) as error:
-        mend = "another program has this port: RSPRO is on 9998, REST on 9997, the bankd on 9999"
-        return Finding("server", Outcome.PROBLEM, f"{server} speaks no RSPRO: {error}", mend)
-    except OSError as error:
-        return Finding("server", Outcome.PROBLEM, f"{server} cannot be reached: {error}", "check the route to it")
-    return Finding("server", Outcome.OK, f"{server} answers in {(time.perf_counter() - began) * 1000:.0f} ms")
-
-
-async def _exchange_ping(server: HostPort) -> None:
-    reader, writer = await asyncio.open_connection(server.host, server.port)
-    try:
-        writer.write(PING)
-        frames = FrameReader()
-        while True:
-            data = await reader.read(_READ_BYTES)
-            if not data:
-                raise EOFError("it closes the connection")
-            frames.receive_data(data)
-            while (frame := frames.next_frame()) is not None:
-                is_rspro, payload = frame
-                if not is_rspro and payload[0] == CcmType.PONG:
-                    return
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
