@@ -7,8 +7,8 @@
 
 An event has a fixed name in snake_case and fields; texts that came from a peer go into fields, where control
 characters are escaped, so that nobody can forge a line. Bytes are never shown, at no level, only how many they are: a
-TPDU may hold a PIN or a key. The two exceptions are an ATR and a command's header, in fields of these names. Whoever
-has bytes worth showing asks ``remsim.redaction``; the ``_redact`` step here is the net below, and callers need not
+TPDU may hold a PIN or a key. The two exceptions are an ATR and a command's header, in fields of these names. Code
+that has bytes worth showing asks ``remsim.redaction``; the ``_redact`` step here is the net below, and callers need not
 care.
 
 Knows nothing of the programs. ``setup_logging`` is called once per process; a library user who does not call it gets
@@ -55,7 +55,7 @@ _LEVELS: Final[dict["LogLevel", int]] = {
     "error": logging.ERROR,
 }
 _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "1;31", "critical": "1;31"}
-#: Fields that are shown in part, whoever logs them.
+#: Fields that are shown in part, in every line.
 _SHORTENED: Final[dict[str, Callable[[str], str]]] = {"imsi": shorten_imsi, "iccid": shorten_iccid}
 #: Fields whose bytes are shown, and how many: an ATR has up to 55 in RSPRO, a command's header has five.
 _SHOWN_BYTES: Final = {"atr": 55, "header": 5}

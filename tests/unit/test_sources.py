@@ -22,6 +22,7 @@ EMPTY_NAMES = {"utils", "util", "utilities", "misc", "common", "helpers", "helpe
 #: Tests that mirror no module: they look at all of them, or at what is around them.
 OF_THE_WHOLE = {
     "test_imports",
+    "test_one_place",
     "test_sources",
     "test_leftovers",
     "test_requirements",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP connection around one ``wire.connection.LinkEngine``. Takes no decisions of its own."""
+"""A TCP connection around one ``wire.link.engine.LinkEngine``. Takes no decisions of its own."""
 
 import asyncio
 import socket
@@ -39,12 +39,12 @@ class LinkHandler(Protocol):
         ...
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
-        """The link is gone, whoever ended it."""
+        """The link is gone, no matter which end closed it."""
         ...
 
 
 class LinkOwner(Protocol):
-    """What a link needs from the hub."""
+    """What a link needs from the connection manager."""
 
     def register(self, link: "Link") -> LinkId:
         """Give the new link its number."""
@@ -186,7 +186,7 @@ class Link(asyncio.Protocol):
         """TCP is down."""
         self.is_closing = True
         # A link that refers to itself stays until the garbage collector looks, and that stops everybody: a flood of
-        # strangers must not cost the others a tenth of a second every now and then.
+        # unknown peers must not cost the others a tenth of a second every now and then.
         self._alarm.end()
         if self._flush_limit is not None:
             self._flush_limit.cancel()
@@ -195,7 +195,7 @@ class Link(asyncio.Protocol):
     def _why(self, error: Exception | None) -> str:
         return explain(error) if error else "closed by the peer"
 
-    # Called by the hub
+    # Called by the connection manager
 
     def send(self, message: Message, reply_to: int | None) -> None:
         """Send a message. Raises LocalProtocolError as the engine does."""
@@ -208,7 +208,7 @@ class Link(asyncio.Protocol):
             self.flush()
 
     def accept(self) -> None:
-        """The peer is accepted: the limits for strangers do not hold for it any more."""
+        """The peer is accepted: the limits for unknown peers do not hold for it any more."""
         self._is_accepted = True
         self.connection.connected()
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)

@@ -76,5 +76,5 @@ def test_first_ping_may_wait_for_an_interval() -> None:
 
 
 def test_each_link_counts_its_own_tags() -> None:
-    make = FACTORY.dialling(ComponentType.REMSIM_BANKD)
+    make = FACTORY.dialling(ComponentType.REMSIM_SERVER)
     assert [make(0.0).send(rspro.ConnectBankReq(IDENTITY, 1, 8), now=0.0) for _ in range(2)] == [1, 1]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether the links of a program are protected: TLS with its certificate, or plain TCP where that was asked for.
 
-There is no third way: without certificates and without ``--plaintext`` a program does not start. With certificates,
+There is nothing else: without certificates and without ``--plaintext`` a program does not start. With certificates,
 every link is over TLS but those that come in at a listener which is for plain TCP only.
 """
 

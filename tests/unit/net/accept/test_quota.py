@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many strangers may wait, in all and from one place."""
+"""How many unknown peers may wait, in all and from one place."""
 
 from ipaddress import ip_address
 
