@@ -120,6 +120,8 @@ class LinkEngine:
         self._lane: TpduLane | None = None
         self._tags: TagPolicy = LinkTags() if tags is None else tags
         self._failed = False
+        #: How many frames it has taken by ``receive_data``.
+        self.frames = 0
         self._liveness = LivenessMonitor(keep_alive or KeepAliveTimes(), now)
         self._connect_by: float | None = now + connect_timeout_s
         self._connect_timeout_s = connect_timeout_s
@@ -224,6 +226,7 @@ class LinkEngine:
         self._reader.receive_data(data)
         try:
             while (frame := self._reader.next_frame()) is not None:
+                self.frames += 1
                 is_rspro, payload = frame
                 if is_rspro:
                     self._on_pdu(payload, now)
