@@ -15,6 +15,7 @@ from remsim.net import connections as hub_module
 from remsim.net import link as link_module
 from remsim.net.accept.listen import Listener
 from remsim.net.accept.quota import ConnectionQuota
+from remsim.net.allowance import ACCEPTED_RATE
 from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls import transport as secure_module
@@ -151,7 +152,9 @@ async def ask_for_ever(peer: RawEnd) -> None:
 
 
 @reaches(LimitName.FIRST_WRITE_BUFFER)
-async def test_peer_that_asks_and_does_not_read_is_cut_off() -> None:
+async def test_peer_that_asks_and_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where the system's own buffers are large, the peer would be made to wait before.
+    monkeypatch.setattr(link_module, "FIRST_RATE", ACCEPTED_RATE)
     async with stage() as (there, _):
         async with dialled_raw("127.0.0.1", there.port, receive_buffer=4096) as peer:
             with pytest.raises(ConnectionError):

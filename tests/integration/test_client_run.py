@@ -112,10 +112,10 @@ async def test_two_clients_with_one_number_are_told_apart_by_the_server(tmp_path
 
 
 async def test_signal_that_comes_while_the_program_ends_by_itself_is_no_error() -> None:
-    async def front() -> int:
+    async def frontend() -> int:
         return 7
 
-    service = ClientService([], front=front)
+    service = ClientService([], frontend=frontend)
     await service.start()
     await service.run()
     service.request_stop()

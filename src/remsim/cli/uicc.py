@@ -41,6 +41,7 @@ def uicc(
         UiccConfig, common, vpcd=vpcd, profile=profile, card_state_dir=state, fresh=fresh, card_number=number
     )
     from remsim.logs import get_logger
+    from remsim.net.runtime.exposed_files import warn_of_exposed
     from remsim.net.runtime.process import run_service
     from remsim.readers.sim.profiles import load_profile
     from remsim.readers.sim.store import StoredCard, check_cryptography, state_path
@@ -50,4 +51,11 @@ def uicc(
     chosen = load_profile(config.profile)
     path = None if config.card_state_dir is None else state_path(config.card_state_dir, config.card_number)
     card = StoredCard(chosen, chosen.identity.derive(config.card_number), path, is_fresh=config.fresh)
-    return run_service(lambda: VpcdCardService(card, config.vpcd, get_logger("uicc")), config=config)
+
+    def make_service() -> VpcdCardService:
+        log = get_logger("uicc")
+        if config.card_state_dir is not None:
+            warn_of_exposed(config.card_state_dir, log)
+        return VpcdCardService(card, config.vpcd, log)
+
+    return run_service(make_service, config=config)
