@@ -32,7 +32,7 @@ FACTORIES: dict[str, Callable[[], CardEmulator]] = {
 
 
 class Unbothered(EmulatorEvents):
-    """The emulator's owner; nothing happens at the modem in these tests."""
+    """The owner of the emulator; nothing happens at the modem in these tests."""
 
     def on_tpdu(self, number: int, tpdu: bytes) -> None:
         raise AssertionError(tpdu)

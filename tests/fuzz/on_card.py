@@ -14,7 +14,7 @@ from remsim.card.atr import MAX_ATR, parse_atr
 from remsim.card.atr_policy import AtrPart, cap_ta1, fit_for_emulation, offer_t0_only, strip_atr
 from remsim.card.class_byte import class_byte
 from remsim.card.errors import ApduCaseError, ApduError, TpduError
-from remsim.card.iccid import read_iccid
+from remsim.card.iccid import is_iccid, read_iccid
 from remsim.card.pps import parse_pps, pps_length
 from remsim.card.selection import SelectionTracker
 from remsim.card.t0_exchange import exchange_apdu
@@ -241,8 +241,7 @@ def card_numbers(raw: bytes) -> None:
         raise AssertionError("a card keeps its reader busy for ever")
     if number is not None:
         assert isinstance(number, str)
-        assert number.isdecimal()
-        assert 1 <= len(number) <= 20
+        assert is_iccid(number)
 
 
 def input_lines(raw: bytes) -> None:

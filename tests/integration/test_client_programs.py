@@ -332,7 +332,7 @@ async def test_command_without_answer_is_a_failure(world: World, tmp_path: Path)
         out, err = await process.communicate()
     assert process.returncode == 1
     assert out == b""
-    assert b"command 1 (INS FE, line 1): no answer: link to the bankd lost" in err
+    assert b"command 1 (TERMINATE CARD USAGE, line 1): no answer: link to the bankd lost" in err
 
 
 async def test_recording_without_a_card_has_status_3(world: World, recording: Path) -> None:

@@ -58,7 +58,7 @@ def test_pcscd_that_does_not_run_is_told(pcscd_namespace: PcscdNamespace, tmp_pa
 def test_pcscd_that_was_killed_is_told(pcscd_namespace: PcscdNamespace, tmp_path: Path) -> None:
     pcscd_namespace.pcscd.kill()
     (gone,) = findings(pcscd_namespace, "--state", str(tmp_path / "bank"))
-    assert gone["text"] == f"pcscd does not run: nobody listens at {SOCKET}"
+    assert gone["text"] == f"pcscd does not run: nothing listens at {SOCKET}"
 
 
 @pytest.mark.parametrize(("path", "mode", "shown"), [(SOCKET, "440", " (mode 0440)"), ("/run/pcscd", "000", "")])

@@ -273,7 +273,7 @@ async def test_certificate_that_cannot_be_used_is_not_shown(lab: CertificateWorl
     credentials = lab.credentials(CLIENT)
     credentials.pair_file.chmod(0o644)
     found = only(await check_server(client_host(HostPort("127.0.0.1", 1), credentials)))
-    assert (found.outcome, found.mend) == (Outcome.NOTE, "mend the certificate first")
+    assert (found.outcome, found.mend) == (Outcome.NOTE, "replace the certificate first")
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from remsim.cli.options import Flag, verb_app
+from remsim.cli.options import Flag, command_app
 from remsim.config import REST_PORT, CtlConfig, load_config
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Role
@@ -24,7 +24,7 @@ from remsim.doctor.roles import PROGRAMS, Place, find_places, place_of
 from remsim.logs import setup_logging
 from remsim.pki.credentials import Credentials
 
-app = verb_app("doctor", "Find out what is wrong with a host of clients, cards or the server, and how to mend it.")
+app = command_app("doctor", "Find what is wrong with a host of clients, cards or the server, and how to fix it.")
 
 _STYLES: Final = {Outcome.OK: "green", Outcome.NOTE: "yellow", Outcome.PROBLEM: "bold red"}
 _ROLES: Final = {word: role for role, word in PROGRAMS.items()}

@@ -74,7 +74,7 @@ def open_rest(config: CtlConfig, environ: Mapping[str, str], *, program: str) ->
     target = RestTarget.of(config, environ)
     if config.token is not None and target.reveals_token():
         say_error(
-            f"warning: the token goes to {target.base} in clear: whoever listens can use it",
+            f"warning: the token goes to {target.base} in the clear: anyone on the path can read and use it",
             hint="use https, and --authority FILE",
             program=program,
         )

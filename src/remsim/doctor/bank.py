@@ -124,7 +124,7 @@ def _judge_trouble(facts: BankFacts) -> Finding:
         return Finding(_NAME, Outcome.PROBLEM, text, mend)
     if trouble == "nobody":
         mend = "systemctl restart pcscd.socket pcscd; if it ends again: journalctl -u pcscd"
-        return Finding(_NAME, Outcome.PROBLEM, f"pcscd does not run: nobody listens at {socket}", mend)
+        return Finding(_NAME, Outcome.PROBLEM, f"pcscd does not run: nothing listens at {socket}", mend)
     if trouble == "refused":
         return _judge_refusal(facts)
     if trouble == "silent":
@@ -139,7 +139,7 @@ def _judge_refusal(facts: BankFacts) -> Finding:
             "permit the actions org.debian.pcsc-lite.access_pcsc and org.debian.pcsc-lite.access_card to this user "
             "with a rule in /etc/polkit-1/rules.d"
         )
-        return Finding(_NAME, Outcome.PROBLEM, f"pcscd refuses the user {facts.user}: polkit does not let it in", mend)
+        return Finding(_NAME, Outcome.PROBLEM, f"pcscd refuses the user {facts.user}: polkit does not permit it", mend)
     text = f"pcscd closes the connection of the user {facts.user}"
     return Finding(_NAME, Outcome.PROBLEM, text, "journalctl -u pcscd says why; it serves 200 programs at most")
 
@@ -215,9 +215,9 @@ def _csv_findings(config: BankdConfig) -> list[Finding]:
         text = read_text(file)
         read = parse_slots_csv(text, bank_id=config.bank_id, slots=config.slots, origin=str(file))
     except ConfigError as error:
-        return [Finding(_NAME, Outcome.PROBLEM, str(error), error.hint or "mend the file")]
+        return [Finding(_NAME, Outcome.PROBLEM, str(error), error.hint or "correct the file")]
     except TextError as error:
         return [Finding(_NAME, Outcome.PROBLEM, f"{file}: {error}", error.hint)]
     except OSError as error:
         return [Finding(_NAME, Outcome.PROBLEM, f"cannot read {file}: {error.strerror}", "check its path and rights")]
-    return [Finding(_NAME, Outcome.NOTE, warning, "mend the file") for warning in read.warnings]
+    return [Finding(_NAME, Outcome.NOTE, warning, "correct the file") for warning in read.warnings]

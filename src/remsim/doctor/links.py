@@ -55,7 +55,7 @@ class Probe:
     #: Who the peer's certificate says it is, once it is verified.
     peer: Identity | None = None
     #: Why a verified peer is not whom we want.
-    stranger: str = ""
+    foreign: str = ""
 
     @property
     def is_http(self) -> bool:
@@ -74,7 +74,7 @@ async def probe(address: HostPort, tls: LinkTls | None = None) -> Probe:
     except (OSError, EOFError, FrameError) as failure:
         error = failure
     elapsed_s = time.perf_counter() - began
-    return Probe(address, tls is not None, elapsed_s, error, talk.said, talk.peer, talk.stranger)
+    return Probe(address, tls is not None, elapsed_s, error, talk.said, talk.peer, talk.foreign)
 
 
 class _Talk:
@@ -85,7 +85,7 @@ class _Talk:
         self._tls = tls
         self.said = b""
         self.peer: Identity | None = None
-        self.stranger = ""
+        self.foreign = ""
 
     async def hold(self) -> None:
         """Raises OSError, EOFError and FrameError."""
@@ -118,7 +118,7 @@ class _Talk:
         try:
             self._tls.check_peer(ssl_object)
         except HandshakeError as error:
-            self.stranger = str(error)
+            self.foreign = str(error)
 
     async def _await_pong(self, reader: asyncio.StreamReader) -> None:
         frames = FrameReader()
@@ -145,9 +145,9 @@ async def _open(
 def judge(found: Probe, role: Role, *, check: str = "") -> Finding:
     """What a probe of a server or a bankd means."""
     name = check or _NAMES[role]
-    if found.stranger:
+    if found.foreign:
         mend = f"is it the right host and port? {_PORTS}"
-        return Finding(name, Outcome.PROBLEM, f"{found.address}: {found.stranger}", mend)
+        return Finding(name, Outcome.PROBLEM, f"{found.address}: {found.foreign}", mend)
     if found.error is None:
         who = f" is {found.peer} and" if found.peer is not None else ""
         how = " over TLS" if found.is_tls else ""
@@ -188,7 +188,7 @@ async def examine_peer(address: HostPort, tls: LinkTls | None, role: Role, *, ch
     """Probe, and where the peer speaks something else than expected, find out what."""
     found = await probe(address, tls)
     name = check or _NAMES[role]
-    if found.error is None or found.is_http or found.stranger or not _may_speak_otherwise(found.error):
+    if found.error is None or found.is_http or found.foreign or not _may_speak_otherwise(found.error):
         return judge(found, role, check=check)
     if tls is not None:
         plain = await probe(address)
@@ -252,14 +252,14 @@ async def check_server(situation: Situation) -> Sequence[Finding]:
     tls = link_tls(situation, Role.SERVER)
     if tls is None and has_certificate(situation):
         text = f"{situation.server} is not asked: the certificate of this host cannot be used"
-        return [Finding("server", Outcome.NOTE, text, "mend the certificate first")]
+        return [Finding("server", Outcome.NOTE, text, "replace the certificate first")]
     return [await examine_peer(situation.server, tls, Role.SERVER)]
 
 
 async def check_bankd(situation: Situation) -> Sequence[Finding]:
     """Whether the bankds that the server names to this host's clients answer."""
     if situation.open_rest is None:
-        text = "not looked at: without a token nobody but the running client knows to which bankd the server sends it"
+        text = "not examined: without a token, the doctor cannot ask which bankd the server names"
         return [Finding("bankd", Outcome.NOTE, text, "set REMSIM_TOKEN to a viewer's token (remsim token create)")]
     try:
         rows = await asyncio.to_thread(situation.open_rest().get_list, "clients")

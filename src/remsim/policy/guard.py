@@ -136,7 +136,7 @@ class Guard:
 
     def __init__(self, rules: Sequence[Rule], tracker: SelectionTracker | None = None) -> None:
         """``tracker`` knows what is selected; without it, the card was powered just now."""
-        #: What is selected, for whoever comes after this guard.
+        #: What is selected, for the guard that replaces this one.
         self.tracker = SelectionTracker() if tracker is None else tracker
         self._rules: tuple[tuple[Rule, ...], ...] = tuple(
             tuple(rule for rule in rules if not rule.instructions or ins in rule.instructions) for ins in range(256)

@@ -21,6 +21,7 @@ from remsim.core.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.reload import Reload, Step
 from remsim.net.runtime.certificates import CertificateManager
+from remsim.net.runtime.exposed_files import warn_of_exposed
 from remsim.net.runtime.process import run_service
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
@@ -93,6 +94,7 @@ class ServerService:
         store = Store.at(config.database_url, log=self._log)
         self._stack.push_async_callback(store.close)
         memory = await store.open()
+        warn_of_exposed(config.state_dir, self._log, also=store.files)
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
         house = _open_house(config)

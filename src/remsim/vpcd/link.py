@@ -40,12 +40,12 @@ class VpcdLink(asyncio.Protocol):
                 await loop.create_connection(lambda: self, address.host, address.port)
         except BaseException:
             # uvloop drops the connection of an attempt that is given up at the last moment, without a word to its
-            # protocol; whoever waits for its end would wait for ever.
+            # protocol; a caller that waits for its end would wait for ever.
             self.connection_lost(None)
             raise
 
     async def wait_closed(self) -> None:
-        """Return when the connection is gone, whoever ended it, or if there never was one."""
+        """Return when the connection is gone, whichever side ended it, or if there never was one."""
         if self._transport is not None:
             # Shielded, so that a waiter who is cancelled does not cancel it for the others.
             await asyncio.shield(self._closed)

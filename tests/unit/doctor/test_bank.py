@@ -79,7 +79,7 @@ def test_host_that_is_well_is_told_in_one_line() -> None:
         ("absent", "pcscd does not run: there is no /run/pcscd/pcscd.comm", "systemctl enable --now pcscd.socket"),
         ("no socket", "is no socket", "remove it"),
         ("no rights", "the user bank has no right to use /run/pcscd/pcscd.comm (mode 0666)", "systemctl restart"),
-        ("nobody", "nobody listens at", "journalctl -u pcscd"),
+        ("nobody", "nothing listens at", "journalctl -u pcscd"),
         ("refused", "pcscd closes the connection of the user bank", "journalctl -u pcscd"),
         ("silent", "does not answer", "systemctl restart pcscd"),
         ("foreign", "speaks no protocol of pcscd", "PCSCLITE_CSOCK_NAME"),
@@ -94,7 +94,7 @@ def test_each_trouble_has_its_words(trouble: str, part: str, mend: str) -> None:
 
 def test_polkit_is_blamed_where_pcscd_knows_it() -> None:
     (finding,) = judge(facts(trouble="refused", lite=DEBIAN_13), None)
-    assert finding.text == "pcscd refuses the user bank: polkit does not let it in"
+    assert finding.text == "pcscd refuses the user bank: polkit does not permit it"
     assert "org.debian.pcsc-lite.access_pcsc and org.debian.pcsc-lite.access_card" in finding.mend
 
 
