@@ -10,6 +10,7 @@ from typing import Final
 
 from remsim.core.identity import Identity
 from remsim.logs import Logger
+from remsim.net.runtime.tasks import in_thread
 from remsim.pki import files
 from remsim.pki.authority import LEDGER_FILE, Authority
 from remsim.pki.bootstrap import issue_here
@@ -105,7 +106,7 @@ async def watch_authority(authority: AuthorityMonitor, *, log: Logger, on_looked
     while True:
         await asyncio.sleep(CHECK_INTERVAL_S)
         try:
-            await asyncio.to_thread(authority.refresh)
+            await in_thread(authority.refresh)
         except (PkiError, OSError) as error:
             if str(error) != trouble:
                 hint = error.hint if isinstance(error, PkiError) else ""

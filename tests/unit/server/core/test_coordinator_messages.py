@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages that are odd, unreadable or unasked for, indications, unauthenticated peers, and bankds that the server dials."""
+"""Odd, unreadable and unasked messages, indications, unauthenticated peers, and bankds that the server dials."""
 
 import pytest
 
