@@ -183,7 +183,7 @@ class RestClient:
 
 def _tls_refusal(base: str, error: ssl.SSLError) -> RestError:
     if isinstance(error, NotServerError):
-        return RestError(f"{base} is {error.who}, no server", hint="check the URL; perhaps somebody stands between")
+        return RestError(f"{base} is {error.who}, no server", hint="check the URL; is there a proxy?")
     if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNTRUSTED:
         hint = "name the authority of its installation with --authority FILE; remsim pki show --authority prints it"
     elif isinstance(error, ssl.SSLCertVerificationError):
