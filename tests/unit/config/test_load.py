@@ -153,7 +153,12 @@ def test_token_comes_from_the_environment() -> None:
         (BankdConfig, "reader = 1", {}, "remsim.toml: reader: 1 is not a string"),
         (BankdConfig, "server = 'h:99999'", {}, "remsim.toml: server: '99999' in 'h:99999' is no port number"),
         (BankdConfig, "server = ':1'", {}, "remsim.toml: server: ':1' is not the address of a single host"),
-        (BankdConfig, "advertise = ['0.0.0.0:1']", {}, "remsim.toml: advertise[0]: '0.0.0.0:1' is not the address of"),
+        (
+            BankdConfig,
+            "advertise = ['0.0.0.0:1']",
+            {},
+            "remsim.toml: advertise[0]: '0.0.0.0:1' is not the address of a single host",
+        ),
         (BankdConfig, "advertise = 3", {}, "remsim.toml: advertise: 3 is not a list"),
         (BankdConfig, "keepalive = 3", {}, "remsim.toml: keepalive: 3 is not a table"),
         (BankdConfig, "keepalive.interval_s = 0", {}, "remsim.toml: keepalive.interval_s: 0 must be above 0"),
