@@ -4,7 +4,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
@@ -22,8 +22,10 @@ S = TypeVar("S", bound=Enum)
 E = TypeVar("E", bound=Enum)
 
 
-def _plain(table: Mapping[tuple[S, E], S | None]) -> Table:
-    return {(state, event): to for (state, event), to in table.items()}
+def _plain(table: Mapping[tuple[S, E], S | None] | Iterable[tuple[Enum, Enum, Enum]]) -> Table:
+    if isinstance(table, Mapping):
+        return {(state, event): to for (state, event), to in table.items()}
+    return {(state, event): to for state, event, to in table}
 
 
 _INTRO: Final = """\

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Targets: what peers send. Frames, BER, PDUs, the link engine, the lane of a session, parts of a revocation list."""
+"""Targets: what peers send. Frames, BER, PDUs, the link engine, the codec of a session, parts of a revocation list."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from remsim.wire.messages import ber, rspro
 from remsim.wire.messages.ber import Element
 from remsim.wire.messages.codec import decode_general, decode_pdu, encode_pdu
 from remsim.wire.messages.extensions import RevocationListInd
-from remsim.wire.messages.fast_codec import TpduLane
+from remsim.wire.messages.fast_codec import SessionCodec
 from remsim.wire.messages.revocation import ListParts
 from remsim.wire.messages.rspro import (
     NO_FLAGS,
@@ -180,7 +180,7 @@ def links(raw: bytes) -> None:
 
 @dataclass(slots=True)
 class _Bankd:
-    """The bankd's end of a session, with or without a lane. Every command is answered at once."""
+    """The bankd's end of a session, with or without a fast codec. Every command is answered at once."""
 
     connection: LinkEngine
     written: bytes = b""
@@ -201,7 +201,7 @@ class _Bankd:
             command, tag = event.message, event.tag
             answer = TpduCardToModem(BANK, CLIENT, NO_FLAGS, _ANSWER)
             self.connection.send(answer, now=_NOW, reply_to=tag)
-            # A lane knows its flags by heart and does not repeat them.
+            # The fast codec knows its flags and does not repeat them.
             event = Received(replace(command, flags=NO_FLAGS), tag)
         return repr(event)
 
@@ -210,24 +210,24 @@ class _Bankd:
 
 
 def sessions(raw: bytes) -> None:
-    """With a lane, a bankd reports and answers exactly what it does without."""
+    """With a fast codec, a bankd reports and answers exactly what it does without."""
     fast, plain = _Bankd(_bankd_with_client(ABILITIES)), _Bankd(_bankd_with_client(ABILITIES))
-    fast.connection.open_lane(CLIENT, BANK)
+    fast.connection.attach_session(CLIENT, BANK)
     for frame in portions(raw):
         assert fast.take(frame) == plain.take(frame)
         assert fast.written == plain.written
 
 
-def lanes(raw: bytes) -> None:
-    """What a lane reads is what the codec reads, and the lane of the other end writes the same bytes."""
+def session_codecs(raw: bytes) -> None:
+    """What a session's codec reads is what the general one reads, and that of the other end writes the same bytes."""
     for is_bank in (True, False):
-        found = TpduLane(CLIENT, BANK, is_bank=is_bank).decode(raw)
+        found = SessionCodec(CLIENT, BANK, is_bank=is_bank).decode(raw)
         if found is None:
             continue
         tag, data = found
         command, response = TpduModemToCard(CLIENT, BANK, NO_FLAGS, data), TpduCardToModem(BANK, CLIENT, NO_FLAGS, data)
         assert decode_pdu(raw[4:]) == RsproPdu(tag, command if is_bank else response)
-        assert TpduLane(CLIENT, BANK, is_bank=not is_bank).encode(tag, data) == raw
+        assert SessionCodec(CLIENT, BANK, is_bank=not is_bank).encode(tag, data) == raw
 
 
 def list_parts(raw: bytes) -> None:

@@ -30,7 +30,7 @@ TARGETS: Final[dict[str, Target]] = {
     "pdus": Target(on_wire.pdus, (DecodeError,), longest=1024, plays_a_second=2000),
     "links": Target(on_wire.links, longest=1024, plays_a_second=1000),
     "sessions": Target(on_wire.sessions, longest=1024, plays_a_second=1000),
-    "lanes": Target(on_wire.lanes, longest=340),
+    "session_codecs": Target(on_wire.session_codecs, longest=340),
     "list-parts": Target(on_wire.list_parts),
     # From modems, cards and readers.
     "atrs": Target(on_card.atrs, (AtrError,), longest=40),

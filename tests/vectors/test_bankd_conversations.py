@@ -37,10 +37,10 @@ class BankAdapter:
     def start(self) -> None:
         """A bankd that was just started: it remembers nothing."""
         traced = frozenset(range(self._slots))
-        self.coordinator = BankdCoordinator(
-            bank_id=self._bank_id, slots=self._slots, identity=BANKD, traced_slots=traced
+        self.cards = StubCards()
+        self.cards.coordinator = self.coordinator = BankdCoordinator(
+            bank_id=self._bank_id, cards=self.cards.ports(self._slots), identity=BANKD, traced_slots=traced
         )
-        self.cards = StubCards(self.coordinator)
         for slot_nr in range(self._slots):
             self.coordinator.on_presence(slot_nr, is_present=self._has_cards, reader=f"reader {slot_nr}", now=0.0)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers with software cards in them, in this process: no hardware, no thread, no waiting.
 
-Cards can be pulled and inserted, readers unplugged and plugged, by whoever holds the ``SimSource``. Knows nothing of
+The holder of the ``SimSource`` can pull and insert cards, and unplug and plug readers. Knows nothing of
 banks: slot numbers here only make names and identities differ.
 """
 
@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
+from remsim.readers.base import CardReader, Done, Presence, PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.errors import CardAbsentError, CardMuteError, ReaderUnavailableError
 from remsim.readers.sim.profiles import load_profile
 from remsim.readers.sim.store import StoredCard, check_cryptography, state_path
@@ -79,7 +79,7 @@ class SimReader(CardReader):
         """Answer at once."""
         return self._powered().transmit(tpdu)
 
-    def transmit_now(self, tpdu: bytes) -> bytes:
+    def submit(self, tpdu: bytes, done: Done) -> bytes:
         """Answer at once."""
         return self._powered().transmit(tpdu)
 

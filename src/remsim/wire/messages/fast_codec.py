@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The TPDU messages of one session, bytes to bytes.
 
-Between one client slot and one bank slot a TPDU message differs only in operation tag, lengths and data. A lane keeps
-the frames' other bytes ready for every size, so that one exchange costs two comparisons and two joins instead of a
-message object for each step. It knows only the DER that this package sends; whatever else arrives is left to the
+Between one client slot and one bank slot a TPDU message differs only in operation tag, lengths and data. The codec
+keeps the frames' other bytes ready for every size, so that one exchange costs two comparisons and two joins instead of
+a message object for each step. It knows only the DER that this package sends; whatever else arrives is left to the
 general decoder, which gives the same result.
 """
 
@@ -49,7 +49,7 @@ def _least_tag(raw: int) -> int:
     return 0 if raw == 1 else 0x80 << 8 * (raw - 2)
 
 
-class TpduLane:
+class SessionCodec:
     """Encoder for one direction and decoder for the other. ``is_bank`` says which end this is."""
 
     def __init__(self, client: ClientSlot, bank: BankSlot, *, is_bank: bool) -> None:
@@ -73,6 +73,15 @@ class TpduLane:
                 self._response = replace(self._response, flags=message.flags)
             self._incoming.clear()
 
+    def is_response(self, message: TpduCardToModem) -> bool:
+        """Whether a bank's ``encode`` gives the frame of this message."""
+        mine = self._response
+        return (
+            message.to_client_slot == mine.to_client_slot
+            and message.from_bank_slot == mine.from_bank_slot
+            and message.flags == NO_FLAGS
+        )
+
     def encode(self, tag: int, data: bytes) -> bytes:
         """The frame that carries ``data`` (2..260 bytes) to the other end. ``tag`` must be in range."""
         tag_bytes = tag.to_bytes(tag.bit_length() // 8 + 1, "big")
@@ -83,7 +92,7 @@ class TpduLane:
         return b"".join((shape.head, tag_bytes, shape.middle, data))
 
     def decode(self, frame: bytes) -> tuple[int, bytes] | None:
-        """(operation tag, data) if ``frame`` is exactly one frame of this lane as we would send it, else None."""
+        """(operation tag, data) if ``frame`` is exactly one frame of this session as we would send it, else None."""
         size = len(frame)
         if size < _SHORTEST:
             return None
