@@ -215,6 +215,7 @@ async def test_action_on_a_link_that_is_gone_does_nothing() -> None:
             hub.execute(action)
         hub.attach_session(gone, CLIENT, BANK, lambda _tag, _tpdu: None)
         hub.detach_session(gone)
+        hub.answer_tpdu(gone, 1, b"")
         assert not hub.is_alive(gone)
 
 
@@ -299,7 +300,7 @@ class Card:
         return self._answers.pop(0)
 
 
-async def test_session_answers_through_the_call_or_later_by_a_message() -> None:
+async def test_session_answers_through_the_call_or_later() -> None:
     card = Card(RESPONSE.data, None, None)
     async with world() as (hub, program):
         listener = await hub.listen(LOOPBACK, factory(ComponentType.REMSIM_BANKD))
@@ -314,7 +315,7 @@ async def test_session_answers_through_the_call_or_later_by_a_message() -> None:
                 while await card.tags.get() != tag:
                     pass
             for tag in (2, 3):
-                hub.execute(Send(link, RESPONSE, reply_to=tag))
+                hub.answer_tpdu(link, tag, RESPONSE.data)
             expected = frame(RESPONSE, tag=2) + frame(RESPONSE, tag=3)
             assert await peer.read(len(expected)) == expected
             assert program.events.empty()
@@ -335,6 +336,17 @@ async def test_session_may_end_with_the_command() -> None:
             hub.attach_session(link, CLIENT, BANK, refuse)
             await peer.write(frame(COMMAND, tag=1))
             assert await program.ends.get() == (link, "refused")
+            hub.answer_tpdu(link, 1, RESPONSE.data)
+
+
+async def test_response_that_nobody_asked_for_is_withheld_and_costs_the_link() -> None:
+    async with world() as (hub, program):
+        listener = await hub.listen(LOOPBACK, factory(ComponentType.REMSIM_BANKD))
+        async with dialled_raw("127.0.0.1", listener.port) as peer:
+            link = await introduce(peer, program)
+            hub.attach_session(link, CLIENT, BANK, Card().on_tpdu)
+            hub.answer_tpdu(link, 1, RESPONSE.data)
+            assert await program.ends.get() == (link, "internal error")
 
 
 async def test_other_messages_pass_the_session() -> None:

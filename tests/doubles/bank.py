@@ -17,6 +17,7 @@ from remsim.bankd.core.actions import (
     ReadNumber,
     ResetCard,
     ResetKind,
+    SendResponse,
     StoreCertified,
     TraceAtr,
     TraceTpdu,
@@ -60,6 +61,11 @@ def stub_response(tpdu: bytes) -> bytes | None:
     if instruction == 0xFE:
         return None
     return b"\x6d\x00" if instruction == 0xCA else b"\x90\x00"
+
+
+def as_message(action: SendResponse) -> rspro.TpduCardToModem:
+    """The message that the link writes for it."""
+    return rspro.TpduCardToModem(action.bank_slot, action.client, rspro.NO_FLAGS, action.response)
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,9 @@ class Bank:
                 case Send(link, message, reply_to):
                     self.sent[link].append(message)
                     self.reply_tags[link].append(reply_to)
+                case SendResponse(link, tag):
+                    self.sent[link].append(as_message(action))
+                    self.reply_tags[link].append(tag)
                 case Close(link, reason):
                     self.closed[link] = reason
                 case Accepted(link):

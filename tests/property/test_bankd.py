@@ -217,11 +217,11 @@ class BankMachine(RuleBasedStateMachine):
                 assert connection.state is SessionState.CONNECTED_CLIENT_MAPPED
                 assert not session.queue
                 assert position.state not in (CardState.OFF, CardState.READY), "nothing goes on"
-        for link, session in coordinator.clients.connections.items():
+        for link, connection in coordinator.clients.connections.items():
             assert int(link) not in self.bank.closed
-            if session.state is SessionState.CONNECTED_CLIENT_WAIT_MAP:
-                assert session.client is not None
-                assert coordinator.mappings.of_client(session.client) is None
+            if connection.state is SessionState.CONNECTED_CLIENT_WAIT_MAP:
+                assert connection.client is not None
+                assert coordinator.mappings.of_client(connection.client) is None
 
     @invariant()
     def nobody_with_a_certificate_is_served_without(self) -> None:

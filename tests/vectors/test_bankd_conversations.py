@@ -12,13 +12,13 @@ from typing import cast
 
 import pytest
 
-from remsim.bankd.core.actions import BankdAction
+from remsim.bankd.core.actions import BankdAction, SendResponse
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, TraceRecord, encode_gsmtap
-from remsim.wire.link.actions import LinkId, PeerAddress
+from remsim.wire.link.actions import LinkId, PeerAddress, Send
 from remsim.wire.link.engine import Event, KeepAlive, LinkEngine
 from remsim.wire.messages.rspro import ComponentType
-from tests.doubles.bank import BANKD, StubCards, stub_atr
+from tests.doubles.bank import BANKD, StubCards, as_message, stub_atr
 from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, RecordedSession, load_session
 
 Reference = Callable[..., Path]
@@ -77,6 +77,8 @@ class BankAdapter:
         return []
 
     def perform(self, action: object, now: float) -> list[object]:
+        if isinstance(action, SendResponse):
+            return [Send(action.link, as_message(action), action.tag)]
         return list[object](self.cards.perform(cast(BankdAction, action), now))
 
 

@@ -64,11 +64,11 @@ def card_fault(error: ReaderError) -> CardFault:
     return CardFault(fault_kind(error), scrub(str(error)))
 
 
-def checked(outcome: Outcome) -> Outcome:
-    """``outcome``, if it is none with a response of a length that no card gives."""
-    if isinstance(outcome, bytes) and not MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
-        return CardTransmissionError(f"the card's response has {len(outcome)} bytes")
-    return outcome
+def failure_of(outcome: Outcome) -> ReaderError:
+    """What is wrong with an outcome that is no response of a card."""
+    if isinstance(outcome, ReaderError):
+        return outcome
+    return CardTransmissionError(f"the card's response has {len(outcome)} bytes")
 
 
 class SlotEvents(Protocol):
@@ -127,22 +127,21 @@ class CardDriver:
         if reader is None:
             return card_fault(_not_powered())
         self._early = None
+        began = self._began = time.perf_counter()
         outcome: Outcome | None
-        self._began = time.perf_counter()
         try:
             outcome = reader.submit(tpdu, self._done)
+            if outcome is None:
+                outcome = self._early
         except Exception as error:  # noqa: BLE001  # drivers may come from outside
             outcome = as_reader_error(error)
         if outcome is None:
-            outcome = self._early
-            if outcome is None:
-                self._is_waiting = True
-                return None
-        outcome = checked(outcome)
-        if isinstance(outcome, ReaderError):
-            return card_fault(outcome)
-        self._observe(time.perf_counter() - self._began)
-        return outcome
+            self._is_waiting = True
+            return None
+        if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
+            self._observe(time.perf_counter() - began)
+            return outcome
+        return card_fault(failure_of(outcome))
 
     def _on_done(self, serial: int, outcome: Outcome) -> None:
         if serial != self._serial:
@@ -151,12 +150,11 @@ class CardDriver:
             self._early = outcome
             return
         self._is_waiting = False
-        outcome = checked(outcome)
-        if isinstance(outcome, ReaderError):
-            self._events.on_failed(self.slot_nr, card_fault(outcome))
-        else:
+        if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
             self._observe(time.perf_counter() - self._began)
             self._events.on_response(self.slot_nr, outcome)
+        else:
+            self._fail(failure_of(outcome))
 
     def run(self, action: CardAction) -> None:
         """Begin the operation; exactly one call of ``events`` follows, later."""
@@ -235,9 +233,9 @@ async def _number_of(reader: CardReader) -> str | ReaderError | None:
     reading = read_iccid()
     tpdu = next(reading)
     while True:
-        response = checked(await _outcome(reader.transmit(tpdu)))
-        if isinstance(response, ReaderError):
-            return response
+        response = await _outcome(reader.transmit(tpdu))
+        if isinstance(response, ReaderError) or not MIN_RESPONSE <= len(response) <= MAX_RESPONSE:
+            return failure_of(response)
         try:
             tpdu = reading.send(response)
         except StopIteration as end:

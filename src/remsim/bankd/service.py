@@ -20,6 +20,7 @@ from remsim.bankd.core.actions import (
     OpenCard,
     Origin,
     ResetCard,
+    SendResponse,
     StoreCertified,
     TraceAtr,
     TraceTpdu,
@@ -134,6 +135,8 @@ class BankdService:
         self._executor: ActionExecutor[BankdAction] = ActionExecutor(
             self._performers(), on_failure=self._on_failed_action, after=self._after_actions
         )
+        #: Carries out actions in order; those that follow from them come after, without recursion.
+        self._do = self._executor.run
 
     def _traced_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:
@@ -329,6 +332,7 @@ class BankdService:
         performers: dict[type, Callable[..., None]] = {
             CardAttached: self._attach,
             CardDetached: self._detach,
+            SendResponse: self._send_response,
             LogEvent: self._log_event,
             TraceAtr: self._trace_atr,
             TraceTpdu: self._trace_tpdu,
@@ -338,10 +342,6 @@ class BankdService:
         performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action))
         performers.update(dict.fromkeys(CARD_ACTIONS, self._on_card_action))
         return performers
-
-    def _do(self, actions: list[BankdAction]) -> None:
-        """Carry out actions in order; those that follow from them come after, without recursion."""
-        self._executor.run(actions)
 
     def _on_failed_action(self, action: BankdAction, error: Exception) -> None:
         self._log.error("internal_error", action=type(action).__name__, exc_info=error)
@@ -364,11 +364,11 @@ class BankdService:
         hub, coordinator, submit = self._hub, self.coordinator, action.submit
         if hub is None:
             return
-        now = hub.now
+        now, actions = asyncio.get_running_loop().time, coordinator.actions
 
         def on_tpdu(tag: int, tpdu: bytes) -> bytes | None:
             response = submit(tag, tpdu, Origin.MODEM, now())
-            if coordinator.has_actions:
+            if actions:
                 self._do(coordinator.take())
             return response
 
@@ -377,6 +377,10 @@ class BankdService:
     def _detach(self, action: CardDetached) -> None:
         if self._hub is not None:
             self._hub.detach_session(action.link)
+
+    def _send_response(self, action: SendResponse) -> None:
+        if self._hub is not None:
+            self._hub.answer_tpdu(action.link, action.tag, action.response)
 
     def _audit(self, entry: AuditInd) -> None:
         self._do(self.coordinator.on_audit(entry, self._now()))

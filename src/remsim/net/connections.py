@@ -138,8 +138,7 @@ class ConnectionManager:
                 try:
                     link.send(action.message, action.reply_to)
                 except LocalProtocolError as error:
-                    self._log.error("bad_message_withheld", peer=str(link.peer), error=str(error))
-                    link.close("internal error")
+                    self._withhold(link, error)
             case Close():
                 link.close(action.reason)
             case Accepted():
@@ -159,7 +158,7 @@ class ConnectionManager:
     ) -> None:
         """Hand the command TPDUs between these slots to ``on_tpdu``, tag and bytes, instead of an event for each.
 
-        It returns the response if that is there at once; else the response is to be sent as a message, after that call.
+        It returns the response if that is there at once; else ``answer_tpdu`` is to be called, after that call.
         A command that is not written as ours are, or not alone in what arrived, comes as an event all the same.
         """
         found = self._links.get(link)
@@ -167,12 +166,26 @@ class ConnectionManager:
             found.connection.attach_session(client, bank)
             found.on_tpdu = on_tpdu
 
+    def answer_tpdu(self, link: LinkId, tag: int, response: bytes) -> None:
+        """Send the response to a command of the session that is attached to this link, unless the link is gone."""
+        found = self._links.get(link)
+        if found is not None:
+            try:
+                found.answer_tpdu(tag, response)
+            except LocalProtocolError as error:
+                self._withhold(found, error)
+
     def detach_session(self, link: LinkId) -> None:
         """Deliver every message as an event again."""
         found = self._links.get(link)
         if found is not None:
             found.connection.detach_session()
             found.on_tpdu = None
+
+    def _withhold(self, link: Link, error: LocalProtocolError) -> None:
+        """A message of ours that must not go out is a mistake of ours, and costs the link."""
+        self._log.error("bad_message_withheld", peer=str(link.peer), error=str(error))
+        link.close("internal error")
 
     def is_alive(self, link: LinkId) -> bool:
         """Whether the link still takes messages."""

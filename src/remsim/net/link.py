@@ -105,7 +105,7 @@ class Link(asyncio.Protocol):
         self.is_closing = False
         self.networks = networks
         #: Takes the tag and bytes of each command TPDU of the attached session, and returns the response if it is there
-        #: at once. Else the response is sent as a message, after this call, or never.
+        #: at once. Else ``answer_tpdu`` is called later, or never.
         self.on_tpdu: Callable[[int, bytes], bytes | None] | None = None
         #: The program has heard of it, and will hear of its end.
         self.is_announced = False
@@ -209,6 +209,11 @@ class Link(asyncio.Protocol):
         self._is_accepted = True
         self.connection.connected()
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
+
+    def answer_tpdu(self, tag: int, response: bytes) -> None:
+        """Answer a command of the attached session. Raises LocalProtocolError if none with this tag waits for that."""
+        if not self.is_closing:
+            self._transport.write(self.connection.answer_deferred(tag, response))
 
     def flush(self) -> None:
         """Write what the engine has ready, unless the pump does it in a moment."""

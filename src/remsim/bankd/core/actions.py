@@ -8,7 +8,7 @@ asked of the same slot before that. Commands are no actions: they go to the card
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
@@ -111,6 +111,19 @@ class CardDetached:
     link: LinkId
 
 
+class SendResponse(NamedTuple):
+    """Send the response to a command, for which CardAttached has prepared the link.
+
+    The same as Send with a TpduCardToModem, at half the cost: there is one for each command of most cards.
+    """
+
+    link: LinkId
+    tag: int
+    client: ClientSlot
+    bank_slot: BankSlot
+    response: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class TraceAtr:
     """A client was given this ATR. Asked for only where traces are wanted."""
@@ -137,5 +150,13 @@ CardAction = OpenCard | ResetCard | CloseCard | ReadNumber
 CARD_ACTIONS: Final[tuple[type, ...]] = get_args(CardAction)
 Trace = TraceAtr | TraceTpdu
 BankdAction = (
-    LinkAction | StoreRevocations | StoreCertified | CardAction | CardAttached | CardDetached | Trace | LogEvent
+    LinkAction
+    | StoreRevocations
+    | StoreCertified
+    | CardAction
+    | CardAttached
+    | CardDetached
+    | SendResponse
+    | Trace
+    | LogEvent
 )

@@ -80,6 +80,7 @@ class CardSlots:
         counts: BankdCounts,
         traced_slots: frozenset[int],
         reads_numbers: bool,
+        deadlines: Deadlines[Connection | CardSlot],
     ) -> None:
         self._mappings = mappings
         self._server = server
@@ -93,7 +94,7 @@ class CardSlots:
             for nr, card in enumerate(cards)
         ]
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
-        self._retry_at: Deadlines[CardSlot] = Deadlines()
+        self._deadlines = deadlines
 
     def is_card_present(self, slot_nr: int) -> bool:
         """There is a card in that slot's reader, as far as the reader tells."""
@@ -161,9 +162,21 @@ class CardSlots:
     def on_card_response(self, slot_nr: int, response: bytes, now: float) -> None:
         """The answer to the command that runs."""
         position = self.positions[slot_nr]
-        assert position.caller is not None
-        position.caller.complete(response)
-        self.drive(position, now)
+        session = position.caller
+        assert session is not None
+        session.complete(response)
+        if not self._is_settled(position, session):
+            self.drive(position, now)
+
+    def _is_settled(self, position: CardSlot, session: CardSession) -> bool:
+        """Whether nothing is due after a command of this session, which is what nearly always is so."""
+        return (
+            position.session is session
+            and position.is_present
+            and not session.queue
+            and not session.is_ending
+            and session.is_in_service
+        )
 
     def on_card_reset(self, slot_nr: int, atr: bytes, now: float) -> None:
         """The reset that ran is done; a changed ATR is passed on."""
@@ -202,7 +215,7 @@ class CardSlots:
         if fault.kind is not FaultKind.PROTOCOL:
             # Nothing but another card mends that one.
             delay_s = RETRY_DELAYS_S[min(position.failures, len(RETRY_DELAYS_S) - 1)]
-            self._retry_at.set(position, now + delay_s)
+            self._deadlines.set(position, now + delay_s)
         position.failures += 1
         event = "reader_busy" if fault.kind is FaultKind.BUSY else "card_not_powered"
         self._note("warning" if is_new else "debug", event, position, reader=position.reader, error=fault.text)
@@ -248,10 +261,10 @@ class CardSlots:
         self.numbers.on_presence(position)
         position.failures, position.fault = 0, None
         if is_present:
-            self._retry(position)
+            self.retry(position)
             self.numbers.go_on()
         else:
-            self._retry_at.cancel(position)
+            self._deadlines.cancel(position)
             self.drive(position, now)
 
     # Cards
@@ -268,7 +281,7 @@ class CardSlots:
             self.numbers.go_on()
         elif position.state is CardState.WAITING and position.session is None:
             position.step(CardEvent.RELEASED)
-            self._retry_at.cancel(position)
+            self._deadlines.cancel(position)
             self.numbers.go_on()
 
     def _go_on(self, position: CardSlot, now: float) -> bool:
@@ -324,8 +337,9 @@ class CardSlots:
             position.powered_for.guard = None
         self._out.append(CloseCard(position.slot_nr))
 
-    def _retry(self, position: CardSlot) -> None:
-        self._retry_at.cancel(position)
+    def retry(self, position: CardSlot) -> None:
+        """Try again to power a card that is wanted."""
+        self._deadlines.cancel(position)
         if position.state is CardState.WAITING:
             self._read_or_open(position, CardEvent.RETRY)
 
@@ -372,14 +386,3 @@ class CardSlots:
     def _note(self, level: Level, event: str, position: CardSlot, **fields: object) -> None:
         client = position.session.client if position.session is not None else None
         self._out.append(LogEvent(level, event, position.bank_slot, client, fields))
-
-    # Time
-
-    def next_deadline(self) -> float | None:
-        """When ``handle_timer`` is due."""
-        return self._retry_at.next()
-
-    def handle_timer(self, now: float) -> None:
-        """Try cards again."""
-        while (position := self._retry_at.pop_due(now)) is not None:
-            self._retry(position)

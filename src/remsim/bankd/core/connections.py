@@ -13,7 +13,7 @@ from remsim.bankd.core.cards import CardSlots
 from remsim.bankd.core.certified import CertifiedClients
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.mappings import Mapping, MappingTable
-from remsim.bankd.core.session import BankdCounts, CardSession, Connection
+from remsim.bankd.core.session import BankdCounts, CardSession, CardSlot, Connection
 from remsim.bankd.core.states import CardState, SessionEvent, SessionState
 from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
 from remsim.core.deadlines import Deadlines
@@ -90,6 +90,7 @@ class ClientConnections:
         counts: BankdCounts,
         takeover_s: float,
         certified: CertifiedClients,
+        deadlines: Deadlines[Connection | CardSlot],
     ) -> None:
         self._identity = identity
         self._mappings = mappings
@@ -102,7 +103,7 @@ class ClientConnections:
         self._certified = certified
         self.takeovers = TakeOvers()
         self._unserved = PendingConnections()
-        self._answer_by: Deadlines[Connection] = Deadlines()
+        self._deadlines = deadlines
 
     # Connections come and go
 
@@ -142,7 +143,7 @@ class ClientConnections:
     def _forget(self, connection: Connection, reason: str, now: float) -> None:
         del self.connections[connection.link]
         self._unserved.discard(connection)
-        self._answer_by.cancel(connection)
+        self._deadlines.cancel(connection)
         if connection.challenged is not None:
             connection.challenged.challengers.remove(connection)
             connection.challenged = None
@@ -280,7 +281,7 @@ class ClientConnections:
         if not connection.is_own and result not in _CLASSIC_RESULTS:
             result = ResultCode.CARD_NOT_PRESENT
         connection.request = None
-        self._answer_by.cancel(connection)
+        self._deadlines.cancel(connection)
         self._out.append(Send(connection.link, rspro.ConnectClientRes(self._identity, result), connection.request_tag))
 
     # Mappings
@@ -305,7 +306,7 @@ class ClientConnections:
         self._unserved.discard(connection)
         self._note("info", "client_mapped", connection)
         if connection.request is not None:
-            self._answer_by.set(connection, now + CONNECT_ANSWER_S)
+            self._deadlines.set(connection, now + CONNECT_ANSWER_S)
         self._cards.drive(self._cards.positions[mapping.bank.slot_nr], now)
 
     # Commands of clients
@@ -332,16 +333,11 @@ class ClientConnections:
         session.enqueue(kind, now)
         self._cards.drive(session.slot, now)
 
-    # Time and the end
+    # The end
 
-    def next_deadline(self) -> float | None:
-        """When ``handle_timer`` is due."""
-        return self._answer_by.next()
-
-    def handle_timer(self, now: float) -> None:
-        """Answer clients whose card takes too long; they get its ATR when it is there."""
-        while (connection := self._answer_by.pop_due(now)) is not None:
-            self.answer(connection, ResultCode.CARD_UNRESPONSIVE)
+    def give_up_waiting(self, connection: Connection) -> None:
+        """Answer a client whose card takes too long; it gets its ATR when it is there."""
+        self.answer(connection, ResultCode.CARD_UNRESPONSIVE)
 
     def stop(self, now: float) -> None:
         """End all connections; those with a command in progress end after its answer."""

@@ -8,7 +8,7 @@ Commands are the one exception to "actions out": they go to a card by a call (``
 once returns the response the same way, through ``CardSession.submit``. An action for each costs more than all the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 from remsim.bankd.core.actions import BankdAction, CardFault
 from remsim.bankd.core.audit import AuditTrail
@@ -18,8 +18,9 @@ from remsim.bankd.core.connections import ClientConnections
 from remsim.bankd.core.guarding import Guards
 from remsim.bankd.core.mappings import MappingTable
 from remsim.bankd.core.server_links import ServerLinks
-from remsim.bankd.core.session import BankdCounts, CardPort, Connection
+from remsim.bankd.core.session import BankdCounts, CardPort, CardSlot, Connection
 from remsim.bankd.core.states import CardState, SessionState
+from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
 from remsim.policy.guard import GuardPolicy
@@ -63,6 +64,8 @@ class BankdCoordinator:
         policy: GuardPolicy = GuardPolicy(()),  # noqa: B008  # immutable
     ) -> None:
         self._out: list[BankdAction] = []
+        #: What is to be taken; empty between calls, but for those of ``CardSession.submit``.
+        self.actions: Sized = self._out
         self.counts = BankdCounts(limits=limits or LimitCounts())
         self.mappings = MappingTable(bank_id, len(cards))
         self.is_listening = False
@@ -77,6 +80,8 @@ class BankdCoordinator:
             advertise=advertise,
             certified=self.certified,
         )
+        # When a connect request must be answered, and when a card is tried again.
+        self._deadlines: Deadlines[Connection | CardSlot] = Deadlines()
         self.audit = AuditTrail(self.control, self._out, self.counts)
         self.guards = Guards(policy, counts=self.counts, out=self._out, audit=self.audit)
         self.cards = CardSlots(
@@ -88,6 +93,7 @@ class BankdCoordinator:
             counts=self.counts,
             traced_slots=traced_slots,
             reads_numbers=reads_numbers,
+            deadlines=self._deadlines,
         )
         self.clients = ClientConnections(
             identity=identity,
@@ -97,16 +103,11 @@ class BankdCoordinator:
             counts=self.counts,
             takeover_s=takeover_s,
             certified=self.certified,
+            deadlines=self._deadlines,
         )
         self.cards.owner = self.certified.sessions = self.clients
         self.control.listener = self.clients
         self.control.presences = self.cards
-        self._connections = self.clients.connections
-
-    @property
-    def has_actions(self) -> bool:
-        """Something is to be taken: ``CardSession.submit`` returns no actions."""
-        return bool(self._out)
 
     def take(self) -> list[BankdAction]:
         """What is to be done, in order."""
@@ -131,7 +132,7 @@ class BankdCoordinator:
 
     def on_event(self, link: LinkId, event: Event, now: float) -> list[BankdAction]:
         """A peer sent something. Events of links that are closed already are of no interest."""
-        connection = self._connections.get(link)
+        connection = self.clients.connections.get(link)
         if connection is not None:
             if type(event) is Received and type(event.message) is rspro.TpduModemToCard:
                 self.clients.on_tpdu(connection, event.message, event.tag, now)
@@ -147,7 +148,7 @@ class BankdCoordinator:
 
     def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[BankdAction]:
         """A link is gone, ended by either end."""
-        connection = self._connections.get(link)
+        connection = self.clients.connections.get(link)
         if connection is not None:
             self.clients.on_link_lost(connection, reason, now)
         elif (server := self.control.links.get(link)) is not None:
@@ -247,15 +248,15 @@ class BankdCoordinator:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` must be called; None if nothing is due."""
-        first, second = self.clients.next_deadline(), self.cards.next_deadline()
-        if first is None or second is None:
-            return second if first is None else first
-        return min(first, second)
+        return self._deadlines.next()
 
     def handle_timer(self, now: float) -> list[BankdAction]:
         """Do what is due."""
-        self.clients.handle_timer(now)
-        self.cards.handle_timer(now)
+        while (due := self._deadlines.pop_due(now)) is not None:
+            if isinstance(due, CardSlot):
+                self.cards.retry(due)
+            else:
+                self.clients.give_up_waiting(due)
         return self.take()
 
     def stop(self, now: float) -> list[BankdAction]:
@@ -268,7 +269,9 @@ class BankdCoordinator:
     @property
     def is_at_rest(self) -> bool:
         """No client is connected and every card is powered off."""
-        return not self._connections and all(position.state is CardState.OFF for position in self.cards.positions)
+        return not self.clients.connections and all(
+            position.state is CardState.OFF for position in self.cards.positions
+        )
 
     def state_counts(self) -> dict[SessionState, int]:
         """How many connections are in each state; slots without one count as ACCEPTING (INIT: not listening)."""

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, ResetKind, TraceTpdu
+from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, ResetKind, SendResponse, TraceTpdu
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
     SESSION_TRANSITIONS,
@@ -24,14 +24,12 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.state_machine import Stateful
 from remsim.policy.guard import BLOCKED_RESPONSE
-from remsim.wire.link.actions import LinkId, PeerAddress, Send
+from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
     MAX_COMMAND,
     MIN_COMMAND,
-    NO_FLAGS,
     ConnectClientReq,
     SlotPhysStatus,
-    TpduCardToModem,
 )
 
 #: Commands of one client that wait for its card. A modem has one in flight; more is a client that does not listen.
@@ -296,7 +294,7 @@ class CardSession:
     def submit(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
         """Take a command: run it, queue it, or end the session (rspro.md, 9.3).
 
-        Returns the response if it is there at once. Else it follows by Send, or never, if the session ends before.
+        Returns the response if it is there at once. Else SendResponse follows, unless the session ends before.
         """
         slot = self.slot
         # An idle card that is powered for the session which has the slot: that session is in service.
@@ -330,8 +328,6 @@ class CardSession:
     def _execute(self, tag: int, tpdu: bytes, now: float) -> bytes | None:
         """Run a command on the free card. One that is too short, or that a rule blocks, does not reach it."""
         slot, guard = self.slot, self.guard
-        slot.step(CardEvent.COMMAND)
-        slot.caller, slot.tag, slot.tpdu = self, tag, tpdu
         outcome: bytes | CardFault | None
         if len(tpdu) < MIN_COMMAND:
             outcome = _WRONG_LENGTH
@@ -339,14 +335,16 @@ class CardSession:
             outcome = BLOCKED_RESPONSE
         else:
             outcome = slot.card.submit(tpdu)
-            if outcome is None:
-                return None
-            if isinstance(outcome, CardFault):
-                self._owner.on_fault(slot, outcome, now)
+            if not isinstance(outcome, bytes):
+                slot.step(CardEvent.COMMAND)
+                slot.caller, slot.tag, slot.tpdu = self, tag, tpdu
+                if isinstance(outcome, CardFault):
+                    self._owner.on_fault(slot, outcome, now)
                 return None
             if guard is not None:
                 guard.on_exchange(tpdu, outcome)
-        self._finish(tag, tpdu, outcome)
+        slot.step(CardEvent.ANSWERED)
+        self._on_answered(tag, tpdu, outcome)
         return outcome
 
     def complete(self, response: bytes) -> None:
@@ -357,21 +355,19 @@ class CardSession:
         # The guard may have come while the command ran, and is told of the response all the same.
         if self.guard is not None:
             self.guard.on_exchange(tpdu, response)
-        self._finish(tag, tpdu, response)
+        slot.step(CardEvent.DONE)
+        slot.caller = None
+        self._on_answered(tag, tpdu, response)
         if slot.session is self:
             self.answer(tag, response)
 
-    def _finish(self, tag: int, tpdu: bytes, response: bytes) -> None:
-        slot = self.slot
-        slot.step(CardEvent.DONE)
-        slot.caller = None
+    def _on_answered(self, tag: int, tpdu: bytes, response: bytes) -> None:
         self.last_tag, self.last_response = tag, response
         self._counts.tpdus += 1
-        if slot.is_traced:
-            self._out.append(TraceTpdu(slot.bank_slot.slot_nr, tpdu, response))
+        if self.slot.is_traced:
+            self._out.append(TraceTpdu(self.slot.bank_slot.slot_nr, tpdu, response))
 
     def answer(self, tag: int, response: bytes) -> None:
         """Send a response to the client, if one is attached."""
         if self.connection is not None:
-            message = TpduCardToModem(self.slot.bank_slot, self.client, NO_FLAGS, response)
-            self._out.append(Send(self.connection.link, message, tag))
+            self._out.append(SendResponse(self.connection.link, tag, self.client, self.slot.bank_slot, response))

@@ -43,7 +43,6 @@ from remsim.wire.messages.rspro import (
     Response,
     ResultCode,
     RsproPdu,
-    TpduCardToModem,
     TpduModemToCard,
     UnknownMessage,
 )
@@ -158,7 +157,7 @@ class LinkEngine:
             if isinstance(message, _CONNECT_REQUESTS):
                 # We have called this peer, so it is no stranger, and may say more along with its answer.
                 self._reader.max_payload = ipa.MAX_PAYLOAD
-        frame = self._encode(tag, message)
+        frame = ipa.encode_rspro(encode_pdu(RsproPdu(tag, message)))
         if len(frame) > ipa.MAX_CLASSIC_FRAME and not self._peer_named_abilities:
             raise LocalProtocolError(f"{type(message).__name__} of {len(frame)} bytes is too long for a classic peer")
         if type(message) in RESPONSE_TO:
@@ -170,12 +169,6 @@ class LinkEngine:
             self._tpdu_tag = None
         self._output.append(frame)
         return tag
-
-    def _encode(self, tag: int, message: Message) -> bytes:
-        session = self._session
-        if session is not None and type(message) is TpduCardToModem and session.is_response(message):
-            return session.encode(tag, message.data)
-        return ipa.encode_rspro(encode_pdu(RsproPdu(tag, message)))
 
     def send_id_get(self) -> None:
         """Ask the peer for its CCM identity. Own servers answer; a classic server closes the link, unharmed."""
@@ -208,10 +201,22 @@ class LinkEngine:
         return self._session.encode(tag, response)
 
     def defer_tpdu(self) -> None:
-        """What ``receive_tpdu`` returned is answered later, by ``send``, unless it was made void meanwhile."""
+        """What ``receive_tpdu`` returned is answered later, unless it was made void meanwhile."""
         tag, self._tpdu_tag = self._tpdu_tag, None
         if tag is not None:
             self.owe(TpduModemToCard, tag)
+
+    def answer_deferred(self, tag: int, response: bytes) -> bytes:
+        """The frame that answers a command of the attached session later; behind what ``data_to_send`` has ready.
+
+        Raises LocalProtocolError if no command with this tag waits for an answer.
+        """
+        session = self._session
+        if session is None:
+            raise LocalProtocolError(f"no session is attached for the response with tag {tag}")
+        self._requests.settle_command(tag)
+        frame = session.encode(tag, response)
+        return frame if not self._output else self.data_to_send() + frame
 
     def probe(self, now: float, timeout_s: float) -> None:
         """Find out within ``timeout_s`` whether the peer lives: ProbeAnswered or LinkFailed follows."""

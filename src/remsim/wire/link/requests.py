@@ -40,7 +40,9 @@ class Requests:
 
     def owe(self, kind: type, tag: int) -> bool:
         """A request of class ``kind`` wants its answer from now on. False: too many do, and it is not noted."""
-        owed = self.owed.setdefault(RESPONSE_TO[kind], deque())
+        owed = self.owed.get(RESPONSE_TO[kind])
+        if owed is None:
+            owed = self.owed[RESPONSE_TO[kind]] = deque()
         if len(owed) >= MAX_UNANSWERED:
             return False
         owed.append(tag)
@@ -56,6 +58,13 @@ class Requests:
             raise LocalProtocolError(f"{type(message).__name__} answers no open request (tag {reply_to})")
         owed.remove(reply_to)
         return reply_to
+
+    def settle_command(self, tag: int) -> None:
+        """``settle`` for a TPDU: cross out the command that is answered now. Raises LocalProtocolError."""
+        owed = self.owed.get(TpduCardToModem)
+        if not owed or tag not in owed:
+            raise LocalProtocolError(f"TpduCardToModem answers no open request (tag {tag})")
+        owed.remove(tag)
 
     def waive(self, tag: int, response: type[Response]) -> None:
         """A request gets no answer after all."""

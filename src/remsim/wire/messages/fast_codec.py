@@ -73,15 +73,6 @@ class SessionCodec:
                 self._response = replace(self._response, flags=message.flags)
             self._incoming.clear()
 
-    def is_response(self, message: TpduCardToModem) -> bool:
-        """Whether a bank's ``encode`` gives the frame of this message."""
-        mine = self._response
-        return (
-            message.to_client_slot == mine.to_client_slot
-            and message.from_bank_slot == mine.from_bank_slot
-            and message.flags == NO_FLAGS
-        )
-
     def encode(self, tag: int, data: bytes) -> bytes:
         """The frame that carries ``data`` (2..260 bytes) to the other end. ``tag`` must be in range."""
         tag_bytes = tag.to_bytes(tag.bit_length() // 8 + 1, "big")
@@ -96,21 +87,19 @@ class SessionCodec:
         size = len(frame)
         if size < _SHORTEST:
             return None
-        tag_size = frame[_tag_at(frame) - 1]
+        # As in _tag_at, without the call.
+        length = frame[_LENGTH_AT]
+        tag_size = frame[10 if length < 0x80 else 11 if length == 0x81 else 12]
         shape = self._incoming.get((size, tag_size))
         if shape is None:
             shape = self._learn(size, tag_size)
             if shape is None:
                 return None
-        tag_bytes = frame[shape.tag_at : shape.tag_end]
-        if (
-            not frame.startswith(shape.head)
-            or frame[shape.tag_end : shape.data_at] != shape.middle
-            or tag_bytes[0] & 0x80
-        ):
+        tag_at, tag_end, data_at = shape.tag_at, shape.tag_end, shape.data_at
+        if not frame.startswith(shape.head) or not frame.startswith(shape.middle, tag_end) or frame[tag_at] & 0x80:
             return None
-        tag = int.from_bytes(tag_bytes, "big")
-        return None if tag < shape.least_tag else (tag, frame[shape.data_at :])
+        tag = int.from_bytes(frame[tag_at:tag_end], "big")
+        return None if tag < shape.least_tag else (tag, frame[data_at:])
 
     def _learn(self, size: int, tag_size: int) -> _Shape | None:
         """The shape of incoming frames of this size, if there is one: their data is as long as the rest leaves."""

@@ -88,8 +88,7 @@ def test_card_that_answers_at_once_answers_through_the_call() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(position_type, "step", noted)
         assert bank.submit(client, TPDU, tag=7) == OK
-    # Once through the table, whatever the card's kind.
-    assert steps == [CardEvent.COMMAND, CardEvent.DONE]
+    assert steps == [CardEvent.ANSWERED]
     assert answers(bank, client) == []
     assert bank.coordinator.counts.tpdus == 1
     session = session_of(bank, client)
@@ -232,7 +231,7 @@ def test_connection_can_be_detached_without_ending_the_session() -> None:
     assert connection is not None
     bank.submit(client, TPDU, tag=7)
     session.detach()
-    assert connection.session is None
+    assert bank.coordinator.clients.connections[LinkId(client)].session is None
     bank.let_cards_act()
     assert answers(bank, client) == []
     assert (session.last_tag, session.last_response) == (7, OK)

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.ids import BankSlot
 from remsim.wire import ccm
 from remsim.wire.errors import LocalProtocolError
 from remsim.wire.link.engine import (
@@ -285,17 +285,26 @@ def test_session_recognises_nothing_behind_part_of_a_frame_or_when_it_is_detache
     assert bankd.receive_tpdu(frame(COMMAND)) is None
 
 
-def test_command_of_a_session_that_is_deferred_is_answered_as_a_message_with_the_same_bytes() -> None:
+def test_command_of_a_session_that_is_deferred_is_answered_with_the_same_bytes() -> None:
     bankd = attached_bankd()
     bankd.data_to_send()
-    for tag in (8, 9):
+    for tag in (8, 9, 10):
         assert bankd.receive_tpdu(frame(COMMAND, tag=tag)) == (tag, COMMAND.data)
         bankd.defer_tpdu()
-    for tag in (8, 9):
-        bankd.send(RESPONSE, now=0, reply_to=tag)
-    assert bankd.data_to_send() == frame(RESPONSE, tag=8) + frame(RESPONSE, tag=9)
+    assert bankd.answer_deferred(8, RESPONSE.data) == frame(RESPONSE, tag=8)
+    # As a message it is the same; and what waits goes before.
+    bankd.send(RESPONSE, now=0, reply_to=9)
+    assert bankd.answer_deferred(10, RESPONSE.data) == frame(RESPONSE, tag=9) + frame(RESPONSE, tag=10)
+    assert bankd.data_to_send() == b""
     with pytest.raises(LocalProtocolError, match="answers no open request"):
-        bankd.send(RESPONSE, now=0, reply_to=8)
+        bankd.answer_deferred(8, RESPONSE.data)
+
+
+def test_command_that_came_as_an_event_can_be_answered_the_same_way() -> None:
+    bankd = attached_bankd()
+    bankd.data_to_send()
+    assert receive(bankd, frame(COMMAND, tag=8)) == [Received(COMMAND, 8)]
+    assert bankd.answer_deferred(8, RESPONSE.data) == frame(RESPONSE, tag=8)
 
 
 def test_command_of_a_session_that_was_answered_is_not_deferred() -> None:
@@ -304,38 +313,29 @@ def test_command_of_a_session_that_was_answered_is_not_deferred() -> None:
     bankd.answer_tpdu(8, RESPONSE.data)
     bankd.defer_tpdu()
     with pytest.raises(LocalProtocolError, match="answers no open request"):
-        bankd.send(RESPONSE, now=0, reply_to=8)
+        bankd.answer_deferred(8, RESPONSE.data)
 
 
 def test_command_of_a_session_that_is_void_when_it_is_deferred_is_not_expected_to_be_answered() -> None:
     bankd = engine(BANKD, CLIENT_ROLE)
     client = engines.identity(CLIENT_ROLE).with_abilities(ABILITIES)
     receive(bankd, frame(rspro.ConnectClientReq(client, CLIENT)))
-    bankd.send(rspro.ConnectClientRes(engines.identity(BANKD), ResultCode.OK), now=0, reply_to=0)
     bankd.attach_session(CLIENT, BANK)
     bankd.receive_tpdu(frame(COMMAND, tag=8))
-    bankd.send(
-        rspro.BankSlotStatusInd(BANK, CLIENT, rspro.SlotPhysStatus(reset_active=False, card_present=False)), now=0
-    )
+    status = rspro.SlotPhysStatus(reset_active=False, card_present=False)
+    bankd.send(rspro.BankSlotStatusInd(BANK, CLIENT, status), now=0)
     bankd.defer_tpdu()
     with pytest.raises(LocalProtocolError, match="answers no open request"):
-        bankd.send(RESPONSE, now=0, reply_to=8)
+        bankd.answer_deferred(8, RESPONSE.data)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        TpduCardToModem(BANK, ClientSlot(9, 0), rspro.NO_FLAGS, RESPONSE.data),
-        TpduCardToModem(BankSlot(9, 0), CLIENT, rspro.NO_FLAGS, RESPONSE.data),
-        TpduCardToModem(BANK, CLIENT, rspro.TpduFlags(final_part=True), RESPONSE.data),
-    ],
-)
-def test_response_that_is_not_one_of_the_session_is_written_as_it_is(other: TpduCardToModem) -> None:
+def test_without_a_session_no_response_is_written() -> None:
     bankd = attached_bankd()
-    bankd.data_to_send()
-    receive(bankd, frame(COMMAND, tag=8))
-    bankd.send(other, now=0, reply_to=8)
-    assert bankd.data_to_send() == frame(other, tag=8)
+    bankd.receive_tpdu(frame(COMMAND, tag=8))
+    bankd.defer_tpdu()
+    bankd.detach_session()
+    with pytest.raises(LocalProtocolError, match="no session is attached"):
+        bankd.answer_deferred(8, RESPONSE.data)
 
 
 def test_session_learns_the_flags_that_its_peer_sends() -> None:
