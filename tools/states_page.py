@@ -28,10 +28,6 @@ MachineState = TypeVar("MachineState", bound=State)
 MachineEvent = TypeVar("MachineEvent", bound=Event)
 
 
-def _plain(table: Mapping[tuple[S, E], S]) -> Table:
-    return {(state, event): to for (state, event), to in table.items()}
-
-
 def _rows_of(table: Transitions[MachineState, MachineEvent]) -> Table:
     return {(state, event): to for state, event, to in table}
 
@@ -90,7 +86,7 @@ MACHINES: Final = (
         "What one TCP connection to the bank is about. INIT and ACCEPTING are those of a slot that nobody uses.",
         "remsim.bankd.core.states",
         "SESSION_TRANSITIONS",
-        _plain(bankd_transitions.SESSION_TRANSITIONS),
+        _rows_of(bankd_transitions.SESSION_TRANSITIONS),
         bankd_transitions.SessionState.INIT,
     ),
     Machine(
@@ -98,7 +94,7 @@ MACHINES: Final = (
         "At most one operation of a card runs at a time; none is interrupted, and none is repeated.",
         "remsim.bankd.core.states",
         "CARD_TRANSITIONS",
-        _plain(bankd_transitions.CARD_TRANSITIONS),
+        _rows_of(bankd_transitions.CARD_TRANSITIONS),
         bankd_transitions.CardState.OFF,
     ),
     Machine(

@@ -53,10 +53,6 @@ _OTHER_STATES = {
     "remsim.uicc.card": "the memory of a card",
     "remsim.uicc.pins": "the memory of a card",
     "remsim.uicc.session": "the memory of a card",
-    "remsim.bankd.core.cards": "moves by CARD_TRANSITIONS",
-    "remsim.bankd.core.connections": "moves by CARD_TRANSITIONS",
-    "remsim.bankd.core.lane": "moves by CARD_TRANSITIONS",
-    "remsim.bankd.core.session": "moves by SESSION_TRANSITIONS and CARD_TRANSITIONS",
 }
 
 #: What ties the project to one machine or names where its packages are fetched from.
