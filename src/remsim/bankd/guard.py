@@ -6,6 +6,7 @@ from collections import defaultdict
 from remsim.config import BankdConfig, TextError, read_text
 from remsim.core.errors import StartError
 from remsim.logs import Logger
+from remsim.net.runtime.tasks import in_thread
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import GuardPolicy, parse_guard_policy
 from remsim.policy.presets import DEFAULT, PRESETS
