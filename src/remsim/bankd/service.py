@@ -130,11 +130,9 @@ class BankdService:
         self._lines = LogRateLimiter(
             self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
         )
-        self._executor: ActionExecutor[BankdAction] = ActionExecutor(
+        self._do = ActionExecutor[BankdAction](
             self._performers(), on_failure=self._on_failed_action, after=self._after_actions
-        )
-        #: Carries out actions in order; those that follow from them come after, without recursion.
-        self._do = self._executor.run
+        ).run
 
     def _traced_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:
