@@ -16,7 +16,7 @@ from remsim.config import ClientSlotConfig, HostPort
 from remsim.core.errors import ConfigError
 from remsim.core.ids import ClientSlot
 from remsim.doctor import check, host, vpcd
-from remsim.doctor.check import CHECKS, Finding, Outcome, Situation, examine
+from remsim.doctor.check import CHECKS, CheckOutcome, CheckResult, Situation, examine
 from remsim.doctor.configuration import check_configuration, read_situation
 from tests.doubles.programs import Program, remsim
 from tests.doubles.rspro_peers import FakeServer
@@ -24,18 +24,18 @@ from tests.doubles.rspro_peers import FakeServer
 NOWHERE = HostPort("127.0.0.1", 1)
 
 
-async def found_by(checks: dict[str, tuple[str, str]], situation: Situation | None = None) -> list[Finding]:
+async def found_by(checks: dict[str, tuple[str, str]], situation: Situation | None = None) -> list[CheckResult]:
     return [finding async for finding in examine(situation or Situation(NOWHERE), checks)]
 
 
 # The framework
 
 
-async def crash(_situation: Situation) -> Sequence[Finding]:
+async def crash(_situation: Situation) -> Sequence[CheckResult]:
     raise ValueError("oops")
 
 
-async def hang(_situation: Situation) -> Sequence[Finding]:
+async def hang(_situation: Situation) -> Sequence[CheckResult]:
     await asyncio.Event().wait()
     return []
 
@@ -53,7 +53,7 @@ async def test_check_that_fails_is_a_finding(
 ) -> None:
     monkeypatch.setattr(check, "DEADLINE_S", 0.05)
     (finding,) = await found_by({"it": (module, name)})
-    assert (finding.check, finding.outcome, finding.text) == ("it", Outcome.PROBLEM, text)
+    assert (finding.check, finding.outcome, finding.text) == ("it", CheckOutcome.PROBLEM, text)
     assert finding.mend
 
 
@@ -61,7 +61,7 @@ async def test_every_problem_has_its_mend() -> None:
     situation = Situation(NOWHERE, (ClientSlotConfig(emulator="vpcd", settings={"vpcd": "127.0.0.1:1"}),), "file")
     findings = await found_by(CHECKS, situation)
     assert {finding.check for finding in findings} >= {"configuration", "clock", "server", "vpcd"}
-    assert all(finding.mend for finding in findings if finding.outcome is Outcome.PROBLEM)
+    assert all(finding.mend for finding in findings if finding.outcome is CheckOutcome.PROBLEM)
 
 
 # Server
@@ -70,7 +70,7 @@ async def test_every_problem_has_its_mend() -> None:
 async def test_server_that_answers_is_well() -> None:
     async with FakeServer() as server:
         finding = await host.ping_server(HostPort("127.0.0.1", server.port))
-        assert finding.outcome is Outcome.OK
+        assert finding.outcome is CheckOutcome.OK
         assert server.received == []
 
 
@@ -108,7 +108,7 @@ async def test_what_is_no_server_is_told(answer: bytes | None, text: str, monkey
     monkeypatch.setattr(host, "_SERVER_DEADLINE_S", 0.2)
     async with peer(answer) as address:
         finding = await host.ping_server(address)
-    assert (finding.outcome, text in finding.text) == (Outcome.PROBLEM, True), finding
+    assert (finding.outcome, text in finding.text) == (CheckOutcome.PROBLEM, True), finding
 
 
 async def test_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,16 +134,21 @@ async def test_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyP
 async def test_clock_that_is_in_the_past_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "_installed", lambda: datetime.now(UTC) + timedelta(days=1))
     (finding,) = await host.check_clock(Situation(NOWHERE))
-    assert finding.outcome is Outcome.PROBLEM
+    assert finding.outcome is CheckOutcome.PROBLEM
     assert "before this program was installed" in finding.text
 
 
 @pytest.mark.parametrize(
     ("script", "outcome"),
-    [("echo yes", Outcome.OK), ("echo no", Outcome.NOTE), ("exit 1", Outcome.OK), ("exec sleep 60", Outcome.OK)],
+    [
+        ("echo yes", CheckOutcome.OK),
+        ("echo no", CheckOutcome.NOTE),
+        ("exit 1", CheckOutcome.OK),
+        ("exec sleep 60", CheckOutcome.OK),
+    ],
 )
 async def test_time_server_is_asked_for(
-    script: str, outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: str, outcome: CheckOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "timedatectl"
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -158,7 +163,7 @@ async def test_time_server_is_asked_for(
 async def test_system_that_knows_no_time_server_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (finding,) = await host.check_clock(Situation(NOWHERE))
-    assert finding.outcome is Outcome.OK
+    assert finding.outcome is CheckOutcome.OK
 
 
 # Virtual reader
@@ -172,7 +177,7 @@ async def test_virtual_reader_is_seen_without_a_card(monkeypatch: pytest.MonkeyP
             raise AssertionError
 
         monkeypatch.setattr(asyncio, "open_connection", connect)
-        assert (await vpcd.look_for_vpcd(address)).outcome is Outcome.OK
+        assert (await vpcd.look_for_vpcd(address)).outcome is CheckOutcome.OK
 
 
 async def test_missing_virtual_reader_is_told(tmp_path: Path) -> None:
@@ -185,8 +190,8 @@ async def test_missing_virtual_reader_is_told(tmp_path: Path) -> None:
 
 async def test_virtual_reader_elsewhere_is_tried(tmp_path: Path) -> None:
     async with peer(b"") as address:
-        assert (await vpcd.look_for_vpcd(address, tables=[tmp_path / "none"])).outcome is Outcome.OK
-    assert (await vpcd.look_for_vpcd(NOWHERE, tables=[tmp_path / "none"])).outcome is Outcome.PROBLEM
+        assert (await vpcd.look_for_vpcd(address, tables=[tmp_path / "none"])).outcome is CheckOutcome.OK
+    assert (await vpcd.look_for_vpcd(NOWHERE, tables=[tmp_path / "none"])).outcome is CheckOutcome.PROBLEM
 
 
 def test_listening_sockets_are_read_from_the_kernels_table() -> None:
@@ -225,7 +230,7 @@ async def test_file_with_slots_is_understood(tmp_path: Path) -> None:
     script.chmod(0o755)
     path.write_text(f'[[slot]]\nclient = "7:0"\nemulator = "vpcd"\nevent_script = "{script}"\n')
     (finding,) = await check_configuration(read_situation(file=path, environ={}))
-    assert finding == Finding("configuration", Outcome.OK, f"{path} describes 1 slot")
+    assert finding == CheckResult("configuration", CheckOutcome.OK, f"{path} describes 1 slot")
 
 
 async def test_file_for_the_virtual_reader_is_understood(tmp_path: Path) -> None:
@@ -241,7 +246,7 @@ async def test_file_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
     path = tmp_path / "client.toml"
     path.write_text("serfer = 1\n")
     (finding,) = await check_configuration(read_situation(file=path, environ={}, vpcd="h:1"))
-    assert finding.outcome is Outcome.PROBLEM
+    assert finding.outcome is CheckOutcome.PROBLEM
     assert "serfer: unknown key" in finding.text
     assert "did you mean server" in finding.mend
 
@@ -251,7 +256,7 @@ async def test_without_a_file_the_options_count() -> None:
     situation = read_situation(file=None, environ={}, vpcd="h:1")
     assert len(situation.slots_with("vpcd")) == 1
     (finding,) = await check_configuration(situation)
-    assert finding.outcome is Outcome.NOTE
+    assert finding.outcome is CheckOutcome.NOTE
     with pytest.raises(ConfigError, match="--server"):
         read_situation(file=None, environ={}, server=":1")
 

@@ -16,8 +16,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.logs import Logger
 from remsim.policy.fields import PolicyError
-from remsim.policy.guard import Finding, Guard, GuardPolicy, parse_guard_policy
-from remsim.policy.presets import DEFAULT, PRESETS
+from remsim.policy.guard import DEFAULT, PRESETS, Finding, Guard, GuardPolicy, parse_guard_policy
 from remsim.redaction import CardRedactor
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, TraceRecord
 from remsim.wire.messages.extensions import AuditInd

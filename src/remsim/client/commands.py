@@ -192,7 +192,7 @@ def _quiet(config: ClientConfig) -> ClientConfig:
 def _history_file() -> Path | None:
     """Where the shell's history is kept; None if there is no such place."""
     try:
-        return default_state_dir(ClientConfig, {}, os.environ) / "history"
+        return default_state_dir(ClientConfig.program, os.environ) / "history"
     except ConfigError:
         return None
 

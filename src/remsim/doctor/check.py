@@ -20,7 +20,7 @@ from remsim.logs import get_logger
 DEADLINE_S: Final = 20.0
 
 
-class Outcome(Enum):
+class CheckOutcome(Enum):
     """How bad it is."""
 
     OK = "ok"
@@ -31,11 +31,11 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at. ``mend`` says what to do, with the command where there is one."""
 
     check: str
-    outcome: Outcome
+    outcome: CheckOutcome
     text: str
     mend: str = ""
 
@@ -63,7 +63,7 @@ class Situation:
 
 
 #: Looks at one thing.
-Check = Callable[[Situation], Awaitable[Sequence[Finding]]]
+Check = Callable[[Situation], Awaitable[Sequence[CheckResult]]]
 
 #: Name to module and function, in the order in which a person would look.
 CHECKS: Final[dict[str, tuple[str, str]]] = {
@@ -75,26 +75,28 @@ CHECKS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-async def examine(situation: Situation, checks: dict[str, tuple[str, str]] | None = None) -> AsyncIterator[Finding]:
+async def examine(situation: Situation, checks: dict[str, tuple[str, str]] | None = None) -> AsyncIterator[CheckResult]:
     """Run all checks and yield what they find, as it is found."""
     for name, (module, attribute) in (CHECKS if checks is None else checks).items():
         for finding in await _run(name, module, attribute, situation):
             yield finding
 
 
-async def _run(name: str, module: str, attribute: str, situation: Situation) -> Sequence[Finding]:
+async def _run(name: str, module: str, attribute: str, situation: Situation) -> Sequence[CheckResult]:
     try:
         check = cast(Check, getattr(importlib.import_module(module), attribute))
         async with asyncio.timeout(DEADLINE_S):
             return await check(situation)
     except TimeoutError:
         return [
-            Finding(name, Outcome.PROBLEM, f"not done within {DEADLINE_S:g} s", "try again; is the host overloaded?")
+            CheckResult(
+                name, CheckOutcome.PROBLEM, f"not done within {DEADLINE_S:g} s", "try again; is the host overloaded?"
+            )
         ]
     except ModuleNotFoundError as error:
         mend = f"install what brings it: {install_command('all')}"
-        return [Finding(name, Outcome.PROBLEM, f"{error.name} is not installed", mend)]
+        return [CheckResult(name, CheckOutcome.PROBLEM, f"{error.name} is not installed", mend)]
     except Exception as error:  # noqa: BLE001  # a check must not hide the findings of the others
         get_logger("doctor").error("check_crashed", check=name, exc_info=error)
         text = f"the check itself failed: {type(error).__name__}: {error}"
-        return [Finding(name, Outcome.PROBLEM, text, "please report it with the log lines above")]
+        return [CheckResult(name, CheckOutcome.PROBLEM, text, "please report it with the log lines above")]

@@ -18,7 +18,7 @@ from remsim.config import (
     read_toml,
 )
 from remsim.core.errors import ConfigError
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import CheckOutcome, CheckResult, Situation
 from remsim.emulators import registry
 
 _NAME: Final = "configuration"
@@ -62,31 +62,33 @@ def _vpcd_slot(config: ClientVpcdConfig) -> ClientSlotConfig:
     )
 
 
-async def check_configuration(situation: Situation) -> Sequence[Finding]:
+async def check_configuration(situation: Situation) -> Sequence[CheckResult]:
     """The file, the emulators that it names, their settings, and the event scripts."""
     if situation.trouble:
-        return [Finding(_NAME, Outcome.PROBLEM, situation.trouble, situation.trouble_mend)]
+        return [CheckResult(_NAME, CheckOutcome.PROBLEM, situation.trouble, situation.trouble_mend)]
     if not situation.source:
-        return [Finding(_NAME, Outcome.NOTE, "no file is named", "name the client's with --config FILE.toml")]
+        return [CheckResult(_NAME, CheckOutcome.NOTE, "no file is named", "name the client's with --config FILE.toml")]
     troubles = [finding for number, slot in enumerate(situation.slots) for finding in _slot_troubles(number, slot)]
     count = len(situation.slots)
     text = f"{situation.source} describes {count} slot{'' if count == 1 else 's'}"
-    return troubles or [Finding(_NAME, Outcome.OK, text)]
+    return troubles or [CheckResult(_NAME, CheckOutcome.OK, text)]
 
 
-def _slot_troubles(number: int, slot: ClientSlotConfig) -> list[Finding]:
+def _slot_troubles(number: int, slot: ClientSlotConfig) -> list[CheckResult]:
     where = f"slot[{number}]" if slot.client is None else f"slot[{number}] ({slot.client})"
     found = []
     if slot.emulator not in registry.names():
         mend = f"known are {', '.join(registry.names())}"
-        found.append(Finding(_NAME, Outcome.PROBLEM, f"{where}: there is no emulator {slot.emulator!r}", mend))
+        found.append(CheckResult(_NAME, CheckOutcome.PROBLEM, f"{where}: there is no emulator {slot.emulator!r}", mend))
     if slot.emulator == "vpcd":
         try:
             parse_settings(VpcdSettings, slot.settings, where=f"{where}.settings")
         except ConfigError as error:
-            found.append(Finding(_NAME, Outcome.PROBLEM, str(error), error.hint))
+            found.append(CheckResult(_NAME, CheckOutcome.PROBLEM, str(error), error.hint))
     if slot.event_script is not None and (trouble := _script_trouble(slot.event_script)):
-        found.append(Finding(_NAME, Outcome.PROBLEM, f"{where}: {trouble}", "give its full path, and chmod +x it"))
+        found.append(
+            CheckResult(_NAME, CheckOutcome.PROBLEM, f"{where}: {trouble}", "give its full path, and chmod +x it")
+        )
     return found
 
 

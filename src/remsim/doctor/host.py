@@ -12,7 +12,7 @@ from typing import Final
 
 import remsim
 from remsim.config import HostPort
-from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.check import CheckOutcome, CheckResult, Situation
 from remsim.wire.ccm import PING, CcmType
 from remsim.wire.errors import FrameError
 from remsim.wire.ipa import FrameReader
@@ -22,18 +22,18 @@ _CLOCK_DEADLINE_S: Final = 3.0
 _READ_BYTES: Final = 4096
 
 
-async def check_clock(_situation: Situation) -> Sequence[Finding]:
+async def check_clock(_situation: Situation) -> Sequence[CheckResult]:
     """Certificates, logs and traces need the right time; a small board without a battery starts in the past."""
     now = datetime.now(UTC)
     installed = _installed()
     if now < installed:
         text = f"it is {now:%Y-%m-%d %H:%M} UTC here, before this program was installed ({installed:%Y-%m-%d})"
-        return [Finding("clock", Outcome.PROBLEM, text, "set the clock: timedatectl set-ntp true")]
+        return [CheckResult("clock", CheckOutcome.PROBLEM, text, "set the clock: timedatectl set-ntp true")]
     synchronised = await _is_synchronised()
     text = f"{now:%Y-%m-%d %H:%M} UTC"
     if synchronised is False:
-        return [Finding("clock", Outcome.NOTE, f"{text}, set by no time server", "timedatectl set-ntp true")]
-    return [Finding("clock", Outcome.OK, text + (", set by a time server" if synchronised else ""))]
+        return [CheckResult("clock", CheckOutcome.NOTE, f"{text}, set by no time server", "timedatectl set-ntp true")]
+    return [CheckResult("clock", CheckOutcome.OK, text + (", set by a time server" if synchronised else ""))]
 
 
 def _installed() -> datetime:
@@ -61,12 +61,12 @@ async def _is_synchronised() -> bool | None:
     return {b"yes": True, b"no": False}.get(said.strip())
 
 
-async def check_server(situation: Situation) -> Sequence[Finding]:
+async def check_server(situation: Situation) -> Sequence[CheckResult]:
     """Whether something that speaks RSPRO answers at the server's address. Shows it no identity."""
     return [await ping_server(situation.server)]
 
 
-async def ping_server(server: HostPort) -> Finding:
+async def ping_server(server: HostPort) -> CheckResult:
     """Connect, send PING, and wait for PONG (rspro.md, section 3): any server answers before it knows us."""
     began = time.perf_counter()
     try:
@@ -74,19 +74,21 @@ async def ping_server(server: HostPort) -> Finding:
             await _exchange_ping(server)
     except TimeoutError:
         mend = "is it the right host and port, and does a firewall on the way let RSPRO (TCP 9998) through?"
-        return Finding("server", Outcome.PROBLEM, f"{server} does not answer", mend)
+        return CheckResult("server", CheckOutcome.PROBLEM, f"{server} does not answer", mend)
     except socket.gaierror as error:
         mend = "check the name, and this host's DNS (resolvectl query, /etc/resolv.conf)"
-        return Finding("server", Outcome.PROBLEM, f"{server.host} cannot be found: {error.strerror}", mend)
+        return CheckResult("server", CheckOutcome.PROBLEM, f"{server.host} cannot be found: {error.strerror}", mend)
     except ConnectionRefusedError:
         mend = "start it there (remsim server), or name the right one with --server HOST:PORT"
-        return Finding("server", Outcome.PROBLEM, f"nothing listens at {server}", mend)
+        return CheckResult("server", CheckOutcome.PROBLEM, f"nothing listens at {server}", mend)
     except (FrameError, EOFError) as error:
         mend = "another program has this port: RSPRO is on 9998, REST on 9997, the bankd on 9999"
-        return Finding("server", Outcome.PROBLEM, f"{server} speaks no RSPRO: {error}", mend)
+        return CheckResult("server", CheckOutcome.PROBLEM, f"{server} speaks no RSPRO: {error}", mend)
     except OSError as error:
-        return Finding("server", Outcome.PROBLEM, f"{server} cannot be reached: {error}", "check the route to it")
-    return Finding("server", Outcome.OK, f"{server} answers in {(time.perf_counter() - began) * 1000:.0f} ms")
+        return CheckResult(
+            "server", CheckOutcome.PROBLEM, f"{server} cannot be reached: {error}", "check the route to it"
+        )
+    return CheckResult("server", CheckOutcome.OK, f"{server} answers in {(time.perf_counter() - began) * 1000:.0f} ms")
 
 
 async def _exchange_ping(server: HostPort) -> None:

@@ -16,7 +16,7 @@ from remsim.core.limits import LimitName
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.policy.fields import PolicyError
-from remsim.policy.presets import DEFAULT
+from remsim.policy.guard import DEFAULT
 from remsim.readers.errors import ReaderError
 from remsim.trace.gsmtap import AtrRecord, TpduRecord
 from remsim.wire.messages.extensions import AuditInd

@@ -10,6 +10,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import (
     BLOCKED_RESPONSE,
+    PRESETS,
     Action,
     ClassMask,
     Finding,
@@ -19,7 +20,6 @@ from remsim.policy.guard import (
     parse_guard_policy,
     parse_path,
 )
-from remsim.policy.presets import PRESETS
 from tests.reference import reference
 
 BANK, CLIENT = BankSlot(1, 0), ClientSlot(23, 0)
