@@ -5,7 +5,7 @@ Only processes that run tests are measured (``tools/measured.py``), so the resul
 that one of them left half written is moved aside and counted.
 
 What must be covered are the parts without I/O, in which each line can be reached by a test that costs microseconds:
-the wire and the card formats, the slotmap, the coordinators. Elsewhere the report is there to be read.
+the wire and the card formats, the slot map, the coordinators. Elsewhere the report is there to be read.
 """
 
 import json
@@ -24,11 +24,12 @@ ASIDE = "unreadable"
 
 #: Paths below src/remsim in which everything must be covered.
 GATED = (
-    # Card emulation on hardware, but for simtrace2_usb, which speaks to the library.
-    *("emulators/simtrace2_[a-t]*.py", "emulators/simtrace2/usb.py"),
-    *("wire/*.py", "card/*.py", "slotmap.py", "*/coordinator.py", "*/coordinator/*.py"),
-    *("identity.py", "policy/*.py", "redaction.py", "pki/codes.py", "server/core/tokens.py"),
+    *("wire/*.py", "card/*.py", "policy/*.py", "redaction.py", "core/identity.py", "pki/codes.py"),
+    *("server/core/slotmap.py", "server/core/tokens.py", "*/coordinator.py", "emulators/simtrace2/*.py"),
 )
+
+#: But for these, which speak to a library or a loop.
+NOT_GATED = {f"emulators/simtrace2/{name}.py" for name in ("emulator", "libusb", "usb_pump")}
 
 
 def _coverage(*arguments: str) -> None:
@@ -61,7 +62,7 @@ def gaps(report: dict[str, dict[str, dict[str, list[object]]]]) -> list[str]:
     found = []
     for path, data in sorted(report["files"].items()):
         name = path.split("src/remsim/", 1)[-1]
-        if not any(fnmatch(name, pattern) for pattern in GATED):
+        if name in NOT_GATED or not any(fnmatch(name, pattern) for pattern in GATED):
             continue
         lines, branches = data["missing_lines"], data["missing_branches"]
         if lines or branches:

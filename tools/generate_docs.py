@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/protocol.md, docs/states.md, docs/settings.md, docs/limits.md and docs/openapi.json from the code.
+"""Writes from the code: docs/protocol.md, states.md, settings.md, limits.md and openapi.json, and pictures.
 
 A test compares the pages with what is generated. Run it after a change: ``.venv/bin/python -m tools.generate_docs``.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from tools.architecture_picture import packages_picture, path_picture
 from tools.limits_page import limits_page
 from tools.openapi_page import openapi_page
 from tools.protocol_page import protocol_page
@@ -23,6 +25,9 @@ PAGES: Final[dict[Path, Callable[[], str]]] = {
     _DOCS / "settings.md": settings_page,
     _DOCS / "limits.md": limits_page,
     _DOCS / "openapi.json": openapi_page,
+    _DOCS / "pictures" / "packages.svg": packages_picture,
+    _DOCS / "pictures" / "tpdu.svg": partial(path_picture, "The path of a TPDU"),
+    _DOCS / "pictures" / "mapping.svg": partial(path_picture, "The path of a mapping"),
 }
 
 

@@ -20,7 +20,7 @@ _HEAD: Final = """\
 What others can make a program hold or do, and where that ends. This page is made from the tables in
 `remsim/*/limits.py`; do not edit it, but run `.venv/bin/python -m tools.generate_docs`.
 
-Whoever reaches a limit loses something; everybody else goes on. Each time is counted in the metric
+A peer that reaches a limit loses something; all others continue. Each time is counted in the metric
 `remsim_limit_reached_total{limit="NAME"}` of the program, which shows all its limits from the start, with 0. The
 numbers are part of the program except where a setting is named; [settings.md](settings.md) explains those.
 
@@ -36,7 +36,7 @@ def limits_page() -> str:
     parts = [
         _HEAD,
         _section("Every link, of all programs", LINK_LIMITS),
-        _section("Whoever connects to server or bankd", (*LISTENER_LIMITS, LINE_LIMIT)),
+        _section("Peers that connect to server or bankd", (*LISTENER_LIMITS, LINE_LIMIT)),
         *(
             _section(f"remsim {name}", [limit for limit in table if limit not in shared])
             for name, table in PROGRAMS.items()
@@ -47,7 +47,7 @@ def limits_page() -> str:
 
 
 def _section(title: str, limits: Sequence[Limit]) -> str:
-    lines = [f"## {title}", "", "| name | limit | reason | whoever reaches it |", "|---|---|---|---|"]
+    lines = [f"## {title}", "", "| name | limit | reason | when it is reached |", "|---|---|---|---|"]
     return "\n".join([*lines, *(_row(limit) for limit in limits), ""])
 
 

@@ -124,7 +124,7 @@ def _table(rows: Iterator[str]) -> str:
 def _rows(program: _Program, model: type[CommonConfig], without: type[CommonConfig] | None) -> Iterator[str]:
     known = set() if without is None else set(without.model_fields)
     if without is None:
-        yield _row("", "REMSIM_CONFIG", "--config", "", "TOML file with settings; options win over it.")
+        yield _row("", "REMSIM_CONFIG", "--config", "", "TOML file with settings; options override it.")
     for name, field in model.model_fields.items():
         if name in known:
             continue

@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 from remsim.bankd.core import states as bankd_transitions
 from remsim.client.core import states as client_transitions
+from remsim.core.state_machine import Event, State, Transitions
+from remsim.emulators.simtrace2 import card as simtrace2_card
 from remsim.emulators.simtrace2 import t0
 from remsim.server.core import peers, slotmap
 from remsim.wire.link import dialing as wire_transitions
@@ -20,10 +22,16 @@ Table = Mapping[tuple[Enum, Enum], Enum | None]
 
 S = TypeVar("S", bound=Enum)
 E = TypeVar("E", bound=Enum)
+MachineState = TypeVar("MachineState", bound=State)
+MachineEvent = TypeVar("MachineEvent", bound=Event)
 
 
 def _plain(table: Mapping[tuple[S, E], S | None]) -> Table:
     return {(state, event): to for (state, event), to in table.items()}
+
+
+def _rows_of(table: Transitions[MachineState, MachineEvent]) -> Table:
+    return {(state, event): to for state, event, to in table}
 
 
 _INTRO: Final = """\
@@ -96,15 +104,23 @@ MACHINES: Final = (
         "What the slot can do for its modem. Its two links have states of their own, as above.",
         "remsim.client.core.states",
         "SLOT_TRANSITIONS",
-        _plain(client_transitions.SLOT_TRANSITIONS),
+        _rows_of(client_transitions.SLOT_TRANSITIONS),
         client_transitions.SlotState.INIT,
+    ),
+    Machine(
+        "A SIMtrace2 slot",
+        "How much of a device is believed: it may have been left in any state, and keeps old messages.",
+        "remsim.emulators.simtrace2.card",
+        "PHASE_TRANSITIONS",
+        _rows_of(simtrace2_card.PHASE_TRANSITIONS),
+        simtrace2_card.Phase.OFF,
     ),
     Machine(
         "T=0 towards the modem",
         "Where the newest command is, on hardware that plays the card.",
         "remsim.emulators.simtrace2.t0",
         "T0_TRANSITIONS",
-        _plain(t0.T0_TRANSITIONS),
+        _rows_of(t0.T0_TRANSITIONS),
         t0.T0State.WAITING_FOR_HEADER,
     ),
 )

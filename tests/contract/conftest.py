@@ -25,6 +25,6 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> CertificateWorld:
+def ca(tmp_path: Path) -> CertificateWorld:
     """An authority of our own."""
     return CertificateWorld(tmp_path / "lab")

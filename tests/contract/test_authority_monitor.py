@@ -25,34 +25,32 @@ from tests.doubles.tls_rig import TlsPeer, all_peers, note_log, running, server_
 
 
 @pytest.fixture
-def own(house: CertificateWorld) -> Credentials:
+def own(ca: CertificateWorld) -> Credentials:
     """The server's."""
-    return house.credentials(SERVER)
+    return ca.credentials(SERVER)
 
 
 @pytest.fixture
-def here(house: CertificateWorld, own: Credentials) -> AuthorityMonitor:
-    """The server's view of the authority; ``house.authority`` is that of other processes."""
-    return AuthorityMonitor(house.directory / "ca", own)
+def here(ca: CertificateWorld, own: Credentials) -> AuthorityMonitor:
+    """The server's view of the authority; ``ca.authority`` is that of other processes."""
+    return AuthorityMonitor(ca.directory / "ca", own)
 
 
 class TestBook:
-    def test_everybody_who_ever_had_a_certificate_is_known(
-        self, house: CertificateWorld, here: AuthorityMonitor
-    ) -> None:
+    def test_everybody_who_ever_had_a_certificate_is_known(self, ca: CertificateWorld, here: AuthorityMonitor) -> None:
         assert here.is_certified(SERVER)
         assert not here.is_certified(BANK)
-        house.revoke(house.credentials(BANK))
+        ca.revoke(ca.credentials(BANK))
         assert not here.is_certified(BANK)
         here.refresh()
         assert here.is_certified(BANK)
         assert not here.is_certified(Identity.bank(2))
 
     def test_certificate_of_one_slot_concerns_its_client_and_the_other_way_round(
-        self, house: CertificateWorld, here: AuthorityMonitor
+        self, ca: CertificateWorld, here: AuthorityMonitor
     ) -> None:
-        house.credentials(Identity.client(5, 1))
-        house.credentials(Identity.client(6))
+        ca.credentials(Identity.client(5, 1))
+        ca.credentials(Identity.client(6))
         here.refresh()
         assert here.is_certified(Identity.client(5))
         assert here.is_certified(Identity.client(5, 1))
@@ -62,37 +60,37 @@ class TestBook:
 
 class TestList:
     def test_revocation_of_another_process_reaches_the_server(
-        self, house: CertificateWorld, here: AuthorityMonitor, own: Credentials
+        self, ca: CertificateWorld, here: AuthorityMonitor, own: Credentials
     ) -> None:
-        stolen = house.credentials(CLIENT)
-        house.revoke(stolen)
+        stolen = ca.credentials(CLIENT)
+        ca.revoke(stolen)
         here.refresh()
         found = own.revocations()
         assert found is not None
         assert found.serials == {stolen.certificate().serial}
 
     def test_list_is_signed_anew_when_its_time_has_come(
-        self, house: CertificateWorld, here: AuthorityMonitor, own: Credentials
+        self, ca: CertificateWorld, here: AuthorityMonitor, own: Credentials
     ) -> None:
-        house.authority.publish_list(house.now - LIST_INTERVAL_S + 300)
+        ca.authority.publish_list(ca.now - LIST_INTERVAL_S + 300)
         here.refresh()
         still = own.revocations()
         here.refresh()
         assert own.revocations() == still
-        house.authority.publish_list(house.now - LIST_INTERVAL_S - 1)
-        old = read_revocation_list(decode_pem(house.revocations(), REVOCATION_LIST)[0])
+        ca.authority.publish_list(ca.now - LIST_INTERVAL_S - 1)
+        old = read_revocation_list(decode_pem(ca.revocations(), REVOCATION_LIST)[0])
         here.refresh()
         new = own.revocations()
         assert new is not None
         assert new.number == old.number + 1
-        assert new.issued_at.timestamp() > house.now - 10
+        assert new.issued_at.timestamp() > ca.now - 10
 
     def test_list_that_is_behind_the_book_is_signed_at_once(
-        self, house: CertificateWorld, here: AuthorityMonitor, own: Credentials
+        self, ca: CertificateWorld, here: AuthorityMonitor, own: Credentials
     ) -> None:
-        before, stolen = house.revocations(), house.credentials(CLIENT)
-        house.revoke(stolen)
-        files.write_public(house.authority.list_file, before)
+        before, stolen = ca.revocations(), ca.credentials(CLIENT)
+        ca.revoke(stolen)
+        files.write_public(ca.authority.list_file, before)
         here.refresh()
         found = own.revocations()
         assert found is not None
@@ -105,24 +103,22 @@ class TestList:
         here.refresh()
         assert own.stamps() == before
 
-    def test_missing_list_is_made(self, house: CertificateWorld, here: AuthorityMonitor, own: Credentials) -> None:
-        house.authority.list_file.unlink()
+    def test_missing_list_is_made(self, ca: CertificateWorld, here: AuthorityMonitor, own: Credentials) -> None:
+        ca.authority.list_file.unlink()
         own.revocations_file.unlink()
         here.refresh()
         assert own.revocations() is not None
 
 
 class TestOwnCertificate:
-    def test_certificate_of_another_authority_is_noticed_at_start(
-        self, house: CertificateWorld, tmp_path: Path
-    ) -> None:
+    def test_certificate_of_another_authority_is_noticed_at_start(self, ca: CertificateWorld, tmp_path: Path) -> None:
         foreign = CertificateWorld(tmp_path / "foreign").credentials(SERVER)
         with pytest.raises(AuthorityError, match="is not of the authority in") as caught:
-            AuthorityMonitor(house.directory / "ca", foreign)
+            AuthorityMonitor(ca.directory / "ca", foreign)
         assert f"--out {foreign.directory}" in caught.value.hint
 
     def test_renewal_keeps_identity_and_host_names(
-        self, house: CertificateWorld, here: AuthorityMonitor, own: Credentials
+        self, ca: CertificateWorld, here: AuthorityMonitor, own: Credentials
     ) -> None:
         before = own.certificate()
         here.renew_own()
@@ -132,12 +128,12 @@ class TestOwnCertificate:
         assert after.serial != before.serial
         assert after.public_key != before.public_key
         assert TlsContexts(own).identity == SERVER
-        assert house.authority.issued_to(SERVER)[-1].serial == after.serial
+        assert ca.authority.issued_to(SERVER)[-1].serial == after.serial
 
-    def test_authority_that_cannot_be_used_is_named(self, house: CertificateWorld, own: Credentials) -> None:
-        (house.directory / "ca" / "authority-key.pem").chmod(0o644)
+    def test_authority_that_cannot_be_used_is_named(self, ca: CertificateWorld, own: Credentials) -> None:
+        (ca.directory / "ca" / "authority-key.pem").chmod(0o644)
         with pytest.raises(KeyFileError, match="can be reached by others"):
-            AuthorityMonitor(house.directory / "ca", own)
+            AuthorityMonitor(ca.directory / "ca", own)
 
 
 @asynccontextmanager
@@ -151,10 +147,10 @@ async def housekeeper(here: AuthorityMonitor, log: NotedLog) -> AsyncIterator[No
 
 
 async def test_trouble_is_told_when_it_begins_and_ends_nothing(
-    house: CertificateWorld, here: AuthorityMonitor, own: Credentials, monkeypatch: pytest.MonkeyPatch
+    ca: CertificateWorld, here: AuthorityMonitor, own: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "CHECK_INTERVAL_S", 0)
-    log, book = NotedLog(), house.directory / "ca" / "ledger.sqlite"
+    log, book = NotedLog(), ca.directory / "ca" / "ledger.sqlite"
     turns: asyncio.Queue[None] = asyncio.Queue()
     loop, refresh = asyncio.get_running_loop(), here.refresh
 
@@ -169,13 +165,13 @@ async def test_trouble_is_told_when_it_begins_and_ends_nothing(
         for _ in range(2):
             book.rename(book.with_suffix(".away"))
             assert "No such file" in (await log.next("authority_in_trouble"))["error"]
-            # The same trouble at later looks is no news.
+            # The same fault at later checks is not reported again.
             for _ in range(turns.qsize() + 3):
                 await turns.get()
             assert log.is_empty()
             book.with_suffix(".away").rename(book)
-            stolen = house.credentials(CLIENT)
-            house.revoke(stolen)
+            stolen = ca.credentials(CLIENT)
+            ca.revoke(stolen)
             while not _is_listed(own, stolen):
                 await turns.get()
             # One more look without trouble has begun and ended.
@@ -191,13 +187,13 @@ def _is_listed(own: Credentials, stolen: Credentials) -> bool:
     return found is not None and stolen.certificate().serial in found.serials
 
 
-async def test_who_was_revoked_while_no_server_ran_is_not_let_in(house: CertificateWorld, tmp_path: Path) -> None:
+async def test_who_was_revoked_while_no_server_ran_is_not_let_in(ca: CertificateWorld, tmp_path: Path) -> None:
     state = tmp_path / "server"
     state.mkdir(mode=0o700)
-    (house.directory / "ca").rename(state / "ca")
-    house.authority = Authority(state / "ca")
-    own, stolen = house.credentials(SERVER), house.credentials(CLIENT)
-    house.revoke(stolen)
+    (ca.directory / "ca").rename(state / "ca")
+    ca.authority = Authority(state / "ca")
+    own, stolen = ca.credentials(SERVER), ca.credentials(CLIENT)
+    ca.revoke(stolen)
     assert not TlsContexts(own).is_revoked(stolen.certificate().serial)
     log = note_log()
     service = server_service(state, own)
@@ -209,13 +205,13 @@ async def test_who_was_revoked_while_no_server_ran_is_not_let_in(house: Certific
 
 
 async def test_certificate_that_expired_while_no_server_ran_is_renewed_at_its_start(
-    house: CertificateWorld, tmp_path: Path
+    ca: CertificateWorld, tmp_path: Path
 ) -> None:
     state = tmp_path / "server"
     state.mkdir(mode=0o700)
-    (house.directory / "ca").rename(state / "ca")
-    house.authority = Authority(state / "ca")
-    own, bank = house.credentials(SERVER, now=house.now - 91 * DAY_S), house.credentials(BANK)
+    (ca.directory / "ca").rename(state / "ca")
+    ca.authority = Authority(state / "ca")
+    own, bank = ca.credentials(SERVER, now=ca.now - 91 * DAY_S), ca.credentials(BANK)
     log = note_log()
     service = server_service(state, own)
     async with all_peers(), running(service):
@@ -226,4 +222,4 @@ async def test_certificate_that_expired_while_no_server_ran_is_renewed_at_its_st
         answer = await peer.receive()
         assert isinstance(answer, rspro.ConnectBankRes)
         assert answer.result is ResultCode.OK
-    assert own.certificate().not_after.timestamp() > house.now
+    assert own.certificate().not_after.timestamp() > ca.now

@@ -23,18 +23,18 @@ TOOL = CryptographyToolkit()
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> CertificateWorld:
+def ca(tmp_path: Path) -> CertificateWorld:
     """An authority of our own."""
     return CertificateWorld(tmp_path / "lab")
 
 
 @pytest.fixture
-def bank(house: CertificateWorld) -> Credentials:
+def bank(ca: CertificateWorld) -> Credentials:
     """A host with everything."""
-    return house.credentials(BANK)
+    return ca.credentials(BANK)
 
 
-def test_complete_credentials_are_usable(bank: Credentials, house: CertificateWorld) -> None:
+def test_complete_credentials_are_usable(bank: Credentials, ca: CertificateWorld) -> None:
     assert bank.check().identity == bank.identity() == BANK
     assert bank.source() is None
     assert b"PRIVATE" not in bank.certificate_pem()
@@ -43,13 +43,13 @@ def test_complete_credentials_are_usable(bank: Credentials, house: CertificateWo
     assert facts.not_before < bank.renewal_due() < facts.not_after
     contexts = TlsContexts(bank)
     assert contexts.not_after == facts.not_after
-    assert not contexts.is_list_too_old(house.now)
-    assert contexts.is_list_too_old(house.now + MAX_LIST_AGE.total_seconds() + 1)
+    assert not contexts.is_list_too_old(ca.now)
+    assert contexts.is_list_too_old(ca.now + MAX_LIST_AGE.total_seconds() + 1)
 
 
-def test_certificate_has_its_issuer_beside_it(bank: Credentials, house: CertificateWorld) -> None:
+def test_certificate_has_its_issuer_beside_it(bank: Credentials, ca: CertificateWorld) -> None:
     own, issuer = decode_pem(files.read_private(bank.pair_file))
-    assert [issuer] == decode_pem(house.authority.certificate)
+    assert [issuer] == decode_pem(ca.authority.certificate)
     assert [own] == decode_pem(bank.certificate_pem())
 
 
@@ -88,16 +88,16 @@ def test_failed_reload_keeps_what_works(bank: Credentials) -> None:
     assert contexts.server is before
 
 
-def test_context_without_a_list_works_and_says_so(bank: Credentials, house: CertificateWorld) -> None:
+def test_context_without_a_list_works_and_says_so(bank: Credentials, ca: CertificateWorld) -> None:
     bank.revocations_file.unlink()
     contexts = TlsContexts(bank)
     assert contexts.revocations is None
-    assert contexts.is_list_too_old(house.now)
+    assert contexts.is_list_too_old(ca.now)
     assert not contexts.is_revoked(1)
 
 
-def test_authority_is_no_identity(bank: Credentials, house: CertificateWorld) -> None:
-    bank.install_pair(signing.make_key(), house.authority.certificate)
+def test_authority_is_no_identity(bank: Credentials, ca: CertificateWorld) -> None:
+    bank.install_pair(signing.make_key(), ca.authority.certificate)
     with pytest.raises(CertificateError, match="names no identity"):
         bank.check()
 
@@ -110,12 +110,10 @@ def test_source_that_cannot_be_read_is_named(bank: Credentials, content: bytes) 
 
 
 class TestRevocations:
-    def test_newer_list_is_stored_and_an_older_one_passed_over(
-        self, bank: Credentials, house: CertificateWorld
-    ) -> None:
-        old = house.revocations()
-        house.revoke(house.credentials(Identity.client(5)))
-        new = house.revocations()
+    def test_newer_list_is_stored_and_an_older_one_passed_over(self, bank: Credentials, ca: CertificateWorld) -> None:
+        old = ca.revocations()
+        ca.revoke(ca.credentials(Identity.client(5)))
+        new = ca.revocations()
         facts = bank.accept_revocations(new, TOOL)
         assert facts is not None
         assert len(facts.serials) == 1
@@ -123,9 +121,9 @@ class TestRevocations:
         assert bank.accept_revocations(new, TOOL) is None
         assert bank.revocations() == facts
 
-    def test_first_list_is_taken(self, bank: Credentials, house: CertificateWorld) -> None:
+    def test_first_list_is_taken(self, bank: Credentials, ca: CertificateWorld) -> None:
         bank.revocations_file.unlink()
-        assert bank.accept_revocations(house.revocations(), TOOL) is not None
+        assert bank.accept_revocations(ca.revocations(), TOOL) is not None
 
     def test_list_of_somebody_else_changes_nothing(self, bank: Credentials, tmp_path: Path) -> None:
         before = bank.revocations()
@@ -137,10 +135,10 @@ class TestRevocations:
             bank.accept_revocations(b"nothing", TOOL)
         assert bank.revocations() == before
 
-    def test_age_of_a_list(self, house: CertificateWorld) -> None:
-        facts = read_revocation_list(decode_pem(house.revocations(), REVOCATION_LIST)[0])
-        assert not is_list_too_old(facts, house.now)
-        assert is_list_too_old(replace(facts, issued_at=facts.issued_at - timedelta(days=2)), house.now)
+    def test_age_of_a_list(self, ca: CertificateWorld) -> None:
+        facts = read_revocation_list(decode_pem(ca.revocations(), REVOCATION_LIST)[0])
+        assert not is_list_too_old(facts, ca.now)
+        assert is_list_too_old(replace(facts, issued_at=facts.issued_at - timedelta(days=2)), ca.now)
 
 
 class TestInstallation:
@@ -158,69 +156,69 @@ class TestInstallation:
         assert signing.read_request(again) == signing.read_request(request)
 
     def test_answer_for_another_key_is_refused(
-        self, asked: tuple[Credentials, bytes], house: CertificateWorld, bank: Credentials
+        self, asked: tuple[Credentials, bytes], ca: CertificateWorld, bank: Credentials
     ) -> None:
         host, request = asked
-        received = Received(bank.certificate_pem(), house.authority.certificate, house.revocations())
+        received = Received(bank.certificate_pem(), ca.authority.certificate, ca.revocations())
         with pytest.raises(CertificateError, match="for another key"):
             host.install(received, TOOL, request=request, url="https://lab")
         assert not host.exist()
 
     def test_answer_of_another_authority_is_refused(
-        self, asked: tuple[Credentials, bytes], house: CertificateWorld, tmp_path: Path
+        self, asked: tuple[Credentials, bytes], ca: CertificateWorld, tmp_path: Path
     ) -> None:
         host, request = asked
         other = CertificateWorld(tmp_path / "other", name="other")
-        issued = other.authority.issue(BANK, request, now=house.now)
-        received = Received(issued.pem, house.authority.certificate, house.revocations())
+        issued = other.authority.issue(BANK, request, now=ca.now)
+        received = Received(issued.pem, ca.authority.certificate, ca.revocations())
         with pytest.raises(CertificateError, match="another authority"):
             host.install(received, TOOL, request=request, url="https://lab")
         assert not host.exist()
 
     def test_authority_instead_of_a_certificate_is_refused(
-        self, asked: tuple[Credentials, bytes], house: CertificateWorld
+        self, asked: tuple[Credentials, bytes], ca: CertificateWorld
     ) -> None:
         host, request = asked
-        received = Received(house.authority.certificate, house.authority.certificate, house.revocations())
+        received = Received(ca.authority.certificate, ca.authority.certificate, ca.revocations())
         with pytest.raises(CertificateError, match="names no identity"):
             host.install(received, TOOL, request=request, url="https://lab")
 
     @pytest.fixture
-    def answered(self, asked: tuple[Credentials, bytes], house: CertificateWorld) -> tuple[Credentials, bytes, bytes]:
+    def answered(self, asked: tuple[Credentials, bytes], ca: CertificateWorld) -> tuple[Credentials, bytes, bytes]:
         """A host that has asked, its request, and the certificate that it gets."""
         host, request = asked
-        return host, request, house.authority.issue(BANK, request, now=house.now).pem
+        return host, request, ca.authority.issue(BANK, request, now=ca.now).pem
 
     @pytest.mark.parametrize("tool", [CryptographyToolkit(), OpensslToolkit()], ids=lambda tool: str(tool.name))
     def test_list_that_the_authority_did_not_sign_is_refused(
-        self, answered: tuple[Credentials, bytes, bytes], house: CertificateWorld, tmp_path: Path, tool: Toolkit
+        self, answered: tuple[Credentials, bytes, bytes], ca: CertificateWorld, tmp_path: Path, tool: Toolkit
     ) -> None:
         host, request, certificate = answered
         other = CertificateWorld(tmp_path / "other")
-        received = Received(certificate, house.authority.certificate, other.revocations())
+        received = Received(certificate, ca.authority.certificate, other.revocations())
         with pytest.raises(CertificateError, match="its authority did not sign"):
             host.install(received, tool, request=request, url="https://lab")
         assert [path.name for path in host.directory.iterdir()] == ["next-key.pem"]
-        good = Received(certificate, house.authority.certificate, house.revocations())
+        good = Received(certificate, ca.authority.certificate, ca.revocations())
         host.install(good, tool, request=request, url="https://lab")
-        assert host.revocations_file.read_bytes() == house.revocations()
+        assert host.revocations_file.read_bytes() == ca.revocations()
 
     def test_newer_list_stays_unless_it_is_of_another_authority(
-        self, answered: tuple[Credentials, bytes, bytes], house: CertificateWorld, tmp_path: Path
+        self, answered: tuple[Credentials, bytes, bytes], ca: CertificateWorld, tmp_path: Path
     ) -> None:
         host, request, certificate = answered
-        old = house.revocations()
-        newer = house.authority.publish_list(house.now)
-        files.write_public(host.authority_file, house.authority.certificate)
+        old = ca.revocations()
+        newer = ca.authority.publish_list(ca.now)
+        files.write_public(host.authority_file, ca.authority.certificate)
         files.write_public(host.revocations_file, newer)
         key = files.read_private(host.next_key_file)
-        received = Received(certificate, house.authority.certificate, old)
+        received = Received(certificate, ca.authority.certificate, old)
         host.install(received, TOOL, request=request, url="https://lab")
         assert host.revocations_file.read_bytes() == newer
         # The same name, and a lower number; also what is damaged is replaced.
         for stored in (CertificateWorld(tmp_path / "other").authority, None):
-            files.write_public(host.authority_file, (stored or house.authority).certificate)
-            files.write_public(host.revocations_file, stored.publish_list(house.now) if stored else b"nothing")
+            files.write_public(host.authority_file, (stored or ca.authority).certificate)
+            files.write_public(host.revocations_file, stored.publish_list(ca.now) if stored else b"nothing")
             files.write_private(host.next_key_file, key)
             host.install(received, TOOL, request=request, url="https://lab")
             assert host.revocations_file.read_bytes() == old
@@ -263,12 +261,12 @@ def test_broken_file_is_named_with_what_mends_it(bank: Credentials) -> None:
 
 
 def test_files_of_different_authorities_are_noticed_at_start(
-    bank: Credentials, house: CertificateWorld, tmp_path: Path
+    bank: Credentials, ca: CertificateWorld, tmp_path: Path
 ) -> None:
     bank.check_origin()
     # Of the same name: only the keys differ.
     foreign = CertificateWorld(tmp_path / "foreign").credentials(BANK)
-    ours = house.revocations()
+    ours = ca.revocations()
     files.write_public(bank.revocations_file, foreign.revocations_file.read_bytes())
     with pytest.raises(CertificateError, match=r"the revocation list in .* is not of the authority") as caught:
         bank.check_origin()
@@ -279,7 +277,7 @@ def test_files_of_different_authorities_are_noticed_at_start(
         bank.check_origin()
 
 
-def test_certificate_that_begins_later_is_renewed_at_once(house: CertificateWorld) -> None:
-    assert not house.credentials(BANK).is_renewal_due(house.now)
-    assert house.credentials(BANK, now=house.now + 70 * DAY_S).is_renewal_due(house.now)
-    assert house.credentials(BANK, now=house.now - 61 * DAY_S).is_renewal_due(house.now)
+def test_certificate_that_begins_later_is_renewed_at_once(ca: CertificateWorld) -> None:
+    assert not ca.credentials(BANK).is_renewal_due(ca.now)
+    assert ca.credentials(BANK, now=ca.now + 70 * DAY_S).is_renewal_due(ca.now)
+    assert ca.credentials(BANK, now=ca.now - 61 * DAY_S).is_renewal_due(ca.now)

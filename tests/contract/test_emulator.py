@@ -32,9 +32,9 @@ FACTORIES: dict[str, Callable[[], CardEmulator]] = {
 
 
 class Unbothered(EmulatorEvents):
-    """Whoever owns the emulator; nothing happens at the modem in these tests."""
+    """The owner of the emulator; nothing happens at the modem in these tests."""
 
-    def on_tpdu(self, tpdu: bytes) -> None:
+    def on_tpdu(self, number: int, tpdu: bytes) -> None:
         raise AssertionError(tpdu)
 
     def on_lines(self, lines: Lines) -> None:
@@ -64,8 +64,8 @@ async def test_life_with_a_card(emulator: CardEmulator) -> None:
 
 async def test_answers_that_nobody_waits_for_are_dropped(emulator: CardEmulator) -> None:
     await emulator.start(Unbothered())
-    emulator.respond(b"\x90\x00")
-    emulator.abort("late")
+    emulator.respond(1, b"\x90\x00")
+    emulator.abort(2, "late")
     await emulator.stop()
 
 

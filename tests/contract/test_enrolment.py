@@ -28,7 +28,7 @@ TOOL = CryptographyToolkit()
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> CertificateWorld:
+def ca(tmp_path: Path) -> CertificateWorld:
     """An authority of our own."""
     return CertificateWorld(tmp_path / "lab")
 
@@ -45,11 +45,9 @@ async def do_enroll(server: EnrolmentServer, code: Code, host: Credentials, tool
 
 
 @both
-async def test_new_host_gets_a_certificate_that_works(
-    house: CertificateWorld, host: Credentials, tool: Toolkit
-) -> None:
-    async with enrolment_server(house) as server:
-        code = Code.parse(house.authority.make_code(BANK, now=server.now).to_text())
+async def test_new_host_gets_a_certificate_that_works(ca: CertificateWorld, host: Credentials, tool: Toolkit) -> None:
+    async with enrolment_server(ca) as server:
+        code = Code.parse(ca.authority.make_code(BANK, now=server.now).to_text())
         facts = await do_enroll(server, code, host, tool)
         assert facts.identity == BANK
         assert host.check() == facts
@@ -62,9 +60,9 @@ async def test_new_host_gets_a_certificate_that_works(
 
 
 @both
-async def test_certificate_is_renewed_with_a_new_key(house: CertificateWorld, host: Credentials, tool: Toolkit) -> None:
-    async with enrolment_server(house) as server:
-        await do_enroll(server, house.authority.make_code(BANK, now=server.now), host, tool)
+async def test_certificate_is_renewed_with_a_new_key(ca: CertificateWorld, host: Credentials, tool: Toolkit) -> None:
+    async with enrolment_server(ca) as server:
+        await do_enroll(server, ca.authority.make_code(BANK, now=server.now), host, tool)
         before = host.certificate()
         server.now += 60 * DAY_S
         # The server's own certificate is judged by the real clock; only the book's time has moved.
@@ -73,7 +71,7 @@ async def test_certificate_is_renewed_with_a_new_key(house: CertificateWorld, ho
         assert after.serial != before.serial
         assert after.public_key != before.public_key
         assert host.certificate() == after
-        house.authority.revoke([after.serial], now=server.now)
+        ca.authority.revoke([after.serial], now=server.now)
         with pytest.raises(EnrolmentError, match="is revoked") as caught:
             await asyncio.to_thread(renew, host, tool)
         assert caught.value.status == 403
@@ -81,35 +79,35 @@ async def test_certificate_is_renewed_with_a_new_key(house: CertificateWorld, ho
 
 
 async def test_renewal_brings_the_next_certificate_of_an_extended_authority(
-    house: CertificateWorld, host: Credentials
+    ca: CertificateWorld, host: Credentials
 ) -> None:
-    async with enrolment_server(house) as server:
-        await do_enroll(server, house.authority.make_code(BANK, now=house.now), host)
+    async with enrolment_server(ca) as server:
+        await do_enroll(server, ca.authority.make_code(BANK, now=ca.now), host)
         old = host.authority()
-        house.authority.extend(house.now)
+        ca.authority.extend(ca.now)
         await asyncio.to_thread(renew, host, TOOL)
-    assert host.authority() == house.authority.certificate != old
+    assert host.authority() == ca.authority.certificate != old
     host.check_origin()
-    assert host.pair_file.read_bytes().endswith(house.authority.certificate)
+    assert host.pair_file.read_bytes().endswith(ca.authority.certificate)
     assert TlsContexts(host).identity == BANK
 
 
-async def test_list_of_a_time_to_come_keeps_no_host_from_renewing(house: CertificateWorld, host: Credentials) -> None:
-    async with enrolment_server(house) as server:
-        await do_enroll(server, house.authority.make_code(BANK, now=house.now), host)
-        house.authority.publish_list(house.now + 70 * DAY_S)
-        house.tell(host)
+async def test_list_of_a_time_to_come_keeps_no_host_from_renewing(ca: CertificateWorld, host: Credentials) -> None:
+    async with enrolment_server(ca) as server:
+        await do_enroll(server, ca.authority.make_code(BANK, now=ca.now), host)
+        ca.authority.publish_list(ca.now + 70 * DAY_S)
+        ca.tell(host)
         before = host.certificate()
-        house.authority.publish_list(house.now)
+        ca.authority.publish_list(ca.now)
         assert (await asyncio.to_thread(renew, host, TOOL)).serial != before.serial
     revocations = host.revocations()
     assert revocations is not None
-    assert revocations.issued_at.timestamp() <= house.now
+    assert revocations.issued_at.timestamp() <= ca.now
 
 
-async def test_lost_answer_is_had_by_asking_again(house: CertificateWorld, host: Credentials) -> None:
-    async with enrolment_server(house) as server:
-        code = house.authority.make_code(BANK, now=server.now)
+async def test_lost_answer_is_had_by_asking_again(ca: CertificateWorld, host: Credentials) -> None:
+    async with enrolment_server(ca) as server:
+        code = ca.authority.make_code(BANK, now=server.now)
         host.prepare_key(TOOL)
         key = host.next_key_file.read_bytes()
         first = await do_enroll(server, code, host)
@@ -117,15 +115,15 @@ async def test_lost_answer_is_had_by_asking_again(house: CertificateWorld, host:
         host.pair_file.unlink()
         files.write_private(host.next_key_file, key)
         assert await do_enroll(server, code, host) == first
-        assert len(house.authority.issued_to(BANK)) == 1
+        assert len(ca.authority.issued_to(BANK)) == 1
 
 
 class TestRefusals:
     async def test_used_code_serves_no_second_host(
-        self, house: CertificateWorld, host: Credentials, tmp_path: Path
+        self, ca: CertificateWorld, host: Credentials, tmp_path: Path
     ) -> None:
-        async with enrolment_server(house) as server:
-            code = house.authority.make_code(BANK, now=server.now)
+        async with enrolment_server(ca) as server:
+            code = ca.authority.make_code(BANK, now=server.now)
             await do_enroll(server, code, host)
             with pytest.raises(EnrolmentError, match="the code was used already"):
                 await do_enroll(server, code, Credentials(tmp_path / "thief"))
@@ -135,18 +133,16 @@ class TestRefusals:
             assert (refused.actor, refused.action) == (Actor("enrolment", "127.0.0.1"), "certificate.refuse")
             assert (refused.outcome, refused.detail) == ("refused", "the code was used already")
 
-    async def test_expired_code(self, house: CertificateWorld, host: Credentials) -> None:
-        async with enrolment_server(house) as server:
-            code = house.authority.make_code(BANK, now=server.now)
+    async def test_expired_code(self, ca: CertificateWorld, host: Credentials) -> None:
+        async with enrolment_server(ca) as server:
+            code = ca.authority.make_code(BANK, now=server.now)
             server.now += LIFETIME_S
             with pytest.raises(EnrolmentError, match="older than an hour"):
                 await do_enroll(server, code, host)
 
-    async def test_guessing_ends_the_code_and_slows_the_guesser(
-        self, house: CertificateWorld, host: Credentials
-    ) -> None:
-        async with enrolment_server(house) as server:
-            code = house.authority.make_code(BANK, now=server.now)
+    async def test_guessing_ends_the_code_and_slows_the_guesser(self, ca: CertificateWorld, host: Credentials) -> None:
+        async with enrolment_server(ca) as server:
+            code = ca.authority.make_code(BANK, now=server.now)
             for _ in range(TRIES):
                 with pytest.raises(EnrolmentError, match="the code is not valid"):
                     await do_enroll(server, replace(code, secret=bytes(16)), host)
@@ -162,62 +158,62 @@ class TestRefusals:
             assert refused["reason"] == "the code is not valid"
 
     async def test_impostor_with_another_authority_never_sees_the_secret(
-        self, house: CertificateWorld, host: Credentials, tmp_path: Path
+        self, ca: CertificateWorld, host: Credentials, tmp_path: Path
     ) -> None:
         other = CertificateWorld(tmp_path / "other")
         async with enrolment_server(other) as server:
             # It knows the name of the code from having listened, and answers with its own authority.
-            code = replace(other.authority.make_code(BANK, now=server.now), fingerprint=house.authority.fingerprint)
+            code = replace(other.authority.make_code(BANK, now=server.now), fingerprint=ca.authority.fingerprint)
             with pytest.raises(EnrolmentError, match="not the server that the code is for"):
                 await do_enroll(server, code, host)
             assert other.authority.issued_to(BANK) == []
 
     async def test_impostor_with_a_copied_anchor_is_found_in_the_handshake(
-        self, house: CertificateWorld, host: Credentials, tmp_path: Path
+        self, ca: CertificateWorld, host: Credentials, tmp_path: Path
     ) -> None:
         other = CertificateWorld(tmp_path / "other")
-        async with enrolment_server(house, anchor=other) as server:
+        async with enrolment_server(ca, anchor=other) as server:
             with pytest.raises(EnrolmentError, match="not the server that this host trusts"):
-                await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+                await do_enroll(server, ca.authority.make_code(BANK, now=server.now), host)
 
-    async def test_bank_does_not_pass_for_a_server(self, house: CertificateWorld, host: Credentials) -> None:
-        async with enrolment_server(house, identity=Identity.bank(7)) as server:
+    async def test_bank_does_not_pass_for_a_server(self, ca: CertificateWorld, host: Credentials) -> None:
+        async with enrolment_server(ca, identity=Identity.bank(7)) as server:
             with pytest.raises(EnrolmentError, match="is bank/7, no server"):
-                await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+                await do_enroll(server, ca.authority.make_code(BANK, now=server.now), host)
 
-    async def test_revoked_server_gets_no_renewal_to_answer(self, house: CertificateWorld, host: Credentials) -> None:
-        async with enrolment_server(house) as server:
-            await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+    async def test_revoked_server_gets_no_renewal_to_answer(self, ca: CertificateWorld, host: Credentials) -> None:
+        async with enrolment_server(ca) as server:
+            await do_enroll(server, ca.authority.make_code(BANK, now=server.now), host)
             before = host.certificate()
-            house.authority.revoke_identity(SERVER, now=server.now)
-            house.tell(host)
+            ca.authority.revoke_identity(SERVER, now=server.now)
+            ca.tell(host)
             with pytest.raises(EnrolmentError, match="not the server that this host trusts: certificate revoked"):
                 await asyncio.to_thread(renew, host, TOOL)
             host.revocations_file.unlink()
             # Without a list nothing is known of it.
             assert (await asyncio.to_thread(renew, host, TOOL)).serial != before.serial
 
-    async def test_nobody_there(self, house: CertificateWorld, host: Credentials) -> None:
-        code = house.authority.make_code(BANK, now=house.now)
+    async def test_nobody_there(self, ca: CertificateWorld, host: Credentials) -> None:
+        code = ca.authority.make_code(BANK, now=ca.now)
         with pytest.raises(EnrolmentError, match=r"cannot ask https://127\.0\.0\.1:1:"):
             await asyncio.to_thread(enroll, "https://127.0.0.1:1", code, host, TOOL)
 
-    async def test_what_speaks_something_else(self, house: CertificateWorld, host: Credentials) -> None:
+    async def test_what_speaks_something_else(self, ca: CertificateWorld, host: Credentials) -> None:
         async def chat(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 welcome\r\n")
             writer.close()
 
         listener = await asyncio.start_server(chat, "127.0.0.1", 0)
         port = listener.sockets[0].getsockname()[1]
-        code = house.authority.make_code(BANK, now=house.now)
+        code = ca.authority.make_code(BANK, now=ca.now)
         with pytest.raises(EnrolmentError, match=r"does not speak TLS 1\.3|cannot ask"):
             await asyncio.to_thread(enroll, f"https://127.0.0.1:{port}", code, host, TOOL)
         listener.close()
         await listener.wait_closed()
 
-    async def test_certificate_that_was_brought_by_hand_is_not_renewed_from_afar(self, house: CertificateWorld) -> None:
+    async def test_certificate_that_was_brought_by_hand_is_not_renewed_from_afar(self, ca: CertificateWorld) -> None:
         with pytest.raises(EnrolmentError, match="not got by enrolment"):
-            await asyncio.to_thread(renew, house.credentials(BANK), TOOL)
+            await asyncio.to_thread(renew, ca.credentials(BANK), TOOL)
 
     async def test_host_without_certificate_cannot_renew(self, host: Credentials) -> None:
         with pytest.raises(KeyFileError):
@@ -230,13 +226,13 @@ class TestRoutes:
         "body",
         [b"", b"[]", b"{}", b'"x"', b'{"code": 1}', b"{" * 5000, b'{"code": "!", "identity": "x", "secret": "y"}'],
     )
-    async def test_body_that_is_none_is_malformed(self, house: CertificateWorld, path: str, body: bytes) -> None:
-        async with enrolment_server(house) as server, httpx2.AsyncClient(verify=False) as http:
+    async def test_body_that_is_none_is_malformed(self, ca: CertificateWorld, path: str, body: bytes) -> None:
+        async with enrolment_server(ca) as server, httpx2.AsyncClient(verify=False) as http:
             answer = await http.post(server.url + path, content=body)
             assert answer.status_code == 400
             assert answer.json()["error"]["message"]
 
-    async def test_members_are_checked(self, house: CertificateWorld) -> None:
+    async def test_members_are_checked(self, ca: CertificateWorld) -> None:
         good = {"identity": "bank/1", "code": "AAAAAAAA", "secret": "A" * 22, "request": "x"}
         renewal = {"certificate": "x", "request": "x", "signature": "00"}
         der = decode_pem(signing.make_request(signing.make_key(), "x"), "CERTIFICATE REQUEST")[0]
@@ -252,19 +248,19 @@ class TestRoutes:
             (CERTIFICATE_PATH, good | {"request": impossible}),
             (RENEWAL_PATH, renewal | {"request": impossible}),
         ]
-        async with enrolment_server(house) as server, httpx2.AsyncClient(verify=False) as http:
+        async with enrolment_server(ca) as server, httpx2.AsyncClient(verify=False) as http:
             for path, body in cases:
                 assert (await http.post(server.url + path, json=body)).status_code == 400
 
     async def test_trouble_with_the_files_is_no_fault_of_whoever_asks(
-        self, house: CertificateWorld, host: Credentials
+        self, ca: CertificateWorld, host: Credentials
     ) -> None:
-        book = house.directory / "ca" / "ledger.sqlite"
-        async with enrolment_server(house) as server:
-            await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+        book = ca.directory / "ca" / "ledger.sqlite"
+        async with enrolment_server(ca) as server:
+            await do_enroll(server, ca.authority.make_code(BANK, now=server.now), host)
             await server.log.next("certificate_issued")
             for _ in range(2):
-                code = house.authority.make_code(BANK, now=server.now)
+                code = ca.authority.make_code(BANK, now=server.now)
                 book.chmod(0o644)
                 for _ in range(FAILURES_ALLOWED + 1):
                     with pytest.raises(EnrolmentError, match="cannot answer now") as caught:
@@ -286,8 +282,8 @@ class TestRoutes:
             assert "backup" in (await server.log.next("authority_in_trouble"))["hint"]
             assert [entry.outcome for entry in server.entries] == ["done"] * 3
 
-    async def test_without_a_code_nothing_is_told(self, house: CertificateWorld) -> None:
-        async with enrolment_server(house) as server, httpx2.AsyncClient(verify=False) as http:
+    async def test_without_a_code_nothing_is_told(self, ca: CertificateWorld) -> None:
+        async with enrolment_server(ca) as server, httpx2.AsyncClient(verify=False) as http:
             answer = await http.post(server.url + ANCHOR_PATH, json={"code": "AAAAAAAA"})
             assert answer.status_code == 403
             assert b"CERTIFICATE" not in answer.content
@@ -340,26 +336,26 @@ class TestNeighbours:
         return status
 
     async def test_good_code_is_good_behind_an_address_that_failed(
-        self, house: CertificateWorld, host: Credentials
+        self, ca: CertificateWorld, host: Credentials
     ) -> None:
-        async with enrolment_server(house) as server:
+        async with enrolment_server(ca) as server:
             assert await self.fail(server, ANCHOR_PATH, {"code": "AAAAAAAA"}) == 429
-            code = house.authority.make_code(BANK, now=server.now)
+            code = ca.authority.make_code(BANK, now=server.now)
             assert (await do_enroll(server, code, host)).identity == BANK
 
     async def test_good_certificate_is_renewed_behind_an_address_that_failed(
-        self, house: CertificateWorld, host: Credentials
+        self, ca: CertificateWorld, host: Credentials
     ) -> None:
-        async with enrolment_server(house) as server:
-            before = await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+        async with enrolment_server(ca) as server:
+            before = await do_enroll(server, ca.authority.make_code(BANK, now=server.now), host)
             assert await self.fail(server, RENEWAL_PATH, {"certificate": "x", "request": "x", "signature": "00"}) == 429
             assert (await asyncio.to_thread(renew, host, TOOL)).serial != before.serial
 
     async def test_certificate_that_is_shown_too_often_in_vain_has_a_limit_of_its_own(
-        self, house: CertificateWorld, host: Credentials, tmp_path: Path
+        self, ca: CertificateWorld, host: Credentials, tmp_path: Path
     ) -> None:
-        async with enrolment_server(house) as server:
-            await do_enroll(server, house.authority.make_code(BANK, now=server.now), host)
+        async with enrolment_server(ca) as server:
+            await do_enroll(server, ca.authority.make_code(BANK, now=server.now), host)
             request = signing.make_request(signing.make_key(), "x").decode()
             shown = {"certificate": host.certificate_pem().decode(), "request": request, "signature": "00"}
             assert await self.fail(server, RENEWAL_PATH, shown) == 403
@@ -367,11 +363,11 @@ class TestNeighbours:
             with pytest.raises(EnrolmentError, match="too many failed attempts"):
                 await asyncio.to_thread(renew, host, TOOL)
             neighbour = Credentials(tmp_path / "neighbour" / "tls")
-            code = house.authority.make_code(Identity.bank(2), now=server.now)
+            code = ca.authority.make_code(Identity.bank(2), now=server.now)
             assert (await do_enroll(server, code, neighbour)).identity == Identity.bank(2)
 
-    async def test_refused_renewals_count_as_attempts(self, house: CertificateWorld) -> None:
-        async with enrolment_server(house) as server:
+    async def test_refused_renewals_count_as_attempts(self, ca: CertificateWorld) -> None:
+        async with enrolment_server(ca) as server:
             blanks = {"certificate": "-----BEGIN CERTIFICATE-----" + " " * 16000, "request": "x", "signature": "00"}
             assert await self.fail(server, RENEWAL_PATH, blanks) == 429
             refused = await server.log.next("enrolment_refused")

@@ -40,13 +40,13 @@ async def service(tmp_path: Path) -> AsyncIterator[ServerService]:
         yield running
 
 
-def served_enrolment(house: CertificateWorld, log: NotedLog, clocks: Clocks, counts: LimitCounts) -> FastAPI:
+def served_enrolment(ca: CertificateWorld, log: NotedLog, clocks: Clocks, counts: LimitCounts) -> FastAPI:
     """The routes of enrolment, with these clocks."""
     served = FastAPI()
     errors.install(served, counts)
     entries: list[Entry] = []
     books = CertificateAudit((), entries.append, entries.append)
-    office = EnrolmentService(house.authority)
+    office = EnrolmentService(ca.authority)
     enrolment.mount(
         served, office, log=log.logger, books=books, limits=counts, now=lambda: clocks.wall, clock=lambda: clocks.steady
     )
@@ -62,9 +62,9 @@ async def ask_from(served: ASGIApp, source: str) -> int:
 
 
 @reaches(LimitName.ENROLMENT_FAILURES)
-async def test_source_that_tries_codes_must_wait(house: CertificateWorld) -> None:
+async def test_source_that_tries_codes_must_wait(ca: CertificateWorld) -> None:
     counts = LimitCounts()
-    served = served_enrolment(house, NotedLog(), Clocks(), counts)
+    served = served_enrolment(ca, NotedLog(), Clocks(), counts)
     for _ in range(FAILURES_ALLOWED):
         assert await ask_from(served, "2001:db8::1") == 403
     assert await ask_from(served, "2001:db8::2") == 429, "the same host's network"
@@ -72,9 +72,9 @@ async def test_source_that_tries_codes_must_wait(house: CertificateWorld) -> Non
     assert counts[LimitName.ENROLMENT_FAILURES] == 1
 
 
-async def test_refused_codes_of_many_sources_leave_few_lines(house: CertificateWorld) -> None:
+async def test_refused_codes_of_many_sources_leave_few_lines(ca: CertificateWorld) -> None:
     log, counts = NotedLog(), LimitCounts()
-    served = served_enrolment(house, log, Clocks(), counts)
+    served = served_enrolment(ca, log, Clocks(), counts)
     for number in range(STRANGER_LINES + 5):
         assert await ask_from(served, f"2001:db8:0:{number:x}::1") == 403
     for _ in range(STRANGER_LINES):
@@ -85,10 +85,10 @@ async def test_refused_codes_of_many_sources_leave_few_lines(house: CertificateW
 
 
 async def test_source_that_tries_codes_waits_no_longer_when_the_clock_of_the_host_steps_back(
-    house: CertificateWorld,
+    ca: CertificateWorld,
 ) -> None:
     clocks = Clocks()
-    served = served_enrolment(house, NotedLog(), clocks, LimitCounts())
+    served = served_enrolment(ca, NotedLog(), clocks, LimitCounts())
     for _ in range(FAILURES_ALLOWED):
         assert await ask_from(served, "192.0.2.1") == 403
     clocks.wall -= 3600.0

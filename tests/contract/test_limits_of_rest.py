@@ -284,27 +284,27 @@ async def drained(peer: RawEnd) -> bytes:
 
 
 @reaches(LimitName.REST_HANDSHAKE_TIME)
-def test_stranger_that_does_not_shake_hands_loses_its_place(
-    run: Run, house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
+def test_peer_that_does_not_shake_hands_loses_its_place(
+    run: Run, ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MAX_CONNECTIONS_PER_SOURCE", 2)
 
     async def work() -> None:
-        contexts = TlsContexts(house.credentials(SERVER))
+        contexts = TlsContexts(ca.credentials(SERVER))
         trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusting.check_hostname = False
-        trusting.load_verify_locations(cadata=house.authority.certificate.decode())
+        trusting.load_verify_locations(cadata=ca.authority.certificate.decode())
         async with listening(tls=contexts.rest) as there:
             reader, writer = await asyncio.open_connection("127.0.0.1", there.port, ssl=trusting)
             monkeypatch.setattr(listener_module, "HANDSHAKE_TIMEOUT_S", 0.05)
             for _ in range(2):
-                async with dialled_raw("127.0.0.1", there.port) as stranger:
-                    assert await drained(stranger) == b""
+                async with dialled_raw("127.0.0.1", there.port) as peer:
+                    assert await drained(peer) == b""
             for garbage in (GET, b""):
-                async with dialled_raw("127.0.0.1", there.port) as stranger:
-                    await stranger.write(garbage)
-                    stranger.sock.shutdown(1)
-                    await drained(stranger)
+                async with dialled_raw("127.0.0.1", there.port) as peer:
+                    await peer.write(garbage)
+                    peer.sock.shutdown(1)
+                    await drained(peer)
             monkeypatch.undo()
             assert there.counts[LimitName.REST_HANDSHAKE_TIME] == 2
             assert there.counts[LimitName.REST_CONNECTIONS_PER_SOURCE] == 0, "their places are free again"
@@ -358,13 +358,13 @@ async def test_source_that_tries_tokens_must_wait(service: ServerService, tmp_pa
 
 
 @reaches(LimitName.RENEWALS)
-async def test_holder_that_renews_all_the_time_must_wait(house: CertificateWorld) -> None:
+async def test_holder_that_renews_all_the_time_must_wait(ca: CertificateWorld) -> None:
     counts = LimitCounts()
     served = FastAPI()
     errors.install(served, counts)
     books = CertificateAudit((), lambda _entry: None, lambda _entry: None)
-    enrolment.mount(served, EnrolmentService(house.authority), log=get_logger("test"), books=books, limits=counts)
-    bank, answers = house.credentials(BANK), []
+    enrolment.mount(served, EnrolmentService(ca.authority), log=get_logger("test"), books=books, limits=counts)
+    bank, answers = ca.credentials(BANK), []
     async with httpx2.AsyncClient(base_url="https://test", transport=httpx2.ASGITransport(served)) as rest:
         for _ in range(RENEWALS_ALLOWED):
             pem, request = bank.certificate_pem(), signing.make_request(signing.make_key(), "x")
@@ -375,7 +375,7 @@ async def test_holder_that_renews_all_the_time_must_wait(house: CertificateWorld
     assert answers[-1].json()["error"]["code"] == "too_many_renewals"
     assert 0 < int(answers[-1].headers["Retry-After"]) <= RENEWAL_PERIOD_S
     assert counts[LimitName.RENEWALS] == 1
-    assert len(house.authority.issued_to(BANK)) == RENEWALS_ALLOWED
+    assert len(ca.authority.issued_to(BANK)) == RENEWALS_ALLOWED
 
 
 @reaches(LimitName.FAILING_SOURCES)

@@ -2,17 +2,29 @@
 """A peer that sends without end is looked at in small pieces, in turn with everybody else. Over both kinds of loop."""
 
 import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
 
 import pytest
 
+from remsim.core.limits import LimitCounts, LimitName
+from remsim.net import link as link_module
+from remsim.net.allowance import FRAME_COST, Rate
 from remsim.net.link import PIECE_BYTES
 from remsim.wire import ccm
-from remsim.wire.link.engine import LinkEngine
+from remsim.wire.link.actions import Accepted
+from remsim.wire.link.engine import KeepAlive, LinkEngine
 from tests.doubles.certificates import CertificateWorld
-from tests.doubles.link_world import dialled_raw, factory
+from tests.doubles.link_world import RawEnd, dialled_raw, factory, world
+from tests.doubles.reaching import reaches
 from tests.doubles.tls_world import LOOPBACK, Run, client_tls, dial, noted_world, server_tls
 
 FLOOD = ccm.PING * 40_000
+FLOODERS = 10
+#: Two pieces of PINGs use it up, and nobody waits for the next ones.
+SMALL = Rate(2 * PIECE_BYTES // len(ccm.PING) * (len(ccm.PING) + FRAME_COST) - 1, 1)
+#: How many pieces a flooder has looked at before it pauses; its first bytes may have come alone.
+MOST_PIECES = 4
 
 
 class Pieces(list[tuple[LinkEngine, int]]):
@@ -39,7 +51,8 @@ def pieces(monkeypatch: pytest.MonkeyPatch) -> Pieces:
 
 def test_flood_of_pings_leaves_others_their_turns(run: Run, pieces: Pieces) -> None:
     async def play() -> None:
-        async with noted_world() as (hub, _, _):
+        async with noted_world() as (hub, program, _):
+            program.when_up = lambda link: hub.execute(Accepted(link))  # it may send more
             listener = await hub.listen(LOOPBACK, factory())
             async with (
                 dialled_raw("127.0.0.1", listener.port) as flooder,
@@ -61,7 +74,7 @@ def test_flood_of_pings_leaves_others_their_turns(run: Run, pieces: Pieces) -> N
     assert max(length for _, length in pieces) <= PIECE_BYTES
 
 
-def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: CertificateWorld, pieces: Pieces) -> None:
+def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, ca: CertificateWorld, pieces: Pieces) -> None:
     pings, pongs, are_answered = 10_000, 0, asyncio.Event()
     original = LinkEngine._on_ccm
 
@@ -74,10 +87,12 @@ def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: Certifi
 
     async def play() -> None:
         async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
-            listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
-            dial(client, listener, client_tls(house))
-            await at_server.ups.get()
+            listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
+            dial(client, listener, client_tls(ca))
+            accepted, _ = await at_server.ups.get()
+            server.execute(Accepted(accepted))
             link, _ = await at_client.ups.get()
+            client.execute(Accepted(link))
             client._links[link]._transport.write(ccm.PING * pings)
             await are_answered.wait()
 
@@ -85,3 +100,126 @@ def test_flood_over_tls_is_answered_whole_and_in_pieces(run: Run, house: Certifi
         patch.setattr(LinkEngine, "_on_ccm", counting)
         run(play())
     assert max(length for _, length in pieces) <= PIECE_BYTES
+
+
+class Counts(LimitCounts):
+    """Tells when a limit was reached so often."""
+
+    def __init__(self, name: LimitName, times: int) -> None:
+        super().__init__()
+        self._name, self._times = name, times
+        self.are_reached = asyncio.Event()
+
+    def reached(self, name: LimitName) -> None:
+        super().reached(name)
+        if self[self._name] >= self._times:
+            self.are_reached.set()
+
+
+async def pour(peer: RawEnd) -> None:
+    """Send PINGs until the other end closes."""
+    try:
+        while True:
+            await peer.write(FLOOD)
+    except ConnectionError:
+        return
+
+
+@pytest.fixture
+def small_allowances(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "FIRST_RATE", SMALL)
+    monkeypatch.setattr(link_module, "ACCEPTED_RATE", SMALL)
+
+
+async def _flood(name: LimitName, pieces: Pieces, *, is_accepted: bool) -> None:
+    counts = Counts(name, FLOODERS)
+    patient = factory(keep_alive=KeepAlive(60.0, 60.0), connect_timeout_s=60.0)
+    async with world(limits=counts) as (hub, program), AsyncExitStack() as ends, asyncio.TaskGroup() as tasks:
+        listener = await hub.listen(LOOPBACK, patient)
+        neighbour = await ends.enter_async_context(dialled_raw("127.0.0.1", listener.port))
+        known, _ = await program.ups.get()
+        hub.execute(Accepted(known))
+        for _ in range(FLOODERS):
+            flooder = await ends.enter_async_context(dialled_raw("127.0.0.1", listener.port))
+            link, _ = await program.ups.get()
+            if is_accepted:
+                hub.execute(Accepted(link))
+            tasks.create_task(pour(flooder))
+        await counts.are_reached.wait()
+        # Every flooder has had what it may, and not one byte of the rest is looked at while the neighbour is served.
+        before = [connection for connection, _ in pieces]
+        assert await neighbour.read(len(ccm.PING)) == ccm.PING
+        for _ in range(100):
+            await neighbour.write(ccm.PING)
+            assert await neighbour.read(len(ccm.PONG)) == ccm.PONG
+        others = [connection for connection, _ in pieces[len(before) :]]
+        assert len(others) == 100
+        assert len(set(others)) == 1
+        assert others[0] not in before
+        assert max(Counter(map(id, before)).values()) <= MOST_PIECES
+        assert counts[name] == FLOODERS
+        # The program ends although they go on sending; this raises TimeoutError if one of them holds it up.
+        await hub.close()
+        assert len(hub) == 0
+        assert {(await program.ends.get())[1] for _ in range(FLOODERS + 1)} == {"shutting down"}
+
+
+@reaches(LimitName.FIRST_READING)
+@pytest.mark.usefixtures("small_allowances")
+def test_ten_that_nobody_knows_flood_and_neither_a_neighbour_nor_the_end_waits(run: Run, pieces: Pieces) -> None:
+    run(_flood(LimitName.FIRST_READING, pieces, is_accepted=False))
+
+
+@reaches(LimitName.READING)
+@pytest.mark.usefixtures("small_allowances")
+def test_ten_accepted_peers_flood_and_neither_a_neighbour_nor_the_end_waits(run: Run, pieces: Pieces) -> None:
+    run(_flood(LimitName.READING, pieces, is_accepted=True))
+
+
+def test_link_that_pauses_goes_on_at_once_when_it_is_accepted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "FIRST_RATE", SMALL)
+    counts = Counts(LimitName.FIRST_READING, 1)
+
+    async def play() -> None:
+        async with world(limits=counts) as (hub, program):
+            listener = await hub.listen(LOOPBACK, factory(connect_timeout_s=60.0))
+            async with dialled_raw("127.0.0.1", listener.port) as peer, asyncio.TaskGroup() as tasks:
+                tasks.create_task(peer.write(FLOOD))
+                answers = tasks.create_task(peer.read(len(ccm.PING) + len(FLOOD)))
+                link, _ = await program.ups.get()
+                await counts.are_reached.wait()
+                hub.execute(Accepted(link))
+                assert (await answers).count(ccm.PONG) == FLOOD.count(ccm.PING)
+
+    run(play())
+
+
+def test_flood_over_tls_pauses_too_and_loses_nothing(
+    run: Run, ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A piece is paid for in 33 ms, so the link pauses and goes on again and again.
+    monkeypatch.setattr(link_module, "FIRST_RATE", Rate(SMALL.burst, 1 << 20))
+    pings, pongs, are_answered = 10_000, 0, asyncio.Event()
+    original = LinkEngine._on_ccm
+
+    def counting(connection: LinkEngine, payload: bytes, now: float) -> None:
+        nonlocal pongs
+        pongs += payload == ccm.PONG[3:]
+        if pongs == pings:
+            are_answered.set()
+        original(connection, payload, now)
+
+    monkeypatch.setattr(LinkEngine, "_on_ccm", counting)
+
+    async def play() -> None:
+        async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
+            listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
+            dial(client, listener, client_tls(ca))
+            await at_server.ups.get()
+            link, _ = await at_client.ups.get()
+            client.execute(Accepted(link))
+            client._links[link]._transport.write(ccm.PING * pings)
+            await are_answered.wait()
+            assert server._limits[LimitName.FIRST_READING] > 1
+
+    run(play())

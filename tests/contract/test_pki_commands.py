@@ -211,15 +211,15 @@ class TestEnroll:
     async def test_new_host_in_one_command(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        house = CertificateWorld(tmp_path / "lab")
+        ca = CertificateWorld(tmp_path / "lab")
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
-        async with enrolment_server(house) as server:
+        async with enrolment_server(ca) as server:
             for identity, folder in [
                 (BANK, "bank-1"),
                 (Identity.client(23), "client"),
                 (Identity.server("two"), "server"),
             ]:
-                code = house.authority.make_code(identity, now=server.now).to_text()
+                code = ca.authority.make_code(identity, now=server.now).to_text()
                 words = ["enroll", server.url, code]
                 assert await asyncio.to_thread(main, words) == 0
                 assert f"enrolled as {identity} for 90 days" in capsys.readouterr().out
@@ -229,10 +229,10 @@ class TestEnroll:
     async def test_code_from_standard_input_and_renewal_by_the_program(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        house = CertificateWorld(tmp_path / "lab")
+        ca = CertificateWorld(tmp_path / "lab")
         monkeypatch.setenv("REMSIM_STATE_DIR", str(tmp_path / "host"))
-        async with enrolment_server(house) as server:
-            code = house.authority.make_code(BANK, now=server.now).to_text()
+        async with enrolment_server(ca) as server:
+            code = ca.authority.make_code(BANK, now=server.now).to_text()
             monkeypatch.setattr(sys, "stdin", io.StringIO(code + "\n"))
             assert await asyncio.to_thread(main, ["enroll", server.url, "-", "--openssl", "--json"]) == 0
             first = json.loads(capsys.readouterr().out)
@@ -244,9 +244,9 @@ class TestEnroll:
             assert Credentials(tmp_path / "host" / "tls").certificate().serial != serial
 
     def test_directory_of_somebody_else_is_left_alone(self, tmp_path: Path, fail: Say, state: Path) -> None:
-        house = CertificateWorld(tmp_path / "lab")
-        house.credentials(Identity.client(5), folder="../server/tls")
-        code = house.authority.make_code(BANK, now=house.now).to_text()
+        ca = CertificateWorld(tmp_path / "lab")
+        ca.credentials(Identity.client(5), folder="../server/tls")
+        code = ca.authority.make_code(BANK, now=ca.now).to_text()
         error = fail("https://127.0.0.1:1", code, verb="enroll")
         assert "holds the certificate of client/5; hint: give each identity a directory of its own" in error
         assert Credentials(state / "tls").identity() == Identity.client(5)

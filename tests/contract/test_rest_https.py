@@ -30,11 +30,11 @@ def _operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def laptop(tmp_path: Path, house: CertificateWorld) -> Path:
+def laptop(tmp_path: Path, ca: CertificateWorld) -> Path:
     """A copy of the authority's certificate, and nothing beside it."""
     (tmp_path / "laptop").mkdir()
     copy = tmp_path / "laptop" / "authority.pem"
-    copy.write_bytes(house.authority.certificate)
+    copy.write_bytes(ca.authority.certificate)
     return copy
 
 
@@ -43,12 +43,12 @@ def rest_of(credentials: Credentials) -> ssl.SSLContext:
     return TlsContexts(credentials).rest
 
 
-def nameless(house: CertificateWorld) -> ssl.SSLContext:
+def nameless(ca: CertificateWorld) -> ssl.SSLContext:
     """A server whose certificate the authority signed without saying whom it is for."""
     key = ec.generate_private_key(ec.SECP256R1())
-    signer = serialization.load_pem_private_key((house.directory / "ca" / "authority-key.pem").read_bytes(), None)
+    signer = serialization.load_pem_private_key((ca.directory / "ca" / "authority-key.pem").read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    issuer = x509.load_pem_x509_certificate(house.authority.certificate)
+    issuer = x509.load_pem_x509_certificate(ca.authority.certificate)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([]))
@@ -61,7 +61,7 @@ def nameless(house: CertificateWorld) -> ssl.SSLContext:
         .sign(signer, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    pair = house.directory / "nameless.pem"
+    pair = ca.directory / "nameless.pem"
     pair.write_bytes(
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + certificate.public_bytes(pem)
@@ -76,17 +76,17 @@ async def ctl(ear: Ear, *words: str, scheme: str = "https://") -> int:
     return await asyncio.to_thread(main, ["ctl", "--rest", f"{scheme}127.0.0.1:{ear.port}", *words, "banks"])
 
 
-async def test_server_of_the_authority_is_told_the_token(house: CertificateWorld, laptop: Path) -> None:
-    async with listening(rest_of(house.credentials(SERVER))) as ear:
+async def test_server_of_the_authority_is_told_the_token(ca: CertificateWorld, laptop: Path) -> None:
+    async with listening(rest_of(ca.credentials(SERVER))) as ear:
         assert await ctl(ear, "--authority", str(laptop)) == 0
         assert f"authorization: bearer {TOKEN}" in (await ear.next()).decode().lower()
 
 
 async def test_address_alone_means_https_where_an_authority_is_named(
-    house: CertificateWorld, laptop: Path, monkeypatch: pytest.MonkeyPatch
+    ca: CertificateWorld, laptop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REMSIM_AUTHORITY", str(laptop))
-    async with listening(rest_of(house.credentials(SERVER))) as ear:
+    async with listening(rest_of(ca.credentials(SERVER))) as ear:
         assert await ctl(ear, scheme="") == 0
         assert TOKEN in (await ear.next()).decode()
         tool = ["-p", str(ear.port), "-b"]
@@ -94,17 +94,15 @@ async def test_address_alone_means_https_where_an_authority_is_named(
         assert TOKEN in (await ear.next()).decode()
 
 
-async def test_apitool_takes_authority_and_scheme(house: CertificateWorld, laptop: Path) -> None:
-    async with listening(rest_of(house.credentials(SERVER))) as ear:
+async def test_apitool_takes_authority_and_scheme(ca: CertificateWorld, laptop: Path) -> None:
+    async with listening(rest_of(ca.credentials(SERVER))) as ear:
         tool = ["-H", "https://localhost", "-p", str(ear.port), "--authority", str(laptop), "-b"]
         assert await asyncio.to_thread(classic.apitool, tool) == 0
         assert TOKEN in (await ear.next()).decode()
 
 
-async def test_servers_own_host_needs_no_authority_named(
-    house: CertificateWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    credentials = house.credentials(SERVER, folder="state/tls")
+async def test_servers_own_host_needs_no_authority_named(ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    credentials = ca.credentials(SERVER, folder="state/tls")
     monkeypatch.setenv("REMSIM_STATE_DIR", str(credentials.directory.parent))
     async with listening(rest_of(credentials)) as ear:
         assert await ctl(ear) == 0
@@ -113,9 +111,9 @@ async def test_servers_own_host_needs_no_authority_named(
 
 @pytest.mark.parametrize("identity", [BANK, Identity.client(23)], ids=str)
 async def test_other_role_of_the_same_authority_is_told_nothing(
-    house: CertificateWorld, laptop: Path, identity: Identity, capsys: pytest.CaptureFixture[str]
+    ca: CertificateWorld, laptop: Path, identity: Identity, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with listening(rest_of(house.credentials(identity))) as ear:
+    async with listening(rest_of(ca.credentials(identity))) as ear:
         assert await ctl(ear, "--authority", str(laptop)) == 1
         assert await ear.next() == b""
     # What a client has is not even good for accepting connections.
@@ -124,9 +122,9 @@ async def test_other_role_of_the_same_authority_is_told_nothing(
 
 
 async def test_certificate_without_an_identity_is_told_nothing(
-    house: CertificateWorld, laptop: Path, capsys: pytest.CaptureFixture[str]
+    ca: CertificateWorld, laptop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with listening(nameless(house)) as ear:
+    async with listening(nameless(ca)) as ear:
         assert await ctl(ear, "--authority", str(laptop)) == 1
         assert await ear.next() == b""
     assert "is somebody, no server; hint: check the URL" in capsys.readouterr().err
@@ -135,16 +133,16 @@ async def test_certificate_without_an_identity_is_told_nothing(
 @pytest.mark.parametrize(
     ("case", "said"),
     [
-        ("stranger", "it is of an authority that we do not trust; hint: name the authority of its installation"),
+        ("foreign", "it is of an authority that we do not trust; hint: name the authority of its installation"),
         ("expired", "it has expired; hint: see remsim pki show on the server's host"),
         ("system", "it is of an authority that we do not trust; hint: name the authority of its installation"),
     ],
 )
 async def test_server_that_is_not_trusted_is_told_nothing(
-    house: CertificateWorld, laptop: Path, tmp_path: Path, case: str, said: str, capsys: pytest.CaptureFixture[str]
+    ca: CertificateWorld, laptop: Path, tmp_path: Path, case: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = CertificateWorld(tmp_path / "other", name="other") if case == "stranger" else house
-    credentials = other.credentials(SERVER, now=house.now - 200 * DAY_S if case == "expired" else None)
+    other = CertificateWorld(tmp_path / "other", name="other") if case == "foreign" else ca
+    credentials = other.credentials(SERVER, now=ca.now - 200 * DAY_S if case == "expired" else None)
     words = () if case == "system" else ("--authority", str(laptop))
     async with listening(rest_of(credentials)) as ear:
         assert await ctl(ear, *words) == 1
@@ -155,26 +153,26 @@ async def test_server_that_is_not_trusted_is_told_nothing(
 
 
 async def test_revoked_server_is_told_nothing_by_a_host_that_has_the_list(
-    house: CertificateWorld, capsys: pytest.CaptureFixture[str]
+    ca: CertificateWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stolen, bank = house.credentials(SERVER), house.credentials(BANK)
+    stolen, bank = ca.credentials(SERVER), ca.credentials(BANK)
     async with listening(rest_of(stolen)) as ear:
         assert await ctl(ear, "--authority", str(bank.authority_file)) == 0
         assert TOKEN in (await ear.next()).decode()
-        house.revoke(stolen)
-        house.tell(bank)
+        ca.revoke(stolen)
+        ca.tell(bank)
         assert await ctl(ear, "--authority", str(bank.authority_file)) == 1
         assert await ear.next() == b""
     assert "it is revoked" in capsys.readouterr().err
 
 
-async def test_event_loops_get_no_further_with_somebody_else(house: CertificateWorld) -> None:
-    context = server_context(house.authority.certificate)
-    async with listening(rest_of(house.credentials(BANK))) as ear:
+async def test_event_loops_get_no_further_with_somebody_else(ca: CertificateWorld) -> None:
+    context = server_context(ca.authority.certificate)
+    async with listening(rest_of(ca.credentials(BANK))) as ear:
         with pytest.raises(NotServerError, match="the peer is bank/1, no server"):
             await asyncio.open_connection("127.0.0.1", ear.port, ssl=context, server_hostname="lab")
         assert await ear.next() == b""
-    async with listening(rest_of(house.credentials(SERVER))) as ear:
+    async with listening(rest_of(ca.credentials(SERVER))) as ear:
         reader, writer = await asyncio.open_connection("127.0.0.1", ear.port, ssl=context, server_hostname="lab")
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
@@ -183,10 +181,10 @@ async def test_event_loops_get_no_further_with_somebody_else(house: CertificateW
         await writer.wait_closed()
 
 
-async def test_older_tls_is_refused(house: CertificateWorld, laptop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_older_tls_is_refused(ca: CertificateWorld, laptop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(house.credentials(SERVER).pair_file)
+    context.load_cert_chain(ca.credentials(SERVER).pair_file)
     async with listening(context) as ear:
         assert await ctl(ear, "--authority", str(laptop)) == 1
         assert await ear.next() == b""
@@ -194,10 +192,8 @@ async def test_older_tls_is_refused(house: CertificateWorld, laptop: Path, capsy
 
 
 class TestWrongScheme:
-    async def test_plain_http_at_a_port_for_tls(
-        self, house: CertificateWorld, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        async with listening(rest_of(house.credentials(SERVER))) as ear:
+    async def test_plain_http_at_a_port_for_tls(self, ca: CertificateWorld, capsys: pytest.CaptureFixture[str]) -> None:
+        async with listening(rest_of(ca.credentials(SERVER))) as ear:
             assert await ctl(ear, scheme="http://") == 1
         line = capsys.readouterr().err
         assert line.count("\n") == 1

@@ -125,18 +125,18 @@ def test_json_has_it_all(init: Init, state: Path) -> None:
 
 
 def test_expired_certificate_is_kept_and_told(init: Init, state: Path) -> None:
-    house = CertificateWorld(state.parent / "lab")
+    ca = CertificateWorld(state.parent / "lab")
     state.mkdir(mode=0o700)
-    house.credentials(SERVER, folder="../server/tls", now=house.now - 91 * DAY_S)
-    (house.directory / "ca").rename(state / "ca")
+    ca.credentials(SERVER, folder="../server/tls", now=ca.now - 91 * DAY_S)
+    (ca.directory / "ca").rename(state / "ca")
     _, lines = init()
     assert "its certificate has expired: remsim server renews it when it starts" in lines
 
 
 def test_expired_certificate_of_an_authority_elsewhere_takes_enrolment(init: Init, state: Path) -> None:
-    house = CertificateWorld(state.parent / "lab")
+    ca = CertificateWorld(state.parent / "lab")
     state.mkdir(mode=0o700)
-    house.credentials(SERVER, folder="../server/tls", now=house.now - 91 * DAY_S)
+    ca.credentials(SERVER, folder="../server/tls", now=ca.now - 91 * DAY_S)
     assert "its certificate has expired: enrol this host again" in init()[1]
 
 
@@ -193,8 +193,8 @@ class TestRefusals:
     def test_root_is_told_to_work_as_the_user_of_the_service(
         self, state: Path, verb: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        house = CertificateWorld(state.parent / "lab")
-        words = [house.authority.make_code(BANK, now=house.now).to_text() if word == "CODE" else word for word in verb]
+        ca = CertificateWorld(state.parent / "lab")
+        words = [ca.authority.make_code(BANK, now=ca.now).to_text() if word == "CODE" else word for word in verb]
         state.mkdir(mode=0o700)
         found, stat = state.stat(), Path.stat
         foreign = os.stat_result((*found[:4], 65534, *found[5:10]))

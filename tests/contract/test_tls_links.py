@@ -25,21 +25,21 @@ from tests.doubles.tls_world import (
     client_tls,
     dial,
     expired_client,
+    foreign_authority,
     future_client,
     noted_world,
     revoked_client,
     server_tls,
-    stranger,
 )
 
 
 class TestGoodPeers:
-    def test_link_comes_up_and_both_sides_know_each_other(self, run: Run, house: CertificateWorld) -> None:
+    def test_link_comes_up_and_both_sides_know_each_other(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             async with world() as (server, at_server), world() as (client, at_client):
-                tls = house.tls(SERVER, Expectation.of(Role.CLIENT, Role.BANK))
+                tls = ca.tls(SERVER, Expectation.of(Role.CLIENT, Role.BANK))
                 listener = await server.listen(LOOPBACK, factory(), tls=tls)
-                dial(client, listener, house.tls(CLIENT, Expectation.of(Role.SERVER)))
+                dial(client, listener, ca.tls(CLIENT, Expectation.of(Role.SERVER)))
                 accepted, _ = await at_server.ups.get()
                 dialled, _ = await at_client.ups.get()
                 assert server.peer_identity(accepted) == CLIENT
@@ -64,11 +64,11 @@ class TestGoodPeers:
 
         run(play())
 
-    def test_thousand_bytes_of_each_size_arrive_through_tls(self, run: Run, house: CertificateWorld) -> None:
+    def test_thousand_bytes_of_each_size_arrive_through_tls(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             async with world() as (server, at_server), world() as (client, at_client):
-                listener = await server.listen(LOOPBACK, factory(), tls=house.tls(SERVER))
-                dial(client, listener, house.tls(CLIENT))
+                listener = await server.listen(LOOPBACK, factory(), tls=ca.tls(SERVER))
+                dial(client, listener, ca.tls(CLIENT))
                 accepted, _ = await at_server.ups.get()
                 dialled, _ = await at_client.ups.get()
                 client.execute(Send(dialled, CONNECT))
@@ -86,10 +86,10 @@ class TestGoodPeers:
 
         run(play())
 
-    async def test_nothing_can_be_resumed(self, house: CertificateWorld) -> None:
+    async def test_nothing_can_be_resumed(self, ca: CertificateWorld) -> None:
         async with world() as (server, at_server):
-            listener = await server.listen(LOOPBACK, factory(), tls=house.tls(SERVER))
-            context = house.tls(CLIENT).contexts.client
+            listener = await server.listen(LOOPBACK, factory(), tls=ca.tls(SERVER))
+            context = ca.tls(CLIENT).contexts.client
             reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, ssl=context, server_hostname="")
             await at_server.ups.get()
             await reader.readexactly(4)  # the PING: tickets would have come before it
@@ -109,7 +109,7 @@ class TestImpersonation:
             (expired_client, "the peer's certificate is refused: it has expired", "our certificate: it has expired"),
             (future_client, "the peer's certificate is refused: it is not valid yet", "refuses our certificate"),
             (
-                stranger,
+                foreign_authority,
                 "the peer's certificate is refused: it is of an authority that we do not trust",
                 "the peer refuses our certificate: it does not trust our authority",
             ),
@@ -117,12 +117,12 @@ class TestImpersonation:
         ],
     )
     def test_client_with_wrong_certificate_is_refused_in_the_handshake(
-        self, run: Run, house: CertificateWorld, make: Callable[[CertificateWorld], LinkTls], logged: str, seen: str
+        self, run: Run, ca: CertificateWorld, make: Callable[[CertificateWorld], LinkTls], logged: str, seen: str
     ) -> None:
         async def play() -> None:
-            dialling = make(house)
+            dialling = make(ca)
             async with noted_world() as (server, _, server_log), noted_world() as (client, _, client_log):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 dial(client, listener, dialling)
                 assert (await server_log.next("tls_refused"))["reason"] == logged
                 # TLS 1.3: the client's handshake is over before the server has judged it.
@@ -140,12 +140,12 @@ class TestImpersonation:
         ],
     )
     def test_dialling_side_refuses_whoever_it_did_not_want(
-        self, run: Run, house: CertificateWorld, identity: Identity, wanted: Expectation, logged: str
+        self, run: Run, ca: CertificateWorld, identity: Identity, wanted: Expectation, logged: str
     ) -> None:
         async def play() -> None:
             async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, client_log):
-                listener = await server.listen(LOOPBACK, factory(), tls=house.tls(identity))
-                dial(client, listener, house.tls(CLIENT, wanted))
+                listener = await server.listen(LOOPBACK, factory(), tls=ca.tls(identity))
+                dial(client, listener, ca.tls(CLIENT, wanted))
                 assert (await client_log.next("link_failed"))["reason"] == logged
                 assert at_client.ups.empty()
                 link, _ = await at_server.ups.get()
@@ -154,43 +154,43 @@ class TestImpersonation:
         run(play())
 
     def test_accepting_side_refuses_a_wrong_role_and_a_certificate_for_dialling_only(
-        self, run: Run, house: CertificateWorld
+        self, run: Run, ca: CertificateWorld
     ) -> None:
         async def play() -> None:
             async with noted_world() as (server, at_server, log), noted_world() as (client, _, client_log):
-                tls = house.tls(SERVER, Expectation.of(Role.BANK))
+                tls = ca.tls(SERVER, Expectation.of(Role.BANK))
                 listener = await server.listen(LOOPBACK, factory(), tls=tls)
-                dial(client, listener, client_tls(house))
+                dial(client, listener, client_tls(ca))
                 assert (await log.next("tls_refused"))["reason"] == "the peer is client/23, no bank"
                 assert (await client_log.next("link_failed"))["reason"] == "closed by the peer"
                 assert at_server.ups.empty()
 
-                posing = await server.listen(LOOPBACK, factory(), tls=house.tls(Identity.client(9)))
-                dial(client, posing, house.tls(Identity.client(7)))
+                posing = await server.listen(LOOPBACK, factory(), tls=ca.tls(Identity.client(9)))
+                dial(client, posing, ca.tls(Identity.client(7)))
                 failed = await client_log.next("link_failed")
                 assert failed["reason"].endswith("it is not made for this side of a link")
 
         run(play())
 
-    def test_dialling_side_refuses_a_server_of_another_authority(self, run: Run, house: CertificateWorld) -> None:
+    def test_dialling_side_refuses_a_server_of_another_authority(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
-            other = CertificateWorld(house.directory / "other")
+            other = CertificateWorld(ca.directory / "other")
             async with noted_world() as (server, _, log), noted_world() as (client, _, client_log):
                 listener = await server.listen(LOOPBACK, factory(), tls=server_tls(other))
-                dial(client, listener, client_tls(house))
+                dial(client, listener, client_tls(ca))
                 assert "an authority that we do not trust" in (await client_log.next("link_failed"))["reason"]
                 assert "it does not trust our authority" in (await log.next("tls_refused"))["reason"]
 
         run(play())
 
-    def test_dialling_side_refuses_a_revoked_bank(self, run: Run, house: CertificateWorld) -> None:
+    def test_dialling_side_refuses_a_revoked_bank(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
-            bank = house.credentials(BANK)
+            bank = ca.credentials(BANK)
             contexts = TlsContexts(bank)
-            house.revoke(bank)
+            ca.revoke(bank)
             async with noted_world() as (server, _, _), noted_world() as (client, _, client_log):
                 listener = await server.listen(LOOPBACK, factory(), tls=LinkTls(contexts, ANYBODY))
-                dial(client, listener, house.tls(CLIENT, Expectation.exactly(BANK)))
+                dial(client, listener, ca.tls(CLIENT, Expectation.exactly(BANK)))
                 assert "it is revoked" in (await client_log.next("link_failed"))["reason"]
 
         run(play())
@@ -206,23 +206,23 @@ class TestOtherProtocols:
             (bytes.fromhex("0001fe00"), "the peer does not speak TLS"),
         ],
     )
-    def test_peer_without_tls_is_refused(self, run: Run, house: CertificateWorld, first: bytes, reason: str) -> None:
+    def test_peer_without_tls_is_refused(self, run: Run, ca: CertificateWorld, first: bytes, reason: str) -> None:
         async def play() -> None:
             async with noted_world() as (server, _, log):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 async with dialled_raw("127.0.0.1", listener.port) as peer:
                     await peer.write(first + bytes(16))
                     assert (await log.next("tls_refused"))["reason"] == reason
 
         run(play())
 
-    def test_client_without_certificate_is_told_to_show_one(self, run: Run, house: CertificateWorld) -> None:
+    def test_client_without_certificate_is_told_to_show_one(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
-            context.load_verify_locations(house.directory / "ca" / "authority.pem")
+            context.load_verify_locations(ca.directory / "ca" / "authority.pem")
             async with noted_world() as (server, _, log):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 reader, writer = await asyncio.open_connection(
                     "127.0.0.1", listener.port, ssl=context, server_hostname=""
                 )
@@ -234,14 +234,14 @@ class TestOtherProtocols:
 
         run(play())
 
-    def test_older_tls_is_refused(self, run: Run, house: CertificateWorld) -> None:
+    def test_older_tls_is_refused(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
             context.maximum_version = ssl.TLSVersion.TLSv1_2
             async with noted_world() as (server, _, log):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 with pytest.raises(ssl.SSLError) as caught:
                     await asyncio.open_connection("127.0.0.1", listener.port, ssl=context, server_hostname="")
                 assert explain(caught.value) == "the peer does not speak TLS 1.3"
@@ -250,12 +250,12 @@ class TestOtherProtocols:
         run(play())
 
     def test_peer_that_leaves_within_the_handshake_is_logged_and_forgotten(
-        self, run: Run, house: CertificateWorld
+        self, run: Run, ca: CertificateWorld
     ) -> None:
         async def play() -> None:
             admission = ConnectionQuota()
             async with noted_world(admission) as (server, _, log):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 async with dialled_raw("127.0.0.1", listener.port) as peer:
                     await peer.write(b"\x16")
                 reason = (await log.next("tls_refused"))["reason"]
@@ -264,22 +264,22 @@ class TestOtherProtocols:
 
         run(play())
 
-    def test_silent_peer_is_cut_off(self, run: Run, house: CertificateWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_silent_peer_is_cut_off(self, run: Run, ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(transport, "HANDSHAKE_TIMEOUT_S", 0.05)
 
         async def play() -> None:
             async with noted_world() as (server, _, log):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 async with dialled_raw("127.0.0.1", listener.port) as peer:
                     assert (await log.next("tls_refused"))["reason"] == "no TLS handshake within 0.05 s"
                     assert await peer.read_to_end() == b""
 
         run(play())
 
-    def test_hub_that_closes_drops_handshakes_in_progress(self, run: Run, house: CertificateWorld) -> None:
+    def test_hub_that_closes_drops_handshakes_in_progress(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             async with noted_world() as (server, _, _):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 connected = dialled_raw("127.0.0.1", listener.port)
                 peer = await connected.__aenter__()
             assert await peer.read_to_end() == b""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Links over TLS while certificates are renewed and revoked, and how many strangers may knock."""
+"""Links over TLS while certificates are renewed and revoked, and how many peers without a certificate may wait."""
 
 import contextlib
 
@@ -26,17 +26,17 @@ from tests.doubles.tls_world import (
 
 
 class TestLife:
-    def test_renewed_certificate_serves_new_links_while_old_ones_go_on(self, run: Run, house: CertificateWorld) -> None:
+    def test_renewed_certificate_serves_new_links_while_old_ones_go_on(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
-            tls = server_tls(house)
+            tls = server_tls(ca)
             async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
                 listener = await server.listen(LOOPBACK, factory(), tls=tls)
-                dial(client, listener, client_tls(house))
+                dial(client, listener, client_tls(ca))
                 first, _ = await at_client.ups.get()
                 await at_server.ups.get()
-                house.credentials(Identity.server("renamed"), folder="server-lab")
+                ca.credentials(Identity.server("renamed"), folder="server-lab")
                 tls.contexts.reload()
-                dial(client, listener, house.tls(Identity.client(5)))
+                dial(client, listener, ca.tls(Identity.client(5)))
                 second, _ = await at_client.ups.get()
                 assert client.peer_identity(first) == SERVER
                 assert client.peer_identity(second) == Identity.server("renamed")
@@ -45,20 +45,20 @@ class TestLife:
 
         run(play())
 
-    def test_revocation_reaches_links_that_are_up(self, run: Run, house: CertificateWorld) -> None:
+    def test_revocation_reaches_links_that_are_up(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
-            tls = server_tls(house)
-            stolen = house.credentials(CLIENT)
+            tls = server_tls(ca)
+            stolen = ca.credentials(CLIENT)
             async with noted_world() as (server, at_server, log), noted_world() as (client, at_client, client_log):
                 listener = await server.listen(LOOPBACK, factory(), tls=tls)
                 dial(client, listener, LinkTls(TlsContexts(stolen), ANYBODY))
-                dial(client, listener, house.tls(Identity.client(5)))
+                dial(client, listener, ca.tls(Identity.client(5)))
                 links = {server.peer_identity(link): link for link in [(await at_server.ups.get())[0] for _ in "ab"]}
                 for _ in "ab":
                     await at_client.ups.get()
                 assert server.close_revoked(tls.contexts.is_revoked) == []
-                house.revoke(stolen)
-                house.tell(tls.contexts.credentials)
+                ca.revoke(stolen)
+                ca.tell(tls.contexts.credentials)
                 tls.contexts.reload()
                 assert server.close_revoked(tls.contexts.is_revoked) == [links[CLIENT]]
                 assert await at_server.ends.get() == (links[CLIENT], "the peer's certificate is revoked")
@@ -68,24 +68,24 @@ class TestLife:
 
         run(play())
 
-    def test_list_that_came_after_the_handshake_is_looked_at(self, house: CertificateWorld) -> None:
-        stolen = house.credentials(CLIENT)
-        tls = server_tls(house)
-        house.revoke(stolen)
-        house.tell(tls.contexts.credentials)
+    def test_list_that_came_after_the_handshake_is_looked_at(self, ca: CertificateWorld) -> None:
+        stolen = ca.credentials(CLIENT)
+        tls = server_tls(ca)
+        ca.revoke(stolen)
+        ca.tell(tls.contexts.credentials)
         tls.contexts.reload()
         with pytest.raises(HandshakeError, match="the certificate of client/23 is revoked"):
             tls.check_peer(FakePeer(stolen))
 
-    def test_target_and_expectation_change_together(self, run: Run, house: CertificateWorld) -> None:
+    def test_target_and_expectation_change_together(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, log):
-                listener = await server.listen(LOOPBACK, factory(), tls=house.tls(BANK))
+                listener = await server.listen(LOOPBACK, factory(), tls=ca.tls(BANK))
                 dialled = client.dial(
                     factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD),
                     name="bankd",
                     backoff=ONCE,
-                    tls=house.tls(CLIENT),
+                    tls=ca.tls(CLIENT),
                 )
                 dialled.want("127.0.0.1", listener.port, expects=Expectation.exactly(Identity.bank(2)))
                 assert (await log.next("link_failed"))["reason"] == "the peer is bank/1, not bank/2"
@@ -100,28 +100,28 @@ class TestLife:
 
 
 class TestLimits:
-    def test_strangers_are_bounded_and_proven_peers_do_not_count(self, run: Run, house: CertificateWorld) -> None:
+    def test_pending_peers_are_bounded_and_proven_peers_do_not_count(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             admission = ConnectionQuota(most=2)
             async with noted_world(admission) as (server, at_server, log), noted_world() as (client, at_client, _):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 for number in range(3):
-                    dial(client, listener, house.tls(Identity.client(number)))
+                    dial(client, listener, ca.tls(Identity.client(number)))
                     await at_server.ups.get()
                     await at_client.ups.get()
                 assert len(admission) == 0
-                async with contextlib.AsyncExitStack() as strangers:
-                    first = await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
+                async with contextlib.AsyncExitStack() as pending:
+                    first = await pending.enter_async_context(dialled_raw("127.0.0.1", listener.port))
                     for _ in range(2):
-                        await strangers.enter_async_context(dialled_raw("127.0.0.1", listener.port))
+                        await pending.enter_async_context(dialled_raw("127.0.0.1", listener.port))
                     refused = await log.next("limit_reached")
                     assert refused["limit"] == "unidentified connections"
                     with contextlib.suppress(ConnectionResetError):
                         assert await first.read_to_end() == b""
                     assert len(server) == 3
                     assert len(admission) == 2
-                    # Who has a certificate gets in while strangers hold every place.
-                    dial(client, listener, house.tls(Identity.client(3)))
+                    # A peer with a certificate gets in while unauthenticated peers hold every place.
+                    dial(client, listener, ca.tls(Identity.client(3)))
                     await at_server.ups.get()
 
         run(play())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strangers in numbers: what they cost, and what the log says of them. At listeners over both kinds of loop."""
+"""Many unauthenticated peers: what they cost, and what the log says of them. At listeners over both kinds of loop."""
 
 import asyncio
 import gc
@@ -34,20 +34,20 @@ def greeting() -> bytes:
     return outgoing.read()
 
 
-class Gatekeeper:
+class FakeObserver:
     """Notes refusals, and lets nobody have a turn before ``turn`` is called."""
 
     def __init__(self) -> None:
         self.refusals: list[str] = []
         self.waiting: list[Callable[[], None]] = []
 
-    def may_start(self, _stranger: SecureTransport) -> bool:
+    def may_start(self, _peer: SecureTransport) -> bool:
         return True
 
-    def on_refused(self, _stranger: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
+    def on_refused(self, _peer: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
         self.refusals.append(reason)
 
-    def on_settled(self, _stranger: SecureTransport) -> None:
+    def on_settled(self, _peer: SecureTransport) -> None:
         pass
 
     def in_turn(self, work: Callable[[], None]) -> None:
@@ -82,12 +82,12 @@ class FakeTcp(asyncio.Transport):
 
 
 class Stage:
-    """One stranger who has connected."""
+    """One peer that has connected."""
 
-    def __init__(self, house: CertificateWorld) -> None:
-        self.keeper, self.tcp = Gatekeeper(), FakeTcp()
+    def __init__(self, ca: CertificateWorld) -> None:
+        self.observer, self.tcp = FakeObserver(), FakeTcp()
         make_link = cast(Callable[[], Link], None)
-        self.transport = SecureTransport(server_tls(house), make_link, self.keeper, is_server=True)
+        self.transport = SecureTransport(server_tls(ca), make_link, self.observer, is_server=True)
         self.transport.connection_made(self.tcp)
 
     def end(self) -> None:
@@ -108,62 +108,62 @@ async def _is_freed(link: "weakref.ref[Link]", program: Program) -> None:
 
 
 class TestTurns:
-    async def test_handshake_waits_for_its_turn_however_often_its_bytes_come(self, house: CertificateWorld) -> None:
-        there = Stage(house)
+    async def test_handshake_waits_for_its_turn_however_often_its_bytes_come(self, ca: CertificateWorld) -> None:
+        there = Stage(ca)
         for byte in greeting():
             there.transport.data_received(bytes((byte,)))
-        assert len(there.keeper.waiting) == 1
+        assert len(there.observer.waiting) == 1
         assert there.tcp.written == b""
-        there.keeper.turn()
+        there.observer.turn()
         assert there.tcp.written.startswith(b"\x16\x03\x03")  # ServerHello
         there.end()
 
-    async def test_who_left_before_his_turn_costs_nothing_any_more(self, house: CertificateWorld) -> None:
-        there = Stage(house)
+    async def test_who_left_before_his_turn_costs_nothing_any_more(self, ca: CertificateWorld) -> None:
+        there = Stage(ca)
         there.transport.data_received(greeting())
         there.end()
-        there.keeper.turn()
+        there.observer.turn()
         assert there.tcp.written == b""
-        assert there.keeper.refusals == ["closed by the peer within the TLS handshake"]
+        assert there.observer.refusals == ["closed by the peer within the TLS handshake"]
 
-    async def test_who_was_cut_off_before_his_turn_costs_nothing_any_more(self, house: CertificateWorld) -> None:
-        there = Stage(house)
+    async def test_who_was_cut_off_before_his_turn_costs_nothing_any_more(self, ca: CertificateWorld) -> None:
+        there = Stage(ca)
         there.transport.data_received(greeting())
         there.transport.abort()
-        there.keeper.turn()
+        there.observer.turn()
         assert there.tcp.written == b""
         there.end()
 
-    async def test_first_bytes_that_are_not_tls_end_it_without_a_turn(self, house: CertificateWorld) -> None:
-        there = Stage(house)
+    async def test_first_bytes_that_are_not_tls_end_it_without_a_turn(self, ca: CertificateWorld) -> None:
+        there = Stage(ca)
         for byte in bytes.fromhex("160301000502"):
             assert not there.tcp.is_cut
             there.transport.data_received(bytes((byte,)))
         assert there.tcp.is_cut
-        assert there.keeper.refusals == ["the peer does not speak TLS"]
-        assert there.keeper.waiting == []
+        assert there.observer.refusals == ["the peer does not speak TLS"]
+        assert there.observer.waiting == []
         there.end()
 
-    async def test_who_pours_while_he_waits_is_cut_off(self, house: CertificateWorld) -> None:
-        there = Stage(house)
+    async def test_who_pours_while_he_waits_is_cut_off(self, ca: CertificateWorld) -> None:
+        there = Stage(ca)
         there.transport.data_received(greeting())
         there.transport.data_received(bytes(transport.MAX_UNREAD))
         assert there.tcp.is_cut
-        assert there.keeper.refusals == [f"more than {transport.MAX_UNREAD} bytes within the TLS handshake"]
-        there.keeper.turn()
+        assert there.observer.refusals == [f"more than {transport.MAX_UNREAD} bytes within the TLS handshake"]
+        there.observer.turn()
         assert there.tcp.written == b""
         there.end()
 
 
 class TestAtAListener:
-    def test_flood_of_one_source_leaves_few_lines_and_all_are_counted(self, run: Run, house: CertificateWorld) -> None:
+    def test_flood_of_one_source_leaves_few_lines_and_all_are_counted(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             program, log, refused, admission = Program(), NotedLog(), list[str](), ConnectionQuota()
             async with TaskOwner("world", log=log.logger) as tasks:
                 hub = ConnectionManager(
                     program, tasks=tasks, log=log.logger, admission=admission, on_refused=refused.append
                 )
-                listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(house))
+                listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 for _ in range(RECURRENCES + 5):
                     async with dialled_raw("127.0.0.1", listener.port) as peer:
                         await peer.write(b"\0")
@@ -194,12 +194,12 @@ class TestAtAListener:
         run(play())
 
     def test_link_over_tls_that_is_gone_is_freed_without_the_garbage_collector(
-        self, run: Run, house: CertificateWorld
+        self, run: Run, ca: CertificateWorld
     ) -> None:
         async def play() -> None:
             async with noted_world() as (server, at_server, _), noted_world() as (client, at_client, _):
-                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(house))
-                dial(client, listener, client_tls(house))
+                listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
+                dial(client, listener, client_tls(ca))
                 accepted, _ = await at_server.ups.get()
                 dialled, _ = await at_client.ups.get()
                 found = weakref.ref(server._links[accepted])

@@ -102,7 +102,14 @@ class Matcher:
             variants = (sign, sign.lower(), sign.upper()) if self.ignores_case else (sign,)
             return any(len(one) == 1 and value[0] <= ord(one) <= value[1] for one in variants)
         if name is op.CATEGORY:
-            return {op.CATEGORY_SPACE: sign.isspace(), op.CATEGORY_DIGIT: sign.isdigit()}[value]
+            return {
+                op.CATEGORY_SPACE: sign.isspace(),
+                op.CATEGORY_NOT_SPACE: not sign.isspace(),
+                op.CATEGORY_DIGIT: sign.isdigit(),
+                op.CATEGORY_NOT_DIGIT: not sign.isdigit(),
+                op.CATEGORY_WORD: sign.isalnum() or sign == "_",
+                op.CATEGORY_NOT_WORD: not (sign.isalnum() or sign == "_"),
+            }[value]
         return False
 
     def _is_at(self, where: Any, at: int) -> bool:

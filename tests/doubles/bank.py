@@ -47,7 +47,7 @@ def stub_atr(slot_nr: int) -> bytes:
 
 
 def stub_response(tpdu: bytes) -> bytes | None:
-    """How that library answers; None is a PC/SC error. (Session 31's virtual card agrees, and adds 84 and ca.)"""
+    """How that library answers; None is a PC/SC error."""
     if len(tpdu) < HEADER_LENGTH:
         return SW_WRONG_LENGTH.to_bytes(2)
     instruction, length = tpdu[1], tpdu[4] or 256

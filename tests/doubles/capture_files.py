@@ -26,7 +26,7 @@ def in_udp(payload: bytes, *, port: int = 4729, is_v6: bool = False, fragment: i
 
 
 def on_link(link: int, packet: bytes) -> bytes:
-    """The packet with the head that its link type puts in front."""
+    """The packet with the head that its link type puts before it."""
     protocol = b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00"
     heads = {
         ETHERNET: bytes(12) + protocol,

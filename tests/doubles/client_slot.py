@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from remsim.card.atr_policy import AtrPolicy
 from remsim.client.core.actions import (
     Action,
+    Command,
     RemoveCard,
     ResetModem,
     SelectSim,
@@ -14,6 +15,7 @@ from remsim.client.core.coordinator import ClientCoordinator
 from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.core.states import SlotState
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkId, Send
 from remsim.wire.link.engine import (
     Event,
@@ -40,8 +42,17 @@ def classic(identity: ComponentIdentity) -> ComponentIdentity:
     return identity.with_abilities(None)
 
 
+#: When commands come, in seconds of a clock that is not the coordinator's.
+CAME_AT = 5.0
+
+
+def command(number: int, tpdu: bytes = READ) -> Command:
+    """The modem's command of that number, as it comes back with its answer."""
+    return Command(number, tpdu, CAME_AT)
+
+
 class Slot:
-    """A coordinator with shorthand for what peers say. Notices are kept apart."""
+    """A coordinator with shorthand for what peers say. Notices and log lines are kept apart."""
 
     def __init__(
         self,
@@ -62,6 +73,9 @@ class Slot:
         #: Everything that the coordinator asked for, notices included, in order.
         self.everything: list[Action] = []
         self.notices: list[Notice] = []
+        self.log: list[LogEvent] = []
+        #: Of the modem's newest command.
+        self.number = 0
         self.now = 100.0
         self._requests: dict[LinkId, rspro.Request] = {}
 
@@ -72,7 +86,8 @@ class Slot:
     def done(self, actions: list[Action]) -> list[Action]:
         self.everything += actions
         self.notices += [action for action in actions if isinstance(action, Notice)]
-        rest: list[Action] = [action for action in actions if not isinstance(action, Notice)]
+        self.log += [action for action in actions if isinstance(action, LogEvent)]
+        rest: list[Action] = [action for action in actions if not isinstance(action, Notice | LogEvent)]
         for action in rest:
             if isinstance(action, Send) and isinstance(action.message, rspro.ConnectClientReq):
                 self._requests[action.link] = action.message
@@ -81,6 +96,12 @@ class Slot:
     def kinds(self) -> list[NoticeKind]:
         found = [notice.kind for notice in self.notices]
         self.notices.clear()
+        return found
+
+    def logged(self) -> list[str]:
+        """Names of the lines that are for the log only."""
+        found = [event.name for event in self.log]
+        self.log.clear()
         return found
 
     def up(self, link: LinkId) -> list[Action]:
@@ -100,7 +121,8 @@ class Slot:
         return self.done(self.coordinator.on_link_lost(link, "cut", self.now))
 
     def tpdu(self, tpdu: bytes) -> list[Action]:
-        return self.done(self.coordinator.on_tpdu(tpdu, self.now))
+        self.number += 1
+        return self.done(self.coordinator.on_tpdu(self.number, tpdu, CAME_AT))
 
     def lines(self, lines: SlotPhysStatus) -> list[Action]:
         return self.done(self.coordinator.on_lines(lines, self.now))
@@ -127,6 +149,7 @@ class Slot:
         self.with_bankd(identity)
         self.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
         self.notices.clear()
+        self.log.clear()
         return self
 
     def command(self, tpdu: bytes = READ) -> rspro.TpduModemToCard:

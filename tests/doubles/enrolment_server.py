@@ -24,11 +24,11 @@ from tests.doubles.noted_log import NotedLog
 class EnrolmentServer:
     """What a running one offers to a test."""
 
-    def __init__(self, house: CertificateWorld, url: str) -> None:
-        self.house = house
+    def __init__(self, ca: CertificateWorld, url: str) -> None:
+        self.ca = ca
         self.url = url
         self.log = NotedLog()
-        self.now = house.now
+        self.now = ca.now
         #: What the audit log would hold.
         self.entries: list[Entry] = []
         self.books = CertificateAudit((), self.entries.append, self.entries.append)
@@ -36,16 +36,16 @@ class EnrolmentServer:
 
 @asynccontextmanager
 async def enrolment_server(
-    house: CertificateWorld, *, identity: Identity = SERVER, anchor: CertificateWorld | None = None
+    ca: CertificateWorld, *, identity: Identity = SERVER, anchor: CertificateWorld | None = None
 ) -> AsyncIterator[EnrolmentServer]:
-    """Serve ``house``'s authority. ``anchor`` is another one that signed the server's certificate: an impostor."""
+    """Serve ``ca``'s authority. ``anchor`` is another one that signed the server's certificate: an impostor."""
     (sock,) = bind(HostPort("127.0.0.1", 0))
     sock.listen()
-    server = EnrolmentServer(house, f"https://127.0.0.1:{sock.getsockname()[1]}")
-    contexts = TlsContexts((anchor or house).credentials(identity, folder="https"))
+    server = EnrolmentServer(ca, f"https://127.0.0.1:{sock.getsockname()[1]}")
+    contexts = TlsContexts((anchor or ca).credentials(identity, folder="https"))
     app = FastAPI()
     errors.install(app)
-    office = EnrolmentService(house.authority)
+    office = EnrolmentService(ca.authority)
     enrolment.mount(
         app, office, log=server.log.logger, books=server.books, now=lambda: server.now, clock=lambda: server.now
     )

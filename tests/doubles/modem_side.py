@@ -17,12 +17,23 @@ class CardAbove(EmulatorEvents):
         self.card = card
         self.tpdus: list[bytes] = []
         self.lines: list[Lines] = []
+        #: Of the newest command.
+        self.number = 0
 
-    def on_tpdu(self, tpdu: bytes) -> None:
+    def on_tpdu(self, number: int, tpdu: bytes) -> None:
+        self.number = number
         self.tpdus.append(tpdu)
         response = self.card(tpdu)
         if response is not None:
-            self.emulator.respond(response)
+            self.emulator.respond(number, response)
+
+    def respond(self, response: bytes) -> None:
+        """Answer the newest command."""
+        self.emulator.respond(self.number, response)
+
+    def abort(self, reason: str) -> None:
+        """The newest command gets no answer."""
+        self.emulator.abort(self.number, reason)
 
     def on_lines(self, lines: Lines) -> None:
         self.lines.append(lines)

@@ -3,7 +3,7 @@
 
 vpcd listens on all addresses and pcscd on a fixed path, so neither may run in the host's namespaces: here loopback is
 the only network, and ``/run`` is empty but for what we put there. USB readers of the host are hidden from this pcscd.
-Whoever talks to it or to vpcd must run inside, too: see ``command``, ``run`` and ``program``; bankd, server and
+A program that talks to it or to vpcd must run inside, too: see ``command``, ``run`` and ``program``; bankd, server and
 client of one test therefore all run inside.
 
 Without root a user namespace is made as well, where the kernel allows it.

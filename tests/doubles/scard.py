@@ -88,7 +88,7 @@ class FakeScard:
         self.listing_fails = 0
 
     def change(self, **readers: FakeReader | None) -> None:
-        """Plug readers in, or out with None, and wake whoever waits. Without arguments only wake."""
+        """Plug readers in, or out with None, and wake all waiting calls. Without arguments only wake."""
         with self._changed:
             for name, reader in readers.items():
                 if reader is None:

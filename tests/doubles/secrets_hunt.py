@@ -51,7 +51,7 @@ def write_profile(folder: Path, shipped: Path) -> Path:
 
 
 def swapped(digits: str) -> bytes:
-    """Digits as they stand on a card: two in an byte, the first in the lower half."""
+    """Digits as they stand on a card: two in a byte, the first in the lower half."""
     padded = digits + "f" * (len(digits) % 2)
     return bytes.fromhex("".join(padded[at + 1] + padded[at] for at in range(0, len(padded), 2)))
 

@@ -29,15 +29,28 @@ class Above(EmulatorEvents):
         self.limits: list[LimitName] = []
         #: Whether each unknown command was refused.
         self.unknown: list[bool] = []
+        #: Of the newest command.
+        self.number = 0
         self._changed = asyncio.Event()
 
-    def on_tpdu(self, tpdu: bytes) -> None:
+    def on_tpdu(self, number: int, tpdu: bytes) -> None:
         assert self.emulator is not None
+        self.number = number
         self.tpdus.append(tpdu)
         response = self.card(tpdu)
         if response is not None:
-            self.emulator.respond(response)
+            self.emulator.respond(number, response)
         self._changed.set()
+
+    def respond(self, response: bytes) -> None:
+        """Answer the newest command."""
+        assert self.emulator is not None
+        self.emulator.respond(self.number, response)
+
+    def abort(self, reason: str) -> None:
+        """The newest command gets no answer."""
+        assert self.emulator is not None
+        self.emulator.abort(self.number, reason)
 
     def on_lines(self, lines: Lines) -> None:
         self.lines.append(lines)

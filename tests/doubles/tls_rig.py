@@ -37,7 +37,7 @@ class LogLines(io.StringIO):
         self._said = asyncio.Event()
 
     def write(self, text: str) -> int:
-        """Keep it and wake whoever waits."""
+        """Keep it and wake the waiting tasks."""
         self._said.set()
         return super().write(text)
 

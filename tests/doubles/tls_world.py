@@ -70,39 +70,39 @@ def dial(hub: ConnectionManager, listener: Listener, tls: LinkTls | None) -> Non
     dialled.want("127.0.0.1", listener.port)
 
 
-def server_tls(house: CertificateWorld) -> LinkTls:
+def server_tls(ca: CertificateWorld) -> LinkTls:
     """The server's side, which takes clients and banks."""
-    return house.tls(SERVER, Expectation.of(Role.CLIENT, Role.BANK))
+    return ca.tls(SERVER, Expectation.of(Role.CLIENT, Role.BANK))
 
 
-def client_tls(house: CertificateWorld) -> LinkTls:
+def client_tls(ca: CertificateWorld) -> LinkTls:
     """The client's side, which wants a server."""
-    return house.tls(CLIENT, Expectation.of(Role.SERVER))
+    return ca.tls(CLIENT, Expectation.of(Role.SERVER))
 
 
-def expired_client(house: CertificateWorld) -> LinkTls:
+def expired_client(ca: CertificateWorld) -> LinkTls:
     """A client whose certificate ended yesterday."""
-    old = house.credentials(CLIENT, now=house.now - 91 * DAY_S)
+    old = ca.credentials(CLIENT, now=ca.now - 91 * DAY_S)
     return LinkTls(TlsContexts(old), ANYBODY)
 
 
-def future_client(house: CertificateWorld) -> LinkTls:
+def future_client(ca: CertificateWorld) -> LinkTls:
     """A client whose certificate begins tomorrow."""
-    new = house.credentials(CLIENT, now=house.now + DAY_S)
+    new = ca.credentials(CLIENT, now=ca.now + DAY_S)
     return LinkTls(TlsContexts(new), ANYBODY)
 
 
-def stranger(house: CertificateWorld) -> LinkTls:
+def foreign_authority(ca: CertificateWorld) -> LinkTls:
     """A client of somebody else's authority, which trusts ours."""
-    other = CertificateWorld(house.directory / "other").credentials(CLIENT)
-    other.authority_file.write_bytes(house.authority.certificate)
-    other.revocations_file.write_bytes(house.revocations())
+    other = CertificateWorld(ca.directory / "other").credentials(CLIENT)
+    other.authority_file.write_bytes(ca.authority.certificate)
+    other.revocations_file.write_bytes(ca.revocations())
     return LinkTls(TlsContexts(other), ANYBODY)
 
 
-def revoked_client(house: CertificateWorld) -> LinkTls:
+def revoked_client(ca: CertificateWorld) -> LinkTls:
     """A client whose certificate is revoked, which the server knows and it does not."""
-    credentials = house.credentials(CLIENT)
+    credentials = ca.credentials(CLIENT)
     contexts = TlsContexts(credentials)
-    house.revoke(credentials)
+    ca.revoke(credentials)
     return LinkTls(contexts, ANYBODY)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""USB in the test's own loop: virtual SIMtrace2 devices behind the seam of the card emulation, with modems in front.
+"""USB in the test's own loop: virtual SIMtrace2 devices behind the seam of the card emulation, with modems attached.
 
 Packets, transfers and their ends are as on a bus; what is plugged in or out, refused or broken, the test says.
 """
@@ -144,7 +144,7 @@ class FakeBus(UsbBus):
         self.change()
 
     def change(self) -> None:
-        """Let whoever waits look again."""
+        """Let the waiting tasks look again."""
         self._changed.set()
 
     def note(self) -> None:

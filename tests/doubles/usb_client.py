@@ -35,13 +35,13 @@ class _Slot(EmulatorEvents):
         self.emulator = make_emulator("simtrace2", settings)
         self.log = get_logger("test")
 
-    def on_tpdu(self, tpdu: bytes) -> None:
+    def on_tpdu(self, number: int, tpdu: bytes) -> None:
         self.log.info("tpdu", ins=tpdu[1])
         answer = bytes(tpdu[4] or 256) + b"\x90\x00" if len(tpdu) == 5 else b"\x90\x00"
         if tpdu[1] == 0xB2:
-            asyncio.get_running_loop().call_later(0.2, self.emulator.respond, answer)
+            asyncio.get_running_loop().call_later(0.2, self.emulator.respond, number, answer)
         elif tpdu[1] != 0x70:
-            self.emulator.respond(answer)
+            self.emulator.respond(number, answer)
 
     def on_lines(self, lines: Lines) -> None:
         self.log.info("lines", vcc=lines.vcc_present, rst_active=lines.reset_active)

@@ -15,7 +15,7 @@ from tests.fuzz import cast
 from tests.fuzz.canary import Canary, CanaryError
 from tests.fuzz.conversation import conversation, stage_of
 from tests.fuzz.player import ConnectError, play
-from tests.fuzz.programs import Holdings, House, HouseError
+from tests.fuzz.programs import Holdings, ProgramError, Programs
 from tests.fuzz.script import Part, Script
 
 #: Before the first look at what the programs hold: everything was imported and used once by then.
@@ -73,10 +73,10 @@ class Report:
 
 
 class Campaign:
-    """Conversations ``numbers`` of ``seed`` against a house."""
+    """Conversations ``numbers`` of ``seed`` against the programs."""
 
-    def __init__(self, house: House, *, seed: int, numbers: Sequence[int], is_quiet: bool = False) -> None:
-        self._house = house
+    def __init__(self, programs: Programs, *, seed: int, numbers: Sequence[int], is_quiet: bool = False) -> None:
+        self._programs = programs
         self._seed = seed
         self._numbers = numbers
         self._is_quiet = is_quiet
@@ -95,7 +95,7 @@ class Campaign:
     async def run(self) -> Report:
         """Raises CampaignError."""
         raise_open_file_limit()
-        canary = Canary(rspro=self._house.rspro, bankd=self._house.bankd, rest=self._house.rest)
+        canary = Canary(rspro=self._programs.rspro, bankd=self._programs.bankd, rest=self._programs.rest)
         try:
             try:
                 await canary.start()
@@ -106,7 +106,7 @@ class Campaign:
                 holdings = await self._settle(canary)
             finally:
                 canary.stop()
-        except* (HouseError, CanaryError, ConnectError, LeakError) as errors:
+        except* (ProgramError, CanaryError, ConnectError, LeakError) as errors:
             raise CampaignError(self._describe(errors.exceptions)) from None
         return Report(self._done, took_s, self._by_part, canary.commands, canary.slowest_s, holdings)
 
@@ -127,7 +127,7 @@ class Campaign:
             script = conversation(self._seed, number)
             if script.part is Part.SERVER_OF_BANKD:
                 async with self._lonely:
-                    await play(script, self._house.lonely_bankd, source)
+                    await play(script, self._programs.lonely_bankd, source)
             else:
                 await play(script, self._port(script), source)
             self._by_part[script.part] += 1
@@ -136,22 +136,22 @@ class Campaign:
     def _port(self, script: Script) -> int:
         match script.part:
             case Part.CLIENT_OF_BANKD:
-                return self._house.bankd
+                return self._programs.bankd
             case Part.CALLER_OF_REST:
-                return self._house.rest
-        return self._house.rspro
+                return self._programs.rest
+        return self._programs.rspro
 
     async def _look(self) -> None:
         """Every now and then: do they run, what do their logs say, how far are we."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            self._house.check()
+            self._programs.check()
             if not self._warm and self._done >= min(_WARM_UP, len(self._numbers) // 2):
                 self._warm = self._holdings()
             self._say()
 
     def _holdings(self) -> dict[str, Holdings]:
-        return {tenant.name: tenant.holdings() for tenant in self._house.tenants}
+        return {tenant.name: tenant.holdings() for tenant in self._programs.tenants}
 
     def _say(self) -> None:
         if self._is_quiet:
@@ -167,7 +167,7 @@ class Campaign:
             sys.stderr.flush()
 
     async def _settle(self, canary: Canary) -> dict[str, tuple[Holdings, Holdings]]:
-        """Wait until what the conversations left behind is gone. Raises LeakError, HouseError, CanaryError."""
+        """Wait until what the conversations left behind is gone. Raises LeakError, ProgramError, CanaryError."""
         deadline = time.perf_counter() + _SETTLE_S
         async with asyncio.TaskGroup() as group:
             song = group.create_task(canary.sing())
@@ -176,7 +176,7 @@ class Campaign:
                 await asyncio.sleep(_SETTLE_POLL_S)
                 leaks = self._leaks()
             song.cancel()
-        self._house.check()
+        self._programs.check()
         if leaks:
             raise LeakError("; ".join(leaks))
         now = self._holdings()
@@ -216,16 +216,16 @@ def run_campaign(folder: Path, *, seed: int, numbers: Sequence[int], log_level: 
     """Start the programs with their files in ``folder``, play, stop them. Raises CampaignError."""
     from bench.loops import run
 
-    async def main(house: House) -> Report:
-        return await Campaign(house, seed=seed, numbers=numbers, is_quiet=is_quiet).run()
+    async def main(programs: Programs) -> Report:
+        return await Campaign(programs, seed=seed, numbers=numbers, is_quiet=is_quiet).run()
 
-    with House(folder, log_level=log_level) as house:
-        report = run(main(house))
-    wrong = {name: status for name, status in house.statuses.items() if status}
+    with Programs(folder, log_level=log_level) as programs:
+        report = run(main(programs))
+    wrong = {name: status for name, status in programs.statuses.items() if status}
     if wrong:
         raise CampaignError(f"programs did not end properly when told to: {wrong}")
     try:
-        house.check_logs()
-    except HouseError as error:
+        programs.check_logs()
+    except ProgramError as error:
         raise CampaignError(f"{error}\nseed {seed}, near or after the end of the conversations") from None
     return report

@@ -10,7 +10,7 @@ from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 
-#: The bank with the software cards that the server governs, and one that no server governs yet.
+#: The bank with the software cards that the server controls, and one that no server controls yet.
 BANK: Final = 1
 LONELY_BANK: Final = 2
 #: Conversations at the same time.

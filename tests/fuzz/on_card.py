@@ -14,7 +14,7 @@ from remsim.card.atr import MAX_ATR, parse_atr
 from remsim.card.atr_policy import AtrPart, cap_ta1, fit_for_emulation, offer_t0_only, strip_atr
 from remsim.card.class_byte import class_byte
 from remsim.card.errors import ApduCaseError, ApduError, TpduError
-from remsim.card.iccid import read_iccid
+from remsim.card.iccid import is_iccid, read_iccid
 from remsim.card.pps import parse_pps, pps_length
 from remsim.card.selection import SelectionTracker
 from remsim.card.t0_exchange import exchange_apdu
@@ -168,7 +168,7 @@ def _check_mask(masked: Masked, raw: bytes) -> None:
     assert len(shown) == len(raw)
     assert len(masked.to_text()) == 2 * len(raw)
     for index, (before, after) in enumerate(zip(raw, shown, strict=True)):
-        assert after == (0xFF if index in masked.hidden else before)
+        assert after == (0xFF if index in masked.hidden - masked.structure else before)
     assert all(0 <= index < len(raw) for index in masked.hidden)
 
 
@@ -240,8 +240,7 @@ def card_numbers(raw: bytes) -> None:
         raise AssertionError("a card keeps its reader busy for ever")
     if number is not None:
         assert isinstance(number, str)
-        assert number.isdecimal()
-        assert 1 <= len(number) <= 20
+        assert is_iccid(number)
 
 
 def input_lines(raw: bytes) -> None:
@@ -276,7 +275,8 @@ def guards(raw: bytes) -> None:
             assert blocked.is_blocked
             assert not noted.is_blocked
         elif len(command) >= _HEADER:
-            assert command[1] not in _PIN_CHANGE
+            # Asking for the tries left, with P1 and P3 of 00 and no data, changes nothing.
+            assert command[1] not in _PIN_CHANGE or (command[2] == command[4] == 0 and len(command) == _HEADER)
         answer = next(pending, b"")
         for watcher in (watching, blocking, tracker):
             watcher.on_exchange(command, answer)

@@ -149,7 +149,7 @@ def enrolments(raw: bytes) -> None:
         if refusal.status not in (400, 403):
             raise AssertionError(f"the router does not know status {refusal.status}") from None
         raise
-    raise AssertionError("a stranger was served")
+    raise AssertionError("an unauthenticated peer was served")
 
 
 def planted(raw: bytes) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Targets: what peers send. Frames, BER, PDUs, the link engine, the lane of a session, parts of a revocation list."""
+"""Targets: what peers send. Frames, BER, PDUs, the link engine, the fast codec of a session, parts of a CRL."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -180,7 +180,7 @@ def links(raw: bytes) -> None:
 
 @dataclass(slots=True)
 class _Bankd:
-    """The bankd's end of a session, with or without a lane. Every command is answered at once."""
+    """The bankd's end of a session, with or without a fast codec. Every command is answered at once."""
 
     connection: LinkEngine
     written: bytes = b""
@@ -201,7 +201,7 @@ class _Bankd:
             command, tag = event.message, event.tag
             answer = TpduCardToModem(BANK, CLIENT, NO_FLAGS, _ANSWER)
             self.connection.send(answer, now=_NOW, reply_to=tag)
-            # A lane knows its flags by heart and does not repeat them.
+            # The fast codec knows its flags by heart and does not repeat them.
             event = Received(replace(command, flags=NO_FLAGS), tag)
         return repr(event)
 
@@ -210,7 +210,7 @@ class _Bankd:
 
 
 def sessions(raw: bytes) -> None:
-    """With a lane, a bankd reports and answers exactly what it does without."""
+    """With the fast codec, a bankd reports and answers exactly what it does without."""
     fast, plain = _Bankd(_bankd_with_client(ABILITIES)), _Bankd(_bankd_with_client(ABILITIES))
     fast.connection.open_lane(CLIENT, BANK)
     for frame in portions(raw):
@@ -218,8 +218,8 @@ def sessions(raw: bytes) -> None:
         assert fast.written == plain.written
 
 
-def lanes(raw: bytes) -> None:
-    """What a lane reads is what the codec reads, and the lane of the other end writes the same bytes."""
+def fast_codec(raw: bytes) -> None:
+    """What the fast codec reads is what the codec reads, and that of the other end writes the same bytes."""
     for is_bank in (True, False):
         found = TpduLane(CLIENT, BANK, is_bank=is_bank).decode(raw)
         if found is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The programs under attack: a server, its bankd with software cards, and a bankd that no server governs.
+"""The programs under attack: a server, its bankd with software cards, and a bankd that no server controls.
 
 Watches them from outside: whether they run, what they hold open, how much memory they have, what their logs say.
 """
@@ -39,7 +39,7 @@ timeout_s = 2.0
 """
 
 
-class HouseError(AssertionError):
+class ProgramError(AssertionError):
     """A program died, or showed a fault."""
 
 
@@ -66,34 +66,36 @@ class Tenant:
         self._tail = b""
 
     def wait_for(self, pattern: str) -> Mapping[str, str]:
-        """The named groups of the first match in its log. Raises HouseError."""
+        """The named groups of the first match in its log. Raises ProgramError."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             if match := re.search(pattern, self._log.read_text(encoding="utf-8", errors="replace")):
                 return match.groupdict()
             time.sleep(_POLL_S)
-        raise HouseError(f"{self.name} did not say {pattern!r}:\n{self._log.read_text(errors='replace')[-_LOG_TAIL:]}")
+        raise ProgramError(
+            f"{self.name} did not say {pattern!r}:\n{self._log.read_text(errors='replace')[-_LOG_TAIL:]}"
+        )
 
     def check_log(self) -> None:
-        """Raises HouseError if its log shows a fault. Empties the log."""
+        """Raises ProgramError if its log shows a fault. Empties the log."""
         if self._log.stat().st_size:
             text = self._tail + self._log.read_bytes()
             if fault := FAULT.search(text):
                 around = text[max(0, fault.start() - 200) : fault.start() + 2 * _LOG_TAIL]
-                raise HouseError(f"{self.name} logged a fault:\n{around.decode(errors='replace')}")
+                raise ProgramError(f"{self.name} logged a fault:\n{around.decode(errors='replace')}")
             # A line that is written just now may be lost with this; so may a fault in it, which is seldom alone.
             os.truncate(self._log, 0)
             self._tail = text[-_LOG_TAIL:]
 
     def check(self) -> None:
-        """Raises HouseError if it died or its log shows a fault."""
+        """Raises ProgramError if it died or its log shows a fault."""
         self.check_log()
         if self._process.poll() is not None:
             last = self._tail.decode(errors="replace")
-            raise HouseError(f"{self.name} ended with {self._process.returncode}:\n{last}")
+            raise ProgramError(f"{self.name} ended with {self._process.returncode}:\n{last}")
 
     def holdings(self) -> Holdings:
-        """What it holds now. Raises HouseError if it is not there any more."""
+        """What it holds now. Raises ProgramError if it is not there any more."""
         self.check()
         proc = Path(f"/proc/{self._process.pid}")
         status = dict(line.split(":", 1) for line in (proc / "status").read_text(encoding="ascii").splitlines())
@@ -113,7 +115,7 @@ class Tenant:
             return self._process.wait()
 
 
-class House:
+class Programs:
     """All programs, for the time of a ``with`` block."""
 
     def __init__(self, folder: Path, *, log_level: str) -> None:
@@ -153,12 +155,12 @@ class House:
         return tenant
 
     def check(self) -> None:
-        """Raises HouseError."""
+        """Raises ProgramError."""
         for tenant in self.tenants:
             tenant.check()
 
     def check_logs(self) -> None:
-        """What they said at the end. Raises HouseError."""
+        """What they said at the end. Raises ProgramError."""
         for tenant in self.tenants:
             tenant.check_log()
 

@@ -82,7 +82,7 @@ class Visit:
     is_good: bool
 
 
-class RestHouse:
+class RestWorld:
     """A server that can be called, with its log."""
 
     def __init__(
@@ -167,7 +167,7 @@ def _environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def rest_house(folder: Path) -> AsyncIterator[RestHouse]:
+async def rest_world(folder: Path) -> AsyncIterator[RestWorld]:
     """Server, bankd and client, for the time of the block."""
     log = note_log()
     world = CertificateWorld(folder / "lab")
@@ -196,18 +196,18 @@ async def rest_house(folder: Path) -> AsyncIterator[RestHouse]:
         await stack.enter_async_context(running(client))
         await log.line_with("bankd_connected")
         await log.line_with("client_connected")
-        yield RestHouse(folder, world, server, metrics, log)
+        yield RestWorld(folder, world, server, metrics, log)
 
 
 async def _visit_all(folder: Path, examples: int, seed: int) -> bool:
     is_good = True
-    async with rest_house(folder) as house:
+    async with rest_world(folder) as rest:
         for name in CALLERS:
-            visit = await house.visit(name, examples=examples, seed=seed)
+            visit = await rest.visit(name, examples=examples, seed=seed)
             is_good = is_good and visit.is_good
             sys.stdout.write(f"{name}: {visit.requests} requests\n" if visit.is_good else visit.text)
             sys.stdout.flush()
-        faults = await house.faults()
+        faults = await rest.faults()
     sys.stdout.write("".join(f"{fault}\n" for fault in faults))
     return is_good and not faults
 

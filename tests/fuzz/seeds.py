@@ -134,7 +134,7 @@ def _sessions() -> Iterator[bytes]:
             yield joined(commands[0], other, *commands[1:4])
 
 
-def _lanes() -> Iterator[bytes]:
+def _fast_codec() -> Iterator[bytes]:
     yield from _session_frames()
     for size, tag in ((2, 1), (80, 200), (256, 40_000), (258, 2**31 - 1)):
         yield engines.frame(TpduCardToModem(BANK, CLIENT, NO_FLAGS, bytes(size)), tag=tag)
@@ -205,7 +205,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "pdus": _pdus,
     "links": _links,
     "sessions": _sessions,
-    "lanes": _lanes,
+    "fast-codec": _fast_codec,
     "list-parts": lambda: iter([joined(b"\0\4\0\0ab", b"\0\4\0\2cd"), joined(b"\0\0\0\0")]),
     "atrs": lambda: (load_profile(name).atr for name in profile_names()),
     "commands": lambda: iter(_traces()),

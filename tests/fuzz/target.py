@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a target is: a function of bytes that fails if one of our parsers does what it must not do.
 
-A target takes the bytes apart by itself, so that whoever invents them (a coverage-guided fuzzer, hypothesis, a person)
+A target takes the bytes apart by itself, so that any source of inputs (a coverage-guided fuzzer, hypothesis, a person)
 needs to know nothing about it. ``cut`` and ``portions`` are the two ways that most of them use.
 """
 
@@ -62,7 +62,7 @@ def cut(raw: bytes) -> list[bytes]:
 
 
 def portions(raw: bytes) -> Iterator[bytes]:
-    """Portions that are preceded by an byte with their length; the last one may be cut short."""
+    """Portions that are preceded by a byte with their length; the last one may be cut short."""
     at = 0
     while at < len(raw):
         yield raw[at + 1 : at + 1 + raw[at]]

@@ -30,7 +30,7 @@ TARGETS: Final[dict[str, Target]] = {
     "pdus": Target(on_wire.pdus, (DecodeError,), longest=1024, plays_a_second=2000),
     "links": Target(on_wire.links, longest=1024, plays_a_second=1000),
     "sessions": Target(on_wire.sessions, longest=1024, plays_a_second=1000),
-    "lanes": Target(on_wire.lanes, longest=340),
+    "fast-codec": Target(on_wire.fast_codec, longest=340),
     "list-parts": Target(on_wire.list_parts),
     # From modems, cards and readers.
     "atrs": Target(on_card.atrs, (AtrError,), longest=40),
@@ -67,7 +67,7 @@ TARGETS: Final[dict[str, Target]] = {
         on_files.captures, (ConfigError,), longest=1024, words=(*_JSON, b"TX Data = {", b"RX Data = {", b"TPDU: ")
     ),
     "recordings": Target(on_files.recordings, (ConfigError,), words=_JSON),
-    # From whoever wants to be somebody.
+    # From peers that claim an identity.
     "certificates": Target(on_proofs.certificates, (CertificateError,), longest=1024),
     "revocation-lists": Target(on_proofs.revocation_lists, (CertificateError,), longest=1024),
     "pem-texts": Target(on_proofs.pem_texts, (CertificateError,), words=(b"-----BEGIN CERTIFICATE-----\n",)),

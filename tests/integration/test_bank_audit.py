@@ -32,7 +32,7 @@ SELECT_MF = bytes.fromhex("00a40004023f00")
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> CertificateWorld:
+def ca(tmp_path: Path) -> CertificateWorld:
     """An authority of our own."""
     return CertificateWorld(tmp_path / "lab")
 
@@ -70,19 +70,19 @@ async def audit_lines(server: ServerService, state: Path) -> list[dict[str, obje
 
 
 async def test_blocked_command_is_6985_at_the_modem_and_one_line_for_the_auditor(
-    house: CertificateWorld, tmp_path: Path, stack: AsyncExitStack
+    ca: CertificateWorld, tmp_path: Path, stack: AsyncExitStack
 ) -> None:
     rules = tmp_path / "guard.toml"
     rules.write_text('[presets]\npin-change = "block"\n')
     log = note_log()
-    server = server_service(tmp_path / "server", house.credentials(SERVER))
+    server = server_service(tmp_path / "server", ca.credentials(SERVER))
     await stack.enter_async_context(running(server))
-    bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), server.rspro_address, guard=rules)
+    bankd = bankd_service(tmp_path / "bank", ca.credentials(BANK), server.rspro_address, guard=rules)
     await stack.enter_async_context(running(bankd))
     await log.line_with("bankd server_connected")
     await post(server, (1, 1), (23, 0))
     modem = DrivenEmulator()
-    await stack.enter_async_context(running(client(house.credentials(CLIENT), server.rspro_address, modem)))
+    await stack.enter_async_context(running(client(ca.credentials(CLIENT), server.rspro_address, modem)))
     await modem.wait_card(PATIENCE_S)
     assert (await modem.exchange(SELECT_MF))[-2:] != b"\x69\x85"
     assert await modem.exchange(CHANGE_PIN) == b"\x69\x85"
@@ -99,13 +99,13 @@ async def test_blocked_command_is_6985_at_the_modem_and_one_line_for_the_auditor
 
 
 async def test_trace_that_hides_nothing_is_an_entry_even_if_the_server_comes_later(
-    house: CertificateWorld, tmp_path: Path, stack: AsyncExitStack
+    ca: CertificateWorld, tmp_path: Path, stack: AsyncExitStack
 ) -> None:
-    server = server_service(tmp_path / "server", house.credentials(SERVER))
+    server = server_service(tmp_path / "server", ca.credentials(SERVER))
     await stack.enter_async_context(running(server))
     settings: dict[str, object] = {"gsmtap": "127.0.0.1:4729", "gsmtap_slot": 1, "gsmtap_reveal": True}
     log = note_log()
-    bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), server.rspro_address, **settings)
+    bankd = bankd_service(tmp_path / "bank", ca.credentials(BANK), server.rspro_address, **settings)
     await stack.enter_async_context(running(bankd))
     await log.line_with("server bankd_audit", "action=gsmtap.reveal")
     (line,) = await audit_lines(server, tmp_path / "server")

@@ -15,7 +15,7 @@ from remsim.client.observer import ClientObserver, CommandRecord
 from remsim.client.runner import SlotSpec
 from remsim.client.scripting.causes import Cause
 from remsim.client.scripting.runner import EventScript
-from remsim.client.service import INTERRUPTED, ClientService, Front
+from remsim.client.service import INTERRUPTED, ClientService, Frontend
 from remsim.config import LOOPBACK_NETWORKS, ClientConfig, HostPort
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.emulators.base import PpsResult
@@ -67,7 +67,7 @@ class Bench:
         self,
         server: FakeServer,
         *clients: ClientSlot | None,
-        front: Front | None = None,
+        frontend: Frontend | None = None,
         **settings: object,
     ) -> None:
         self.emulators = [DrivenEmulator() for _ in clients]
@@ -83,7 +83,7 @@ class Bench:
             )
             for client, emulator, watcher in zip(clients, self.emulators, self.watchers, strict=True)
         ]
-        self.service = ClientService(specs, front=front, metrics=self.metrics)
+        self.service = ClientService(specs, frontend=frontend, metrics=self.metrics)
 
     @property
     def slot_state(self) -> SlotState:
@@ -346,11 +346,11 @@ async def test_several_slots_share_a_process() -> None:
 
 
 async def test_front_ends_the_service_with_its_status() -> None:
-    async def front() -> int:
+    async def frontend() -> int:
         return 5
 
     async with FakeServer() as server:
-        bench = Bench(server, ClientSlot(7, 0), front=front)
+        bench = Bench(server, ClientSlot(7, 0), frontend=frontend)
         async with bench.running():
             await bench.service.run()
         assert bench.service.exit_status == 5
@@ -360,38 +360,38 @@ async def test_error_of_the_front_leaves_run() -> None:
     async with FakeServer() as server:
         bench = Bench(server, ClientSlot(7, 0))
 
-        async def front() -> int:
+        async def frontend() -> int:
             return len(await bench.emulators[0].wait_card(0.01))
 
-        bench.service._front = front
+        bench.service._frontend = frontend
         async with bench.running():
             with pytest.raises(NoCardError):
                 await bench.service.run()
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("has_front", [True, False])
-async def test_stop_can_be_asked_for_at_any_time(before: bool, has_front: bool) -> None:
+@pytest.mark.parametrize("has_frontend", [True, False])
+async def test_stop_can_be_asked_for_at_any_time(before: bool, has_frontend: bool) -> None:
     is_running = asyncio.Event()
 
-    async def front() -> int:
+    async def frontend() -> int:
         is_running.set()
         await asyncio.Event().wait()
         return 0
 
     async with FakeServer() as server:
-        bench = Bench(server, ClientSlot(7, 0), front=front if has_front else None)
+        bench = Bench(server, ClientSlot(7, 0), frontend=frontend if has_frontend else None)
         async with bench.running():
             if before:
                 bench.service.request_stop()
             async with asyncio.timeout(10), asyncio.TaskGroup() as group:
                 group.create_task(bench.service.run())
-                if not before and has_front:
+                if not before and has_frontend:
                     await is_running.wait()
                 await asyncio.sleep(0)
                 bench.service.request_stop()
                 bench.service.request_stop()
-        assert bench.service.exit_status == (INTERRUPTED if has_front else 0)
+        assert bench.service.exit_status == (INTERRUPTED if has_frontend else 0)
 
 
 async def test_event_script_hears_the_state_of_the_moment_in_which_the_server_was_lost(

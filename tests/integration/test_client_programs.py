@@ -50,12 +50,12 @@ class World:
         self.server = server
         self.bankd = bankd
 
-    def argv(self, verb: str, *arguments: str, client: str = "7:0") -> list[str]:
+    def argv(self, command: str, *arguments: str, client: str = "7:0") -> list[str]:
         address = f"127.0.0.1:{self.server.port}"
-        return remsim("client", verb, "--plaintext", "--server", address, "--client", client, *arguments)
+        return remsim("client", command, "--plaintext", "--server", address, "--client", client, *arguments)
 
-    async def run(self, verb: str, *arguments: str, text: str | None = None, client: str = "7:0") -> Done:
-        argv = self.argv(verb, *arguments, client=client)
+    async def run(self, command: str, *arguments: str, text: str | None = None, client: str = "7:0") -> Done:
+        argv = self.argv(command, *arguments, client=client)
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=DEVNULL if text is None else PIPE, stdout=PIPE, stderr=PIPE
         )
@@ -160,11 +160,11 @@ async def terminal() -> AsyncIterator[PseudoTerminal]:
     terminal.close()
 
 
-async def on_terminal(world: World, terminal: PseudoTerminal, state: Path, verb: str, *arguments: str) -> Process:
+async def on_terminal(world: World, terminal: PseudoTerminal, state: Path, command: str, *arguments: str) -> Process:
     environment = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", "XDG_STATE_HOME": str(state)}
     end = terminal.theirs
     return await asyncio.create_subprocess_exec(
-        *world.argv(verb, *arguments), stdin=end, stdout=end, stderr=end, env=environment
+        *world.argv(command, *arguments), stdin=end, stdout=end, stderr=end, env=environment
     )
 
 
@@ -332,7 +332,7 @@ async def test_command_without_answer_is_a_failure(world: World, tmp_path: Path)
         out, err = await process.communicate()
     assert process.returncode == 1
     assert out == b""
-    assert b"command 1 (INS FE, line 1): no answer: link to the bankd lost" in err
+    assert b"command 1 (TERMINATE CARD USAGE, line 1): no answer: link to the bankd lost" in err
 
 
 async def test_recording_without_a_card_has_status_3(world: World, recording: Path) -> None:

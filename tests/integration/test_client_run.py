@@ -101,7 +101,7 @@ def test_wrong_file_ends_with_one_line(text: str, reason: str, tmp_path: Path) -
 
 
 async def test_two_clients_with_one_number_are_told_apart_by_the_server(tmp_path: Path) -> None:
-    """Whoever comes second is refused, says so once, and goes on asking."""
+    """The second client is refused, says so once, and goes on asking."""
     async with FakeServer() as server:
         server.result = rspro.ResultCode.IDENTITY_IN_USE
         there = ("--plaintext", "--server", f"127.0.0.1:{server.port}")
@@ -112,10 +112,10 @@ async def test_two_clients_with_one_number_are_told_apart_by_the_server(tmp_path
 
 
 async def test_signal_that_comes_while_the_program_ends_by_itself_is_no_error() -> None:
-    async def front() -> int:
+    async def frontend() -> int:
         return 7
 
-    service = ClientService([], front=front)
+    service = ClientService([], frontend=frontend)
     await service.start()
     await service.run()
     service.request_stop()

@@ -5,7 +5,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,28 +14,29 @@ import pytest
 
 from remsim.config import ClientSlotConfig, HostPort
 from remsim.core.errors import ConfigError
+from remsim.core.identity import Role
 from remsim.core.ids import ClientSlot
-from remsim.doctor import check, host, vpcd
-from remsim.doctor.check import CHECKS, CheckOutcome, CheckResult, Situation, examine
-from remsim.doctor.configuration import check_configuration, read_situation
+from remsim.doctor import check, host, links, vpcd
+from remsim.doctor.check import CHECKS, Finding, Outcome, Situation, examine
+from remsim.doctor.configuration import Given, check_configuration, read_situation
 from tests.doubles.programs import Program, remsim
 from tests.doubles.rspro_peers import FakeServer
 
 NOWHERE = HostPort("127.0.0.1", 1)
 
 
-async def found_by(checks: dict[str, tuple[str, str]], situation: Situation | None = None) -> list[CheckResult]:
+async def found_by(checks: dict[str, tuple[str, str]], situation: Situation | None = None) -> list[Finding]:
     return [finding async for finding in examine(situation or Situation(NOWHERE), checks)]
 
 
 # The framework
 
 
-async def crash(_situation: Situation) -> Sequence[CheckResult]:
+async def crash(_situation: Situation) -> Sequence[Finding]:
     raise ValueError("oops")
 
 
-async def hang(_situation: Situation) -> Sequence[CheckResult]:
+async def hang(_situation: Situation) -> Sequence[Finding]:
     await asyncio.Event().wait()
     return []
 
@@ -53,7 +54,7 @@ async def test_check_that_fails_is_a_finding(
 ) -> None:
     monkeypatch.setattr(check, "DEADLINE_S", 0.05)
     (finding,) = await found_by({"it": (module, name)})
-    assert (finding.check, finding.outcome, finding.text) == ("it", CheckOutcome.PROBLEM, text)
+    assert (finding.check, finding.outcome, finding.text) == ("it", Outcome.PROBLEM, text)
     assert finding.mend
 
 
@@ -61,7 +62,7 @@ async def test_every_problem_has_its_mend() -> None:
     situation = Situation(NOWHERE, (ClientSlotConfig(emulator="vpcd", settings={"vpcd": "127.0.0.1:1"}),), "file")
     findings = await found_by(CHECKS, situation)
     assert {finding.check for finding in findings} >= {"configuration", "clock", "server", "vpcd"}
-    assert all(finding.mend for finding in findings if finding.outcome is CheckOutcome.PROBLEM)
+    assert all(finding.mend for finding in findings if finding.outcome is Outcome.PROBLEM)
 
 
 # Server
@@ -69,8 +70,8 @@ async def test_every_problem_has_its_mend() -> None:
 
 async def test_server_that_answers_is_well() -> None:
     async with FakeServer() as server:
-        finding = await host.ping_server(HostPort("127.0.0.1", server.port))
-        assert finding.outcome is CheckOutcome.OK
+        finding = await links.examine_peer(HostPort("127.0.0.1", server.port), None, Role.SERVER)
+        assert finding.outcome is Outcome.OK
         assert server.received == []
 
 
@@ -99,33 +100,46 @@ async def peer(answer: bytes | None) -> AsyncIterator[HostPort]:
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n", "speaks no RSPRO: this is HTTP, not RSPRO: is that the REST port?"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "speaks HTTP, not RSPRO"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "speaks no RSPRO: this is SSH, not RSPRO"),
         (b"", "speaks no RSPRO: it closes the connection"),
         (None, "does not answer"),
     ],
 )
 async def test_what_is_no_server_is_told(answer: bytes | None, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "_SERVER_DEADLINE_S", 0.2)
+    monkeypatch.setattr(links, "DEADLINE_S", 0.2)
     async with peer(answer) as address:
-        finding = await host.ping_server(address)
-    assert (finding.outcome, text in finding.text) == (CheckOutcome.PROBLEM, True), finding
+        finding = await links.examine_peer(address, None, Role.SERVER)
+    assert (finding.outcome, text in finding.text) == (Outcome.PROBLEM, True), finding
 
 
 async def test_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "nothing listens at 127.0.0.1:1" in (await host.ping_server(NOWHERE)).text
+    assert "nothing listens at 127.0.0.1:1" in (await links.examine_peer(NOWHERE, None, Role.SERVER)).text
 
-    def fails(error: OSError) -> Callable[..., object]:
-        async def connect(*_arguments: object) -> None:
-            raise error
+    loop = asyncio.get_running_loop()
 
-        return connect
+    async def no_name(*_arguments: object, **_options: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(asyncio, "open_connection", fails(socket.gaierror(-2, "Name or service not known")))
-    assert (await host.ping_server(HostPort("nowhere.example", 1))).text == (
+    async def no_route(*_arguments: object, **_options: object) -> None:
+        raise OSError(113, "Connect call failed ('127.0.0.1', 1)")
+
+    monkeypatch.setattr(asyncio, "open_connection", no_route)
+    assert (await links.examine_peer(NOWHERE, None, Role.SERVER)).text == ("127.0.0.1:1: the host cannot be reached")
+    monkeypatch.setattr(loop, "getaddrinfo", no_name)
+    assert (await links.examine_peer(HostPort("nowhere.example", 1), None, Role.SERVER)).text == (
         "nowhere.example cannot be found: Name or service not known"
     )
-    monkeypatch.setattr(asyncio, "open_connection", fails(OSError(113, "No route to host")))
-    assert "cannot be reached" in (await host.ping_server(NOWHERE)).text
+
+
+async def test_all_addresses_of_a_name_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name of two addresses where nothing listens is told as one address is, and one good address is enough."""
+
+    async def two_addresses(*_arguments: object, **_options: object) -> list[object]:
+        return [(0, 0, 0, "", ("127.0.0.2", 0)), (0, 0, 0, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", two_addresses)
+    assert "nothing listens at two:1" in (await links.examine_peer(HostPort("two", 1), None, Role.SERVER)).text
 
 
 # Clock
@@ -134,21 +148,16 @@ async def test_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyP
 async def test_clock_that_is_in_the_past_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "_installed", lambda: datetime.now(UTC) + timedelta(days=1))
     (finding,) = await host.check_clock(Situation(NOWHERE))
-    assert finding.outcome is CheckOutcome.PROBLEM
+    assert finding.outcome is Outcome.PROBLEM
     assert "before this program was installed" in finding.text
 
 
 @pytest.mark.parametrize(
     ("script", "outcome"),
-    [
-        ("echo yes", CheckOutcome.OK),
-        ("echo no", CheckOutcome.NOTE),
-        ("exit 1", CheckOutcome.OK),
-        ("exec sleep 60", CheckOutcome.OK),
-    ],
+    [("echo yes", Outcome.OK), ("echo no", Outcome.NOTE), ("exit 1", Outcome.OK), ("exec sleep 60", Outcome.OK)],
 )
 async def test_time_server_is_asked_for(
-    script: str, outcome: CheckOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: str, outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "timedatectl"
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -163,7 +172,7 @@ async def test_time_server_is_asked_for(
 async def test_system_that_knows_no_time_server_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (finding,) = await host.check_clock(Situation(NOWHERE))
-    assert finding.outcome is CheckOutcome.OK
+    assert finding.outcome is Outcome.OK
 
 
 # Virtual reader
@@ -177,7 +186,7 @@ async def test_virtual_reader_is_seen_without_a_card(monkeypatch: pytest.MonkeyP
             raise AssertionError
 
         monkeypatch.setattr(asyncio, "open_connection", connect)
-        assert (await vpcd.look_for_vpcd(address)).outcome is CheckOutcome.OK
+        assert (await vpcd.look_for_vpcd(address)).outcome is Outcome.OK
 
 
 async def test_missing_virtual_reader_is_told(tmp_path: Path) -> None:
@@ -190,8 +199,8 @@ async def test_missing_virtual_reader_is_told(tmp_path: Path) -> None:
 
 async def test_virtual_reader_elsewhere_is_tried(tmp_path: Path) -> None:
     async with peer(b"") as address:
-        assert (await vpcd.look_for_vpcd(address, tables=[tmp_path / "none"])).outcome is CheckOutcome.OK
-    assert (await vpcd.look_for_vpcd(NOWHERE, tables=[tmp_path / "none"])).outcome is CheckOutcome.PROBLEM
+        assert (await vpcd.look_for_vpcd(address, tables=[tmp_path / "none"])).outcome is Outcome.OK
+    assert (await vpcd.look_for_vpcd(NOWHERE, tables=[tmp_path / "none"])).outcome is Outcome.PROBLEM
 
 
 def test_listening_sockets_are_read_from_the_kernels_table() -> None:
@@ -230,13 +239,13 @@ async def test_file_with_slots_is_understood(tmp_path: Path) -> None:
     script.chmod(0o755)
     path.write_text(f'[[slot]]\nclient = "7:0"\nemulator = "vpcd"\nevent_script = "{script}"\n')
     (finding,) = await check_configuration(read_situation(file=path, environ={}))
-    assert finding == CheckResult("configuration", CheckOutcome.OK, f"{path} describes 1 slot")
+    assert finding == Finding("configuration", Outcome.OK, f"{path} describes 1 slot")
 
 
 async def test_file_for_the_virtual_reader_is_understood(tmp_path: Path) -> None:
     path = tmp_path / "reader.toml"
     path.write_text('client = "7:0"\nvpcd = "127.0.0.1:35964"\n')
-    situation = read_situation(file=None, environ={"REMSIM_CONFIG": str(path)}, server="h:2")
+    situation = read_situation(file=None, environ={"REMSIM_CONFIG": str(path)}, given=Given(server="h:2"))
     assert situation.server == HostPort("h", 2)
     (slot,) = situation.slots_with("vpcd")
     assert (slot.client, slot.settings) == (ClientSlot(7, 0), {"vpcd": "127.0.0.1:35964"})
@@ -245,20 +254,20 @@ async def test_file_for_the_virtual_reader_is_understood(tmp_path: Path) -> None
 async def test_file_that_cannot_be_used_is_a_finding(tmp_path: Path) -> None:
     path = tmp_path / "client.toml"
     path.write_text("serfer = 1\n")
-    (finding,) = await check_configuration(read_situation(file=path, environ={}, vpcd="h:1"))
-    assert finding.outcome is CheckOutcome.PROBLEM
+    (finding,) = await check_configuration(read_situation(file=path, environ={}, given=Given(vpcd="h:1")))
+    assert finding.outcome is Outcome.PROBLEM
     assert "serfer: unknown key" in finding.text
     assert "did you mean server" in finding.mend
 
 
 async def test_without_a_file_the_options_count() -> None:
     assert read_situation(file=None, environ={}).slots == ()
-    situation = read_situation(file=None, environ={}, vpcd="h:1")
+    situation = read_situation(file=None, environ={}, given=Given(vpcd="h:1"))
     assert len(situation.slots_with("vpcd")) == 1
     (finding,) = await check_configuration(situation)
-    assert finding.outcome is CheckOutcome.NOTE
+    assert finding.outcome is Outcome.NOTE
     with pytest.raises(ConfigError, match="--server"):
-        read_situation(file=None, environ={}, server=":1")
+        read_situation(file=None, environ={}, given=Given(server=":1"))
 
 
 async def test_wrong_virtual_reader_is_told_once() -> None:

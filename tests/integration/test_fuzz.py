@@ -10,7 +10,7 @@ from tests.fuzz import client_victim
 from tests.fuzz.campaign import Campaign, CampaignError, run_campaign
 from tests.fuzz.client_victim import VictimError, attack_client
 from tests.fuzz.conversation import conversation
-from tests.fuzz.programs import House
+from tests.fuzz.programs import Programs
 
 _SEED = 20261123
 
@@ -25,12 +25,12 @@ def test_mutated_conversations_harm_no_program_and_no_other_session(tmp_path: Pa
 
 
 def test_program_that_dies_is_noticed_and_told_how_to_play_again(tmp_path: Path) -> None:
-    async def kill_and_play(house: House) -> None:
-        next(tenant for tenant in house.tenants if tenant.name == "lonely-bankd").stop()
-        await Campaign(house, seed=_SEED, numbers=range(5000), is_quiet=True).run()
+    async def kill_and_play(programs: Programs) -> None:
+        next(tenant for tenant in programs.tenants if tenant.name == "lonely-bankd").stop()
+        await Campaign(programs, seed=_SEED, numbers=range(5000), is_quiet=True).run()
 
-    with House(tmp_path, log_level="info") as house, pytest.raises(CampaignError) as caught:
-        run(kill_and_play(house))
+    with Programs(tmp_path, log_level="info") as programs, pytest.raises(CampaignError) as caught:
+        run(kill_and_play(programs))
     assert f"--seed {_SEED} --only " in str(caught.value)
 
 

@@ -38,7 +38,7 @@ CLIENT_ROLE, BANKD_ROLE, SERVER_ROLE = (
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> CertificateWorld:
+def ca(tmp_path: Path) -> CertificateWorld:
     """An authority of our own."""
     return CertificateWorld(tmp_path / "lab")
 
@@ -70,10 +70,10 @@ class World:
 
 
 @asynccontextmanager
-async def world(house: CertificateWorld, tmp_path: Path, **settings: object) -> AsyncIterator[World]:
+async def world(ca: CertificateWorld, tmp_path: Path, **settings: object) -> AsyncIterator[World]:
     """A running server."""
     log = note_log()
-    service = server_service(tmp_path / "server", house.credentials(SERVER), **settings)
+    service = server_service(tmp_path / "server", ca.credentials(SERVER), **settings)
     async with running(service):
         yield World(service, log)
 
@@ -90,7 +90,7 @@ NOT_GOOD = pytest.mark.parametrize(
         ("expired", "the peer refuses our certificate: it has expired", "certificate is refused: it has expired"),
         ("revoked", "the peer refuses our certificate: it is revoked", "certificate is refused: it is revoked"),
         (
-            "stranger",
+            "foreign",
             "the peer refuses our certificate: it does not trust our authority",
             "certificate is refused: it is of an authority that we do not trust",
         ),
@@ -103,88 +103,86 @@ NOT_GOOD = pytest.mark.parametrize(
 )
 
 
-def not_good(case: str, house: CertificateWorld, tmp_path: Path) -> Credentials:
+def not_good(case: str, ca: CertificateWorld, tmp_path: Path) -> Credentials:
     """The client's credentials with what ``case`` says wrong about them."""
     if case == "self-signed":
-        return house.self_signed(CLIENT)
-    if case == "stranger":
+        return ca.self_signed(CLIENT)
+    if case == "foreign":
         return CertificateWorld(tmp_path / "other", name="other").credentials(CLIENT)
-    credentials = house.credentials(CLIENT, now=house.now - 200 * DAY_S if case == "expired" else None)
+    credentials = ca.credentials(CLIENT, now=ca.now - 200 * DAY_S if case == "expired" else None)
     if case == "revoked":
-        house.revoke(credentials)
+        ca.revoke(credentials)
     return credentials
 
 
 class TestAtTheServer:
-    async def test_rightful_peers_are_let_in(self, house: CertificateWorld, tmp_path: Path) -> None:
-        async with world(house, tmp_path) as there:
-            assert await answer(await there.client(house.credentials(CLIENT))) is ResultCode.OK
-            assert await answer(await there.bank(house.credentials(BANK))) is ResultCode.OK
+    async def test_rightful_peers_are_let_in(self, ca: CertificateWorld, tmp_path: Path) -> None:
+        async with world(ca, tmp_path) as there:
+            assert await answer(await there.client(ca.credentials(CLIENT))) is ResultCode.OK
+            assert await answer(await there.bank(ca.credentials(BANK))) is ResultCode.OK
 
-    async def test_number_that_the_certificate_does_not_name(self, house: CertificateWorld, tmp_path: Path) -> None:
-        async with world(house, tmp_path) as there:
-            client = await there.client(house.credentials(CLIENT), slot=ClientSlot(24, 0))
+    async def test_number_that_the_certificate_does_not_name(self, ca: CertificateWorld, tmp_path: Path) -> None:
+        async with world(ca, tmp_path) as there:
+            client = await there.client(ca.credentials(CLIENT), slot=ClientSlot(24, 0))
             assert await answer(client) is ResultCode.ILLEGAL_CLIENT_ID
             assert await client.wait_closed() == "closed"
             await there.log.line_with("peer_refused", "its certificate is for client/23, not for C24:0")
-            bank = await there.bank(house.credentials(BANK), number=2)
+            bank = await there.bank(ca.credentials(BANK), number=2)
             assert await answer(bank) is ResultCode.ILLEGAL_BANK_ID
             await there.log.line_with("peer_refused", "its certificate is for bank/1, not for B2:0")
 
-    async def test_slot_beside_the_one_that_the_certificate_names(
-        self, house: CertificateWorld, tmp_path: Path
-    ) -> None:
-        async with world(house, tmp_path) as there:
-            own = house.credentials(Identity.client(23, 0))
+    async def test_slot_beside_the_one_that_the_certificate_names(self, ca: CertificateWorld, tmp_path: Path) -> None:
+        async with world(ca, tmp_path) as there:
+            own = ca.credentials(Identity.client(23, 0))
             assert await answer(await there.client(own, slot=ClientSlot(23, 1))) is ResultCode.ILLEGAL_CLIENT_ID
             await there.log.line_with("its certificate is for client/23/0, not for C23:1")
 
-    async def test_client_that_says_it_is_a_bank(self, house: CertificateWorld, tmp_path: Path) -> None:
-        async with world(house, tmp_path) as there:
-            posing = await there.bank(house.credentials(Identity.client(1)))
+    async def test_client_that_says_it_is_a_bank(self, ca: CertificateWorld, tmp_path: Path) -> None:
+        async with world(ca, tmp_path) as there:
+            posing = await there.bank(ca.credentials(Identity.client(1)))
             assert await answer(posing) is ResultCode.ILLEGAL_BANK_ID
             await there.log.line_with("its certificate is for client/1, not for B1:0")
 
     async def test_number_comes_from_the_certificate_if_the_client_names_none(
-        self, house: CertificateWorld, tmp_path: Path
+        self, ca: CertificateWorld, tmp_path: Path
     ) -> None:
-        async with world(house, tmp_path) as there:
-            peer = await TlsPeer(CLIENT_ROLE, SERVER_ROLE).dial(there.server.rspro_address, house.credentials(CLIENT))
+        async with world(ca, tmp_path) as there:
+            peer = await TlsPeer(CLIENT_ROLE, SERVER_ROLE).dial(there.server.rspro_address, ca.credentials(CLIENT))
             peer.send_unsafe(rspro.ConnectClientReq(peer.identity, None))
             assert await answer(peer) is ResultCode.OK
             assert await peer.receive() == rspro.ConfigClientIdReq(C23)
 
     @NOT_GOOD
     async def test_certificate_that_is_not_good(
-        self, house: CertificateWorld, tmp_path: Path, case: str, told: str, logged: str
+        self, ca: CertificateWorld, tmp_path: Path, case: str, told: str, logged: str
     ) -> None:
-        credentials = not_good(case, house, tmp_path)
-        async with world(house, tmp_path) as there:
+        credentials = not_good(case, ca, tmp_path)
+        async with world(ca, tmp_path) as there:
             assert await (await there.client(credentials)).receive() == told
             await there.log.line_with("server tls_refused", logged)
 
-    async def test_another_server_is_neither_client_nor_bank(self, house: CertificateWorld, tmp_path: Path) -> None:
-        async with world(house, tmp_path) as there:
-            posing = await there.client(house.credentials(Identity.server("other")))
+    async def test_another_server_is_neither_client_nor_bank(self, ca: CertificateWorld, tmp_path: Path) -> None:
+        async with world(ca, tmp_path) as there:
+            posing = await there.client(ca.credentials(Identity.server("other")))
             assert await posing.receive() == "closed"
             await there.log.line_with("tls_refused", "the peer is server/other, no bank or client")
 
-    async def test_plain_tcp_at_a_port_for_tls(self, house: CertificateWorld, tmp_path: Path) -> None:
-        async with world(house, tmp_path) as there:
+    async def test_plain_tcp_at_a_port_for_tls(self, ca: CertificateWorld, tmp_path: Path) -> None:
+        async with world(ca, tmp_path) as there:
             assert await (await there.client(None)).receive() == "closed"
             await there.log.line_with("tls_refused", "the peer does not speak TLS")
 
 
 class TestWithoutTls:
-    async def test_number_with_a_certificate_is_not_had_without(self, house: CertificateWorld, tmp_path: Path) -> None:
+    async def test_number_with_a_certificate_is_not_had_without(self, ca: CertificateWorld, tmp_path: Path) -> None:
         """The server has the authority beside it, so it knows whom certificates were issued to."""
-        house.credentials(CLIENT)
-        house.credentials(BANK)
+        ca.credentials(CLIENT)
+        ca.credentials(BANK)
         (tmp_path / "server").mkdir(mode=0o700)
-        (house.directory / "ca").rename(tmp_path / "server" / "ca")
+        (ca.directory / "ca").rename(tmp_path / "server" / "ca")
         log = note_log()
-        house.authority = type(house.authority)(tmp_path / "server" / "ca")
-        service = server_service(tmp_path / "server", house.credentials(SERVER), listen_plaintext="127.0.0.1:0")
+        ca.authority = type(ca.authority)(tmp_path / "server" / "ca")
+        service = server_service(tmp_path / "server", ca.credentials(SERVER), listen_plaintext="127.0.0.1:0")
         async with running(service):
             address = service.plaintext_address
             assert address is not None
@@ -195,9 +193,9 @@ class TestWithoutTls:
             bank = await TlsPeer(BANKD_ROLE, SERVER_ROLE).dial(address, None)
             bank.send(rspro.ConnectBankReq(bank.identity, 1, 8))
             assert await answer(bank) is ResultCode.ILLEGAL_BANK_ID
-            stranger = await TlsPeer(CLIENT_ROLE, SERVER_ROLE).dial(address, None)
-            stranger.send(rspro.ConnectClientReq(stranger.identity, ClientSlot(99, 0)))
-            assert await answer(stranger) is ResultCode.OK
+            peer = await TlsPeer(CLIENT_ROLE, SERVER_ROLE).dial(address, None)
+            peer.send(rspro.ConnectClientReq(peer.identity, ClientSlot(99, 0)))
+            assert await answer(peer) is ResultCode.OK
 
     async def test_source_outside_the_networks_is_closed_and_named_once(self, tmp_path: Path) -> None:
         log = note_log()
@@ -216,22 +214,22 @@ class TestWithoutTls:
         assert "--plaintext" in caught.value.hint
 
     async def test_certificate_of_another_role_or_number_does_not_start(
-        self, house: CertificateWorld, tmp_path: Path
+        self, ca: CertificateWorld, tmp_path: Path
     ) -> None:
         with pytest.raises(StartError, match="is for bank/1, not for a server"):
-            await server_service(tmp_path / "server", house.credentials(BANK)).start()
+            await server_service(tmp_path / "server", ca.credentials(BANK)).start()
         with pytest.raises(StartError, match="is for bank/2, not for bank/1"):
-            bankd_service(tmp_path / "b", house.credentials(Identity.bank(2)), HostPort("127.0.0.1", 1))
+            bankd_service(tmp_path / "b", ca.credentials(Identity.bank(2)), HostPort("127.0.0.1", 1))
 
 
 class TestAtTheBankd:
     @NOT_GOOD
     async def test_certificate_that_is_not_good(
-        self, house: CertificateWorld, tmp_path: Path, case: str, told: str, logged: str
+        self, ca: CertificateWorld, tmp_path: Path, case: str, told: str, logged: str
     ) -> None:
-        credentials = not_good(case, house, tmp_path)
-        async with world(house, tmp_path) as there:
-            bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), there.server.rspro_address)
+        credentials = not_good(case, ca, tmp_path)
+        async with world(ca, tmp_path) as there:
+            bankd = bankd_service(tmp_path / "bank", ca.credentials(BANK), there.server.rspro_address)
             async with running(bankd):
                 assert bankd.listener is not None
                 peer = await TlsPeer(CLIENT_ROLE, BANKD_ROLE).dial(bankd.listener.addresses[0], credentials)
@@ -239,42 +237,42 @@ class TestAtTheBankd:
                 assert await peer.receive() == told
                 await there.log.line_with("bankd tls_refused", logged)
 
-    async def test_client_with_a_certificate_for_another(self, house: CertificateWorld, tmp_path: Path) -> None:
-        async with world(house, tmp_path) as there:
-            bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), there.server.rspro_address)
+    async def test_client_with_a_certificate_for_another(self, ca: CertificateWorld, tmp_path: Path) -> None:
+        async with world(ca, tmp_path) as there:
+            bankd = bankd_service(tmp_path / "bank", ca.credentials(BANK), there.server.rspro_address)
             async with running(bankd):
                 assert bankd.listener is not None
                 address = bankd.listener.addresses[0]
-                peer = await TlsPeer(CLIENT_ROLE, BANKD_ROLE).dial(address, house.credentials(CLIENT))
+                peer = await TlsPeer(CLIENT_ROLE, BANKD_ROLE).dial(address, ca.credentials(CLIENT))
                 peer.send(rspro.ConnectClientReq(peer.identity, ClientSlot(24, 0)))
                 assert await answer(peer) is ResultCode.ILLEGAL_CLIENT_ID
                 await there.log.line_with("client_refused", "its certificate is for client/23, not for C24:0")
                 assert bankd.coordinator.counts.impostors == 1
 
-    async def test_bank_is_no_client_and_a_client_no_server(self, house: CertificateWorld, tmp_path: Path) -> None:
-        async with world(house, tmp_path) as there:
-            bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), there.server.rspro_address)
+    async def test_bank_is_no_client_and_a_client_no_server(self, ca: CertificateWorld, tmp_path: Path) -> None:
+        async with world(ca, tmp_path) as there:
+            bankd = bankd_service(tmp_path / "bank", ca.credentials(BANK), there.server.rspro_address)
             async with running(bankd):
                 assert bankd.listener is not None
                 address = bankd.listener.addresses[0]
-                other = house.credentials(Identity.bank(2))
+                other = ca.credentials(Identity.bank(2))
                 assert await (await TlsPeer(CLIENT_ROLE, BANKD_ROLE).dial(address, other)).receive() == "closed"
                 await there.log.line_with("tls_refused", "the peer is bank/2, no client or server")
-                posing = await TlsPeer(SERVER_ROLE, BANKD_ROLE).dial(address, house.credentials(CLIENT))
+                posing = await TlsPeer(SERVER_ROLE, BANKD_ROLE).dial(address, ca.credentials(CLIENT))
                 posing.send_unsafe(rspro.ConnectClientReq(posing.identity, None))
                 assert await answer(posing) is ResultCode.ILLEGAL_CLIENT_ID
 
     async def test_bankd_does_not_serve_a_server_without_the_certificate_of_one(
-        self, house: CertificateWorld, tmp_path: Path
+        self, ca: CertificateWorld, tmp_path: Path
     ) -> None:
         log = note_log()
         posing = bankd_service(
-            tmp_path / "posing", house.credentials(Identity.bank(2)), HostPort("127.0.0.1", 1), bank_id=2
+            tmp_path / "posing", ca.credentials(Identity.bank(2)), HostPort("127.0.0.1", 1), bank_id=2
         )
         async with running(posing):
             assert posing.listener is not None
             there = posing.listener.addresses[0]
-            async with running(bankd_service(tmp_path / "bank", house.credentials(BANK), there)):
+            async with running(bankd_service(tmp_path / "bank", ca.credentials(BANK), there)):
                 await log.line_with("link_failed", "the peer is bank/2, no server")
 
 
@@ -291,43 +289,41 @@ class TestAtTheClient:
         ],
     )
     async def test_bankd_of_another_bank_than_the_server_named(
-        self, house: CertificateWorld, whose: Identity, logged: str
+        self, ca: CertificateWorld, whose: Identity, logged: str
     ) -> None:
         async with (
-            FakeBankd(nobodys_card, tls=house.tls(whose)) as bankd,
-            FakeServer(bankd=bankd, tls=house.tls(SERVER)) as server,
+            FakeBankd(nobodys_card, tls=ca.tls(whose)) as bankd,
+            FakeServer(bankd=bankd, tls=ca.tls(SERVER)) as server,
         ):
             log = note_log()
-            async with running(client_service(house.credentials(CLIENT), server.port)):
+            async with running(client_service(ca.credentials(CLIENT), server.port)):
                 await log.line_with("client link_failed", f"target=127.0.0.1:{bankd.port}", logged)
                 await bankd.until(lambda: bool(bankd.ends))
             # It hears nothing, not even who would have asked.
             assert bankd.ends[0] == "closed by the peer"
             assert bankd.received == []
 
-    async def test_server_without_the_certificate_of_one(self, house: CertificateWorld) -> None:
-        async with FakeServer(tls=house.tls(BANK)) as server:
+    async def test_server_without_the_certificate_of_one(self, ca: CertificateWorld) -> None:
+        async with FakeServer(tls=ca.tls(BANK)) as server:
             log = note_log()
-            async with running(client_service(house.credentials(CLIENT), server.port)):
+            async with running(client_service(ca.credentials(CLIENT), server.port)):
                 await log.line_with("client link_failed", "the peer is bank/1, no server")
                 await server.until(lambda: bool(server.ends))
             assert server.ends[0] == "closed by the peer"
             assert server.received == []
 
-    async def test_bankd_without_tls_is_not_talked_to(self, house: CertificateWorld) -> None:
-        async with FakeBankd(nobodys_card) as bankd, FakeServer(bankd=bankd, tls=house.tls(SERVER)) as server:
+    async def test_bankd_without_tls_is_not_talked_to(self, ca: CertificateWorld) -> None:
+        async with FakeBankd(nobodys_card) as bankd, FakeServer(bankd=bankd, tls=ca.tls(SERVER)) as server:
             log = note_log()
-            async with running(client_service(house.credentials(CLIENT), server.port)):
+            async with running(client_service(ca.credentials(CLIENT), server.port)):
                 await log.line_with("client link_failed", f"target=127.0.0.1:{bankd.port}", "within the TLS handshake")
             assert bankd.messages(rspro.ConnectClientReq) == []
 
 
 class TestWhatChangesMeanwhile:
-    async def test_newer_link_with_the_same_certificate_takes_over(
-        self, house: CertificateWorld, tmp_path: Path
-    ) -> None:
-        async with world(house, tmp_path) as there:
-            own = house.credentials(CLIENT)
+    async def test_newer_link_with_the_same_certificate_takes_over(self, ca: CertificateWorld, tmp_path: Path) -> None:
+        async with world(ca, tmp_path) as there:
+            own = ca.credentials(CLIENT)
             first = await there.client(own)
             assert await answer(first) is ResultCode.OK
             second = await there.client(own)
@@ -336,23 +332,23 @@ class TestWhatChangesMeanwhile:
             await there.log.line_with("identity_taken_over")
 
     async def test_revocation_reaches_bankd_over_the_control_link_and_cuts_its_client(
-        self, house: CertificateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, ca: CertificateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(certificates, "CHECK_INTERVAL_S", 0.05)
-        server_files, own = house.credentials(SERVER), house.credentials(CLIENT)
+        server_files, own = ca.credentials(SERVER), ca.credentials(CLIENT)
         async with AsyncExitStack() as stack:
             log = note_log()
             server = server_service(tmp_path / "server", server_files)
             await stack.enter_async_context(running(server))
-            bankd = bankd_service(tmp_path / "bank", house.credentials(BANK), server.rspro_address)
+            bankd = bankd_service(tmp_path / "bank", ca.credentials(BANK), server.rspro_address)
             await stack.enter_async_context(running(bankd))
             await log.line_with("bankd server_connected")
             assert bankd.listener is not None
             client = await TlsPeer(CLIENT_ROLE, BANKD_ROLE).dial(bankd.listener.addresses[0], own)
             client.send(rspro.ConnectClientReq(client.identity, C23))
             assert await answer(client) is ResultCode.UNKNOWN_SLOTMAP
-            house.revoke(own)
-            house.tell(server_files)
+            ca.revoke(own)
+            ca.tell(server_files)
             assert await client.wait_closed() == "closed"
             await log.line_with("bankd revocation_list", "revoked=1")
             await log.line_with("client_gone", "the peer's certificate is revoked")

@@ -90,17 +90,17 @@ def test_connections_leave_descriptors_for_everything_else(monkeypatch: pytest.M
 
 async def test_server_counts_what_strangers_do(tmp_path: Path) -> None:
     async with running_server(tmp_path) as service:
-        async with dialled_raw("127.0.0.1", service.rspro_address.port) as stranger:
-            await stranger.write(LONG)
-            await stranger.read_to_end()
+        async with dialled_raw("127.0.0.1", service.rspro_address.port) as peer:
+            await peer.write(LONG)
+            await peer.read_to_end()
         assert service._metrics.limits[LimitName.FIRST_FRAME] == 1
 
 
 async def test_bankd_counts_what_strangers_do(tmp_path: Path) -> None:
     async with BankWorld(tmp_path) as bank:
-        async with dialled_raw("127.0.0.1", bank.port) as stranger:
-            await stranger.write(LONG)
-            await stranger.read_to_end()
+        async with dialled_raw("127.0.0.1", bank.port) as peer:
+            await peer.write(LONG)
+            await peer.read_to_end()
         assert bank.metrics.limits[LimitName.FIRST_FRAME] == 1
         assert bank.service.coordinator.counts.limits is bank.metrics.limits
 

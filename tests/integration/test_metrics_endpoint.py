@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics endpoint on a real socket: scrapers, strangers, an occupied port, an orderly end."""
+"""The metrics endpoint on a real socket: scrapers, peers that are none, an occupied port, an orderly end."""
 
 import asyncio
 import contextlib

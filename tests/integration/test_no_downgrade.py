@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever has a certificate is nobody without it: at a bankd, after its restart, while it runs, and when it dials."""
+"""An identity with a certificate is refused without it: at a bankd, after its restart, in mid-run, and dialling."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ NOWHERE = HostPort("127.0.0.1", 1)
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> CertificateWorld:
+def ca(tmp_path: Path) -> CertificateWorld:
     """An authority beside a server whose state directory is ``server``."""
     made = CertificateWorld(tmp_path / "lab")
     (tmp_path / "server").mkdir(mode=0o700)
@@ -79,15 +79,15 @@ async def result(peer: TlsPeer) -> ResultCode:
 
 class TestAtTheBankd:
     async def test_restarted_bankd_whose_server_is_away_still_refuses(
-        self, house: CertificateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, ca: CertificateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The client has never been at this bankd; a restart of the bankd must not open the door to who poses as it."""
-        # What the server knows at its start, it tells whoever connects, without looking again.
+        # What the server knows at its start, it tells each bankd that connects, without looking again.
         monkeypatch.setattr(monitor, "CHECK_INTERVAL_S", 3600.0)
-        house.credentials(CLIENT)
-        own = house.credentials(BANK)
+        ca.credentials(CLIENT)
+        own = ca.credentials(BANK)
         log = note_log()
-        server = server_service(tmp_path / "server", house.credentials(SERVER))
+        server = server_service(tmp_path / "server", ca.credentials(SERVER))
         async with running(server), running(bankd(tmp_path / "bank", own, server.rspro_address)):
             await log.line_with("bankd certified_list", "clients=1")
         log = note_log()
@@ -101,9 +101,9 @@ class TestAtTheBankd:
             assert await result(await plain_client(service, C24)) is ResultCode.UNKNOWN_SLOTMAP
 
     async def test_client_that_was_seen_with_a_certificate_is_known_after_a_restart(
-        self, house: CertificateWorld, tmp_path: Path
+        self, ca: CertificateWorld, tmp_path: Path
     ) -> None:
-        own, client = house.credentials(BANK), house.credentials(CLIENT)
+        own, client = ca.credentials(BANK), ca.credentials(CLIENT)
         service = bankd(tmp_path / "bank", own, NOWHERE)
         async with running(service):
             assert service.listener is not None
@@ -117,9 +117,9 @@ class TestAtTheBankd:
             assert await result(await plain_client(again)) is ResultCode.ILLEGAL_CLIENT_ID
 
     async def test_list_that_is_damaged_refuses_plain_tcp_until_a_server_tells_it_again(
-        self, house: CertificateWorld, tmp_path: Path
+        self, ca: CertificateWorld, tmp_path: Path
     ) -> None:
-        own = house.credentials(BANK)
+        own = ca.credentials(BANK)
         (tmp_path / "bank").mkdir(mode=0o700)
         (tmp_path / "bank" / NAME).write_text('{"version": 1, "clients": ["client/2')
         log = note_log()
@@ -128,7 +128,7 @@ class TestAtTheBankd:
             await log.line_with("error", "certified_list_unreadable", NAME)
             assert await result(await plain_client(service, C24)) is ResultCode.ILLEGAL_CLIENT_ID
             await log.line_with("client_refused", "nobody knows who has a certificate: plain TCP is refused")
-        server = server_service(tmp_path / "server", house.credentials(SERVER))
+        server = server_service(tmp_path / "server", ca.credentials(SERVER))
         async with running(server):
             service = bankd(tmp_path / "bank", own, server.rspro_address)
             async with running(service):
@@ -137,11 +137,11 @@ class TestAtTheBankd:
         assert '"clients": []' in (tmp_path / "bank" / NAME).read_text()
 
     async def test_certificate_that_is_issued_meanwhile_ends_the_plain_session(
-        self, house: CertificateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, ca: CertificateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(monitor, "CHECK_INTERVAL_S", 0.05)
-        own, log = house.credentials(BANK), note_log()
-        server = server_service(tmp_path / "server", house.credentials(SERVER))
+        own, log = ca.credentials(BANK), note_log()
+        server = server_service(tmp_path / "server", ca.credentials(SERVER))
         async with running(server):
             service = bankd(tmp_path / "bank", own, server.rspro_address)
             async with running(service):
@@ -149,7 +149,7 @@ class TestAtTheBankd:
                 client, other = await plain_client(service), await plain_client(service, C24)
                 assert await result(client) is ResultCode.UNKNOWN_SLOTMAP
                 assert await result(other) is ResultCode.UNKNOWN_SLOTMAP
-                house.credentials(CLIENT)
+                ca.credentials(CLIENT)
                 assert await client.wait_closed() == "closed"
                 await log.line_with("plain_session_ended", f'reason="{REFUSED}"')
                 assert len(service.coordinator.clients.sessions) == 1
@@ -194,26 +194,26 @@ async def certified_client(credentials: Credentials, server: HostPort) -> AsyncI
 
 
 class TestAtTheClient:
-    async def test_server_at_a_plain_port_is_dialled_over_tls_again_and_again(self, house: CertificateWorld) -> None:
+    async def test_server_at_a_plain_port_is_dialled_over_tls_again_and_again(self, ca: CertificateWorld) -> None:
         listener, log = PlainListener(), note_log()
-        async with listener.open() as address, certified_client(house.credentials(CLIENT), address):
+        async with listener.open() as address, certified_client(ca.credentials(CLIENT), address):
             assert [is_tls(await listener.begins()) for _ in range(3)] == [True] * 3
             await log.line_with("link_failed")
 
     async def test_bankd_at_a_plain_port_is_dialled_over_tls_again_and_again(
-        self, house: CertificateWorld, tmp_path: Path
+        self, ca: CertificateWorld, tmp_path: Path
     ) -> None:
         listener, log = PlainListener(), note_log()
         async with listener.open() as address:
             # Wherever bank 1 is, clients are sent there.
             banks = {"1": {"advertise": address}}
-            server = server_service(tmp_path / "server", house.credentials(SERVER), banks=banks)
+            server = server_service(tmp_path / "server", ca.credentials(SERVER), banks=banks)
             async with (
                 running(server),
-                running(bankd(tmp_path / "bank", house.credentials(BANK), server.rspro_address)),
+                running(bankd(tmp_path / "bank", ca.credentials(BANK), server.rspro_address)),
             ):
                 await log.line_with("bankd server_connected")
                 await post(server, (1, 0), (23, 0))
-                async with certified_client(house.credentials(CLIENT), server.rspro_address):
+                async with certified_client(ca.credentials(CLIENT), server.rspro_address):
                     assert [is_tls(await listener.begins()) for _ in range(3)] == [True] * 3
                     await log.line_with("link_failed", str(address))

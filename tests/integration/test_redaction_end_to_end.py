@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No secret of a card leaves the three programs but as an answer to whoever asked for it.
+"""No secret of a card leaves the three programs but as the answer to the command that asked for it.
 
 Server, bankd and clients run as processes at the most talkative level, with GSMTAP, metrics, an event script and the
 shell's history. PINs are verified, changed and unblocked, the network authenticates the card, identities and keys are

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import rest
-from tests.fuzz.rest import CALLERS, EVERY_PHASE, SHORT_SEED, RestHouse, rest_house
+from tests.fuzz.rest import CALLERS, EVERY_PHASE, SHORT_SEED, RestWorld, rest_world
 from tools.openapi_page import openapi_page
 
 #: Drawn requests for each route; ``make fuzz`` makes many more.
@@ -23,33 +23,33 @@ _SEEN = {
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[RestHouse]:
-    async with rest_house(tmp_path) as running:
+async def world(tmp_path: Path) -> AsyncIterator[RestWorld]:
+    async with rest_world(tmp_path) as running:
         yield running
 
 
 # Some five seconds each; under coverage, on a machine with other work, several times that.
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("caller", CALLERS)
-async def test_every_answer_is_as_documented(house: RestHouse, caller: str) -> None:
-    visit = await house.visit(
+async def test_every_answer_is_as_documented(world: RestWorld, caller: str) -> None:
+    visit = await world.visit(
         caller, examples=_EXAMPLES, seed=SHORT_SEED, phases=EVERY_PHASE if caller == "admin" else _CHEAP
     )
     assert visit.is_good, visit.text
     assert visit.requests > 0
-    answers = house.answers()
+    answers = world.answers()
     assert answers.keys() >= _SEEN[caller], answers
     assert not [status for status in answers if status >= "500"]
-    assert await house.faults() == []
+    assert await world.faults() == []
 
 
 @pytest.mark.timeout(120)
 async def test_answer_that_is_not_documented_is_noticed(
-    house: RestHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: RestWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = tmp_path / "openapi.json"
     wrong.write_text(openapi_page().replace('"const": "ok"', '"const": "well"'), encoding="utf-8")
     monkeypatch.setattr(rest, "SCHEMA", wrong)
-    visit = await house.visit("nobody", examples=1, seed=SHORT_SEED, phases="examples,fuzzing")
+    visit = await world.visit("nobody", examples=1, seed=SHORT_SEED, phases="examples,fuzzing")
     assert not visit.is_good
     assert "/health" in visit.text

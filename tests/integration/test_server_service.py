@@ -130,12 +130,12 @@ async def test_peer_that_speaks_something_else_is_closed_and_others_live(
     service: ServerService, garbage: bytes
 ) -> None:
     async with await connect_client(service, 7) as client:
-        async with await RigPeer(ComponentType.REMSIM_CLIENT).dial(service.rspro_address) as stranger:
-            stranger.write(garbage)
+        async with await RigPeer(ComponentType.REMSIM_CLIENT).dial(service.rspro_address) as peer:
+            peer.write(garbage)
             if garbage == b"\xff" * 4:
-                await stranger.close()
+                await peer.close()
             else:
-                assert await stranger.receive() is None
+                assert await peer.receive() is None
         async with await connect_client(service, 8):
             pass
         assert not client.engine.next_event()

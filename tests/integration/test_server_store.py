@@ -3,6 +3,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -104,6 +105,10 @@ async def opened(
 async def memory_of(folder: Path, *, wall: float = 1e9) -> StoredState:
     async with opened(folder, wall=lambda: wall) as again:
         return again.memory
+
+
+def names_in(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir()}
 
 
 def modes_of(folder: Path) -> dict[str, int]:
@@ -367,6 +372,26 @@ async def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "server.sqlite").write_text("this is no database, but it is long enough to look like one\n" * 50)
     with pytest.raises(StartError, match=r"cannot be used: .*not a database"):
         await memory_of(tmp_path)
+
+
+@pytest.mark.parametrize("when", ["_create", "sync_directory"])
+async def test_first_start_that_dies_while_it_makes_the_database_is_made_up_for(tmp_path: Path, when: str) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'server.sqlite'}"
+    script = f"""
+import asyncio, os
+from remsim.server import database
+database.{when} = lambda _: os._exit(9)
+asyncio.run(database.connect(database.open_engine({url!r})))
+"""
+    died = await asyncio.create_subprocess_exec(sys.executable, "-c", script)
+    assert await died.wait() == 9
+    left = names_in(tmp_path)
+    assert left
+    assert ("server.sqlite" in left) is (when == "sync_directory")
+    assert (await memory_of(tmp_path)).restart_counter == 1
+    assert (await memory_of(tmp_path)).restart_counter == 2
+    assert modes_of(tmp_path)["server.sqlite"] == 0o600
+    assert not any(name.startswith(".") for name in names_in(tmp_path))
 
 
 async def test_folder_that_is_missing_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from remsim.cli.main import VERBS
+from remsim.cli.main import COMMANDS
 from tests.reference import ROOT
 
 UNITS = sorted((ROOT / "packaging" / "systemd").glob("*.service"))
@@ -35,11 +35,11 @@ def test_exposure_is_what_the_manual_says(unit: Path) -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_unit_runs_without_privileges_and_gets_its_settings_as_a_credential(unit: Path) -> None:
     lines = unit.read_text(encoding="utf-8").splitlines()
-    verb = unit.stem.removeprefix("remsim-")
-    assert verb in VERBS
-    own = {f"User=remsim-{verb}", f"StateDirectory=remsim-{verb}", "StateDirectoryMode=0700"}
+    command = unit.stem.removeprefix("remsim-")
+    assert command in COMMANDS
+    own = {f"User=remsim-{command}", f"StateDirectory=remsim-{command}", "StateDirectoryMode=0700"}
     assert own | {"NoNewPrivileges=yes", "Type=notify", "ExecReload=/bin/kill -HUP $MAINPID"} <= set(lines)
-    assert f"LoadCredential=config:/etc/remsim/{verb}.toml" in lines
+    assert f"LoadCredential=config:/etc/remsim/{command}.toml" in lines
     (start,) = [line for line in lines if line.startswith("ExecStart=")]
     assert start.endswith("--config %d/config")
 

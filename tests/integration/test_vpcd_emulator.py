@@ -30,15 +30,28 @@ class Above(EmulatorEvents):
         self.tpdus: list[bytes] = []
         self.lines: list[Lines] = []
         self.emulator: CardEmulator | None = None
+        #: Of the newest command.
+        self.number = 0
         self._changed = asyncio.Event()
 
-    def on_tpdu(self, tpdu: bytes) -> None:
+    def on_tpdu(self, number: int, tpdu: bytes) -> None:
         assert self.emulator is not None
+        self.number = number
         self.tpdus.append(tpdu)
         response = self.card(tpdu)
         if response is not None:
-            self.emulator.respond(response)
+            self.emulator.respond(number, response)
         self._changed.set()
+
+    def respond(self, response: bytes) -> None:
+        """Answer the newest command."""
+        assert self.emulator is not None
+        self.emulator.respond(self.number, response)
+
+    def abort(self, reason: str) -> None:
+        """The newest command gets no answer."""
+        assert self.emulator is not None
+        self.emulator.abort(self.number, reason)
 
     def on_lines(self, lines: Lines) -> None:
         self.lines.append(lines)
@@ -134,11 +147,11 @@ async def test_card_removed_before_the_reader_came_is_never_seen(reader: VpcdRea
 
 async def test_command_without_an_answer_is_answered_before_the_card_leaves(reader: VpcdReader) -> None:
     """known-limits.md, 10: the program gets an error instead of waiting for ever, and vpcd makes no success of it."""
-    async with in_reader(reader, lambda _tpdu: None) as (emulator, above):
+    async with in_reader(reader, lambda _tpdu: None) as (_, above):
         reader.power_on()
         reader.send(READ)
         await above.until(lambda: above.tpdus == [READ])
-        emulator.abort("link to the bankd lost")
+        above.abort("link to the bankd lost")
         assert await reader.answer() == TECHNICAL_PROBLEM
         # The program may not know yet.
         assert await reader.ask(READ) == TECHNICAL_PROBLEM
@@ -164,12 +177,12 @@ async def test_command_in_progress_is_answered_however_the_card_goes(reader: Vpc
 
 
 async def test_bank_that_never_answers_is_given_up(reader: VpcdReader, log: Callable[[], str]) -> None:
-    async with in_reader(reader, lambda _tpdu: None, answer_timeout_s=0.05) as (emulator, above):
+    async with in_reader(reader, lambda _tpdu: None, answer_timeout_s=0.05) as (_, above):
         reader.power_on()
         assert await reader.ask(READ) == TECHNICAL_PROBLEM
         assert await reader.answer() is None
         await above.until(lambda: above.lines == [RUNNING, POWERED_OFF])
-        emulator.respond(OK)
+        above.respond(OK)
         await reader.card()
         assert await reader.atr() == ATR
     assert "command_timed_out" in log()

@@ -49,7 +49,7 @@ class BankMachine(RuleBasedStateMachine):
         self.readings = dict.fromkeys(range(SLOTS), 0)
 
     def _server(self, *, is_own: bool) -> int:
-        """A server that governs, with all that it hears."""
+        """The active server, with all that it hears."""
         link = self.bank.link(is_dialled=True)
         self.bank.say(
             link, rspro.ConnectBankRes(SERVER.with_abilities(ABILITIES if is_own else None), rspro.ResultCode.OK)

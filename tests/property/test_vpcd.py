@@ -13,7 +13,7 @@ from remsim.vpcd import MessageDecoder, encode_message
 
 BODIES = st.lists(st.binary(max_size=400), max_size=8)
 RESPONSES = st.binary(min_size=2, max_size=258)
-#: Answers that make whoever follows 61xx and 6Cxx go on.
+#: Answers that make a program that follows 61xx and 6Cxx go on.
 TEMPTING = st.builds(
     lambda data, sw1, sw2: data + bytes((sw1, sw2)),
     st.binary(max_size=8),

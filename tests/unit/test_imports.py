@@ -35,7 +35,7 @@ LEVELS = {
     "server": 6,
     "bankd": 6,
     "client": 6,
-    "doctor": 6,
+    "doctor": 7,
     "api": 7,
     "demo": 7,
     "cli": 8,
@@ -46,7 +46,7 @@ NEVER = {("readers", "wire"), ("emulators", "wire")}
 
 #: The order inside a package: groups of modules from the bottom to the top. A module imports from the groups below its
 #: own. Entries of one group know nothing of each other; ``core.*`` is all of a folder that is not named by itself,
-#: whose modules are free among themselves. A package's own ``__init__`` stands above all.
+#: whose modules are free among themselves, and ``*`` all the rest. A package's own ``__init__`` stands above all.
 INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "wire": (
         ("errors", "link.foreign", "link.ability_bits", "messages.extensions"),
@@ -85,7 +85,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("bootstrap", "enrol", "enrolment_service"),
     ),
     "net": (
-        ("runtime.tasks", "runtime.report", "runtime.state_lock", "reload", "tls.contexts", "accept.waiting"),
+        ("runtime.tasks", "runtime.report", "runtime.state_lock", "reload", "tls.contexts", "allowance"),
+        ("accept.waiting", "runtime.exposed_files"),
         ("accept.quota", "log_limits", "plain", "runtime.process"),
         ("link", "tls.security", "accept.handshake_queue"),
         ("accept.acceptor", "tls.transport"),
@@ -118,7 +119,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("core.*", "slots.*", "announcement"),
         ("core.coordinator",),
         ("certified_store", "driver", "gsmtap"),
-        ("guard", "lanes", "readers"),
+        ("guard", "readers", "*"),
         ("limits",),
         ("metrics",),
         ("service",),
@@ -146,12 +147,18 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("api.*",),
         ("service",),
     ),
-    "doctor": (("check",), ("configuration", "host", "usb", "vpcd")),
+    "doctor": (
+        ("check", "pcscd", "roles", "told"),
+        ("owner", "power", "links", "host", "usb", "vpcd"),
+        ("bank", "certificate", "configuration"),
+        ("server",),
+    ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "cli": (
         ("options", "rest", "main"),
-        ("tables", "bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool"),
-        ("ctl", "classic"),
+        ("tables", "examination"),
+        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl"),
+        ("classic",),
     ),
 }
 
@@ -276,6 +283,8 @@ def entry_of(package: str, module: str) -> str:
         if f"{folder}.*" in entries:
             return f"{folder}.*"
         folder = folder.rpartition(".")[0]
+    if "*" in entries:
+        return "*"
     raise KeyError(module)
 
 

@@ -4,6 +4,7 @@
 Where ours acts differently because a defect is mended, the test names the line of known-limits.md.
 """
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,6 +47,7 @@ class ClientAdapter:
         self.shown: list[str] = []
         #: Connections of the recording that ours did not ask for.
         self.unwanted: list[int] = []
+        self.numbers = itertools.count(1)
         self._bankd: LinkId | None = None
         self._links: list[LinkId] = []
         self.start()
@@ -108,7 +110,7 @@ class ClientAdapter:
         line = what.partition(": ")[2]
         if line == "RESET":
             return [action for lines in (OFF, ON) for action in self.coordinator.on_lines(lines, now)]
-        return list[object](self.coordinator.on_tpdu(bytes.fromhex(line), now))
+        return list[object](self.coordinator.on_tpdu(next(self.numbers), bytes.fromhex(line), now))
 
     def perform(self, action: object, now: float) -> list[object]:
         match action:
@@ -305,7 +307,11 @@ class IllegalModem(ClientAdapter):
 
     def on_action(self, what: str, now: float) -> list[object]:
         length = re.search(r"sends TPDU: ([0-9]+) octets", what)
-        return [] if length is None else list[object](self.coordinator.on_tpdu(bytes(int(length[1])), now))
+        return (
+            []
+            if length is None
+            else list[object](self.coordinator.on_tpdu(next(self.numbers), bytes(int(length[1])), now))
+        )
 
 
 class RecordedModem(ClientAdapter):

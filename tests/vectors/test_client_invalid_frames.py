@@ -80,7 +80,7 @@ class Slot:
                 self._carry_out(self.coordinator.on_event(link, event, 0.0))
 
     def command(self) -> None:
-        self._carry_out(self.coordinator.on_tpdu(bytes.fromhex("00b0000002"), 0.0))
+        self._carry_out(self.coordinator.on_tpdu(1, bytes.fromhex("00b0000002"), 0.0))
 
     def _carry_out(self, actions: list[Action]) -> None:
         self.done += actions
@@ -127,7 +127,7 @@ def test_slot_in_service_survives(frame: _Frame, link: LinkId) -> None:
     if frame["kind"] == "reject":
         assert consequences(slot) == []
     if link not in slot.failed:
-        # Nothing is left in the way of what follows.
+        # Nothing is left that disturbs what follows.
         slot.raw(link, bytes.fromhex("0001fe00"))
     assert slot.coordinator.client_slot == CLIENT_SLOT
 

@@ -63,7 +63,7 @@ def ready(card: SimtraceCard, status: Status) -> None:
     card.start(0.0)
     card.on_bulk(Config(1, 0, 3).to_bytes(), 0.0)
     card.on_bulk(status.to_bytes(), 0.0)
-    assert card.phase is Phase.READY
+    assert card.state is Phase.READY
 
 
 class HostPlayer:
@@ -109,7 +109,7 @@ class HostPlayer:
                     self.forwarded.append(action)
                 case Fact(kind):
                     self.facts.append(kind)
-        if self.card.phase is Phase.READING_STATUS:
+        if self.card.state is Phase.READING_STATUS:
             self.take(self.card.on_bulk(_OFF.to_bytes(), self.now))
 
     @property
@@ -137,7 +137,7 @@ class HostPlayer:
         """Bring our host to do what this message of the captured one did."""
         card, now = self.card, self.now
         match message:
-            case Config() if card.phase is Phase.OFF:
+            case Config() if card.state is Phase.OFF:
                 self.take(card.start(now))
             case SimSelect(is_on):
                 self.take(card.select_sim(now, is_remote=is_on))

@@ -16,7 +16,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.logs import Logger
 from remsim.policy.fields import PolicyError
-from remsim.policy.guard import DEFAULT, PRESETS, Finding, Guard, GuardPolicy, parse_guard_policy
+from remsim.policy.guard import DEFAULT, PRESETS, Guard, GuardPolicy, RuleMatch, parse_guard_policy
 from remsim.redaction import CardRedactor
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, TraceRecord
 from remsim.wire.messages.extensions import AuditInd
@@ -157,7 +157,7 @@ class SlotGuard:
         self._note(finding)
         return finding.is_blocked
 
-    def _note(self, finding: Finding) -> None:
+    def _note(self, finding: RuleMatch) -> None:
         command = finding.header.hex() or "malformed"
         path = "/".join(_step(step) for step in finding.path or ()) or "unknown"
         if not finding.is_blocked:

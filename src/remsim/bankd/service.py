@@ -42,6 +42,7 @@ from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limits import LogRateLimiter
 from remsim.net.reload import Reload, Step
 from remsim.net.runtime.certificates import CertificateManager
+from remsim.net.runtime.exposed_files import warn_of_exposed
 from remsim.net.runtime.process import run_service
 from remsim.net.runtime.state_lock import StateLock
 from remsim.net.runtime.tasks import Alarm, TaskOwner
@@ -146,6 +147,7 @@ class BankdService:
         """Find the readers, listen, dial the server. Raises StartError and ConfigError."""
         config = self.config
         self._lock.take(self._log)
+        warn_of_exposed(config.state_dir, self._log)
         plan, warnings = make_plan(config, folder=self._folder)
         for text in warnings:
             self._log.warning("slots_file", text=text)

@@ -10,7 +10,7 @@ and never a guess: what protects something must take unknown for the worst case.
 from dataclasses import dataclass
 from typing import Final, Self
 
-from remsim.card.class_byte import GSM_CLA, class_byte
+from remsim.card.class_byte import GSM_CLA, Family, class_byte
 from remsim.card.filenames import application_name, is_ambiguous_aid
 
 MF: Final = 0x3F00
@@ -233,9 +233,14 @@ class SelectionTracker:
 def _is_obscure(tpdu: bytes) -> bool:
     """Whether the file that a command works on is named in a way that is not followed here."""
     cla, ins = tpdu[:2]
-    if ins in _OBJECT and not cla & 0x80:
+    if ins in _OBJECT and _is_inter_industry(cla):
         return True
     return ins in _OBSCURE or (ins in _STATE_OF_FILE and len(tpdu) > _HEADER)
+
+
+def _is_inter_industry(cla: int) -> bool:
+    """Whether the instruction is that of ISO/IEC 7816-4; a class that is none of any standard's is taken for one."""
+    return class_byte(cla).family not in (Family.PROPRIETARY, Family.GSM)
 
 
 def short_identifier(tpdu: bytes) -> int | None:
@@ -246,7 +251,7 @@ def short_identifier(tpdu: bytes) -> int | None:
         return None
     if ins in _BINARY:
         return p1 & 0x1F if p1 & 0x80 else None
-    if ins in _RECORD or (ins == _APPEND and not cla & 0x80):
+    if ins in _RECORD or (ins == _APPEND and _is_inter_industry(cla)):
         return p2 >> 3 or None
     if ins == _INCREASE:
         return p1 & 0x1F if p1 & 0x80 else None

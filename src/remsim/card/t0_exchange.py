@@ -98,7 +98,7 @@ def exchange_apdu(apdu: bytes) -> Generator[bytes, bytes, bytes]:
         data += response[:-2]
         sw1, sw2 = response[-2:]
         is_header_only = len(tpdu) == HEADER_LENGTH
-        # Whoever answers GET RESPONSE with 61xx and no data would go on for ever.
+        # A card that answers GET RESPONSE with 61xx and no data would go on for ever.
         is_growing = len(response) > 2 or is_question or not (is_header_only and tpdu[1] == _GET_RESPONSE)
         is_question = False
         if sw1 in _SW1_MORE and len(data) < expected and is_growing:

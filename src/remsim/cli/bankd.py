@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, repeatable, resolve, verb_app
+from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, command_app, repeatable, resolve
 
-app = verb_app("bankd", "Run a bank of SIM cards.")
+app = command_app("bankd", "Run a bank of SIM cards.")
 
 
 @app.default
@@ -48,29 +48,29 @@ def bankd(
     advertise: tuple[str, ...]
         Where clients reach this bank, if not at the address from which it dials the server; may be repeated.
     state: str
-        Keep learnt slots and software cards here.
+        Keep learned slots and software cards here.
     csv: str
         Classic CSV file: which reader belongs to which slot.
     auto: bool
-        Find readers by themselves and remember their slots.
+        Find readers automatically, and remember their slots.
     reader: str
         Source of readers: pcsc (default), or sim for software cards.
     sim_profile: str
         Profile of the software cards.
     card_deadline_s: str
-        A card that is silent for so long has failed (default: 60).
+        A card that does not answer for this long has failed (default: 60).
     gsmtap: str
         Send GSMTAP to this host.
     gsmtap_slot: str
-        GSMTAP of this slot only.
+        Send GSMTAP of this slot only.
     gsmtap_reveal: bool
-        GSMTAP with PINs, keys and identities, which it masks otherwise.
+        Do not mask PINs, keys and identities in GSMTAP.
     guard: str
         Rules on which commands reach the cards.
     shared: bool
-        Let other programs use the cards, too.
+        Share the cards with other programs.
     read_numbers: bool
-        Tell the server the cards' numbers (ICCIDs), for which each is powered for a moment, or do not (default: yes).
+        Read each card's ICCID, for which it is powered up briefly, and tell the server (default: yes).
     listen_plaintext: str
         Take clients over plain TCP here, too, for programs of the C suite.
     """

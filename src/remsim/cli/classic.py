@@ -282,7 +282,7 @@ def _guarded(
 
 def _parser(name: str, text: str, *, version_flag: str) -> ClassicParser:
     parser = ClassicParser(prog=name, description=text)
-    # "--disable-color" is how the option was meant; one C program has it with a blank in front.
+    # "--disable-color" is how the option was meant; one C program has it with a leading blank.
     parser.add_argument(version_flag, "--version", action="version", version=f"{name} {__version__}")
     parser.add_argument("-d", "--debug", metavar="MASK", help="log mask: level 1 of any category shows all")
     parser.add_argument("-L", "--disable-color", action="store_true", help="accepted; colours are for terminals only")

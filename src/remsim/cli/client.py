@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``remsim client``: options of the client verbs. What they mean is written in ``remsim.config.ClientConfig``."""
+"""``remsim client``: options of the client commands. What they mean is written in ``remsim.config.ClientConfig``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,28 +7,28 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, resolve, verb_app
+from remsim.cli.options import NO_DAEMON_OPTIONS, DaemonOptions, Flag, command_app, resolve
 
-app = verb_app("client", "Use a card of a bank.")
+app = command_app("client", "Use a card of a bank.")
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions(DaemonOptions):
-    """What each client verb takes."""
+    """What each client command takes."""
 
     server: Annotated[str | None, Parameter(metavar="HOST:PORT", help="The server (default: 127.0.0.1:9998).")] = None
     client: Annotated[
         str | None,
-        Parameter(metavar="ID:SLOT", help="Which client slot this is; without it the server gives a number."),
+        Parameter(metavar="ID:SLOT", help="This client slot; without it, the server assigns one."),
     ] = None
     atr: Annotated[str | None, Parameter(metavar="HEX", help="ATR until the card has one (default: 3b00).")] = None
-    atr_ignore_rspro: Annotated[Flag, Parameter(help="Keep the own ATR whatever the bank says.")] = None
+    atr_ignore_rspro: Annotated[Flag, Parameter(help="Keep the configured ATR; ignore the card's.")] = None
     event_script: Annotated[
-        str | None, Parameter(metavar="COMMAND", help="Run this with the cause behind it when something happens.")
+        str | None, Parameter(metavar="COMMAND", help="Run this command at each event, with the cause as its argument.")
     ] = None
     card_wait_s: Annotated[
-        str | None, Parameter(metavar="SECONDS", help="Wait so long for a card before giving up (default: 30).")
+        str | None, Parameter(metavar="SECONDS", help="Give up if no card comes within this time (default: 30).")
     ] = None
 
 
@@ -110,21 +110,22 @@ def run(
     server: Annotated[
         str | None, Parameter(metavar="HOST:PORT", help="The server (default: 127.0.0.1:9998).", show_default=False)
     ] = None,
-    auto: Annotated[Flag, Parameter(help="Serve every card-emulation interface that is plugged in, too.")] = None,
+    auto: Annotated[Flag, Parameter(help="Also serve every card-emulation interface that is plugged in.")] = None,
     auto_client: Annotated[
-        str | None, Parameter(metavar="ID:SLOT", help="Number of the first that --auto finds.", show_default=False)
+        str | None,
+        Parameter(metavar="ID:SLOT", help="Client slot of the first interface that --auto finds.", show_default=False),
     ] = None,
     command_cases: Annotated[
         str | None,
         Parameter(
             metavar="CASES",
-            help="Which way the data of commands go: CLA[/MASK] INS [P1] = CASE, several with commas.",
+            help="Direction of commands' data: CLA[/MASK] INS [P1] = CASE, separated by commas.",
             show_default=False,
         ),
     ] = None,
     unknown_commands: Annotated[
         str | None,
-        Parameter(metavar="WORD", help="refuse (default) or receive commands that nobody knows.", show_default=False),
+        Parameter(metavar="WORD", help="Refuse (default) or receive unknown commands.", show_default=False),
     ] = None,
     options: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:

@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from remsim.card.iccid import is_iccid
 from remsim.cli import tables
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
+from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError
@@ -27,8 +27,8 @@ from remsim.core.ids import BankSlot, ClientSlot, check_id
 from remsim.logs import setup_logging
 from remsim.policy.mapping import parse_mapping_policy
 
-_commands = verb_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
-#: Options of the whole verb may stand before or behind the command.
+_commands = command_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
+#: Options of ``remsim ctl`` itself may stand before or after its command.
 app = _commands.meta
 
 #: A bankd answers a mapping request from memory: one that is there has done so after this long.
@@ -55,7 +55,7 @@ class CtlSession:
         return 0
 
 
-#: How a command gets its session: from the verb's options, not from the words of the command line.
+#: How a command gets its session: from the options of ``remsim ctl``, not from the words of the command line.
 Given = Annotated[CtlSession, Parameter(parse=False)]
 IdText = Annotated[str | None, Parameter(show_default=False)]
 IccidText = Annotated[
@@ -68,14 +68,16 @@ def ctl(
     *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     rest: Annotated[
         str | None,
-        Parameter(metavar="URL", show_default=False, help="The server's REST, if not at port 9997 of this host."),
+        Parameter(
+            metavar="URL", show_default=False, help="The server's REST interface (default: port 9997 of this host)."
+        ),
     ] = None,
     authority: Annotated[
         str | None,
         Parameter(
             metavar="FILE",
             show_default=False,
-            help="Use https, with a server of this authority only; that of this host's own server is found by itself.",
+            help="Use https, and accept only a server of this authority; the server's own host finds it.",
         ),
     ] = None,
     json: Annotated[Flag, Parameter(help="Print JSON.")] = None,
@@ -171,7 +173,7 @@ def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
             raise
         is_new = False
     with contextlib.suppress(RestError):
-        # It is stored; what becomes of it is news.
+        # It is stored; what becomes of it is reported as it happens.
         found = _settled(session.rest, bank, client)
     problem = str((found or {}).get("problem") or "")
     said = f"mapped {bank} to {client}" if is_new else f"{bank} is mapped to {client} already"

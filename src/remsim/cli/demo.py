@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """``remsim demo``: options of the demonstration."""
 
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
+from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 
-app = verb_app("demo", "Watch a modem's start-up being served by a card somewhere else.")
+app = command_app("demo", "Watch a modem's start-up being served by a card somewhere else.")
 
 
 @app.default

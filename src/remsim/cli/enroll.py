@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from remsim.cli.options import Flag, verb_app
+from remsim.cli.options import Flag, command_app
 from remsim.config import default_state_dir
 from remsim.core.identity import Identity, Role
 from remsim.pki import enrol, files
@@ -20,7 +20,7 @@ from remsim.pki.errors import EnrolmentError
 from remsim.pki.facts import CertificateFacts
 from remsim.pki.toolkit import OpensslToolkit, Toolkit, choose_toolkit
 
-app = verb_app("enroll", "Get a certificate for this host from the server, or renew it.")
+app = command_app("enroll", "Get a certificate for this host from the server, or renew it.")
 
 #: A code is given in one line of less than 200 characters.
 _MAX_LINE = 1000

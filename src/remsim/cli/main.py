@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``remsim`` command: finds the verb, hands it the rest, and turns every outcome into an exit status.
+"""``remsim``: finds the command, hands it the other words, and turns every outcome into an exit status.
 
-0: done; 1: failed; 2: the command line or the configuration is wrong; 128 + n: ended by signal n. A verb's module is
-imported only when the verb is used, so that a client on a small board needs none of the server's libraries. This
-module imports next to nothing: ``remsim --help`` needs no more, and every verb pays for what stands here.
+0: done; 1: failed; 2: the command line or the configuration is wrong; 128 + n: ended by signal n. A command's module is
+imported only when the command is used, so that a client on a small board needs none of the server's libraries. This
+module imports next to nothing: ``remsim --help`` needs no more, and every command pays for what stands here.
 """
 
 import contextlib
@@ -21,21 +21,21 @@ from remsim import __version__
 from remsim.core.errors import RemsimError
 from remsim.net.runtime.report import SIGNAL_EXIT_BASE, report_error, say_error
 
-#: Each verb has a module ``remsim.cli.<verb>`` with an ``app``.
-VERBS: Final = {
+#: Each command has a module ``remsim.cli.<command>`` with an ``app``.
+COMMANDS: Final = {
     "demo": "Watch a modem's start-up being served by a card somewhere else.",
     "server": "Run the server: mappings, RSPRO and REST.",
     "bankd": "Run a bank of SIM cards.",
     "client": "Use cards of a bank: emulators, virtual reader, shell or script.",
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
     "token": "Make, list and revoke access tokens for the server's REST interface.",
-    "doctor": "Find out what is wrong with a client host.",
+    "doctor": "Find what is wrong with this host, and how to fix it.",
     "uicc": "Run a software card.",
     "pki": "Create an authority, issue, renew and revoke certificates, make enrolment codes.",
     "enroll": "Get a certificate for this host from the server, or renew it.",
 }
 
-#: Which extra brings a library that is missing; by the verb that was called.
+#: Which extra brings a library that is missing; by the command that was called.
 _EXTRAS: Final = {
     "server": "server,pki",
     "token": "server",
@@ -69,16 +69,16 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return guarded("remsim", lambda: _print(root_help()))
     if words[0] == "--version":
         return guarded("remsim", lambda: _print(__version__))
-    verb = words[0]
-    if verb.startswith("-"):
-        say_error(f"unknown option {verb}", hint="name a verb first; see remsim --help")
+    command = words[0]
+    if command.startswith("-"):
+        say_error(f"unknown option {command}", hint="name a command first; see remsim --help")
         return USAGE_STATUS
-    if verb not in VERBS:
-        close = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"verbs are {', '.join(VERBS)}"
-        say_error(f"there is no verb {verb!r}", hint=hint)
+    if command not in COMMANDS:
+        close = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
+        say_error(f"there is no command {command!r}", hint=hint)
         return USAGE_STATUS
-    return guarded(verb, lambda: _run(verb, expand_bare_plaintext(words[1:])))
+    return guarded(command, lambda: _run(command, expand_bare_plaintext(words[1:])))
 
 
 def own_words() -> list[str]:
@@ -116,9 +116,9 @@ def expand_bare_plaintext(words: Sequence[str]) -> list[str]:
 
 
 def root_help() -> str:
-    """Return what ``remsim --help`` shows. Only the verbs are named: none is imported."""
+    """Return what ``remsim --help`` shows. Only the commands are named: none is imported."""
     lines = ["Usage: remsim COMMAND", "", "Remote SIM: use SIM cards in one place from modems in another."]
-    for title, entries in (("Commands", sorted(VERBS.items())), ("Options", list(_ROOT_OPTIONS.items()))):
+    for title, entries in (("Commands", sorted(COMMANDS.items())), ("Options", list(_ROOT_OPTIONS.items()))):
         lines += ["", f"{title}:"]
         for name, text in entries:
             lines += textwrap.wrap(text, _HELP_WIDTH, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
@@ -130,24 +130,24 @@ def _print(text: str) -> int:
     return 0
 
 
-def _run(verb: str, words: Sequence[str]) -> int:
-    """Let the verb's parser judge the words and call what they mean. Raises UsageError, and what that raises."""
+def _run(command: str, words: Sequence[str]) -> int:
+    """Let the command's parser judge the words and call what they mean. Raises UsageError, and what that raises."""
     from cyclopts import App, CycloptsError
 
-    app = importlib.import_module(f"remsim.cli.{verb}").app
+    app = importlib.import_module(f"remsim.cli.{command}").app
     if not isinstance(app, App):
-        raise TypeError(f"remsim.cli.{verb}.app is no cyclopts.App")
+        raise TypeError(f"remsim.cli.{command}.app is no cyclopts.App")
     try:
         result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        chain = [word for word in (verb, *(error.command_chain or ())) if word not in ("remsim", "")]
+        chain = [word for word in (command, *(error.command_chain or ())) if word not in ("remsim", "")]
         hint = f"see {' '.join(['remsim', *dict.fromkeys(chain)])} --help"
         raise CommandLineError(" ".join(str(error).split()).rstrip("., "), hint=hint) from None
     return result if isinstance(result, int) else 0
 
 
 def _on_closed_output() -> int:
-    """Whoever read our output has left, as ``head`` does. Python must not complain about it again at exit."""
+    """The reader of our output has left, as ``head`` does. Python must not complain about it again at exit."""
     with contextlib.suppress(OSError):
         output = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)

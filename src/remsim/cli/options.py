@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several verbs share, and the way from options to a frozen configuration.
+"""Options that several commands share, and the way from options to a frozen configuration.
 
 Options are taken as text: ranges, types and contradictions are judged in ``remsim.config``, so that a bad value is
 told in the same words whether it stands on the command line, in the environment or in a file.
@@ -41,9 +41,9 @@ def _text(text: str, metavar: str) -> Parameter:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class CommonOptions:
-    """What every verb takes."""
+    """What every command takes."""
 
-    config: Annotated[str | None, _text("TOML file with settings; options win over it.", "FILE.toml")] = None
+    config: Annotated[str | None, _text("TOML file with settings; options override it.", "FILE.toml")] = None
     log_level: Annotated[str | None, _text("debug, info, warning or error.", "LEVEL")] = None
     log_format: Annotated[str | None, _text("text or json, one line per event.", "FORMAT")] = None
 
@@ -54,9 +54,10 @@ class DaemonOptions(CommonOptions):
     """What server, bankd and client take."""
 
     metrics: Annotated[str | None, _text("Serve Prometheus metrics here.", "HOST:PORT")] = None
-    name: Annotated[str | None, _text("Name towards peers instead of the host name.", "NAME")] = None
+    name: Annotated[str | None, _text("Name shown to peers (default: the host name).", "NAME")] = None
     plaintext: Annotated[
-        str | None, _text("Allow RSPRO over plain TCP, from these networks (alone: from loopback).", "[=NET,...]")
+        str | None,
+        _text("Allow RSPRO over plain TCP from these networks; without a value, from loopback.", "[=NET,...]"),
     ] = None
     tls: Annotated[str | None, _text("Key and certificate are here (default: tls in the state directory).", "DIR")] = (
         None
@@ -81,6 +82,6 @@ def resolve(model: type[C], common: CommonOptions, /, **given: object) -> C:
     )
 
 
-def verb_app(name: str, text: str) -> App:
+def command_app(name: str, text: str) -> App:
     """Return the cyclopts App of ``remsim NAME``."""
     return App(name=f"remsim {name}", help=text, version=__version__, help_format="plaintext")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from remsim.cli.options import Flag, repeatable, verb_app
+from remsim.cli.options import Flag, command_app, repeatable
 from remsim.config import AUTHORITY_NAME, REST_PORT, default_state_dir
 from remsim.core.identity import Identity, IdentityError
 from remsim.pki import files
@@ -30,7 +30,7 @@ from remsim.pki.ledger import Issued
 if TYPE_CHECKING:
     from remsim.pki.authority import Authority
 
-app = verb_app("pki", "Create an authority, issue, renew and revoke certificates, make enrolment codes.")
+app = command_app("pki", "Create an authority, issue, renew and revoke certificates, make enrolment codes.")
 
 
 @Parameter(name="*")
@@ -147,7 +147,7 @@ def renew(
     host: Annotated[tuple[str, ...], repeatable("HOST")] = (),
     options: PkiOptions = _NO_OPTIONS,
 ) -> int:
-    """Make a new key and certificate for somebody who has one; hosts that enrolled renew by themselves.
+    """Replace the key and certificate of an identity; enrolled hosts renew by themselves.
 
     Parameters
     ----------
@@ -209,13 +209,13 @@ def show(
     options: PkiOptions = _NO_OPTIONS,
 ) -> int:
     """List the certificates that were issued, or those of one identity."""
-    house = options.authority()
-    _warn_of_dates(house, Credentials(options.directory / DIRECTORY))
+    ca = options.authority()
+    _warn_of_dates(ca, Credentials(options.directory / DIRECTORY))
     if authority:
-        return _show_authority(house, options)
-    issued = house.issued() if identity is None else house.issued_to(Identity.parse(identity))
+        return _show_authority(ca, options)
+    issued = ca.issued() if identity is None else ca.issued_to(Identity.parse(identity))
     if options.json:
-        return options.show({"authority": house.fingerprint.hex(), "issued": [_object(entry) for entry in issued]})
+        return options.show({"authority": ca.fingerprint.hex(), "issued": [_object(entry) for entry in issued]})
     _print_table(issued)
     return 0
 
@@ -235,7 +235,7 @@ def _warn_of_dates(authority: "Authority", own: Credentials) -> None:
 
 @app.command
 def extend(*, options: PkiOptions = _NO_OPTIONS) -> int:
-    """Give the authority a new certificate of the same key, for ten years from now.
+    """Renew the authority's own certificate for ten years, with the same key.
 
     Nobody enrols again: what was issued stays good, a running server takes the new certificate within a minute, and
     other hosts get it with their next renewal, within sixty days. So do this while the old one holds for longer.

@@ -18,9 +18,9 @@ from remsim.cli.options import (
     CommonOptions,
     DaemonOptions,
     Flag,
+    command_app,
     repeatable,
     resolve,
-    verb_app,
 )
 from remsim.pki import files
 from remsim.pki.credentials import Credentials
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from remsim.pki.bootstrap import BootstrapResult
     from remsim.server.core.tokens import StoredToken
 
-app = verb_app("server", "Run the server: mappings, RSPRO and REST.")
+app = command_app("server", "Run the server: mappings, RSPRO and REST.")
 
 
 @app.default
@@ -62,11 +62,11 @@ def server(
     dial_bank: tuple[str, ...]
         Dial a bankd that cannot dial out; may be given several times.
     client_id_pool: str
-        Give numbers from here to clients that have none, for example 900-999.
+        Assign IDs from this range to clients that have none, for example 900-999.
     rest_open: bool
         REST without a token, on a loopback address.
     policy: str
-        Rules on who may use which card; without them, whatever the operator maps.
+        Rules on who may use which card; without them, operators may map any card.
     listen_plaintext: str
         Take RSPRO over plain TCP here, too, for programs of the C suite.
     """

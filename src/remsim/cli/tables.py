@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Banks, clients and mappings as tables for people.
 
-Takes the JSON objects of REST v1 as they come: members may be missing, and texts come from strangers, so they are
+Takes the JSON objects of REST v1 as they come: members may be missing, and texts come from peers, so they are
 escaped and never read as markup.
 """
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
+from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 from remsim.policy.fields import parse_numbers
 
 if TYPE_CHECKING:
     from remsim.config import ServerConfig
     from remsim.server.core.tokens import StoredToken
 
-app = verb_app("token", "Make, list and revoke access tokens for the server's REST interface.")
+app = command_app("token", "Make, list and revoke access tokens for the server's REST interface.")
 
 _DAY_S: Final = 86400.0
 _State = Annotated[str | None, Parameter(metavar="DIR", help="The server's state directory.")]

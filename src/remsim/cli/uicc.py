@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, resolve, verb_app
+from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 
-app = verb_app("uicc", "Run a software card.")
+app = command_app("uicc", "Run a software card.")
 
 
 @app.default
@@ -31,7 +31,7 @@ def uicc(
     state: str
         Keep what the card remembers here; without it, the card is a new one at each start.
     fresh: bool
-        Start with a new card, whatever is stored.
+        Start with a new card; ignore stored state.
     number: str
         Added to the profile's IMSI, ICCID and number, so that cards differ (default: 0).
     """
@@ -41,6 +41,7 @@ def uicc(
         UiccConfig, common, vpcd=vpcd, profile=profile, card_state_dir=state, fresh=fresh, card_number=number
     )
     from remsim.logs import get_logger
+    from remsim.net.runtime.exposed_files import warn_of_exposed
     from remsim.net.runtime.process import run_service
     from remsim.readers.sim.profiles import load_profile
     from remsim.readers.sim.store import StoredCard, check_cryptography, state_path
@@ -50,4 +51,11 @@ def uicc(
     chosen = load_profile(config.profile)
     path = None if config.card_state_dir is None else state_path(config.card_state_dir, config.card_number)
     card = StoredCard(chosen, chosen.identity.derive(config.card_number), path, is_fresh=config.fresh)
-    return run_service(lambda: VpcdCardService(card, config.vpcd, get_logger("uicc")), config=config)
+
+    def make_service() -> VpcdCardService:
+        log = get_logger("uicc")
+        if config.card_state_dir is not None:
+            warn_of_exposed(config.card_state_dir, log)
+        return VpcdCardService(card, config.vpcd, log)
+
+    return run_service(make_service, config=config)

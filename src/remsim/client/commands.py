@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the verbs of ``remsim client`` do: shell, script, run and vpcd."""
+"""The commands of ``remsim client``: shell, script, run and vpcd."""
 
 import contextlib
 import os
@@ -12,9 +12,8 @@ from typing import Final, TextIO
 from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver
-from remsim.client.report import progress_bar, write_json, write_table
 from remsim.client.runner import SlotSpec
-from remsim.client.service import ClientService, Front
+from remsim.client.service import ClientService, Frontend
 from remsim.config import (
     ClientConfig,
     ClientRunConfig,
@@ -35,7 +34,7 @@ from remsim.emulators.vpcd.emulator import VpcdEmulator
 from remsim.net.runtime.process import run_service
 
 #: What a person at the shell is told as it happens; insertion and removal the console tells by itself.
-_NEWS: Final = {
+_SENTENCES: Final = {
     NoticeKind.SERVER_CONNECTED: "connected to server {}",
     NoticeKind.SERVER_REFUSED: "the server refuses us: {}",
     NoticeKind.SERVER_LOST: "the server is lost, the card stays in use: {}",
@@ -65,7 +64,7 @@ def shell(config: ClientConfig) -> int:
     emulator = DrivenEmulator()
     if sys.stdin.isatty() and sys.stdout.isatty():
         return _interactive_shell(config, emulator)
-    about = _News()
+    about = _SlotWatcher()
     plain = PlainShell(
         emulator,
         sys.stdin.fileno(),
@@ -74,7 +73,7 @@ def shell(config: ClientConfig) -> int:
         card_wait_s=config.card_wait_s,
         why_no_card=about.why_no_card,
     )
-    return run_front(config, emulator, plain.run, on_made=about.attach)
+    return run_frontend(config, emulator, plain.run, on_made=about.attach)
 
 
 def script(
@@ -106,40 +105,42 @@ def script(
             progress=_progress(stack, steps, repeat),
         )
 
-        async def front() -> int:
+        async def frontend() -> int:
             await player.run()
             return 0
 
         is_watched = sys.stderr.isatty()
-        status = run_front(_quiet(config) if is_watched else config, emulator, front)
+        status = run_frontend(_quiet(config) if is_watched else config, emulator, frontend)
     if status != 0:
         return status
+    from remsim.client.report import write_json, write_table
+
     write = write_json if as_json else write_table
     write(player.outcome, file=str(file), output=sys.stdout)
     return int(check and player.outcome.has_mismatch)
 
 
-def run_front(
+def run_frontend(
     config: ClientConfig,
     emulator: DrivenEmulator,
-    front: Front,
+    frontend: Frontend,
     *,
     observer: ClientObserver | None = None,
     on_made: Callable[[ClientService], None] = lambda _service: None,
 ) -> int:
-    """Run one slot in a process of its own until ``front`` is done; return its exit status, or that of an error."""
+    """Run one slot in a process of its own until ``frontend`` is done; return its exit status, or that of an error."""
     services: list[ClientService] = []
     metrics = ClientMetrics()
 
-    async def explained_front() -> int:
+    async def explained_frontend() -> int:
         try:
-            return await front()
+            return await frontend()
         except NoCardError as error:
             raise NoCardError(str(error), hint=services[0].slots[0].why_no_card()) from None
 
     def make() -> ClientService:
         spec = SlotSpec(config, emulator, observer or ClientObserver())
-        services.append(ClientService([spec], front=explained_front, metrics=metrics))
+        services.append(ClientService([spec], frontend=explained_frontend, metrics=metrics))
         on_made(services[0])
         return services[0]
 
@@ -147,7 +148,7 @@ def run_front(
     return status or services[0].exit_status
 
 
-class _News(ClientObserver):
+class _SlotWatcher(ClientObserver):
     """Tells the person at the shell what happens, and answers what the shell asks about the slot."""
 
     def __init__(self) -> None:
@@ -158,8 +159,8 @@ class _News(ClientObserver):
         self.service = service
 
     def on_notice(self, client_slot: ClientSlot | None, notice: Notice) -> None:
-        if notice.kind in _NEWS:
-            self.say(_NEWS[notice.kind].format(notice.text))
+        if notice.kind in _SENTENCES:
+            self.say(_SENTENCES[notice.kind].format(notice.text))
 
     def status(self) -> Sequence[tuple[str, str]]:
         return [] if self.service is None else self.service.slots[0].status()
@@ -176,16 +177,16 @@ def _interactive_shell(config: ClientConfig, emulator: DrivenEmulator) -> int:
     # prompt_toolkit takes its time to import; the script and the plain shell do without.
     from remsim.emulators.shell.console import Console
 
-    news = _News()
+    watcher = _SlotWatcher()
     console = Console(
-        emulator, history=_history_file(), status=news.status, title=news.title, why_no_card=news.why_no_card
+        emulator, history=_history_file(), status=watcher.status, title=watcher.title, why_no_card=watcher.why_no_card
     )
-    news.say = partial(console.say, style="ansicyan")
-    return run_front(_quiet(config), emulator, console.run, observer=news, on_made=news.attach)
+    watcher.say = partial(console.say, style="ansicyan")
+    return run_frontend(_quiet(config), emulator, console.run, observer=watcher, on_made=watcher.attach)
 
 
 def _quiet(config: ClientConfig) -> ClientConfig:
-    """Where a person looks at a terminal, the front says what happens; the log keeps to errors."""
+    """Where a person looks at a terminal, the frontend says what happens; the log keeps to errors."""
     return config.model_copy(update={"log_level": "error"}) if config.log_level == "info" else config
 
 
@@ -208,6 +209,8 @@ def _progress(stack: contextlib.ExitStack, steps: Sequence[Step], repeat: int) -
     """A bar on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         return None
+    from remsim.client.report import progress_bar
+
     bar = stack.enter_context(progress_bar(sys.stderr))
     task = bar.add_task("", total=len(steps) * repeat)
     return lambda done: bar.update(task, completed=done)

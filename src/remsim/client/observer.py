@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hooks for whoever watches client slots live: the demonstration, a user interface, tests."""
+"""Hooks to watch client slots live: for the demonstration, a user interface, tests."""
 
 from dataclasses import dataclass
 

@@ -7,7 +7,6 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +15,7 @@ from remsim import __version__
 from remsim.client.core.actions import (
     Abort,
     Action,
+    Command,
     DialBankd,
     HangUpBankd,
     InsertCard,
@@ -25,16 +25,19 @@ from remsim.client.core.actions import (
     SelectSim,
     SetAtr,
 )
-from remsim.client.core.coordinator import NO_NUMBERS, ClientCoordinator
+from remsim.client.core.coordinator import ClientCoordinator
 from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.server_link import NO_NUMBERS
 from remsim.client.core.states import SlotState
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver, CommandRecord
 from remsim.client.scripting.causes import Cause, EventCauses, EventEnvironment
 from remsim.client.scripting.runner import CallResult, EventScript
-from remsim.config import ClientConfig, HostPort, LogLevel
+from remsim.config import ClientConfig, HostPort
+from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity, Role
 from remsim.core.limits import LimitName
+from remsim.core.log_event import LogEvent
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.logs import Logger, get_logger
 from remsim.net.connections import ConnectionManager, DialledLink
@@ -42,39 +45,13 @@ from remsim.net.log_limits import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import Expectation
 from remsim.net.tls.security import TransportSecurity
-from remsim.wire.link.actions import LinkId
+from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, Probe, Send
 from remsim.wire.link.dialing import DialState
 from remsim.wire.link.engine import Event, KeepAlive, LinkEngine
 from remsim.wire.messages.revocation import StoreRevocations
-from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus, clean_name
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus, clean_name
 
 SOFTWARE: Final = "remsim-client"
-
-_WARNINGS: Final = frozenset(
-    {
-        NoticeKind.SERVER_REFUSED,
-        NoticeKind.BANKD_REFUSED,
-        NoticeKind.BANKD_WAITS,
-        NoticeKind.STATE_RESET,
-        NoticeKind.ATR_MISSING,
-        NoticeKind.ATR_UNUSABLE,
-        NoticeKind.PEER_ERROR,
-        NoticeKind.SERVER_SAYS,
-        NoticeKind.TPDU_REFUSED,
-    }
-)
-#: A lost link has its line already, from whoever dials it.
-_DETAILS: Final = frozenset(
-    {
-        NoticeKind.STATE,
-        NoticeKind.SERVER_LOST,
-        NoticeKind.BANKD_LOST,
-        NoticeKind.BANKD_UNCHANGED,
-        NoticeKind.IGNORED,
-    }
-)
-#: These come again with every attempt; only a change is worth a line above debug.
-_REPEATING: Final = frozenset({NoticeKind.SERVER_REFUSED, NoticeKind.BANKD_REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +100,11 @@ class ClientSlotRunner(EmulatorEvents):
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(get_logger("client"), metrics.limits, strangers=frozenset(), now=hub.now)
-        # Commands that wait for their answer, with the time they came.
-        self._waiting: deque[tuple[bytes, float]] = deque()
-        #: The modem keeps the card from running, and whether VCC was off since it did.
-        self._is_held = self._had_no_power = False
         #: None: nobody has told whether there is any.
         self._has_hardware: bool | None = None
-        self._last_refusal: Notice | None = None
         self._label = ""
-        # The link that is just being lost; who dials it does not know yet.
+        # The link that is just being lost; its ``DialledLink`` does not know yet.
         self._lost: LinkId | None = None
-        #: Why the server cannot send us to our bankd, in its words.
-        self._server_says = ""
         self._is_stopping = False
         self._identify()
         self._causes = EventCauses()
@@ -145,6 +115,7 @@ class ClientSlotRunner(EmulatorEvents):
             self.script = EventScript(
                 config.event_script, timeout_s=config.event_timeout_s, log=self._log, on_result=self._on_script_result
             )
+        self._executor = ActionExecutor[Action](self._performers(), on_failure=self._on_failure, after=self._set_alarm)
 
     def _dial(self, identity: ComponentIdentity, peer: ComponentType, protection: TransportSecurity) -> DialledLink:
         whose = "" if self.config.client is None else f" of {self.config.client}"
@@ -200,15 +171,15 @@ class ClientSlotRunner(EmulatorEvents):
         """What a person should look at if the modem sees no card."""
         match self.coordinator.state:
             case SlotState.INIT:
-                if self._last_refusal is not None and self._last_refusal.text.startswith(NO_NUMBERS):
+                if self.coordinator.refusal.startswith(NO_NUMBERS):
                     # It runs, and is a classic one.
                     return NO_NUMBERS
                 return f"no server has accepted us at {self.config.server}{self._trouble(self.server)}"
             case SlotState.UNCONFIGURED if not self.coordinator.is_server_connected:
                 return f"the server at {self.config.server} is lost{self._trouble(self.server)}"
             case SlotState.UNCONFIGURED:
-                if self._server_says:
-                    return self._server_says
+                if self.coordinator.server_says:
+                    return self.coordinator.server_says
                 return (
                     f"the server has no bankd for {self._label}: it is not mapped, or the bank of its mapping is not "
                     "connected; remsim ctl mappings tells"
@@ -223,14 +194,13 @@ class ClientSlotRunner(EmulatorEvents):
             self.coordinator.bank_slot,
             "" if self.bankd.target is None else HostPort(*self.bankd.target),
         )
-        refusal = "" if self._last_refusal is None else self._last_refusal.text
-        if refusal == ResultCode.CARD_NOT_PRESENT.name.lower():
+        if self.coordinator.refusal == ResultCode.CARD_NOT_PRESENT.name.lower():
             return f"bank slot {bank_slot} has no card, says the bankd at {target}"
         return f"mapped to {bank_slot}, but the bankd at {target} does not serve us{self._trouble(self.bankd)}"
 
     def _trouble(self, dialled: DialledLink) -> str:
         """The last refusal of a peer, or why it cannot be reached."""
-        trouble = dialled.trouble if self._last_refusal is None else self._last_refusal.text
+        trouble = self.coordinator.refusal or dialled.trouble
         return f" ({trouble})" if trouble else ""
 
     # Life
@@ -277,24 +247,13 @@ class ClientSlotRunner(EmulatorEvents):
 
     # EmulatorEvents
 
-    def on_tpdu(self, tpdu: bytes) -> None:
+    def on_tpdu(self, number: int, tpdu: bytes) -> None:
         """A command of the modem."""
-        self._waiting.append((tpdu, time.perf_counter()))
-        self._run(self.coordinator.on_tpdu(tpdu, self._hub.now()))
+        # The loop's time is not fine enough for the duration of a command.
+        self._run(self.coordinator.on_tpdu(number, tpdu, time.perf_counter()))
 
     def on_lines(self, lines: Lines) -> None:
         """The modem changed its lines."""
-        if lines.reset_active or lines.vcc_present is False:
-            # Commands in progress are void and get no answer.
-            self._waiting.clear()
-            self._is_held = True
-            self._had_no_power |= lines.vcc_present is False
-        elif self._is_held:
-            # Hardware tells of each line as it changes; only when all let the card run, the reset is complete.
-            kind = "cold" if self._had_no_power else "warm"
-            self._is_held = self._had_no_power = False
-            self._metrics.resets.labels(self._label, kind).inc()
-            self._log.debug("modem_reset_card", kind=kind)
         status = SlotPhysStatus(lines.reset_active, lines.vcc_present, lines.clk_active, lines.card_present)
         if self.script is not None:
             self._environment.on_lines(status)
@@ -322,37 +281,73 @@ class ClientSlotRunner(EmulatorEvents):
 
     # Actions
 
+    def _performers(self) -> dict[type, Callable[..., None]]:
+        emulator = self.emulator
+        performers: dict[type, Callable[..., None]] = {
+            Respond: self._respond,
+            Abort: self._abort,
+            SetAtr: lambda action: emulator.set_atr(action.atr),
+            InsertCard: lambda _: emulator.insert_card(),
+            RemoveCard: lambda _: emulator.remove_card(),
+            SelectSim: lambda action: emulator.select_sim(remote=action.remote),
+            ResetModem: lambda _: emulator.reset_modem(),
+            DialBankd: self._dial_bankd,
+            HangUpBankd: lambda _: self.bankd.unwant(),
+            StoreRevocations: self._store_revocations,
+            Notice: self._on_notice,
+            LogEvent: self._log_event,
+        }
+        performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._hub.execute))
+        if self.script is None:
+            return performers
+        return {kind: self._and_script(perform) for kind, perform in performers.items()}
+
+    def _and_script(self, perform: Callable[[Action], None]) -> Callable[[Action], None]:
+        """Carry an action out, then call the event script if it is called for this."""
+
+        def perform_and_call(action: Action) -> None:
+            perform(action)
+            self._call_script(self._causes.of_action(action))
+
+        return perform_and_call
+
     def _run(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case Respond():
-                    self._on_answer(action.response, "")
-                    self.emulator.respond(action.response)
-                case Abort():
-                    self._on_answer(None, action.reason)
-                    self.emulator.abort(action.reason)
-                case Notice():
-                    self._tell(action)
-                case SetAtr() | InsertCard() | RemoveCard() | SelectSim() | ResetModem():
-                    self._command_emulator(action)
-                case DialBankd():
-                    self._dial_bankd(action.address)
-                case StoreRevocations():
-                    if self._on_revocations is not None:
-                        self._on_revocations(action.raw)
-                case HangUpBankd():
-                    self.bankd.unwant()
-                case _:
-                    self._hub.execute(action)
-            if self.script is not None:
-                self._call_script(self._causes.of_action(action))
+        self._executor.run(actions)
+
+    def _set_alarm(self) -> None:
         self._alarm.set(self.coordinator.next_deadline())
 
-    def _dial_bankd(self, address: IpPort) -> None:
+    def _on_failure(self, action: Action, error: Exception) -> None:
+        self._log.error("internal_error", action=type(action).__name__, exc_info=error)
+
+    def _respond(self, action: Respond) -> None:
+        self._answered.inc()
+        self._tell_of_command(action.command, action.response, "")
+        self.emulator.respond(action.command.number, action.response)
+
+    def _abort(self, action: Abort) -> None:
+        self._metrics.failed_tpdus.labels(self._label).inc()
+        self._log.warning("command_without_answer", reason=action.reason)
+        self._tell_of_command(action.command, None, action.reason)
+        self.emulator.abort(action.command.number, action.reason)
+
+    def _tell_of_command(self, command: Command, response: bytes | None, failure: str) -> None:
+        duration_s = time.perf_counter() - command.came_at
+        if response is not None:
+            self._duration.observe(duration_s)
+        self._observer.on_command(
+            CommandRecord(self.coordinator.client_slot, command.tpdu, response, duration_s, failure=failure)
+        )
+
+    def _store_revocations(self, action: StoreRevocations) -> None:
+        if self._on_revocations is not None:
+            self._on_revocations(action.raw)
+
+    def _dial_bankd(self, action: DialBankd) -> None:
         bank_slot = self.coordinator.bank_slot
-        # Whoever else is at that address, with whatever certificate, is not given the modem's commands.
+        # Another program at that address, with a certificate of any other kind, is not given the modem's commands.
         expects = None if bank_slot is None else Expectation.exactly(Identity.bank(bank_slot.bank_id))
-        self.bankd.want(str(address.ip), address.port, expects=expects)
+        self.bankd.want(str(action.address.ip), action.address.port, expects=expects)
 
     def _call_script(self, cause: Cause | None) -> None:
         if self.script is None or cause is None:
@@ -376,53 +371,19 @@ class ClientSlotRunner(EmulatorEvents):
         if result is CallResult.LEFT_OUT:
             self._metrics.limits.reached(LimitName.SCRIPT_CALLS)
 
-    def _command_emulator(self, action: SetAtr | InsertCard | RemoveCard | SelectSim | ResetModem) -> None:
-        match action:
-            case SetAtr():
-                self.emulator.set_atr(action.atr)
-            case InsertCard():
-                self.emulator.insert_card()
-            case RemoveCard():
-                self.emulator.remove_card()
-            case SelectSim():
-                self.emulator.select_sim(remote=action.remote)
-            case ResetModem():
-                self.emulator.reset_modem()
-
-    def _on_answer(self, response: bytes | None, failure: str) -> None:
-        tpdu, since = self._waiting.popleft()
-        duration_s = time.perf_counter() - since
-        if response is None:
-            self._metrics.failed_tpdus.labels(self._label).inc()
-            self._log.warning("command_without_answer", reason=failure)
-        else:
-            self._answered.inc()
-            self._duration.observe(duration_s)
-        self._observer.on_command(
-            CommandRecord(self.coordinator.client_slot, tpdu, response, duration_s, failure=failure)
-        )
-
-    def _tell(self, notice: Notice) -> None:
+    def _on_notice(self, notice: Notice) -> None:
         if notice.kind in (NoticeKind.IDENTITY, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN, NoticeKind.STATE_RESET):
             self._identify()
         self._count(notice)
-        level: LogLevel = "warning" if notice.kind in _WARNINGS else "info"
-        if notice.kind in _DETAILS or notice == self._last_refusal or self._is_stopping:
-            level = "debug"
-        say = getattr(self._log, self._lines.level(notice.kind.value, level, {"client_slot": self._label}))
-        if notice.kind in _REPEATING or notice.kind is NoticeKind.BANKD_WAITS:
-            self._last_refusal = notice
-        elif notice.kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_CONNECTED):
-            self._last_refusal = None
-        if notice.kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN):
-            self._server_says = ""
-        elif notice.kind is NoticeKind.SERVER_SAYS:
-            self._server_says = f"the server says: {notice.text}"
-        if notice.text:
-            say(notice.kind.value, detail=notice.text)
-        else:
-            say(notice.kind.value)
+        self._log_event(notice.event)
         self._observer.on_notice(self.coordinator.client_slot, notice)
+
+    def _log_event(self, event: LogEvent) -> None:
+        # An end that was asked for needs no line.
+        wanted = "debug" if self._is_stopping else event.level
+        level = self._lines.level(event.name, wanted, {"client_slot": self._label})
+        say = getattr(get_logger("client"), level)
+        say(event.name, client_slot=event.client_slot, bank_slot=event.bank_slot, **event.shown_fields())
 
     def _count(self, notice: Notice) -> None:
         metrics, label, coordinator = self._metrics, self._label, self.coordinator
@@ -439,5 +400,7 @@ class ClientSlotRunner(EmulatorEvents):
                 metrics.refusals.labels(label, "bankd").inc()
             case NoticeKind.BANKD_CONNECTED:
                 metrics.sessions.labels(label).inc()
+            case NoticeKind.MODEM_RESET if notice.reset is not None:
+                metrics.resets.labels(label, notice.reset.value).inc()
             case _:
                 return

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client program: any number of client slots in one event loop, and a front that stands in the modem's place.
+"""The client program: any number of client slots in one event loop, and a frontend in the modem's place.
 
-``ClientService`` can run inside another program's loop, as the demonstration does. The verbs are in ``client.verbs``.
+``ClientService`` can run inside another program's loop, as the demonstration does. The commands of ``remsim client``
+are in ``client.commands``.
 """
 
 import asyncio
@@ -24,29 +25,29 @@ from remsim.net.tls.security import TransportSecurity, protect
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.engine import Event
 
-#: Exit status of a front that was interrupted before its work was done, as shells report it.
+#: Exit status of a frontend that was interrupted before its work was done, as shells report it.
 INTERRUPTED: Final = SIGNAL_EXIT_BASE + signal.SIGINT
 
 #: At the end of the program, each event script has so long to make the calls that wait.
 _SCRIPT_GRACE_S: Final = 5.0
 
 #: What stands in the modem's place; returns the exit status.
-Front = Callable[[], Awaitable[int]]
+Frontend = Callable[[], Awaitable[int]]
 
 
 class ClientService:
-    """Client slots at work (``net.process.Service``). With a ``front`` it runs until that is done."""
+    """Client slots at work (``net.process.Service``). With a ``frontend`` it runs until that is done."""
 
     def __init__(
-        self, slots: Sequence[SlotSpec], *, front: Front | None = None, metrics: ClientMetrics | None = None
+        self, slots: Sequence[SlotSpec], *, frontend: Frontend | None = None, metrics: ClientMetrics | None = None
     ) -> None:
         self.started = asyncio.Event()
-        #: What ``front`` returned.
+        #: What ``frontend`` returned.
         self.exit_status = 0
         self.slots: list[ClientSlotRunner] = []
-        self.keepers: list[CertificateManager] = []
+        self.certificates: list[CertificateManager] = []
         self._specs = tuple(slots)
-        self._front = front
+        self._frontend = frontend
         self._metrics = metrics or ClientMetrics()
         self._log = get_logger("client")
         self._owned = AsyncExitStack()
@@ -100,22 +101,22 @@ class ClientService:
         """Look after a certificate; return what is to be called with a list that a server pushed."""
         if protection.contexts is None:
             return None
-        keeper = CertificateManager(protection.contexts, hub, log=self._log)
-        self.keepers.append(keeper)
-        tasks.vital(keeper.run(), name="certificate")
+        certificate = CertificateManager(protection.contexts, hub, log=self._log)
+        self.certificates.append(certificate)
+        tasks.vital(certificate.run(), name="certificate")
 
         def on_list(raw: bytes) -> None:
-            tasks.session(keeper.accept_list(raw), name="revocations")
+            tasks.session(certificate.accept_list(raw), name="revocations")
 
         return on_list
 
     def on_hangup(self) -> None:
         """SIGHUP: use the certificates that the files hold now. What stands at a terminal ends with it."""
-        if self._front is not None:
+        if self._frontend is not None:
             self.request_stop()
             return
-        for keeper in self.keepers:
-            keeper.reload()
+        for certificate in self.certificates:
+            certificate.reload()
         self._log.info("reloaded")
 
     def _protect(self) -> list[TransportSecurity]:
@@ -137,18 +138,18 @@ class ClientService:
         return [made[spec.config.credentials_dir, spec.config.plaintext] for spec in self._specs]
 
     async def run(self) -> None:
-        """Serve until the front is done or ``request_stop``."""
+        """Serve until the frontend is done or ``request_stop``."""
         scope = self._scope = asyncio.timeout(0 if self._is_stopping else None)
         try:
             async with scope:
-                if self._front is None:
+                if self._frontend is None:
                     await asyncio.Event().wait()
                 else:
-                    self.exit_status = await self._front()
+                    self.exit_status = await self._frontend()
         except TimeoutError:
             if not scope.expired():
                 raise
-            self.exit_status = 0 if self._front is None else INTERRUPTED
+            self.exit_status = 0 if self._frontend is None else INTERRUPTED
         finally:
             # A signal may come while the program ends by itself; there is nothing left to interrupt.
             self._scope = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings of the client verbs: one slot with a front, one slot in a virtual reader, or many slots on hardware.
+"""The settings of the client commands: a slot with a frontend, a slot in a virtual reader, or many on hardware.
 
 What a single emulator needs to know is its own (``EmulatorSettings``); of most emulators it is not even known here.
 """
@@ -23,7 +23,7 @@ class AtrRules(Settings):
     """What is changed in the bank's ATR before the modem sees it; TCK is computed anew."""
 
     #: Offer no higher speed than this value of TA1 (hex): 94 is a usual one, 11 offers none.
-    cap_ta1: fields.HexOctet | None = None
+    cap_ta1: fields.HexByte | None = None
     #: Offer no protocol but T=0.
     t0_only: fields.Switch = False
     #: Leave out `historical` bytes, all `interface` bytes, or both.
@@ -67,7 +67,7 @@ class CardSettings(Settings):
 
 
 class ClientConfig(CardSettings, DaemonConfig):
-    """Settings of the ``remsim client`` verbs for one client slot."""
+    """Settings of the ``remsim client`` commands for one client slot."""
 
     program: ClassVar[str] = "client"
 
@@ -101,7 +101,7 @@ class ClientVpcdConfig(VpcdSettings, ClientConfig):
 class ClientSlotConfig(CardSettings):
     """One ``[[slot]]`` of ``remsim client run``: an emulator, and which card its modem gets."""
 
-    #: Which client slot this is; without it the server gives a number.
+    #: This client slot; without it, the server assigns one.
     client: fields.ClientSlotField | None = None
     #: What plays the card: `simtrace2`, `vpcd`, or one that another package provides.
     emulator: fields.PlainText

@@ -199,7 +199,7 @@ Name = Annotated[str, PlainValidator(_parsed(str, "a string", _component_name))]
 FilePath = Annotated[Path, PlainValidator(_parsed(Path, "a string", _path))]
 Atr = Annotated[bytes, PlainValidator(_parsed(bytes, "a string of hex bytes", parse_atr_bytes))]
 ClientSlotField = Annotated[ClientSlot, PlainValidator(_parsed(ClientSlot, 'a string "ID:SLOT"', ClientSlot.parse))]
-HexOctet = Annotated[int, PlainValidator(_hex_byte)]
+HexByte = Annotated[int, PlainValidator(_hex_byte)]
 Pattern = Annotated[re.Pattern[str], PlainValidator(_parsed(re.Pattern, "a string", _pattern))]
 
 RsproListen = Annotated[HostPort, _host_port(RSPRO_PORT)]

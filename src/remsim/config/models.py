@@ -78,9 +78,9 @@ class Limits(Settings):
 
 
 class CommonConfig(Settings):
-    """What every verb understands."""
+    """What every command understands."""
 
-    #: Name of the verb, used in default paths and in error messages.
+    #: Name of the command, used in default paths and in error messages.
     program: ClassVar[str] = "remsim"
     #: Options of the command line that are not simply the key with dashes.
     option_names: ClassVar[dict[str, str]] = {"state_dir": "--state", "tls_dir": "--tls"}

@@ -11,7 +11,7 @@ from remsim.config.models import EmulatorSettings
 from remsim.config.values import ValueTextError
 
 _USB_PATH: Final = re.compile(r"[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
-_MAX_OCTET: Final = 255
+_MAX_BYTE: Final = 255
 
 
 def _usb_id(value: object) -> int:
@@ -29,14 +29,14 @@ def _usb_path(value: object) -> str:
 
 def _byte(value: object) -> int:
     text = value if isinstance(value, str) else str(value) if type(value) is int else ""
-    if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) is None or int(text) > _MAX_OCTET:
-        raise ValueTextError(f"must be a number in 0..{_MAX_OCTET}")
+    if re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) is None or int(text) > _MAX_BYTE:
+        raise ValueTextError(f"must be a number in 0..{_MAX_BYTE}")
     return int(text)
 
 
 UsbId = Annotated[int, PlainValidator(_usb_id)]
 UsbPath = Annotated[str, PlainValidator(_usb_path)]
-Octet = Annotated[int, PlainValidator(_byte)]
+Byte = Annotated[int, PlainValidator(_byte)]
 
 
 class SimtraceSettings(EmulatorSettings):
@@ -49,15 +49,15 @@ class SimtraceSettings(EmulatorSettings):
     #: Where the device is plugged in, such as `2-1.4`: the name of its folder in `/sys/bus/usb/devices`.
     path: UsbPath | None = None
     #: Address on its bus. It changes whenever the device is plugged in or restarts: prefer `path` or `serial`.
-    address: Octet | None = None
+    address: Byte | None = None
     #: Serial number: 32 hex digits.
     serial: fields.PlainText | None = None
     #: Number of the interface; a board with two slots has 0 and 1.
-    interface: Octet | None = None
+    interface: Byte | None = None
     #: USB configuration; without it 1, the one with the card emulation.
-    config: Octet | None = None
+    config: Byte | None = None
     #: Alternate setting of the interface; without it none is chosen.
-    altsetting: Octet | None = None
+    altsetting: Byte | None = None
     #: Level of the presence contact that means "card inserted", where the board can set it.
     presence: Literal["high", "low"] | None = None
     #: Which slot the multiplexer of a sysmoOCTSIM tester connects, 0 to 7; without it, the one it is at.

@@ -22,6 +22,8 @@ class LimitName(StrEnum):
     OUTSTANDING_REQUESTS = "outstanding_requests"
     FIRST_WRITE_BUFFER = "first_write_buffer"
     WRITE_BUFFER = "write_buffer"
+    FIRST_READING = "first_reading"
+    READING = "reading"
     CLOSING_TIME = "closing_time"
     # Of listeners
     UNIDENTIFIED = "unidentified"

@@ -77,5 +77,6 @@ class Stateful(Generic[S, E]):
 
     def step(self, event: E) -> S:
         """Move on, and return the new state. Raises IllegalTransitionError if the table does not list the pair."""
-        self._state = state = self.TRANSITIONS.following(self._state, event)
-        return state
+        following: S = self.TRANSITIONS.following(self._state, event)
+        self._state = following
+        return following

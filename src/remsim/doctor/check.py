@@ -10,9 +10,11 @@ import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, cast
+from pathlib import Path
+from typing import Final, Protocol, cast
 
-from remsim.config import ClientRunConfig, ClientSlotConfig, HostPort
+from remsim.config import BankdConfig, ClientSlotConfig, HostPort, ServerConfig
+from remsim.core.identity import Role
 from remsim.core.installation import install_command
 from remsim.logs import get_logger
 
@@ -20,7 +22,7 @@ from remsim.logs import get_logger
 DEADLINE_S: Final = 20.0
 
 
-class CheckOutcome(Enum):
+class Outcome(Enum):
     """How bad it is."""
 
     OK = "ok"
@@ -31,31 +33,47 @@ class CheckOutcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
+class Finding:
     """One thing that was looked at. ``mend`` says what to do, with the command where there is one."""
 
     check: str
-    outcome: CheckOutcome
+    outcome: Outcome
     text: str
     mend: str = ""
 
 
+class RestCalls(Protocol):
+    """What is asked of a server's REST interface."""
+
+    def get_list(self, name: str) -> list[dict[str, object]]:
+        """All of ``banks`` or ``clients``. Blocks for a few seconds at most. Raises RemsimError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the client on this host is meant to do, as far as its configuration can be read."""
+    """What one program on this host is meant to do, as far as its configuration can be read."""
 
+    #: Whom client and bankd connect to; for a server, itself.
     server: HostPort
+    #: Those of a client.
     slots: tuple[ClientSlotConfig, ...] = ()
     #: What was read, for people; empty if there is no file.
     source: str = ""
     #: Why the configuration cannot be used, and what to do.
     trouble: str = ""
     trouble_mend: str = ""
-
-    @classmethod
-    def of_run(cls, config: ClientRunConfig, source: str) -> "Situation":
-        """What ``remsim client run`` would do."""
-        return cls(config.server, config.slot, source)
+    role: Role = Role.CLIENT
+    #: Where key and certificate are, if anywhere.
+    tls_dir: Path | None = None
+    #: The directory was named: then there must be a certificate in it.
+    is_tls_demanded: bool = False
+    #: RSPRO over plain TCP is allowed.
+    is_plain_allowed: bool = False
+    bankd: BankdConfig | None = None
+    server_config: ServerConfig | None = None
+    #: Makes calls to the server's REST interface; None: there is no token for it.
+    open_rest: Callable[[], RestCalls] | None = None
 
     def slots_with(self, emulator: str) -> list[ClientSlotConfig]:
         """The slots whose card is played by this emulator."""
@@ -63,40 +81,61 @@ class Situation:
 
 
 #: Looks at one thing.
-Check = Callable[[Situation], Awaitable[Sequence[CheckResult]]]
+Check = Callable[[Situation], Awaitable[Sequence[Finding]]]
 
-#: Name to module and function, in the order in which a person would look.
-CHECKS: Final[dict[str, tuple[str, str]]] = {
+#: Name to module and function, in the order in which a person would look: what each program needs.
+_COMMON: Final[dict[str, tuple[str, str]]] = {
     "configuration": ("remsim.doctor.configuration", "check_configuration"),
     "clock": ("remsim.doctor.host", "check_clock"),
-    "server": ("remsim.doctor.host", "check_server"),
+    "certificate": ("remsim.doctor.certificate", "check_certificate"),
+}
+#: What a client needs.
+CHECKS: Final[dict[str, tuple[str, str]]] = {
+    **_COMMON,
+    "server": ("remsim.doctor.links", "check_server"),
+    "bankd": ("remsim.doctor.links", "check_bankd"),
     "usb": ("remsim.doctor.usb", "check_usb"),
     "vpcd": ("remsim.doctor.vpcd", "check_vpcd"),
 }
+ROLE_CHECKS: Final[dict[Role, dict[str, tuple[str, str]]]] = {
+    Role.CLIENT: CHECKS,
+    Role.BANK: {
+        **_COMMON,
+        "server": ("remsim.doctor.links", "check_server"),
+        "port": ("remsim.doctor.links", "check_own_ports"),
+        "pcscd": ("remsim.doctor.bank", "check_pcscd"),
+        "power": ("remsim.doctor.power", "check_power"),
+    },
+    Role.SERVER: {
+        **_COMMON,
+        "port": ("remsim.doctor.links", "check_own_ports"),
+        "database": ("remsim.doctor.server", "check_database"),
+        "disk": ("remsim.doctor.server", "check_disk"),
+        "authority": ("remsim.doctor.server", "check_authority"),
+    },
+}
 
 
-async def examine(situation: Situation, checks: dict[str, tuple[str, str]] | None = None) -> AsyncIterator[CheckResult]:
-    """Run all checks and yield what they find, as it is found."""
-    for name, (module, attribute) in (CHECKS if checks is None else checks).items():
+async def examine(situation: Situation, checks: dict[str, tuple[str, str]] | None = None) -> AsyncIterator[Finding]:
+    """Run all checks of the situation's role, or ``checks``, and yield what they find, as it is found."""
+    for name, (module, attribute) in (ROLE_CHECKS[situation.role] if checks is None else checks).items():
         for finding in await _run(name, module, attribute, situation):
             yield finding
 
 
-async def _run(name: str, module: str, attribute: str, situation: Situation) -> Sequence[CheckResult]:
+async def _run(name: str, module: str, attribute: str, situation: Situation) -> Sequence[Finding]:
     try:
         check = cast(Check, getattr(importlib.import_module(module), attribute))
         async with asyncio.timeout(DEADLINE_S):
             return await check(situation)
     except TimeoutError:
         return [
-            CheckResult(
-                name, CheckOutcome.PROBLEM, f"not done within {DEADLINE_S:g} s", "try again; is the host overloaded?"
-            )
+            Finding(name, Outcome.PROBLEM, f"not done within {DEADLINE_S:g} s", "try again; is the host overloaded?")
         ]
     except ModuleNotFoundError as error:
         mend = f"install what brings it: {install_command('all')}"
-        return [CheckResult(name, CheckOutcome.PROBLEM, f"{error.name} is not installed", mend)]
+        return [Finding(name, Outcome.PROBLEM, f"{error.name} is not installed", mend)]
     except Exception as error:  # noqa: BLE001  # a check must not hide the findings of the others
         get_logger("doctor").error("check_crashed", check=name, exc_info=error)
         text = f"the check itself failed: {type(error).__name__}: {error}"
-        return [CheckResult(name, CheckOutcome.PROBLEM, text, "please report it with the log lines above")]
+        return [Finding(name, Outcome.PROBLEM, text, "please report it with the log lines above")]

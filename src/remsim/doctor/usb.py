@@ -8,7 +8,7 @@ from typing import Final
 from remsim.config import parse_settings
 from remsim.config.simtrace2 import SimtraceSettings
 from remsim.core.errors import ConfigError, StartError
-from remsim.doctor.check import CheckOutcome, CheckResult, Situation
+from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.emulators.simtrace2.boards import VERSION_STRING
 from remsim.emulators.simtrace2.emulator import selector_of
 from remsim.emulators.simtrace2.find import DeviceError, DeviceInfo, Found, Selector, choose, find
@@ -31,7 +31,7 @@ _PERMISSION_MEND: Final = (
 _OLD_INTERVAL_MS: Final = 16
 
 
-async def check_usb(situation: Situation) -> Sequence[CheckResult]:
+async def check_usb(situation: Situation) -> Sequence[Finding]:
     """Each slot on card-emulation hardware; without a configuration, whatever such hardware is plugged in."""
     slots = situation.slots_with("simtrace2")
     if not slots and situation.slots:
@@ -40,13 +40,13 @@ async def check_usb(situation: Situation) -> Sequence[CheckResult]:
     try:
         devices = bus.devices()
     except StartError as error:
-        return [CheckResult(_NAME, CheckOutcome.PROBLEM if slots else CheckOutcome.NOTE, str(error), error.hint)]
+        return [Finding(_NAME, Outcome.PROBLEM if slots else Outcome.NOTE, str(error), error.hint)]
     except DeviceError as error:
-        return [CheckResult(_NAME, CheckOutcome.PROBLEM if slots else CheckOutcome.NOTE, str(error), error.hint)]
+        return [Finding(_NAME, Outcome.PROBLEM if slots else Outcome.NOTE, str(error), error.hint)]
     if not slots:
         found = find(devices, Selector())
         return [finding for one in found for finding in await _look_at(bus, one, "")]
-    findings: list[CheckResult] = []
+    findings: list[Finding] = []
     for slot in slots:
         where = "slot" if slot.client is None else str(slot.client)
         findings += await _of_slot(bus, devices, slot.settings, where)
@@ -55,35 +55,31 @@ async def check_usb(situation: Situation) -> Sequence[CheckResult]:
 
 async def _of_slot(
     bus: LibusbBus, devices: Sequence[DeviceInfo], settings: dict[str, object], where: str
-) -> list[CheckResult]:
+) -> list[Finding]:
     try:
         selector = selector_of(parse_settings(SimtraceSettings, settings, where=f"{where}: settings"))
         found = choose(devices, selector)
     except ConfigError as error:
-        return [CheckResult(_NAME, CheckOutcome.PROBLEM, str(error), error.hint)]
+        return [Finding(_NAME, Outcome.PROBLEM, str(error), error.hint)]
     except DeviceError as error:
-        return [CheckResult(_NAME, CheckOutcome.PROBLEM, f"{where}: {error}", error.hint)]
+        return [Finding(_NAME, Outcome.PROBLEM, f"{where}: {error}", error.hint)]
     return await _look_at(bus, found, f"{where}: ")
 
 
-async def _look_at(bus: LibusbBus, found: Found, prefix: str) -> list[CheckResult]:
+async def _look_at(bus: LibusbBus, found: Found, prefix: str) -> list[Finding]:
     node = device_node(found.device)
     if not os.access(node, os.R_OK | os.W_OK):
-        return [
-            CheckResult(
-                _NAME, CheckOutcome.PROBLEM, f"{prefix}no permission to open {node} ({found})", _PERMISSION_MEND
-            )
-        ]
+        return [Finding(_NAME, Outcome.PROBLEM, f"{prefix}no permission to open {node} ({found})", _PERMISSION_MEND)]
     try:
         port = bus.open_unclaimed(found)
     except DeviceError as error:
-        return [CheckResult(_NAME, CheckOutcome.PROBLEM, f"{prefix}{error}", error.hint)]
+        return [Finding(_NAME, Outcome.PROBLEM, f"{prefix}{error}", error.hint)]
     try:
         version = await port.read_string(VERSION_STRING)
     finally:
         await port.close()
-    findings = [CheckResult(_NAME, CheckOutcome.OK, f"{prefix}{found}, firmware {version or 'of unknown version'}")]
+    findings = [Finding(_NAME, Outcome.OK, f"{prefix}{found}, firmware {version or 'of unknown version'}")]
     if found.slot.interval_ms >= _OLD_INTERVAL_MS:
         text = f"{prefix}the firmware is from before 2022: resets of the modem are seen up to 16 ms late"
-        findings.append(CheckResult(_NAME, CheckOutcome.NOTE, text, "flash a newer cardem firmware with dfu-util"))
+        findings.append(Finding(_NAME, Outcome.NOTE, text, "flash a newer cardem firmware with dfu-util"))
     return findings

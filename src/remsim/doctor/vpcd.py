@@ -11,7 +11,7 @@ from typing import Final
 
 from remsim.config import HostPort, VpcdSettings, parse_settings
 from remsim.core.errors import ConfigError
-from remsim.doctor.check import CheckOutcome, CheckResult, Situation
+from remsim.doctor.check import Finding, Outcome, Situation
 
 #: proc(5): the state of a socket that listens.
 _LISTEN: Final = "0A"
@@ -27,7 +27,7 @@ def listening_ports(table: str) -> set[int]:
     return {int(row[1].rpartition(":")[2], 16) for row in rows if len(row) > 3 and row[3] == _LISTEN}
 
 
-async def check_vpcd(situation: Situation) -> Sequence[CheckResult]:
+async def check_vpcd(situation: Situation) -> Sequence[Finding]:
     """One finding for each slot in a virtual reader; none if there is no such slot."""
     found = []
     for slot in situation.slots_with("vpcd"):
@@ -40,20 +40,18 @@ async def check_vpcd(situation: Situation) -> Sequence[CheckResult]:
     return found
 
 
-async def look_for_vpcd(address: HostPort, *, driver: Path = _DRIVER, tables: Sequence[Path] = _TABLES) -> CheckResult:
+async def look_for_vpcd(address: HostPort, *, driver: Path = _DRIVER, tables: Sequence[Path] = _TABLES) -> Finding:
     """Whether vpcd waits for a card at ``address``."""
     is_there = _is_listening(address.port, tables) if address.is_loopback else None
     if is_there is None:
         is_there = await _takes_connections(address)
     if is_there:
-        return CheckResult("vpcd", CheckOutcome.OK, f"a virtual reader waits at {address}")
+        return Finding("vpcd", Outcome.OK, f"a virtual reader waits at {address}")
     if address.is_loopback and not _is_installed(driver):
         mend = "apt-get install vsmartcard-vpcd, then systemctl restart pcscd"
-        return CheckResult(
-            "vpcd", CheckOutcome.PROBLEM, f"no virtual reader at {address}, and vpcd is not installed", mend
-        )
+        return Finding("vpcd", Outcome.PROBLEM, f"no virtual reader at {address}, and vpcd is not installed", mend)
     mend = "start pcscd (systemctl start pcscd), and see that it does not end by itself; is this the reader's port?"
-    return CheckResult("vpcd", CheckOutcome.PROBLEM, f"no virtual reader waits at {address}", mend)
+    return Finding("vpcd", Outcome.PROBLEM, f"no virtual reader waits at {address}", mend)
 
 
 def _is_installed(driver: Path) -> bool:

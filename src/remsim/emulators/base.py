@@ -44,8 +44,11 @@ class Hardware:
 class EmulatorEvents(Protocol):
     """What an emulator reports. Called in the event loop, never from within a call on the emulator."""
 
-    def on_tpdu(self, tpdu: bytes) -> None:
-        """The modem sent a whole command TPDU. Exactly one ``respond`` or ``abort`` follows, unless it is reset."""
+    def on_tpdu(self, number: int, tpdu: bytes) -> None:
+        """The modem sent a whole command TPDU. Exactly one ``respond`` or ``abort`` follows, unless it is reset.
+
+        ``number`` goes with the answer. The emulator never gives the same one twice.
+        """
         ...
 
     def on_lines(self, lines: Lines) -> None:
@@ -93,12 +96,12 @@ class CardEmulator(ABC):
         """Show the modem that there is no card."""
 
     @abstractmethod
-    def respond(self, response: bytes) -> None:
-        """Answer the oldest unanswered command: data, SW1, SW2 (2..258 bytes)."""
+    def respond(self, number: int, response: bytes) -> None:
+        """Answer the command of that number: data, SW1, SW2 (2..258 bytes). Nothing if the modem waits no more."""
 
     @abstractmethod
-    def abort(self, reason: str) -> None:
-        """The oldest unanswered command gets no answer from the card; tell the modem as best as possible."""
+    def abort(self, number: int, reason: str) -> None:
+        """The command of that number gets no answer from the card; tell the modem as best as possible."""
 
     def set_command_rules(self, rules: CommandRules) -> None:
         """What the operator says about the direction of commands, before ``start``.

@@ -7,7 +7,6 @@ time, as a T=0 modem has; further callers wait their turn.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,8 +59,9 @@ class DrivenEmulator(CardEmulator):
         self._next_atr = b""
         self._present = asyncio.Event()
         self._turn = asyncio.Lock()
-        # Oldest first. A caller that was cancelled leaves its place, so that its answer does not go to the next one.
-        self._waiting: deque[asyncio.Future[bytes]] = deque()
+        # What the caller whose turn it is waits for, and the number of its command.
+        self._answer: asyncio.Future[bytes] | None = None
+        self._number = 0
 
     # For the program
 
@@ -91,12 +91,14 @@ class DrivenEmulator(CardEmulator):
             if self.card_number != meant:
                 raise NotSentError("not sent: the card has changed")
             answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            self._waiting.append(answer)
+            self._answer = answer
+            self._number += 1
             started = time.perf_counter()
             try:
-                self._events.on_tpdu(tpdu)
+                self._events.on_tpdu(self._number, tpdu)
                 return await answer
             finally:
+                self._answer = None
                 self.last_duration_s = time.perf_counter() - started
 
     async def cold_reset(self) -> None:
@@ -111,7 +113,6 @@ class DrivenEmulator(CardEmulator):
             self._show(RST_ACTIVE, RUNNING)
 
     def _show(self, *sequence: Lines) -> None:
-        self._waiting.clear()
         for lines in sequence:
             if self._events is not None:
                 self._events.on_lines(lines)
@@ -126,8 +127,7 @@ class DrivenEmulator(CardEmulator):
         """Fail the command in progress, if any."""
         self._events = None
         self.remove_card()
-        while self._waiting:
-            self.abort("the client is stopping")
+        self.abort(self._number, "the client is stopping")
 
     def set_atr(self, atr: bytes) -> None:
         """Remember it; tell the program if a card with another one is inserted."""
@@ -149,20 +149,20 @@ class DrivenEmulator(CardEmulator):
             self._present.clear()
             self.on_card(CardChange(None))
 
-    def respond(self, response: bytes) -> None:
-        """End the exchange in progress."""
-        answer = self._next_waiting()
+    def respond(self, number: int, response: bytes) -> None:
+        """End the exchange in progress, if it is of that number."""
+        answer = self._awaited(number)
         if answer is not None:
             answer.set_result(response)
 
-    def abort(self, reason: str) -> None:
-        """Fail the exchange in progress."""
-        answer = self._next_waiting()
+    def abort(self, number: int, reason: str) -> None:
+        """Fail the exchange in progress, if it is of that number."""
+        answer = self._awaited(number)
         if answer is not None:
             answer.set_exception(ExchangeError(f"no answer: {reason}"))
 
-    def _next_waiting(self) -> asyncio.Future[bytes] | None:
-        answer = self._waiting.popleft() if self._waiting else None
+    def _awaited(self, number: int) -> asyncio.Future[bytes] | None:
+        answer = self._answer if number == self._number else None
         return None if answer is None or answer.done() else answer
 
 

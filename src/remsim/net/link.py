@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol, cast
 
 from remsim.core.limits import LimitName
+from remsim.net.allowance import ACCEPTED_RATE, FIRST_RATE, Allowance
 from remsim.net.plain import Networks
 from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import PeerCertificate, explain
@@ -102,6 +103,9 @@ class Link(asyncio.Protocol):
         self.has_heard = False
         # What has come and was not looked at yet, and from where on.
         self._unseen, self._seen = b"", 0
+        self._allowance = Allowance(FIRST_RATE, self._loop.time())
+        # Runs while nothing is read from a peer that has used up its allowance.
+        self._rest: asyncio.TimerHandle | None = None
         self.is_closing = False
         self.networks = networks
         #: Answers a command TPDU of the open lane at once, or returns None to have it treated as any message.
@@ -136,8 +140,11 @@ class Link(asyncio.Protocol):
             return
         if self._unseen:
             self._unseen += data
+        elif self._is_resting:
+            self._unseen, self._seen = data, 0
         elif len(data) <= PIECE_BYTES:
             self._look_at(data)
+            self._pause_if_resting()
         else:
             self._transport.pause_reading()
             self._unseen, self._seen = data, 0
@@ -151,15 +158,42 @@ class Link(asyncio.Protocol):
         end = self._seen + PIECE_BYTES
         piece, self._seen = self._unseen[self._seen : end], end
         self._look_at(piece)
-        if self._seen < len(self._unseen):
+        if self._seen >= len(self._unseen):
+            self._unseen = b""
+        if not self._is_resting:
+            self._go_on()
+
+    @property
+    def _is_resting(self) -> bool:
+        return self._rest is not None
+
+    def _pause_if_resting(self) -> None:
+        if self._is_resting:
+            self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Look at what waits when it is this link's turn, or read more."""
+        if self._unseen:
             self._owner.in_turn(self._look_at_piece)
-            return
-        self._unseen = b""
-        if not self.is_closing:
+        elif not self.is_closing:
             self._transport.resume_reading()
 
     def _look_at(self, data: bytes) -> None:
         self.has_heard = True
+        before = self.connection.frames
+        self._take(data)
+        # A command of the lane is one frame that the engine does not count.
+        frames = self.connection.frames - before or 1
+        pause_s = self._allowance.spend(len(data), frames, self._loop.time())
+        if pause_s and not self.is_closing:
+            self._owner.on_limit(LimitName.READING if self._is_accepted else LimitName.FIRST_READING)
+            self._rest = self._loop.call_later(pause_s, self._on_rested)
+
+    def _on_rested(self) -> None:
+        self._rest = None
+        self._go_on()
+
+    def _take(self, data: bytes) -> None:
         connection = self.connection
         if (found := connection.receive_tpdu(data)) is not None:
             tag, tpdu = found
@@ -188,6 +222,8 @@ class Link(asyncio.Protocol):
         # A link that refers to itself stays until the garbage collector looks, and that stops everybody: a flood of
         # strangers must not cost the others a tenth of a second every now and then.
         self._alarm.end()
+        if self._rest is not None:
+            self._rest.cancel()
         if self._flush_limit is not None:
             self._flush_limit.cancel()
         self._owner.forget(self, self._reason or self._why(exc))
@@ -212,6 +248,10 @@ class Link(asyncio.Protocol):
         self._is_accepted = True
         self.connection.connected()
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
+        self._allowance.widen(ACCEPTED_RATE, self._loop.time())
+        if self._rest is not None:
+            self._rest.cancel()
+            self._on_rested()
 
     def answer_tpdu(self, tag: int, response: bytes) -> None:
         """Answer a command that ``transmit_soon`` took; the lane must be open still."""

@@ -6,6 +6,7 @@ from typing import Final
 from remsim.config.models import Limits, Timers
 from remsim.core.limits import Limit, LimitName
 from remsim.core.recurring import QUIET_S, RECURRENCES
+from remsim.net.allowance import ACCEPTED_RATE, FIRST_RATE, FRAME_COST, Rate
 from remsim.net.connections import MAX_LINKS_PER_IDENTITY
 from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_BUFFER
 from remsim.net.log_limits import EVENT_INTERVAL_S, EVENT_LINES, STRANGER_INTERVAL_S, STRANGER_LINES
@@ -15,6 +16,12 @@ from remsim.wire.link.engine import MAX_FIRST_FRAME
 from remsim.wire.link.requests import MAX_OUTSTANDING, MAX_UNANSWERED
 
 _CLOSED: Final = "the link is closed"
+_PAUSED: Final = "nothing is read from the link until the rate allows it again"
+
+
+def _rate_unit(rate: Rate) -> str:
+    return f"bytes at once and {rate.per_second} in each second, a message counting {FRAME_COST} more than it has"
+
 
 #: Of every link, whoever dialled it.
 LINK_LIMITS: Final = (
@@ -61,6 +68,21 @@ LINK_LIMITS: Final = (
         "bytes",
         "all that is told to a peer at once takes a tenth of it; one that lets more pile up does not read",
         _CLOSED,
+    ),
+    Limit(
+        LimitName.FIRST_READING,
+        FIRST_RATE.burst,
+        _rate_unit(FIRST_RATE),
+        "a peer that is not accepted introduces itself; one that floods us with PINGs must not take the processor from "
+        "the others",
+        _PAUSED,
+    ),
+    Limit(
+        LimitName.READING,
+        ACCEPTED_RATE.burst,
+        _rate_unit(ACCEPTED_RATE),
+        "ten thousand commands in each second, more than any card answers, and every list that programs exchange",
+        _PAUSED,
     ),
     Limit(
         LimitName.CLOSING_TIME,

@@ -195,15 +195,15 @@ def _write(path: Path, content: bytes, mode: int) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         raise KeyFileError(f"cannot write {path}: {error.strerror}", hint=hint_for(error, path)) from error
 
 
-def _sync_directory(path: Path) -> None:
-    # A file is there after a power failure only when its name is, too.
+def sync_directory(path: Path) -> None:
+    """Make sure that the names in ``path`` are on the disk: after a power failure no file is there without its name."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

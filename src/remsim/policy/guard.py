@@ -115,7 +115,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RuleMatch:
     """A command that a rule is about, for log and audit. Never the command's data."""
 
     action: Action
@@ -136,13 +136,13 @@ class Guard:
 
     def __init__(self, rules: Sequence[Rule], tracker: SelectionTracker | None = None) -> None:
         """``tracker`` knows what is selected; without it, the card was powered just now."""
-        #: What is selected, for whoever comes after this guard.
+        #: What is selected, for the guard that replaces this one.
         self.tracker = SelectionTracker() if tracker is None else tracker
         self._rules: tuple[tuple[Rule, ...], ...] = tuple(
             tuple(rule for rule in rules if not rule.instructions or ins in rule.instructions) for ins in range(256)
         )
 
-    def check(self, tpdu: bytes) -> Finding | None:
+    def check(self, tpdu: bytes) -> RuleMatch | None:
         """What the rules say about a command before the card sees it; None: nothing."""
         if len(tpdu) < _HEADER:
             return None
@@ -151,7 +151,7 @@ class Guard:
                 if rule.action is Action.ALLOW:
                     return None
                 header = bytes(tpdu[:_HEADER]) if is_well_formed(tpdu) else b""
-                return Finding(rule.action, rule.name, header, self.tracker.target(tpdu))
+                return RuleMatch(rule.action, rule.name, header, self.tracker.target(tpdu))
         return None
 
     def on_exchange(self, tpdu: bytes, response: bytes) -> None:

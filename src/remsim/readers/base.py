@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bank side's plug-in interface: a reader, its card, and the news of cards coming and going.
+"""The bank side's plug-in interface: a reader, its card, and its reports of cards that come and go.
 
 An implementation may be asynchronous through and through (the software card) or hand blocking calls to a thread of
 its own (PC/SC). Callers do not know. One ``CardReader`` belongs to one bank slot; its methods are never called

@@ -21,6 +21,7 @@ from remsim.core.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.reload import Reload, Step
 from remsim.net.runtime.certificates import CertificateManager
+from remsim.net.runtime.exposed_files import warn_of_exposed
 from remsim.net.runtime.process import run_service
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
@@ -30,7 +31,6 @@ from remsim.server.api.app import build_app
 from remsim.server.api.auth import check_open_address, is_loopback
 from remsim.server.api.listener import RestListener
 from remsim.server.authority.audit import FOLLOWED, CertificateAudit
-from remsim.server.authority.monitor import keep_house
 from remsim.server.core.coordinator import Coordinator, Settings
 from remsim.server.metrics import ServerMetrics
 from remsim.server.rules import read_policy, reload_policy
@@ -93,6 +93,7 @@ class ServerService:
         store = Store.at(config.database_url, log=self._log)
         self._stack.push_async_callback(store.close)
         memory = await store.open()
+        warn_of_exposed(config.state_dir, self._log, also=store.files)
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
         house = _open_house(config)
@@ -182,6 +183,8 @@ class ServerService:
             push()
             tasks.vital(self.keeper.run(), name="certificate")
         if house is not None:
+            from remsim.server.authority.monitor import keep_house
+
             looking = keep_house(house, log=self._log, on_looked=partial(self._follow, desk, house))
             tasks.vital(looking, name="authority")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a bank's cards say, as records for other programs: GSMTAP as Wireshark reads it (rspro.md, section 14).
 
-A record passes a ``Redactor`` before it is encoded; whoever sends records decides which one. The datagrams are those
+A record passes a ``Redactor`` before it is encoded; the sender decides which one. The datagrams are those
 of the C bankd, byte for byte, so they carry no slot number. Knows no socket and no clock.
 """
 

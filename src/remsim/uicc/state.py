@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a card remembers without power: PINs and their counters, SEQ numbers, files that were written.
 
-Only differences from the profile are kept. ``revision`` grows with every change, so that whoever stores states sees
+Only differences from the profile are kept. ``revision`` grows with every change, so that the code that stores it sees
 when there is something to store. The text form is JSON; secrets of a test card are in it in clear.
 """
 

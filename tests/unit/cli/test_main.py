@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``remsim`` command: verbs, options to configuration, outcome to exit status. The services are fakes."""
+"""The ``remsim`` command: commands, options to configuration, outcome to exit status. The services are fakes."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from remsim import __version__
-from remsim.cli.main import VERBS, expand_bare_plaintext, guarded, main
+from remsim.cli.main import COMMANDS, expand_bare_plaintext, guarded, main
 from remsim.config import LOOPBACK_NETWORKS, BankdConfig, ClientConfig, HostPort, ServerConfig
 from remsim.core.errors import StartError
 from remsim.core.ids import ClientSlot
@@ -96,8 +96,8 @@ def test_client_script_gets_its_file(calls: Calls) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("nope", "remsim: there is no verb 'nope'; hint: verbs are"),
-        ("sever", "remsim: there is no verb 'sever'; hint: did you mean server?"),
+        ("nope", "remsim: there is no command 'nope'; hint: commands are"),
+        ("sever", "remsim: there is no command 'sever'; hint: did you mean server?"),
         ("--nope", "remsim: unknown option --nope; hint: "),
         ("server --nope", "remsim server: Unknown option: --nope"),
         ("server x", "remsim server: Unused Tokens: ['x']; hint: see remsim server --help"),
@@ -131,10 +131,10 @@ def test_help_needs_no_service(calls: Calls, words: str, capsys: pytest.CaptureF
     assert not calls
 
 
-def test_root_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+def test_root_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     text = capsys.readouterr().out
-    assert [verb for verb in VERBS if verb not in text] == []
+    assert [command for command in COMMANDS if command not in text] == []
 
 
 @pytest.mark.parametrize("words", ["--version", "server --version", "ctl --version"])

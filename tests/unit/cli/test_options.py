@@ -4,7 +4,7 @@
 import pytest
 
 from remsim import __version__
-from remsim.cli.options import CommonOptions, DaemonOptions, resolve, verb_app
+from remsim.cli.options import CommonOptions, DaemonOptions, command_app, resolve
 from remsim.config import ClientConfig, CtlConfig, HostPort
 from remsim.core.errors import ConfigError
 
@@ -22,5 +22,5 @@ def test_missing_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve(CtlConfig, CommonOptions(config="/nonexistent/x"))
 
 
-def test_verb_knows_the_version() -> None:
-    assert verb_app("x", "text").version == __version__
+def test_command_knows_the_version() -> None:
+    assert command_app("x", "text").version == __version__

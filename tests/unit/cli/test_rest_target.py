@@ -115,6 +115,8 @@ def test_token_in_clear_is_warned_of_once(
     monkeypatch.setenv("REMSIM_TOKEN", "t")
     assert main(["ctl", "--rest", "192.0.2.1", "banks"]) == 0
     error = capsys.readouterr().err
-    assert error.startswith("remsim ctl: warning: the token goes to http://192.0.2.1:9997 in the clear: anyone on")
+    assert error.startswith(
+        "remsim ctl: warning: the token goes to http://192.0.2.1:9997 in the clear: anyone on the path"
+    )
     assert error.endswith("; hint: use https, and --authority FILE\n")
     assert error.count("\n") == 1

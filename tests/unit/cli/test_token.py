@@ -117,6 +117,12 @@ def test_file_that_is_no_servers_database_is_named(
         said = capsys.readouterr().err
         assert f"the database {path} {'belongs to another program' if content else 'is empty'}" in said
         assert "restore the server's database from a backup" in said
+        way = (
+            f"move this file away: mv {path} {path}.old"
+            if content
+            else f"remove this file, which has no content: rm {path}"
+        )
+        assert way in said
     assert path.read_bytes() == before
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client verbs' settings: what they derive, and what they refuse."""
+"""The client commands' settings: what they derive, and what they refuse."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ import pytest
 from remsim.config import ClientSlotConfig, HostPort
 from remsim.core.errors import StartError
 from remsim.doctor import usb
-from remsim.doctor.check import CheckOutcome, CheckResult, Situation
+from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.usb import UDEV_RULE, check_usb
 from remsim.emulators.simtrace2.find import DeviceError, DeviceInfo, Found
 from remsim.emulators.simtrace2.usb import NobodyListens, UsbPort
@@ -38,7 +38,7 @@ async def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
     return bus
 
 
-async def findings(settings: dict[str, object] | None) -> list[CheckResult]:
+async def findings(settings: dict[str, object] | None) -> list[Finding]:
     slots = () if settings is None else (ClientSlotConfig(emulator="simtrace2", settings=settings),)
     return list(await check_usb(Situation(SERVER, slots)))
 
@@ -46,7 +46,7 @@ async def findings(settings: dict[str, object] | None) -> list[CheckResult]:
 async def test_slot_with_its_device(bus: Bus) -> None:
     bus.plug()
     (finding,) = await findings({"path": "1-4"})
-    assert finding.outcome is CheckOutcome.OK
+    assert finding.outcome is Outcome.OK
     assert finding.text.endswith("interface 0, firmware 0.9.1")
 
 
@@ -54,7 +54,7 @@ async def test_no_permission_is_mended_by_the_rule(bus: Bus, monkeypatch: pytest
     monkeypatch.setattr(usb, "device_node", lambda _device: "/dev/bus/usb/999/999")
     bus.plug()
     (finding,) = await findings({})
-    assert finding.outcome is CheckOutcome.PROBLEM
+    assert finding.outcome is Outcome.PROBLEM
     assert finding.text.startswith("slot: no permission to open /dev/bus/usb/999/999")
     assert UDEV_RULE in finding.mend
 
@@ -70,20 +70,20 @@ async def test_no_permission_is_mended_by_the_rule(bus: Bus, monkeypatch: pytest
 async def test_settings_that_fit_nothing(bus: Bus, settings: dict[str, object], words: str) -> None:
     bus.plug()
     (finding,) = await findings(settings)
-    assert finding.outcome is CheckOutcome.PROBLEM
+    assert finding.outcome is Outcome.PROBLEM
     assert words in finding.text
 
 
 async def test_missing_library_matters_only_if_it_is_needed(bus: Bus) -> None:
     bus.missing = StartError("the library libusb-1.0 is missing", hint="apt-get install libusb-1.0-0")
-    assert [found.outcome for found in await findings({})] == [CheckOutcome.PROBLEM]
-    assert [found.outcome for found in await findings(None)] == [CheckOutcome.NOTE]
+    assert [found.outcome for found in await findings({})] == [Outcome.PROBLEM]
+    assert [found.outcome for found in await findings(None)] == [Outcome.NOTE]
 
 
 async def test_host_without_usb(bus: Bus) -> None:
     bus.has_usb = False
-    assert [found.outcome for found in await findings({})] == [CheckOutcome.PROBLEM]
-    assert [found.outcome for found in await findings(None)] == [CheckOutcome.NOTE]
+    assert [found.outcome for found in await findings({})] == [Outcome.PROBLEM]
+    assert [found.outcome for found in await findings(None)] == [Outcome.NOTE]
 
 
 async def test_slots_of_another_kind_need_no_usb(bus: Bus) -> None:
@@ -106,7 +106,7 @@ async def test_old_firmware_is_noted(bus: Bus) -> None:
     bus.unplug()
     bus.plug(configurations={1: (old, *rest)})
     ok, note = await findings({})
-    assert (ok.outcome, note.outcome) == (CheckOutcome.OK, CheckOutcome.NOTE)
+    assert (ok.outcome, note.outcome) == (Outcome.OK, Outcome.NOTE)
     assert "before 2022" in note.text
 
 

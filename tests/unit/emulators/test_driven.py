@@ -27,16 +27,16 @@ async def test_exchanges_wait_for_their_turn() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert above.tpdus == [b"first"]
-        emulator.respond(b"1")
+        above.respond(b"1")
         await first
         await asyncio.sleep(0)
-        emulator.respond(b"2")
+        above.respond(b"2")
     assert (first.result(), second.result()) == (b"1", b"2")
 
 
 async def test_abort_fails_the_exchange() -> None:
     emulator, above = await with_card(lambda _tpdu: None)
-    above.card = lambda _tpdu: emulator.abort("the card is gone")
+    above.card = lambda _tpdu: above.abort("the card is gone")
     with pytest.raises(ExchangeError, match="no answer: the card is gone"):
         await emulator.exchange(READ)
 
@@ -48,8 +48,10 @@ async def test_answer_to_an_abandoned_exchange_goes_to_nobody_else() -> None:
         async with abandoned:
             await emulator.exchange(b"abandoned")
 
+    late = above.number
+
     def late_then_right(_tpdu: bytes) -> bytes:
-        emulator.respond(b"late")
+        emulator.respond(late, b"late")
         return b"right"
 
     above.card = late_then_right
@@ -57,9 +59,10 @@ async def test_answer_to_an_abandoned_exchange_goes_to_nobody_else() -> None:
 
 
 async def test_answer_that_nobody_waits_for_is_dropped() -> None:
-    emulator, _above = await with_card(lambda _tpdu: OK)
-    emulator.respond(OK)
-    emulator.abort("late")
+    emulator, above = await with_card(lambda _tpdu: OK)
+    assert await emulator.exchange(READ) == OK
+    above.respond(OK)
+    above.abort("late")
     assert await emulator.exchange(READ) == OK
 
 
@@ -131,7 +134,7 @@ async def test_command_that_waits_for_its_turn_never_reaches_the_next_card() -> 
         second = group.create_task(_outcome(emulator))
         await asyncio.sleep(0)
         emulator.remove_card()
-        emulator.abort("the card is gone")
+        above.abort("the card is gone")
         above.insert()
     assert first.result() == "no answer: the card is gone"
     assert second.result() == "not sent: the card has changed"

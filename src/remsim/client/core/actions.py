@@ -1,12 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the client's coordinator asks of the I/O around it, besides the link actions of ``wire.actions``."""
+"""What the client's coordinator asks of the I/O around it, besides the link actions of ``wire.link.actions``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from remsim.client.core.notices import Notice
+from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkAction
 from remsim.wire.messages.revocation import StoreRevocations
-from remsim.wire.messages.rspro import IpPort
+from remsim.wire.messages.rspro import IpPort, TpduModemToCard
+
+
+@dataclass(slots=True)
+class Command:
+    """A command of the modem, from the moment it came until it is answered, void, or given up.
+
+    The session has one for each command in flight, and there is no other record of it at the client: the emulator has
+    its number, the link its request.
+    """
+
+    #: The emulator's number for it, which goes with the answer.
+    number: int
+    tpdu: bytes
+    #: In seconds of the caller's clock.
+    came_at: float
+    #: How it went to the bankd; None if it did not.
+    request: TpduModemToCard | None = field(default=None, compare=False)
+    #: The modem was reset meanwhile and does not wait for the answer any more.
+    is_void: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +72,20 @@ class ResetModem:
 
 @dataclass(frozen=True, slots=True)
 class Respond:
-    """The answer to the oldest command that the modem waits for: data, SW1, SW2."""
+    """The answer to ``command``: data, SW1, SW2."""
 
+    command: Command
     response: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The oldest command that the modem waits for gets no answer; whether the card executed it is unknown."""
+    """``command`` gets no answer; whether the card executed it is unknown."""
 
+    command: Command
     reason: str
 
 
 #: What is asked of the emulator.
 EmulatorAction = SelectSim | SetAtr | InsertCard | RemoveCard | ResetModem | Respond | Abort
-Action = LinkAction | StoreRevocations | DialBankd | HangUpBankd | EmulatorAction | Notice
+Action = LinkAction | StoreRevocations | DialBankd | HangUpBankd | EmulatorAction | Notice | LogEvent

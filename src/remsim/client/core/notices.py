@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client slot tells about itself, and the words for it. Decides nothing."""
+"""What a client slot reports: notices, on which metrics, observers and event scripts act, and lines for the log only.
+
+Both are made here, so that each bears the slot's numbers and has its level: a refusal that comes again with every
+attempt is worth a line above debug once.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
+from remsim.client.core.assignment import Assignment
 from remsim.client.core.states import SlotState
-from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.episode import OncePerEpisode
+from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import scrub
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentType
 
 
 class NoticeKind(Enum):
-    """What happened, for the log, the metrics and whoever watches a slot. The value is the event's name in the log."""
+    """What has changed. The value is the event's name in the log."""
 
     STATE = "slot_state"
     SERVER_CONNECTED = "server_connected"
@@ -29,45 +36,104 @@ class NoticeKind(Enum):
     BANKD_LOST = "bankd_lost"
     CARD_INSERTED = "card_inserted"
     CARD_REMOVED = "card_removed"
-    ATR_CHANGED = "atr_changed"
     ATR_MISSING = "atr_missing"
-    ATR_UNUSABLE = "atr_unusable"
     PEER_ERROR = "error_reported_by_peer"
     SERVER_SAYS = "no_bankd_for_us"
-    IGNORED = "message_ignored"
-    TPDU_REFUSED = "tpdu_refused"
+    MODEM_RESET = "modem_reset_card"
+
+
+#: The others are "info". A lost link has its line already, from the side that dials it.
+_LEVELS: Final[dict[NoticeKind, Level]] = {
+    NoticeKind.STATE: "debug",
+    NoticeKind.SERVER_LOST: "debug",
+    NoticeKind.BANKD_LOST: "debug",
+    NoticeKind.BANKD_UNCHANGED: "debug",
+    NoticeKind.MODEM_RESET: "debug",
+    NoticeKind.SERVER_REFUSED: "warning",
+    NoticeKind.BANKD_REFUSED: "warning",
+    NoticeKind.BANKD_WAITS: "warning",
+    NoticeKind.STATE_RESET: "warning",
+    NoticeKind.ATR_MISSING: "warning",
+    NoticeKind.PEER_ERROR: "warning",
+    NoticeKind.SERVER_SAYS: "warning",
+}
+
+
+class ResetKind(Enum):
+    """How the modem has reset its card: with VCC taken away, or with RST alone."""
+
+    COLD = "cold"
+    WARM = "warm"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something worth telling. ``text`` is a few words for people."""
+    """Something has changed. ``event`` is its line in the log."""
 
     kind: NoticeKind
-    text: str = ""
+    event: LogEvent
+    #: The new state, with kind STATE.
     state: SlotState | None = None
-    client_slot: ClientSlot | None = None
-    bank_slot: BankSlot | None = None
+    #: How, with kind MODEM_RESET.
+    reset: ResetKind | None = None
+
+    @property
+    def text(self) -> str:
+        """A few words for people; empty if the kind says it all."""
+        return str(self.event.fields.get("detail", ""))
 
 
-def wrong_type(answer: rspro.ConnectClientRes, role: ComponentType) -> str:
-    """Why this answer is not from a program in ``role``; empty if it is."""
+class Notices:
+    """Makes the notices and log lines of one slot, and remembers what keeps it from its card."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        #: Why a peer refused us last; empty once one has accepted us.
+        self.refusal = ""
+        #: Why the server cannot name us a bankd, in its words.
+        self.server_says = ""
+        self._assignment = assignment
+        self._refusals = OncePerEpisode[str]()
+
+    def make(
+        self, kind: NoticeKind, text: str = "", *, state: SlotState | None = None, reset: ResetKind | None = None
+    ) -> Notice:
+        """A notice of this kind, about the slot as it is now."""
+        level = _LEVELS.get(kind, "info")
+        match kind:
+            case NoticeKind.SERVER_REFUSED | NoticeKind.BANKD_REFUSED | NoticeKind.BANKD_WAITS:
+                self.refusal = text
+                if not self._refusals.begins("refusal", (kind, text)):
+                    level = "debug"
+            case NoticeKind.SERVER_CONNECTED | NoticeKind.BANKD_CONNECTED:
+                self.refusal = ""
+                self._refusals.ends("refusal")
+            case NoticeKind.SERVER_SAYS:
+                self.server_says = f"the server says: {text}"
+            case _:
+                pass
+        if kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN):
+            self.server_says = ""
+        fields = {} if reset is None else {"kind": reset.value}
+        return Notice(kind, self.log(level, kind.value, text, **fields), state, reset)
+
+    def log(self, level: Level, name: str, text: str = "", **fields: str) -> LogEvent:
+        """A line for the log only."""
+        known = self._assignment
+        return LogEvent(level, name, known.bank_slot, known.client_slot, {"detail": text, **fields} if text else fields)
+
+    def ignored(self, what: str) -> LogEvent:
+        """A message that has no place here."""
+        return self.log("debug", "message_ignored", what)
+
+    def peer_error(self, message: rspro.ErrorInd) -> Notice:
+        """An errorInd in one line."""
+        words = (message.severity.name, message.code.name, scrub(message.error_string or ""))
+        return self.make(NoticeKind.PEER_ERROR, " ".join(word for word in words if word).lower())
+
+
+def refusal_in(answer: rspro.ConnectClientRes, role: ComponentType) -> str:
+    """Why this answer to our connect request is not from a program in ``role`` that accepts us; empty if it is."""
     if answer.identity.type is not role:
         # known-limits.md, 9: a failed attempt like any other; the next one may reach the right program.
         return f"{answer.identity.name} is a {answer.identity.type.name.lower()}, not a {role.name.lower()}"
-    return ""
-
-
-def peer_error(message: rspro.ErrorInd) -> Notice:
-    """An errorInd in one line."""
-    words = (message.severity.name, message.code.name, scrub(message.error_string or ""))
-    return Notice(NoticeKind.PEER_ERROR, " ".join(word for word in words if word).lower())
-
-
-def ignored(message: rspro.Message) -> Notice:
-    """A message that has no place here."""
-    return Notice(NoticeKind.IGNORED, type(message).__name__)
-
-
-def address_text(address: rspro.IpPort) -> str:
-    """``192.0.2.1:9999`` or ``[2001:db8::1]:9999``."""
-    return f"[{address.ip}]:{address.port}" if address.ip.version == 6 else f"{address.ip}:{address.port}"
+    return "" if answer.result is rspro.ResultCode.OK else answer.result.name.lower()

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """State table of a client slot. A pair that is not listed is illegal; the diagram in the docs is drawn from here.
 
-The two links of a slot have tables of their own (``wire.transitions``); this one says what the slot is good for. A card
-session that outlives its link will be one more state, left by BANKD_ACCEPTED and by the end of the hold time.
+The two links of a slot have a table of their own (``wire.link.dialing``); this one says what the slot is good for. A
+card session that outlives its link will be one more state, left by BANKD_ACCEPTED and by the end of the hold time.
 """
 
-from enum import Enum
 from typing import Final
 
+from remsim.core.state_machine import Event, State, Transitions
 
-class SlotState(Enum):
+
+class SlotState(State):
     """What a client slot can do for its modem."""
 
     INIT = "INIT"  # no server has accepted us yet
@@ -18,7 +19,7 @@ class SlotState(Enum):
     OPERATIONAL = "OPERATIONAL"  # the bankd serves us
 
 
-class SlotEvent(Enum):
+class SlotEvent(Event):
     """What moves a client slot."""
 
     SERVER_ACCEPTED = "server accepted us"
@@ -45,4 +46,4 @@ def _table() -> dict[tuple[SlotState, SlotEvent], SlotState]:
     return table
 
 
-SLOT_TRANSITIONS: Final[dict[tuple[SlotState, SlotEvent], SlotState]] = _table()
+SLOT_TRANSITIONS: Final[Transitions[SlotState, SlotEvent]] = Transitions("client slot", _table())

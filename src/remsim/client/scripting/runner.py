@@ -67,7 +67,7 @@ class EventScript:
         self._timeout_s = timeout_s
         self._log = log
         self._waiting: deque[_Call] = deque()
-        self._news = asyncio.Event()
+        self._has_calls = asyncio.Event()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
@@ -83,7 +83,7 @@ class EventScript:
                 return
         self._waiting.append(_Call(cause, environment))
         self._is_idle.clear()
-        self._news.set()
+        self._has_calls.set()
 
     def _dispensable(self, cause: Cause) -> _Call | None:
         """The call that makes room for one with this cause: the oldest event, else an older request of its kind."""
@@ -96,8 +96,8 @@ class EventScript:
             while self._waiting:
                 await self._make(self._waiting.popleft())
             self._is_idle.set()
-            self._news.clear()
-            await self._news.wait()
+            self._has_calls.clear()
+            await self._has_calls.wait()
 
     async def drain(self, grace_s: float) -> None:
         """Wait until all calls are made, for ``grace_s`` at most."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shell on a terminal: line editing, history, completion, helpers, and answers in words.
 
-What happens meanwhile (card removed, link lost) is written above the prompt. Answers are shown as they are, to whoever
-asked for them; lines that may hold a secret are kept in no history. Knows no links: their state comes in as text.
+What happens meanwhile (card removed, link lost) is written above the prompt. Answers are shown as they are, to the
+person who asked for them; lines that may hold a secret are kept in no history. Knows no links: their state comes in as
+text.
 """
 
 import asyncio

@@ -59,7 +59,7 @@ class ShowSpeed:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The device is configured, and everything that it says from now on is news."""
+    """The device is configured, and everything that it says from now on is new."""
 
     status: Status
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One SIMtrace2 emulator slot without its USB: start-up, lines, commands, and what to do when they come out of order.
 
-Messages of the device, answers of the card and the time come in; messages to send, TPDUs to forward and news come out
-as actions. Time is an argument in seconds; ``next_deadline`` says when ``handle_timer`` is due.
+Messages of the device, answers of the card and the time come in; messages to send, TPDUs to forward and facts come
+out as actions. Time is an argument in seconds; ``next_deadline`` says when ``handle_timer`` is due.
 
 **Start-up.** A device goes on when its host dies and keeps up to four old messages per endpoint. So CONFIG is sent and
 everything on bulk IN thrown away until its answer arrives, which comes last; then STATUS is asked for. Only then is
@@ -12,11 +12,12 @@ again whenever the device comes back.
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Final
+from typing import ClassVar, Final
 
 from remsim.card.apdu_case import AS_TABLES_SAY, CommandRules
 from remsim.card.errors import PpsError
 from remsim.card.pps import DEFAULT_SPEED, Speed, parse_pps
+from remsim.core.state_machine import Event, State, Stateful, Transitions
 from remsim.emulators.errors import FrameError
 from remsim.emulators.simtrace2.actions import (
     Action,
@@ -53,13 +54,34 @@ _MAX_STATUS_TRIES: Final = 3
 _MAX_INDEX: Final = 15
 
 
-class Phase(Enum):
+class Phase(State):
     """How much of the device is believed."""
 
     OFF = "off"  # not started, unplugged or stopped
     CONFIGURING = "configuring"  # CONFIG sent, everything else is stale
     READING_STATUS = "reading status"  # STATUS requested, interrupt messages are old
-    READY = "ready"
+    READY = "ready"  # whatever it says is believed
+
+
+class PhaseEvent(Event):
+    """What moves a slot from one phase to another."""
+
+    STARTED = "interface claimed"
+    CONFIGURED = "CONFIG answered"
+    STATUS_KNOWN = "STATUS answered"
+    ENDED = "unplugged or stopped"
+
+
+#: A pair that is not listed cannot happen. The diagram in the docs is drawn from here.
+PHASE_TRANSITIONS: Final[Transitions[Phase, PhaseEvent]] = Transitions(
+    "SIMtrace2 slot",
+    {
+        (Phase.OFF, PhaseEvent.STARTED): Phase.CONFIGURING,
+        (Phase.CONFIGURING, PhaseEvent.CONFIGURED): Phase.READING_STATUS,
+        (Phase.READING_STATUS, PhaseEvent.STATUS_KNOWN): Phase.READY,
+        **{(phase, PhaseEvent.ENDED): Phase.OFF for phase in Phase},
+    },
+)
 
 
 class _Timer(Enum):
@@ -68,8 +90,10 @@ class _Timer(Enum):
     REINSERT = "the card was away for long enough"
 
 
-class SimtraceCard:
+class SimtraceCard(Stateful[Phase, PhaseEvent]):
     """One emulator slot. All methods return what is to be done, in order."""
+
+    TRANSITIONS: ClassVar[Transitions[Phase, PhaseEvent]] = PHASE_TRANSITIONS
 
     def __init__(
         self,
@@ -80,10 +104,14 @@ class SimtraceCard:
         rules: CommandRules = AS_TABLES_SAY,
         is_one_message: bool = True,
         interval_ms: int = 1,
+        first_generation: int = 0,
     ) -> None:
-        """``interval_ms`` is the polling interval of the interrupt endpoint; the rest are the operator's settings."""
-        self.phase = Phase.OFF
-        self.t0 = T0Card(rules=rules, is_one_message=is_one_message)
+        """``interval_ms`` is the polling interval of the interrupt endpoint; the rest are the operator's settings.
+
+        ``first_generation``: commands are numbered from there.
+        """
+        super().__init__(Phase.OFF)
+        self.t0 = T0Card(rules=rules, is_one_message=is_one_message, first_generation=first_generation)
         self._controls = CardControls(board, mux_slot=mux_slot, is_presence_high=is_presence_high)
         self._order = CommandOrder(self.t0, interval_ms=interval_ms)
         self._lines = LineTracker()
@@ -104,13 +132,13 @@ class SimtraceCard:
     def start(self, now: float) -> list[Action]:
         """The interface is claimed and its endpoints are being read: find out what the device does."""
         self._forget_device()
-        self.phase = Phase.CONFIGURING
+        self.step(PhaseEvent.STARTED)
         self._timers[_Timer.ANSWER] = now + ANSWER_WAIT_S
         return [Send(self._controls.first_config())]
 
     def stop(self, now: float) -> list[Action]:
         """Show the modem no card and give it its own; let the transfers finish, then close."""
-        if self.phase is Phase.OFF:
+        if self.state is Phase.OFF:
             return []
         actions = self._order.cancel()
         self._forget_device()
@@ -118,7 +146,7 @@ class SimtraceCard:
 
     def on_unplugged(self, now: float) -> list[Action]:
         """The device is gone, with everything that it was told. ``start`` again when it is back."""
-        if self.phase is Phase.OFF:
+        if self.state is Phase.OFF:
             return []
         actions = self._order.cancel()
         was_known = self._lines.status is not None
@@ -129,7 +157,7 @@ class SimtraceCard:
         return actions
 
     def _forget_device(self) -> None:
-        self.phase = Phase.OFF
+        self.step(PhaseEvent.ENDED)
         self._lines.forget()
         self._timers.clear()
         self._status_tries = 0
@@ -141,7 +169,7 @@ class SimtraceCard:
 
     def set_atr(self, atr: bytes, now: float) -> list[Action]:
         """The answer to reset from the next reset on; if a card with another one is inserted, cause that reset."""
-        actions, is_away = self._controls.set_atr(atr, is_ready=self.phase is Phase.READY)
+        actions, is_away = self._controls.set_atr(atr, is_ready=self.state is Phase.READY)
         if is_away:
             self._timers[_Timer.REINSERT] = now + self._controls.reset_pulse_s
         return actions
@@ -173,7 +201,7 @@ class SimtraceCard:
         return self._if_ready(self._controls.hold(is_held=is_held))
 
     def _if_ready(self, actions: list[Action]) -> list[Action]:
-        return actions if self.phase is Phase.READY else []
+        return actions if self.state is Phase.READY else []
 
     # The card
 
@@ -200,7 +228,7 @@ class SimtraceCard:
         message = self._decode(item)
         if isinstance(message, Fact):
             return [message]
-        if self.phase is Phase.CONFIGURING and not isinstance(message, Config):
+        if self.state is Phase.CONFIGURING and not isinstance(message, Config):
             return [Fact(FactKind.STALE_DROPPED, type(message).__name__)]
         match message:
             case Config():
@@ -220,7 +248,7 @@ class SimtraceCard:
             return [message]
         if not isinstance(message, Status):
             return [Fact(FactKind.UNEXPECTED_MESSAGE, type(message).__name__, message.to_bytes())]
-        if self.phase is not Phase.READY:
+        if self.state is not Phase.READY:
             # Old, or newer than the answer that is awaited; if they contradict, the status is asked for again.
             self._last_interrupt = message
             return []
@@ -229,7 +257,7 @@ class SimtraceCard:
         return self._on_status(message, now)
 
     def _decode(self, item: bytes | StreamFault) -> Message | UnknownMessage | Fact:
-        if self.phase is Phase.OFF:
+        if self.state is Phase.OFF:
             return Fact(FactKind.STALE_DROPPED, "the slot is off")
         if isinstance(item, StreamFault):
             return Fact(FactKind.BAD_MESSAGE, item.reason, item.data)
@@ -239,26 +267,26 @@ class SimtraceCard:
             return Fact(FactKind.BAD_MESSAGE, str(error), item)
 
     def _on_config(self, answer: Config, now: float) -> list[Action]:
-        if self.phase is not Phase.CONFIGURING:
+        if self.state is not Phase.CONFIGURING:
             return []
         further = self._controls.next_config(answer)
         self._timers[_Timer.ANSWER] = now + ANSWER_WAIT_S
         if further is not None:
             return [Send(further)]
-        self.phase = Phase.READING_STATUS
+        self.step(PhaseEvent.CONFIGURED)
         self._last_interrupt = None
         return [Send(StatusRequest())]
 
     def _on_status_answer(self, answer: Status, now: float) -> list[Action]:
-        if self.phase is Phase.READING_STATUS:
+        if self.state is Phase.READING_STATUS:
             return self._on_first_status(answer, now)
-        if self._order.expects_news:
+        if self._order.expects_status:
             return self._on_status(answer, now)
         if self._lines.status == answer:
             return []
         # It may be newer than what the interrupt endpoint still has to tell; then that endpoint has the last word.
         self._unconfirmed = answer
-        self._timers[_Timer.CONFIRM] = now + self._order.news_s
+        self._timers[_Timer.CONFIRM] = now + self._order.statuses_s
         return []
 
     def _on_first_status(self, answer: Status, now: float) -> list[Action]:
@@ -267,7 +295,7 @@ class SimtraceCard:
         if heard is not None and heard.flags != answer.flags and self._status_tries < _MAX_STATUS_TRIES:
             self._timers[_Timer.ANSWER] = now + ANSWER_WAIT_S
             return [Send(StatusRequest())]
-        self.phase = Phase.READY
+        self.step(PhaseEvent.STATUS_KNOWN)
         self._timers.pop(_Timer.ANSWER, None)
         is_enabled = bool(answer.flags & LineFlag.VCC)
         return [Ready(answer), *self._on_status(answer, now), *self._controls.resume(is_enabled=is_enabled)]
@@ -320,11 +348,11 @@ class SimtraceCard:
 
     def _on_answer_overdue(self, now: float) -> list[Action]:
         self._timers[_Timer.ANSWER] = now + ANSWER_WAIT_S
-        request = self._controls.first_config() if self.phase is Phase.CONFIGURING else StatusRequest()
+        request = self._controls.first_config() if self.state is Phase.CONFIGURING else StatusRequest()
         if self._has_told_silence:
             return [Send(request)]
         self._has_told_silence = True
-        return [Fact(FactKind.NO_ANSWER, self.phase.value), Send(request)]
+        return [Fact(FactKind.NO_ANSWER, self.state.value), Send(request)]
 
     def _on_confirmed(self, now: float) -> list[Action]:
         status, self._unconfirmed = self._unconfirmed, None

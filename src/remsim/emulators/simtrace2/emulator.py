@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A SIMtrace2, sysmoQMOD or relative as a client slot: what USB brings goes to the slot's state machine, and back.
 
-Decides nothing about commands and lines (``simtrace2_card`` does) and does no USB itself (behind ``usb_bus``). Keeps
+Decides nothing about commands and lines (``card`` does) and does no USB itself (behind ``usb``). Keeps
 the device: what is away is waited for, what comes back is brought to the state that was wanted.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -17,6 +16,7 @@ from remsim.card.errors import AtrError
 from remsim.config import parse_settings
 from remsim.config.simtrace2 import SimtraceSettings
 from remsim.core.errors import StartError
+from remsim.core.executor import ActionExecutor
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, PpsResult
 from remsim.emulators.simtrace2.actions import (
     Action,
@@ -33,7 +33,7 @@ from remsim.emulators.simtrace2.boards import VERSION_STRING
 from remsim.emulators.simtrace2.card import SimtraceCard
 from remsim.emulators.simtrace2.find import AmbiguousDeviceError, DeviceError, Found, Selector, choose, find
 from remsim.emulators.simtrace2.link import LinkHandler, SimtraceLink
-from remsim.emulators.simtrace2.log import UNKNOWN, SlotNews, UnknownCommands
+from remsim.emulators.simtrace2.log import UNKNOWN, SlotLog, UnknownCommands
 from remsim.emulators.simtrace2.stream import StreamFault, encode_transfer
 from remsim.emulators.simtrace2.usb import TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.logs import get_logger
@@ -81,13 +81,10 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         self._sent_all = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        # Commands that were handed on and not answered, by generation; the answers come in this order.
-        self._forwarded: deque[int] = deque()
-        self._todo: deque[Action] = deque()
-        self._is_performing = False
+        self._executor = ActionExecutor[Action](self._performers(), on_failure=self._on_failure, after=self._set_alarm)
         self._rules = AS_TABLES_SAY
         self._unknown = UnknownCommands()
-        self._news = SlotNews(self._log, self._unknown)
+        self._slot_log = SlotLog(self._log, self._unknown)
         self._atr: bytes | None = None
         self._is_inserted = False
         self._is_remote = False
@@ -155,7 +152,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
     async def _use(self, found: Found, port: UsbPort) -> None:
         """Run the slot on this interface until it is lost."""
         self._log = get_logger("simtrace2").bind(path=found.device.path, interface=found.slot.number)
-        self._news = SlotNews(self._log, self._unknown)
+        self._slot_log = SlotLog(self._log, self._unknown)
         self._lost.clear()
         card = self._card_for(found)
         self._port = port
@@ -169,7 +166,6 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         self._link = None
         self._log.warning("device_lost", reason=self._reason)
         self._perform(card.on_unplugged(self._now()))
-        self._forwarded.clear()
         self._show_hardware(Hardware(is_present=False, description=self._reason))
 
     def _card_for(self, found: Found) -> SimtraceCard:
@@ -183,6 +179,8 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
                 rules=self._rules,
                 is_one_message=self._settings.one_message,
                 interval_ms=found.slot.interval_ms,
+                # An answer to a command of the old one must not be taken for an answer to one of the new.
+                first_generation=0 if self._card is None else self._card.t0.generation,
             )
             self._made_for = made_for
             now = self._now()
@@ -243,15 +241,15 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         if self._card is not None:
             self._perform(self._card.hold_modem_reset(self._now(), is_held=is_held))
 
-    def respond(self, response: bytes) -> None:
-        """Answer the oldest command that was handed on."""
-        if self._forwarded and self._card is not None:
-            self._perform(self._card.on_answer(self._forwarded.popleft(), response, self._now()))
+    def respond(self, number: int, response: bytes) -> None:
+        """Answer the command of that number, which is its generation."""
+        if self._card is not None:
+            self._perform(self._card.on_answer(number, response, self._now()))
 
-    def abort(self, reason: str) -> None:
+    def abort(self, number: int, reason: str) -> None:
         """The modem gets a status word that says so."""
-        if self._forwarded and self._card is not None:
-            self._perform(self._card.on_no_answer(self._forwarded.popleft(), reason, self._now()))
+        if self._card is not None:
+            self._perform(self._card.on_no_answer(number, reason, self._now()))
 
     # UsbListener
 
@@ -298,7 +296,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
 
     def on_trouble(self, reason: str) -> None:
         """A transfer failed and is tried again."""
-        self._news.say("usb_transfer_failed", is_warning=True, reason=reason)
+        self._slot_log.say("usb_transfer_failed", is_warning=True, reason=reason)
 
     def on_lost(self, reason: str) -> None:
         """The interface is of no use any more."""
@@ -308,47 +306,48 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
 
     # Actions
 
+    def _performers(self) -> dict[type, Callable[..., None]]:
+        return {
+            Send: self._send,
+            DropUnsent: self._drop_unsent,
+            ForwardTpdu: self._forward,
+            ShowLines: self._show_lines,
+            ShowSpeed: self._show_speed,
+            Ready: self._tell_ready,
+            Fact: self._tell_fact,
+        }
+
     def _perform(self, actions: list[Action]) -> None:
-        """In order, also if one of them leads to further ones."""
-        self._todo.extend(actions)
-        if self._is_performing:
-            return
-        self._is_performing = True
-        try:
-            while self._todo:
-                self._do(self._todo.popleft())
-        finally:
-            self._is_performing = False
+        self._executor.run(actions)
+
+    def _set_alarm(self) -> None:
         self._set_timer(self._deadline())
 
-    def _do(self, action: Action) -> None:
-        match action:
-            case Send():
-                if self._link is not None:
-                    self._link.send(encode_transfer(action.message), action.generation, self._now())
-            case DropUnsent():
-                if self._link is not None:
-                    self._link.drop(action.generation)
-            case ForwardTpdu():
-                self._forwarded.append(action.generation)
-                if self._events is not None:
-                    self._events.on_tpdu(action.tpdu)
-            case ShowLines():
-                self._show_lines(action)
-            case ShowSpeed():
-                self._show_speed(action)
-            case Ready():
-                self._log.info("device_ready", lines=action.status.flags.name or "none")
-            case Fact():
-                self._news.tell(action)
-                if action.kind in UNKNOWN and self._events is not None:
-                    self._events.on_unknown_command(is_refused=action.kind is FactKind.UNKNOWN_COMMAND)
+    def _on_failure(self, action: Action, error: Exception) -> None:
+        self._log.error("internal_error", action=type(action).__name__, exc_info=error)
+
+    def _send(self, action: Send) -> None:
+        if self._link is not None:
+            self._link.send(encode_transfer(action.message), action.generation, self._now())
+
+    def _drop_unsent(self, action: DropUnsent) -> None:
+        if self._link is not None:
+            self._link.drop(action.generation)
+
+    def _forward(self, action: ForwardTpdu) -> None:
+        if self._events is not None:
+            self._events.on_tpdu(action.generation, action.tpdu)
+
+    def _tell_ready(self, action: Ready) -> None:
+        self._log.info("device_ready", lines=action.status.flags.name or "none")
+
+    def _tell_fact(self, fact: Fact) -> None:
+        self._slot_log.tell(fact)
+        if fact.kind in UNKNOWN and self._events is not None:
+            self._events.on_unknown_command(is_refused=fact.kind is FactKind.UNKNOWN_COMMAND)
 
     def _show_lines(self, action: ShowLines) -> None:
         lines = action.lines
-        if lines.reset_active or lines.vcc_present is False:
-            # Whoever is above forgets these commands, too, and answers none of them.
-            self._forwarded.clear()
         kind = {} if action.reset is None else {"reset": action.reset.value}
         voltage = {"millivolt": action.millivolt} if action.millivolt else {}
         self._log.debug("modem_lines", vcc=lines.vcc_present, rst_active=lines.reset_active, **kind, **voltage)

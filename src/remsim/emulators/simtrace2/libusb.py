@@ -24,7 +24,7 @@ from remsim.logs import get_logger
 if TYPE_CHECKING:
     import usb1
 
-#: Where the kernel shows USB devices, whoever may open them.
+#: Where the kernel shows USB devices, also those that we may not open.
 SYSFS: Final = Path("/sys/bus/usb/devices")
 UDEV_RULE: Final = "packaging/udev/70-remsim-simtrace2.rules"
 
@@ -157,7 +157,7 @@ class LibusbBus(UsbBus):
         return self._open(found, listener, is_claimed=True)
 
     def open_unclaimed(self, found: Found) -> UsbPort:
-        """Open the device without disturbing whoever uses the interface: only strings can be read."""
+        """Open the device without disturbing a program that uses the interface: only strings can be read."""
         return self._open(found, NobodyListens(), is_claimed=False)
 
     def _open(self, found: Found, listener: UsbListener, *, is_claimed: bool) -> UsbPort:

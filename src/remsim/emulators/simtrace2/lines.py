@@ -59,7 +59,7 @@ class LineTracker:
         return self.status is not None and runs(self.status)
 
     def update(self, status: Status) -> tuple[bool, ResetKind | None]:
-        """Take news. Return whether a line changed, and how the card was reset if it has just begun to run."""
+        """Take a new status. Return whether a line changed, and how the card was reset if it has just begun to run."""
         was_running, before = self.is_running, self.status
         self.status = status
         has_changed = before is None or (before.flags ^ status.flags) & _LINES != 0

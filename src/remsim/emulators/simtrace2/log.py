@@ -50,12 +50,12 @@ _CASE_NOTE: Final = "3 if the modem sends P3 bytes of data, 2 if it waits for P3
 
 
 class UnknownCommands:
-    """Which unknown commands have been told. Outlives a connection to a device: who unplugs it knows them already."""
+    """Which unknown commands have been told. Outlives a connection to a device: unplugging it makes them no newer."""
 
     def __init__(self) -> None:
         self._told: set[bytes] = set()
 
-    def is_news(self, header: bytes) -> bool:
+    def is_new(self, header: bytes) -> bool:
         """Whether this class and instruction is worth a line: the first time, and only so many."""
         kind = header[:2]
         if kind in self._told or len(self._told) >= MAX_UNKNOWN_TOLD:
@@ -74,8 +74,8 @@ def setting_for(header: bytes) -> str:
     return f'command_cases = ["{CaseOverride(header[0], 0xFF, header[1], Case.TO_CARD)}"]'
 
 
-class SlotNews:
-    """The news of one connection to a device."""
+class SlotLog:
+    """What one connection to a device has to tell."""
 
     def __init__(self, log: Logger, unknown: UnknownCommands | None = None) -> None:
         self._log = log
@@ -98,7 +98,7 @@ class SlotNews:
         self.say(fact.kind.value, is_warning=fact.kind in _WARNINGS, **fields)
 
     def _tell_unknown(self, fact: Fact) -> None:
-        if not self._unknown.is_news(fact.data):
+        if not self._unknown.is_new(fact.data):
             self._log.debug(fact.kind.value, header=fact.data)
             return
         self._log.warning(fact.kind.value, header=fact.data, add=setting_for(fact.data), case=_CASE_NOTE)

@@ -37,14 +37,14 @@ class CommandOrder:
         #: A few milliseconds, and two polls of the interrupt endpoint.
         self.overtaken_s = 0.005 + 0.002 * interval_ms
         #: Time for three statuses to arrive.
-        self.news_s = 0.020 + 0.003 * interval_ms
+        self.statuses_s = 0.020 + 0.003 * interval_ms
         self._t0 = t0
         self._header_at = float("-inf")
         #: Rule 1: the lines have something to tell that happened before the newest header.
-        self.expects_news = False
+        self.expects_status = False
         self._has_asked = False
         self._held: ForwardTpdu | None = None
-        self._news_due: float | None = None
+        self._status_due: float | None = None
         #: Rule 2: a command that may be newer than the reset that cancelled it.
         self._doubt: Command | None = None
         self._settles_at: float | None = None
@@ -55,9 +55,9 @@ class CommandOrder:
         return self._t0.cancel()
 
     def _forget(self) -> None:
-        self.expects_news = self._has_asked = False
+        self.expects_status = self._has_asked = False
         self._held = self._doubt = None
-        self._news_due = self._settles_at = None
+        self._status_due = self._settles_at = None
 
     def on_header(self, header: bytes, now: float, *, is_running: bool) -> list[Action]:
         """The device reports a new command; ``is_running``: the lines, as last heard, let the card work."""
@@ -68,8 +68,8 @@ class CommandOrder:
         self._forget()
         self._header_at = now
         if is_overtaking:
-            self.expects_news = True
-            self._news_due = now + self.news_s
+            self.expects_status = True
+            self._status_due = now + self.statuses_s
         return [*actions, *self._hold(self._t0.on_header(header))]
 
     def on_data(self, data: bytes, *, is_final: bool) -> list[Action]:
@@ -81,7 +81,7 @@ class CommandOrder:
         return [*actions, *self._hold(self._t0.on_data(data, is_final=is_final))]
 
     def _hold(self, actions: list[Action]) -> list[Action]:
-        if not self.expects_news:
+        if not self.expects_status:
             return actions
         for action in actions:
             if isinstance(action, ForwardTpdu):
@@ -99,7 +99,7 @@ class CommandOrder:
 
     def on_running(self, now: float) -> list[Action]:
         """The lines let the card work."""
-        if self.expects_news:
+        if self.expects_status:
             return self._release()
         if self._doubt is not None:
             if now - self._header_at > 2 * self.overtaken_s:
@@ -110,7 +110,7 @@ class CommandOrder:
 
     def on_reset(self, now: float) -> list[Action]:
         """The modem took VCC or CLK away, or asserts RST."""
-        if self.expects_news and not self._has_asked:
+        if self.expects_status and not self._has_asked:
             return []
         if self._settles_at is not None or now - self._header_at > self.overtaken_s:
             return self.cancel()
@@ -123,17 +123,17 @@ class CommandOrder:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due, None if never."""
-        return min((due for due in (self._news_due, self._settles_at) if due is not None), default=None)
+        return min((due for due in (self._status_due, self._settles_at) if due is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do what is due."""
         if self._doubt is not None and self._settles_at is not None and self._settles_at <= now:
             return self._resume(self._doubt)
-        if self._news_due is None or self._news_due > now:
+        if self._status_due is None or self._status_due > now:
             return []
         if self._has_asked:
             # Not even the status that was asked for came: the modem waits, so the command goes on its way.
             return self._release()
         self._has_asked = True
-        self._news_due = now + _ANSWER_WAIT_S
+        self._status_due = now + _ANSWER_WAIT_S
         return [Send(StatusRequest())]

@@ -14,12 +14,12 @@ and every later answer would be one off (simtrace2.md, 4.8). Knows neither USB n
 """
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import Final
+from typing import ClassVar, Final
 
 from remsim.card.apdu_case import AS_TABLES_SAY, CommandRules, Direction, Origin, PreviousCommand, decide
 from remsim.card.status import SW_CORRECT_LENGTH, SW_TECHNICAL_PROBLEM, SW_WRONG_LENGTH, SwKind, sw_kind
 from remsim.card.tpdu import HEADER_LENGTH
+from remsim.core.state_machine import Event, State, Stateful, Transitions
 from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, Send
 from remsim.emulators.simtrace2.messages import TxData
 
@@ -28,7 +28,7 @@ MIN_RESPONSE: Final = 2
 MAX_RESPONSE: Final = 258
 
 
-class T0State(Enum):
+class T0State(State):
     """Where the newest command is."""
 
     WAITING_FOR_HEADER = "waiting for header"  # the modem owes the next command
@@ -37,7 +37,7 @@ class T0State(Enum):
     SENDING_ANSWER = "sending answer"  # on its way to the device
 
 
-class T0Event(Enum):
+class T0Event(Event):
     """What moves it."""
 
     HEADER = "header, nothing to receive"
@@ -69,7 +69,7 @@ def _table() -> dict[tuple[T0State, T0Event], T0State]:
 
 
 #: A pair that is not listed cannot happen. The diagram in the docs is drawn from here.
-T0_TRANSITIONS: Final[dict[tuple[T0State, T0Event], T0State]] = _table()
+T0_TRANSITIONS: Final[Transitions[T0State, T0Event]] = Transitions("T=0 card", _table())
 
 _BUSY: Final = frozenset({T0State.RECEIVING_DATA, T0State.WAITING_FOR_CARD})
 
@@ -85,7 +85,7 @@ class Command:
 
     @property
     def p3(self) -> int:
-        """Number of bytes to come, either way."""
+        """Number of bytes to come, in either direction."""
         return self.header[4]
 
 
@@ -108,13 +108,17 @@ def fit_answer(command: Command, response: bytes) -> tuple[bytes, int, Fact | No
     return b"", SW_CORRECT_LENGTH | len(data) & 0xFF, fact
 
 
-class T0Card:
+class T0Card(Stateful[T0State, T0Event]):
     """The newest command of one modem. ``generation`` grows with each, and with each cancellation."""
 
-    def __init__(self, *, rules: CommandRules = AS_TABLES_SAY, is_one_message: bool = True) -> None:
+    TRANSITIONS: ClassVar[Transitions[T0State, T0Event]] = T0_TRANSITIONS
+
+    def __init__(
+        self, *, rules: CommandRules = AS_TABLES_SAY, is_one_message: bool = True, first_generation: int = 0
+    ) -> None:
         """``is_one_message``: data and status word travel together; otherwise in two messages as classic hosts do."""
-        self.state = T0State.WAITING_FOR_HEADER
-        self.generation = 0
+        super().__init__(T0State.WAITING_FOR_HEADER)
+        self.generation = first_generation
         #: Set while no card can answer: commands get this status word at once.
         self.refusal: int | None = None
         self._rules = rules
@@ -128,11 +132,8 @@ class T0Card:
         """Whether the modem waits for us."""
         return self.state in _BUSY
 
-    def _step(self, event: T0Event) -> None:
-        self.state = T0_TRANSITIONS[self.state, event]
-
     def _begin(self, event: T0Event, header: bytes, direction: Direction, data: bytes = b"") -> Command:
-        self._step(event)
+        self.step(event)
         self.generation += 1
         self._unsent = 0
         self._command = Command(header, direction, self.state, data)
@@ -168,17 +169,17 @@ class T0Card:
             return [Fact(FactKind.UNEXPECTED_DATA, f"{len(data)} bytes while {self.state.value}")]
         data = command.data + data
         if len(data) < command.p3 and not is_final:
-            self._step(T0Event.DATA_PART)
+            self.step(T0Event.DATA_PART)
             self._command = Command(command.header, command.direction, self.state, data)
             return []
         if len(data) != command.p3:
-            self._step(T0Event.DATA_REFUSED)
+            self.step(T0Event.DATA_REFUSED)
             text = f"{len(data)} bytes instead of {command.p3}"
             return [Fact(FactKind.WRONG_DATA_LENGTH, text, command.header), *self._send(command, b"", SW_WRONG_LENGTH)]
         if self.refusal is not None:
-            self._step(T0Event.DATA_REFUSED)
+            self.step(T0Event.DATA_REFUSED)
             return self._send(command, b"", self.refusal)
-        self._step(T0Event.DATA_COMPLETE)
+        self.step(T0Event.DATA_COMPLETE)
         self._command = Command(command.header, command.direction, self.state, data)
         return [ForwardTpdu(self.generation, command.header + data)]
 
@@ -188,7 +189,7 @@ class T0Card:
         if command is None:
             return [Fact(FactKind.LATE_ANSWER, f"to command {generation} of {self.generation}")]
         data, sw, fact = fit_answer(command, response)
-        self._step(T0Event.ANSWER)
+        self.step(T0Event.ANSWER)
         return [*([] if fact is None else [fact]), *self._send(command, data, sw)]
 
     def abort(self, generation: int, reason: str) -> list[Action]:
@@ -196,7 +197,7 @@ class T0Card:
         command = self._awaited(generation)
         if command is None:
             return []
-        self._step(T0Event.ANSWER)
+        self.step(T0Event.ANSWER)
         fact = Fact(FactKind.NO_CARD_ANSWER, reason, command.header)
         return [fact, *self._send(command, b"", SW_TECHNICAL_PROBLEM)]
 
@@ -222,7 +223,7 @@ class T0Card:
             return
         self._unsent -= 1
         if not self._unsent and self.state is T0State.SENDING_ANSWER:
-            self._step(T0Event.SENT)
+            self.step(T0Event.SENT)
 
     def _drop_unsent(self) -> list[Action]:
         unsent, self._unsent = self._unsent, 0
@@ -233,7 +234,7 @@ class T0Card:
         actions = self._drop_unsent()
         if self.is_busy and self._command is not None:
             actions.append(Fact(FactKind.COMMAND_CANCELLED, self.state.value, self._command.header))
-        self._step(T0Event.CANCELLED)
+        self.step(T0Event.CANCELLED)
         self.generation += 1
         self._command = self._previous = None
         return actions
@@ -241,7 +242,7 @@ class T0Card:
     def suspend(self) -> Command | None:
         """Like ``cancel``, but return the command if the modem waits for us, for ``resume``."""
         command = self._command if self.is_busy else None
-        self._step(T0Event.CANCELLED)
+        self.step(T0Event.CANCELLED)
         self.generation += 1
         self._unsent = 0
         self._command = self._previous = None

@@ -52,7 +52,7 @@ class NobodyListens(UsbListener):
         return
 
     def on_failure(self, reason: str) -> None:
-        """Nobody is told; whoever waits for something has a deadline."""
+        """Nobody is told; what waits for something has a deadline."""
         return
 
 

@@ -2,8 +2,8 @@
 """How libusb's events get into the event loop: its descriptors are watched by the loop, or a thread waits for them.
 
 The loop is the rule: no thread, no hand-over, nothing to wake up for when nothing happens. Where the loop cannot watch
-the descriptors (epoll refuses what is no device, as emulated ones are not) a thread takes over. Whoever uses the pump
-sees no difference: ``post`` is for libusb's callbacks, and what was posted is done in the loop's thread, outside of
+the descriptors (epoll refuses what is no device, as emulated ones are not) a thread takes over. Users of the pump
+see no difference: ``post`` is for libusb's callbacks, and what was posted is done in the loop's thread, outside of
 libusb. Callbacks must do nothing else: an exception in one is lost.
 """
 

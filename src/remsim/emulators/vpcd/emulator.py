@@ -41,6 +41,8 @@ class VpcdEmulator(CardEmulator):
         self._silence: asyncio.TimerHandle | None = None
         self._goodbye: asyncio.TimerHandle | None = None
         self._told: set[str] = set()
+        #: Of the newest command that went to the card; an answer to an older one is of no use.
+        self._number = 0
 
     # Life
 
@@ -129,8 +131,9 @@ class VpcdEmulator(CardEmulator):
                         self._link.send(step.body)
                 case Forward():
                     self._start_timer()
+                    self._number += 1
                     if self._events is not None:
-                        self._events.on_tpdu(step.tpdu)
+                        self._events.on_tpdu(self._number, step.tpdu)
                 case ShowLines():
                     self._stop_timers()
                     if self._events is not None:
@@ -178,8 +181,10 @@ class VpcdEmulator(CardEmulator):
         self._inserted.clear()
         self._leave()
 
-    def respond(self, response: bytes) -> None:
+    def respond(self, number: int, response: bytes) -> None:
         """Answer vpcd, or go on with what the answer asks for."""
+        if number != self._number:
+            return
         steps = self._slot.on_response(response)
         if any(isinstance(step, Forward) for step in steps):
             # Events are not reported from within a call on the emulator.
@@ -191,9 +196,10 @@ class VpcdEmulator(CardEmulator):
         if self._slot.is_busy:
             self._do(steps)
 
-    def abort(self, reason: str) -> None:
+    def abort(self, number: int, reason: str) -> None:
         """Answer 6F00 and leave the reader; whether the card has executed the command is unknown."""
-        self._leave()
+        if number == self._number:
+            self._leave()
 
 
 def make_vpcd(settings: Mapping[str, object]) -> CardEmulator:

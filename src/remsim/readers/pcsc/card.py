@@ -50,7 +50,7 @@ class PcscCard:
                 raise self._connect_error(self._context, code)
             self._card = card
             if not self._is_shared:
-                # Whoever used the card before may have left it powered, with a PIN verified or a file selected.
+                # The program that used it before may have left it powered, with a PIN verified or a file selected.
                 return self._reset(UNPOWER_CARD, "power the card up")
             return self._atr(protocol)
         except ReaderError:

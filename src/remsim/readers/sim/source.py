@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers with software cards in them, in this process: no hardware, no thread, no waiting.
 
-Cards can be pulled and inserted, readers unplugged and plugged, by whoever holds the ``SimSource``. Knows nothing of
+Cards can be pulled and inserted, readers unplugged and plugged, by the owner of the ``SimSource``. Knows nothing of
 banks: slot numbers here only make names and identities differ.
 """
 

@@ -7,18 +7,20 @@ no table and no mapping. Every way in which this can fail is a StartError, one l
 
 import contextlib
 import os
+import shlex
 import sqlite3
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from remsim.core.errors import StartError
 from remsim.core.installation import install_packages
+from remsim.pki.files import sync_directory
 from remsim.server.store.schema import METADATA, use_dialect
 
 #: Another program may hold the file's lock for a moment: a change waits so long for it ...
@@ -53,6 +55,12 @@ def open_engine(url: str) -> AsyncEngine:
     return engine
 
 
+def files_of(engine: AsyncEngine) -> tuple[Path, ...]:
+    """The file in which a database of SQLite is; () for any other."""
+    path = engine.url.database
+    return (Path(path),) if engine.dialect.name == "sqlite" and path and path != _IN_MEMORY else ()
+
+
 async def connect(engine: AsyncEngine, *, may_create: bool = True) -> AsyncConnection:
     """The one connection for all work, with the newest tables. Raises StartError.
 
@@ -84,7 +92,8 @@ async def connect(engine: AsyncEngine, *, may_create: bool = True) -> AsyncConne
 def _try_file(path: str, *, may_create: bool) -> None:
     """Open the file once by hand: aiosqlite leaves a thread behind that complains later if it cannot open it.
 
-    A new one is for this user only, and SQLite gives its journals the same mode. One that exists must be a server's:
+    A new one is for this user only, and SQLite gives its journals the same mode. It gets its name when its tables are
+    in it: a start that dies before leaves nothing that the next one would refuse. One that exists must be a server's:
     else mappings and tokens would be gone without a word, or another program's file would get our tables.
     """
     is_new = path == _IN_MEMORY or not Path(path).exists()
@@ -95,17 +104,38 @@ def _try_file(path: str, *, may_create: bool) -> None:
             "remsim ... --state /var/lib/remsim-server); a new server's is made by: remsim server init",
         )
     if is_new and path != _IN_MEMORY:
-        # What stands against it, SQLite says.
-        with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            _make_file(Path(os.path.realpath(path)))
+        except OSError as error:
+            raise sqlite3.OperationalError(f"unable to open database file ({error.strerror})") from error
     with contextlib.closing(sqlite3.connect(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not is_new and _VERSION_TABLE not in tables:
+    if path != _IN_MEMORY and _VERSION_TABLE not in tables:
         what = "belongs to another program" if tables else "is empty"
         raise StartError(
             f"the database {path} {what}: there are no mappings and no tokens in it",
-            hint="restore the server's database from a backup; to begin with a new one, move this file away",
+            hint="restore the server's database from a backup; to begin with a new one, "
+            f"{_way_to_begin(Path(path), is_empty=not tables)}",
         )
+
+
+def _way_to_begin(path: Path, *, is_empty: bool) -> str:
+    if is_empty and path.stat().st_size == 0:
+        return f"remove this file, which has no content: rm {shlex.quote(str(path))}"
+    return f"move this file away: mv {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}"
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty database with all tables at ``path``, as a whole or not at all."""
+    draft = path.with_name(f".{path.name}.new")
+    for left in (draft, draft.with_name(f"{draft.name}-journal")):
+        left.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    engine = create_engine(f"sqlite:///{draft}", poolclass=NullPool)
+    with engine.begin() as connection:
+        _create(connection)
+    draft.rename(path)
+    sync_directory(path.parent)
 
 
 async def _prepare_sqlite(connection: AsyncConnection) -> None:

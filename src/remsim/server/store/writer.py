@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -90,6 +91,11 @@ class Store:
     def at(cls, url: str, *, log: Logger) -> "Store":
         """The store in the database at ``url``. Raises StartError."""
         return cls(database.open_engine(url), log=log)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file of the database, if it is one."""
+        return database.files_of(self._engine)
 
     async def open(self) -> StoredState:
         """Open the database, count one more start, and return what is stored. Raises StartError."""

@@ -127,6 +127,8 @@ class LinkEngine:
         self._lane: TpduLane | None = None
         self._last_tag = 0
         self._failed = False
+        #: How many frames it has taken by ``receive_data``.
+        self.frames = 0
         self._keep_alive = keep_alive or KeepAlive()
         self._ping_at: float | None = now + self._keep_alive.first_after_s
         self._pong_by: float | None = None
@@ -234,6 +236,7 @@ class LinkEngine:
         self._reader.receive_data(data)
         try:
             while (frame := self._reader.next_frame()) is not None:
+                self.frames += 1
                 is_rspro, payload = frame
                 if is_rspro:
                     self._on_pdu(payload, now)

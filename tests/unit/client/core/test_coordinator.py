@@ -37,6 +37,7 @@ from tests.doubles.client_slot import (
     SERVER,
     Slot,
     classic,
+    command,
 )
 
 
@@ -77,7 +78,7 @@ class TestServer:
         slot = Slot()
         slot.up(SERVER)
         assert slot.hear(SERVER, rspro.ConnectClientRes(OWN_SERVER, ResultCode.OK)) == []
-        assert slot.kinds() == [NoticeKind.IGNORED]
+        assert slot.logged() == ["message_ignored"]
 
     def test_loss_and_return_leave_the_session_alone(self) -> None:
         slot = Slot().with_card()
@@ -87,7 +88,7 @@ class TestServer:
         slot.with_server()
         assert slot.state is SlotState.OPERATIONAL
         request = slot.command()
-        assert slot.card_answers(request, b"\x90\x00") == [Respond(b"\x90\x00")]
+        assert slot.card_answers(request, b"\x90\x00") == [Respond(command(1), b"\x90\x00")]
 
     def test_error_indications_are_told(self) -> None:
         slot = Slot().with_card()
@@ -233,7 +234,7 @@ class TestConfiguration:
         slot = Slot().with_server(classic(OWN_SERVER))
         slot.notices.clear()
         assert slot.hear(SERVER, RevocationListInd(2, 0, b"ok")) == []
-        assert slot.kinds() == [NoticeKind.IGNORED]
+        assert slot.logged() == ["message_ignored"]
 
 
 class TestOrdersThatCannotBeRead:

@@ -16,11 +16,12 @@ from remsim.client.core.actions import (
     SelectSim,
     SetAtr,
 )
-from remsim.client.core.coordinator import ATR_WAIT_S, LINES_WAIT_S
-from remsim.client.core.notices import NoticeKind
+from remsim.client.core.notices import NoticeKind, ResetKind
+from remsim.client.core.session import ATR_WAIT_S, LINES_WAIT_S
 from remsim.client.core.states import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.core.ids import ClientSlot
-from remsim.wire.errors import DecodeError, LocalProtocolError
+from remsim.core.state_machine import IllegalTransitionError
+from remsim.wire.errors import DecodeError
 from remsim.wire.link.actions import Accepted, Close, LinkId, Send
 from remsim.wire.link.engine import (
     Event,
@@ -48,7 +49,10 @@ from tests.doubles.client_slot import (
     SERVER,
     Slot,
     classic,
+    command,
 )
+
+RST = SlotPhysStatus(reset_active=True, vcc_present=True)
 
 
 class TestBankd:
@@ -85,10 +89,10 @@ class TestBankd:
 
     def test_atr_that_the_rules_cannot_read_is_replaced_and_told(self) -> None:
         slot = Slot(atr_policy=AtrPolicy(is_t0_only=True)).with_bankd()
-        slot.notices.clear()
         assert SetAtr(DEFAULT_ATR) in slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, b"\xff\xff"))
-        assert slot.notices[0].kind is NoticeKind.ATR_UNUSABLE
-        assert slot.notices[0].text.startswith("ffff: ")
+        (event,) = slot.log
+        assert (event.level, event.name) == ("warning", "atr_unusable")
+        assert str(event.fields["detail"]).startswith("ffff: ")
 
     def test_silent_classic_bankd_gets_the_default_atr_shown(self) -> None:
         slot = Slot().with_bankd(classic(OWN_BANKD))
@@ -169,7 +173,7 @@ class TestBankd:
         slot.up(BANKD)
         assert slot.answer(BANKD, OWN_BANKD, result) == [Accepted(BANKD)]
         assert slot.kinds()[-1] is NoticeKind.BANKD_WAITS
-        assert slot.tpdu(READ) == [Abort("no card is there")]
+        assert slot.tpdu(READ) == [Abort(command(1), "no card is there")]
         assert InsertCard() in slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
         assert slot.state is SlotState.OPERATIONAL
 
@@ -208,7 +212,10 @@ class TestBankd:
         slot.command()
         gone = SlotPhysStatus(reset_active=False, card_present=False)
         reason = "the bankd's card is gone"
-        assert slot.hear(BANKD, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, gone)) == [Abort(reason), RemoveCard()]
+        assert slot.hear(BANKD, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, gone)) == [
+            Abort(command(1), reason),
+            RemoveCard(),
+        ]
         assert slot.hear(BANKD, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, gone)) == []
         assert slot.state is SlotState.OPERATIONAL
         back = replace(gone, card_present=True)
@@ -241,21 +248,36 @@ class TestCommands:
     def test_pipelined_commands_are_answered_each(self) -> None:
         slot = Slot().with_card()
         first, second = slot.command(), slot.command()
-        assert slot.card_answers(first, b"\x01\x90\x00") == [Respond(b"\x01\x90\x00")]
-        assert slot.card_answers(second, b"\x02\x90\x00") == [Respond(b"\x02\x90\x00")]
+        assert slot.card_answers(first, b"\x01\x90\x00") == [Respond(command(1), b"\x01\x90\x00")]
+        assert slot.card_answers(second, b"\x02\x90\x00") == [Respond(command(2), b"\x02\x90\x00")]
+
+    def test_answers_in_another_order_belong_to_their_commands_all_the_same(self) -> None:
+        slot = Slot().with_card()
+        first, second = slot.command(), slot.command()
+        assert slot.card_answers(second, b"\x02\x90\x00") == [Respond(command(2), b"\x02\x90\x00")]
+        assert slot.card_answers(first, b"\x01\x90\x00") == [Respond(command(1), b"\x01\x90\x00")]
+
+    def test_commands_in_flight_fail_each_with_the_link(self) -> None:
+        slot = Slot().with_card()
+        slot.command()
+        slot.command()
+        reason = "link to the bankd lost: cut"
+        assert slot.lose(BANKD) == [Abort(command(1), reason), Abort(command(2), reason), *LEAVE]
 
     @pytest.mark.parametrize("length", [0, 4, 261])
     def test_impossible_length_is_answered_locally(self, length: int) -> None:
         """known-limits.md, 85."""
         slot = Slot().with_card()
-        assert slot.tpdu(bytes(length)) == [Respond(b"\x67\x00")]
-        assert slot.kinds() == [NoticeKind.TPDU_REFUSED]
+        assert slot.tpdu(bytes(length)) == [Respond(command(1, bytes(length)), b"\x67\x00")]
+        assert slot.logged() == ["tpdu_refused"]
 
     @pytest.mark.parametrize("length", [0, 1, 259])
     def test_impossible_answer_is_not_passed_on(self, length: int) -> None:
         """known-limits.md, 12."""
         slot = Slot().with_card()
-        assert slot.card_answers(slot.command(), bytes(length)) == [Abort(f"the card's answer has {length} bytes")]
+        assert slot.card_answers(slot.command(), bytes(length)) == [
+            Abort(command(1), f"the card's answer has {length} bytes")
+        ]
 
     def test_unasked_answer_is_ignored(self) -> None:
         slot = Slot().with_card()
@@ -265,14 +287,14 @@ class TestCommands:
     def test_command_in_progress_fails_with_the_link_and_is_not_repeated(self) -> None:
         slot = Slot().with_card()
         slot.command()
-        assert slot.lose(BANKD) == [Abort("link to the bankd lost: cut"), *LEAVE]
+        assert slot.lose(BANKD) == [Abort(command(1), "link to the bankd lost: cut"), *LEAVE]
         slot.up(BANKD)
         slot.answer(BANKD, OWN_BANKD)
         actions = slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
         assert not any(isinstance(a, Send) and isinstance(a.message, rspro.TpduModemToCard) for a in actions)
 
     def test_command_without_bankd_fails(self) -> None:
-        assert Slot().tpdu(READ) == [Abort("no card is there")]
+        assert Slot().tpdu(READ) == [Abort(command(1), "no card is there")]
 
     def test_undecodable_message_may_be_the_answer_so_the_link_is_given_up(self) -> None:
         slot = Slot().with_card()
@@ -291,7 +313,7 @@ class TestLines:
         assert slot.lines(ON) == [Send(BANKD, rspro.ClientSlotStatusInd(CLIENT_SLOT, BANK_SLOT, ON))]
         fresh = slot.command()
         assert slot.card_answers(void, b"\x01\x90\x00") == []
-        assert slot.card_answers(fresh, b"\x90\x00") == [Respond(b"\x90\x00")]
+        assert slot.card_answers(fresh, b"\x90\x00") == [Respond(command(2), b"\x90\x00")]
 
     def test_void_command_is_not_aborted_when_the_link_goes(self) -> None:
         slot = Slot().with_card()
@@ -319,6 +341,44 @@ class TestLines:
         slot.up(BANKD)
         assert slot.lines(OFF) == []
 
+    @pytest.mark.parametrize(
+        ("sequence", "kind"),
+        [([OFF], ResetKind.COLD), ([RST], ResetKind.WARM), ([RST, OFF, RST], ResetKind.COLD)],
+    )
+    def test_reset_is_told_once_it_is_complete(self, sequence: list[SlotPhysStatus], kind: ResetKind) -> None:
+        """Hardware tells of each line as it changes."""
+        slot = Slot()
+        for lines in sequence:
+            slot.lines(lines)
+        assert slot.notices == []
+        slot.lines(ON)
+        slot.lines(ON)
+        (notice,) = slot.notices
+        assert (notice.kind, notice.reset) == (NoticeKind.MODEM_RESET, kind)
+        assert notice.event.fields == {"kind": kind.value}
+
+
+class TestLog:
+    def test_lines_bear_the_slots_numbers(self) -> None:
+        slot = Slot().with_card()
+        slot.lose(BANKD)
+        assert {(n.event.client_slot, n.event.bank_slot) for n in slot.notices} == {(CLIENT_SLOT, BANK_SLOT)}
+
+    def test_refusal_that_comes_again_is_a_warning_once(self) -> None:
+        slot = Slot().with_bankd_given()
+        levels: list[str] = []
+        for result in (ResultCode.IDENTITY_IN_USE, ResultCode.IDENTITY_IN_USE, ResultCode.ILLEGAL_BANK_ID):
+            slot.up(BANKD)
+            slot.answer(BANKD, OWN_BANKD, result)
+            assert slot.coordinator.refusal == result.name.lower()
+            slot.lose(BANKD)
+            levels += [n.event.level for n in slot.notices if n.kind is NoticeKind.BANKD_REFUSED]
+            slot.notices.clear()
+        assert levels == ["warning", "debug", "warning"]
+        slot.up(BANKD)
+        slot.answer(BANKD, OWN_BANKD)
+        assert slot.coordinator.refusal == ""
+
 
 class TestOddities:
     @pytest.mark.parametrize(
@@ -333,7 +393,7 @@ class TestOddities:
     def test_messages_that_do_not_concern_a_client_are_ignored(self, link: LinkId, event: Event) -> None:
         slot = Slot().with_card()
         assert slot.event(link, event) == []
-        assert slot.kinds() == [NoticeKind.IGNORED]
+        assert slot.logged() == ["message_ignored"]
         assert slot.state is SlotState.OPERATIONAL
 
     def test_probe_answers_and_strange_links_lead_to_nothing(self) -> None:
@@ -345,10 +405,10 @@ class TestOddities:
 
     def test_pair_that_is_not_listed_is_our_own_mistake(self) -> None:
         slot = Slot()
-        with pytest.raises(LocalProtocolError):
-            slot.coordinator._step(SlotEvent.BANKD_ACCEPTED)
+        with pytest.raises(IllegalTransitionError):
+            slot.coordinator.step(SlotEvent.BANKD_ACCEPTED)
 
     def test_every_state_can_be_reached_and_left(self) -> None:
-        assert {state for state, _event in SLOT_TRANSITIONS} == set(SlotState)
-        assert {event for _state, event in SLOT_TRANSITIONS} == set(SlotEvent)
-        assert set(SLOT_TRANSITIONS.values()) == set(SlotState) - {SlotState.INIT}
+        assert {state for state, _event, _to in SLOT_TRANSITIONS} == set(SlotState)
+        assert {event for _state, event, _to in SLOT_TRANSITIONS} == set(SlotEvent)
+        assert {to for _state, _event, to in SLOT_TRANSITIONS} == set(SlotState) - {SlotState.INIT}

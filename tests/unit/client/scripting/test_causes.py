@@ -124,7 +124,7 @@ def test_command_without_an_answer_is_told(called: Called) -> None:
 
 
 def test_modem_status_is_told_when_it_changes() -> None:
-    """known-limits.md, 78: the classic client's test is the wrong way round."""
+    """known-limits.md, 78: the classic client tests for the opposite."""
     causes = EventCauses()
     assert [causes.of_lines(lines) for lines in (ON, ON, OFF, OFF, ON)] == [
         Cause.MODEM_STATUS,

@@ -66,7 +66,7 @@ async def test_literal_sends_as_recorded() -> None:
 
 async def test_command_without_answer_ends_it() -> None:
     emulator, above = await with_card(card)
-    above.card = lambda tpdu: emulator.abort("link lost") if tpdu[1] == 0xC0 else card(tpdu)
+    above.card = lambda tpdu: above.abort("link lost") if tpdu[1] == 0xC0 else card(tpdu)
     with pytest.raises(PlayError, match=r"command 2 \(GET RESPONSE, line 3\): no answer: link lost"):
         await ScriptPlayer(emulator, RECORDING, card_wait_s=1.0).run()
 
@@ -89,7 +89,7 @@ async def test_rest_is_not_played_to_another_card() -> None:
 
     def swap(tpdu: bytes) -> bytes:
         if tpdu[1] == 0xC0:
-            emulator.respond(card(tpdu))
+            above.respond(card(tpdu))
             emulator.remove_card()
             above.insert()
         return card(tpdu)

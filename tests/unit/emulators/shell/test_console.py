@@ -46,7 +46,7 @@ def card(tpdu: bytes) -> bytes:
     return b"\x6d\x00"
 
 
-class Desk(Console):
+class Shown(Console):
     """A console whose words are kept."""
 
     def __init__(self, *, history: Path | None = None) -> None:
@@ -68,43 +68,43 @@ class Desk(Console):
 
 
 @pytest.fixture
-async def desk() -> Desk:
-    desk = Desk()
-    await desk.emulator.start(desk.above)
-    desk.above.insert()
-    return desk
+async def shell() -> Shown:
+    shell = Shown()
+    await shell.emulator.start(shell.above)
+    shell.above.insert()
+    return shell
 
 
-async def test_hex_is_sent_and_the_answer_explained(desk: Desk) -> None:
-    sent, data, answer = await desk.typed("00 b0 0000 03")
+async def test_hex_is_sent_and_the_answer_explained(shell: Shown) -> None:
+    sent, data, answer = await shell.typed("00 b0 0000 03")
     assert sent == "→ 00 B0 00 00 03   READ BINARY, 3 bytes"
     assert data.split() == ["08", "09", "41", "..A"]
     assert answer.startswith("← 9000 ok   ")
-    assert (await desk.typed("00f20000"))[-1].startswith("← 6D00 instruction not supported")
+    assert (await shell.typed("00f20000"))[-1].startswith("← 6D00 instruction not supported")
 
 
-async def test_select_fetches_and_explains(desk: Desk) -> None:
-    words = await desk.typed("SELECT 3f00 / 6f3a")
-    assert [tpdu.hex() for tpdu in desk.above.tpdus] == ["00a40804026f3a", "00c0000009"]
+async def test_select_fetches_and_explains(shell: Shown) -> None:
+    words = await shell.typed("SELECT 3f00 / 6f3a")
+    assert [tpdu.hex() for tpdu in shell.above.tpdus] == ["00a40804026f3a", "00c0000009"]
     assert words[-1] == "  linear fixed EF, 3 records of 3 bytes"
 
 
-async def test_records_are_read_one_by_one_or_all(desk: Desk) -> None:
-    assert (await desk.typed("read record all"))[-1].startswith("the number of records is not known")
-    await desk.typed("select 6f3a")
-    words = await desk.typed("read record all")
+async def test_records_are_read_one_by_one_or_all(shell: Shown) -> None:
+    assert (await shell.typed("read record all"))[-1].startswith("the number of records is not known")
+    await shell.typed("select 6f3a")
+    words = await shell.typed("read record all")
     assert [line.split()[:3] for line in words if line.startswith("  ")] == [["01"] * 3, ["02"] * 3, ["03"] * 3]
-    await desk.typed("read record 0x02")
-    await desk.typed("read record 2 4")
-    assert [tpdu.hex() for tpdu in desk.above.tpdus[-2:]] == ["00b2020403", "00b2020404"]
+    await shell.typed("read record 0x02")
+    await shell.typed("read record 2 4")
+    assert [tpdu.hex() for tpdu in shell.above.tpdus[-2:]] == ["00b2020403", "00b2020404"]
 
 
-async def test_binary_is_read_whole_or_in_part(desk: Desk) -> None:
-    await desk.typed("read binary 3 0x100")
-    assert desk.above.tpdus[-1].hex() == "00b0010003"
-    await desk.typed("read binary 3")
-    await desk.typed("read binary")
-    assert [tpdu.hex() for tpdu in desk.above.tpdus[-2:]] == ["00b0000003", "00b0000000"]
+async def test_binary_is_read_whole_or_in_part(shell: Shown) -> None:
+    await shell.typed("read binary 3 0x100")
+    assert shell.above.tpdus[-1].hex() == "00b0010003"
+    await shell.typed("read binary 3")
+    await shell.typed("read binary")
+    assert [tpdu.hex() for tpdu in shell.above.tpdus[-2:]] == ["00b0000003", "00b0000000"]
 
 
 @pytest.mark.parametrize(
@@ -119,46 +119,46 @@ async def test_binary_is_read_whole_or_in_part(desk: Desk) -> None:
         ("reset cold now", "there is no cold now reset"),
     ],
 )
-async def test_what_is_not_understood_is_told_in_one_line(desk: Desk, line: str, words: str) -> None:
-    (said,) = await desk.typed(line)
+async def test_what_is_not_understood_is_told_in_one_line(shell: Shown, line: str, words: str) -> None:
+    (said,) = await shell.typed(line)
     assert said.startswith(words)
 
 
-async def test_empty_line_does_nothing(desk: Desk) -> None:
-    assert await desk.typed("   ") == []
+async def test_empty_line_does_nothing(shell: Shown) -> None:
+    assert await shell.typed("   ") == []
 
 
-async def test_resets(desk: Desk) -> None:
-    assert await desk.typed("reset") == ["cold reset sent"]
-    assert await desk.typed("reset warm") == ["warm reset sent"]
-    assert [lines.vcc_present for lines in desk.above.lines] == [False, True, True, True]
+async def test_resets(shell: Shown) -> None:
+    assert await shell.typed("reset") == ["cold reset sent"]
+    assert await shell.typed("reset warm") == ["warm reset sent"]
+    assert [lines.vcc_present for lines in shell.above.lines] == [False, True, True, True]
 
 
-async def test_atr_is_explained(desk: Desk) -> None:
-    words = await desk.typed("atr")
+async def test_atr_is_explained(shell: Shown) -> None:
+    words = await shell.typed("atr")
     assert words[0] == ATR.hex(" ").upper()
     assert words[1] == "  direct convention, T=0, Fi 512, Di 32"
-    desk.emulator.set_atr(b"\x3b")
-    assert (await desk.typed("atr"))[-1].startswith("not a proper ATR: ")
+    shell.emulator.set_atr(b"\x3b")
+    assert (await shell.typed("atr"))[-1].startswith("not a proper ATR: ")
 
 
-async def test_status_and_help(desk: Desk) -> None:
-    assert await desk.typed("status") == ["server   CONNECTED", f"card     ATR {ATR.hex(' ').upper()}", "file     MF"]
-    await desk.typed("select 6f3a")
-    assert (await desk.typed("status"))[-1] == "file     MF/EF.ADN: linear fixed EF, 3 records of 3 bytes"
-    assert "select NAME|PATH|AID" in (await desk.typed("help"))[0]
+async def test_status_and_help(shell: Shown) -> None:
+    assert await shell.typed("status") == ["server   CONNECTED", f"card     ATR {ATR.hex(' ').upper()}", "file     MF"]
+    await shell.typed("select 6f3a")
+    assert (await shell.typed("status"))[-1] == "file     MF/EF.ADN: linear fixed EF, 3 records of 3 bytes"
+    assert "select NAME|PATH|AID" in (await shell.typed("help"))[0]
 
 
-async def test_without_a_card_helpers_say_so(desk: Desk) -> None:
-    desk.words.clear()
-    desk.emulator.remove_card()
-    assert desk.words == ["card removed"]
-    assert await desk.typed("atr") == ["no card (nobody is mapped)"]
-    assert await desk.typed("reset") == ["no card (nobody is mapped)"]
-    assert (await desk.typed("status"))[-1] == "card     none"
+async def test_without_a_card_helpers_say_so(shell: Shown) -> None:
+    shell.words.clear()
+    shell.emulator.remove_card()
+    assert shell.words == ["card removed"]
+    assert await shell.typed("atr") == ["no card (nobody is mapped)"]
+    assert await shell.typed("reset") == ["no card (nobody is mapped)"]
+    assert (await shell.typed("status"))[-1] == "card     none"
     for line in ("00b0000001", "select 3f00", "read binary", "read record 1"):
-        assert await desk.typed(line) == ["no card (nobody is mapped)"]
-    assert desk.above.tpdus == []
+        assert await shell.typed(line) == ["no card (nobody is mapped)"]
+    assert shell.above.tpdus == []
 
 
 def test_bytes_are_shown_in_hex_and_as_text() -> None:
@@ -188,8 +188,8 @@ def test_lines_that_may_hold_a_secret_are_recognised(line: str, expected: bool) 
     assert is_secret(line) is expected
 
 
-async def test_pin_is_not_shown(desk: Desk) -> None:
-    words = await desk.typed("0020000108 31323334ffffffff")
+async def test_pin_is_not_shown(shell: Shown) -> None:
+    words = await shell.typed("0020000108 31323334ffffffff")
     assert words[0] == "→ 00 20 00 01 08 (8 bytes hidden)   VERIFY PIN 01"
 
 
@@ -251,10 +251,10 @@ def keyboard() -> Iterator[PipeInput]:
 
 
 @pytest.mark.parametrize("ending", ["quit\r", "EXIT\r", "\x04"])
-async def test_prompt_obeys_until_told_to_end(keyboard: PipeInput, desk: Desk, ending: str) -> None:
+async def test_prompt_obeys_until_told_to_end(keyboard: PipeInput, shell: Shown, ending: str) -> None:
     keyboard.send_text("half a line\x03" + "reset\r" + ending)
-    assert await desk.run() == 0
-    assert desk.words[-1] == "cold reset sent"
+    assert await shell.run() == 0
+    assert shell.words[-1] == "cold reset sent"
 
 
 async def test_words_go_to_the_terminal(keyboard: PipeInput) -> None:
@@ -268,18 +268,18 @@ async def test_words_go_to_the_terminal(keyboard: PipeInput) -> None:
 
 
 @pytest.fixture
-async def sim() -> Desk:
+async def sim() -> Shown:
     """A console with a software card."""
-    desk = Desk()
+    shell = Shown()
     uicc = Uicc(load_profile("default"))
     uicc.cold_reset()
-    desk.above.card = uicc.transmit
-    await desk.emulator.start(desk.above)
-    desk.above.insert()
-    return desk
+    shell.above.card = uicc.transmit
+    await shell.emulator.start(shell.above)
+    shell.above.insert()
+    return shell
 
 
-async def test_every_path_of_the_help_works_from_a_fresh_card(sim: Desk) -> None:
+async def test_every_path_of_the_help_works_from_a_fresh_card(sim: Shown) -> None:
     (line,) = [line for line in (await sim.typed("help"))[0].splitlines() if line.startswith("select")]
     examples = line.removeprefix("select NAME|PATH|AID").partition(";")[0].split(",")
     assert len(examples) == 5
@@ -290,7 +290,7 @@ async def test_every_path_of_the_help_works_from_a_fresh_card(sim: Desk) -> None
         assert any(word.startswith("← 9000") for word in words), (example, words)
 
 
-async def test_names_are_accepted_where_they_are_printed(sim: Desk) -> None:
+async def test_names_are_accepted_where_they_are_printed(sim: Shown) -> None:
     for name in ("EF.ICCID", "EF.DIR", "EF.IMSI", "EF.UST", "EF.SPN", "ADF.USIM", "EF.FPLMN", "MF"):
         words = await sim.typed(f"select {name}")
         assert any(word.startswith("→") and name in word for word in words), words
@@ -298,7 +298,7 @@ async def test_names_are_accepted_where_they_are_printed(sim: Desk) -> None:
         assert (await sim.typed("status"))[-1].split()[1].rstrip(":").endswith(name)
 
 
-async def test_contents_of_well_known_files_are_read_in_words(sim: Desk) -> None:
+async def test_contents_of_well_known_files_are_read_in_words(sim: Shown) -> None:
     async def read(name: str) -> list[str]:
         await sim.typed(f"select {name}")
         words = await sim.typed("read binary")
@@ -316,7 +316,7 @@ async def test_contents_of_well_known_files_are_read_in_words(sim: Desk) -> None
     assert any(word.startswith("  ADF.USIM, AID A0000000871002") for word in await sim.typed("read record 1"))
 
 
-async def test_status_follows_a_select_in_hex(sim: Desk) -> None:
+async def test_status_follows_a_select_in_hex(sim: Shown) -> None:
     await sim.typed("00a40004022fe2")
     (length,) = re.findall("← 6C(..)", "".join(await sim.typed("00c0000000")))
     await sim.typed(f"00c00000{length}")
@@ -327,11 +327,11 @@ async def test_status_follows_a_select_in_hex(sim: Desk) -> None:
     assert (await sim.typed("status"))[-1] == "file     MF"
 
 
-async def test_old_class_is_followed_too(desk: Desk) -> None:
+async def test_old_class_is_followed_too(shell: Shown) -> None:
     gsm = bytes.fromhex("0000000a2fe2040000 ff550102 0000")
-    desk.above.card = lambda tpdu: b"\x9f\x0f" if tpdu[1] == 0xA4 else gsm + b"\x90\x00"
-    await desk.typed("a0a40000022fe2")
-    assert (await desk.typed("a0c000000f"))[-1] == "  transparent EF, 10 bytes"
+    shell.above.card = lambda tpdu: b"\x9f\x0f" if tpdu[1] == 0xA4 else gsm + b"\x90\x00"
+    await shell.typed("a0a40000022fe2")
+    assert (await shell.typed("a0c000000f"))[-1] == "  transparent EF, 10 bytes"
 
 
 def completions(text: str) -> dict[str, str]:
@@ -349,72 +349,72 @@ def test_completion_knows_names_and_shows_what_numbers_mean() -> None:
 # Another card
 
 
-async def test_reason_is_told_once_and_when_it_changes(desk: Desk) -> None:
+async def test_reason_is_told_once_and_when_it_changes(shell: Shown) -> None:
     def looked(times: int) -> list[str]:
-        desk.words.clear()
+        shell.words.clear()
         for _ in range(times):
-            desk.look_at_reason()
-        return desk.words
+            shell.look_at_reason()
+        return shell.words
 
     assert looked(3) == []
-    desk.emulator.remove_card()
+    shell.emulator.remove_card()
     assert looked(1) == []
     assert looked(5) == ["no card: nobody is mapped"]
-    desk.why = "the bankd is away"
+    shell.why = "the bankd is away"
     assert looked(5) == ["no card: the bankd is away"]
-    desk.above.insert()
+    shell.above.insert()
     assert looked(2) == []
-    desk.emulator.remove_card()
+    shell.emulator.remove_card()
     assert looked(2) == ["no card: the bankd is away"]
 
 
 async def test_reason_is_told_at_the_prompt(keyboard: PipeInput, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console_module, "REASON_INTERVAL_S", 0.0)
 
-    class Told(Desk):
+    class Told(Shown):
         def say(self, text: str, style: str = "") -> None:
             super().say(text, style)
             if text.startswith("no card"):
                 keyboard.send_text("quit\r")
 
-    desk = Told()
-    assert await desk.run() == 0
-    assert desk.words[-1] == "no card: nobody is mapped"
+    shell = Told()
+    assert await shell.run() == 0
+    assert shell.words[-1] == "no card: nobody is mapped"
 
 
-async def test_helper_of_several_commands_ends_with_its_card(desk: Desk) -> None:
-    await desk.typed("select 6f3a")
-    answer = desk.above.card
+async def test_helper_of_several_commands_ends_with_its_card(shell: Shown) -> None:
+    await shell.typed("select 6f3a")
+    answer = shell.above.card
 
     def swap(tpdu: bytes) -> bytes | None:
-        desk.emulator.respond(card(tpdu))
-        desk.emulator.remove_card()
-        desk.above.insert()
-        desk.above.card = answer
+        shell.above.respond(card(tpdu))
+        shell.emulator.remove_card()
+        shell.above.insert()
+        shell.above.card = answer
         return None
 
-    desk.above.card, before = swap, len(desk.above.tpdus)
-    words = await desk.typed("read record all")
+    shell.above.card, before = swap, len(shell.above.tpdus)
+    words = await shell.typed("read record all")
     assert words[-1] == "not sent: the card has changed"
-    assert len(desk.above.tpdus) == before + 1
+    assert len(shell.above.tpdus) == before + 1
 
 
-async def test_lines_typed_ahead_or_pasted_do_not_reach_the_next_card(keyboard: PipeInput, desk: Desk) -> None:
+async def test_lines_typed_ahead_or_pasted_do_not_reach_the_next_card(keyboard: PipeInput, shell: Shown) -> None:
     def swap(tpdu: bytes) -> bytes:
-        desk.emulator.respond(b"\x90\x00")
-        desk.emulator.remove_card()
-        desk.above.insert()
-        desk.above.card = card
+        shell.above.respond(b"\x90\x00")
+        shell.emulator.remove_card()
+        shell.above.insert()
+        shell.above.card = card
         # Read together with the line before, in the terminal, and after the change.
         keyboard.send_text("002000010831323334ffffffff\rread binary 2\r")
         return b""
 
-    desk.above.card = swap
+    shell.above.card = swap
     pasted = "\x1b[200~00b0000001\n00200001083132333435363738\x1b[201~\r"
     keyboard.send_text(pasted + "read binary 1\r")
-    desk.above.tpdus.clear()
+    shell.above.tpdus.clear()
 
-    said = desk.words
+    said = shell.words
 
     def until_dropped() -> None:
         if sum(word.startswith("not sent") for word in said) >= 4:
@@ -423,8 +423,8 @@ async def test_lines_typed_ahead_or_pasted_do_not_reach_the_next_card(keyboard: 
             asyncio.get_running_loop().call_later(0.01, until_dropped)
 
     until_dropped()
-    assert await desk.run() == 0
-    assert [tpdu.hex() for tpdu in desk.above.tpdus] == ["00b0000001"]
+    assert await shell.run() == 0
+    assert [tpdu.hex() for tpdu in shell.above.tpdus] == ["00b0000001"]
     assert [word for word in said if word.startswith("not sent")] == [
         "not sent, the card has changed: 00 20 00 01 08 (8 bytes hidden)",
         "not sent, the card has changed: read binary 1",

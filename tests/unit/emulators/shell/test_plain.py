@@ -89,7 +89,7 @@ async def test_command_without_answer_is_told_and_the_rest_goes_on() -> None:
 
     def fail_first(tpdu: bytes) -> bytes | None:
         if tpdu[0] == 0:
-            shell.emulator.abort("link lost")
+            shell.above.abort("link lost")
             return None
         return answer(tpdu)
 
@@ -121,7 +121,7 @@ async def test_command_without_a_card_is_refused_and_not_kept_for_the_next_one()
     shell = Shell(b"00b0000002\n", why="not mapped", is_open=True)
 
     def then_remove(tpdu: bytes) -> None:
-        shell.emulator.respond(tpdu[:1] + b"\x90\x00")
+        shell.above.respond(tpdu[:1] + b"\x90\x00")
         shell.emulator.remove_card()
         os.write(shell.writer, VERIFY)
         os.write(shell.writer, b"RESET\n")
@@ -139,7 +139,7 @@ async def test_change_of_card_empties_the_queue_with_a_line_for_each(other: byte
     shell = Shell(b"00b0000002\n" + VERIFY + b"nonsense\n\nRESET\n", is_open=True)
 
     def swap(tpdu: bytes) -> None:
-        shell.emulator.respond(tpdu[:1] + b"\x90\x00")
+        shell.above.respond(tpdu[:1] + b"\x90\x00")
         shell.emulator.remove_card()
         shell.above.insert(other)
         shell.above.card = lambda tpdu: tpdu[:1] + b"\x90\x00"

@@ -58,7 +58,7 @@ def facts(actions: list[Action]) -> list[FactKind]:
 
 def phase_of(card: SimtraceCard) -> Phase:
     """The phase now; a type checker would remember the one before."""
-    return card.phase
+    return card.state
 
 
 def ready(card: SimtraceCard, flags: int = 0x03) -> SimtraceCard:
@@ -66,7 +66,7 @@ def ready(card: SimtraceCard, flags: int = 0x03) -> SimtraceCard:
     card.start(0.0)
     card.on_bulk(Config(1, 0, 3).to_bytes(), 0.0)
     card.on_bulk(status(flags), 0.0)
-    assert card.phase is Phase.READY
+    assert card.state is Phase.READY
     return card
 
 

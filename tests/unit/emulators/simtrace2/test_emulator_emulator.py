@@ -98,7 +98,7 @@ async def test_unplug_in_any_state_and_replug_resumes(
     assert lines.reset_active
     assert not lines.vcc_present
     # What the bank says about the command from before the unplug has nowhere to go.
-    host.emulator.respond(OK)
+    host.above.respond(OK)
     host.above.card = lambda tpdu: bytes(tpdu[4]) + OK
     bus.replug(plugged)
     port = await host.ready(plugged)

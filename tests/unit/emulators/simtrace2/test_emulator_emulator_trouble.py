@@ -165,7 +165,7 @@ async def test_answer_in_flight_is_dropped_by_a_reset(bus: FakeBus, host: Host) 
         # Long enough that a reset status cannot be older than the header.
         await asyncio.sleep(0.02)
         port.is_stuck = True
-        host.emulator.respond(bytes(2) + OK)
+        host.above.respond(bytes(2) + OK)
         running.cancel()
     seen = len(host.above.lines)
     port.slot.set_rst(is_high=False)
@@ -195,11 +195,11 @@ async def test_command_without_an_answer_gets_a_status_word(bus: FakeBus, host: 
     async with asyncio.TaskGroup() as group:
         running = group.create_task(plugged.modems[0].run(modem.exchange(READ)))
         await host.above.until(lambda: bool(host.above.tpdus))
-        host.emulator.abort("the bank is away")
+        host.above.abort("the bank is away")
     assert running.result() == b"\x6f\x00"
     # Nobody waits any more.
-    host.emulator.abort("late")
-    host.emulator.respond(OK)
+    host.above.abort("late")
+    host.above.respond(OK)
 
 
 async def test_card_taken_away_and_given_back(bus: FakeBus, host: Host) -> None:

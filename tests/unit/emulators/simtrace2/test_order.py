@@ -69,7 +69,7 @@ class TestHeaderBeforeItsReset:
         bench.header()
         actions = bench.after(1.0).header(UPDATE)
         assert facts(actions) == [FactKind.COMMAND_REPLACED]
-        assert bench.order.expects_news
+        assert bench.order.expects_status
         assert facts(bench.t0.answer(1, b"\x90\x00")) == [FactKind.LATE_ANSWER]
 
     def test_status_is_asked_for_when_no_news_comes(self) -> None:

@@ -97,7 +97,7 @@ def test_deletion_that_a_client_has_not_heard_of_replaces_an_older_one() -> None
     assert world.told(client) == ["B1:0 192.0.2.9:9999", "B1:0 none"]
 
 
-def test_newer_mapping_makes_the_deletion_of_an_older_one_old_news() -> None:
+def test_newer_mapping_makes_the_deletion_of_an_older_one_obsolete() -> None:
     world = ServerWorld()
     bank = world.bank(1)
     world.post("1:0", "7:0")

@@ -25,7 +25,7 @@ def _unknown(bank_id: int) -> ApiError:
     return not_found(f"bank {bank_id} is not connected", f"see {V1}/banks")
 
 
-@router.get("/banks", responses={200: {"model": BankList}, **guarded()})
+@router.get("/banks", responses={200: {"model": BankList}, **guarded(400)})
 async def list_banks(desk: TheDesk, grant: TheGrant, more: TheMore = False) -> Response:
     """All connected bankds that the token is for."""
     peers = [peer for peer in desk.coordinator.peers.banks() if _is_within(grant, peer)]

@@ -31,7 +31,7 @@ def _is_within(grant: Grant, peer: Peer) -> bool:
     return peer.client is not None and grant.allows(Role.VIEWER, client_id=peer.client.client_id)
 
 
-@router.get("/clients", responses={200: {"model": ClientList}, **guarded()})
+@router.get("/clients", responses={200: {"model": ClientList}, **guarded(400)})
 async def list_clients(desk: TheDesk, grant: TheGrant, more: TheMore = False) -> Response:
     """All connected clients that the token is for."""
     peers = [peer for peer in desk.coordinator.peers.clients() if _is_within(grant, peer)]

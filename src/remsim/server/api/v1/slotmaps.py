@@ -35,7 +35,7 @@ _MAPPING_SCHEMA: Final = {
 _BODY: Final = {"requestBody": {"required": True, "content": {"application/json": {"schema": _MAPPING_SCHEMA}}}}
 
 
-@router.get("/slotmaps", responses={200: {"model": MappingList}, **guarded()})
+@router.get("/slotmaps", responses={200: {"model": MappingList}, **guarded(400)})
 async def list_slotmaps(desk: TheDesk, grant: TheGrant, more: TheMore = False) -> Response:
     """All live mappings that the token is for, in the order of their creation."""
     shown = [mapping for mapping in desk.coordinator.slotmap if _is_within(grant, mapping)]

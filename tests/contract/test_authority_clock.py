@@ -45,15 +45,15 @@ def shake_hands(accepting: TlsContexts, dialling: TlsContexts) -> None:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> CertificateWorld:
+def ca(tmp_path: Path) -> CertificateWorld:
     """An authority that is a year old."""
     return CertificateWorld(tmp_path / "lab")
 
 
 @pytest.fixture
-def own(house: CertificateWorld) -> Credentials:
+def own(ca: CertificateWorld) -> Credentials:
     """The server's."""
-    return house.credentials(SERVER)
+    return ca.credentials(SERVER)
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clocks:
 
 
 @pytest.fixture
-def here(house: CertificateWorld, own: Credentials, clock: Clocks, monkeypatch: pytest.MonkeyPatch) -> AuthorityMonitor:
+def here(ca: CertificateWorld, own: Credentials, clock: Clocks, monkeypatch: pytest.MonkeyPatch) -> AuthorityMonitor:
     """The server's view, with clocks that a test sets."""
     monkeypatch.setattr("remsim.pki.authority.SigningClock", lambda path: SigningClock(path, lambda: clock.steady))
-    return AuthorityMonitor(house.directory / "ca", own)
+    return AuthorityMonitor(ca.directory / "ca", own)
 
 
 class TestClock:
@@ -91,7 +91,7 @@ class TestClock:
         assert abs(now.issued_at.timestamp() - clock.wall) < 2
 
     def test_certificates_and_codes_of_a_jump_are_good_afterwards(
-        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials, clock: Clocks
+        self, here: AuthorityMonitor, ca: CertificateWorld, own: Credentials, clock: Clocks
     ) -> None:
         truth = clock.wall
         clock.wall += 70 * DAY_S
@@ -109,22 +109,22 @@ class TestClock:
         assert kept.expires_at < truth + DAY_S
 
     def test_revoked_certificate_stays_listed_while_the_clock_is_ahead(
-        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials, clock: Clocks
+        self, here: AuthorityMonitor, ca: CertificateWorld, own: Credentials, clock: Clocks
     ) -> None:
-        stolen = house.credentials(CLIENT)
-        house.revoke(stolen)
+        stolen = ca.credentials(CLIENT)
+        ca.revoke(stolen)
         clock.wall += 200 * DAY_S
-        house.credentials(BANK)
+        ca.credentials(BANK)
         here.refresh()
         found = own.revocations()
         assert found is not None
         assert found.serials == {stolen.certificate().serial}
 
     def test_list_of_a_time_to_come_is_replaced_at_once(
-        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials, clock: Clocks
+        self, here: AuthorityMonitor, ca: CertificateWorld, own: Credentials, clock: Clocks
     ) -> None:
-        house.authority.publish_list(clock.wall + 70 * DAY_S)
-        wrong = house.authority.revocations()
+        ca.authority.publish_list(clock.wall + 70 * DAY_S)
+        wrong = ca.authority.revocations()
         here.refresh()
         right = own.revocations()
         assert wrong is not None
@@ -133,7 +133,7 @@ class TestClock:
         assert right.issued_at.timestamp() <= clock.wall
 
     def test_last_good_time_is_known_to_the_next_process(
-        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials, clock: Clocks
+        self, here: AuthorityMonitor, ca: CertificateWorld, own: Credentials, clock: Clocks
     ) -> None:
         clock.go_on(3600.0)
         here.refresh()
@@ -141,57 +141,57 @@ class TestClock:
         assert record is not None
         assert record.good == clock.wall
         clock.wall = 1000.0
-        again = AuthorityMonitor(house.directory / "ca", own)
+        again = AuthorityMonitor(ca.directory / "ca", own)
         assert again.authority.dates(1000.0).begins >= record.good
 
-    def test_damaged_record_is_none(self, here: AuthorityMonitor, house: CertificateWorld) -> None:
+    def test_damaged_record_is_none(self, here: AuthorityMonitor, ca: CertificateWorld) -> None:
         for content in (b"", b"{}", b"[]", b'{"good": "x"}', b"\xff", b"[" * 2000):
-            files.write_private(house.directory / "ca" / CLOCK_FILE, content)
+            files.write_private(ca.directory / "ca" / CLOCK_FILE, content)
             assert here.authority.clock_record() is None
 
 
-def test_link_comes_up_in_spite_of_a_list_of_a_time_to_come(house: CertificateWorld) -> None:
-    bank, stolen = house.credentials(BANK), house.credentials(CLIENT)
-    house.revoke(stolen)
-    house.authority.publish_list(house.now + 70 * DAY_S)
-    house.tell(bank)
+def test_link_comes_up_in_spite_of_a_list_of_a_time_to_come(ca: CertificateWorld) -> None:
+    bank, stolen = ca.credentials(BANK), ca.credentials(CLIENT)
+    ca.revoke(stolen)
+    ca.authority.publish_list(ca.now + 70 * DAY_S)
+    ca.tell(bank)
     contexts = TlsContexts(bank)
     assert not contexts.server.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
     # Revocations are effective all the same.
     assert contexts.is_revoked(stolen.certificate().serial)
-    house.authority.publish_list(house.now)
-    house.tell(bank)
+    ca.authority.publish_list(ca.now)
+    ca.tell(bank)
     contexts.reload()
     assert contexts.server.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
 
 
 class TestExtension:
     def test_running_server_takes_the_new_certificate_and_hosts_get_it_by_renewal(
-        self, here: AuthorityMonitor, house: CertificateWorld, own: Credentials
+        self, here: AuthorityMonitor, ca: CertificateWorld, own: Credentials
     ) -> None:
-        old, before = house.authority.certificate, own.certificate()
-        house.authority.extend(house.now)
+        old, before = ca.authority.certificate, own.certificate()
+        ca.authority.extend(ca.now)
         here.refresh()
-        assert own.authority() == here.authority.certificate == house.authority.certificate != old
+        assert own.authority() == here.authority.certificate == ca.authority.certificate != old
         assert own.certificate().serial != before.serial
         assert own.certificate().identity == SERVER
         assert here.authority.facts.not_after > read_certificate(decode_pem(old)[0]).not_after
         here.refresh()
-        assert len(house.authority.issued_to(SERVER)) == 2
+        assert len(ca.authority.issued_to(SERVER)) == 2
 
-    def test_hosts_with_the_old_and_the_new_one_trust_each_other(self, house: CertificateWorld) -> None:
-        bank = house.credentials(BANK)
-        house.authority.extend(house.now)
-        client, server = house.credentials(CLIENT), house.credentials(SERVER)
+    def test_hosts_with_the_old_and_the_new_one_trust_each_other(self, ca: CertificateWorld) -> None:
+        bank = ca.credentials(BANK)
+        ca.authority.extend(ca.now)
+        client, server = ca.credentials(CLIENT), ca.credentials(SERVER)
         assert bank.authority() != client.authority() == server.authority()
         shake_hands(TlsContexts(bank), TlsContexts(client))
         shake_hands(TlsContexts(server), TlsContexts(bank))
 
-    def test_certificate_of_an_authority_that_ended_is_not_made(self, house: CertificateWorld) -> None:
-        end = house.authority.facts.not_after.timestamp()
+    def test_certificate_of_an_authority_that_ended_is_not_made(self, ca: CertificateWorld) -> None:
+        end = ca.authority.facts.not_after.timestamp()
         request = signing.make_request(signing.make_key(), "x")
         with pytest.raises(AuthorityError, match=r"ended on .* and certifies nobody") as caught:
-            house.authority.issue(BANK, request, now=end + 1)
+            ca.authority.issue(BANK, request, now=end + 1)
         assert "remsim pki extend" in caught.value.hint
-        house.authority.extend(end + 1)
-        assert house.authority.issue(BANK, request, now=end + 1).is_valid(end + 2)
+        ca.authority.extend(end + 1)
+        assert ca.authority.issue(BANK, request, now=end + 1).is_valid(end + 2)

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the doctor makes of pcscd's state. The real pcscd is in tests/integration/test_doctor_bank.py."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from remsim.config import BankdConfig, HostPort, SlotReader
+from remsim.core.identity import Role
+from remsim.doctor import pcscd
+from remsim.doctor.bank import BankFacts, ccid_version, check_pcscd, judge
+from remsim.doctor.check import Finding, Outcome, Situation
+from remsim.doctor.pcscd import MAX_READERS, PcscdFacts, PcscLite, ReaderSeen, ask_pcscd, parse_version
+from remsim.doctor.power import UsbDevice
+
+SOCKET = Path("/run/pcscd/pcscd.comm")
+DEBIAN_12 = """pcsc-lite version 1.9.9.
+Copyright (C) 1999-2002 by David Corcoran <corcoran@musclecard.com>.
+Enabled features: Linux x86_64-pc-linux-gnu libsystemd serial usb libudev usbdropdir=/usr/lib/pcsc/drivers filter
+MAX_READERNAME: 128, PCSCLITE_MAX_READERS_CONTEXTS: 16
+"""
+DEBIAN_13 = """pcsc-lite version 2.3.3.
+Enabled features: Linux x86_64-pc-linux-gnu libsystemd serial usb libudev polkit usbdropdir=/usr/lib/pcsc/drivers
+"""
+
+
+def problems(findings: list[Finding]) -> list[str]:
+    assert all(finding.mend for finding in findings if finding.outcome is not Outcome.OK)
+    return [finding.text for finding in findings if finding.outcome is Outcome.PROBLEM]
+
+
+def notes(findings: list[Finding]) -> list[str]:
+    return [finding.text for finding in findings if finding.outcome is Outcome.NOTE]
+
+
+def readers(count: int) -> tuple[ReaderSeen, ...]:
+    return tuple(ReaderSeen(f"Reader {number:02d} 00", has_card=number == 0) for number in range(count))
+
+
+def usb(count: int) -> tuple[UsbDevice, ...]:
+    return tuple(UsbDevice(f"1-1.{number}", is_reader=True) for number in range(count))
+
+
+def facts(
+    *,
+    trouble: str | None = None,
+    seen: int = 2,
+    plugged: int = 2,
+    protocol: tuple[int, int] = (4, 4),
+    lite: str = DEBIAN_12,
+    ccid: str | None = "1.5.2",
+    has_program: bool = True,
+    has_pyscard: bool = True,
+    mode: int = 0o666,
+) -> BankFacts:
+    found = PcscdFacts(SOCKET, trouble, mode, protocol, () if trouble else readers(seen))
+    return BankFacts(found, parse_version(lite), has_program, ccid, has_pyscard, usb(plugged), "bank")
+
+
+def test_version_and_features_are_read() -> None:
+    assert parse_version(DEBIAN_12) == PcscLite("1.9.9", has_polkit=False)
+    assert parse_version(DEBIAN_13) == PcscLite("2.3.3", has_polkit=True)
+    assert parse_version("command not found") == PcscLite()
+
+
+def test_host_that_is_well_is_told_in_one_line() -> None:
+    (finding,) = judge(facts(), None)
+    assert finding.outcome is Outcome.OK
+    assert finding.text == ("pcscd 1.9.9 (libccid 1.5.2, without polkit) lets bank in: 2 readers, 1 with a card")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "part", "mend"),
+    [
+        ("absent", "pcscd does not run: there is no /run/pcscd/pcscd.comm", "systemctl enable --now pcscd.socket"),
+        ("no socket", "is no socket", "remove it"),
+        ("no rights", "the user bank has no right to use /run/pcscd/pcscd.comm (mode 0666)", "systemctl restart"),
+        ("nobody", "nothing listens at", "journalctl -u pcscd"),
+        ("refused", "pcscd closes the connection of the user bank", "journalctl -u pcscd"),
+        ("silent", "does not answer", "systemctl restart pcscd"),
+        ("foreign", "speaks no protocol of pcscd", "PCSCLITE_CSOCK_NAME"),
+    ],
+)
+def test_each_trouble_has_its_words(trouble: str, part: str, mend: str) -> None:
+    (finding,) = judge(facts(trouble=trouble), None)
+    assert finding.outcome is Outcome.PROBLEM
+    assert part in finding.text
+    assert mend in finding.mend
+
+
+def test_polkit_is_blamed_where_pcscd_knows_it() -> None:
+    (finding,) = judge(facts(trouble="refused", lite=DEBIAN_13), None)
+    assert finding.text == "pcscd refuses the user bank: polkit does not permit it"
+    assert "org.debian.pcsc-lite.access_pcsc and org.debian.pcsc-lite.access_card" in finding.mend
+
+
+def test_what_is_not_installed_is_told() -> None:
+    assert problems(judge(facts(trouble="absent", has_program=False), None)) == ["pcscd is not installed"]
+    assert problems(judge(facts(has_pyscard=False), None)) == ["pyscard is not installed: the bankd cannot use readers"]
+    assert problems(judge(facts(seen=0, ccid=None), None)) == [
+        "2 USB readers are plugged in, and their driver is not installed"
+    ]
+
+
+def test_readers_that_pcscd_does_not_start_are_told() -> None:
+    assert problems(judge(facts(seen=1), None)) == ["2 USB readers are plugged in, and pcscd knows 1"]
+    assert notes(judge(facts(seen=0, plugged=0), None)) == ["no reader is plugged in"]
+
+
+LIMIT = "this pcscd (protocol 4:5) lists 16 readers at most"
+
+
+@pytest.mark.parametrize(
+    ("seen", "plugged", "slots", "problem", "note"),
+    [
+        (MAX_READERS, MAX_READERS + 4, 20, [f"{LIMIT}, and 20 are plugged in"], []),
+        (2, 2, 20, [], [f"{LIMIT}, and the bank has 20 slots"]),
+        (MAX_READERS, MAX_READERS, 16, [], [f"{LIMIT}, and has so many: a further one is not seen"]),
+        (15, 15, 16, [], []),
+    ],
+)
+def test_limit_of_sixteen_is_told(
+    seen: int, plugged: int, slots: int, problem: list[str], note: list[str], tmp_path: Path
+) -> None:
+    config = BankdConfig(slots=slots, state_dir=tmp_path)
+    found = judge(facts(seen=seen, plugged=plugged, protocol=(4, 5)), config)
+    assert (problems(found), notes(found)) == (problem, note)
+    unlimited = judge(facts(seen=seen, plugged=seen, protocol=(4, 6)), config)
+    assert [finding.outcome for finding in unlimited] == [Outcome.OK]
+
+
+def test_slots_without_a_reader_are_told() -> None:
+    rules = [
+        SlotReader(slot=0, reader="Reader 00 00"),
+        SlotReader.model_validate({"slot": 1, "pattern": "Reader 0[2-9] .*"}),
+    ]
+    assert notes(judge(facts(), None, rules)) == ["slot 1: no reader matches pattern Reader 0[2-9] .*"]
+
+
+def test_version_of_the_driver_is_read(tmp_path: Path) -> None:
+    bundle = tmp_path / "drivers" / "ifd-ccid.bundle" / "Contents"
+    bundle.mkdir(parents=True)
+    file = bundle / "Info.plist"
+    file.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?><plist version="1.0"><dict>'
+        "<key>CFBundleShortVersionString</key><string>1.5.2</string></dict></plist>"
+    )
+    places = [tmp_path / "none", tmp_path / "drivers"]
+    assert ccid_version(places) == "1.5.2"
+    file.write_text("<plist>")
+    assert ccid_version(places) == "unknown"
+    assert ccid_version(places[:1]) is None
+
+
+@pytest.mark.parametrize(
+    ("reader", "text"),
+    [("sim", "not needed: the cards are software"), ("acme", "not looked at: readers come from acme")],
+)
+async def test_other_sources_of_readers_need_no_pcscd(reader: str, text: str, tmp_path: Path) -> None:
+    config = BankdConfig(reader=reader, state_dir=tmp_path)
+    (finding,) = await check_pcscd(Situation(HostPort("h", 1), role=Role.BANK, bankd=config))
+    assert (finding.outcome, finding.text) == (Outcome.OK, text)
+
+
+# The socket, with a pcscd of another version behind it
+
+
+@asynccontextmanager
+async def stub(
+    socket: Path, version: tuple[int, int], *, accepts: bool = True, says: bytes | None = None
+) -> AsyncIterator[None]:
+    """Answers as pcscd of ``version`` does; with ``says``, says that and closes."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if says is not None:
+            await reader.read(1)
+            writer.write(says)
+            writer.close()
+            return
+        while header := await reader.read(8):
+            size, command = struct.unpack("=II", header)
+            body = await reader.readexactly(size)
+            if command == 17:
+                wanted = struct.unpack("=iiI", body)[:2]
+                is_good = accepts and (wanted == version or version >= (4, 6))
+                writer.write(struct.pack("=iiI", *version, 0 if is_good else 0x8010001E))
+            else:
+                assert command == 18
+                row = struct.pack("=128sIIi33s3xII", b"ACME [CCID] 00 00", 1, 0x14, 0, b"\x3b", 1, 1)
+                writer.write(row + bytes(184 * 15))
+        writer.close()
+
+    server = await asyncio.start_unix_server(talk, socket)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("version", [(4, 4), (4, 5), (4, 6)])
+async def test_each_version_of_pcscd_is_understood(version: tuple[int, int], tmp_path: Path) -> None:
+    async with stub(tmp_path / "comm", version):
+        found = await ask_pcscd(tmp_path / "comm")
+    assert (found.trouble, found.protocol) == (None, version)
+    assert found.readers == (ReaderSeen("ACME [CCID] 00 00", has_card=True),)
+
+
+@pytest.mark.parametrize(("says", "trouble"), [(b"", "refused"), (b"abc", "refused")])
+async def test_refusal_is_told_apart(says: bytes, trouble: str, tmp_path: Path) -> None:
+    async with stub(tmp_path / "comm", (4, 5), says=says):
+        assert (await ask_pcscd(tmp_path / "comm")).trouble == trouble
+
+
+async def test_version_to_come_is_told(tmp_path: Path) -> None:
+    async with stub(tmp_path / "comm", (5, 0), accepts=False):
+        assert (await ask_pcscd(tmp_path / "comm")).trouble == "foreign"
+
+
+async def test_silence_has_a_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pcscd, "DEADLINE_S", 0.05)
+    done = asyncio.Event()
+
+    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_unix_server(say_nothing, tmp_path / "comm")
+    assert (await ask_pcscd(tmp_path / "comm")).trouble == "silent"
+    done.set()
+    server.close()
+
+
+async def test_what_is_no_socket_is_told(tmp_path: Path) -> None:
+    assert (await ask_pcscd(tmp_path / "comm")).trouble == "absent"
+    (tmp_path / "comm").touch()
+    assert (await ask_pcscd(tmp_path / "comm")).trouble == "no socket"
