@@ -245,7 +245,7 @@ def _classic_section() -> str:
 
 
 def _numbers_section() -> str:
-    keep_alive, backoff = engine.KeepAlive(), dialing.Backoff()
+    keep_alive, backoff = engine.KeepAliveTimes(), dialing.Backoff()
     rows = [
         f"| PING after each PONG | {keep_alive.interval_s:g} s |",
         f"| a peer without PONG is dead after | {keep_alive.timeout_s:g} s |",

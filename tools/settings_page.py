@@ -40,8 +40,8 @@ _INTRO: Final = """\
 
 Every setting of every program. A setting is given on the command line, else in the environment, else in a TOML file,
 else it has its default. The file is named by `--config FILE.toml` or `REMSIM_CONFIG`; no file is read unasked. An
-unknown key, a value of the wrong type and settings that exclude each other are errors, told in one line with the place
-where they stand.
+unknown key, a value of the wrong type and settings that exclude each other are errors; one line names the problem and
+its place.
 
 - An address is `HOST:PORT`, `[IPV6]:PORT`, or `HOST` with the usual port. For listening, `:PORT` and `*:PORT` are all
   addresses of IPv4 and IPv6, and port 0 is any free port.

@@ -63,7 +63,7 @@ MACHINES: Final = (
         "is immediate, then the delay grows, with a random part.",
         "remsim.wire.link.dialing",
         "DIAL_TRANSITIONS",
-        _plain(wire_transitions.DIAL_TRANSITIONS),
+        _rows_of(wire_transitions.DIAL_TRANSITIONS),
         wire_transitions.DialState.DISCONNECTED,
     ),
     Machine(

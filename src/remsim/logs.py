@@ -7,8 +7,8 @@
 
 An event has a fixed name in snake_case and fields; texts that came from a peer go into fields, where control
 characters are escaped, so that nobody can forge a line. Bytes are never shown, at no level, only how many they are: a
-TPDU may hold a PIN or a key. The two exceptions are an ATR and a command's header, in fields of these names. Whoever
-has bytes worth showing asks ``remsim.redaction``; the ``_redact`` step here is the net below, and callers need not
+TPDU may hold a PIN or a key. The two exceptions are an ATR and a command's header, in fields of these names. Code
+that has bytes worth showing asks ``remsim.redaction``; the ``_redact`` step here is the net below, and callers need not
 care.
 
 Knows nothing of the programs. ``setup_logging`` is called once per process; a library user who does not call it gets
@@ -22,12 +22,12 @@ import os
 import sys
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from remsim.core.limits import TokenBucket
+from remsim.core.episode import OncePerEpisode
+from remsim.core.rate_limit import TokenBucket
 from remsim.core.text import escape
 from remsim.redaction import mask_literals, mask_tokens, scrub, shorten_iccid, shorten_imsi
 
@@ -55,7 +55,7 @@ _LEVELS: Final[dict["LogLevel", int]] = {
     "error": logging.ERROR,
 }
 _COLOURS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "1;31", "critical": "1;31"}
-#: Fields that are shown in part, whoever logs them.
+#: Fields that are shown in part, in every line.
 _SHORTENED: Final[dict[str, Callable[[str], str]]] = {"imsi": shorten_imsi, "iccid": shorten_iccid}
 #: Fields whose bytes are shown, and how many: an ATR has up to 55 in RSPRO, a command's header has five.
 _SHOWN_BYTES: Final = {"atr": 55, "header": 5}
@@ -215,16 +215,15 @@ class _Tracebacks:
     """A fault that others can cause again and again must not fill the disk: a traceback has thousands of characters."""
 
     def __init__(self) -> None:
-        self._budget = TokenBucket(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S)
-        self._held_back: Counter[Hashable] = Counter()
+        self._bucket = TokenBucket(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S, most_keys=_MAX_KINDS)
+        self._held_back = OncePerEpisode[Hashable](most_keys=_MAX_KINDS)
 
     def unsaid(self, kind: Hashable, now: float) -> int | None:
         """How many of this kind were held back before this one, which may be written; None: it may not."""
-        if self._budget.take(kind, now):
-            return self._held_back.pop(kind, 0)
-        self._held_back[kind] += 1
-        if len(self._held_back) > _MAX_KINDS:
-            del self._held_back[next(iter(self._held_back))]
+        if self._bucket.take(kind, now):
+            repeats = self._held_back.ends(kind)
+            return 0 if repeats is None else repeats + 1
+        self._held_back.begins(kind)
         return None
 
 

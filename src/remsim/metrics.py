@@ -28,9 +28,9 @@ DURATION_BUCKETS_S: Final = (
     *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
 )
 
-#: A scraper's request is a few hundred bytes; this also bounds what a stranger can make us keep.
+#: A scraper's request is a few hundred bytes; this also bounds what an unknown peer can make us keep.
 MAX_REQUEST_BYTES: Final = 8192
-#: From the connection to the last byte of the answer: whoever is slower does not read metrics.
+#: From the connection to the last byte of the answer: a peer that is slower does not read metrics.
 REQUEST_DEADLINE_S: Final = 10.0
 #: Prometheus uses one connection; more are people looking. Beyond this a newcomer is dropped.
 MAX_CONNECTIONS: Final = 32
@@ -56,7 +56,7 @@ LIMITS: Final = (
         LimitName.METRICS_TIME,
         REQUEST_DEADLINE_S,
         "s",
-        "the page is made at once; whoever neither asks nor reads is no scraper",
+        "the page is made at once; a peer that neither asks nor reads is no scraper",
         "the connection is closed",
     ),
 )
@@ -178,7 +178,7 @@ class MetricsServer:
             self._metrics.limits.reached(LimitName.METRICS_TIME if is_late else LimitName.METRICS_REQUEST)
             writer.transport.abort()
         except (OSError, asyncio.IncompleteReadError):
-            # Whoever is there does not speak HTTP, or left; there is nobody to tell.
+            # The peer does not speak HTTP, or left; there is nobody to tell.
             writer.transport.abort()
         finally:
             self._writers.discard(writer)

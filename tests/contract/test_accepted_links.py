@@ -12,7 +12,7 @@ from remsim.net.connections import ConnectionManager
 from remsim.wire import ccm
 from remsim.wire.link import requests
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
-from remsim.wire.link.engine import Event, KeepAlive, ProbeAnswered, Received
+from remsim.wire.link.engine import Event, KeepAliveTimes, ProbeAnswered, Received
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import NO_FLAGS, ComponentType, ResultCode, TpduCardToModem, TpduModemToCard
 from tests.doubles import engines
@@ -126,7 +126,7 @@ async def test_reset_by_the_peer_is_its_reason() -> None:
 
 async def test_deadlines_of_the_engine_are_kept() -> None:
     async with world() as (hub, program):
-        listener = await hub.listen(LOOPBACK, factory(keep_alive=KeepAlive(timeout_s=0.0)))
+        listener = await hub.listen(LOOPBACK, factory(keep_alive=KeepAliveTimes(timeout_s=0.0)))
         async with dialled_raw("127.0.0.1", listener.port) as peer:
             link, _ = await program.ups.get()
             assert await program.ends.get() == (link, "no PONG within 0 s")
@@ -135,7 +135,7 @@ async def test_deadlines_of_the_engine_are_kept() -> None:
 
 async def test_ping_goes_out_again_after_a_pong() -> None:
     async with world() as (hub, program):
-        listener = await hub.listen(LOOPBACK, factory(keep_alive=KeepAlive(interval_s=0.0)))
+        listener = await hub.listen(LOOPBACK, factory(keep_alive=KeepAliveTimes(interval_s=0.0)))
         async with dialled_raw("127.0.0.1", listener.port) as peer:
             for _ in range(5):
                 assert await peer.read(4) == ccm.PING

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The authority in its directory: issue, renew, revoke, codes; what is in the book survives."""
+"""The authority in its directory: issue, renew, revoke, codes; what is in the ledger survives."""
 
 import re
 import sqlite3
@@ -183,11 +183,11 @@ class TestRevocation:
     def test_number_of_a_list_that_is_ahead_of_the_book_is_not_given_again(
         self, authority: Authority, tmp_path: Path
     ) -> None:
-        # As if a process had died, or the book had been restored, after the list was written.
-        book = tmp_path / "ca" / "ledger.sqlite"
-        before = book.read_bytes()
+        # As if a process had died, or the ledger had been restored, after the list was written.
+        ledger_file = tmp_path / "ca" / "ledger.sqlite"
+        before = ledger_file.read_bytes()
         ahead = read_revocation_list(decode_pem(authority.publish_list(NOW), REVOCATION_LIST)[0])
-        files.write_private(book, before)
+        files.write_private(ledger_file, before)
         again = read_revocation_list(decode_pem(authority.publish_list(NOW), REVOCATION_LIST)[0])
         assert again.number == ahead.number + 1
 
@@ -350,12 +350,12 @@ class TestDamage:
 
     def test_book_may_be_longer_than_any_key(self, authority: Authority, tmp_path: Path) -> None:
         issued = authority.issue(BANK, request(), now=NOW)
-        book = tmp_path / "ca" / "ledger.sqlite"
-        connection = sqlite3.connect(book)
+        ledger_file = tmp_path / "ca" / "ledger.sqlite"
+        connection = sqlite3.connect(ledger_file)
         with connection:
             connection.execute("UPDATE issued SET reason = ?", ("x" * files.MAX_FILE_BYTES,))
         connection.close()
-        assert book.stat().st_size > files.MAX_FILE_BYTES
+        assert ledger_file.stat().st_size > files.MAX_FILE_BYTES
         authority.revoke([issued.serial], now=NOW)
         assert listed(authority) == {issued.serial}
 
@@ -371,7 +371,7 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            ("", "is empty: the authority's book is lost"),
+            ("", "is empty: the authority's ledger is lost"),
             ("CREATE TABLE slotmap (x INTEGER)", "is a database of another program"),
         ],
     )
@@ -379,9 +379,9 @@ class TestDamage:
         self, authority: Authority, tmp_path: Path, content: str, said: str
     ) -> None:
         del authority
-        book = tmp_path / "ca" / "ledger.sqlite"
-        files.write_private(book, b"")
-        with closing(sqlite3.connect(book)) as connection, connection:
+        ledger_file = tmp_path / "ca" / "ledger.sqlite"
+        files.write_private(ledger_file, b"")
+        with closing(sqlite3.connect(ledger_file)) as connection, connection:
             connection.execute(content)
         with pytest.raises(AuthorityError, match=said) as caught:
             Authority(tmp_path / "ca")
@@ -407,10 +407,10 @@ class TestDamage:
         ledger = Ledger(tmp_path / "ca" / "ledger.sqlite")
 
         def write_more() -> None:
-            with ledger.transaction() as page:
+            with ledger.transaction() as transaction:
                 # SQLite's own limit, which it reports as a disk without room.
-                vars(page)["_db"].execute("PRAGMA max_page_count = 1")
-                vars(page)["_db"].execute("CREATE TABLE more AS SELECT randomblob(1000000) AS x")
+                vars(transaction)["_db"].execute("PRAGMA max_page_count = 1")
+                vars(transaction)["_db"].execute("CREATE TABLE more AS SELECT randomblob(1000000) AS x")
 
         with pytest.raises(AuthorityError, match="full") as caught:
             write_more()

@@ -71,7 +71,7 @@ async def test_refused_connection_is_tried_until_somebody_listens() -> None:
         async with world() as (hub, program):
             dialled = dial(hub)
             dialled.want("127.0.0.1", there.port)
-            await until(lambda: dialled._dialler.failures >= 3)
+            await until(lambda: dialled._schedule.failures >= 3)
             there.listen()
             await there.accept()
             link, _ = await program.ups.get()
@@ -84,9 +84,9 @@ async def test_second_repetition_waits_for_its_delay() -> None:
         async with world() as (hub, _):
             dialled = dial(hub, backoff=NEVER)
             dialled.want("127.0.0.1", there.port)
-            await until(lambda: dialled._dialler.failures == 2)
+            await until(lambda: dialled._schedule.failures == 2)
             assert dialled.state is DialState.BACKOFF
-            due = dialled._dialler.next_deadline()
+            due = dialled._schedule.next_deadline()
             assert due is not None
             assert 490.0 < due - hub.now() <= 1000.0
 
@@ -97,7 +97,7 @@ async def test_unreachable_host_is_a_failed_attempt_like_any_other(host: str) ->
     async with world() as (hub, program):
         dialled = dial(hub)
         dialled.want(host, 9998)
-        await until(lambda: dialled._dialler.failures >= 3)
+        await until(lambda: dialled._schedule.failures >= 3)
         assert program.ups.empty()
 
 
@@ -112,7 +112,7 @@ async def test_name_that_does_not_resolve_is_a_failed_attempt(
     async with world() as (hub, _):
         dialled = dial(hub, backoff=NEVER)
         dialled.want("no-such-host.invalid", 9998)
-        await until(lambda: dialled._dialler.failures == 2)
+        await until(lambda: dialled._schedule.failures == 2)
         assert dialled.state is DialState.BACKOFF
 
 
@@ -203,7 +203,7 @@ async def test_program_may_change_the_target_when_it_hears_of_the_loss() -> None
             await second.accept()
             _, address = await program.ups.get()
             assert address.port == second.port
-            assert dialled._dialler.failures == 0
+            assert dialled._schedule.failures == 0
 
 
 async def test_connection_of_an_abandoned_attempt_is_closed_unannounced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.net.log_limits import STRANGER_LINES
+from remsim.net.log_limits import UNAUTHENTICATED_LINES
 from remsim.pki.codes import CODE_ID_BYTES, encode_bytes
 from remsim.pki.enrolment_service import EnrolmentService
 from remsim.server.api import enrolment, errors
@@ -75,9 +75,9 @@ async def test_source_that_tries_codes_must_wait(ca: CertificateWorld) -> None:
 async def test_refused_codes_of_many_sources_leave_few_lines(ca: CertificateWorld) -> None:
     log, counts = NotedLog(), LimitCounts()
     served = served_enrolment(ca, log, Clocks(), counts)
-    for number in range(STRANGER_LINES + 5):
+    for number in range(UNAUTHENTICATED_LINES + 5):
         assert await ask_from(served, f"2001:db8:0:{number:x}::1") == 403
-    for _ in range(STRANGER_LINES):
+    for _ in range(UNAUTHENTICATED_LINES):
         assert (await log.next("enrolment_refused"))["level"] == "warning"
     assert (await log.next("limit_reached"))["about"] == "enrolment_refused"
     assert (await log.next("enrolment_refused"))["level"] == "debug"

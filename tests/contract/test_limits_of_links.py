@@ -23,7 +23,7 @@ from remsim.net.tls.contexts import Expectation, LinkTls
 from remsim.wire import ccm, ipa
 from remsim.wire.link import requests
 from remsim.wire.link.actions import Accepted, Close, LinkId, Send
-from remsim.wire.link.engine import MAX_FIRST_FRAME, KeepAlive, Received
+from remsim.wire.link.engine import MAX_FIRST_FRAME, KeepAliveTimes, Received
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import NO_FLAGS, ComponentType, TpduModemToCard
 from tests.doubles import engines
@@ -74,13 +74,13 @@ async def stage(
     role: ComponentType = ComponentType.REMSIM_SERVER,
     peer: ComponentType | None = None,
     *,
-    admission: ConnectionQuota | None = None,
+    quota: ConnectionQuota | None = None,
 ) -> AsyncIterator[tuple[Stage, RawEnd]]:
     """A hub that listens, and its neighbour, accepted."""
     counts = LimitCounts()
-    async with world(limits=counts, admission=admission) as (hub, program):
+    async with world(limits=counts, quota=quota) as (hub, program):
         # A busy machine takes its time for a flood; no other limit is to come first.
-        patient = factory(role, peer, keep_alive=KeepAlive(60.0, 60.0), connect_timeout_s=60.0)
+        patient = factory(role, peer, keep_alive=KeepAliveTimes(60.0, 60.0), connect_timeout_s=60.0)
         listener = await hub.listen(LOOPBACK, patient)
         async with dialled_raw("127.0.0.1", listener.port) as neighbour:
             found = Stage(hub, program, listener.port, counts)
@@ -205,7 +205,7 @@ async def cut(peer: RawEnd) -> bool:
 
 @reaches(LimitName.UNIDENTIFIED)
 async def test_at_the_limit_the_oldest_pending_connection_makes_room() -> None:
-    async with stage(admission=ConnectionQuota(most=1)) as (there, _):
+    async with stage(quota=ConnectionQuota(most=1)) as (there, _):
         async with dialled_raw("127.0.0.1", there.port) as first:
             await there.link()
             async with dialled_raw("127.0.0.1", there.port) as second:
@@ -216,7 +216,7 @@ async def test_at_the_limit_the_oldest_pending_connection_makes_room() -> None:
 
 @reaches(LimitName.UNIDENTIFIED_PER_SOURCE)
 async def test_pending_connections_from_one_source_make_room_among_themselves() -> None:
-    async with stage(admission=ConnectionQuota(most_per_source=1)) as (there, _):
+    async with stage(quota=ConnectionQuota(most_per_source=1)) as (there, _):
         async with (
             dialled_raw("127.0.0.1", there.port, source="127.0.0.2") as elsewhere,
             dialled_raw("127.0.0.1", there.port) as first,
@@ -232,7 +232,7 @@ async def test_pending_connections_from_one_source_make_room_among_themselves() 
 
 @reaches(LimitName.CONNECTIONS)
 async def test_more_connections_than_descriptors_allow_are_closed() -> None:
-    async with stage(admission=ConnectionQuota(most_connections=2)) as (there, _):
+    async with stage(quota=ConnectionQuota(most_connections=2)) as (there, _):
         async with dialled_raw("127.0.0.1", there.port) as accepted:
             there.hub.execute(Accepted(await there.link()))
             async with dialled_raw("127.0.0.1", there.port) as third:
@@ -243,13 +243,13 @@ async def test_more_connections_than_descriptors_allow_are_closed() -> None:
 
 @asynccontextmanager
 async def tls_world(
-    admission: ConnectionQuota | None = None,
+    quota: ConnectionQuota | None = None,
 ) -> AsyncIterator[tuple[ConnectionManager, Program, LimitCounts]]:
     """A hub for both ends of links over TLS."""
     counts = LimitCounts()
     program = Program()
     async with TaskOwner("world") as tasks:
-        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=counts, admission=admission)
+        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=counts, quota=quota)
         try:
             yield hub, program, counts
         finally:

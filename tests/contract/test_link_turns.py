@@ -13,7 +13,7 @@ from remsim.net.allowance import FRAME_COST, Rate
 from remsim.net.link import PIECE_BYTES
 from remsim.wire import ccm
 from remsim.wire.link.actions import Accepted
-from remsim.wire.link.engine import KeepAlive, LinkEngine
+from remsim.wire.link.engine import KeepAliveTimes, LinkEngine
 from tests.doubles.certificates import CertificateWorld
 from tests.doubles.link_world import RawEnd, dialled_raw, factory, world
 from tests.doubles.reaching import reaches
@@ -133,7 +133,7 @@ def small_allowances(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _flood(name: LimitName, pieces: Pieces, *, is_accepted: bool) -> None:
     counts = Counts(name, FLOODERS)
-    patient = factory(keep_alive=KeepAlive(60.0, 60.0), connect_timeout_s=60.0)
+    patient = factory(keep_alive=KeepAliveTimes(60.0, 60.0), connect_timeout_s=60.0)
     async with world(limits=counts) as (hub, program), AsyncExitStack() as ends, asyncio.TaskGroup() as tasks:
         listener = await hub.listen(LOOPBACK, patient)
         neighbour = await ends.enter_async_context(dialled_raw("127.0.0.1", listener.port))

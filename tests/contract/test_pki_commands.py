@@ -89,7 +89,7 @@ def test_request_is_certified(pki: Say, fail: Say, tmp_path: Path, state: Path) 
     assert found["certificate"].startswith("-----BEGIN")
     (tmp_path / "request.pem").write_bytes(b"nothing")
     assert "no certificate request" in fail("issue", "bank/1", "--request", str(tmp_path / "request.pem"))
-    assert "say either --out DIR or --request FILE" in fail("issue", "bank/1")
+    assert "give either --out DIR or --request FILE" in fail("issue", "bank/1")
     assert "is no identity; hint: write bank/1" in fail("issue", "banks/1", "--out", str(tmp_path))
     assert "neither an address nor an ASCII host name" in fail(
         "issue", "server/x", "--out", str(tmp_path / "x"), "--host", "läb"
@@ -107,7 +107,7 @@ def test_certificate_is_renewed_in_place(pki: Say, fail: Say, state: Path, tmp_p
     pki("issue", "bank/1", "--out", str(tmp_path / "tls"))
     pki("renew", "bank/1", "--out", str(tmp_path / "tls"))
     assert Credentials(tmp_path / "tls").certificate().hosts == ()
-    assert "bank/1 is not this server; hint: say --out DIR" in fail("renew", "bank/1")
+    assert "bank/1 is not this server; hint: name a directory with --out DIR" in fail("renew", "bank/1")
     assert "bank/2 has no valid certificate" in fail("renew", "bank/2")
 
 
@@ -254,8 +254,8 @@ class TestEnroll:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            ([], "say where the server is, and the code"),
-            (["https://lab"], "say where the server is, and the code"),
+            ([], "URL and code are missing"),
+            (["https://lab"], "URL and code are missing"),
             (["https://lab", "nonsense"], "this is no enrolment code"),
             (["--renew"], "there is no certificate in"),
             (["https://lab", "x", "--renew"], "renewal needs a directory and no code"),

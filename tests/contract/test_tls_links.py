@@ -253,14 +253,14 @@ class TestOtherProtocols:
         self, run: Run, ca: CertificateWorld
     ) -> None:
         async def play() -> None:
-            admission = ConnectionQuota()
-            async with noted_world(admission) as (server, _, log):
+            quota = ConnectionQuota()
+            async with noted_world(quota) as (server, _, log):
                 listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 async with dialled_raw("127.0.0.1", listener.port) as peer:
                     await peer.write(b"\x16")
                 reason = (await log.next("tls_refused"))["reason"]
                 assert reason == "closed by the peer within the TLS handshake"
-                assert len(admission) == 0
+                assert len(quota) == 0
 
         run(play())
 

@@ -102,14 +102,14 @@ class TestLife:
 class TestLimits:
     def test_pending_peers_are_bounded_and_proven_peers_do_not_count(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
-            admission = ConnectionQuota(most=2)
-            async with noted_world(admission) as (server, at_server, log), noted_world() as (client, at_client, _):
+            quota = ConnectionQuota(most=2)
+            async with noted_world(quota) as (server, at_server, log), noted_world() as (client, at_client, _):
                 listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 for number in range(3):
                     dial(client, listener, ca.tls(Identity.client(number)))
                     await at_server.ups.get()
                     await at_client.ups.get()
-                assert len(admission) == 0
+                assert len(quota) == 0
                 async with contextlib.AsyncExitStack() as pending:
                     first = await pending.enter_async_context(dialled_raw("127.0.0.1", listener.port))
                     for _ in range(2):
@@ -119,7 +119,7 @@ class TestLimits:
                     with contextlib.suppress(ConnectionResetError):
                         assert await first.read_to_end() == b""
                     assert len(server) == 3
-                    assert len(admission) == 2
+                    assert len(quota) == 2
                     # A peer with a certificate gets in while unauthenticated peers hold every place.
                     dial(client, listener, ca.tls(Identity.client(3)))
                     await at_server.ups.get()
@@ -128,8 +128,8 @@ class TestLimits:
 
     def test_plain_links_count_until_they_are_accepted(self, run: Run) -> None:
         async def play() -> None:
-            admission = ConnectionQuota(most=1)
-            async with noted_world(admission) as (server, at_server, log):
+            quota = ConnectionQuota(most=1)
+            async with noted_world(quota) as (server, at_server, log):
                 listener = await server.listen(LOOPBACK, factory())
                 async with dialled_raw("127.0.0.1", listener.port) as first:
                     await at_server.ups.get()
@@ -141,13 +141,13 @@ class TestLimits:
                         _, reason = await at_server.ends.get()
                         assert reason == "not accepted in time: a newcomer needed the place"
                         server.execute(Accepted(link))
-                        assert len(admission) == 0
+                        assert len(quota) == 0
                     async with dialled_raw("127.0.0.1", listener.port):
                         await at_server.ups.get()
-                        assert len(admission) == 1
-                    assert admission.refused == {QuotaKind.UNIDENTIFIED: 1}
+                        assert len(quota) == 1
+                    assert quota.refused == {QuotaKind.UNIDENTIFIED: 1}
                 for _ in range(2):
                     await at_server.ends.get()
-                assert len(admission) == 0
+                assert len(quota) == 0
 
         run(play())

@@ -10,8 +10,8 @@ from typing import cast
 
 import pytest
 
+from remsim.core.episode import RECURRENCES
 from remsim.core.limits import LimitName
-from remsim.core.recurring import RECURRENCES
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.connections import ConnectionManager
 from remsim.net.link import Link
@@ -158,11 +158,9 @@ class TestTurns:
 class TestAtAListener:
     def test_flood_of_one_source_leaves_few_lines_and_all_are_counted(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
-            program, log, refused, admission = Program(), NotedLog(), list[str](), ConnectionQuota()
+            program, log, refused, quota = Program(), NotedLog(), list[str](), ConnectionQuota()
             async with TaskOwner("world", log=log.logger) as tasks:
-                hub = ConnectionManager(
-                    program, tasks=tasks, log=log.logger, admission=admission, on_refused=refused.append
-                )
+                hub = ConnectionManager(program, tasks=tasks, log=log.logger, quota=quota, on_refused=refused.append)
                 listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 for _ in range(RECURRENCES + 5):
                     async with dialled_raw("127.0.0.1", listener.port) as peer:
@@ -175,7 +173,7 @@ class TestAtAListener:
                     assert (await log.next("tls_refused"))["level"] == "debug"
                 assert log.is_empty()
                 assert refused == ["TLS handshake"] * (RECURRENCES + 5)
-                assert len(admission) == 0
+                assert len(quota) == 0
                 await hub.close()
                 tasks.cancel()
 

@@ -15,7 +15,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.logs import setup_logging
 from remsim.readers.base import ReaderSource
 from remsim.wire.link.abilities import ABILITIES
-from remsim.wire.link.engine import KeepAlive, LinkEngine
+from remsim.wire.link.engine import KeepAliveTimes, LinkEngine
 from remsim.wire.link.events import Event, Received
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, Message, ResultCode
@@ -42,7 +42,7 @@ class Peer:
             identity=self.identity,
             peer=ComponentType.REMSIM_BANKD,
             now=0.0,
-            keep_alive=KeepAlive(first_after_s=1e9),
+            keep_alive=KeepAliveTimes(first_after_s=1e9),
             abilities=ABILITIES if is_own else (),
         )
 

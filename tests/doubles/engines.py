@@ -3,7 +3,7 @@
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire import ipa
-from remsim.wire.link.engine import ABILITIES, Event, KeepAlive, LinkEngine
+from remsim.wire.link.engine import ABILITIES, Event, KeepAliveTimes, LinkEngine
 from remsim.wire.messages import rspro
 from remsim.wire.messages.codec import decode_pdu, encode_pdu
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, Message, ResultCode, RsproPdu
@@ -21,7 +21,7 @@ def engine(
     peer: ComponentType | None = ComponentType.REMSIM_BANKD,
     *,
     now: float = 0.0,
-    keep_alive: KeepAlive | None = None,
+    keep_alive: KeepAliveTimes | None = None,
     abilities: tuple[str, ...] = ABILITIES,
 ) -> LinkEngine:
     """One end of a link, its first PING already taken."""
@@ -62,7 +62,7 @@ def sent(connection: LinkEngine) -> list[RsproPdu | bytes]:
     return found
 
 
-def server_with_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAlive | None = None) -> LinkEngine:
+def server_with_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAliveTimes | None = None) -> LinkEngine:
     """A server's end after a bankd with these abilities (None: classic) was accepted at time 0."""
     server = engine(ComponentType.REMSIM_SERVER, None, keep_alive=keep_alive)
     bankd = identity(ComponentType.REMSIM_BANKD).with_abilities(abilities)
@@ -73,7 +73,7 @@ def server_with_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAliv
     return server
 
 
-def client_at_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAlive | None = None) -> LinkEngine:
+def client_at_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAliveTimes | None = None) -> LinkEngine:
     """A client's end after a bankd with these abilities (None: classic) accepted it at time 0."""
     client = engine(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD, keep_alive=keep_alive)
     tag = client.send(rspro.ConnectClientReq(client.identity, CLIENT), now=0.0)

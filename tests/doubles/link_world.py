@@ -17,7 +17,7 @@ from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.connections import ConnectionManager
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.wire.link.actions import LinkId, PeerAddress
-from remsim.wire.link.engine import CONNECT_TIMEOUT_S, ConnectionFactory, Event, KeepAlive, LinkEngine
+from remsim.wire.link.engine import CONNECT_TIMEOUT_S, EngineMaker, Event, KeepAliveTimes, LinkEngine
 from remsim.wire.messages.rspro import ComponentType
 from tests.doubles import engines
 
@@ -51,9 +51,9 @@ def factory(
     role: ComponentType = ComponentType.REMSIM_SERVER,
     peer: ComponentType | None = None,
     *,
-    keep_alive: KeepAlive | None = None,
+    keep_alive: KeepAliveTimes | None = None,
     connect_timeout_s: float = CONNECT_TIMEOUT_S,
-) -> ConnectionFactory:
+) -> EngineMaker:
     """Makes engines."""
 
     def make(now: float) -> LinkEngine:
@@ -70,12 +70,12 @@ def factory(
 
 @asynccontextmanager
 async def world(
-    *, limits: LimitCounts | None = None, admission: ConnectionQuota | None = None
+    *, limits: LimitCounts | None = None, quota: ConnectionQuota | None = None
 ) -> AsyncIterator[tuple[ConnectionManager, Program]]:
     """A hub and its program; in the end the hub closes and leaves nothing behind."""
     program = Program()
     async with TaskOwner("world") as tasks:
-        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=limits, admission=admission)
+        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=limits, quota=quota)
         try:
             yield hub, program
         finally:

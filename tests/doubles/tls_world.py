@@ -33,12 +33,12 @@ Run = Callable[[Coroutine[object, object, None]], None]
 
 @contextlib.asynccontextmanager
 async def noted_world(
-    admission: ConnectionQuota | None = None,
+    quota: ConnectionQuota | None = None,
 ) -> AsyncIterator[tuple[ConnectionManager, Program, NotedLog]]:
     """A hub, its program, and its log."""
     program, log = Program(), NotedLog()
     async with TaskOwner("world", log=log.logger) as tasks:
-        hub = ConnectionManager(program, tasks=tasks, log=log.logger, admission=admission)
+        hub = ConnectionManager(program, tasks=tasks, log=log.logger, quota=quota)
         try:
             yield hub, program, log
         finally:

@@ -15,9 +15,9 @@ from prometheus_client import generate_latest
 from remsim.bankd.announcement import advertised_hosts, announcement
 from remsim.bankd.service import BankdService
 from remsim.config import LOOPBACK_NETWORKS, BankdConfig, HostPort
+from remsim.core.episode import RECURRENCES
 from remsim.core.errors import StartError
 from remsim.core.limits import LimitName
-from remsim.core.recurring import RECURRENCES
 from remsim.readers.errors import CardMuteError, CardTransmissionError
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import AddressKind, ResultCode, SlotPhysStatus
@@ -379,7 +379,7 @@ async def test_gsmtap_hides_secrets_unless_they_are_asked_for(tmp_path: Path, re
 async def test_classic_client_that_gets_no_card_and_never_stops_asking_leaves_few_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remsim.core.recurring.QUIET_S", 1.0)
+    monkeypatch.setattr("remsim.core.episode.QUIET_S", 1.0)
     async with BankWorld(tmp_path, source=ScriptedSource()) as world:
         assert await world.create_mapping("C1:0", "B1:0") is ResultCode.OK
         for _ in range(30):

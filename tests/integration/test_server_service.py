@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from remsim.config import LOOPBACK_NETWORKS, HostPort, ServerConfig
+from remsim.core.episode import RECURRENCES
 from remsim.core.errors import StartError
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.core.recurring import RECURRENCES
 from remsim.logs import get_logger
 from remsim.net.connections import ConnectionManager
 from remsim.net.runtime.tasks import TaskOwner
@@ -305,7 +305,7 @@ async def test_bank_address_that_does_not_resolve_is_refused(tmp_path: Path) -> 
 async def test_program_that_is_refused_and_never_stops_trying_leaves_few_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remsim.core.recurring.QUIET_S", 1.0)
+    monkeypatch.setattr("remsim.core.episode.QUIET_S", 1.0)
     log = note_log()
     async with running_server(tmp_path) as service:
         for _ in range(30):

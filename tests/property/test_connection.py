@@ -10,7 +10,7 @@ from remsim.wire.errors import LocalProtocolError
 from remsim.wire.link.engine import (
     ABILITIES,
     ECHO,
-    KeepAlive,
+    KeepAliveTimes,
     LinkEngine,
     LinkFailed,
     ProbeAnswered,
@@ -22,7 +22,7 @@ from remsim.wire.messages.rspro import RESPONSE_TO, ComponentType, Message, Requ
 from tests.doubles import engines, strategies, strict_asn1, vectors
 from tests.doubles.engines import BANK, CLIENT
 
-KEEP_ALIVE = KeepAlive(interval_s=30.0, timeout_s=10.0)
+KEEP_ALIVE = KeepAliveTimes(interval_s=30.0, timeout_s=10.0)
 #: Longer than a frame takes here; shorter than the peer's patience.
 MAX_DELAY_S = 4.0
 

@@ -16,7 +16,7 @@ from remsim.bankd.core.actions import BankdAction
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, TraceRecord, encode_gsmtap
 from remsim.wire.link.actions import LinkId, PeerAddress
-from remsim.wire.link.engine import Event, KeepAlive, LinkEngine
+from remsim.wire.link.engine import Event, KeepAliveTimes, LinkEngine
 from remsim.wire.messages.rspro import ComponentType
 from tests.doubles.bank import BANKD, StubCards, stub_atr
 from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, RecordedSession, load_session
@@ -47,7 +47,7 @@ class BankAdapter:
     def connection(self, recorded: RecordedConnection, now: float) -> LinkEngine:
         is_dialled = recorded.dialled_by == self._role
         peer = ComponentType.REMSIM_SERVER if is_dialled else ComponentType.REMSIM_CLIENT
-        keep_alive = KeepAlive(first_after_s=0.0 if is_dialled else 30.0)
+        keep_alive = KeepAliveTimes(first_after_s=0.0 if is_dialled else 30.0)
         return LinkEngine(identity=BANKD, peer=peer, now=now, keep_alive=keep_alive)
 
     def on_link_up(self, link: LinkId, peer: PeerAddress, recorded: RecordedConnection, now: float) -> list[object]:

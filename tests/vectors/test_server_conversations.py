@@ -15,7 +15,7 @@ import pytest
 from remsim.server.core.actions import Action
 from remsim.wire.ccm import PONG
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
-from remsim.wire.link.engine import Event, KeepAlive, LinkEngine, ProbeAnswered
+from remsim.wire.link.engine import Event, KeepAliveTimes, LinkEngine, ProbeAnswered
 from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, load_session
 from tests.doubles.server_world import SERVER, ServerWorld
 
@@ -40,7 +40,7 @@ class ServerAdapter:
         self.shown: list[list[str]] = []
 
     def connection(self, recorded: RecordedConnection, now: float) -> LinkEngine:
-        engine = LinkEngine(identity=SERVER, peer=None, now=now, keep_alive=KeepAlive())
+        engine = LinkEngine(identity=SERVER, peer=None, now=now, keep_alive=KeepAliveTimes())
         self._engines[LinkId(recorded.number)] = engine
         return engine
 

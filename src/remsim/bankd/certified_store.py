@@ -11,6 +11,7 @@ from remsim.bankd.core.certified import CertifiedMemory
 from remsim.core.errors import ConfigError, RemsimError
 from remsim.core.identity import Identity, Role
 from remsim.logs import Logger
+from remsim.net.runtime.tasks import in_thread
 from remsim.pki import files
 from remsim.pki.errors import KeyFileError
 
@@ -65,7 +66,7 @@ class CertifiedFile:
                 return
             self._is_due = False
             try:
-                await asyncio.to_thread(self._write, clients())
+                await in_thread(self._write, clients())
             except (OSError, KeyFileError) as error:
                 self._is_due = True
                 if str(error) != self._trouble:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a trace may show of each slot's traffic: secrets masked, by what ``remsim.redaction`` knows of them."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
@@ -15,6 +14,7 @@ from remsim.core.errors import StartError
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.logs import Logger
+from remsim.net.runtime.tasks import in_thread
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import DEFAULT, PRESETS, Guard, GuardPolicy, RuleMatch, parse_guard_policy
 from remsim.redaction import CardRedactor
@@ -107,7 +107,7 @@ class Guards:
         if self._config.guard is None:
             return
         try:
-            policy = await asyncio.to_thread(read_guard_policy, self._config)
+            policy = await in_thread(read_guard_policy, self._config)
         except (PolicyError, StartError) as error:
             self._log.error("guard_not_reloaded", error=str(error), hint=error.hint)
             return

@@ -2,13 +2,11 @@
 """``remsim bankd`` as a program: sockets, readers and log around the coordinator. Takes no decisions of its own."""
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from remsim import __version__
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.certified_store import NAME, CertifiedFile
 from remsim.bankd.core.actions import (
@@ -39,27 +37,25 @@ from remsim.core.identity import Identity, Role
 from remsim.logs import get_logger
 from remsim.net.accept.listen import Listener
 from remsim.net.connections import ConnectionManager, DialledLink
+from remsim.net.engines import EngineFactory, own_identity
 from remsim.net.log_limits import LogRateLimiter
-from remsim.net.reload import Reload, Step
 from remsim.net.runtime.certificates import CertificateManager
 from remsim.net.runtime.exposed_files import warn_of_exposed
 from remsim.net.runtime.process import run_service
+from remsim.net.runtime.reload import Reload, Step
 from remsim.net.runtime.state_lock import StateLock
 from remsim.net.runtime.tasks import Alarm, TaskOwner
-from remsim.net.tls.security import admission_of, protect
+from remsim.net.tls.security import protect, quota_of
 from remsim.readers.base import ReaderSource
 from remsim.readers.errors import ReaderError
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, reveal_all
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
-from remsim.wire.link.engine import KeepAlive, LinkEngine
 from remsim.wire.link.events import Event
 from remsim.wire.messages.extensions import AuditInd
 from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import (
     AddressKind,
-    ComponentIdentity,
     ComponentType,
-    clean_name,
 )
 
 #: Events that follow from what the server orders, not from what a peer does again and again.
@@ -104,8 +100,7 @@ class BankdService:
         self._reload = Reload(log=self._log)
         self._queue: deque[BankdAction] = deque()
         self._is_working = False
-        name = clean_name(config.name or socket.gethostname())
-        self._identity = ComponentIdentity(ComponentType.REMSIM_BANKD, name, "remsim-bankd", __version__)
+        self._engines = EngineFactory.of(config, own_identity(config, ComponentType.REMSIM_BANKD))
         self.protection = protect(
             config,
             log=self._log,
@@ -119,7 +114,7 @@ class BankdService:
         self.coordinator = BankdCoordinator(
             bank_id=config.bank_id,
             slots=config.slots,
-            identity=self._identity,
+            identity=self._engines.identity,
             takeover_s=config.timers.takeover_s,
             traced_slots=self._traced_slots(),
             needs_proof=self.protection.contexts is not None,
@@ -132,7 +127,9 @@ class BankdService:
         observe = self._metrics.card_times.observe
         self._slots = [CardDriver(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
         self._alarm = Alarm(self._on_alarm)
-        self._lines = LogRateLimiter(self._log, self._metrics.limits, strangers=UNAUTHENTICATED_EVENTS, now=self._now)
+        self._lines = LogRateLimiter(
+            self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
+        )
         self._perform: dict[type, Callable[..., None]] = self._performers()
 
     def _traced_slots(self) -> frozenset[int]:
@@ -159,7 +156,8 @@ class BankdService:
             self,
             tasks=self._tasks,
             log=self._log,
-            admission=admission_of(config),
+            quota=quota_of(config),
+            lines=self._lines,
             on_refused=lambda kind: self._metrics.refused_connections.labels(kind).inc(),
             limits=self._metrics.limits,
         )
@@ -173,9 +171,9 @@ class BankdService:
         await self._listen(hub, advertise)
         await self._readers.start()
         protection = self.protection
-        self._server = server = hub.dial(
-            self._dialling, name="server", tls=protection.tls(Role.SERVER), networks=protection.networks
-        )
+        dialling = self._engines.dialling(ComponentType.REMSIM_SERVER)
+        tls, networks = protection.tls(Role.SERVER), protection.networks
+        self._server = server = hub.dial(dialling, name="server", tls=tls, networks=networks)
         server.want(config.server.host, config.server.port)
         self._keep_fresh(hub)
         self.started.set()
@@ -194,14 +192,15 @@ class BankdService:
 
     async def _listen(self, hub: ConnectionManager, hosts: Hosts) -> None:
         config, protection = self.config, self.protection
+        engines = self._engines.accepting(ComponentType.REMSIM_CLIENT, pings_at_once=False)
         self.listener = await hub.listen(
-            config.listen, self._accepting, tls=protection.tls(Role.CLIENT, Role.SERVER), networks=protection.networks
+            config.listen, engines, tls=protection.tls(Role.CLIENT, Role.SERVER), networks=protection.networks
         )
         kind = AddressKind.PLAINTEXT if protection.contexts is None else AddressKind.TLS
         ports = {kind: self.listener.port}
         if config.listen_plaintext is not None:
             networks = config.listener_networks
-            self.plain_listener = await hub.listen(config.listen_plaintext, self._accepting, networks=networks)
+            self.plain_listener = await hub.listen(config.listen_plaintext, engines, networks=networks)
             ports.setdefault(AddressKind.PLAINTEXT, self.plain_listener.port)
         self._log.info("listening", address=self.listener.addresses[0], bank_id=config.bank_id, slots=config.slots)
         self.coordinator.is_listening = True
@@ -241,29 +240,6 @@ class BankdService:
             self._tasks.cancel()
             await self._tasks.__aexit__(None, None, None)
         self._lock.release()
-
-    def _accepting(self, now: float) -> LinkEngine:
-        return LinkEngine(
-            identity=self._identity,
-            peer=ComponentType.REMSIM_CLIENT,
-            now=now,
-            keep_alive=self._keep_alive(self.config.keepalive.interval_s),
-            connect_timeout_s=self.config.timers.identify_s,
-            is_accepted=True,
-        )
-
-    def _dialling(self, now: float) -> LinkEngine:
-        return LinkEngine(
-            identity=self._identity,
-            peer=ComponentType.REMSIM_SERVER,
-            now=now,
-            keep_alive=self._keep_alive(0.0),
-            connect_timeout_s=self.config.timers.connect_s,
-        )
-
-    def _keep_alive(self, first_after_s: float) -> KeepAlive:
-        settings = self.config.keepalive
-        return KeepAlive(settings.interval_s, settings.timeout_s, first_after_s)
 
     def _now(self) -> float:
         # Twice for each command: the hub has the loop at hand, and asking for it costs a system call.

@@ -85,7 +85,7 @@ def vpcd(
     ] = None,
     answer_timeout_s: Annotated[
         str | None,
-        Parameter(metavar="SECONDS", help="Give up a command that has no answer by then (default: 65)."),
+        Parameter(metavar="SECONDS", help="Give up a command that has no answer within this time (default: 65)."),
     ] = None,
     options: ClientOptions = NO_CLIENT_OPTIONS,
 ) -> int:

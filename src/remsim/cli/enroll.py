@@ -58,7 +58,7 @@ def enroll(
     if renew:
         return _renew(url, code, state, toolkit, is_json=bool(json))
     if url is None or code is None:
-        raise EnrolmentError("say where the server is, and the code", hint="remsim enroll https://HOST:PORT - < FILE")
+        raise EnrolmentError("URL and code are missing", hint="remsim enroll https://HOST:PORT - < FILE")
     given = Code.parse(sys.stdin.readline(_MAX_LINE) if code == "-" else code)
     folder = _state_directory(state, given.identity)
     files.check_owner(folder)

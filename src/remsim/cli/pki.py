@@ -128,7 +128,7 @@ def issue(
     from remsim.pki.bootstrap import issue_here
 
     if (out is None) == (request is None):
-        raise AuthorityError("say either --out DIR or --request FILE", hint="or use: remsim pki code, remsim enroll")
+        raise AuthorityError("give either --out DIR or --request FILE", hint="or use: remsim pki code, remsim enroll")
     authority, holder = options.authority(), Identity.parse(identity)
     if request is not None:
         issued = authority.issue(holder, files.read_public(Path(request)), now=time.time(), hosts=host)
@@ -166,7 +166,7 @@ def renew(
         raise AuthorityError(f"{holder} has no valid certificate", hint=f"use: remsim pki issue {holder}")
     own = Credentials(options.directory / DIRECTORY)
     if out is None and not (own.exist() and own.identity() == holder):
-        raise AuthorityError(f"{holder} is not this server", hint="say --out DIR")
+        raise AuthorityError(f"{holder} is not this server", hint="name a directory with --out DIR")
     credentials = own if out is None else Credentials(Path(out))
     hosts = host or read_certificate(decode_pem(valid[-1].pem)[0]).hosts
     issued = issue_here(authority, holder, credentials, now=time.time(), hosts=hosts)

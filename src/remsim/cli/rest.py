@@ -206,7 +206,7 @@ def _tls_refusal(base: str, error: "ssl.SSLError") -> RestError:
     from remsim.pki.server_tls import NotServerError
 
     if isinstance(error, NotServerError):
-        return RestError(f"{base} is {error.who}, no server", hint="check the URL; perhaps somebody stands between")
+        return RestError(f"{base} is {error.who}, no server", hint="check the URL; is there a proxy?")
     if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNTRUSTED:
         hint = "name the authority of its installation with --authority FILE; remsim pki show --authority prints it"
     elif isinstance(error, ssl.SSLCertVerificationError):

@@ -5,13 +5,10 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 ``ConnectionManager``.
 """
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-from remsim import __version__
 from remsim.client.core.actions import (
     Abort,
     Action,
@@ -41,17 +38,15 @@ from remsim.core.log_event import LogEvent
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines, PpsResult
 from remsim.logs import Logger, get_logger
 from remsim.net.connections import ConnectionManager, DialledLink
-from remsim.net.log_limits import LogRateLimiter
+from remsim.net.engines import EngineFactory, own_identity
 from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import Expectation
 from remsim.net.tls.security import TransportSecurity
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, Probe, Send
 from remsim.wire.link.dialing import DialState
-from remsim.wire.link.engine import Event, KeepAlive, LinkEngine
+from remsim.wire.link.engine import Event
 from remsim.wire.messages.revocation import StoreRevocations
-from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus, clean_name
-
-SOFTWARE: Final = "remsim-client"
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +77,7 @@ class ClientSlotRunner(EmulatorEvents):
         self._hub = hub
         self._on_revocations = on_revocations
         self._metrics = metrics
-        identity = ComponentIdentity(
-            ComponentType.REMSIM_CLIENT,
-            config.name if config.name is not None else clean_name(socket.gethostname()),
-            SOFTWARE,
-            __version__,
-        )
+        identity = own_identity(config, ComponentType.REMSIM_CLIENT)
         self.coordinator = ClientCoordinator(
             identity=identity,
             client_slot=config.client,
@@ -99,7 +89,7 @@ class ClientSlotRunner(EmulatorEvents):
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
-        self._lines = LogRateLimiter(get_logger("client"), metrics.limits, strangers=frozenset(), now=hub.now)
+        self._lines = hub.lines
         #: None: nobody has told whether there is any.
         self._has_hardware: bool | None = None
         self._label = ""
@@ -121,25 +111,11 @@ class ClientSlotRunner(EmulatorEvents):
         whose = "" if self.config.client is None else f" of {self.config.client}"
         name, role = ("server", Role.SERVER) if peer is ComponentType.REMSIM_SERVER else ("bankd", Role.BANK)
         return self._hub.dial(
-            self._connection(identity, peer),
+            EngineFactory.of(self.config, identity).dialling(peer),
             name=f"{name}{whose}",
             tls=protection.tls(role),
             networks=protection.networks,
         )
-
-    def _connection(self, identity: ComponentIdentity, peer: ComponentType) -> Callable[[float], LinkEngine]:
-        keep_alive = KeepAlive(self.config.keepalive.interval_s, self.config.keepalive.timeout_s)
-
-        def make(now: float) -> LinkEngine:
-            return LinkEngine(
-                identity=identity,
-                peer=peer,
-                now=now,
-                keep_alive=keep_alive,
-                connect_timeout_s=self.config.timers.connect_s,
-            )
-
-        return make
 
     def _identify(self) -> None:
         """Give log lines and metrics the slot's present number."""
@@ -216,7 +192,6 @@ class ClientSlotRunner(EmulatorEvents):
         """Hang up and let go of the emulator."""
         self._is_stopping = True
         self._alarm.cancel()
-        self._lines.close()
         self.bankd.unwant()
         self.server.unwant()
         await self.emulator.stop()

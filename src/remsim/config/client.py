@@ -46,15 +46,15 @@ class CardSettings(Settings):
 
     #: Shown to the modem until the bank's card has one.
     atr: fields.Atr = bytes.fromhex("3b00")
-    #: Keep the own ATR whatever the bankd says.
+    #: Keep the configured ATR; ignore the card's.
     atr_ignore_rspro: fields.Switch = False
     atr_rules: AtrRules = AtrRules()
-    #: How a modem that was shown the own ATR, because the bankd was late with its card's, learns of that one:
+    #: What to do when the card's ATR comes after the modem was shown the configured one:
     #: `reinsert` takes the card out and puts it in again, `reset` pulses the modem's own reset line.
     atr_late: Literal["reinsert", "reset"] = "reinsert"
-    #: Command for `sh` that is run with the cause as its last word whenever something happens at the slot.
+    #: Command for `sh`, run at each event of the slot with the cause as its last word.
     event_script: fields.PlainText | None = None
-    #: A run of the event script that takes longer is ended.
+    #: End a run of the event script after this time.
     event_timeout_s: fields.Seconds = 30.0
 
     @model_validator(mode="after")
@@ -107,7 +107,7 @@ class ClientSlotConfig(CardSettings):
     emulator: fields.PlainText
     #: The emulator's own settings.
     settings: dict[str, object] = Field(default_factory=dict)
-    #: Which way the data of commands go, as `CLA[/MASK] INS [P1] = CASE`, before those of the whole file and the
+    #: Direction of commands' data, as `CLA[/MASK] INS [P1] = CASE`; these precede those of the whole file and the
     #: built-in tables.
     command_cases: fields.CommandCases = ()
     #: `refuse` or `receive`; without it as for the whole file.
@@ -127,10 +127,10 @@ class ClientRunConfig(DaemonConfig):
     auto: fields.Switch = False
     #: Number of the first interface that `auto` finds; the next ones count on. Without it the server gives numbers.
     auto_client: fields.ClientSlotField | None = None
-    #: Which way the data of commands go, as `CLA[/MASK] INS [P1] = CASE`, before the built-in tables.
+    #: Direction of commands' data, as `CLA[/MASK] INS [P1] = CASE`; these precede the built-in tables.
     command_cases: fields.CommandCases = ()
-    #: What becomes of commands that nobody knows: `refuse` (6D00 or 6E00), or `receive`, as if the modem waited for
-    #: data of the card.
+    #: What to do with unknown commands: `refuse` (6D00 or 6E00), or `receive`, as if the modem waited for data of the
+    #: card.
     unknown_commands: UnknownWord = "refuse"
 
     def of_slot(self, slot: ClientSlotConfig) -> ClientConfig:
@@ -166,6 +166,6 @@ class ClientRunConfig(DaemonConfig):
                 raise ContradictionError(
                     ("slot",),
                     f"two slots have the same {slot.emulator} with the same settings",
-                    hint="say which is which",
+                    hint="name the device of each in settings",
                 )
         return self

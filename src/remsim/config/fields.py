@@ -105,7 +105,7 @@ def _callable_host_port(default_port: int) -> PlainValidator:
     def parse(text: str) -> HostPort:
         address = HostPort.parse(text, default_port=default_port)
         if address.is_every_address:
-            raise ValueTextError(f"{text!r} names no single host that could be called")
+            raise ValueTextError(f"{text!r} is not the address of a single host")
         return address
 
     return PlainValidator(_parsed(HostPort, 'a string "HOST:PORT"', parse))

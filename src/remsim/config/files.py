@@ -68,7 +68,7 @@ def default_state_dir(name: str, environ: Mapping[str, str]) -> Path:
         return Path(environ["XDG_STATE_HOME"], "remsim", name)
     if environ.get("HOME"):
         return Path(environ["HOME"], ".local", "state", "remsim", name)
-    raise ConfigError("there is no home directory to keep state in", hint="say where with --state DIR")
+    raise ConfigError("there is no home directory to keep state in", hint="name one with --state DIR")
 
 
 def read_toml(file: Path) -> dict[str, object]:

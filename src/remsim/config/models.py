@@ -51,29 +51,29 @@ class EmulatorSettings(Settings):
 class KeepAliveSettings(Settings):
     """CCM PING and PONG (rspro.md, section 3)."""
 
-    #: A PING follows so long after each PONG.
+    #: Time from a PONG to the next PING.
     interval_s: fields.Seconds = 30.0
-    #: A peer whose PONG has not come by then is gone.
+    #: The link ends if no PONG comes within this time.
     timeout_s: fields.Seconds = 10.0
 
 
 class Timers(Settings):
     """Protocol deadlines that an operator may want to change."""
 
-    #: For a TCP connection, and again for the answer to the connect request.
+    #: Time for a TCP connection, and again for the answer to the connect request.
     connect_s: fields.Seconds = 10.0
-    #: For an accepted peer to say who it is.
+    #: Time for an accepted peer to identify itself.
     identify_s: fields.Seconds = 10.0
-    #: For the older of two links with one identity to answer a PING; else the newer one takes its place.
+    #: Time for the older of two links with one identity to answer a PING; otherwise the newer one replaces it.
     takeover_s: fields.Seconds = 3.0
 
 
 class Limits(Settings):
     """How many accepted connections may be open whose peer is neither proven by TLS nor accepted."""
 
-    #: In all: a storm of a thousand clients after a power cut fits several times.
+    #: Unidentified connections in all: a storm of a thousand clients after a power cut fits several times.
     unidentified: fields.Count = 4096
-    #: From one source, which may be a whole site behind address translation; it never takes it all.
+    #: The same from one source, which may be a whole site behind address translation; it never takes every place.
     unidentified_per_source: fields.Count = 2048
 
 
@@ -124,7 +124,7 @@ class DaemonConfig(CommonConfig):
 class BankOverride(Settings):
     """What the server's operator knows better about one bank, ``[banks.N]``."""
 
-    #: Where clients reach this bank, whatever the bank says itself.
+    #: Where clients reach this bank; overrides what the bank announces.
     advertise: fields.BankdAddress
 
 
@@ -152,7 +152,7 @@ class ServerConfig(DaemonConfig):
     #: Numbers for clients that connect without one; None: such clients are refused.
     client_id_pool: fields.IdPool | None = None
     #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
-    #: has no route to an address, so this is off unless the operator knows better.
+    #: has no route to an address, so this is off by default.
     ipv6_clients: fields.IdsOrSwitch = False
 
     def rest_address(self, *, is_protected: bool) -> HostPort:
@@ -313,7 +313,7 @@ class CtlConfig(CommonConfig):
     authority: fields.FilePath | None = None
     #: Bearer token; from REMSIM_TOKEN or the file, never from the command line, where others could read it.
     token: Annotated[fields.PlainText | None, Field(repr=False)] = None
-    #: The server has so long for an answer.
+    #: Give up if the server does not answer within this time.
     timeout_s: fields.Seconds = 10.0
 
 

@@ -6,8 +6,7 @@ The numbers themselves stand where they are used. Each program has a table of it
 limit is counted under its name. Knows no program and does no I/O, so that decisions can count, too.
 """
 
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -79,7 +78,7 @@ class Limit:
     unit: str
     #: Why it is what it is.
     reason: str
-    #: What becomes of whoever reaches it.
+    #: What becomes of a peer that reaches it.
     effect: str
     #: The setting that changes it; empty: nothing does.
     setting: str = ""
@@ -93,31 +92,6 @@ class Limit:
             kib = int(self.value) // 1024
             return f"{kib // 1024} MiB" if kib % 1024 == 0 else f"{kib} KiB"
         return f"{self.value:g} {self.unit}"
-
-
-class TokenBucket:
-    """So many at once for each key, and one more after each ``interval_s``. ``now`` never goes backwards."""
-
-    def __init__(self, *, burst: int, interval_s: float, most_keys: int = 1024) -> None:
-        """Beyond ``most_keys``, the key that was used longest ago is forgotten."""
-        self._burst = burst
-        self._interval_s = interval_s
-        self._most_keys = most_keys
-        # When the whole burst will be there again; the order is that of use.
-        self._whole_at: OrderedDict[Hashable, float] = OrderedDict()
-
-    def take(self, key: Hashable, now: float) -> bool:
-        """Take one for ``key``; False: there is none left for now."""
-        whole_at = max(self._whole_at.pop(key, now), now)
-        has_one = whole_at - now <= (self._burst - 1) * self._interval_s
-        self._whole_at[key] = whole_at + self._interval_s if has_one else whole_at
-        if len(self._whole_at) > self._most_keys:
-            self._whole_at.popitem(last=False)
-        return has_one
-
-    def has_ebbed(self, key: Hashable, now: float) -> bool:
-        """Whether half of the burst is there again: what was said of one flood may be said of the next."""
-        return self._whole_at.get(key, now) - now <= self._burst / 2 * self._interval_s
 
 
 class LimitCounts:

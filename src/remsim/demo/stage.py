@@ -26,6 +26,7 @@ from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.script.player import ScriptPlayer
 from remsim.emulators.script.recording import RecordedCommand, parse_recording
 from remsim.net.runtime.process import Service
+from remsim.net.runtime.tasks import TaskOwner
 from remsim.server.service import ServerService
 
 RECORDING: Final = "iot-modem-boot.jsonl"
@@ -112,8 +113,8 @@ class Stage:
     async def _run(self, service: Service) -> None:
         self._stack.push_async_callback(service.stop)
         await service.start()
-        group = await self._stack.enter_async_context(asyncio.TaskGroup())
-        group.create_task(service.run(), name=type(service).__name__)
+        tasks = await self._stack.enter_async_context(TaskOwner("demo"))
+        tasks.vital(service.run(), name=type(service).__name__)
         self._stack.callback(service.request_stop)
 
     # What happens

@@ -4,7 +4,6 @@
 ``gather`` looks; ``judge`` only thinks.
 """
 
-import asyncio
 import importlib.util
 import os
 import plistlib
@@ -31,6 +30,7 @@ from remsim.doctor.pcscd import (
     pcsc_lite,
 )
 from remsim.doctor.power import UsbDevice, read_devices
+from remsim.net.runtime.tasks import in_thread
 
 _NAME: Final = "pcscd"
 #: Where pcscd finds drivers of USB readers, on the distributions.
@@ -66,9 +66,9 @@ async def gather(environ: Mapping[str, str]) -> BankFacts:
         pcscd=await ask_pcscd(Path(environ.get(SOCKET_VARIABLE) or SOCKET)),
         lite=PcscLite() if program is None else await pcsc_lite(program),
         has_program=program is not None,
-        ccid=await asyncio.to_thread(ccid_version),
+        ccid=await in_thread(ccid_version),
         has_pyscard=importlib.util.find_spec("smartcard") is not None,
-        usb=tuple(await asyncio.to_thread(read_devices)),
+        usb=tuple(await in_thread(read_devices)),
         user=_user(),
     )
 

@@ -22,6 +22,7 @@ from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity, Role
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.told import TellsNothingError, Told, told_places
+from remsim.net.runtime.tasks import all_of, in_thread
 from remsim.net.tls.contexts import Expectation, HandshakeError, LinkTls, TlsContexts
 from remsim.pki.credentials import Credentials
 from remsim.pki.errors import CertificateError
@@ -262,7 +263,7 @@ async def check_bankd(situation: Situation) -> Sequence[Finding]:
         text = "not examined: without a token, the doctor cannot ask which bankd the server names"
         return [Finding("bankd", Outcome.NOTE, text, "set REMSIM_TOKEN to a viewer's token (remsim token create)")]
     try:
-        rows = await asyncio.to_thread(situation.open_rest().get_list, "clients")
+        rows = await in_thread(situation.open_rest().get_list, "clients")
     except RemsimError as error:
         return [Finding("bankd", Outcome.NOTE, f"not looked at: {error}", error.hint)]
     tls = link_tls(situation, Role.BANK)
@@ -274,7 +275,7 @@ async def check_bankd(situation: Situation) -> Sequence[Finding]:
         text = f"not looked at: the server at {situation.server} has none of this host's clients"
         return [Finding("bankd", Outcome.NOTE, text, "start the client, and look again")]
     # At the same time: one after the other, a few that are silent would take longer than a check may.
-    return await asyncio.gather(*(_look_at_bankd(place, tls) for place in places[:_MAX_PLACES]))
+    return await all_of(*(_look_at_bankd(place, tls) for place in places[:_MAX_PLACES]))
 
 
 def _own_clients(situation: Situation, tls: LinkTls | None) -> list[Identity]:
@@ -320,7 +321,7 @@ def own_ports(situation: Situation) -> list[OwnPort]:
 async def check_own_ports(situation: Situation) -> Sequence[Finding]:
     """Whether the ports of this host's program are free, or held by remsim."""
     tls = link_tls(situation, *Role)
-    return await asyncio.gather(*(_look_at_port(port, tls) for port in own_ports(situation)))
+    return await all_of(*(_look_at_port(port, tls) for port in own_ports(situation)))
 
 
 async def _look_at_port(port: OwnPort, tls: LinkTls | None) -> Finding:

@@ -4,7 +4,6 @@
 Nothing is created, and no table is changed. What has ``judge`` in its name only thinks.
 """
 
-import asyncio
 import os
 import shutil
 import stat
@@ -17,6 +16,7 @@ from remsim.core.errors import RemsimError
 from remsim.doctor.certificate import judge_authority
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.owner import is_of_another, not_looked_at
+from remsim.net.runtime.tasks import in_thread
 from remsim.pki import files
 from remsim.pki.authority import CERTIFICATE_FILE, KEY_FILE, LIST_FILE
 from remsim.pki.clock import check_dates, read_record
@@ -112,7 +112,7 @@ async def check_disk(situation: Situation) -> Sequence[Finding]:
     place = next(
         folder for folder in (config.state_dir.absolute(), *config.state_dir.absolute().parents) if _is_there(folder)
     )
-    usage = await asyncio.to_thread(shutil.disk_usage, place)
+    usage = await in_thread(shutil.disk_usage, place)
     return [judge_disk(place, usage.free, usage.total)]
 
 
@@ -128,7 +128,7 @@ async def check_authority(situation: Situation) -> Sequence[Finding]:
     config = situation.server_config
     if config is None:
         return []
-    return await asyncio.to_thread(examine_authority, config.authority_dir, time.time())
+    return await in_thread(examine_authority, config.authority_dir, time.time())
 
 
 def examine_authority(directory: Path, now: float) -> list[Finding]:

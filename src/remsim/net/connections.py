@@ -25,12 +25,12 @@ from remsim.net.tls.transport import Dialer, SecureTransport
 from remsim.wire.errors import LocalProtocolError
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.dialing import Backoff
-from remsim.wire.link.engine import ConnectionFactory, Event
+from remsim.wire.link.engine import EngineMaker, Event
 
 __all__ = ["MAX_LINKS_PER_IDENTITY", "ConnectionManager", "DialledLink"]
 
 #: Links of one certificate: it may speak for all 1024 slots of a client, each of which may return before its old link
-#: is known to be dead. Proven peers are no strangers, so this is all that bounds one that misuses its certificate.
+#: is known to be dead. Nothing else limits proven peers, so this is all that bounds one that misuses its certificate.
 MAX_LINKS_PER_IDENTITY: Final = 2048
 #: Links that are told to close at the end of the program get this long before they are cut.
 _CLOSE_GRACE_S: Final = FLUSH_TIMEOUT_S
@@ -39,7 +39,7 @@ _CLOSE_GRACE_S: Final = FLUSH_TIMEOUT_S
 class ConnectionManager:
     """The links of one program in one event loop. ``tasks`` owns dialling attempts and TLS handshakes.
 
-    ``admission`` limits accepted connections whose peer is not known yet; without it they are not limited.
+    ``quota`` limits accepted connections whose peer is not known yet; without it they are not limited.
     """
 
     def __init__(
@@ -48,13 +48,15 @@ class ConnectionManager:
         *,
         tasks: TaskOwner,
         log: Logger,
-        admission: ConnectionQuota | None = None,
+        quota: ConnectionQuota | None = None,
         on_refused: Callable[[str], None] | None = None,
         limits: LimitCounts | None = None,
+        lines: LogRateLimiter | None = None,
     ) -> None:
         """``on_refused`` is called with the kind of refusal of each connection that never became a link.
 
-        ``limits`` counts the limits that peers reach.
+        ``limits`` counts the limits that peers reach. ``lines`` is the program's own limiter of log lines, which it
+        closes itself; without it, there is one for the links.
         """
         self._handler = handler
         self._tasks = tasks
@@ -65,7 +67,12 @@ class ConnectionManager:
         self._by_link: dict[LinkId, DialledLink] = {}
         self._listeners: list[Listener] = []
         self._limits = LimitCounts() if limits is None else limits
-        self._gate = ConnectionLimiter(admission, log, on_refused, limits=self._limits, links=self.__len__)
+        self._owns_lines = lines is None
+        #: What is logged about peers goes through it.
+        self.lines = LogRateLimiter(log, self._limits, now=self._loop.time) if lines is None else lines
+        self._limiter = ConnectionLimiter(
+            quota, log, on_refused, limits=self._limits, lines=self.lines, links=self.__len__
+        )
         #: Where links wait that have sent much at once.
         self.in_turn = HandshakeQueue().enter
         # Accepted links over TLS: whom their certificates are for, and how many there are of each.
@@ -88,7 +95,7 @@ class ConnectionManager:
     async def listen(
         self,
         address: HostPort,
-        factory: ConnectionFactory,
+        factory: EngineMaker,
         *,
         backlog: int = BACKLOG,
         tls: LinkTls | None = None,
@@ -99,13 +106,13 @@ class ConnectionManager:
         ``networks`` are those from which a listener without TLS takes connections; None: from everywhere.
         """
         make = self._acceptor(factory, tls, networks)
-        listener = await listen(address, make, tasks=self._tasks, backlog=backlog, spare=self._gate.spare)
+        listener = await listen(address, make, tasks=self._tasks, backlog=backlog, spare=self._limiter.spare)
         self._listeners.append(listener)
         return listener
 
     def dial(
         self,
-        factory: ConnectionFactory,
+        factory: EngineMaker,
         *,
         name: str,
         backoff: Backoff | None = None,
@@ -116,17 +123,21 @@ class ConnectionManager:
 
         ``name`` tells it apart in the log. ``networks`` are those in which a link without TLS may end; None: anywhere.
         """
-        way = Dialer(tls, networks)
-        lines = LogRateLimiter(self._log, self._limits, strangers=frozenset(), now=self._loop.time)
         dialled = DialledLink(
-            self, factory, name=name, log=self._log, lines=lines, tasks=self._tasks, backoff=backoff, way=way
+            self,
+            factory,
+            name=name,
+            lines=self.lines,
+            tasks=self._tasks,
+            backoff=backoff,
+            dialer=Dialer(tls, networks),
         )
         self._dialled.append(dialled)
         return dialled
 
     def spare(self, peer: PeerAddress) -> bool:
         """Descriptors are few: close the link of an unknown peer for a connection from ``peer``. False: none."""
-        return self._gate.spare(peer)
+        return self._limiter.spare(peer)
 
     def execute(self, action: LinkAction) -> None:
         """Carry out one action; one on a link that is gone does nothing."""
@@ -222,7 +233,9 @@ class ConnectionManager:
         self._is_closing = True
         for listener in self._listeners:
             await listener.close()
-        self._gate.close()
+        self._limiter.close()
+        if self._owns_lines:
+            self.lines.close()
         for dialled in self._dialled:
             dialled.unwant()
         for link in tuple(self._links.values()):
@@ -250,7 +263,7 @@ class ConnectionManager:
         elif link.certificate is not None:
             self._count_proven(link, link_id, link.certificate.identity)
         else:
-            refusal = self._gate.refuse_plaintext(link.peer, link.networks, link)
+            refusal = self._limiter.refuse_plaintext(link.peer, link.networks, link)
             if refusal is None:
                 self._unidentified.add(link_id)
             else:
@@ -265,7 +278,7 @@ class ConnectionManager:
             link.close(f"more than {MAX_LINKS_PER_IDENTITY} links with the certificate of {identity}")
 
     def forget(self, link: Link, reason: str) -> None:
-        """Drop a link that is gone and tell the program, then whoever dialled it."""
+        """Drop a link that is gone and tell the program, then the ``DialledLink`` that it belongs to."""
         del self._links[link.id]
         self._identified(link)
         identity = self._proven.pop(link.id, None)
@@ -284,15 +297,15 @@ class ConnectionManager:
     def _identified(self, link: Link) -> None:
         if link.id in self._unidentified:
             self._unidentified.discard(link.id)
-            self._gate.leave(link)
+            self._limiter.leave(link)
 
     def _acceptor(
-        self, factory: ConnectionFactory, tls: LinkTls | None, networks: Networks | None
+        self, factory: EngineMaker, tls: LinkTls | None, networks: Networks | None
     ) -> Callable[[], asyncio.Protocol]:
         def make_link() -> Link:
             return Link(self, factory, networks)
 
-        return make_link if tls is None else lambda: SecureTransport(tls, make_link, self._gate, is_server=True)
+        return make_link if tls is None else lambda: SecureTransport(tls, make_link, self._limiter, is_server=True)
 
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
         """Pass on."""

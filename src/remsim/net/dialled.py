@@ -8,7 +8,6 @@ from typing import Protocol
 
 from remsim.causes import CLOSED_WITHOUT_A_WORD, cause_of, hint_of
 from remsim.config import HostPort, LogLevel
-from remsim.logs import Logger
 from remsim.net.link import Link, LinkOwner
 from remsim.net.log_limits import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
@@ -16,11 +15,11 @@ from remsim.net.tls.contexts import Expectation, HandshakeError, LinkTls
 from remsim.net.tls.transport import Dialer
 from remsim.wire.link.actions import Close, LinkAction, LinkId
 from remsim.wire.link.dialing import Backoff, Dial, DialAction, DialSchedule, DialState
-from remsim.wire.link.engine import ConnectionFactory
+from remsim.wire.link.engine import EngineMaker
 
 
 class DialHost(LinkOwner, Protocol):
-    """What a dialled link needs from the hub."""
+    """What a dialled link needs from the connection manager."""
 
     def now(self) -> float:
         """The loop's time in seconds."""
@@ -34,8 +33,8 @@ class DialHost(LinkOwner, Protocol):
 class DialledEnd(Link):
     """A link that we dialled, and in which attempt."""
 
-    def __init__(self, hub: DialHost, factory: ConnectionFactory, dialled: "DialledLink", attempt: int) -> None:
-        super().__init__(hub, factory)
+    def __init__(self, manager: DialHost, factory: EngineMaker, dialled: "DialledLink", attempt: int) -> None:
+        super().__init__(manager, factory)
         self.dialled = dialled
         self.attempt = attempt
 
@@ -50,27 +49,25 @@ class DialledLink:
 
     def __init__(
         self,
-        hub: DialHost,
-        factory: ConnectionFactory,
+        manager: DialHost,
+        factory: EngineMaker,
         *,
         name: str,
-        log: Logger,
         lines: LogRateLimiter,
         tasks: TaskOwner,
         backoff: Backoff | None,
-        way: Dialer,
+        dialer: Dialer,
     ) -> None:
-        self._hub = hub
+        self._manager = manager
         self._factory = factory
         self._name = name
-        self._log = log
         # A peer that accepts us and hangs up, for weeks, must not fill the log.
         self._lines = lines
         self._tasks = tasks
-        self._dialler = DialSchedule(random=random.random, backoff=backoff)
+        self._schedule = DialSchedule(random=random.random, backoff=backoff)
         self._alarm = Alarm(self._on_alarm)
         self._attempt: asyncio.Task[None] | None = None
-        self._way = way
+        self._dialer = dialer
         # Attempts so far. A connection of an earlier one may still come up after it was cancelled.
         self._attempts = 0
         #: The link while TCP is up.
@@ -81,48 +78,47 @@ class DialledLink:
     @property
     def state(self) -> DialState:
         """Where the dialling stands."""
-        return self._dialler.state
+        return self._schedule.state
 
     @property
     def target(self) -> tuple[str, int] | None:
         """Host and port that are dialled."""
-        return self._dialler.target
+        return self._schedule.target
 
     def want(self, host: str, port: int, *, expects: Expectation | None = None) -> None:
         """Dial this target from now on; a link to another one is closed.
 
-        ``expects`` says, on a link over TLS, who must be there; without it, whoever was expected before.
+        ``expects`` says, on a link over TLS, who must be there; without it, the one that was expected before.
         """
-        tls = self._way.tls
+        tls = self._dialer.tls
         if expects is not None and tls is not None:
-            self._way = replace(self._way, tls=LinkTls(tls.contexts, expects))
-        self._run(self._dialler.want(host, port, self._hub.now()))
+            self._dialer = replace(self._dialer, tls=LinkTls(tls.contexts, expects))
+        self._run(self._schedule.want(host, port, self._manager.now()))
 
     def unwant(self) -> None:
         """Hang up and do not dial again."""
-        self._lines.close()
-        self._run(self._dialler.unwant(self._hub.now()))
+        self._run(self._schedule.unwant(self._manager.now()))
 
-    # Called by the hub
+    # Called by the connection manager
 
     def awaits(self, attempt: int) -> bool:
         """Whether this attempt is the one that counts."""
-        return self._dialler.state is DialState.CONNECTING and attempt == self._attempts
+        return self._schedule.state is DialState.CONNECTING and attempt == self._attempts
 
     def on_tcp_up(self, link: LinkId) -> None:
         """TCP is connected, and TLS if there is any."""
         self.link = link
         # What is left of the attempt must not be cancelled: uvloop would drop the connection without a word to it.
         self._attempt = None
-        self._run(self._dialler.on_tcp_up(self._hub.now()))
+        self._run(self._schedule.on_tcp_up(self._manager.now()))
 
     def on_accepted(self) -> None:
         """The peer accepted us."""
-        if self._dialler.state is DialState.ESTABLISHED:
-            if self._dialler.failures:
+        if self._schedule.state is DialState.ESTABLISHED:
+            if self._schedule.failures:
                 self._say("link_restored", "info")
             self.trouble = ""
-            self._run(self._dialler.on_accepted(self._hub.now()))
+            self._run(self._schedule.on_accepted(self._manager.now()))
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """TCP is down."""
@@ -139,7 +135,7 @@ class DialledLink:
                 self._attempt = self._tasks.session(self._connect(action, self._attempts), name=f"dial-{self._name}")
             else:
                 self._hang_up(action.reason)
-        self._alarm.set(self._dialler.next_deadline())
+        self._alarm.set(self._schedule.next_deadline())
 
     def _hang_up(self, reason: str) -> None:
         if self._attempt is not None:
@@ -147,14 +143,14 @@ class DialledLink:
             self._attempt = None
         link, self.link = self.link, None
         if link is not None:
-            self._hub.execute(Close(link, reason))
+            self._manager.execute(Close(link, reason))
 
     async def _connect(self, target: Dial, attempt: int) -> None:
         def make_link() -> Link:
-            return DialledEnd(self._hub, self._factory, self, attempt)
+            return DialledEnd(self._manager, self._factory, self, attempt)
 
         try:
-            await self._way.dial(target.host, target.port, make_link)
+            await self._dialer.dial(target.host, target.port, make_link)
         except (OSError, UnicodeError, HandshakeError) as error:
             if self.awaits(attempt):
                 self._attempt = None
@@ -162,20 +158,19 @@ class DialledLink:
 
     def _fail(self, reason: str) -> None:
         self.trouble = reason
-        actions = self._dialler.on_failed(self._hub.now())
+        actions = self._schedule.on_failed(self._manager.now())
         # One line when it starts to fail; how often it tries after that is for debugging.
         hint = hint_of(reason)
         more = {"hint": hint} if hint else {}
-        self._say("link_failed", "warning" if self._dialler.failures == 1 else "debug", reason=reason, **more)
+        self._say("link_failed", "warning" if self._schedule.failures == 1 else "debug", reason=reason, **more)
         self._run(actions)
 
     def _say(self, event: str, level: LogLevel, **fields: object) -> None:
         fields = {"to": self._name, "target": self._target_text(), **fields}
-        say = getattr(self._log, self._lines.level(event, level, {"peer": f"{self._name} {fields['target']}"}))
-        say(event, **fields)
+        self._lines.write(event, level, fields, about={"peer": f"{self._name} {fields['target']}"})
 
     def _on_alarm(self) -> None:
-        self._run(self._dialler.handle_timer(self._hub.now()))
+        self._run(self._schedule.handle_timer(self._manager.now()))
 
     def _target_text(self) -> str:
-        return str(HostPort(*self._dialler.target)) if self._dialler.target else ""
+        return str(HostPort(*self._schedule.target)) if self._schedule.target else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP connection around one ``wire.connection.LinkEngine``. Takes no decisions of its own."""
+"""A TCP connection around one ``wire.link.engine.LinkEngine``. Takes no decisions of its own."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from remsim.net.plain import Networks
 from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import PeerCertificate, explain
 from remsim.wire.link.actions import LinkId, PeerAddress
-from remsim.wire.link.engine import ConnectionFactory, Event, LinkEngine, LinkFailed
+from remsim.wire.link.engine import EngineMaker, Event, LinkEngine, LinkFailed
 from remsim.wire.messages.rspro import Message, TpduCardToModem, TpduModemToCard
 
 #: A peer that lets more than this pile up does not read; it is cut off before it costs us memory. A bankd's mappings,
@@ -40,12 +40,12 @@ class LinkHandler(Protocol):
         ...
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
-        """The link is gone, whoever ended it."""
+        """The link is gone, no matter which end closed it."""
         ...
 
 
 class LinkOwner(Protocol):
-    """What a link needs from the hub."""
+    """What a link needs from the connection manager."""
 
     def register(self, link: "Link") -> LinkId:
         """Give the new link its number."""
@@ -89,7 +89,7 @@ def peer_address(sock_name: object) -> PeerAddress:
 class Link(asyncio.Protocol):
     """One link, from TCP up to TCP down."""
 
-    def __init__(self, owner: LinkOwner, factory: ConnectionFactory, networks: Networks | None = None) -> None:
+    def __init__(self, owner: LinkOwner, factory: EngineMaker, networks: Networks | None = None) -> None:
         """``networks`` are those from which the peer of an accepted link without TLS may come; None: all."""
         self._owner = owner
         self._factory = factory
@@ -202,10 +202,10 @@ class Link(asyncio.Protocol):
                 return
             if self.transmit_soon is not None:
                 # Whatever answers it in the end finds it owed, even if that is at once.
-                connection.owe(TpduModemToCard, tag)
+                connection.expect_response(TpduModemToCard, tag)
                 if self.transmit_soon(tag, tpdu):
                     return
-                connection.waive(tag, TpduCardToModem)
+                connection.cancel(tag, TpduCardToModem)
         connection.receive_data(data, self._loop.time())
         self._pump()
 
@@ -220,7 +220,7 @@ class Link(asyncio.Protocol):
         """TCP is down."""
         self.is_closing = True
         # A link that refers to itself stays until the garbage collector looks, and that stops everybody: a flood of
-        # strangers must not cost the others a tenth of a second every now and then.
+        # unknown peers must not cost the others a tenth of a second every now and then.
         self._alarm.end()
         if self._rest is not None:
             self._rest.cancel()
@@ -231,7 +231,7 @@ class Link(asyncio.Protocol):
     def _why(self, error: Exception | None) -> str:
         return explain(error) if error else "closed by the peer"
 
-    # Called by the hub
+    # Called by the connection manager
 
     def send(self, message: Message, reply_to: int | None) -> None:
         """Send a message. Raises LocalProtocolError as the engine does."""
@@ -244,7 +244,7 @@ class Link(asyncio.Protocol):
             self.flush()
 
     def accept(self) -> None:
-        """The peer is accepted: the limits for strangers do not hold for it any more."""
+        """The peer is accepted: the limits for unknown peers do not hold for it any more."""
         self._is_accepted = True
         self.connection.connected()
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
@@ -256,7 +256,7 @@ class Link(asyncio.Protocol):
     def answer_tpdu(self, tag: int, response: bytes) -> None:
         """Answer a command that ``transmit_soon`` took; the lane must be open still."""
         if not self.is_closing:
-            self.connection.waive(tag, TpduCardToModem)
+            self.connection.cancel(tag, TpduCardToModem)
             self._transport.write(self.connection.answer_tpdu(tag, response))
 
     def flush(self) -> None:

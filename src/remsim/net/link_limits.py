@@ -4,12 +4,12 @@
 from typing import Final
 
 from remsim.config.models import Limits, Timers
+from remsim.core.episode import QUIET_S, RECURRENCES
 from remsim.core.limits import Limit, LimitName
-from remsim.core.recurring import QUIET_S, RECURRENCES
 from remsim.net.allowance import ACCEPTED_RATE, FIRST_RATE, FRAME_COST, Rate
 from remsim.net.connections import MAX_LINKS_PER_IDENTITY
 from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_BUFFER
-from remsim.net.log_limits import EVENT_INTERVAL_S, EVENT_LINES, STRANGER_INTERVAL_S, STRANGER_LINES
+from remsim.net.log_limits import EVENT_INTERVAL_S, EVENT_LINES, UNAUTHENTICATED_INTERVAL_S, UNAUTHENTICATED_LINES
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.net.tls.transport import MAX_UNREAD
 from remsim.wire.link.engine import MAX_FIRST_FRAME
@@ -23,13 +23,13 @@ def _rate_unit(rate: Rate) -> str:
     return f"bytes at once and {rate.per_second} in each second, a message counting {FRAME_COST} more than it has"
 
 
-#: Of every link, whoever dialled it.
+#: Of every link, dialled or accepted.
 LINK_LIMITS: Final = (
     Limit(
         LimitName.IDENTIFY_TIME,
         Timers().identify_s,
         "s",
-        "a program says who it is, or answers who we are, in one message; a stranger occupies no place for longer",
+        "a program says who it is, or answers who we are, in one message; an unknown peer occupies no place for longer",
         _CLOSED,
         "timers.identify_s, timers.connect_s",
     ),
@@ -37,7 +37,7 @@ LINK_LIMITS: Final = (
         LimitName.FIRST_FRAME,
         MAX_FIRST_FRAME,
         "bytes",
-        "the longest connect request that is understood has some 9 KB; whoever is accepted may send frames as long as "
+        "the longest connect request that is understood has some 9 KB; an accepted peer may send frames as long as "
         "their length field allows, 64 KiB",
         _CLOSED,
     ),
@@ -143,11 +143,11 @@ LISTENER_LIMITS: Final = (
     ),
 )
 
-#: Of programs whose log strangers can write to.
+#: Of programs whose log unauthenticated peers can write to.
 LINE_LIMIT: Final = Limit(
     LimitName.LOG_LINES,
-    STRANGER_LINES,
-    f"lines of each event about strangers, then one in {STRANGER_INTERVAL_S:g} s",
+    UNAUTHENTICATED_LINES,
+    f"lines of each event about unauthenticated peers, then one in {UNAUTHENTICATED_INTERVAL_S:g} s",
     f"a flood must not fill the disk; of each other event {EVENT_LINES}, then one in {EVENT_INTERVAL_S:g} s",
     "the event is counted, and told at debug level if at all",
 )

@@ -5,54 +5,75 @@ Most events follow from what a peer does, and nobody but the network decides how
 budget, and those about peers that are not accepted, or that send what they should not, have a small one. What is beyond
 it is told at debug level only, and that it is so once.
 
-And what one peer causes again and again, because it is refused or gets no card and never stops trying, is said a few
-times, then once that it recurs, and once when that has ended (``net.repeats``).
+And what one peer causes again and again, because it is refused or gets no card and never stops trying, is told a few
+times, then once that it recurs, and once when that has ended (``core.episode``).
 """
 
 from collections.abc import Callable, Hashable, Mapping, Set
 from typing import Final
 
 from remsim.config import LogLevel
-from remsim.core.limits import LimitCounts, LimitName, TokenBucket
-from remsim.core.recurring import Recurring, Row, Said
+from remsim.core.episode import RecurringEvents, Row, Verdict
+from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.rate_limit import FloodLimit
 from remsim.logs import Logger
 from remsim.net.runtime.tasks import Alarm
 
-#: Fields that say whom a line is about: the first one that is there; without any of them, the peer's host.
+#: Fields that say what a line is about: the first one that is there; without any of them, the peer's host.
 _SUBJECTS: Final = ("client_slot", "claims", "bank", "bank_slot")
 
-#: Of each event about strangers: a dozen of programs that are set up wrongly are seen, each again and again.
-STRANGER_LINES: Final = 200
-STRANGER_INTERVAL_S: Final = 10.0
+#: Of each event about unauthenticated peers: a dozen of programs that are set up wrongly are seen, again and again.
+UNAUTHENTICATED_LINES: Final = 200
+UNAUTHENTICATED_INTERVAL_S: Final = 10.0
 #: Of each other event: ten thousand clients may return after a power cut.
 EVENT_LINES: Final = 20_000
 EVENT_INTERVAL_S: Final = 1.0
 
+#: What net itself says of connections that never became a link.
+TLS_REFUSED: Final = "tls_refused"
+PLAINTEXT_REFUSED: Final = "plaintext_refused"
 
 _BEGINS: Final = "lines_recur"
 _ENDED: Final = "lines_recurred"
 _TEXT: Final = "more of these lines are counted and said at debug level, until they have stopped for a while"
+#: An IPv6 network gives a peer more sources than can be remembered, so that all of these may come from one.
+_UNAUTHENTICATED: Final = frozenset({_BEGINS, _ENDED, TLS_REFUSED, PLAINTEXT_REFUSED})
 
 
 class LogRateLimiter:
-    """The budgets of one program. ``now`` gives seconds of a clock that does not go back."""
+    """The budgets of one program: all that it logs about peers goes through it.
 
-    def __init__(self, log: Logger, limits: LimitCounts, *, strangers: Set[str], now: Callable[[], float]) -> None:
-        """``strangers`` are the names of events about strangers."""
+    ``now`` gives seconds of a clock that does not go back.
+    """
+
+    def __init__(
+        self,
+        log: Logger,
+        limits: LimitCounts,
+        *,
+        now: Callable[[], float],
+        unauthenticated: Set[str] = frozenset(),
+    ) -> None:
+        """``unauthenticated`` are the names of the program's events about unauthenticated peers."""
         self._log = log
         self._limits = limits
-        self._strangers = strangers
+        self._unauthenticated = _UNAUTHENTICATED | unauthenticated
         self._now = now
-        self._small = TokenBucket(burst=STRANGER_LINES, interval_s=STRANGER_INTERVAL_S)
-        self._large = TokenBucket(burst=EVENT_LINES, interval_s=EVENT_INTERVAL_S)
-        # Events whose budget is used up, which has been said.
-        self._told: set[str] = set()
-        self._recurring = Recurring()
+        self._small = FloodLimit(burst=UNAUTHENTICATED_LINES, interval_s=UNAUTHENTICATED_INTERVAL_S)
+        self._large = FloodLimit(burst=EVENT_LINES, interval_s=EVENT_INTERVAL_S)
+        self._recurring = RecurringEvents()
         self._alarm = Alarm(self._on_alarm)
 
     def close(self) -> None:
         """Nothing will be said any more."""
         self._alarm.cancel()
+
+    def write(
+        self, event: str, level: LogLevel, fields: Mapping[str, object], *, about: Mapping[str, object] | None = None
+    ) -> None:
+        """Log a line at the level that it may have. ``about`` says of whom it is where the fields do not."""
+        write = getattr(self._log, self.level(event, level, fields if about is None else about))
+        write(event, **fields)
 
     def level(self, event: str, wanted: LogLevel, fields: Mapping[str, object] | None = None) -> LogLevel:
         """The level at which to log an event: as wanted, or debug when there were too many of it.
@@ -63,11 +84,11 @@ class LogRateLimiter:
             return wanted
         subject = None if fields is None or wanted == "error" else subject_of(fields)
         if subject is not None:
-            said = self._recurring.on_line(subject, event, self._now())
+            verdict = self._recurring.on_event(subject, event, self._now())
             self._alarm.set(self._recurring.next_deadline())
-            if said is not Said.PLAINLY:
+            if verdict is not Verdict.PASS:
                 self._limits.reached(LimitName.RECURRING_LINES)
-                if said is Said.BEGINS and self._budgeted(_BEGINS, "info") == "info":
+                if verdict is Verdict.FIRST_HELD_BACK and self._budgeted(_BEGINS, "info") == "info":
                     self._log.info(_BEGINS, about=_text(subject), event_name=event, text=_TEXT)
                 return "debug"
         return self._budgeted(event, wanted)
@@ -79,20 +100,18 @@ class LogRateLimiter:
         self._alarm.set(self._recurring.next_deadline())
 
     def _budgeted(self, event: str, wanted: LogLevel) -> LogLevel:
-        budget, now = self._small if event in self._strangers | {_BEGINS, _ENDED} else self._large, self._now()
-        if budget.has_ebbed(event, now):
-            self._told.discard(event)
-        if budget.take(event, now):
+        limit = self._small if event in self._unauthenticated else self._large
+        verdict = limit.check(event, self._now())
+        if verdict is Verdict.PASS:
             return wanted
         self._limits.reached(LimitName.LOG_LINES)
-        if event not in self._told:
-            self._told.add(event)
+        if verdict is Verdict.FIRST_HELD_BACK:
             self._log.warning("limit_reached", limit=LimitName.LOG_LINES.value, about=event)
         return "debug"
 
 
 def subject_of(fields: Mapping[str, object]) -> Hashable | None:
-    """Whom a line with these fields is about; None if that cannot be said."""
+    """What a line with these fields is about; None if that cannot be said."""
     for key in _SUBJECTS:
         if fields.get(key) is not None:
             return (key, str(fields[key]))

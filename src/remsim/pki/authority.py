@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The authority of one installation: issues, renews and revokes certificates, and hands out one-time codes.
 
-It lives in a directory of the server's host: key, certificate, book and revocation list. Times are arguments, in
+It lives in a directory of the server's host: key, certificate, ledger and revocation list. Times are arguments, in
 seconds since 1970. Knows no network; see ``remsim.pki.enrolment_service`` for those who ask from afar.
 """
 
@@ -31,7 +31,7 @@ AUTHORITY_LIFETIME: Final = timedelta(days=3650)
 LIFETIME: Final = timedelta(days=90)
 #: The list is made anew so often, whether or not anything was revoked, to show that nothing was held back.
 LIST_INTERVAL_S: Final = 3600.0
-#: Used and expired codes stay so long, so that whoever comes late is told why it fails.
+#: Used and expired codes stay so long, so that a host that comes late is told why it fails.
 _CODES_KEPT_S: Final = 7 * 86400.0
 _SERIAL_BITS: Final = 159
 
@@ -132,22 +132,22 @@ class Authority:
     def issue(self, identity: Identity, request: bytes, *, now: float, hosts: Sequence[str] = ()) -> Issued:
         """Certify the key of a request (PEM), whatever name the request itself gives."""
         issued = self._sign(identity, request, self.dates(now), hosts)
-        with self._ledger.transaction() as page:
-            page.add(issued)
+        with self._ledger.transaction() as ledger:
+            ledger.add(issued)
         return issued
 
     def renew(self, certificate: bytes, request: bytes, signature: bytes, *, now: float) -> Issued:
         """Certify a new key for the holder of ``certificate``, who signed ``renewal_content`` with the old one.
 
         A request that was granted before gets the same answer again. Raises AuthorityRefusalError for everybody
-        else, and RenewalLimitError for whoever renews all the time.
+        else, and RenewalLimitError for a host that renews all the time.
         """
         dates = self.dates(now)
         now = dates.now
         key = codes.key_fingerprint(signing.read_request(request).public_bytes)
         old = read_certificate(decode_pem(certificate)[0])
-        with self._ledger.transaction() as page:
-            known = page.by_serial(old.serial)
+        with self._ledger.transaction() as ledger:
+            known = ledger.by_serial(old.serial)
             if known is None or decode_pem(known.pem) != decode_pem(certificate):
                 raise AuthorityRefusalError("this authority did not issue the certificate")
             if not signing.is_signed_by(known.pem, signature, renewal_content(certificate, request)):
@@ -155,26 +155,26 @@ class Authority:
             if not known.is_valid(now):
                 reason = "expired" if known.revoked_at is None else "revoked"
                 raise AuthorityRefusalError(f"the certificate is {reason}", hint=_enrol_again(known.identity))
-            repeated = _usable(page.of_key(key), known.identity, now)
+            repeated = _usable(ledger.of_key(key), known.identity, now)
             if repeated is not None:
                 return repeated
-            _check_pace(page, known.identity, now)
+            _check_pace(ledger, known.identity, now)
             issued = self._sign(known.identity, request, dates, old.hosts)
-            page.add(issued)
+            ledger.add(issued)
         return issued
 
     def revoke(self, serials: Sequence[int], *, now: float, reason: str = "") -> list[Issued]:
         """Revoke these certificates and publish the list. Returns them as they are now.
 
-        All codes of their identities end with them, also those that were used: whoever has one shall get nothing more.
+        All codes of their identities end with them, also those that were used: nobody shall get anything more for one.
         """
-        with self._ledger.transaction() as page:
+        with self._ledger.transaction() as ledger:
             for serial in serials:
-                known = page.by_serial(serial)
+                known = ledger.by_serial(serial)
                 if known is None:
                     raise AuthorityError(f"no certificate has the serial number {serial:x}", hint="see remsim pki show")
-                page.withdraw_codes(known.identity, used_too=True)
-            return self._revoke(page, serials, now, reason)
+                ledger.withdraw_codes(known.identity, used_too=True)
+            return self._revoke(ledger, serials, now, reason)
 
     def revoke_identity(self, identity: Identity, *, now: float, reason: str = "") -> list[Issued]:
         """Revoke all valid certificates of exactly this identity, with its codes, and publish the list.
@@ -182,20 +182,20 @@ class Authority:
         Returns the certificates as they are now. Nobody can renew one of them in between.
         """
         now = self.dates(now).now
-        with self._ledger.transaction() as page:
-            page.withdraw_codes(identity, used_too=True)
-            valid = [entry.serial for entry in page.of_identity(identity) if entry.is_valid(now)]
-            return self._revoke(page, valid, now, reason)
+        with self._ledger.transaction() as ledger:
+            ledger.withdraw_codes(identity, used_too=True)
+            valid = [entry.serial for entry in ledger.of_identity(identity) if entry.is_valid(now)]
+            return self._revoke(ledger, valid, now, reason)
 
     def issued(self) -> list[Issued]:
         """Everything that was ever issued, in that order."""
-        with self._ledger.transaction() as page:
-            return page.all()
+        with self._ledger.transaction() as ledger:
+            return ledger.all()
 
     def issued_to(self, identity: Identity) -> list[Issued]:
         """Everything that was ever issued to exactly this identity."""
-        with self._ledger.transaction() as page:
-            return page.of_identity(identity)
+        with self._ledger.transaction() as ledger:
+            return ledger.of_identity(identity)
 
     def revocations(self) -> RevocationFacts | None:
         """What the newest list says; None if there is none."""
@@ -206,24 +206,24 @@ class Authority:
 
     def publish_list(self, now: float) -> bytes:
         """Sign the list of what is revoked and not expired, store it, and return it (PEM)."""
-        with self._ledger.transaction() as page:
-            return self._publish(page, now)
+        with self._ledger.transaction() as ledger:
+            return self._publish(ledger, now)
 
-    def _revoke(self, page: LedgerTransaction, serials: Sequence[int], now: float, reason: str) -> list[Issued]:
+    def _revoke(self, ledger: LedgerTransaction, serials: Sequence[int], now: float, reason: str) -> list[Issued]:
         for serial in serials:
-            page.revoke(serial, at=now, reason=reason)
+            ledger.revoke(serial, at=now, reason=reason)
         if serials:
-            self._publish(page, now)
-        return [found for serial in serials if (found := page.by_serial(serial)) is not None]
+            self._publish(ledger, now)
+        return [found for serial in serials if (found := ledger.by_serial(serial)) is not None]
 
-    def _publish(self, page: LedgerTransaction, now: float) -> bytes:
-        # Within the transaction: what the book says is revoked is on the list, and an earlier list never comes after a
-        # later one. A process that dies before the book is written leaves a list that is ahead of it, in number, too.
-        number = page.next_list_number(above=self._published_number())
+    def _publish(self, ledger: LedgerTransaction, now: float) -> bytes:
+        # Within the transaction: what the ledger says is revoked is on the list, and an earlier list never follows a
+        # later one. A process that dies before the ledger is written leaves a list that is ahead of it, in number, too.
+        number = ledger.next_list_number(above=self._published_number())
         begins = self.dates(now).begins
         revoked = [
             signing.Revoked(entry.serial, _moment(min(entry.revoked_at, begins)))
-            for entry in page.all()
+            for entry in ledger.all()
             if entry.revoked_at is not None and begins < entry.expires_at
         ]
         signed = self._issuer.revocation_list(revoked, number=number, now=_moment(begins))
@@ -234,7 +234,7 @@ class Authority:
         try:
             return read_revocation_list(decode_pem(files.read_public(self.list_file), REVOCATION_LIST)[0]).number
         except PkiError:
-            # There is none yet, or it is damaged: the book counts, too.
+            # There is none yet, or it is damaged: the ledger counts, too.
             return 0
 
     # Codes
@@ -248,26 +248,26 @@ class Authority:
             secrets.token_bytes(codes.SECRET_BYTES),
             self.fingerprint,
         )
-        with self._ledger.transaction() as page:
-            page.drop_codes(expired_before=now - _CODES_KEPT_S)
-            page.withdraw_codes(identity, used_too=False)
-            page.put_code(StoredCode.of(code, now))
+        with self._ledger.transaction() as ledger:
+            ledger.drop_codes(expired_before=now - _CODES_KEPT_S)
+            ledger.withdraw_codes(identity, used_too=False)
+            ledger.put_code(StoredCode.of(code, now))
         return code
 
     def codes(self) -> list[StoredCode]:
         """What became of every code that is not forgotten yet, in the order in which they were made."""
-        with self._ledger.transaction() as page:
-            return page.codes()
+        with self._ledger.transaction() as ledger:
+            return ledger.codes()
 
     def knows_code(self, code_id: bytes) -> bool:
         """Whether there is a code of this name."""
-        with self._ledger.transaction() as page:
-            return page.code(code_id) is not None
+        with self._ledger.transaction() as ledger:
+            return ledger.code(code_id) is not None
 
     def is_good_code(self, code_id: bytes, *, now: float) -> bool:
         """Whether there is a code of this name that may still lead to a certificate."""
-        with self._ledger.transaction() as page:
-            stored = page.code(code_id)
+        with self._ledger.transaction() as ledger:
+            stored = ledger.code(code_id)
         return stored is not None and stored.tries_left > 0 and not stored.is_withdrawn and now < stored.expires_at
 
     def serial_if_good(self, certificate: bytes, *, now: float) -> int | None:
@@ -277,33 +277,33 @@ class Authority:
         """
         der = decode_pem(certificate)
         serial = read_certificate(der[0]).serial
-        with self._ledger.transaction() as page:
-            known = page.by_serial(serial)
+        with self._ledger.transaction() as ledger:
+            known = ledger.by_serial(serial)
         return serial if known is not None and decode_pem(known.pem) == der and known.is_valid(now) else None
 
     def redeem(
         self, identity: Identity, code_id: bytes, secret: bytes, request: bytes, *, now: float
     ) -> tuple[Verdict, Issued | None]:
-        """Certify the key of ``request`` for whoever has a good code. Raises CertificateError for a bad request.
+        """Certify the key of ``request`` for a host with a good code. Raises CertificateError for a bad request.
 
-        A code is good for one certificate: if that does not hold any more, whoever asks again gets nothing.
+        A code is good for one certificate: if that does not hold any more, a second request gets nothing.
         """
         dates = self.dates(now)
         now = dates.now
         key = codes.key_fingerprint(signing.read_request(request).public_bytes)
-        with self._ledger.transaction() as page:
-            stored = page.code(code_id)
+        with self._ledger.transaction() as ledger:
+            stored = ledger.code(code_id)
             verdict, following = check_attempt(stored, codes.Attempt(identity, secret, key), now)
             if following is not None and following != stored:
-                page.put_code(following)
+                ledger.put_code(following)
             if not verdict.is_good:
                 return verdict, None
-            issued = _usable(page.of_key(key), identity, now)
+            issued = _usable(ledger.of_key(key), identity, now)
             if issued is None and verdict is Verdict.REPEATED:
                 return Verdict.USED, None
             if issued is None:
                 issued = self._sign(identity, request, dates, ())
-                page.add(issued)
+                ledger.add(issued)
         return verdict, issued
 
     def _sign(self, identity: Identity, request: bytes, dates: Dates, hosts: Sequence[str]) -> Issued:
@@ -331,8 +331,8 @@ def _usable(found: Sequence[Issued], identity: Identity, now: float) -> Issued |
     return next((entry for entry in found if entry.identity == identity and entry.is_valid(now)), None)
 
 
-def _check_pace(page: LedgerTransaction, identity: Identity, now: float) -> None:
-    times = page.latest(identity, RENEWALS_ALLOWED)
+def _check_pace(ledger: LedgerTransaction, identity: Identity, now: float) -> None:
+    times = ledger.latest(identity, RENEWALS_ALLOWED)
     # A time to come is that of a clock that was wrong.
     wait_s = times[-1] + RENEWAL_PERIOD_S - now if len(times) == RENEWALS_ALLOWED else 0.0
     if 0 < wait_s <= RENEWAL_PERIOD_S:

@@ -25,7 +25,7 @@ from remsim.pki.errors import EnrolmentError
 LIFETIME_S: Final = 3600.0
 TRIES: Final = 5
 SECRET_BYTES: Final = 16
-#: Long enough that a stranger does not find the name of a live code, and so cannot use up its tries.
+#: Long enough that an attacker does not find the name of a live code, and so cannot use up its tries.
 CODE_ID_BYTES: Final = 6
 FINGERPRINT_BYTES: Final = 32
 
@@ -40,7 +40,7 @@ def encode_bytes(raw: bytes) -> str:
 
 
 def decode_bytes(text: str, length: int) -> bytes:
-    """Read ``encode_octets`` of exactly ``length`` bytes. Raises EnrolmentError, which does not repeat the text."""
+    """Read ``encode_bytes`` of exactly ``length`` bytes. Raises EnrolmentError, which does not repeat the text."""
     if _ENCODED.fullmatch(text) is not None:
         try:
             raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -141,12 +141,12 @@ class Verdict(Enum):
 
     @property
     def is_good(self) -> bool:
-        """Whether whoever asks gets a certificate."""
+        """Whether the request gets a certificate."""
         return self in (Verdict.ACCEPTED, Verdict.REPEATED)
 
     @property
     def text(self) -> str:
-        """Words for the peer; whoever has a wrong secret does not learn whether the code exists."""
+        """Words for the peer; a peer with a wrong secret does not learn whether the code exists."""
         return "the code is not valid" if self in (Verdict.UNKNOWN, Verdict.WRONG) else self.value
 
 

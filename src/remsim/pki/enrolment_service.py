@@ -74,7 +74,7 @@ class EnrolmentService:
     def proof(self, body: object, *, now: float) -> str | None:
         """What a request shows that cannot be guessed: the name of a good code or a good certificate; None: neither.
 
-        Costs a look into the book. Says nothing of whether the request will be granted.
+        Costs a look into the ledger. Says nothing of whether the request will be granted.
         """
         if not isinstance(body, Mapping):
             return None
@@ -91,14 +91,14 @@ class EnrolmentService:
         return None
 
     def anchor(self, body: object) -> Json:
-        """The authority's certificate, for whoever knows the name of a code. Raises EnrolmentServiceError."""
+        """The authority's certificate, for a host that knows the name of a code. Raises EnrolmentServiceError."""
         members = _members(body, "code")
         if not self._authority.knows_code(_bytes(members["code"], codes.CODE_ID_BYTES)):
             raise EnrolmentServiceError(403, "the code is not valid")
         return {"authority": self._authority.certificate.decode()}
 
     def certify(self, body: object, *, now: float) -> Issuance:
-        """A certificate for whoever has a good code. Raises EnrolmentServiceError."""
+        """A certificate for a host with a good code. Raises EnrolmentServiceError."""
         members = _members(body, "identity", "code", "secret", "request")
         try:
             verdict, issued = self._authority.redeem(
@@ -115,7 +115,7 @@ class EnrolmentService:
         return Issuance(issued, self._answer(issued), how=verdict.name.lower())
 
     def renew(self, body: object, *, now: float) -> Issuance:
-        """A new certificate for whoever has one. Raises EnrolmentServiceError."""
+        """A new certificate for a host that has one. Raises EnrolmentServiceError."""
         members = _members(body, "certificate", "request", "signature")
         try:
             signature = bytes.fromhex(members["signature"][: 2 * MAX_SIGNATURE_BYTES])

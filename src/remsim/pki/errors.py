@@ -7,7 +7,7 @@
     ├── KeyFileError       a file is missing, unreadable, or open to others
     ├── CertificateError   bytes that are no certificate, request or revocation list of ours
     ├── AuthorityError     the authority cannot do this
-    ├── AuthorityRefusalError  the authority will not do this for whoever asks
+    ├── AuthorityRefusalError  the authority will not do this for the one who asks
     │   └── RenewalLimitError  it has done so too often
     ├── EnrolmentError     enrolment or renewal did not come about
     └── ToolError          neither cryptography nor a working openssl program is there
@@ -37,7 +37,7 @@ class AuthorityError(PkiError):
 
 
 class AuthorityRefusalError(PkiError):
-    """The authority is in order; whoever asks has no right to what it asks for."""
+    """The authority is in order; the one who asks has no right to it."""
 
 
 class RenewalLimitError(AuthorityRefusalError):

@@ -65,7 +65,7 @@ def read_private(path: Path) -> bytes:
 def check_private(path: Path) -> None:
     """Make sure that ``path`` is a file, of any length, that only this user can reach. Raises KeyFileError."""
     try:
-        # Not opened: closing it would end the locks that SQLite has on the book for another thread (fcntl(2)).
+        # Not opened: closing it would end the locks that SQLite has on the ledger for another thread (fcntl(2)).
         found = path.stat()
     except OSError as error:
         raise KeyFileError(f"cannot read {path}: {error.strerror}", hint=hint_for(error, path)) from error

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The authority's book: every certificate ever issued, what was revoked, and the one-time codes. An SQLite file.
+"""The authority's ledger: every certificate ever issued, what was revoked, and the one-time codes. An SQLite file.
 
-A certificate is in the book before anybody gets it, so whatever is in use can be revoked, whenever the process died.
-The server and the command line may use the book at the same time: each step is one transaction. Knows no key.
+A certificate is in the ledger before anybody gets it, so whatever is in use can be revoked, whenever the process died.
+The server and the command line may use the ledger at the same time: each step is one transaction. Knows no key.
 """
 
 import os
@@ -19,7 +19,7 @@ from remsim.pki import files
 from remsim.pki.codes import StoredCode
 from remsim.pki.errors import AuthorityError
 
-#: Another process holds the book for milliseconds.
+#: Another process holds the ledger for milliseconds.
 _BUSY_TIMEOUT_S: Final = 10.0
 _SCHEMA_VERSION: Final = 1
 
@@ -72,7 +72,7 @@ _CODES: Final = "SELECT code_id, identity, secret_hash, expires_at, tries_left, 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate in the book. Times are seconds since 1970; ``pem`` is the certificate itself."""
+    """A certificate in the ledger. Times are seconds since 1970; ``pem`` is the certificate itself."""
 
     serial: int
     identity: Identity
@@ -89,27 +89,27 @@ class Issued:
 
 
 class Ledger:
-    """The book at ``path``. Every method raises AuthorityError if the file cannot be used."""
+    """The ledger at ``path``. Every method raises AuthorityError if the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def create(self) -> None:
-        """Start an empty book."""
+        """Start an empty ledger."""
         files.write_private(self._path, b"")
-        with self.transaction() as page:
-            page.create()
+        with self.transaction() as ledger:
+            ledger.create()
 
     def check(self) -> None:
-        """Make sure that the file is a book, and private."""
-        with self.transaction() as page:
-            page.check(self._path)
+        """Make sure that the file is a ledger, and private."""
+        with self.transaction() as ledger:
+            ledger.check(self._path)
 
     @contextmanager
     def transaction(self) -> "Iterator[LedgerTransaction]":
-        """All that is done on the page is written, durably, at the end of the block, or not at all."""
+        """All that is done on the ledger is written, durably, at the end of the block, or not at all."""
         files.check_private(self._path)
-        # SQLite gives its journal the mode of the book.
+        # SQLite gives its journal the mode of the ledger.
         try:
             with closing(sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)) as connection:
                 connection.execute("PRAGMA synchronous = EXTRA")
@@ -125,13 +125,13 @@ class Ledger:
 
 
 def _remedy(error: sqlite3.Error) -> str:
-    """What to do about a book that cannot be used. A backup is for one that is damaged, and for no other."""
+    """What to do about a ledger that cannot be used. A backup is for one that is damaged, and for no other."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     return _REMEDIES.get(code, "see the message; if the file is damaged, restore the directory from a backup")
 
 
 class LedgerTransaction:
-    """The book within one transaction."""
+    """The ledger within one transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
@@ -143,11 +143,11 @@ class LedgerTransaction:
         self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def check(self, path: Path) -> None:
-        """Raises AuthorityError for a file that is an SQLite database, or empty, and no book."""
+        """Raises AuthorityError for a file that is an SQLite database, or empty, and no ledger."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         if not tables:
-            raise AuthorityError(f"{path} is empty: the authority's book is lost", hint=_DAMAGED)
+            raise AuthorityError(f"{path} is empty: the authority's ledger is lost", hint=_DAMAGED)
         if not {"issued", "code", "revocation_list"} <= tables:
             raise AuthorityError(f"{path} is a database of another program", hint=_DAMAGED)
         if version != _SCHEMA_VERSION:
@@ -280,4 +280,4 @@ def _identity(text: str) -> Identity:
     try:
         return Identity.parse(text)
     except RemsimError as error:
-        raise AuthorityError(f"the authority's book is damaged: {error}", hint="restore it from a backup") from error
+        raise AuthorityError(f"the authority's ledger is damaged: {error}", hint="restore it from a backup") from error

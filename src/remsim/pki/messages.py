@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What both ends of the enrolment protocol share: paths, what a renewal signs, and how often one is granted.
 
-The protocol is in ``office``.
+The protocol is in ``enrolment_service``.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ CERTIFICATE_PATH: Final = f"{PREFIX}/certificate"
 RENEWAL_PATH: Final = f"{PREFIX}/renewal"
 
 #: A renewal is granted only if the identity got fewer certificates than this within the period, in whatever way. Each
-#: is in the book and the audit log for ever. A host renews every sixty days, and tries for thirty more.
+#: is in the ledger and the audit log for ever. A host renews every sixty days, and tries for thirty more.
 RENEWALS_ALLOWED: Final = 8
 RENEWAL_PERIOD_S: Final = 86400.0
 

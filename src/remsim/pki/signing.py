@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that is done with ``cryptography``: keys, requests, certificates and revocation lists (RFC 5280).
 
-Takes and returns PEM; the time is an argument. Imported only by those who sign or need this very library; whoever only
+Takes and returns PEM; the time is an argument. Imported only by those who sign or need this very library; what only
 reads certificates uses ``remsim.pki.facts``.
 """
 

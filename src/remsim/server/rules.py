@@ -4,11 +4,10 @@
 The rules themselves are in ``remsim.policy.mapping``; ``desk`` asks them before a mapping is stored.
 """
 
-import asyncio
-
 from remsim.config import ServerConfig, TextError, read_text
 from remsim.core.errors import StartError
 from remsim.logs import Logger
+from remsim.net.runtime.tasks import in_thread
 from remsim.policy.fields import PolicyError
 from remsim.policy.mapping import OPEN, MappingPolicy, parse_mapping_policy
 from remsim.server.runtime import ServerRuntime
@@ -35,7 +34,7 @@ async def reload_policy(config: ServerConfig, desk: ServerRuntime, *, log: Logge
     if config.policy is None:
         return
     try:
-        policy = await asyncio.to_thread(read_policy, config)
+        policy = await in_thread(read_policy, config)
     except (PolicyError, StartError) as error:
         log.error("policy_not_reloaded", error=str(error), hint=error.hint)
         return

@@ -11,7 +11,8 @@ from typing import Final
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.core.limits import LimitName, TokenBucket
+from remsim.core.limits import LimitName
+from remsim.core.rate_limit import TokenBucket
 from remsim.logs import Logger
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.connections import ConnectionManager, DialledLink
@@ -89,12 +90,13 @@ class ServerRuntime:
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._on_alarm)
         self._refusals = TokenBucket(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
-        self._lines = LogRateLimiter(log, metrics.limits, strangers=_STRANGERS, now=self._loop.time)
+        self._lines = LogRateLimiter(log, metrics.limits, unauthenticated=_STRANGERS, now=self._loop.time)
         self.hub = ConnectionManager(
             self,
             tasks=tasks,
             log=log,
-            admission=admission,
+            quota=admission,
+            lines=self._lines,
             on_refused=lambda kind: metrics.refused_connections.labels(kind).inc(),
             limits=metrics.limits,
         )

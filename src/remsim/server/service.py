@@ -10,22 +10,22 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from remsim import __version__
 from remsim.config import HostPort, ServerConfig
 from remsim.core.errors import StartError
 from remsim.core.identity import Identity, Role
 from remsim.logs import get_logger
-from remsim.net.reload import Reload, Step
+from remsim.net.engines import EngineFactory, own_identity
 from remsim.net.runtime.certificates import CertificateManager
 from remsim.net.runtime.exposed_files import warn_of_exposed
 from remsim.net.runtime.process import run_service
+from remsim.net.runtime.reload import Reload, Step
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
-from remsim.net.tls.security import TransportSecurity, admission_of, protect
+from remsim.net.tls.security import TransportSecurity, protect, quota_of
 from remsim.pki.credentials import Credentials
 from remsim.server.api.app import build_app
 from remsim.server.api.auth import check_open_address, is_loopback
@@ -36,13 +36,10 @@ from remsim.server.metrics import ServerMetrics
 from remsim.server.rules import read_policy, reload_policy
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.writer import Store
-from remsim.wire.link.engine import KeepAlive, LinkEngine
-from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, clean_name
+from remsim.wire.messages.rspro import ComponentType, IpPort
 
 if TYPE_CHECKING:
     from remsim.server.authority.monitor import AuthorityMonitor
-
-_SOFTWARE: Final = "remsim-server"
 
 
 def serve(config: ServerConfig) -> int:
@@ -69,6 +66,7 @@ class ServerService:
         self.app: FastAPI | None = None
         self.desk: ServerRuntime | None = None
         self.keeper: CertificateManager | None = None
+        self._engines = EngineFactory.of(config, own_identity(config, ComponentType.REMSIM_SERVER))
         self._reload = Reload(log=self._log)
         self._books: CertificateAudit | None = None
 
@@ -100,7 +98,7 @@ class ServerService:
         coordinator = Coordinator(self._settings(overrides, house), memory, limits=self._metrics.limits)
         self._metrics.watch(coordinator)
         desk = ServerRuntime(
-            coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=admission_of(config), policy=policy
+            coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=quota_of(config), policy=policy
         )
         self.desk = desk
         desk.restart_counter = memory.restart_counter
@@ -148,19 +146,22 @@ class ServerService:
         config = self._config
         listener = await desk.hub.listen(
             config.rspro,
-            self._accepted,
+            self._engines.accepting(),
             tls=protection.tls(Role.CLIENT, Role.BANK),
             networks=protection.networks,
         )
         self.rspro_address = listener.addresses[0]
         if config.listen_plaintext is not None:
-            plain = await desk.hub.listen(config.listen_plaintext, self._accepted, networks=config.listener_networks)
+            plain = await desk.hub.listen(
+                config.listen_plaintext, self._engines.accepting(), networks=config.listener_networks
+            )
             self.plaintext_address = plain.addresses[0]
 
     def _dial_banks(self, desk: ServerRuntime, protection: TransportSecurity) -> None:
+        engines = self._engines.dialling(ComponentType.REMSIM_BANKD)
         for bank in self._config.dial_bank:
             tls = protection.tls(Role.BANK)
-            dialled = desk.hub.dial(self._dialled, name=f"bankd {bank}", tls=tls, networks=protection.networks)
+            dialled = desk.hub.dial(engines, name=f"bankd {bank}", tls=tls, networks=protection.networks)
             desk.dialled.append(dialled)
             dialled.want(bank.host, bank.port)
 
@@ -226,27 +227,9 @@ class ServerService:
         with suppress(TimeoutError):
             await desk.hub.close()
 
-    # Links
-
-    def _accepted(self, now: float) -> LinkEngine:
-        return self._connection(now, None, self._config.timers.identify_s)
-
-    def _dialled(self, now: float) -> LinkEngine:
-        return self._connection(now, ComponentType.REMSIM_BANKD, self._config.timers.connect_s)
-
-    def _connection(self, now: float, peer: ComponentType | None, connect_timeout_s: float) -> LinkEngine:
-        keep_alive = KeepAlive(self._config.keepalive.interval_s, self._config.keepalive.timeout_s)
-        return LinkEngine(
-            identity=self._identity(), peer=peer, now=now, keep_alive=keep_alive, connect_timeout_s=connect_timeout_s
-        )
-
-    def _identity(self) -> ComponentIdentity:
-        name = clean_name(self._config.name or socket.gethostname())
-        return ComponentIdentity(ComponentType.REMSIM_SERVER, name, _SOFTWARE, clean_name(__version__))
-
     def _settings(self, overrides: dict[int, tuple[IpPort, ...]], house: "AuthorityMonitor | None") -> Settings:
         return Settings(
-            identity=self._identity(),
+            identity=self._engines.identity,
             overrides=overrides,
             client_id_pool=self._config.client_id_pool,
             takes_ipv6=self._config.gives_ipv6_to,

@@ -8,44 +8,44 @@ A, B, C = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 
 
 def test_third_take_over_in_a_minute_between_two_addresses_is_not_granted_unseen() -> None:
-    book = TakeOvers()
-    assert [book.may("B1", *pair, now) for now, pair in enumerate([(A, B), (B, A), (A, B)])] == [True, True, False]
-    assert not book.may("B1", A, B, 250.0), "it is contested until the other one has given up"
-    assert book.may("B1", A, B, 250.0 + QUIET_S + 1)
-    assert book.may("B2", A, B, 2.0)
+    claims = TakeOvers()
+    assert [claims.may("B1", *pair, now) for now, pair in enumerate([(A, B), (B, A), (A, B)])] == [True, True, False]
+    assert not claims.may("B1", A, B, 250.0), "it is contested until the other one has given up"
+    assert claims.may("B1", A, B, 250.0 + QUIET_S + 1)
+    assert claims.may("B2", A, B, 2.0)
 
 
 def test_program_that_comes_back_now_and_then_is_always_let_in() -> None:
-    book = TakeOvers()
-    assert all(book.may("B1", A, A, 31.0 * turn) for turn in range(20))
+    claims = TakeOvers()
+    assert all(claims.may("B1", A, A, 31.0 * turn) for turn in range(20))
 
 
 def test_move_to_another_address_is_another_matter() -> None:
-    book = TakeOvers()
-    assert book.may("B1", A, B, 0.0)
-    assert book.may("B1", B, A, 1.0)
-    assert book.may("B1", A, C, 2.0)
+    claims = TakeOvers()
+    assert claims.may("B1", A, B, 0.0)
+    assert claims.may("B1", B, A, 1.0)
+    assert claims.may("B1", A, C, 2.0)
 
 
 def test_contest_is_told_once_and_counted() -> None:
-    book = TakeOvers()
-    assert not book.refuse("B1", 0.0), "nothing is known of it"
+    claims = TakeOvers()
+    assert not claims.refuse("B1", 0.0), "nothing is known of it"
     for now in range(3):
-        book.may("B1", A, B, float(now))
-    assert book.contested(3.0) == 0
-    assert [book.refuse("B1", 3.0), book.refuse("B1", 4.0)] == [True, False]
-    assert book.contested(4.0) == 1
-    assert book.contested(5.0 + QUIET_S) == 0
-    assert book.refused == 3
+        claims.may("B1", A, B, float(now))
+    assert claims.contested(3.0) == 0
+    assert [claims.refuse("B1", 3.0), claims.refuse("B1", 4.0)] == [True, False]
+    assert claims.contested(4.0) == 1
+    assert claims.contested(5.0 + QUIET_S) == 0
+    assert claims.refused == 3
 
 
 def test_as_many_identities_are_remembered_as_there_is_room_for() -> None:
-    book = TakeOvers()
+    claims = TakeOvers()
     for now in range(3):
-        book.may("first", A, B, float(now))
+        claims.may("first", A, B, float(now))
     for number in range(MAX_IDENTITIES):
-        book.may(number, A, B, 3.0)
-    assert book.may("first", A, B, 3.0)
+        claims.may(number, A, B, 3.0)
+    assert claims.may("first", A, B, 3.0)
 
 
 def test_words_fit_into_their_message() -> None:

@@ -37,6 +37,7 @@ from remsim.emulators.simtrace2.log import UNKNOWN, SlotLog, UnknownCommands
 from remsim.emulators.simtrace2.stream import StreamFault, encode_transfer
 from remsim.emulators.simtrace2.usb import TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.logs import get_logger
+from remsim.net.runtime.tasks import TaskOwner
 
 #: A device that is away is looked for when something was plugged in, and after this time in any case: a permission
 #: that was given, or an interface that another program has left, is no change of what is plugged in.
@@ -70,8 +71,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         self._bus = bus
         self._log = get_logger("simtrace2")
         self._events: EmulatorEvents | None = None
-        self._group: asyncio.TaskGroup | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: TaskOwner | None = None
         self._card: SimtraceCard | None = None
         self._made_for: tuple[object, int] | None = None
         self._port: UsbPort | None = None
@@ -105,15 +105,14 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
                 choose(self._bus.devices(), self._selector)
             except AmbiguousDeviceError as error:
                 raise StartError(str(error), hint=error.hint) from None
-        self._group = asyncio.TaskGroup()
-        await self._group.__aenter__()
-        self._task = self._group.create_task(self._keep_device(), name="simtrace2")
+        self._tasks = await TaskOwner("simtrace2", log=self._log).__aenter__()
+        self._tasks.vital(self._keep_device(), name="device")
 
     async def stop(self) -> None:
         """Show the modem no card, give it its own, and let go of the interface."""
         self._events = None
-        group, self._group = self._group, None
-        if group is None or self._task is None:
+        tasks, self._tasks = self._tasks, None
+        if tasks is None:
             return
         link = self._link
         if self._card is not None and link is not None:
@@ -124,8 +123,8 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
                     while link is self._link and not link.is_idle:
                         self._sent_all.clear()
                         await self._sent_all.wait()
-        self._task.cancel()
-        await group.__aexit__(None, None, None)
+        tasks.cancel()
+        await tasks.__aexit__(None, None, None)
 
     async def _keep_device(self) -> None:
         complaint = ""

@@ -14,6 +14,7 @@ from remsim.config import VpcdSettings, parse_settings
 from remsim.emulators.base import CardEmulator, EmulatorEvents
 from remsim.emulators.vpcd.slot import Forward, HangUp, Odd, Reply, ShowLines, Step, VpcdSlot
 from remsim.logs import get_logger
+from remsim.net.runtime.tasks import TaskOwner
 from remsim.vpcd import VpcdLink
 
 _FIRST_RETRY_S: Final = 0.1
@@ -33,8 +34,7 @@ class VpcdEmulator(CardEmulator):
         self._log = get_logger("vpcd").bind(address=str(settings.vpcd))
         self._slot = VpcdSlot(auto_get_response=settings.auto_get_response)
         self._events: EmulatorEvents | None = None
-        self._group: asyncio.TaskGroup | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: TaskOwner | None = None
         self._inserted = asyncio.Event()
         self._link: VpcdLink | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -49,21 +49,20 @@ class VpcdEmulator(CardEmulator):
     async def start(self, events: EmulatorEvents) -> None:
         """Nothing has to be there yet: vpcd is waited for as soon as there is a card."""
         self._events = events
-        self._group = asyncio.TaskGroup()
-        await self._group.__aenter__()
-        self._task = self._group.create_task(self._keep_card(), name=f"vpcd {self._settings.vpcd}")
+        self._tasks = await TaskOwner("vpcd", log=self._log).__aenter__()
+        self._tasks.vital(self._keep_card(), name=str(self._settings.vpcd))
 
     async def stop(self) -> None:
         """Pull the card."""
         self._events = None
         self.remove_card()
         self._hang_up()
-        group, self._group = self._group, None
-        if group is None or self._task is None:
+        tasks, self._tasks = self._tasks, None
+        if tasks is None:
             return
         link = self._link
-        self._task.cancel()
-        await group.__aexit__(None, None, None)
+        tasks.cancel()
+        await tasks.__aexit__(None, None, None)
         if link is not None:
             await link.wait_closed()
 

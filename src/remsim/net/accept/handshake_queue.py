@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets costly work of strangers through one piece in each round of the loop, so that known peers are served between.
+"""Lets costly work of unknown peers through one piece in each round of the loop: known peers are served between.
 
-A TLS handshake takes most of a millisecond of the processor. When many strangers greet at once, everybody else's data
-would otherwise wait for all of them.
+A TLS handshake takes most of a millisecond of the processor. When many unknown peers greet at once, the data of all
+others would otherwise wait for them.
 """
 
 import asyncio

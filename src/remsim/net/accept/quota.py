@@ -138,7 +138,7 @@ class ConnectionQuota:
             for limit in ebbed:
                 del self._reported[limit]
 
-    def is_news(self, limit: QuotaKind) -> bool:
+    def is_first_report(self, limit: QuotaKind) -> bool:
         """Whether reaching ``limit`` is worth a line in the log: once, until the flood has ebbed away."""
         if limit in self._reported:
             return False

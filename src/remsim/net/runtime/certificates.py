@@ -15,6 +15,7 @@ from typing import Final
 
 from remsim.logs import Logger
 from remsim.net.connections import ConnectionManager
+from remsim.net.runtime.tasks import in_thread
 from remsim.net.tls.contexts import TlsContexts, TlsSetupError
 from remsim.pki import enrol
 from remsim.pki.errors import PkiError
@@ -42,19 +43,19 @@ class CertificateManager:
     def __init__(
         self,
         contexts: TlsContexts,
-        hub: ConnectionManager,
+        links: ConnectionManager,
         *,
         log: Logger,
         renewal: Renewal | None = None,
         on_loaded: Callable[[], None] | None = None,
     ) -> None:
-        """``renewal`` replaces the way to a new certificate; without it, whoever gave the old one is asked.
+        """``renewal`` gets a new certificate; without it, the server that gave the old one is asked.
 
         ``on_loaded`` is called whenever files were loaded anew.
         """
         self._on_loaded = on_loaded
         self._contexts = contexts
-        self._hub = hub
+        self._links = links
         self._log = log
         self._renewal = renewal or self._renew_by_server
         # Those of the files that are in use: what was changed since they were read is found at the first look.
@@ -86,7 +87,7 @@ class CertificateManager:
         except (PkiError, TlsSetupError) as error:
             self._log.error("certificate_not_reloaded", error=str(error), hint=error.hint)
             return
-        closed = self._hub.close_revoked(self._contexts.is_revoked)
+        closed = self._links.close_revoked(self._contexts.is_revoked)
         expires = self._contexts.not_after.isoformat()
         self._log.info("certificate_loaded", identity=str(self._contexts.identity), expires=expires, cut=len(closed))
         if self._on_loaded is not None:
@@ -100,7 +101,7 @@ class CertificateManager:
         try:
             if not self._contexts.credentials.is_renewal_due(now):
                 return
-            await asyncio.to_thread(self._renewal)
+            await in_thread(self._renewal)
         except PkiError as error:
             self._failures += 1
             self._retry_at = now + retry_delay_s(self._failures)
@@ -150,7 +151,7 @@ class CertificateManager:
     async def _take_list(self, der: bytes) -> None:
         credentials, pem = self._contexts.credentials, encode_pem(der, REVOCATION_LIST)
         try:
-            facts = await asyncio.to_thread(lambda: credentials.accept_revocations(pem, _toolkit()))
+            facts = await in_thread(lambda: credentials.accept_revocations(pem, _toolkit()))
         except PkiError as error:
             self._log.warning("revocation_list_refused", error=str(error), hint=error.hint)
             return

@@ -1,14 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks with a name and an owner, and the alarm clock of a coordinator. The only module that may start a task."""
+"""Tasks with a name and an owner, and the alarm clock of a coordinator.
+
+The only module that starts tasks, or work in a thread of the pool; a test reads the sources and proves it.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
 from remsim.logs import Logger, get_logger
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do work that blocks in a thread, and wait for its result."""
+    return await asyncio.to_thread(work, *args, **kwargs)
+
+
+async def all_of(*works: Coroutine[object, object, T]) -> list[T]:
+    """Do several things at the same time, and wait for all results, in the order of the arguments."""
+    return await asyncio.gather(*works)
 
 
 class TaskOwner:

@@ -62,7 +62,7 @@ class Expectation:
 
     @classmethod
     def exactly(cls, identity: Identity) -> "Expectation":
-        """Whoever may speak for this identity."""
+        """Everybody who may speak for this identity."""
         return cls(frozenset({identity.role}), identity)
 
     def check(self, found: Identity) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether the links of a program are protected: TLS with its certificate, or plain TCP where that was asked for.
 
-There is no third way: without certificates and without ``--plaintext`` a program does not start. With certificates,
+There is nothing else: without certificates and without ``--plaintext`` a program does not start. With certificates,
 every link is over TLS but those that come in at a listener which is for plain TCP only.
 """
 
@@ -19,7 +19,7 @@ from remsim.net.plain import Networks, is_within, outside_text
 from remsim.net.tls.contexts import Expectation, LinkTls, TlsContexts
 from remsim.pki.credentials import Credentials
 
-_WITHOUT: Final = "links are neither encrypted nor authenticated: whoever reaches them can pose as anybody"
+_WITHOUT: Final = "links are neither encrypted nor authenticated: anybody who reaches them can pose as any program"
 
 #: How each program gets a certificate.
 _ENROL: Final = "enrol this host (remsim enroll URL CODE)"
@@ -47,8 +47,8 @@ class TransportSecurity:
         return LinkTls(self.contexts, expects)
 
 
-def admission_of(config: DaemonConfig) -> ConnectionQuota:
-    """The limits on strangers that are configured."""
+def quota_of(config: DaemonConfig) -> ConnectionQuota:
+    """The limits on unknown peers that are configured."""
     limits = config.limits
     return ConnectionQuota(
         most=limits.unidentified,

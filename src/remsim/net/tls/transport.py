@@ -3,8 +3,9 @@
 
 The event loops' own TLS is not used: on a failed handshake it drops the alert, so that the peer never learns why it is
 refused, and it tells the link of a connection before the peer's certificate was checked. Here each connection uses the
-contexts of its moment, a stranger costs neither a task nor a link, and both kinds of loop behave the same. Who does not
-begin like TLS costs next to nothing, and those who do take turns, so that a flood of them delays nobody else.
+contexts of its moment, an unknown peer costs neither a task nor a link, and both kinds of loop behave the same. A peer
+that does not begin like TLS costs next to nothing, and those that do take turns, so that a flood of them delays nobody
+else.
 """
 
 import asyncio
@@ -35,18 +36,18 @@ _CLOSED: Final = "closed by the peer within the TLS handshake"
 class HandshakeObserver(Protocol):
     """Who is told about handshakes."""
 
-    def may_start(self, stranger: "SecureTransport") -> bool:
+    def may_start(self, connection: "SecureTransport") -> bool:
         """TCP is up; asked before anything is computed for the peer. False: closed at once, nothing more is told."""
         ...
 
-    def on_refused(self, stranger: "SecureTransport", reason: str, *, limit: LimitName | None = None) -> None:
+    def on_refused(self, connection: "SecureTransport", reason: str, *, limit: LimitName | None = None) -> None:
         """The handshake failed, or led to somebody we do not want. The connection may live on to tell the peer so.
 
         ``limit`` is the one that it reached, if that is why.
         """
         ...
 
-    def on_settled(self, stranger: "SecureTransport") -> None:
+    def on_settled(self, connection: "SecureTransport") -> None:
         """The peer is proven, or the connection gone; may be told twice."""
         ...
 
@@ -59,12 +60,12 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
     """The protocol of a TCP connection, and towards its link, once the peer is proven, the link's transport."""
 
     def __init__(
-        self, tls: LinkTls, make_link: Callable[[], Link], keeper: HandshakeObserver, *, is_server: bool
+        self, tls: LinkTls, make_link: Callable[[], Link], observer: HandshakeObserver, *, is_server: bool
     ) -> None:
         super().__init__()
         self._tls = tls
         self._make_link = make_link
-        self._keeper = keeper
+        self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -89,7 +90,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         self._tcp = cast(asyncio.Transport, transport)
         #: The other end.
         self.peer = peer_address(transport.get_extra_info("peername"))
-        if not self._keeper.may_start(self):
+        if not self._observer.may_start(self):
             self._is_judged = True
             self._tcp.abort()
             return
@@ -122,7 +123,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
             link.connection_lost(self._error or exc)
         else:
             self._judge(explain(exc) if exc is not None and str(exc) else _CLOSED)
-            self._keeper.on_settled(self)
+            self._observer.on_settled(self)
 
     # Called by the link, as its transport
 
@@ -169,7 +170,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         """Close at once."""
         self._tcp.abort()
 
-    # Called by the doorkeeper
+    # Called by the connection limiter
 
     def give_way(self) -> None:
         """Close at once: a newcomer gets the place of a peer that has proven nothing. Counted, but not told."""
@@ -195,7 +196,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
     def _get_in_line(self) -> None:
         if not self._is_in_line:
             self._is_in_line = True
-            self._keeper.in_turn(self._on_turn)
+            self._observer.in_turn(self._on_turn)
 
     def _on_turn(self) -> None:
         self._is_in_line = False
@@ -230,7 +231,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         if self._timer is not None:
             self._timer.cancel()
         self._is_judged = True
-        self._keeper.on_settled(self)
+        self._observer.on_settled(self)
         self._link = self._make_link()
         self._link.certificate = certificate
         self._link.connection_made(self)
@@ -281,7 +282,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
     def _judge(self, reason: str, limit: LimitName | None = None) -> None:
         if not self._is_judged:
             self._is_judged = True
-            self._keeper.on_refused(self, reason, limit=limit)
+            self._observer.on_refused(self, reason, limit=limit)
 
     def _on_timeout(self) -> None:
         self._judge(f"no TLS handshake within {HANDSHAKE_TIMEOUT_S:g} s", LimitName.TLS_HANDSHAKE_TIME)
@@ -334,7 +335,7 @@ class Dialer:
     networks: Networks | None
 
     async def dial(self, host: str, port: int, make_link: Callable[[], Link]) -> None:
-        """Connect. Raises OSError, and HandshakeError if there is no way that is allowed."""
+        """Connect. Raises OSError, and HandshakeError if this is not allowed."""
         if self.tls is not None:
             await dial_proven(host, port, self.tls, make_link)
         else:

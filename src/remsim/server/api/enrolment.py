@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import Logger
 from remsim.net.log_limits import LogRateLimiter
+from remsim.net.runtime.tasks import in_thread
 from remsim.pki.enrolment_service import EnrolmentService, EnrolmentServiceError, Issuance
 from remsim.pki.errors import PkiError
 from remsim.pki.ledger import Issued
@@ -72,7 +73,7 @@ class EnrolmentHandler:
         self._log = log
         self._books = books
         self._limiter = limiter
-        self._lines = LogRateLimiter(log, limits, strangers={_REFUSED}, now=clock)
+        self._lines = LogRateLimiter(log, limits, unauthenticated={_REFUSED}, now=clock)
         self._now = now
         self._clock = clock
         # What is wrong with the authority's files, as it was logged last.
@@ -118,7 +119,7 @@ class EnrolmentHandler:
 
     async def _in_thread(self, work: Callable[[object], T], body: object) -> T:
         async with self._turn:
-            return await asyncio.to_thread(work, body)
+            return await in_thread(work, body)
 
     def _tell_trouble(self, error: PkiError) -> None:
         # Once: it is not for those who ask to fill the log.

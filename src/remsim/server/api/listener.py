@@ -118,7 +118,7 @@ class _Server(uvicorn.Server):
 
     def _note(self, limit: QuotaKind, counted_as: LimitName, peer: PeerAddress) -> None:
         self._counts.reached(counted_as)
-        if self._unproven.is_news(limit):
+        if self._unproven.is_first_report(limit):
             self._log.warning("limit_reached", limit=counted_as.value, peer=str(peer))
 
     def _prove(self, visit: "_Visit") -> None:

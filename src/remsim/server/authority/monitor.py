@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from remsim.core.identity import Identity
 from remsim.logs import Logger
+from remsim.net.runtime.tasks import in_thread
 from remsim.pki import files
 from remsim.pki.authority import LEDGER_FILE, Authority
 from remsim.pki.bootstrap import issue_here
@@ -109,7 +110,7 @@ async def keep_house(house: "AuthorityMonitor", *, log: Logger, on_looked: Calla
     while True:
         await asyncio.sleep(CHECK_INTERVAL_S)
         try:
-            await asyncio.to_thread(house.refresh)
+            await in_thread(house.refresh)
         except (PkiError, OSError) as error:
             if str(error) != trouble:
                 hint = error.hint if isinstance(error, PkiError) else ""

@@ -8,7 +8,8 @@ import re
 from typing import Final
 
 from remsim.core.ids import MAX_ID, BankSlot
-from remsim.core.limits import LimitCounts, LimitName, TokenBucket
+from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.rate_limit import TokenBucket
 from remsim.redaction import scrub
 from remsim.server.core.actions import DONE, REFUSED, Action, Actor, Entry, Report
 from remsim.server.core.log_fields import named, odd

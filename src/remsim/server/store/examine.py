@@ -17,6 +17,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from remsim.core.errors import RemsimError
+from remsim.net.runtime.tasks import in_thread
 from remsim.server.store.database import open_engine
 
 #: Another program may hold the file's lock for a moment.
@@ -73,7 +74,7 @@ async def look_at_database(url: str, now: float) -> DatabaseFacts:
         return DatabaseFacts("", Trouble.SETTING, str(error), error.hint)
     if engine.dialect.name == "sqlite":
         await engine.dispose()
-        return await asyncio.to_thread(read_sqlite, Path(engine.url.database or ""), now)
+        return await in_thread(read_sqlite, Path(engine.url.database or ""), now)
     name = f"the database at {engine.url.host}"
     try:
         async with asyncio.timeout(_SERVER_DEADLINE_S), engine.connect() as connection:

@@ -2,7 +2,7 @@
 """What may be sent to a classic peer, one that named no abilities.
 
 The programs of the C suite abort, crash or hang up on messages that are legal in the schema (known-limits.md 1-6,
-interop.md b and c). This table is the last gate before the wire: whatever a coordinator decides, a message that is
+interop.md b and c). This table is the last check before the wire: whatever a coordinator decides, a message that is
 not listed for the peer's role does not go out.
 """
 

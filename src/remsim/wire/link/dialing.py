@@ -8,13 +8,12 @@ for the connect deadline (known-limits.md, 64).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
-from remsim.wire.errors import LocalProtocolError
+from remsim.core.state_machine import Event, State, Stateful, Transitions
 
 
-class DialState(Enum):
+class DialState(State):
     """A link that we dial: client to server, client to bankd, bankd to server."""
 
     DISCONNECTED = "DISCONNECTED"  # not wanted
@@ -24,7 +23,7 @@ class DialState(Enum):
     BACKOFF = "BACKOFF"  # waiting before the next attempt
 
 
-class DialEvent(Enum):
+class DialEvent(Event):
     """What moves a dialled link."""
 
     WANTED = "wanted"  # a target is set
@@ -35,24 +34,27 @@ class DialEvent(Enum):
     TIMER = "delay over"
 
 
-DIAL_TRANSITIONS: Final[dict[tuple[DialState, DialEvent], DialState]] = {
-    (DialState.DISCONNECTED, DialEvent.WANTED): DialState.CONNECTING,
-    (DialState.DISCONNECTED, DialEvent.UNWANTED): DialState.DISCONNECTED,
-    (DialState.CONNECTING, DialEvent.WANTED): DialState.CONNECTING,
-    (DialState.CONNECTING, DialEvent.UNWANTED): DialState.DISCONNECTED,
-    (DialState.CONNECTING, DialEvent.TCP_UP): DialState.ESTABLISHED,
-    (DialState.CONNECTING, DialEvent.FAILED): DialState.BACKOFF,
-    (DialState.ESTABLISHED, DialEvent.WANTED): DialState.CONNECTING,
-    (DialState.ESTABLISHED, DialEvent.UNWANTED): DialState.DISCONNECTED,
-    (DialState.ESTABLISHED, DialEvent.ACCEPTED): DialState.CONNECTED,
-    (DialState.ESTABLISHED, DialEvent.FAILED): DialState.BACKOFF,
-    (DialState.CONNECTED, DialEvent.WANTED): DialState.CONNECTING,
-    (DialState.CONNECTED, DialEvent.UNWANTED): DialState.DISCONNECTED,
-    (DialState.CONNECTED, DialEvent.FAILED): DialState.BACKOFF,
-    (DialState.BACKOFF, DialEvent.WANTED): DialState.CONNECTING,
-    (DialState.BACKOFF, DialEvent.UNWANTED): DialState.DISCONNECTED,
-    (DialState.BACKOFF, DialEvent.TIMER): DialState.CONNECTING,
-}
+DIAL_TRANSITIONS: Final = Transitions(
+    "dialled link",
+    {
+        (DialState.DISCONNECTED, DialEvent.WANTED): DialState.CONNECTING,
+        (DialState.DISCONNECTED, DialEvent.UNWANTED): DialState.DISCONNECTED,
+        (DialState.CONNECTING, DialEvent.WANTED): DialState.CONNECTING,
+        (DialState.CONNECTING, DialEvent.UNWANTED): DialState.DISCONNECTED,
+        (DialState.CONNECTING, DialEvent.TCP_UP): DialState.ESTABLISHED,
+        (DialState.CONNECTING, DialEvent.FAILED): DialState.BACKOFF,
+        (DialState.ESTABLISHED, DialEvent.WANTED): DialState.CONNECTING,
+        (DialState.ESTABLISHED, DialEvent.UNWANTED): DialState.DISCONNECTED,
+        (DialState.ESTABLISHED, DialEvent.ACCEPTED): DialState.CONNECTED,
+        (DialState.ESTABLISHED, DialEvent.FAILED): DialState.BACKOFF,
+        (DialState.CONNECTED, DialEvent.WANTED): DialState.CONNECTING,
+        (DialState.CONNECTED, DialEvent.UNWANTED): DialState.DISCONNECTED,
+        (DialState.CONNECTED, DialEvent.FAILED): DialState.BACKOFF,
+        (DialState.BACKOFF, DialEvent.WANTED): DialState.CONNECTING,
+        (DialState.BACKOFF, DialEvent.UNWANTED): DialState.DISCONNECTED,
+        (DialState.BACKOFF, DialEvent.TIMER): DialState.CONNECTING,
+    },
+)
 
 #: Names that event scripts of the classic client know.
 CLASSIC_DIAL_STATE: Final[dict[DialState, str]] = {
@@ -103,11 +105,13 @@ class HangUp:
 DialAction = Dial | HangUp
 
 
-class DialSchedule:
+class DialSchedule(Stateful[DialState, DialEvent]):
     """Drives one dialled link through ``DIAL_TRANSITIONS``. ``random`` gives numbers in 0..1 for the jitter."""
 
+    TRANSITIONS = DIAL_TRANSITIONS
+
     def __init__(self, *, random: Callable[[], float], backoff: Backoff | None = None) -> None:
-        self.state = DialState.DISCONNECTED
+        super().__init__(DialState.DISCONNECTED)
         self.target: tuple[str, int] | None = None
         #: Attempts in a row that did not come into service; the delay grows with it.
         self.failures = 0
@@ -125,22 +129,22 @@ class DialSchedule:
         actions: list[DialAction] = [] if self._is_idle() else [HangUp("another target")]
         self.target = (host, port)
         self.failures = 0
-        return actions + self._step(DialEvent.WANTED, now)
+        return actions + self._move(DialEvent.WANTED, now)
 
     def unwant(self, now: float) -> list[DialAction]:
         """Stop dialling and hang up."""
         actions: list[DialAction] = [] if self._is_idle() else [HangUp("not wanted any more")]
         self.target = None
-        return actions + self._step(DialEvent.UNWANTED, now)
+        return actions + self._move(DialEvent.UNWANTED, now)
 
     def on_tcp_up(self, now: float) -> list[DialAction]:
         """TCP is connected."""
-        return self._step(DialEvent.TCP_UP, now)
+        return self._move(DialEvent.TCP_UP, now)
 
     def on_accepted(self, now: float) -> list[DialAction]:
         """The peer accepted us."""
         self._in_service_since = now
-        return self._step(DialEvent.ACCEPTED, now)
+        return self._move(DialEvent.ACCEPTED, now)
 
     def on_failed(self, now: float) -> list[DialAction]:
         """The attempt failed or the link is lost."""
@@ -148,7 +152,7 @@ class DialSchedule:
             self.failures = 0
         self._in_service_since = None
         self.failures += 1
-        return self._step(DialEvent.FAILED, now)
+        return self._move(DialEvent.FAILED, now)
 
     def handle_timer(self, now: float) -> list[DialAction]:
         """Do what is due: give up a TCP attempt, or dial again."""
@@ -156,16 +160,13 @@ class DialSchedule:
             return []
         if self.state is DialState.CONNECTING:
             return [HangUp(f"no TCP connection within {TCP_TIMEOUT_S:g} s"), *self.on_failed(now)]
-        return self._step(DialEvent.TIMER, now)
+        return self._move(DialEvent.TIMER, now)
 
     def _is_idle(self) -> bool:
         return self.state in (DialState.DISCONNECTED, DialState.BACKOFF)
 
-    def _step(self, event: DialEvent, now: float) -> list[DialAction]:
-        following = DIAL_TRANSITIONS.get((self.state, event))
-        if following is None:
-            raise LocalProtocolError(f"dialled link: {event.value} in state {self.state.value}")
-        self.state = following
+    def _move(self, event: DialEvent, now: float) -> list[DialAction]:
+        following = self.step(event)
         self._deadline = None
         if following is DialState.CONNECTING and self.target is not None:
             self._deadline = now + TCP_TIMEOUT_S

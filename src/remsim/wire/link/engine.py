@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """One RSPRO link as an object without I/O: bytes in, events out; messages in, bytes out.
 
-It answers PING, keeps the link alive, gives requests growing operation tags and pairs answers with them (by tag where
-the peer echoes it, by order where it does not), agrees on abilities, refuses unsupported versions, and lets nothing
-out that would harm a classic peer. It knows nothing of mappings, cards or programs. Time is an argument, in seconds
-of any clock that does not go back.
+It answers PING, keeps the link alive, pairs answers with requests (by operation tag where the peer echoes it, by order
+where it does not), agrees on abilities, refuses unsupported versions, and lets nothing out that would harm a classic
+peer. The tags themselves come from a ``TagPolicy``. It knows nothing of mappings, cards or programs. Time is an
+argument, in seconds of any clock that does not go back.
 """
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, cast
 
 from remsim.core.ids import BankSlot, ClientSlot
@@ -29,7 +28,9 @@ from remsim.wire.link.events import (
     Undecodable,
     UnsupportedVersion,
 )
+from remsim.wire.link.keep_alive import KeepAliveTimes, LivenessMonitor, PeerSilent, SendPing
 from remsim.wire.link.requests import MAX_OUTSTANDING, MAX_UNANSWERED, Asked, Requests
+from remsim.wire.link.tags import LinkTags, TagPolicy
 from remsim.wire.messages import rspro
 from remsim.wire.messages.codec import decode_pdu, encode_pdu
 from remsim.wire.messages.fast_codec import TpduLane
@@ -56,10 +57,10 @@ __all__ = [
     "MAX_UNANSWERED",
     "SLOTS",
     "TPDU_GRACE_S",
-    "ConnectionFactory",
+    "EngineMaker",
     "Event",
     "IdentityReceived",
-    "KeepAlive",
+    "KeepAliveTimes",
     "LinkEngine",
     "LinkFailed",
     "ProbeAnswered",
@@ -73,30 +74,21 @@ __all__ = [
 CONNECT_TIMEOUT_S: Final = 10.0
 #: A classic bankd answers no PING while its card works; but a card that works longer than this is dead.
 TPDU_GRACE_S: Final = 60.0
-#: Longest frame of a peer that has not been accepted. The longest connect request that is understood has some 9 KB; a
-#: stranger must not make us keep the half of a longer message.
+#: Longest frame of a peer that has not been accepted. The longest connect request that is understood has some 9 KB; an
+#: unknown peer must not make us keep the half of a longer message.
 MAX_FIRST_FRAME: Final = 1 << 14
 
 _CONNECT_REQUESTS = (rspro.ConnectBankReq, rspro.ConnectClientReq)
 _CONNECT_RESPONSES = (rspro.ConnectBankRes, rspro.ConnectClientRes)
 
 
-@dataclass(frozen=True, slots=True)
-class KeepAlive:
-    """PING ``first_after_s`` after the start, then ``interval_s`` after each PONG; dead ``timeout_s`` after a PING."""
-
-    interval_s: float = 30.0
-    timeout_s: float = 10.0
-    first_after_s: float = 0.0
-
-
 class LinkEngine:
     """One end of one link. ``peer`` is the role that the other end plays on it; None: the connect request will tell.
 
     ``is_accepted``: the peer has dialled us; it has if ``peer`` is None. ``identity`` is our own, without abilities;
-    they are added where the rules allow it. The owner calls ``receive_data`` and ``handle_timer``, drains
-    ``next_event`` after each, writes what ``data_to_send`` returns, and calls ``handle_timer`` again at
-    ``next_deadline``.
+    they are added where the rules allow it. ``tags`` number what we send, by default for this link alone. The owner
+    calls ``receive_data`` and ``handle_timer``, drains ``next_event`` after each, writes what ``data_to_send`` returns,
+    and calls ``handle_timer`` again at ``next_deadline``.
     """
 
     def __init__(
@@ -105,7 +97,8 @@ class LinkEngine:
         identity: ComponentIdentity,
         peer: ComponentType | None,
         now: float,
-        keep_alive: KeepAlive | None = None,
+        keep_alive: KeepAliveTimes | None = None,
+        tags: TagPolicy | None = None,
         abilities: tuple[str, ...] = ABILITIES,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         is_accepted: bool = False,
@@ -125,17 +118,14 @@ class LinkEngine:
         self._output: list[bytes] = []
         self._requests = Requests()
         self._lane: TpduLane | None = None
-        self._last_tag = 0
+        self._tags: TagPolicy = LinkTags() if tags is None else tags
         self._failed = False
         #: How many frames it has taken by ``receive_data``.
         self.frames = 0
-        self._keep_alive = keep_alive or KeepAlive()
-        self._ping_at: float | None = now + self._keep_alive.first_after_s
-        self._pong_by: float | None = None
-        self._probe_by: float | None = None
+        self._liveness = LivenessMonitor(keep_alive or KeepAliveTimes(), now)
         self._connect_by: float | None = now + connect_timeout_s
         self._connect_timeout_s = connect_timeout_s
-        #: Set when ``next_deadline`` may have become earlier; whoever keeps the timer clears it.
+        #: Set when ``next_deadline`` may have become earlier; the owner clears it when it has set its timer.
         self.is_deadline_changed = True
         self.handle_timer(now)
 
@@ -146,15 +136,15 @@ class LinkEngine:
         peer, or one that a classic peer does not survive.
         """
         if type(message) in REQUEST_OF:
-            tag = self._requests.settle(cast(Response, message), reply_to)
+            tag = self._requests.complete(cast(Response, message), reply_to)
         else:
             self._check_safe(message)
-            self._last_tag = tag = self._last_tag % rspro.MAX_OPERATION_TAG + 1
+            tag = self._tags.next_tag(message)
         if isinstance(message, _CONNECT_REQUESTS + _CONNECT_RESPONSES):
             common = self.common_abilities if self._peer_named_abilities else None
             message = introduce(message, self._own_abilities, common)
             if isinstance(message, _CONNECT_REQUESTS):
-                # We have called this peer, so it is no stranger, and may say more along with its answer.
+                # We have called this peer, so it is known, and may say more along with its answer.
                 self._reader.max_payload = ipa.MAX_PAYLOAD
         frame = ipa.encode_rspro(encode_pdu(RsproPdu(tag, message)))
         if len(frame) > ipa.MAX_CLASSIC_FRAME and not self._peer_named_abilities:
@@ -164,7 +154,7 @@ class LinkEngine:
                 self._fail(f"the peer leaves {MAX_OUTSTANDING} requests unanswered", LimitName.OUTSTANDING_REQUESTS)
                 return tag
         elif voids_commands(message):
-            self._requests.waive_commands()
+            self._requests.cancel_commands()
         self._output.append(frame)
         return tag
 
@@ -183,11 +173,12 @@ class LinkEngine:
     def receive_tpdu(self, data: bytes) -> tuple[int, bytes] | None:
         """(operation tag, command TPDU) if ``data`` is one whole frame of the open lane and nothing waits before it.
 
-        It is answered by ``answer_tpdu`` (between ``owe`` and ``waive``, if not at once), or goes to ``receive_data``.
+        It is answered by ``answer_tpdu`` (between ``expect_response`` and ``cancel``, if not at once), or goes to
+        ``receive_data``.
         """
         if self._lane is None or self._failed or self._reader.is_partial:
             return None
-        if self._requests.owed.get(rspro.TpduCardToModem):
+        if self._requests.expected.get(rspro.TpduCardToModem):
             return None
         return self._lane.decode(data)
 
@@ -199,12 +190,11 @@ class LinkEngine:
     def probe(self, now: float, timeout_s: float) -> None:
         """Find out within ``timeout_s`` whether the peer lives: ProbeAnswered or LinkFailed follows."""
         self._output.append(ccm.PING)
-        # Another probe must not prolong one that runs: each newcomer with the same identity starts one.
-        self._probe_by = now + timeout_s if self._probe_by is None else min(self._probe_by, now + timeout_s)
+        self._liveness.probe(now, timeout_s)
         self.is_deadline_changed = True
 
     def connected(self) -> None:
-        """The owner has accepted the peer, or the peer has accepted us: limits for strangers hold no more."""
+        """The owner has accepted the peer, or the peer has accepted us: limits for unknown peers hold no more."""
         self._connect_by = None
         self._reader.max_payload = ipa.MAX_PAYLOAD
 
@@ -263,7 +253,7 @@ class LinkEngine:
         elif type(message) in REQUEST_OF:
             self._on_answer(cast(Response, message), pdu.tag, now)
         else:
-            if type(message) in RESPONSE_TO and not self.owe(type(message), pdu.tag):
+            if type(message) in RESPONSE_TO and not self.expect_response(type(message), pdu.tag):
                 return
             if isinstance(message, _CONNECT_REQUESTS):
                 self._learn_role(message)
@@ -282,31 +272,30 @@ class LinkEngine:
                 # A later version may have changed the very part that cannot be read.
                 self._refuse_version(kind, RsproPdu(tag, UnknownMessage(number), error.version), now)
                 return
-            if kind in RESPONSE_TO and not self.owe(kind, tag):
+            if kind in RESPONSE_TO and not self.expect_response(kind, tag):
                 return
         self._events.append(Undecodable(error, payload))
 
     def _on_answer(self, message: Response, tag: int, now: float) -> None:
         asked = self._requests.match(REQUEST_OF[type(message)], tag, is_echoed=ECHO in self.common_abilities)
-        if self._pong_by is not None and isinstance(message, rspro.TpduCardToModem):
-            # The card is done, so the PONG that it held up is due as usual.
-            self._pong_by = min(self._pong_by, now + self._keep_alive.timeout_s)
+        if self._liveness.pong_by is not None and isinstance(message, rspro.TpduCardToModem):
+            self._liveness.on_command_answered(now)
             self.is_deadline_changed = True
         if isinstance(message, _CONNECT_RESPONSES) and asked is not None:
             self._learn_abilities(message.identity)
         self._events.append(Received(message, tag, asked.request if asked else None))
 
-    def owe(self, kind: type, tag: int) -> bool:
-        """A request of class ``kind`` wants its answer from now on. Returns False, and fails, if too many do."""
-        if self._requests.owe(kind, tag):
+    def expect_response(self, kind: type, tag: int) -> bool:
+        """A request of class ``kind`` waits for our answer from now on. Returns False, and fails, if too many do."""
+        if self._requests.expect_response(kind, tag):
             return True
         text = f"more than {MAX_UNANSWERED} requests without waiting for an answer"
         self._fail(text, LimitName.UNANSWERED_REQUESTS)
         return False
 
-    def waive(self, tag: int, response: type[Response]) -> None:
+    def cancel(self, tag: int, response: type[Response]) -> None:
         """A request that gets no answer after all (a reset made it void)."""
-        self._requests.waive(tag, response)
+        self._requests.cancel(tag, response)
 
     def _learn_role(self, message: rspro.ConnectBankReq | rspro.ConnectClientReq) -> None:
         if self.peer is not None:
@@ -326,7 +315,7 @@ class LinkEngine:
     def _refuse_version(self, kind: type, pdu: RsproPdu, now: float) -> None:
         answer = rspro.refusal(kind, ResultCode.UNSUPPORTED_PROTOCOL_VERSION, self.identity)
         if answer is not None:
-            if not self.owe(kind, pdu.tag):
+            if not self.expect_response(kind, pdu.tag):
                 return
             self.send(answer, now=now, reply_to=pdu.tag)
         self._events.append(UnsupportedVersion(pdu.version, pdu.msg))
@@ -349,8 +338,12 @@ class LinkEngine:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` must be called at the latest; None if nothing is due."""
-        due = [t for t in (self._ping_at, self._pong_by, self._probe_by, self._connect_by) if t is not None]
-        return min(due) if due and not self._failed else None
+        if self._failed:
+            return None
+        alive = self._liveness.next_deadline()
+        if self._connect_by is None or alive is None:
+            return self._connect_by if alive is None else alive
+        return min(self._connect_by, alive)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due at ``now``."""
@@ -358,30 +351,22 @@ class LinkEngine:
             return
         if self._connect_by is not None and now >= self._connect_by:
             self._fail(f"no connect message within {self._connect_timeout_s:g} s", LimitName.IDENTIFY_TIME)
-        elif self._probe_by is not None and now >= self._probe_by:
-            self._fail("the peer did not answer a probe")
-        elif self._pong_by is not None and now >= self._pong_by:
-            self._on_pong_missing(now)
-        elif self._ping_at is not None and now >= self._ping_at:
-            self._output.append(ccm.PING)
-            self._ping_at = None
-            self._pong_by = now + self._keep_alive.timeout_s
+            return
+        match self._liveness.handle_timer(now, busy_until=self._busy_until()):
+            case SendPing():
+                self._output.append(ccm.PING)
+            case PeerSilent(reason):
+                self._fail(reason)
 
     def _on_pong(self, now: float) -> None:
-        if self._probe_by is not None:
-            self._probe_by = None
+        self.is_deadline_changed = True
+        if self._liveness.on_pong(now):
             self._events.append(ProbeAnswered())
-        if self._pong_by is not None:
-            self._pong_by = None
-            self._ping_at = now + self._keep_alive.interval_s
-            self.is_deadline_changed = True
 
-    def _on_pong_missing(self, now: float) -> None:
-        since = self._requests.oldest_command()
-        if since is not None and not self._peer_named_abilities and now < since + TPDU_GRACE_S:
-            self._pong_by = since + TPDU_GRACE_S
-            return
-        self._fail(f"no PONG within {self._keep_alive.timeout_s:g} s")
+    def _busy_until(self) -> float | None:
+        """Until when a classic bankd's card may keep it from answering PING; None if it has no command."""
+        since = None if self._peer_named_abilities else self._requests.oldest_command()
+        return None if since is None else since + TPDU_GRACE_S
 
     @property
     def has_failed(self) -> bool:
@@ -395,5 +380,5 @@ class LinkEngine:
         self._events.append(LinkFailed(reason, limit))
 
 
-#: Makes the connection of a new link; the argument is the present time.
-ConnectionFactory = Callable[[float], LinkEngine]
+#: Makes the engine of a new link; the argument is the present time.
+EngineMaker = Callable[[float], LinkEngine]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests under way on one link: those of the peer that wait for our answer, and ours that wait for the peer's.
 
-Both ways their number is limited, and whoever reaches the limit loses the link. Knows neither bytes nor time.
+In both directions their number is limited, and a peer that reaches the limit loses the link. Knows neither bytes nor
+time.
 """
 
 from collections import deque
@@ -29,43 +30,43 @@ class Asked:
 
 
 class Requests:
-    """The book of one link."""
+    """The requests under way on one link."""
 
     def __init__(self) -> None:
-        #: Per type of answer, the tags of requests that still want one.
-        self.owed: dict[type[Response], deque[int]] = {}
+        #: Per type of answer, the tags of requests that still wait for one.
+        self.expected: dict[type[Response], deque[int]] = {}
         self._asked: deque[Asked] = deque()
 
     # The peer's
 
-    def owe(self, kind: type, tag: int) -> bool:
-        """A request of class ``kind`` wants its answer from now on. False: too many do, and it is not noted."""
-        owed = self.owed.setdefault(RESPONSE_TO[kind], deque())
-        if len(owed) >= MAX_UNANSWERED:
+    def expect_response(self, kind: type, tag: int) -> bool:
+        """A request of class ``kind`` waits for our answer from now on. False: too many do, and it is not noted."""
+        tags = self.expected.setdefault(RESPONSE_TO[kind], deque())
+        if len(tags) >= MAX_UNANSWERED:
             return False
-        owed.append(tag)
+        tags.append(tag)
         return True
 
-    def settle(self, message: Response, reply_to: int | None) -> int:
+    def complete(self, message: Response, reply_to: int | None) -> int:
         """Cross out the request that ``message`` answers; return its tag. Raises LocalProtocolError.
 
         A classic server dies of an answer too many.
         """
-        owed = self.owed.get(type(message))
-        if reply_to is None or not owed or reply_to not in owed:
+        tags = self.expected.get(type(message))
+        if reply_to is None or not tags or reply_to not in tags:
             raise LocalProtocolError(f"{type(message).__name__} answers no open request (tag {reply_to})")
-        owed.remove(reply_to)
+        tags.remove(reply_to)
         return reply_to
 
-    def waive(self, tag: int, response: type[Response]) -> None:
+    def cancel(self, tag: int, response: type[Response]) -> None:
         """A request gets no answer after all."""
-        owed = self.owed.get(response)
-        if owed and tag in owed:
-            owed.remove(tag)
+        tags = self.expected.get(response)
+        if tags and tag in tags:
+            tags.remove(tag)
 
-    def waive_commands(self) -> None:
+    def cancel_commands(self) -> None:
         """No command of the peer gets an answer any more."""
-        self.owed.pop(TpduCardToModem, None)
+        self.expected.pop(TpduCardToModem, None)
 
     # Ours
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The authority's revocation list on its way over control links: cut into parts, and put together again.
 
-Knows nothing of what is in the list; whoever has it whole must check its signature.
+Knows nothing of what is in the list; the receiver of the whole list must check its signature.
 """
 
 from dataclasses import dataclass

@@ -237,7 +237,7 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
         (
             Field("total", "total", INTEGER, Integer(1, extensions.MAX_LIST)),
             Field("offset", "offset", INTEGER, Integer(0, extensions.MAX_LIST - 1)),
-            Field("octets", "raw", OCTET_STRING, ByteString(1, extensions.MAX_LIST_PART)),
+            Field("content", "raw", OCTET_STRING, ByteString(1, extensions.MAX_LIST_PART)),
         ),
     ),
     41: Struct(

@@ -13,7 +13,7 @@ from remsim.emulators.simtrace2.usb import TransferEnd
 from tests.doubles.reaching import reaches
 from tests.doubles.simtrace2_host import ATR, OK, READ, Host, booted
 from tests.doubles.usb_bus import FakeBus
-from tests.doubles.virtual_modem import SilenceError
+from tests.doubles.virtual_modem import SilenceError, VirtualModem
 
 
 @pytest.fixture(autouse=True)
@@ -250,3 +250,26 @@ async def test_message_longer_than_the_firmware_can_send_is_counted_and_the_next
         await asyncio.sleep(0)
     assert host.above.limits == [LimitName.USB_MESSAGE] * 2
     assert await plugged.modems[0].run(modem.exchange(READ)) == bytes(2) + OK
+
+
+async def test_answer_to_a_command_of_the_board_before_is_not_given_to_this_ones(bus: FakeBus, host: Host) -> None:
+    plugged, _, modem = await booted(bus, host)
+    host.above.card = lambda _tpdu: None
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(plugged.modems[0].run(modem.exchange(READ)))
+        await host.above.until(lambda: len(host.above.tpdus) == 1)
+        running.cancel()
+    old = host.above.number
+    bus.unplug()
+    await host.above.until(lambda: not host.above.has_device)
+    other = bus.plug("ngff_cardem")
+    await host.ready(other)
+    modem = VirtualModem()
+    assert await other.modems[0].run(modem.cold_reset()) == ATR
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(other.modems[0].run(modem.exchange(READ)))
+        await host.above.until(lambda: len(host.above.tpdus) == 2)
+        assert host.above.number > old
+        host.emulator.respond(old, b"\x01\x01" + OK)
+        host.above.respond(b"\x02\x02" + OK)
+    assert running.result() == b"\x02\x02" + OK

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the log says of those who are refused at the gate, when they have more sources than can be remembered."""
+"""What the log says of refused connections, when they have more sources than can be remembered."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_network
@@ -10,7 +11,7 @@ import pytest
 
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.net.accept.connection_limiter import MAX_REPORTED_SOURCES, ConnectionLimiter
-from remsim.net.log_limits import STRANGER_LINES
+from remsim.net.log_limits import UNAUTHENTICATED_LINES, LogRateLimiter
 from remsim.net.tls.transport import SecureTransport
 from remsim.wire.link.actions import PeerAddress
 from tests.doubles.noted_log import NotedLog
@@ -24,8 +25,8 @@ def source(number: int) -> PeerAddress:
     return PeerAddress(IPv6Address((0x20010DB80000 << 16 | number) << 64 | 1), 4711)
 
 
-class Stranger:
-    """Whose handshake failed."""
+class Refused:
+    """A connection whose handshake failed."""
 
     def __init__(self, peer: PeerAddress) -> None:
         self.peer = peer
@@ -34,12 +35,12 @@ class Stranger:
         """Nobody asks for it."""
 
 
-def refuse_handshake(gate: ConnectionLimiter, peer: PeerAddress) -> None:
-    gate.on_refused(cast(SecureTransport, Stranger(peer)), "the peer does not speak TLS")
+def refuse_handshake(limiter: ConnectionLimiter, peer: PeerAddress) -> None:
+    limiter.on_refused(cast(SecureTransport, Refused(peer)), "the peer does not speak TLS")
 
 
-def refuse_plaintext(gate: ConnectionLimiter, peer: PeerAddress) -> None:
-    assert gate.refuse_plaintext(peer, INSIDE, Stranger(peer)) is not None
+def refuse_plaintext(limiter: ConnectionLimiter, peer: PeerAddress) -> None:
+    assert limiter.refuse_plaintext(peer, INSIDE, Refused(peer)) is not None
 
 
 @pytest.mark.parametrize(
@@ -49,17 +50,20 @@ async def test_flood_of_many_sources_leaves_few_lines_and_each_is_counted(
     refuse: Callable[[ConnectionLimiter, PeerAddress], None], event: str
 ) -> None:
     log, limits, refused = NotedLog(), LimitCounts(), Counter[str]()
-    gate = ConnectionLimiter(None, log.logger, lambda kind: refused.update([kind]), limits=limits, links=lambda: 0)
+    lines = LogRateLimiter(log.logger, limits, now=asyncio.get_running_loop().time)
+    limiter = ConnectionLimiter(
+        None, log.logger, lambda kind: refused.update([kind]), limits=limits, lines=lines, links=lambda: 0
+    )
     for number in range(SOURCES):
-        refuse(gate, source(number))
-    lines = Counter[tuple[str, str]]()
+        refuse(limiter, source(number))
+    shown = Counter[tuple[str, str]]()
     while not log.is_empty():
         line = await log.any()
-        lines[line["event"], line["level"]] += 1
-    assert lines == {
-        (event, "warning"): STRANGER_LINES,
-        (event, "debug"): SOURCES - STRANGER_LINES,
+        shown[line["event"], line["level"]] += 1
+    assert shown == {
+        (event, "warning"): UNAUTHENTICATED_LINES,
+        (event, "debug"): SOURCES - UNAUTHENTICATED_LINES,
         ("limit_reached", "warning"): 1,
     }
     assert refused.total() == SOURCES
-    assert limits[LimitName.LOG_LINES] == SOURCES - STRANGER_LINES
+    assert limits[LimitName.LOG_LINES] == SOURCES - UNAUTHENTICATED_LINES

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One piece of strangers' work in each round of the loop."""
+"""One piece of unknown peers' work in each round of the loop."""
 
 import asyncio
 from functools import partial
@@ -8,24 +8,24 @@ from remsim.net.accept.handshake_queue import HandshakeQueue
 
 
 async def test_each_round_of_the_loop_does_one_piece_in_order() -> None:
-    turnstile, done = HandshakeQueue(), list[str]()
+    queue, done = HandshakeQueue(), list[str]()
     for name in "abc":
-        turnstile.enter(partial(done.append, name))
-    assert (done, len(turnstile)) == ([], 3)
+        queue.enter(partial(done.append, name))
+    assert (done, len(queue)) == ([], 3)
     for count in (1, 2, 3):
         await asyncio.sleep(0)
         assert done == list("abc"[:count])
-    assert len(turnstile) == 0
+    assert len(queue) == 0
 
 
 async def test_work_that_comes_from_work_waits_for_its_turn() -> None:
-    turnstile, done = HandshakeQueue(), list[str]()
+    queue, done = HandshakeQueue(), list[str]()
 
     def again() -> None:
         done.append("first")
-        turnstile.enter(lambda: done.append("second"))
+        queue.enter(lambda: done.append("second"))
 
-    turnstile.enter(again)
+    queue.enter(again)
     await asyncio.sleep(0)
     assert done == ["first"]
     await asyncio.sleep(0)
@@ -35,13 +35,13 @@ async def test_work_that_comes_from_work_waits_for_its_turn() -> None:
 async def test_work_that_fails_does_not_keep_the_others_back() -> None:
     caught: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: caught.append(str(context["exception"])))
-    turnstile, done = HandshakeQueue(), list[str]()
+    queue, done = HandshakeQueue(), list[str]()
 
     def fail() -> None:
         raise ArithmeticError("a mistake")
 
-    turnstile.enter(fail)
-    turnstile.enter(lambda: done.append("next"))
+    queue.enter(fail)
+    queue.enter(lambda: done.append("next"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert (caught, done) == (["a mistake"], ["next"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many strangers may wait, in all and from one place."""
+"""How many unknown peers may wait, in all and from one place."""
 
 from ipaddress import ip_address
 
@@ -26,45 +26,45 @@ class Caller:
         self.has_given_way = True
 
 
-def come(admission: ConnectionQuota, host: str, connections: int = 0) -> tuple[Caller, tuple[bool, QuotaKind | None]]:
+def come(quota: ConnectionQuota, host: str, connections: int = 0) -> tuple[Caller, tuple[bool, QuotaKind | None]]:
     """A new connection, and what becomes of it."""
     caller = Caller(host)
-    return caller, admission.admit(caller.peer, caller, connections=connections)
+    return caller, quota.admit(caller.peer, caller, connections=connections)
 
 
 def test_at_the_limit_the_oldest_makes_room_until_somebody_leaves() -> None:
-    admission = ConnectionQuota(most=2)
-    first, outcome = come(admission, "192.0.2.1")
+    quota = ConnectionQuota(most=2)
+    first, outcome = come(quota, "192.0.2.1")
     assert outcome == (True, None)
-    second, outcome = come(admission, "192.0.2.2")
+    second, outcome = come(quota, "192.0.2.2")
     assert outcome == (True, None)
-    third, outcome = come(admission, "192.0.2.3")
+    third, outcome = come(quota, "192.0.2.3")
     assert outcome == (True, QuotaKind.UNIDENTIFIED)
     assert [caller.has_given_way for caller in (first, second, third)] == [True, False, False]
     # What had to give way is released again when its connection ends.
-    admission.release(first)
-    assert len(admission) == 2
-    admission.release(second)
-    assert come(admission, "192.0.2.4")[1] == (True, None)
-    assert admission.refused == {QuotaKind.UNIDENTIFIED: 1}
+    quota.release(first)
+    assert len(quota) == 2
+    quota.release(second)
+    assert come(quota, "192.0.2.4")[1] == (True, None)
+    assert quota.refused == {QuotaKind.UNIDENTIFIED: 1}
 
 
 def test_one_source_makes_room_among_its_own() -> None:
-    admission = ConnectionQuota(most=4, most_per_source=1)
-    first, _ = come(admission, "2001:db8::1")
-    elsewhere, _ = come(admission, "2001:db8:0:1::1")
-    assert come(admission, "2001:db8::2")[1] == (True, QuotaKind.UNIDENTIFIED_PER_SOURCE)
+    quota = ConnectionQuota(most=4, most_per_source=1)
+    first, _ = come(quota, "2001:db8::1")
+    elsewhere, _ = come(quota, "2001:db8:0:1::1")
+    assert come(quota, "2001:db8::2")[1] == (True, QuotaKind.UNIDENTIFIED_PER_SOURCE)
     assert first.has_given_way
     assert not elsewhere.has_given_way
-    assert come(admission, "192.0.2.1")[1] == (True, None)
+    assert come(quota, "192.0.2.1")[1] == (True, None)
 
 
 def test_whoever_floods_makes_room_and_a_single_connection_does_not() -> None:
-    admission = ConnectionQuota(most=8, most_per_source=4)
-    quiet, _ = come(admission, "192.0.2.9")
-    floods = [come(admission, f"192.0.2.{number % 2}")[0] for number in range(7)]
+    quota = ConnectionQuota(most=8, most_per_source=4)
+    quiet, _ = come(quota, "192.0.2.9")
+    floods = [come(quota, f"192.0.2.{number % 2}")[0] for number in range(7)]
     for number in range(50):
-        caller, (is_in, _) = come(admission, f"192.0.2.{number % 2}")
+        caller, (is_in, _) = come(quota, f"192.0.2.{number % 2}")
         assert is_in
         floods.append(caller)
     assert not quiet.has_given_way
@@ -72,10 +72,10 @@ def test_whoever_floods_makes_room_and_a_single_connection_does_not() -> None:
 
 
 def test_nobody_who_is_known_makes_room_for_a_newcomer() -> None:
-    admission = ConnectionQuota(most_connections=2)
-    assert come(admission, "192.0.2.1", connections=3)[1] == (False, QuotaKind.CONNECTIONS)
-    waiting, _ = come(admission, "192.0.2.2", connections=2)
-    assert come(admission, "192.0.2.3", connections=3)[1] == (True, QuotaKind.CONNECTIONS)
+    quota = ConnectionQuota(most_connections=2)
+    assert come(quota, "192.0.2.1", connections=3)[1] == (False, QuotaKind.CONNECTIONS)
+    waiting, _ = come(quota, "192.0.2.2", connections=2)
+    assert come(quota, "192.0.2.3", connections=3)[1] == (True, QuotaKind.CONNECTIONS)
     assert waiting.has_given_way
 
 
@@ -85,25 +85,25 @@ def test_ipv6_host_is_its_network_and_ipv4_host_its_address() -> None:
 
 
 def test_limit_is_news_once_until_the_flood_has_ebbed_away() -> None:
-    admission = ConnectionQuota(most=4)
-    callers = [come(admission, "192.0.2.1")[0] for _ in range(4)]
-    assert admission.is_news(QuotaKind.UNIDENTIFIED)
-    assert not admission.is_news(QuotaKind.UNIDENTIFIED)
-    admission.release(callers[0])
-    assert not admission.is_news(QuotaKind.UNIDENTIFIED)
-    admission.release(callers[1])
-    admission.release(callers[2])
-    assert admission.is_news(QuotaKind.UNIDENTIFIED)
+    quota = ConnectionQuota(most=4)
+    callers = [come(quota, "192.0.2.1")[0] for _ in range(4)]
+    assert quota.is_first_report(QuotaKind.UNIDENTIFIED)
+    assert not quota.is_first_report(QuotaKind.UNIDENTIFIED)
+    quota.release(callers[0])
+    assert not quota.is_first_report(QuotaKind.UNIDENTIFIED)
+    quota.release(callers[1])
+    quota.release(callers[2])
+    assert quota.is_first_report(QuotaKind.UNIDENTIFIED)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), max_size=60))
 def test_who_waits_and_who_makes_room_is_as_a_slow_model_says(steps: list[tuple[bool, int]]) -> None:
-    admission = ConnectionQuota(most=6, most_per_source=3)
+    quota = ConnectionQuota(most=6, most_per_source=3)
     model: list[tuple[int, Caller]] = []
     for is_new, number in steps:
         own = [caller for source, caller in model if source == number]
         if is_new:
-            caller, (is_in, limit) = come(admission, f"192.0.2.{number}")
+            caller, (is_in, limit) = come(quota, f"192.0.2.{number}")
             assert is_in
             gone = [one for _, one in model if one.has_given_way]
             assert len(gone) == (limit is not None)
@@ -116,7 +116,7 @@ def test_who_waits_and_who_makes_room_is_as_a_slow_model_says(steps: list[tuple[
                 assert next(one for other, one in model if other == source) is gone[0]
             model = [(source, one) for source, one in model if not one.has_given_way] + [(number, caller)]
         elif own:
-            admission.release(own[0])
+            quota.release(own[0])
             model.remove((number, own[0]))
-        assert len(admission) == len(model)
+        assert len(quota) == len(model)
         assert len(model) <= 6

@@ -27,7 +27,7 @@ CLIENT, BANK = ClientSlot(1, 0), BankSlot(1, 2)
 STATUS = SlotPhysStatus(reset_active=False)
 BANKD, SERVER, CLIENT_ROLE = ComponentType.REMSIM_BANKD, ComponentType.REMSIM_SERVER, ComponentType.REMSIM_CLIENT
 
-#: Message to the roles of classic peers that get it; whoever is missing here must never get it, for the reason given.
+#: Message to the roles of classic peers that get it; a role that is missing must never get it, for the reason given.
 TABLE: list[tuple[Message, set[ComponentType], str]] = [
     (rspro.ConnectBankReq(IDENTITY, 1, 8), {SERVER}, "c: a bankd closes the link, a client ignores it"),
     (rspro.ConnectClientReq(IDENTITY, CLIENT), {SERVER, BANKD}, "c: a client ignores it"),

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.wire.errors import LocalProtocolError
+from remsim.core.state_machine import IllegalTransitionError
 from remsim.wire.link.dialing import (
     CLASSIC_DIAL_STATE,
     DIAL_TRANSITIONS,
@@ -80,16 +80,15 @@ def happen(found: DialSchedule, event: DialEvent) -> None:
 def test_state_follows_the_table(state: DialState, event: DialEvent) -> None:
     found = in_state(state)
     assert found.state is state
-    following = DIAL_TRANSITIONS.get((state, event))
-    if following is not None:
+    if DIAL_TRANSITIONS.allows(state, event):
         happen(found, event)
-        assert found.state is following
+        assert found.state is DIAL_TRANSITIONS.following(state, event)
     elif event is DialEvent.TIMER:
         # The timer of another state: the TCP attempt's limit, or none at all.
         happen(found, event)
         assert found.state is (DialState.BACKOFF if state is DialState.CONNECTING else state)
     else:
-        with pytest.raises(LocalProtocolError, match=f"{event.value} in state {state.value}"):
+        with pytest.raises(IllegalTransitionError, match=f"'{event.value}' in state {state.value}"):
             happen(found, event)
 
 

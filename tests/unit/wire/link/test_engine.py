@@ -72,10 +72,26 @@ def test_requests_carry_growing_tags_and_indications_take_one_too() -> None:
     assert [pdu.tag for pdu in sent(client) if isinstance(pdu, RsproPdu)] == tags
 
 
-def test_tags_start_again_after_the_largest() -> None:
-    client = client_at_bankd(abilities=ABILITIES)
-    client._last_tag = rspro.MAX_OPERATION_TAG - 1
-    assert [client.send(COMMAND, now=0) for _ in range(3)] == [rspro.MAX_OPERATION_TAG, 1, 2]
+class EveryTenth:
+    """A tag policy of its own, which notes what it was asked about."""
+
+    def __init__(self) -> None:
+        self.asked: list[rspro.Message] = []
+
+    def next_tag(self, message: rspro.Message) -> int:
+        """Ten more for each message."""
+        self.asked.append(message)
+        return 10 * len(self.asked)
+
+
+def test_tags_come_from_the_policy_that_the_engine_is_given() -> None:
+    policy = EveryTenth()
+    bankd = LinkEngine(identity=engines.identity(BANKD), peer=SERVER, now=0.0, tags=policy)
+    receive(bankd, frame(CREATE, tag=77))
+    assert bankd.send(CREATED, now=0, reply_to=77) == 77, "an answer takes the tag of its request"
+    introduction = rspro.ConnectBankReq(engines.identity(BANKD), 1, 8)
+    assert [bankd.send(introduction, now=0) for _ in range(2)] == [10, 20]
+    assert policy.asked == [introduction, introduction]
 
 
 def test_answer_carries_the_tag_of_its_request() -> None:
@@ -123,9 +139,9 @@ def test_requests_with_equal_tags_are_answered_one_by_one() -> None:
 def test_waived_request_is_not_answered_any_more() -> None:
     bankd = engine(BANKD, CLIENT_ROLE)
     receive(bankd, frame(COMMAND, tag=5))
-    bankd.waive(6, TpduCardToModem)
-    bankd.waive(5, rspro.CreateMappingRes)
-    bankd.waive(5, TpduCardToModem)
+    bankd.cancel(6, TpduCardToModem)
+    bankd.cancel(5, rspro.CreateMappingRes)
+    bankd.cancel(5, TpduCardToModem)
     with pytest.raises(LocalProtocolError, match="answers no open request"):
         bankd.send(RESPONSE, now=0, reply_to=5)
 
@@ -289,11 +305,11 @@ def test_lane_is_not_used_while_something_is_unfinished() -> None:
 def test_lane_command_that_is_answered_later_is_owed_meanwhile() -> None:
     bankd = lane_at_bankd()
     assert bankd.receive_tpdu(frame(COMMAND, tag=8)) == (8, COMMAND.data)
-    assert bankd.owe(TpduModemToCard, 8)
+    assert bankd.expect_response(TpduModemToCard, 8)
     assert bankd.receive_tpdu(frame(COMMAND, tag=9)) is None
     bankd.send(RESPONSE, now=0, reply_to=8)  # the long way is open to it
-    assert bankd.owe(TpduModemToCard, 9)
-    bankd.waive(9, TpduCardToModem)
+    assert bankd.expect_response(TpduModemToCard, 9)
+    bankd.cancel(9, TpduCardToModem)
     assert bankd.answer_tpdu(9, RESPONSE.data) == frame(RESPONSE, tag=9)
     assert bankd.receive_tpdu(frame(COMMAND, tag=10)) == (10, COMMAND.data)
 
@@ -303,7 +319,7 @@ def test_lane_learns_the_flags_that_its_peer_sends() -> None:
     odd = TpduModemToCard(CLIENT, BANK, rspro.TpduFlags(final_part=True), bytes(5))
     assert bankd.receive_tpdu(frame(odd)) is None
     assert receive(bankd, frame(odd)) == [Received(odd, 0)]
-    bankd.waive(0, TpduCardToModem)
+    bankd.cancel(0, TpduCardToModem)
     assert bankd.receive_tpdu(frame(odd)) == (0, odd.data)
 
 

@@ -8,7 +8,7 @@ from remsim.wire.link.engine import (
     ABILITIES,
     CONNECT_TIMEOUT_S,
     TPDU_GRACE_S,
-    KeepAlive,
+    KeepAliveTimes,
     LinkEngine,
     LinkFailed,
     ProbeAnswered,
@@ -23,7 +23,7 @@ COMMAND = TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(5))
 RESPONSE = TpduCardToModem(BANK, CLIENT, NO_FLAGS, b"\x90\0")
 
 
-def accepted(*, now: float = 0.0, keep_alive: KeepAlive | None = None) -> LinkEngine:
+def accepted(*, now: float = 0.0, keep_alive: KeepAliveTimes | None = None) -> LinkEngine:
     """An engine without a connect deadline, whose first PING was taken at ``now``."""
     made = engine(now=now, keep_alive=keep_alive)
     made.connected()
@@ -48,7 +48,7 @@ def test_ping_goes_out_before_anything_else() -> None:
 
 def test_first_ping_may_be_delayed() -> None:
     # A classic bankd never pings its clients; ours waits, so that the recorded order is kept.
-    made = accepted(keep_alive=KeepAlive(first_after_s=30.0))
+    made = accepted(keep_alive=KeepAliveTimes(first_after_s=30.0))
     assert made.next_deadline() == 30.0
     made.handle_timer(29.9)
     assert made.data_to_send() == b""
@@ -67,7 +67,7 @@ def test_silent_peer_is_dead_after_the_timeout() -> None:
 
 
 def test_ping_follows_each_pong_after_the_interval() -> None:
-    made = accepted(keep_alive=KeepAlive(interval_s=20.0, timeout_s=5.0))
+    made = accepted(keep_alive=KeepAliveTimes(interval_s=20.0, timeout_s=5.0))
     now = 1.5
     for _ in range(50):
         made.is_deadline_changed = False
@@ -227,7 +227,7 @@ def test_deadline_of_the_caller_is_used() -> None:
         identity=engines.identity(ComponentType.REMSIM_CLIENT),
         peer=None,
         now=1.0,
-        keep_alive=KeepAlive(first_after_s=99.0),
+        keep_alive=KeepAliveTimes(first_after_s=99.0),
         connect_timeout_s=2.5,
     )
     made.handle_timer(3.5)

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from remsim.net.reload import Reload, Step
+from remsim.net.runtime.reload import Reload, Step
 from tests.doubles.noted_log import NotedLog
 
 

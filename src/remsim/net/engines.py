@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a program makes the engines of its links: one identity, one set of timers, for those it dials and accepts."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+from remsim import __version__
+from remsim.config.models import DaemonConfig, Timers
+from remsim.wire.link.abilities import ABILITIES
+from remsim.wire.link.engine import EngineMaker, LinkEngine
+from remsim.wire.link.keep_alive import KeepAliveTimes
+from remsim.wire.link.tags import LinkTags, TagPolicy
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, clean_name
+
+
+def own_identity(config: DaemonConfig, role: ComponentType) -> ComponentIdentity:
+    """How a program names itself to its peers, without abilities."""
+    name = clean_name(config.name or socket.gethostname())
+    return ComponentIdentity(role, name, f"remsim-{config.program}", clean_name(__version__))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFactory:
+    """What all engines of a program have in common. ``dialling`` and ``accepting`` say what a link is for."""
+
+    identity: ComponentIdentity
+    keep_alive: KeepAliveTimes
+    timers: Timers
+    abilities: tuple[str, ...] = ABILITIES
+    #: Makes the tag policy of a new link.
+    tags: Callable[[], TagPolicy] = LinkTags
+
+    @classmethod
+    def of(cls, config: DaemonConfig, identity: ComponentIdentity) -> Self:
+        """The factory of a program with these settings."""
+        keep_alive = KeepAliveTimes(config.keepalive.interval_s, config.keepalive.timeout_s)
+        return cls(identity=identity, keep_alive=keep_alive, timers=config.timers)
+
+    def dialling(self, peer: ComponentType) -> EngineMaker:
+        """For links that we dial to peers in this role."""
+        return partial(self._make, peer, self.keep_alive, self.timers.connect_s, is_accepted=False)
+
+    def accepting(self, peer: ComponentType | None = None, *, pings_at_once: bool = True) -> EngineMaker:
+        """For links that we accept. ``peer`` is the role of all peers there; None: each one's first message tells.
+
+        With ``pings_at_once`` the first PING goes out when the link comes up, else after one interval.
+        """
+        times = self.keep_alive
+        if not pings_at_once:
+            times = KeepAliveTimes(times.interval_s, times.timeout_s, first_after_s=times.interval_s)
+        return partial(self._make, peer, times, self.timers.identify_s, is_accepted=True)
+
+    def _make(
+        self,
+        peer: ComponentType | None,
+        keep_alive: KeepAliveTimes,
+        connect_timeout_s: float,
+        now: float,
+        *,
+        is_accepted: bool,
+    ) -> LinkEngine:
+        return LinkEngine(
+            identity=self.identity,
+            peer=peer,
+            now=now,
+            keep_alive=keep_alive,
+            tags=self.tags(),
+            abilities=self.abilities,
+            connect_timeout_s=connect_timeout_s,
+            is_accepted=is_accepted,
+        )

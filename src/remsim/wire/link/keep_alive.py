@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the peer of a link lives: when to send PING, and when a PONG is overdue. Knows neither bytes nor messages."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAliveTimes:
+    """PING ``first_after_s`` after the start, then ``interval_s`` after each PONG; dead ``timeout_s`` after a PING."""
+
+    interval_s: float = 30.0
+    timeout_s: float = 10.0
+    first_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendPing:
+    """A PING is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSilent:
+    """The peer did not answer in time."""
+
+    reason: str
+
+
+class LivenessMonitor:
+    """One for each link. A probe is a PING out of turn, with a time limit of its own."""
+
+    __slots__ = ("_ping_at", "_probe_by", "_times", "pong_by")
+
+    def __init__(self, times: KeepAliveTimes, now: float) -> None:
+        self._times = times
+        self._ping_at: float | None = now + times.first_after_s
+        self._probe_by: float | None = None
+        #: When a PONG must be here; None if none is awaited.
+        self.pong_by: float | None = None
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timer`` is due."""
+        return min((at for at in (self._ping_at, self.pong_by, self._probe_by) if at is not None), default=None)
+
+    def probe(self, now: float, timeout_s: float) -> None:
+        """A PING goes out now, and its PONG is due after ``timeout_s``."""
+        # Another probe must not prolong one that runs: each newcomer with the same identity starts one.
+        self._probe_by = now + timeout_s if self._probe_by is None else min(self._probe_by, now + timeout_s)
+
+    def on_command_answered(self, now: float) -> None:
+        """The card is done, so the PONG that it held up is due as usual."""
+        if self.pong_by is not None:
+            self.pong_by = min(self.pong_by, now + self._times.timeout_s)
+
+    def on_pong(self, now: float) -> bool:
+        """A PONG has come. Returns whether it answers a probe."""
+        was_probe, self._probe_by = self._probe_by is not None, None
+        if self.pong_by is not None:
+            self.pong_by = None
+            self._ping_at = now + self._times.interval_s
+        return was_probe
+
+    def handle_timer(self, now: float, *, busy_until: float | None = None) -> SendPing | PeerSilent | None:
+        """What is due at ``now``. A PONG may be missing as long as the peer is known to be busy."""
+        if self._probe_by is not None and now >= self._probe_by:
+            return PeerSilent("the peer did not answer a probe")
+        if self.pong_by is not None and now >= self.pong_by:
+            if busy_until is not None and now < busy_until:
+                self.pong_by = busy_until
+                return None
+            return PeerSilent(f"no PONG within {self._times.timeout_s:g} s")
+        if self._ping_at is not None and now >= self._ping_at:
+            self._ping_at = None
+            self.pong_by = now + self._times.timeout_s
+            return SendPing()
+        return None

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When to send PING, and when a peer counts as dead."""
+
+from remsim.wire.link.keep_alive import KeepAliveTimes, LivenessMonitor, PeerSilent, SendPing
+
+TIMES = KeepAliveTimes(interval_s=30.0, timeout_s=10.0, first_after_s=5.0)
+
+
+def waiting(now: float = 5.0) -> LivenessMonitor:
+    """A monitor whose first PING went out at ``now``."""
+    monitor = LivenessMonitor(TIMES, now - 5.0)
+    assert monitor.next_deadline() == now
+    assert monitor.handle_timer(now - 0.1) is None
+    assert monitor.handle_timer(now) == SendPing()
+    return monitor
+
+
+def test_pong_puts_the_next_ping_off() -> None:
+    monitor = waiting()
+    assert monitor.next_deadline() == 15.0
+    assert not monitor.on_pong(6.0)
+    assert monitor.next_deadline() == 36.0
+    assert monitor.handle_timer(36.0) == SendPing()
+
+
+def test_peer_that_gives_no_pong_is_silent() -> None:
+    monitor = waiting()
+    assert monitor.handle_timer(14.9) is None
+    assert monitor.handle_timer(15.0) == PeerSilent("no PONG within 10 s")
+
+
+def test_busy_peer_may_be_silent_for_so_long() -> None:
+    monitor = waiting()
+    assert monitor.handle_timer(15.0, busy_until=60.0) is None
+    assert monitor.next_deadline() == 60.0
+    assert monitor.handle_timer(60.0, busy_until=60.0) == PeerSilent("no PONG within 10 s")
+
+
+def test_answer_of_a_busy_peer_makes_the_pong_due_as_usual() -> None:
+    monitor = waiting()
+    monitor.handle_timer(15.0, busy_until=60.0)
+    monitor.on_command_answered(20.0)
+    assert monitor.next_deadline() == 30.0
+    monitor.on_command_answered(25.0)
+    assert monitor.next_deadline() == 30.0, "it is never put off"
+
+
+def test_answer_without_a_ping_changes_nothing() -> None:
+    monitor = LivenessMonitor(TIMES, 0.0)
+    monitor.on_command_answered(1.0)
+    assert monitor.next_deadline() == 5.0
+
+
+def test_probe_has_a_limit_of_its_own_that_another_one_does_not_put_off() -> None:
+    monitor = LivenessMonitor(TIMES, 0.0)
+    monitor.probe(0.0, 2.0)
+    monitor.probe(1.0, 2.0)
+    assert monitor.next_deadline() == 2.0
+    monitor.probe(1.0, 0.5)
+    assert monitor.handle_timer(1.5) == PeerSilent("the peer did not answer a probe")
+
+
+def test_pong_answers_a_probe_once() -> None:
+    monitor = LivenessMonitor(TIMES, 0.0)
+    monitor.probe(0.0, 2.0)
+    assert monitor.on_pong(1.0)
+    assert not monitor.on_pong(1.0)
+    assert monitor.next_deadline() == 5.0
