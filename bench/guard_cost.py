@@ -22,7 +22,7 @@ from bench.load import OWN, Seen, load
 from bench.loops import run
 from bench.tables import Cell
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.policy.presets import DEFAULT
+from remsim.policy.guard import DEFAULT
 
 #: What modems send all day.
 COMMANDS: Final[dict[str, bytes]] = {

@@ -23,10 +23,12 @@ _PAGE: Final = _ROOT / "docs" / "architecture.md"
 
 #: What the packages of a level have in common.
 _MEANINGS: Final = {
-    6: "what you call",
-    5: "the programs",
-    4: "sockets, devices",
-    3: "logs, metrics, keys",
+    8: "the command line",
+    7: "around the programs",
+    6: "the programs",
+    5: "sockets, devices",
+    4: "keys",
+    3: "logs, metrics",
     2: "settings, rules",
     1: "messages and cards",
     0: "shared by all",

@@ -21,9 +21,9 @@ if str(_ROOT) not in sys.path:
 
 from remsim.card.apdu_case import (  # noqa: E402  # behind the path
     Case,
+    CaseDecision,
     CaseOverride,
     CommandRules,
-    Decision,
     Direction,
     PreviousCommand,
     decide,
@@ -102,7 +102,7 @@ def compare(steps: Iterable[Step], rules: CommandRules) -> Report:
     return report
 
 
-def _contradicted(decision: Decision, step: Exchange) -> str | None:
+def _contradicted(decision: CaseDecision, step: Exchange) -> str | None:
     """What was decided, if the capture says otherwise; None if it agrees, or does not tell."""
     if decision.direction is Direction.REFUSE:
         # A card that refuses the command, too, would not have been harmed.

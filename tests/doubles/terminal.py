@@ -4,7 +4,7 @@
 from typing import Final
 
 from remsim.readers.sim.profiles import load_profile
-from remsim.uicc import CardState, Uicc
+from remsim.uicc import Uicc, UiccState
 
 USIM_AID: Final = "A0000000871002"
 
@@ -64,7 +64,7 @@ class Terminal:
 
     def stored_and_back(self) -> "Terminal":
         """Another card from this card's stored state."""
-        state = CardState.from_bytes(self.uicc.state.to_bytes(), self.uicc.profile)
+        state = UiccState.from_bytes(self.uicc.state.to_bytes(), self.uicc.profile)
         return Terminal(Uicc(self.uicc.profile, state, self.uicc.identity))
 
 

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from remsim.config import HostPort
-from remsim.vpcd.frames import Control, encode_message
+from remsim.vpcd import Control, encode_message
 
 PATIENCE_S = 10.0
 

@@ -17,7 +17,7 @@ from random import Random
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.vpcd.frames import Control, encode_message
+from remsim.vpcd import Control, encode_message
 from remsim.wire import ccm, ipa
 from remsim.wire.errors import RemoteProtocolError
 from remsim.wire.messages import rspro

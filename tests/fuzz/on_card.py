@@ -24,13 +24,12 @@ from remsim.emulators.shell.console import is_secret
 from remsim.emulators.shell.input_lines import LineSplitter
 from remsim.emulators.shell.plain import parse_hex_line
 from remsim.emulators.vpcd.slot import Forward, HangUp, Reply, VpcdSlot
-from remsim.policy.guard import Action, Guard
-from remsim.policy.presets import PRESETS
+from remsim.policy.guard import PRESETS, Action, Guard
 from remsim.readers.sim.profiles import load_profile
 from remsim.redaction import CardRedactor, Masked, scrub
-from remsim.uicc import CardState, Uicc
+from remsim.uicc import Uicc, UiccState
 from remsim.uicc.profile.model import Profile
-from remsim.vpcd.frames import MessageDecoder, encode_message
+from remsim.vpcd import MessageDecoder, encode_message
 from tests.fuzz.target import cut, portions
 
 #: A card is not asked more often than this for one command of a program: GET RESPONSE brings at least one byte.
@@ -299,4 +298,4 @@ def cards(raw: bytes) -> None:
         assert 2 <= len(answer) <= 258
         assert answer[-2] & 0xF0 in (0x60, 0x90)
     stored = card.state.to_bytes()
-    assert CardState.from_bytes(stored, card.profile).to_bytes() == stored
+    assert UiccState.from_bytes(stored, card.profile).to_bytes() == stored

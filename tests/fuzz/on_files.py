@@ -24,11 +24,10 @@ from remsim.config import (
 from remsim.core.identity import Role
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.emulators.script.recording import parse_recording
-from remsim.policy.guard import parse_guard_policy
+from remsim.policy.guard import PRESETS, parse_guard_policy
 from remsim.policy.mapping import parse_mapping_policy
-from remsim.policy.presets import PRESETS
 from remsim.readers.sim.profiles import load_profile
-from remsim.uicc import CardState, Uicc
+from remsim.uicc import Uicc, UiccState
 from remsim.uicc.profile.model import Profile
 from remsim.uicc.profile.toml import parse_profile
 from tests.doubles.noted_log import NotedLog
@@ -128,7 +127,7 @@ def profiles(raw: bytes) -> None:
     assert card.cold_reset() == profile.atr
     assert len(card.transmit(_SELECT_MF)) >= 2
     stored = card.state.to_bytes()
-    assert CardState.from_bytes(stored, profile).to_bytes() == stored
+    assert UiccState.from_bytes(stored, profile).to_bytes() == stored
 
 
 @cache
@@ -138,9 +137,9 @@ def _profile() -> Profile:
 
 def card_states(raw: bytes) -> None:
     """A stored card that is accepted works, and is stored as it was read."""
-    state = CardState.from_bytes(raw, _profile())
+    state = UiccState.from_bytes(raw, _profile())
     stored = state.to_bytes()
-    assert CardState.from_bytes(stored, _profile()).to_bytes() == stored
+    assert UiccState.from_bytes(stored, _profile()).to_bytes() == stored
     card = Uicc(_profile(), state)
     card.cold_reset()
     assert len(card.transmit(_SELECT_MF)) >= 2

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from remsim.readers.sim.profiles import load_profile, profile_names
-from remsim.uicc import CardState, Uicc
-from remsim.vpcd.frames import encode_message
+from remsim.uicc import Uicc, UiccState
+from remsim.vpcd import encode_message
 from remsim.wire.messages.rspro import NO_FLAGS, TpduCardToModem, TpduModemToCard
 from tests.doubles import capture_files, engines, vectors
 from tests.doubles.engines import BANK, CLIENT
@@ -232,7 +232,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "mapping-rules": lambda: iter([_MAPPING_RULES.encode()]),
     "guard-rules": lambda: iter([_GUARD_RULES.encode()]),
     "profiles": _profiles,
-    "card-states": lambda: iter([CardState.fresh(load_profile("default")).to_bytes()]),
+    "card-states": lambda: iter([UiccState.fresh(load_profile("default")).to_bytes()]),
     "captures": _captures,
     "recordings": lambda: iter([b'{"event": "reset"}\n{"cmd": "00a40004023f00", "sw": "6135", "rlen": 0}\n']),
     "identities": lambda: iter([b"bank/1", b"remsim://client/23/0", b"server/lab.example", b"client/7"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from remsim.config import ClientConfig, load_config
-from remsim.config.load import MAX_FILE_BYTES
+from remsim.config.files import MAX_FILE_BYTES
 from remsim.core.errors import ConfigError
 from remsim.core.ids import ClientSlot
 

@@ -18,9 +18,8 @@ import pytest
 
 from remsim.bankd.slots.csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, ClientConfig, ClientRunConfig, CommonConfig, CtlConfig, ServerConfig, load_config
-from remsim.policy.guard import parse_guard_policy
+from remsim.policy.guard import PRESETS, parse_guard_policy
 from remsim.policy.mapping import parse_mapping_policy
-from remsim.policy.presets import PRESETS
 from tests.doubles.console_pages import Command, FileText, Place, is_part_of, spans, steps
 from tests.doubles.page_stage import ELSEWHERE, PageStage
 from tests.doubles.pcscd import VPCD_PORTS, PcscdNamespace

@@ -12,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from remsim.cli.main import COMMANDS as VERBS
 from tests.doubles.programs import Program
 
 #: Libraries that take long to import, and asyncio, which takes as long as some of them.
@@ -50,13 +51,33 @@ SETTINGS: Final = {"cyclopts", "pydantic"}
 DAEMON: Final = SETTINGS | {"asyncio", "prometheus_client"}
 SERVER: Final = DAEMON | {"aiosqlite", "fastapi", "sqlalchemy", "uvicorn"}
 
+#: What the parser shows help with.
+HELP: Final = {"cyclopts", "rich"}
+
 #: A command, its exit status, and what of ``HEAVY`` it may import.
 COMMANDS: Final[list[tuple[str, int, set[str]]]] = [
     ("--help", 0, set()),
     ("--version", 0, set()),
     ("serve", 2, set()),
+    *((f"{command} --help", 0, HELP) for command in VERBS),
+    ("ctl unmap --help", 0, HELP),
+    ("client shell --help", 0, HELP),
+    ("pki issue --help", 0, HELP),
+    ("server init --help", 0, HELP),
+    ("token create --help", 0, HELP),
     ("client vpcd --server nonsense:x", 2, SETTINGS),
+    ("bankd --server nonsense:x", 2, SETTINGS),
+    ("server --rest nonsense:x", 2, SETTINGS),
+    ("demo --log-level loud", 2, SETTINGS),
+    ("uicc --vpcd nonsense:x", 2, SETTINGS),
     ("ctl --rest http://127.0.0.1:9 unmap 1:0", 1, SETTINGS | {"httpx2"}),
+    ("ctl --rest http://127.0.0.1:9 banks", 1, SETTINGS | {"httpx2"}),
+    ("doctor client --vpcd 127.0.0.1:9 --json", 1, SETTINGS | {"asyncio", "pyudev", "rich", "usb1"}),
+    ("doctor --vpcd 127.0.0.1:9", 1, SETTINGS | {"asyncio", "pyudev", "rich", "usb1"}),
+    ("enroll", 1, {"cyclopts"}),
+    ("enroll https://127.0.0.1:9 nonsense", 1, {"cyclopts"}),
+    ("pki show", 1, {"cyclopts", "cryptography"}),
+    ("token list", 1, SETTINGS | {"aiosqlite", "asyncio", "sqlalchemy"}),
 ]
 
 #: A command that serves until it is ended, and what of ``HEAVY`` it may import. Nobody is at port 9.

@@ -13,7 +13,7 @@ from remsim.emulators.base import CardEmulator, EmulatorEvents, Lines, PpsResult
 from remsim.emulators.driven import POWERED_OFF, RST_ACTIVE, RUNNING
 from remsim.emulators.registry import make_emulator
 from remsim.emulators.vpcd import emulator as module
-from remsim.vpcd.link import VpcdLink
+from remsim.vpcd import VpcdLink
 from tests.doubles.vpcd_reader import VpcdReader
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")

@@ -7,16 +7,14 @@ from functools import cache
 
 import pytest
 
-from remsim.card.apdu_case import Direction, decide
-from remsim.card.apdu_case_tables import look_up
+from remsim.card.apdu_case import Direction, decide, look_up
 from remsim.card.class_byte import GSM_CLA, Family, class_byte
-from remsim.policy.guard import Guard
-from remsim.policy.presets import PRESETS
+from remsim.policy.guard import PRESETS, Guard
 from remsim.readers.sim.profiles import load_profile
 from remsim.redaction import CardRedactor
 from remsim.uicc import Uicc
 from remsim.uicc.profile.model import Profile
-from remsim.uicc.table import COMMANDS, Case
+from remsim.uicc.table import COMMANDS, CommandCase
 from tests.reference import ROOT
 
 every = pytest.mark.parametrize("cla", range(256), ids=lambda cla: f"{cla:02x}")
@@ -66,8 +64,8 @@ def test_each_command_of_the_card_has_a_direction_in_its_class(cla: int) -> None
         if family is not meaning.family:
             continue
         # An interindustry class may be told which file it is about; what the card takes is the form without data.
-        brings = entry.case in (Case.IN, Case.IN_OUT)
-        p3 = 0 if entry.case is Case.NONE else 2
+        brings = entry.case in (CommandCase.IN, CommandCase.IN_OUT)
+        p3 = 0 if entry.case is CommandCase.NONE else 2
         decision = decide(bytes((cla, ins, 0x00, 0x00, p3)))
         if meaning.is_chained and not brings:
             assert decision.direction is not Direction.RECEIVE

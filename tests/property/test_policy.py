@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from remsim.card.tlv import encode_length
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.fields import PolicyError
+from remsim.policy.guard import PRESETS, Guard, Rule, parse_guard_policy
 from remsim.policy.guard import Action as GuardAction
-from remsim.policy.guard import Guard, Rule, parse_guard_policy
 from remsim.policy.mapping import parse_mapping_policy
-from remsim.policy.presets import PRESETS
 from remsim.readers.sim.profiles import load_profile
 from remsim.redaction import CardRedactor
 from remsim.uicc import Uicc

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remsim.readers.sim.profiles import load_profile
-from remsim.uicc import CardState, Uicc
+from remsim.uicc import Uicc, UiccState
 from remsim.uicc.table import COMMANDS
 
 _CLASSES = st.sampled_from((0x00, 0x01, 0x03, 0x40, 0x80, 0x81, 0xA0, 0xC0)) | st.integers(0, 255)
@@ -46,7 +46,7 @@ def test_card_like_commands_are_always_answered(profile: str, commands: list[byt
         assert 2 <= len(answer) <= 258
         assert answer[-2] & 0xF0 in (0x60, 0x90)
     stored = card.state.to_bytes()
-    assert CardState.from_bytes(stored, card.profile).to_bytes() == stored
+    assert UiccState.from_bytes(stored, card.profile).to_bytes() == stored
 
 
 @given(st.lists(st.binary(max_size=300), max_size=10))

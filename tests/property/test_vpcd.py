@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from remsim.card.errors import TpduError
 from remsim.card.t0_exchange import exchange_apdu
 from remsim.emulators.vpcd.slot import Forward, HangUp, Reply, VpcdSlot
-from remsim.vpcd.frames import MessageDecoder, encode_message
+from remsim.vpcd import MessageDecoder, encode_message
 
 BODIES = st.lists(st.binary(max_size=400), max_size=8)
 RESPONSES = st.binary(min_size=2, max_size=258)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may import whom: the levels of the package, what stays free of I/O, what a base install can do without.
+"""What may import what: the levels of the package, the order inside each part, what stays free of I/O, which library
+is used where.
 
-A module imports from levels below its own and from its own package; parts of one level never import each other. The
-lower three levels and all coordinators know no clock, no socket, no thread: time and messages are arguments.
+A module imports from levels below its own and from its own part; parts of one level never import each other. Inside a
+part it imports from the groups below its own. The lower three levels and all coordinators know no clock, no socket, no
+thread: time and messages are arguments.
 """
 
 import ast
@@ -18,7 +20,7 @@ LEVELS = {
     "core": 0,
     "wire": 1,
     "card": 1,
-    "uicc": 1,
+    "uicc": 2,
     "trace": 2,
     "config": 2,
     "policy": 2,
@@ -26,31 +28,18 @@ LEVELS = {
     "logs": 3,
     "metrics": 3,
     "causes": 3,
-    "pki": 3,
     "vpcd": 3,
-    "net": 4,
-    "readers": 4,
-    "emulators": 4,
-    "server": 5,
-    "bankd": 5,
-    "client": 5,
-    "doctor": 6,
-    "api": 6,
-    "cli": 6,
-    "demo": 6,
-}
-
-#: Imports between parts of the same level that are meant to be: a number is an error or it is not, a card is made of
-#: card formats, the command line starts the demonstration and the doctor, an identity is made of numbers, and enrolment
-#: says in words why it cannot connect.
-SAME_LEVEL = {
-    ("pki", "causes"),
-    ("ids", "errors"),
-    ("identity", "errors"),
-    ("identity", "ids"),
-    ("uicc", "card"),
-    ("cli", "demo"),
-    ("cli", "doctor"),
+    "pki": 4,
+    "net": 5,
+    "readers": 5,
+    "emulators": 5,
+    "server": 6,
+    "bankd": 6,
+    "client": 6,
+    "doctor": 7,
+    "api": 7,
+    "demo": 7,
+    "cli": 8,
 }
 
 #: Imports of a lower level that are not allowed all the same: readers and emulators speak of cards, not of messages.
@@ -75,6 +64,124 @@ VALUES_FOR_REST = {
     ),
     "remsim.server.store.audit.StoredEntry",
     "remsim.server.store.writer.StoreError",
+}
+
+#: The order inside a package: groups of modules from the bottom to the top. A module imports from the groups below its
+#: own. Entries of one group know nothing of each other; ``core.*`` is all of a folder that is not named by itself,
+#: whose modules are free among themselves, and ``*`` all the rest. A package's own ``__init__`` stands above all.
+INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
+    "wire": (
+        ("errors", "link.foreign", "link.ability_bits", "messages.extensions"),
+        ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
+        ("ccm", "messages.schema", "messages.tpdu_codec"),
+        ("messages.*",),
+        ("link.*",),
+        ("link.engine",),
+    ),
+    "card": (
+        ("errors", "class_byte", "filenames", "status", "service_tables"),
+        ("apdu", "tlv", "tpdu", "atr", "instructions", "selection"),
+        ("apdu_case", "t0_exchange", "atr_policy", "pps"),
+        ("iccid", "t0_over_apdu"),
+        ("contents",),
+    ),
+    "uicc": (
+        ("errors", "files", "milenage"),
+        ("identity",),
+        ("profile.model", "profile.fields"),
+        ("proactive", "profile.tree", "state"),
+        ("profile.toml", "auth", "pins", "toolkit"),
+        ("session", "fcp"),
+        ("commands.*",),
+        ("table",),
+        ("card",),
+    ),
+    "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
+    "policy": (("fields",), ("guard", "mapping")),
+    "pki": (
+        ("errors",),
+        ("codes", "facts", "files"),
+        ("clock", "messages", "server_tls", "signing"),
+        ("ledger", "toolkit"),
+        ("credentials", "authority"),
+        ("bootstrap", "enrol", "enrolment_service"),
+    ),
+    "net": (
+        ("runtime.tasks", "runtime.report", "runtime.state_lock", "tls.contexts", "allowance", "engines"),
+        ("accept.waiting", "runtime.exposed_files", "runtime.reload"),
+        ("accept.quota", "log_limits", "plain", "runtime.process"),
+        ("link", "tls.security", "accept.handshake_queue"),
+        ("accept.acceptor", "tls.transport"),
+        ("accept.listen", "accept.connection_limiter", "dialled"),
+        ("connections",),
+        ("runtime.certificates", "link_limits"),
+    ),
+    "readers": (
+        ("errors",),
+        ("base",),
+        ("sim.*", "pcsc.*"),
+        ("vpcd", "registry"),
+    ),
+    "emulators": (
+        ("errors", "base"),
+        ("driven", "registry"),
+        ("script.*", "shell.*", "simtrace2.*", "vpcd.*"),
+    ),
+    "emulators.simtrace2": (
+        ("header", "boards"),
+        ("info", "find"),
+        ("messages", "usb"),
+        ("actions", "stream"),
+        ("controls", "lines", "log", "t0", "usb_pump"),
+        ("order", "link", "libusb"),
+        ("card",),
+        ("emulator",),
+    ),
+    "bankd": (
+        ("core.*", "slots.*", "announcement"),
+        ("core.coordinator",),
+        ("certified_store", "driver", "gsmtap"),
+        ("guard", "readers", "*"),
+        ("limits",),
+        ("metrics",),
+        ("service",),
+    ),
+    "bankd.slots": (("plan",), ("auto", "csv"), ("store",)),
+    "client": (
+        ("core.*", "report"),
+        ("core.coordinator",),
+        ("scripting.*", "observer"),
+        ("limits",),
+        ("metrics",),
+        ("runner",),
+        ("service",),
+        ("commands",),
+    ),
+    "server": (
+        ("core.*",),
+        ("core.coordinator", "store.schema"),
+        ("store.*", "authority.monitor"),
+        ("authority.*", "api.limits", "api.v1.shapes", "api.v1.views"),
+        ("limits", "api.connection"),
+        ("metrics", "api.listener"),
+        ("runtime",),
+        ("query", "rules"),
+        ("api.*",),
+        ("service",),
+    ),
+    "doctor": (
+        ("check", "pcscd", "roles", "told"),
+        ("owner", "power", "links", "host", "usb", "vpcd"),
+        ("bank", "certificate", "configuration"),
+        ("server",),
+    ),
+    "demo": (("scene",), ("board", "stage"), ("show",)),
+    "cli": (
+        ("options", "rest", "main"),
+        ("tables", "examination"),
+        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl"),
+        ("classic",),
+    ),
 }
 
 #: What reads a clock, waits, or speaks to anything outside.
@@ -106,31 +213,31 @@ HIGHEST_LEVEL_WITHOUT_IO = 2
 #: Packages that only an extra brings, and where they may be imported; a base install must not stumble over them.
 EXTRAS = {
     "smartcard": ("remsim.readers.pcsc",),
-    "usb1": ("remsim.emulators",),
-    "pyudev": ("remsim.emulators",),
-    "cryptography": ("remsim.uicc", "remsim.readers.sim.source", "remsim.pki"),
-    "aiosqlite": ("remsim.server",),
-    "alembic": ("remsim.server",),
-    "fastapi": ("remsim.server",),
-    "greenlet": ("remsim.server",),
-    "h11": ("remsim.server",),
-    "sqlalchemy": ("remsim.server",),
-    "starlette": ("remsim.server",),
-    "uvicorn": ("remsim.server",),
+    "usb1": ("remsim.emulators.simtrace2",),
+    "pyudev": ("remsim.emulators.simtrace2",),
+    "cryptography": ("remsim.uicc.milenage", "remsim.pki.signing"),
+    "aiosqlite": ("remsim.server.store",),
+    "alembic": ("remsim.server.store",),
+    "fastapi": ("remsim.server.api", "remsim.server.service"),
+    "greenlet": (),
+    "h11": ("remsim.server.api",),
+    "sqlalchemy": ("remsim.server.store",),
+    "starlette": ("remsim.server.api",),
+    "uvicorn": ("remsim.server.api",),
     "httptools": (),
-    "uvloop": ("remsim.net",),
+    "uvloop": ("remsim.net.runtime",),
 }
 
-#: What the base install brings (pyproject.toml); anything else that is imported must be of the standard library.
+#: What the base install brings (pyproject.toml), and where it may be imported; anything else must be of the standard
+#: library.
 BASE = {
-    "cyclopts",
-    "httpx2",
-    "prometheus_client",
-    "prompt_toolkit",
-    "pydantic",
-    "pydantic_core",
-    "pydantic_settings",
-    "rich",
+    "cyclopts": ("remsim.cli",),
+    "httpx2": ("remsim.cli.rest", "remsim.demo"),
+    "prometheus_client": ("remsim.metrics", "remsim.bankd.metrics", "remsim.server.metrics", "remsim.client.metrics"),
+    "prompt_toolkit": ("remsim.emulators.shell",),
+    "pydantic": ("remsim.config", "remsim.server.api"),
+    "pydantic_core": ("remsim.config",),
+    "rich": ("remsim.cli", "remsim.client.report", "remsim.demo"),
 }
 
 
@@ -148,8 +255,6 @@ def forbidden(found: sources.Import) -> bool:
     """Whether the levels forbid an import of our own."""
     importer, imported = part(found.importer), part(found.module)
     if importer == imported or not imported:
-        return False
-    if (importer, imported) in SAME_LEVEL:
         return False
     if found.module in FOR_EQUALS and LEVELS[imported] == LEVELS.get(importer):
         return False
@@ -215,6 +320,85 @@ def test_rest_does_not_reach_through_the_runtime() -> None:
             assert not reached & inside, name
 
 
+def place(package: str, module: str) -> int:
+    """The group of a module in its package's order. Raises KeyError."""
+    entry = entry_of(package, module)
+    return next(number for number, group in enumerate(INSIDE[package]) if entry in group)
+
+
+def entry_of(package: str, module: str) -> str:
+    """The entry of a package's order that a module falls under: its own, or that of a folder. Raises KeyError."""
+    name = module.removeprefix(f"remsim.{package}").removeprefix(".")
+    entries = {entry for group in INSIDE[package] for entry in group}
+    folder = name
+    if name in entries:
+        return name
+    while folder:
+        if f"{folder}.*" in entries:
+            return f"{folder}.*"
+        folder = folder.rpartition(".")[0]
+    if "*" in entries:
+        return "*"
+    raise KeyError(module)
+
+
+def members(package: str) -> list[str]:
+    """The modules of a package, without the ``__init__`` of the package and of folders that say nothing but a text."""
+    inside = [name for name in sources.modules() if name.startswith(f"remsim.{package}.")]
+    importing = {found.importer for found in sources.imports()}
+    return [name for name in inside if sources.modules()[name].name != "__init__.py" or name in importing]
+
+
+def forbidden_inside(package: str, found: sources.Import) -> bool:
+    """Whether the order inside a package forbids one of its modules an import of another one."""
+    if found.module == f"remsim.{package}":
+        return True
+    if entry_of(package, found.importer) == entry_of(package, found.module):
+        return False
+    return place(package, found.module) >= place(package, found.importer)
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_every_module_has_a_place_in_its_package(package: str) -> None:
+    used = set()
+    astray = []
+    for module in members(package):
+        try:
+            used.add(entry_of(package, module))
+        except KeyError:
+            astray.append(module)
+    assert not astray, f"give these a place in INSIDE[{package!r}]"
+    entries = [entry for group in INSIDE[package] for entry in group]
+    assert sorted(entries) == sorted(used), "these name no module, or one twice"
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_imports_go_down_inside_a_package(package: str) -> None:
+    inside = set(members(package))
+    within = {*inside, f"remsim.{package}"}
+    wrong = [
+        str(found)
+        for found in sources.imports()
+        if found.importer in inside and found.module in within and forbidden_inside(package, found)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "expected"),
+    [
+        ("remsim.bankd.service", "remsim.bankd.core.coordinator", False),
+        ("remsim.bankd.core.coordinator", "remsim.bankd.core.actions", False),
+        ("remsim.bankd.core.actions", "remsim.bankd.core.coordinator", True),
+        ("remsim.bankd.core.coordinator", "remsim.bankd.guard", True),
+        ("remsim.bankd.core.actions", "remsim.bankd.slots.plan", True),
+        ("remsim.bankd.core.actions", "remsim.bankd", True),
+    ],
+)
+def test_order_judges_as_meant(importer: str, imported: str, expected: bool) -> None:
+    assert forbidden_inside("bankd", sources.Import(importer, imported, line=1, at_import=True)) is expected
+
+
 def test_no_module_imports_itself_through_others() -> None:
     graph: dict[str, set[str]] = {name: set() for name in sources.modules()}
     for found in sources.imports():
@@ -240,10 +424,10 @@ def test_coordinators_reach_nothing_above_level_2_outside_their_package() -> Non
         assert {part(name) for name in above} <= {part(coordinator)}, coordinator
 
 
-def test_extras_are_imported_in_their_own_places_only() -> None:
+def test_libraries_are_imported_in_their_own_places_only() -> None:
     wrong = []
     for found in sources.imports():
-        homes = EXTRAS.get(found.top)
+        homes = (EXTRAS | BASE).get(found.top)
         if homes is not None and not found.importer.startswith(homes):
             wrong.append(str(found))
     assert not wrong

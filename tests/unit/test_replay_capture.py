@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from remsim.card import apdu_case
-from remsim.card.apdu_case import AS_TABLES_SAY, Case, CommandRules, UnknownCommands, parse_override
-from remsim.card.apdu_case_tables import look_up
+from remsim.card.apdu_case import AS_TABLES_SAY, Case, CommandRules, UnknownCommandPolicy, look_up, parse_override
 from tests.doubles import capture_files as files
 from tests.reference import ROOT, reference
 from tests.vectors.test_apdu_cases import DIFFERENT
@@ -118,7 +117,7 @@ def test_command_that_the_card_refuses_too_is_no_difference() -> None:
 
 def test_unknown_ones_that_are_received_are_held_against_what_happened() -> None:
     steps = [Exchange(1, bytes.fromhex("80e0000010"), Seen.TO_CARD, 0x9000)]
-    (difference,) = compare(steps, CommandRules(unknown=UnknownCommands.RECEIVE)).differences
+    (difference,) = compare(steps, CommandRules(unknown=UnknownCommandPolicy.RECEIVE)).differences
     assert difference.expected == "unknown, no data to the card"
 
 

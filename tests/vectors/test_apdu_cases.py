@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from remsim.card.apdu_case import Direction, decide
-from remsim.card.apdu_case_tables import look_up
+from remsim.card.apdu_case import Direction, decide, look_up
 from tests.reference import reference
 
 #: Class bytes 0X, 4X and 6X: instructions that the reference lacks, or has another case for. P3 is 02 everywhere.

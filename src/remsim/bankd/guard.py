@@ -8,8 +8,7 @@ from remsim.core.errors import StartError
 from remsim.logs import Logger
 from remsim.net.runtime.tasks import in_thread
 from remsim.policy.fields import PolicyError
-from remsim.policy.guard import GuardPolicy, parse_guard_policy
-from remsim.policy.presets import DEFAULT, PRESETS
+from remsim.policy.guard import DEFAULT, PRESETS, GuardPolicy, parse_guard_policy
 from remsim.redaction import CardRedactor
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, TraceRecord
 

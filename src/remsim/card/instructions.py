@@ -2,7 +2,7 @@
 """What a command is called and what it is about, for people: ``SELECT EF.IMSI``, ``READ BINARY, 9 bytes``.
 
 Never shows what may be secret: of a PIN command, an UPDATE or an AUTHENTICATE nothing but its name and length.
-Sources of the names: those of the direction tables (``apdu_case_tables``), which answer another question: which way the
+Sources of the names: those of the direction tables (``apdu_case``), which answer another question: which way the
 data of a command goes.
 """
 

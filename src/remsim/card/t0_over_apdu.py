@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from remsim.card.apdu import MAX_LE
-from remsim.card.apdu_case_tables import Case, look_up
+from remsim.card.apdu_case import Case, look_up
 from remsim.card.errors import TpduError
 from remsim.card.tpdu import HEADER_LENGTH, is_well_formed
 

@@ -11,8 +11,7 @@ import os
 from typing import TypeVar
 
 from remsim import __version__
-from remsim.cli.rest_client import API_PREFIX, RestClient, mapping_object, slotmap_id
-from remsim.cli.rest_target import open_rest
+from remsim.cli.rest import API_PREFIX, RestClient, mapping_object, open_rest, slotmap_id
 from remsim.config import REST_PORT, CtlConfig, load_config
 from remsim.core.errors import ConfigError
 from remsim.core.ids import BankSlot, ClientSlot

@@ -20,9 +20,8 @@ from cyclopts import App, CycloptsError, Parameter
 from remsim.card.iccid import is_iccid
 from remsim.cli import tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
-from remsim.cli.rest_client import JsonObject, RestClient, RestError, mapping_object, slotmap_id
-from remsim.cli.rest_target import open_rest
-from remsim.config import CtlConfig, TextError, read_text
+from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
+from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot, check_id
 from remsim.logs import setup_logging
@@ -41,7 +40,7 @@ _WHOLE: Final = re.compile(r"([BC])([0-9]{1,5})", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Session:
+class CtlSession:
     """A command's way to the server, and whether to print JSON."""
 
     rest: RestClient
@@ -57,7 +56,7 @@ class Session:
 
 
 #: How a command gets its session: from the options of ``remsim ctl``, not from the words of the command line.
-Given = Annotated[Session, Parameter(parse=False)]
+Given = Annotated[CtlSession, Parameter(parse=False)]
 IdText = Annotated[str | None, Parameter(show_default=False)]
 IccidText = Annotated[
     str | None, Parameter(metavar="ICCID", show_default=False, help="Number of the card in that slot.")
@@ -111,10 +110,12 @@ def _run(words: tuple[str, ...], *, json: bool, rest: str | None, authority: str
         # Help or version: they need no server.
         result = command(*bound.args, **bound.kwargs)
         return result if isinstance(result, int) else 0
+    from remsim.config import CtlConfig
+
     config = resolve(CtlConfig, common, rest=rest, authority=authority)
     setup_logging(level=config.log_level, log_format=config.log_format)
     with open_rest(config, os.environ, program="ctl") as client:
-        status = command(*bound.args, **bound.kwargs, session=Session(client, json))
+        status = command(*bound.args, **bound.kwargs, session=CtlSession(client, json))
     return status if isinstance(status, int) else 0
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from remsim.cli.options import Flag, command_app
-from remsim.config import BankdConfig, ClientConfig, ServerConfig, default_state_dir
+from remsim.config import default_state_dir
 from remsim.core.identity import Identity, Role
 from remsim.pki import enrol, files
 from remsim.pki.codes import Code
@@ -84,13 +84,8 @@ def _state_directory(state: str | None, identity: Identity) -> Path:
     given = state or os.environ.get("REMSIM_STATE_DIR")
     if given:
         return Path(given)
-    match identity.role:
-        case Role.BANK:
-            return default_state_dir(BankdConfig, {"bank_id": identity.number}, os.environ)
-        case Role.SERVER:
-            return default_state_dir(ServerConfig, {}, os.environ)
-        case Role.CLIENT:
-            return default_state_dir(ClientConfig, {}, os.environ)
+    name = f"bank-{identity.number}" if identity.role is Role.BANK else identity.role.value
+    return default_state_dir(name, os.environ)
 
 
 def _tell(facts: CertificateFacts, credentials: Credentials, words: str, *, is_json: bool) -> int:

@@ -19,7 +19,6 @@ from typing import Final
 
 from remsim import __version__
 from remsim.core.errors import RemsimError
-from remsim.core.installation import install_command
 from remsim.net.runtime.report import SIGNAL_EXIT_BASE, report_error, say_error
 
 #: Each command has a module ``remsim.cli.<command>`` with an ``app``.
@@ -57,7 +56,7 @@ USAGE_STATUS: Final = 2
 _START_GC_THRESHOLDS: Final = (50_000, 20, 50)
 
 
-class UsageError(RemsimError):
+class CommandLineError(RemsimError):
     """The words of a command line cannot be understood."""
 
     exit_status = USAGE_STATUS
@@ -100,6 +99,8 @@ def guarded(program: str, work: Callable[[], int]) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "remsim").partition(".")[0] == "remsim":
             return report_error(error, program=program)
+        from remsim.core.installation import install_command
+
         extras = _EXTRAS.get(program, "all").split(",")
         say_error(f"{error.name} is not installed", hint=f"install it: {install_command(*extras)}", program=program)
         return RemsimError.exit_status
@@ -141,7 +142,7 @@ def _run(command: str, words: Sequence[str]) -> int:
     except CycloptsError as error:
         chain = [word for word in (command, *(error.command_chain or ())) if word not in ("remsim", "")]
         hint = f"see {' '.join(['remsim', *dict.fromkeys(chain)])} --help"
-        raise UsageError(" ".join(str(error).split()).rstrip("., "), hint=hint) from None
+        raise CommandLineError(" ".join(str(error).split()).rstrip("., "), hint=hint) from None
     return result if isinstance(result, int) else 0
 
 

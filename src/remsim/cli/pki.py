@@ -12,25 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from remsim.cli.options import Flag, command_app, repeatable
-from remsim.config import AUTHORITY_NAME, REST_PORT, ServerConfig, default_state_dir
+from remsim.config import AUTHORITY_NAME, REST_PORT, default_state_dir
 from remsim.core.identity import Identity, IdentityError
-from remsim.pki import files, signing
-from remsim.pki.authority import Authority
-from remsim.pki.bootstrap import host_name, issue_here, own_hosts
+from remsim.pki import files
 from remsim.pki.clock import check_dates
 from remsim.pki.codes import LIFETIME_S, TRIES
 from remsim.pki.credentials import DIRECTORY, Credentials
 from remsim.pki.errors import AuthorityError
 from remsim.pki.facts import decode_pem, read_certificate
 from remsim.pki.ledger import Issued
+
+if TYPE_CHECKING:
+    from remsim.pki.authority import Authority
 
 app = command_app("pki", "Create an authority, issue, renew and revoke certificates, make enrolment codes.")
 
@@ -50,10 +48,13 @@ class PkiOptions:
     def directory(self) -> Path:
         """The server's state directory."""
         given = self.state or os.environ.get("REMSIM_STATE_DIR")
-        return Path(given) if given else default_state_dir(ServerConfig, {}, os.environ)
+        return Path(given) if given else default_state_dir("server", os.environ)
 
-    def authority(self) -> Authority:
+    def authority(self) -> "Authority":
         """The authority. Raises PkiError."""
+        # Brings cryptography, which help does not need.
+        from remsim.pki.authority import Authority
+
         return Authority(self.directory / AUTHORITY_NAME, is_clock_watched=True)
 
     def show(self, value: object, *lines: str) -> int:
@@ -81,6 +82,10 @@ def init(
     host: tuple[str, ...]
         Name or address by which browsers reach the server; may be given several times.
     """
+    from remsim.pki import signing
+    from remsim.pki.authority import Authority
+    from remsim.pki.bootstrap import host_name, issue_here, own_hosts
+
     identity = Identity.server(name or host_name())
     signing.check_hosts(host)
     files.make_private_directory(options.directory)
@@ -120,6 +125,8 @@ def issue(
     host: tuple[str, ...]
         For a server: name or address by which browsers reach it; may be given several times.
     """
+    from remsim.pki.bootstrap import issue_here
+
     if (out is None) == (request is None):
         raise AuthorityError("give either --out DIR or --request FILE", hint="or use: remsim pki code, remsim enroll")
     authority, holder = options.authority(), Identity.parse(identity)
@@ -151,6 +158,8 @@ def renew(
     host: tuple[str, ...]
         As for issue (default: those of the certificate that is replaced).
     """
+    from remsim.pki.bootstrap import issue_here
+
     authority, holder = options.authority(), Identity.parse(identity)
     valid = [entry for entry in authority.issued_to(holder) if entry.is_valid(time.time())]
     if not valid:
@@ -211,7 +220,7 @@ def show(
     return 0
 
 
-def _warn_of_dates(authority: Authority, own: Credentials) -> None:
+def _warn_of_dates(authority: "Authority", own: Credentials) -> None:
     """Say on standard error what is wrong with the clock, and with the dates of list, certificate and authority."""
     findings = check_dates(
         time.time(),
@@ -246,7 +255,7 @@ def extend(*, options: PkiOptions = _NO_OPTIONS) -> int:
     )
 
 
-def _show_authority(authority: Authority, options: PkiOptions) -> int:
+def _show_authority(authority: "Authority", options: PkiOptions) -> int:
     """The certificate goes to stdout alone, so that it can be kept in a file."""
     pem = authority.certificate.decode()
     if not options.json:
@@ -268,7 +277,7 @@ def code(identity: str, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
     return options.show({"identity": str(made.identity), "code": text, "lifetime_s": LIFETIME_S}, text)
 
 
-def _revoke(authority: Authority, which: str, now: float, reason: str) -> list[Issued]:
+def _revoke(authority: "Authority", which: str, now: float, reason: str) -> list[Issued]:
     try:
         identity = Identity.parse(which)
     except IdentityError as error:
@@ -312,6 +321,10 @@ def _object(entry: Issued) -> dict[str, object]:
 
 
 def _print_table(issued: Sequence[Issued]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
     is_terminal = sys.stdout.isatty()
     console = Console(width=None if is_terminal else 500, highlight=False)
     if not issued:

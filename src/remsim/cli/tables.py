@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from remsim.cli.rest_client import JsonObject
+from remsim.cli.rest import JsonObject
 from remsim.core.text import escape
 
 #: Without a terminal a line must not be folded, or grep would miss half of it.

@@ -12,7 +12,6 @@ from typing import Final, TextIO
 from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver
-from remsim.client.report import progress_bar, write_json, write_table
 from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService, Frontend
 from remsim.config import (
@@ -114,6 +113,8 @@ def script(
         status = run_frontend(_quiet(config) if is_watched else config, emulator, frontend)
     if status != 0:
         return status
+    from remsim.client.report import write_json, write_table
+
     write = write_json if as_json else write_table
     write(player.outcome, file=str(file), output=sys.stdout)
     return int(check and player.outcome.has_mismatch)
@@ -192,7 +193,7 @@ def _quiet(config: ClientConfig) -> ClientConfig:
 def _history_file() -> Path | None:
     """Where the shell's history is kept; None if there is no such place."""
     try:
-        return default_state_dir(ClientConfig, {}, os.environ) / "history"
+        return default_state_dir(ClientConfig.program, os.environ) / "history"
     except ConfigError:
         return None
 
@@ -208,6 +209,8 @@ def _progress(stack: contextlib.ExitStack, steps: Sequence[Step], repeat: int) -
     """A bar on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         return None
+    from remsim.client.report import progress_bar
+
     bar = stack.enter_context(progress_bar(sys.stderr))
     task = bar.add_task("", total=len(steps) * repeat)
     return lambda done: bar.update(task, completed=done)

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from remsim.emulators.script.player import Outcome
+from remsim.emulators.script.player import ScriptOutcome
 
 
-def write_json(outcome: Outcome, *, file: str, output: TextIO) -> None:
+def write_json(outcome: ScriptOutcome, *, file: str, output: TextIO) -> None:
     """One JSON object on one line."""
     report = {
         "file": file,
@@ -33,7 +33,7 @@ def write_json(outcome: Outcome, *, file: str, output: TextIO) -> None:
     output.flush()
 
 
-def write_table(outcome: Outcome, *, file: str, output: TextIO) -> None:
+def write_table(outcome: ScriptOutcome, *, file: str, output: TextIO) -> None:
     """A table with one row per kind of command, and a sentence below it."""
     console = Console(file=output, highlight=False)
     table = Table(box=box.SIMPLE, title=file, title_justify="left")

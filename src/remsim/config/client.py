@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from remsim.card.apdu_case import CommandRules, UnknownCommands
+from remsim.card.apdu_case import CommandRules, UnknownCommandPolicy
 from remsim.card.atr_policy import AtrPart, AtrPolicy
 from remsim.config import fields
 from remsim.config.models import ContradictionError, DaemonConfig, EmulatorSettings, Settings
@@ -143,7 +143,8 @@ class ClientRunConfig(DaemonConfig):
     def command_rules(self, slot: ClientSlotConfig) -> CommandRules:
         """What holds for the commands of a slot: its own cases, then those of all."""
         return CommandRules(
-            slot.command_cases + self.command_cases, UnknownCommands(slot.unknown_commands or self.unknown_commands)
+            slot.command_cases + self.command_cases,
+            UnknownCommandPolicy(slot.unknown_commands or self.unknown_commands),
         )
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from remsim.config.values import (
     VPCD_PORT,
     HostPort,
     IpNetwork,
-    Text,
+    SettingText,
     ValueTextError,
     parse_atr_bytes,
     parse_id_pool,
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 def _whole(value: object) -> object:
-    if isinstance(value, Text):
+    if isinstance(value, SettingText):
         if re.fullmatch(r"-?[0-9]{1,18}", value.strip(), re.ASCII) is None:
             raise ValueTextError("is not a whole number")
         return int(value)
@@ -58,7 +58,7 @@ def _within(low: int, high: int) -> AfterValidator:
 
 
 def _seconds(value: object) -> object:
-    if isinstance(value, Text):
+    if isinstance(value, SettingText):
         try:
             return float(value)
         except ValueError:
@@ -67,7 +67,7 @@ def _seconds(value: object) -> object:
 
 
 def _switch(value: object) -> object:
-    if isinstance(value, Text):
+    if isinstance(value, SettingText):
         word = value.strip().lower()
         if word not in _TRUE | _FALSE:
             raise ValueTextError("is neither true nor false")
@@ -76,7 +76,7 @@ def _switch(value: object) -> object:
 
 
 def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Text) else value
+    return str(value) if isinstance(value, SettingText) else value
 
 
 def _parsed(kind: type[T], what: str, parse: Callable[[str], T]) -> Callable[[object], T]:
@@ -184,7 +184,7 @@ def _ids_or_switch(value: object) -> object:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.strip().lower() in {"true", "false", "yes", "no", "on", "off"}:
-        return _switch(Text(value))
+        return _switch(SettingText(value))
     return _id_pool(value)
 
 

@@ -7,7 +7,6 @@ The environment is an argument, so nothing here depends on the process.
 """
 
 import difflib
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -15,8 +14,8 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from remsim.config.files import CREDENTIALS_NAME, default_state_dir, read_toml
 from remsim.config.models import (
-    CREDENTIALS_NAME,
     SECRET_KEYS,
     BankdConfig,
     CommonConfig,
@@ -25,8 +24,7 @@ from remsim.config.models import (
     has_tables,
     table_model,
 )
-from remsim.config.text import TextError, decode_text
-from remsim.config.values import Text
+from remsim.config.values import SettingText
 from remsim.core.errors import ConfigError, RemsimError
 
 C = TypeVar("C", bound=CommonConfig)
@@ -35,9 +33,6 @@ E = TypeVar("E", bound=EmulatorSettings)
 Key = tuple[str, ...]
 
 ENVIRONMENT_PREFIX: Final = "REMSIM_"
-#: A configuration file is a few kilobytes; anything larger is the wrong file.
-MAX_FILE_BYTES: Final = 1 << 20
-
 _EXPECTATIONS: Final = {
     "missing": "is missing",
     "int_type": "is not a whole number",
@@ -75,7 +70,7 @@ def load_config(
     sources.add_environment(environ)
     sources.add_options(options or {})
     if "state_dir" in model.model_fields and "state_dir" not in sources.values:
-        sources.values["state_dir"] = default_state_dir(model, sources.values, environ)
+        sources.values["state_dir"] = default_state_dir(state_name(model, sources.values), environ)
     if "tls_dir" in model.model_fields and "tls_dir" not in sources.values:
         sources.values["tls_dir"] = _default_credentials(model, sources.values, environ)
     try:
@@ -84,21 +79,9 @@ def load_config(
         raise sources.explain(error) from None
 
 
-def default_state_dir(model: type[CommonConfig], values: Mapping[str, object], environ: Mapping[str, str]) -> Path:
-    """Return the state directory of a program that was not told one.
-
-    That is systemd's $STATE_DIRECTORY, else ``remsim/<program>`` under $XDG_STATE_HOME or ~/.local/state. Banks on one
-    host keep apart by their number. Raises ConfigError if there is no home directory either.
-    """
-    if environ.get("STATE_DIRECTORY"):
-        # systemd.exec(5): several directories are separated by colons; the first one is ours.
-        return Path(environ["STATE_DIRECTORY"].partition(":")[0])
-    name = f"bank-{values.get('bank_id', 1)}" if issubclass(model, BankdConfig) else model.program
-    if environ.get("XDG_STATE_HOME", "").startswith("/"):
-        return Path(environ["XDG_STATE_HOME"], "remsim", name)
-    if environ.get("HOME"):
-        return Path(environ["HOME"], ".local", "state", "remsim", name)
-    raise ConfigError("there is no home directory to keep state in", hint="name one with --state DIR")
+def state_name(model: type[CommonConfig], values: Mapping[str, object]) -> str:
+    """Return the name of a program's state directory. Banks on one host keep apart by their number."""
+    return f"bank-{values.get('bank_id', 1)}" if issubclass(model, BankdConfig) else model.program
 
 
 def _default_credentials(
@@ -108,7 +91,7 @@ def _default_credentials(
     if "state_dir" in model.model_fields:
         return None
     try:
-        return default_state_dir(model, values, environ) / CREDENTIALS_NAME
+        return default_state_dir(state_name(model, values), environ) / CREDENTIALS_NAME
     except ConfigError:
         return None
 
@@ -143,27 +126,6 @@ def variable_name(key: Key) -> str:
     return ENVIRONMENT_PREFIX + "_".join(key).upper()
 
 
-def read_toml(file: Path) -> dict[str, object]:
-    """Return the file's values as they are. Raises ConfigError."""
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigError(f"cannot read {file}: {reason}", hint="check the path given with --config") from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError(f"{file} is larger than {MAX_FILE_BYTES} bytes", hint="is this the right file?")
-    try:
-        return tomllib.loads(decode_text(raw))
-    except TextError as error:
-        raise ConfigError(f"{file}: {error}", hint=error.hint) from None
-    except ValueError as error:
-        # TOMLDecodeError, or a number that Python does not convert for its length.
-        raise ConfigError(f"{file}: {error}", hint="strings are quoted in TOML") from None
-    except RecursionError:
-        raise ConfigError(f"{file}: nested too deeply", hint="is this the right file?") from None
-
-
 class _Sources:
     """The merged values and, for each, the words that tell a person where it was set."""
 
@@ -184,13 +146,13 @@ class _Sources:
         for key in scalar_keys(self._model):
             variable = variable_name(key)
             if environ.get(variable):
-                self._set(key, Text(environ[variable]), variable)
+                self._set(key, SettingText(environ[variable]), variable)
 
     def add_options(self, options: Mapping[str, object]) -> None:
         for key, value in options.items():
             if value is None or (isinstance(value, Sequence) and not isinstance(value, str) and not value):
                 continue
-            self._set((key,), Text(value) if isinstance(value, str) else value, option_name(self._model, key))
+            self._set((key,), SettingText(value) if isinstance(value, str) else value, option_name(self._model, key))
 
     def _set(self, key: Key, value: object, origin: str) -> None:
         table = self.values

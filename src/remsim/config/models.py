@@ -12,14 +12,11 @@ from typing import Annotated, ClassVar, Final, Literal, Self, get_args, get_orig
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from remsim.config import fields
+from remsim.config.files import AUTHORITY_NAME, CREDENTIALS_NAME
 from remsim.config.values import BANKD_PORT, LOOPBACK_NETWORKS, REST_PORT, RSPRO_PORT, VPCD_PORT, HostPort, IpNetwork
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
-
-#: Directory of a program's certificate within its state directory, and of an authority within the server's.
-CREDENTIALS_NAME: Final = "tls"
-AUTHORITY_NAME: Final = "ca"
 
 #: The reader source that needs no hardware; its slots are software cards.
 SIM_SOURCE: Final = "sim"
@@ -51,7 +48,7 @@ class EmulatorSettings(Settings):
     """Base of an emulator's own settings: frozen, unknown keys refused. See ``config.load.parse_settings``."""
 
 
-class KeepAlive(Settings):
+class KeepAliveSettings(Settings):
     """CCM PING and PONG (rspro.md, section 3)."""
 
     #: Time from a PONG to the next PING.
@@ -103,7 +100,7 @@ class DaemonConfig(CommonConfig):
     plaintext: fields.Plaintext = None
     #: Directory with key, certificate and whom to trust; without it `tls` in the state directory.
     tls_dir: fields.FilePath | None = None
-    keepalive: KeepAlive = KeepAlive()
+    keepalive: KeepAliveSettings = KeepAliveSettings()
     timers: Timers = Timers()
     limits: Limits = Limits()
 
@@ -374,7 +371,7 @@ __all__ = [
     "CtlConfig",
     "DaemonConfig",
     "EmulatorSettings",
-    "KeepAlive",
+    "KeepAliveSettings",
     "LogFormat",
     "LogLevel",
     "ServerConfig",

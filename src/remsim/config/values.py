@@ -44,7 +44,7 @@ class ValueTextError(ConfigError, ValueError):
     """A text that is no value of the wanted type. Also a ValueError, so that validators may raise it."""
 
 
-class Text(str):
+class SettingText(str):
     """A value that arrived as text (environment, command line) and so may be converted; TOML values have types."""
 
     __slots__ = ()
@@ -188,7 +188,7 @@ __all__ = [
     "RSPRO_PORT",
     "HostPort",
     "IpNetwork",
-    "Text",
+    "SettingText",
     "ValueTextError",
     "parse_atr_bytes",
     "parse_hex",

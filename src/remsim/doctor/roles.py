@@ -102,7 +102,7 @@ def _places_of(role: Role, environ: Mapping[str, str], settings: Path, states: P
 def _own_states(role: Role, environ: Mapping[str, str]) -> list[Path]:
     """This user's state directories of the program in which there is something: one for each bank."""
     try:
-        folder = default_state_dir(_MODELS[role][0], {}, environ)
+        folder = default_state_dir("bank-1" if role is Role.BANK else role.value, environ)
     except ConfigError:
         return []
     candidates = [folder]

@@ -27,7 +27,7 @@ class PolicyError(RemsimError, ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class NumberRanges:
     """A range of ids, both ends included."""
 
     first: int
@@ -42,15 +42,15 @@ class Numbers:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
-EVERY: Final = Numbers(0, MAX_ID)
+EVERY: Final = NumberRanges(0, MAX_ID)
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
     """Slots of one or more banks or clients."""
 
-    ids: Numbers
-    slots: Numbers
+    ids: NumberRanges
+    slots: NumberRanges
 
     def has(self, number: int, slot_nr: int) -> bool:
         """Whether this slot is among them."""
@@ -60,7 +60,7 @@ class Slots:
         return str(self.ids) if self.slots == EVERY else f"{self.ids}:{self.slots}"
 
 
-def parse_numbers(text: str) -> Numbers:
+def parse_numbers(text: str) -> NumberRanges:
     """Read ``7``, ``20-29`` or ``*``. Raises PolicyError, or IdRangeError outside 0..1023."""
     if text == "*":
         return EVERY
@@ -70,7 +70,7 @@ def parse_numbers(text: str) -> Numbers:
     first, last = check_id(int(match[1]), "id"), check_id(int(match[2] or match[1]), "id")
     if last < first:
         raise PolicyError(f"the range {text} runs backwards")
-    return Numbers(first, last)
+    return NumberRanges(first, last)
 
 
 def parse_slots(text: str) -> Slots:

@@ -29,7 +29,7 @@ _NUMBER: Final = re.compile(r"[0-9A-E]{1,20}\*?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class MappingDecision:
     """``reason`` is a sentence for people: which rule decided, or that none did."""
 
     is_allowed: bool
@@ -68,18 +68,20 @@ class MappingPolicy:
         """``1 rule``, ``2 rules``."""
         return f"{len(self.rules)} rule{'' if len(self.rules) == 1 else 's'}"
 
-    def decide(self, client: ClientSlot, bank: BankSlot, iccid: str | None = None) -> Decision:
+    def decide(self, client: ClientSlot, bank: BankSlot, iccid: str | None = None) -> MappingDecision:
         """Whether ``client`` may be mapped to ``bank``. ``iccid``: the number of the card there, where it is known."""
         rules = [rule for rule in self.rules if rule.concerns(client)]
         if not rules:
-            return Decision(self.is_open, f"no rule names {client}, and the default is {_word(self.is_open)}")
+            return MappingDecision(self.is_open, f"no rule names {client}, and the default is {_word(self.is_open)}")
         for rule in rules:
             if rule.allows(bank, iccid):
-                return Decision(is_allowed=True, reason=f"client rule {rule.number} allows {bank} for {client}")
+                return MappingDecision(is_allowed=True, reason=f"client rule {rule.number} allows {bank} for {client}")
         numbers = ", ".join(str(rule.number) for rule in rules)
         is_unknown = iccid is None and any(rule.card_numbers for rule in rules)
         card = f"{bank}, whose card's number is not known," if is_unknown else str(bank)
-        return Decision(is_allowed=False, reason=f"{card} is not among what client rule {numbers} allows {client}")
+        return MappingDecision(
+            is_allowed=False, reason=f"{card} is not among what client rule {numbers} allows {client}"
+        )
 
 
 OPEN: Final = MappingPolicy()

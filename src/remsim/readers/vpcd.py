@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A software card in a reader of vsmartcard's vpcd, so that a real pcscd shows it to every PC/SC program.
 
-vpcd waits for the card to connect; its messages are those of ``card.vpcd_frames``. Knows nothing of banks and of who
+vpcd waits for the card to connect; its messages are those of ``vpcd``. Knows nothing of banks and of who
 sends the commands.
 """
 
@@ -15,8 +15,7 @@ from remsim.config import HostPort
 from remsim.logs import Logger
 from remsim.readers.errors import CardTransmissionError
 from remsim.readers.sim.store import StoredCard
-from remsim.vpcd.frames import Control
-from remsim.vpcd.link import VpcdLink
+from remsim.vpcd import Control, VpcdLink
 
 #: ISO/IEC 7816-4, 5.6: memory failure.
 _SW_MEMORY_FAILURE: Final = bytes((0x65, 0x81))

@@ -31,7 +31,6 @@ from remsim.server.api.app import build_app
 from remsim.server.api.auth import check_open_address, is_loopback
 from remsim.server.api.listener import RestListener
 from remsim.server.authority.audit import FOLLOWED, CertificateAudit
-from remsim.server.authority.monitor import watch_authority
 from remsim.server.core.coordinator import Coordinator, Settings
 from remsim.server.metrics import ServerMetrics
 from remsim.server.rules import read_policy, reload_policy
@@ -189,6 +188,9 @@ class ServerService:
             push()
             tasks.vital(self.certificates.run(), name="certificate")
         if authority is not None:
+            # It brings the authority's library; a server without an authority has no use for it.
+            from remsim.server.authority.monitor import watch_authority
+
             looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))
             tasks.vital(looking, name="authority")
 

@@ -6,9 +6,9 @@ Pure: no I/O, no clock. Readers, state files and the choice of a profile live in
 
 from remsim.uicc.card import Uicc
 from remsim.uicc.errors import ProfileError, StateError
-from remsim.uicc.identity import Identity
+from remsim.uicc.identity import SubscriberIdentity
 from remsim.uicc.profile.model import Profile
 from remsim.uicc.profile.toml import parse_profile
-from remsim.uicc.state import CardState
+from remsim.uicc.state import UiccState
 
-__all__ = ["CardState", "Identity", "Profile", "ProfileError", "StateError", "Uicc", "parse_profile"]
+__all__ = ["Profile", "ProfileError", "StateError", "SubscriberIdentity", "Uicc", "UiccState", "parse_profile"]

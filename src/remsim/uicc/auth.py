@@ -7,7 +7,7 @@ from typing import Final
 
 from remsim.uicc.milenage import Milenage, kc_of
 from remsim.uicc.profile.model import AuthSpec
-from remsim.uicc.state import CardState
+from remsim.uicc.state import UiccState
 
 #: Clause 6.3.3: for resynchronisation AMF is all zeros.
 _RESYNC_AMF: Final = bytes(2)
@@ -24,7 +24,7 @@ class AuthFault(Enum):
 class Authenticator:
     """Checks challenges for one card and keeps its SEQ numbers."""
 
-    def __init__(self, spec: AuthSpec, state: CardState) -> None:
+    def __init__(self, spec: AuthSpec, state: UiccState) -> None:
         self._spec = spec
         self._state = state
         self._milenage: Milenage | None = None

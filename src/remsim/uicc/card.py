@@ -25,11 +25,11 @@ from remsim.card.status import (
 from remsim.card.tpdu import CommandTpdu
 from remsim.uicc.commands.gsm import gsm_sw
 from remsim.uicc.errors import RefusedError
-from remsim.uicc.identity import Identity
+from remsim.uicc.identity import SubscriberIdentity
 from remsim.uicc.profile.model import Profile
-from remsim.uicc.session import Answer, Session
-from remsim.uicc.state import CardState
-from remsim.uicc.table import COMMANDS, INS_GET_RESPONSE, KNOWN_INSTRUCTIONS, Case
+from remsim.uicc.session import Answer, UiccSession
+from remsim.uicc.state import UiccState
+from remsim.uicc.table import COMMANDS, INS_GET_RESPONSE, KNOWN_INSTRUCTIONS, CommandCase
 
 
 def _decode_class(cla: int) -> tuple[Family, int] | int:
@@ -46,11 +46,13 @@ _CLASSES: Final = tuple(_decode_class(cla) for cla in range(256))
 class Uicc:
     """One card. Built powered and reset; ``state`` is changed in place by commands that write."""
 
-    def __init__(self, profile: Profile, state: CardState | None = None, identity: Identity | None = None) -> None:
+    def __init__(
+        self, profile: Profile, state: UiccState | None = None, identity: SubscriberIdentity | None = None
+    ) -> None:
         self.profile = profile
         self.identity = profile.identity if identity is None else identity
-        self.state = CardState.fresh(profile) if state is None else state
-        self._session = Session(profile, self.state, self.identity)
+        self.state = UiccState.fresh(profile) if state is None else state
+        self._session = UiccSession(profile, self.state, self.identity)
         self._response = b""
         self._response_sw = SW_OK
         self._response_channel = -1
@@ -104,14 +106,16 @@ class Uicc:
         if entry is None:
             raise RefusedError(SW_CLA_NOT_SUPPORTED if command.ins in KNOWN_INSTRUCTIONS else SW_INS_NOT_SUPPORTED)
         case = entry.case
-        if case is Case.EITHER:
-            case = Case.IN_OUT if command.data else Case.OUT
+        if case is CommandCase.EITHER:
+            case = CommandCase.IN_OUT if command.data else CommandCase.OUT
         # T=0: P3 = 00 always means "no data to the card", so only a P3 that contradicts is wrong here.
-        is_wrong = command.data if case is Case.OUT else (command.p3 and (case is Case.NONE or not command.data))
+        is_wrong = (
+            command.data if case is CommandCase.OUT else (command.p3 and (case is CommandCase.NONE or not command.data))
+        )
         if is_wrong:
             raise RefusedError(SW_WRONG_LENGTH)
         data, sw = entry.handler(session, channel, command)
-        if not data or case is not Case.IN_OUT:
+        if not data or case is not CommandCase.IN_OUT:
             return data, sw
         self._response, self._response_sw, self._response_channel = data, sw, channel_number
         return b"", (SW_GSM_RESPONSE if family is Family.GSM else SW_MORE_DATA) | len(data) & 0xFF

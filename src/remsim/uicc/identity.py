@@ -13,7 +13,7 @@ _MAX_INDEX: Final = 9_999
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class SubscriberIdentity:
     """Digits as text. ``iccid`` lacks its Luhn digit, which ``iccid_digits`` adds (ITU-T E.118)."""
 
     imsi: str = "001010000000001"
@@ -29,7 +29,7 @@ class Identity:
         if not 1 <= len(self.msisdn) <= 20 or not _is_number(self.msisdn):
             raise ProfileError("MSISDN is not 1 to 20 digits")
 
-    def derive(self, index: int) -> "Identity":
+    def derive(self, index: int) -> "SubscriberIdentity":
         """The identity of card ``index`` (0..9999). Raises ProfileError outside."""
         if not 0 <= index <= _MAX_INDEX:
             raise ProfileError(f"card number {index} is outside 0..{_MAX_INDEX}")

@@ -14,17 +14,16 @@ from remsim.card.status import (
     SW_OK,
     SW_TRIES_LEFT,
 )
-from remsim.uicc.access_rules import KEY_REFERENCES
 from remsim.uicc.errors import RefusedError
-from remsim.uicc.files import Access
+from remsim.uicc.files import KEY_REFERENCES, Access
 from remsim.uicc.profile.model import PinSpec
-from remsim.uicc.state import CardState, PinState
+from remsim.uicc.state import PinState, UiccState
 
 
 class Pins:
     """The PINs of one card."""
 
-    def __init__(self, state: CardState, specs: dict[int, PinSpec]) -> None:
+    def __init__(self, state: UiccState, specs: dict[int, PinSpec]) -> None:
         self._state = state
         self._specs = specs
         self._verified: set[int] = set()

@@ -19,10 +19,10 @@ from remsim.card.tpdu import CommandTpdu
 from remsim.uicc.auth import Authenticator
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import Access, Df, Ef, EfKind
-from remsim.uicc.identity import Identity
+from remsim.uicc.identity import SubscriberIdentity
 from remsim.uicc.pins import Pins
 from remsim.uicc.profile.model import Profile
-from remsim.uicc.state import CardState
+from remsim.uicc.state import UiccState
 from remsim.uicc.toolkit import Conversation
 
 #: What a handler returns: data for the terminal and status word.
@@ -68,10 +68,10 @@ class Retrieval:
         self.position = 0
 
 
-class Session:
+class UiccSession:
     """The card's working memory."""
 
-    def __init__(self, profile: Profile, state: CardState, identity: Identity) -> None:
+    def __init__(self, profile: Profile, state: UiccState, identity: SubscriberIdentity) -> None:
         self.profile = profile
         self.state = state
         self.mf = profile.files.mf
@@ -151,7 +151,7 @@ class Session:
 
 
 #: A command handler.
-Handler = Callable[[Session, Channel, CommandTpdu], Answer]
+Handler = Callable[[UiccSession, Channel, CommandTpdu], Answer]
 
 
 def require_le(command: CommandTpdu, length: int) -> None:

@@ -29,7 +29,7 @@ class PinState:
 
 
 @dataclass(slots=True)
-class CardState:
+class UiccState:
     """The persistent state of one card made from a profile."""
 
     profile: str

@@ -11,7 +11,7 @@ from remsim.card.errors import TlvError
 from remsim.card.status import SW_OK, SW_PROACTIVE
 from remsim.card.tlv import parse_tlvs
 from remsim.uicc.proactive import display_text
-from remsim.uicc.profile.model import Toolkit
+from remsim.uicc.profile.model import ToolkitProfile
 
 _MENU_SELECTION: Final = 0xD3
 _ITEM_IDENTIFIER: Final = 0x10
@@ -21,7 +21,7 @@ _COMPREHENSION: Final = 0x80
 class Conversation:
     """The toolkit's state between two resets."""
 
-    def __init__(self, toolkit: Toolkit) -> None:
+    def __init__(self, toolkit: ToolkitProfile) -> None:
         self._toolkit = toolkit
         self._waiting: deque[bytes] = deque()
         self._is_fetched = False

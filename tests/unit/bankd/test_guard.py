@@ -9,7 +9,7 @@ from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
 from remsim.config import BankdConfig
 from remsim.core.errors import StartError
 from remsim.policy.fields import PolicyError
-from remsim.policy.presets import DEFAULT
+from remsim.policy.guard import DEFAULT
 from remsim.trace.gsmtap import AtrRecord, TpduRecord
 from tests.doubles.noted_log import NotedLog
 

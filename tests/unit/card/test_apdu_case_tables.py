@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.card.apdu_case_tables import Case, look_up
+from remsim.card.apdu_case import Case, look_up
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from remsim.card.iccid import decode_iccid, is_iccid, read_iccid
 from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import Uicc
-from remsim.uicc.identity import Identity, bcd
+from remsim.uicc.identity import SubscriberIdentity, bcd
 
 ICCID = "8900101000000000018"
 CONTENT = bytes.fromhex("980001010000000010f8")
@@ -134,16 +134,18 @@ def test_digits_are_swapped_and_filled(content: str, number: str | None) -> None
 
 @pytest.mark.parametrize("profile", ["default", "iot-modem", "phone"])
 def test_software_card_gives_its_number(profile: str) -> None:
-    identity = Identity().derive(7)
+    identity = SubscriberIdentity().derive(7)
     card = Uicc(load_profile(profile), None, identity)
     card.cold_reset()
     assert read(card.transmit)[0] == identity.iccid_digits
 
 
 def test_software_card_gives_its_number_in_class_a0() -> None:
-    card = Uicc(load_profile("default"), None, Identity())
+    card = Uicc(load_profile("default"), None, SubscriberIdentity())
     card.cold_reset()
-    assert read(lambda tpdu: b"\x6e\x00" if tpdu[0] == 0 else card.transmit(tpdu))[0] == Identity().iccid_digits
+    assert (
+        read(lambda tpdu: b"\x6e\x00" if tpdu[0] == 0 else card.transmit(tpdu))[0] == SubscriberIdentity().iccid_digits
+    )
 
 
 @pytest.mark.parametrize("text", ["", "8" * 21, "89*", "89 0", "８９", "89\n", "89F", "89b5", "G"])

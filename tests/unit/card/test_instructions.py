@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.card.apdu_case_tables import look_up
+from remsim.card.apdu_case import look_up
 from remsim.card.instructions import command_name, describe_command
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from remsim.cli import rest_target
+from remsim.cli import rest as rest_module
 from remsim.cli.classic import apitool as run_tool
-from remsim.cli.rest_client import RestClient
+from remsim.cli.rest import RestClient
 
 Server = list[httpx2.Request]
 
@@ -31,7 +31,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
     def connect(base: str, *, token: str | None, timeout_s: float, tls: ssl.SSLContext | None) -> RestClient:
         return RestClient(base, token=token, timeout_s=timeout_s, tls=tls, transport=httpx2.MockTransport(answer))
 
-    monkeypatch.setattr(rest_target, "RestClient", connect)
+    monkeypatch.setattr(rest_module, "RestClient", connect)
     monkeypatch.setenv("REMSIM_STATE_DIR", str(tmp_path))
     return seen
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from remsim.cli import ctl, rest_target
+from remsim.cli import ctl
+from remsim.cli import rest as rest_module
 from remsim.cli.main import main
-from remsim.cli.rest_client import RestClient
+from remsim.cli.rest import RestClient
 
 Json = dict[str, object]
 
@@ -52,7 +53,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Server:
         transport = httpx2.MockTransport(made.answer)
         return RestClient(base, token=token, timeout_s=timeout_s, tls=tls, transport=transport)
 
-    monkeypatch.setattr(rest_target, "RestClient", connect)
+    monkeypatch.setattr(rest_module, "RestClient", connect)
     monkeypatch.setattr(ctl, "_LOOK_AGAIN_S", 0.0)
     monkeypatch.setattr(ctl, "SETTLING_S", 0.05)
     monkeypatch.setenv("REMSIM_STATE_DIR", str(tmp_path))

@@ -7,10 +7,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from remsim.cli import rest_target
+from remsim.cli import rest as rest_module
 from remsim.cli.main import main
-from remsim.cli.rest_client import RestClient
-from remsim.cli.rest_target import RestTarget, authority_here
+from remsim.cli.rest import RestClient, RestTarget, authority_here
 from remsim.config import CtlConfig
 from remsim.core.errors import ConfigError
 
@@ -109,7 +108,7 @@ def test_token_in_clear_is_warned_of_once(
     def connect(base: str, *, token: str | None, timeout_s: float, tls: ssl.SSLContext | None) -> RestClient:
         return RestClient(base, token=token, timeout_s=timeout_s, tls=tls, transport=httpx2.MockTransport(answer))
 
-    monkeypatch.setattr(rest_target, "RestClient", connect)
+    monkeypatch.setattr(rest_module, "RestClient", connect)
     monkeypatch.setenv("REMSIM_STATE_DIR", str(tmp_path))
     assert main(["ctl", "--rest", "192.0.2.1", "banks"]) == 0
     assert capsys.readouterr().err == ""

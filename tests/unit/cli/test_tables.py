@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from remsim.cli import tables
-from remsim.cli.rest_client import JsonObject
+from remsim.cli.rest import JsonObject
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from remsim.card.apdu_case import CommandRules, UnknownCommands, parse_override
+from remsim.card.apdu_case import CommandRules, UnknownCommandPolicy, parse_override
 from remsim.client import commands as module
 from remsim.config import ClientRunConfig
 from remsim.emulators.base import CardEmulator
@@ -41,6 +41,6 @@ def test_emulators_get_the_rules_for_commands(monkeypatch: pytest.MonkeyPatch) -
     assert len(module.slot_specs(config)) == 2
     of_all, own = parse_override("80 E0 = 3"), parse_override("80 E0 = 2")
     assert [emulator.rules for emulator in made] == [
-        [CommandRules((of_all,), UnknownCommands.RECEIVE)],
-        [CommandRules((own, of_all), UnknownCommands.RECEIVE)],
+        [CommandRules((of_all,), UnknownCommandPolicy.RECEIVE)],
+        [CommandRules((own, of_all), UnknownCommandPolicy.RECEIVE)],
     ]

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from remsim.client.report import write_json, write_table
-from remsim.emulators.script.player import Difference, Outcome
+from remsim.emulators.script.player import Difference, ScriptOutcome
 
 
 @pytest.fixture
-def outcome() -> Outcome:
-    return Outcome(
+def outcome() -> ScriptOutcome:
+    return ScriptOutcome(
         atr=b"\x3b\x00",
         commands=3,
         resets=2,
@@ -21,7 +21,7 @@ def outcome() -> Outcome:
     )
 
 
-def test_table_has_a_row_for_each_kind_and_for_all(outcome: Outcome) -> None:
+def test_table_has_a_row_for_each_kind_and_for_all(outcome: ScriptOutcome) -> None:
     output = io.StringIO()
     write_table(outcome, file="boot.jsonl", output=output)
     rows = [line.split() for line in output.getvalue().splitlines()]
@@ -31,7 +31,7 @@ def test_table_has_a_row_for_each_kind_and_for_all(outcome: Outcome) -> None:
     assert "3 commands and 2 resets in 0.01 s.\nAll status words and lengths as recorded.\n" in output.getvalue()
 
 
-def test_table_tells_differences(outcome: Outcome) -> None:
+def test_table_tells_differences(outcome: ScriptOutcome) -> None:
     outcome.resets, outcome.sw_mismatches = 1, 2
     output = io.StringIO()
     write_table(outcome, file="boot.jsonl", output=output)
@@ -39,7 +39,7 @@ def test_table_tells_differences(outcome: Outcome) -> None:
     assert "Not as recorded: 2 status words, 0 lengths." in output.getvalue()
 
 
-def test_differences_are_named_and_the_rest_is_counted(outcome: Outcome) -> None:
+def test_differences_are_named_and_the_rest_is_counted(outcome: ScriptOutcome) -> None:
     outcome.sw_mismatches = outcome.different_answers = 3
     outcome.differences = [Difference(7, 12, "SELECT EF.IMSI", "611A ok", "6A82 file not found")]
     output = io.StringIO()
@@ -55,7 +55,7 @@ def test_differences_are_named_and_the_rest_is_counted(outcome: Outcome) -> None
     ]
 
 
-def test_json_is_one_line(outcome: Outcome) -> None:
+def test_json_is_one_line(outcome: ScriptOutcome) -> None:
     output = io.StringIO()
     write_json(outcome, file="boot.jsonl", output=output)
     (line,) = output.getvalue().splitlines()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from remsim.card.apdu_case import UnknownCommands
+from remsim.card.apdu_case import UnknownCommandPolicy
 from remsim.card.atr_policy import AtrPart, AtrPolicy
 from remsim.config import (
     AtrRules,
@@ -138,9 +138,9 @@ def test_cases_of_a_slot_come_before_those_of_all(tmp_path: Path) -> None:
     )
     first, second = map(config.command_rules, config.slot)
     assert [str(case) for case in first.overrides] == ["80 E0 = 2", "B0 12 01 = 4", "80/F0 E0 = 3"]
-    assert first.unknown is UnknownCommands.RECEIVE
+    assert first.unknown is UnknownCommandPolicy.RECEIVE
     assert [str(case) for case in second.overrides] == ["80/F0 E0 = 3"]
-    assert second.unknown is UnknownCommands.REFUSE
+    assert second.unknown is UnknownCommandPolicy.REFUSE
 
 
 def test_cases_are_also_given_as_one_text() -> None:

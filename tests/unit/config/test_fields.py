@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from remsim.config import HostPort, fields
-from remsim.config.values import Text
+from remsim.config.values import SettingText
 from remsim.core.ids import ClientSlot
 
 
@@ -44,7 +44,7 @@ def test_ready_made_values_are_taken_as_they_are() -> None:
     ],
 )
 def test_text_from_outside_is_converted(kind: object, text: str, value: object) -> None:
-    assert adapter(kind).validate_python(Text(text)) == value
+    assert adapter(kind).validate_python(SettingText(text)) == value
 
 
 @pytest.mark.parametrize("kind", [fields.Id, fields.Seconds, fields.Switch])

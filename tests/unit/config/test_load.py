@@ -23,6 +23,7 @@ from remsim.config import (
     load_config,
     option_name,
 )
+from remsim.config.load import state_name
 from remsim.core.errors import ConfigError
 from remsim.core.ids import ClientSlot
 
@@ -246,7 +247,7 @@ def test_long_value_is_cut_in_the_message(given_file: Given) -> None:
     ],
 )
 def test_state_has_a_place_of_its_own(model: type[CommonConfig], environ: dict[str, str], expected: str) -> None:
-    assert default_state_dir(model, {"bank_id": 7}, environ) == Path(expected)
+    assert default_state_dir(state_name(model, {"bank_id": 7}), environ) == Path(expected)
 
 
 def test_state_without_any_home_is_asked_for() -> None:

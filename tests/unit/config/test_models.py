@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from remsim.config import BankdConfig, ClientConfig, HostPort, KeepAlive, ServerConfig, SlotReader, SlotSource
+from remsim.config import BankdConfig, ClientConfig, HostPort, KeepAliveSettings, ServerConfig, SlotReader, SlotSource
 
 STATE = Path("state")
 
@@ -24,7 +24,7 @@ def test_defaults_are_the_classic_ports() -> None:
     assert (server.rspro, server.rest) == (HostPort("", 9998), None)
     assert (bankd.server, bankd.listen) == (HostPort("127.0.0.1", 9998), HostPort("", 9999))
     assert (client.server, client.client, client.atr) == (HostPort("127.0.0.1", 9998), None, b"\x3b\x00")
-    assert server.keepalive == KeepAlive(interval_s=30.0, timeout_s=10.0)
+    assert server.keepalive == KeepAliveSettings(interval_s=30.0, timeout_s=10.0)
     assert (bankd.bank_id, bankd.slots, bankd.card_deadline_s) == (1, 8, 60.0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from remsim import __version__
-from remsim.config import BankdConfig, ClientConfig, KeepAlive, ServerConfig
+from remsim.config import BankdConfig, ClientConfig, KeepAliveSettings, ServerConfig
 from remsim.config.models import DaemonConfig, Timers
 from remsim.net.engines import EngineFactory, own_identity
 from remsim.wire import ccm
@@ -17,7 +17,7 @@ from remsim.wire.messages.rspro import ComponentIdentity, ComponentType
 
 CONFIG = ServerConfig(
     state_dir=Path("state"),
-    keepalive=KeepAlive(interval_s=20.0, timeout_s=5.0),
+    keepalive=KeepAliveSettings(interval_s=20.0, timeout_s=5.0),
     timers=Timers(connect_s=3.0, identify_s=4.0),
 )
 IDENTITY = ComponentIdentity(ComponentType.REMSIM_SERVER, "lab", "remsim-server", __version__)

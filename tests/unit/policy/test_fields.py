@@ -6,17 +6,17 @@ from collections.abc import Callable
 import pytest
 
 from remsim.core.errors import IdRangeError
-from remsim.policy.fields import EVERY, MAX_TEXT, Numbers, PolicyError, Slots, Table, parse_numbers, parse_slots
+from remsim.policy.fields import EVERY, MAX_TEXT, NumberRanges, PolicyError, Slots, Table, parse_numbers, parse_slots
 
 
 @pytest.mark.parametrize(
     ("text", "slots"),
     [
-        ("7", Slots(Numbers(7, 7), EVERY)),
-        ("20-29", Slots(Numbers(20, 29), EVERY)),
+        ("7", Slots(NumberRanges(7, 7), EVERY)),
+        ("20-29", Slots(NumberRanges(20, 29), EVERY)),
         ("*", Slots(EVERY, EVERY)),
-        ("7:0", Slots(Numbers(7, 7), Numbers(0, 0))),
-        ("7:0-3", Slots(Numbers(7, 7), Numbers(0, 3))),
+        ("7:0", Slots(NumberRanges(7, 7), NumberRanges(0, 0))),
+        ("7:0-3", Slots(NumberRanges(7, 7), NumberRanges(0, 3))),
     ],
 )
 def test_slots_come_back_from_their_text(text: str, slots: Slots) -> None:

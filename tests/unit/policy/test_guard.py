@@ -10,16 +10,16 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import (
     BLOCKED_RESPONSE,
+    PRESETS,
     Action,
     ClassMask,
-    Finding,
     Guard,
     GuardPolicy,
     Rule,
+    RuleMatch,
     parse_guard_policy,
     parse_path,
 )
-from remsim.policy.presets import PRESETS
 from tests.reference import reference
 
 BANK, CLIENT = BankSlot(1, 0), ClientSlot(23, 0)
@@ -67,7 +67,7 @@ class TestRules:
     def test_unknown_file_counts_as_any(self) -> None:
         found = guard(BLOCK_PHONE_BOOK, "00a4000403aabbcc")
         finding = found.check(bytes.fromhex(READ_RECORD))
-        assert finding == Finding(Action.BLOCK, "pb", bytes.fromhex(READ_RECORD), None)
+        assert finding == RuleMatch(Action.BLOCK, "pb", bytes.fromhex(READ_RECORD), None)
         assert finding.is_blocked
         outside = '[[rule]]\nname = "x"\naction = "log"\nnot_file = ["6F7E"]\n'
         assert action(guard(outside, "00a4000403aabbcc"), "00d6000001aa") is Action.LOG

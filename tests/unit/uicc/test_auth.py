@@ -2,7 +2,7 @@
 """The SEQ numbers that a card keeps."""
 
 from remsim.readers.sim.profiles import load_profile
-from remsim.uicc import CardState
+from remsim.uicc import UiccState
 from remsim.uicc.auth import Authenticator, AuthFault
 from remsim.uicc.milenage import Milenage
 
@@ -19,9 +19,9 @@ def _autn(sqn: int) -> bytes:
     return (sqn ^ int.from_bytes(ak)).to_bytes(6) + bytes(2) + mac
 
 
-def _card() -> tuple[Authenticator, CardState]:
+def _card() -> tuple[Authenticator, UiccState]:
     assert _PROFILE.auth is not None
-    state = CardState.fresh(_PROFILE)
+    state = UiccState.fresh(_PROFILE)
     return Authenticator(_PROFILE.auth, state), state
 
 

@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.readers.sim.profiles import load_profile
-from remsim.uicc import CardState
+from remsim.uicc import UiccState
 from remsim.uicc.fcp import df_fcp, ef_fcp, gsm_df_header, gsm_ef_header
 from remsim.uicc.files import Df
 from remsim.uicc.pins import Pins
@@ -14,7 +14,7 @@ _FILES = _PROFILE.files
 
 
 def _pins() -> Pins:
-    return Pins(CardState.fresh(_PROFILE), _PROFILE.pins)
+    return Pins(UiccState.fresh(_PROFILE), _PROFILE.pins)
 
 
 def test_file_templates() -> None:
@@ -63,6 +63,6 @@ def test_class_a0_names_the_voltages_of_the_fcp(proprietary: str, voltages: int)
 @pytest.mark.parametrize("profile", ["default", "phone", "iot-modem"])
 def test_class_a0_and_fcp_of_a_profile_agree(profile: str) -> None:
     loaded = load_profile(profile)
-    pins = Pins(CardState.fresh(loaded), loaded.pins)
+    pins = Pins(UiccState.fresh(loaded), loaded.pins)
     assert b"\x80\x01\x71" in df_fcp(loaded.files.mf, pins)
     assert gsm_df_header(loaded.files.mf, pins)[13] & 0x70 == 0x30

@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.readers.sim.profiles import load_profile
-from remsim.uicc import CardState
+from remsim.uicc import UiccState
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import Access
 from remsim.uicc.pins import Pins
@@ -13,7 +13,7 @@ _PROFILE = load_profile("default")
 
 
 def _pins() -> Pins:
-    return Pins(CardState.fresh(_PROFILE), _PROFILE.pins)
+    return Pins(UiccState.fresh(_PROFILE), _PROFILE.pins)
 
 
 def test_access_follows_from_pins() -> None:
@@ -31,6 +31,6 @@ def test_unknown_reference_is_refused() -> None:
 
 
 def test_right_pin_without_earlier_fault_is_nothing_to_store() -> None:
-    state = CardState.fresh(_PROFILE)
+    state = UiccState.fresh(_PROFILE)
     Pins(state, _PROFILE.pins).verify(0x81, b"5678\xff\xff\xff\xff")
     assert state.revision == 0

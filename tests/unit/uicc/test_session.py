@@ -5,16 +5,16 @@ import pytest
 
 from remsim.card.tpdu import CommandTpdu
 from remsim.readers.sim.profiles import load_profile
-from remsim.uicc import CardState
+from remsim.uicc import UiccState
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import EfKind
-from remsim.uicc.session import Session, require_le
+from remsim.uicc.session import UiccSession, require_le
 
 _PROFILE = load_profile("default")
 
 
-def _session() -> Session:
-    return Session(_PROFILE, CardState.fresh(_PROFILE), _PROFILE.identity.derive(7))
+def _session() -> UiccSession:
+    return UiccSession(_PROFILE, UiccState.fresh(_PROFILE), _PROFILE.identity.derive(7))
 
 
 def test_contents_come_from_the_state_the_identity_or_the_profile() -> None:

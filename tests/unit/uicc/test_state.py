@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from remsim.readers.sim.profiles import load_profile
-from remsim.uicc import CardState, StateError
+from remsim.uicc import StateError, UiccState
 from tests.doubles.terminal import Terminal, pin
 
 
@@ -27,7 +27,7 @@ def _used() -> Terminal:
 def test_state_comes_back_as_it_was() -> None:
     terminal = _used()
     stored = terminal.uicc.state.to_bytes()
-    again = CardState.from_bytes(stored, terminal.uicc.profile)
+    again = UiccState.from_bytes(stored, terminal.uicc.profile)
     assert again.to_bytes() == stored
     assert again.pins[0x81].tries == 2
     assert set(again.files) == {"3F00/USIM/6F7E"}
@@ -36,7 +36,7 @@ def test_state_comes_back_as_it_was() -> None:
 
 
 def test_fresh_card_stores_no_files() -> None:
-    state = CardState.fresh(load_profile("phone"))
+    state = UiccState.fresh(load_profile("phone"))
     assert state.files == {}
     assert len(state.to_bytes()) < 1000
 
@@ -80,4 +80,4 @@ def _changed(key: str, value: object) -> bytes:
 )
 def test_unusable_state_is_refused(stored: bytes) -> None:
     with pytest.raises(StateError):
-        CardState.from_bytes(stored, load_profile("default"))
+        UiccState.from_bytes(stored, load_profile("default"))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conversation about proactive commands."""
 
-from remsim.uicc.profile.model import MenuItem, Toolkit
+from remsim.uicc.profile.model import MenuItem, ToolkitProfile
 from remsim.uicc.toolkit import Conversation
 
-_TOOLKIT = Toolkit((b"\xd0\x01\x00", b"\xd0\x00"), (MenuItem(1, "one", ""), MenuItem(2, "two", "chosen")))
+_TOOLKIT = ToolkitProfile((b"\xd0\x01\x00", b"\xd0\x00"), (MenuItem(1, "one", ""), MenuItem(2, "two", "chosen")))
 
 
 def test_one_command_is_under_way_at_a_time() -> None:

@@ -11,7 +11,7 @@ from remsim.card.selection import SelectionTracker
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent
-from remsim.policy.guard import Finding, Guard, GuardPolicy
+from remsim.policy.guard import Guard, GuardPolicy, RuleMatch
 from remsim.wire.messages.extensions import AuditInd
 
 #: Of each kind, blocked and noted, so many lines about one session, and so many entries in the audit log, where
@@ -55,7 +55,7 @@ class MappingGuard:
         self._note(finding, now)
         return finding.is_blocked
 
-    def _note(self, finding: Finding, now: float) -> None:
+    def _note(self, finding: RuleMatch, now: float) -> None:
         command = finding.header.hex() or "malformed"
         path = "/".join(_step(step) for step in finding.path or ()) or "unknown"
         fields = {"rule": finding.rule, "command": command, "file": path}

@@ -58,7 +58,7 @@ class Difference:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ScriptOutcome:
     """What came of playing."""
 
     atr: bytes = b""
@@ -120,7 +120,7 @@ class ScriptPlayer:
         progress: Progress | None = None,
         after_command: AfterCommand | None = None,
     ) -> None:
-        self.outcome = Outcome()
+        self.outcome = ScriptOutcome()
         self._emulator = emulator
         self._steps = steps
         self._modem = None if literal else Modem()
@@ -132,7 +132,7 @@ class ScriptPlayer:
         #: The card with which it began; the rest makes no sense to another one.
         self._card_number = 0
 
-    async def run(self) -> Outcome:
+    async def run(self) -> ScriptOutcome:
         """Wait for the card and play. Raises NoCardError if none comes, PlayError if a command gets no answer."""
         waited_since = time.perf_counter()
         self.outcome.atr = await self._emulator.wait_card(self._card_wait_s)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from remsim.card.tpdu import HEADER_LENGTH, MAX_TPDU
-from remsim.config.text import TextError, read_text
+from remsim.config.files import TextError, read_text
 from remsim.core.errors import ConfigError
 
 _INS_FETCH: Final = 0x12

@@ -15,7 +15,7 @@ from remsim.emulators.base import CardEmulator, EmulatorEvents
 from remsim.emulators.vpcd.slot import Forward, HangUp, Odd, Reply, ShowLines, Step, VpcdSlot
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
-from remsim.vpcd.link import VpcdLink
+from remsim.vpcd import VpcdLink
 
 _FIRST_RETRY_S: Final = 0.1
 #: pcscd may end when nobody uses it and be started again by the next program: the card must be there soon after.

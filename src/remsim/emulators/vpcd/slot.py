@@ -15,7 +15,7 @@ from remsim.card.status import SW_TECHNICAL_PROBLEM, SW_WRONG_LENGTH
 from remsim.card.t0_exchange import exchange_apdu, first_tpdu
 from remsim.emulators.base import Lines
 from remsim.emulators.driven import POWERED_OFF, RST_ACTIVE, RUNNING
-from remsim.vpcd.frames import Control
+from remsim.vpcd import Control
 
 
 @dataclass(frozen=True, slots=True)

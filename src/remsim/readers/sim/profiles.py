@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from remsim.config.text import TextError, read_text
+from remsim.config.files import TextError, read_text
 from remsim.uicc.errors import ProfileError
 from remsim.uicc.profile.model import Profile
 from remsim.uicc.profile.toml import parse_profile

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from remsim.core.installation import install_command
 from remsim.readers.errors import CardTransmissionError, ReaderUnavailableError
-from remsim.uicc import CardState, Identity, Profile, StateError, Uicc
+from remsim.uicc import Profile, StateError, SubscriberIdentity, Uicc, UiccState
 
 #: First line of a file: generation, length and CRC-32 of the state that follows; what follows that is left over.
 _HEADER: Final = re.compile(rb"remsim-card ([0-9]{1,15}) ([0-9]{1,9}) ([0-9a-f]{8})\n")
@@ -33,7 +33,7 @@ class _Stored(NamedTuple):
 class StoredCard:
     """One software card with its state files, or without where ``path`` (their common beginning) is None."""
 
-    def __init__(self, profile: Profile, identity: Identity, path: Path | None, *, is_fresh: bool) -> None:
+    def __init__(self, profile: Profile, identity: SubscriberIdentity, path: Path | None, *, is_fresh: bool) -> None:
         """Load the card. Raises ReaderUnavailableError if its state cannot be used or stored."""
         self._files = [] if path is None else [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
         self._generation = 0
@@ -78,7 +78,7 @@ class StoredCard:
             raise OSError("disk full")
         self._generation = generation
 
-    def _load(self, profile: Profile) -> CardState | None:
+    def _load(self, profile: Profile) -> UiccState | None:
         """The newest whole state, None if there is no file."""
         try:
             contents = [file.read_bytes() for file in self._files if file.exists()]
@@ -89,7 +89,7 @@ class StoredCard:
             if newest is None:
                 return None
             self._generation = newest.generation
-            return CardState.from_bytes(newest.state, profile)
+            return UiccState.from_bytes(newest.state, profile)
         except (OSError, StateError) as error:
             raise ReaderUnavailableError(
                 f"cannot use card state {self._files[0]} and {self._files[1].name}: {error}",

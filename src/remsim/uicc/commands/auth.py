@@ -15,7 +15,7 @@ from remsim.card.tpdu import CommandTpdu
 from remsim.uicc.auth import Authenticator, AuthFault
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import Access, Df
-from remsim.uicc.session import Answer, Channel, Session
+from remsim.uicc.session import Answer, Channel, UiccSession
 
 _GSM_CONTEXT: Final = 0x80
 _3G_CONTEXT: Final = 0x81
@@ -23,7 +23,7 @@ _CHALLENGE_LENGTH: Final = 16
 _DF_GSM: Final = 0x7F20
 
 
-def authenticate(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def authenticate(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """AUTHENTICATE, in the USIM application after PIN1."""
     if command.p1 or command.p2 not in (_GSM_CONTEXT, _3G_CONTEXT):
         raise RefusedError(SW_WRONG_P1_P2)
@@ -60,7 +60,7 @@ def _values(data: bytes, count: int) -> list[bytes]:
     return values
 
 
-def run_gsm_algorithm(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def run_gsm_algorithm(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """RUN GSM ALGORITHM, in DF GSM after CHV1: SRES and Kc."""
     if command.p1 or command.p2:
         raise RefusedError(SW_WRONG_P1_P2)

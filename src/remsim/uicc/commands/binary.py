@@ -7,14 +7,14 @@ from remsim.card.status import SW_CORRECT_LENGTH, SW_OK, SW_WRONG_LENGTH, SW_WRO
 from remsim.card.tpdu import CommandTpdu
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import Ef, EfKind
-from remsim.uicc.session import Answer, Channel, Session
+from remsim.uicc.session import Answer, Channel, UiccSession
 
 _SFI_FLAG: Final = 0x80
 _SFI_RFU: Final = 0x60
 _SFI_MASK: Final = 0x1F
 
 
-def _target(session: Session, channel: Channel, command: CommandTpdu) -> tuple[Ef, int]:
+def _target(session: UiccSession, channel: Channel, command: CommandTpdu) -> tuple[Ef, int]:
     """File and offset that P1 and P2 mean."""
     if not command.p1 & _SFI_FLAG:
         return session.current_ef(channel, 0, EfKind.TRANSPARENT), command.p1 << 8 | command.p2
@@ -23,7 +23,7 @@ def _target(session: Session, channel: Channel, command: CommandTpdu) -> tuple[E
     return session.current_ef(channel, command.p1 & _SFI_MASK, EfKind.TRANSPARENT), command.p2
 
 
-def read_binary(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def read_binary(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """READ BINARY of the current file or by short identifier."""
     ef, offset = _target(session, channel, command)
     session.require(ef.rule.read)
@@ -35,7 +35,7 @@ def read_binary(session: Session, channel: Channel, command: CommandTpdu) -> Ans
     return session.content(ef)[offset : offset + command.le], SW_OK
 
 
-def update_binary(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def update_binary(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """UPDATE BINARY of the current file or by short identifier."""
     if not command.data:
         raise RefusedError(SW_WRONG_LENGTH)

@@ -40,7 +40,7 @@ from remsim.uicc.commands.select import find_by_fid
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.fcp import gsm_df_header, gsm_ef_header
 from remsim.uicc.files import Df, EfKind
-from remsim.uicc.session import Answer, Channel, Handler, Session
+from remsim.uicc.session import Answer, Channel, Handler, UiccSession
 
 _TRANSLATION: Final = {
     SW_UNSUCCESSFUL_SEARCH: SW_GSM_NOT_FOUND,
@@ -75,7 +75,7 @@ def _plain(command: CommandTpdu) -> None:
         raise RefusedError(SW_WRONG_P1_P2)
 
 
-def select(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def select(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """SELECT by file identifier. A cyclic file's record pointer then stands at the newest record (clause 6.5)."""
     _plain(command)
     if len(command.data) != 2:
@@ -91,7 +91,7 @@ def select(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
     return gsm_ef_header(node, is_active=session.is_active(node)), SW_OK
 
 
-def status(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def status(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """STATUS: as much of the directory's header as is asked for."""
     _plain(command)
     header = gsm_df_header(channel.df, session.pins)
@@ -100,7 +100,7 @@ def status(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
     return header[: command.le], SW_OK
 
 
-def seek(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def seek(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """SEEK: type 1 sets the record pointer, type 2 also tells the record number."""
     kind, mode = command.p2 >> 4, command.p2 & 0x0F
     if command.p1 or kind > 1 or mode > 3:
@@ -124,21 +124,21 @@ def seek(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
     raise RefusedError(SW_GSM_NOT_FOUND)
 
 
-def read_record(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def read_record(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """READ RECORD of the current file; there are no short identifiers."""
     if command.p2 >> 3:
         raise RefusedError(SW_WRONG_P1_P2)
     return record.read_record(session, channel, command)
 
 
-def update_record(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def update_record(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """UPDATE RECORD of the current file."""
     if command.p2 >> 3:
         raise RefusedError(SW_WRONG_P1_P2)
     return record.update_record(session, channel, command)
 
 
-def increase(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def increase(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """INCREASE by three bytes."""
     _plain(command)
     if len(command.data) != 3:
@@ -149,7 +149,7 @@ def increase(session: Session, channel: Channel, command: CommandTpdu) -> Answer
 def _chv(handler: Handler, length: int, references: dict[int, int]) -> Handler:
     """A CHV command: P2 names CHV1 or CHV2, data of ``length`` bytes; contradictions become 9808."""
 
-    def run(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+    def run(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
         reference = references.get(command.p2)
         if command.p1 or reference is None:
             raise RefusedError(SW_WRONG_P1_P2)

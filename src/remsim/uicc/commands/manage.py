@@ -18,14 +18,14 @@ from remsim.card.status import (
 from remsim.card.tlv import parse_tlvs
 from remsim.card.tpdu import CommandTpdu
 from remsim.uicc.errors import RefusedError
-from remsim.uicc.session import Answer, Channel, Session, require_le
+from remsim.uicc.session import Answer, Channel, UiccSession, require_le
 
 _OPEN: Final = 0x00
 _CLOSE: Final = 0x80
 _TERMINAL_CAPABILITY: Final = 0xA9
 
 
-def manage_channel(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def manage_channel(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """MANAGE CHANNEL: open, the card choosing the number or not, and close."""
     session.is_quiet = "manage-channel" in session.profile.quirks.no_91xx_after
     if command.p1 == _OPEN:
@@ -40,7 +40,7 @@ def manage_channel(session: Session, channel: Channel, command: CommandTpdu) -> 
     return b"", SW_OK
 
 
-def _open(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def _open(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     limit = session.profile.channels
     number = command.p2 or next((n for n in range(1, limit) if n not in session.channels), 0)
     if number == 0:
@@ -60,17 +60,17 @@ def _open(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
     return (b"" if command.p2 else bytes((number,))), SW_OK
 
 
-def deactivate_file(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def deactivate_file(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """DEACTIVATE FILE, for the current EF."""
     return _set_active(session, channel, command, is_active=False)
 
 
-def activate_file(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def activate_file(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """ACTIVATE FILE, for the current EF."""
     return _set_active(session, channel, command, is_active=True)
 
 
-def _set_active(session: Session, channel: Channel, command: CommandTpdu, *, is_active: bool) -> Answer:
+def _set_active(session: UiccSession, channel: Channel, command: CommandTpdu, *, is_active: bool) -> Answer:
     if command.p1 or command.p2:
         raise RefusedError(SW_WRONG_P1_P2)
     ef = channel.ef
@@ -86,7 +86,7 @@ def _set_active(session: Session, channel: Channel, command: CommandTpdu, *, is_
     return b"", SW_OK
 
 
-def terminal_capability(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def terminal_capability(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """TERMINAL CAPABILITY: the template is checked for its shape; no capability changes what this card does."""
     if command.p1 or command.p2:
         raise RefusedError(SW_WRONG_P1_P2)
@@ -104,14 +104,14 @@ def _plain(command: CommandTpdu) -> None:
         raise RefusedError(SW_WRONG_P1_P2)
 
 
-def terminal_profile(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def terminal_profile(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """TERMINAL PROFILE: the toolkit may begin."""
     _plain(command)
     session.toolkit.on_terminal_profile()
     return b"", SW_OK
 
 
-def fetch(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def fetch(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """FETCH."""
     _plain(command)
     pending = session.toolkit.pending
@@ -122,7 +122,7 @@ def fetch(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
     return pending, SW_OK
 
 
-def terminal_response(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def terminal_response(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """TERMINAL RESPONSE."""
     _plain(command)
     if not session.toolkit.on_terminal_response():
@@ -130,7 +130,7 @@ def terminal_response(session: Session, channel: Channel, command: CommandTpdu) 
     return b"", SW_OK
 
 
-def envelope(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def envelope(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """ENVELOPE."""
     _plain(command)
     if not command.data:
@@ -139,7 +139,7 @@ def envelope(session: Session, channel: Channel, command: CommandTpdu) -> Answer
     return b"", SW_OK
 
 
-def sleep(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def sleep(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """SLEEP: obsolete since phase 1 and without effect (TS 51.011, clause 9.2.17)."""
     _plain(command)
     return b"", SW_OK

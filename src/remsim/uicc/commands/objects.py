@@ -21,7 +21,7 @@ from remsim.card.tlv import encode_tlv, read_length, read_tag
 from remsim.card.tpdu import CommandTpdu
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import Ef, EfKind
-from remsim.uicc.session import Answer, Channel, Retrieval, Session, require_le
+from remsim.uicc.session import Answer, Channel, Retrieval, UiccSession, require_le
 
 _FIRST_BLOCK: Final = 0x80
 _NEXT_BLOCK: Final = 0x00
@@ -32,7 +32,7 @@ _SFI_MASK: Final = 0x1F
 _MAX_BLOCK: Final = 255
 
 
-def retrieve_data(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def retrieve_data(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """RETRIEVE DATA: the first block names the tag, further ones are asked for without data."""
     if command.p1:
         raise RefusedError(SW_WRONG_P1_P2)
@@ -75,7 +75,7 @@ def _block(retrieval: Retrieval, start: int) -> Answer:
     return retrieval.data[start:end], SW_OK if end == len(retrieval.data) else SW_MORE_DATA_AVAILABLE
 
 
-def set_data(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def set_data(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """SET DATA: creates, replaces, or, given a tag alone, deletes an object."""
     block = command.p2 & _BLOCK_MASK
     if command.p1 or block not in (_FIRST_BLOCK, _NEXT_BLOCK):
@@ -91,7 +91,7 @@ def set_data(session: Session, channel: Channel, command: CommandTpdu) -> Answer
     return _store(session, channel, channel.storing[0], bytes(channel.storing[1]))
 
 
-def _store(session: Session, channel: Channel, ef: Ef, data: bytes) -> Answer:
+def _store(session: UiccSession, channel: Channel, ef: Ef, data: bytes) -> Answer:
     try:
         tag, position = read_tag(data, 0)
         if position == len(data):
@@ -113,7 +113,7 @@ def _store(session: Session, channel: Channel, ef: Ef, data: bytes) -> Answer:
     return _put(session, ef, tag, value)
 
 
-def _put(session: Session, ef: Ef, tag: int, value: bytes | None) -> Answer:
+def _put(session: UiccSession, ef: Ef, tag: int, value: bytes | None) -> Answer:
     objects = dict(session.objects(ef))
     if value is not None:
         objects[tag] = value

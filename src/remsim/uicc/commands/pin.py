@@ -6,7 +6,7 @@ from typing import Final
 from remsim.card.status import SW_WRONG_DATA, SW_WRONG_LENGTH, SW_WRONG_P1_P2
 from remsim.card.tpdu import CommandTpdu
 from remsim.uicc.errors import RefusedError
-from remsim.uicc.session import Answer, Channel, Session
+from remsim.uicc.session import Answer, Channel, UiccSession
 
 _PIN_LENGTH: Final = 8
 _MIN_DIGITS: Final = 4
@@ -28,7 +28,7 @@ def _new_pin(pin: bytes) -> bytes:
     return pin
 
 
-def verify(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def verify(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """VERIFY PIN; without data it asks for the tries left."""
     if not command.data and not command.p1:
         return b"", session.pins.tries(command.p2)
@@ -36,25 +36,25 @@ def verify(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
     return b"", session.pins.verify(command.p2, pin)
 
 
-def change(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def change(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """CHANGE PIN."""
     old, new = _pins_in(command, 2)
     return b"", session.pins.change(command.p2, old, _new_pin(new))
 
 
-def disable(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def disable(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """DISABLE PIN; replacement by a universal PIN (P1 = 80) is not offered."""
     (pin,) = _pins_in(command, 1)
     return b"", session.pins.set_enabled(command.p2, pin, is_enabled=False)
 
 
-def enable(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def enable(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """ENABLE PIN."""
     (pin,) = _pins_in(command, 1)
     return b"", session.pins.set_enabled(command.p2, pin, is_enabled=True)
 
 
-def unblock(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def unblock(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """UNBLOCK PIN; without data it asks for the tries left."""
     if not command.data and not command.p1:
         return b"", session.pins.puk_tries(command.p2)

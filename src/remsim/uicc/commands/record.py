@@ -16,7 +16,7 @@ from remsim.card.status import (
 from remsim.card.tpdu import CommandTpdu
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.files import Ef, EfKind
-from remsim.uicc.session import Answer, Channel, Session, require_le
+from remsim.uicc.session import Answer, Channel, UiccSession, require_le
 
 NEXT: Final = 0x02
 PREVIOUS: Final = 0x03
@@ -34,7 +34,7 @@ _INCREASE_SFI: Final = 0x80
 _MAX_INCREASE_LENGTH: Final = 127
 
 
-def _file(session: Session, channel: Channel, command: CommandTpdu) -> Ef:
+def _file(session: UiccSession, channel: Channel, command: CommandTpdu) -> Ef:
     return session.current_ef(channel, command.p2 >> 3, EfKind.LINEAR, EfKind.CYCLIC)
 
 
@@ -58,13 +58,13 @@ def locate(ef: Ef, channel: Channel, number: int, mode: int) -> int:
     return record
 
 
-def record_of(session: Session, ef: Ef, record: int) -> bytes:
+def record_of(session: UiccSession, ef: Ef, record: int) -> bytes:
     """The contents of one record."""
     end = record * ef.record_length
     return session.content(ef)[end - ef.record_length : end]
 
 
-def read_record(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def read_record(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """READ RECORD: absolute, current, next, previous. Absolute access leaves the pointer alone."""
     ef = _file(session, channel, command)
     session.require(ef.rule.read)
@@ -76,7 +76,7 @@ def read_record(session: Session, channel: Channel, command: CommandTpdu) -> Ans
     return record_of(session, ef, record), SW_OK
 
 
-def update_record(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def update_record(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """UPDATE RECORD; a cyclic file takes PREVIOUS only, which replaces the oldest record."""
     ef = _file(session, channel, command)
     session.require(ef.rule.update)
@@ -97,13 +97,13 @@ def update_record(session: Session, channel: Channel, command: CommandTpdu) -> A
     return b"", SW_OK
 
 
-def push_record(session: Session, channel: Channel, ef: Ef, data: bytes) -> None:
+def push_record(session: UiccSession, channel: Channel, ef: Ef, data: bytes) -> None:
     """Make ``data`` record 1 of a cyclic file; the oldest record is lost."""
     session.write(ef, 0, data + session.content(ef)[: -ef.record_length])
     channel.record = 1
 
 
-def search_record(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def search_record(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """SEARCH RECORD, simple and enhanced: the numbers of all records that contain the pattern."""
     ef = _file(session, channel, command)
     session.require(ef.rule.read)
@@ -151,7 +151,7 @@ def _search_order(ef: Ef, channel: Channel, number: int, mode: int) -> range:
     raise RefusedError(SW_WRONG_P1_P2)
 
 
-def increase(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def increase(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """INCREASE: adds to the newest record of a cyclic file; answers the new value and the value added."""
     if command.p2 or (command.p1 and not _INCREASE_SFI <= command.p1 <= _INCREASE_SFI | 0x1F):
         raise RefusedError(SW_WRONG_P1_P2)

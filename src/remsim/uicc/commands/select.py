@@ -16,7 +16,7 @@ from remsim.card.tpdu import CommandTpdu
 from remsim.uicc.errors import RefusedError
 from remsim.uicc.fcp import df_fcp, ef_fcp
 from remsim.uicc.files import CURRENT_APP_FID, MF_FID, Df, Ef
-from remsim.uicc.session import Answer, Channel, Session, require_le
+from remsim.uicc.session import Answer, Channel, UiccSession, require_le
 
 _BY_FID: Final = 0x00
 _CHILD_DF: Final = 0x01
@@ -38,7 +38,7 @@ _STATUS_AID: Final = 0x01
 _STATUS_NOTHING: Final = 0x0C
 
 
-def select(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def select(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """SELECT; on a failure the selection stays as it was."""
     p2 = command.p2
     if p2 & _P2_RFU or p2 & _P2_ANSWER not in _RETURN_KINDS:
@@ -52,7 +52,7 @@ def select(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
     return _take(session, channel, node, p2)
 
 
-def _take(session: Session, channel: Channel, node: Df | Ef, p2: int) -> Answer:
+def _take(session: UiccSession, channel: Channel, node: Df | Ef, p2: int) -> Answer:
     is_active = True
     if isinstance(node, Df):
         channel.select_df(node)
@@ -66,7 +66,7 @@ def _take(session: Session, channel: Channel, node: Df | Ef, p2: int) -> Answer:
     return data, sw
 
 
-def _find(session: Session, channel: Channel, command: CommandTpdu) -> Df | Ef:
+def _find(session: UiccSession, channel: Channel, command: CommandTpdu) -> Df | Ef:
     p1, data = command.p1, command.data
     if p1 == _PARENT_DF:
         if data:
@@ -92,7 +92,7 @@ def _found(node: Df | Ef | None) -> Df | Ef:
     return node
 
 
-def find_by_fid(session: Session, channel: Channel, fid: int) -> Df | Ef | None:
+def find_by_fid(session: UiccSession, channel: Channel, fid: int) -> Df | Ef | None:
     """Clause 8.4.2: children, the directory itself, its parent, the parent's directories, MF, current ADF."""
     if fid == MF_FID:
         return session.mf
@@ -110,7 +110,7 @@ def find_by_fid(session: Session, channel: Channel, fid: int) -> Df | Ef | None:
     return parent if fid == parent.fid else parent.child_df(fid)
 
 
-def _by_path(session: Session, channel: Channel, start: Df, path: bytes) -> Df | Ef | None:
+def _by_path(session: UiccSession, channel: Channel, start: Df, path: bytes) -> Df | Ef | None:
     node: Df | Ef | None = start
     for position in range(0, len(path), 2):
         fid = int.from_bytes(path[position : position + 2])
@@ -123,7 +123,7 @@ def _by_path(session: Session, channel: Channel, start: Df, path: bytes) -> Df |
     return node
 
 
-def _select_application(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def _select_application(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """By AID, which may be cut on the right; P2 says which of several matches (clause 8.5)."""
     matching = [df for df in session.profile.files.apps if df.aid is not None and df.aid.startswith(command.data)]
     app = _occurrence(matching, channel.app, command.p2 & 0x03) if command.data else None
@@ -147,7 +147,7 @@ def _occurrence(matching: list[Df], current: Df | None, which: int) -> Df | None
     return matching[index] if 0 <= index < len(matching) else None
 
 
-def status(session: Session, channel: Channel, command: CommandTpdu) -> Answer:
+def status(session: UiccSession, channel: Channel, command: CommandTpdu) -> Answer:
     """STATUS: the current directory's FCP, the current application's AID, or nothing."""
     if command.p1 > 0x02:
         raise RefusedError(SW_WRONG_P1_P2)

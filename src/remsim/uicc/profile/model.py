@@ -7,7 +7,7 @@ Values only; ``profile_toml`` reads them from text. One profile serves any numbe
 from dataclasses import dataclass, field
 
 from remsim.uicc.files import FileSystem
-from remsim.uicc.identity import Identity
+from remsim.uicc.identity import SubscriberIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class MenuItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Toolkit:
+class ToolkitProfile:
     """Proactive commands that follow TERMINAL PROFILE, ready to FETCH, and the menu behind SET UP MENU."""
 
     commands: tuple[bytes, ...] = ()
@@ -77,11 +77,11 @@ class Profile:
     atr: bytes
     files: FileSystem
     pins: dict[int, PinSpec]
-    identity: Identity = field(default_factory=Identity)
+    identity: SubscriberIdentity = field(default_factory=SubscriberIdentity)
     #: Contents that depend on the identity: content key to template (see ``profile_toml``).
     personal: dict[str, tuple[bytes | str, ...]] = field(default_factory=dict)
     auth: AuthSpec | None = None
-    toolkit: Toolkit = field(default_factory=Toolkit)
+    toolkit: ToolkitProfile = field(default_factory=ToolkitProfile)
     quirks: Quirks = field(default_factory=Quirks)
     #: Logical channels including the basic one.
     channels: int = 4

@@ -11,11 +11,11 @@ from typing import Final
 from remsim.card.atr import parse_atr
 from remsim.card.errors import AtrError
 from remsim.uicc.errors import ProfileError
-from remsim.uicc.files import Access, Rule
-from remsim.uicc.identity import Identity
+from remsim.uicc.files import Access, AccessRule
+from remsim.uicc.identity import SubscriberIdentity
 from remsim.uicc.proactive import encode_profile_command, menu_items
 from remsim.uicc.profile.fields import Fields
-from remsim.uicc.profile.model import AuthSpec, MenuItem, PinSpec, Profile, Quirks, Toolkit
+from remsim.uicc.profile.model import AuthSpec, MenuItem, PinSpec, Profile, Quirks, ToolkitProfile
 from remsim.uicc.profile.tree import TreeBuilder
 
 _PIN_NAMES: Final = {"PIN1": 0x01, "PIN2": 0x81, "ADM": 0x0A}
@@ -69,9 +69,9 @@ def _atr(top: Fields) -> bytes:
     return atr
 
 
-def _identity(fields: Fields) -> Identity:
-    standard = Identity()
-    identity = Identity(
+def _identity(fields: Fields) -> SubscriberIdentity:
+    standard = SubscriberIdentity()
+    identity = SubscriberIdentity(
         imsi=fields.text("imsi", standard.imsi),
         iccid=fields.text("iccid", standard.iccid),
         msisdn=fields.text("msisdn", standard.msisdn),
@@ -80,13 +80,13 @@ def _identity(fields: Fields) -> Identity:
     return identity
 
 
-def _rules(fields: Fields) -> dict[int, Rule]:
-    rules: dict[int, Rule] = {}
+def _rules(fields: Fields) -> dict[int, AccessRule]:
+    rules: dict[int, AccessRule] = {}
     for key in fields.names():
         if _RULE.fullmatch(key) is None or not 1 <= int(key) <= 254:
             raise fields.fault(f"rule {key!r} is not a record number in 1..254")
         entry = fields.table(key)
-        rules[int(key)] = Rule(
+        rules[int(key)] = AccessRule(
             number=int(key),
             read=_access(entry, "read"),
             update=_access(entry, "update"),
@@ -141,7 +141,7 @@ def _auth(fields: Fields) -> AuthSpec:
     return auth
 
 
-def _toolkit(fields: Fields) -> Toolkit:
+def _toolkit(fields: Fields) -> ToolkitProfile:
     commands: list[bytes] = []
     menu: tuple[MenuItem, ...] = ()
     for number, entry in enumerate(fields.tables("commands"), start=1):
@@ -150,7 +150,7 @@ def _toolkit(fields: Fields) -> Toolkit:
         menu = items or menu
         entry.finish()
     fields.finish()
-    return Toolkit(tuple(commands), menu)
+    return ToolkitProfile(tuple(commands), menu)
 
 
 def _quirks(fields: Fields) -> Quirks:

@@ -4,10 +4,9 @@
 import re
 from typing import Final
 
-from remsim.uicc.access_rules import encode_rule
 from remsim.uicc.errors import ProfileError
-from remsim.uicc.files import CURRENT_APP_FID, MF_FID, Df, Ef, EfKind, FileSystem, Rule, SfiStyle
-from remsim.uicc.identity import Identity
+from remsim.uicc.files import CURRENT_APP_FID, MF_FID, AccessRule, Df, Ef, EfKind, FileSystem, SfiStyle, encode_rule
+from remsim.uicc.identity import SubscriberIdentity
 from remsim.uicc.profile.fields import Fields, parse_bytes
 
 _FID: Final = re.compile(r"[0-9A-F]{4}")
@@ -22,7 +21,7 @@ Part = bytes | str
 class TreeBuilder:
     """Collects directories first, then files; ``finish`` returns the tree."""
 
-    def __init__(self, identity: Identity, rules: dict[int, Rule], proprietary: bytes) -> None:
+    def __init__(self, identity: SubscriberIdentity, rules: dict[int, AccessRule], proprietary: bytes) -> None:
         """``proprietary``: content of the template A5 of files whose entry does not give its own."""
         self._tokens = identity.tokens()
         self._rules = rules
@@ -85,7 +84,7 @@ class TreeBuilder:
             raise entry.fault(f"{step!r} is not a file identifier of four hexadecimal digits in capitals")
         return int(step, 16)
 
-    def _rule(self, entry: Fields) -> Rule:
+    def _rule(self, entry: Fields) -> AccessRule:
         number = entry.number("rule", 1, low=1, high=_MAX_RECORDS)
         rule = self._rules.get(number)
         if rule is None:
@@ -135,7 +134,7 @@ class TreeBuilder:
             raise table.fault(f"{text!r} is not a tag of one to three bytes in hexadecimal digits")
         return int(text, 16)
 
-    def _new_file(self, path: str, fid: int, name: str, parent: Df, entry: Fields, rule: Rule) -> Ef:
+    def _new_file(self, path: str, fid: int, name: str, parent: Df, entry: Fields, rule: AccessRule) -> Ef:
         fill = entry.raw("fill", "FF", length=1)
         objects: dict[int, bytes] = {}
         parts: tuple[Part, ...] = ()
@@ -189,7 +188,7 @@ class TreeBuilder:
             parts += self._padded(self._parts(text, entry), length, fill, entry)
         return tuple(parts), count * length
 
-    def _all_rules(self) -> list[Rule | None]:
+    def _all_rules(self) -> list[AccessRule | None]:
         return [self._rules.get(number) for number in range(1, max(self._rules, default=0) + 1)]
 
     def _parts(self, text: str, entry: Fields) -> tuple[Part, ...]:

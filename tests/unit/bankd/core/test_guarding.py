@@ -8,8 +8,7 @@ from remsim.bankd.core.guarding import MAX_LINES
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent
-from remsim.policy.guard import GuardPolicy, parse_guard_policy
-from remsim.policy.presets import DEFAULT, PRESETS
+from remsim.policy.guard import DEFAULT, PRESETS, GuardPolicy, parse_guard_policy
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages import rspro
 from remsim.wire.messages.extensions import AuditInd

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from remsim.card.apdu_case import CommandRules, UnknownCommands, parse_override
+from remsim.card.apdu_case import CommandRules, UnknownCommandPolicy, parse_override
 from remsim.core.errors import StartError
 from remsim.emulators.base import Lines, PpsResult
 from remsim.emulators.simtrace2 import emulator as module
@@ -217,7 +217,7 @@ async def test_command_of_the_operators_list_reaches_the_card_with_its_data(bus:
 async def test_unknown_command_goes_to_the_card_as_a_header_where_the_operator_wants_it(
     bus: FakeBus, host: Host, log: Callable[[], str]
 ) -> None:
-    host.emulator.set_command_rules(CommandRules(unknown=UnknownCommands.RECEIVE))
+    host.emulator.set_command_rules(CommandRules(unknown=UnknownCommandPolicy.RECEIVE))
     plugged, _, modem = await booted(bus, host)
     assert await plugged.modems[0].run(modem.exchange(UNKNOWN[:5])) == bytes(2) + OK
     assert host.above.tpdus == [UNKNOWN[:5]]

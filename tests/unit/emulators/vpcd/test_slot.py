@@ -5,7 +5,7 @@ import pytest
 
 from remsim.emulators.driven import POWERED_OFF, RST_ACTIVE, RUNNING
 from remsim.emulators.vpcd.slot import Forward, HangUp, Odd, Reply, ShowLines, VpcdSlot
-from remsim.vpcd.frames import Control
+from remsim.vpcd import Control
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 SELECT = bytes.fromhex("00a40004023f0000")

@@ -1,24 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server's REST interface (rsres.md) as the command-line tools use it: a few calls, and failures in words.
+"""The server's REST interface (rsres.md) as the command-line tools use it: where it is, a few calls, failures in words.
 
-Knows paths, JSON and HTTP; refuses to know what is printed. Works with the C server, too, whose errors have no text.
+A server with certificates serves https only. On its own host everything is found by itself: the authority is in the
+state directory. Elsewhere the operator names a copy of it; without one, https goes by what the system trusts. Knows
+paths, JSON and HTTP; refuses to know what is printed. Works with the C server, too, whose errors have no text.
+
+HTTP and TLS are imported when a server is called, because help needs neither.
 """
 
 import json
-import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import R_OK, access
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
-import httpx2
-
 from remsim import __version__
-from remsim.causes import cause_of
-from remsim.config import REST_PORT, HostPort
+from remsim.config import CREDENTIALS_NAME, REST_PORT, HostPort, default_state_dir
 from remsim.core.errors import ConfigError, RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.net.tls.contexts import explain
-from remsim.pki.server_tls import NotServerError
+from remsim.net.runtime.report import say_error
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+
+    from remsim.config import CtlConfig
 
 JsonObject = dict[str, object]
 
@@ -44,6 +54,8 @@ _HINTS: Final = {
     403: "put one with more rights into REMSIM_TOKEN",
     429: "wait a little",
 }
+
+_HERE: Final = HostPort("127.0.0.1", REST_PORT)
 
 
 class RestError(RemsimError):
@@ -90,13 +102,15 @@ class RestClient:
         *,
         token: str | None = None,
         timeout_s: float = 10.0,
-        tls: ssl.SSLContext | None = None,
-        transport: httpx2.BaseTransport | None = None,
+        tls: "ssl.SSLContext | None" = None,
+        transport: "httpx2.BaseTransport | None" = None,
     ) -> None:
         """``base`` as for ``base_url``. ``tls`` says whom https may lead to, by default whom the system trusts.
 
         ``transport`` replaces the network in tests.
         """
+        import httpx2
+
         self.base = base_url(base)
         headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json"}
         if token is not None:
@@ -152,6 +166,8 @@ class RestClient:
         self._ask("POST", "/global-reset")
 
     def _no_answer(self, error: Exception) -> RestError:
+        import httpx2
+
         is_https = self.base.startswith("https:")
         tls_error = _tls_error(error)
         if isinstance(error, httpx2.TimeoutException):
@@ -171,6 +187,8 @@ class RestClient:
         )
 
     def _ask(self, method: str, path: str, *, body: JsonObject | None = None) -> bytes:
+        import httpx2
+
         try:
             with self._http.stream(method, path, json=body) as response:
                 content = _read(response)
@@ -181,7 +199,12 @@ class RestClient:
         return content
 
 
-def _tls_refusal(base: str, error: ssl.SSLError) -> RestError:
+def _tls_refusal(base: str, error: "ssl.SSLError") -> RestError:
+    import ssl
+
+    from remsim.net.tls.contexts import explain
+    from remsim.pki.server_tls import NotServerError
+
     if isinstance(error, NotServerError):
         return RestError(f"{base} is {error.who}, no server", hint="check the URL; is there a proxy?")
     if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNTRUSTED:
@@ -193,8 +216,10 @@ def _tls_refusal(base: str, error: ssl.SSLError) -> RestError:
     return RestError(f"{base} is not asked: {explain(error)}", hint=hint)
 
 
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
+def _tls_error(error: BaseException) -> "ssl.SSLError | None":
     """What TLS found wrong, below what the HTTP library made of it."""
+    import ssl
+
     found: BaseException | None = error
     while found is not None and not isinstance(found, ssl.SSLError):
         found = found.__cause__ or found.__context__
@@ -203,13 +228,15 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
 
 def _reason(error: Exception) -> str:
     """In words, from below what the HTTP library made of it."""
+    from remsim.causes import cause_of
+
     found: BaseException | None = error
     while found is not None and not isinstance(found, OSError):
         found = found.__cause__ or found.__context__
     return cause_of(error if found is None else found).words
 
 
-def _read(response: httpx2.Response) -> bytes:
+def _read(response: "httpx2.Response") -> bytes:
     """The answer, of which no more is taken than is allowed."""
     raw = bytearray()
     for piece in response.iter_bytes():
@@ -239,3 +266,82 @@ def _refusal(status: int, content: bytes) -> RestError:
         message = error["message"]
         hint = error["hint"] if isinstance(error.get("hint"), str) else hint
     return RestError(f"{message} (HTTP {status})", hint=hint, status=status)
+
+
+@dataclass(frozen=True, slots=True)
+class RestTarget:
+    """A base URL; and for https, the file of the authority whose server it must be, None: whom the system trusts."""
+
+    base: str
+    authority: Path | None = None
+
+    @classmethod
+    def of(cls, config: "CtlConfig", environ: Mapping[str, str]) -> Self:
+        """What the settings mean on this host. Raises ConfigError."""
+        if config.rest is not None and "://" in config.rest:
+            base, address = base_url(config.rest), _address(config.rest)
+            if not base.startswith("https:"):
+                return cls(base)
+        else:
+            address = _HERE if config.rest is None else HostPort.parse(config.rest, default_port=REST_PORT)
+            base = ""
+        authority = config.authority
+        if authority is None and address.is_loopback:
+            authority = authority_here(environ)
+        return cls(base or f"{'http' if authority is None else 'https'}://{address}", authority)
+
+    def reveals_token(self) -> bool:
+        """Whether a token would pass over a network in clear."""
+        return self.base.startswith("http:") and not _address(self.base).is_loopback
+
+    def context(self) -> "ssl.SSLContext | None":
+        """The context for https by our own authority, None without one. Raises ConfigError."""
+        if self.authority is None:
+            return None
+        from remsim.pki import files
+        from remsim.pki.credentials import Credentials
+        from remsim.pki.errors import PkiError
+        from remsim.pki.facts import decode_pem
+        from remsim.pki.server_tls import server_context
+
+        # A host that has enrolled has the list beside it, kept fresh by its program.
+        revocations = Credentials(self.authority.parent).revocations_file
+        try:
+            pem = files.read_public(self.authority)
+            decode_pem(pem)
+            return server_context(pem, revocations if revocations.exists() else None)
+        except PkiError as error:
+            raise ConfigError(
+                f"the authority {self.authority} cannot be used: {error}",
+                hint="print it on the server's host with: remsim pki show --authority",
+            ) from None
+
+
+def open_rest(config: "CtlConfig", environ: Mapping[str, str], *, program: str) -> RestClient:
+    """The way to the server. Warns if that gives the token away. Raises ConfigError."""
+    target = RestTarget.of(config, environ)
+    if config.token is not None and target.reveals_token():
+        say_error(
+            f"warning: the token goes to {target.base} in the clear: anyone on the path can read and use it",
+            hint="use https, and --authority FILE",
+            program=program,
+        )
+    return RestClient(target.base, token=config.token, timeout_s=config.timeout_s, tls=target.context())
+
+
+def authority_here(environ: Mapping[str, str]) -> Path | None:
+    """The authority's certificate in the state directory of this host's server, if we may read it."""
+    from remsim.pki.credentials import Credentials
+
+    given = environ.get("REMSIM_STATE_DIR")
+    try:
+        folder = Path(given) if given else default_state_dir("server", environ)
+    except ConfigError:
+        return None
+    path = Credentials(folder / CREDENTIALS_NAME).authority_file
+    return path if access(path, R_OK) else None
+
+
+def _address(url: str) -> HostPort:
+    parts = urlsplit(url)
+    return HostPort(parts.hostname or "", parts.port or REST_PORT)

@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.card.errors import ApduError
-from remsim.vpcd.frames import MAX_BODY, MessageDecoder, encode_message
+from remsim.vpcd import MAX_BODY, MessageDecoder, encode_message
 
 BODIES = [b"\x04", b"", bytes(300), b"\x00\xa4\x00\x04\x02\x3f\x00"]
 

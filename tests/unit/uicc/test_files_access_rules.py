@@ -3,8 +3,7 @@
 
 import pytest
 
-from remsim.uicc.access_rules import encode_rule
-from remsim.uicc.files import Access, Rule
+from remsim.uicc.files import Access, AccessRule, encode_rule
 from tests.doubles.terminal import Terminal
 
 
@@ -17,7 +16,7 @@ from tests.doubles.terminal import Terminal
     ],
 )
 def test_equal_conditions_are_joined(read: Access, update: Access, record: str) -> None:
-    rule = Rule(1, read, update, increase=Access.NEVER, manage=Access.NEVER)
+    rule = AccessRule(1, read, update, increase=Access.NEVER, manage=Access.NEVER)
     assert encode_rule(rule).hex().upper() == record + "8001189700"
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import httpx2
 import pytest
 
-from remsim.cli import rest_client
-from remsim.cli.rest_client import RestClient, RestError, base_url, mapping_object, slotmap_id
+from remsim.cli import rest as rest_module
+from remsim.cli.rest import RestClient, RestError, base_url, mapping_object, slotmap_id
 from remsim.core.errors import ConfigError
 from remsim.core.ids import BankSlot, ClientSlot
 
@@ -104,7 +104,7 @@ class Endless(httpx2.SyncByteStream):
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_no_more_of_an_answer_is_taken_than_allowed(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    monkeypatch.setattr(rest_client, "MAX_ANSWER_BYTES", 5)
+    monkeypatch.setattr(rest_module, "MAX_ANSWER_BYTES", 5)
     body = Endless()
     with (
         client(lambda _request: httpx2.Response(status, stream=body)) as rest,
