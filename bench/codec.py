@@ -19,7 +19,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link.abilities import ABILITIES
 from remsim.wire.messages import rspro
 from remsim.wire.messages.codec import decode_pdu, encode_pdu
-from remsim.wire.messages.fast_codec import TpduLane
+from remsim.wire.messages.fast_codec import SessionCodec
 from remsim.wire.messages.rspro import NO_FLAGS, Message, ResultCode, RsproPdu, TpduCardToModem, TpduModemToCard
 from tests.doubles import asn1, notation
 
@@ -91,12 +91,12 @@ def _best_us(functions: list[Callable[[], object]], seconds: float, rounds: int)
     return best
 
 
-def lane_row(seconds: float, rounds: int) -> list[dict[str, Cell]]:
-    """The bankd's lane, which goes from bytes to bytes: one command in, one response out."""
-    bank = TpduLane(_CLIENT, _BANK, is_bank=True)
-    command = TpduLane(_CLIENT, _BANK, is_bank=False).encode(_TAG, bytes(7))
+def session_row(seconds: float, rounds: int) -> list[dict[str, Cell]]:
+    """The bankd's codec of a session, which goes from bytes to bytes: one command in, one response out."""
+    bank = SessionCodec(_CLIENT, _BANK, is_bank=True)
+    command = SessionCodec(_CLIENT, _BANK, is_bank=False).encode(_TAG, bytes(7))
     encode, decode = _best_us([lambda: bank.encode(_TAG, b"\x90\0"), lambda: bank.decode(command)], seconds, rounds)
-    return [{"lane": "command of 7 bytes, response of 2", "encode µs": encode, "decode µs": decode}]
+    return [{"session": "command of 7 bytes, response of 2", "encode µs": encode, "decode µs": decode}]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -107,8 +107,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     given = parser.parse_args(arguments)
     rows = measure(given.seconds, given.rounds)
-    lane = lane_row(given.seconds, given.rounds)
+    session = session_row(given.seconds, given.rounds)
     tables.show("One message; the ratio is asn1tools' encode + decode to ours", rows)
-    tables.show("The lane of a session, with the frame around the message", lane)
-    tables.save(given.json, {"bench": "codec", "machine": tables.machine(), "rows": rows, "lane": lane})
+    tables.show("The codec of a session, with the frame around the message", session)
+    tables.save(given.json, {"bench": "codec", "machine": tables.machine(), "rows": rows, "session": session})
     return 0

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
+from remsim.readers.base import CardReader, Done, Presence, PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.registry import GROUP
 
 #: Name of the source, for ``remsim bankd --reader``.
@@ -62,7 +62,7 @@ class NullReader(CardReader):
         """Answer 9000."""
         return _OK
 
-    def transmit_now(self, tpdu: bytes) -> bytes:
+    def submit(self, tpdu: bytes, done: Done) -> bytes:
         """Answer 9000."""
         return _OK
 

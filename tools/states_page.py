@@ -17,17 +17,15 @@ from remsim.emulators.simtrace2 import t0
 from remsim.server.core import peers, slotmap
 from remsim.wire.link import dialing as wire_transitions
 
-#: None as the following state: the thing is gone.
-Table = Mapping[tuple[Enum, Enum], Enum | None]
+Table = Mapping[tuple[Enum, Enum], Enum]
+
+#: The value of a state in which the thing is gone: where a diagram ends.
+_END: Final = "gone"
 
 S = TypeVar("S", bound=Enum)
 E = TypeVar("E", bound=Enum)
 MachineState = TypeVar("MachineState", bound=State)
 MachineEvent = TypeVar("MachineEvent", bound=Event)
-
-
-def _plain(table: Mapping[tuple[S, E], S | None]) -> Table:
-    return {(state, event): to for (state, event), to in table.items()}
 
 
 def _rows_of(table: Transitions[MachineState, MachineEvent]) -> Table:
@@ -71,7 +69,7 @@ MACHINES: Final = (
         "One for each connection that the server accepted.",
         "remsim.server.core.peers",
         "PEER_TRANSITIONS",
-        _plain(peers.PEER_TRANSITIONS),
+        _rows_of(peers.PEER_TRANSITIONS),
         peers.PeerState.ESTABLISHED,
     ),
     Machine(
@@ -80,7 +78,7 @@ MACHINES: Final = (
         "UNACKNOWLEDGED with a member `result`, and does not show DELETE_REQ and DELETING.",
         "remsim.server.core.slotmap",
         "MAPPING_TRANSITIONS",
-        _plain(slotmap.MAPPING_TRANSITIONS),
+        _rows_of(slotmap.MAPPING_TRANSITIONS),
         slotmap.MappingState.NEW,
     ),
     Machine(
@@ -88,7 +86,7 @@ MACHINES: Final = (
         "What one TCP connection to the bank is about. INIT and ACCEPTING are those of a slot that nobody uses.",
         "remsim.bankd.core.states",
         "SESSION_TRANSITIONS",
-        _plain(bankd_transitions.SESSION_TRANSITIONS),
+        _rows_of(bankd_transitions.SESSION_TRANSITIONS),
         bankd_transitions.SessionState.INIT,
     ),
     Machine(
@@ -96,7 +94,7 @@ MACHINES: Final = (
         "At most one operation of a card runs at a time; none is interrupted, and none is repeated.",
         "remsim.bankd.core.states",
         "CARD_TRANSITIONS",
-        _plain(bankd_transitions.CARD_TRANSITIONS),
+        _rows_of(bankd_transitions.CARD_TRANSITIONS),
         bankd_transitions.CardState.OFF,
     ),
     Machine(
@@ -136,7 +134,12 @@ def _section(machine: Machine) -> str:
     meanings = state_meanings(kind)
     lines = [f"## {machine.title}", "", machine.text, "", f"Table `{machine.name}` of `{machine.module}`.", ""]
     lines += ["```mermaid", "stateDiagram-v2", *_diagram(machine), "```", ""]
-    lines += ["| state | meaning |", "|---|---|", *(f"| {_name(s)} | {meanings.get(s, '')} |" for s in kind), ""]
+    lines += [
+        "| state | meaning |",
+        "|---|---|",
+        *(f"| {_name(s)} | {meanings.get(s, '')} |" for s in kind if s.value != _END),
+        "",
+    ]
     lines += ["| in state | on | to |", "|---|---|---|", *_rows(machine), ""]
     if kind is wire_transitions.DialState:
         names = [f"{s.value} = {c}" for s, c in wire_transitions.CLASSIC_DIAL_STATE.items() if s.value != c]
@@ -147,16 +150,16 @@ def _section(machine: Machine) -> str:
 def _rows(machine: Machine) -> list[str]:
     order = [*type(machine.first)]
     pairs = sorted(machine.table.items(), key=lambda item: order.index(item[0][0]))
-    return [f"| {_name(state)} | {event.value} | {_name(to) if to else 'gone'} |" for (state, event), to in pairs]
+    return [f"| {_name(state)} | {event.value} | {_name(to)} |" for (state, event), to in pairs]
 
 
 def _diagram(machine: Machine) -> list[str]:
     """Lines of a mermaid state diagram; events between the same two states share an arrow."""
-    lines = [f'    state "{_name(s)}" as {s.name}' for s in type(machine.first) if _name(s) != s.name]
+    lines = [f'    state "{_name(s)}" as {s.name}' for s in type(machine.first) if s.value not in (s.name, _END)]
     lines.append(f"    [*] --> {machine.first.name}")
     arrows: dict[tuple[str, str], list[str]] = {}
     for (state, event), to in machine.table.items():
-        arrows.setdefault((state.name, to.name if to else "[*]"), []).append(str(event.value))
+        arrows.setdefault((state.name, "[*]" if to.value == _END else to.name), []).append(str(event.value))
     lines += [f"    {start} --> {end} : {' / '.join(events)}" for (start, end), events in arrows.items()]
     return lines
 

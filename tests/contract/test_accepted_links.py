@@ -8,7 +8,6 @@ import pytest
 
 from remsim.config import HostPort
 from remsim.net import link as link_module
-from remsim.net.connections import ConnectionManager
 from remsim.wire import ccm
 from remsim.wire.link import requests
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
@@ -214,8 +213,8 @@ async def test_action_on_a_link_that_is_gone_does_nothing() -> None:
         gone = LinkId(99)
         for action in (Send(gone, COMMAND), Close(gone, ""), Accepted(gone), Probe(gone, 1.0), AskIdentity(gone)):
             hub.execute(action)
-        hub.open_lane(gone, CLIENT, BANK, lambda _tpdu: None)
-        hub.close_lane(gone)
+        hub.attach_session(gone, CLIENT, BANK, lambda _tag, _tpdu: None)
+        hub.detach_session(gone)
         hub.answer_tpdu(gone, 1, b"")
         assert not hub.is_alive(gone)
 
@@ -285,70 +284,82 @@ async def test_program_that_fails_at_the_announcement_loses_the_link() -> None:
             assert caught == ["a mistake"]
 
 
-# The lane
+# A session that is attached
 
 
-async def lane_of(hub: ConnectionManager, peer: RawEnd, program: Program, answers: list[bytes | None]) -> LinkId:
-    """A client's link with a lane that gives these answers in turn."""
-    link = await introduce(peer, program)
-    hub.open_lane(link, CLIENT, BANK, lambda _tpdu: answers.pop(0))
-    return link
+class Card:
+    """Gives these answers in turn, and notes the tags of the commands."""
+
+    def __init__(self, *answers: bytes | None) -> None:
+        self._answers = list(answers)
+        self.tags: asyncio.Queue[int] = asyncio.Queue()
+
+    def on_tpdu(self, tag: int, tpdu: bytes) -> bytes | None:
+        assert tpdu == COMMAND.data
+        self.tags.put_nowait(tag)
+        return self._answers.pop(0)
 
 
-async def test_lane_answers_on_the_spot_or_leaves_it_to_the_program() -> None:
-    async with world() as (hub, program):
-        listener = await hub.listen(LOOPBACK, factory(ComponentType.REMSIM_BANKD))
-        async with dialled_raw("127.0.0.1", listener.port) as peer:
-            link = await lane_of(hub, peer, program, [b"\x90\0", None])
-            await peer.write(frame(COMMAND, tag=1))
-            expected = ccm.PING + frame(RESPONSE, tag=1)
-            assert await peer.read(len(expected)) == expected
-            assert program.events.empty()
-            await peer.write(frame(COMMAND, tag=2))
-            assert await program.events.get() == (link, Received(COMMAND, 2))
-            hub.execute(Send(link, RESPONSE, reply_to=2))
-            hub.close_lane(link)
-            await peer.write(frame(COMMAND, tag=3))
-            assert await program.events.get() == (link, Received(COMMAND, 3))
-
-
-async def test_lane_takes_a_command_and_answers_it_later() -> None:
-    taken: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
-
-    def take(tag: int, tpdu: bytes) -> bool:
-        taken.put_nowait((tag, tpdu))
-        return tag != 2
-
+async def test_session_answers_through_the_call_or_later() -> None:
+    card = Card(RESPONSE.data, None, None)
     async with world() as (hub, program):
         listener = await hub.listen(LOOPBACK, factory(ComponentType.REMSIM_BANKD))
         async with dialled_raw("127.0.0.1", listener.port) as peer:
             link = await introduce(peer, program)
-            hub.open_lane(link, CLIENT, BANK, transmit_soon=take)
+            hub.attach_session(link, CLIENT, BANK, card.on_tpdu)
             await peer.write(frame(COMMAND, tag=1))
-            assert await taken.get() == (1, COMMAND.data)
-            # What is sent behind it, before its answer, goes the long way, like what is not taken.
-            await peer.write(frame(COMMAND, tag=3))
-            assert await program.events.get() == (link, Received(COMMAND, 3))
-            hub.answer_tpdu(link, 1, RESPONSE.data)
-            hub.execute(Send(link, RESPONSE, reply_to=3))
-            await peer.write(frame(COMMAND, tag=2))
-            assert await program.events.get() == (link, Received(COMMAND, 2))
-            hub.execute(Send(link, RESPONSE, reply_to=2))
-            expected = ccm.PING + b"".join(frame(RESPONSE, tag=tag) for tag in (1, 3, 2))
+            expected = ccm.PING + frame(RESPONSE, tag=1)
             assert await peer.read(len(expected)) == expected
-            assert await taken.get() == (2, COMMAND.data)
-            assert taken.empty()
-            hub.execute(Close(link, "done"))
-            hub.answer_tpdu(link, 4, RESPONSE.data)
+            for tag in (2, 3):
+                await peer.write(frame(COMMAND, tag=tag))
+                while await card.tags.get() != tag:
+                    pass
+            for tag in (2, 3):
+                hub.answer_tpdu(link, tag, RESPONSE.data)
+            expected = frame(RESPONSE, tag=2) + frame(RESPONSE, tag=3)
+            assert await peer.read(len(expected)) == expected
+            assert program.events.empty()
+            hub.detach_session(link)
+            await peer.write(frame(COMMAND, tag=4))
+            assert await program.events.get() == (link, Received(COMMAND, 4))
 
 
-async def test_other_messages_pass_the_lane() -> None:
+async def test_session_may_end_with_the_command() -> None:
     async with world() as (hub, program):
         listener = await hub.listen(LOOPBACK, factory(ComponentType.REMSIM_BANKD))
         async with dialled_raw("127.0.0.1", listener.port) as peer:
-            await lane_of(hub, peer, program, [])
+            link = await introduce(peer, program)
+
+            def refuse(_tag: int, _tpdu: bytes) -> None:
+                hub.execute(Close(link, "refused"))
+
+            hub.attach_session(link, CLIENT, BANK, refuse)
+            await peer.write(frame(COMMAND, tag=1))
+            assert await program.ends.get() == (link, "refused")
+            hub.answer_tpdu(link, 1, RESPONSE.data)
+
+
+async def test_response_that_nobody_asked_for_is_withheld_and_costs_the_link() -> None:
+    async with world() as (hub, program):
+        listener = await hub.listen(LOOPBACK, factory(ComponentType.REMSIM_BANKD))
+        async with dialled_raw("127.0.0.1", listener.port) as peer:
+            link = await introduce(peer, program)
+            hub.attach_session(link, CLIENT, BANK, Card().on_tpdu)
+            hub.answer_tpdu(link, 1, RESPONSE.data)
+            assert await program.ends.get() == (link, "internal error")
+
+
+async def test_other_messages_pass_the_session() -> None:
+    async with world() as (hub, program):
+        listener = await hub.listen(LOOPBACK, factory(ComponentType.REMSIM_BANKD))
+        async with dialled_raw("127.0.0.1", listener.port) as peer:
+            link = await introduce(peer, program)
+            hub.attach_session(link, CLIENT, BANK, Card().on_tpdu)
             await peer.write(ccm.PING)
             assert await peer.read(8) == ccm.PING + ccm.PONG
+            # Two commands at once are no frame of the session, but arrive.
+            await peer.write(frame(COMMAND, tag=1) + frame(COMMAND, tag=2))
+            assert [await program.events.get() for _ in range(2)] == [(link, Received(COMMAND, n)) for n in (1, 2)]
 
 
 # The end of the program

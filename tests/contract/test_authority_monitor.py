@@ -16,7 +16,7 @@ from remsim.pki.credentials import Credentials
 from remsim.pki.errors import AuthorityError, KeyFileError, PkiError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.server.authority import monitor
-from remsim.server.authority.monitor import AuthorityMonitor, keep_house
+from remsim.server.authority.monitor import AuthorityMonitor, watch_authority
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentType, ResultCode
 from tests.doubles.certificates import BANK, CLIENT, DAY_S, SERVER, CertificateWorld
@@ -85,7 +85,7 @@ class TestList:
         assert new.number == old.number + 1
         assert new.issued_at.timestamp() > ca.now - 10
 
-    def test_list_that_is_behind_the_book_is_signed_at_once(
+    def test_list_that_is_behind_the_ledger_is_signed_at_once(
         self, ca: CertificateWorld, here: AuthorityMonitor, own: Credentials
     ) -> None:
         before, stolen = ca.revocations(), ca.credentials(CLIENT)
@@ -138,7 +138,7 @@ class TestOwnCertificate:
 
 @asynccontextmanager
 async def housekeeper(here: AuthorityMonitor, log: NotedLog) -> AsyncIterator[None]:
-    work = asyncio.gather(keep_house(here, log=log.logger, on_looked=lambda: None), return_exceptions=True)
+    work = asyncio.gather(watch_authority(here, log=log.logger, on_looked=lambda: None), return_exceptions=True)
     try:
         yield
     finally:
@@ -150,7 +150,7 @@ async def test_trouble_is_told_when_it_begins_and_ends_nothing(
     ca: CertificateWorld, here: AuthorityMonitor, own: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitor, "CHECK_INTERVAL_S", 0)
-    log, book = NotedLog(), ca.directory / "ca" / "ledger.sqlite"
+    log, ledger = NotedLog(), ca.directory / "ca" / "ledger.sqlite"
     turns: asyncio.Queue[None] = asyncio.Queue()
     loop, refresh = asyncio.get_running_loop(), here.refresh
 
@@ -163,13 +163,13 @@ async def test_trouble_is_told_when_it_begins_and_ends_nothing(
     monkeypatch.setattr(here, "refresh", counted)
     async with housekeeper(here, log):
         for _ in range(2):
-            book.rename(book.with_suffix(".away"))
+            ledger.rename(ledger.with_suffix(".away"))
             assert "No such file" in (await log.next("authority_in_trouble"))["error"]
             # The same fault at later checks is not reported again.
             for _ in range(turns.qsize() + 3):
                 await turns.get()
             assert log.is_empty()
-            book.with_suffix(".away").rename(book)
+            ledger.with_suffix(".away").rename(ledger)
             stolen = ca.credentials(CLIENT)
             ca.revoke(stolen)
             while not _is_listed(own, stolen):

@@ -45,10 +45,16 @@ def served_enrolment(ca: CertificateWorld, log: NotedLog, clocks: Clocks, counts
     served = FastAPI()
     errors.install(served, counts)
     entries: list[Entry] = []
-    books = CertificateAudit((), entries.append, entries.append)
+    issuances = CertificateAudit((), entries.append, entries.append)
     office = EnrolmentService(ca.authority)
     enrolment.mount(
-        served, office, log=log.logger, books=books, limits=counts, now=lambda: clocks.wall, clock=lambda: clocks.steady
+        served,
+        office,
+        log=log.logger,
+        issuances=issuances,
+        limits=counts,
+        now=lambda: clocks.wall,
+        clock=lambda: clocks.steady,
     )
     return served
 
@@ -101,10 +107,10 @@ async def test_source_that_tries_tokens_waits_no_longer_when_the_clock_of_the_ho
     service: ServerService,
 ) -> None:
     clocks = Clocks()
-    assert service.desk is not None
+    assert service.runtime is not None
     gate = AuthMiddleware(
         FastAPI(),
-        service.desk,
+        service.runtime,
         is_open=False,
         limits=LimitCounts(),
         now=lambda: clocks.wall,

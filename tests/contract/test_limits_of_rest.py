@@ -362,8 +362,8 @@ async def test_holder_that_renews_all_the_time_must_wait(ca: CertificateWorld) -
     counts = LimitCounts()
     served = FastAPI()
     errors.install(served, counts)
-    books = CertificateAudit((), lambda _entry: None, lambda _entry: None)
-    enrolment.mount(served, EnrolmentService(ca.authority), log=get_logger("test"), books=books, limits=counts)
+    issuances = CertificateAudit((), lambda _entry: None, lambda _entry: None)
+    enrolment.mount(served, EnrolmentService(ca.authority), log=get_logger("test"), issuances=issuances, limits=counts)
     bank, answers = ca.credentials(BANK), []
     async with httpx2.AsyncClient(base_url="https://test", transport=httpx2.ASGITransport(served)) as rest:
         for _ in range(RENEWALS_ALLOWED):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from remsim.card.atr import parse_atr
-from remsim.readers.base import CardReader, Presence, PresenceEvent, ReaderSource
+from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.errors import CardAbsentError, ReaderError
 from remsim.readers.pcsc import PcscSource
 from remsim.readers.sim.profiles import load_profile
@@ -145,8 +145,79 @@ async def _apdu_level_bench(folder: Path) -> AsyncIterator[Bench]:
         await bench.source.stop()
 
 
+class PlainReader(CardReader):
+    """What a driver from outside has to write: ``transmit``, and no ``submit`` of its own."""
+
+    def __init__(self, inner: CardReader) -> None:
+        self.name = inner.name
+        self._inner = inner
+
+    async def open(self) -> bytes:
+        return await self._inner.open()
+
+    async def cold_reset(self) -> bytes:
+        return await self._inner.cold_reset()
+
+    async def warm_reset(self) -> bytes:
+        return await self._inner.warm_reset()
+
+    async def transmit(self, tpdu: bytes) -> bytes:
+        return await self._inner.transmit(tpdu)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class PlainSource(ReaderSource):
+    """Software cards behind such readers."""
+
+    def __init__(self, inner: SimSource) -> None:
+        self._inner = inner
+
+    async def start(self) -> None:
+        await self._inner.start()
+
+    async def names(self) -> list[str]:
+        return await self._inner.names()
+
+    def watch(self, listener: PresenceListener) -> None:
+        self._inner.watch(listener)
+
+    def reader(self, name: str) -> CardReader:
+        return PlainReader(self._inner.reader(name))
+
+    async def stop(self) -> None:
+        await self._inner.stop()
+
+
+class PlainBench(Bench):
+    """The software reader behind a driver that has ``transmit`` only."""
+
+    def __init__(self, source: SimSource) -> None:
+        self._inner = source
+        self.source = PlainSource(source)
+        self.name = "remsim sim 00"
+
+    async def remove_card(self) -> None:
+        self._inner.remove_card(self.name)
+
+    async def insert_card(self) -> None:
+        self._inner.insert_card(self.name)
+
+
+@asynccontextmanager
+async def _plain_bench(folder: Path) -> AsyncIterator[Bench]:
+    bench = PlainBench(SimSource(slots=2, state_dir=folder / "cards"))
+    await bench.source.start()
+    try:
+        yield bench
+    finally:
+        await bench.source.stop()
+
+
 BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "sim": _sim_bench,
+    "with transmit only": _plain_bench,
     "pcsc": _pcsc_bench,
     "pcsc at APDU level": _apdu_level_bench,
 }
@@ -253,10 +324,44 @@ async def test_reader_can_be_closed_and_opened_again(reader: CardReader) -> None
     assert await _iccid(reader) == iccid
 
 
-async def test_answering_at_once_is_the_same_or_not_offered(reader: CardReader) -> None:
+async def submit(reader: CardReader, tpdu: bytes) -> bytes | ReaderError:
+    """Exchange a command the way banks do; how it ended."""
+    later: asyncio.Future[bytes | ReaderError] = asyncio.get_running_loop().create_future()
+    try:
+        at_once = reader.submit(tpdu, later.set_result)
+    except ReaderError as error:
+        at_once = None
+        later.set_result(error)
+    if at_once is not None:
+        return at_once
+    async with asyncio.timeout(10):
+        return await later
+
+
+async def test_submitted_command_is_answered_once_at_once_or_later(reader: CardReader) -> None:
     await reader.open()
-    at_once = reader.transmit_now(_SELECT_ICCID)
-    assert at_once in (None, b"\x90\x00")
+    for _ in range(3):
+        assert await submit(reader, _SELECT_ICCID) == b"\x90\x00"
+    answer = await submit(reader, _READ_ICCID)
+    assert isinstance(answer, bytes)
+    assert answer == await reader.transmit(_READ_ICCID)
+
+
+async def test_submitted_command_of_a_card_that_is_not_open_fails(reader: CardReader) -> None:
+    assert isinstance(await submit(reader, _SELECT_MF), ReaderError)
+    await reader.open()
+    await reader.close()
+    assert isinstance(await submit(reader, _SELECT_MF), ReaderError)
+
+
+async def test_submitted_command_fails_when_the_card_is_pulled(bench: Bench, reader: CardReader) -> None:
+    listener = _Listener(bench.name)
+    bench.source.watch(listener)
+    await listener.next()
+    await reader.open()
+    await bench.remove_card()
+    await listener.next()
+    assert isinstance(await submit(reader, _SELECT_MF), ReaderError)
 
 
 async def test_pulled_card_is_told_and_comes_back_reset(bench: Bench, reader: CardReader) -> None:

@@ -37,8 +37,8 @@ async def test_length_beside_transfer_encoding_is_refused(tmp_path: Path, fields
         assert status == 400
         assert b"not both" in body
         assert b"HTTP/1.1" not in body, "the connection is closed behind the answer"
-        assert service.desk is not None
-        assert not list(service.desk.coordinator.slotmap)
+        assert service.runtime is not None
+        assert not list(service.runtime.coordinator.slotmap)
 
 
 @pytest.mark.parametrize("where", ["field", "fields", "path", "query"])

@@ -79,13 +79,13 @@ async def test_new_rules_hold_and_delete_what_they_no_longer_allow(tmp_path: Pat
 
 async def test_mapping_that_is_being_stored_meanwhile_does_not_slip_through(tmp_path: Path) -> None:
     async with world(tmp_path, ALLOW) as there:
-        desk = there.service.desk
-        assert desk is not None
-        making = asyncio.gather(desk.create_mapping(BankSlot(1, 0), ClientSlot(7, 0), SERVER))
+        runtime = there.service.runtime
+        assert runtime is not None
+        making = asyncio.gather(runtime.create_mapping(BankSlot(1, 0), ClientSlot(7, 0), SERVER))
         # One step: it is granted and waits for its commit.
         await asyncio.sleep(0)
-        assert not list(desk.coordinator.slotmap)
-        await desk.change_policy(parse_mapping_policy(DENY_7, "policy.toml"))
+        assert not list(runtime.coordinator.slotmap)
+        await runtime.change_policy(parse_mapping_policy(DENY_7, "policy.toml"))
         await making
         assert await there.mapped() == []
 
@@ -124,6 +124,6 @@ async def test_database_that_does_not_take_it_leaves_the_rules_to_what_comes(tmp
 async def test_server_without_rules_reads_none(tmp_path: Path) -> None:
     log = NotedLog()
     async with running_server(tmp_path) as service:
-        assert service.desk is not None
-        await reload_policy(ServerConfig(state_dir=tmp_path), service.desk, log=log.logger)
+        assert service.runtime is not None
+        await reload_policy(ServerConfig(state_dir=tmp_path), service.runtime, log=log.logger)
     assert log.is_empty()

@@ -9,17 +9,18 @@ from remsim.bankd.core.actions import (
     BankdAction,
     CardAttached,
     CardDetached,
+    CardFault,
     CloseCard,
     FaultKind,
-    Notice,
     OpenCard,
+    Origin,
     ReadNumber,
     ResetCard,
     ResetKind,
+    SendResponse,
     StoreCertified,
     TraceAtr,
     TraceTpdu,
-    Transmit,
 )
 from remsim.bankd.core.certified import CertifiedMemory
 from remsim.bankd.core.coordinator import BankdCoordinator
@@ -27,6 +28,8 @@ from remsim.card.status import SW_WRONG_LENGTH
 from remsim.card.tpdu import HEADER_LENGTH
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.log_event import LogEvent
+from remsim.policy.guard import GuardPolicy
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, encode_gsmtap
 from remsim.wire.link.abilities import ABILITIES
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
@@ -60,37 +63,78 @@ def stub_response(tpdu: bytes) -> bytes | None:
     return b"\x6d\x00" if instruction == 0xCA else b"\x90\x00"
 
 
+def as_message(action: SendResponse) -> rspro.TpduCardToModem:
+    """The message that the link writes for it."""
+    return rspro.TpduCardToModem(action.bank_slot, action.client, rspro.NO_FLAGS, action.response)
+
+
+@dataclass(frozen=True)
+class Transmit:
+    """A command that a card has and did not answer yet."""
+
+    slot_nr: int
+    tpdu: bytes
+
+
+@dataclass
+class StubCard:
+    """The card of one slot, as a port for commands."""
+
+    cards: "StubCards"
+    slot_nr: int
+
+    def submit(self, tpdu: bytes, /) -> bytes | CardFault | None:
+        """Answer at once, or let the test decide when."""
+        if not self.cards.is_automatic:
+            self.cards.commands.append(Transmit(self.slot_nr, tpdu))
+            return None
+        return self.cards.exchange(self.slot_nr, tpdu)
+
+
 @dataclass
 class StubCards:
-    """Carries out what the coordinator asks of cards, immediately."""
+    """Carries out what the coordinator asks of cards: immediately, or what is a command when the test says so."""
 
-    coordinator: BankdCoordinator
     respond: Callable[[bytes], bytes | None] = stub_response
     atr: Callable[[int], bytes] = stub_atr
+    #: Commands are answered at once; else they are appended to ``commands``.
+    is_automatic: bool = True
+    commands: "list[BankdAction | Transmit]" = field(default_factory=list)
     #: What happened, for assertions: (slot number, what).
     log: list[tuple[int, str]] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    notices: list[LogEvent] = field(default_factory=list)
     datagrams: list[bytes] = field(default_factory=list)
     #: Slots whose card cannot be powered.
     faults: dict[int, FaultKind] = field(default_factory=dict)
     resets: int = 0
     #: Numbers of the cards; one that is not here cannot be read.
     numbers: dict[int, str] = field(default_factory=dict)
+    #: Set by the test.
+    coordinator: BankdCoordinator = field(init=False)
 
-    def perform(self, action: BankdAction, now: float) -> list[BankdAction]:
+    def ports(self, slots: int) -> list[StubCard]:
+        """The cards of so many slots."""
+        return [StubCard(self, slot_nr) for slot_nr in range(slots)]
+
+    def exchange(self, slot_nr: int, tpdu: bytes) -> bytes | CardFault:
+        """Let a card work."""
+        self.log.append((slot_nr, f"transmit {tpdu.hex()}"))
+        response = self.respond(tpdu)
+        return CardFault(FaultKind.TRANSMISSION, "stub") if response is None else response
+
+    def perform(self, action: BankdAction | Transmit, now: float) -> list[BankdAction]:
         """The coordinator's reaction to the outcome of ``action``."""
         match action:
             case OpenCard(slot_nr):
                 self.log.append((slot_nr, "open"))
                 if slot_nr in self.faults:
-                    return self.coordinator.on_card_failed(slot_nr, self.faults[slot_nr], "stub", now)
+                    return self.coordinator.on_card_failed(slot_nr, CardFault(self.faults[slot_nr], "stub"), now)
                 return self.coordinator.on_card_opened(slot_nr, self.atr(slot_nr), now)
             case Transmit(slot_nr, tpdu):
-                self.log.append((slot_nr, f"transmit {tpdu.hex()}"))
-                response = self.respond(tpdu)
-                if response is None:
-                    return self.coordinator.on_card_failed(slot_nr, FaultKind.TRANSMISSION, "stub", now)
-                return self.coordinator.on_card_response(slot_nr, response, now)
+                outcome = self.exchange(slot_nr, tpdu)
+                if isinstance(outcome, CardFault):
+                    return self.coordinator.on_card_failed(slot_nr, outcome, now)
+                return self.coordinator.on_card_response(slot_nr, outcome, now)
             case ResetCard(slot_nr, kind):
                 self.resets += 1
                 self.log.append((slot_nr, "cold" if kind is ResetKind.COLD else "warm"))
@@ -102,7 +146,7 @@ class StubCards:
                 self.log.append((slot_nr, "read"))
                 number = self.numbers.get(slot_nr)
                 return self.coordinator.on_card_number(slot_nr, number, "" if number else "stub", now)
-            case Notice():
+            case LogEvent():
                 self.notices.append(action)
             case TraceAtr(slot_nr, atr):
                 self.datagrams.append(encode_gsmtap(AtrRecord(slot_nr, atr)))
@@ -129,26 +173,29 @@ class Bank:
         traced: frozenset[int] = frozenset(),
         memory: CertifiedMemory | None = None,
         reads_numbers: bool = False,
+        policy: GuardPolicy = GuardPolicy(()),  # noqa: B008  # immutable
     ) -> None:
+        self.cards = StubCards()
         self.coordinator = BankdCoordinator(
             bank_id=1,
-            slots=slots,
+            cards=self.cards.ports(slots),
             identity=BANKD,
             traced_slots=traced,
             memory=memory,
             reads_numbers=reads_numbers,
+            policy=policy,
         )
         self.coordinator.is_listening = True
-        self.cards = StubCards(self.coordinator)
+        self.cards.coordinator = self.coordinator
         self.now = 100.0
-        self.is_automatic = True
-        self.pending: list[BankdAction] = []
+        self.pending: list[BankdAction | Transmit] = []
+        self.cards.commands = self.pending
         self.sent: dict[int, list[Message]] = {}
         self.reply_tags: dict[int, list[int | None]] = {}
         self.closed: dict[int, str] = {}
         self.accepted: list[int] = []
         self.probed: list[int] = []
-        self.lanes: list[BankdAction] = []
+        self.attached: list[BankdAction] = []
         #: What was to be stored of clients with certificates, each time.
         self.stored: list[tuple[str, ...]] = []
         self._last_link = 0
@@ -157,6 +204,15 @@ class Bank:
             self.presence(slot_nr, is_present=has_cards)
         self.cards.notices.clear()
 
+    @property
+    def is_automatic(self) -> bool:
+        """Cards act at once."""
+        return self.cards.is_automatic
+
+    @is_automatic.setter
+    def is_automatic(self, is_automatic: bool) -> None:
+        self.cards.is_automatic = is_automatic
+
     def do(self, actions: list[BankdAction]) -> None:
         """Carry out actions, and those that follow."""
         for action in actions:
@@ -164,6 +220,9 @@ class Bank:
                 case Send(link, message, reply_to):
                     self.sent[link].append(message)
                     self.reply_tags[link].append(reply_to)
+                case SendResponse(link, tag):
+                    self.sent[link].append(as_message(action))
+                    self.reply_tags[link].append(tag)
                 case Close(link, reason):
                     self.closed[link] = reason
                 case Accepted(link):
@@ -173,26 +232,27 @@ class Bank:
                 case AskIdentity():
                     raise AssertionError("a bank asks nobody for an identity")
                 case CardAttached() | CardDetached():
-                    self.lanes.append(action)
+                    self.attached.append(action)
                 case StoreCertified():
                     self.stored.append(tuple(str(client) for client in self.coordinator.certified.proven()))
-                case OpenCard() | CloseCard() | ResetCard() | Transmit() | ReadNumber() if not self.is_automatic:
+                case OpenCard() | CloseCard() | ResetCard() | ReadNumber() if not self.is_automatic:
                     self.pending.append(action)
                 case _:
                     self.do(self.cards.perform(action, self.now))
 
     def let_cards_act(self) -> None:
         """Carry out what waits, once."""
-        pending, self.pending = self.pending, []
+        pending = self.pending.copy()
+        self.pending.clear()
         for action in pending:
             self.do(self.cards.perform(action, self.now))
 
     def fail(self, kind: FaultKind, text: str = "stub") -> None:
         """Let the one card operation that waits fail."""
         (action,) = self.pending
-        self.pending = []
+        self.pending.clear()
         assert isinstance(action, OpenCard | ResetCard | Transmit)
-        self.do(self.coordinator.on_card_failed(action.slot_nr, kind, text, self.now))
+        self.do(self.coordinator.on_card_failed(action.slot_nr, CardFault(kind, text), self.now))
 
     def presence(self, slot_nr: int, *, is_present: bool, reader: str = "reader", cause: str = "test") -> None:
         """A card comes or goes."""
@@ -251,6 +311,13 @@ class Bank:
         self.introduce(link, client, is_own=is_own)
         return link
 
+    def submit(self, link: int, tpdu: bytes, tag: int = 0) -> bytes | None:
+        """A command that the link recognises by itself, of the session that was attached last."""
+        attached = [action for action in self.attached if isinstance(action, CardAttached) and action.link == link]
+        response = attached[-1].submit(tag, tpdu, Origin.MODEM, self.now)
+        self.do(self.coordinator.take())
+        return response
+
     def introduce(self, link: int, client: str | None = "C1:0", *, is_own: bool = False) -> None:
         """Send a connect request."""
         identity = CLIENT.with_abilities(ABILITIES if is_own else None)
@@ -268,4 +335,4 @@ class Bank:
 
     def events(self) -> list[str]:
         """The names of what was noticed so far."""
-        return [notice.event for notice in self.cards.notices]
+        return [notice.name for notice in self.cards.notices]

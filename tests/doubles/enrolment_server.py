@@ -31,7 +31,7 @@ class EnrolmentServer:
         self.now = ca.now
         #: What the audit log would hold.
         self.entries: list[Entry] = []
-        self.books = CertificateAudit((), self.entries.append, self.entries.append)
+        self.issuances = CertificateAudit((), self.entries.append, self.entries.append)
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def enrolment_server(
     errors.install(app)
     office = EnrolmentService(ca.authority)
     enrolment.mount(
-        app, office, log=server.log.logger, books=server.books, now=lambda: server.now, clock=lambda: server.now
+        app, office, log=server.log.logger, issuances=server.issuances, now=lambda: server.now, clock=lambda: server.now
     )
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, ssl_context_factory=lambda _config, _make: contexts.rest

@@ -2,9 +2,8 @@
 """Readers whose every answer the test decides."""
 
 import asyncio
-from collections.abc import Callable
 
-from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
+from remsim.readers.base import CardReader, Done, Presence, PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.errors import ReaderError, ReaderUnavailableError
 
 Outcome = bytes | ReaderError | Exception
@@ -47,23 +46,32 @@ class ScriptedReader(CardReader):
 
 
 class InstantReader(ScriptedReader):
-    """Answers commands at once; None as ``transmit_now`` outcome makes it wait after all."""
+    """Answers commands at once, or later if not ``is_instant``."""
 
     is_instant = True
 
-    def transmit_now(self, tpdu: bytes) -> bytes | None:
-        return self._do("transmit") if self.is_instant else None
+    def submit(self, tpdu: bytes, done: Done) -> bytes | None:
+        return self._do("transmit") if self.is_instant else super().submit(tpdu, done)
 
 
 class CallbackReader(ScriptedReader):
     """Answers by calling back, when the test says so."""
 
-    done: Callable[[bytes | ReaderError], None]
+    done: Done
 
-    def transmit_soon(self, tpdu: bytes, done: Callable[[bytes | ReaderError], None]) -> bool:
+    def submit(self, tpdu: bytes, done: Done) -> None:
         self.log.append("transmit")
         self.done = done
-        return True
+
+
+class HastyReader(ScriptedReader):
+    """Calls back before it has returned, which no reader should do."""
+
+    def submit(self, tpdu: bytes, done: Done) -> None:
+        try:
+            done(self._do("transmit"))
+        except ReaderError as error:
+            done(error)
 
 
 class HangingReader(ScriptedReader):

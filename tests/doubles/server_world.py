@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
     Action,
     AskPolicy,
@@ -23,7 +24,6 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
-    Report,
     StoreClientNumber,
     StoreDeletion,
     StoredMapping,
@@ -139,7 +139,7 @@ class ServerWorld:
     """See the module. Times are seconds; the clock starts at 1 000."""
 
     def __init__(self, *, pool: tuple[int, ...] | None = None, ipv6_clients: frozenset[int] = frozenset()) -> None:
-        #: To whom certificates were issued, as the authority's book has it.
+        #: To whom certificates were issued, as the authority's ledger has it.
         self.holders: frozenset[Identity] = frozenset()
         self.settings = Settings(
             SERVER, {}, pool, lambda client_id: client_id in ipv6_clients, is_certified=self._is_certified
@@ -171,7 +171,7 @@ class ServerWorld:
         self.accepted: set[LinkId] = set()
         self.probed: set[LinkId] = set()
         self.asked_identity: set[LinkId] = set()
-        self.reports: list[Report] = []
+        self.log: list[LogEvent] = []
         self.entries: list[Entry] = []
         self.asked_policy: list[BankSlot] = []
         self.coordinator = Coordinator(self.settings, self.rows.memory())
@@ -194,8 +194,8 @@ class ServerWorld:
                     self.asked_identity.add(link)
                 case AskPolicy(bank):
                     self.asked_policy.append(bank)
-                case Report():
-                    self.reports.append(action)
+                case LogEvent():
+                    self.log.append(action)
                 case Entry():
                     self.entries.append(action)
                 case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
@@ -349,5 +349,5 @@ class ServerWorld:
         return texts
 
     def reported(self) -> list[str]:
-        """Names of all events reported."""
-        return [report.event for report in self.reports]
+        """Names of all events in the log."""
+        return [event.name for event in self.log]

@@ -13,7 +13,7 @@ from remsim.wire.messages import ber, rspro
 from remsim.wire.messages.ber import Element
 from remsim.wire.messages.codec import decode_general, decode_pdu, encode_pdu
 from remsim.wire.messages.extensions import RevocationListInd
-from remsim.wire.messages.fast_codec import TpduLane
+from remsim.wire.messages.fast_codec import SessionCodec
 from remsim.wire.messages.revocation import ListParts
 from remsim.wire.messages.rspro import (
     NO_FLAGS,
@@ -212,7 +212,7 @@ class _Bankd:
 def sessions(raw: bytes) -> None:
     """With the fast codec, a bankd reports and answers exactly what it does without."""
     fast, plain = _Bankd(_bankd_with_client(ABILITIES)), _Bankd(_bankd_with_client(ABILITIES))
-    fast.connection.open_lane(CLIENT, BANK)
+    fast.connection.attach_session(CLIENT, BANK)
     for frame in portions(raw):
         assert fast.take(frame) == plain.take(frame)
         assert fast.written == plain.written
@@ -221,13 +221,13 @@ def sessions(raw: bytes) -> None:
 def fast_codec(raw: bytes) -> None:
     """What the fast codec reads is what the codec reads, and that of the other end writes the same bytes."""
     for is_bank in (True, False):
-        found = TpduLane(CLIENT, BANK, is_bank=is_bank).decode(raw)
+        found = SessionCodec(CLIENT, BANK, is_bank=is_bank).decode(raw)
         if found is None:
             continue
         tag, data = found
         command, response = TpduModemToCard(CLIENT, BANK, NO_FLAGS, data), TpduCardToModem(BANK, CLIENT, NO_FLAGS, data)
         assert decode_pdu(raw[4:]) == RsproPdu(tag, command if is_bank else response)
-        assert TpduLane(CLIENT, BANK, is_bank=not is_bank).encode(tag, data) == raw
+        assert SessionCodec(CLIENT, BANK, is_bank=not is_bank).encode(tag, data) == raw
 
 
 def list_parts(raw: bytes) -> None:

@@ -147,7 +147,7 @@ async def test_card_fault_is_told_apart_for_own_and_classic_clients(tmp_path: Pa
         reader.outcomes["transmit"] = b"\x90\x00"
         assert await own.transmit(_SELECT_MF) == "9000"
         await own.close()
-        await world.until(lambda: not world.service.coordinator.clients.sessions)
+        await world.until(lambda: not world.service.coordinator.clients.connections)
         classic = await serve(world, is_own=False)
         reader.outcomes["transmit"] = CardMuteError("mute")
         classic.command(_SELECT_MF)

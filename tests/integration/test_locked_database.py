@@ -67,8 +67,8 @@ async def test_a_token_that_was_good_lets_look_while_nothing_can_be_read(
             async def unreadable(_token_id: str) -> None:
                 raise StoreError("the database cannot be read")
 
-            assert service.desk is not None
-            monkeypatch.setattr(service.desk.store, "find_token", unreadable)
+            assert service.runtime is not None
+            monkeypatch.setattr(service.runtime.store, "find_token", unreadable)
             assert (await rest.get(f"{V1}/banks")).status_code == 200
             assert (await rest.post(f"{V1}/global-reset")).status_code == 503
             headers = {"Authorization": f"Bearer {unused}"}

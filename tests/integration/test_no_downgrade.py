@@ -152,7 +152,7 @@ class TestAtTheBankd:
                 ca.credentials(CLIENT)
                 assert await client.wait_closed() == "closed"
                 await log.line_with("plain_session_ended", f'reason="{REFUSED}"')
-                assert len(service.coordinator.clients.sessions) == 1
+                assert len(service.coordinator.clients.connections) == 1
 
 
 class PlainListener:

@@ -231,9 +231,10 @@ async def test_deadline_counts_from_the_command_not_from_the_timer(scard: FakeSc
 
 async def test_answer_can_be_called_back(reader: PcscReader) -> None:
     outcome: asyncio.Future[bytes | ReaderError] = asyncio.get_running_loop().create_future()
-    assert not reader.transmit_soon(SELECT, outcome.set_result)
+    with pytest.raises(ReaderUnavailableError, match="not open"):
+        reader.submit(SELECT, outcome.set_result)
     await reader.open()
-    assert reader.transmit_soon(SELECT, outcome.set_result)
+    reader.submit(SELECT, outcome.set_result)
     assert await outcome == b"\x90\x00"
 
 

@@ -338,7 +338,7 @@ async def test_new_database_is_what_all_migrations_make(tmp_path: Path) -> None:
 
 
 def test_forms_of_the_database_are_those_that_alembic_knows() -> None:
-    with resources.as_file(resources.files("remsim.server") / "migrations") as folder:
+    with resources.as_file(resources.files("remsim.server.store") / "migrations") as folder:
         script = ScriptDirectory(str(folder))
         known = [revision.revision for revision in script.walk_revisions()]
     assert database.revisions() == sorted(known)
@@ -379,7 +379,7 @@ async def test_first_start_that_dies_while_it_makes_the_database_is_made_up_for(
     url = f"sqlite+aiosqlite:///{tmp_path / 'server.sqlite'}"
     script = f"""
 import asyncio, os
-from remsim.server import database
+from remsim.server.store import database
 database.{when} = lambda _: os._exit(9)
 asyncio.run(database.connect(database.open_engine({url!r})))
 """

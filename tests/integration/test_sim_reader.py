@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 
 from remsim.readers.base import Presence, PresenceEvent
-from remsim.readers.errors import CardTransmissionError, ReaderUnavailableError
+from remsim.readers.errors import CardTransmissionError, ReaderError, ReaderUnavailableError
 from remsim.readers.sim.source import SimSource
 from remsim.uicc import ProfileError
 
 _NAME = "remsim sim 00"
 _WRONG_PIN2 = bytes.fromhex("002000810830303030FFFFFFFF")
 _TRIES_OF_PIN2 = bytes.fromhex("0020008100")
+
+
+def unheard(outcome: bytes | ReaderError) -> None:
+    """These cards answer at once."""
+    raise AssertionError(outcome)
 
 
 async def _open(source: SimSource, name: str = _NAME) -> None:
@@ -44,24 +49,24 @@ async def test_profiles_can_be_listed_per_slot() -> None:
 async def test_card_remembers_over_a_restart_unless_fresh(tmp_path: Path) -> None:
     source = SimSource(state_dir=tmp_path)
     await _open(source)
-    assert source.reader(_NAME).transmit_now(_WRONG_PIN2) == b"\x63\xc2"
+    assert source.reader(_NAME).submit(_WRONG_PIN2, unheard) == b"\x63\xc2"
     # Nothing is stopped or closed here: the answer above promised that the state is stored.
     again = SimSource(state_dir=tmp_path)
     await _open(again)
-    assert again.reader(_NAME).transmit_now(_TRIES_OF_PIN2) == b"\x63\xc2"
+    assert again.reader(_NAME).submit(_TRIES_OF_PIN2, unheard) == b"\x63\xc2"
     fresh = SimSource(state_dir=tmp_path, fresh=True)
     await _open(fresh)
-    assert fresh.reader(_NAME).transmit_now(_TRIES_OF_PIN2) == b"\x63\xc3"
-    assert fresh.reader(_NAME).transmit_now(_WRONG_PIN2) == b"\x63\xc2"
+    assert fresh.reader(_NAME).submit(_TRIES_OF_PIN2, unheard) == b"\x63\xc3"
+    assert fresh.reader(_NAME).submit(_WRONG_PIN2, unheard) == b"\x63\xc2"
 
 
 async def test_without_a_folder_nothing_is_kept() -> None:
     source = SimSource()
     await _open(source)
-    source.reader(_NAME).transmit_now(_WRONG_PIN2)
+    source.reader(_NAME).submit(_WRONG_PIN2, unheard)
     again = SimSource()
     await _open(again)
-    assert again.reader(_NAME).transmit_now(_TRIES_OF_PIN2) == b"\x63\xc3"
+    assert again.reader(_NAME).submit(_TRIES_OF_PIN2, unheard) == b"\x63\xc3"
 
 
 async def test_state_files_are_private(tmp_path: Path) -> None:
@@ -78,15 +83,15 @@ async def test_half_written_file_leaves_the_state_before(tmp_path: Path, damage:
     source = SimSource(state_dir=tmp_path)
     await _open(source)
     reader = source.reader(_NAME)
-    assert [reader.transmit_now(_WRONG_PIN2) for _ in range(2)] == [b"\x63\xc2", b"\x63\xc1"]
+    assert [reader.submit(_WRONG_PIN2, unheard) for _ in range(2)] == [b"\x63\xc2", b"\x63\xc1"]
     _damage_newest(tmp_path, damage)
     again = SimSource(state_dir=tmp_path)
     await _open(again)
-    assert again.reader(_NAME).transmit_now(_TRIES_OF_PIN2) == b"\x63\xc2"
-    assert again.reader(_NAME).transmit_now(_WRONG_PIN2) == b"\x63\xc1"
+    assert again.reader(_NAME).submit(_TRIES_OF_PIN2, unheard) == b"\x63\xc2"
+    assert again.reader(_NAME).submit(_WRONG_PIN2, unheard) == b"\x63\xc1"
     last = SimSource(state_dir=tmp_path)
     await _open(last)
-    assert last.reader(_NAME).transmit_now(_TRIES_OF_PIN2) == b"\x63\xc1"
+    assert last.reader(_NAME).submit(_TRIES_OF_PIN2, unheard) == b"\x63\xc1"
 
 
 async def test_state_may_shrink(tmp_path: Path) -> None:
@@ -94,7 +99,7 @@ async def test_state_may_shrink(tmp_path: Path) -> None:
     await _open(source)
     reader = source.reader(_NAME)
     select, long, gone = "00A4080C067F105F3B4F48", "80DB0080F08181ED" + "00" * 237, "80DB00800181"
-    answers = [reader.transmit_now(bytes.fromhex(command)) for command in (select, long, gone, gone, long, gone)]
+    answers = [reader.submit(bytes.fromhex(command), unheard) for command in (select, long, gone, gone, long, gone)]
     assert [answer.hex() for answer in answers] == ["9000", "9000", "9000", "6a88", "9000", "9000"]
     await _open(SimSource(state_dir=tmp_path))
 
@@ -122,7 +127,7 @@ async def test_state_that_cannot_be_stored_is_an_error(tmp_path: Path) -> None:
     folder.rmdir()
     folder.write_text("no folder")
     with pytest.raises(CardTransmissionError, match="cannot store"):
-        source.reader(_NAME).transmit_now(_WRONG_PIN2)
+        source.reader(_NAME).submit(_WRONG_PIN2, unheard)
     with pytest.raises(ReaderUnavailableError):
         await _open(SimSource(state_dir=folder))
     with pytest.raises(ReaderUnavailableError, match="cannot store"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from remsim.bankd.core import audit
-from remsim.bankd.core.actions import CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard, Transmit
+from remsim.bankd.core.actions import CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
 from remsim.bankd.core.states import CardState, SessionState
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
@@ -22,7 +22,7 @@ from remsim.wire.link.events import ReceivedUnknown, Undecodable
 from remsim.wire.messages import extensions, rspro
 from remsim.wire.messages.extensions import AuditInd, CertifiedInd
 from remsim.wire.messages.rspro import SlotPhysStatus
-from tests.doubles.bank import SERVER, Bank
+from tests.doubles.bank import SERVER, Bank, Transmit
 
 SLOTS = 2
 #: The last one may get a certificate; those before it never have one.
@@ -84,7 +84,7 @@ class BankMachine(RuleBasedStateMachine):
     def leave_and_return(self, data: st.DataObject, same_client: bool) -> None:
         link = self._link(data)
         if link is not None:
-            session = self.bank.coordinator.clients.sessions.get(LinkId(link))
+            session = self.bank.coordinator.clients.connections.get(LinkId(link))
             self.disturb_by("lost", link)
             if same_client and session is not None and session.client is not None:
                 self.connect(str(session.client), is_own=session.is_own)
@@ -97,9 +97,10 @@ class BankMachine(RuleBasedStateMachine):
     def command(self, data: st.DataObject, client: str, bank: str) -> None:
         link = self._link(data)
         if link is not None:
-            session = self.bank.coordinator.clients.sessions.get(LinkId(link))
-            if session is not None and session.position is not None and data.draw(st.integers(0, 3)):
-                client, bank = str(session.client), str(session.position.bank_slot)
+            connection = self.bank.coordinator.clients.connections.get(LinkId(link))
+            session = connection.session if connection is not None else None
+            if session is not None and data.draw(st.integers(0, 3)):
+                client, bank = str(session.client), str(session.slot.bank_slot)
             self.serial += 1
             self.bank.command(link, f"00d60000{4:02x}{self.serial:08x}", client=client, bank=bank)
 
@@ -175,7 +176,7 @@ class BankMachine(RuleBasedStateMachine):
         elif isinstance(action, ReadNumber):
             self.bank.do(coordinator.on_card_number(action.slot_nr, None, "x", now))
         else:
-            self.bank.do(coordinator.on_card_failed(action.slot_nr, fault, "x", now))
+            self.bank.do(coordinator.on_card_failed(action.slot_nr, CardFault(fault, "x"), now))
         if isinstance(action, OpenCard) and is_due:
             assert position.state is not CardState.READY, "a card that was not read is given to a client"
 
@@ -201,27 +202,31 @@ class BankMachine(RuleBasedStateMachine):
             if session is None:
                 assert position.state is not CardState.WAITING
                 continue
-            assert session.position is position
+            connection = session.connection
+            assert session.slot is position
+            assert connection is not None
+            assert connection.session is session
+            assert connection.client == session.client
             mapping = coordinator.mappings.of_slot(position.slot_nr)
             assert mapping is not None
             assert mapping.client == session.client
-            if session.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD:
+            if connection.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD:
                 assert position.powered_for is session
                 assert position.state in (CardState.READY, CardState.BUSY)
             else:
-                assert session.state is SessionState.CONNECTED_CLIENT_MAPPED
+                assert connection.state is SessionState.CONNECTED_CLIENT_MAPPED
                 assert not session.queue
                 assert position.state not in (CardState.OFF, CardState.READY), "nothing goes on"
-        for link, session in coordinator.clients.sessions.items():
+        for link, connection in coordinator.clients.connections.items():
             assert int(link) not in self.bank.closed
-            if session.state is SessionState.CONNECTED_CLIENT_WAIT_MAP:
-                assert session.client is not None
-                assert coordinator.mappings.of_client(session.client) is None
+            if connection.state is SessionState.CONNECTED_CLIENT_WAIT_MAP:
+                assert connection.client is not None
+                assert coordinator.mappings.of_client(connection.client) is None
 
     @invariant()
     def nobody_with_a_certificate_is_served_without(self) -> None:
         if hasattr(self, "bank"):
-            for session in self.bank.coordinator.clients.sessions.values():
+            for session in self.bank.coordinator.clients.connections.values():
                 if session.proof is None and session.client is not None:
                     assert not self.bank.coordinator.certified.objection(session.client)
 

@@ -164,7 +164,7 @@ def told(connection: LinkEngine, raw: list[bytes]) -> None:
 @given(peer=roles, raw=st.lists(st.sampled_from(FRAMES).flatmap(strategies.mutated), max_size=12))
 def test_engine_survives_damaged_frames(peer: ComponentType | None, raw: list[bytes]) -> None:
     connection = engines.engine(peer=peer)
-    connection.open_lane(CLIENT, BANK)
+    connection.attach_session(CLIENT, BANK)
     told(connection, raw)
     engines.sent(connection)
 

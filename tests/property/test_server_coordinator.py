@@ -275,7 +275,7 @@ class ServerMachine(RuleBasedStateMachine):
         mapping = self.world.coordinator.slotmap.by_client_slot(modem.slot)
         if mapping is not None and mapping.state is MappingState.ACTIVE:
             assert modem.told is not None
-            addresses = self.world.coordinator.announcer.bank_addresses[mapping.bank.bank_id]
+            addresses = self.world.coordinator.configurator.bank_addresses[mapping.bank.bank_id]
             assert (modem.told.bank_slot, modem.told.bankd) == (mapping.bank, addresses[0].address)
         else:
             assert modem.told is None or modem.told.bankd.port == 0

@@ -12,13 +12,13 @@ from typing import cast
 
 import pytest
 
-from remsim.bankd.core.actions import BankdAction
+from remsim.bankd.core.actions import BankdAction, SendResponse
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, TraceRecord, encode_gsmtap
-from remsim.wire.link.actions import LinkId, PeerAddress
+from remsim.wire.link.actions import LinkId, PeerAddress, Send
 from remsim.wire.link.engine import Event, KeepAliveTimes, LinkEngine
 from remsim.wire.messages.rspro import ComponentType
-from tests.doubles.bank import BANKD, StubCards, stub_atr
+from tests.doubles.bank import BANKD, StubCards, as_message, stub_atr
 from tests.doubles.conversation import PlayedConnection, Player, RecordedConnection, RecordedSession, load_session
 
 Reference = Callable[..., Path]
@@ -37,10 +37,10 @@ class BankAdapter:
     def start(self) -> None:
         """A bankd that was just started: it remembers nothing."""
         traced = frozenset(range(self._slots))
-        self.coordinator = BankdCoordinator(
-            bank_id=self._bank_id, slots=self._slots, identity=BANKD, traced_slots=traced
+        self.cards = StubCards()
+        self.cards.coordinator = self.coordinator = BankdCoordinator(
+            bank_id=self._bank_id, cards=self.cards.ports(self._slots), identity=BANKD, traced_slots=traced
         )
-        self.cards = StubCards(self.coordinator)
         for slot_nr in range(self._slots):
             self.coordinator.on_presence(slot_nr, is_present=self._has_cards, reader=f"reader {slot_nr}", now=0.0)
 
@@ -77,6 +77,8 @@ class BankAdapter:
         return []
 
     def perform(self, action: object, now: float) -> list[object]:
+        if isinstance(action, SendResponse):
+            return [Send(action.link, as_message(action), action.tag)]
         return list[object](self.cards.perform(cast(BankdAction, action), now))
 
 

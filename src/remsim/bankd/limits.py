@@ -4,13 +4,14 @@
 from typing import Final
 
 from remsim.bankd.core.audit import MAX_KEPT
-from remsim.bankd.core.connections import MAX_CONTENDERS, MAX_QUEUED, MAX_UNSERVED, MAX_UNSERVED_PER_SOURCE
-from remsim.bankd.guard import MAX_LINES
+from remsim.bankd.core.connections import MAX_CHALLENGERS, MAX_UNSERVED, MAX_UNSERVED_PER_SOURCE
+from remsim.bankd.core.guarding import MAX_LINES
+from remsim.bankd.core.session import MAX_QUEUED
 from remsim.core.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
 from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
 
-#: Events in the log about whoever is not accepted, or sends what it should not: they have a small budget.
+#: Events in the log about peers that are not accepted, or send what they should not: they have a small budget.
 UNAUTHENTICATED_EVENTS: Final = frozenset(
     {"client_refused", "duplicate_client", "second_server", "not_a_server", "server_message_undecodable"}
 )
@@ -18,7 +19,7 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
 _CLIENTS: Final = (
     Limit(
         LimitName.CONTENDERS,
-        MAX_CONTENDERS,
+        MAX_CHALLENGERS,
         "connections",
         "one program has one or two at a time; these wait to hear whether the one before them lives",
         "a newcomer for that client slot is refused",
@@ -34,7 +35,7 @@ _CLIENTS: Final = (
         LimitName.UNSERVED_PER_SOURCE,
         MAX_UNSERVED_PER_SOURCE,
         "connections",
-        "half of all: a stranger makes room for himself among his own first",
+        "half of all: an unknown peer makes room among those of its own source first",
         "the one from there that waits longest is closed",
     ),
     Limit(

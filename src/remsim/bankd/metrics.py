@@ -71,8 +71,8 @@ class BankdMetrics(ProgramMetrics, Collector):
         for kind, number in bank.counts.faults.items():
             faults.add_metric([kind.value.replace(" ", "_")], number)
         yield faults
-        governed = bank.control.active_server is not None
-        yield GaugeMetricFamily("remsim_bankd_server_connected", "1 if a server governs this bank", int(governed))
+        has_server = bank.control.active_server is not None
+        yield GaugeMetricFamily("remsim_bankd_server_connected", "1 if this bank has an active server", int(has_server))
         yield GaugeMetricFamily("remsim_bankd_mappings", "Mappings in force", len(bank.mappings))
         contested = bank.clients.takeovers.refused + bank.control.takeovers.refused
         present = sum(position.is_present for position in bank.cards.positions)
@@ -83,7 +83,11 @@ class BankdMetrics(ProgramMetrics, Collector):
             ("duplicate_clients", "Newcomers with the identity of a live client", bank.counts.duplicate_clients),
             ("impostors", "Clients that claimed a slot which is not theirs", bank.counts.impostors),
             ("contested_refusals", "Peers refused because another program with their certificate was first", contested),
-            ("second_servers", "Servers that wanted a bank governed by another", bank.counts.second_servers),
+            (
+                "second_servers",
+                "Servers that wanted a bank which has another active server",
+                bank.counts.second_servers,
+            ),
             ("crowded_out", "Connections closed because too many had no card", bank.counts.crowded_out),
             ("protocol_errors", "Connections closed because of what the peer sent", bank.counts.protocol_errors),
             ("blocked_commands", "Commands that a rule kept from the card", bank.counts.blocked_commands),

@@ -2,7 +2,6 @@
 """``remsim bankd`` as a program: sockets, readers and log around the coordinator. Takes no decisions of its own."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -15,25 +14,27 @@ from remsim.bankd.core.actions import (
     CardAction,
     CardAttached,
     CardDetached,
-    CloseCard,
-    Notice,
+    CardFault,
     OpenCard,
+    Origin,
     ResetCard,
+    SendResponse,
     StoreCertified,
     TraceAtr,
     TraceTpdu,
 )
 from remsim.bankd.core.coordinator import BankdCoordinator
-from remsim.bankd.driver import CardDriver, fault_kind, fault_text
+from remsim.bankd.driver import CardDriver
 from remsim.bankd.gsmtap import GsmtapSender, revealing
-from remsim.bankd.guard import Guards, TraceMask
-from remsim.bankd.lanes import open_lane
+from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
 from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slots.store import make_plan
 from remsim.config import BankdConfig
+from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity, Role
+from remsim.core.log_event import LogEvent
 from remsim.logs import get_logger
 from remsim.net.accept.listen import Listener
 from remsim.net.connections import ConnectionManager, DialledLink
@@ -47,7 +48,6 @@ from remsim.net.runtime.state_lock import StateLock
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.net.tls.security import protect, quota_of
 from remsim.readers.base import ReaderSource
-from remsim.readers.errors import ReaderError
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, reveal_all
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.events import Event
@@ -60,6 +60,8 @@ from remsim.wire.messages.rspro import (
 
 #: Events that follow from what the server orders, not from what a peer does again and again.
 _OF_ORDERS: Final = frozenset({"mapping_created", "mapping_removed", "state_reset"})
+#: Events of which the guard itself bounds the number.
+_OF_GUARD: Final = frozenset({"command_noted", "command_blocked", "guard_reloaded"})
 #: Held while we run, in the state directory.
 _LOCK_NAME: Final = "bankd.lock"
 #: At the end, cards get this long beyond their own deadline to be powered off.
@@ -98,8 +100,6 @@ class BankdService:
         self._gsmtap: GsmtapSender | None = None
         self._mask = TraceMask()
         self._reload = Reload(log=self._log)
-        self._queue: deque[BankdAction] = deque()
-        self._is_working = False
         self._engines = EngineFactory.of(config, own_identity(config, ComponentType.REMSIM_BANKD))
         self.protection = protect(
             config,
@@ -111,9 +111,11 @@ class BankdService:
         )
         self._lock = StateLock(config.state_dir / _LOCK_NAME, what=f"the state directory {config.state_dir}")
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
+        observe = self._metrics.card_times.observe
+        self._slots = [CardDriver(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
         self.coordinator = BankdCoordinator(
             bank_id=config.bank_id,
-            slots=config.slots,
+            cards=self._slots,
             identity=self._engines.identity,
             takeover_s=config.timers.takeover_s,
             traced_slots=self._traced_slots(),
@@ -121,16 +123,16 @@ class BankdService:
             memory=self._certified_file.load(),
             reads_numbers=config.read_numbers,
             limits=self._metrics.limits,
+            policy=read_guard_policy(config),
         )
         self._metrics.show(self.coordinator)
-        self._guards = Guards(config, counts=self.coordinator.counts, log=self._log, report=self._audit)
-        observe = self._metrics.card_times.observe
-        self._slots = [CardDriver(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
             self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
         )
-        self._perform: dict[type, Callable[..., None]] = self._performers()
+        self._do = ActionExecutor[BankdAction](
+            self._performers(), on_failure=self._on_failed_action, after=self._after_actions
+        ).run
 
     def _traced_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:
@@ -179,12 +181,17 @@ class BankdService:
         self.started.set()
 
     def _keep_fresh(self, hub: ConnectionManager) -> None:
-        steps: list[Step] = [self._guards.reload]
+        steps: list[Step] = [self._reload_guard]
         if self.protection.contexts is not None:
             self.keeper = CertificateManager(self.protection.contexts, hub, log=self._log)
             self._tasks.vital(self.keeper.run(), name="certificate")
             steps.append(self.keeper.reload)
         self._tasks.vital(self._reload.run(*steps), name="reload")
+
+    async def _reload_guard(self) -> None:
+        policy = await reread_guard_policy(self.config, self._log)
+        if policy is not None:
+            self._do(self.coordinator.on_guard_policy(policy))
 
     def on_hangup(self) -> None:
         """SIGHUP: use the certificate and the guard's rules that the files hold now."""
@@ -279,9 +286,9 @@ class BankdService:
         """The card is powered off."""
         self._do(self.coordinator.on_card_closed(slot_nr, self._now()))
 
-    def on_failed(self, slot_nr: int, error: ReaderError) -> None:
+    def on_failed(self, slot_nr: int, fault: CardFault) -> None:
         """The card or its reader failed."""
-        self._do(self.coordinator.on_card_failed(slot_nr, fault_kind(error), fault_text(error), self._now()))
+        self._do(self.coordinator.on_card_failed(slot_nr, fault, self._now()))
 
     def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
         """The card's number was read, or cannot be."""
@@ -299,9 +306,10 @@ class BankdService:
 
     def _performers(self) -> dict[type, Callable[..., None]]:
         performers: dict[type, Callable[..., None]] = {
-            CardAttached: self._open_lane,
-            CardDetached: self._close_lane,
-            Notice: self._notice,
+            CardAttached: self._attach,
+            CardDetached: self._detach,
+            SendResponse: self._send_response,
+            LogEvent: self._log_event,
             TraceAtr: self._trace_atr,
             TraceTpdu: self._trace_tpdu,
             StoreRevocations: self._store_revocations,
@@ -311,21 +319,10 @@ class BankdService:
         performers.update(dict.fromkeys(CARD_ACTIONS, self._on_card_action))
         return performers
 
-    def _do(self, actions: list[BankdAction]) -> None:
-        """Carry out actions in order; those that follow from them come after, without recursion."""
-        self._queue.extend(actions)
-        if self._is_working:
-            return
-        self._is_working = True
-        try:
-            while self._queue:
-                action = self._queue.popleft()
-                try:
-                    self._perform[type(action)](action)
-                except Exception as error:  # noqa: BLE001  # one session's trouble must not keep others' actions back
-                    self._log.error("internal_error", action=type(action).__name__, exc_info=error)
-        finally:
-            self._is_working = False
+    def _on_failed_action(self, action: BankdAction, error: Exception) -> None:
+        self._log.error("internal_error", action=type(action).__name__, exc_info=error)
+
+    def _after_actions(self) -> None:
         self._alarm.set(self.coordinator.next_deadline())
         if self._stop_wanted.is_set() and self.coordinator.is_at_rest:
             self._at_rest.set()
@@ -337,20 +334,29 @@ class BankdService:
     def _on_card_action(self, action: CardAction) -> None:
         if isinstance(action, OpenCard | ResetCard):
             self._mask.on_reset(action.slot_nr)
-        slot = self._slots[action.slot_nr]
-        if isinstance(action, CloseCard):
-            self._guards.end(slot)
-        slot.run(action)
+        self._slots[action.slot_nr].run(action)
 
-    def _open_lane(self, action: CardAttached) -> None:
-        slot = self._slots[action.bank_slot.slot_nr]
-        self._guards.begin(slot, action.bank_slot, action.client)
-        if self._hub is not None:
-            open_lane(self._hub, self.coordinator, action, slot)
+    def _attach(self, action: CardAttached) -> None:
+        hub, coordinator, submit = self._hub, self.coordinator, action.submit
+        if hub is None:
+            return
+        now, actions = asyncio.get_running_loop().time, coordinator.actions
 
-    def _close_lane(self, action: CardDetached) -> None:
+        def on_tpdu(tag: int, tpdu: bytes) -> bytes | None:
+            response = submit(tag, tpdu, Origin.MODEM, now())
+            if actions:
+                self._do(coordinator.take())
+            return response
+
+        hub.attach_session(action.link, action.client, action.bank_slot, on_tpdu)
+
+    def _detach(self, action: CardDetached) -> None:
         if self._hub is not None:
-            self._hub.close_lane(action.link)
+            self._hub.detach_session(action.link)
+
+    def _send_response(self, action: SendResponse) -> None:
+        if self._hub is not None:
+            self._hub.answer_tpdu(action.link, action.tag, action.response)
 
     def _audit(self, entry: AuditInd) -> None:
         self._do(self.coordinator.on_audit(entry, self._now()))
@@ -371,13 +377,15 @@ class BankdService:
         self._certified_file.want()
         self._tasks.session(self._certified_file.save(self.coordinator.certified.proven), name="certified")
 
-    def _notice(self, notice: Notice) -> None:
-        fields = {key: value for key, value in notice.fields.items() if value not in (None, "")}
-        about = {"client_slot": notice.client_slot, "bank_slot": notice.bank_slot, **fields}
-        # What a server orders is said each time.
-        is_ordered = notice.event in _OF_ORDERS
-        say = getattr(self._log, self._lines.level(notice.event, notice.level, None if is_ordered else about))
-        say(notice.event, bank_slot=notice.bank_slot, client_slot=notice.client_slot, **fields)
+    def _log_event(self, event: LogEvent) -> None:
+        fields = event.shown_fields()
+        level = event.level
+        if event.name not in _OF_GUARD:
+            # What a server orders is said each time.
+            is_ordered = event.name in _OF_ORDERS
+            about = {"client_slot": event.client_slot, "bank_slot": event.bank_slot, **fields}
+            level = self._lines.level(event.name, level, None if is_ordered else about)
+        getattr(self._log, level)(event.name, bank_slot=event.bank_slot, client_slot=event.client_slot, **fields)
 
 
 def serve(config: BankdConfig) -> int:

@@ -1,19 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two programs with one certificate: each takes over from the other, for ever, and a modem loses its card each time.
+"""Who holds an identity, who challenges the holder, and who wins. One rule for servers and bankds, without I/O.
 
-A program whose link broke comes back before the old link is known to be dead. Its certificate proves that it is the
-same, so it takes over at once. But a certificate that was copied to a second host proves the same of two programs. They
-are told apart by what they do: after ``MOST`` take-overs in a minute between the same addresses the next one is not
-granted unseen. Then the holder is asked (PING): a program that came back has left a dead link behind, and takes over
-all the same; where both are alive, the one that is connected, which was there first, stays.
+An identity is what only one connection may be at a time: a client slot, a bank, the active server of a bank. The rule:
 
-Used wherever a newcomer can take over, with the same words (``contest_texts``). Pure: time is an argument.
+1. An identity that nobody holds goes to the first claimant.
+2. A claimant with a certificate takes over at once from a holder without one, and from a holder with the same
+   certificate: that is the same program, back before its old link is known to be dead. The caller closes the holder.
+3. Any other claimant waits, and the holder is asked whether it is alive (PING). So is one that comes with the same
+   certificate once the identity is *contested* (``TakeOvers``). A holder that is being closed is not asked.
+4. A holder that answers stays, and all who wait are refused.
+5. When the holder is lost, the newest of those who wait becomes the holder, because it is the least likely to be a
+   dead link itself. The others are refused; those that are alive come back and challenge the new holder.
+6. ``MAX_CHALLENGERS`` may wait for one identity. More are refused at once; rule 2 goes before this one.
+
+What is refused at a claim for other reasons (a wrong certificate) is the caller's business: it does not claim, and
+withdraws what waits before it reports the loss of the holder.
 """
 
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Final
+from enum import Enum
+from typing import Final, Generic, TypeVar
+
+from remsim.core.identity import Proof
+
+#: Connections that may wait to hear whether the holder of their identity is alive. One program has one or two links at
+#: a time; more are one program that connects again and again.
+MAX_CHALLENGERS: Final = 16
 
 #: Take-overs between the same two addresses that are granted unseen within ``WINDOW_S``; the third one is too many.
 MOST: Final = 2
@@ -30,7 +44,7 @@ CONTEST_HINT: Final = "stop one of the two programs, or enrol it anew under a nu
 
 
 def contest_texts(identity: str, holder: str, newcomer: str) -> tuple[str, str]:
-    """What the holder and the newcomer hear of it, who may be at different places."""
+    """What the holder and the newcomer are told, who may be at different places."""
     return (
         f"a second program, at {newcomer}, uses the certificate of {identity}, too; it is refused. {CONTEST_HINT}",
         f"another program, at {holder}, uses the certificate of {identity} and was here first. {CONTEST_HINT}",
@@ -41,7 +55,7 @@ def contest_texts(identity: str, holder: str, newcomer: str) -> tuple[str, str]:
 class _Contest:
     """What happened to one identity."""
 
-    between: frozenset[str]
+    between: frozenset[Hashable]
     times: list[float] = field(default_factory=list)
     is_open: bool = False
     #: The refusal was put into words.
@@ -50,14 +64,22 @@ class _Contest:
 
 
 class TakeOvers:
-    """All identities of one kind. Addresses are those of hosts, without ports. ``now`` never goes backwards."""
+    """Tells a program that comes back from two programs with one certificate, by how often they take over.
+
+    A certificate that was copied to a second host would let two programs take over from each other for ever, and a
+    modem would lose its card each time. After ``MOST`` take-overs in a minute between the same addresses the next one
+    is not granted unseen. Then the holder is asked: a program that came back has left a dead link behind, and takes
+    over all the same; where both are alive, the one that was there first stays.
+
+    Addresses are those of hosts, without ports. ``now`` never goes backwards.
+    """
 
     def __init__(self) -> None:
         self._contests: OrderedDict[Hashable, _Contest] = OrderedDict()
         #: Newcomers that were refused because the holder is alive, since the start.
         self.refused = 0
 
-    def may(self, identity: Hashable, holder: str, newcomer: str, now: float) -> bool:
+    def may(self, identity: Hashable, holder: Hashable, newcomer: Hashable, now: float) -> bool:
         """Whether the newcomer may take over unseen; else ask whether the holder is alive."""
         between = frozenset((holder, newcomer))
         contest = self._contests.pop(identity, None)
@@ -84,6 +106,161 @@ class TakeOvers:
         contest.is_told = True
         return True
 
-    def contested(self, now: float) -> int:
-        """How many identities two programs are contending for at this time."""
-        return sum(contest.is_told and now - contest.last <= QUIET_S for contest in self._contests.values())
+
+class Verdict(Enum):
+    """What becomes of a claim."""
+
+    HOLDS = "it holds the identity now"
+    TAKES_OVER = "it waits; close the holder, whose loss makes it the holder"
+    PROBE = "it waits; ask the holder whether it is alive"
+    WAITS = "it waits; the holder is being asked, or closed"
+    TOO_MANY = "it is refused: too many wait already"
+
+
+class Refusal(Enum):
+    """Why one that waited is refused."""
+
+    IN_USE = "another program is this identity"
+    CONTESTED = "another program with the same certificate is alive; tell both, and the operator"
+    STILL_CONTESTED = "the same, and it was told before"
+
+
+K = TypeVar("K", bound=Hashable)
+H = TypeVar("H", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Generic[H]):
+    """One that waited, and is refused now."""
+
+    who: H
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Succession(Generic[H]):
+    """Who holds the identity after the loss of its holder, and who is refused, the oldest first."""
+
+    winner: H
+    refused: tuple[Refused[H], ...]
+
+
+@dataclass(slots=True)
+class _Claimant:
+    """What decides about one connection: its certificate, and the host that it comes from."""
+
+    proof: Proof | None
+    host: Hashable
+
+    def is_same_as(self, other: "_Claimant") -> bool:
+        """Whether both show the same certificate."""
+        return self.proof is not None and self.proof == other.proof
+
+
+@dataclass(slots=True)
+class _Held(Generic[K, H]):
+    """One identity that somebody holds."""
+
+    identity: K
+    holder: H
+    claimant: _Claimant
+    #: The oldest first.
+    challengers: dict[H, _Claimant] = field(default_factory=dict)
+    #: Its holder is being closed for a challenger that takes over.
+    is_closing: bool = False
+
+
+class IdentityClaims(Generic[K, H]):
+    """All identities of one kind. ``H`` is what holds one: a peer or a session.
+
+    Each holds or claims one identity at a time. ``now`` never goes backwards.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[K, _Held[K, H]] = {}
+        # Where each holder and each challenger is.
+        self._place: dict[H, _Held[K, H]] = {}
+        self._takeovers = TakeOvers()
+
+    @property
+    def contest_refusals(self) -> int:
+        """How many were refused, since the start, because another program with their certificate is alive."""
+        return self._takeovers.refused
+
+    def holder(self, identity: K) -> H | None:
+        """Who holds this identity."""
+        held = self._held.get(identity)
+        return None if held is None else held.holder
+
+    def challengers(self, holder: H) -> tuple[H, ...]:
+        """Who waits for the identity that ``holder`` has, the oldest first; nobody if it holds none."""
+        held = self._place.get(holder)
+        return () if held is None or held.holder != holder else tuple(held.challengers)
+
+    def is_waiting(self, who: H) -> bool:
+        """Whether it has claimed an identity that another holds."""
+        held = self._place.get(who)
+        return held is not None and held.holder != who
+
+    def claim(self, identity: K, who: H, proof: Proof | None, host: Hashable, now: float) -> Verdict:
+        """``who``, which neither holds nor claims anything yet, wants ``identity``. ``host`` is its address."""
+        if who in self._place:
+            raise ValueError(f"{who!r} has claimed an identity already")
+        claimant = _Claimant(proof, host)
+        held = self._held.get(identity)
+        if held is None:
+            self._held[identity] = self._place[who] = _Held(identity, who, claimant)
+            return Verdict.HOLDS
+        takes_over = not held.is_closing and self._may_take_over(held, claimant, now)
+        if not takes_over and len(held.challengers) >= MAX_CHALLENGERS:
+            return Verdict.TOO_MANY
+        held.challengers[who] = claimant
+        self._place[who] = held
+        if takes_over:
+            held.is_closing = True
+            return Verdict.TAKES_OVER
+        return Verdict.PROBE if len(held.challengers) == 1 and not held.is_closing else Verdict.WAITS
+
+    def _may_take_over(self, held: _Held[K, H], claimant: _Claimant, now: float) -> bool:
+        if claimant.proof is None or held.claimant.proof is None:
+            return claimant.proof is not None
+        is_same = claimant.is_same_as(held.claimant)
+        return is_same and self._takeovers.may(held.identity, held.claimant.host, claimant.host, now)
+
+    def on_alive(self, holder: H, now: float) -> list[Refused[H]]:
+        """The holder has answered: who waited is refused, the oldest first. Nobody is, if it is being closed."""
+        held = self._place.get(holder)
+        if held is None or held.holder != holder or held.is_closing:
+            return []
+        return self._refuse_all(held, now)
+
+    def on_lost(self, who: H, now: float) -> Succession[H] | None:
+        """A connection is gone. If it held an identity for which others wait: who holds it now."""
+        held = self._place.pop(who, None)
+        if held is None:
+            return None
+        if held.holder != who:
+            del held.challengers[who]
+            return None
+        if not held.challengers:
+            del self._held[held.identity]
+            return None
+        held.holder, held.claimant = held.challengers.popitem()
+        held.is_closing = False
+        return Succession(held.holder, tuple(self._refuse_all(held, now)))
+
+    def withdraw(self, who: H) -> None:
+        """The claim of one that waits is void."""
+        del self._place.pop(who).challengers[who]
+
+    def _refuse_all(self, held: _Held[K, H], now: float) -> list[Refused[H]]:
+        refused: list[Refused[H]] = []
+        for who, claimant in held.challengers.items():
+            del self._place[who]
+            reason = Refusal.IN_USE
+            if claimant.is_same_as(held.claimant):
+                is_first = self._takeovers.refuse(held.identity, now)
+                reason = Refusal.CONTESTED if is_first else Refusal.STILL_CONTESTED
+            refused.append(Refused(who, reason))
+        held.challengers.clear()
+        return refused

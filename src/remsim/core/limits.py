@@ -36,7 +36,7 @@ class LimitName(StrEnum):
     METRICS_REQUEST = "metrics_request"
     METRICS_TIME = "metrics_time"
     # Of servers
-    RIVALS = "rivals"
+    CHALLENGERS = "challengers"
     CLIENT_NUMBERS = "client_numbers"
     REVOCATION_LIST = "revocation_list"
     REST_CONNECTIONS = "rest_connections"

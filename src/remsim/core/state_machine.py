@@ -8,7 +8,7 @@ sources and proves it. The diagrams in ``docs/states.md`` are drawn from the tab
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from remsim.core.errors import RemsimError
 
@@ -39,25 +39,26 @@ class Transitions(Generic[S, E]):
 
     def __init__(self, machine: str, table: Mapping[tuple[S, E], S]) -> None:
         self.machine = machine
-        self._table = dict(table)
+        #: Not to be changed.
+        self.table = dict(table)
 
     def following(self, state: S, event: E) -> S:
         """The state after ``event`` in ``state``. Raises IllegalTransitionError if the pair is not listed."""
         try:
-            return self._table[state, event]
+            return self.table[state, event]
         except KeyError:
             raise IllegalTransitionError(f"{self.machine}: {event.value!r} in state {state.value}") from None
 
     def allows(self, state: S, event: E) -> bool:
         """Whether the pair is listed."""
-        return (state, event) in self._table
+        return (state, event) in self.table
 
     def __iter__(self) -> Iterator[tuple[S, E, S]]:
         """All rows in the order of the table: state, event, following state."""
-        return ((state, event, following) for (state, event), following in self._table.items())
+        return ((state, event, following) for (state, event), following in self.table.items())
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self.table)
 
 
 class Stateful(Generic[S, E]):
@@ -65,7 +66,7 @@ class Stateful(Generic[S, E]):
 
     __slots__ = ("_state",)
 
-    TRANSITIONS: ClassVar[Transitions]  # type: ignore[type-arg]  # a ClassVar cannot name the class's parameters
+    TRANSITIONS: ClassVar[Transitions[Any, Any]]  # a ClassVar cannot name the class's parameters
 
     def __init__(self, state: S) -> None:
         self._state = state
@@ -77,6 +78,9 @@ class Stateful(Generic[S, E]):
 
     def step(self, event: E) -> S:
         """Move on, and return the new state. Raises IllegalTransitionError if the table does not list the pair."""
-        following: S = self.TRANSITIONS.following(self._state, event)
+        # Twice for each command of a card, so the table is asked without a call in between.
+        following: S | None = self.TRANSITIONS.table.get((self._state, event))
+        if following is None:
+            following = self.TRANSITIONS.following(self._state, event)
         self._state = following
         return following

@@ -149,8 +149,7 @@ class ConnectionManager:
                 try:
                     link.send(action.message, action.reply_to)
                 except LocalProtocolError as error:
-                    self._log.error("bad_message_withheld", peer=str(link.peer), error=str(error))
-                    link.close("internal error")
+                    self._withhold(link, error)
             case Close():
                 link.close(action.reason)
             case Accepted():
@@ -165,38 +164,39 @@ class ConnectionManager:
                 link.connection.send_id_get()
                 link.flush()
 
-    def open_lane(
-        self,
-        link: LinkId,
-        client: ClientSlot,
-        bank: BankSlot,
-        transmit_now: Callable[[bytes], bytes | None] | None = None,
-        *,
-        transmit_soon: Callable[[int, bytes], bool] | None = None,
+    def attach_session(
+        self, link: LinkId, client: ClientSlot, bank: BankSlot, on_tpdu: Callable[[int, bytes], bytes | None]
     ) -> None:
-        """Handle the TPDUs between these slots without an event for each.
+        """Hand the command TPDUs between these slots to ``on_tpdu``, tag and bytes, instead of an event for each.
 
-        ``transmit_now`` gets the command TPDU as it arrived, of any length, and returns the response. ``transmit_soon``
-        gets its operation tag, too, and takes it, to be answered by ``answer_tpdu`` (or by a message, as usual). If
-        they return None and False, the message arrives as an event after all.
+        It returns the response if that is there at once; else ``answer_tpdu`` is to be called, after that call.
+        A command that is not written as ours are, or not alone in what arrived, comes as an event all the same.
         """
         found = self._links.get(link)
         if found is not None:
-            found.connection.open_lane(client, bank)
-            found.transmit_now, found.transmit_soon = transmit_now, transmit_soon
+            found.connection.attach_session(client, bank)
+            found.on_tpdu = on_tpdu
 
     def answer_tpdu(self, link: LinkId, tag: int, response: bytes) -> None:
-        """Answer a command that ``transmit_soon`` took. The lane must not have been closed meanwhile."""
+        """Send the response to a command of the session that is attached to this link, unless the link is gone."""
         found = self._links.get(link)
         if found is not None:
-            found.answer_tpdu(tag, response)
+            try:
+                found.answer_tpdu(tag, response)
+            except LocalProtocolError as error:
+                self._withhold(found, error)
 
-    def close_lane(self, link: LinkId) -> None:
+    def detach_session(self, link: LinkId) -> None:
         """Deliver every message as an event again."""
         found = self._links.get(link)
         if found is not None:
-            found.connection.close_lane()
-            found.transmit_now = found.transmit_soon = None
+            found.connection.detach_session()
+            found.on_tpdu = None
+
+    def _withhold(self, link: Link, error: LocalProtocolError) -> None:
+        """A message of ours that must not go out is a mistake of ours, and costs the link."""
+        self._log.error("bad_message_withheld", peer=str(link.peer), error=str(error))
+        link.close("internal error")
 
     def is_alive(self, link: LinkId) -> bool:
         """Whether the link still takes messages."""

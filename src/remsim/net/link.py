@@ -14,7 +14,7 @@ from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import PeerCertificate, explain
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.engine import EngineMaker, Event, LinkEngine, LinkFailed
-from remsim.wire.messages.rspro import Message, TpduCardToModem, TpduModemToCard
+from remsim.wire.messages.rspro import Message
 
 #: A peer that lets more than this pile up does not read; it is cut off before it costs us memory. A bankd's mappings,
 #: or all that a server tells a client, take a tenth of it.
@@ -108,10 +108,9 @@ class Link(asyncio.Protocol):
         self._rest: asyncio.TimerHandle | None = None
         self.is_closing = False
         self.networks = networks
-        #: Answers a command TPDU of the open lane at once, or returns None to have it treated as any message.
-        self.transmit_now: Callable[[bytes], bytes | None] | None = None
-        #: Takes a command TPDU of the open lane with its tag, to be answered by ``answer_tpdu``; else returns False.
-        self.transmit_soon: Callable[[int, bytes], bool] | None = None
+        #: Takes the tag and bytes of each command TPDU of the attached session, and returns the response if it is there
+        #: at once. Else ``answer_tpdu`` is called later, or never.
+        self.on_tpdu: Callable[[int, bytes], bytes | None] | None = None
         #: The program has heard of it, and will hear of its end.
         self.is_announced = False
         #: Whom the peer has proven to be; None on a link without TLS.
@@ -196,16 +195,14 @@ class Link(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         connection = self.connection
         if (found := connection.receive_tpdu(data)) is not None:
+            assert self.on_tpdu is not None
             tag, tpdu = found
-            if self.transmit_now is not None and (response := self.transmit_now(tpdu)) is not None:
+            response = self.on_tpdu(tag, tpdu)
+            if response is None:
+                connection.defer_tpdu()
+            else:
                 self._transport.write(connection.answer_tpdu(tag, response))
-                return
-            if self.transmit_soon is not None:
-                # Whatever answers it in the end finds it owed, even if that is at once.
-                connection.expect_response(TpduModemToCard, tag)
-                if self.transmit_soon(tag, tpdu):
-                    return
-                connection.cancel(tag, TpduCardToModem)
+            return
         connection.receive_data(data, self._loop.time())
         self._pump()
 
@@ -254,10 +251,9 @@ class Link(asyncio.Protocol):
             self._on_rested()
 
     def answer_tpdu(self, tag: int, response: bytes) -> None:
-        """Answer a command that ``transmit_soon`` took; the lane must be open still."""
+        """Answer a command of the attached session. Raises LocalProtocolError if none with this tag waits for that."""
         if not self.is_closing:
-            self.connection.cancel(tag, TpduCardToModem)
-            self._transport.write(self.connection.answer_tpdu(tag, response))
+            self._transport.write(self.connection.answer_deferred(tag, response))
 
     def flush(self) -> None:
         """Write what the engine has ready, unless the pump does it in a moment."""

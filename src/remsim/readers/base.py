@@ -6,13 +6,25 @@ its own (PC/SC). Callers do not know. One ``CardReader`` belongs to one bank slo
 concurrently, except ``close``.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
-from remsim.readers.errors import ReaderError
+from remsim.logs import get_logger
+from remsim.readers.errors import CardTransmissionError, ReaderError
+from remsim.redaction import scrub
+
+#: How an exchange with a card ended.
+Outcome = bytes | ReaderError
+#: Takes the outcome of a command that was not answered at once; called in the event loop.
+Done = Callable[[Outcome], None]
+
+#: The commands under way in ``CardReader.submit``: the loop itself keeps no task alive.
+_under_way: set[asyncio.Task[bytes]] = set()
 
 
 class Presence(Enum):
@@ -73,20 +85,36 @@ class CardReader(ABC):
     async def close(self) -> None:
         """Power the card off and let go of it. Never raises; idempotent."""
 
-    def transmit_now(self, tpdu: bytes) -> bytes | None:
-        """Like ``transmit`` for a card that answers at once without blocking, else None.
+    def submit(self, tpdu: bytes, done: Done) -> bytes | None:
+        """Like ``transmit``, without waiting. This is how a bank sends the commands of its clients.
 
-        Spares in-process cards the cost of a task switch for every TPDU.
+        Returns the response if it is there at once, and raises if the command fails at once. Otherwise returns None,
+        and ``done`` is called later, exactly once, in the event loop, and not at all once the reader is closed.
+
+        This implementation starts a task for ``transmit``. Replace it where a card answers without waiting, or has a
+        thread of its own: a task for each command costs more than everything else that a bank does for it.
         """
+        task = asyncio.get_running_loop().create_task(self.transmit(tpdu), name=f"transmit {self.name}")
+        _under_way.add(task)
+        task.add_done_callback(partial(_report, done))
         return None
 
-    def transmit_soon(self, tpdu: bytes, done: Callable[[bytes | ReaderError], None]) -> bool:
-        """Like ``transmit``, with ``done`` called in the loop instead of a task that waits; False if not offered.
 
-        Spares cards that have a thread of their own a task for every TPDU. ``done`` is called exactly once, unless
-        the reader is closed before.
-        """
-        return False
+def _report(done: Done, task: asyncio.Task[bytes]) -> None:
+    _under_way.discard(task)
+    if task.cancelled():
+        done(CardTransmissionError("the command was cancelled"))
+        return
+    error = task.exception()
+    done(task.result() if error is None else as_reader_error(error))
+
+
+def as_reader_error(error: BaseException) -> ReaderError:
+    """What a driver raised, as an error of its reader. A mistake in a driver is logged, and costs one command."""
+    if isinstance(error, ReaderError):
+        return error
+    get_logger("readers").error("driver_error", exc_info=error)
+    return CardTransmissionError(f"the reader's driver failed: {type(error).__name__}: {scrub(str(error))}")
 
 
 class ReaderSource(ABC):

@@ -3,13 +3,13 @@
 
 from typing import Final
 
+from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
 from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED
 from remsim.server.api import limits as rest
-from remsim.server.core.admission import MAX_RIVALS
 from remsim.server.core.peer_reports import BURST, REFILL_S
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
 from remsim.server.store.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
@@ -21,8 +21,8 @@ _FAILURES: Final = f"failures of one source, then one in {FAILURE_FORGIVEN_S:g} 
 
 _PEERS: Final = (
     Limit(
-        LimitName.RIVALS,
-        MAX_RIVALS,
+        LimitName.CHALLENGERS,
+        MAX_CHALLENGERS,
         "links",
         "one program has one or two links at a time; these wait to hear whether the holder of their identity lives",
         "a newcomer with that identity is refused",
@@ -57,7 +57,7 @@ _REST: Final = (
         LimitName.REST_CONNECTIONS_PER_SOURCE,
         rest.MAX_CONNECTIONS_PER_SOURCE,
         "connections",
-        "half of all: one source, which may be a proxy in front of everybody, never takes every place",
+        "half of all: one source, which may be a proxy of everybody, never takes every place",
         "the one from there that waits longest is closed; the newcomer gets its place",
     ),
     Limit(
@@ -87,7 +87,7 @@ _REST: Final = (
         LimitName.REST_ANSWER_TIME,
         rest.ANSWER_TIME_S,
         "s",
-        "whoever takes nothing of an answer for so long does not read it",
+        "a caller that takes nothing of an answer for so long does not read it",
         _CLOSED,
     ),
     Limit(
@@ -101,7 +101,7 @@ _REST: Final = (
         LimitName.ENROLMENT_FAILURES,
         FAILURES_ALLOWED,
         _FAILURES,
-        "codes cannot be guessed, but each attempt costs a signature or a look into the book; good codes and "
+        "codes cannot be guessed, but each attempt costs a signature or a look into the ledger; good codes and "
         "certificates go on, each with a limit of its own",
         _ANSWER.format(429),
     ),
@@ -109,8 +109,8 @@ _REST: Final = (
         LimitName.RENEWALS,
         RENEWALS_ALLOWED,
         f"certificates of one identity within {RENEWAL_PERIOD_S / 3600:g} h",
-        "each stays in the book, the audit log and, once revoked, on the list; a host renews every 60 days, tries for "
-        "30 more, and gets the same answer again if one was lost",
+        "each stays in the ledger, the audit log and, once revoked, on the list; a host renews every 60 days, tries "
+        "for 30 more, and gets the same answer again if one was lost",
         f"a renewal is refused ({_ANSWER.format(429)}); what was issued goes on, and enrolment with a code, too",
     ),
     Limit(
@@ -123,7 +123,7 @@ _REST: Final = (
     Limit(
         LimitName.STORED_REFUSALS,
         STORED_REFUSALS,
-        f"entries of one token, and of all strangers, then one in {REFUSAL_INTERVAL_S:g} s",
+        f"entries of one token, and of all without a token, then one in {REFUSAL_INTERVAL_S:g} s",
         "the database must not grow by what is refused: some fifty megabytes in the time for which entries are kept",
         "the refusal is counted and logged, but not in the audit log",
     ),

@@ -52,9 +52,8 @@ class ServerMetrics(ProgramMetrics):
         self.removals.set_function(slotmap.removal_count)
         text = "Audit entries that were more than a bankd may add"
         self.registry.register(_Total("remsim_server_bank_audit_dropped", text, lambda: coordinator.bank_audit.dropped))
-        takeovers = coordinator.takeovers
         text = "Newcomers refused because another program with their certificate was there first"
-        self.registry.register(_Total("remsim_server_contested_refusals", text, lambda: takeovers.refused))
+        self.registry.register(_Total("remsim_server_contested_refusals", text, lambda: coordinator.contest_refusals))
         for state in _SHOWN_STATES:
             self.mappings.labels(state.value).set_function(partial(_count, slotmap, state))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy file of a running server: read at its start, and again when it is told to.
 
-The rules themselves are in ``remsim.policy.mapping``; ``desk`` asks them before a mapping is stored.
+The rules themselves are in ``remsim.policy.mapping``; the runtime asks them before a mapping is stored.
 """
 
 from remsim.config import ServerConfig, TextError, read_text
@@ -26,7 +26,7 @@ def read_policy(config: ServerConfig) -> MappingPolicy:
     return parse_mapping_policy(text, str(config.policy))
 
 
-async def reload_policy(config: ServerConfig, desk: ServerRuntime, *, log: Logger) -> None:
+async def reload_policy(config: ServerConfig, runtime: ServerRuntime, *, log: Logger) -> None:
     """Let the rules hold that the file has now, and delete what they no longer allow.
 
     A file that cannot be used is reported, and the rules stay as they are.
@@ -39,7 +39,7 @@ async def reload_policy(config: ServerConfig, desk: ServerRuntime, *, log: Logge
         log.error("policy_not_reloaded", error=str(error), hint=error.hint)
         return
     try:
-        await desk.change_policy(policy)
+        await runtime.change_policy(policy)
     except StoreError as error:
         # The rules hold for what is mapped from now on; what is stored is looked at again at the next reload or start.
         log.error("policy_not_enforced", error=str(error), hint=error.hint)

@@ -6,12 +6,15 @@ Takes no decisions and starts nothing; ``service`` gives it its parts. All metho
 
 import asyncio
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, get_args
 
 from remsim.core.errors import RemsimError
+from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
+from remsim.core.log_event import LogEvent
 from remsim.core.rate_limit import TokenBucket
 from remsim.logs import Logger
 from remsim.net.accept.quota import ConnectionQuota
@@ -25,23 +28,23 @@ from remsim.server.core.actions import (
     AskPolicy,
     Decision,
     Entry,
-    Report,
+    Note,
     StoreClientNumber,
     StoreDeletion,
     StoreMapping,
     StoreSent,
 )
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
-from remsim.server.core.peers import Peer
 from remsim.server.core.slotmap import Mapping
 from remsim.server.metrics import ServerMetrics
+from remsim.server.query import RuntimeStatus, ServerQuery
 from remsim.server.store import audit
 from remsim.server.store.writer import Store
-from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.engine import Event
 
-#: Events about whoever is not accepted, is refused by REST, or sends what it should not.
-_STRANGERS: Final = frozenset(
+#: Events about peers that are not accepted, are refused by REST, or send what they should not.
+_UNAUTHENTICATED_EVENTS: Final = frozenset(
     {
         *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
         *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_number"),
@@ -53,10 +56,13 @@ _STRANGERS: Final = frozenset(
 #: Events that follow from what operators ask for, not from what peers do again and again.
 _OF_OPERATORS: Final = frozenset({"mapping_created", "mapping_deleted", "bankd_reset_ordered"})
 
-#: Whose refusal is a stranger's: the entry names whatever he said.
-_OF_STRANGERS: Final = "token_refused"
+#: The refusal of a caller that has proven nothing: the entry names whatever it said.
+_TOKEN_REFUSED: Final = "token_refused"
 
 __all__ = ["PolicyRefusalError", "ServerRuntime", "UnknownBankError", "UnknownMappingError"]
+
+
+_SAY: Final = {"debug": Logger.debug, "info": Logger.info, "warning": Logger.warning, "error": Logger.error}
 
 
 class UnknownMappingError(RemsimError):
@@ -83,14 +89,18 @@ class ServerRuntime:
     ) -> None:
         self.coordinator = coordinator
         self.store = store
-        self.restart_counter = 0
+        self.status = RuntimeStatus()
+        self.query = ServerQuery(coordinator, store, self.status)
         self._metrics = metrics
         self._log = log
         self._policy = policy
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._on_alarm)
+        self._executor: ActionExecutor[Action] = ActionExecutor(
+            self._performers(), on_failure=self._on_failure, after=self._set_alarm
+        )
         self._refusals = TokenBucket(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
-        self._lines = LogRateLimiter(log, metrics.limits, unauthenticated=_STRANGERS, now=self._loop.time)
+        self._lines = LogRateLimiter(log, metrics.limits, unauthenticated=_UNAUTHENTICATED_EVENTS, now=self._loop.time)
         self.hub = ConnectionManager(
             self,
             tasks=tasks,
@@ -102,10 +112,6 @@ class ServerRuntime:
         )
         #: Links that the server dials itself.
         self.dialled: list[DialledLink] = []
-        #: When links came up, by the wall clock of that moment, which may be set later.
-        self._connected_at: dict[LinkId, float] = {}
-        #: The service listens on all its ports.
-        self.is_open = False
 
     def close(self) -> None:
         """Stop the clock."""
@@ -119,42 +125,42 @@ class ServerRuntime:
         dialled = next((one.target for one in self.dialled if one.link == link), None)
         port = None if dialled is None else dialled[1]
         now, proof = self._loop.time(), self.hub.proof(link)
-        self._connected_at[link] = time.time()
-        self._run(self.coordinator.on_link_up(link, peer, now, dialled_port=port, proof=proof))
+        self.status.connected_at[link] = time.time()
+        self._executor.run(self.coordinator.on_link_up(link, peer, now, dialled_port=port, proof=proof))
 
     def on_event(self, link: LinkId, event: Event) -> None:
         """See LinkHandler."""
-        self._run(self.coordinator.on_event(link, event, self._loop.time()))
+        self._executor.run(self.coordinator.on_event(link, event, self._loop.time()))
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """See LinkHandler."""
-        self._connected_at.pop(link, None)
-        self._run(self.coordinator.on_link_lost(link, reason, self._loop.time()))
+        self.status.connected_at.pop(link, None)
+        self._executor.run(self.coordinator.on_link_lost(link, reason, self._loop.time()))
 
     def push_revocations(self, raw: bytes) -> None:
         """Give everybody the authority's revocation list (DER)."""
-        self._run(self.coordinator.revocations.push(raw))
+        self._executor.run(self.coordinator.revocations.push(raw))
 
     def push_certified(self, holders: frozenset[Identity]) -> None:
-        """To whom the authority has issued certificates: if that is news, it has consequences for those without."""
-        self._run(self.coordinator.on_certified(holders))
+        """To whom the authority has issued certificates: peers without one may have to leave."""
+        self._executor.run(self.coordinator.on_certified(holders))
 
     def _on_alarm(self) -> None:
-        self._run(self.coordinator.handle_timer(self._loop.time()))
+        self._executor.run(self.coordinator.handle_timer(self._loop.time()))
 
     # The database
 
     def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
         """See Listener."""
         now = self._loop.time()
-        self._run(self.coordinator.on_stored(decision, now, mapping_id=mapping_id, created_at=created_at))
+        self._executor.run(self.coordinator.on_stored(decision, now, mapping_id=mapping_id, created_at=created_at))
         if isinstance(decision, StoreMapping):
             # Another card may have come while it was being stored.
             self._ask_policy(decision.bank)
 
     def on_store_failed(self, decision: Decision) -> None:
         """See Listener."""
-        self._run(self.coordinator.on_store_failed(decision))
+        self._executor.run(self.coordinator.on_store_failed(decision))
 
     # Operators
 
@@ -185,7 +191,7 @@ class ServerRuntime:
 
     def reset_bank(self, bank_id: int, by: Actor) -> None:
         """Order a bankd to drop all mappings and create those that are desired again. Raises UnknownBankError."""
-        self._run(self.coordinator.reset_bank(bank_id))
+        self._executor.run(self.coordinator.reset_bank(bank_id))
         self.store.record(Entry(by, "bank.reset", f"B{bank_id}"))
 
     async def change_policy(self, policy: MappingPolicy) -> None:
@@ -199,7 +205,7 @@ class ServerRuntime:
         self.store.record(Entry(audit.SERVER, "policy.reload", detail=policy.size), done)
         await done
         await self.enforce_policy()
-        # Some of it may have been deleted already, by whoever judged it after its commit.
+        # Some of it may have been deleted already, where it was judged after its commit.
         await self.store.written()
 
     async def enforce_policy(self) -> None:
@@ -228,12 +234,12 @@ class ServerRuntime:
     def refuse(self, entry: Entry, event: str) -> None:
         """Log, count and store that somebody was refused; not all of it, if he does it again and again."""
         who = entry.actor.who
-        fields: dict[str, object] = {"who": who, "peer": entry.actor.source, "target": entry.target}
-        self._report(Report("warning", event, fields | {"reason": entry.detail}))
-        self.store_refusal(entry, "" if event == _OF_STRANGERS else who)
+        fields = {"who": who, "peer": entry.actor.source, "target": entry.target, "reason": entry.detail}
+        self._log_event(LogEvent("warning", event, fields=fields))
+        self.store_refusal(entry, "" if event == _TOKEN_REFUSED else who)
 
     def store_refusal(self, entry: Entry, who: str = "") -> None:
-        """Store that somebody was refused, unless that is too much of ``who``; of all strangers together without."""
+        """Store that somebody was refused, unless that is too much of ``who``, or of all callers without one."""
         if self._refusals.take(who, self._loop.time()):
             self.store.record(entry)
         else:
@@ -242,51 +248,40 @@ class ServerRuntime:
     async def _store(self, decision: Decision, entry: Entry) -> None:
         done: asyncio.Future[int] = self._loop.create_future()
         self.store.submit(decision, done, entry)
-        # Whoever waits may lose interest; the decision has been taken all the same.
+        # The caller may stop waiting; the decision has been taken all the same.
         await asyncio.shield(done)
-
-    # What operators see
-
-    def mapping_of(self, peer: Peer) -> Mapping | None:
-        """The live mapping of a client."""
-        return None if peer.client is None else self.coordinator.slotmap.by_client_slot(peer.client)
-
-    def connected_at(self, peer: Peer) -> float:
-        """When a peer connected, in seconds since 1970-01-01 UTC."""
-        return self._connected_at.get(peer.link, 0.0)
 
     # Actions
 
-    def _run(self, actions: list[Action]) -> None:
-        for action in actions:
-            match action:
-                case Send() | Close() | Accepted() | Probe() | AskIdentity():
-                    self.hub.execute(action)
-                case Report():
-                    self._report(action)
-                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
-                    self.store.submit(action)
-                case Entry():
-                    self.store.record(action)
-                case AskPolicy():
-                    self._ask_policy(action.bank)
-                case _:
-                    self.store.note(action)
+    def _performers(self) -> dict[type, Callable[..., None]]:
+        """What carries out each kind of action."""
+        performers: dict[type, Callable[..., None]] = {
+            LogEvent: self._log_event,
+            Entry: self.store.record,
+            AskPolicy: lambda action: self._ask_policy(action.bank),
+        }
+        performers |= dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action)
+        performers |= dict.fromkeys((StoreMapping, StoreDeletion, StoreSent, StoreClientNumber), self.store.submit)
+        performers |= dict.fromkeys(get_args(Note), self.store.note)
+        return performers
+
+    def _on_link_action(self, action: LinkAction) -> None:
+        self.hub.execute(action)
+
+    def _on_failure(self, action: Action, error: Exception) -> None:
+        self._log.error("internal_error", action=type(action).__name__, exc_info=error)
+
+    def _set_alarm(self) -> None:
         self._alarm.set(self.coordinator.next_deadline())
 
-    def _report(self, report: Report) -> None:
-        self._metrics.events.labels(report.event).inc()
+    def _log_event(self, event: LogEvent) -> None:
+        self._metrics.events.labels(event.name).inc()
+        slots = {"bank_slot": event.bank_slot, "client_slot": event.client_slot}
+        fields = {name: slot for name, slot in slots.items() if slot is not None} | event.shown_fields()
         # What operators do is said each time.
-        is_ours = report.event in _OF_OPERATORS
-        level = self._lines.level(report.event, report.level, None if is_ours else report.fields)
-        if level == "info":
-            self._log.info(report.event, **report.fields)
-        elif level == "warning":
-            self._log.warning(report.event, **report.fields)
-        elif level == "error":
-            self._log.error(report.event, **report.fields)
-        else:
-            self._log.debug(report.event, **report.fields)
+        is_ours = event.name in _OF_OPERATORS
+        level = self._lines.level(event.name, event.level, None if is_ours else fields)
+        _SAY[level](self._log, event.name, **fields)
 
 
 def _pair(bank: BankSlot, client: ClientSlot) -> str:

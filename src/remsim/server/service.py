@@ -64,16 +64,16 @@ class ServerService:
         self.plaintext_address = config.listen_plaintext
         #: The REST application, and what it and the links work on, once started.
         self.app: FastAPI | None = None
-        self.desk: ServerRuntime | None = None
-        self.keeper: CertificateManager | None = None
+        self.runtime: ServerRuntime | None = None
+        self.certificates: CertificateManager | None = None
         self._engines = EngineFactory.of(config, own_identity(config, ComponentType.REMSIM_SERVER))
         self._reload = Reload(log=self._log)
-        self._books: CertificateAudit | None = None
+        self._audit: CertificateAudit | None = None
 
     async def start(self) -> None:
         """Open database and ports. Raises StartError."""
         config = self._config
-        protection = protect(
+        security = protect(
             config,
             log=self._log,
             role=Role.SERVER,
@@ -81,7 +81,7 @@ class ServerService:
             plain_listener=config.listen_plaintext,
         )
         # Old back-ends, for whom REST is opened, speak HTTP only.
-        rest_contexts = None if config.rest_open else protection.contexts
+        rest_contexts = None if config.rest_open else security.contexts
         self.rest_address = config.rest_address(is_protected=rest_contexts is not None)
         if config.rest_open:
             check_open_address(self.rest_address)
@@ -94,33 +94,33 @@ class ServerService:
         warn_of_exposed(config.state_dir, self._log, also=store.files)
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
-        house = _open_house(config)
-        coordinator = Coordinator(self._settings(overrides, house), memory, limits=self._metrics.limits)
+        authority = _open_authority(config)
+        coordinator = Coordinator(self._settings(overrides, authority), memory, limits=self._metrics.limits)
         self._metrics.watch(coordinator)
-        desk = ServerRuntime(
+        runtime = ServerRuntime(
             coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=quota_of(config), policy=policy
         )
-        self.desk = desk
-        desk.restart_counter = memory.restart_counter
-        self._stack.callback(desk.close)
-        self._stack.push_async_callback(_finish, store, tasks.vital(store.run(desk), name="store"))
-        self._stack.push_async_callback(self._close_links, desk)
+        self.runtime = runtime
+        runtime.status.restart_counter = memory.restart_counter
+        self._stack.callback(runtime.close)
+        self._stack.push_async_callback(_finish, store, tasks.vital(store.run(runtime), name="store"))
+        self._stack.push_async_callback(self._close_links, runtime)
         # Both before anybody is let in: a bankd is to know who has a certificate before it has its mappings, and the
         # authority may have revoked somebody while no server ran.
-        if house is not None:
-            desk.push_certified(house.holders)
+        if authority is not None:
+            runtime.push_certified(authority.holders)
             recorded = await store.read_audit_targets(FOLLOWED)
-            self._books = CertificateAudit(recorded, store.record, desk.store_refusal)
-        self._keep_certificates(desk, protection, house, tasks)
-        await self._listen(desk, protection)
-        await desk.enforce_policy()
-        steps: list[Step] = [partial(reload_policy, config, desk, log=self._log)]
-        if self.keeper is not None:
-            steps.append(self.keeper.reload)
+            self._audit = CertificateAudit(recorded, store.record, runtime.store_refusal)
+        self._manage_certificates(runtime, security, authority, tasks)
+        await self._listen(runtime, security)
+        await runtime.enforce_policy()
+        steps: list[Step] = [partial(reload_policy, config, runtime, log=self._log)]
+        if self.certificates is not None:
+            steps.append(self.certificates.reload)
         tasks.vital(self._reload.run(*steps), name="reload")
-        await self._start_rest(desk, tasks, rest_contexts, house)
-        self._dial_banks(desk, protection)
-        desk.is_open = True
+        await self._start_rest(runtime, tasks, rest_contexts, authority)
+        self._dial_banks(runtime, security)
+        runtime.status.is_open = True
         self.started.set()
         self._log.info(
             "listening", rspro=str(self.rspro_address), rest=str(self.rest_address), starts=memory.restart_counter
@@ -142,99 +142,107 @@ class ServerService:
         """Close links with what is due to them, write what is known, release everything."""
         await self._stack.aclose()
 
-    async def _listen(self, desk: ServerRuntime, protection: TransportSecurity) -> None:
+    async def _listen(self, runtime: ServerRuntime, security: TransportSecurity) -> None:
         config = self._config
-        listener = await desk.hub.listen(
+        listener = await runtime.hub.listen(
             config.rspro,
             self._engines.accepting(),
-            tls=protection.tls(Role.CLIENT, Role.BANK),
-            networks=protection.networks,
+            tls=security.tls(Role.CLIENT, Role.BANK),
+            networks=security.networks,
         )
         self.rspro_address = listener.addresses[0]
         if config.listen_plaintext is not None:
-            plain = await desk.hub.listen(
+            plain = await runtime.hub.listen(
                 config.listen_plaintext, self._engines.accepting(), networks=config.listener_networks
             )
             self.plaintext_address = plain.addresses[0]
 
-    def _dial_banks(self, desk: ServerRuntime, protection: TransportSecurity) -> None:
+    def _dial_banks(self, runtime: ServerRuntime, security: TransportSecurity) -> None:
         engines = self._engines.dialling(ComponentType.REMSIM_BANKD)
         for bank in self._config.dial_bank:
-            tls = protection.tls(Role.BANK)
-            dialled = desk.hub.dial(engines, name=f"bankd {bank}", tls=tls, networks=protection.networks)
-            desk.dialled.append(dialled)
+            tls = security.tls(Role.BANK)
+            dialled = runtime.hub.dial(engines, name=f"bankd {bank}", tls=tls, networks=security.networks)
+            runtime.dialled.append(dialled)
             dialled.want(bank.host, bank.port)
 
-    def _keep_certificates(
-        self, desk: ServerRuntime, protection: TransportSecurity, house: "AuthorityMonitor | None", tasks: TaskOwner
+    def _manage_certificates(
+        self,
+        runtime: ServerRuntime,
+        security: TransportSecurity,
+        authority: "AuthorityMonitor | None",
+        tasks: TaskOwner,
     ) -> None:
-        if protection.contexts is not None:
-            renewal = None if house is None else house.renew_own
-            credentials = protection.contexts.credentials
+        if security.contexts is not None:
+            renewal = None if authority is None else authority.renew_own
+            credentials = security.contexts.credentials
 
             def push() -> None:
                 raw = credentials.revocations_der()
                 if raw is not None:
-                    desk.push_revocations(raw)
+                    runtime.push_revocations(raw)
 
-            self.keeper = CertificateManager(
-                protection.contexts, desk.hub, log=self._log, renewal=renewal, on_loaded=push
+            self.certificates = CertificateManager(
+                security.contexts, runtime.hub, log=self._log, renewal=renewal, on_loaded=push
             )
-            self.keeper.check_files()
+            self.certificates.check_files()
             push()
-            tasks.vital(self.keeper.run(), name="certificate")
-        if house is not None:
-            from remsim.server.authority.monitor import keep_house
+            tasks.vital(self.certificates.run(), name="certificate")
+        if authority is not None:
+            from remsim.server.authority.monitor import watch_authority
 
-            looking = keep_house(house, log=self._log, on_looked=partial(self._follow, desk, house))
+            looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))
             tasks.vital(looking, name="authority")
 
-    def _follow(self, desk: ServerRuntime, house: "AuthorityMonitor") -> None:
-        desk.push_certified(house.holders)
-        if self._books is not None:
-            self._books.follow(house.issued, house.codes, time.time())
+    def _follow(self, runtime: ServerRuntime, authority: "AuthorityMonitor") -> None:
+        runtime.push_certified(authority.holders)
+        if self._audit is not None:
+            self._audit.follow(authority.issued, authority.codes, time.time())
 
     async def _start_rest(
-        self, desk: ServerRuntime, tasks: TaskOwner, contexts: TlsContexts | None, house: "AuthorityMonitor | None"
+        self,
+        runtime: ServerRuntime,
+        tasks: TaskOwner,
+        contexts: TlsContexts | None,
+        authority: "AuthorityMonitor | None",
     ) -> None:
-        await self._warn_of_rest(desk, is_protected=contexts is not None)
-        self.app = build_app(desk, self._metrics, is_open=self._config.rest_open)
+        await self._warn_of_rest(runtime, is_protected=contexts is not None)
+        self.app = build_app(runtime, self._metrics, is_open=self._config.rest_open)
         limits = self._metrics.limits
-        if contexts is not None and house is not None and self._books is not None:
+        if contexts is not None and authority is not None and self._audit is not None:
             # The authority's library is loaded with the authority; a server without one has no use for it.
             from remsim.server.api import enrolment
 
-            enrolment.mount(self.app, house.office, log=self._log, books=self._books, limits=limits)
+            enrolment.mount(self.app, authority.enrolment, log=self._log, issuances=self._audit, limits=limits)
         tls = None if contexts is None else contexts.rest
-        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits, spare=desk.hub.spare)
+        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits, spare=runtime.hub.spare)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)
         await rest.wait_listening()
         self.rest_address = rest.address
 
-    async def _warn_of_rest(self, desk: ServerRuntime, *, is_protected: bool) -> None:
+    async def _warn_of_rest(self, runtime: ServerRuntime, *, is_protected: bool) -> None:
         rest = str(self.rest_address)
         if not is_protected and not is_loopback(self.rest_address.host):
             self._log.warning("rest_without_tls", rest=rest, note="tokens and answers travel in clear")
         if self._config.rest_open:
             self._log.warning("rest_is_open", rest=rest, note="any program of this host is operator")
-        elif not await desk.store.has_tokens():
+        elif not await runtime.store.has_tokens():
             self._log.warning("no_token", note="nobody can use REST; make a token with: remsim token create")
 
-    async def _close_links(self, desk: ServerRuntime) -> None:
-        desk.is_open = False
+    async def _close_links(self, runtime: ServerRuntime) -> None:
+        runtime.status.is_open = False
         with suppress(TimeoutError):
-            await desk.hub.close()
+            await runtime.hub.close()
 
-    def _settings(self, overrides: dict[int, tuple[IpPort, ...]], house: "AuthorityMonitor | None") -> Settings:
+    def _settings(self, overrides: dict[int, tuple[IpPort, ...]], authority: "AuthorityMonitor | None") -> Settings:
         return Settings(
             identity=self._engines.identity,
             overrides=overrides,
             client_id_pool=self._config.client_id_pool,
             takes_ipv6=self._config.gives_ipv6_to,
             takeover_s=self._config.timers.takeover_s,
-            is_certified=_nobody if house is None else house.is_certified,
+            is_certified=_nobody if authority is None else authority.is_certified,
         )
 
 
@@ -242,7 +250,7 @@ def _nobody(_identity: Identity) -> bool:
     return False
 
 
-def _open_house(config: ServerConfig) -> "AuthorityMonitor | None":
+def _open_authority(config: ServerConfig) -> "AuthorityMonitor | None":
     """The authority of this host, if there is one. Raises PkiError."""
     directory = config.credentials_dir
     if directory is None or not config.authority_dir.exists():

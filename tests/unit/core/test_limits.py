@@ -9,12 +9,12 @@ def limit(value: float | None, unit: str) -> Limit:
 
 
 def test_known_limits_are_counted_from_0_on() -> None:
-    counts = LimitCounts([LimitName.RIVALS])
-    assert counts.snapshot() == {LimitName.RIVALS: 0}
-    counts.reached(LimitName.RIVALS)
+    counts = LimitCounts([LimitName.CHALLENGERS])
+    assert counts.snapshot() == {LimitName.CHALLENGERS: 0}
+    counts.reached(LimitName.CHALLENGERS)
     counts.reached(LimitName.UNSERVED)
-    assert counts.snapshot() == {LimitName.RIVALS: 1, LimitName.UNSERVED: 1}
-    assert (counts[LimitName.RIVALS], counts[LimitName.CONTENDERS]) == (1, 0)
+    assert counts.snapshot() == {LimitName.CHALLENGERS: 1, LimitName.UNSERVED: 1}
+    assert (counts[LimitName.CHALLENGERS], counts[LimitName.CONTENDERS]) == (1, 0)
 
 
 def test_value_is_written_with_its_unit() -> None:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the bank's coordinator asks for besides actions on links: work for a card position, traces, news.
+"""What the bank's coordinator asks for besides actions on links: work for a card position, traces, log events.
 
 Each of CARD_ACTIONS is answered by exactly one call of the coordinator's ``on_card_…`` methods, and no second one is
-asked of the same slot before that.
+asked of the same slot before that. Commands are no actions: they go to the card by a call (``session.CardPort``).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Literal, get_args
+from typing import Final, NamedTuple, get_args
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkAction, LinkId
 from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import ResultCode
@@ -37,11 +39,29 @@ RESULT_OF_FAULT: dict[FaultKind, ResultCode] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class CardFault:
+    """Why an operation of a card failed, for log and server."""
+
+    kind: FaultKind
+    text: str
+
+
 class ResetKind(Enum):
     """How a card is reset."""
 
     COLD = "cold"  # VCC taken away
     WARM = "warm"  # RST only
+
+
+class Origin(Enum):
+    """Who asked for a command."""
+
+    MODEM = "modem"
+
+
+#: Tag, command, origin, now. The response if it is there at once; else None, and a Send may follow later.
+SubmitCommand = Callable[[int, bytes, Origin, float], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +77,6 @@ class ResetCard:
 
     slot_nr: int
     kind: ResetKind
-
-
-@dataclass(frozen=True, slots=True)
-class Transmit:
-    """Exchange one command TPDU; ``on_card_response`` or ``on_card_failed`` follows."""
-
-    slot_nr: int
-    tpdu: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,8 @@ class CardAttached:
     link: LinkId
     client: ClientSlot
     bank_slot: BankSlot
+    #: ``CardSession.submit``, for commands that the link recognises itself. Take what it adds to the actions, too.
+    submit: SubmitCommand = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +109,19 @@ class CardDetached:
     """The link lives on without its card."""
 
     link: LinkId
+
+
+class SendResponse(NamedTuple):
+    """Send the response to a command, for which CardAttached has prepared the link.
+
+    The same as Send with a TpduCardToModem, at half the cost: there is one for each command of most cards.
+    """
+
+    link: LinkId
+    tag: int
+    client: ClientSlot
+    bank_slot: BankSlot
+    response: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +146,17 @@ class StoreCertified:
     """More clients are proven to have a certificate: store ``CertifiedClients.proven``."""
 
 
-Level = Literal["debug", "info", "warning", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that an operator may want to read: one log line."""
-
-    level: Level
-    event: str
-    bank_slot: BankSlot | None = None
-    client_slot: ClientSlot | None = None
-    fields: dict[str, object] = field(default_factory=dict)
-
-
-CardAction = OpenCard | ResetCard | Transmit | CloseCard | ReadNumber
+CardAction = OpenCard | ResetCard | CloseCard | ReadNumber
 CARD_ACTIONS: Final[tuple[type, ...]] = get_args(CardAction)
 Trace = TraceAtr | TraceTpdu
-BankdAction = LinkAction | StoreRevocations | StoreCertified | CardAction | CardAttached | CardDetached | Trace | Notice
+BankdAction = (
+    LinkAction
+    | StoreRevocations
+    | StoreCertified
+    | CardAction
+    | CardAttached
+    | CardDetached
+    | SendResponse
+    | Trace
+    | LogEvent
+)

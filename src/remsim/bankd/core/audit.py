@@ -9,10 +9,11 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from remsim.bankd.core.actions import BankdAction, Notice
+from remsim.bankd.core.actions import BankdAction
 from remsim.bankd.core.server_links import ServerLinks
 from remsim.bankd.core.session import BankdCounts
 from remsim.core.limits import LimitName
+from remsim.core.log_event import LogEvent
 from remsim.wire.link.abilities import AUDIT
 from remsim.wire.link.actions import Send
 from remsim.wire.messages.extensions import MAX_DETAIL, AuditInd
@@ -51,7 +52,7 @@ class AuditTrail:
         entries = [_dated(entry, now - made_at) for entry, made_at in self._kept]
         self._kept.clear()
         if self._dropped:
-            self._out.append(Notice("warning", "audit_entries_dropped", fields={"count": self._dropped}))
+            self._out.append(LogEvent("warning", "audit_entries_dropped", fields={"count": self._dropped}))
             detail = f"{self._dropped} entries of this bank were dropped while no server took them"
             entries.append(AuditInd("audit.lost", is_refused=False, detail=detail))
             self._dropped = 0

@@ -8,7 +8,7 @@ server with a certificate said. What a server on plain TCP says holds until the 
 and nobody could take back what it said.
 
 If the stored list cannot be read, nobody knows who is on it. Then everybody is refused on plain TCP until a server with
-a certificate has told the whole list: going on with an empty one would let in whoever damages the file, and not to
+a certificate has told the whole list: with an empty one, damage to the file would let everybody in, and not to
 start would also hurt all those with certificates.
 """
 
@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from remsim.bankd.core.actions import BankdAction, Notice, StoreCertified
+from remsim.bankd.core.actions import BankdAction, StoreCertified
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import MAX_ID, ClientSlot
+from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages.extensions import CertifiedInd
 
@@ -78,8 +79,8 @@ class CertifiedClients:
             self._list_from = link
         holders = [holder for text in part.clients if (holder := _client(text)) is not None]
         if len(holders) < len(part.clients):
-            strange = len(part.clients) - len(holders)
-            self._out.append(Notice("warning", "certified_list_has_strangers", fields={"count": strange}))
+            unusable = len(part.clients) - len(holders)
+            self._out.append(LogEvent("warning", "certified_list_has_strangers", fields={"count": unusable}))
         # Each part holds by itself, whatever becomes of the rest.
         self._learn(holders, now, is_proven=is_proven)
         if part.is_last and self._list_from == link:
@@ -89,17 +90,17 @@ class CertifiedClients:
     def _on_whole_list(self, *, is_proven: bool) -> None:
         if is_proven and not self._is_whole:
             self._is_whole = True
-            self._out.append(Notice("info", "certified_list_restored"))
+            self._out.append(LogEvent("info", "certified_list_restored"))
             self._out.append(StoreCertified())
 
     def _learn(self, holders: Iterable[Identity], now: float, *, is_proven: bool) -> None:
         holders = tuple(holders)
-        is_news = _add(self._known, holders)
+        is_new = _add(self._known, holders)
         # An incomplete list must not take the place of the one that cannot be read: it would pass for the whole.
         if is_proven and _add(self._proven, holders) and self._is_whole:
             self._out.append(StoreCertified())
-        if is_news:
-            self._out.append(Notice("info", "certified_list", fields={"clients": len(self._known)}))
+        if is_new:
+            self._out.append(LogEvent("info", "certified_list", fields={"clients": len(self._known)}))
             self.sessions.close_plain(now)
 
     def proven(self) -> tuple[Identity, ...]:
@@ -122,12 +123,12 @@ def _client(text: str) -> Identity | None:
 
 
 def _add(known: _Slots, holders: Iterable[Identity]) -> bool:
-    """Whether any of these clients was news."""
-    is_news = False
+    """Whether any of these clients was not known."""
+    is_new = False
     for holder in holders:
         assert holder.number is not None
         slots = _ALL_SLOTS if holder.slot_nr is None else 1 << holder.slot_nr
         before = known.get(holder.number, 0)
         known[holder.number] = before | slots
-        is_news = is_news or before | slots != before
-    return is_news
+        is_new = is_new or before | slots != before
+    return is_new

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """All decisions of a bank, without I/O: events in, actions out; time is an argument.
 
-This object only knows which event concerns whom: a connection of a client goes to ``clients``, a link to a server to
-``control``, a card to ``cards``. It must not be called again before the actions of the call before are taken.
+This object only knows which event concerns which part: a connection of a client ``clients``, a link to a server
+``control``, a card ``cards``. It must not be called again before the actions of the call before are taken.
+
+Commands are the one exception to "actions out": they go to a card by a call (``CardPort``), and a card that answers at
+once returns the response the same way, through ``CardSession.submit``. An action for each costs more than all the rest.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence, Sized
 
-from remsim.bankd.core.actions import BankdAction, FaultKind
+from remsim.bankd.core.actions import BankdAction, CardFault
 from remsim.bankd.core.audit import AuditTrail
 from remsim.bankd.core.cards import CardSlots
 from remsim.bankd.core.certified import CertifiedClients, CertifiedMemory
 from remsim.bankd.core.connections import ClientConnections
-from remsim.bankd.core.lane import DeferredLane
+from remsim.bankd.core.guarding import Guards
 from remsim.bankd.core.mappings import MappingTable
 from remsim.bankd.core.server_links import ServerLinks
-from remsim.bankd.core.session import BankdCounts, Session
+from remsim.bankd.core.session import BankdCounts, CardPort, CardSlot, Connection
 from remsim.bankd.core.states import CardState, SessionState
+from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
+from remsim.policy.guard import GuardPolicy
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.events import (
     Event,
@@ -34,19 +39,20 @@ from remsim.wire.messages.rspro import AdvertisedAddress, ComponentIdentity, Com
 
 
 class BankdCoordinator:
-    """One bank: ``slots`` card positions, their clients, and the server that governs them.
+    """One bank: its card positions, their clients, and its active server. ``cards`` are those of slots 0, 1 and so on.
 
-    ``takeover_s`` is the time that an older connection has to prove that it lives, when a newer one claims its
-    identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted. ``needs_proof``: we have a
-    certificate, so a server must show one, too. ``memory`` is what earlier runs have stored of clients' certificates.
-    ``reads_numbers``: servers that want the numbers of cards get them. ``limits`` counts those that are reached.
+    ``policy`` are the guard's rules. ``takeover_s`` is the time that an older connection has to prove that it lives,
+    when a newer one claims its identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted.
+    ``needs_proof``: we have a certificate, so a server must show one, too. ``memory`` is what earlier runs have stored
+    of clients' certificates. ``reads_numbers``: servers that want the numbers of cards get them. ``limits`` counts
+    those that are reached.
     """
 
     def __init__(
         self,
         *,
         bank_id: int,
-        slots: int,
+        cards: Sequence[CardPort],
         identity: ComponentIdentity,
         takeover_s: float = 3.0,
         advertise: tuple[AdvertisedAddress, ...] | None = None,
@@ -55,10 +61,13 @@ class BankdCoordinator:
         memory: CertifiedMemory | None = None,
         reads_numbers: bool = True,
         limits: LimitCounts | None = None,
+        policy: GuardPolicy = GuardPolicy(()),  # noqa: B008  # immutable
     ) -> None:
         self._out: list[BankdAction] = []
+        #: What is to be taken; empty between calls, but for those of ``CardSession.submit``.
+        self.actions: Sized = self._out
         self.counts = BankdCounts(limits=limits or LimitCounts())
-        self.mappings = MappingTable(bank_id, slots)
+        self.mappings = MappingTable(bank_id, len(cards))
         self.is_listening = False
         self._needs_proof = needs_proof
         self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
@@ -71,14 +80,20 @@ class BankdCoordinator:
             advertise=advertise,
             certified=self.certified,
         )
+        # When a connect request must be answered, and when a card is tried again.
+        self._deadlines: Deadlines[Connection | CardSlot] = Deadlines()
         self.audit = AuditTrail(self.control, self._out, self.counts)
+        self.guards = Guards(policy, counts=self.counts, out=self._out, audit=self.audit)
         self.cards = CardSlots(
+            cards=cards,
             mappings=self.mappings,
             server=self.control,
+            guards=self.guards,
             out=self._out,
             counts=self.counts,
             traced_slots=traced_slots,
             reads_numbers=reads_numbers,
+            deadlines=self._deadlines,
         )
         self.clients = ClientConnections(
             identity=identity,
@@ -88,13 +103,14 @@ class BankdCoordinator:
             counts=self.counts,
             takeover_s=takeover_s,
             certified=self.certified,
+            deadlines=self._deadlines,
         )
         self.cards.owner = self.certified.sessions = self.clients
         self.control.listener = self.clients
         self.control.presences = self.cards
-        self._sessions = self.clients.sessions
 
-    def _take(self) -> list[BankdAction]:
+    def take(self) -> list[BankdAction]:
+        """What is to be done, in order."""
         taken = self._out.copy()
         self._out.clear()
         return taken
@@ -112,69 +128,71 @@ class BankdCoordinator:
             self.control.on_dialled(link, peer, now, proof=proof)
         else:
             self.clients.on_link_up(link, peer, now, proof=proof)
-        return self._take()
+        return self.take()
 
     def on_event(self, link: LinkId, event: Event, now: float) -> list[BankdAction]:
         """A peer sent something. Events of links that are closed already are of no interest."""
-        session = self._sessions.get(link)
-        if session is not None:
+        connection = self.clients.connections.get(link)
+        if connection is not None:
             if type(event) is Received and type(event.message) is rspro.TpduModemToCard:
-                self.clients.on_tpdu(session, event.message, event.tag, now)
+                self.clients.on_tpdu(connection, event.message, event.tag, now)
             else:
-                self._on_client_event(session, event, now)
+                self._on_client_event(connection, event, now)
         elif (server := self.control.links.get(link)) is not None:
             if isinstance(event, ProbeAnswered):
                 self.control.on_probe_answered(server, now)
             else:
                 self.control.on_event(server, event, now)
                 self.audit.flush(now)
-        return self._take()
+        return self.take()
 
     def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[BankdAction]:
-        """A link is gone, whoever ended it."""
-        session = self._sessions.get(link)
-        if session is not None:
-            self.clients.on_link_lost(session, reason, now)
+        """A link is gone, ended by either end."""
+        connection = self.clients.connections.get(link)
+        if connection is not None:
+            self.clients.on_link_lost(connection, reason, now)
         elif (server := self.control.links.get(link)) is not None:
             self.control.on_link_lost(server, reason, now)
-        return self._take()
+        return self.take()
 
-    def _on_client_event(self, session: Session, event: Event, now: float) -> None:
+    def _on_client_event(self, connection: Connection, event: Event, now: float) -> None:
         clients = self.clients
         match event:
             case Received(rspro.ClientSlotStatusInd() as status):
-                clients.on_status(session, status.slot_phys_status, now)
+                clients.on_status(connection, status.slot_phys_status, now)
             case Received(rspro.ConnectClientReq() as request, tag):
-                if self._is_server(session, request):
-                    clients.take_away(session)
-                    self.control.on_introduced(session.link, session.peer, request, tag, now, proof=session.proof)
+                if self._is_server(connection, request):
+                    clients.take_away(connection)
+                    self.control.on_introduced(
+                        connection.link, connection.peer, request, tag, now, proof=connection.proof
+                    )
                 else:
-                    clients.on_connect_request(session, request, tag, now)
+                    clients.on_connect_request(connection, request, tag, now)
             case Received(rspro.SetAtrRes()):
                 pass
             case ProbeAnswered():
-                clients.on_probe_answered(session, now)
+                clients.on_probe_answered(connection, now)
             case Received(message):
-                clients.refuse(session, f"{type(message).__name__} does not belong here", now)
+                clients.refuse(connection, f"{type(message).__name__} does not belong here", now)
             case Undecodable(error):
-                clients.refuse(session, f"not RSPRO: {error}", now)
+                clients.refuse(connection, f"not RSPRO: {error}", now)
             case ReceivedUnknown(number):
-                clients.refuse(session, f"unknown message [{number}]", now)
+                clients.refuse(connection, f"unknown message [{number}]", now)
             case UnsupportedVersion(version):
-                clients.refuse(session, f"protocol version {version}", now)
+                clients.refuse(connection, f"protocol version {version}", now)
 
-    def _is_server(self, session: Session, request: rspro.ConnectClientReq) -> bool:
+    def _is_server(self, connection: Connection, request: rspro.ConnectClientReq) -> bool:
         """Our own servers only: a C server never dials, and everybody else must name a client slot."""
-        identity, proof = request.identity, session.proof
+        identity, proof = request.identity, connection.proof
         # Where certificates are used, nobody commands cards without one.
-        may_govern = not self._needs_proof if proof is None else proof.identity.role is Role.SERVER
+        may_command = not self._needs_proof if proof is None else proof.identity.role is Role.SERVER
         return (
-            may_govern
+            may_command
             and request.client_slot is None
             and identity.type is ComponentType.REMSIM_SERVER
             and identity.abilities is not None
-            and session.state is SessionState.CONNECTED_WAIT_ID
-            and session.challenger is None
+            and connection.state is SessionState.CONNECTED_WAIT_ID
+            and connection.challenged is None
         )
 
     # Cards
@@ -182,103 +200,81 @@ class BankdCoordinator:
     def on_card_opened(self, slot_nr: int, atr: bytes, now: float) -> list[BankdAction]:
         """OpenCard is done."""
         self.cards.on_card_opened(slot_nr, atr, now)
-        return self._take()
+        return self.take()
 
     def on_card_response(self, slot_nr: int, response: bytes, now: float) -> list[BankdAction]:
-        """Transmit is done."""
+        """A command that was not answered at once is done."""
         self.cards.on_card_response(slot_nr, response, now)
-        return self._take()
+        return self.take()
 
     def on_card_reset(self, slot_nr: int, atr: bytes, now: float) -> list[BankdAction]:
         """ResetCard is done."""
         self.cards.on_card_reset(slot_nr, atr, now)
-        return self._take()
+        return self.take()
 
     def on_card_closed(self, slot_nr: int, now: float) -> list[BankdAction]:
         """CloseCard is done."""
         self.cards.on_card_closed(slot_nr, now)
-        return self._take()
+        return self.take()
 
-    def on_card_failed(self, slot_nr: int, kind: FaultKind, text: str, now: float) -> list[BankdAction]:
-        """OpenCard, ResetCard or Transmit failed."""
-        self.cards.on_card_failed(slot_nr, kind, text, now)
-        return self._take()
+    def on_card_failed(self, slot_nr: int, fault: CardFault, now: float) -> list[BankdAction]:
+        """OpenCard, ResetCard or a command failed."""
+        self.cards.on_card_failed(slot_nr, fault, now)
+        return self.take()
 
     def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> list[BankdAction]:
         """ReadNumber is done; ``reason`` says why there is no number."""
         self.cards.on_card_number(slot_nr, iccid, reason, now)
-        return self._take()
+        return self.take()
 
     def on_presence(
         self, slot_nr: int, *, is_present: bool, reader: str, cause: str = "", now: float
     ) -> list[BankdAction]:
         """There is now a card in the slot's reader, or none, or no reader any more (``cause`` says which)."""
         self.cards.on_presence(slot_nr, is_present=is_present, reader=reader, cause=cause, now=now)
-        return self._take()
+        return self.take()
 
     def on_audit(self, entry: AuditInd, now: float) -> list[BankdAction]:
         """Something happened that belongs into the server's audit log."""
         self.audit.add(entry, now)
-        return self._take()
+        return self.take()
 
-    def lane(self, link: LinkId, transmit: Callable[[bytes], bytes | None]) -> Callable[[bytes], bytes | None] | None:
-        """A short cut for commands on ``link`` while it is in service and its card idle; None if there is to be none.
-
-        What it returns answers a command by ``transmit``, or returns None if the command must come as an event.
-        """
-        session = self._sessions.get(link)
-        position = session.position if session is not None else None
-        if session is None or position is None or self.cards.is_traced(position.slot_nr):
-            return None
-        counts, queue = self.counts, session.queue
-
-        def transmit_now(tpdu: bytes) -> bytes | None:
-            if position.state is not CardState.READY or position.session is not session or queue:
-                return None
-            response = transmit(tpdu)
-            if response is not None:
-                counts.tpdus += 1
-            return response
-
-        return transmit_now
-
-    def deferred_lane(self, link: LinkId) -> DeferredLane | None:
-        """The same for a card that answers later."""
-        session = self._sessions.get(link)
-        position = session.position if session is not None else None
-        if session is None or position is None or self.cards.is_traced(position.slot_nr):
-            return None
-        return DeferredLane(session, position, self.counts)
+    def on_guard_policy(self, policy: GuardPolicy) -> list[BankdAction]:
+        """The guard's rules have changed."""
+        self.guards.change(policy, self.cards.in_service())
+        return self.take()
 
     # Time and the end
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` must be called; None if nothing is due."""
-        first, second = self.clients.next_deadline(), self.cards.next_deadline()
-        if first is None or second is None:
-            return second if first is None else first
-        return min(first, second)
+        return self._deadlines.next()
 
     def handle_timer(self, now: float) -> list[BankdAction]:
         """Do what is due."""
-        self.clients.handle_timer(now)
-        self.cards.handle_timer(now)
-        return self._take()
+        while (due := self._deadlines.pop_due(now)) is not None:
+            if isinstance(due, CardSlot):
+                self.cards.retry(due)
+            else:
+                self.clients.give_up_waiting(due)
+        return self.take()
 
     def stop(self, now: float) -> list[BankdAction]:
         """End every session once its command in progress is answered, then power the cards off."""
         self.is_listening = False
         self.cards.numbers.stop()
         self.clients.stop(now)
-        return self._take()
+        return self.take()
 
     @property
     def is_at_rest(self) -> bool:
         """No client is connected and every card is powered off."""
-        return not self._sessions and all(position.state is CardState.OFF for position in self.cards.positions)
+        return not self.clients.connections and all(
+            position.state is CardState.OFF for position in self.cards.positions
+        )
 
     def state_counts(self) -> dict[SessionState, int]:
-        """How many sessions are in each state; slots without a session count as ACCEPTING (INIT: not listening)."""
+        """How many connections are in each state; slots without one count as ACCEPTING (INIT: not listening)."""
         counts = self.clients.state_counts()
         counts[SessionState.CONNECTED_SERVER] = sum(not server.is_dialled for server in self.control.links.values())
         free = sum(position.session is None for position in self.cards.positions)

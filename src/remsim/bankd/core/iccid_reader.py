@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The numbers of the cards in a bank without I/O: whose is to be read, when, and what the server hears.
 
-A card is read once, after it came, while nobody uses it, and before anybody gets it. Nothing is read before a server
-that wants numbers governs the bank: until then there is no mapping that it could judge by them, and a server of the C
-suite wants none. Never a second attempt: a card that cannot be read has no number until it is exchanged.
+A card is read once, after it came, while nobody uses it, and before anybody gets it. Nothing is read before the bank
+has an active server that wants numbers: until then there is no mapping that it could judge by them, and a server of the
+C suite wants none. Never a second attempt: a card that cannot be read has no number until it is exchanged.
 """
 
 from itertools import islice
 from typing import Final, Protocol
 
-from remsim.bankd.core.actions import BankdAction, Notice, ReadNumber
+from remsim.bankd.core.actions import BankdAction, ReadNumber
 from remsim.bankd.core.session import CardSlot
 from remsim.bankd.core.states import CardEvent, CardState
 from remsim.core.ids import BankSlot
+from remsim.core.log_event import LogEvent
 from remsim.redaction import shorten_iccid
 
 #: Cards that nobody waits for are powered so many at a time: a rack of readers at one hub must not be overloaded.
 MAX_READINGS: Final = 4
 
 
-class NumberNews(Protocol):
+class NumberListener(Protocol):
     """How the server hears of numbers, if it wants to."""
 
     def card_number(self, bank_slot: BankSlot, iccid: str | None) -> None:
@@ -31,7 +32,7 @@ class CardNumbers:
     """``positions`` are all card positions of the bank. Not ``is_enabled``: no card is ever read."""
 
     def __init__(
-        self, positions: list[CardSlot], *, server: NumberNews, out: list[BankdAction], is_enabled: bool
+        self, positions: list[CardSlot], *, server: NumberListener, out: list[BankdAction], is_enabled: bool
     ) -> None:
         self._positions = positions
         self._server = server
@@ -48,8 +49,8 @@ class CardNumbers:
 
     # What happens
 
-    def on_governed(self, *, is_wanted: bool) -> None:
-        """A server governs from now on; ``is_wanted``: it wants numbers. It hears all that is known already."""
+    def on_server_active(self, *, is_wanted: bool) -> None:
+        """There is an active server; ``is_wanted``: it wants numbers. It hears all that is known already."""
         self._is_wanted = is_wanted and self._is_enabled and not self._is_over
         for position in self._positions:
             if position not in self._unread:
@@ -57,7 +58,7 @@ class CardNumbers:
         self.go_on()
 
     def on_presence(self, position: CardSlot) -> None:
-        """A card came or went; ``go_on``, or ``begin`` for somebody who waits for it, is to be called next."""
+        """A card came or went; ``go_on``, or ``begin`` for a session that waits for it, is to be called next."""
         position.iccid = None
         if not self._is_enabled:
             return
@@ -77,20 +78,20 @@ class CardNumbers:
         position.iccid = iccid
         if iccid is None:
             fields: dict[str, object] = {"reader": position.reader, "error": reason}
-            self._out.append(Notice("info", "card_number_unreadable", position.bank_slot, fields=fields))
+            self._out.append(LogEvent("info", "card_number_unreadable", position.bank_slot, fields=fields))
         else:
             fields = {"reader": position.reader, "iccid": shorten_iccid(iccid)}
-            self._out.append(Notice("debug", "card_number", position.bank_slot, fields=fields))
+            self._out.append(LogEvent("debug", "card_number", position.bank_slot, fields=fields))
         self._server.card_number(position.bank_slot, iccid)
 
     def stop(self) -> None:
-        """Begin no more readings, whoever governs from now on."""
+        """Begin no more readings, whatever server comes."""
         self._is_wanted, self._is_over = False, True
 
     # Reading
 
     def begin(self, position: CardSlot) -> None:
-        """Read the card there, which is due. Who waits for it does not wait for others: it would be powered anyhow."""
+        """Read the card there, which is due. A session that waits for it does not wait for other readings."""
         del self._unread[position]
         self._readings += 1
         position.step(CardEvent.READ)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bank's links to servers without I/O: one server governs, orders mappings, and hears of cards (rspro.md, 9.1).
+"""The bank's links to servers without I/O: one is active, orders mappings, and hears of cards (rspro.md, 9.1).
 
 Normally we dial the server. A server may also dial us, for banks that cannot dial out; it introduces itself with a
-``connectClientReq``, gets our ``connectBankReq``, and the link is an ordinary control link from there on. Whoever
-dialled: a second server is turned away while the first one lives. Mappings survive the loss of a server.
+``connectClientReq``, gets our ``connectBankReq``, and the link is an ordinary control link from there on. In both cases
+a second server is turned away while the first one lives. Mappings survive the loss of a server.
 """
 
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from remsim.bankd.core.actions import BankdAction, Level, Notice
+from remsim.bankd.core.actions import BankdAction
 from remsim.bankd.core.certified import CertifiedClients
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.mappings import Mapping, MappingChange, MappingTable
@@ -17,6 +17,7 @@ from remsim.bankd.core.session import BankdCounts
 from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import scrub
 from remsim.wire.link.abilities import ADVERTISE, CARDS, SLOTS
 from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
@@ -48,8 +49,8 @@ class MappingListener(Protocol):
 class Numbers(Protocol):
     """Who knows the numbers of cards."""
 
-    def on_governed(self, *, is_wanted: bool) -> None:
-        """A server governs from now on; it may want to hear them."""
+    def on_server_active(self, *, is_wanted: bool) -> None:
+        """There is an active server; it may want to hear them."""
         ...
 
 
@@ -68,7 +69,7 @@ class Presences(Protocol):
 
 @dataclass(eq=False, slots=True)
 class ServerLink:
-    """A link to a server, whoever dialled it."""
+    """A link to a server, dialled by either end."""
 
     link: LinkId
     peer: PeerAddress
@@ -80,7 +81,7 @@ class ServerLink:
     #: What its certificate says; None on a link without TLS.
     proof: Proof | None = None
     list_parts: ListParts = field(default_factory=ListParts)
-    contenders: "list[ServerLink]" = field(default_factory=list)
+    challengers: "list[ServerLink]" = field(default_factory=list)
 
 
 class ServerLinks:
@@ -139,14 +140,14 @@ class ServerLinks:
         if self.active_server is None:
             self._introduce(server)
             return
-        self.active_server.contenders.append(server)
+        self.active_server.challengers.append(server)
         hosts = (str(self.active_server.peer.host), str(server.peer.host))
         is_same = server.proof is not None and server.proof == self.active_server.proof
         if is_same and self.takeovers.may(server.proof, *hosts, now):
             # The same certificate: the server has come back, and knows better than we whether the old link is alive.
             self._out.append(Close(self.active_server.link, "the server has connected anew"))
             return
-        if len(self.active_server.contenders) == 1:
+        if len(self.active_server.challengers) == 1:
             self._out.append(Probe(self.active_server.link, self._takeover_s))
 
     def _introduce(self, server: ServerLink) -> None:
@@ -160,17 +161,17 @@ class ServerLinks:
             self.active_server = None
             # Of a link that we dial, the dialler says so, too.
             self._note("debug" if server.is_dialled else "warning", "server_lost", server, reason=reason)
-        contenders, server.contenders = server.contenders, []
-        for challenger in contenders:
+        challengers, server.challengers = server.challengers, []
+        for challenger in challengers:
             self._on_server(challenger, now)
 
     def _drop(self, server: ServerLink) -> None:
         del self.links[server.link]
-        if self.active_server is not None and server in self.active_server.contenders:
-            self.active_server.contenders.remove(server)
+        if self.active_server is not None and server in self.active_server.challengers:
+            self.active_server.challengers.remove(server)
 
     def _turn_away(self, server: ServerLink, reason: str) -> None:
-        """Close a link that cannot govern; its own contenders, if any, are none of ours."""
+        """Close a link whose server cannot become the active one."""
         if server.request_tag is not None:
             answer = rspro.ConnectClientRes(self._identity, ResultCode.IDENTITY_IN_USE)
             self._out.append(Send(server.link, answer, server.request_tag))
@@ -207,9 +208,9 @@ class ServerLinks:
                 self._note("debug", "server_message_ignored", server)
 
     def on_probe_answered(self, server: ServerLink, now: float) -> None:
-        """The governing server lives, so others are turned away."""
-        contenders, server.contenders = server.contenders, []
-        for challenger in contenders:
+        """The active server lives, so others are turned away."""
+        challengers, server.challengers = server.challengers, []
+        for challenger in challengers:
             self._reject_second(challenger, server, now)
 
     def _on_accepted(self, server: ServerLink, answer: rspro.ConnectBankRes, now: float) -> None:
@@ -235,7 +236,7 @@ class ServerLinks:
             if ADVERTISE in (abilities or ()):
                 # Before any answer about a mapping: the server must know the address when it tells the client.
                 self._out.append(Send(server.link, rspro.AddressesInd(self.advertise or ())))
-            self.presences.numbers.on_governed(is_wanted=CARDS in (abilities or ()))
+            self.presences.numbers.on_server_active(is_wanted=CARDS in (abilities or ()))
 
     def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:
         match message:
@@ -264,11 +265,11 @@ class ServerLinks:
         """Answer first, then act: the server's list is right as soon as it hears from us."""
         self._out.append(Send(server.link, answer, tag))
         for mapping in change.removed:
-            self._out.append(Notice("info", "mapping_removed", mapping.bank, mapping.client))
+            self._out.append(LogEvent("info", "mapping_removed", mapping.bank, mapping.client))
             self.listener.on_mapping_removed(mapping, now)
         if change.created is not None:
             created = change.created
-            self._out.append(Notice("info", "mapping_created", created.bank, created.client))
+            self._out.append(LogEvent("info", "mapping_created", created.bank, created.client))
             self.listener.on_mapping_created(created, now)
         if change.result is not ResultCode.OK:
             self._note("warning", "mapping_refused", server, result=change.result.name)
@@ -279,7 +280,7 @@ class ServerLinks:
         if mapping is not None and not self.presences.is_card_present(mapping.bank.slot_nr):
             self.slot_changed(mapping, is_present=False)
 
-    # News for an own server; a classic one understands none of it.
+    # What an own server hears; a classic one understands none of it.
 
     def slot_changed(self, mapping: Mapping, *, is_present: bool) -> None:
         """A card came or went."""
@@ -301,4 +302,4 @@ class ServerLinks:
         self._out.append(Send(self.active_server.link, error_ind(text, bank_slot, client_slot)))
 
     def _note(self, level: Level, event: str, server: ServerLink, **fields: object) -> None:
-        self._out.append(Notice(level, event, fields={"peer": server.peer, **fields}))
+        self._out.append(LogEvent(level, event, fields={"peer": server.peer, **fields}))

@@ -1,30 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bank remembers, without the decisions: sessions, card slots, and plain counts that ``metrics`` shows."""
+"""A client's use of a card, and what it is made of: the connection, the card position, and the session between them.
+
+``CardSession.submit`` is the one path of a command: length, guard, state table, card, counting and trace are dealt
+with there and nowhere else. A card that answers at once does so through the call; all others later, by ``complete``.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final, Protocol
 
-from remsim.bankd.core.actions import FaultKind, ResetKind
+from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, ResetKind, SendResponse, TraceTpdu
 from remsim.bankd.core.states import (
+    CARD_TRANSITIONS,
+    SESSION_TRANSITIONS,
     CardEvent,
     CardState,
     SessionEvent,
     SessionState,
-    next_card_state,
-    next_session_state,
 )
+from remsim.card.status import SW_WRONG_LENGTH
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.core.limits import LimitCounts
+from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.state_machine import Stateful
+from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.wire.link.actions import LinkId, PeerAddress
-from remsim.wire.messages.rspro import ConnectClientReq, SlotPhysStatus
+from remsim.wire.messages.rspro import (
+    MAX_COMMAND,
+    MIN_COMMAND,
+    ConnectClientReq,
+    SlotPhysStatus,
+)
+
+#: Commands of one client that wait for its card. A modem has one in flight; more is a client that does not listen.
+MAX_QUEUED: Final = 256
+#: What a command gets that is too short to be one; no reader takes it.
+_WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 
 
 @dataclass(slots=True)
 class BankdCounts:
     """Totals since the start."""
 
-    #: Commands that a card answered.
+    #: Commands that were answered.
     tpdus: int = 0
     #: Resets that a card survived.
     resets: int = 0
@@ -34,7 +52,7 @@ class BankdCounts:
     duplicate_clients: int = 0
     #: Clients whose certificate, or the lack of one, was not good for the client slot that they claimed.
     impostors: int = 0
-    #: Servers that wanted a bank which another server governs.
+    #: Servers that wanted a bank which has an active server already.
     second_servers: int = 0
     #: Connections that were closed because there were too many without a card.
     crowded_out: int = 0
@@ -72,78 +90,284 @@ class ResetEdges:
         return kind
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedTpdu:
-    """A command that waits until the card is free."""
-
-    tag: int
-    data: bytes
-
-
-@dataclass(eq=False, slots=True)
-class Session:
+class Connection(Stateful[SessionState, SessionEvent]):
     """What is known of one connection to us."""
 
-    link: LinkId
-    peer: PeerAddress
-    #: What its certificate says; None on a link without TLS.
-    proof: Proof | None = None
-    state: SessionState = SessionState.CONNECTED_WAIT_ID
-    #: The client slot that the peer may act for; None until it is accepted.
-    client: ClientSlot | None = None
-    #: The connect request while its answer is due, with its tag.
-    request: ConnectClientReq | None = None
-    request_tag: int = 0
-    #: It named abilities, so it understands more than the classic messages.
-    is_own: bool = False
-    #: It understands bankSlotStatusInd (ability ``slots.1``).
-    hears_slots: bool = False
-    position: "CardSlot | None" = None
-    edges: ResetEdges = field(default_factory=ResetEdges)
-    queue: "deque[QueuedTpdu | ResetKind]" = field(default_factory=deque)
-    #: Newcomers with the same identity, waiting to learn whether this connection lives.
-    contenders: "list[Session]" = field(default_factory=list)
-    #: The connection that this newcomer contends with.
-    challenger: "Session | None" = None
-    #: The bank stops: the session ends after the command in progress.
-    is_ending: bool = False
+    __slots__ = (
+        "challenged",
+        "challengers",
+        "client",
+        "edges",
+        "hears_slots",
+        "is_own",
+        "link",
+        "peer",
+        "proof",
+        "request",
+        "request_tag",
+        "session",
+    )
 
-    def step(self, event: SessionEvent) -> None:
-        """Move on. Raises LocalProtocolError if the table does not allow it."""
-        self.state = next_session_state(self.state, event)
+    TRANSITIONS = SESSION_TRANSITIONS
+
+    def __init__(self, link: LinkId, peer: PeerAddress, proof: Proof | None = None) -> None:
+        """``proof`` is what the peer's certificate says; None on a link without TLS."""
+        super().__init__(SessionState.CONNECTED_WAIT_ID)
+        self.link = link
+        self.peer = peer
+        self.proof = proof
+        #: The client slot that the peer may act for; None until it is accepted.
+        self.client: ClientSlot | None = None
+        #: The connect request while its answer is due, with its tag.
+        self.request: ConnectClientReq | None = None
+        self.request_tag = 0
+        #: The peer named abilities, so it understands more than the classic messages.
+        self.is_own = False
+        #: The peer understands bankSlotStatusInd (ability ``slots.1``).
+        self.hears_slots = False
+        #: The session that it is attached to; None until there is a mapping.
+        self.session: CardSession | None = None
+        self.edges = ResetEdges()
+        #: Newer connections with the same identity, which wait to learn whether this one lives.
+        self.challengers: list[Connection] = []
+        #: The older connection that this one waits for.
+        self.challenged: Connection | None = None
 
 
-@dataclass(eq=False, slots=True)
-class CardSlot:
+class CardPort(Protocol):
+    """The card of one slot, as far as commands go."""
+
+    def submit(self, tpdu: bytes, /) -> bytes | CardFault | None:
+        """Exchange one command for a response of legal length, or a fault, at once.
+
+        None: the coordinator's ``on_card_response`` or ``on_card_failed`` is called later.
+        """
+        ...
+
+
+class CardSlot(Stateful[CardState, CardEvent]):
     """One slot of this bank: what its card does, and for whom."""
 
-    bank_slot: BankSlot
-    state: CardState = CardState.OFF
-    #: There is a card in the reader, as far as the reader tells.
-    is_present: bool = False
-    #: Name of the reader, for the log.
-    reader: str = ""
-    #: The number of the card that is in the reader now, where it was read.
-    iccid: str | None = None
-    #: The session that wants the card.
-    session: Session | None = None
-    #: The session that the card was powered for; it is powered off before another gets it.
-    powered_for: Session | None = None
-    #: The last ATR that the card gave.
-    atr: bytes = b""
-    #: The command in progress: for whom, its tag, and its bytes; None during a reset.
-    caller: Session | None = None
-    tag: int = 0
-    tpdu: bytes | None = None
-    #: Attempts in a row to power the card that failed, and why the last one did.
-    failures: int = 0
-    fault: FaultKind | None = None
+    __slots__ = (
+        "atr",
+        "bank_slot",
+        "caller",
+        "card",
+        "failures",
+        "fault",
+        "iccid",
+        "is_present",
+        "is_traced",
+        "powered_for",
+        "reader",
+        "session",
+        "tag",
+        "tpdu",
+    )
+
+    TRANSITIONS = CARD_TRANSITIONS
+
+    def __init__(self, bank_slot: BankSlot, card: CardPort, *, is_traced: bool = False) -> None:
+        super().__init__(CardState.OFF)
+        self.bank_slot = bank_slot
+        self.card = card
+        self.is_traced = is_traced
+        #: There is a card in the reader, as far as the reader tells.
+        self.is_present = False
+        #: Name of the reader, for the log.
+        self.reader = ""
+        #: The number of the card that is in the reader now, where it was read.
+        self.iccid: str | None = None
+        #: The session that wants the card.
+        self.session: CardSession | None = None
+        #: The session that the card was powered for; it is powered off before another gets it.
+        self.powered_for: CardSession | None = None
+        #: The last ATR that the card gave.
+        self.atr = b""
+        #: The command in progress: for whom, its tag, and its bytes; None during a reset.
+        self.caller: CardSession | None = None
+        self.tag = 0
+        self.tpdu: bytes | None = None
+        #: Attempts in a row to power the card that failed, and why the last one did.
+        self.failures = 0
+        self.fault: FaultKind | None = None
 
     @property
     def slot_nr(self) -> int:
         """The number within the bank."""
         return self.bank_slot.slot_nr
 
-    def step(self, event: CardEvent) -> None:
-        """Move on. Raises LocalProtocolError if the table does not allow it."""
-        self.state = next_card_state(self.state, event)
+
+class SessionGuard(Protocol):
+    """Rules about the commands of one session."""
+
+    def blocks(self, tpdu: bytes, now: float, /) -> bool:
+        """Whether the card must not see this command."""
+        ...
+
+    def on_exchange(self, tpdu: bytes, response: bytes, /) -> None:
+        """The card answered a command."""
+        ...
+
+    def on_reset(self) -> None:
+        """The card was reset."""
+        ...
+
+
+class SessionOwner(Protocol):
+    """What a session needs of the card positions' owner."""
+
+    def on_fault(self, slot: CardSlot, fault: CardFault, now: float) -> None:
+        """A command failed at once."""
+        ...
+
+    def refuse(self, session: "CardSession", reason: str, now: float) -> None:
+        """End the session because its client broke the protocol."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedCommand:
+    """A command that waits until the card is free."""
+
+    tag: int
+    tpdu: bytes
+    origin: Origin
+
+
+class CardSession:
+    """One client's use of one card, from the mapping that both have in common on. Its connection attaches to it."""
+
+    __slots__ = (
+        "_counts",
+        "_out",
+        "_owner",
+        "client",
+        "connection",
+        "guard",
+        "is_ending",
+        "last_response",
+        "last_tag",
+        "queue",
+        "slot",
+    )
+
+    def __init__(
+        self, slot: CardSlot, client: ClientSlot, *, owner: SessionOwner, out: list[BankdAction], counts: BankdCounts
+    ) -> None:
+        self.slot = slot
+        self.client = client
+        self._owner = owner
+        self._out = out
+        self._counts = counts
+        #: Where commands come from and answers go; None while nobody is attached.
+        self.connection: Connection | None = None
+        #: Asked before each command, told of each response; None: no rule is about this session.
+        self.guard: SessionGuard | None = None
+        self.queue: deque[QueuedCommand | ResetKind] = deque()
+        #: The last command that was answered, by its tag, and the answer.
+        self.last_tag: int | None = None
+        self.last_response = b""
+        #: The bank stops: the session ends after the command in progress.
+        self.is_ending = False
+
+    # Attaching
+
+    def attach(self, connection: Connection) -> None:
+        """Commands come from this connection now."""
+        self.connection, connection.session = connection, self
+
+    def detach(self) -> None:
+        """Nobody commands the card for the time being. What waits to be done for the connection is dropped."""
+        if self.connection is not None:
+            self.connection.session = None
+        self.connection = None
+        self.queue.clear()
+
+    @property
+    def is_in_service(self) -> bool:
+        """The card is powered for this session, and its client knows that."""
+        return self.connection is not None and self.connection.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD
+
+    # Commands
+
+    def submit(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
+        """Take a command: run it, queue it, or end the session (rspro.md, 9.3).
+
+        Returns the response if it is there at once. Else SendResponse follows, unless the session ends before.
+        """
+        slot = self.slot
+        # An idle card that is powered for the session which has the slot: that session is in service.
+        is_free = slot.state is CardState.READY and slot.powered_for is self and slot.session is self
+        if not is_free and not self.is_in_service:
+            # One that crossed our message that the card is gone was not executed, and its client knows that.
+            if self.connection is not None and not self.connection.hears_slots:
+                self._owner.refuse(self, "command without a card", now)
+        elif not 1 <= len(tpdu) <= MAX_COMMAND:
+            self._owner.refuse(self, f"command of {len(tpdu)} bytes", now)
+        elif is_free:
+            return self._execute(tag, tpdu, now)
+        else:
+            self.enqueue(QueuedCommand(tag, tpdu, origin), now)
+        return None
+
+    def enqueue(self, command: QueuedCommand | ResetKind, now: float) -> None:
+        """Let it wait until the card is free."""
+        if len(self.queue) >= MAX_QUEUED:
+            self._counts.limits.reached(LimitName.QUEUED_COMMANDS)
+            self._owner.refuse(self, f"more than {MAX_QUEUED} commands waiting", now)
+        else:
+            self.queue.append(command)
+
+    def run_queued(self, command: QueuedCommand, now: float) -> None:
+        """Run a command that has waited; the card is free."""
+        response = self._execute(command.tag, command.tpdu, now)
+        if response is not None:
+            self.answer(command.tag, response)
+
+    def _execute(self, tag: int, tpdu: bytes, now: float) -> bytes | None:
+        """Run a command on the free card. One that is too short, or that a rule blocks, does not reach it."""
+        slot, guard = self.slot, self.guard
+        outcome: bytes | CardFault | None
+        if len(tpdu) < MIN_COMMAND:
+            outcome = _WRONG_LENGTH
+        elif guard is not None and guard.blocks(tpdu, now):
+            outcome = BLOCKED_RESPONSE
+        else:
+            outcome = slot.card.submit(tpdu)
+            if not isinstance(outcome, bytes):
+                slot.step(CardEvent.COMMAND)
+                slot.caller, slot.tag, slot.tpdu = self, tag, tpdu
+                if isinstance(outcome, CardFault):
+                    self._owner.on_fault(slot, outcome, now)
+                return None
+            if guard is not None:
+                guard.on_exchange(tpdu, outcome)
+        slot.step(CardEvent.ANSWERED)
+        self._on_answered(tag, tpdu, outcome)
+        return outcome
+
+    def complete(self, response: bytes) -> None:
+        """The card answered the command in progress, later than at once."""
+        slot = self.slot
+        tag, tpdu = slot.tag, slot.tpdu
+        assert tpdu is not None
+        # The guard may have come while the command ran, and is told of the response all the same.
+        if self.guard is not None:
+            self.guard.on_exchange(tpdu, response)
+        slot.step(CardEvent.DONE)
+        slot.caller = None
+        self._on_answered(tag, tpdu, response)
+        if slot.session is self:
+            self.answer(tag, response)
+
+    def _on_answered(self, tag: int, tpdu: bytes, response: bytes) -> None:
+        self.last_tag, self.last_response = tag, response
+        self._counts.tpdus += 1
+        if self.slot.is_traced:
+            self._out.append(TraceTpdu(self.slot.bank_slot.slot_nr, tpdu, response))
+
+    def answer(self, tag: int, response: bytes) -> None:
+        """Send a response to the client, if one is attached."""
+        if self.connection is not None:
+            self._out.append(SendResponse(self.connection.link, tag, self.client, self.slot.bank_slot, response))

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State tables of a bank: its data sessions and its cards. The diagrams in the docs are drawn from here.
+"""State tables of a bank: its data sessions and its cards. The diagrams in the docs are drawn from here."""
 
-A pair that is not listed cannot happen; ``step`` raises LocalProtocolError, which is always a bug of ours.
-"""
-
-from enum import Enum
 from typing import Final
 
-from remsim.wire.errors import LocalProtocolError
+from remsim.core.state_machine import Event, State, Transitions
 
 
-class SessionState(Enum):
+class SessionState(State):
     """A data session: what one TCP connection to the bank is about (rspro.md, 9.2: the "worker")."""
 
     INIT = "INIT"  # a slot of a bank that does not listen yet
@@ -24,7 +20,7 @@ class SessionState(Enum):
     CONNECTED_SERVER = "CONNECTED_SERVER"  # the peer is a server: an ordinary control link
 
 
-class SessionEvent(Enum):
+class SessionEvent(Event):
     """What moves a data session."""
 
     LISTENING = "bank listens"
@@ -42,29 +38,32 @@ class SessionEvent(Enum):
 
 _S, _E = SessionState, SessionEvent
 
-SESSION_TRANSITIONS: Final[dict[tuple[SessionState, SessionEvent], SessionState]] = {
-    (_S.INIT, _E.LISTENING): _S.ACCEPTING,
-    (_S.ACCEPTING, _E.STOPPED): _S.INIT,
-    (_S.ACCEPTING, _E.TCP_UP): _S.CONNECTED_WAIT_ID,
-    (_S.CONNECTED_WAIT_ID, _E.IS_CLIENT): _S.CONNECTED_CLIENT,
-    (_S.CONNECTED_WAIT_ID, _E.IS_SERVER): _S.CONNECTED_SERVER,
-    (_S.CONNECTED_CLIENT, _E.MAPPED): _S.CONNECTED_CLIENT_MAPPED,
-    (_S.CONNECTED_CLIENT, _E.NOT_MAPPED): _S.CONNECTED_CLIENT_WAIT_MAP,
-    (_S.CONNECTED_CLIENT_WAIT_MAP, _E.MAPPED): _S.CONNECTED_CLIENT_MAPPED,
-    (_S.CONNECTED_CLIENT_MAPPED, _E.CARD_OPENED): _S.CONNECTED_CLIENT_MAPPED_CARD,
-    (_S.CONNECTED_CLIENT_MAPPED_CARD, _E.CARD_LOST): _S.CONNECTED_CLIENT_MAPPED,
-    (_S.CONNECTED_CLIENT_MAPPED, _E.UNMAPPED): _S.CONNECTED_CLIENT_UNMAPPED,
-    (_S.CONNECTED_CLIENT_MAPPED_CARD, _E.UNMAPPED): _S.CONNECTED_CLIENT_UNMAPPED,
-    (_S.CONNECTED_WAIT_ID, _E.ENDED): _S.ACCEPTING,
-    (_S.CONNECTED_CLIENT_WAIT_MAP, _E.ENDED): _S.ACCEPTING,
-    (_S.CONNECTED_CLIENT_MAPPED, _E.ENDED): _S.ACCEPTING,
-    (_S.CONNECTED_CLIENT_MAPPED_CARD, _E.ENDED): _S.ACCEPTING,
-    (_S.CONNECTED_CLIENT_UNMAPPED, _E.ENDED): _S.ACCEPTING,
-    (_S.CONNECTED_SERVER, _E.ENDED): _S.ACCEPTING,
-}
+SESSION_TRANSITIONS: Final[Transitions[SessionState, SessionEvent]] = Transitions(
+    "data session",
+    {
+        (_S.INIT, _E.LISTENING): _S.ACCEPTING,
+        (_S.ACCEPTING, _E.STOPPED): _S.INIT,
+        (_S.ACCEPTING, _E.TCP_UP): _S.CONNECTED_WAIT_ID,
+        (_S.CONNECTED_WAIT_ID, _E.IS_CLIENT): _S.CONNECTED_CLIENT,
+        (_S.CONNECTED_WAIT_ID, _E.IS_SERVER): _S.CONNECTED_SERVER,
+        (_S.CONNECTED_CLIENT, _E.MAPPED): _S.CONNECTED_CLIENT_MAPPED,
+        (_S.CONNECTED_CLIENT, _E.NOT_MAPPED): _S.CONNECTED_CLIENT_WAIT_MAP,
+        (_S.CONNECTED_CLIENT_WAIT_MAP, _E.MAPPED): _S.CONNECTED_CLIENT_MAPPED,
+        (_S.CONNECTED_CLIENT_MAPPED, _E.CARD_OPENED): _S.CONNECTED_CLIENT_MAPPED_CARD,
+        (_S.CONNECTED_CLIENT_MAPPED_CARD, _E.CARD_LOST): _S.CONNECTED_CLIENT_MAPPED,
+        (_S.CONNECTED_CLIENT_MAPPED, _E.UNMAPPED): _S.CONNECTED_CLIENT_UNMAPPED,
+        (_S.CONNECTED_CLIENT_MAPPED_CARD, _E.UNMAPPED): _S.CONNECTED_CLIENT_UNMAPPED,
+        (_S.CONNECTED_WAIT_ID, _E.ENDED): _S.ACCEPTING,
+        (_S.CONNECTED_CLIENT_WAIT_MAP, _E.ENDED): _S.ACCEPTING,
+        (_S.CONNECTED_CLIENT_MAPPED, _E.ENDED): _S.ACCEPTING,
+        (_S.CONNECTED_CLIENT_MAPPED_CARD, _E.ENDED): _S.ACCEPTING,
+        (_S.CONNECTED_CLIENT_UNMAPPED, _E.ENDED): _S.ACCEPTING,
+        (_S.CONNECTED_SERVER, _E.ENDED): _S.ACCEPTING,
+    },
+)
 
 
-class CardState(Enum):
+class CardState(State):
     """A card position. At most one operation runs at a time; none is ever interrupted or repeated."""
 
     OFF = "OFF"  # not powered; nobody wants it
@@ -76,7 +75,7 @@ class CardState(Enum):
     CLOSING = "CLOSING"  # being powered off
 
 
-class CardEvent(Enum):
+class CardEvent(Event):
     """What moves a card position."""
 
     READ = "its number is not known"
@@ -86,6 +85,7 @@ class CardEvent(Enum):
     OPENED = "powered"
     OPEN_FAILED = "could not be powered"
     RETRY = "card inserted, or delay over"
+    ANSWERED = "command is answered at once"
     COMMAND = "command or reset begins"
     DONE = "command or reset is done"
     FAULT = "command or reset failed"
@@ -95,35 +95,23 @@ class CardEvent(Enum):
 
 _C, _V = CardState, CardEvent
 
-CARD_TRANSITIONS: Final[dict[tuple[CardState, CardEvent], CardState]] = {
-    (_C.OFF, _V.READ): _C.READING,
-    (_C.READING, _V.NUMBER): _C.OFF,
-    (_C.OFF, _V.WANTED): _C.OPENING,
-    (_C.OFF, _V.NO_CARD): _C.WAITING,
-    (_C.WAITING, _V.READ): _C.READING,
-    (_C.WAITING, _V.RETRY): _C.OPENING,
-    (_C.WAITING, _V.RELEASED): _C.OFF,
-    (_C.OPENING, _V.OPENED): _C.READY,
-    (_C.OPENING, _V.OPEN_FAILED): _C.WAITING,
-    (_C.READY, _V.COMMAND): _C.BUSY,
-    (_C.READY, _V.RELEASED): _C.CLOSING,
-    (_C.BUSY, _V.DONE): _C.READY,
-    (_C.BUSY, _V.FAULT): _C.CLOSING,
-    (_C.CLOSING, _V.CLOSED): _C.OFF,
-}
-
-
-def next_session_state(state: SessionState, event: SessionEvent) -> SessionState:
-    """The state that follows. Raises LocalProtocolError if the pair is not listed."""
-    following = SESSION_TRANSITIONS.get((state, event))
-    if following is None:
-        raise LocalProtocolError(f"data session: {event.value!r} in state {state.value}")
-    return following
-
-
-def next_card_state(state: CardState, event: CardEvent) -> CardState:
-    """The state that follows. Raises LocalProtocolError if the pair is not listed."""
-    following = CARD_TRANSITIONS.get((state, event))
-    if following is None:
-        raise LocalProtocolError(f"card position: {event.value!r} in state {state.value}")
-    return following
+CARD_TRANSITIONS: Final[Transitions[CardState, CardEvent]] = Transitions(
+    "card position",
+    {
+        (_C.OFF, _V.READ): _C.READING,
+        (_C.READING, _V.NUMBER): _C.OFF,
+        (_C.OFF, _V.WANTED): _C.OPENING,
+        (_C.OFF, _V.NO_CARD): _C.WAITING,
+        (_C.WAITING, _V.READ): _C.READING,
+        (_C.WAITING, _V.RETRY): _C.OPENING,
+        (_C.WAITING, _V.RELEASED): _C.OFF,
+        (_C.OPENING, _V.OPENED): _C.READY,
+        (_C.OPENING, _V.OPEN_FAILED): _C.WAITING,
+        (_C.READY, _V.ANSWERED): _C.READY,
+        (_C.READY, _V.COMMAND): _C.BUSY,
+        (_C.READY, _V.RELEASED): _C.CLOSING,
+        (_C.BUSY, _V.DONE): _C.READY,
+        (_C.BUSY, _V.FAULT): _C.CLOSING,
+        (_C.CLOSING, _V.CLOSED): _C.OFF,
+    },
+)

@@ -2,8 +2,8 @@
 """Notices at start what other users can read or write in a state directory, and says how to mend it.
 
 Such files are made with mode 0600; copies and restored backups often are not. Keys are refused like that
-(``pki.files``). Databases and states of cards are not, because the program can go on: whoever could read the hashes of
-tokens, card numbers and PINs in them has had the time to do so already.
+(``pki.files``). Databases and states of cards are not, because the program can go on: a user who could read the hashes
+of tokens, card numbers and PINs in them has had the time to do so already.
 """
 
 import contextlib

@@ -295,13 +295,13 @@ class _Attempt:
     def __init__(self) -> None:
         self.outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def may_start(self, _stranger: SecureTransport) -> bool:
+    def may_start(self, _connection: SecureTransport) -> bool:
         return True
 
-    def on_refused(self, _stranger: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
+    def on_refused(self, _connection: SecureTransport, reason: str, *, limit: LimitName | None = None) -> None:
         self._settle(reason)
 
-    def on_settled(self, _stranger: SecureTransport) -> None:
+    def on_settled(self, _connection: SecureTransport) -> None:
         self._settle("")
 
     def in_turn(self, work: Callable[[], None]) -> None:

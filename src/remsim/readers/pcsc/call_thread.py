@@ -14,13 +14,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from remsim.logs import get_logger
-from remsim.readers.errors import CardMuteError, CardTransmissionError, ReaderError
-from remsim.redaction import scrub
+from remsim.readers.base import Done, Outcome, as_reader_error
+from remsim.readers.errors import CardMuteError, ReaderError
 
-Outcome = bytes | ReaderError
 Call = Callable[[], bytes]
-Done = Callable[[Outcome], None]
 
 
 class CallThread:
@@ -126,13 +123,8 @@ class CallThread:
             outcome: Outcome
             try:
                 outcome = call()
-            except ReaderError as error:
-                outcome = error
             except Exception as error:  # noqa: BLE001  # the top of a thread
-                get_logger("readers").error("driver_error", exc_info=error)
-                outcome = CardTransmissionError(
-                    f"the reader's driver failed: {type(error).__name__}: {scrub(str(error))}"
-                )
+                outcome = as_reader_error(error)
             if not self._has_ended:
                 self._outcomes.append((serial, outcome))
                 os.eventfd_write(self._back, 1)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
+from remsim.readers.base import CardReader, Done, Presence, PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.errors import ReaderError, ReaderUnavailableError
 from remsim.readers.pcsc.call_thread import CallThread
 from remsim.readers.pcsc.card import PcscCard
@@ -50,12 +50,9 @@ class PcscReader(CardReader):
         """Exchange one TPDU."""
         return await self._open_thread().run(partial(self._card.transmit, tpdu))
 
-    def transmit_soon(self, tpdu: bytes, done: Callable[[bytes | ReaderError], None]) -> bool:
-        """Exchange one TPDU, one hand-over to the thread and one back."""
-        if self._thread is None:
-            return False
-        self._thread.submit(partial(self._card.transmit, tpdu), done)
-        return True
+    def submit(self, tpdu: bytes, done: Done) -> None:
+        """Exchange one TPDU, with one hand-over to the thread and one back."""
+        self._open_thread().submit(partial(self._card.transmit, tpdu), done)
 
     def _open_thread(self) -> CallThread:
         if self._thread is None:

@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
+from remsim.readers.base import CardReader, Done, Presence, PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.errors import CardAbsentError, CardMuteError, ReaderUnavailableError
 from remsim.readers.sim.profiles import load_profile
 from remsim.readers.sim.store import StoredCard, check_cryptography, state_path
@@ -79,7 +79,7 @@ class SimReader(CardReader):
         """Answer at once."""
         return self._powered().transmit(tpdu)
 
-    def transmit_now(self, tpdu: bytes) -> bytes:
+    def submit(self, tpdu: bytes, done: Done) -> bytes:
         """Answer at once."""
         return self._powered().transmit(tpdu)
 

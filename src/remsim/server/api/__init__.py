@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""REST. ``app`` is the way in; ``auth`` guards every route; ``v1`` has the resources of the C suite's interface."""
+"""REST: HTTP over sockets of our own.
+
+``app`` is the entry point. ``auth`` guards every route, and ``v1`` has the resources of the C suite's interface.
+Nothing here decides: routes give commands to the runtime, and ask ``server.query``.
+"""

@@ -23,12 +23,12 @@ _MAPPED: Final = "::ffff:"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def build_app(desk: ServerRuntime, metrics: ServerMetrics, *, is_open: bool = False) -> FastAPI:
-    """The application over ``desk``; ``is_open``: no token is needed."""
+def build_app(runtime: ServerRuntime, metrics: ServerMetrics, *, is_open: bool = False) -> FastAPI:
+    """The application over ``runtime``; ``is_open``: no token is needed."""
     app = resources(metrics.limits)
-    app.state.desk = desk
+    app.state.runtime = runtime
     # The last one is the outermost.
-    app.add_middleware(AuthMiddleware, desk=desk, is_open=is_open, limits=metrics.limits)
+    app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     return app
 
@@ -103,7 +103,7 @@ class RequestMiddleware:
         if fault is not None and fault.limit is not None:
             self._metrics.limits.reached(fault.limit)
         started = time.perf_counter()
-        # A stranger's method names must not become names in the metrics.
+        # Method names that a caller made up must not become names in the metrics.
         shown = method if method in _METHODS else "other"
 
         async def count(message: Message) -> None:

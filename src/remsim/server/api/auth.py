@@ -25,7 +25,7 @@ from remsim.core.limits import LimitCounts, LimitName
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server.api.connection import ON_PROVEN
 from remsim.server.api.errors import ApiError, answer
-from remsim.server.core.actions import Actor, Entry
+from remsim.server.core.actions import REFUSED, Actor, Entry
 from remsim.server.core.tokens import (
     EVERYTHING,
     FailureLimiter,
@@ -40,7 +40,6 @@ from remsim.server.core.tokens import (
     token_id_of,
 )
 from remsim.server.runtime import ServerRuntime
-from remsim.server.store import audit
 from remsim.server.store.writer import StoreError
 
 #: Answered without a token: whether it lives, and how a new host gets a certificate, for which it proves itself.
@@ -87,8 +86,8 @@ async def judge_route(request: Request) -> None:
         raise _unauthorized("a token is needed")
     needed = Role.ADMIN if endpoint in _FOR_ADMINS else _least_role(request.method)
     if grant.role < needed:
-        desk, actor = cast(ServerRuntime, request.app.state.desk), await _actor(request)
-        raise _role_too_low(desk, actor, request.scope, needed)
+        runtime, actor = cast(ServerRuntime, request.app.state.runtime), await _actor(request)
+        raise _role_too_low(runtime, actor, request.scope, needed)
 
 
 def _least_role(method: str) -> Role:
@@ -120,7 +119,7 @@ class AuthMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        desk: ServerRuntime,
+        runtime: ServerRuntime,
         *,
         is_open: bool,
         limits: LimitCounts,
@@ -133,7 +132,7 @@ class AuthMiddleware:
         ``now`` gives seconds since 1970, ``clock`` those of a clock that does not go back.
         """
         self._app = app
-        self._desk = desk
+        self._runtime = runtime
         self._is_open = is_open
         self._limits = limits
         self._limiter = FailureLimiter(limits=limits) if limiter is None else limiter
@@ -173,7 +172,7 @@ class AuthMiddleware:
         # Also where no route answers: a viewer does not learn which paths there are to write to.
         least = _least_role(scope["method"])
         if grant.role < least:
-            raise _role_too_low(self._desk, Actor(_who(grant), _source(scope)), scope, least)
+            raise _role_too_low(self._runtime, Actor(_who(grant), _source(scope)), scope, least)
         return grant
 
     async def _check(self, text: str | None, scope: Scope) -> Grant:
@@ -193,21 +192,19 @@ class AuthMiddleware:
                 429, "too_many_failures", "too many failed attempts", f"wait {wait_s:.0f} s", retry_after_s=wait_s
             )
         if result is None:
-            # Whoever knows nothing of tokens tries nothing: not an attempt.
+            # A caller without a token tries nothing: not an attempt.
             raise _unauthorized("a token is needed")
         self._fail(source)
         # Only the ID, and only one that has the form of one: the rest may be a password typed by mistake.
-        entry = Entry(
-            Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), audit.REFUSED, result.value
-        )
-        self._desk.refuse(entry, "token_refused")
+        entry = Entry(Actor(f"token {token_id or '?'}", _source(scope)), "rest", _request(scope), REFUSED, result.value)
+        self._runtime.refuse(entry, "token_refused")
         raise _unauthorized("the token is not valid")
 
     async def _look_up(self, text: str, token_id: str | None, method: str) -> Grant | Refusal:
         """Judge a token. Raises StoreError if the database cannot be read and the token was not good of late."""
         now, digest = self._now(), digest_of(text)
         try:
-            record = None if token_id is None else await self._desk.store.find_token(token_id)
+            record = None if token_id is None else await self._runtime.query.find_token(token_id)
         except StoreError:
             # Looking goes on where the database is held by somebody: what is shown is in memory, too.
             kept = self._good.get(digest) if method in _READING else None
@@ -248,13 +245,13 @@ async def require(request: Request, grant: Grant, *, bank_id: int | None = None,
     """A change of this bank and this client, or of everything, must be within the token's scope. Raises ApiError."""
     if grant.allows(Role.OPERATOR, bank_id=bank_id, client_id=client_id):
         return
-    desk, actor = cast(ServerRuntime, request.app.state.desk), await _actor(request)
-    desk.refuse(Entry(actor, "rest", _request(request.scope), audit.REFUSED, "out of scope"), "access_refused")
+    runtime, actor = cast(ServerRuntime, request.app.state.runtime), await _actor(request)
+    runtime.refuse(Entry(actor, "rest", _request(request.scope), REFUSED, "out of scope"), "access_refused")
     raise ApiError(403, "forbidden", "this is outside of what the token is for", "see remsim token list")
 
 
-def _role_too_low(desk: ServerRuntime, actor: Actor, scope: Scope, needed: Role) -> ApiError:
-    desk.refuse(Entry(actor, "rest", _request(scope), audit.REFUSED, "role too low"), "access_refused")
+def _role_too_low(runtime: ServerRuntime, actor: Actor, scope: Scope, needed: Role) -> ApiError:
+    runtime.refuse(Entry(actor, "rest", _request(scope), REFUSED, "role too low"), "access_refused")
     return ApiError(403, "forbidden", f"this needs a token of an {needed.text}", "see remsim token create")
 
 

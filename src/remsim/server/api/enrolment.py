@@ -56,22 +56,22 @@ def _body(*names: str) -> dict[str, object]:
 
 
 class EnrolmentHandler:
-    """Reads a request, keeps those away who failed too often, and logs what came of it."""
+    """Reads a request, refuses those that failed too often, and logs what came of it."""
 
     def __init__(
         self,
-        office: EnrolmentService,
+        enrolment: EnrolmentService,
         log: Logger,
-        books: IssuanceLog,
+        issuances: IssuanceLog,
         limiter: FailureLimiter,
         limits: LimitCounts,
         *,
         now: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
-        self.office = office
+        self.enrolment = enrolment
         self._log = log
-        self._books = books
+        self._issuances = issuances
         self._limiter = limiter
         self._lines = LogRateLimiter(log, limits, unauthenticated={_REFUSED}, now=clock)
         self._now = now
@@ -95,7 +95,7 @@ class EnrolmentHandler:
             # Others at this address have failed too often. Who shows a good code or certificate is none of them, and
             # has a limit of its own.
             if wait_s > 0:
-                proof = await self._in_thread(partial(self.office.proof, now=self._now()), body)
+                proof = await self._in_thread(partial(self.enrolment.proof, now=self._now()), body)
             if proof is not None:
                 wait_s = self._limiter.wait_s(proof, self._clock())
             if wait_s > 0:
@@ -111,7 +111,7 @@ class EnrolmentHandler:
             ) from None
         except PkiError as error:
             self._tell_trouble(error)
-            # Whoever asks may be anybody: the names of files are for the log.
+            # The caller may be anybody: the names of files are for the log.
             text = "the authority cannot answer now"
             raise ApiError(503, "authority_in_trouble", text, "try again later; the server's log says why") from None
         self._trouble = ""
@@ -130,7 +130,7 @@ class EnrolmentHandler:
     def _note_refusal(self, peer: str, path: str, reason: str) -> None:
         say = self._log.warning if self._lines.level(_REFUSED, "warning") == "warning" else self._log.debug
         say(_REFUSED, peer=peer, path=path, reason=reason)
-        self._books.refused(source=peer, request=path, reason=reason)
+        self._issuances.refused(source=peer, request=path, reason=reason)
 
     def granted(self, request: Request, grant: Issuance) -> JSONResponse:
         """Log who got a certificate, and answer with it."""
@@ -141,27 +141,27 @@ class EnrolmentHandler:
             how=grant.how,
             peer=_source(request),
         )
-        self._books.enrolled(grant.issued, source=_source(request), how=grant.how)
+        self._issuances.enrolled(grant.issued, source=_source(request), how=grant.how)
         return JSONResponse(grant.answer)
 
 
-async def _desk(
+async def _handler(
     request: Request,
 ) -> EnrolmentHandler:  # FastAPI would call a plain function in a thread, for every request.
     return cast(EnrolmentHandler, request.app.state.enrolment)
 
 
-_TheDesk = Annotated[EnrolmentHandler, Depends(_desk)]
+_TheHandler = Annotated[EnrolmentHandler, Depends(_handler)]
 
 router = APIRouter(tags=["enrolment"])
 
 
 def mount(
     app: FastAPI,
-    office: EnrolmentService,
+    enrolment: EnrolmentService,
     *,
     log: Logger,
-    books: IssuanceLog,
+    issuances: IssuanceLog,
     limiter: FailureLimiter | None = None,
     limits: LimitCounts | None = None,
     now: Callable[[], float] = time.time,
@@ -173,15 +173,15 @@ def mount(
     """
     counts = LimitCounts() if limits is None else limits
     limiter = FailureLimiter(limits=counts) if limiter is None else limiter
-    app.state.enrolment = EnrolmentHandler(office, log, books, limiter, counts, now=now, clock=clock)
+    app.state.enrolment = EnrolmentHandler(enrolment, log, issuances, limiter, counts, now=now, clock=clock)
     app.include_router(router)
 
 
 @router.post(ANCHOR_PATH, responses={200: {"model": AuthorityShape}, **_REFUSALS}, openapi_extra=_body("code"))
 @for_anybody
-async def anchor(request: Request, desk: _TheDesk) -> JSONResponse:
-    """The authority's certificate, for whoever knows the name of a code. Compare its SHA-256 with the code's."""
-    return JSONResponse(await desk.ask(request, desk.office.anchor))
+async def anchor(request: Request, handler: _TheHandler) -> JSONResponse:
+    """The authority's certificate, for callers that know the name of a code. Compare its SHA-256 with the code's."""
+    return JSONResponse(await handler.ask(request, handler.enrolment.anchor))
 
 
 @router.post(
@@ -190,9 +190,11 @@ async def anchor(request: Request, desk: _TheDesk) -> JSONResponse:
     openapi_extra=_body("identity", "code", "secret", "request"),
 )
 @for_anybody
-async def certificate(request: Request, desk: _TheDesk) -> JSONResponse:
-    """A certificate for whoever has a good one-time code."""
-    return desk.granted(request, await desk.ask(request, lambda body: desk.office.certify(body, now=desk.now())))
+async def certificate(request: Request, handler: _TheHandler) -> JSONResponse:
+    """A certificate for a caller with a good one-time code."""
+    return handler.granted(
+        request, await handler.ask(request, lambda body: handler.enrolment.certify(body, now=handler.now()))
+    )
 
 
 @router.post(
@@ -201,9 +203,11 @@ async def certificate(request: Request, desk: _TheDesk) -> JSONResponse:
     openapi_extra=_body("certificate", "request", "signature"),
 )
 @for_anybody
-async def renewal(request: Request, desk: _TheDesk) -> JSONResponse:
-    """A new certificate for whoever has one that is about to expire."""
-    return desk.granted(request, await desk.ask(request, lambda body: desk.office.renew(body, now=desk.now())))
+async def renewal(request: Request, handler: _TheHandler) -> JSONResponse:
+    """A new certificate for a caller with one that is about to expire."""
+    return handler.granted(
+        request, await handler.ask(request, lambda body: handler.enrolment.renew(body, now=handler.now()))
+    )
 
 
 def _source(request: Request) -> str:

@@ -85,7 +85,7 @@ def answer(error: ApiError) -> JSONResponse:
     return JSONResponse(body, error.status, headers)
 
 
-#: Errors of the desk: status and code.
+#: Errors of the runtime's commands: status and code.
 _KNOWN: dict[type[RemsimError], tuple[int, str]] = {
     PolicyRefusalError: (403, "policy"),
     ConflictError: (409, "conflict"),

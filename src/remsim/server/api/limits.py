@@ -3,9 +3,9 @@
 
 from typing import Final
 
-#: Open connections. A back-end uses a few; more are people, and strangers, who get no further than a 401.
+#: Open connections. A back-end uses a few; more are people, and callers without a token, which get nothing but a 401.
 MAX_CONNECTIONS: Final = 512
-#: Half of that for one source, which may be a proxy in front of everybody.
+#: Half of that for one source, which may be a proxy of everybody.
 MAX_CONNECTIONS_PER_SOURCE: Final = 256
 #: Request line and headers together.
 MAX_HEAD_BYTES: Final = 16 * 1024

@@ -147,7 +147,7 @@ class _Server(uvicorn.Server):
         except ConnectionAbortedError:
             self._counts.reached(LimitName.REST_HANDSHAKE_TIME)
         except OSError:
-            # Whoever is there does not speak TLS, or left.
+            # The caller does not speak TLS, or left.
             return
         finally:
             visit.task = None
@@ -194,7 +194,7 @@ class RestListener:
             ws="none",
             lifespan="off",
             log_config=None,
-            # Its warnings are about what strangers send, and come without end.
+            # Its warnings are about what unauthenticated callers send, and come without end.
             log_level="error",
             access_log=False,
             server_header=False,

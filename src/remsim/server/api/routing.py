@@ -11,6 +11,7 @@ from fastapi.responses import Response
 
 from remsim.server.api.errors import ErrorBody
 from remsim.server.api.v1.views import Json
+from remsim.server.query import ServerQuery
 from remsim.server.runtime import ServerRuntime
 
 #: Paths of v1 begin with this.
@@ -28,14 +29,20 @@ _TEXTS: Final = {
 }
 
 
-async def _desk(
-    request: Request,
-) -> ServerRuntime:  # FastAPI would call a plain function in a thread, for every request.
-    return cast(ServerRuntime, request.app.state.desk)
+# Coroutines: FastAPI would call a plain function in a thread, for every request.
 
 
-#: The desk, as an argument of a route.
-TheDesk = Annotated[ServerRuntime, Depends(_desk)]
+async def _runtime(request: Request) -> ServerRuntime:
+    return cast(ServerRuntime, request.app.state.runtime)
+
+
+async def _query(request: Request) -> ServerQuery:
+    return (await _runtime(request)).query
+
+
+#: What changes something, and what only looks, as arguments of a route.
+TheRuntime = Annotated[ServerRuntime, Depends(_runtime)]
+TheQuery = Annotated[ServerQuery, Depends(_query)]
 
 
 #: Whether the caller wants more than v1 has. Strict decoders of v1 refuse members that they do not know.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the authority did, in the audit log: codes made, certificates issued and revoked, by whomever.
 
-The authority's book is used by the command line, too, next to the server. So the log follows the book: what stands
+The command line uses the authority's ledger, too, beside the server. So the log follows the ledger: what stands
 there and not in the log is entered, also if no server was running when it happened. Only an enrolment is entered by
-whoever answered it, who knows where it came from.
+the handler that answered it, which knows where it came from.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,10 +19,10 @@ ISSUE: Final = "certificate.issue"
 REVOKE: Final = "certificate.revoke"
 REFUSE: Final = "certificate.refuse"
 MAKE_CODE: Final = "code.make"
-#: What the book shows.
+#: What the ledger shows.
 FOLLOWED: Final = (ISSUE, REVOKE, MAKE_CODE)
 
-#: Whoever used the command line; the book does not say who it was.
+#: The user of the command line; the ledger does not say who it was.
 BY_HAND: Final = Actor("remsim pki", "local")
 #: What is younger may be an enrolment that is being answered just now.
 SETTLED_S: Final = 10.0
@@ -31,7 +31,7 @@ SETTLED_S: Final = 10.0
 class CertificateAudit:
     """One for the server. ``recorded`` are the actions and targets that the log has already.
 
-    ``record`` takes entries; ``record_refusal`` those that strangers cause, of which not all are kept.
+    ``record`` takes entries; ``record_refusal`` those that unauthenticated callers cause, of which not all are kept.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class CertificateAudit:
         self._recorded = set(recorded)
         self._record = record
         self._record_refusal = record_refusal
-        # The book that has nothing new any more; its parts are other objects when something was written.
+        # The ledger that has nothing new any more; its parts are other objects when something was written.
         self._followed: tuple[Sequence[Issued], Sequence[StoredCode]] = ((), ())
 
     def enrolled(self, issued: Issued, *, source: str, how: str) -> None:
@@ -54,12 +54,12 @@ class CertificateAudit:
         """Somebody asked for a certificate over REST, and got none."""
         self._record_refusal(Entry(Actor("enrolment", source), REFUSE, request, REFUSED, reason))
 
-    def follow(self, book: Sequence[Issued], codes: Sequence[StoredCode], now: float) -> None:
-        """Enter what is in the authority's book and not in the log yet. ``now`` is in seconds since 1970.
+    def follow(self, ledger: Sequence[Issued], codes: Sequence[StoredCode], now: float) -> None:
+        """Enter what is in the authority's ledger and not in the log yet. ``now`` is in seconds since 1970.
 
         What is older than entries are kept is passed over: it was there, and is forgotten.
         """
-        if book is self._followed[0] and codes is self._followed[1]:
+        if ledger is self._followed[0] and codes is self._followed[1]:
             return
         settled, forgotten = now - SETTLED_S, now - HISTORY_S
         for code in codes:
@@ -67,14 +67,14 @@ class CertificateAudit:
             if code.made_at >= forgotten:
                 self._enter(Entry(BY_HAND, MAKE_CODE, _code_target(code)))
         is_settled = True
-        for issued in book:
+        for issued in ledger:
             is_settled &= max(issued.issued_at, issued.revoked_at or 0.0) < settled
             if forgotten <= issued.issued_at < settled:
                 self._enter(Entry(BY_HAND, ISSUE, _target(issued), detail=_moment(issued.issued_at)))
             if issued.revoked_at is not None and forgotten <= issued.revoked_at < settled:
                 detail = _moment(issued.revoked_at) + (f": {issued.reason}" if issued.reason else "")
                 self._enter(Entry(BY_HAND, REVOKE, _target(issued), detail=detail))
-        self._followed = (book, codes) if is_settled else ((), ())
+        self._followed = (ledger, codes) if is_settled else ((), ())
 
     def _enter(self, entry: Entry) -> None:
         key = entry.action, entry.target
@@ -88,7 +88,7 @@ def _target(issued: Issued) -> str:
 
 
 def _code_target(code: StoredCode) -> str:
-    # By its moment: whoever knows the name of a live code could use up its tries.
+    # By its moment: a reader that knows the name of a live code could use up its tries.
     return f"{code.identity} {_moment(code.made_at, 'milliseconds')}"
 
 

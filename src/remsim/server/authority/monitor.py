@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from remsim.core.identity import Identity
 from remsim.logs import Logger
@@ -21,6 +21,9 @@ from remsim.pki.errors import AuthorityError, PkiError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.pki.ledger import Issued
 
+#: Other processes issue and revoke; a revocation is to be effective within a minute.
+CHECK_INTERVAL_S: Final = 5.0
+
 
 class AuthorityMonitor:
     """One authority, and the credentials of the server beside it."""
@@ -33,12 +36,12 @@ class AuthorityMonitor:
                 f"the certificate in {credentials.directory} is not of the authority in {directory}",
                 hint=f"replace it with: remsim pki issue {credentials.identity()} --out {credentials.directory}",
             )
-        self.office = EnrolmentService(self.authority)
+        self.enrolment = EnrolmentService(self.authority)
         self._credentials = credentials
-        self._book = directory / LEDGER_FILE
-        self._book_stamp = 0
+        self._ledger = directory / LEDGER_FILE
+        self._ledger_stamp = 0
         self._holders: frozenset[Identity] = frozenset()
-        #: The authority's book as of the last ``refresh``.
+        #: The authority's ledger as of the last ``refresh``.
         self.issued: tuple[Issued, ...] = ()
         self.codes: tuple[StoredCode, ...] = ()
         self._turn = threading.Lock()
@@ -56,21 +59,21 @@ class AuthorityMonitor:
     def refresh(self) -> None:
         """Learn what other processes did, sign a new list if it is time, and give it to the server. Raises PkiError."""
         with self._turn:
-            stamp = self._book.stat().st_mtime_ns
-            is_news = stamp != self._book_stamp
-            if is_news:
+            stamp = self._ledger.stat().st_mtime_ns
+            is_changed = stamp != self._ledger_stamp
+            if is_changed:
                 self.issued = tuple(self.authority.issued())
                 self.codes = tuple(self.authority.codes())
                 self._holders = frozenset(issued.identity for issued in self.issued)
             now = time.time()
             newest = self._newest_list()
             facts = read_revocation_list(decode_pem(newest, REVOCATION_LIST)[0])
-            is_behind = is_news and facts.serials != self._revoked(self.authority.dates(now).begins)
+            is_behind = is_changed and facts.serials != self._revoked(self.authority.dates(now).begins)
             if is_behind or self.authority.is_list_due(facts, now):
                 newest = self.authority.publish_list(now)
             self._follow_authority()
             # Only now: what failed is done at the next look.
-            self._book_stamp = stamp
+            self._ledger_stamp = stamp
             path = self._credentials.revocations_file
             if not path.exists() or files.read_public(path) != newest:
                 files.write_public(path, newest)
@@ -97,20 +100,13 @@ class AuthorityMonitor:
         issue_here(self.authority, self._credentials.identity(), self._credentials, now=time.time(), hosts=old.hosts)
 
 
-if TYPE_CHECKING:
-    from remsim.server.authority.monitor import AuthorityMonitor
-
-#: Other processes issue and revoke; a revocation is to be effective within a minute.
-CHECK_INTERVAL_S: Final = 5.0
-
-
-async def keep_house(house: "AuthorityMonitor", *, log: Logger, on_looked: Callable[[], None]) -> None:
+async def watch_authority(authority: AuthorityMonitor, *, log: Logger, on_looked: Callable[[], None]) -> None:
     """For ever; what goes wrong is logged when it begins. ``on_looked`` is called each time, however it went."""
     trouble = ""
     while True:
         await asyncio.sleep(CHECK_INTERVAL_S)
         try:
-            await in_thread(house.refresh)
+            await in_thread(authority.refresh)
         except (PkiError, OSError) as error:
             if str(error) != trouble:
                 hint = error.hint if isinstance(error, PkiError) else ""

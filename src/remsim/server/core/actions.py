@@ -2,9 +2,10 @@
 """What the server's coordinator asks of the I/O around it, besides what concerns links: storing and reporting."""
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkAction
 from remsim.wire.messages.rspro import AdvertisedAddress
 
@@ -38,18 +39,6 @@ class Entry:
 
 #: What tells a client without a number from others: what kind of name ("serial", "name"), and it.
 ClientKey = tuple[str, str]
-
-Level = Literal["debug", "info", "warning", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One line for the log, counted under its event name."""
-
-    level: Level
-    event: str
-    fields: dict[str, object] = field(default_factory=dict)
-
 
 # Decisions
 
@@ -168,7 +157,7 @@ class AskPolicy:
 
 
 #: An entry is for the audit log.
-Action = LinkAction | Report | Decision | Note | Entry | AskPolicy
+Action = LinkAction | LogEvent | Decision | Note | Entry | AskPolicy
 
 
 # What was stored, and is there again after a restart

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where clients reach a bankd: what the operator says, else what the bankd says, else where it calls from.
 
-Knows addresses only; which client is told when is decided in ``announcer``.
+Knows addresses only; which client is told when is decided in ``client_config``.
 """
 
 from ipaddress import IPv4Address, IPv6Address

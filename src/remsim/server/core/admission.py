@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is let in: checks connect requests, settles who holds an identity, gives numbers to clients without.
+"""Which peers are accepted: checks connect requests, gives client ids to clients without one.
 
-Of two links with one identity the older one wins if it answers a PING in time; otherwise it is dead, and the newest
-of those that wait takes over. What follows once a peer is accepted is not decided here.
+Which of several peers has an identity is decided by ``IdentityClaims``. What follows once a peer is accepted is not
+decided here.
 """
 
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
+from remsim.core.claims import (
+    CONTEST_HINT,
+    MAX_CHALLENGERS,
+    IdentityClaims,
+    Refusal,
+    Refused,
+    Verdict,
+    contest_texts,
+)
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.server.core.actions import Action, Report, StoreClientNumber
+from remsim.server.core.actions import Action, StoreClientNumber
 from remsim.server.core.client_ids import ClientNumbers, client_key
-from remsim.server.core.log_fields import described
+from remsim.server.core.log_events import program_event
 from remsim.server.core.peers import BankClaim, Claim, ClientClaim, Peer, PeerEvent, PeerTable
 from remsim.wire.link.actions import Accepted, Close, LinkId, Probe, Send
 from remsim.wire.messages.rspro import (
@@ -34,9 +42,6 @@ from remsim.wire.messages.rspro import (
     ResultCode,
 )
 
-#: Who may wait to hear whether the holder of the same identity lives. One program has one or two links at a time; more
-#: are somebody who connects again and again, and those who wait do not count as unidentified.
-MAX_RIVALS: Final = 16
 #: rspro.md, 8.1: a peer whose identity is in use gets this long to close the link itself.
 REJECTED_GRACE_S: Final = 1.0
 
@@ -76,7 +81,10 @@ class Admission:
         self._is_certified = is_certified
         self._limits = limits
         self._host = host
-        self.takeovers = TakeOvers()
+        #: Who holds which client slot or bank; a bank goes by its first slot.
+        self.claims: IdentityClaims[BankSlot | ClientSlot, Peer] = IdentityClaims()
+        #: What those who wait for an identity have asked for.
+        self._waiting: dict[Peer, Claim] = {}
         #: Clients that are being given a number, by that number.
         self._numbering: dict[int, tuple[Peer, ClientClaim]] = {}
 
@@ -149,68 +157,58 @@ class Admission:
         return self._objection(peer, Role.CLIENT, claim.slot)
 
     def _claim(self, peer: Peer, claim: Claim, now: float) -> list[Action]:
-        if isinstance(claim, BankClaim):
-            holder = self._peers.by_bank(claim.request.bank_id)
-        else:
-            holder = self._peers.by_client(claim.slot)
-        if holder is None:
+        verdict = self.claims.claim(_name_of(claim), peer, peer.proof, peer.address.host, now)
+        if verdict is Verdict.HOLDS:
             return self._grant(peer, claim, now)
-        if self._may_take_over(peer, holder, claim, now):
-            # Its holder has come back, and knows better than we whether the old link is alive; or who proves nothing
-            # has been let in before the certificate was issued.
-            holder.rivals.append((peer, claim))
-            peer.rival_of = holder
-            return [Accepted(peer.link), Close(holder.link, "its holder has connected anew")]
-        if len(holder.rivals) >= MAX_RIVALS:
-            self._limits.reached(LimitName.RIVALS)
+        holder = self.claims.holder(_name_of(claim))
+        assert holder is not None
+        if verdict is Verdict.TOO_MANY:
+            self._limits.reached(LimitName.CHALLENGERS)
             refusal = self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE)
-            return [refusal, Close(peer.link, f"more than {MAX_RIVALS} claim to be {holder.name}")]
-        holder.rivals.append((peer, claim))
-        peer.rival_of = holder
+            return [refusal, Close(peer.link, f"more than {MAX_CHALLENGERS} claim to be {holder.name}")]
+        self._waiting[peer] = claim
         # It has introduced itself in time; it is not its fault that the answer must wait.
         actions: list[Action] = [Accepted(peer.link)]
-        if len(holder.rivals) == 1:
+        if verdict is Verdict.TAKES_OVER:
+            actions.append(Close(holder.link, "its holder has connected anew"))
+        elif verdict is Verdict.PROBE:
             actions.append(Probe(holder.link, self._takeover_s))
         return actions
 
     # Two peers, one identity
 
-    def _may_take_over(self, peer: Peer, holder: Peer, claim: Claim, now: float) -> bool:
-        if peer.proof is None or holder.proof is None:
-            return peer.proof is not None
-        hosts = (str(holder.address.host), str(peer.address.host))
-        return peer.proof == holder.proof and self.takeovers.may(_name_of(claim), *hosts, now)
-
     def on_probe_answered(self, holder: Peer, now: float) -> list[Action]:
-        """The older link lives: whoever claims the same identity is refused."""
-        rivals, holder.rivals = holder.rivals, []
-        return [action for peer, claim in rivals for action in self._refuse_rival(peer, claim, holder, now)]
+        """The older link is alive: all others that claim the same identity are refused."""
+        refused = self.claims.on_alive(holder, now)
+        return [action for each in refused for action in self._refuse_challenger(each, holder, now)]
 
     def on_lost(self, lost: Peer, now: float) -> list[Action]:
-        """A peer is gone and has been taken out of the table: the newest of its rivals takes over."""
+        """A peer is gone and has been taken out of the table: one that challenged it may hold its identity now."""
         self._timers.cancel(lost.link)
-        if lost.rival_of is not None:
-            lost.rival_of.rivals = [challenger for challenger in lost.rival_of.rivals if challenger[0] is not lost]
+        self._waiting.pop(lost, None)
         if lost.client is not None and self._numbering.get(lost.client.client_id, (None,))[0] is lost:
             del self._numbering[lost.client.client_id]
+        actions = self._refuse_uncertified(lost)
+        succession = self.claims.on_lost(lost, now)
+        if succession is None:
+            return actions
+        winner = succession.winner
+        actions.append(program_event("info", "identity_taken_over", winner, identity=lost.name))
+        actions += self._grant(winner, self._waiting.pop(winner), now)
+        for refused in succession.refused:
+            actions += self._refuse_challenger(refused, winner, now)
+        return actions
+
+    def _refuse_uncertified(self, holder: Peer) -> list[Action]:
+        """A certificate may have been issued while these waited."""
         actions: list[Action] = []
-        rivals: list[tuple[Peer, Claim]] = []
-        for peer, claim in lost.rivals:
-            # A certificate may have been issued while it waited.
+        for peer in self.claims.challengers(holder):
+            claim = self._waiting[peer]
             objection = self._objection_to(peer, claim)
             if objection:
-                peer.rival_of = None
+                self.claims.withdraw(peer)
+                del self._waiting[peer]
                 actions += self._turn_away(peer, claim.request, claim.tag, objection)
-            else:
-                rivals.append((peer, claim))
-        if not rivals:
-            return actions
-        *others, (winner, claim) = rivals
-        winner.rival_of = None
-        actions.append(Report("info", "identity_taken_over", described(winner) | {"identity": lost.name}))
-        actions += self._grant(winner, claim, now)
-        for peer, other in others:
-            actions += self._refuse_rival(peer, other, winner, now)
         return actions
 
     def end_plain(self) -> list[Action]:
@@ -223,37 +221,32 @@ class Admission:
             elif peer.bank_id is not None:
                 objection = self._objection(peer, Role.BANK, BankSlot(peer.bank_id, 0))
             if objection:
-                actions.append(Report("warning", "plain_link_ended", described(peer) | {"reason": objection}))
+                actions.append(program_event("warning", "plain_link_ended", peer, reason=objection))
                 actions.append(Close(peer.link, objection))
         return actions
 
-    def _refuse_rival(self, peer: Peer, claim: Claim, holder: Peer, now: float) -> list[Action]:
-        peer.rival_of = None
+    def _refuse_challenger(self, refused: Refused[Peer], holder: Peer, now: float) -> list[Action]:
+        peer = refused.who
+        claim = self._waiting.pop(peer)
         self._timers.set(peer.link, now + REJECTED_GRACE_S)
-        fields = described(peer) | {"identity": holder.name, "holder": str(holder.address)}
-        if peer.proof is not None and peer.proof == holder.proof:
-            return [
-                *self._say_contest(peer, claim, holder, now),
-                self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE),
-            ]
-        return [
-            self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE),
-            Report("warning", "identity_in_use", fields),
-        ]
-
-    def _say_contest(self, peer: Peer, claim: Claim, holder: Peer, now: float) -> list[Action]:
-        """Two programs with one certificate, both alive: say so at all three places, once."""
+        refusal = self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE)
+        if refused.reason is Refusal.IN_USE:
+            names = {"identity": holder.name, "holder": str(holder.address)}
+            return [refusal, program_event("warning", "identity_in_use", peer, **names)]
         holder.contested_by = str(peer.address.host)
-        if not self.takeovers.refuse(_name_of(claim), now):
-            return []
+        told = self._tell_contest(peer, holder) if refused.reason is Refusal.CONTESTED else []
+        return [*told, refusal]
+
+    def _tell_contest(self, peer: Peer, holder: Peer) -> list[Action]:
+        """Two programs with one certificate, both alive: tell both of them and the operator."""
         texts = contest_texts(str(peer.proof.identity) if peer.proof else "", str(holder.address), str(peer.address))
         actions: list[Action] = [
             Send(one.link, _error(text))
             for one, text in zip((holder, peer), texts, strict=True)
             if one.identity is not None and one.identity.abilities is not None
         ]
-        fields = described(peer) | {"identity": holder.name, "holder": str(holder.address), "hint": CONTEST_HINT}
-        return [*actions, Report("error", "identity_contested", fields)]
+        fields = {"identity": holder.name, "holder": str(holder.address), "hint": CONTEST_HINT}
+        return [*actions, program_event("error", "identity_contested", peer, **fields)]
 
     def on_timer(self, link: LinkId) -> list[Action]:
         """A rejected peer has not closed its link."""
@@ -282,7 +275,7 @@ class Admission:
         result = ResultCode.ILLEGAL_BANK_ID if is_bank else ResultCode.ILLEGAL_CLIENT_ID
         return [
             self._refuse(peer, request, tag, result),
-            Report("warning", "peer_refused", described(peer) | {"reason": reason}),
+            program_event("warning", "peer_refused", peer, reason=reason),
             Close(peer.link, reason),
         ]
 
@@ -316,7 +309,7 @@ class Admission:
         del self._numbering[slot.client_id]
         if answer.result is not ResultCode.OK:
             return [
-                Report("warning", "client_did_not_take_number", described(peer) | {"result": answer.result.name}),
+                program_event("warning", "client_did_not_take_number", peer, result=answer.result.name),
                 Close(peer.link, "it did not take its number"),
             ]
         self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)

@@ -3,7 +3,8 @@
 
 from remsim.core.identity import Identity, Role
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.server.core.actions import Action, Report
+from remsim.core.log_event import LogEvent
+from remsim.server.core.actions import Action
 from remsim.server.core.peers import Peer, PeerTable
 from remsim.wire.link.abilities import CERTIFIED, REVOKE
 from remsim.wire.link.actions import Send
@@ -21,7 +22,7 @@ class CertifiedClients:
     def push(self, holders: frozenset[Identity]) -> list[Action]:
         """All to whom certificates were issued, whatever their role; bankds are told if it is not the same as before.
 
-        For those that are here and for whoever comes.
+        For those that are connected and for those that come later.
         """
         parts = _cut(_clients(holders))
         if parts == self._parts:
@@ -65,12 +66,12 @@ class Revocations:
         self._parts: tuple[RevocationListInd, ...] = ()
 
     def push(self, raw: bytes) -> list[Action]:
-        """The list (DER), for everybody who is here and for whoever comes; one that is too long is reported."""
+        """The list (DER), for all that are connected and all that come later; one that is too long is reported."""
         parts = tuple(cut_list(raw))
         if not parts:
             self._limits.reached(LimitName.REVOCATION_LIST)
             # Those who come later are told the list before it, which is better than none.
-            return [Report("error", "revocation_list_too_long", _too_long(raw))]
+            return [LogEvent("error", "revocation_list_too_long", fields=_too_long(raw))]
         self._parts = parts
         return [action for peer in (*self._peers.clients(), *self._peers.banks()) for action in self.tell(peer)]
 

@@ -6,7 +6,7 @@ and sent only if it differs from what was said last on this connection:
 
 - its mapping is, or was, ACTIVE: the bankd's address, the last known one if the bankd is absent;
 - its mapping was refused, or is deleted: the bank slot with port 0, which means "no bankd";
-- otherwise nothing: a mapping that the bankd has not acknowledged yet is no news for a client that is there; one that
+- otherwise nothing: a mapping that the bankd has not acknowledged yet tells a connected client nothing new; one that
   connects while no bankd has heard of its mapping gets port 0, too.
 
 A client that is absent when its mapping is deleted is told when it returns (a *release*, which survives a restart).
@@ -18,14 +18,15 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core.actions import Action, NoteReleased, Report
+from remsim.core.log_event import LogEvent
+from remsim.server.core.actions import Action, NoteReleased
 from remsim.server.core.addresses import address_for_client
 from remsim.server.core.peers import Peer, PeerTable
-from remsim.server.core.problems import no_address
 from remsim.server.core.slotmap import Mapping, MappingState, SlotMap
 from remsim.wire.link.actions import Send
 from remsim.wire.messages.rspro import (
     MAX_ERROR_STRING,
+    AddressKind,
     AdvertisedAddress,
     ComponentType,
     ConfigClientBankReq,
@@ -37,12 +38,22 @@ from remsim.wire.messages.rspro import (
     ResultCode,
 )
 
+
+def no_address(bank_id: int, *, kind: AddressKind, is_ipv6_only: bool) -> str:
+    """Why a client cannot be sent to a bankd that is there."""
+    if is_ipv6_only:
+        return f"bank {bank_id} has IPv6 addresses only, which this client is not given"
+    if kind is AddressKind.TLS:
+        return f"bank {bank_id} has no TLS address, and this client has a certificate: enroll the bankd's host"
+    return f"bank {bank_id} has no plaintext address, and this client has no certificate: enroll the client's host"
+
+
 #: rspro.md, 8.3: port 0 means "no bankd".
 NO_BANKD: Final = IpPort(IPv4Address(0), 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class PendingUnmap:
     """A deleted mapping whose client may still go to the bankd."""
 
     mapping_id: int
@@ -73,16 +84,16 @@ class ClientConfigurator:
         self._takes_ipv6 = takes_ipv6
         #: Where clients reach each bankd, or reached it last.
         self.bank_addresses = bank_addresses
-        self._releases: dict[ClientSlot, Release] = {}
+        self._releases: dict[ClientSlot, PendingUnmap] = {}
 
-    def restore_release(self, client: ClientSlot, release: Release) -> None:
+    def restore_unmap(self, client: ClientSlot, release: PendingUnmap) -> None:
         """A release of an earlier run; later ones of the same client replace earlier ones."""
         self._releases[client] = release
 
     def release(self, mapping: Mapping) -> list[Action]:
         """The mapping was deleted: its client is told at once, or when it returns."""
         older = self._releases.get(mapping.client)
-        self._releases[mapping.client] = Release(mapping.id, mapping.bank)
+        self._releases[mapping.client] = PendingUnmap(mapping.id, mapping.bank)
         actions: list[Action] = [] if older is None else [NoteReleased(older.mapping_id)]
         return actions + self.refresh(mapping.client)
 
@@ -118,19 +129,17 @@ class ClientConfigurator:
             return []
         peer.announced = wanted
         peer.announced_result = None
-        fields: dict[str, object] = {"client_slot": client, "bank_slot": wanted.bank_slot}
-        if wanted.bankd.port:
-            fields["bankd"] = f"{wanted.bankd.ip}:{wanted.bankd.port}"
-        event = "client_sent_to_bankd" if wanted.bankd.port else "client_told_no_bankd"
-        return [Send(peer.link, wanted), Report("info", event, fields)]
+        bankd = f"{wanted.bankd.ip}:{wanted.bankd.port}" if wanted.bankd.port else None
+        name = "client_sent_to_bankd" if wanted.bankd.port else "client_told_no_bankd"
+        return [Send(peer.link, wanted), LogEvent("info", name, wanted.bank_slot, client, {"bankd": bankd})]
 
     def _tell_problem(self, client: ClientSlot, peer: Peer, wanted: NoAddress) -> list[Action]:
         """The client has a mapping and can do nothing with it: the log says why, and a client of ours, too."""
         if peer.address_problem == wanted.problem:
             return []
         peer.address_problem = wanted.problem
-        fields: dict[str, object] = {"client_slot": client, "bank_slot": wanted.bank, "reason": wanted.problem}
-        actions: list[Action] = [Report("warning", "bankd_has_no_address_for_client", fields)]
+        name, fields = "bankd_has_no_address_for_client", {"reason": wanted.problem}
+        actions: list[Action] = [LogEvent("warning", name, wanted.bank, client, fields)]
         if not peer.is_classic:
             actions.append(
                 Send(
@@ -154,8 +163,8 @@ class ClientConfigurator:
         peer.announced_result = answer.result
         actions: list[Action] = []
         if answer.result is not ResultCode.OK:
-            fields: dict[str, object] = {"client_slot": peer.client, "result": answer.result.name}
-            actions.append(Report("warning", "client_did_not_obey", fields))
+            fields = {"result": answer.result.name}
+            actions.append(LogEvent("warning", "client_did_not_obey", client_slot=peer.client, fields=fields))
         if peer.announced.bankd.port == 0:
             actions += self.supersede(peer.client)
         return actions

@@ -2,23 +2,22 @@
 """The server's decisions: events of links and orders of operators in, actions out. No socket, clock or database.
 
 It says what an event means and hands it to the part that knows: ``admission`` (who is let in), ``reconciler`` (what
-bankds are told), ``announcer`` (what clients are told). Orders of operators come in two steps: ``plan_x`` checks and
-reserves, and gives a decision to be stored; once that is committed, ``on_stored`` carries it out.
+bankds are told), ``client_config`` (what clients are told). Orders of operators come in two steps: ``plan_x`` checks
+and reserves, and gives a decision to be stored; once that is committed, ``on_stored`` carries it out.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from remsim.core.claims import TakeOvers
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
+from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
     Action,
     Decision,
-    Report,
     StoreDeletion,
     StoredState,
     StoreMapping,
@@ -27,14 +26,13 @@ from remsim.server.core.actions import (
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertifiedClients, Revocations
-from remsim.server.core.client_config import ClientConfigurator, Release
+from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientNumbers
 from remsim.server.core.inventory import Inventory
-from remsim.server.core.log_fields import described, named, note_of, odd, places_of, slots_of
+from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
 from remsim.server.core.peer_reports import BankAudit, forget_absence, on_dial_refused, on_error, on_slot_status
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
-from remsim.server.core.restore import recall_mapping
 from remsim.server.core.slotmap import Mapping, SlotMap
 from remsim.wire.link.abilities import ADVERTISE
 from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
@@ -105,14 +103,14 @@ class Coordinator:
         self.inventory = Inventory(memory.cards)
         self._bank_timers: Deadlines[int] = Deadlines()
         self._link_timers: Deadlines[LinkId] = Deadlines()
-        self.announcer = ClientConfigurator(
+        self.configurator = ClientConfigurator(
             self.slotmap,
             self.peers,
             bank_addresses=dict(memory.bank_addresses)
             | {bank_id: of_any_kind(override) for bank_id, override in settings.overrides.items()},
             takes_ipv6=settings.takes_ipv6,
         )
-        self._reconciler = Reconciler(self.slotmap, self.announcer, self._bank_timers)
+        self._reconciler = Reconciler(self.slotmap, self.configurator, self._bank_timers)
         self._admission = Admission(
             self.peers,
             ClientNumbers(settings.client_id_pool, memory.client_numbers),
@@ -124,14 +122,14 @@ class Coordinator:
             host=self,
         )
         for stored in memory.mappings:
-            recall_mapping(self.slotmap, stored)
+            self.slotmap.restore(stored)
         for mapping_id, client, bank in memory.releases:
-            self.announcer.restore_release(client, Release(mapping_id, bank))
+            self.configurator.restore_unmap(client, PendingUnmap(mapping_id, bank))
 
     @property
-    def takeovers(self) -> TakeOvers:
-        """Who takes over from whom."""
-        return self._admission.takeovers
+    def contest_refusals(self) -> int:
+        """How many peers were refused because another program with their certificate is alive."""
+        return self._admission.claims.contest_refusals
 
     # Links
 
@@ -167,14 +165,14 @@ class Coordinator:
             case UnsupportedVersion():
                 return self._on_unsupported_version(peer, event)
             case ReceivedUnknown():
-                return [odd(peer, "unknown_message", number=event.number)]
+                return [ignored(peer, "unknown_message", number=event.number)]
             case IdentityReceived() if peer.dialled_port is not None and peer.identity is None:
                 return [Send(link, rspro.ConnectClientReq(self._settings.identity, None))]
             case _:
                 return []
 
     def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[Action]:
-        """A link is gone, whoever ended it."""
+        """A link is gone, whichever side ended it."""
         peer = self.peers.by_link(link)
         if peer is None:
             return []
@@ -184,7 +182,7 @@ class Coordinator:
         actions += note_of(peer)
         level: Final = "debug" if peer.state in (PeerState.ESTABLISHED, PeerState.REJECTED) else "info"
         self.peers.remove(peer)
-        actions.append(Report(level, "peer_lost", {**named(peer), "reason": reason}))
+        actions.append(peer_event(level, "peer_lost", peer, reason=reason))
         return actions + self._admission.on_lost(peer, now)
 
     def on_certified(self, holders: frozenset[Identity]) -> list[Action]:
@@ -236,7 +234,10 @@ class Coordinator:
         peer = self.peers.by_bank(bank_id)
         if peer is None:
             raise UnknownBankError
-        return [Send(peer.link, rspro.ResetStateReq()), Report("warning", "bankd_reset_ordered", {"bank": bank_id})]
+        return [
+            Send(peer.link, rspro.ResetStateReq()),
+            LogEvent("warning", "bankd_reset_ordered", fields={"bank": bank_id}),
+        ]
 
     # The database
 
@@ -248,8 +249,8 @@ class Coordinator:
             case StoreMapping():
                 mapping = Mapping(mapping_id, decision.bank, decision.client, created_at, is_sent=decision.is_sent)
                 self.slotmap.add(mapping)
-                report = Report("info", "mapping_created", slots_of(mapping))
-                return [report, *self._reconciler.on_mapping_stored(mapping, now)]
+                event = mapping_event("info", "mapping_created", mapping)
+                return [event, *self._reconciler.on_mapping_stored(mapping, now)]
             case StoreDeletion():
                 return [action for number in decision.mappings for action in self._delete(number, now)]
             case StoreSent():
@@ -277,15 +278,15 @@ class Coordinator:
         mapping = self.slotmap.get(mapping_id)
         if mapping is None:
             return []
-        actions: list[Action] = [Report("info", "mapping_deleted", slots_of(mapping))]
+        actions: list[Action] = [mapping_event("info", "mapping_deleted", mapping)]
         if self.slotmap.delete(mapping):
             actions += self._reconciler.on_mapping_deleted(mapping, now)
         if mapping.is_acknowledged:
             # The client leaves at once, bankd or not (known-limits 30, 31), and before anything that comes later for
             # the same client (known-limits 29).
-            actions += self.announcer.release(mapping)
+            actions += self.configurator.release(mapping)
         else:
-            actions += self.announcer.refresh(mapping.client)
+            actions += self.configurator.refresh(mapping.client)
         return actions
 
     # Messages
@@ -294,9 +295,9 @@ class Coordinator:
         kind, tag = type(event.message), event.tag
         if kind in REQUEST_OF and event.request is None:
             # Matched by request: whatever a confused peer answers unasked moves nothing (known-limits 3, 27).
-            return [odd(peer, "unasked_answer", message=kind.__name__)]
+            return [ignored(peer, "unasked_answer", message=kind.__name__)]
         if kind in _CONNECT_REQUESTS and peer.identity is not None:
-            return [odd(peer, "repeated_connect_request")]
+            return [ignored(peer, "repeated_connect_request")]
         is_legal = peer.state in LEGAL_IN.get(kind, frozenset())
         match event.message if is_legal else None, event.request:
             case rspro.ConnectClientReq() as message, _:
@@ -315,7 +316,7 @@ class Coordinator:
             case rspro.ResetStateRes() as message, _:
                 return self._reconciler.on_reset_res(peer.bank, message, now)
             case rspro.ConfigClientBankRes() as message, request:
-                return self.announcer.on_config_res(peer, message, request)
+                return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
                 return on_slot_status(peer, message)
             case extensions.CardInd() as message, _:
@@ -326,11 +327,11 @@ class Coordinator:
                 return on_error(peer, message)
             case extensions.AuditInd() as message, _:
                 return self.bank_audit.on_audit(peer, message, now)
-        return [odd(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
+        return [ignored(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
 
     def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
         error = event.error
-        actions: list[Action] = [odd(peer, "undecodable_message", error=str(error))]
+        actions: list[Action] = [ignored(peer, "undecodable_message", error=str(error))]
         kind = _CONNECT_KINDS.get(error.alternative)
         if kind is None or peer.identity is not None:
             return actions
@@ -343,7 +344,7 @@ class Coordinator:
 
     def _on_unsupported_version(self, peer: Peer, event: UnsupportedVersion) -> list[Action]:
         """The engine has refused it already."""
-        actions: list[Action] = [odd(peer, "unsupported_version", version=event.version)]
+        actions: list[Action] = [ignored(peer, "unsupported_version", version=event.version)]
         message = event.message
         is_connect = isinstance(message, _CONNECT_REQUESTS) or (
             isinstance(message, UnknownMessage) and message.number in _CONNECT_KINDS
@@ -357,25 +358,26 @@ class Coordinator:
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
         return [
-            Report("info", "client_connected", described(peer)),
+            program_event("info", "client_connected", peer),
             *note_of(peer),
             *self.revocations.tell(peer),
-            *self.announcer.welcome(slot),
+            *self.configurator.welcome(slot),
         ]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
         """Admission let a bankd in."""
         bank_id = request.bank_id
         peer.number_of_slots = request.number_of_slots
-        known = self.announcer.bank_addresses.get(bank_id, ())
+        known = self.configurator.bank_addresses.get(bank_id, ())
         if known and ADVERTISE in (request.identity.abilities or ()):
             # It says so next, and before it answers anything about a mapping. Until then clients go where they went.
             peer.addresses = known
         else:
             self._set_addresses(peer, ())
-        report = Report("info", "bankd_connected", described(peer) | {"slots": peer.number_of_slots} | places_of(peer))
+        places = places_of(peer)
+        event = program_event("info", "bankd_connected", peer, slots=peer.number_of_slots, clients_go_to=places)
         told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
-        return [report, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        return [event, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
 
     def _on_addresses(self, peer: Peer, message: rspro.AddressesInd) -> list[Action]:
         """A bankd says where clients reach it."""
@@ -384,14 +386,14 @@ class Coordinator:
         if peer.addresses == before:
             return []
         told = [action for mapping in self.slotmap.live_of_bank(peer.bank) for action in self._retell(mapping)]
-        return [Report("info", "bankd_address", named(peer) | places_of(peer)), *note_of(peer), *told]
+        return [peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)), *note_of(peer), *told]
 
     def _retell(self, mapping: Mapping) -> list[Action]:
         """Its client may have been told another address; one that heard of no bankd need not hear that again."""
-        return self.announcer.refresh(mapping.client) if mapping.is_acknowledged else []
+        return self.configurator.refresh(mapping.client) if mapping.is_acknowledged else []
 
     def _set_addresses(self, peer: Peer, advertise: tuple[rspro.AdvertisedAddress, ...]) -> None:
-        peer.addresses = self.announcer.bank_addresses[peer.bank] = bankd_addresses(
+        peer.addresses = self.configurator.bank_addresses[peer.bank] = bankd_addresses(
             override=self._settings.overrides.get(peer.bank, ()),
             advertise=advertise,
             peer=peer.address,

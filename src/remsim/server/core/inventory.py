@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from remsim.card.iccid import is_iccid
 from remsim.core.ids import BankSlot
+from remsim.core.log_event import LogEvent
 from remsim.redaction import shorten_iccid
-from remsim.server.core.actions import Action, AskPolicy, NoteCard, Report
-from remsim.server.core.log_fields import odd
+from remsim.server.core.actions import Action, AskPolicy, NoteCard
+from remsim.server.core.log_events import ignored
 from remsim.server.core.peers import Peer
 from remsim.wire.link.abilities import CARDS
 from remsim.wire.messages.extensions import CardInd
@@ -64,9 +65,9 @@ class Inventory:
         """A bankd tells the number of a card, or that there is none."""
         slot, iccid = message.bank_slot, message.iccid
         if slot.bank_id != peer.bank_id or slot.slot_nr >= peer.number_of_slots:
-            return [odd(peer, "foreign_card", bank_slot=slot)]
+            return [ignored(peer, "foreign_card", slot)]
         if iccid is not None and not is_iccid(iccid):
-            return [odd(peer, "bad_card_number", bank_slot=slot)]
+            return [ignored(peer, "bad_card_number", slot)]
         cards = self._cards(slot.bank_id)
         before = cards.get(slot.slot_nr)
         if iccid is None:
@@ -76,8 +77,8 @@ class Inventory:
         cards[slot.slot_nr] = _Card(iccid)
         if before is not None and before.iccid == iccid:
             return []
-        report = Report("info", "card_number", {"bank_slot": slot, "iccid": shorten_iccid(iccid)})
-        return [NoteCard(slot, iccid), report, AskPolicy(slot)]
+        event = LogEvent("info", "card_number", slot, fields={"iccid": shorten_iccid(iccid)})
+        return [NoteCard(slot, iccid), event, AskPolicy(slot)]
 
     def _cards(self, bank_id: int) -> dict[int, _Card]:
         return self._banks.setdefault(bank_id, {})

@@ -9,10 +9,11 @@ from typing import Final
 
 from remsim.core.ids import MAX_ID, BankSlot
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.log_event import LogEvent
 from remsim.core.rate_limit import TokenBucket
 from remsim.redaction import scrub
-from remsim.server.core.actions import DONE, REFUSED, Action, Actor, Entry, Report
-from remsim.server.core.log_fields import named, odd
+from remsim.server.core.actions import DONE, REFUSED, Action, Actor, Entry
+from remsim.server.core.log_events import ignored, peer_event
 from remsim.server.core.peers import Peer
 from remsim.wire.link.actions import Close
 from remsim.wire.messages.extensions import AuditInd
@@ -23,9 +24,9 @@ def on_slot_status(peer: Peer, message: BankSlotStatusInd) -> list[Action]:
     """A bankd says whether there is a card in a slot."""
     slot, status = message.from_bank_slot, message.slot_phys_status
     if slot.bank_id != peer.bank_id:
-        return [odd(peer, "foreign_slot_status", bank_slot=slot)]
+        return [ignored(peer, "foreign_slot_status", slot)]
     peer.slot_status[slot.slot_nr] = status
-    return [Report("info", "bank_slot_status", {"bank_slot": slot, "card_present": status.card_present})]
+    return [LogEvent("info", "bank_slot_status", slot, fields={"card_present": status.card_present})]
 
 
 def forget_absence(peer: Peer, slot: BankSlot) -> None:
@@ -39,20 +40,20 @@ def on_error(peer: Peer, error: ErrorInd) -> list[Action]:
     """A peer says that something went wrong."""
     peer.error_count += 1
     peer.last_error = error
-    about: dict[str, object] = {
+    fields: dict[str, object] = {
         "severity": error.severity.name,
         "code": error.code.name,
-        "text": scrub(error.error_string or "") or None,
+        "text": scrub(error.error_string or ""),
+        "about_bank_slot": error.bank_slot,
+        "about_client_slot": error.client_slot,
     }
-    about |= {"about_bank_slot": error.bank_slot, "about_client_slot": error.client_slot}
-    known = {key: value for key, value in about.items() if value is not None}
-    return [Report("warning", "peer_reports_error", named(peer) | known)]
+    return [peer_event("warning", "peer_reports_error", peer, **fields)]
 
 
 def on_dial_refused(peer: Peer, answer: ConnectClientRes) -> list[Action]:
     """A bankd that we dialled does not want us; if it did, it would have sent connectBankReq."""
-    fields: dict[str, object] = {"peer": str(peer.address), "result": answer.result.name}
-    return [Report("warning", "bankd_refused_server", fields), Close(peer.link, "the bankd refused us")]
+    event = peer_event("warning", "bankd_refused_server", peer, result=answer.result.name)
+    return [event, Close(peer.link, "the bankd refused us")]
 
 
 #: What bankds of this version report.
@@ -85,10 +86,10 @@ class BankAudit:
         """A bankd reports something."""
         slot = message.bank_slot
         if slot is not None and (slot.bank_id != peer.bank or slot.slot_nr >= peer.number_of_slots):
-            return [odd(peer, "foreign_audit_entry", bank_slot=slot)]
+            return [ignored(peer, "foreign_audit_entry", slot)]
         action = _action(message.action)
         if action is None:
-            return [odd(peer, "odd_audit_action", action=message.action)]
+            return [ignored(peer, "odd_audit_action", action=message.action)]
         source = peer.bank if peer.proof else None
         if self._budget.has_ebbed(source, now):
             self._said.discard(source)
@@ -102,7 +103,7 @@ class BankAudit:
             "".join(c if " " <= c <= "~" else "?" for c in message.detail or ""),
         )
         fields: dict[str, object] = {"action": action, "target": entry.target, "detail": entry.detail}
-        return [Report("info", "bankd_audit", named(peer) | fields), entry]
+        return [peer_event("info", "bankd_audit", peer, **fields), entry]
 
     def _drop(self, peer: Peer, source: int | None) -> list[Action]:
         self.dropped += 1
@@ -112,7 +113,7 @@ class BankAudit:
         self._said.add(source)
         detail = f"more than {BURST} entries: until they come more slowly, most are counted only"
         return [
-            Report("warning", "bankd_audit_limited", named(peer)),
+            peer_event("warning", "bankd_audit_limited", peer),
             Entry(_actor(peer), "audit.limit", f"B{peer.bank}", REFUSED, detail),
         ]
 

@@ -6,12 +6,12 @@ Knows no mapping and sends nothing.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Proof
 from remsim.core.ids import ClientSlot
+from remsim.core.state_machine import Event, State, Stateful, Transitions
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
     AddressKind,
@@ -25,16 +25,17 @@ from remsim.wire.messages.rspro import (
 )
 
 
-class PeerState(Enum):
+class PeerState(State):
     """Where a connection stands."""
 
     ESTABLISHED = "ESTABLISHED"  # TCP is up; not accepted yet
     CONNECTED_CLIENT = "CONNECTED_CLIENT"  # an accepted client
     CONNECTED_BANKD = "CONNECTED_BANKD"  # an accepted bankd
     REJECTED = "REJECTED"  # got a result other than ok; is about to be closed
+    GONE = "gone"  # the link is lost
 
 
-class PeerEvent(Enum):
+class PeerEvent(Event):
     """What moves a peer."""
 
     CLIENT_ACCEPTED = "connectClientRes ok"
@@ -43,16 +44,18 @@ class PeerEvent(Enum):
     LOST = "link lost"
 
 
-#: None: the peer is forgotten. A pair that is not listed is illegal; the diagrams in the docs are drawn from here.
-PEER_TRANSITIONS: Final[dict[tuple[PeerState, PeerEvent], PeerState | None]] = {
-    (PeerState.ESTABLISHED, PeerEvent.CLIENT_ACCEPTED): PeerState.CONNECTED_CLIENT,
-    (PeerState.ESTABLISHED, PeerEvent.BANKD_ACCEPTED): PeerState.CONNECTED_BANKD,
-    (PeerState.ESTABLISHED, PeerEvent.REFUSED): PeerState.REJECTED,
-    (PeerState.ESTABLISHED, PeerEvent.LOST): None,
-    (PeerState.CONNECTED_CLIENT, PeerEvent.LOST): None,
-    (PeerState.CONNECTED_BANKD, PeerEvent.LOST): None,
-    (PeerState.REJECTED, PeerEvent.LOST): None,
-}
+PEER_TRANSITIONS: Final[Transitions[PeerState, PeerEvent]] = Transitions(
+    "peer",
+    {
+        (PeerState.ESTABLISHED, PeerEvent.CLIENT_ACCEPTED): PeerState.CONNECTED_CLIENT,
+        (PeerState.ESTABLISHED, PeerEvent.BANKD_ACCEPTED): PeerState.CONNECTED_BANKD,
+        (PeerState.ESTABLISHED, PeerEvent.REFUSED): PeerState.REJECTED,
+        (PeerState.ESTABLISHED, PeerEvent.LOST): PeerState.GONE,
+        (PeerState.CONNECTED_CLIENT, PeerEvent.LOST): PeerState.GONE,
+        (PeerState.CONNECTED_BANKD, PeerEvent.LOST): PeerState.GONE,
+        (PeerState.REJECTED, PeerEvent.LOST): PeerState.GONE,
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,15 @@ class ClientClaim:
 Claim = BankClaim | ClientClaim
 
 
-class PeerStateError(RemsimError):
-    """An event that is illegal in the peer's state: always a bug of ours."""
+class NotABankdError(RemsimError):
+    """A peer was asked for its bank and is no bankd: always a bug of ours."""
 
 
 @dataclass(slots=True, eq=False)
-class Peer:
+class Peer(Stateful[PeerState, PeerEvent]):
     """One connection. Created when TCP is up, forgotten when it is down."""
+
+    TRANSITIONS = PEER_TRANSITIONS
 
     link: LinkId
     address: PeerAddress
@@ -93,16 +98,11 @@ class Peer:
     dialled_port: int | None = None
     #: What its certificate says; None on a link without TLS.
     proof: Proof | None = None
-    state: PeerState = PeerState.ESTABLISHED
     #: From its connect request; None until that has come.
     identity: ComponentIdentity | None = None
     #: What it is, or is about to be: at most one of the two is set.
     client: ClientSlot | None = None
     bank_id: int | None = None
-    #: Claims of others to the same identity, who wait for this peer to prove that it lives, the newest last.
-    rivals: list[tuple["Peer", "Claim"]] = field(default_factory=list)
-    #: The peer whose challenger this one is.
-    rival_of: "Peer | None" = None
     #: Where another program was that has the same certificate and was refused; empty: there was none on this link.
     contested_by: str = ""
 
@@ -124,18 +124,14 @@ class Peer:
     #: Kinds of oddities that were logged already for this link.
     reported: set[str] = field(default_factory=set)
 
-    def step(self, event: PeerEvent) -> None:
-        """Move on ``event``. Raises PeerStateError."""
-        key = (self.state, event)
-        if key not in PEER_TRANSITIONS:
-            raise PeerStateError(f"peer {self.name}: {event.value} in state {self.state.value}")
-        self.state = PEER_TRANSITIONS[key] or self.state
+    def __post_init__(self) -> None:
+        Stateful.__init__(self, PeerState.ESTABLISHED)
 
     @property
     def bank(self) -> int:
-        """The bank of a connected bankd. Raises PeerStateError for anybody else."""
+        """The bank of a connected bankd. Raises NotABankdError for anything else."""
         if self.bank_id is None:
-            raise PeerStateError(f"peer {self.name} is no bankd")
+            raise NotABankdError(f"peer {self.name} is no bankd")
         return self.bank_id
 
     @property
@@ -232,7 +228,7 @@ class PeerTable:
         self._by_bank[bank_id] = peer
 
     def accept(self, peer: Peer, event: PeerEvent) -> None:
-        """It was accepted, or refused: it no longer counts as unidentified. Raises PeerStateError."""
+        """It was accepted, or refused: it no longer counts as unidentified. Raises IllegalTransitionError."""
         peer.step(event)
         self._identified(peer)
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from remsim.core.deadlines import Deadlines
-from remsim.server.core.actions import Action, NoteOutcome, NoteRemoved, Report, StoreSent
+from remsim.core.log_event import LogEvent
+from remsim.server.core.actions import Action, NoteOutcome, NoteRemoved, StoreSent
 from remsim.server.core.client_config import ClientConfigurator
-from remsim.server.core.log_fields import slots_of
+from remsim.server.core.log_events import mapping_event
 from remsim.server.core.peers import Peer
 from remsim.server.core.slotmap import AnswerQueue, Mapping, MappingEvent, MappingState, SlotMap
 from remsim.wire.link.actions import Close, LinkId, Send
@@ -50,9 +51,9 @@ class _BankLink:
 class Reconciler:
     """One for all banks. ``timers`` are keyed by bank id."""
 
-    def __init__(self, slotmap: SlotMap, announcer: ClientConfigurator, timers: Deadlines[int]) -> None:
+    def __init__(self, slotmap: SlotMap, configurator: ClientConfigurator, timers: Deadlines[int]) -> None:
         self._slotmap = slotmap
-        self._announcer = announcer
+        self._configurator = configurator
         self._timers = timers
         self._links: dict[int, _BankLink] = {}
 
@@ -136,18 +137,18 @@ class Reconciler:
         level: Final = "info" if answer.result in _EXPECTED_REMOVAL else "warning"
         return [
             NoteRemoved(mapping.id),
-            Report(level, "mapping_removed", {**slots_of(mapping), "result": answer.result.name}),
+            mapping_event(level, "mapping_removed", mapping, result=answer.result.name),
         ]
 
     def on_reset_res(self, bank_id: int, answer: ResetStateRes, now: float) -> list[Action]:
         """The bankd has dropped all mappings on an operator's order: those that are desired are created again."""
         fields: dict[str, object] = {"bank": bank_id, "result": answer.result.name}
         if answer.result is not ResultCode.OK:
-            return [Report("warning", "bankd_did_not_reset", fields)]
+            return [LogEvent("warning", "bankd_did_not_reset", fields=fields)]
         for mapping in self._slotmap.live_of_bank(bank_id):
             if mapping.state in (MappingState.ACTIVE, MappingState.REFUSED):
                 mapping.step(MappingEvent.BANKD_RESET)
-        return [Report("info", "bankd_reset", fields), *self._offer_all(bank_id, now)]
+        return [LogEvent("info", "bankd_reset", fields=fields), *self._offer_all(bank_id, now)]
 
     def on_timer(self, bank_id: int, now: float) -> list[Action]:
         """The oldest unanswered request of this bank may be overdue."""
@@ -157,7 +158,7 @@ class Reconciler:
             self._timers.set(bank_id, oldest + ANSWER_TIMEOUT_S)
             return []
         return [
-            Report("warning", "bankd_does_not_answer", {"bank": bank_id, "unanswered": len(bank.unanswered)}),
+            LogEvent("warning", "bankd_does_not_answer", fields={"bank": bank_id, "unanswered": len(bank.unanswered)}),
             Close(bank.link, f"a mapping request is unanswered for {ANSWER_TIMEOUT_S:g} s"),
         ]
 
@@ -199,15 +200,15 @@ class Reconciler:
 
     def _note_outcome(self, mapping: Mapping, result: ResultCode) -> list[Action]:
         is_ok = result is ResultCode.OK
-        is_news = mapping.is_acknowledged is not is_ok or mapping.result != (None if is_ok else result)
+        is_changed = mapping.is_acknowledged is not is_ok or mapping.result != (None if is_ok else result)
         mapping.is_acknowledged = is_ok
         mapping.result = None if is_ok else int(result)
-        actions: list[Action] = [NoteOutcome(mapping.id, mapping.result)] if is_news else []
+        actions: list[Action] = [NoteOutcome(mapping.id, mapping.result)] if is_changed else []
         if is_ok:
-            actions += [Report("info", "mapping_active", slots_of(mapping)), *self._announcer.supersede(mapping.client)]
+            actions += [mapping_event("info", "mapping_active", mapping), *self._configurator.supersede(mapping.client)]
         else:
-            actions.append(Report("warning", "mapping_refused", {**slots_of(mapping), "result": result.name}))
-        return actions + self._announcer.refresh(mapping.client)
+            actions.append(mapping_event("warning", "mapping_refused", mapping, result=result.name))
+        return actions + self._configurator.refresh(mapping.client)
 
     def _asked(self, bank_id: int, bank: _BankLink, key: tuple[str, int], now: float) -> None:
         if not bank.unanswered:
@@ -220,5 +221,5 @@ class Reconciler:
             self._timers.cancel(bank_id)
 
 
-def _lost_track(bank_id: int, message: str) -> Report:
-    return Report("warning", "unasked_answer", {"bank": bank_id, "message": message})
+def _lost_track(bank_id: int, message: str) -> LogEvent:
+    return LogEvent("warning", "unasked_answer", fields={"bank": bank_id, "message": message})

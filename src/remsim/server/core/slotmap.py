@@ -10,6 +10,7 @@ database holds what is desired; the state says how far the bankd has followed:
 - REFUSED: the bankd said no. The client is not sent there; it is tried again when the bankd returns.
 - DELETE_REQ: deletion was ordered and the bankd must still be told: it is absent, or owes the answer to the creation.
 - DELETING: removeMappingReq is on its way.
+- GONE: no bankd has it (any more), and it is forgotten.
 
 A deleted mapping leaves the live indexes at once, so that its slots can be mapped anew, and lives on as a *pending
 removal* until the bankd has answered; only one that no bankd ever heard of just goes. Knows no link, no client's
@@ -18,15 +19,16 @@ configuration and no database.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import InitVar, dataclass, field
 from typing import Final
 
 from remsim.core.errors import RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.state_machine import Event, State, Stateful, Transitions
+from remsim.server.core.actions import StoredMapping
 
 
-class MappingState(Enum):
+class MappingState(State):
     """How far the bankd has followed; the values of the first three are those of REST v1."""
 
     NEW = "NEW"
@@ -35,9 +37,10 @@ class MappingState(Enum):
     REFUSED = "REFUSED"
     DELETE_REQ = "DELETE_REQ"
     DELETING = "DELETING"
+    GONE = "gone"
 
 
-class MappingEvent(Enum):
+class MappingEvent(Event):
     """What moves a mapping."""
 
     CREATE_SENT = "createMappingReq sent"
@@ -51,34 +54,32 @@ class MappingEvent(Enum):
     BANKD_RESET = "resetStateRes ok"
 
 
-#: None: the mapping is gone. A pair that is not listed is illegal; the diagrams in the docs are drawn from here.
-MAPPING_TRANSITIONS: Final[dict[tuple[MappingState, MappingEvent], MappingState | None]] = {
-    (MappingState.NEW, MappingEvent.CREATE_SENT): MappingState.UNACKNOWLEDGED,
-    (MappingState.NEW, MappingEvent.WITHDRAWN): None,
-    (MappingState.NEW, MappingEvent.DELETED): MappingState.DELETE_REQ,
-    (MappingState.NEW, MappingEvent.BANKD_LOST): MappingState.NEW,
-    (MappingState.UNACKNOWLEDGED, MappingEvent.CREATED): MappingState.ACTIVE,
-    (MappingState.UNACKNOWLEDGED, MappingEvent.CREATE_REFUSED): MappingState.REFUSED,
-    (MappingState.UNACKNOWLEDGED, MappingEvent.DELETED): MappingState.DELETE_REQ,
-    (MappingState.UNACKNOWLEDGED, MappingEvent.BANKD_LOST): MappingState.NEW,
-    (MappingState.ACTIVE, MappingEvent.DELETED): MappingState.DELETE_REQ,
-    (MappingState.ACTIVE, MappingEvent.BANKD_LOST): MappingState.NEW,
-    (MappingState.ACTIVE, MappingEvent.BANKD_RESET): MappingState.NEW,
-    (MappingState.REFUSED, MappingEvent.CREATE_SENT): MappingState.UNACKNOWLEDGED,
-    (MappingState.REFUSED, MappingEvent.DELETED): MappingState.DELETE_REQ,
-    (MappingState.REFUSED, MappingEvent.BANKD_LOST): MappingState.REFUSED,
-    (MappingState.REFUSED, MappingEvent.BANKD_RESET): MappingState.NEW,
-    (MappingState.DELETE_REQ, MappingEvent.CREATED): MappingState.DELETE_REQ,
-    (MappingState.DELETE_REQ, MappingEvent.CREATE_REFUSED): MappingState.DELETE_REQ,
-    (MappingState.DELETE_REQ, MappingEvent.REMOVE_SENT): MappingState.DELETING,
-    (MappingState.DELETE_REQ, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
-    (MappingState.DELETING, MappingEvent.REMOVED): None,
-    (MappingState.DELETING, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
-}
-
-
-class MappingStateError(RemsimError):
-    """An event that is illegal in the mapping's state: always a bug of ours."""
+MAPPING_TRANSITIONS: Final[Transitions[MappingState, MappingEvent]] = Transitions(
+    "mapping",
+    {
+        (MappingState.NEW, MappingEvent.CREATE_SENT): MappingState.UNACKNOWLEDGED,
+        (MappingState.NEW, MappingEvent.WITHDRAWN): MappingState.GONE,
+        (MappingState.NEW, MappingEvent.DELETED): MappingState.DELETE_REQ,
+        (MappingState.NEW, MappingEvent.BANKD_LOST): MappingState.NEW,
+        (MappingState.UNACKNOWLEDGED, MappingEvent.CREATED): MappingState.ACTIVE,
+        (MappingState.UNACKNOWLEDGED, MappingEvent.CREATE_REFUSED): MappingState.REFUSED,
+        (MappingState.UNACKNOWLEDGED, MappingEvent.DELETED): MappingState.DELETE_REQ,
+        (MappingState.UNACKNOWLEDGED, MappingEvent.BANKD_LOST): MappingState.NEW,
+        (MappingState.ACTIVE, MappingEvent.DELETED): MappingState.DELETE_REQ,
+        (MappingState.ACTIVE, MappingEvent.BANKD_LOST): MappingState.NEW,
+        (MappingState.ACTIVE, MappingEvent.BANKD_RESET): MappingState.NEW,
+        (MappingState.REFUSED, MappingEvent.CREATE_SENT): MappingState.UNACKNOWLEDGED,
+        (MappingState.REFUSED, MappingEvent.DELETED): MappingState.DELETE_REQ,
+        (MappingState.REFUSED, MappingEvent.BANKD_LOST): MappingState.REFUSED,
+        (MappingState.REFUSED, MappingEvent.BANKD_RESET): MappingState.NEW,
+        (MappingState.DELETE_REQ, MappingEvent.CREATED): MappingState.DELETE_REQ,
+        (MappingState.DELETE_REQ, MappingEvent.CREATE_REFUSED): MappingState.DELETE_REQ,
+        (MappingState.DELETE_REQ, MappingEvent.REMOVE_SENT): MappingState.DELETING,
+        (MappingState.DELETE_REQ, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
+        (MappingState.DELETING, MappingEvent.REMOVED): MappingState.GONE,
+        (MappingState.DELETING, MappingEvent.BANKD_LOST): MappingState.DELETE_REQ,
+    },
+)
 
 
 class ConflictError(RemsimError):
@@ -88,8 +89,10 @@ class ConflictError(RemsimError):
 
 
 @dataclass(slots=True, eq=False)
-class Mapping:
+class Mapping(Stateful[MappingState, MappingEvent]):
     """One mapping, live or being removed. Changed by its slotmap's owner only."""
+
+    TRANSITIONS = MAPPING_TRANSITIONS
 
     #: Given by the database, ascending in the order of creation, never used again.
     id: int
@@ -97,7 +100,8 @@ class Mapping:
     client: ClientSlot
     #: Seconds since 1970-01-01 UTC.
     created_at: float
-    state: MappingState = MappingState.NEW
+    #: The state in which it begins: NEW, or what an earlier run has stored.
+    initial: InitVar[MappingState] = MappingState.NEW
     #: A bankd may know of it: the database says so, or will before anything is sent.
     is_sent: bool = False
     #: It was ACTIVE and has not been refused since: its client is sent to the bankd, even while that is absent.
@@ -111,15 +115,8 @@ class Mapping:
     #: The bankd owes the answer to a createMappingReq.
     is_create_unanswered: bool = False
 
-    def step(self, event: MappingEvent) -> MappingState | None:
-        """Move on ``event`` and return the new state, None if it is gone. Raises MappingStateError."""
-        key = (self.state, event)
-        if key not in MAPPING_TRANSITIONS:
-            raise MappingStateError(f"mapping {self.bank} {self.client}: {event.value} in state {self.state.value}")
-        following = MAPPING_TRANSITIONS[key]
-        if following is not None:
-            self.state = following
-        return following
+    def __post_init__(self, initial: MappingState) -> None:
+        Stateful.__init__(self, initial)
 
 
 @dataclass(slots=True)
@@ -177,9 +174,23 @@ class SlotMap:
         self._by_client_slot[mapping.client] = mapping
         self._bank(mapping.bank.bank_id).live[mapping.id] = mapping
 
-    def add_removal(self, mapping: Mapping) -> None:
-        """Enter a pending removal that was stored by an earlier run; its state must be DELETE_REQ."""
-        self._bank(mapping.bank.bank_id).removals[mapping.id] = mapping
+    def restore(self, stored: StoredMapping) -> None:
+        """Enter a mapping of an earlier run, or the removal that its bankd has not confirmed."""
+        initial = MappingState.NEW if stored.result is None else MappingState.REFUSED
+        mapping = Mapping(
+            stored.id,
+            stored.bank,
+            stored.client,
+            stored.created_at,
+            initial if stored.is_live else MappingState.DELETE_REQ,
+            is_sent=stored.is_sent,
+            is_acknowledged=stored.is_acknowledged,
+            result=stored.result,
+        )
+        if stored.is_live:
+            self.add(mapping)
+        else:
+            self._bank(mapping.bank.bank_id).removals[mapping.id] = mapping
 
     def delete(self, mapping: Mapping) -> bool:
         """Take a live mapping out of the live indexes. Returns whether it stays as a pending removal."""
@@ -194,7 +205,7 @@ class SlotMap:
         return True
 
     def removed(self, mapping: Mapping) -> None:
-        """The bankd has answered removeMappingReq: forget the mapping. Raises MappingStateError."""
+        """The bankd has answered removeMappingReq: forget the mapping. Raises IllegalTransitionError."""
         mapping.step(MappingEvent.REMOVED)
         del self._bank(mapping.bank.bank_id).removals[mapping.id]
 

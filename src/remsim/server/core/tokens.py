@@ -3,7 +3,7 @@
 
 A token is ``remsim_ID_SECRET``. The first part lets scanners of source code find one that was published by mistake, the
 ID finds the stored record without comparing secrets, and the secret has 256 random bits. Because nobody can try that
-many, one round of BLAKE2b protects the stored form; a slow password hash would add nothing but a way for strangers to
+many, one round of BLAKE2b protects the stored form; a slow password hash would only let unauthenticated callers
 keep the server busy. Times are arguments, in seconds since 1970 (for the limiter: of any clock).
 """
 

@@ -23,8 +23,9 @@ _MAX_SOURCE: Final = 64
 _MAX_TARGET: Final = 128
 _MAX_DETAIL: Final = 500
 
-#: Refused attempts that are stored of one token, and of all strangers together: so many at once, then one in so many
-#: seconds, which is some fifty megabytes in all the time for which entries are kept. All are counted and logged.
+#: Refused attempts that are stored of one token, and of all callers without one together: so many at once, then one
+#: in so many seconds, which is some fifty megabytes in all the time for which entries are kept. All are counted and
+#: logged.
 STORED_REFUSALS: Final = 100
 REFUSAL_INTERVAL_S: Final = 60.0
 

@@ -2,7 +2,7 @@
 """Opening the server's database: SQLite by default, any other by URL; brought to the newest shape at start.
 
 An empty database gets the tables as they are now; alembic, which takes long to import, only changes older ones. Knows
-no table and no mapping. Every way in which this can fail is a StartError, one line with a hint.
+no table and no mapping. Every failure is a StartError, one line with a hint.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from remsim.server.store.schema import METADATA, use_dialect
 
 #: Another program may hold the file's lock for a moment: a change waits so long for it ...
 _BUSY_TIMEOUT_MS: Final = 2000
-#: ... and who only looks, so long: nothing but an exclusive lock stands in its way.
+#: ... and who only looks, so long: nothing but an exclusive lock holds it up.
 _READ_TIMEOUT_S: Final = 0.5
 #: By this table alembic knows which form a database has; each database of ours has it from the beginning.
 _VERSION_TABLE: Final = "alembic_version"

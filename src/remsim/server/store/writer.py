@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps what the coordinator decides. One writer, in the order in which things were decided.
 
-Decisions that wait together share a commit; whoever made them hears of it after the commit, never before. Notes are
+Decisions that wait together share a commit; their callers hear of it after the commit, never before. Notes are
 collected, the newest of each kind and subject, and written a moment later in small portions, so that a thousand
 connecting clients do not hold up one new mapping.
 """

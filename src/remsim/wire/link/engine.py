@@ -33,7 +33,7 @@ from remsim.wire.link.requests import MAX_OUTSTANDING, MAX_UNANSWERED, Asked, Re
 from remsim.wire.link.tags import LinkTags, TagPolicy
 from remsim.wire.messages import rspro
 from remsim.wire.messages.codec import decode_pdu, encode_pdu
-from remsim.wire.messages.fast_codec import TpduLane
+from remsim.wire.messages.fast_codec import SessionCodec
 from remsim.wire.messages.rspro import (
     REQUEST_OF,
     RESPONSE_TO,
@@ -44,6 +44,7 @@ from remsim.wire.messages.rspro import (
     Response,
     ResultCode,
     RsproPdu,
+    TpduModemToCard,
     UnknownMessage,
 )
 from remsim.wire.messages.schema import ALTERNATIVES
@@ -117,8 +118,10 @@ class LinkEngine:
         self._events: deque[Event] = deque()
         self._output: list[bytes] = []
         self._requests = Requests()
-        self._lane: TpduLane | None = None
         self._tags: TagPolicy = LinkTags() if tags is None else tags
+        self._session: SessionCodec | None = None
+        # The command that ``receive_tpdu`` returned last, until it is answered or deferred.
+        self._tpdu_tag: int | None = None
         self._failed = False
         #: How many frames it has taken by ``receive_data``.
         self.frames = 0
@@ -155,6 +158,7 @@ class LinkEngine:
                 return tag
         elif voids_commands(message):
             self._requests.cancel_commands()
+            self._tpdu_tag = None
         self._output.append(frame)
         return tag
 
@@ -162,30 +166,49 @@ class LinkEngine:
         """Ask the peer for its CCM identity. Own servers answer; a classic server closes the link, unharmed."""
         self._output.append(ccm.ID_GET)
 
-    def open_lane(self, client: ClientSlot, bank: BankSlot) -> None:
+    def attach_session(self, client: ClientSlot, bank: BankSlot) -> None:
         """From now on recognise the TPDUs of this session at sight; see ``receive_tpdu``. For the bankd's end."""
-        self._lane = TpduLane(client, bank, is_bank=True)
+        self._session = SessionCodec(client, bank, is_bank=True)
 
-    def close_lane(self) -> None:
+    def detach_session(self) -> None:
         """Treat every frame alike again."""
-        self._lane = None
+        self._session = None
 
     def receive_tpdu(self, data: bytes) -> tuple[int, bytes] | None:
-        """(operation tag, command TPDU) if ``data`` is one whole frame of the open lane and nothing waits before it.
+        """(operation tag, command TPDU) if ``data`` is one whole frame of the attached session, else None.
 
-        It is answered by ``answer_tpdu`` (between ``expect_response`` and ``cancel``, if not at once), or goes to
-        ``receive_data``.
+        None: it goes to ``receive_data``. Otherwise ``answer_tpdu`` or ``defer_tpdu`` is to be called next.
         """
-        if self._lane is None or self._failed or self._reader.is_partial:
+        if self._session is None or self._failed or self._reader.is_partial:
             return None
-        if self._requests.expected.get(rspro.TpduCardToModem):
-            return None
-        return self._lane.decode(data)
+        found = self._session.decode(data)
+        if found is not None:
+            self._tpdu_tag = found[0]
+        return found
 
     def answer_tpdu(self, tag: int, response: bytes) -> bytes:
-        """The frame that answers what ``receive_tpdu`` returned."""
-        assert self._lane is not None
-        return self._lane.encode(tag, response)
+        """The frame that answers at once what ``receive_tpdu`` returned."""
+        assert self._session is not None
+        self._tpdu_tag = None
+        return self._session.encode(tag, response)
+
+    def defer_tpdu(self) -> None:
+        """What ``receive_tpdu`` returned is answered later, unless it was made void meanwhile."""
+        tag, self._tpdu_tag = self._tpdu_tag, None
+        if tag is not None:
+            self.expect_response(TpduModemToCard, tag)
+
+    def answer_deferred(self, tag: int, response: bytes) -> bytes:
+        """The frame that answers a command of the attached session later; behind what ``data_to_send`` has ready.
+
+        Raises LocalProtocolError if no command with this tag waits for an answer.
+        """
+        session = self._session
+        if session is None:
+            raise LocalProtocolError(f"no session is attached for the response with tag {tag}")
+        self._requests.complete_command(tag)
+        frame = session.encode(tag, response)
+        return frame if not self._output else self.data_to_send() + frame
 
     def probe(self, now: float, timeout_s: float) -> None:
         """Find out within ``timeout_s`` whether the peer lives: ProbeAnswered or LinkFailed follows."""
@@ -258,8 +281,8 @@ class LinkEngine:
             if isinstance(message, _CONNECT_REQUESTS):
                 self._learn_role(message)
                 self._learn_abilities(message.identity)
-            elif self._lane is not None and isinstance(message, rspro.TpduModemToCard):
-                self._lane.learn_flags(message)
+            elif self._session is not None and isinstance(message, rspro.TpduModemToCard):
+                self._session.learn_flags(message)
             elif voids_commands(message):
                 self._requests.forget_commands()
             self._events.append(Received(message, pdu.tag))

@@ -41,7 +41,9 @@ class Requests:
 
     def expect_response(self, kind: type, tag: int) -> bool:
         """A request of class ``kind`` waits for our answer from now on. False: too many do, and it is not noted."""
-        tags = self.expected.setdefault(RESPONSE_TO[kind], deque())
+        tags = self.expected.get(RESPONSE_TO[kind])
+        if tags is None:
+            tags = self.expected[RESPONSE_TO[kind]] = deque()
         if len(tags) >= MAX_UNANSWERED:
             return False
         tags.append(tag)
@@ -57,6 +59,13 @@ class Requests:
             raise LocalProtocolError(f"{type(message).__name__} answers no open request (tag {reply_to})")
         tags.remove(reply_to)
         return reply_to
+
+    def complete_command(self, tag: int) -> None:
+        """``complete`` for a TPDU: cross out the command that is answered now. Raises LocalProtocolError."""
+        tags = self.expected.get(TpduCardToModem)
+        if not tags or tag not in tags:
+            raise LocalProtocolError(f"TpduCardToModem answers no open request (tag {tag})")
+        tags.remove(tag)
 
     def cancel(self, tag: int, response: type[Response]) -> None:
         """A request gets no answer after all."""

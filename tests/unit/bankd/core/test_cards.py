@@ -71,18 +71,9 @@ def test_reader_that_another_program_holds_is_busy_in_words_once_for_server_and_
     for link, is_told in ((server, True), (client, is_own)):
         words = [message.error_string for message in bank.sent[link] if isinstance(message, rspro.ErrorInd)]
         assert words == (["reader busy: stub"] if is_told else [])
-    told = [notice for notice in bank.cards.notices if notice.event == "reader_busy" and notice.level == "warning"]
+    told = [notice for notice in bank.cards.notices if notice.name == "reader_busy" and notice.level == "warning"]
     assert len(told) == 1
     assert "card_not_powered" not in bank.events()
-
-
-@pytest.mark.parametrize("raw", [0, 1, 259])
-def test_response_of_illegal_length_is_a_fault(bank: Bank, raw: int) -> None:
-    client = bank.connect()
-    bank.cards.respond = lambda _tpdu: bytes(raw)
-    bank.command(client)
-    assert client in bank.closed
-    assert bank.coordinator.counts.tpdus == 0
 
 
 @pytest.mark.parametrize("raw", [2, 258])
@@ -103,7 +94,7 @@ def test_reset_that_fails_is_reported(bank: Bank) -> None:
     assert bank.pending == [ResetCard(0, ResetKind.WARM)]
     bank.fail(FaultKind.MUTE)
     assert kinds(bank, client)[-1] == "BankSlotStatusInd"
-    (notice,) = [notice for notice in bank.cards.notices if notice.event == "card_fault"]
+    (notice,) = [notice for notice in bank.cards.notices if notice.name == "card_fault"]
     assert notice.fields["during"] == "reset"
 
 
@@ -143,7 +134,7 @@ def test_card_that_cannot_be_opened_is_tried_again_with_growing_delays(bank: Ban
     begin = bank.now
     bank.wait(begin + sum(cards.RETRY_DELAYS_S) + 2 * cards.RETRY_DELAYS_S[-1])
     assert bank.cards.log.count((0, "open")) == 1 + len(cards.RETRY_DELAYS_S) + 2
-    assert [notice.level for notice in bank.cards.notices if notice.event == "card_not_powered"][:2] == [
+    assert [notice.level for notice in bank.cards.notices if notice.name == "card_not_powered"][:2] == [
         "warning",
         "debug",
     ]

@@ -29,7 +29,7 @@ def is_refused(bank: Bank, client: str) -> bool:
 
 
 def notices(bank: Bank, event: str) -> list[dict[str, object]]:
-    return [notice.fields for notice in bank.cards.notices if notice.event == event]
+    return [dict(notice.fields) for notice in bank.cards.notices if notice.name == event]
 
 
 def test_client_that_a_server_names_is_refused_on_plain_tcp_and_counted() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from remsim.bankd.core import connections
-from remsim.bankd.core.actions import CardAttached, CardDetached, FaultKind, Transmit
+from remsim.bankd.core import connections, session
+from remsim.bankd.core.actions import CardAttached, CardDetached, FaultKind
 from remsim.bankd.core.states import SessionState
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
@@ -15,7 +15,7 @@ from remsim.wire.errors import DecodeError
 from remsim.wire.link.events import Event, IdentityReceived, ReceivedUnknown, Undecodable, UnsupportedVersion
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
-from tests.doubles.bank import CLIENT, Bank, stub_atr
+from tests.doubles.bank import CLIENT, Bank, Transmit, stub_atr
 from tests.doubles.reaching import reaches
 
 ATR_REQ = rspro.SetAtrReq(ClientSlot(1, 0), stub_atr(0))
@@ -45,9 +45,9 @@ def test_mapped_client_is_accepted_and_gets_the_atr(bank: Bank) -> None:
     assert bank.result(client) is ResultCode.OK
     assert bank.sent[client][1] == ATR_REQ
     assert client in bank.accepted
-    assert bank.lanes == [
-        CardAttached(bank.coordinator.clients.sessions.popitem()[0], ClientSlot(1, 0), BankSlot(1, 0))
-    ]
+    (attached,) = bank.attached
+    assert isinstance(attached, CardAttached)
+    assert (attached.link, attached.client, attached.bank_slot) == (client, ClientSlot(1, 0), BankSlot(1, 0))
 
 
 def test_answer_carries_the_tag_of_the_request(bank: Bank) -> None:
@@ -190,11 +190,14 @@ def test_what_does_not_belong_ends_the_connection_and_powers_off(
     bank.command(client)
 
 
-def test_command_that_is_too_short_goes_on_to_be_answered(bank: Bank) -> None:
+@pytest.mark.parametrize("tpdu", ["00", "00b00000"])
+def test_command_that_is_too_short_is_answered_without_the_card(bank: Bank, tpdu: str) -> None:
     client = bank.connect()
-    bank.command(client, "00b00000")
+    tag = bank.command(client, tpdu)
     assert client not in bank.closed
-    assert bank.cards.log[-1] == (0, "transmit 00b00000")
+    assert bank.sent[client][-1] == rspro.TpduCardToModem(BankSlot(1, 0), ClientSlot(1, 0), rspro.NO_FLAGS, b"\x67\x00")
+    assert bank.reply_tags[client][-1] == tag
+    assert bank.cards.log == [(0, "open")]
 
 
 def test_set_atr_res_and_ccm_news_are_ignored(bank: Bank) -> None:
@@ -221,7 +224,7 @@ def test_command_that_crosses_the_news_of_a_lost_card_is_dropped(bank: Bank) -> 
     bank.presence(0, is_present=False)
     bank.command(client)
     assert bank.closed == {}
-    assert bank.lanes[-1] == CardDetached(bank.coordinator.clients.sessions.popitem()[0])
+    assert bank.attached[-1] == CardDetached(bank.coordinator.clients.connections.popitem()[0])
     assert not any("transmit" in what for _slot, what in bank.cards.log)
 
 
@@ -250,7 +253,7 @@ def test_too_many_waiting_commands_end_the_connection(bank: Bank) -> None:
     neighbour = bank.connect("C2:0")
     client = bank.connect()
     bank.is_automatic = False
-    for _ in range(connections.MAX_QUEUED + 1):
+    for _ in range(session.MAX_QUEUED + 1):
         bank.command(client)
     assert client not in bank.closed
     bank.command(client)
@@ -401,7 +404,7 @@ def test_source_with_too_many_makes_room_among_its_own(bank: Bank, monkeypatch: 
 @reaches(LimitName.CONTENDERS)
 def test_crowd_that_claims_one_client_is_refused_and_its_holder_stays(bank: Bank) -> None:
     holder = bank.connect()
-    contenders = [bank.connect() for _ in range(connections.MAX_CONTENDERS)]
+    contenders = [bank.connect() for _ in range(connections.MAX_CHALLENGERS)]
     last = bank.connect()
     assert bank.result(last) is ResultCode.IDENTITY_IN_USE
     assert set(bank.closed) == {last}

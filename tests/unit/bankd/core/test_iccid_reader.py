@@ -94,7 +94,7 @@ def test_card_that_cannot_be_read_is_tried_once_and_serves_all_the_same(bank: Ba
     del bank.cards.numbers[0]
     server = governed(bank, *ABILITIES)
     assert heard(bank, server) == [(0, None), (1, NUMBERS[1])]
-    (notice,) = [notice for notice in bank.cards.notices if notice.event == "card_number_unreadable"]
+    (notice,) = [notice for notice in bank.cards.notices if notice.name == "card_number_unreadable"]
     assert (notice.level, notice.fields) == ("info", {"reader": "reader", "error": "stub"})
     bank.map(server)
     client = bank.connect()
@@ -105,7 +105,7 @@ def test_card_that_cannot_be_read_is_tried_once_and_serves_all_the_same(bank: Ba
 
 def test_number_is_logged_shortened(bank: Bank) -> None:
     governed(bank, *ABILITIES)
-    notices = [notice for notice in bank.cards.notices if notice.event == "card_number"]
+    notices = [notice for notice in bank.cards.notices if notice.name == "card_number"]
     assert [notice.fields["iccid"] for notice in notices] == ["890010…0018", "890010…0026"]
     assert not any(number in repr(bank.cards.notices) for number in NUMBERS.values())
 

@@ -118,7 +118,7 @@ def test_refusal_is_logged_once() -> None:
         link = bank.link(is_dialled=True)
         accept(bank, link, ResultCode.IDENTITY_IN_USE)
         assert link in bank.closed
-    levels = [notice.level for notice in bank.cards.notices if notice.event == "server_refused"]
+    levels = [notice.level for notice in bank.cards.notices if notice.name == "server_refused"]
     assert levels == ["warning", "debug", "debug"]
 
 
@@ -153,7 +153,7 @@ def test_second_server_is_turned_away_while_the_first_one_lives() -> None:
     assert bank.result(second) is bank.result(third) is ResultCode.IDENTITY_IN_USE
     assert set(bank.closed) == {second, third}
     assert bank.coordinator.counts.second_servers == 2
-    notices = [notice for notice in bank.cards.notices if notice.event == "second_server"]
+    notices = [notice for notice in bank.cards.notices if notice.name == "second_server"]
     assert {str(notices[0].fields["peer"]), str(notices[0].fields["governed_by"])} == {
         "192.0.2.1:40001",
         "192.0.2.1:40002",
@@ -260,7 +260,7 @@ def test_server_that_refuses_says_why_before_it_does() -> None:
         error_string="another program was here first",
     )
     bank.say(link, error)
-    (notice,) = [notice for notice in bank.cards.notices if notice.event == "server_reports_error"]
+    (notice,) = [notice for notice in bank.cards.notices if notice.name == "server_reports_error"]
     assert notice.fields["text"] == "another program was here first"
 
 

@@ -59,7 +59,7 @@ def test_one_source_makes_room_among_its_own() -> None:
     assert come(quota, "192.0.2.1")[1] == (True, None)
 
 
-def test_whoever_floods_makes_room_and_a_single_connection_does_not() -> None:
+def test_source_that_floods_makes_room_and_a_single_connection_does_not() -> None:
     quota = ConnectionQuota(most=8, most_per_source=4)
     quiet, _ = come(quota, "192.0.2.9")
     floods = [come(quota, f"192.0.2.{number % 2}")[0] for number in range(7)]
@@ -84,7 +84,7 @@ def test_ipv6_host_is_its_network_and_ipv4_host_its_address() -> None:
     assert source_of(ip_address("192.0.2.1")) != source_of(ip_address("192.0.2.2"))
 
 
-def test_limit_is_news_once_until_the_flood_has_ebbed_away() -> None:
+def test_limit_is_reported_once_until_the_flood_has_ebbed_away() -> None:
     quota = ConnectionQuota(most=4)
     callers = [come(quota, "192.0.2.1")[0] for _ in range(4)]
     assert quota.is_first_report(QuotaKind.UNIDENTIFIED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates and codes in the audit log: whoever made or revoked them, and whenever, once each."""
+"""Certificates and codes in the audit log: by any program and at any time, once each."""
 
 from dataclasses import replace
 
@@ -20,40 +20,40 @@ REVOKED_BANK = Entry(BY_HAND, "certificate.revoke", "bank/1 ab", detail="2027-01
 ISSUED_CLIENT = Entry(BY_HAND, "certificate.issue", "client/7 cd", detail="2027-01-15T07:58:30Z")
 
 
-def test_what_is_in_the_book_is_entered_once() -> None:
+def test_what_is_in_the_ledger_is_entered_once() -> None:
     entries: list[Entry] = []
-    books = CertificateAudit((), entries.append, entries.append)
-    for book in ((BANK,), (BANK,), (BANK, CLIENT), (REVOKED, CLIENT)):
-        books.follow(book, (), NOW)
-        books.follow(book, (), NOW)
+    audit = CertificateAudit((), entries.append, entries.append)
+    for ledger in ((BANK,), (BANK,), (BANK, CLIENT), (REVOKED, CLIENT)):
+        audit.follow(ledger, (), NOW)
+        audit.follow(ledger, (), NOW)
     assert entries == [ISSUED_BANK, ISSUED_CLIENT, REVOKED_BANK]
 
 
 def test_what_an_earlier_run_has_entered_is_not_entered_again() -> None:
     entries: list[Entry] = []
-    books = CertificateAudit({("certificate.issue", "bank/1 ab")}, entries.append, entries.append)
-    books.follow((REVOKED, CLIENT), (), NOW)
+    audit = CertificateAudit({("certificate.issue", "bank/1 ab")}, entries.append, entries.append)
+    audit.follow((REVOKED, CLIENT), (), NOW)
     assert entries == [REVOKED_BANK, ISSUED_CLIENT]
 
 
 def test_what_is_older_than_entries_are_kept_is_not_entered_again() -> None:
     entries: list[Entry] = []
-    books = CertificateAudit((), entries.append, entries.append)
+    audit = CertificateAudit((), entries.append, entries.append)
     old = replace(CLIENT, issued_at=NOW - HISTORY_S - 1, revoked_at=NOW - HISTORY_S - 1)
-    books.follow((old, replace(REVOKED, issued_at=NOW - HISTORY_S - 1)), (), NOW)
+    audit.follow((old, replace(REVOKED, issued_at=NOW - HISTORY_S - 1)), (), NOW)
     assert entries == [REVOKED_BANK]
 
 
 def test_enrolment_is_entered_with_its_source_and_what_is_young_waits_for_it() -> None:
     entries: list[Entry] = []
-    books = CertificateAudit((), entries.append, entries.append)
+    audit = CertificateAudit((), entries.append, entries.append)
     young = replace(BANK, issued_at=NOW - 1)
-    book = (young, replace(CLIENT, revoked_at=NOW - 1))
-    books.follow(book, (), NOW)
+    ledger = (young, replace(CLIENT, revoked_at=NOW - 1))
+    audit.follow(ledger, (), NOW)
     assert entries == [ISSUED_CLIENT]
-    books.enrolled(young, source="192.0.2.7", how="accepted")
-    books.enrolled(young, source="192.0.2.7", how="repeated")
-    books.follow(book, (), NOW + SETTLED_S)
+    audit.enrolled(young, source="192.0.2.7", how="accepted")
+    audit.enrolled(young, source="192.0.2.7", how="repeated")
+    audit.follow(ledger, (), NOW + SETTLED_S)
     enrolled = Entry(Actor("bank/1", "192.0.2.7"), "certificate.issue", "bank/1 ab", detail="enrolment: accepted")
     revoked = Entry(BY_HAND, "certificate.revoke", "client/7 cd", detail="2027-01-15T07:59:59Z")
     assert entries == [ISSUED_CLIENT, enrolled, revoked]
@@ -69,9 +69,9 @@ def test_code_is_entered_once_without_its_name_or_secret() -> None:
     entries: list[Entry] = []
     code = Code(Identity.bank(1), b"name!!", b"secret of a code", bytes(32))
     made = StoredCode.of(code, NOW - 1)
-    books = CertificateAudit((), entries.append, entries.append)
+    audit = CertificateAudit((), entries.append, entries.append)
     for codes in ((made,), (replace(made, tries_left=1),), (replace(made, is_withdrawn=True),)):
-        books.follow((BANK,), codes, NOW)
+        audit.follow((BANK,), codes, NOW)
     assert entries == [Entry(BY_HAND, "code.make", "bank/1 2027-01-15T07:59:59.000Z"), ISSUED_BANK]
     assert encode_bytes(code.code_id) not in str(entries)
 
@@ -82,6 +82,6 @@ def test_newer_code_for_the_same_identity_is_another_entry_and_an_old_one_none()
         StoredCode.of(Code(Identity.bank(1), bytes([number] * 6), bytes(16), bytes(32)), NOW - age_s)
         for number, age_s in enumerate((0.5, 0.25, HISTORY_S + 1))
     )
-    books = CertificateAudit({("code.make", "bank/1 2027-01-15T07:59:59.500Z")}, entries.append, entries.append)
-    books.follow((), (old, first, second), NOW)
+    audit = CertificateAudit({("code.make", "bank/1 2027-01-15T07:59:59.500Z")}, entries.append, entries.append)
+    audit.follow((), (old, first, second), NOW)
     assert entries == [Entry(BY_HAND, "code.make", "bank/1 2027-01-15T07:59:59.750Z")]

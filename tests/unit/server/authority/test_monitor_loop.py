@@ -9,11 +9,11 @@ import pytest
 from remsim.core.identity import Identity
 from remsim.pki.errors import AuthorityError
 from remsim.server.authority import monitor
-from remsim.server.authority.monitor import AuthorityMonitor, keep_house
+from remsim.server.authority.monitor import AuthorityMonitor, watch_authority
 from tests.doubles.noted_log import NotedLog
 
 
-class TroubledHouse(AuthorityMonitor):
+class TroubledAuthority(AuthorityMonitor):
     """An authority whose refreshing goes wrong at times."""
 
     def __init__(self, *outcomes: str) -> None:
@@ -29,15 +29,15 @@ class TroubledHouse(AuthorityMonitor):
 async def test_trouble_is_reported_when_it_begins_and_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(monitor, "CHECK_INTERVAL_S", 0.0)
     outcomes = ("no room", "no room", "", "no room", "locked", "")
-    house, log, looks = TroubledHouse(*outcomes), NotedLog(), list[int]()
+    authority, log, looks = TroubledAuthority(*outcomes), NotedLog(), list[int]()
 
     def look() -> None:
-        looks.append(len(house.holders))
+        looks.append(len(authority.holders))
         if len(looks) == len(outcomes):
             raise asyncio.CancelledError
 
     with suppress(asyncio.CancelledError):
-        await keep_house(house, log=log.logger, on_looked=look)
+        await watch_authority(authority, log=log.logger, on_looked=look)
     assert looks == [1] * len(outcomes)
     told = [await log.next("authority_in_trouble") for _ in range(3)]
     assert [line["error"] for line in told] == ["no room", "no room", "locked"]

@@ -3,10 +3,10 @@
 
 import pytest
 
+from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import ClientSlot
 from remsim.server.core.actions import StoreClientNumber
-from remsim.server.core.admission import MAX_RIVALS
 from remsim.server.core.peers import PeerState
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages import rspro
@@ -235,12 +235,12 @@ def test_link_that_never_got_in_is_lost_quietly(state: PeerState) -> None:
     if state is PeerState.REJECTED:
         world.pong(LinkId(1))
     world.lose(link)
-    assert world.reports[-1].event == "peer_lost"
-    assert world.reports[-1].level == "debug"
+    assert world.log[-1].name == "peer_lost"
+    assert world.log[-1].level == "debug"
 
 
 class TestWhoHasACertificate:
-    """Whoever got in on plain TCP before a certificate was issued makes room for its owner."""
+    """A peer that got in on plain TCP before a certificate was issued makes room for its owner."""
 
     def test_plain_link_ends_when_the_certificate_is_issued(self) -> None:
         world = ServerWorld()
@@ -254,7 +254,7 @@ class TestWhoHasACertificate:
         assert world.reported().count("plain_link_ended") == 2
         assert {other, proven} <= world.open
         world.run(world.coordinator.on_certified(world.holders))
-        assert world.reported().count("plain_link_ended") == 2, "it is the same news"
+        assert world.reported().count("plain_link_ended") == 2, "nothing has changed"
 
     def test_client_that_is_being_given_a_number_with_a_certificate_is_closed(self) -> None:
         world = ServerWorld(pool=(500,))
@@ -281,7 +281,7 @@ class TestWhoHasACertificate:
 
     def test_many_who_prove_nothing_do_not_keep_the_owner_out(self) -> None:
         world = ServerWorld()
-        old, *waiting = [world.client("7:0") for _ in range(MAX_RIVALS + 1)]
+        old, *waiting = [world.client("7:0") for _ in range(MAX_CHALLENGERS + 1)]
         world.certify("client/7", is_seen=False)
         new = world.client("7:0", proof=Proof(Identity.client(7), 1))
         world.lose(old)
@@ -289,7 +289,7 @@ class TestWhoHasACertificate:
         assert {result(world, link) for link in waiting} == {ResultCode.ILLEGAL_CLIENT_ID}
         assert set(waiting) <= set(world.closed)
 
-    def test_rival_does_not_inherit_a_number_that_has_a_certificate_by_now(self) -> None:
+    def test_challenger_does_not_inherit_a_number_that_has_a_certificate_by_now(self) -> None:
         world = ServerWorld()
         old, challenger = world.client("7:0"), world.client("7:0")
         world.certify("client/7")
@@ -333,8 +333,8 @@ class TestTwoProgramsWithOneCertificate:
             (error,) = [message for message in world.messages(link) if isinstance(message, rspro.ErrorInd)]
             assert error.error_string is not None
             assert error.error_string.startswith(words)
-        assert world.coordinator.takeovers.refused == 1
-        assert [report.level for report in world.reports if report.event == "identity_contested"] == ["error"]
+        assert world.coordinator.contest_refusals == 1
+        assert [event.level for event in world.log if event.name == "identity_contested"] == ["error"]
         peers = world.coordinator.peers
         peer = peers.by_bank(1) if is_bank else peers.connected_client(ClientSlot(7, 0))
         assert peer is not None

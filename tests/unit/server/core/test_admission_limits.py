@@ -3,8 +3,8 @@
 
 import pytest
 
+from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.limits import LimitName
-from remsim.server.core.admission import MAX_RIVALS
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode
@@ -18,18 +18,18 @@ def results(world: ServerWorld, link: LinkId) -> list[ResultCode]:
     return [message.result for message in world.messages(link) if isinstance(message, answers)]
 
 
-@reaches(LimitName.RIVALS)
+@reaches(LimitName.CHALLENGERS)
 @pytest.mark.parametrize("is_bank", [False, True])
-def test_crowd_that_claims_one_identity_is_refused_and_its_holder_stays(is_bank: bool) -> None:
+def test_many_that_claim_one_identity_is_refused_and_its_holder_stays(is_bank: bool) -> None:
     world = ServerWorld()
-    comers = [world.bank(1) if is_bank else world.client("7:0") for _ in range(MAX_RIVALS + 2)]
-    holder, *rivals, last = comers
+    comers = [world.bank(1) if is_bank else world.client("7:0") for _ in range(MAX_CHALLENGERS + 2)]
+    holder, *challengers, last = comers
     assert results(world, last) == [ResultCode.IDENTITY_IN_USE]
     assert set(world.closed) == {last}
-    assert world.coordinator.limits[LimitName.RIVALS] == 1
-    assert all(results(world, challenger) == [] for challenger in rivals)
+    assert world.coordinator.limits[LimitName.CHALLENGERS] == 1
+    assert all(results(world, challenger) == [] for challenger in challengers)
     world.pong(holder)
-    assert all(results(world, challenger) == [ResultCode.IDENTITY_IN_USE] for challenger in rivals)
+    assert all(results(world, challenger) == [ResultCode.IDENTITY_IN_USE] for challenger in challengers)
     assert results(world, holder) == [ResultCode.OK]
     assert results(world, world.client("8:0")) == [ResultCode.OK], "a neighbour"
 

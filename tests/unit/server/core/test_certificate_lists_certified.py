@@ -43,7 +43,7 @@ def test_bankd_on_plain_tcp_is_told_and_nobody_else() -> None:
         assert told(world, link) == []
 
 
-def test_news_go_to_bankds_that_are_here_and_nothing_is_said_twice() -> None:
+def test_changes_go_to_connected_bankds_and_nothing_is_said_twice() -> None:
     world = ServerWorld()
     link = world.bank(1, is_own=True)
     assert told(world, link) == [], "a server without an authority knows nothing, which is not nobody"

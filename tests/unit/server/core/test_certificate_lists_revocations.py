@@ -3,7 +3,7 @@
 
 from remsim.core.identity import Identity, Proof
 from remsim.core.limits import LimitName
-from remsim.server.core.actions import Report
+from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages.extensions import MAX_LIST, RevocationListInd
 from tests.doubles.reaching import reaches
@@ -20,11 +20,11 @@ def test_list_that_is_too_long_is_reported_and_the_one_before_stays() -> None:
     first = world.bank(1, is_own=True, proof=Proof(Identity.bank(1), 1))
     world.run(world.coordinator.revocations.push(b"list"))
     actions = world.coordinator.revocations.push(bytes(MAX_LIST + 1))
-    (report,) = actions
-    assert isinstance(report, Report)
-    assert (report.level, report.event) == ("error", "revocation_list_too_long")
-    assert report.fields["bytes"] == MAX_LIST + 1
-    assert report.fields["hint"]
+    (event,) = actions
+    assert isinstance(event, LogEvent)
+    assert (event.level, event.name) == ("error", "revocation_list_too_long")
+    assert event.fields["bytes"] == MAX_LIST + 1
+    assert event.fields["hint"]
     assert world.coordinator.limits[LimitName.REVOCATION_LIST] == 1
     later = world.bank(2, is_own=True, proof=Proof(Identity.bank(2), 2))
     assert told(world, first) == told(world, later) == [b"list"]
@@ -32,7 +32,7 @@ def test_list_that_is_too_long_is_reported_and_the_one_before_stays() -> None:
     assert world.coordinator.limits[LimitName.REVOCATION_LIST] == 1
 
 
-def test_whoever_has_no_certificate_is_not_told() -> None:
+def test_peer_without_a_certificate_is_not_told() -> None:
     world = ServerWorld()
     world.run(world.coordinator.revocations.push(b"list"))
     assert told(world, world.bank(3, is_own=True)) == []

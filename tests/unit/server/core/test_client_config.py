@@ -3,8 +3,11 @@
 
 from ipaddress import ip_address
 
+import pytest
+
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.server.core.client_config import no_address
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import AddressKind, AdvertisedAddress, IpPort, ResultCode
 from tests.doubles.server_world import BANKD, ServerWorld
@@ -121,7 +124,7 @@ def test_mapping_that_is_refused_after_it_was_active_calls_the_client_back() -> 
     assert not world.rows.mappings[1].is_acknowledged
 
 
-def test_second_refusal_is_no_news() -> None:
+def test_second_refusal_tells_nothing_new() -> None:
     world = ServerWorld()
     bank, client = world.bank(1), world.client("7:0")
     world.post("1:9", "7:0")
@@ -205,3 +208,15 @@ def test_absence_of_a_card_is_forgotten_with_a_new_mapping() -> None:
     world.post("1:0", "7:0")
     world.answer(bank, rspro.CreateMappingReq)
     assert peer.slot_status == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_ipv6_only", "words"),
+    [
+        (AddressKind.TLS, False, "no TLS address"),
+        (AddressKind.PLAINTEXT, False, "no plaintext address"),
+        (AddressKind.PLAINTEXT, True, "IPv6 addresses only"),
+    ],
+)
+def test_missing_address_says_what_is_missing(kind: AddressKind, is_ipv6_only: bool, words: str) -> None:
+    assert words in no_address(1, kind=kind, is_ipv6_only=is_ipv6_only)

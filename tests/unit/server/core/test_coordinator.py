@@ -174,7 +174,7 @@ def test_removal_that_ends_with_an_odd_result_is_done_and_reported() -> None:
     world.delete("1:0")
     world.answer(bank, rspro.RemoveMappingReq, ResultCode.ILLEGAL_SLOT_ID)
     assert world.rows.removals == set()
-    assert world.reports[-1].level == "warning"
+    assert world.log[-1].level == "warning"
 
 
 def test_absent_client_is_told_of_the_deletion_when_it_returns_even_after_a_restart() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages that are odd, unreadable or unasked for, indications, strangers, and bankds that the server dials."""
+"""Odd, unreadable and unasked messages, indications, unauthenticated peers, and bankds that the server dials."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_answers_that_nobody_asked_for_move_nothing_and_are_logged_once() -> Non
         world.receive(bank, rspro.RemoveMappingRes(ResultCode.OK))
         world.receive(bank, rspro.CreateMappingRes(ResultCode.OK))
     assert bank in world.open
-    assert [report.level for report in world.reports if report.event == "unasked_answer"] == ["warning"] + ["debug"] * 5
+    assert [event.level for event in world.log if event.name == "unasked_answer"] == ["warning"] + ["debug"] * 5
 
 
 def test_answers_for_a_pair_that_nobody_waits_for_move_nothing() -> None:
@@ -55,7 +55,7 @@ def test_undecodable_and_unknown_messages_of_identified_peers_are_ignored() -> N
     world.event(client, UnsupportedVersion(3, rspro.ConnectClientReq(CLIENT, ClientSlot(7, 0))))
     world.event(client, IdentityReceived())
     assert client in world.open
-    assert [r.level for r in world.reports if r.event == "undecodable_message"] == ["warning", "debug"]
+    assert [r.level for r in world.log if r.name == "undecodable_message"] == ["warning", "debug"]
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_error_indication_is_kept_and_reported() -> None:
     peer = world.coordinator.peers.by_bank(1)
     assert peer is not None
     assert (peer.error_count, peer.last_error) == (1, error)
-    assert world.reports[-1].fields["text"] == "card lost"
-    assert "about_client_slot" not in world.reports[-1].fields
+    assert world.log[-1].shown_fields()["text"] == "card lost"
+    assert "about_client_slot" not in world.log[-1].shown_fields()
 
 
 def test_slot_status_of_a_bankd_is_kept() -> None:

@@ -36,12 +36,12 @@ def test_number_is_kept_stored_and_logged_shortened(world: ServerWorld) -> None:
     assert world.coordinator.inventory.numbers_of_bank(1) == {0: FIRST, 3: SECOND}
     assert world.rows.cards == {SLOT: FIRST, BankSlot(1, 3): SECOND}
     assert world.asked_policy == [SLOT, BankSlot(1, 3)]
-    fields = [report.fields for report in world.reports if report.event == "card_number"]
-    assert fields[0] == {"bank_slot": SLOT, "iccid": "890010…0018"}
-    assert FIRST not in repr(world.reports)
+    event = next(event for event in world.log if event.name == "card_number")
+    assert (event.bank_slot, event.fields) == (SLOT, {"iccid": "890010…0018"})
+    assert FIRST not in repr(world.log)
 
 
-def test_number_that_is_known_already_is_no_news(world: ServerWorld) -> None:
+def test_number_that_is_known_already_changes_nothing(world: ServerWorld) -> None:
     bank = world.bank(1, is_own=True)
     tell(world, bank, "1:0", FIRST)
     tell(world, bank, "1:0", FIRST)
@@ -102,7 +102,7 @@ def test_slots_that_a_bank_has_no_more_are_forgotten(world: ServerWorld) -> None
 
 
 @pytest.mark.parametrize(
-    ("slot", "iccid", "event"),
+    ("slot", "iccid", "name"),
     [
         ("2:0", FIRST, "foreign_card"),
         ("2:0", None, "foreign_card"),
@@ -112,14 +112,14 @@ def test_slots_that_a_bank_has_no_more_are_forgotten(world: ServerWorld) -> None
     ],
 )
 def test_what_a_bankd_has_no_say_in_is_ignored_and_logged_once(
-    world: ServerWorld, slot: str, iccid: str | None, event: str
+    world: ServerWorld, slot: str, iccid: str | None, name: str
 ) -> None:
     bank = world.bank(1, is_own=True, slots=8)
     for _ in range(2):
         tell(world, bank, slot, iccid)
     assert known(world, BankSlot.parse(slot)) == (None, None)
-    assert [report.level for report in world.reports if report.event == event] == ["warning", "debug"]
-    assert not any(iccid in repr(report.fields) for report in world.reports if iccid is not None)
+    assert [event.level for event in world.log if event.name == name] == ["warning", "debug"]
+    assert not any(iccid in repr(event.fields) for event in world.log if iccid is not None)
     assert bank in world.open
 
 

@@ -39,8 +39,8 @@ def test_entry_names_who_reported_it_from_where_and_what_it_is_about() -> None:
     assert world.entries == [
         Entry(Actor("bank/1", "192.0.2.9"), "command.block", "B1:3 C7:0", REFUSED, "rule no MF: 00a4000402 file 3F00")
     ]
-    assert world.reports[-1].event == "bankd_audit"
-    assert world.reports[-1].fields["bank"] == 1
+    assert world.log[-1].name == "bankd_audit"
+    assert world.log[-1].fields["bank"] == 1
 
 
 def test_bankd_without_certificate_is_called_so() -> None:

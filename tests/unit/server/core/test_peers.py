@@ -7,8 +7,9 @@ import pytest
 
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import ClientSlot
-from remsim.server.core.log_fields import described, note_of
-from remsim.server.core.peers import PEER_TRANSITIONS, Peer, PeerEvent, PeerState, PeerStateError, PeerTable
+from remsim.core.state_machine import IllegalTransitionError
+from remsim.server.core.log_events import note_of, program_event
+from remsim.server.core.peers import PEER_TRANSITIONS, NotABankdError, Peer, PeerEvent, PeerState, PeerTable
 from remsim.wire.link.actions import LinkId, PeerAddress
 
 
@@ -25,21 +26,20 @@ def accepted(table: PeerTable, link: int, slot: ClientSlot) -> Peer:
 
 
 def test_every_state_is_reached_and_every_state_can_be_lost() -> None:
-    assert {following for following in PEER_TRANSITIONS.values() if following} | {PeerState.ESTABLISHED} == set(
-        PeerState
-    )
-    assert {state for state, event in PEER_TRANSITIONS if event is PeerEvent.LOST} == set(PeerState)
+    assert {following for _, _, following in PEER_TRANSITIONS} | {PeerState.ESTABLISHED} == set(PeerState)
+    lost = {state for state, event, following in PEER_TRANSITIONS if event is PeerEvent.LOST}
+    assert lost == set(PeerState) - {PeerState.GONE}
 
 
 def test_step_that_is_not_listed_raises() -> None:
     peer = make(1)
     peer.step(PeerEvent.REFUSED)
-    with pytest.raises(PeerStateError, match="connectClientRes ok in state REJECTED"):
+    with pytest.raises(IllegalTransitionError, match="peer: 'connectClientRes ok' in state REJECTED"):
         peer.step(PeerEvent.CLIENT_ACCEPTED)
 
 
 def test_bank_of_somebody_else_raises() -> None:
-    with pytest.raises(PeerStateError, match="is no bankd"):
+    with pytest.raises(NotABankdError, match="is no bankd"):
         _ = make(1).bank
 
 
@@ -47,7 +47,7 @@ def test_peer_without_identity_is_classic_and_not_noted() -> None:
     peer = make(1)
     assert peer.is_classic
     assert note_of(peer) == []
-    assert described(peer) == {"peer": "192.0.2.1:4001"}
+    assert program_event("info", "seen", peer).fields == {"peer": "192.0.2.1:4001"}
 
 
 def test_names() -> None:
@@ -91,7 +91,7 @@ def test_counts() -> None:
     assert list(table.banks()) == []
 
 
-def test_only_strangers_without_tls_count_as_unidentified() -> None:
+def test_only_unauthenticated_peers_count_as_unidentified() -> None:
     table = PeerTable()
     first, proven = make(1), make(2)
     proven.proof = Proof(Identity.client(7), 1)

@@ -274,57 +274,96 @@ def test_role_that_was_known_stays() -> None:
     assert connection.peer is BANKD
 
 
-# The lane
+# A session that is attached
 
 
-def lane_at_bankd() -> LinkEngine:
-    """A bankd's end with an open lane."""
+def attached_bankd() -> LinkEngine:
+    """A bankd's end with a session."""
     bankd = engine(BANKD, CLIENT_ROLE)
-    bankd.open_lane(CLIENT, BANK)
+    bankd.attach_session(CLIENT, BANK)
     return bankd
 
 
-def test_lane_recognises_the_commands_of_its_session() -> None:
-    bankd = lane_at_bankd()
+def test_session_recognises_its_commands() -> None:
+    bankd = attached_bankd()
     assert bankd.receive_tpdu(frame(COMMAND, tag=8)) == (8, COMMAND.data)
     assert bankd.answer_tpdu(8, RESPONSE.data) == frame(RESPONSE, tag=8)
 
 
-def test_lane_is_not_used_while_something_is_unfinished() -> None:
-    bankd = lane_at_bankd()
+def test_session_recognises_nothing_behind_part_of_a_frame_or_when_it_is_detached() -> None:
+    bankd = attached_bankd()
     bankd.receive_data(frame(COMMAND)[:10], 0)
     assert bankd.receive_tpdu(frame(COMMAND)) is None
     receive(bankd, frame(COMMAND)[10:])
-    assert bankd.receive_tpdu(frame(COMMAND)) is None  # one command waits for its answer
     bankd.send(RESPONSE, now=0, reply_to=0)
     assert bankd.receive_tpdu(frame(COMMAND)) == (0, COMMAND.data)
-    bankd.close_lane()
+    bankd.detach_session()
     assert bankd.receive_tpdu(frame(COMMAND)) is None
 
 
-def test_lane_command_that_is_answered_later_is_owed_meanwhile() -> None:
-    bankd = lane_at_bankd()
-    assert bankd.receive_tpdu(frame(COMMAND, tag=8)) == (8, COMMAND.data)
-    assert bankd.expect_response(TpduModemToCard, 8)
-    assert bankd.receive_tpdu(frame(COMMAND, tag=9)) is None
-    bankd.send(RESPONSE, now=0, reply_to=8)  # the long way is open to it
-    assert bankd.expect_response(TpduModemToCard, 9)
-    bankd.cancel(9, TpduCardToModem)
-    assert bankd.answer_tpdu(9, RESPONSE.data) == frame(RESPONSE, tag=9)
-    assert bankd.receive_tpdu(frame(COMMAND, tag=10)) == (10, COMMAND.data)
+def test_command_of_a_session_that_is_deferred_is_answered_with_the_same_bytes() -> None:
+    bankd = attached_bankd()
+    bankd.data_to_send()
+    for tag in (8, 9, 10):
+        assert bankd.receive_tpdu(frame(COMMAND, tag=tag)) == (tag, COMMAND.data)
+        bankd.defer_tpdu()
+    assert bankd.answer_deferred(8, RESPONSE.data) == frame(RESPONSE, tag=8)
+    # As a message it is the same; and what waits goes before.
+    bankd.send(RESPONSE, now=0, reply_to=9)
+    assert bankd.answer_deferred(10, RESPONSE.data) == frame(RESPONSE, tag=9) + frame(RESPONSE, tag=10)
+    assert bankd.data_to_send() == b""
+    with pytest.raises(LocalProtocolError, match="answers no open request"):
+        bankd.answer_deferred(8, RESPONSE.data)
 
 
-def test_lane_learns_the_flags_that_its_peer_sends() -> None:
-    bankd = lane_at_bankd()
+def test_command_that_came_as_an_event_can_be_answered_the_same_way() -> None:
+    bankd = attached_bankd()
+    bankd.data_to_send()
+    assert receive(bankd, frame(COMMAND, tag=8)) == [Received(COMMAND, 8)]
+    assert bankd.answer_deferred(8, RESPONSE.data) == frame(RESPONSE, tag=8)
+
+
+def test_command_of_a_session_that_was_answered_is_not_deferred() -> None:
+    bankd = attached_bankd()
+    bankd.receive_tpdu(frame(COMMAND, tag=8))
+    bankd.answer_tpdu(8, RESPONSE.data)
+    bankd.defer_tpdu()
+    with pytest.raises(LocalProtocolError, match="answers no open request"):
+        bankd.answer_deferred(8, RESPONSE.data)
+
+
+def test_command_of_a_session_that_is_void_when_it_is_deferred_is_not_expected_to_be_answered() -> None:
+    bankd = engine(BANKD, CLIENT_ROLE)
+    client = engines.identity(CLIENT_ROLE).with_abilities(ABILITIES)
+    receive(bankd, frame(rspro.ConnectClientReq(client, CLIENT)))
+    bankd.attach_session(CLIENT, BANK)
+    bankd.receive_tpdu(frame(COMMAND, tag=8))
+    status = rspro.SlotPhysStatus(reset_active=False, card_present=False)
+    bankd.send(rspro.BankSlotStatusInd(BANK, CLIENT, status), now=0)
+    bankd.defer_tpdu()
+    with pytest.raises(LocalProtocolError, match="answers no open request"):
+        bankd.answer_deferred(8, RESPONSE.data)
+
+
+def test_without_a_session_no_response_is_written() -> None:
+    bankd = attached_bankd()
+    bankd.receive_tpdu(frame(COMMAND, tag=8))
+    bankd.defer_tpdu()
+    bankd.detach_session()
+    with pytest.raises(LocalProtocolError, match="no session is attached"):
+        bankd.answer_deferred(8, RESPONSE.data)
+
+
+def test_session_learns_the_flags_that_its_peer_sends() -> None:
+    bankd = attached_bankd()
     odd = TpduModemToCard(CLIENT, BANK, rspro.TpduFlags(final_part=True), bytes(5))
     assert bankd.receive_tpdu(frame(odd)) is None
     assert receive(bankd, frame(odd)) == [Received(odd, 0)]
-    bankd.cancel(0, TpduCardToModem)
     assert bankd.receive_tpdu(frame(odd)) == (0, odd.data)
 
 
-def test_lane_is_closed_by_a_failure() -> None:
-    bankd = lane_at_bankd()
+def test_session_recognises_nothing_after_a_failure() -> None:
+    bankd = attached_bankd()
     receive(bankd, b"\0\0\xee")
     assert bankd.receive_tpdu(frame(COMMAND)) is None
 

@@ -43,7 +43,7 @@ def test_commands_that_a_lost_card_did_not_answer_do_not_add_up() -> None:
         assert not [event for event in (*events(client), *events(bankd)) if isinstance(event, LinkFailed)]
 
 
-def test_answer_that_crosses_the_news_belongs_to_no_request() -> None:
+def test_answer_that_crosses_the_report_belongs_to_no_request() -> None:
     client, bankd = linked()
     tag = client.send(COMMAND, now=0)
     bankd.receive_data(client.data_to_send(), 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lane gives and takes exactly the bytes of the general codec."""
+"""The codec of a session gives and takes exactly the bytes of the general codec."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.ipa import encode_rspro
 from remsim.wire.messages.codec import decode_pdu, encode_pdu
-from remsim.wire.messages.fast_codec import TpduLane
+from remsim.wire.messages.fast_codec import SessionCodec
 from remsim.wire.messages.rspro import NO_FLAGS, RsproPdu, TpduCardToModem, TpduFlags, TpduModemToCard
 
 CLIENT, BANK = ClientSlot(1, 0), BankSlot(1, 700)
@@ -24,8 +24,8 @@ def response_frame(tag: int, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("tag", TAGS)
-def test_lane_agrees_with_the_general_codec_for_every_length(tag: int) -> None:
-    client, bank = TpduLane(CLIENT, BANK, is_bank=False), TpduLane(CLIENT, BANK, is_bank=True)
+def test_codec_agrees_with_the_general_codec_for_every_length(tag: int) -> None:
+    client, bank = SessionCodec(CLIENT, BANK, is_bank=False), SessionCodec(CLIENT, BANK, is_bank=True)
     for size in (*range(2, 8), 60, 61, 62, 63, *range(70, 90), *range(190, 261)):
         data = bytes(index & 0xFF for index in range(size))
         assert client.encode(tag, data) == command_frame(tag, data)
@@ -35,69 +35,69 @@ def test_lane_agrees_with_the_general_codec_for_every_length(tag: int) -> None:
 
 
 @given(frame=st.binary(max_size=400))
-def test_lane_arbitrary_bytes_are_left_to_the_general_decoder(frame: bytes) -> None:
-    assert TpduLane(CLIENT, BANK, is_bank=True).decode(frame) is None
+def test_codec_arbitrary_bytes_are_left_to_the_general_decoder(frame: bytes) -> None:
+    assert SessionCodec(CLIENT, BANK, is_bank=True).decode(frame) is None
 
 
 @given(position=st.integers(0, 60), byte=st.integers(0, 255))
-def test_lane_changed_byte_is_never_misread(position: int, byte: int) -> None:
+def test_codec_changed_byte_is_never_misread(position: int, byte: int) -> None:
     frame = bytearray(command_frame(300, b"\0\xa4\0\4\2\x3f\0"))
-    lane = TpduLane(CLIENT, BANK, is_bank=True)
+    codec = SessionCodec(CLIENT, BANK, is_bank=True)
     frame[position % len(frame)] = byte
-    decoded = lane.decode(bytes(frame))
+    decoded = codec.decode(bytes(frame))
     if decoded is not None:
         assert command_frame(*decoded) == bytes(frame)
 
 
-def test_lane_ignores_messages_of_other_slots_directions_and_sizes() -> None:
-    lane = TpduLane(CLIENT, BANK, is_bank=True)
-    assert lane.decode(command_frame(1, bytes(5), bank=BankSlot(1, 701))) is None
-    assert lane.decode(response_frame(1, bytes(5))) is None
-    assert lane.decode(command_frame(1, bytes(261))) is None
-    assert lane.decode(command_frame(1, bytes(5)) * 2) is None
+def test_codec_ignores_messages_of_other_slots_directions_and_sizes() -> None:
+    codec = SessionCodec(CLIENT, BANK, is_bank=True)
+    assert codec.decode(command_frame(1, bytes(5), bank=BankSlot(1, 701))) is None
+    assert codec.decode(response_frame(1, bytes(5))) is None
+    assert codec.decode(command_frame(1, bytes(261))) is None
+    assert codec.decode(command_frame(1, bytes(5)) * 2) is None
 
 
-def test_lane_refuses_a_tag_of_too_many_bytes_or_below_zero() -> None:
-    lane = TpduLane(CLIENT, BANK, is_bank=True)
+def test_codec_refuses_a_tag_of_too_many_bytes_or_below_zero() -> None:
+    codec = SessionCodec(CLIENT, BANK, is_bank=True)
     frame = bytearray(command_frame(1, bytes(5)))
     frame[10] = 9
-    assert lane.decode(bytes(frame)) is None
+    assert codec.decode(bytes(frame)) is None
     frame = bytearray(command_frame(1, bytes(5)))
     frame[11] = 0x81
-    assert lane.decode(bytes(frame)) is None
+    assert codec.decode(bytes(frame)) is None
 
 
 @pytest.mark.parametrize("raw", ["002c", "0000", "00012c", "00007fff", "0000012c"])
-def test_lane_leaves_a_tag_with_leading_zeros_to_the_general_decoder(raw: str) -> None:
+def test_codec_leaves_a_tag_with_leading_zeros_to_the_general_decoder(raw: str) -> None:
     tag = bytes.fromhex(raw)
     usual = command_frame(0x80 << 8 * (len(tag) - 2), bytes(5))
     frame = usual[:11] + tag + usual[11 + len(tag) :]
-    assert TpduLane(CLIENT, BANK, is_bank=True).decode(frame) is None
+    assert SessionCodec(CLIENT, BANK, is_bank=True).decode(frame) is None
     assert decode_pdu(frame[4:]).tag == int.from_bytes(tag)
 
 
-def test_lane_learns_the_flags_that_the_peer_sends() -> None:
+def test_codec_learns_the_flags_that_the_peer_sends() -> None:
     flags = TpduFlags(tpdu_header_present=True, final_part=True)
-    lane = TpduLane(CLIENT, BANK, is_bank=True)
+    codec = SessionCodec(CLIENT, BANK, is_bank=True)
     frame = command_frame(7, bytes(5), flags=flags)
-    assert lane.decode(frame) is None
-    lane.learn_flags(TpduModemToCard(CLIENT, BankSlot(2, 0), flags, b""))
-    lane.learn_flags(TpduCardToModem(BANK, CLIENT, flags, b""))
-    assert lane.decode(frame) is None
-    lane.learn_flags(TpduModemToCard(CLIENT, BANK, flags, bytes(5)))
-    assert lane.decode(frame) == (7, bytes(5))
-    assert lane.encode(7, b"\x90\0") == response_frame(7, b"\x90\0")
+    assert codec.decode(frame) is None
+    codec.learn_flags(TpduModemToCard(CLIENT, BankSlot(2, 0), flags, b""))
+    codec.learn_flags(TpduCardToModem(BANK, CLIENT, flags, b""))
+    assert codec.decode(frame) is None
+    codec.learn_flags(TpduModemToCard(CLIENT, BANK, flags, bytes(5)))
+    assert codec.decode(frame) == (7, bytes(5))
+    assert codec.encode(7, b"\x90\0") == response_frame(7, b"\x90\0")
 
 
-def test_lane_of_the_client_learns_the_flags_of_responses() -> None:
+def test_codec_of_the_client_learns_the_flags_of_responses() -> None:
     flags = TpduFlags(final_part=True)
-    lane = TpduLane(CLIENT, BANK, is_bank=False)
+    codec = SessionCodec(CLIENT, BANK, is_bank=False)
     message = TpduCardToModem(BANK, CLIENT, flags, b"\x90\0")
-    lane.learn_flags(message)
-    assert lane.decode(encode_rspro(encode_pdu(RsproPdu(1, message)))) == (1, b"\x90\0")
+    codec.learn_flags(message)
+    assert codec.decode(encode_rspro(encode_pdu(RsproPdu(1, message)))) == (1, b"\x90\0")
 
 
-def test_lane_encodes_a_size_seen_before_with_its_own_data() -> None:
-    lane = TpduLane(CLIENT, BANK, is_bank=True)
+def test_codec_encodes_a_size_seen_before_with_its_own_data() -> None:
+    codec = SessionCodec(CLIENT, BANK, is_bank=True)
     for data in (b"\x90\0", b"\x61\x10"):
-        assert lane.encode(7, data) == response_frame(7, data)
+        assert codec.encode(7, data) == response_frame(7, data)

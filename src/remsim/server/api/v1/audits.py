@@ -9,7 +9,7 @@ from pydantic import WithJsonSchema
 
 from remsim.server.api.auth import for_admins
 from remsim.server.api.reading import number
-from remsim.server.api.routing import V1, TheDesk, guarded
+from remsim.server.api.routing import V1, TheQuery, guarded
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import AuditList
 from remsim.server.store.audit import StoredEntry
@@ -30,9 +30,9 @@ _After = Annotated[
 
 @router.get("/audit", responses={200: {"model": AuditList}, **guarded(400)})
 @for_admins
-async def show_audit(desk: TheDesk, after: _After = "0") -> JSONResponse:
+async def show_audit(query: TheQuery, after: _After = "0") -> JSONResponse:
     """Who changed or tried what, oldest first, up to 1000 entries; go on behind the last one's number. For admins."""
-    entries = await desk.store.read_audit(after=number(after, "entry number", _MAX_NUMBER), limit=PAGE)
+    entries = await query.audit(after=number(after, "entry number", _MAX_NUMBER), limit=PAGE)
     return JSONResponse({"audit": [_shown(entry) for entry in entries]})
 
 

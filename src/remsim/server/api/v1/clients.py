@@ -7,13 +7,12 @@ from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse, Response
 
 from remsim.core.ids import MAX_ID, ClientSlot
-from remsim.server import query
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import not_found
 from remsim.server.api.reading import MAX_SHORT, number
-from remsim.server.api.routing import V1, TheDesk, TheMore, guarded, listing
+from remsim.server.api.routing import V1, TheMore, TheQuery, guarded, listing
+from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import ClientList, ClientShape
-from remsim.server.core.peers import Peer
 from remsim.server.core.tokens import Grant, Role
 
 router = APIRouter(prefix=V1, tags=["clients"])
@@ -27,30 +26,29 @@ _NameText = Annotated[
 ]
 
 
-def _is_within(grant: Grant, peer: Peer) -> bool:
-    return peer.client is not None and grant.allows(Role.VIEWER, client_id=peer.client.client_id)
+def _is_within(grant: Grant, slot: ClientSlot) -> bool:
+    return grant.allows(Role.VIEWER, client_id=slot.client_id)
 
 
 @router.get("/clients", responses={200: {"model": ClientList}, **guarded(400)})
-async def list_clients(desk: TheDesk, grant: TheGrant, more: TheMore = False) -> Response:
+async def list_clients(query: TheQuery, grant: TheGrant, more: TheMore = False) -> Response:
     """All connected clients that the token is for."""
-    peers = [peer for peer in desk.coordinator.peers.clients() if _is_within(grant, peer)]
-    return await listing("clients", peers, lambda peer: query.show_client(desk, peer, more=more))
+    found = query.clients(lambda slot: _is_within(grant, slot))
+    return await listing("clients", found, lambda client: views.client(client, more=more))
 
 
 @router.get("/clients/{name}", responses={200: {"model": ClientShape}, **guarded(400, 404)})
-async def show_client(name: _NameText, desk: TheDesk, grant: TheGrant, more: TheMore = False) -> JSONResponse:
+async def show_client(name: _NameText, query: TheQuery, grant: TheGrant, more: TheMore = False) -> JSONResponse:
     """One connected client."""
     client_text, colon, slot_text = name.partition(":")
     client_id = number(client_text, "client id", MAX_SHORT)
     slot_nr = number(slot_text, "slot number", MAX_SHORT) if colon else None
-    peers = desk.coordinator.peers
     if client_id > MAX_ID or (slot_nr or 0) > MAX_ID:
-        peer = None
+        found = None
     elif slot_nr is None:
-        peer = peers.lowest_slot(client_id)
+        found = query.lowest_slot_of_client(client_id)
     else:
-        peer = peers.connected_client(ClientSlot(client_id, slot_nr))
-    if peer is None or not _is_within(grant, peer):
+        found = query.client(ClientSlot(client_id, slot_nr))
+    if found is None or found.slot is None or not _is_within(grant, found.slot):
         raise not_found(f"client {name} is not connected", f"see {V1}/clients")
-    return JSONResponse(query.show_client(desk, peer, more=more))
+    return JSONResponse(views.client(found, more=more))

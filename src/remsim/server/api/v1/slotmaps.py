@@ -6,15 +6,13 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from remsim.core.ids import MAX_ID
-from remsim.server import query
+from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
 from remsim.server.api.auth import TheActor, TheGrant, require
 from remsim.server.api.errors import ApiError, not_found
 from remsim.server.api.reading import MAX_LONG, LongText, number, read_mapping
-from remsim.server.api.routing import V1, TheDesk, TheMore, done, guarded, listing
+from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import MappingList, MappingShape
-from remsim.server.core.slotmap import Mapping
 from remsim.server.core.tokens import Grant, Role
 
 router = APIRouter(prefix=V1, tags=["slotmaps"])
@@ -36,20 +34,20 @@ _BODY: Final = {"requestBody": {"required": True, "content": {"application/json"
 
 
 @router.get("/slotmaps", responses={200: {"model": MappingList}, **guarded(400)})
-async def list_slotmaps(desk: TheDesk, grant: TheGrant, more: TheMore = False) -> Response:
+async def list_slotmaps(query: TheQuery, grant: TheGrant, more: TheMore = False) -> Response:
     """All live mappings that the token is for, in the order of their creation."""
-    shown = [mapping for mapping in desk.coordinator.slotmap if _is_within(grant, mapping)]
-    return await listing("slotmaps", shown, lambda item: query.show_mapping(desk, item, more=more))
+    found = query.mappings(lambda bank, client: _is_within(grant, bank, client))
+    return await listing("slotmaps", found, lambda item: views.mapping(item, more=more))
 
 
 @router.get("/slotmaps/{slotmap_id}", responses={200: {"model": MappingShape}, **guarded(400, 404)})
-async def show_slotmap(slotmap_id: LongText, desk: TheDesk, grant: TheGrant, more: TheMore = False) -> JSONResponse:
+async def show_slotmap(slotmap_id: LongText, query: TheQuery, grant: TheGrant, more: TheMore = False) -> JSONResponse:
     """The live mapping of a bank slot, whose number is bankId * 65536 + slotNr. Not part of the classic interface."""
     slot = views.slot_of(number(slotmap_id, "mapping number", MAX_LONG))
-    mapping = None if slot is None else desk.coordinator.slotmap.by_bank_slot(slot)
-    if mapping is None or not _is_within(grant, mapping):
+    mapping = None if slot is None else query.mapping(slot)
+    if mapping is None or not _is_within(grant, mapping.bank, mapping.client):
         raise _unknown(slotmap_id)
-    return JSONResponse(query.show_mapping(desk, mapping, more=more))
+    return JSONResponse(views.mapping(mapping, more=more))
 
 
 @router.post(
@@ -59,22 +57,27 @@ async def show_slotmap(slotmap_id: LongText, desk: TheDesk, grant: TheGrant, mor
     responses=guarded(400, 409, 413),
     openapi_extra=_BODY,
 )
-async def create_slotmap(request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor) -> Response:
+async def create_slotmap(request: Request, runtime: TheRuntime, grant: TheGrant, actor: TheActor) -> Response:
     """Map a client slot to a bank slot. The answer comes when the mapping is stored; it survives any crash then."""
     body = await read_mapping(request)
     bank, client = body.slots()
     await require(request, grant, bank_id=bank.bank_id, client_id=client.client_id)
-    await desk.create_mapping(bank, client, actor)
+    await runtime.create_mapping(bank, client, actor)
     return done(201)
 
 
 @router.delete("/slotmaps/{slotmap_id}", response_class=Response, responses=guarded(400, 404))
 async def delete_slotmap(
-    slotmap_id: LongText, request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor
+    slotmap_id: LongText,
+    request: Request,
+    runtime: TheRuntime,
+    query: TheQuery,
+    grant: TheGrant,
+    actor: TheActor,
 ) -> Response:
     """Delete a mapping. The answer comes when the deletion is stored; the bankd is told now, or when it returns."""
     slot = views.slot_of(number(slotmap_id, "mapping number", MAX_LONG))
-    mapping = None if slot is None else desk.coordinator.slotmap.by_bank_slot(slot)
+    mapping = None if slot is None else query.mapping(slot)
     if slot is None or (mapping is None and grant.scope.is_limited):
         raise _unknown(slotmap_id)
     if mapping is not None:
@@ -82,23 +85,23 @@ async def delete_slotmap(
             await require(request, grant, bank_id=slot.bank_id, client_id=mapping.client.client_id)
         except ApiError:
             # Whether there is a mapping that is none of its business, a token does not learn.
-            if _is_within(grant, mapping):
+            if _is_within(grant, mapping.bank, mapping.client):
                 raise
             raise _unknown(slotmap_id) from None
-    await desk.delete_mapping(slot, actor)
+    await runtime.delete_mapping(slot, actor)
     return done(200)
 
 
 @router.post("/global-reset", response_class=Response, responses=guarded())
-async def reset_all(request: Request, desk: TheDesk, grant: TheGrant, actor: TheActor) -> Response:
+async def reset_all(request: Request, runtime: TheRuntime, grant: TheGrant, actor: TheActor) -> Response:
     """Delete all mappings, as if each had been deleted singly. A request body is ignored."""
     await require(request, grant)
-    await desk.delete_all_mappings(actor)
+    await runtime.delete_all_mappings(actor)
     return done(200)
 
 
-def _is_within(grant: Grant, mapping: Mapping) -> bool:
-    return grant.allows(Role.VIEWER, bank_id=mapping.bank.bank_id, client_id=mapping.client.client_id)
+def _is_within(grant: Grant, bank: BankSlot, client: ClientSlot) -> bool:
+    return grant.allows(Role.VIEWER, bank_id=bank.bank_id, client_id=client.client_id)
 
 
 def _unknown(slotmap_id: str) -> ApiError:

@@ -5,14 +5,13 @@ v1 is exactly what the C server gives, because programs with strict decoders ref
 ``more`` gets members of our own behind those of v1; they may come and go with what they describe.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.redaction import shorten_iccid
-from remsim.server.core.peers import Peer
-from remsim.server.core.slotmap import Mapping, MappingState
+from remsim.server.core.slotmap import MappingState
+from remsim.server.query import BankInfo, ClientInfo, MappingInfo, PeerInfo, SlotInfo
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ErrorInd, ResultCode, SlotPhysStatus
 
 #: A JSON object.
@@ -80,49 +79,36 @@ def client_slot(slot: ClientSlot) -> Json:
     return {"clientId": slot.client_id, "slotNr": slot.slot_nr}
 
 
-@dataclass(frozen=True, slots=True)
-class MappingFacts:
-    """What is known around a mapping."""
-
-    #: Its bankd is connected.
-    is_bank_there: bool
-    is_client_there: bool = False
-    #: Why its client has no card, as far as the server knows; empty if nothing is wrong.
-    problem: str = ""
-
-
-def mapping(item: Mapping, facts: MappingFacts, *, more: bool) -> Json:
+def mapping(item: MappingInfo, *, more: bool) -> Json:
     """A live mapping.
 
     v1 knows no REFUSED, and no moment between the arrival of a bankd and its being told, in which we make sure that
     the database knows: both are UNACKNOWLEDGED.
     """
-    is_new = item.state is MappingState.NEW and not facts.is_bank_there
-    state = MappingState.NEW if is_new else item.state
-    if item.state is MappingState.REFUSED or (item.state is MappingState.NEW and not is_new):
-        state = MappingState.UNACKNOWLEDGED
+    is_told = item.state is MappingState.REFUSED or (item.state is MappingState.NEW and item.is_bank_connected)
+    state = MappingState.UNACKNOWLEDGED if is_told else item.state
     shown: Json = {"bank": bank_slot(item.bank), "client": client_slot(item.client), "state": state.value}
     if not more:
         return shown
     if item.state is MappingState.REFUSED and item.result is not None:
         shown["result"] = result_name(item.result)
-    if facts.problem:
-        shown["problem"] = facts.problem
-    shown["clientConnected"] = facts.is_client_there
+    if problem := item.problem:
+        shown["problem"] = problem
+    shown["clientConnected"] = item.is_client_connected
     return shown | {"id": slotmap_id(item.bank), "createdAt": time_text(item.created_at)}
 
 
-def _peer(peer: Peer, *, more: bool) -> Json:
+def _peer(peer: PeerInfo, *, more: bool) -> Json:
     """What all peers show in v1."""
-    shown: Json = {"peer": peer.name, "state": peer.state.value}
+    shown: Json = {"peer": peer.name, "state": peer.state}
     if peer.identity is not None:
         shown["component_id"] = component(peer.identity, more=more)
     return shown
 
 
-def _more(peer: Peer, connected_at: float) -> Json:
+def _more(peer: PeerInfo) -> Json:
     """What all peers show besides."""
-    shown: Json = {"address": str(peer.address), "connectedAt": time_text(connected_at)}
+    shown: Json = {"address": str(peer.address), "connectedAt": time_text(peer.connected_at)}
     if peer.identity is not None and peer.identity.abilities is not None:
         shown["abilities"] = list(peer.identity.abilities)
     if peer.contested_by:
@@ -132,53 +118,51 @@ def _more(peer: Peer, connected_at: float) -> Json:
     return shown
 
 
-def client(peer: Peer) -> Json:
-    """A connected client in v1."""
-    return _peer(peer, more=False)
-
-
-def client_and_more(peer: Peer, item: Mapping | None, facts: MappingFacts, connected_at: float) -> Json:
-    """A connected client, with its mapping if it has one."""
-    shown = _peer(peer, more=True) | _more(peer, connected_at)
-    if item is not None:
-        shown["mapping"] = mapping(item, facts, more=True)
-    if peer.announced is not None:
-        to = peer.announced.bankd
-        told: Json = {"bank": bank_slot(peer.announced.bank_slot), "ip": str(to.ip), "port": to.port}
-        answered = {} if peer.announced_result is None else {"result": result_name(peer.announced_result)}
+def client(peer: ClientInfo, *, more: bool) -> Json:
+    """A connected client; with ``more``, its mapping and what it was told."""
+    shown = _peer(peer, more=more)
+    if not more:
+        return shown
+    shown |= _more(peer)
+    if (item := peer.mapping) is not None:
+        shown["mapping"] = mapping(item, more=True)
+    if peer.told is not None:
+        to = peer.told.bankd
+        told: Json = {"bank": bank_slot(peer.told.bank_slot), "ip": str(to.ip), "port": to.port}
+        answered = {} if peer.told_result is None else {"result": result_name(peer.told_result)}
         shown["told"] = told | answered
     return shown
 
 
-def bank(peer: Peer, *, more: bool = False) -> Json:
-    """A connected bankd in v1."""
-    return _peer(peer, more=more) | {"bankId": peer.bank, "numberOfSlots": peer.number_of_slots}
+def bank(peer: BankInfo, *, more: bool) -> Json:
+    """A connected bankd; with ``more``, the number of its mappings, and of its cards if it tells of them."""
+    shown = _peer(peer, more=more) | {"bankId": peer.bank_id, "numberOfSlots": peer.number_of_slots}
+    if not more:
+        return shown
+    shown |= _more(peer)
+    shown["clientsGoTo"] = [{"ip": str(address.ip), "port": address.port} for address in peer.addresses]
+    shown |= {"mappings": peer.mapping_count, "pendingRemovals": peer.removal_count}
+    return shown | {"knownCards": len(peer.cards)} if peer.tells_cards else shown
 
 
-def bank_and_more(peer: Peer, mappings: int, removals: int, connected_at: float, known_cards: int | None) -> Json:
-    """A connected bankd, with the number of its mappings and of its cards, None if it does not tell of them."""
-    shown = bank(peer, more=True) | _more(peer, connected_at)
-    shown["clientsGoTo"] = [
-        {"ip": str(address.ip), "port": address.port}
-        for address in dict.fromkeys(place.address for place in peer.addresses)
-    ]
-    shown |= {"mappings": mappings, "pendingRemovals": removals}
-    return shown if known_cards is None else shown | {"knownCards": known_cards}
+def slots(peer: BankInfo) -> Json:
+    """The slots of one bank, and its cards."""
+    return {"slots": [slot(each) for each in peer.slots], "cards": cards(peer.cards)}
 
 
-def slot(number: int, status: SlotPhysStatus | None, iccid: str | None, shown_mapping: Json | None) -> Json:
-    """One slot of a bank: what its bankd has said about it, and its mapping."""
-    shown: Json = {"slotNr": number}
-    if status is not None:
-        shown |= _lines(status)
-    if iccid is not None:
-        shown["iccid"] = shorten_iccid(iccid)
-    return shown if shown_mapping is None else shown | {"mapping": shown_mapping}
+def slot(info: SlotInfo) -> Json:
+    """One slot of a bank."""
+    shown: Json = {"slotNr": info.slot_nr}
+    if info.status is not None:
+        shown |= _lines(info.status)
+    if info.iccid is not None:
+        shown["iccid"] = shorten_iccid(info.iccid)
+    return shown if info.mapping is None else shown | {"mapping": mapping(info.mapping, more=True)}
 
 
-def cards(numbers: dict[int, str]) -> list[Json]:
-    """The cards of a bank, by slot number, with their numbers shortened."""
-    return [{"slotNr": number, "iccid": shorten_iccid(iccid)} for number, iccid in numbers.items()]
+def cards(iccids: dict[int, str]) -> list[Json]:
+    """The cards of a bank, by slot number, with their ICCIDs shortened."""
+    return [{"slotNr": slot_nr, "iccid": shorten_iccid(iccid)} for slot_nr, iccid in iccids.items()]
 
 
 def _lines(status: SlotPhysStatus) -> Json:

@@ -10,11 +10,15 @@ from remsim.server.api.v1 import views
 from remsim.server.api.v1.views import Json
 from remsim.server.core.peers import Peer
 from remsim.server.core.slotmap import Mapping, MappingState
+from remsim.server.query import BankInfo, ClientInfo, MappingInfo, RuntimeStatus, SlotInfo
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages import rspro
+from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
+from tests.doubles.server_world import ServerWorld
 
-NOTHING = views.MappingFacts(is_bank_there=False)
+#: A server without peers and mappings.
+COORDINATOR, STATUS = ServerWorld().coordinator, RuntimeStatus()
 
 
 def make_peer(kind: ComponentType, abilities: tuple[str, ...] | None = None) -> Peer:
@@ -32,15 +36,25 @@ def bank_peer() -> Peer:
 
 
 def shown_bank(peer: Peer) -> Json:
-    return views.bank_and_more(peer, 0, 0, 0.0, 0)
+    return views.bank(BankInfo(peer, COORDINATOR, STATUS), more=True)
+
+
+def shown_client(peer: Peer) -> Json:
+    return views.client(ClientInfo(peer, COORDINATOR, STATUS), more=True)
 
 
 def test_cards_are_shown_with_shortened_numbers() -> None:
     shown = views.cards({0: "8900101000000000018", 3: "89"})
     assert shown == [{"slotNr": 0, "iccid": "890010…0018"}, {"slotNr": 3, "iccid": "…"}]
-    assert views.bank_and_more(bank_peer(), 0, 0, 0.0, 2)["knownCards"] == 2
+    world = ServerWorld()
+    link = world.bank(3, is_own=True)
+    for slot_nr in (0, 3):
+        world.receive(link, CardInd(BankSlot(3, slot_nr), "8900101000000000018"))
+    peer = world.coordinator.peers.by_bank(3)
+    assert peer is not None
+    assert views.bank(BankInfo(peer, world.coordinator, STATUS), more=True)["knownCards"] == 2
     # A bankd that does not tell of its cards may have any number of them.
-    assert "knownCards" not in views.bank_and_more(bank_peer(), 0, 0, 0.0, None)
+    assert "knownCards" not in shown_bank(bank_peer())
 
 
 @pytest.mark.parametrize("number", [0, 65536, 65538, 67044351])
@@ -84,14 +98,14 @@ def test_component_shows_everything_that_was_sent() -> None:
 
 
 def test_refused_mapping_is_unacknowledged_with_its_result() -> None:
-    mapping = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0, state=MappingState.REFUSED, result=3)
-    facts = views.MappingFacts(is_bank_there=True, problem="bank 1 has no slot 9")
-    assert views.mapping(mapping, facts, more=False) == {
+    mapping = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0, initial=MappingState.REFUSED, result=3)
+    info = MappingInfo(mapping, COORDINATOR)
+    assert views.mapping(info, more=False) == {
         "bank": {"bankId": 1, "slotNr": 9},
         "client": {"clientId": 7, "slotNr": 0},
         "state": "UNACKNOWLEDGED",
     }
-    shown = views.mapping(mapping, facts, more=True)
+    shown = views.mapping(info, more=True)
     assert shown["problem"] == "bank 1 has no slot 9"
     assert (shown["state"], shown["result"]) == ("UNACKNOWLEDGED", "illegalSlotId")
 
@@ -99,14 +113,19 @@ def test_refused_mapping_is_unacknowledged_with_its_result() -> None:
 @pytest.mark.parametrize(("is_bank_there", "state"), [(False, "NEW"), (True, "UNACKNOWLEDGED")])
 def test_new_mapping_of_a_bank_that_is_there_is_unacknowledged(is_bank_there: bool, state: str) -> None:
     # While the database is told that the bankd may know, nobody needs to see a state that v1 does not have there.
-    mapping = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0)
-    assert views.mapping(mapping, views.MappingFacts(is_bank_there), more=False)["state"] == state
+    mapping, world = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0), ServerWorld()
+    if is_bank_there:
+        world.bank(1)
+    assert views.mapping(MappingInfo(mapping, world.coordinator), more=False)["state"] == state
 
 
 def test_peer_that_is_nothing_yet_shows_its_address() -> None:
     peer = Peer(LinkId(1), PeerAddress(ip_address("192.0.2.1"), 4000), since=0.0)
-    assert views.client(peer) == {"peer": "192.0.2.1:4000", "state": "ESTABLISHED"}
-    assert views.client_and_more(peer, None, NOTHING, 0.0) == {
+    assert views.client(ClientInfo(peer, COORDINATOR, STATUS), more=False) == {
+        "peer": "192.0.2.1:4000",
+        "state": "ESTABLISHED",
+    }
+    assert shown_client(peer) == {
         "peer": "192.0.2.1:4000",
         "state": "ESTABLISHED",
         "address": "192.0.2.1:4000",
@@ -125,9 +144,9 @@ def test_client_shows_what_it_was_told_and_whether_it_obeyed() -> None:
     peer = make_peer(ComponentType.REMSIM_CLIENT)
     peer.announced = rspro.ConfigClientBankReq(BankSlot(1, 2), IpPort(ip_address("192.0.2.9"), 9999))
     told: Json = {"bank": {"bankId": 1, "slotNr": 2}, "ip": "192.0.2.9", "port": 9999}
-    assert views.client_and_more(peer, None, NOTHING, 0.0)["told"] == told
+    assert shown_client(peer)["told"] == told
     peer.announced_result = ResultCode.OK
-    assert views.client_and_more(peer, None, NOTHING, 0.0)["told"] == told | {"result": "ok"}
+    assert shown_client(peer)["told"] == told | {"result": "ok"}
 
 
 def test_bank_shows_abilities_and_slots() -> None:
@@ -137,22 +156,23 @@ def test_bank_shows_abilities_and_slots() -> None:
         1: SlotPhysStatus(reset_active=True, vcc_present=False, clk_active=False, card_present=False),
     }
     assert shown_bank(peer)["abilities"] == ["echo.1"]
-    mapped: Json = {"state": "ACTIVE"}
-    assert views.slot(1, peer.slot_status[1], None, None) == {
+    mapping = Mapping(1, BankSlot(3, 2), ClientSlot(7, 0), 0.0)
+    mapped = MappingInfo(mapping, COORDINATOR)
+    assert views.slot(SlotInfo(1, peer.slot_status[1])) == {
         "slotNr": 1,
         "resetActive": True,
         "vccPresent": False,
         "clkActive": False,
         "cardPresent": False,
     }
-    assert views.slot(2, peer.slot_status[2], "8900101000000000018", mapped) == {
+    assert views.slot(SlotInfo(2, peer.slot_status[2], "8900101000000000018", mapped)) == {
         "slotNr": 2,
         "resetActive": False,
         "cardPresent": True,
         "iccid": "890010…0018",
-        "mapping": mapped,
+        "mapping": views.mapping(mapped, more=True),
     }
-    assert views.slot(3, None, None, None) == {"slotNr": 3}
+    assert views.slot(SlotInfo(3)) == {"slotNr": 3}
 
 
 @pytest.mark.parametrize(

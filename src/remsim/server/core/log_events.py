@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How peers and mappings appear in log events, and what the database keeps of a peer."""
+
+from remsim.core.ids import BankSlot
+from remsim.core.log_event import Level, LogEvent
+from remsim.server.core.actions import Note, NoteBank, NoteClient
+from remsim.server.core.peers import Peer, PeerState
+from remsim.server.core.slotmap import Mapping
+
+
+def mapping_event(level: Level, name: str, mapping: Mapping, /, **fields: object) -> LogEvent:
+    """Something happened to a mapping."""
+    return LogEvent(level, name, mapping.bank, mapping.client, fields)
+
+
+def peer_event(level: Level, name: str, peer: Peer, bank_slot: BankSlot | None = None, /, **fields: object) -> LogEvent:
+    """Something happened to a peer, which is named by its address, and its client slot or bank."""
+    about: dict[str, object] = {"peer": str(peer.address)}
+    if peer.bank_id is not None:
+        about["bank"] = peer.bank_id
+    return LogEvent(level, name, bank_slot, peer.client, about | fields)
+
+
+def program_event(level: Level, name: str, peer: Peer, /, **fields: object) -> LogEvent:
+    """The same, with the program that the peer says it is."""
+    program = {} if peer.identity is None else {"name": peer.identity.name, "software": peer.identity.software}
+    event = peer_event(level, name, peer)
+    return LogEvent(level, name, client_slot=peer.client, fields={**event.fields, **program, **fields})
+
+
+def ignored(peer: Peer, name: str, bank_slot: BankSlot | None = None, **fields: object) -> LogEvent:
+    """Something is ignored: a warning the first time on a link, then only for debugging; always counted."""
+    is_known = name in peer.reported
+    peer.reported.add(name)
+    return peer_event("debug" if is_known else "warning", name, peer, bank_slot, **fields)
+
+
+def places_of(peer: Peer) -> list[str]:
+    """Where clients reach a bankd."""
+    known = dict.fromkeys(place.address for place in peer.addresses)
+    return [f"{address.ip}:{address.port}" for address in known]
+
+
+def note_of(peer: Peer) -> list[Note]:
+    """What is kept of an accepted peer."""
+    identity = peer.identity
+    if identity is None:
+        return []
+    names = (identity.name, identity.software, identity.plain_version)
+    if peer.state is PeerState.CONNECTED_CLIENT and peer.client is not None:
+        return [NoteClient(peer.client, *names, identity.hw_serial_nr, str(peer.address.host))]
+    if peer.state is PeerState.CONNECTED_BANKD:
+        return [NoteBank(peer.bank, *names, peer.number_of_slots, peer.addresses)]
+    return []
