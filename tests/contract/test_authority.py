@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from remsim.core.identity import Identity
 from remsim.pki import files, signing
 from remsim.pki.authority import LIFETIME, Authority
-from remsim.pki.codes import LIFETIME_S, TRIES, Verdict
+from remsim.pki.codes import LIFETIME_S, TRIES, CodeVerdict
 from remsim.pki.errors import (
     AuthorityError,
     AuthorityRefusalError,
@@ -275,9 +275,9 @@ class TestCodes:
         assert code.fingerprint == authority.fingerprint
         assert authority.knows_code(code.code_id)
         verdict, issued = authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW)
-        assert verdict is Verdict.ACCEPTED
-        assert authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW) == (Verdict.REPEATED, issued)
-        assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (Verdict.USED, None)
+        assert verdict is CodeVerdict.ACCEPTED
+        assert authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW) == (CodeVerdict.REPEATED, issued)
+        assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (CodeVerdict.USED, None)
         assert authority.issued() == [issued]
 
     def test_code_ends_with_the_certificate_that_it_gave(self, authority: Authority) -> None:
@@ -292,15 +292,15 @@ class TestCodes:
                 authority.revoke_identity(BANK, now=NOW)
             for ended in (code, unused):
                 again = authority.redeem(BANK, ended.code_id, ended.secret, mine, now=NOW)
-                assert again == (Verdict.WITHDRAWN, None)
+                assert again == (CodeVerdict.WITHDRAWN, None)
         assert len(authority.issued()) == 2
 
     def test_codes_of_whoever_has_no_certificate_yet_can_be_withdrawn(self, authority: Authority) -> None:
         code, other = authority.make_code(BANK, now=NOW), authority.make_code(Identity.bank(2), now=NOW)
         assert authority.revoke_identity(BANK, now=NOW) == []
-        assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (Verdict.WITHDRAWN, None)
+        assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (CodeVerdict.WITHDRAWN, None)
         two = Identity.bank(2)
-        assert authority.redeem(two, other.code_id, other.secret, request(), now=NOW)[0] is Verdict.ACCEPTED
+        assert authority.redeem(two, other.code_id, other.secret, request(), now=NOW)[0] is CodeVerdict.ACCEPTED
 
     def test_repeated_code_gives_nothing_new(self, authority: Authority, tmp_path: Path) -> None:
         code, mine = authority.make_code(BANK, now=NOW), request()
@@ -309,23 +309,23 @@ class TestCodes:
         with connection:
             connection.execute("UPDATE issued SET revoked_at = ?", (NOW,))
         connection.close()
-        assert authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW) == (Verdict.USED, None)
+        assert authority.redeem(BANK, code.code_id, code.secret, mine, now=NOW) == (CodeVerdict.USED, None)
         assert len(authority.issued()) == 1
 
     def test_tries_are_counted_across_processes(self, authority: Authority, tmp_path: Path) -> None:
         code = authority.make_code(BANK, now=NOW)
         for _ in range(TRIES):
             verdict, _ = Authority(tmp_path / "ca").redeem(BANK, code.code_id, bytes(16), request(), now=NOW)
-            assert verdict is Verdict.WRONG
-        assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (Verdict.EXHAUSTED, None)
+            assert verdict is CodeVerdict.WRONG
+        assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (CodeVerdict.EXHAUSTED, None)
 
     def test_newer_code_for_the_same_identity_takes_its_place(self, authority: Authority) -> None:
         old, other = authority.make_code(BANK, now=NOW), authority.make_code(Identity.bank(2), now=NOW)
         new = authority.make_code(BANK, now=NOW)
-        assert authority.redeem(BANK, old.code_id, old.secret, request(), now=NOW)[0] is Verdict.WITHDRAWN
-        assert authority.redeem(BANK, new.code_id, new.secret, request(), now=NOW)[0] is Verdict.ACCEPTED
+        assert authority.redeem(BANK, old.code_id, old.secret, request(), now=NOW)[0] is CodeVerdict.WITHDRAWN
+        assert authority.redeem(BANK, new.code_id, new.secret, request(), now=NOW)[0] is CodeVerdict.ACCEPTED
         two = Identity.bank(2)
-        assert authority.redeem(two, other.code_id, other.secret, request(), now=NOW)[0] is Verdict.ACCEPTED
+        assert authority.redeem(two, other.code_id, other.secret, request(), now=NOW)[0] is CodeVerdict.ACCEPTED
 
     def test_old_codes_are_forgotten(self, authority: Authority) -> None:
         code = authority.make_code(BANK, now=NOW)

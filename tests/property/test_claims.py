@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from remsim.core.claims import MAX_CHALLENGERS, MOST, WINDOW_S, IdentityClaims, Refusal, Verdict
+from remsim.core.claims import MAX_CHALLENGERS, MOST, WINDOW_S, ClaimRefusal, ClaimVerdict, IdentityClaims
 from remsim.core.identity import Identity, Proof
 
 identities = st.sampled_from(["B1", "B2"])
@@ -51,20 +51,20 @@ class ClaimsMachine(RuleBasedStateMachine):
         verdict = self.claims.claim(identity, comer, proof, host, self.now)
         holder = place.holder
         if holder is None:
-            assert verdict is Verdict.HOLDS
+            assert verdict is ClaimVerdict.HOLDS
             place.holder = comer
             return
         may_take_over = proof is not None and not place.is_closing and holder.proof in (None, proof)
-        if verdict is Verdict.TAKES_OVER:
+        if verdict is ClaimVerdict.TAKES_OVER:
             assert may_take_over
             place.is_closing = True
             if holder.proof is not None:
                 self.take_over(place, frozenset((holder.host, host)))
         else:
             assert not may_take_over or holder.proof is not None, "no certificate yields to any"
-            assert (verdict is Verdict.TOO_MANY) is (len(place.waiting) >= MAX_CHALLENGERS)
-            assert (verdict is Verdict.PROBE) is (not place.waiting and not place.is_closing)
-        if verdict is not Verdict.TOO_MANY:
+            assert (verdict is ClaimVerdict.TOO_MANY) is (len(place.waiting) >= MAX_CHALLENGERS)
+            assert (verdict is ClaimVerdict.PROBE) is (not place.waiting and not place.is_closing)
+        if verdict is not ClaimVerdict.TOO_MANY:
             place.waiting.append(comer)
 
     @rule(identity=identities, count=st.integers(1, MAX_CHALLENGERS + 2))
@@ -127,9 +127,9 @@ class ClaimsMachine(RuleBasedStateMachine):
         else:
             self.claims.withdraw(who)
 
-    def check_reason(self, who: Comer, reason: Refusal, holder: Comer) -> None:
+    def check_reason(self, who: Comer, reason: ClaimRefusal, holder: Comer) -> None:
         is_contest = who.proof is not None and who.proof == holder.proof
-        assert (reason is Refusal.IN_USE) is not is_contest
+        assert (reason is ClaimRefusal.IN_USE) is not is_contest
         self.contests += is_contest
 
     @invariant()

@@ -278,9 +278,9 @@ __all__ = [
     "Case",
     "CaseDecision",
     "CaseOverride",
+    "CaseSource",
     "CommandRules",
     "Direction",
-    "Origin",
     "PreviousCommand",
     "UnknownCommandPolicy",
     "decide",
@@ -296,7 +296,7 @@ class Direction(Enum):
     REFUSE = "refuse"  # answer with a status word; the card never sees it
 
 
-class Origin(Enum):
+class CaseSource(Enum):
     """What decided."""
 
     OVERRIDE = "operator"
@@ -312,7 +312,7 @@ class CaseDecision:
 
     direction: Direction
     case: Case | None
-    origin: Origin
+    origin: CaseSource
     sw: int | None = None
 
 
@@ -404,14 +404,14 @@ def _is_repeated(header: bytes, previous: PreviousCommand | None) -> bool:
 
 def _classify(
     header: bytes, previous: PreviousCommand | None, overrides: Sequence[CaseOverride]
-) -> tuple[Case | None, Origin]:
+) -> tuple[Case | None, CaseSource]:
     for override in overrides:
         if override.matches(header):
-            return override.case, Origin.OVERRIDE
+            return override.case, CaseSource.OVERRIDE
     if _is_repeated(header, previous):
-        return Case.FROM_CARD, Origin.REPEATED
+        return Case.FROM_CARD, CaseSource.REPEATED
     case = look_up(header)
-    return case, Origin.UNKNOWN if case is None else Origin.TABLE
+    return case, CaseSource.UNKNOWN if case is None else CaseSource.TABLE
 
 
 def decide(
@@ -426,7 +426,7 @@ def decide(
         raise ApduCaseError(f"header of {len(header)} bytes; a T=0 command begins with {HEADER_LENGTH}")
     case, origin = _classify(header, previous, rules.overrides)
     if header[4] == 0:
-        return CaseDecision(Direction.FORWARD, case, Origin.NO_DATA if case is None else origin)
+        return CaseDecision(Direction.FORWARD, case, CaseSource.NO_DATA if case is None else origin)
     if case is None:
         if rules.unknown is UnknownCommandPolicy.RECEIVE:
             return CaseDecision(Direction.FORWARD, None, origin)

@@ -107,7 +107,7 @@ class TakeOvers:
         return True
 
 
-class Verdict(Enum):
+class ClaimVerdict(Enum):
     """What becomes of a claim."""
 
     HOLDS = "it holds the identity now"
@@ -117,7 +117,7 @@ class Verdict(Enum):
     TOO_MANY = "it is refused: too many wait already"
 
 
-class Refusal(Enum):
+class ClaimRefusal(Enum):
     """Why one that waited is refused."""
 
     IN_USE = "another program is this identity"
@@ -134,7 +134,7 @@ class Refused(Generic[H]):
     """One that waited, and is refused now."""
 
     who: H
-    reason: Refusal
+    reason: ClaimRefusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class IdentityClaims(Generic[K, H]):
         held = self._place.get(who)
         return held is not None and held.holder != who
 
-    def claim(self, identity: K, who: H, proof: Proof | None, host: Hashable, now: float) -> Verdict:
+    def claim(self, identity: K, who: H, proof: Proof | None, host: Hashable, now: float) -> ClaimVerdict:
         """``who``, which neither holds nor claims anything yet, wants ``identity``. ``host`` is its address."""
         if who in self._place:
             raise ValueError(f"{who!r} has claimed an identity already")
@@ -210,16 +210,16 @@ class IdentityClaims(Generic[K, H]):
         held = self._held.get(identity)
         if held is None:
             self._held[identity] = self._place[who] = _Held(identity, who, claimant)
-            return Verdict.HOLDS
+            return ClaimVerdict.HOLDS
         takes_over = not held.is_closing and self._may_take_over(held, claimant, now)
         if not takes_over and len(held.challengers) >= MAX_CHALLENGERS:
-            return Verdict.TOO_MANY
+            return ClaimVerdict.TOO_MANY
         held.challengers[who] = claimant
         self._place[who] = held
         if takes_over:
             held.is_closing = True
-            return Verdict.TAKES_OVER
-        return Verdict.PROBE if len(held.challengers) == 1 and not held.is_closing else Verdict.WAITS
+            return ClaimVerdict.TAKES_OVER
+        return ClaimVerdict.PROBE if len(held.challengers) == 1 and not held.is_closing else ClaimVerdict.WAITS
 
     def _may_take_over(self, held: _Held[K, H], claimant: _Claimant, now: float) -> bool:
         if claimant.proof is None or held.claimant.proof is None:
@@ -257,10 +257,10 @@ class IdentityClaims(Generic[K, H]):
         refused: list[Refused[H]] = []
         for who, claimant in held.challengers.items():
             del self._place[who]
-            reason = Refusal.IN_USE
+            reason = ClaimRefusal.IN_USE
             if claimant.is_same_as(held.claimant):
                 is_first = self._takeovers.refuse(held.identity, now)
-                reason = Refusal.CONTESTED if is_first else Refusal.STILL_CONTESTED
+                reason = ClaimRefusal.CONTESTED if is_first else ClaimRefusal.STILL_CONTESTED
             refused.append(Refused(who, reason))
         held.challengers.clear()
         return refused

@@ -23,7 +23,7 @@ RECURRENCES: Final = 3
 QUIET_S: Final = 90.0
 
 
-class Verdict(Enum):
+class LineVerdict(Enum):
     """What is to be done with something that may come too often."""
 
     PASS = "pass"
@@ -100,7 +100,7 @@ class RecurringEvents:
         # Rows of which events are held back.
         self._open = 0
 
-    def on_event(self, subject: Hashable, event: str, now: float) -> Verdict:
+    def on_event(self, subject: Hashable, event: str, now: float) -> LineVerdict:
         """It has happened to ``subject``."""
         row = self._rows.pop(subject, None)
         if row is not None and now - row.last > QUIET_S:
@@ -114,12 +114,12 @@ class RecurringEvents:
         row.last = now
         row.events[event] = row.events.get(event, 0) + 1
         if row.events[event] <= RECURRENCES:
-            return Verdict.PASS
+            return LineVerdict.PASS
         row.held_back += 1
         if row.held_back > 1:
-            return Verdict.HELD_BACK
+            return LineVerdict.HELD_BACK
         self._open += 1
-        return Verdict.FIRST_HELD_BACK
+        return LineVerdict.FIRST_HELD_BACK
 
     def _end(self, row: Row) -> None:
         if row.held_back:

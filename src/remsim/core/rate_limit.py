@@ -4,7 +4,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from remsim.core.episode import OncePerEpisode, Verdict
+from remsim.core.episode import LineVerdict, OncePerEpisode
 
 
 class TokenBucket:
@@ -70,10 +70,10 @@ class FloodLimit:
         self._bucket = TokenBucket(burst=burst, interval_s=interval_s, most_keys=most_keys)
         self._floods: OncePerEpisode[Hashable] = OncePerEpisode(most_keys=most_keys)
 
-    def check(self, key: Hashable, now: float) -> Verdict:
+    def check(self, key: Hashable, now: float) -> LineVerdict:
         """Take one for ``key``, and say what is to be done with what it stands for."""
         if self._bucket.has_ebbed(key, now):
             self._floods.ends(key)
         if self._bucket.take(key, now):
-            return Verdict.PASS
-        return Verdict.FIRST_HELD_BACK if self._floods.begins(key) else Verdict.HELD_BACK
+            return LineVerdict.PASS
+        return LineVerdict.FIRST_HELD_BACK if self._floods.begins(key) else LineVerdict.HELD_BACK

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Set
 from typing import Final
 
 from remsim.config import LogLevel
-from remsim.core.episode import RecurringEvents, Row, Verdict
+from remsim.core.episode import LineVerdict, RecurringEvents, Row
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.rate_limit import FloodLimit
 from remsim.logs import Logger
@@ -86,9 +86,9 @@ class LogRateLimiter:
         if subject is not None:
             verdict = self._recurring.on_event(subject, event, self._now())
             self._alarm.set(self._recurring.next_deadline())
-            if verdict is not Verdict.PASS:
+            if verdict is not LineVerdict.PASS:
                 self._limits.reached(LimitName.RECURRING_LINES)
-                if verdict is Verdict.FIRST_HELD_BACK and self._budgeted(_BEGINS, "info") == "info":
+                if verdict is LineVerdict.FIRST_HELD_BACK and self._budgeted(_BEGINS, "info") == "info":
                     self._log.info(_BEGINS, about=_text(subject), event_name=event, text=_TEXT)
                 return "debug"
         return self._budgeted(event, wanted)
@@ -102,10 +102,10 @@ class LogRateLimiter:
     def _budgeted(self, event: str, wanted: LogLevel) -> LogLevel:
         limit = self._small if event in self._unauthenticated else self._large
         verdict = limit.check(event, self._now())
-        if verdict is Verdict.PASS:
+        if verdict is LineVerdict.PASS:
             return wanted
         self._limits.reached(LimitName.LOG_LINES)
-        if verdict is Verdict.FIRST_HELD_BACK:
+        if verdict is LineVerdict.FIRST_HELD_BACK:
             self._log.warning("limit_reached", limit=LimitName.LOG_LINES.value, about=event)
         return "debug"
 

@@ -14,7 +14,7 @@ from typing import Final, Self
 from remsim.core.identity import Identity
 from remsim.pki import codes, files, signing
 from remsim.pki.clock import Dates, Record, SigningClock, is_from_future, read_record
-from remsim.pki.codes import Code, StoredCode, Verdict, check_attempt
+from remsim.pki.codes import Code, CodeVerdict, StoredCode, check_attempt
 from remsim.pki.errors import AuthorityError, AuthorityRefusalError, PkiError, RenewalLimitError, about_file
 from remsim.pki.facts import REVOCATION_LIST, RevocationFacts, decode_pem, read_certificate, read_revocation_list
 from remsim.pki.ledger import Issued, Ledger, LedgerTransaction
@@ -283,7 +283,7 @@ class Authority:
 
     def redeem(
         self, identity: Identity, code_id: bytes, secret: bytes, request: bytes, *, now: float
-    ) -> tuple[Verdict, Issued | None]:
+    ) -> tuple[CodeVerdict, Issued | None]:
         """Certify the key of ``request`` for a host with a good code. Raises CertificateError for a bad request.
 
         A code is good for one certificate: if that does not hold any more, a second request gets nothing.
@@ -299,8 +299,8 @@ class Authority:
             if not verdict.is_good:
                 return verdict, None
             issued = _usable(ledger.of_key(key), identity, now)
-            if issued is None and verdict is Verdict.REPEATED:
-                return Verdict.USED, None
+            if issued is None and verdict is CodeVerdict.REPEATED:
+                return CodeVerdict.USED, None
             if issued is None:
                 issued = self._sign(identity, request, dates, ())
                 ledger.add(issued)

@@ -126,7 +126,7 @@ class StoredCode:
         return self.used_by is None and not self.is_withdrawn and self.tries_left > 0 and now < self.expires_at
 
 
-class Verdict(Enum):
+class CodeVerdict(Enum):
     """What becomes of an attempt, in words for the log; ``text`` has those for the peer."""
 
     ACCEPTED = "accepted"
@@ -142,12 +142,12 @@ class Verdict(Enum):
     @property
     def is_good(self) -> bool:
         """Whether the request gets a certificate."""
-        return self in (Verdict.ACCEPTED, Verdict.REPEATED)
+        return self in (CodeVerdict.ACCEPTED, CodeVerdict.REPEATED)
 
     @property
     def text(self) -> str:
         """Words for the peer; a peer with a wrong secret does not learn whether the code exists."""
-        return "the code is not valid" if self in (Verdict.UNKNOWN, Verdict.WRONG) else self.value
+        return "the code is not valid" if self in (CodeVerdict.UNKNOWN, CodeVerdict.WRONG) else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,30 +160,30 @@ class Attempt:
     key: bytes
 
 
-def check_attempt(stored: StoredCode | None, attempt: Attempt, now: float) -> tuple[Verdict, StoredCode | None]:
+def check_attempt(stored: StoredCode | None, attempt: Attempt, now: float) -> tuple[CodeVerdict, StoredCode | None]:
     """Judge ``attempt`` on the code it names (None: there is no such code), at ``now`` seconds since 1970.
 
     Returns the verdict and what is to be stored from now on. The right secret learns why it is refused; a wrong one
     learns nothing and costs a try.
     """
     if stored is None:
-        return Verdict.UNKNOWN, None
+        return CodeVerdict.UNKNOWN, None
     offered = hash_secret(stored.code_id, attempt.secret)
     is_right = hmac.compare_digest(offered, stored.secret_hash) and attempt.identity == stored.identity
     if stored.tries_left == 0:
-        return (Verdict.EXHAUSTED if is_right else Verdict.WRONG), stored
+        return (CodeVerdict.EXHAUSTED if is_right else CodeVerdict.WRONG), stored
     if not is_right:
         # A used or expired code is of no use to anybody; only a live one can lose tries.
         spent = replace(stored, tries_left=stored.tries_left - 1) if stored.is_live(now) else stored
-        return Verdict.WRONG, spent
+        return CodeVerdict.WRONG, spent
     if now >= stored.expires_at:
-        return Verdict.EXPIRED, stored
+        return CodeVerdict.EXPIRED, stored
     if stored.is_withdrawn:
-        return Verdict.WITHDRAWN, stored
+        return CodeVerdict.WITHDRAWN, stored
     if stored.used_by is None:
-        return Verdict.ACCEPTED, replace(stored, used_by=attempt.key)
+        return CodeVerdict.ACCEPTED, replace(stored, used_by=attempt.key)
     is_same_key = hmac.compare_digest(stored.used_by, attempt.key)
-    return (Verdict.REPEATED if is_same_key else Verdict.USED), stored
+    return (CodeVerdict.REPEATED if is_same_key else CodeVerdict.USED), stored
 
 
 __all__ = [
@@ -194,8 +194,8 @@ __all__ = [
     "TRIES",
     "Attempt",
     "Code",
+    "CodeVerdict",
     "StoredCode",
-    "Verdict",
     "check_attempt",
     "decode_bytes",
     "encode_bytes",

@@ -22,7 +22,7 @@
 An application is ADF.USIM, ADF.ISIM and the like, ADF for any, or AID and the digits with which its AID begins.
 
 A blocked command does not reach the card; the modem gets 6985. Where it is not known which file a command works on, it
-counts as the file of any rule: a guard errs on the safe side, and says so with ``Finding.path`` None.
+counts as the file of any rule: a guard errs on the safe side, and says so with ``RuleMatch.path`` None.
 """
 
 import re

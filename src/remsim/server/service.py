@@ -188,6 +188,7 @@ class ServerService:
             push()
             tasks.vital(self.certificates.run(), name="certificate")
         if authority is not None:
+            # It brings the authority's library; a server without an authority has no use for it.
             from remsim.server.authority.monitor import watch_authority
 
             looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))

@@ -7,9 +7,9 @@ from remsim.card.apdu_case import (
     Case,
     CaseDecision,
     CaseOverride,
+    CaseSource,
     CommandRules,
     Direction,
-    Origin,
     PreviousCommand,
     UnknownCommandPolicy,
     decide,
@@ -23,13 +23,13 @@ def h(text: str) -> bytes:
 
 
 def test_command_with_data_to_the_card_is_received() -> None:
-    assert decide(h("00d6000007")) == CaseDecision(Direction.RECEIVE, Case.TO_CARD, Origin.TABLE)
-    assert decide(h("a0a4000002")) == CaseDecision(Direction.RECEIVE, Case.BOTH, Origin.TABLE)
+    assert decide(h("00d6000007")) == CaseDecision(Direction.RECEIVE, Case.TO_CARD, CaseSource.TABLE)
+    assert decide(h("a0a4000002")) == CaseDecision(Direction.RECEIVE, Case.BOTH, CaseSource.TABLE)
 
 
 def test_command_with_data_from_the_card_is_forwarded() -> None:
-    assert decide(h("00b000000a")) == CaseDecision(Direction.FORWARD, Case.FROM_CARD, Origin.TABLE)
-    assert decide(h("a004000000")) == CaseDecision(Direction.FORWARD, Case.NONE, Origin.TABLE)
+    assert decide(h("00b000000a")) == CaseDecision(Direction.FORWARD, Case.FROM_CARD, CaseSource.TABLE)
+    assert decide(h("a004000000")) == CaseDecision(Direction.FORWARD, Case.NONE, CaseSource.TABLE)
 
 
 @pytest.mark.parametrize("header", ["0020000100", "00d6000000", "a0a4000000", "8010000000"])
@@ -38,12 +38,12 @@ def test_p3_zero_is_forwarded_whatever_the_case(header: str) -> None:
 
 
 def test_unknown_command_with_p3_zero_is_forwarded() -> None:
-    assert decide(h("80e0000000")) == CaseDecision(Direction.FORWARD, None, Origin.NO_DATA)
+    assert decide(h("80e0000000")) == CaseDecision(Direction.FORWARD, None, CaseSource.NO_DATA)
     assert decide(h("2000000000")).direction is Direction.FORWARD
 
 
 def test_unknown_instruction_is_refused_with_6d00() -> None:
-    assert decide(h("80e0000010")) == CaseDecision(Direction.REFUSE, None, Origin.UNKNOWN, 0x6D00)
+    assert decide(h("80e0000010")) == CaseDecision(Direction.REFUSE, None, CaseSource.UNKNOWN, 0x6D00)
 
 
 @pytest.mark.parametrize("cla", ["20", "30", "b0", "a1", "ff"])
@@ -61,11 +61,11 @@ class TestRepeatedAfter6C:
         # BFxx may take a tag list, so the table alone would receive.
         assert decide(h("81cabf200b")).direction is Direction.RECEIVE
         decision = decide(h("81cabf200b"), previous=self.previous(0x6C0B, "81cabf2000"))
-        assert decision == CaseDecision(Direction.FORWARD, Case.FROM_CARD, Origin.REPEATED)
+        assert decision == CaseDecision(Direction.FORWARD, Case.FROM_CARD, CaseSource.REPEATED)
 
     def test_repeated_with_a_shorter_length_is_forwarded(self) -> None:
         decision = decide(h("81cabf2005"), previous=self.previous(0x6C0B, "81cabf2000"))
-        assert decision.origin is Origin.REPEATED
+        assert decision.origin is CaseSource.REPEATED
 
     def test_unknown_command_repeated_is_forwarded(self) -> None:
         decision = decide(h("80e000000b"), previous=self.previous(0x6C0B, "80e0000000"))
@@ -89,7 +89,7 @@ class TestOverride:
         override = CaseOverride(0x80, 0xF0, 0xE0, Case.TO_CARD)
         previous = PreviousCommand(h("84e0000000"), 0x6C10, Direction.FORWARD)
         decision = decide(h("84e0000010"), previous=previous, rules=CommandRules((override,)))
-        assert decision == CaseDecision(Direction.RECEIVE, Case.TO_CARD, Origin.OVERRIDE)
+        assert decision == CaseDecision(Direction.RECEIVE, Case.TO_CARD, CaseSource.OVERRIDE)
 
     def test_override_of_another_class_or_instruction_does_not_apply(self) -> None:
         override = CaseOverride(0x80, 0xF0, 0xE0, Case.TO_CARD)
@@ -151,7 +151,7 @@ class TestUnknownCommands:
 
     @pytest.mark.parametrize("header", ["80e0000010", "b0b0000010"])
     def test_received_ones_go_to_the_card_as_a_header(self, header: str) -> None:
-        assert decide(h(header), rules=self.RECEIVE) == CaseDecision(Direction.FORWARD, None, Origin.UNKNOWN)
+        assert decide(h(header), rules=self.RECEIVE) == CaseDecision(Direction.FORWARD, None, CaseSource.UNKNOWN)
 
     def test_known_ones_stay_as_they_are(self) -> None:
         assert decide(h("00d6000007"), rules=self.RECEIVE).direction is Direction.RECEIVE

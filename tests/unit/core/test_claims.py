@@ -8,12 +8,12 @@ from remsim.core.claims import (
     MAX_CHALLENGERS,
     MAX_IDENTITIES,
     QUIET_S,
+    ClaimRefusal,
+    ClaimVerdict,
     IdentityClaims,
-    Refusal,
     Refused,
     Succession,
     TakeOvers,
-    Verdict,
     contest_texts,
 )
 from remsim.core.identity import Identity, Proof
@@ -72,24 +72,24 @@ CERTIFICATE, RENEWED, NONE = Proof(Identity.bank(1), 1), Proof(Identity.bank(1),
 def held_by(holder: str, proof: Proof | None = NONE, host: str = A) -> IdentityClaims[str, str]:
     """Claims to one identity, which ``holder`` has."""
     held: IdentityClaims[str, str] = IdentityClaims()
-    assert held.claim("B1", holder, proof, host, 0.0) is Verdict.HOLDS
+    assert held.claim("B1", holder, proof, host, 0.0) is ClaimVerdict.HOLDS
     return held
 
 
 def test_first_claimant_holds_the_identity_until_it_is_lost() -> None:
     held = held_by("old")
     assert held.holder("B1") == "old"
-    assert held.claim("B2", "other", NONE, A, 0.0) is Verdict.HOLDS
+    assert held.claim("B2", "other", NONE, A, 0.0) is ClaimVerdict.HOLDS
     assert held.on_lost("old", 1.0) is None
     assert held.holder("B1") is None
     assert held.holder("B2") == "other"
-    assert held.claim("B1", "new", NONE, B, 2.0) is Verdict.HOLDS
+    assert held.claim("B1", "new", NONE, B, 2.0) is ClaimVerdict.HOLDS
 
 
 @pytest.mark.parametrize("old", [NONE, CERTIFICATE], ids=["no certificate", "the same"])
 def test_certificate_takes_over_at_once_from_none_and_from_itself(old: Proof | None) -> None:
     held = held_by("old", old)
-    assert held.claim("B1", "new", CERTIFICATE, B, 1.0) is Verdict.TAKES_OVER
+    assert held.claim("B1", "new", CERTIFICATE, B, 1.0) is ClaimVerdict.TAKES_OVER
     assert held.on_alive("old", 1.0) == [], "it is being closed; what it says counts no more"
     assert held.is_waiting("new")
     assert held.on_lost("old", 2.0) == Succession("new", ())
@@ -102,23 +102,23 @@ def test_certificate_takes_over_at_once_from_none_and_from_itself(old: Proof | N
 )
 def test_any_other_challenger_waits_until_the_holder_has_answered(old: Proof | None, new: Proof | None) -> None:
     held = held_by("old", old)
-    assert held.claim("B1", "first", new, B, 1.0) is Verdict.PROBE
-    assert held.claim("B1", "second", new, C, 1.0) is Verdict.WAITS
+    assert held.claim("B1", "first", new, B, 1.0) is ClaimVerdict.PROBE
+    assert held.claim("B1", "second", new, C, 1.0) is ClaimVerdict.WAITS
     assert held.challengers("old") == ("first", "second")
-    assert held.on_alive("old", 2.0) == [Refused("first", Refusal.IN_USE), Refused("second", Refusal.IN_USE)]
+    assert held.on_alive("old", 2.0) == [Refused("first", ClaimRefusal.IN_USE), Refused("second", ClaimRefusal.IN_USE)]
     assert held.on_alive("old", 2.0) == []
     assert held.holder("B1") == "old"
-    assert held.claim("B1", "first", new, B, 3.0) is Verdict.PROBE, "it is asked anew"
+    assert held.claim("B1", "first", new, B, 3.0) is ClaimVerdict.PROBE, "it is asked anew"
 
 
 def test_newest_challenger_succeeds_and_the_others_are_refused() -> None:
     held = held_by("old")
     for name in ("first", "second", "third"):
         held.claim("B1", name, NONE, B, 1.0)
-    refused = tuple(Refused(name, Refusal.IN_USE) for name in ("first", "second"))
+    refused = tuple(Refused(name, ClaimRefusal.IN_USE) for name in ("first", "second"))
     assert held.on_lost("old", 2.0) == Succession("third", refused)
     assert held.challengers("third") == ()
-    assert held.claim("B1", "first", NONE, B, 3.0) is Verdict.PROBE
+    assert held.claim("B1", "first", NONE, B, 3.0) is ClaimVerdict.PROBE
 
 
 def test_challenger_that_leaves_or_withdraws_is_forgotten() -> None:
@@ -135,10 +135,12 @@ def test_only_so_many_may_wait_and_the_same_certificate_comes_before_all_of_them
     held = held_by("old", CERTIFICATE)
     for number in range(MAX_CHALLENGERS):
         held.claim("B1", f"waits {number}", NONE, B, 1.0)
-    assert held.claim("B1", "more", NONE, B, 1.0) is Verdict.TOO_MANY
+    assert held.claim("B1", "more", NONE, B, 1.0) is ClaimVerdict.TOO_MANY
     assert not held.is_waiting("more")
-    assert held.claim("B1", "back", CERTIFICATE, A, 1.0) is Verdict.TAKES_OVER
-    assert held.claim("B1", "back again", CERTIFICATE, A, 1.0) is Verdict.TOO_MANY, "the holder is being closed already"
+    assert held.claim("B1", "back", CERTIFICATE, A, 1.0) is ClaimVerdict.TAKES_OVER
+    assert held.claim("B1", "back again", CERTIFICATE, A, 1.0) is ClaimVerdict.TOO_MANY, (
+        "the holder is being closed already"
+    )
     succession = held.on_lost("old", 2.0)
     assert succession is not None
     assert succession.winner == "back"
@@ -149,19 +151,19 @@ def test_one_that_comes_while_the_holder_is_closed_does_not_ask_it() -> None:
     held = held_by("old", CERTIFICATE)
     held.claim("B1", "back", CERTIFICATE, A, 1.0)
     held.withdraw("back")
-    assert held.claim("B1", "another", RENEWED, A, 1.0) is Verdict.WAITS
+    assert held.claim("B1", "another", RENEWED, A, 1.0) is ClaimVerdict.WAITS
     assert held.on_lost("old", 2.0) == Succession("another", ())
 
 
 def test_two_programs_with_one_certificate_are_told_once_and_the_first_one_stays() -> None:
     held = held_by("0", CERTIFICATE, A)
     for number, host in enumerate((B, A), 1):
-        assert held.claim("B1", str(number), CERTIFICATE, host, 1.0) is Verdict.TAKES_OVER
+        assert held.claim("B1", str(number), CERTIFICATE, host, 1.0) is ClaimVerdict.TAKES_OVER
         assert held.on_lost(str(number - 1), 1.0) == Succession(str(number), ())
-    assert held.claim("B1", "3", CERTIFICATE, B, 2.0) is Verdict.PROBE
-    assert held.on_alive("2", 2.0) == [Refused("3", Refusal.CONTESTED)]
-    assert held.claim("B1", "4", CERTIFICATE, B, 3.0) is Verdict.PROBE
-    assert held.on_alive("2", 3.0) == [Refused("4", Refusal.STILL_CONTESTED)]
+    assert held.claim("B1", "3", CERTIFICATE, B, 2.0) is ClaimVerdict.PROBE
+    assert held.on_alive("2", 2.0) == [Refused("3", ClaimRefusal.CONTESTED)]
+    assert held.claim("B1", "4", CERTIFICATE, B, 3.0) is ClaimVerdict.PROBE
+    assert held.on_alive("2", 3.0) == [Refused("4", ClaimRefusal.STILL_CONTESTED)]
     assert held.contest_refusals == 2
 
 
@@ -169,7 +171,7 @@ def test_loser_with_the_certificate_of_the_winner_is_a_contest_too() -> None:
     held = held_by("old", RENEWED)
     held.claim("B1", "first", CERTIFICATE, B, 1.0)
     held.claim("B1", "second", CERTIFICATE, C, 1.0)
-    assert held.on_lost("old", 2.0) == Succession("second", (Refused("first", Refusal.STILL_CONTESTED),))
+    assert held.on_lost("old", 2.0) == Succession("second", (Refused("first", ClaimRefusal.STILL_CONTESTED),))
 
 
 def test_those_that_claim_nothing_hold_nothing() -> None:

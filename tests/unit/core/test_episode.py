@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Once when it begins, once when it ends; and a row of events that nobody ends."""
 
-from remsim.core.episode import MAX_SUBJECTS, QUIET_S, RECURRENCES, OncePerEpisode, RecurringEvents, Verdict
+from remsim.core.episode import MAX_SUBJECTS, QUIET_S, RECURRENCES, LineVerdict, OncePerEpisode, RecurringEvents
 
 
 def test_first_time_begins_and_repeats_are_counted() -> None:
@@ -41,7 +41,7 @@ def test_memory_is_bounded_where_keys_come_from_outside() -> None:
 def test_row_begins_and_ends_once() -> None:
     rows = RecurringEvents()
     said = [rows.on_event("C1:0", event, float(turn)) for turn in range(6) for event in ("mapped", "gone")]
-    assert said == [Verdict.PASS] * 6 + [Verdict.FIRST_HELD_BACK] + [Verdict.HELD_BACK] * 5
+    assert said == [LineVerdict.PASS] * 6 + [LineVerdict.FIRST_HELD_BACK] + [LineVerdict.HELD_BACK] * 5
     assert rows.ended(5.0 + QUIET_S) == []
     due = rows.next_deadline()
     assert due is not None
@@ -54,7 +54,7 @@ def test_row_begins_and_ends_once() -> None:
 def test_what_happens_now_and_then_is_always_told() -> None:
     rows = RecurringEvents()
     for turn in range(50):
-        assert rows.on_event("C1:0", "gone", turn * (QUIET_S + 1)) is Verdict.PASS
+        assert rows.on_event("C1:0", "gone", turn * (QUIET_S + 1)) is LineVerdict.PASS
         assert rows.next_deadline() is None
 
 
@@ -62,7 +62,7 @@ def test_row_that_ended_unnoticed_is_told_before_the_next_one() -> None:
     rows = RecurringEvents()
     for turn in range(RECURRENCES + 1):
         rows.on_event("C1:0", "gone", float(turn))
-    assert rows.on_event("C1:0", "gone", 2 * QUIET_S) is Verdict.PASS
+    assert rows.on_event("C1:0", "gone", 2 * QUIET_S) is LineVerdict.PASS
     assert rows.next_deadline() is not None
     assert [row.held_back for row in rows.ended(2 * QUIET_S)] == [1]
 

@@ -4,7 +4,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.core.episode import Verdict
+from remsim.core.episode import LineVerdict
 from remsim.core.rate_limit import FloodLimit, TokenBucket
 
 
@@ -73,12 +73,12 @@ def test_forgotten_keys_are_counted_and_whole_ones_make_no_difference() -> None:
 def test_flood_is_told_of_once_until_it_has_ebbed() -> None:
     limit = FloodLimit(burst=2, interval_s=10.0)
     assert [limit.check("a", 0.0) for _ in range(4)] == [
-        Verdict.PASS,
-        Verdict.PASS,
-        Verdict.FIRST_HELD_BACK,
-        Verdict.HELD_BACK,
+        LineVerdict.PASS,
+        LineVerdict.PASS,
+        LineVerdict.FIRST_HELD_BACK,
+        LineVerdict.HELD_BACK,
     ]
-    assert limit.check("b", 0.0) is Verdict.PASS
-    assert limit.check("a", 10.0) is Verdict.PASS
-    assert limit.check("a", 10.0) is Verdict.FIRST_HELD_BACK, "half of the burst was there again"
-    assert limit.check("a", 15.0) is Verdict.HELD_BACK
+    assert limit.check("b", 0.0) is LineVerdict.PASS
+    assert limit.check("a", 10.0) is LineVerdict.PASS
+    assert limit.check("a", 10.0) is LineVerdict.FIRST_HELD_BACK, "half of the burst was there again"
+    assert limit.check("a", 15.0) is LineVerdict.HELD_BACK

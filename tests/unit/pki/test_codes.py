@@ -13,8 +13,8 @@ from remsim.pki.codes import (
     TRIES,
     Attempt,
     Code,
+    CodeVerdict,
     StoredCode,
-    Verdict,
     check_attempt,
     decode_bytes,
     encode_bytes,
@@ -80,7 +80,7 @@ class TestText:
 class TestAttempts:
     def test_good_secret_binds_the_code_to_its_key(self) -> None:
         verdict, after = check_attempt(STORED, GOOD, NOW)
-        assert verdict is Verdict.ACCEPTED
+        assert verdict is CodeVerdict.ACCEPTED
         assert verdict.is_good
         assert after == replace(STORED, used_by=KEY)
         assert after is not None
@@ -88,43 +88,43 @@ class TestAttempts:
 
     def test_answer_that_was_lost_is_given_again_to_the_same_key_only(self) -> None:
         used = replace(STORED, used_by=KEY)
-        assert check_attempt(used, GOOD, NOW) == (Verdict.REPEATED, used)
+        assert check_attempt(used, GOOD, NOW) == (CodeVerdict.REPEATED, used)
         verdict, after = check_attempt(used, replace(GOOD, key=OTHER_KEY), NOW)
-        assert verdict is Verdict.USED
+        assert verdict is CodeVerdict.USED
         assert not verdict.is_good
         assert after == used
 
     def test_code_ends_after_an_hour_also_for_the_key_that_used_it(self) -> None:
-        assert check_attempt(STORED, GOOD, NOW + LIFETIME_S - 1)[0] is Verdict.ACCEPTED
-        assert check_attempt(STORED, GOOD, NOW + LIFETIME_S)[0] is Verdict.EXPIRED
-        assert check_attempt(replace(STORED, used_by=KEY), GOOD, NOW + LIFETIME_S)[0] is Verdict.EXPIRED
+        assert check_attempt(STORED, GOOD, NOW + LIFETIME_S - 1)[0] is CodeVerdict.ACCEPTED
+        assert check_attempt(STORED, GOOD, NOW + LIFETIME_S)[0] is CodeVerdict.EXPIRED
+        assert check_attempt(replace(STORED, used_by=KEY), GOOD, NOW + LIFETIME_S)[0] is CodeVerdict.EXPIRED
 
     def test_newer_code_ends_an_older_one(self) -> None:
-        assert check_attempt(replace(STORED, is_withdrawn=True), GOOD, NOW)[0] is Verdict.WITHDRAWN
+        assert check_attempt(replace(STORED, is_withdrawn=True), GOOD, NOW)[0] is CodeVerdict.WITHDRAWN
 
     def test_five_wrong_secrets_end_a_code(self) -> None:
         stored: StoredCode | None = STORED
         for left in range(TRIES - 1, -1, -1):
             verdict, stored = check_attempt(stored, WRONG, NOW)
-            assert verdict is Verdict.WRONG
+            assert verdict is CodeVerdict.WRONG
             assert stored is not None
             assert stored.tries_left == left
-        assert check_attempt(stored, WRONG, NOW)[0] is Verdict.WRONG
-        assert check_attempt(stored, GOOD, NOW)[0] is Verdict.EXHAUSTED
+        assert check_attempt(stored, WRONG, NOW)[0] is CodeVerdict.WRONG
+        assert check_attempt(stored, GOOD, NOW)[0] is CodeVerdict.EXHAUSTED
 
     def test_right_secret_of_somebody_else_is_wrong(self) -> None:
-        assert check_attempt(STORED, replace(GOOD, identity=Identity.bank(2)), NOW)[0] is Verdict.WRONG
+        assert check_attempt(STORED, replace(GOOD, identity=Identity.bank(2)), NOW)[0] is CodeVerdict.WRONG
 
     def test_wrong_secret_costs_a_used_code_nothing(self) -> None:
         used = replace(STORED, used_by=KEY)
-        assert check_attempt(used, WRONG, NOW) == (Verdict.WRONG, used)
+        assert check_attempt(used, WRONG, NOW) == (CodeVerdict.WRONG, used)
 
     def test_unknown_code_is_told_like_a_wrong_secret(self) -> None:
         verdict, after = check_attempt(None, GOOD, NOW)
         assert after is None
-        assert verdict.text == Verdict.WRONG.text
-        assert verdict.value != Verdict.WRONG.value
-        assert Verdict.USED.text == Verdict.USED.value
+        assert verdict.text == CodeVerdict.WRONG.text
+        assert verdict.value != CodeVerdict.WRONG.value
+        assert CodeVerdict.USED.text == CodeVerdict.USED.value
 
     @given(
         st.lists(
@@ -139,7 +139,7 @@ class TestAttempts:
         for secret, key, later in attempts:
             now += later
             verdict, stored = check_attempt(stored, Attempt(BANK, secret, key), now)
-            wrong += verdict is Verdict.WRONG
+            wrong += verdict is CodeVerdict.WRONG
             if verdict.is_good:
                 assert now < NOW + LIFETIME_S
                 assert wrong < TRIES or winners

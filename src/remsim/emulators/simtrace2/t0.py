@@ -16,7 +16,7 @@ and every later answer would be one off (simtrace2.md, 4.8). Knows neither USB n
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from remsim.card.apdu_case import AS_TABLES_SAY, CommandRules, Direction, Origin, PreviousCommand, decide
+from remsim.card.apdu_case import AS_TABLES_SAY, CaseSource, CommandRules, Direction, PreviousCommand, decide
 from remsim.card.status import SW_CORRECT_LENGTH, SW_TECHNICAL_PROBLEM, SW_WRONG_LENGTH, SwKind, sw_kind
 from remsim.card.tpdu import HEADER_LENGTH
 from remsim.core.state_machine import Event, State, Stateful, Transitions
@@ -150,7 +150,7 @@ class T0Card(Stateful[T0State, T0Event]):
         decision = decide(header, previous=self._previous, rules=self._rules)
         if decision.sw is not None:
             return [*actions, Fact(FactKind.UNKNOWN_COMMAND, data=header), *self._refuse(header, decision.sw)]
-        if decision.origin is Origin.UNKNOWN:
+        if decision.origin is CaseSource.UNKNOWN:
             actions.append(Fact(FactKind.UNKNOWN_RECEIVED, data=header))
         if decision.direction is Direction.RECEIVE:
             self._begin(T0Event.HEADER_WITH_DATA, header, decision.direction)

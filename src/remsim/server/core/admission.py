@@ -11,10 +11,10 @@ from typing import Final, Protocol
 from remsim.core.claims import (
     CONTEST_HINT,
     MAX_CHALLENGERS,
+    ClaimRefusal,
+    ClaimVerdict,
     IdentityClaims,
-    Refusal,
     Refused,
-    Verdict,
     contest_texts,
 )
 from remsim.core.deadlines import Deadlines
@@ -158,20 +158,20 @@ class Admission:
 
     def _claim(self, peer: Peer, claim: Claim, now: float) -> list[Action]:
         verdict = self.claims.claim(_name_of(claim), peer, peer.proof, peer.address.host, now)
-        if verdict is Verdict.HOLDS:
+        if verdict is ClaimVerdict.HOLDS:
             return self._grant(peer, claim, now)
         holder = self.claims.holder(_name_of(claim))
         assert holder is not None
-        if verdict is Verdict.TOO_MANY:
+        if verdict is ClaimVerdict.TOO_MANY:
             self._limits.reached(LimitName.CHALLENGERS)
             refusal = self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE)
             return [refusal, Close(peer.link, f"more than {MAX_CHALLENGERS} claim to be {holder.name}")]
         self._waiting[peer] = claim
         # It has introduced itself in time; it is not its fault that the answer must wait.
         actions: list[Action] = [Accepted(peer.link)]
-        if verdict is Verdict.TAKES_OVER:
+        if verdict is ClaimVerdict.TAKES_OVER:
             actions.append(Close(holder.link, "its holder has connected anew"))
-        elif verdict is Verdict.PROBE:
+        elif verdict is ClaimVerdict.PROBE:
             actions.append(Probe(holder.link, self._takeover_s))
         return actions
 
@@ -230,11 +230,11 @@ class Admission:
         claim = self._waiting.pop(peer)
         self._timers.set(peer.link, now + REJECTED_GRACE_S)
         refusal = self._refuse(peer, claim.request, claim.tag, ResultCode.IDENTITY_IN_USE)
-        if refused.reason is Refusal.IN_USE:
+        if refused.reason is ClaimRefusal.IN_USE:
             names = {"identity": holder.name, "holder": str(holder.address)}
             return [refusal, program_event("warning", "identity_in_use", peer, **names)]
         holder.contested_by = str(peer.address.host)
-        told = self._tell_contest(peer, holder) if refused.reason is Refusal.CONTESTED else []
+        told = self._tell_contest(peer, holder) if refused.reason is ClaimRefusal.CONTESTED else []
         return [*told, refusal]
 
     def _tell_contest(self, peer: Peer, holder: Peer) -> list[Action]:
