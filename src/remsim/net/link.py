@@ -198,9 +198,7 @@ class Link(asyncio.Protocol):
             assert self.on_tpdu is not None
             tag, tpdu = found
             response = self.on_tpdu(tag, tpdu)
-            if response is None:
-                connection.defer_tpdu()
-            else:
+            if response is not None:
                 self._transport.write(connection.answer_tpdu(tag, response))
             return
         connection.receive_data(data, self._loop.time())
@@ -253,7 +251,7 @@ class Link(asyncio.Protocol):
     def answer_tpdu(self, tag: int, response: bytes) -> None:
         """Answer a command of the attached session. Raises LocalProtocolError if none with this tag waits for that."""
         if not self.is_closing:
-            self._transport.write(self.connection.answer_deferred(tag, response))
+            self._transport.write(self.connection.answer_tpdu(tag, response))
 
     def flush(self) -> None:
         """Write what the engine has ready, unless the pump does it in a moment."""

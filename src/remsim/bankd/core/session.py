@@ -328,6 +328,9 @@ class CardSession:
     def _execute(self, tag: int, tpdu: bytes, now: float) -> bytes | None:
         """Run a command on the free card. One that is too short, or that a rule blocks, does not reach it."""
         slot, guard = self.slot, self.guard
+        slot.step(CardEvent.COMMAND)
+        # All is noted before the card hears of it: a reader's thread then runs while nothing is left to be done here.
+        slot.caller, slot.tag, slot.tpdu = self, tag, tpdu
         outcome: bytes | CardFault | None
         if len(tpdu) < MIN_COMMAND:
             outcome = _WRONG_LENGTH
@@ -335,15 +338,13 @@ class CardSession:
             outcome = BLOCKED_RESPONSE
         else:
             outcome = slot.card.submit(tpdu)
-            if not isinstance(outcome, bytes):
-                slot.step(CardEvent.COMMAND)
-                slot.caller, slot.tag, slot.tpdu = self, tag, tpdu
-                if isinstance(outcome, CardFault):
-                    self._owner.on_fault(slot, outcome, now)
+            if outcome is None:
+                return None
+            if isinstance(outcome, CardFault):
+                self._owner.on_fault(slot, outcome, now)
                 return None
             if guard is not None:
                 guard.on_exchange(tpdu, outcome)
-        slot.step(CardEvent.ANSWERED)
         self._on_answered(tag, tpdu, outcome)
         return outcome
 
@@ -355,17 +356,18 @@ class CardSession:
         # The guard may have come while the command ran, and is told of the response all the same.
         if self.guard is not None:
             self.guard.on_exchange(tpdu, response)
-        slot.step(CardEvent.DONE)
-        slot.caller = None
         self._on_answered(tag, tpdu, response)
         if slot.session is self:
             self.answer(tag, response)
 
     def _on_answered(self, tag: int, tpdu: bytes, response: bytes) -> None:
+        slot = self.slot
+        slot.step(CardEvent.DONE)
+        slot.caller = None
         self.last_tag, self.last_response = tag, response
         self._counts.tpdus += 1
-        if self.slot.is_traced:
-            self._out.append(TraceTpdu(self.slot.bank_slot.slot_nr, tpdu, response))
+        if slot.is_traced:
+            self._out.append(TraceTpdu(slot.bank_slot.slot_nr, tpdu, response))
 
     def answer(self, tag: int, response: bytes) -> None:
         """Send a response to the client, if one is attached."""

@@ -85,7 +85,6 @@ class CardEvent(Event):
     OPENED = "powered"
     OPEN_FAILED = "could not be powered"
     RETRY = "card inserted, or delay over"
-    ANSWERED = "command is answered at once"
     COMMAND = "command or reset begins"
     DONE = "command or reset is done"
     FAULT = "command or reset failed"
@@ -107,7 +106,6 @@ CARD_TRANSITIONS: Final[Transitions[CardState, CardEvent]] = Transitions(
         (_C.WAITING, _V.RELEASED): _C.OFF,
         (_C.OPENING, _V.OPENED): _C.READY,
         (_C.OPENING, _V.OPEN_FAILED): _C.WAITING,
-        (_C.READY, _V.ANSWERED): _C.READY,
         (_C.READY, _V.COMMAND): _C.BUSY,
         (_C.READY, _V.RELEASED): _C.CLOSING,
         (_C.BUSY, _V.DONE): _C.READY,

@@ -120,7 +120,7 @@ class LinkEngine:
         self._requests = Requests()
         self._tags: TagPolicy = LinkTags() if tags is None else tags
         self._session: SessionCodec | None = None
-        # The command that ``receive_tpdu`` returned last, until it is answered or deferred.
+        # The command that ``receive_tpdu`` returned last, until it is answered: cheaper than among all requests.
         self._tpdu_tag: int | None = None
         self._failed = False
         #: How many frames it has taken by ``receive_data``.
@@ -139,6 +139,7 @@ class LinkEngine:
         peer, or one that a classic peer does not survive.
         """
         if type(message) in REQUEST_OF:
+            self._note_tpdu()
             tag = self._requests.complete(cast(Response, message), reply_to)
         else:
             self._check_safe(message)
@@ -177,36 +178,35 @@ class LinkEngine:
     def receive_tpdu(self, data: bytes) -> tuple[int, bytes] | None:
         """(operation tag, command TPDU) if ``data`` is one whole frame of the attached session, else None.
 
-        None: it goes to ``receive_data``. Otherwise ``answer_tpdu`` or ``defer_tpdu`` is to be called next.
+        None: it goes to ``receive_data``. Otherwise ``answer_tpdu`` gives the frame that answers it, now or later.
         """
         if self._session is None or self._failed or self._reader.is_partial:
             return None
         found = self._session.decode(data)
         if found is not None:
+            if self._tpdu_tag is not None:
+                self._note_tpdu()
             self._tpdu_tag = found[0]
         return found
 
-    def answer_tpdu(self, tag: int, response: bytes) -> bytes:
-        """The frame that answers at once what ``receive_tpdu`` returned."""
-        assert self._session is not None
-        self._tpdu_tag = None
-        return self._session.encode(tag, response)
-
-    def defer_tpdu(self) -> None:
-        """What ``receive_tpdu`` returned is answered later, unless it was made void meanwhile."""
+    def _note_tpdu(self) -> None:
+        """Count the newest command among the requests that wait for an answer."""
         tag, self._tpdu_tag = self._tpdu_tag, None
         if tag is not None:
             self.expect_response(TpduModemToCard, tag)
 
-    def answer_deferred(self, tag: int, response: bytes) -> bytes:
-        """The frame that answers a command of the attached session later; behind what ``data_to_send`` has ready.
+    def answer_tpdu(self, tag: int, response: bytes) -> bytes:
+        """The frame that answers a command of the attached session, behind what ``data_to_send`` has ready.
 
         Raises LocalProtocolError if no command with this tag waits for an answer.
         """
         session = self._session
         if session is None:
             raise LocalProtocolError(f"no session is attached for the response with tag {tag}")
-        self._requests.complete_command(tag)
+        if tag == self._tpdu_tag:
+            self._tpdu_tag = None
+        else:
+            self._requests.complete_command(tag)
         frame = session.encode(tag, response)
         return frame if not self._output else self.data_to_send() + frame
 

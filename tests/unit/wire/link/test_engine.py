@@ -301,38 +301,38 @@ def test_session_recognises_nothing_behind_part_of_a_frame_or_when_it_is_detache
     assert bankd.receive_tpdu(frame(COMMAND)) is None
 
 
-def test_command_of_a_session_that_is_deferred_is_answered_with_the_same_bytes() -> None:
+def test_command_of_a_session_that_is_answered_later_is_answered_with_the_same_bytes() -> None:
     bankd = attached_bankd()
     bankd.data_to_send()
     for tag in (8, 9, 10):
         assert bankd.receive_tpdu(frame(COMMAND, tag=tag)) == (tag, COMMAND.data)
-        bankd.defer_tpdu()
-    assert bankd.answer_deferred(8, RESPONSE.data) == frame(RESPONSE, tag=8)
+    assert bankd.answer_tpdu(8, RESPONSE.data) == frame(RESPONSE, tag=8)
     # As a message it is the same; and what waits goes before.
     bankd.send(RESPONSE, now=0, reply_to=9)
-    assert bankd.answer_deferred(10, RESPONSE.data) == frame(RESPONSE, tag=9) + frame(RESPONSE, tag=10)
+    assert bankd.answer_tpdu(10, RESPONSE.data) == frame(RESPONSE, tag=9) + frame(RESPONSE, tag=10)
     assert bankd.data_to_send() == b""
     with pytest.raises(LocalProtocolError, match="answers no open request"):
-        bankd.answer_deferred(8, RESPONSE.data)
+        bankd.answer_tpdu(8, RESPONSE.data)
 
 
 def test_command_that_came_as_an_event_can_be_answered_the_same_way() -> None:
     bankd = attached_bankd()
     bankd.data_to_send()
     assert receive(bankd, frame(COMMAND, tag=8)) == [Received(COMMAND, 8)]
-    assert bankd.answer_deferred(8, RESPONSE.data) == frame(RESPONSE, tag=8)
+    assert bankd.answer_tpdu(8, RESPONSE.data) == frame(RESPONSE, tag=8)
 
 
-def test_command_of_a_session_that_was_answered_is_not_deferred() -> None:
+def test_command_of_a_session_is_answered_once() -> None:
     bankd = attached_bankd()
     bankd.receive_tpdu(frame(COMMAND, tag=8))
     bankd.answer_tpdu(8, RESPONSE.data)
-    bankd.defer_tpdu()
     with pytest.raises(LocalProtocolError, match="answers no open request"):
-        bankd.answer_deferred(8, RESPONSE.data)
+        bankd.answer_tpdu(8, RESPONSE.data)
+    with pytest.raises(LocalProtocolError, match="answers no open request"):
+        bankd.send(RESPONSE, now=0, reply_to=8)
 
 
-def test_command_of_a_session_that_is_void_when_it_is_deferred_is_not_expected_to_be_answered() -> None:
+def test_command_of_a_session_that_is_void_is_not_answered() -> None:
     bankd = engine(BANKD, CLIENT_ROLE)
     client = engines.identity(CLIENT_ROLE).with_abilities(ABILITIES)
     receive(bankd, frame(rspro.ConnectClientReq(client, CLIENT)))
@@ -340,18 +340,16 @@ def test_command_of_a_session_that_is_void_when_it_is_deferred_is_not_expected_t
     bankd.receive_tpdu(frame(COMMAND, tag=8))
     status = rspro.SlotPhysStatus(reset_active=False, card_present=False)
     bankd.send(rspro.BankSlotStatusInd(BANK, CLIENT, status), now=0)
-    bankd.defer_tpdu()
     with pytest.raises(LocalProtocolError, match="answers no open request"):
-        bankd.answer_deferred(8, RESPONSE.data)
+        bankd.answer_tpdu(8, RESPONSE.data)
 
 
 def test_without_a_session_no_response_is_written() -> None:
     bankd = attached_bankd()
     bankd.receive_tpdu(frame(COMMAND, tag=8))
-    bankd.defer_tpdu()
     bankd.detach_session()
     with pytest.raises(LocalProtocolError, match="no session is attached"):
-        bankd.answer_deferred(8, RESPONSE.data)
+        bankd.answer_tpdu(8, RESPONSE.data)
 
 
 def test_session_learns_the_flags_that_its_peer_sends() -> None:
