@@ -57,7 +57,6 @@ SHARED_NAMES = {
     "LinkHandler": 2,
     "Listener": 2,
     "Mapping": 2,
-    "Notice": 2,
     "Peer": 2,
     "Probe": 2,
     "Ready": 2,
@@ -66,12 +65,10 @@ SHARED_NAMES = {
     "Role": 2,
     "Send": 2,
     "ServerLink": 2,
-    "Session": 2,
     "SetAtr": 2,
     "Settings": 2,
     "ShowLines": 2,
     "UnknownMessage": 2,
-    "Verdict": 2,
 }
 
 #: Modules that assign to an attribute named ``state`` and set no state of a machine past its table, and why.
