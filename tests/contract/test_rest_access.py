@@ -232,6 +232,34 @@ async def test_a_limited_token_sees_its_part(service: ServerService, tmp_path: P
         assert (await rest.delete(f"{V1}/slotmaps/65536")).status_code == 200
 
 
+async def test_a_limited_token_learns_nothing_of_what_its_own_things_are_mapped_to(
+    service: ServerService, tmp_path: Path
+) -> None:
+    scope = Scope(frozenset({1}), frozenset({7}))
+    limited = await make(tmp_path, Role.ADMIN, scope)
+    everything = await make(tmp_path, Role.OPERATOR)
+    async with AsyncExitStack() as stack:
+        for number in (1, 2):
+            await stack.enter_async_context(await connect_bank(service, number))
+        await stack.enter_async_context(await connect_client(service, 7))
+        admin = await stack.enter_async_context(rest_client(service, over_socket=False, token=everything))
+        rest = await stack.enter_async_context(rest_client(service, over_socket=False, token=limited))
+        for pair in (((1, 0), (8, 0)), ((2, 0), (7, 0))):
+            assert (await admin.post(f"{V1}/slotmaps", json=mapping(*pair))).status_code == 201
+        for path in ("banks/1", "clients/7", "banks", "clients"):
+            own = (await rest.get(f"{V1}/{path}?more=true")).text
+            seen = (await admin.get(f"{V1}/{path}?more=true")).text
+            assert ('"mapping":' in seen) == (path != "banks")
+            assert '"mapping":' not in own
+            assert '"told":' not in own
+        refused = await rest.post(f"{V1}/slotmaps", json=mapping((1, 0), (7, 0)))
+        assert refused.status_code == 409
+        assert "C8" not in refused.text
+        assert "B2" not in refused.text
+        # The log is about everything.
+        assert (await rest.get(f"{V1}/audit")).status_code == 403
+
+
 async def test_a_token_is_made_and_revoked_while_the_server_runs(service: ServerService, tmp_path: Path) -> None:
     token = await make(tmp_path, Role.OPERATOR)
     async with rest_client(service, over_socket=True, token=token) as rest:

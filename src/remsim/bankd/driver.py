@@ -24,7 +24,7 @@ from remsim.bankd.core.actions import (
 )
 from remsim.card.iccid import read_iccid
 from remsim.net.runtime.tasks import TaskOwner
-from remsim.readers.base import CardReader, Done, Outcome, as_reader_error
+from remsim.readers.base import CardReader, Outcome, as_reader_error
 from remsim.readers.errors import (
     CardAbsentError,
     CardMuteError,
@@ -115,7 +115,6 @@ class CardDriver:
         self._open: CardReader | None = None
         # How often a card was opened here; and what the reader calls, which is worth nothing after the next CloseCard.
         self._serial = 0
-        self._done: Done = partial(self._on_done, 0)
         self._began = 0.0
         self._is_waiting = False
         # The outcome, if the reader calls back before ``submit`` has returned, which it should not.
@@ -130,7 +129,9 @@ class CardDriver:
         began = self._began = time.perf_counter()
         outcome: Outcome | None
         try:
-            outcome = reader.submit(tpdu, self._done)
+            # Each command has a number of its own: a driver that calls back twice must not answer the next one.
+            self._serial += 1
+            outcome = reader.submit(tpdu, partial(self._on_done, self._serial))
             if outcome is None:
                 outcome = self._early
         except Exception as error:  # noqa: BLE001  # drivers may come from outside
@@ -201,7 +202,6 @@ class CardDriver:
     async def _close(self) -> None:
         reader, self._open = self._open, None
         self._serial += 1
-        self._done = partial(self._on_done, self._serial)
         self._is_waiting = False
         if reader is not None:
             await reader.close()

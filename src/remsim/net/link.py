@@ -181,7 +181,7 @@ class Link(asyncio.Protocol):
         self.has_heard = True
         before = self.connection.frames
         self._take(data)
-        # A command of the lane is one frame that the engine does not count.
+        # A command of the attached session is one frame that the engine does not count.
         frames = self.connection.frames - before or 1
         pause_s = self._allowance.spend(len(data), frames, self._loop.time())
         if pause_s and not self.is_closing:
@@ -197,9 +197,15 @@ class Link(asyncio.Protocol):
         if (found := connection.receive_tpdu(data)) is not None:
             assert self.on_tpdu is not None
             tag, tpdu = found
-            response = self.on_tpdu(tag, tpdu)
-            if response is not None:
-                self._transport.write(connection.answer_tpdu(tag, response))
+            is_sound = False
+            try:
+                response = self.on_tpdu(tag, tpdu)
+                if response is not None:
+                    self._transport.write(connection.answer_tpdu(tag, response))
+                is_sound = True
+            finally:
+                if not is_sound:
+                    self._abort()
             return
         connection.receive_data(data, self._loop.time())
         self._pump()
@@ -305,12 +311,15 @@ class Link(asyncio.Protocol):
         finally:
             self._is_pumping = False
             if not is_sound:
-                # The program failed over this link: it ends, and the loop's handler logs the traceback.
-                self._reason = self._reason or "internal error"
-                self.is_closing = True
-                self._transport.abort()
+                self._abort()
         if not self.is_closing:
             self.flush()
+
+    def _abort(self) -> None:
+        """The program failed over this link: it ends, and the loop's handler logs the traceback."""
+        self._reason = self._reason or "internal error"
+        self.is_closing = True
+        self._transport.abort()
 
     def _on_flush_timeout(self) -> None:
         self._owner.on_limit(LimitName.CLOSING_TIME)

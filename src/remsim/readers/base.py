@@ -6,7 +6,6 @@ its own (PC/SC). Callers do not know. One ``CardReader`` belongs to one bank slo
 concurrently, except ``close``.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from enum import Enum
 from functools import partial
 
 from remsim.logs import get_logger
+from remsim.net.runtime.tasks import when_done
 from remsim.readers.errors import CardTransmissionError, ReaderError
 from remsim.redaction import scrub
 
@@ -22,9 +22,6 @@ from remsim.redaction import scrub
 Outcome = bytes | ReaderError
 #: Takes the outcome of a command that was not answered at once; called in the event loop.
 Done = Callable[[Outcome], None]
-
-#: The commands under way in ``CardReader.submit``: the loop itself keeps no task alive.
-_under_way: set[asyncio.Task[bytes]] = set()
 
 
 class Presence(Enum):
@@ -94,19 +91,17 @@ class CardReader(ABC):
         This implementation starts a task for ``transmit``. Replace it where a card answers without waiting, or has a
         thread of its own: a task for each command costs more than everything else that a bank does for it.
         """
-        task = asyncio.get_running_loop().create_task(self.transmit(tpdu), name=f"transmit {self.name}")
-        _under_way.add(task)
-        task.add_done_callback(partial(_report, done))
+        when_done(self.transmit(tpdu), partial(_report, done), name=f"transmit {self.name}")
         return None
 
 
-def _report(done: Done, task: asyncio.Task[bytes]) -> None:
-    _under_way.discard(task)
-    if task.cancelled():
+def _report(done: Done, outcome: bytes | BaseException) -> None:
+    if isinstance(outcome, bytes):
+        done(outcome)
+    elif isinstance(outcome, Exception):
+        done(as_reader_error(outcome))
+    else:
         done(CardTransmissionError("the command was cancelled"))
-        return
-    error = task.exception()
-    done(task.result() if error is None else as_reader_error(error))
 
 
 def as_reader_error(error: BaseException) -> ReaderError:

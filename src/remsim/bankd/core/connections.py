@@ -104,11 +104,15 @@ class ClientConnections:
         self.takeovers = TakeOvers()
         self._unserved = PendingConnections()
         self._deadlines = deadlines
+        self._is_stopping = False
 
     # Connections come and go
 
     def on_link_up(self, link: LinkId, peer: PeerAddress, now: float, *, proof: Proof | None = None) -> None:
         """A peer connected. One that is proven does not count among those that may have to make room."""
+        if self._is_stopping:
+            self._out.append(Close(link, "shutting down"))
+            return
         connection = Connection(link, peer, proof)
         self.connections[link] = connection
         if proof is not None:
@@ -159,7 +163,8 @@ class ClientConnections:
         challengers, connection.challengers = connection.challengers, []
         for newcomer in challengers:
             newcomer.challenged = None
-        for newcomer in challengers:
+        # When all connections end, none takes the place of another.
+        for newcomer in () if self._is_stopping else challengers:
             self._identify(newcomer, now)
 
     # Who is it?
@@ -341,6 +346,7 @@ class ClientConnections:
 
     def stop(self, now: float) -> None:
         """End all connections; those with a command in progress end after its answer."""
+        self._is_stopping = True
         for connection in list(self.connections.values()):
             session = connection.session
             if session is not None and session.slot.state is CardState.BUSY and session.slot.caller is session:

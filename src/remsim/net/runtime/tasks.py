@@ -25,6 +25,26 @@ async def all_of(*works: Coroutine[object, object, T]) -> list[T]:
     return await asyncio.gather(*works)
 
 
+#: What ``when_done`` has started: the loop itself keeps no task alive.
+_started: set[asyncio.Task[object]] = set()
+
+
+def when_done(work: Coroutine[object, object, T], done: Callable[[T | BaseException], None], *, name: str) -> None:
+    """Start ``work``, which ends by itself; ``done`` is called in the loop with its result or with what it raised."""
+
+    def report(task: asyncio.Task[T]) -> None:
+        _started.discard(task)
+        if task.cancelled():
+            done(asyncio.CancelledError())
+            return
+        error = task.exception()
+        done(task.result() if error is None else error)
+
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    _started.add(task)
+    task.add_done_callback(report)
+
+
 class TaskOwner:
     """Owns tasks for the time of an ``async with`` block, which ends when all its tasks have ended.
 

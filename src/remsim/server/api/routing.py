@@ -9,8 +9,10 @@ from typing import Annotated, Final, TypeVar, cast
 from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.api.errors import ErrorBody
-from remsim.server.api.v1.views import Json
+from remsim.server.api.v1.views import Json, MaySee
+from remsim.server.core.tokens import Grant, Role
 from remsim.server.query import ServerQuery
 from remsim.server.runtime import ServerRuntime
 
@@ -68,6 +70,16 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
 def guarded(*statuses: int) -> dict[int | str, dict[str, object]]:
     """Like ``refusals``, for a route that needs a token; the database may fail while it is looked up."""
     return refusals(401, 403, 429, 503, *statuses)
+
+
+def sight_of(grant: Grant) -> MaySee:
+    """What the holder of a token may see of anything that is about a bank slot and a client slot."""
+
+    def may_see(bank: BankSlot | None, client: ClientSlot | None) -> bool:
+        bank_id, client_id = None if bank is None else bank.bank_id, None if client is None else client.client_id
+        return grant.allows(Role.VIEWER, bank_id=bank_id, client_id=client_id)
+
+    return may_see
 
 
 def done(status: int) -> Response:

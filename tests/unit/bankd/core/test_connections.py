@@ -439,6 +439,22 @@ def test_stop_closes_newcomers_too(bank: Bank) -> None:
     assert set(bank.closed) == {old, new}
 
 
+def test_stop_lets_no_newcomer_take_the_place_of_another(bank: Bank) -> None:
+    # A certificate that was renewed, and two connections with it while the one with the old certificate is probed.
+    old = bank.connect(proof=Proof(Identity.client(1), 1))
+    new = [bank.connect(proof=Proof(Identity.client(1), 2)) for _ in range(2)]
+    bank.do(bank.coordinator.stop(bank.now))
+    assert set(bank.closed) == {old, *new}
+    assert at_rest(bank)
+
+
+def test_connection_that_comes_up_after_the_stop_is_closed(bank: Bank) -> None:
+    bank.do(bank.coordinator.stop(bank.now))
+    late = bank.link()
+    assert set(bank.closed) == {late}
+    assert at_rest(bank)
+
+
 def test_client_busy_at_the_stop_whose_card_fails_is_closed(bank: Bank) -> None:
     busy = bank.connect(is_own=True)
     bank.is_automatic = False

@@ -102,6 +102,21 @@ class TestServer:
         assert slot.hear(BANKD, error) == []
         assert [notice.text for notice in slot.notices] == ["fatal unexpected_disconnect bye"] * 2
 
+    def test_server_that_knows_no_bankd_for_us_is_quoted_until_it_gives_one(self) -> None:
+        slot = Slot().with_server()
+        assert slot.coordinator.server_says == ""
+        error = rspro.ErrorInd(
+            ComponentType.REMSIM_SERVER,
+            rspro.ErrorSeverity.MAJOR,
+            rspro.ErrorCode.UNKNOWN_CLIENT_CONNECTED,
+            client_slot=slot.coordinator.client_slot,
+            error_string="bank 1 has no TLS address",
+        )
+        slot.hear(SERVER, error)
+        assert slot.coordinator.server_says == "the server says: bank 1 has no TLS address"
+        slot.with_card()
+        assert slot.coordinator.server_says == ""
+
 
 class TestNumber:
     def test_server_is_asked_for_its_kind_before_a_number_is_asked_for(self) -> None:

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from remsim.core.errors import StartError
-from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.runtime.tasks import TaskOwner, when_done
 
 
 async def forever() -> None:
@@ -16,6 +16,19 @@ async def forever() -> None:
 
 async def crash(error: Exception) -> None:
     raise error
+
+
+async def answer() -> bytes:
+    return b"ok"
+
+
+async def test_outcome_of_work_that_ends_by_itself_is_told_in_the_loop() -> None:
+    told: asyncio.Queue[object] = asyncio.Queue()
+    when_done(answer(), told.put_nowait, name="answer")
+    assert told.empty()
+    assert await told.get() == b"ok"
+    when_done(crash(ValueError("reason")), told.put_nowait, name="crash")
+    assert isinstance(await told.get(), ValueError)
 
 
 async def test_crash_of_a_session_is_logged_and_ends_nobody_else(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from remsim.server.api.auth import TheActor, TheGrant, require
 from remsim.server.api.errors import ApiError, not_found
 from remsim.server.api.reading import MAX_SHORT, ShortText, number
-from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing
+from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing, sight_of
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import BankList, BankShape
 from remsim.server.core.tokens import Grant, Role
@@ -28,7 +28,7 @@ def _unknown(bank_id: int) -> ApiError:
 async def list_banks(query: TheQuery, grant: TheGrant, more: TheMore = False) -> Response:
     """All connected bankds that the token is for."""
     found = query.banks(lambda bank_id: _is_within(grant, bank_id))
-    return await listing("banks", found, lambda bank: views.bank(bank, more=more))
+    return await listing("banks", found, lambda bank: views.bank(bank, more=more, may_see=sight_of(grant)))
 
 
 @router.get("/banks/{bank_id}", responses={200: {"model": BankShape}, **guarded(400, 404)})
@@ -38,8 +38,9 @@ async def show_bank(bank_id: ShortText, query: TheQuery, grant: TheGrant, more: 
     bank = query.bank(bank_nr)
     if bank is None or not _is_within(grant, bank_nr):
         raise _unknown(bank_nr)
-    shown = views.bank(bank, more=more)
-    return JSONResponse(shown | views.slots(bank) if more else shown)
+    may_see = sight_of(grant)
+    shown = views.bank(bank, more=more, may_see=may_see)
+    return JSONResponse(shown | views.slots(bank, may_see=may_see) if more else shown)
 
 
 @router.post("/banks/{bank_id}/reset-state", response_class=Response, responses=guarded(400, 404))

@@ -10,7 +10,7 @@ from remsim.core.ids import MAX_ID, ClientSlot
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import not_found
 from remsim.server.api.reading import MAX_SHORT, number
-from remsim.server.api.routing import V1, TheMore, TheQuery, guarded, listing
+from remsim.server.api.routing import V1, TheMore, TheQuery, guarded, listing, sight_of
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import ClientList, ClientShape
 from remsim.server.core.tokens import Grant, Role
@@ -34,7 +34,7 @@ def _is_within(grant: Grant, slot: ClientSlot) -> bool:
 async def list_clients(query: TheQuery, grant: TheGrant, more: TheMore = False) -> Response:
     """All connected clients that the token is for."""
     found = query.clients(lambda slot: _is_within(grant, slot))
-    return await listing("clients", found, lambda client: views.client(client, more=more))
+    return await listing("clients", found, lambda client: views.client(client, more=more, may_see=sight_of(grant)))
 
 
 @router.get("/clients/{name}", responses={200: {"model": ClientShape}, **guarded(400, 404)})
@@ -51,4 +51,4 @@ async def show_client(name: _NameText, query: TheQuery, grant: TheGrant, more: T
         found = query.client(ClientSlot(client_id, slot_nr))
     if found is None or found.slot is None or not _is_within(grant, found.slot):
         raise not_found(f"client {name} is not connected", f"see {V1}/clients")
-    return JSONResponse(views.client(found, more=more))
+    return JSONResponse(views.client(found, more=more, may_see=sight_of(grant)))

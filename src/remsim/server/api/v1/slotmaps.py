@@ -13,6 +13,7 @@ from remsim.server.api.reading import MAX_LONG, LongText, number, read_mapping
 from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import MappingList, MappingShape
+from remsim.server.core.slotmap import ConflictError
 from remsim.server.core.tokens import Grant, Role
 
 router = APIRouter(prefix=V1, tags=["slotmaps"])
@@ -57,12 +58,22 @@ async def show_slotmap(slotmap_id: LongText, query: TheQuery, grant: TheGrant, m
     responses=guarded(400, 409, 413),
     openapi_extra=_BODY,
 )
-async def create_slotmap(request: Request, runtime: TheRuntime, grant: TheGrant, actor: TheActor) -> Response:
+async def create_slotmap(
+    request: Request, runtime: TheRuntime, query: TheQuery, grant: TheGrant, actor: TheActor
+) -> Response:
     """Map a client slot to a bank slot. The answer comes when the mapping is stored; it survives any crash then."""
     body = await read_mapping(request)
     bank, client = body.slots()
     await require(request, grant, bank_id=bank.bank_id, client_id=client.client_id)
-    await runtime.create_mapping(bank, client, actor)
+    try:
+        await runtime.create_mapping(bank, client, actor)
+    except ConflictError:
+        taken = query.mapping(bank)
+        if not grant.scope.is_limited or (taken is not None and _is_within(grant, taken.bank, taken.client)):
+            raise
+        # With what it is mapped is none of this token's business.
+        text = f"{bank} or {client} is mapped already, to something that the token is not for"
+        raise ApiError(409, "conflict", text, "ask who may delete that mapping") from None
     return done(201)
 
 

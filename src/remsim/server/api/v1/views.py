@@ -5,6 +5,7 @@ v1 is exactly what the C server gives, because programs with strict decoders ref
 ``more`` gets members of our own behind those of v1; they may come and go with what they describe.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import IntEnum
 
@@ -22,6 +23,15 @@ _TYPE_NAMES = {
     ComponentType.REMSIM_SERVER: "remsimServer",
     ComponentType.REMSIM_BANKD: "remsimBankd",
 }
+
+
+#: Whether the caller may know of something about this bank slot and this client slot; None: it is not about one.
+MaySee = Callable[[BankSlot | None, ClientSlot | None], bool]
+
+
+def see_all(_bank: BankSlot | None, _client: ClientSlot | None) -> bool:
+    """A caller without limits."""
+    return True
 
 
 def slotmap_id(slot: BankSlot) -> int:
@@ -106,27 +116,27 @@ def _peer(peer: PeerInfo, *, more: bool) -> Json:
     return shown
 
 
-def _more(peer: PeerInfo) -> Json:
+def _more(peer: PeerInfo, may_see: MaySee) -> Json:
     """What all peers show besides."""
     shown: Json = {"address": str(peer.address), "connectedAt": time_text(peer.connected_at)}
     if peer.identity is not None and peer.identity.abilities is not None:
         shown["abilities"] = list(peer.identity.abilities)
     if peer.contested_by:
         shown["contestedBy"] = peer.contested_by
-    if peer.last_error is not None:
-        shown |= {"errors": peer.error_count, "lastError": _error(peer.last_error)}
+    if (error := peer.last_error) is not None and may_see(error.bank_slot, error.client_slot):
+        shown |= {"errors": peer.error_count, "lastError": _error(error)}
     return shown
 
 
-def client(peer: ClientInfo, *, more: bool) -> Json:
-    """A connected client; with ``more``, its mapping and what it was told."""
+def client(peer: ClientInfo, *, more: bool, may_see: MaySee = see_all) -> Json:
+    """A connected client; with ``more``, its mapping and what it was told, as far as the caller may see them."""
     shown = _peer(peer, more=more)
     if not more:
         return shown
-    shown |= _more(peer)
-    if (item := peer.mapping) is not None:
+    shown |= _more(peer, may_see)
+    if (item := peer.mapping) is not None and may_see(item.bank, item.client):
         shown["mapping"] = mapping(item, more=True)
-    if peer.told is not None:
+    if peer.told is not None and may_see(peer.told.bank_slot, peer.slot):
         to = peer.told.bankd
         told: Json = {"bank": bank_slot(peer.told.bank_slot), "ip": str(to.ip), "port": to.port}
         answered = {} if peer.told_result is None else {"result": result_name(peer.told_result)}
@@ -134,30 +144,33 @@ def client(peer: ClientInfo, *, more: bool) -> Json:
     return shown
 
 
-def bank(peer: BankInfo, *, more: bool) -> Json:
+def bank(peer: BankInfo, *, more: bool, may_see: MaySee = see_all) -> Json:
     """A connected bankd; with ``more``, the number of its mappings, and of its cards if it tells of them."""
     shown = _peer(peer, more=more) | {"bankId": peer.bank_id, "numberOfSlots": peer.number_of_slots}
     if not more:
         return shown
-    shown |= _more(peer)
+    shown |= _more(peer, may_see)
     shown["clientsGoTo"] = [{"ip": str(address.ip), "port": address.port} for address in peer.addresses]
     shown |= {"mappings": peer.mapping_count, "pendingRemovals": peer.removal_count}
     return shown | {"knownCards": len(peer.cards)} if peer.tells_cards else shown
 
 
-def slots(peer: BankInfo) -> Json:
+def slots(peer: BankInfo, *, may_see: MaySee = see_all) -> Json:
     """The slots of one bank, and its cards."""
-    return {"slots": [slot(each) for each in peer.slots], "cards": cards(peer.cards)}
+    return {"slots": [slot(each, may_see=may_see) for each in peer.slots], "cards": cards(peer.cards)}
 
 
-def slot(info: SlotInfo) -> Json:
-    """One slot of a bank."""
+def slot(info: SlotInfo, *, may_see: MaySee = see_all) -> Json:
+    """One slot of a bank, with its mapping if the caller may see that."""
     shown: Json = {"slotNr": info.slot_nr}
     if info.status is not None:
         shown |= _lines(info.status)
     if info.iccid is not None:
         shown["iccid"] = shorten_iccid(info.iccid)
-    return shown if info.mapping is None else shown | {"mapping": mapping(info.mapping, more=True)}
+    item = info.mapping
+    if item is None or not may_see(item.bank, item.client):
+        return shown
+    return shown | {"mapping": mapping(item, more=True)}
 
 
 def cards(iccids: dict[int, str]) -> list[Json]:
