@@ -47,6 +47,12 @@ def module_name(path: Path) -> str:
 
 
 @cache
+def tree(path: Path) -> ast.Module:
+    """The syntax of a file; not to be changed, because all who ask get the same."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def modules() -> dict[str, Path]:
     """All modules of the package, by name."""
     return {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
@@ -90,7 +96,7 @@ def imports() -> tuple[Import, ...]:
     return tuple(
         Import(name, module, statement.lineno, at_import)
         for name, path in modules().items()
-        for statement, at_import in _statements(ast.parse(path.read_text(encoding="utf-8")), at_import=True)
+        for statement, at_import in _statements(tree(path), at_import=True)
         for module in _named(statement)
     )
 

@@ -3,6 +3,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -28,9 +29,9 @@ HOME = {
 OTHERS = {("remsim.doctor.bank", "gather"), ("remsim.wire.link.engine", "KeepAliveTimes")}
 
 
-def used_in_calls(source: str) -> Iterator[str]:
+def used_in_calls(module: ast.Module) -> Iterator[str]:
     """The last part of each name that is called, or passed to something that is called."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(module):
         if isinstance(node, ast.Call):
             for part in (node.func, *node.args, *(keyword.value for keyword in node.keywords)):
                 if isinstance(part, ast.Attribute):
@@ -39,15 +40,21 @@ def used_in_calls(source: str) -> Iterator[str]:
                     yield part.id
 
 
+@cache
+def _calls() -> dict[str, frozenset[str]]:
+    """By module, what ``used_in_calls`` finds in it."""
+    return {module: frozenset(used_in_calls(sources.tree(path))) for module, path in sources.modules().items()}
+
+
 @pytest.mark.parametrize("name", HOME)
 def test_is_used_at_home_only(name: str) -> None:
-    users = {module for module, path in sources.modules().items() if name in used_in_calls(path.read_text("utf-8"))}
+    users = {module for module, names in _calls().items() if name in names}
     assert users <= {HOME[name]} | {module for module, other in OTHERS if other == name}
 
 
 def test_each_home_uses_what_it_is_home_of() -> None:
     for name in ("create_task", "gather", "TaskGroup", "to_thread", "LinkEngine"):
-        assert name in used_in_calls(sources.modules()[HOME[name]].read_text("utf-8")), name
+        assert name in _calls()[HOME[name]], name
 
 
 @pytest.mark.parametrize(
@@ -60,8 +67,8 @@ def test_each_home_uses_what_it_is_home_of() -> None:
     ],
 )
 def test_starting_a_task_is_found_however_it_is_written(source: str) -> None:
-    assert "create_task" in used_in_calls(source)
+    assert "create_task" in used_in_calls(ast.parse(source))
 
 
 def test_types_are_not_calls() -> None:
-    assert "TaskGroup" not in used_in_calls("group: asyncio.TaskGroup | None = None")
+    assert "TaskGroup" not in used_in_calls(ast.parse("group: asyncio.TaskGroup | None = None"))

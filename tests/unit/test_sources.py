@@ -131,7 +131,7 @@ _NAMES_THEM = {"tests/unit/test_sources.py"}
 
 
 def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = sources.tree(path)
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
@@ -144,31 +144,41 @@ def _code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return length
 
 
-@pytest.mark.parametrize("path", sources.python_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def _named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
 class TestEachFile:
-    def test_begins_with_licence_and_purpose(self, path: Path) -> None:
-        text = path.read_text(encoding="utf-8")
-        assert text.startswith(SPDX + "\n")
-        if text.strip() != SPDX and path.suffix == ".py":
-            assert ast.get_docstring(ast.parse(text)), "say what the module is responsible for"
+    def test_begins_with_licence_and_purpose(self) -> None:
+        texts = {path: path.read_text(encoding="utf-8") for path in sources.python_files()}
+        assert not [_named(path) for path, text in texts.items() if not text.startswith(SPDX + "\n")]
+        with_code = [path for path, text in texts.items() if text.strip() != SPDX and path.suffix == ".py"]
+        silent = [_named(path) for path in with_code if not ast.get_docstring(sources.tree(path))]
+        assert not silent, "say what the module is responsible for"
 
-    def test_is_short_enough(self, path: Path) -> None:
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
-        long = {function.name: _code_lines(function) for function in _functions(path)}
-        assert not {name: lines for name, lines in long.items() if lines > MAX_FUNCTION_LINES}
+    def test_is_short_enough(self) -> None:
+        lines = {_named(path): len(path.read_text(encoding="utf-8").splitlines()) for path in sources.python_files()}
+        assert not {name: count for name, count in lines.items() if count > MAX_LINES}
+        long = {
+            f"{_named(path)}: {function.name}": _code_lines(function)
+            for path in sources.python_files()
+            for function in _functions(path)
+        }
+        assert not {name: count for name, count in long.items() if count > MAX_FUNCTION_LINES}
 
-    def test_has_a_name_that_says_something(self, path: Path) -> None:
-        assert path.stem not in EMPTY_NAMES
+    def test_has_a_name_that_says_something(self) -> None:
+        assert not [_named(path) for path in sources.python_files() if path.stem in EMPTY_NAMES]
 
-    def test_excludes_from_coverage_with_a_reason_only(self, path: Path) -> None:
-        assert not re.findall(r"pragma: no (?:cover|branch)\s*$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    def test_excludes_from_coverage_with_a_reason_only(self) -> None:
+        silent = re.compile(r"pragma: no (?:cover|branch)\s*$", re.MULTILINE)
+        assert not [_named(path) for path in sources.python_files() if silent.search(path.read_text(encoding="utf-8"))]
 
 
 def _public_classes() -> dict[str, list[str]]:
     """The modules of each public class, by its name."""
     found: dict[str, list[str]] = {}
     for module, path in sources.modules().items():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in sources.tree(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found.setdefault(node.name, []).append(module)
     return found
