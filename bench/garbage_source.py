@@ -103,7 +103,7 @@ class Source:
         self._random = Random(given.seed)
         self._selector = selectors.EpollSelector()
         self._selector.register(sys.stdin, selectors.EVENT_READ, _ORDERS)
-        self._connects, self._knocks, self._bytes = Bucket(given.connects), Bucket(given.knocks), Bucket(given.raw)
+        self._connects, self._knocks, self._bytes = Bucket(given.connects), Bucket(given.knocks), Bucket(given.bytes)
         # Who is to begin, in turn; and who is to go on, by time. The number makes equal times different.
         self._turn: deque[Knock] = deque()
         self._later: list[tuple[float, int, Knock]] = []
@@ -209,7 +209,7 @@ class Source:
             self._drop(knock)
             return
         self._bytes.take(sent)
-        self._counts["raw"] += sent
+        self._counts["bytes"] += sent
         if knock.pieces:
             heapq.heappush(self._later, (now + knock.interval_s, next(self._numbers), knock))
 

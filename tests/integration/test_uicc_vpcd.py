@@ -80,7 +80,7 @@ def test_program_waits_for_pcscd_in_one_line_and_ends_cleanly() -> None:
     [
         (("--profile", "nix"), "no card profile 'nix'; hint: shipped: default, iot-modem, phone"),
         (("--profile", "/dev/null"), "'name' is missing"),
-        (("--vpcd", ":1"), "no single host"),
+        (("--vpcd", ":1"), "not the address of a single host"),
         (("--number", "-1"), "number"),
         (("--colour", "red"), "colour"),
     ],

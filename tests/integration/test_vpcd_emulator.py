@@ -273,7 +273,7 @@ async def test_answer_longer_than_any_is_passed_on(reader: VpcdReader) -> None:
     ("settings", "reason"),
     [
         ({"vpcd": 5}, "settings.vpcd: 5 must be a string"),
-        ({"vpcd": ":1"}, "no single host"),
+        ({"vpcd": ":1"}, "not the address of a single host"),
         ({"auto_get_response": "yes"}, "settings.auto_get_response: 'yes' is neither true nor false"),
         ({"answer_timeout_s": 0}, "settings.answer_timeout_s"),
         ({"vcpd": "localhost"}, "settings.vcpd: unknown key"),
