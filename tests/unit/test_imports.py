@@ -101,7 +101,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "readers": (
         ("errors",),
         ("base",),
-        ("sim.*", "pcsc.*"),
+        ("sim.*", "pcsc.*", "pcscd.*"),
         ("vpcd", "registry"),
     ),
     "emulators": (

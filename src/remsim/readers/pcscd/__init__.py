@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cards in PC/SC readers of Linux, reached by pcscd's own socket protocol from the event loop.
+
+No thread and no compiled library: ``protocol`` and ``client`` are the messages, without I/O; ``channel`` is one socket.
+"""
