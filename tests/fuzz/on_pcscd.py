@@ -4,14 +4,14 @@
 from collections.abc import Callable
 from typing import Final
 
-from remsim.readers.pcscd.client import Client, Reply
-from remsim.readers.pcscd.protocol import MAX_DATA, MAX_ROWS, ROW, Table
+from remsim.readers.pcscd.client import PcscdClient, Reply
+from remsim.readers.pcscd.protocol import MAX_DATA, MAX_ROWS, ROW, ReaderTable
 from tests.fuzz.target import cut
 
 _CARD: Final = 0x20001
 _CONTEXT: Final = 0x10001
 #: What a client can ask for, by number.
-REQUESTS: Final[tuple[Callable[[Client], object], ...]] = (
+REQUESTS: Final[tuple[Callable[[PcscdClient], object], ...]] = (
     lambda client: client.establish(),
     lambda client: client.release(_CONTEXT),
     lambda client: client.connect(_CONTEXT, "Reader 00 00", 1, 1),
@@ -32,9 +32,9 @@ REQUESTS: Final[tuple[Callable[[Client], object], ...]] = (
 _MOST_REQUESTS: Final = 16
 
 
-def asking(minor: int, requests: bytes) -> Client:
+def asking(minor: int, requests: bytes) -> PcscdClient:
     """A client of version 4:``minor`` that has asked for these; one that is not possible now is left out."""
-    client = Client()
+    client = PcscdClient()
     client.minor = minor
     for number in requests:
         try:
@@ -44,7 +44,7 @@ def asking(minor: int, requests: bytes) -> Client:
     return client
 
 
-def heard(client: Client, pieces: list[bytes]) -> tuple[list[Reply], str]:
+def heard(client: PcscdClient, pieces: list[bytes]) -> tuple[list[Reply], str]:
     """The replies in these pieces, and why the client refused what came behind them ("": it did not)."""
     replies = [reply for piece in pieces for reply in client.receive(piece)]
     return replies, str(client.trouble or "")
@@ -68,6 +68,6 @@ def pcscd_replies(raw: bytes) -> None:
 def _plain(replies: list[Reply]) -> list[tuple[object, ...]]:
     """Replies as values that can be compared."""
     return [
-        (type(reply).__name__, *(tuple(value) if isinstance(value, Table) else value for value in reply))
+        (type(reply).__name__, *(tuple(value) if isinstance(value, ReaderTable) else value for value in reply))
         for reply in replies
     ]

@@ -33,9 +33,9 @@ from remsim.readers.pcscd.protocol import (
     TABLE_ROWS,
     TRANSMIT,
     VERSION,
-    Command,
+    PcscdCommand,
     PcscdProtocolError,
-    Table,
+    ReaderTable,
     body_size,
     frame,
     reader_field,
@@ -87,7 +87,7 @@ class TableReply(NamedTuple):
     """The readers, in reply to ``table`` or ``wait``."""
 
     code: int
-    table: Table
+    table: ReaderTable
 
 
 class WaitEnded(NamedTuple):
@@ -102,12 +102,12 @@ Reply = VersionReply | ContextReply | CardReply | CodeReply | DataReply | TableR
 class _Awaited(NamedTuple):
     """A reply that is to come: to which command, what of the request comes back in it, and the least it measures."""
 
-    command: Command
+    command: PcscdCommand
     echo: int
     size: int
 
 
-class Client:
+class PcscdClient:
     """One socket. ``minor`` is the version agreed on, None before."""
 
     __slots__ = ("_awaited", "_buffer", "_heads", "_is_waiting", "_need", "minor", "trouble")
@@ -133,7 +133,7 @@ class Client:
 
     def version(self, minor: int) -> bytes:
         """Ask for version 4:``minor``."""
-        return self._ask(Command.VERSION, VERSION.pack(MAJOR, minor, _SUCCESS), minor, VERSION.size)
+        return self._ask(PcscdCommand.VERSION, VERSION.pack(MAJOR, minor, _SUCCESS), minor, VERSION.size)
 
     def next_version(self, refusal: VersionReply) -> int | None:
         """The version to ask for after a refusal, None if there is no further one."""
@@ -143,51 +143,53 @@ class Client:
 
     def establish(self) -> bytes:
         """Make a context (scope: user)."""
-        return self._ask(Command.ESTABLISH_CONTEXT, ESTABLISH.pack(0, 0, _SUCCESS), 0, ESTABLISH.size)
+        return self._ask(PcscdCommand.ESTABLISH_CONTEXT, ESTABLISH.pack(0, 0, _SUCCESS), 0, ESTABLISH.size)
 
     def release(self, context: int) -> bytes:
         """Let go of a context and all its cards."""
-        return self._ask(Command.RELEASE_CONTEXT, CONTEXT.pack(context, _SUCCESS), context, CONTEXT.size)
+        return self._ask(PcscdCommand.RELEASE_CONTEXT, CONTEXT.pack(context, _SUCCESS), context, CONTEXT.size)
 
     def cancel(self, context: int) -> bytes:
         """End the wait of another socket, which has this context."""
-        return self._ask(Command.CANCEL, CONTEXT.pack(context, _SUCCESS), context, CONTEXT.size)
+        return self._ask(PcscdCommand.CANCEL, CONTEXT.pack(context, _SUCCESS), context, CONTEXT.size)
 
     def connect(self, context: int, reader: str, share: int, protocols: int) -> bytes:
         """Connect to a card. Raises ValueError if there can be no reader of that name."""
         body = CONNECT.pack(context, reader_field(reader), share, protocols, 0, 0, _SUCCESS)
-        return self._ask(Command.CONNECT, body, context, CONNECT.size)
+        return self._ask(PcscdCommand.CONNECT, body, context, CONNECT.size)
 
     def reconnect(self, card: int, share: int, protocols: int, initialization: int) -> bytes:
         """Reset a card."""
         body = RECONNECT.pack(card, share, protocols, initialization, 0, _SUCCESS)
-        return self._ask(Command.RECONNECT, body, card, RECONNECT.size)
+        return self._ask(PcscdCommand.RECONNECT, body, card, RECONNECT.size)
 
     def disconnect(self, card: int, disposition: int) -> bytes:
         """Let go of a card."""
-        return self._ask(Command.DISCONNECT, DISPOSITION.pack(card, disposition, _SUCCESS), card, DISPOSITION.size)
+        return self._ask(PcscdCommand.DISCONNECT, DISPOSITION.pack(card, disposition, _SUCCESS), card, DISPOSITION.size)
 
     def begin(self, card: int) -> bytes:
         """Begin a transaction."""
-        return self._ask(Command.BEGIN_TRANSACTION, HANDLE.pack(card, _SUCCESS), card, HANDLE.size)
+        return self._ask(PcscdCommand.BEGIN_TRANSACTION, HANDLE.pack(card, _SUCCESS), card, HANDLE.size)
 
     def end(self, card: int, disposition: int) -> bytes:
         """End a transaction."""
-        return self._ask(Command.END_TRANSACTION, DISPOSITION.pack(card, disposition, _SUCCESS), card, DISPOSITION.size)
+        return self._ask(
+            PcscdCommand.END_TRANSACTION, DISPOSITION.pack(card, disposition, _SUCCESS), card, DISPOSITION.size
+        )
 
     def status(self, card: int) -> bytes:
         """Ask whether the card is still the one that it was; the rest is in the table."""
-        return self._ask(Command.STATUS, HANDLE.pack(card, _SUCCESS), card, HANDLE.size)
+        return self._ask(PcscdCommand.STATUS, HANDLE.pack(card, _SUCCESS), card, HANDLE.size)
 
     def attribute(self, card: int, number: int) -> bytes:
         """Ask for an attribute of a reader."""
         body = ATTRIBUTE.pack(card, number, b"", ATTRIBUTE.size - 16, _SUCCESS)
-        return self._ask(Command.GET_ATTRIB, body, card, ATTRIBUTE.size)
+        return self._ask(PcscdCommand.GET_ATTRIB, body, card, ATTRIBUTE.size)
 
     def control(self, card: int, code: int, data: bytes) -> bytes:
         """Say something to the reader's driver."""
         body = CONTROL.pack(card, code, len(data), MAX_DATA, 0, _SUCCESS)
-        return self._ask(Command.CONTROL, body, card, CONTROL.size, data)
+        return self._ask(PcscdCommand.CONTROL, body, card, CONTROL.size, data)
 
     def transmit(self, card: int, protocol: int, command: bytes) -> bytes:
         """Exchange a command of at most ``MAX_DATA`` bytes with a card."""
@@ -195,39 +197,39 @@ class Client:
         head = self._heads.get(key)
         if head is None:
             body = (card, protocol, _PCI_LENGTH, len(command), _ANY_PROTOCOL, _PCI_LENGTH, MAX_DATA, _SUCCESS)
-            head = self._heads[key] = HEADER.pack(TRANSMIT.size, Command.TRANSMIT) + TRANSMIT.pack(*body)
-        self._awaited.append(_Awaited(Command.TRANSMIT, card, TRANSMIT.size))
+            head = self._heads[key] = HEADER.pack(TRANSMIT.size, PcscdCommand.TRANSMIT) + TRANSMIT.pack(*body)
+        self._awaited.append(_Awaited(PcscdCommand.TRANSMIT, card, TRANSMIT.size))
         return head + command
 
     def table(self) -> bytes:
         """Ask for the readers. Not while a wait is pending in 4:6."""
         self._check_quiet()
         if self._minor() < _FROM_TABLE_SIZE:
-            return self._ask(Command.GET_READERS_STATE, b"", 0, TABLE_ROWS * ROW.size)
+            return self._ask(PcscdCommand.GET_READERS_STATE, b"", 0, TABLE_ROWS * ROW.size)
         # Both at once: between size and table a reader might come.
-        size = self._ask(Command.GET_READERS_STATE_SIZE, b"", 0, COUNT.size)
-        return size + frame(Command.GET_READERS_STATE_ARRAY)
+        size = self._ask(PcscdCommand.GET_READERS_STATE_SIZE, b"", 0, COUNT.size)
+        return size + frame(PcscdCommand.GET_READERS_STATE_ARRAY)
 
     def wait(self) -> bytes:
         """Ask to be told once of the next event. Answered with the table, in 4:6 with a ``VersionReply``."""
         if self._is_waiting:
             raise RuntimeError("a wait is pending already")
         if self._minor() < _FROM_TABLE_SIZE:
-            request = self._ask(Command.WAIT_READER_STATE_CHANGE, b"", 0, TABLE_ROWS * ROW.size)
+            request = self._ask(PcscdCommand.WAIT_READER_STATE_CHANGE, b"", 0, TABLE_ROWS * ROW.size)
         else:
-            request = frame(Command.WAIT_READER_STATE_CHANGE) + self.version(self._minor())
+            request = frame(PcscdCommand.WAIT_READER_STATE_CHANGE) + self.version(self._minor())
         self._is_waiting = True
         return request
 
     def stop_waiting(self) -> bytes:
         """End a wait: exactly one ``WaitEnded`` comes, be it by this request or by an event."""
-        return frame(Command.STOP_WAITING_READER_STATE_CHANGE)
+        return frame(PcscdCommand.STOP_WAITING_READER_STATE_CHANGE)
 
-    def _ask(self, command: Command, body: bytes, echo: int, size: int, data: bytes = b"") -> bytes:
+    def _ask(self, command: PcscdCommand, body: bytes, echo: int, size: int, data: bytes = b"") -> bytes:
         expected = body_size(command, MINORS[0] if self.minor is None else self.minor)
         if expected != len(body):
             raise RuntimeError(f"{command.name} is no request of version 4:{self.minor}")
-        if command is not Command.VERSION:
+        if command is not PcscdCommand.VERSION:
             self._check_quiet()
         self._awaited.append(_Awaited(command, echo, size))
         return frame(command, body, data)
@@ -268,7 +270,7 @@ class Client:
     def _usual(self, data: bytes) -> DataReply | None:
         """The response of a card, if ``data`` is that and nothing else, as nearly all that arrives is."""
         command, card, _ = self._awaited[0]
-        if command is not Command.TRANSMIT or len(data) < TRANSMIT.size:
+        if command is not PcscdCommand.TRANSMIT or len(data) < TRANSMIT.size:
             return None
         fields = TRANSMIT.unpack_from(data)
         if fields[0] != card or fields[7] != _SUCCESS or fields[6] != len(data) - TRANSMIT.size:
@@ -313,13 +315,13 @@ class Client:
     def _more(self, awaited: _Awaited) -> int:
         """How much follows behind the fixed part of a reply. Raises PcscdProtocolError."""
         buffer, command = self._buffer, awaited.command
-        if command is Command.TRANSMIT:
+        if command is PcscdCommand.TRANSMIT:
             fields = TRANSMIT.unpack_from(buffer)
             length = fields[6] if fields[7] == _SUCCESS else 0
-        elif command is Command.CONTROL:
+        elif command is PcscdCommand.CONTROL:
             fields = CONTROL.unpack_from(buffer)
             length = fields[4] if fields[5] == _SUCCESS else 0
-        elif command is Command.GET_READERS_STATE_SIZE:
+        elif command is PcscdCommand.GET_READERS_STATE_SIZE:
             (rows,) = COUNT.unpack_from(buffer)
             if not 0 <= rows <= MAX_ROWS:
                 raise PcscdProtocolError(f"pcscd says that it has {rows} readers; {MAX_ROWS} are possible")
@@ -333,31 +335,31 @@ class Client:
     def _parse(self, awaited: _Awaited, raw: bytes) -> Reply:
         command, echo, size = awaited
         match command:
-            case Command.VERSION:
+            case PcscdCommand.VERSION:
                 return self._on_version(raw)
-            case Command.ESTABLISH_CONTEXT:
+            case PcscdCommand.ESTABLISH_CONTEXT:
                 _, context, code = ESTABLISH.unpack(raw)
                 return ContextReply(code, context)
-            case Command.CONNECT:
+            case PcscdCommand.CONNECT:
                 context, _, _, _, card, protocol, code = CONNECT.unpack(raw)
                 _check_echo(command, context, echo)
                 return CardReply(code, card, protocol)
-            case Command.RECONNECT:
+            case PcscdCommand.RECONNECT:
                 card, _, _, _, protocol, code = RECONNECT.unpack(raw)
                 _check_echo(command, card, echo)
                 return CardReply(code, card, protocol)
-            case Command.TRANSMIT | Command.CONTROL:
-                layout = TRANSMIT if command is Command.TRANSMIT else CONTROL
+            case PcscdCommand.TRANSMIT | PcscdCommand.CONTROL:
+                layout = TRANSMIT if command is PcscdCommand.TRANSMIT else CONTROL
                 fields = layout.unpack_from(raw)
                 _check_echo(command, fields[0], echo)
                 return DataReply(fields[-1], raw[size:])
-            case Command.GET_ATTRIB:
+            case PcscdCommand.GET_ATTRIB:
                 return _attribute(raw, echo)
-            case Command.GET_READERS_STATE | Command.WAIT_READER_STATE_CHANGE:
-                return TableReply(_SUCCESS, Table(raw))
-            case Command.GET_READERS_STATE_SIZE:
-                return TableReply(_SUCCESS, Table(raw[COUNT.size :]))
-            case Command.DISCONNECT | Command.END_TRANSACTION:
+            case PcscdCommand.GET_READERS_STATE | PcscdCommand.WAIT_READER_STATE_CHANGE:
+                return TableReply(_SUCCESS, ReaderTable(raw))
+            case PcscdCommand.GET_READERS_STATE_SIZE:
+                return TableReply(_SUCCESS, ReaderTable(raw[COUNT.size :]))
+            case PcscdCommand.DISCONNECT | PcscdCommand.END_TRANSACTION:
                 number, _, code = DISPOSITION.unpack(raw)
             case _:
                 number, code = HANDLE.unpack(raw) if command in _OF_HANDLES else CONTEXT.unpack(raw)
@@ -377,17 +379,17 @@ class Client:
         return VersionReply(code, minor)
 
 
-_OF_HANDLES: Final = frozenset({Command.BEGIN_TRANSACTION, Command.STATUS})
+_OF_HANDLES: Final = frozenset({PcscdCommand.BEGIN_TRANSACTION, PcscdCommand.STATUS})
 
 
-def _check_echo(command: Command, number: int, echo: int) -> None:
+def _check_echo(command: PcscdCommand, number: int, echo: int) -> None:
     if number != echo:
         raise PcscdProtocolError(f"pcscd answers {command.name} for {number:#x} and was asked for {echo:#x}")
 
 
 def _attribute(raw: bytes, echo: int) -> DataReply:
     card, _, value, length, code = ATTRIBUTE.unpack(raw)
-    _check_echo(Command.GET_ATTRIB, card, echo)
+    _check_echo(PcscdCommand.GET_ATTRIB, card, echo)
     if code != _SUCCESS:
         return DataReply(code, b"")
     if length > len(value):

@@ -18,7 +18,7 @@ class PcscdProtocolError(RemsimError):
     """What the other end sent cannot be a reply of pcscd."""
 
 
-class Command(IntEnum):
+class PcscdCommand(IntEnum):
     """Numbers of the commands."""
 
     ESTABLISH_CONTEXT = 1
@@ -87,27 +87,27 @@ COUNT: Final = struct.Struct("=i")
 ROW: Final = struct.Struct(f"=128sIIi{_LONGEST_ATR}s3xII")
 
 #: What a request's body measures; commands of later versions say from which on there are any.
-_BODIES: Final[dict[Command, tuple[int, int]]] = {
-    Command.ESTABLISH_CONTEXT: (ESTABLISH.size, 4),
-    Command.RELEASE_CONTEXT: (CONTEXT.size, 4),
-    Command.CONNECT: (CONNECT.size, 4),
-    Command.RECONNECT: (RECONNECT.size, 4),
-    Command.DISCONNECT: (DISPOSITION.size, 4),
-    Command.BEGIN_TRANSACTION: (HANDLE.size, 4),
-    Command.END_TRANSACTION: (DISPOSITION.size, 4),
-    Command.TRANSMIT: (TRANSMIT.size, 4),
-    Command.CONTROL: (CONTROL.size, 4),
-    Command.STATUS: (HANDLE.size, 4),
-    Command.CANCEL: (CONTEXT.size, 4),
-    Command.GET_ATTRIB: (ATTRIBUTE.size, 4),
-    Command.SET_ATTRIB: (ATTRIBUTE.size, 4),
-    Command.VERSION: (VERSION.size, 4),
-    Command.GET_READERS_STATE: (0, 4),
-    Command.WAIT_READER_STATE_CHANGE: (0, 4),
-    Command.STOP_WAITING_READER_STATE_CHANGE: (0, 4),
-    Command.GET_READER_EVENTS: (0, 5),
-    Command.GET_READERS_STATE_SIZE: (0, 6),
-    Command.GET_READERS_STATE_ARRAY: (0, 6),
+_BODIES: Final[dict[PcscdCommand, tuple[int, int]]] = {
+    PcscdCommand.ESTABLISH_CONTEXT: (ESTABLISH.size, 4),
+    PcscdCommand.RELEASE_CONTEXT: (CONTEXT.size, 4),
+    PcscdCommand.CONNECT: (CONNECT.size, 4),
+    PcscdCommand.RECONNECT: (RECONNECT.size, 4),
+    PcscdCommand.DISCONNECT: (DISPOSITION.size, 4),
+    PcscdCommand.BEGIN_TRANSACTION: (HANDLE.size, 4),
+    PcscdCommand.END_TRANSACTION: (DISPOSITION.size, 4),
+    PcscdCommand.TRANSMIT: (TRANSMIT.size, 4),
+    PcscdCommand.CONTROL: (CONTROL.size, 4),
+    PcscdCommand.STATUS: (HANDLE.size, 4),
+    PcscdCommand.CANCEL: (CONTEXT.size, 4),
+    PcscdCommand.GET_ATTRIB: (ATTRIBUTE.size, 4),
+    PcscdCommand.SET_ATTRIB: (ATTRIBUTE.size, 4),
+    PcscdCommand.VERSION: (VERSION.size, 4),
+    PcscdCommand.GET_READERS_STATE: (0, 4),
+    PcscdCommand.WAIT_READER_STATE_CHANGE: (0, 4),
+    PcscdCommand.STOP_WAITING_READER_STATE_CHANGE: (0, 4),
+    PcscdCommand.GET_READER_EVENTS: (0, 5),
+    PcscdCommand.GET_READERS_STATE_SIZE: (0, 6),
+    PcscdCommand.GET_READERS_STATE_ARRAY: (0, 6),
 }
 
 #: Bits of a row's state.
@@ -115,7 +115,7 @@ _ABSENT: Final = 0x02
 _PRESENT: Final = 0x04
 
 
-def body_size(command: Command, minor: int) -> int | None:
+def body_size(command: PcscdCommand, minor: int) -> int | None:
     """Bytes of a request's body in version 4:``minor``, without data behind it; None: the version has no such command.
 
     A pcscd closes the socket of a client whose body measures anything else.
@@ -124,7 +124,7 @@ def body_size(command: Command, minor: int) -> int | None:
     return size if minor >= since else None
 
 
-def frame(command: Command, body: bytes = b"", data: bytes = b"") -> bytes:
+def frame(command: PcscdCommand, body: bytes = b"", data: bytes = b"") -> bytes:
     """A request. ``data`` is the command for the card, which the size in the header does not count."""
     return HEADER.pack(len(body), command) + body + data
 
@@ -137,7 +137,7 @@ def reader_field(name: str) -> bytes:
     return raw
 
 
-class Row(NamedTuple):
+class ReaderRow(NamedTuple):
     """One reader as pcscd's table has it. ``events`` counts cards that came or went; ``atr`` may be empty."""
 
     name: str
@@ -158,7 +158,7 @@ class Row(NamedTuple):
         return bool(self.state & _PRESENT)
 
 
-class Table:
+class ReaderTable:
     """The table of readers, read row by row when it is asked for: it may have hundreds of which one is wanted."""
 
     __slots__ = ("_raw",)
@@ -170,14 +170,14 @@ class Table:
         """Return the number of rows, empty ones included."""
         return len(self._raw) // ROW.size
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[ReaderRow]:
         """Iterate over the rows that have a reader, in pcscd's order. Two may have the same name."""
         for fields in ROW.iter_unpack(self._raw):
             row = _row(fields)
             if row.name:
                 yield row
 
-    def row_of(self, name: str) -> Row | None:
+    def row_of(self, name: str) -> ReaderRow | None:
         """The first row of that name."""
         wanted = reader_field(name) + b"\0"
         at = self._raw.find(wanted)
@@ -188,8 +188,8 @@ class Table:
         return None
 
 
-def _row(fields: tuple[bytes, int, int, int, bytes, int, int]) -> Row:
+def _row(fields: tuple[bytes, int, int, int, bytes, int, int]) -> ReaderRow:
     name, events, state, sharing, atr, length, protocol = fields
     # A reader that is being initialised has a length beyond the longest: it has no ATR yet.
     known = atr[:length] if length <= _LONGEST_ATR else b""
-    return Row(name.partition(b"\0")[0].decode("utf-8", "replace"), events, state, sharing, known, protocol)
+    return ReaderRow(name.partition(b"\0")[0].decode("utf-8", "replace"), events, state, sharing, known, protocol)

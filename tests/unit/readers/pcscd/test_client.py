@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from remsim.readers.pcscd import protocol
 from remsim.readers.pcscd.client import (
     CardReply,
-    Client,
     CodeReply,
     ContextReply,
     DataReply,
+    PcscdClient,
     Reply,
     TableReply,
     VersionReply,
     WaitEnded,
 )
-from remsim.readers.pcscd.protocol import Command, Row, Table
+from remsim.readers.pcscd.protocol import PcscdCommand, ReaderRow, ReaderTable
 
 CARD, CONTEXT = 0x20001, 0x10001
 REFUSED = 0x8010001E
@@ -25,8 +25,8 @@ ROW = protocol.ROW.pack(b"Reader 00 00", 3, 0x34, 0, b"\x3b\x00", 2, 1)
 NO_ROW = bytes(protocol.ROW.size)
 
 
-def client_of(minor: int) -> Client:
-    client = Client()
+def client_of(minor: int) -> PcscdClient:
+    client = PcscdClient()
     client.version(minor)
     assert client.receive(protocol.VERSION.pack(4, minor, 0)) == [VersionReply(0, minor)]
     return client
@@ -35,30 +35,30 @@ def client_of(minor: int) -> Client:
 @pytest.mark.parametrize(
     ("command", "size"),
     [
-        (Command.ESTABLISH_CONTEXT, 12),
-        (Command.RELEASE_CONTEXT, 8),
-        (Command.CONNECT, 152),
-        (Command.RECONNECT, 24),
-        (Command.DISCONNECT, 12),
-        (Command.BEGIN_TRANSACTION, 8),
-        (Command.END_TRANSACTION, 12),
-        (Command.TRANSMIT, 32),
-        (Command.CONTROL, 24),
-        (Command.STATUS, 8),
-        (Command.CANCEL, 8),
-        (Command.GET_ATTRIB, 280),
-        (Command.SET_ATTRIB, 280),
-        (Command.VERSION, 12),
-        (Command.GET_READERS_STATE, 0),
+        (PcscdCommand.ESTABLISH_CONTEXT, 12),
+        (PcscdCommand.RELEASE_CONTEXT, 8),
+        (PcscdCommand.CONNECT, 152),
+        (PcscdCommand.RECONNECT, 24),
+        (PcscdCommand.DISCONNECT, 12),
+        (PcscdCommand.BEGIN_TRANSACTION, 8),
+        (PcscdCommand.END_TRANSACTION, 12),
+        (PcscdCommand.TRANSMIT, 32),
+        (PcscdCommand.CONTROL, 24),
+        (PcscdCommand.STATUS, 8),
+        (PcscdCommand.CANCEL, 8),
+        (PcscdCommand.GET_ATTRIB, 280),
+        (PcscdCommand.SET_ATTRIB, 280),
+        (PcscdCommand.VERSION, 12),
+        (PcscdCommand.GET_READERS_STATE, 0),
     ],
 )
-def test_bodies_measure_what_pcscd_wants_in_all_versions(command: Command, size: int) -> None:
+def test_bodies_measure_what_pcscd_wants_in_all_versions(command: PcscdCommand, size: int) -> None:
     assert [protocol.body_size(command, minor) for minor in (4, 5, 6)] == [size] * 3
 
 
 def test_later_commands_are_unknown_to_earlier_versions() -> None:
-    assert [protocol.body_size(Command.GET_READER_EVENTS, minor) for minor in (4, 5, 6)] == [None, 0, 0]
-    assert [protocol.body_size(Command.GET_READERS_STATE_SIZE, minor) for minor in (4, 5, 6)] == [None, None, 0]
+    assert [protocol.body_size(PcscdCommand.GET_READER_EVENTS, minor) for minor in (4, 5, 6)] == [None, 0, 0]
+    assert [protocol.body_size(PcscdCommand.GET_READERS_STATE_SIZE, minor) for minor in (4, 5, 6)] == [None, None, 0]
     assert protocol.ROW.size == 184
 
 
@@ -72,7 +72,7 @@ def test_command_of_a_card_follows_the_body_and_is_not_counted() -> None:
 
 
 def test_refused_version_names_the_one_to_ask_for() -> None:
-    client = Client()
+    client = PcscdClient()
     client.version(6)
     (refusal,) = client.receive(protocol.VERSION.pack(4, 4, REFUSED))
     assert refusal == VersionReply(REFUSED, 4)
@@ -86,7 +86,7 @@ def test_refused_version_names_the_one_to_ask_for() -> None:
 
 
 def test_server_that_names_its_own_version_has_agreed_to_the_older_one() -> None:
-    client = Client()
+    client = PcscdClient()
     client.version(4)
     assert client.receive(protocol.VERSION.pack(4, 6, 0)) == [VersionReply(0, 6)]
     assert client.minor == 4
@@ -94,12 +94,12 @@ def test_server_that_names_its_own_version_has_agreed_to_the_older_one() -> None
 
 @pytest.mark.parametrize("reply", [(3, 4, 0), (4, -1, 0), (4, 5, 0), (0, 0, 0)])
 def test_versions_that_cannot_be(reply: tuple[int, int, int]) -> None:
-    client = Client()
+    client = PcscdClient()
     client.version(6)
     assert "version" in refusal(client, protocol.VERSION.pack(*reply))
 
 
-def conversation(client: Client) -> tuple[bytes, list[Reply]]:
+def conversation(client: PcscdClient) -> tuple[bytes, list[Reply]]:
     """A card that is opened, used and closed: what pcscd sends, and what it means."""
     client.establish()
     client.connect(CONTEXT, "Reader 00 00", 1, 1)
@@ -171,7 +171,7 @@ def test_garbage_is_refused_and_ends_it(garbage: bytes, at: int) -> None:
         assert client.receive(stream) == []
 
 
-def refusal(client: Client, raw: bytes) -> str:
+def refusal(client: PcscdClient, raw: bytes) -> str:
     client.receive(raw)
     return str(client.trouble or "")
 
@@ -200,7 +200,7 @@ def test_answer_for_another_card_is_refused() -> None:
     assert "TRANSMIT" in refusal(client, protocol.TRANSMIT.pack(CARD + 1, 1, 16, 5, 1, 16, 2, 0) + b"\x90\0")
 
 
-def rows(reply: Reply) -> list[Row]:
+def rows(reply: Reply) -> list[ReaderRow]:
     assert isinstance(reply, TableReply)
     return list(reply.table)
 
@@ -212,7 +212,7 @@ def test_wait_gives_the_table_first_and_ends_once(minor: int) -> None:
     with pytest.raises(RuntimeError):
         client.wait()
     (reply,) = client.receive(ROW + NO_ROW * 15)
-    assert rows(reply) == [Row("Reader 00 00", 3, 0x34, 0, b"\x3b\0", 1)]
+    assert rows(reply) == [ReaderRow("Reader 00 00", 3, 0x34, 0, b"\x3b\0", 1)]
     # STOP may cross the event: one answer comes in any case.
     assert client.stop_waiting() == protocol.HEADER.pack(0, 20)
     assert client.receive(protocol.EVENT.pack(0, 0)) == [WaitEnded(0)]
@@ -227,7 +227,7 @@ def test_wait_gives_the_table_first_and_ends_once(minor: int) -> None:
 def test_in_4_6_an_event_may_come_before_the_barrier(event_first: bool, piece: int) -> None:
     client = client_of(6)
     assert client.wait() == protocol.HEADER.pack(0, 19) + protocol.frame(
-        Command.VERSION, protocol.VERSION.pack(4, 6, 0)
+        PcscdCommand.VERSION, protocol.VERSION.pack(4, 6, 0)
     )
     with pytest.raises(RuntimeError, match="could not be told"):
         client.table()
@@ -255,8 +255,8 @@ def test_row_is_found_by_its_whole_name_only() -> None:
     # A name within another row's ATR is none.
     inside = protocol.ROW.pack(b"x", 0, 4, 0, b"Reader 00 00\0", 12, 1)
     starting = protocol.ROW.pack(b"Reader 01 00", 0, 0, 0, b"", 34, 0)
-    table = Table(other + inside + ROW + starting)
-    assert table.row_of("Reader 00 00") == Row("Reader 00 00", 3, 0x34, 0, b"\x3b\0", 1)
+    table = ReaderTable(other + inside + ROW + starting)
+    assert table.row_of("Reader 00 00") == ReaderRow("Reader 00 00", 3, 0x34, 0, b"\x3b\0", 1)
     assert table.row_of("Reader 00 0") is None
     found = table.row_of("Reader 01 00")
     assert found is not None
