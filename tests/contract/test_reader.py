@@ -17,6 +17,7 @@ from remsim.card.atr import parse_atr
 from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.errors import CardAbsentError, ReaderError
 from remsim.readers.pcsc import PcscSource
+from remsim.readers.pcscd import PcscdDaemon, PcscdSource
 from remsim.readers.sim.profiles import load_profile
 from remsim.readers.sim.source import SimSource
 from remsim.uicc import Uicc
@@ -73,8 +74,8 @@ async def _sim_bench(folder: Path) -> AsyncIterator[Bench]:
 class PcscBench(Bench):
     """The first virtual reader of a real pcscd; its card is a program."""
 
-    def __init__(self, source: PcscSource, namespace: PcscdNamespace) -> None:
-        self.source: PcscSource = source
+    def __init__(self, source: PcscSource | PcscdSource, namespace: PcscdNamespace) -> None:
+        self.source: PcscSource | PcscdSource = source
         self.name = READER_NAMES[0]
         self._namespace = namespace
         self._present = asyncio.Event()
@@ -99,6 +100,19 @@ class PcscBench(Bench):
 async def _pcsc_bench(folder: Path) -> AsyncIterator[Bench]:
     with PcscdNamespace(folder) as namespace, pcsc_through(namespace):
         source = PcscSource()
+        await source.start()
+        try:
+            bench = PcscBench(source, namespace)
+            await bench.insert_card()
+            yield bench
+        finally:
+            await source.stop()
+
+
+@asynccontextmanager
+async def _pcscd_bench(folder: Path, *, is_shared: bool = False) -> AsyncIterator[Bench]:
+    with PcscdNamespace(folder) as namespace:
+        source = PcscdSource(daemons=[PcscdDaemon(namespace.socket)], is_shared=lambda _name: is_shared)
         await source.start()
         try:
             bench = PcscBench(source, namespace)
@@ -219,6 +233,7 @@ BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "sim": _sim_bench,
     "with transmit only": _plain_bench,
     "pcsc": _pcsc_bench,
+    "pcscd": _pcscd_bench,
     "pcsc at APDU level": _apdu_level_bench,
 }
 

@@ -31,7 +31,7 @@ def _link() -> Path:
 def pcsc_through(namespace: PcscdNamespace) -> Iterator[None]:
     """While it lasts, PC/SC in this process means the pcscd in ``namespace``."""
     link = _link()
-    link.symlink_to(f"/proc/{namespace._holder.pid}/root/run/pcscd/pcscd.comm")
+    link.symlink_to(namespace.socket)
     try:
         yield
     finally:

@@ -76,6 +76,11 @@ class PcscdNamespace:
             text = "\n".join([*lines, f"CHANNELID {port}", ""])
             (self._config / name).write_text(text, encoding="utf-8")
 
+    @property
+    def socket(self) -> Path:
+        """The socket of its pcscd, as it is reached from outside."""
+        return Path(f"/proc/{self._holder.pid}/root/run/pcscd/pcscd.comm")
+
     def command(self, argv: Sequence[str]) -> list[str]:
         """``argv`` as a command line that runs inside; the process id stays that of the program itself."""
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
