@@ -13,7 +13,9 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -110,6 +112,12 @@ class PcscdNamespace:
         path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         self.pcscd = self.program(argv, env={"PCSCLITE_HP_DROPDIR": str(self._no_drivers), "PATH": path})
         self.pcscd.wait_for_stdout("daemon ready")
+        # It says so before it listens.
+        until = time.monotonic() + PATIENCE_S
+        while not _listens(self.socket):
+            if time.monotonic() > until:
+                raise ProgramError(f"pcscd does not listen\n{self.pcscd.describe()}")
+            select.select([], [], [], 0.01)
         return self.pcscd
 
     def close(self) -> None:
@@ -124,6 +132,11 @@ class PcscdNamespace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as end:
+        return end.connect_ex(str(path)) == 0
 
 
 def _hold_namespaces() -> subprocess.Popen[str]:

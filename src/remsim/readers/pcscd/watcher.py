@@ -88,7 +88,9 @@ class PcscdWatcher:
             finally:
                 while self._channels:
                     self._channels.pop().close()
-            await self._pause(RETRY_S)
+            if not self._is_stopping:
+                self._wake.clear()
+                await self._pause(RETRY_S)
 
     async def _pause(self, seconds: float) -> bool:
         """Wait for an event, the loss of the connection or our end; False if nothing happened for so long."""
