@@ -144,7 +144,7 @@ class BoardSetAtr(Message):
         """Raises BoardFrameError if the length does not count the bytes."""
         if not payload or len(payload) != 1 + payload[0]:
             announced = payload[:1].hex() or "nothing"
-            raise BoardFrameError(f"SetAtr announces {announced}, has {len(payload)} bytes", payload)
+            raise BoardFrameError(f"{cls.__name__} announces {announced}, has {len(payload)} bytes", payload)
         return cls(payload[1:])
 
 

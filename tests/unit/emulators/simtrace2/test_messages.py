@@ -118,7 +118,7 @@ def test_sequence_slot_and_reserved_bytes_are_ignored() -> None:
 
 
 def test_message_of_another_class_is_refused() -> None:
-    with pytest.raises(BoardFrameError, match="is no SetAtr"):
+    with pytest.raises(BoardFrameError, match="is no BoardSetAtr"):
         frames.BoardSetAtr.from_bytes(frames.StatusRequest().to_bytes())
 
 
