@@ -61,7 +61,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("link.engine",),
     ),
     "card": (
-        ("errors", "class_byte", "filenames", "status", "service_tables"),
+        ("errors", "class_byte", "filenames", "reset", "status", "service_tables"),
         ("apdu", "tlv", "tpdu", "atr", "instructions", "selection"),
         ("apdu_case", "t0_exchange", "atr_policy", "pps"),
         ("iccid", "t0_over_apdu"),
@@ -176,7 +176,7 @@ VALUES_FOR_REST = {
     *(
         f"remsim.server.core.tokens.{name}"
         for name in (
-            *("EVERYTHING", "FailureLimiter", "Grant", "Refusal", "Role", "StoredToken"),
+            *("EVERYTHING", "FailureLimiter", "Grant", "Refusal", "StoredToken", "TokenRole"),
             *("bearer_token", "check_token", "digest_of", "limited_source", "token_id_of"),
         )
     ),

@@ -12,17 +12,9 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final, Protocol
 
-from remsim.bankd.core.actions import (
-    CardAction,
-    CardFault,
-    CloseCard,
-    FaultKind,
-    OpenCard,
-    ReadNumber,
-    ResetCard,
-    ResetKind,
-)
+from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
 from remsim.card.iccid import read_iccid
+from remsim.card.reset import ResetKind
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.base import CardReader, Outcome, as_reader_error
 from remsim.readers.errors import (

@@ -12,7 +12,7 @@ from remsim.bankd.core.actions import BankdAction, Origin
 from remsim.bankd.core.cards import CardSlots
 from remsim.bankd.core.certified import CertifiedClients
 from remsim.bankd.core.error_reports import error_ind
-from remsim.bankd.core.mappings import Mapping, MappingTable
+from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardSession, CardSlot, Connection
 from remsim.bankd.core.states import CardState, SessionEvent, SessionState
 from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
@@ -291,21 +291,21 @@ class ClientConnections:
 
     # Mappings
 
-    def on_mapping_created(self, mapping: Mapping, now: float) -> None:
+    def on_mapping_created(self, mapping: SlotMapping, now: float) -> None:
         """A client that waits for it is served at once."""
         connection = self._by_client.get(mapping.client)
         # A newcomer that got in when an older mapping's client was closed has found the new mapping by itself.
         if connection is not None and connection.session is None:
             self._attach(connection, mapping, now)
 
-    def on_mapping_removed(self, mapping: Mapping, now: float) -> None:
+    def on_mapping_removed(self, mapping: SlotMapping, now: float) -> None:
         """Its client is disconnected and the card powered off."""
         connection = self._by_client.get(mapping.client)
         if connection is not None:
             connection.step(SessionEvent.UNMAPPED)
             self.close(connection, "mapping removed", now)
 
-    def _attach(self, connection: Connection, mapping: Mapping, now: float) -> None:
+    def _attach(self, connection: Connection, mapping: SlotMapping, now: float) -> None:
         connection.step(SessionEvent.MAPPED)
         self._cards.begin(mapping).attach(connection)
         self._unserved.discard(connection)

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, ResetKind, SendResponse, TraceTpdu
+from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, SendResponse, TraceTpdu
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
     SESSION_TRANSITIONS,
@@ -18,6 +18,7 @@ from remsim.bankd.core.states import (
     SessionEvent,
     SessionState,
 )
+from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot

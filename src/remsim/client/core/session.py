@@ -13,6 +13,7 @@ from typing import Final
 
 from remsim.card.atr_policy import AtrPolicy
 from remsim.card.errors import AtrError
+from remsim.card.reset import ResetKind
 from remsim.client.core.actions import (
     Abort,
     Action,
@@ -25,7 +26,7 @@ from remsim.client.core.actions import (
     SetAtr,
 )
 from remsim.client.core.assignment import Assignment
-from remsim.client.core.notices import Notice, NoticeKind, Notices, ResetKind, refusal_in
+from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
 from remsim.core.deadlines import Deadlines
 from remsim.wire.link.actions import Accepted, Close, LinkId, Send
 from remsim.wire.link.engine import Received

@@ -20,19 +20,19 @@ from remsim.core.executor import ActionExecutor
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, PpsResult
 from remsim.emulators.simtrace2.actions import (
     Action,
+    BoardReady,
     DropUnsent,
     Fact,
     FactKind,
     ForwardTpdu,
-    Ready,
-    Send,
+    SendBulk,
     ShowLines,
     ShowSpeed,
 )
 from remsim.emulators.simtrace2.boards import VERSION_STRING
 from remsim.emulators.simtrace2.card import SimtraceCard
 from remsim.emulators.simtrace2.find import AmbiguousDeviceError, DeviceError, Found, Selector, choose, find
-from remsim.emulators.simtrace2.link import LinkHandler, SimtraceLink
+from remsim.emulators.simtrace2.link import BoardHandler, SimtraceLink
 from remsim.emulators.simtrace2.log import UNKNOWN, SlotLog, UnknownCommands
 from remsim.emulators.simtrace2.stream import StreamFault, encode_transfer
 from remsim.emulators.simtrace2.usb import TransferEnd, UsbBus, UsbListener, UsbPort
@@ -62,7 +62,7 @@ def selector_of(settings: SimtraceSettings) -> Selector:
     )
 
 
-class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
+class SimtraceEmulator(CardEmulator, UsbListener, BoardHandler):
     """One client slot on one interface."""
 
     def __init__(self, settings: SimtraceSettings, bus: UsbBus) -> None:
@@ -270,7 +270,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         if self._link is not None:
             self._link.lose(reason)
 
-    # LinkHandler
+    # BoardHandler
 
     def on_bulk(self, item: bytes | StreamFault) -> None:
         """A message of the device."""
@@ -307,12 +307,12 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
 
     def _performers(self) -> dict[type, Callable[..., None]]:
         return {
-            Send: self._send,
+            SendBulk: self._send,
             DropUnsent: self._drop_unsent,
             ForwardTpdu: self._forward,
             ShowLines: self._show_lines,
             ShowSpeed: self._show_speed,
-            Ready: self._tell_ready,
+            BoardReady: self._tell_ready,
             Fact: self._tell_fact,
         }
 
@@ -325,7 +325,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
     def _on_failure(self, action: Action, error: Exception) -> None:
         self._log.error("internal_error", action=type(action).__name__, exc_info=error)
 
-    def _send(self, action: Send) -> None:
+    def _send(self, action: SendBulk) -> None:
         if self._link is not None:
             self._link.send(encode_transfer(action.message), action.generation, self._now())
 
@@ -337,7 +337,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         if self._events is not None:
             self._events.on_tpdu(action.generation, action.tpdu)
 
-    def _tell_ready(self, action: Ready) -> None:
+    def _tell_ready(self, action: BoardReady) -> None:
         self._log.info("device_ready", lines=action.status.flags.name or "none")
 
     def _tell_fact(self, fact: Fact) -> None:

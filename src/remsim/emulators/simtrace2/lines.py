@@ -10,8 +10,8 @@ only whether VCC was away since the card last ran tells (simtrace2.md, 7.5). Kno
 from typing import Final
 
 from remsim.card.pps import Speed
+from remsim.card.reset import ResetKind
 from remsim.emulators.base import Lines
-from remsim.emulators.simtrace2.actions import ResetKind
 from remsim.emulators.simtrace2.messages import LineFlag, Status
 
 _LINES: Final = LineFlag.VCC | LineFlag.CLK | LineFlag.RESET

@@ -26,7 +26,7 @@ OUT_WAIT_S: Final = 5.0
 _EMPTY: Final = OutTransfer(b"")
 
 
-class LinkHandler(Protocol):
+class BoardHandler(Protocol):
     """Who uses the link."""
 
     def on_bulk(self, item: bytes | StreamFault) -> None:
@@ -59,7 +59,7 @@ class _Out:
 class SimtraceLink:
     """See the module. ``on_in`` and ``on_out`` are those of ``UsbListener`` with the time added."""
 
-    def __init__(self, port: UsbPort, slot: SlotInterface, handler: LinkHandler) -> None:
+    def __init__(self, port: UsbPort, slot: SlotInterface, handler: BoardHandler) -> None:
         self._port = port
         self._slot = slot
         self._handler = handler

@@ -3,9 +3,10 @@
 
 import pytest
 
-from remsim.bankd.core.actions import CardDetached, FaultKind, Origin, ResetKind
+from remsim.bankd.core.actions import CardDetached, FaultKind, Origin
 from remsim.bankd.core.session import CardSession, ResetEdges
 from remsim.bankd.core.states import CardEvent, CardState, SessionState
+from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages import rspro

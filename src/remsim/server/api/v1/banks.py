@@ -10,14 +10,14 @@ from remsim.server.api.reading import MAX_SHORT, ShortText, number
 from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing, sight_of
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import BankList, BankShape
-from remsim.server.core.tokens import Grant, Role
+from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.runtime import UnknownBankError
 
 router = APIRouter(prefix=V1, tags=["banks"])
 
 
 def _is_within(grant: Grant, bank_id: int) -> bool:
-    return grant.allows(Role.VIEWER, bank_id=bank_id)
+    return grant.allows(TokenRole.VIEWER, bank_id=bank_id)
 
 
 def _unknown(bank_id: int) -> ApiError:

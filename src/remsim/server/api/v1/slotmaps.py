@@ -14,7 +14,7 @@ from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, g
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import MappingList, MappingShape
 from remsim.server.core.slotmap import ConflictError
-from remsim.server.core.tokens import Grant, Role
+from remsim.server.core.tokens import Grant, TokenRole
 
 router = APIRouter(prefix=V1, tags=["slotmaps"])
 
@@ -112,7 +112,7 @@ async def reset_all(request: Request, runtime: TheRuntime, grant: TheGrant, acto
 
 
 def _is_within(grant: Grant, bank: BankSlot, client: ClientSlot) -> bool:
-    return grant.allows(Role.VIEWER, bank_id=bank.bank_id, client_id=client.client_id)
+    return grant.allows(TokenRole.VIEWER, bank_id=bank.bank_id, client_id=client.client_id)
 
 
 def _unknown(slotmap_id: str) -> ApiError:
