@@ -9,13 +9,13 @@ from typing import assert_never
 from remsim.readers.pcsc.scard import STATE_UNAWARE, Scard
 from remsim.readers.pcsc_common import codes
 from remsim.readers.pcsc_common.card import (
-    CallResult,
     CardCall,
     CardProcedures,
     Connect,
     Establish,
     LetGo,
     LookAtAtr,
+    PcscResult,
     Procedure,
     ReadAtr,
     Reconnect,
@@ -90,37 +90,37 @@ class PcscCard:
             result: bytes = end.value
             return result
 
-    def _perform(self, call: CardCall) -> CallResult:
+    def _perform(self, call: CardCall) -> PcscResult:
         scard = self._scard
         match call:
             case Establish():
                 code, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_USER)
                 self._context = context if code == codes.SUCCESS else None
-                return CallResult(code)
+                return PcscResult(code)
             case Connect():
                 assert self._context is not None
                 code, card, protocol = scard.SCardConnect(self._context, self._reader, call.share, call.protocols)
                 self._card = card if code == codes.SUCCESS else None
-                return CallResult(code, protocol)
+                return PcscResult(code, protocol)
             case Reconnect():
                 code, protocol = scard.SCardReconnect(self._handle(), call.share, call.protocols, call.how)
-                return CallResult(code, protocol)
+                return PcscResult(code, protocol)
             case ReadAtr():
                 code, _, _, _, raw = scard.SCardStatus(self._handle())
-                return CallResult(code, atr=bytes(raw))
+                return PcscResult(code, atr=bytes(raw))
             case LookAtAtr():
                 assert self._context is not None
                 code, states = scard.SCardGetStatusChange(self._context, 0, [(self._reader, STATE_UNAWARE)])
-                return CallResult(code, atr=bytes(states[0][2]) if states else b"")
+                return PcscResult(code, atr=bytes(states[0][2]) if states else b"")
             case LetGo():
                 return self._let_go(call.disposition)
         assert_never(call)
 
-    def _let_go(self, disposition: int) -> CallResult:
+    def _let_go(self, disposition: int) -> PcscResult:
         card, self._card = self._card, None
         if card is not None:
             self._scard.SCardDisconnect(card, disposition)
         context, self._context = self._context, None
         if context is not None:
             self._scard.SCardReleaseContext(context)
-        return CallResult(codes.SUCCESS)
+        return PcscResult(codes.SUCCESS)

@@ -64,7 +64,7 @@ class LetGo:
 CardCall = Establish | Connect | Reconnect | ReadAtr | LookAtAtr | LetGo
 
 
-class CallResult(NamedTuple):
+class PcscResult(NamedTuple):
     """What PC/SC returns: its code, and what was asked for."""
 
     code: int
@@ -73,7 +73,7 @@ class CallResult(NamedTuple):
 
 
 #: Yields calls; takes what each returned.
-Procedure = Generator[CardCall, CallResult, bytes]
+Procedure = Generator[CardCall, PcscResult, bytes]
 
 _DONE: Final = b""
 
@@ -144,7 +144,7 @@ class CardProcedures:
             raise self._no_t0(result.atr)
         return result.atr
 
-    def _connect_error(self, code: int) -> Generator[CardCall, CallResult, ReaderError]:
+    def _connect_error(self, code: int) -> Generator[CardCall, PcscResult, ReaderError]:
         if codes.unsigned(code) in (codes.E_PROTO_MISMATCH, codes.W_UNSUPPORTED_CARD):
             shown = yield LookAtAtr()
             if shown.code == codes.SUCCESS and shown.atr and not _offers_t0(shown.atr):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What PC/SC's readers are known to be, and what to tell when they are seen again. No I/O but log lines.
 
-Used by whoever watches PC/SC: it lists the readers, looks at each of them, and says when the service is gone.
+Used by what watches PC/SC: it lists the readers, looks at each of them, and says when the service is gone.
 """
 
 from collections.abc import Sequence

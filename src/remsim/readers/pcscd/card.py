@@ -19,20 +19,20 @@ from remsim.readers.base import CardReader, Done, Outcome
 from remsim.readers.errors import CardMuteError, ReaderError
 from remsim.readers.pcsc_common import codes
 from remsim.readers.pcsc_common.card import (
-    CallResult,
     CardCall,
     CardProcedures,
     Connect,
     Establish,
     LetGo,
     LookAtAtr,
+    PcscResult,
     Procedure,
     ReadAtr,
     Reconnect,
 )
 from remsim.readers.pcsc_common.level import ReaderLevel
 from remsim.readers.pcsc_common.values import ATTR_ATR, LEAVE_CARD, PROTOCOL_T0
-from remsim.readers.pcscd.channel import Answer, Channel
+from remsim.readers.pcscd.channel import Answer, PcscdChannel
 from remsim.readers.pcscd.client import CardReply, ContextReply, DataReply, TableReply
 
 #: A modem fetches at once what was announced. One that does not must not keep other programs from the card.
@@ -54,7 +54,14 @@ class PcscdReader(CardReader):
     """
 
     def __init__(
-        self, name: str, *, path: Path, pcsc_name: str, is_shared: bool, deadline_s: float, stuck: dict[str, Channel]
+        self,
+        name: str,
+        *,
+        path: Path,
+        pcsc_name: str,
+        is_shared: bool,
+        deadline_s: float,
+        stuck: dict[str, PcscdChannel],
     ) -> None:
         self.name = name
         self._path = path
@@ -65,7 +72,7 @@ class PcscdReader(CardReader):
         self._procedures = CardProcedures(name, is_shared=is_shared)
         self._level = ReaderLevel(name)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._channel: Channel | None = None
+        self._channel: PcscdChannel | None = None
         self._context: int | None = None
         # A command may be sent as soon as this is there, straight away if ``_is_direct``.
         self._card: int | None = None
@@ -190,7 +197,7 @@ class PcscdReader(CardReader):
         if done is not None:
             done(outcome)
 
-    def _exchange(self, channel: Channel, card: int, tpdu: bytes) -> _Steps:
+    def _exchange(self, channel: PcscdChannel, card: int, tpdu: bytes) -> _Steps:
         if self._hold is not None:
             self._hold.cancel()
             self._hold = None
@@ -204,7 +211,7 @@ class PcscdReader(CardReader):
             self._end_transaction()
         return response
 
-    def _through(self, channel: Channel, card: int, tpdu: bytes) -> _Steps:
+    def _through(self, channel: PcscdChannel, card: int, tpdu: bytes) -> _Steps:
         exchange = self._level.exchange(tpdu)
         try:
             command = next(exchange)
@@ -218,7 +225,7 @@ class PcscdReader(CardReader):
             response: bytes = end.value
             return response
 
-    def _begin(self, channel: Channel, card: int) -> Generator[bytes, Answer, None]:
+    def _begin(self, channel: PcscdChannel, card: int) -> Generator[bytes, Answer, None]:
         while True:
             answer = yield channel.client.begin(card)
             if isinstance(answer, ReaderError) or answer.code not in (codes.SUCCESS, codes.E_SHARING_VIOLATION):
@@ -251,7 +258,7 @@ class PcscdReader(CardReader):
         self._abandon()
         done(CardMuteError(f"no answer within {self._deadline_s:g} s"))
 
-    def _forget(self) -> tuple[Channel | None, int | None, int | None]:
+    def _forget(self) -> tuple[PcscdChannel | None, int | None, int | None]:
         """Nothing is open any more; return what was: channel, context, card."""
         there = self._channel, self._context, self._card
         self._channel = self._context = self._card = None
@@ -263,7 +270,7 @@ class PcscdReader(CardReader):
         self._watchdog = self._hold = None
         return there
 
-    def _abandon(self, channel: Channel | None = None) -> None:
+    def _abandon(self, channel: PcscdChannel | None = None) -> None:
         if channel is None:
             channel = self._forget()[0]
         if channel is not None:
@@ -287,7 +294,7 @@ class PcscdReader(CardReader):
             result_bytes: bytes = end.value
             return result_bytes
 
-    async def _perform(self, call: CardCall) -> CallResult:
+    async def _perform(self, call: CardCall) -> PcscResult:
         match call:
             case Establish():
                 return await self._establish()
@@ -297,12 +304,12 @@ class PcscdReader(CardReader):
                 try:
                     request = channel.client.connect(self._context, self._pcsc_name, call.share, call.protocols)
                 except ValueError:
-                    return CallResult(codes.E_UNKNOWN_READER)
+                    return PcscResult(codes.E_UNKNOWN_READER)
                 reply = await channel.ask(request, CardReply)
                 if reply.code == codes.SUCCESS:
                     self._card = reply.card
                     self._set_direct()
-                return CallResult(reply.code, reply.protocol)
+                return PcscResult(reply.code, reply.protocol)
             case Reconnect():
                 return await self._reconnect(call)
             case ReadAtr():
@@ -310,20 +317,20 @@ class PcscdReader(CardReader):
             case LookAtAtr():
                 channel = self._open_channel()
                 row = (await channel.ask(channel.client.table(), TableReply)).table.row_of(self._pcsc_name)
-                return CallResult(codes.SUCCESS, atr=b"" if row is None else row.atr)
+                return PcscResult(codes.SUCCESS, atr=b"" if row is None else row.atr)
             case LetGo():
                 return await self._let_go(call.disposition)
         assert_never(call)
 
-    async def _establish(self) -> CallResult:
-        self._channel = channel = Channel(self._path, deadline_s=self._deadline_s)
+    async def _establish(self) -> PcscResult:
+        self._channel = channel = PcscdChannel(self._path, deadline_s=self._deadline_s)
         await channel.open()
         reply = await channel.ask(channel.client.establish(), ContextReply)
         if reply.code == codes.SUCCESS:
             self._context = reply.context
-        return CallResult(reply.code)
+        return PcscResult(reply.code)
 
-    def _open_channel(self) -> Channel:
+    def _open_channel(self) -> PcscdChannel:
         if self._channel is None:
             raise self._procedures.not_open()
         return self._channel
@@ -333,16 +340,16 @@ class PcscdReader(CardReader):
             raise self._procedures.not_open()
         return self._card
 
-    async def _reconnect(self, call: Reconnect) -> CallResult:
+    async def _reconnect(self, call: Reconnect) -> PcscResult:
         channel, card = self._open_channel(), self._handle()
         until = channel.now() + self._deadline_s
         while True:
             request = channel.client.reconnect(card, call.share, call.protocols, call.how)
             reply = await channel.ask(request, CardReply)
             if not await _is_to_be_repeated(reply.code, channel, until):
-                return CallResult(reply.code, reply.protocol)
+                return PcscResult(reply.code, reply.protocol)
 
-    async def _read_atr(self) -> CallResult:
+    async def _read_atr(self) -> PcscResult:
         channel, card = self._open_channel(), self._handle()
         until = channel.now() + self._deadline_s
         while True:
@@ -352,20 +359,20 @@ class PcscdReader(CardReader):
                 break
         row = shown.table.row_of(self._pcsc_name)
         if status.code != codes.SUCCESS or row is not None:
-            return CallResult(status.code, atr=b"" if row is None else row.atr)
+            return PcscResult(status.code, atr=b"" if row is None else row.atr)
         # A reader beyond those that this version lists.
         reply = await channel.ask(channel.client.attribute(card, ATTR_ATR), DataReply)
-        return CallResult(reply.code, atr=reply.data)
+        return PcscResult(reply.code, atr=reply.data)
 
-    async def _let_go(self, disposition: int) -> CallResult:
+    async def _let_go(self, disposition: int) -> PcscResult:
         self._end_transaction()
         is_answering = self._done is not None
         channel, context, card = self._forget()
         if channel is None:
-            return CallResult(codes.SUCCESS)
+            return PcscResult(codes.SUCCESS)
         if is_answering or channel.is_busy or not channel.is_open:
             self._abandon(channel)
-            return CallResult(codes.SUCCESS)
+            return PcscResult(codes.SUCCESS)
         request, count = b"", 0
         if card is not None:
             request, count = channel.client.disconnect(card, disposition), 1
@@ -380,10 +387,10 @@ class PcscdReader(CardReader):
             raise
         else:
             channel.close()
-        return CallResult(codes.SUCCESS)
+        return PcscResult(codes.SUCCESS)
 
 
-async def _is_to_be_repeated(code: int, channel: Channel, until: float) -> bool:
+async def _is_to_be_repeated(code: int, channel: PcscdChannel, until: float) -> bool:
     """Whether another program has a transaction, and it is worth waiting for its end."""
     if code != codes.E_SHARING_VIOLATION or channel.now() >= until:
         return False

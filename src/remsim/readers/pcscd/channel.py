@@ -36,7 +36,7 @@ class VersionUnknownError(ReaderUnavailableError):
     """pcscd speaks no version that we know."""
 
 
-class Channel:
+class PcscdChannel:
     """Make, use and close it in the event loop. ``deadline_s`` is for each ``ask``."""
 
     def __init__(self, path: Path, *, deadline_s: float) -> None:

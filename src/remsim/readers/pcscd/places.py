@@ -11,7 +11,7 @@ from pathlib import Path
 from remsim.readers.errors import ReaderError
 from remsim.readers.pcsc_common import codes, usb
 from remsim.readers.pcsc_common.values import ATTR_CHANNEL_ID, LEAVE_CARD, NO_PROTOCOL, SHARE_DIRECT
-from remsim.readers.pcscd.channel import Channel
+from remsim.readers.pcscd.channel import PcscdChannel
 from remsim.readers.pcscd.client import CardReply, CodeReply, ContextReply, DataReply
 
 
@@ -27,7 +27,7 @@ async def find_places(path: Path, names: Sequence[str], devices: Path) -> dict[s
 
 
 async def _look(path: Path, names: Sequence[str], devices: Path, found: dict[str, str]) -> None:
-    channel = Channel(path, deadline_s=usb.PATIENCE_S)
+    channel = PcscdChannel(path, deadline_s=usb.PATIENCE_S)
     try:
         await channel.open()
         context = (await channel.ask(channel.client.establish(), ContextReply)).context
@@ -39,7 +39,7 @@ async def _look(path: Path, names: Sequence[str], devices: Path, found: dict[str
         channel.close()
 
 
-async def _channel_of(channel: Channel, context: int, reader: str) -> bytes:
+async def _channel_of(channel: PcscdChannel, context: int, reader: str) -> bytes:
     """The value of SCARD_ATTR_CHANNEL_ID; empty: the driver does not know it."""
     client = channel.client
     connected = await channel.ask(client.connect(context, reader, SHARE_DIRECT, NO_PROTOCOL), CardReply)

@@ -14,7 +14,7 @@ from remsim.readers.errors import ReaderError
 from remsim.readers.pcsc_common.states import KnownReaders
 from remsim.readers.pcsc_common.usb import USB_DEVICES
 from remsim.readers.pcscd.card import PcscdReader
-from remsim.readers.pcscd.channel import Channel
+from remsim.readers.pcscd.channel import PcscdChannel
 from remsim.readers.pcscd.places import find_places
 from remsim.readers.pcscd.protocol import MAJOR
 from remsim.readers.pcscd.watcher import PcscdWatcher
@@ -33,7 +33,7 @@ def default_socket() -> Path:
 
 async def protocol_of(socket: Path) -> str:
     """The protocol of the pcscd at ``socket``, such as ``4:4``, if we speak it, too. Raises ReaderError if not."""
-    channel = Channel(socket, deadline_s=_PROBE_S)
+    channel = PcscdChannel(socket, deadline_s=_PROBE_S)
     try:
         await channel.open()
         return f"{MAJOR}:{channel.client.minor}"
@@ -85,7 +85,7 @@ class PcscdSource(ReaderSource):
         self._watchers: list[PcscdWatcher] = []
         self._known = KnownReaders()
         # Sockets of calls that were given up and have not returned, by reader.
-        self._stuck: dict[str, Channel] = {}
+        self._stuck: dict[str, PcscdChannel] = {}
 
     async def start(self) -> None:
         """Begin to watch; a pcscd that does not run yet is waited for."""

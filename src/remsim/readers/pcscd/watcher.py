@@ -17,7 +17,7 @@ from remsim.net.runtime.tasks import when_done
 from remsim.readers.base import Presence, PresenceEvent
 from remsim.readers.errors import ReaderError, ReaderUnavailableError
 from remsim.readers.pcsc_common.states import ReaderStates
-from remsim.readers.pcscd.channel import Channel
+from remsim.readers.pcscd.channel import PcscdChannel
 from remsim.readers.pcscd.client import TableReply, VersionReply, WaitEnded
 from remsim.readers.pcscd.protocol import MAJOR, TABLE_ROWS, ReaderRow, ReaderTable
 
@@ -48,7 +48,7 @@ class PcscdWatcher:
         self._states = ReaderStates(get_logger("readers"))
         self._first: asyncio.Future[list[str]] = self._loop.create_future()
         self._ended: asyncio.Future[None] | None = None
-        self._channels: list[Channel] = []
+        self._channels: list[PcscdChannel] = []
         # Set at the end of a wait, and at our own end.
         self._wake = asyncio.Event()
         self._has_event = False
@@ -115,8 +115,8 @@ class PcscdWatcher:
         self.places.clear()
         self._say_first([])
 
-    async def _channel(self) -> Channel:
-        channel = Channel(self._path, deadline_s=ANSWER_S)
+    async def _channel(self) -> PcscdChannel:
+        channel = PcscdChannel(self._path, deadline_s=ANSWER_S)
         self._channels.append(channel)
         await channel.open()
         return channel
@@ -140,7 +140,7 @@ class PcscdWatcher:
                 self._check_limit(channel)
             await self._wait(channel)
 
-    async def _wait(self, channel: Channel) -> None:
+    async def _wait(self, channel: PcscdChannel) -> None:
         """Let the wait end, by an event or by ourselves. Raises ReaderError."""
         if not await self._pause(LOOK_AGAIN_S):
             channel.send(channel.client.stop_waiting())
@@ -169,7 +169,7 @@ class PcscdWatcher:
         for row in rows:
             self._tell(self._states.on_state(row.name, _presence(row), row.events, row.atr))
 
-    def _check_limit(self, channel: Channel) -> None:
+    def _check_limit(self, channel: PcscdChannel) -> None:
         """Say once that the table is full, where there may be readers beyond it."""
         if self._is_limit_told or len(self._states.names) < TABLE_ROWS:
             return
