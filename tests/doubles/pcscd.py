@@ -113,11 +113,7 @@ class PcscdNamespace:
         self.pcscd = self.program(argv, env={"PCSCLITE_HP_DROPDIR": str(self._no_drivers), "PATH": path})
         self.pcscd.wait_for_stdout("daemon ready")
         # It says so before it listens.
-        until = time.monotonic() + PATIENCE_S
-        while not _listens(self.socket):
-            if time.monotonic() > until:
-                raise ProgramError(f"pcscd does not listen\n{self.pcscd.describe()}")
-            select.select([], [], [], 0.01)
+        wait_for_socket(self.socket, self.pcscd)
         return self.pcscd
 
     def close(self) -> None:
@@ -132,6 +128,15 @@ class PcscdNamespace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def wait_for_socket(path: Path, program: Program) -> None:
+    """Wait until ``program`` listens there. Raises ProgramError."""
+    until = time.monotonic() + PATIENCE_S
+    while not _listens(path):
+        if time.monotonic() > until:
+            raise ProgramError(f"nobody listens at {path}\n{program.describe()}")
+        select.select([], [], [], 0.01)
 
 
 def _listens(path: Path) -> bool:
