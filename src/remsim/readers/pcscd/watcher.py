@@ -60,7 +60,7 @@ class PcscdWatcher:
         ended = self._ended = self._loop.create_future()
 
         def on_end(outcome: object) -> None:
-            if isinstance(outcome, BaseException):
+            if isinstance(outcome, Exception):
                 get_logger("readers").error("driver_error", exc_info=outcome)
             if not ended.done():
                 ended.set_result(None)
