@@ -175,9 +175,32 @@ async def test_other_sources_of_readers_need_no_pcscd(reader: str, text: str, tm
 
 @asynccontextmanager
 async def stub(
-    socket: Path, version: tuple[int, int], *, accepts: bool = True, says: bytes | None = None
+    socket: Path,
+    version: tuple[int, int],
+    *,
+    accepts: bool = True,
+    says: bytes | None = None,
+    on_connect: int = 0x80100009,
 ) -> AsyncIterator[None]:
-    """Answers as pcscd of ``version`` does; with ``says``, says that and closes."""
+    """Answers as pcscd of ``version`` does; with ``says``, says that and closes. ``on_connect``: rv of each CONNECT."""
+    rows = struct.pack("=128sIIi33s3xII", b"ACME [CCID] 00 00", 1, 0x14, 0, b"\x3b", 1, 1) + bytes(184 * 15)
+
+    def reply(command: int, body: bytes) -> bytes:
+        match command:
+            case 17:
+                wanted = struct.unpack("=iiI", body)[:2]
+                is_good = accepts and (wanted == version or version >= (4, 6))
+                return struct.pack("=iiI", *version, 0 if is_good else 0x8010001E)
+            case 1:
+                return struct.pack("=III", 0, 7, 0)
+            case 4:
+                return body[:-4] + struct.pack("=I", on_connect)
+            case 22:
+                return struct.pack("=i", 1)
+            case 23:
+                return rows[:184]
+        assert command == 18
+        return rows
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if says is not None:
@@ -187,15 +210,7 @@ async def stub(
             return
         while header := await reader.read(8):
             size, command = struct.unpack("=II", header)
-            body = await reader.readexactly(size)
-            if command == 17:
-                wanted = struct.unpack("=iiI", body)[:2]
-                is_good = accepts and (wanted == version or version >= (4, 6))
-                writer.write(struct.pack("=iiI", *version, 0 if is_good else 0x8010001E))
-            else:
-                assert command == 18
-                row = struct.pack("=128sIIi33s3xII", b"ACME [CCID] 00 00", 1, 0x14, 0, b"\x3b", 1, 1)
-                writer.write(row + bytes(184 * 15))
+            writer.write(reply(command, await reader.readexactly(size)))
         writer.close()
 
     server = await asyncio.start_unix_server(talk, socket)
