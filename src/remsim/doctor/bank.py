@@ -36,7 +36,13 @@ _DRIVER_FOLDERS: Final = tuple(
 _CCID_BUNDLE: Final = "ifd-ccid.bundle/Contents/Info.plist"
 #: From this protocol on, that is from pcsc-lite 2.5 on, any number of readers is listed.
 _UNLIMITED: Final = (4, 6)
+#: The socket of the distribution's service.
+DEFAULT_SOCKET: Final = Path("/run/pcscd/pcscd.comm")
 _START: Final = "systemctl enable --now pcscd.socket"
+_RESTART: Final = "systemctl restart pcscd.socket pcscd"
+_OPEN: Final = (
+    "give this user the right to write to it, and to enter its folder (SocketMode and DirectoryMode of its unit)"
+)
 #: A pcscd that nobody configured serves so many connections.
 _MAX_CLIENTS: Final = 200
 #: Beside those for cards: two to watch the readers, one to find out where they are plugged in.
@@ -51,7 +57,9 @@ _POLKIT_RULE: Final = (
     "permit the actions org.debian.pcsc-lite.access_pcsc and org.debian.pcsc-lite.access_card to this user with a rule "
     "in /etc/polkit-1/rules.d"
 )
-_MORE_DAEMONS: Final = "run one pcscd, with a socket of its own, for each 16 readers and name them in [[pcscd]]; or use pcsc-lite 2.5 or later"
+_MORE_DAEMONS: Final = (
+    "run one pcscd for each 16 readers and name their sockets in [[pcscd]]; or use pcsc-lite 2.5 or later"
+)
 #: What stands in the way of reader pcscd, in few words.
 _IN_SHORT: Final = {
     "absent": "there is no socket",
@@ -146,15 +154,20 @@ def judge(facts: BankFacts, config: BankdConfig | None, rules: Sequence[SlotRead
 
 def judge_choice(facts: BankFacts, config: BankdConfig | None) -> Finding:
     """Which reader source the bankd takes, and why."""
+    daemon = facts.pcscd
     choice = choose_without_asking(config, has_pyscard=facts.has_pyscard)
-    if choice is None:
-        trouble = facts.pcscd.trouble
-        choice = choose_by_answer("" if trouble is None else f"{facts.pcscd.socket}: {_IN_SHORT[trouble]}")
-    text = f"{choice.reader}: {choice.why}"
-    if choice.reader == PCSC and (config is None or config.reader is None):
-        mend = "mend what is said of pcscd below; or choose reader pcscd, which waits until it can be used"
-        return Finding(_CHOICE, Outcome.NOTE, text, mend)
-    return Finding(_CHOICE, Outcome.OK, text)
+    if choice is not None:
+        return Finding(_CHOICE, Outcome.OK, f"{choice.reader} is used: {choice.why}")
+    if daemon.trouble is None:
+        text = f"{choose_by_answer('').reader} is used: {daemon.socket} answers ({_protocol(daemon)})"
+        return Finding(_CHOICE, Outcome.OK, text)
+    choice = choose_by_answer(_IN_SHORT[daemon.trouble])
+    mend = "mend what is said of pcscd below; or set reader to pcscd, which waits until it can be used"
+    return Finding(_CHOICE, Outcome.NOTE, f"{choice.reader} is used, because of {daemon.socket}: {choice.why}", mend)
+
+
+def _protocol(daemon: PcscdFacts) -> str:
+    return "protocol {}:{}".format(*daemon.protocol) if daemon.protocol is not None else "unknown protocol"
 
 
 def _judge_trouble(facts: BankFacts, daemon: PcscdFacts) -> Finding:
@@ -169,7 +182,8 @@ def _judge_trouble(facts: BankFacts, daemon: PcscdFacts) -> Finding:
     if trouble in mends:
         return Finding(_NAME, Outcome.PROBLEM, *mends[trouble](facts, daemon))
     if trouble == "no socket":
-        return Finding(_NAME, Outcome.PROBLEM, f"{socket} is no socket", f"remove it, then {_START}")
+        mend = _start(daemon, f"remove it, then {_START}", "remove it and start the pcscd that should have it")
+        return Finding(_NAME, Outcome.PROBLEM, f"{socket} is no socket", mend)
     detail = f": {daemon.detail}" if daemon.detail else ""
     text = f"what answers at {socket} speaks no protocol of pcscd that is known{detail}"
     return Finding(_NAME, Outcome.PROBLEM, text, "is PCSCLITE_CSOCK_NAME right? see pcscd --version")
@@ -178,20 +192,20 @@ def _judge_trouble(facts: BankFacts, daemon: PcscdFacts) -> Finding:
 def _on_absent(facts: BankFacts, daemon: PcscdFacts) -> tuple[str, str]:
     if not facts.has_program:
         return _NOT_INSTALLED
-    return f"pcscd does not run: there is no {daemon.socket}", _START
+    return f"pcscd does not run: there is no {daemon.socket}", _start(daemon, _START)
 
 
 def _on_nobody(facts: BankFacts, daemon: PcscdFacts) -> tuple[str, str]:
     if not facts.has_program:
         return _NOT_INSTALLED
-    mend = "systemctl restart pcscd.socket pcscd; if it ends again: journalctl -u pcscd"
-    return f"pcscd does not run: nothing listens at {daemon.socket}", mend
+    mend = f"{_RESTART}; if it ends again: journalctl -u pcscd"
+    return f"pcscd does not run: nothing listens at {daemon.socket}", _start(daemon, mend)
 
 
 def _on_no_rights(facts: BankFacts, daemon: PcscdFacts) -> tuple[str, str]:
     mode = f" (mode {daemon.mode:04o})" if daemon.mode else ""
     text = f"the user {facts.user} has no right to use {daemon.socket}{mode}"
-    return text, "systemctl restart pcscd.socket pcscd, which gives it mode 0666; see systemctl cat pcscd.socket"
+    return text, _start(daemon, f"{_RESTART}, which gives it mode 0666; see systemctl cat pcscd.socket", _OPEN)
 
 
 def _on_refusal(facts: BankFacts, daemon: PcscdFacts) -> tuple[str, str]:
@@ -212,16 +226,26 @@ def _on_silence(_facts: BankFacts, daemon: PcscdFacts) -> tuple[str, str]:
     if daemon.listener == _SERVICE_MANAGER:
         mend = "systemctl status pcscd and journalctl -u pcscd say why; then systemctl restart pcscd"
         return f"{text}, where systemd starts it for the first program", mend
-    return text, "systemctl restart pcscd"
+    return text, _start(daemon, "systemctl restart pcscd", "restart the pcscd that has this socket")
+
+
+def _start(
+    daemon: PcscdFacts,
+    usual: str,
+    other: str = "start the pcscd that has this socket, or correct the path in [[pcscd]] or PCSCLITE_CSOCK_NAME",
+) -> str:
+    """What to do with the service of the distribution, or with a pcscd at another place."""
+    return usual if daemon.socket == DEFAULT_SOCKET else other
 
 
 def _judge_daemon(facts: BankFacts, daemon: PcscdFacts) -> list[Finding]:
     """What one pcscd that answers has to say."""
-    known = "" if daemon.protocol is None else "protocol {}:{}".format(*daemon.protocol)
     version = f"pcscd {facts.lite.version}" if facts.lite.version else "pcscd"
     driver = "no libccid" if facts.ccid is None else f"libccid {facts.ccid}"
     polkit = "asks polkit" if facts.lite.has_polkit else "without polkit"
-    about = f"{driver}, {polkit}" if facts.has_program else f"{known}, not of this host's packages"
+    about = f"{driver}, {polkit}" if facts.has_program else f"{_protocol(daemon)}; it is not installed here"
+    if daemon.listener == _SERVICE_MANAGER:
+        about += ", started by systemd when it is used"
     place = f" at {daemon.socket}" if facts.others else ""
     cards = sum(reader.has_card for reader in daemon.readers)
     readers = f"{len(daemon.readers)} readers, {cards} with a card"
@@ -308,7 +332,10 @@ def _judge_rules(facts: BankFacts, rules: Sequence[SlotReader]) -> list[Finding]
         if not any(rule.matches(name) for name in names):
             wanted = rule.reader if rule.pattern is None else f"pattern {rule.pattern.pattern}"
             text = f"slot {rule.slot}: no reader matches {wanted}"
-            found.append(Finding(_NAME, Outcome.NOTE, text, "plug it in, or compare with pcsc_scan -r"))
+            mend = "plug it in, or compare with pcsc_scan -r"
+            if facts.others:
+                mend += ", and with the names in [[pcscd]]: NAME/reader"
+            found.append(Finding(_NAME, Outcome.NOTE, text, mend))
     return found
 
 
