@@ -44,6 +44,15 @@ class Options:
     rate: float
     seconds: float
     rounds: int
+    #: A new connection after so many bytes; None: as long as it is not closed.
+    fresh: int | None
+
+    def source(self, ports: Sequence[int]) -> Worker:
+        """The generator, for these ports."""
+        arguments: list[object] = ["--port", *ports, "--connections", self.connections]
+        if self.fresh is not None:
+            arguments += ["--fresh", self.fresh]
+        return Worker("bench.ping_source", *arguments)
 
 
 async def _window(sessions: Worker, seconds: float) -> dict[str, float]:
@@ -64,7 +73,7 @@ def _row(label: Cell, before: dict[str, float], during: dict[str, float], flood:
         "broken": int(during["broken"]),
         "TPDU/s, flood": during["commands"] / during["seconds"],
         "PING kB/s": flood.get("bytes", 0.0) / 1000,
-        "closed/s": flood.get("closed", 0.0),
+        "connects/s": flood.get("connects", 0.0),
     }
 
 
@@ -85,7 +94,7 @@ async def _rounds(house: House, sessions: Worker, options: Options) -> list[dict
     rows: list[dict[str, Cell]] = []
     for number in range(1, options.rounds + 1):
         before = await _window(sessions, options.seconds)
-        with Worker("bench.ping_source", "--port", *ports, "--connections", options.connections) as source:
+        with options.source(ports) as source:
             await source.wait_ready()
             source.begin()
             during = await _window(sessions, options.seconds)
@@ -106,7 +115,7 @@ async def _ends(house: House, options: Options) -> list[dict[str, Cell]]:
     """How long each program takes from SIGTERM to its end while the flood goes on at both."""
     ports = [house.plain_port(house.bankd), house.plain_port(house.server)]
     rows: list[dict[str, Cell]] = []
-    with Worker("bench.ping_source", "--port", *ports, "--connections", options.connections) as source:
+    with options.source(ports) as source:
         await source.wait_ready()
         source.begin()
         await asyncio.sleep(options.seconds)
@@ -139,9 +148,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, default=50.0, help="commands per second of the session (default: 50)")
     parser.add_argument("--seconds", type=float, default=12.0, help="length of one window (default: 12)")
     parser.add_argument("--rounds", type=int, default=3, help="pairs of windows (default: 3)")
+    parser.add_argument("--fresh", type=int, metavar="BYTES", help="a new connection after so many (default: none)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     given = parser.parse_args(arguments)
-    rows, ends = run(measure(Options(given.connections, given.rate, given.seconds, given.rounds)))
+    rows, ends = run(measure(Options(given.connections, given.rate, given.seconds, given.rounds, given.fresh)))
     tables.show(f"One session over TLS while {given.connections} connections flood each plaintext port", rows)
     tables.show("The end of the programs under the flood", ends)
     tables.save(given.json, {"bench": "flood", "machine": tables.machine(), "rows": rows, "ends": ends})

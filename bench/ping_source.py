@@ -26,9 +26,15 @@ _ORDERS: Final = "orders"
 
 
 class Source:
-    """All connections, ``connections`` to each of ``ports``."""
+    """All connections, ``connections`` to each of ``ports``.
 
-    def __init__(self, ports: list[int], connections: int) -> None:
+    With ``fresh`` each one is closed after so many bytes and another one takes its place, so that it always has what a
+    new link may send at once.
+    """
+
+    def __init__(self, ports: list[int], connections: int, fresh: int | None) -> None:
+        self._fresh = fresh
+        self._sent: Counter[socket.socket] = Counter()
         self._selector = selectors.EpollSelector()
         self._selector.register(sys.stdin, selectors.EVENT_READ, _ORDERS)
         self._counts: Counter[str] = Counter()
@@ -77,14 +83,28 @@ class Source:
             if events & selectors.EVENT_READ and not sock.recv(_READ):
                 raise ConnectionResetError(errno.ECONNRESET, "closed")
             if events & selectors.EVENT_WRITE:
-                self._counts["bytes"] += sock.send(_PIECE)
+                self._send(sock)
         except BlockingIOError:
             return
         except ConnectionError:
-            self._selector.unregister(sock)
-            sock.close()
+            self._drop(sock)
             self._counts["closed"] += 1
             self._again.append((time.perf_counter() + _RETRY_S, port))
+            return
+        if self._fresh is not None and self._sent[sock] >= self._fresh:
+            self._drop(sock)
+            self._again.append((0.0, port))
+
+    def _send(self, sock: socket.socket) -> None:
+        most = len(_PIECE) if self._fresh is None else self._fresh - self._sent[sock]
+        sent = sock.send(_PIECE[:most])
+        self._sent[sock] += sent
+        self._counts["bytes"] += sent
+
+    def _drop(self, sock: socket.socket) -> None:
+        self._selector.unregister(sock)
+        self._sent.pop(sock, None)
+        sock.close()
 
     def _on_order(self) -> None:
         line = sys.stdin.readline()
@@ -109,8 +129,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.ping_source", description=__doc__)
     parser.add_argument("--port", type=int, nargs="+", required=True, help="of 127.0.0.1")
     parser.add_argument("--connections", type=int, required=True, metavar="N", help="to each port")
+    parser.add_argument("--fresh", type=int, metavar="BYTES", help="a new connection after so many")
     given = parser.parse_args(arguments)
-    Source(given.port, given.connections).run()
+    Source(given.port, given.connections, given.fresh).run()
     return 0
 
 
