@@ -233,7 +233,7 @@ def test_new_links_that_come_back_for_another_burst_get_little_each(run: Run, pi
 
     async def play() -> None:
         counts = Counts(LimitName.FIRST_READING, links)
-        async with world(limits=counts) as (hub, program), AsyncExitStack() as ends, asyncio.TaskGroup() as tasks:
+        async with world(limits=counts) as (hub, _), AsyncExitStack() as ends, asyncio.TaskGroup() as tasks:
             listener = await hub.listen(LOOPBACK, factory(connect_timeout_s=60.0))
             for _ in range(links):
                 peer = await ends.enter_async_context(dialled_raw("127.0.0.1", listener.port))

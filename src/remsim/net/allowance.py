@@ -2,8 +2,8 @@
 """How much a link may give us to read: a token bucket, in bytes. Does no I/O; time is an argument.
 
 A message costs its bytes and the rate's ``frame_cost`` more, because a PING of four bytes is nearly as much work as one
-of a hundred. Who has used up the allowance is not closed: nothing more is read from the link until it is paid for, so TCP
-makes the peer wait. That leaves the processor to the other links, and to a program that wants to end.
+of a hundred. Who has used up the allowance is not closed: nothing more is read from the link until it is paid for, so
+TCP makes the peer wait. That leaves the processor to the other links, and to a program that wants to end.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Rate:
     frame_cost: int = 64
 
 
-#: Before the peer is accepted: introductions, a hundred PINGs, and four of the longest frames that are taken then. A new
-#: link may do all that at once, so frames are dear: who comes back for another burst must not get much for it.
+#: Before the peer is accepted: introductions, a hundred PINGs, and four of the longest frames that are taken then. A
+#: new link may do all that at once, so frames are dear: who comes back for another burst must not get much for it.
 FIRST_RATE: Final = Rate(1 << 16, 1 << 13, frame_cost=1 << 9)
 #: Of an accepted peer: ten thousand commands and more in a second, which no card answers.
 ACCEPTED_RATE: Final = Rate(1 << 22, 1 << 22)

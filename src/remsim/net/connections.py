@@ -161,7 +161,7 @@ class ConnectionManager:
                 link.connection.probe(self.now(), action.timeout_s)
                 link.flush()
             case AskIdentity():
-                link.connection.send_id_get()
+                link.connection.send_id_get(when_heard=action.when_heard)
                 link.flush()
 
     def attach_session(
