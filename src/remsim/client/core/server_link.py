@@ -61,7 +61,7 @@ class _Link:
     list_parts: ListParts = field(default_factory=ListParts)
 
 
-class ServerLink:
+class SlotServerLink:
     """One slot's."""
 
     def __init__(
@@ -146,6 +146,11 @@ class ServerLink:
 
     def _on_connect_answer(self, link: _Link, answer: rspro.ConnectClientRes) -> list[Action]:
         refusal = refusal_in(answer, ComponentType.REMSIM_SERVER)
+        if self._asks_for_number and answer.result is ResultCode.ILLEGAL_CLIENT_ID:
+            # A server of ours that numbers no clients, or has no number left.
+            refusal = f"{NO_NUMBERS}: {refusal}"
+            refused = self._notices.make(NoticeKind.SERVER_REFUSED, refusal)
+            return [refused, GiveUpCard(), Close(link.id, refusal)]
         if refusal:
             return [self._notices.make(NoticeKind.SERVER_REFUSED, refusal), Close(link.id, refusal)]
         link.is_accepted = True

@@ -12,6 +12,7 @@ from remsim.client.core.actions import (
     Respond,
 )
 from remsim.client.core.notices import NoticeKind
+from remsim.client.core.server_link import NO_NUMBERS
 from remsim.client.core.states import SlotState
 from remsim.core.errors import CLOSED_UNHEARD
 from remsim.core.ids import BankSlot, ClientSlot
@@ -151,6 +152,20 @@ class TestNumber:
         slot.lose(SERVER)
         slot.up(SERVER)
         assert slot.lose(SERVER) == []
+
+    def test_own_server_that_gives_no_numbers_ends_the_wait_at_once(self) -> None:
+        slot = Slot(client_slot=None)
+        slot.up(SERVER)
+        slot.event(SERVER, IdentityReceived())
+        give_up, close = slot.answer(SERVER, OWN_SERVER, ResultCode.ILLEGAL_CLIENT_ID)
+        assert give_up == GiveUpCard()
+        assert isinstance(close, Close)
+        assert slot.coordinator.refusal == f"{NO_NUMBERS}: illegal_client_id"
+
+    def test_client_with_a_number_of_its_own_is_not_given_up(self) -> None:
+        slot = Slot()
+        slot.up(SERVER)
+        assert GiveUpCard() not in slot.answer(SERVER, OWN_SERVER, ResultCode.ILLEGAL_CLIENT_ID)
 
     def test_port_that_says_nothing_is_no_server_without_numbers(self) -> None:
         slot = Slot(client_slot=None)
