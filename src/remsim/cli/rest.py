@@ -65,7 +65,7 @@ class RestError(RemsimError):
         super().__init__(message, hint=hint)
         self.status = status
         if status is not None:
-            self.code = str(status)
+            self.json_code = str(status)
 
 
 def slotmap_id(bank_slot: BankSlot) -> int:

@@ -26,7 +26,7 @@ class RemsimError(Exception):
     #: Exit status of a program that ends because of this error (sysexits are not used: 1 = failed, 2 = usage).
     exit_status = 1
     #: What kind of error it is, for programs that read errors as JSON.
-    code = "failed"
+    json_code = "failed"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class RemsimError(Exception):
 
     def as_object(self) -> dict[str, dict[str, str]]:
         """The error for JSON, in the form in which the server's REST interface gives its own."""
-        return {"error": {"code": self.code, "message": str(self), "hint": self.hint}}
+        return {"error": {"code": self.json_code, "message": str(self), "hint": self.hint}}
 
 
 class IdRangeError(RemsimError, ValueError):
