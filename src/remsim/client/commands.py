@@ -41,7 +41,7 @@ _SENTENCES: Final = {
     NoticeKind.SERVER_LOST: "the server is lost, the card stays in use: {}",
     NoticeKind.IDENTITY: "the server made this client slot {}",
     NoticeKind.BANKD_GIVEN: "mapped, the bankd is at {}",
-    NoticeKind.BANKD_TAKEN: "not mapped any more",
+    NoticeKind.BANKD_TAKEN: "not mapped now",
     NoticeKind.STATE_RESET: "the server ordered a reset",
     NoticeKind.BANKD_CONNECTED: "connected to bankd {}",
     NoticeKind.BANKD_REFUSED: "the bankd refuses us: {}",
