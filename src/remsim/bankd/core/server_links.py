@@ -7,7 +7,7 @@ a second server is turned away while the first one lives. Mappings survive the l
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction
 from remsim.bankd.core.certified import CertifiedClients
@@ -23,6 +23,7 @@ from remsim.core.claims import (
     Refused,
     contest_texts,
 )
+from remsim.core.episode import OncePerEpisode
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
@@ -41,6 +42,8 @@ from remsim.wire.messages.rspro import (
     ResultCode,
     SlotPhysStatus,
 )
+
+_REFUSED: Final = "server_refused"
 
 
 class MappingListener(Protocol):
@@ -112,7 +115,7 @@ class ServerLinks:
         self._counts = counts
         self._takeover_s = takeover_s
         self._certified = certified
-        self._last_refusal: ResultCode | None = None
+        self._refusals: OncePerEpisode[str] = OncePerEpisode()
         #: Which link is the active server's, by the number of our bank.
         self.claims: IdentityClaims[int, ServerLink] = IdentityClaims()
         #: Where clients reach us; servers of ours are told.
@@ -237,15 +240,14 @@ class ServerLinks:
             self._note("warning", "not_a_server", server, type=answer.identity.type.name)
             self._turn_away(server, "the peer is no server")
         elif answer.result is not ResultCode.OK:
-            level: Level = "debug" if answer.result is self._last_refusal else "warning"
-            self._last_refusal = answer.result
-            self._note(level, "server_refused", server, result=answer.result.name)
+            level: Level = "warning" if self._refusals.begins(_REFUSED, answer.result) else "debug"
+            self._note(level, _REFUSED, server, result=answer.result.name)
             self._turn_away(server, f"the server refused: {answer.result.name}")
         elif (refused := self._claim_if_free(server, now)) is not None:
             assert active_server is not None
             self._reject_second(refused, active_server)
         else:
-            self._last_refusal = None
+            self._refusals.ends(_REFUSED)
             server.name = answer.identity.name
             abilities = answer.identity.abilities
             server.abilities = None if abilities is None else frozenset(abilities)
