@@ -12,7 +12,7 @@ from remsim.config import HostPort
 from remsim.core.identity import Identity
 from remsim.core.limits import LimitCounts
 from remsim.net.accept.listen import bind
-from remsim.net.log_limits import LogRateLimiter
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
 from remsim.pki.enrolment_service import EnrolmentService

@@ -13,7 +13,7 @@ from typing import Final
 from remsim.config import VpcdSettings, parse_settings
 from remsim.core.episode import OncePerEpisode
 from remsim.emulators.base import CardEmulator, EmulatorEvents
-from remsim.emulators.vpcd.slot import Forward, HangUp, Odd, Reply, ShowLines, Step, VpcdSlot
+from remsim.emulators.vpcd.slot import CloseReader, Forward, Odd, Reply, ShowContacts, Step, VpcdSlot
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.vpcd import VpcdLink
@@ -134,14 +134,14 @@ class VpcdEmulator(CardEmulator):
                     self._number += 1
                     if self._events is not None:
                         self._events.on_tpdu(self._number, step.tpdu)
-                case ShowLines():
+                case ShowContacts():
                     self._stop_timers()
                     if self._events is not None:
                         self._events.on_lines(step.lines)
                 case Odd():
                     if self._odd.begins(step.reason):
                         self._log.warning("odd_message", reason=step.reason, raw=step.size)
-                case HangUp():
+                case CloseReader():
                     self._hang_up()
 
     def _start_timer(self) -> None:
