@@ -135,7 +135,7 @@ class TestAge:
         assert "was not got by enrolment" in told["error"]
         assert "remsim pki renew" in told["hint"]
 
-    async def test_keeper_renews_by_itself_until_it_is_cancelled(
+    async def test_manager_renews_by_itself_until_it_is_cancelled(
         self, ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(certificates, "CHECK_INTERVAL_S", 0)

@@ -46,10 +46,10 @@ def served_enrolment(ca: CertificateWorld, log: NotedLog, clocks: Clocks, counts
     errors.install(served, counts)
     entries: list[Entry] = []
     issuances = CertificateAudit((), entries.append, entries.append)
-    office = EnrolmentService(ca.authority)
+    service = EnrolmentService(ca.authority)
     enrolment.mount(
         served,
-        office,
+        service,
         log=log.logger,
         issuances=issuances,
         limits=counts,

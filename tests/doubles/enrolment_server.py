@@ -45,9 +45,14 @@ async def enrolment_server(
     contexts = TlsContexts((anchor or ca).credentials(identity, folder="https"))
     app = FastAPI()
     errors.install(app)
-    office = EnrolmentService(ca.authority)
+    service = EnrolmentService(ca.authority)
     enrolment.mount(
-        app, office, log=server.log.logger, issuances=server.issuances, now=lambda: server.now, clock=lambda: server.now
+        app,
+        service,
+        log=server.log.logger,
+        issuances=server.issuances,
+        now=lambda: server.now,
+        clock=lambda: server.now,
     )
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, ssl_context_factory=lambda _config, _make: contexts.rest

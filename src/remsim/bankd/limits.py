@@ -18,7 +18,7 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
 
 _CLIENTS: Final = (
     Limit(
-        LimitName.CONTENDERS,
+        LimitName.WAITING_CLAIMS,
         MAX_CHALLENGERS,
         "connections",
         "one program has one or two at a time; these wait to hear whether the one before them lives",

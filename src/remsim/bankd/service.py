@@ -85,7 +85,7 @@ class BankdService:
         self.started = asyncio.Event()
         self.listener: Listener | None = None
         self.plain_listener: Listener | None = None
-        self.keeper: CertificateManager | None = None
+        self.certificates: CertificateManager | None = None
         self._given_source = source
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
@@ -183,9 +183,9 @@ class BankdService:
     def _keep_fresh(self, hub: ConnectionManager) -> None:
         steps: list[Step] = [self._reload_guard]
         if self.protection.contexts is not None:
-            self.keeper = CertificateManager(self.protection.contexts, hub, log=self._log)
-            self._tasks.vital(self.keeper.run(), name="certificate")
-            steps.append(self.keeper.reload)
+            self.certificates = CertificateManager(self.protection.contexts, hub, log=self._log)
+            self._tasks.vital(self.certificates.run(), name="certificate")
+            steps.append(self.certificates.reload)
         self._tasks.vital(self._reload.run(*steps), name="reload")
 
     async def _reload_guard(self) -> None:
@@ -370,8 +370,8 @@ class BankdService:
             self._gsmtap.send(TpduRecord(action.slot_nr, action.tpdu, action.response))
 
     def _store_revocations(self, action: StoreRevocations) -> None:
-        if self.keeper is not None:
-            self._tasks.session(self.keeper.accept_list(action.raw), name="revocations")
+        if self.certificates is not None:
+            self._tasks.session(self.certificates.accept_list(action.raw), name="revocations")
 
     def _store_certified(self, _action: StoreCertified) -> None:
         self._certified_file.want()

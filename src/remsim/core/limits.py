@@ -54,7 +54,7 @@ class LimitName(StrEnum):
     STORED_REFUSALS = "stored_refusals"
     BANK_AUDIT = "bank_audit"
     # Of bankds
-    CONTENDERS = "contenders"
+    WAITING_CLAIMS = "waiting_claims"
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"
     QUEUED_COMMANDS = "queued_commands"

@@ -222,7 +222,7 @@ class ClientConnections:
             self._admit(connection, client, now)
             return
         if len(challenged.challengers) >= MAX_CHALLENGERS:
-            self._counts.limits.reached(LimitName.CONTENDERS)
+            self._counts.limits.reached(LimitName.WAITING_CLAIMS)
             self.answer(connection, ResultCode.IDENTITY_IN_USE)
             self.close(connection, f"more than {MAX_CHALLENGERS} claim to be {client}", now)
             return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Links to servers: one governs, orders are answered once and in order, everything else is ignored."""
+"""Links to servers: one is the active one, orders are answered once and in order, everything else is ignored."""
 
 from ipaddress import IPv4Address
 
@@ -122,7 +122,7 @@ def test_refusal_is_logged_once() -> None:
     assert levels == ["warning", "debug", "debug"]
 
 
-def test_server_that_dials_in_is_introduced_to_and_governs() -> None:
+def test_server_that_dials_in_is_introduced_to_and_becomes_active() -> None:
     bank = Bank()
     link = dial_in(bank)
     assert bank.sent[link] == [rspro.ConnectBankReq(BANKD, 1, 2)]
@@ -135,7 +135,7 @@ def test_server_that_dials_in_is_introduced_to_and_governs() -> None:
 
 
 @pytest.mark.parametrize("classic", [False, True])
-def test_stranger_without_slot_is_no_server(classic: bool) -> None:
+def test_unknown_peer_without_slot_is_no_server(classic: bool) -> None:
     bank = Bank()
     link = bank.link()
     identity = SERVER if classic else BANKD.with_abilities(ABILITIES)
