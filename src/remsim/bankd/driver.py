@@ -92,7 +92,7 @@ class SlotEvents(Protocol):
 
 
 class CardDriver:
-    """CardDriver ``slot_nr``. ``reader`` is None while no reader belongs to it, and may be exchanged at any time.
+    """The reader of slot ``slot_nr``. ``reader`` is None while it has none, and may be exchanged at any time.
 
     ``observe`` is told the seconds that the card took for each command that it answered.
     """

@@ -6,7 +6,7 @@
     EmulatorError
     ├── BoardFrameError         bytes from a device that are no message of it
     ├── UnsafeFrameError   a message of ours that would hang or confuse the device: always a bug of ours
-    └── DeviceError        simtrace2_find: a USB device is away, busy, not permitted or not what it should be
+    └── DeviceError        simtrace2.find: a USB device is away, busy, not permitted or not what it should be
 """
 
 from remsim.core.errors import RemsimError

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the coordinator meets links, database, log and operators: events in, actions out to whom they concern.
 
-Takes no decisions and starts nothing; ``service`` gives it its parts. All methods run in the event loop.
+Asks the rules of mappings; takes no other decisions and starts nothing. ``service`` gives it its parts.
+All methods run in the event loop.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 """Which reader serves which slot: rules from a file, readers found by themselves, or simply their order.
 
 A plan is asked again whenever readers come or go. A slot keeps its reader as long as that reader stays plugged in.
-What cannot be decided is reported as a ``SlotProblem``, never guessed. Reads no file; see ``service`` for that.
+What cannot be decided is reported as a ``SlotProblem``, never guessed. Reads no file; see ``store`` for that.
 """
 
 import re

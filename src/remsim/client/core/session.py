@@ -297,7 +297,10 @@ class Session:
         return [*told, *self._show_lines(link, shown)]
 
     def _told_reset(self, lines: SlotPhysStatus, *, is_reset: bool) -> list[Notice]:
-        """Hardware tells of each line as it changes; only when all let the card run, the reset is complete."""
+        """Hardware tells of each line as it changes; only when all let the card run, the reset is complete.
+
+        For metrics and notices only: the bankd resets the card by the lines themselves.
+        """
         if is_reset:
             self._is_held = True
             self._had_no_power |= lines.vcc_present is False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an event script is called for, and what it is told. Pure; the script itself is run by ``event_script``.
+"""What an event script is called for, and what it is told. Pure; the script itself is run by ``runner``.
 
 Causes, their order and the environment are those of the classic client (rspro.md, section 15). Its mistakes are not:
 event-modem-status comes when the lines change, and there are causes for what it keeps to itself (known-limits.md,

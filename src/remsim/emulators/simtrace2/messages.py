@@ -2,8 +2,8 @@
 """The messages of SIMtrace2's card emulation and modem control as frozen values (simtrace2.md, 3.2 to 3.6).
 
 Each can be built from its fields and from bytes, and gives exactly those bytes again. What they mean for a command is
-decided elsewhere; how they are cut into USB transfers, and which must never be sent, is ``simtrace2_stream``'s
-business. The device answers nothing but StatusRequest and Config.
+decided elsewhere; how they are cut into USB transfers, and which must never be sent, is up to
+``stream``. The device answers nothing but StatusRequest and Config.
 """
 
 import struct

@@ -142,7 +142,7 @@ class Coordinator:
         dialled_port: int | None = None,
         proof: Proof | None = None,
     ) -> list[Action]:
-        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (CONNECTED_SERVER).
+        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (its state: see states.md).
 
         ``proof`` is what the peer's certificate says; None on a link without TLS.
         """
