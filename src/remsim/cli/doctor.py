@@ -31,7 +31,7 @@ def doctor(
     rest: Annotated[str | None, _option("URL", "The server's REST interface, asked with REMSIM_TOKEN.")] = None,
     json: Annotated[Flag, Parameter(help="Print JSON.")] = None,
 ) -> int:
-    """Examine this host: what its programs need, what is wrong, and how to mend it. Changes nothing."""
+    """Examine this host: what its programs need, what is wrong, and how to fix it. Changes nothing."""
     # Help needs none of what the examination does.
     from remsim.cli.examination import examine_host
     from remsim.doctor.configuration import Given
