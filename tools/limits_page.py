@@ -25,9 +25,9 @@ A peer that reaches a limit loses something; all others continue. Each time is c
 `remsim_limit_reached_total{limit="NAME"}` of the program, which shows all its limits from the start, with 0. The
 numbers are part of the program except where a setting is named; [settings.md](settings.md) explains those.
 
-Not in the tables: that a silent peer is given up ([architecture.md](architecture.md#liveness)); what the protocol itself
-bounds, such as the 16 bits of a frame's length and of a message of vpcd; and what operators do to themselves, such as
-the length of the shell's history.
+Not in the tables: that a silent peer is given up ([architecture.md](architecture.md#liveness)); what the protocol
+itself bounds, such as the 16 bits of a frame's length and of a message of vpcd; and what operators do to themselves,
+such as the length of the shell's history.
 """
 
 

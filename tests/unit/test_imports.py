@@ -91,7 +91,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "net": (
         ("runtime.tasks", "runtime.report", "runtime.state_lock", "tls.contexts", "allowance", "engines"),
         ("accept.waiting", "runtime.exposed_files", "runtime.reload"),
-        ("accept.quota", "log_limits", "plain", "runtime.process"),
+        ("accept.quota", "log_limiter", "plain", "runtime.process"),
         ("link", "tls.security", "accept.handshake_queue"),
         ("accept.acceptor", "tls.transport"),
         ("accept.listen", "accept.connection_limiter", "dialled"),
@@ -115,7 +115,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages", "usb"),
         ("actions", "stream"),
         ("controls", "lines", "log", "t0", "usb_pump"),
-        ("order", "link", "libusb"),
+        ("order", "transfers", "libusb"),
         ("card",),
         ("emulator",),
     ),

@@ -20,7 +20,7 @@ from remsim.core.rate_limit import TokenBucket
 from remsim.logs import Logger
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.connections import ConnectionManager, DialledLink
-from remsim.net.log_limits import LogRateLimiter
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
 from remsim.server.core.actions import (

@@ -25,7 +25,7 @@ from remsim.bankd.core.guarding import Guards
 from remsim.bankd.core.iccid_reader import CardNumbers, NumberListener
 from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection
-from remsim.bankd.core.states import CardEvent, CardState, SessionEvent
+from remsim.bankd.core.states import CardEvent, CardState, ConnectionInput
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
@@ -149,7 +149,7 @@ class CardSlots:
         self.drive(position, now)
 
     def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection) -> None:
-        connection.step(SessionEvent.CARD_OPENED)
+        connection.step(ConnectionInput.CARD_OPENED)
         self._guards.begin(session)
         is_late = connection.request is None
         self.owner.answer(connection, ResultCode.OK)
@@ -349,7 +349,7 @@ class CardSlots:
         connection = session.connection
         if connection is None:
             return
-        connection.step(SessionEvent.CARD_LOST)
+        connection.step(ConnectionInput.CARD_LOST)
         if connection.hears_slots and not session.is_ending:
             self._out.append(CardDetached(connection.link))
             self._send_presence(session, is_present=False)

@@ -241,7 +241,9 @@ TheGrant = Annotated[Grant, Depends(_grant)]
 TheActor = Annotated[Actor, Depends(_actor)]
 
 
-async def require(request: Request, grant: Grant, *, bank_id: int | None = None, client_id: int | None = None) -> None:
+async def require_operator(
+    request: Request, grant: Grant, *, bank_id: int | None = None, client_id: int | None = None
+) -> None:
     """A change of this bank and this client, or of everything, must be within the token's scope. Raises ApiError."""
     if grant.allows(TokenRole.OPERATOR, bank_id=bank_id, client_id=client_id):
         return

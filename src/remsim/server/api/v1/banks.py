@@ -4,7 +4,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from remsim.server.api.auth import TheActor, TheGrant, require
+from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import ApiError, not_found
 from remsim.server.api.reading import MAX_SHORT, ShortText, number
 from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing, sight_of
@@ -53,7 +53,7 @@ async def reset_bank(
     """
     bank_nr = number(bank_id, "bank id", MAX_SHORT)
     # It concerns all clients of the bank.
-    await require(request, grant, bank_id=None if grant.scope.clients is not None else bank_nr)
+    await require_operator(request, grant, bank_id=None if grant.scope.clients is not None else bank_nr)
     try:
         runtime.reset_bank(bank_nr, actor)
     except UnknownBankError:

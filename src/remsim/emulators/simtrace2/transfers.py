@@ -27,7 +27,7 @@ _EMPTY: Final = OutTransfer(b"")
 
 
 class BoardHandler(Protocol):
-    """Who uses the link."""
+    """Who uses the transfers."""
 
     def on_bulk(self, item: bytes | StreamFault) -> None:
         """A message of the device, or what should have been one."""
@@ -56,7 +56,7 @@ class _Out:
     generation: int | None
 
 
-class SimtraceLink:
+class UsbTransfers:
     """See the module. ``on_in`` and ``on_out`` are those of ``UsbListener`` with the time added."""
 
     def __init__(self, port: UsbPort, slot: SlotInterface, handler: BoardHandler) -> None:
