@@ -228,7 +228,7 @@ def audit(
 
 policy = App(
     name="policy",
-    help="Check a file of rules on who may use which card.",
+    help="Check rules on who may use which card: policy check FILE.",
     help_format="plaintext",
 )
 _commands.command(policy)
