@@ -158,7 +158,7 @@ class ClientSlotRunner(EmulatorEvents):
                     return self.coordinator.server_says
                 return (
                     f"the server has no bankd for {self._label}: it is not mapped, or the bank of its mapping is not "
-                    "connected; remsim ctl mappings tells"
+                    "connected; see remsim ctl mappings"
                 )
             case SlotState.WAIT_BANKD:
                 return self._why_bankd_serves_nothing()
