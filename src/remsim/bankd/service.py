@@ -276,7 +276,12 @@ class BankdService:
 
     def on_response(self, slot_nr: int, response: bytes) -> None:
         """The card answered."""
-        self._do(self.coordinator.on_card_response(slot_nr, response, self._now()))
+        coordinator = self.coordinator
+        answer = coordinator.on_card_response(slot_nr, response, self._now())
+        if answer is not None:
+            self._send_response(answer)
+        if coordinator.actions:
+            self._do(coordinator.take())
 
     def on_reset(self, slot_nr: int, atr: bytes) -> None:
         """The card was reset."""
@@ -340,10 +345,10 @@ class BankdService:
         hub, coordinator, submit = self._hub, self.coordinator, action.submit
         if hub is None:
             return
-        now, actions = asyncio.get_running_loop().time, coordinator.actions
+        actions, origin = coordinator.actions, Origin.MODEM
 
-        def on_tpdu(tag: int, tpdu: bytes) -> bytes | None:
-            response = submit(tag, tpdu, Origin.MODEM, now())
+        def on_tpdu(tag: int, tpdu: bytes, now: float) -> bytes | None:
+            response = submit(tag, tpdu, origin, now)
             if actions:
                 self._do(coordinator.take())
             return response

@@ -7,10 +7,9 @@ directories are 7Fxx and 5Fxx, data files are 2Fxx, 4Fxx and 6Fxx. Where that is
 and never a guess: what protects something must take unknown for the worst case.
 """
 
-from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
-from remsim.card.class_byte import GSM_CLA, Family, class_byte
+from remsim.card.class_byte import GSM_CLA, ClassByte, Family, class_byte
 from remsim.card.filenames import application_name, is_ambiguous_aid
 
 MF: Final = 0x3F00
@@ -47,6 +46,7 @@ _DATA_FILES: Final = frozenset({0x2F, 0x4F, 0x6F})
 _ALL_CHANNELS: Final = frozenset(range(20))
 #: A SELECT that is refused so changed nothing. After others, 67xx and 6Cxx included, cards differ.
 _NOT_SELECTED_SW1: Final = frozenset({0x68, 0x69, 0x6A, 0x6B, 0x6D, 0x6E, 0x93, 0x94, 0x98})
+_SUCCESS_SW1: Final = frozenset({0x90, 0x91, 0x92, 0x61, 0x62, 0x63, 0x9E, 0x9F})
 #: The file was not found, or the command not even looked at. After any other refusal, 6Cxx included, a card may have
 #: the file selected that a short identifier named.
 _NOTHING_SELECTED: Final = frozenset({0x6A82})
@@ -90,8 +90,7 @@ Step = int | str
 Path = tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(NamedTuple):
     """The selection of one channel. ``directory`` is None if it is not known; ``file`` if none, or not known."""
 
     directory: Path | None
@@ -121,7 +120,7 @@ UNKNOWN: Final = Selected(None, is_file_unknown=True)
 
 def is_success(sw: int) -> bool:
     """Whether a status word says that a command did its work, perhaps with a warning."""
-    return sw >> 8 in (0x90, 0x91, 0x92, 0x61, 0x62, 0x63, 0x9E, 0x9F) and sw != 0x9240
+    return sw >> 8 in _SUCCESS_SW1 and sw != 0x9240
 
 
 class SelectionTracker:
@@ -168,14 +167,16 @@ class SelectionTracker:
         if len(tpdu) < _HEADER or len(response) < 2:
             return
         cla, ins, sw = tpdu[0], tpdu[1], int.from_bytes(response[-2:])
-        channel = class_byte(cla).channel
-        is_part = self._note_chain(channel, cla)
+        said = class_byte(cla)
+        channel = said.channel
+        is_part = self._note_chain(said)
         if not is_success(sw):
             self._on_failure(channel, tpdu, sw)
-        elif ins == _SELECT and (is_part or class_byte(cla).is_secured):
+        elif ins == _SELECT and (is_part or said.is_secured):
             self._channels[channel] = UNKNOWN
         elif ins == _SELECT:
-            self._channels[channel] = _after_select(self.selected(cla), tpdu[2], tpdu[3], tpdu[_HEADER:])
+            found = self._channels.get(channel, UNKNOWN)
+            self._channels[channel] = _after_select(found, tpdu[2], tpdu[3], tpdu[_HEADER:])
         elif _is_obscure(tpdu):
             self._channels[channel] = UNKNOWN
         elif ins == _MANAGE_CHANNEL:
@@ -187,14 +188,15 @@ class SelectionTracker:
             # Clause 8.4.2: a command with a short identifier selects that file.
             self._channels[channel] = _by_sfi(self.selected(cla), sfi)
 
-    def _note_chain(self, channel: int, cla: int) -> bool:
+    def _note_chain(self, said: ClassByte) -> bool:
         """Whether a command is a part of one that comes in several; its last part has the class of any other."""
-        was_chained = channel in self._in_chain
-        if class_byte(cla).is_chained:
-            self._in_chain.add(channel)
+        if said.is_chained:
+            self._in_chain.add(said.channel)
             return True
-        self._in_chain.discard(channel)
-        return was_chained
+        if said.channel not in self._in_chain:
+            return False
+        self._in_chain.discard(said.channel)
+        return True
 
     def _on_failure(self, channel: int, tpdu: bytes, sw: int) -> None:
         if tpdu[1] == _SELECT:
@@ -310,7 +312,7 @@ def _walk(found: Selected, data: bytes) -> Selected:
 def _child(found: Selected, fid: int) -> Selected:
     application, directory = found.application, found.surroundings
     if fid == MF:
-        return Selected((MF,), application=application)
+        return AT_MF if application is None else Selected((MF,), application=application)
     if fid == CURRENT_APPLICATION:
         return Selected(None if application is None else (application,), application=application)
     if fid >> 8 == 0x7F:

@@ -38,10 +38,12 @@ class Allowance:
     def spend(self, length: int, frames: int, now: float) -> float:
         """Pay for ``length`` bytes with ``frames`` frames in them; return for how long to read nothing, mostly 0."""
         rate = self._rate
-        earned = (now - self._at) * rate.per_second
-        self._left = min(float(rate.burst), self._left + earned) - length - frames * FRAME_COST
+        left = self._left + (now - self._at) * rate.per_second
+        if left > rate.burst:
+            left = float(rate.burst)
+        self._left = left = left - length - frames * FRAME_COST
         self._at = now
-        return max(0.0, -self._left / rate.per_second)
+        return 0.0 if left >= 0.0 else -left / rate.per_second
 
     def widen(self, rate: Rate, now: float) -> None:
         """The peer is accepted: it begins anew, with the whole of ``rate``."""
