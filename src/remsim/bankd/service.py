@@ -90,6 +90,8 @@ class BankdService:
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
         self._log = get_logger("bankd")
+        # For each command: asking for the loop costs a system call.
+        self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._stop_wanted = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
@@ -248,10 +250,6 @@ class BankdService:
             await self._tasks.__aexit__(None, None, None)
         self._lock.release()
 
-    def _now(self) -> float:
-        # Twice for each command: the hub has the loop at hand, and asking for it costs a system call.
-        return asyncio.get_running_loop().time() if self._hub is None else self._hub.now()
-
     # LinkHandler
 
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
@@ -278,8 +276,8 @@ class BankdService:
         """The card answered."""
         coordinator = self.coordinator
         answer = coordinator.on_card_response(slot_nr, response, self._now())
-        if answer is not None:
-            self._send_response(answer)
+        if answer is not None and self._hub is not None:
+            self._hub.answer_tpdu(answer.link, answer.tag, answer.response)
         if coordinator.actions:
             self._do(coordinator.take())
 

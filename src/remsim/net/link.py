@@ -182,13 +182,13 @@ class Link(asyncio.Protocol):
         self.has_heard = True
         connection, frames, now = self.connection, 1, self._loop.time()
         command = connection.receive_tpdu(data)
-        if command is not None:
-            self._on_command(command, now)
-        else:
+        if command is None:
             before = connection.frames
             connection.receive_data(data, now)
             self._pump()
             frames = connection.frames - before or 1
+        else:
+            self._on_command(command, now)
         pause_s = self._allowance.spend(len(data), frames, now)
         if pause_s and not self.is_closing:
             self._owner.on_limit(LimitName.READING if self._is_accepted else LimitName.FIRST_READING)

@@ -365,7 +365,10 @@ class CardSession:
         if self.guard is not None:
             self.guard.on_exchange(tpdu, response)
         self._on_answered(tag, tpdu, response)
-        return self._answer_to(tag, response) if slot.session is self else None
+        connection = self.connection
+        if connection is None or slot.session is not self:
+            return None
+        return SendResponse(connection.link, tag, self.client, slot.bank_slot, response)
 
     def _on_answered(self, tag: int, tpdu: bytes, response: bytes) -> None:
         slot = self.slot
@@ -378,12 +381,5 @@ class CardSession:
 
     def answer(self, tag: int, response: bytes) -> None:
         """Send a response to the client, if one is attached."""
-        action = self._answer_to(tag, response)
-        if action is not None:
-            self._out.append(action)
-
-    def _answer_to(self, tag: int, response: bytes) -> SendResponse | None:
-        connection = self.connection
-        if connection is None:
-            return None
-        return SendResponse(connection.link, tag, self.client, self.slot.bank_slot, response)
+        if self.connection is not None:
+            self._out.append(SendResponse(self.connection.link, tag, self.client, self.slot.bank_slot, response))
