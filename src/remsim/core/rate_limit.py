@@ -32,8 +32,11 @@ class TokenBucket:
 
     def overdraw(self, count: int, now: float) -> float:
         """Take ``count``, whether they are there or not; return how long until none is owed any more, mostly 0."""
-        self._add(count, now)
-        return max(0.0, self._whole_at - now - self._burst * self._interval_s)
+        # Called for each frame that arrives, so it is written out.
+        whole_at = self._whole_at
+        whole_at = self._whole_at = (max(now, whole_at)) + count * self._interval_s
+        owed_s = whole_at - now - self._burst * self._interval_s
+        return max(0.0, owed_s)
 
     def wait_s(self, now: float) -> float:
         """How long until there is one; 0: there is one now. Takes nothing."""
