@@ -23,8 +23,8 @@ import psutil
 
 from bench import tables
 from bench.certificates import Lab
-from bench.house import House, map_clients, open_house
 from bench.loops import run
+from bench.programs import Programs, map_clients, open_programs
 from bench.tables import Cell
 from bench.workers import Worker
 from remsim.core.identity import Identity
@@ -89,8 +89,8 @@ async def _seconds_to_end(program: Program) -> float:
     return time.perf_counter() - began
 
 
-async def _rounds(house: House, sessions: Worker, options: Options) -> list[dict[str, Cell]]:
-    ports = [house.plain_port(house.bankd), house.plain_port(house.server)]
+async def _rounds(programs: Programs, sessions: Worker, options: Options) -> list[dict[str, Cell]]:
+    ports = [programs.plain_port(programs.bankd), programs.plain_port(programs.server)]
     rows: list[dict[str, Cell]] = []
     for number in range(1, options.rounds + 1):
         before = await _window(sessions, options.seconds)
@@ -111,15 +111,15 @@ def _median(rows: Sequence[dict[str, Cell]]) -> dict[str, Cell]:
     return found | {"round": "median", "broken": max(int(str(row["broken"])) for row in rows)}
 
 
-async def _ends(house: House, options: Options) -> list[dict[str, Cell]]:
+async def _ends(programs: Programs, options: Options) -> list[dict[str, Cell]]:
     """How long each program takes from SIGTERM to its end while the flood goes on at both."""
-    ports = [house.plain_port(house.bankd), house.plain_port(house.server)]
+    ports = [programs.plain_port(programs.bankd), programs.plain_port(programs.server)]
     rows: list[dict[str, Cell]] = []
     with options.source(ports) as source:
         await source.wait_ready()
         source.begin()
         await asyncio.sleep(options.seconds)
-        for name, program in (("bankd", house.bankd), ("server", house.server)):
+        for name, program in (("bankd", programs.bankd), ("server", programs.server)):
             rows.append({"program": name, "SIGTERM to end s": await _seconds_to_end(program), "status": program.status})
         await source.end()
     return rows
@@ -129,16 +129,16 @@ async def measure(options: Options) -> tuple[list[dict[str, Cell]], list[dict[st
     """A row for each pair of windows and their medians; and a row for the end of each program."""
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
         lab = Lab(Path(folder) / "lab")
-        async with open_house(
+        async with open_programs(
             Path(folder), lab, slots=1, bankd_options=_SECOND_PORT, server_options=_SECOND_PORT
-        ) as house:
-            await map_clients(house, sessions=1)
-            arguments = ["--server", house.rspro_port, "--bankd", house.bankd_port, "--sessions", 1]
+        ) as programs:
+            await map_clients(programs, sessions=1)
+            arguments = ["--server", programs.rspro_port, "--bankd", programs.bankd_port, "--sessions", 1]
             arguments += ["--rate", options.rate, "--tls", lab.credentials(Identity.client(1)).directory]
             with Worker("bench.paced", *arguments) as sessions:
                 await sessions.wait_ready()
-                rows = await _rounds(house, sessions, options)
-                return rows, await _ends(house, options)
+                rows = await _rounds(programs, sessions, options)
+                return rows, await _ends(programs, options)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ CLOSED_UNHEARD: Final = "closed by the peer before it said anything"
 
 
 class RemsimError(Exception):
-    """Base of all errors of this package; ``hint`` tells a person how to mend it, or is empty."""
+    """Base of all errors of this package; ``hint`` says how to fix it, or is empty."""
 
     #: Exit status of a program that ends because of this error (sysexits are not used: 1 = failed, 2 = usage).
     exit_status = 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a link may give us to read: a token bucket, in bytes. Does no I/O; time is an argument.
+"""How much a link may give us to read: a token bucket of bytes. Does no I/O; time is an argument.
 
 A message costs its bytes and the rate's ``frame_cost`` more, because a PING of four bytes is nearly as much work as one
 of a hundred. Who has used up the allowance is not closed: nothing more is read from the link until it is paid for, so
@@ -9,6 +9,8 @@ TCP makes the peer wait. That leaves the processor to the other links, and to a 
 from dataclasses import dataclass
 from typing import Final
 
+from remsim.core.rate_limit import TokenBucket
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -17,6 +19,10 @@ class Rate:
     burst: int
     per_second: int
     frame_cost: int = 64
+
+    def bucket(self) -> TokenBucket:
+        """Return a whole one, in bytes."""
+        return TokenBucket(burst=self.burst, interval_s=1.0 / self.per_second)
 
 
 #: Before the peer is accepted: introductions, a hundred PINGs, and four of the longest frames that are taken then. A
@@ -29,19 +35,15 @@ ACCEPTED_RATE: Final = Rate(1 << 22, 1 << 22)
 class Allowance:
     """The allowance of one link. ``now`` is in seconds and never goes backwards."""
 
-    def __init__(self, rate: Rate, now: float) -> None:
-        self._rate = rate
-        self._left = float(rate.burst)
-        self._at = now
+    __slots__ = ("_bucket", "_frame_cost")
+
+    def __init__(self, rate: Rate) -> None:
+        self._bucket, self._frame_cost = rate.bucket(), rate.frame_cost
 
     def spend(self, length: int, frames: int, now: float) -> float:
         """Pay for ``length`` bytes with ``frames`` frames in them; return for how long to read nothing, mostly 0."""
-        rate = self._rate
-        earned = (now - self._at) * rate.per_second
-        self._left = min(float(rate.burst), self._left + earned) - length - frames * rate.frame_cost
-        self._at = now
-        return max(0.0, -self._left / rate.per_second)
+        return self._bucket.overdraw(length + frames * self._frame_cost, now)
 
-    def widen(self, rate: Rate, now: float) -> None:
+    def widen(self, rate: Rate) -> None:
         """The peer is accepted: it begins anew, with the whole of ``rate``."""
-        self._rate, self._left, self._at = rate, float(rate.burst), now
+        self._bucket, self._frame_cost = rate.bucket(), rate.frame_cost
