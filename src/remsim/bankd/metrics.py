@@ -48,7 +48,7 @@ class BankdMetrics(ProgramMetrics):
             gauge = Gauge(f"remsim_bankd_{name}", text)
             gauge.set(number)
             yield gauge
-        contested = bank.clients.takeovers.refused + bank.control.takeovers.refused
+        contested = bank.clients.claims.contest_refusals + bank.control.claims.contest_refusals
         for name, text, number in (
             ("tpdus", "Commands that a card answered", bank.counts.tpdus),
             ("resets", "Resets of cards", bank.counts.resets),

@@ -144,7 +144,7 @@ class TestStartUp:
         assert facts(actions) == [FactKind.LEFT_ENABLED]
         assert sent(actions) == [CardInsert(is_on=False), SimSelect(is_on=False)]
 
-    def test_late_config_answer_is_no_news(self) -> None:
+    def test_late_config_answer_changes_nothing(self) -> None:
         assert ready(SimtraceCard(SIMTRACE)).on_bulk(Config(1, 0, 3).to_bytes(), 1.0) == []
 
 
@@ -217,7 +217,7 @@ class TestUnplug:
         assert BoardSetAtr(ATR) in sent(card.on_bulk(status(0x10), 2.0))
         assert facts(card.on_answer(1, b"\x90\x00", 2.0)) == [FactKind.LATE_ANSWER]
 
-    def test_unplug_during_start_up_is_no_news(self) -> None:
+    def test_unplug_during_start_up_changes_nothing(self) -> None:
         card = SimtraceCard(SIMTRACE)
         assert card.on_unplugged(0.0) == []
         card.start(0.0)
@@ -276,7 +276,7 @@ class TestLines:
         assert facts(actions) == [FactKind.LATE_ANSWER]
         assert not sent(actions)
 
-    def test_repeated_status_is_no_news(self) -> None:
+    def test_repeated_status_changes_nothing(self) -> None:
         card = ready(SimtraceCard(SIMTRACE), 0x10)
         assert card.on_interrupt(status(0x10), 1.0) == []
 
