@@ -27,11 +27,13 @@ BENCHES: Final[dict[str, Bench]] = {
     "startup": Bench("bench.startup", "processor time until a program is ready, next to the bare interpreter"),
     "codec": Bench("bench.codec", "encode and decode messages, next to asn1tools"),
     "roundtrip": Bench("bench.roundtrip", "a TPDU through the bankd and back, next to a bare echo"),
+    "pcscd": Bench("bench.pcscd", "PC/SC by a library with threads, and by pcscd's socket from the event loop"),
     "vpcd": Bench("bench.vpcd", "a PC/SC program on the virtual reader, next to the same on the reader itself"),
     "modem": Bench("bench.modem_side", "what a client adds to a TPDU when all its modems boot at once"),
     "guard": Bench("bench.guard_cost", "what the guard's shipped rules cost a TPDU"),
     "tls": Bench("bench.tls_cost", "what TLS costs a TPDU, and a thousand clients that connect at once"),
-    "garbage": Bench("bench.garbage", "sessions while strangers pour garbage over the ports, next to peace"),
+    "garbage": Bench("bench.garbage", "sessions while garbage comes to the ports, and without it"),
+    "flood": Bench("bench.flood", "a session over TLS, and the programs' end, while PINGs flood the plaintext ports"),
     "server": Bench("bench.server_swarm", "a server with ten thousand clients"),
 }
 

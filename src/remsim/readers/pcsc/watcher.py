@@ -116,9 +116,7 @@ class Watcher:
             self._first.set_result(names)
 
     def _on_service_gone(self, code: int) -> None:
-        self._tell(
-            self._states.on_service_gone(codes.meaning_of(code), "see whether pcscd runs and is permitted to us")
-        )
+        self._tell(self._states.on_service_gone(codes.meaning_of(code), "check that pcscd runs and accepts this user"))
         self._raw.clear()
         self.places.clear()
         self._post(partial(self._say_first, []))

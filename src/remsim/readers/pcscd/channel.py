@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from remsim.core.errors import reason_of
 from remsim.readers.errors import CardMuteError, ReaderError, ReaderUnavailableError
 from remsim.readers.pcsc_common import codes
 from remsim.readers.pcscd.client import PcscdClient, Reply, VersionReply, WaitEnded
@@ -98,8 +99,8 @@ class PcscdChannel:
         except OSError as error:
             end.close()
             raise ReaderUnavailableError(
-                f"cannot connect to pcscd at {self._path}: {error.strerror or error}",
-                hint="see whether pcscd runs and is permitted to us",
+                f"cannot connect to pcscd at {self._path}: {reason_of(error)}",
+                hint="check that pcscd runs and accepts this user",
             ) from None
         except BaseException:
             end.close()
@@ -141,7 +142,7 @@ class PcscdChannel:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._loop.call_soon(self.lose, _broken(error.strerror or str(error)))
+            self._loop.call_soon(self.lose, _broken(reason_of(error)))
             return
         if sent < len(request):
             self._send_later(request[sent:])
@@ -205,7 +206,7 @@ class PcscdChannel:
         except BlockingIOError:
             return
         except OSError as error:
-            self.lose(_broken(error.strerror or str(error)))
+            self.lose(_broken(reason_of(error)))
             return
         if not self._unsent:
             self._loop.remove_writer(self._socket)
@@ -219,7 +220,7 @@ class PcscdChannel:
         except BlockingIOError:
             return
         except OSError as error:
-            self.lose(_broken(error.strerror or str(error)))
+            self.lose(_broken(reason_of(error)))
             return
         if not data:
             self.lose(_broken("pcscd has closed it"))

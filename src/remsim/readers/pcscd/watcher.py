@@ -110,7 +110,7 @@ class PcscdWatcher:
             self._listener(event)
 
     def _on_service_gone(self, error: ReaderError) -> None:
-        hint = error.hint or "see whether pcscd runs and is permitted to us"
+        hint = error.hint or "check that pcscd runs and accepts this user"
         self._tell(self._states.on_service_gone(str(error), hint))
         self.places.clear()
         self._say_first([])
