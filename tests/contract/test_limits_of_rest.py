@@ -4,6 +4,7 @@
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from remsim.config import HostPort, ServerConfig
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
 from remsim.pki import signing
@@ -27,7 +29,7 @@ from remsim.server.api import listener as listener_module
 from remsim.server.api.connection import ON_PROVEN
 from remsim.server.api.listener import RestListener
 from remsim.server.authority.audit import CertificateAudit
-from remsim.server.core.tokens import FAILURES_ALLOWED, FailureLimiter, Role
+from remsim.server.core.tokens import FAILURES_ALLOWED, TokenRole, failure_limiter
 from remsim.server.service import ServerService
 from remsim.server.store import audit
 from remsim.server.store.tokens import create_token
@@ -325,7 +327,7 @@ async def service(tmp_path: Path) -> AsyncIterator[ServerService]:
         yield running
 
 
-async def make_token(state: Path, role: Role) -> str:
+async def make_token(state: Path, role: TokenRole) -> str:
     """A token, made as ``remsim token create`` makes it."""
     text, _ = await asyncio.to_thread(create_token, ServerConfig(state_dir=state), name=role.text, role=role)
     return text
@@ -333,7 +335,7 @@ async def make_token(state: Path, role: Role) -> str:
 
 @reaches(LimitName.REST_BODY)
 async def test_body_that_is_too_long_is_refused(service: ServerService, tmp_path: Path) -> None:
-    token = await make_token(tmp_path, Role.OPERATOR)
+    token = await make_token(tmp_path, TokenRole.OPERATOR)
     async with rest_client(service, over_socket=True, token=token) as rest:
         long = {"content-type": "application/json"}
         answer = await rest.post(f"{V1}/slotmaps", content=b"x" * (limits.MAX_BODY_BYTES + 1), headers=long)
@@ -344,7 +346,7 @@ async def test_body_that_is_too_long_is_refused(service: ServerService, tmp_path
 
 @reaches(LimitName.TOKEN_FAILURES)
 async def test_source_that_tries_tokens_must_wait(service: ServerService, tmp_path: Path) -> None:
-    token = await make_token(tmp_path, Role.VIEWER)
+    token = await make_token(tmp_path, TokenRole.VIEWER)
     async with rest_client(service, over_socket=True, token=WRONG) as rest:
         for _ in range(FAILURES_ALLOWED):
             assert (await rest.get(f"{V1}/banks")).status_code == 401
@@ -363,7 +365,9 @@ async def test_holder_that_renews_all_the_time_must_wait(ca: CertificateWorld) -
     served = FastAPI()
     errors.install(served, counts)
     issuances = CertificateAudit((), lambda _entry: None, lambda _entry: None)
-    enrolment.mount(served, EnrolmentService(ca.authority), log=get_logger("test"), issuances=issuances, limits=counts)
+    log, service = get_logger("test"), EnrolmentService(ca.authority)
+    lines = LogRateLimiter(log, counts, now=time.monotonic)
+    enrolment.mount(served, service, log=log, issuances=issuances, lines=lines, limits=counts)
     bank, answers = ca.credentials(BANK), []
     async with httpx2.AsyncClient(base_url="https://test", transport=httpx2.ASGITransport(served)) as rest:
         for _ in range(RENEWALS_ALLOWED):
@@ -381,9 +385,9 @@ async def test_holder_that_renews_all_the_time_must_wait(ca: CertificateWorld) -
 @reaches(LimitName.FAILING_SOURCES)
 def test_no_more_sources_that_failed_are_remembered_than_allowed() -> None:
     counts = LimitCounts()
-    limiter = FailureLimiter(allowed=1, max_sources=2, limits=counts)
+    limiter = failure_limiter(allowed=1, max_sources=2, limits=counts)
     for source in ("a", "b", "c"):
-        limiter.fail(source, 0.0)
+        limiter.spend(source, 0.0)
     assert counts[LimitName.FAILING_SOURCES] == 1
     assert limiter.wait_s("b", 0.0) > 0
 
@@ -391,7 +395,8 @@ def test_no_more_sources_that_failed_are_remembered_than_allowed() -> None:
 @reaches(LimitName.STORED_REFUSALS)
 async def test_refusals_do_not_fill_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "STORED_REFUSALS", 2)
-    viewer, other, admin = [await make_token(tmp_path, role) for role in (Role.VIEWER, Role.VIEWER, Role.ADMIN)]
+    roles = (TokenRole.VIEWER, TokenRole.VIEWER, TokenRole.ADMIN)
+    viewer, other, admin = [await make_token(tmp_path, role) for role in roles]
     async with running_server(tmp_path, rest_open=False) as service:
         for token, attempts in ((viewer, 5), (WRONG, 4), (other, 1)):
             async with rest_client(service, over_socket=True, token=token) as rest:

@@ -24,14 +24,14 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
-    StoreClientNumber,
+    StoreClientId,
     StoreDeletion,
     StoredMapping,
     StoredState,
     StoreMapping,
     StoreSent,
 )
-from remsim.server.core.coordinator import Coordinator, Settings
+from remsim.server.core.coordinator import Coordinator, ServerSettings
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.engine import ABILITIES, ADVERTISE, Event, ProbeAnswered, Received
@@ -94,7 +94,7 @@ class Rows:
             case StoreSent():
                 for number in decision.mappings:
                     self.mappings[number] = replace(self.mappings[number], is_sent=True)
-            case StoreClientNumber():
+            case StoreClientId():
                 assert decision.client_id not in self.numbers.values()
                 self.numbers[decision.key] = decision.client_id
         return 0
@@ -141,7 +141,7 @@ class ServerWorld:
     def __init__(self, *, pool: tuple[int, ...] | None = None, ipv6_clients: frozenset[int] = frozenset()) -> None:
         #: To whom certificates were issued, as the authority's ledger has it.
         self.holders: frozenset[Identity] = frozenset()
-        self.settings = Settings(
+        self.settings = ServerSettings(
             SERVER, {}, pool, lambda client_id: client_id in ipv6_clients, is_certified=self._is_certified
         )
         self.rows = Rows()
@@ -198,7 +198,7 @@ class ServerWorld:
                     self.log.append(action)
                 case Entry():
                     self.entries.append(action)
-                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
+                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientId():
                     self.waiting.append(action)
                     if not self.is_store_slow:
                         self.commit()

@@ -13,7 +13,7 @@ from remsim.bankd.metrics import BankdMetrics
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver
 from remsim.client.runner import SlotSpec
-from remsim.client.scripting.causes import Cause
+from remsim.client.scripting.causes import ScriptCause
 from remsim.client.scripting.runner import MAX_WAITING
 from remsim.client.service import ClientService
 from remsim.config import ClientConfig, HostPort
@@ -88,7 +88,7 @@ def test_connections_leave_descriptors_for_everything_else(monkeypatch: pytest.M
 # That each program counts in its own metrics
 
 
-async def test_server_counts_what_strangers_do(tmp_path: Path) -> None:
+async def test_server_counts_what_unknown_peers_do(tmp_path: Path) -> None:
     async with running_server(tmp_path) as service:
         async with dialled_raw("127.0.0.1", service.rspro_address.port) as peer:
             await peer.write(LONG)
@@ -96,7 +96,7 @@ async def test_server_counts_what_strangers_do(tmp_path: Path) -> None:
         assert service._metrics.limits[LimitName.FIRST_FRAME] == 1
 
 
-async def test_bankd_counts_what_strangers_do(tmp_path: Path) -> None:
+async def test_bankd_counts_what_unknown_peers_do(tmp_path: Path) -> None:
     async with BankWorld(tmp_path) as bank:
         async with dialled_raw("127.0.0.1", bank.port) as peer:
             await peer.write(LONG)
@@ -154,7 +154,7 @@ async def test_client_counts_calls_that_a_hanging_script_does_not_get() -> None:
             assert slot.script is not None
             await asyncio.sleep(0)
             for _ in range(MAX_WAITING + 3):
-                slot.script.call(Cause.MODEM_STATUS, {})
+                slot.script.call(ScriptCause.MODEM_STATUS, {})
             assert metrics.limits[LimitName.SCRIPT_CALLS] == 3
             slot.script._waiting.clear()
             slot.on_limit(LimitName.USB_MESSAGE)

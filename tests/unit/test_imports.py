@@ -61,7 +61,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("link.engine",),
     ),
     "card": (
-        ("errors", "class_byte", "filenames", "status", "service_tables"),
+        ("errors", "class_byte", "filenames", "reset", "status", "service_tables"),
         ("apdu", "tlv", "tpdu", "atr", "instructions", "selection"),
         ("apdu_case", "t0_exchange", "atr_policy", "pps"),
         ("iccid", "t0_over_apdu"),
@@ -91,7 +91,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "net": (
         ("runtime.tasks", "runtime.report", "runtime.state_lock", "tls.contexts", "allowance", "engines"),
         ("accept.waiting", "runtime.exposed_files", "runtime.reload"),
-        ("accept.quota", "log_limits", "plain", "runtime.process"),
+        ("accept.quota", "log_limiter", "plain", "runtime.process"),
         ("link", "tls.security", "accept.handshake_queue"),
         ("accept.acceptor", "tls.transport"),
         ("accept.listen", "accept.connection_limiter", "dialled"),
@@ -115,7 +115,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages", "usb"),
         ("actions", "stream"),
         ("controls", "lines", "log", "t0", "usb_pump"),
-        ("order", "link", "libusb"),
+        ("order", "transfers", "libusb"),
         ("card",),
         ("emulator",),
     ),
@@ -176,8 +176,8 @@ VALUES_FOR_REST = {
     *(
         f"remsim.server.core.tokens.{name}"
         for name in (
-            *("EVERYTHING", "FailureLimiter", "Grant", "Refusal", "Role", "StoredToken"),
-            *("bearer_token", "check_token", "digest_of", "limited_source", "token_id_of"),
+            *("EVERYTHING", "Grant", "Refusal", "StoredToken", "TokenRole"),
+            *("bearer_token", "check_token", "digest_of", "failure_limiter", "limited_source", "token_id_of"),
         )
     ),
     "remsim.server.store.audit.StoredEntry",
@@ -389,7 +389,7 @@ def test_rest_takes_nothing_from_inside_the_server_but_values() -> None:
 
 
 def test_rest_does_not_reach_through_the_runtime() -> None:
-    inside = {"coordinator", "store", "hub", "slotmap", "peers", "inventory", "configurator"}
+    inside = {"coordinator", "store", "manager", "slotmap", "peers", "inventory", "configurator"}
     for name, path in sources.modules().items():
         if name.startswith("remsim.server.api"):
             tree = ast.parse(path.read_text(encoding="utf-8"))

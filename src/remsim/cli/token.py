@@ -26,7 +26,9 @@ app = command_app("token", "Make, list and revoke access tokens for the server's
 
 _DAY_S: Final = 86400.0
 _State = Annotated[str | None, Parameter(metavar="DIR", help="The server's state directory.")]
-_Database = Annotated[str | None, Parameter(metavar="URL", help="The server's database, if not in there.")]
+_Database = Annotated[
+    str | None, Parameter(metavar="URL", help="The server's database, if it is not in the state directory.")
+]
 
 
 def _config(common: CommonOptions, state: str | None, database: str | None) -> "ServerConfig":
@@ -62,12 +64,12 @@ def create(
     clients: str
         Limit it to these clients.
     days: float
-        It expires after so many days.
+        Let it expire after this many days.
     to: Path
         Write it to this file, which only this user can read, instead of printing it. Must not exist.
     """
     from remsim.pki.files import create_private
-    from remsim.server.core.tokens import Role, Scope
+    from remsim.server.core.tokens import Scope, TokenRole
     from remsim.server.store.tokens import create_token
 
     scope = Scope(_numbers(banks), _numbers(clients))
@@ -77,7 +79,7 @@ def create(
         # The file first: a token that could not be written would be one that nobody has.
         write = print if to is None else stack.enter_context(create_private(to))
         text, record = create_token(
-            config, name=name, role=Role.parse(role), scope=scope, lifetime_s=lifetime_s, may_create=False
+            config, name=name, role=TokenRole.parse(role), scope=scope, lifetime_s=lifetime_s, may_create=False
         )
         write(text)
     made = f"token {record.token_id} ({record.role.text}) for {name}"

@@ -103,7 +103,7 @@ class Link(asyncio.Protocol):
         self.has_heard = False
         # What has come and was not looked at yet, and from where on.
         self._unseen, self._seen = b"", 0
-        self._allowance = Allowance(FIRST_RATE, self._loop.time())
+        self._allowance = Allowance(FIRST_RATE)
         # Runs while nothing is read from a peer that has used up its allowance.
         self._rest: asyncio.TimerHandle | None = None
         self.is_closing = False
@@ -249,7 +249,7 @@ class Link(asyncio.Protocol):
         self._is_accepted = True
         self.connection.connected()
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
-        self._allowance.widen(ACCEPTED_RATE, self._loop.time())
+        self._allowance.widen(ACCEPTED_RATE)
         if self._rest is not None:
             self._rest.cancel()
             self._on_rested()

@@ -14,7 +14,7 @@ from typing import Final, Self
 from remsim.core.identity import Identity
 from remsim.pki import codes, files, signing
 from remsim.pki.clock import Dates, Record, SigningClock, is_from_future, read_record
-from remsim.pki.codes import Code, CodeVerdict, StoredCode, check_attempt
+from remsim.pki.codes import CodeVerdict, EnrolmentCode, StoredCode, check_attempt
 from remsim.pki.errors import AuthorityError, AuthorityRefusalError, PkiError, RenewalLimitError, about_file
 from remsim.pki.facts import REVOCATION_LIST, RevocationFacts, decode_pem, read_certificate, read_revocation_list
 from remsim.pki.ledger import Issued, Ledger, LedgerTransaction
@@ -239,10 +239,10 @@ class Authority:
 
     # Codes
 
-    def make_code(self, identity: Identity, *, now: float) -> Code:
+    def make_code(self, identity: Identity, *, now: float) -> EnrolmentCode:
         """A one-time code; earlier ones for the same identity that nobody used end with it."""
         now = self.dates(now).now
-        code = Code(
+        code = EnrolmentCode(
             identity,
             secrets.token_bytes(codes.CODE_ID_BYTES),
             secrets.token_bytes(codes.SECRET_BYTES),
@@ -311,7 +311,7 @@ class Authority:
         if _moment(dates.now) >= self.facts.not_after:
             raise AuthorityError(
                 f"the authority in {self._directory} ended on {self.facts.not_after:%Y-%m-%d} and certifies nobody",
-                hint="is the clock right? Else give it a new certificate: remsim pki extend",
+                hint="check the clock; if it is right, give it a new certificate: remsim pki extend",
             )
         serial, begins = _new_serial(), _moment(dates.begins)
         lifetime = _moment(dates.now) + LIFETIME - begins
@@ -338,7 +338,7 @@ def _check_pace(ledger: LedgerTransaction, identity: Identity, now: float) -> No
     if 0 < wait_s <= RENEWAL_PERIOD_S:
         raise RenewalLimitError(
             f"{identity} has had {RENEWALS_ALLOWED} certificates within a day",
-            hint="the one that it has goes on; if nobody there renews on purpose, revoke it: its key may be stolen",
+            hint="its certificate stays valid; if nobody renews it on purpose, revoke it: the key may be stolen",
             wait_s=wait_s,
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, get_args
 
+from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkAction, LinkId
@@ -47,13 +48,6 @@ class CardFault:
     text: str
 
 
-class ResetKind(Enum):
-    """How a card is reset."""
-
-    COLD = "cold"  # VCC taken away
-    WARM = "warm"  # RST only
-
-
 class Origin(Enum):
     """Who asked for a command."""
 
@@ -88,7 +82,7 @@ class CloseCard:
 
 @dataclass(frozen=True, slots=True)
 class ReadNumber:
-    """Power the card up, read its number, power it off; ``on_card_number`` follows, whatever goes wrong."""
+    """Power the card up, read its ICCID, power it off; ``on_card_number`` follows, whatever goes wrong."""
 
     slot_nr: int
 

@@ -25,9 +25,9 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
-from remsim.server.core.certificate_lists import CertifiedClients, Revocations
+from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
-from remsim.server.core.client_ids import ClientNumbers
+from remsim.server.core.client_ids import ClientIds
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
 from remsim.server.core.peer_reports import BankAudit, forget_absence, on_dial_refused, on_error, on_slot_status
@@ -75,7 +75,7 @@ class UnknownBankError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """What an operator can choose. ``identity`` is our own; ``overrides``: where clients reach a bank, by its id."""
 
     identity: ComponentIdentity
@@ -90,14 +90,14 @@ class Settings:
 class Coordinator:
     """One for the server. ``memory`` is what earlier runs have stored."""
 
-    def __init__(self, settings: Settings, memory: StoredState, *, limits: LimitCounts | None = None) -> None:
+    def __init__(self, settings: ServerSettings, memory: StoredState, *, limits: LimitCounts | None = None) -> None:
         """``limits`` counts the limits that are reached."""
         self._settings = settings
         self.limits = LimitCounts() if limits is None else limits
         self.slotmap = SlotMap()
         self.peers = PeerTable()
         self.revocations = Revocations(self.peers, self.limits)
-        self.certified = CertifiedClients(self.peers)
+        self.certified = CertificateLists(self.peers)
         self._certified: frozenset[Identity] | None = None
         self.bank_audit = BankAudit(self.limits)
         self.inventory = Inventory(memory.cards)
@@ -113,7 +113,7 @@ class Coordinator:
         self._reconciler = Reconciler(self.slotmap, self.configurator, self._bank_timers)
         self._admission = Admission(
             self.peers,
-            ClientNumbers(settings.client_id_pool, memory.client_numbers),
+            ClientIds(settings.client_id_pool, memory.client_ids),
             self._link_timers,
             identity=settings.identity,
             takeover_s=settings.takeover_s,
@@ -142,7 +142,7 @@ class Coordinator:
         dialled_port: int | None = None,
         proof: Proof | None = None,
     ) -> list[Action]:
-        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (CONNECTED_SERVER).
+        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (its state: see states.md).
 
         ``proof`` is what the peer's certificate says; None on a link without TLS.
         """
@@ -256,7 +256,7 @@ class Coordinator:
             case StoreSent():
                 return self._reconciler.on_sent_stored(decision, now)
             case _:
-                return self._admission.on_number_stored(decision)
+                return self._admission.on_id_stored(decision)
 
     def on_store_failed(self, decision: Decision) -> list[Action]:
         """A decision could not be committed: everything is as it was before."""
@@ -272,7 +272,7 @@ class Coordinator:
             case StoreSent():
                 return self._reconciler.on_sent_failed(decision)
             case _:
-                return self._admission.on_number_failed(decision)
+                return self._admission.on_id_failed(decision)
 
     def _delete(self, mapping_id: int, now: float) -> list[Action]:
         mapping = self.slotmap.get(mapping_id)
