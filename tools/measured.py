@@ -12,7 +12,7 @@ With xdist the workers are measured, and each writes a file of its own. The plug
 anything of ours is imported, because the lines at the top of a module run only once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import coverage
 import pytest
@@ -47,7 +47,7 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Measure the tests that count."""
     if not item.nodeid.startswith(_PREFIXES):
         return (yield)

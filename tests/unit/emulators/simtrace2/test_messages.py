@@ -183,5 +183,5 @@ def test_board_information_is_told_in_words() -> None:
     "raw", ["02 ff0000000000 ff0000000000", "07 ff00ff000000 ff00ff000000", "03 ff00ff010000 ff00ff000000"]
 )
 def test_exchange_of_a_length_that_no_pps_has_is_refused(raw: str) -> None:
-    with pytest.raises(FrameError, match="PtsReport with an exchange of"):
+    with pytest.raises(BoardFrameError, match="PtsReport with an exchange of"):
         frames.PtsReport.from_payload(bytes.fromhex(raw))
