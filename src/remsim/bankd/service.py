@@ -90,6 +90,8 @@ class BankdService:
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
         self._log = get_logger("bankd")
+        # For each command: asking for the loop costs a system call.
+        self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._stop_wanted = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
@@ -113,7 +115,19 @@ class BankdService:
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         observe = self._metrics.card_times.observe
         self._slots = [CardDriver(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
-        self.coordinator = BankdCoordinator(
+        self.coordinator = self._make_coordinator()
+        self._metrics.show(self.coordinator)
+        self._alarm = Alarm(self._on_alarm)
+        self._lines = LogRateLimiter(
+            self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
+        )
+        self._do = ActionExecutor[BankdAction](
+            self._performers(), on_failure=self._on_failed_action, after=self._after_actions
+        ).run
+
+    def _make_coordinator(self) -> BankdCoordinator:
+        config = self.config
+        return BankdCoordinator(
             bank_id=config.bank_id,
             cards=self._slots,
             identity=self._engines.identity,
@@ -125,14 +139,6 @@ class BankdService:
             limits=self._metrics.limits,
             policy=read_guard_policy(config),
         )
-        self._metrics.show(self.coordinator)
-        self._alarm = Alarm(self._on_alarm)
-        self._lines = LogRateLimiter(
-            self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
-        )
-        self._do = ActionExecutor[BankdAction](
-            self._performers(), on_failure=self._on_failed_action, after=self._after_actions
-        ).run
 
     def _traced_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:
@@ -248,10 +254,6 @@ class BankdService:
             await self._tasks.__aexit__(None, None, None)
         self._lock.release()
 
-    def _now(self) -> float:
-        # Twice for each command: the manager has the loop at hand, and asking for it costs a system call.
-        return asyncio.get_running_loop().time() if self._manager is None else self._manager.now()
-
     # LinkHandler
 
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
@@ -276,7 +278,12 @@ class BankdService:
 
     def on_response(self, slot_nr: int, response: bytes) -> None:
         """The card answered."""
-        self._do(self.coordinator.on_card_response(slot_nr, response, self._now()))
+        coordinator = self.coordinator
+        answer = coordinator.on_card_response(slot_nr, response, self._now())
+        if answer is not None and self._manager is not None:
+            self._manager.answer_tpdu(answer.link, answer.tag, answer.response)
+        if coordinator.actions:
+            self._do(coordinator.take())
 
     def on_reset(self, slot_nr: int, atr: bytes) -> None:
         """The card was reset."""
@@ -340,10 +347,10 @@ class BankdService:
         manager, coordinator, submit = self._manager, self.coordinator, action.submit
         if manager is None:
             return
-        now, actions = asyncio.get_running_loop().time, coordinator.actions
+        actions, origin = coordinator.actions, Origin.MODEM
 
-        def on_tpdu(tag: int, tpdu: bytes) -> bytes | None:
-            response = submit(tag, tpdu, Origin.MODEM, now())
+        def on_tpdu(tag: int, tpdu: bytes, now: float) -> bytes | None:
+            response = submit(tag, tpdu, origin, now)
             if actions:
                 self._do(coordinator.take())
             return response

@@ -33,6 +33,7 @@ from remsim.emulators.simtrace2.messages import (
     TxData,
 )
 from remsim.emulators.simtrace2.stream import StreamFault, encode_transfer
+from tests.doubles.simtrace2_frames import packets_sent
 
 SIMTRACE, QMOD, OWHW, OCTSIM = (BOARDS[product] for product in (0x60E3, 0x4004, 0x4001, 0x616D))
 READ = bytes.fromhex("00b0000002")
@@ -324,7 +325,7 @@ class TestCommands:
         card = ready(SimtraceCard(SIMTRACE))
         card.on_bulk(header(bytes.fromhex("00b000002f")), 1.0)
         (message,) = sent(card.on_answer(1, bytes(47) + b"\x90\x00", 1.0))
-        assert encode_transfer(message).packets()[1:] == [b""]
+        assert packets_sent(encode_transfer(message))[1:] == [b""]
 
     def test_trap_7_data_are_never_asked_for_when_p3_is_zero(self) -> None:
         card = ready(SimtraceCard(SIMTRACE))
