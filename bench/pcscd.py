@@ -3,8 +3,8 @@
 
 A real bankd process has cards behind the stand-in pcscd (``tests/reference/tools/null_pcscd.c``), which answer at once;
 so what is measured is the bankd with its card layer, and pcscd's socket. A library before 2.5 has 16 readers in a
-process: more sessions over ``pcsc`` are several bankds, each with a pcscd of its own. ``pcscd`` then has all of these
-pcscds in one bankd.
+process: more sessions over ``pcsc`` are several bankds, each with a pcscd of its own. ``pcscd`` is measured in as many,
+and ``in one`` bankd that has all of these pcscds; one bankd uses one processor.
 """
 
 import argparse
@@ -33,7 +33,8 @@ from tests.doubles.programs import Program, remsim
 from tests.reference import reference
 
 SESSIONS: Final = (1, 16, 240)
-READERS: Final = ("pcsc", "pcscd")
+#: As they are measured in turns; the last where there are several pcscds.
+TARGETS: Final = ("pcsc", "pcscd", "in one")
 #: What a pcscd before 2.5 lists.
 _TABLE: Final = 16
 #: Rate of ``pcscd`` as a multiple of that of ``pcsc``, by sessions; and its p99 as a multiple of its p50.
@@ -115,18 +116,19 @@ def _together(name: str, results: Sequence[Result]) -> Result:
     return Result(name, both, cpu_us, statistics.mean(result.memory_kb for result in results))
 
 
-async def _take(reader: str, sessions: int, program: Path, environment: dict[str, str], options: Options) -> Result:
+async def _take(target: str, sessions: int, program: Path, environment: dict[str, str], options: Options) -> Result:
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as name:
         folder = Path(name)
         with _pcscds(program, folder, sessions, environment) as shares:
-            banks = [shares] if reader == "pcscd" else [[share] for share in shares]
+            banks = [shares] if target == "in one" else [[share] for share in shares]
+            reader = "pcsc" if target == "pcsc" else "pcscd"
             async with AsyncExitStack() as stack:
                 running = [await stack.enter_async_context(_bank(reader, bank, folder)) for bank in banks]
                 works = [
                     measure_load(reader, bankd, port, sum(share.count for share in bank), options)
                     for (bankd, port), bank in zip(running, banks, strict=True)
                 ]
-                return _together(reader, await asyncio.gather(*works))
+                return _together(target, await asyncio.gather(*works))
 
 
 async def measure(
@@ -135,13 +137,15 @@ async def measure(
     """All rows; the readers are measured in turns, so that noise hits both."""
     rows: list[dict[str, Cell]] = []
     for count in sessions:
-        results: dict[str, list[Result]] = {reader: [] for reader in READERS}
+        targets = TARGETS if count > _TABLE else TARGETS[:-1]
+        results: dict[str, list[Result]] = {target: [] for target in targets}
         for _ in range(rounds):
-            for reader in READERS:
-                results[reader].append(await _take(reader, count, program, environment, options))
-        pairs = zip(results["pcsc"], results["pcscd"], strict=True)
-        ratio = statistics.median(new.seen.rate / old.seen.rate for old, new in pairs)
-        rows += [_row(median_run(found), ratio) for found in results.values()]
+            for target in targets:
+                results[target].append(await _take(target, count, program, environment, options))
+        for found in results.values():
+            pairs = zip(results["pcsc"], found, strict=True)
+            ratio = statistics.median(new.seen.rate / old.seen.rate for old, new in pairs)
+            rows.append(_row(median_run(found), ratio))
         print(f"{count} sessions done", file=sys.stderr)
     return rows
 
@@ -156,7 +160,7 @@ def _row(result: Result, ratio: float) -> dict[str, Cell]:
         "p99 µs": seen.p99_us,
         "CPU µs/TPDU": result.cpu_us,
         "kB/slot": round(result.memory_kb),
-        "rate ratio": ratio if result.target == "pcscd" else None,
+        "rate ratio": None if result.target == "pcsc" else ratio,
         "p99/p50": seen.p99_us / seen.p50_us,
     }
 
@@ -170,9 +174,9 @@ def missed(rows: Sequence[dict[str, Cell]]) -> list[str]:
             continue
         aim = _RATE_AIMS.get(count)
         if aim is not None and ratio < aim:
-            found.append(f"{count} sessions: {ratio:.2f} times the rate of pcsc; {aim:g} is the aim")
+            found.append(f"{row['reader']}, {count} sessions: {ratio:.2f} times the rate of pcsc; {aim:g} is the aim")
         if count == _TAIL_AT and tail > _TAIL_AIM:
-            found.append(f"{count} sessions: p99 is {tail:.1f} times p50; {_TAIL_AIM:g} is the aim")
+            found.append(f"{row['reader']}, {count} sessions: p99 is {tail:.1f} times p50; {_TAIL_AIM:g} is the aim")
     return found
 
 

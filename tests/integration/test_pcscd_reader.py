@@ -25,7 +25,7 @@ from remsim.readers.errors import (
     ReaderUnavailableError,
 )
 from remsim.readers.pcsc_common import codes, usb
-from remsim.readers.pcscd import PcscdDaemon, PcscdSource, name_daemons, why_not
+from remsim.readers.pcscd import PcscdDaemon, PcscdSource, name_daemons, protocol_of
 from remsim.readers.pcscd import card as card_module
 from remsim.readers.pcscd import watcher as watcher_module
 from remsim.readers.pcscd.card import PcscdReader
@@ -370,7 +370,8 @@ async def test_refusal_of_pcscd_is_told_with_its_possible_reasons(tmp_path: Path
             await PcscdSource(daemons=[PcscdDaemon(tmp_path / "s")]).reader("R").open()
         assert "polkit" in refused.value.hint
         assert "200" in refused.value.hint
-        assert "refuses us" in await why_not([tmp_path / "s"])
+        with pytest.raises(ReaderUnavailableError, match="refuses us"):
+            await protocol_of(tmp_path / "s")
 
 
 @pytest.mark.parametrize(
@@ -379,15 +380,17 @@ async def test_refusal_of_pcscd_is_told_with_its_possible_reasons(tmp_path: Path
 )
 async def test_unknown_version_is_not_used(tmp_path: Path, reply: bytes, said: str) -> None:
     async with scripted(tmp_path / "s", lambda data: reply if data else b""):
-        assert said in await why_not([tmp_path / "s"])
+        with pytest.raises(ReaderUnavailableError, match=said):
+            await protocol_of(tmp_path / "s")
 
 
 async def test_known_versions_are_used_and_asked_for_the_newest_first(tmp_path: Path) -> None:
     for version in VERSIONS:
         with null_pcscd(tmp_path, version[-1], {"VERSION": version, "LOG": "1"}) as pcscd:
-            assert await why_not([pcscd.socket]) == ""
-    assert "cannot connect" in await why_not([tmp_path / "none"])
-    assert "cannot connect" in await why_not([tmp_path / ("x" * 120)])
+            assert await protocol_of(pcscd.socket) == version
+    for socket_path in (tmp_path / "none", tmp_path / ("x" * 120)):
+        with pytest.raises(ReaderUnavailableError, match="cannot connect"):
+            await protocol_of(socket_path)
 
 
 async def _use(reader: PcscdReader, rounds: int) -> list[float]:

@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which reader source a bank uses where its settings leave that open, and why. No I/O."""
+"""Which reader source a bank uses where its settings leave that open, and why. No I/O.
+
+Where the settings and what is installed do not decide, pcscd is asked (``bankd.readers``): ``pcscd`` is used if it
+answers with a version that is known. It is used, too, where it does not answer, or refuses: the PC/SC library speaks to
+the same pcscd, and would hang or fail without knowing why. Else, ``pcsc`` is used: pcscd is of an unknown version, or
+there is none, and the library may be one that needs none.
+"""
 
 from typing import Final, NamedTuple
 
@@ -25,8 +31,3 @@ def choose_without_asking(config: BankdConfig | None, *, has_pyscard: bool) -> C
     if not has_pyscard:
         return Choice(PCSCD, "pyscard is not installed, so there is no other")
     return None
-
-
-def choose_by_answer(trouble: str) -> Choice:
-    """pcscd if it can be used (``trouble`` is empty), else pcsc, because of the trouble."""
-    return Choice(PCSC, trouble) if trouble else Choice(PCSCD, "pcscd answers with a version that is known")

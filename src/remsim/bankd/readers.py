@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from remsim.bankd.choice import PCSC, PCSCD, choose_by_answer, choose_without_asking
+from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.driver import CardDriver
 from remsim.bankd.slots.auto import AutoPlan
 from remsim.bankd.slots.plan import RulePlan, SlotPlan, SlotProblem
@@ -19,7 +19,7 @@ from remsim.core.errors import StartError
 from remsim.core.ids import BankSlot
 from remsim.logs import Logger
 from remsim.readers.base import Presence, PresenceEvent, ReaderSource, twins_of
-from remsim.readers.errors import ReaderUnavailableError
+from remsim.readers.errors import ReaderError, ReaderUnavailableError
 from remsim.readers.registry import source_factory
 
 if TYPE_CHECKING:
@@ -60,14 +60,20 @@ async def make_source(config: BankdConfig, plan: SlotPlan, log: Logger) -> Reade
 
 async def _choose(config: BankdConfig, log: Logger) -> str:
     choice = choose_without_asking(config, has_pyscard=find_spec("smartcard") is not None)
-    if choice is None:
-        from remsim.readers.pcscd import default_socket, why_not
+    if choice is not None:
+        return choice.reader
+    from remsim.readers.pcscd import PcscdUnwillingError, default_socket, protocol_of
 
-        choice = choose_by_answer(await why_not([default_socket()]))
-        if choice.reader != PCSCD:
-            hint = "--reader pcscd waits until it can be used"
-            log.info("reader_chosen", reader=choice.reader, reason=choice.why, hint=hint)
-    return choice.reader
+    try:
+        protocol = await protocol_of(default_socket())
+    except PcscdUnwillingError as error:
+        log.info("reader_chosen", reader=PCSCD, reason=str(error))
+        return PCSCD
+    except ReaderError as error:
+        log.info("reader_chosen", reader=PCSC, reason=str(error), hint="--reader pcscd waits until it can be used")
+        return PCSC
+    log.info("reader_chosen", reader=PCSCD, protocol=protocol)
+    return PCSCD
 
 
 def _daemons(config: BankdConfig) -> list["PcscdDaemon"]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from xml.parsers.expat import ExpatError
 
-from remsim.bankd.choice import PCSC, PCSCD, choose_by_answer, choose_without_asking
+from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.slots.csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, SlotReader, SlotSource, TextError, read_text
 from remsim.core.errors import ConfigError
@@ -70,6 +70,10 @@ _IN_SHORT: Final = {
     "silent": "pcscd does not answer",
     "foreign": "no version that is known",
 }
+
+
+#: With these, the PC/SC library might do what the socket does not: there is no pcscd that we could wait for.
+_NO_PCSCD: Final = frozenset({"absent", "no socket", "nobody", "foreign"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +163,12 @@ def judge_choice(facts: BankFacts, config: BankdConfig | None) -> Finding:
     if choice is not None:
         return Finding(_CHOICE, Outcome.OK, f"{choice.reader} is used: {choice.why}")
     if daemon.trouble is None:
-        text = f"{choose_by_answer('').reader} is used: {daemon.socket} answers ({_protocol(daemon)})"
-        return Finding(_CHOICE, Outcome.OK, text)
-    choice = choose_by_answer(_IN_SHORT[daemon.trouble])
+        return Finding(_CHOICE, Outcome.OK, f"{PCSCD} is used: {daemon.socket} answers ({_protocol(daemon)})")
+    because = f"because of {daemon.socket}: {_IN_SHORT[daemon.trouble]}"
+    if daemon.trouble not in _NO_PCSCD:
+        return Finding(_CHOICE, Outcome.NOTE, f"{PCSCD} is used, and waits {because}", "see below")
     mend = "mend what is said of pcscd below; or set reader to pcscd, which waits until it can be used"
-    return Finding(_CHOICE, Outcome.NOTE, f"{choice.reader} is used, because of {daemon.socket}: {choice.why}", mend)
+    return Finding(_CHOICE, Outcome.NOTE, f"{PCSC} is used, {because}", mend)
 
 
 def _protocol(daemon: PcscdFacts) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import when_done
 from remsim.readers.base import Presence, PresenceEvent
-from remsim.readers.errors import ReaderError, ReaderUnavailableError
+from remsim.readers.errors import CardMuteError, ReaderError, ReaderUnavailableError
 from remsim.readers.pcsc_common.states import ReaderStates
 from remsim.readers.pcscd.channel import PcscdChannel
 from remsim.readers.pcscd.client import TableReply, VersionReply, WaitEnded
@@ -82,6 +82,8 @@ class PcscdWatcher:
         while not self._is_stopping:
             try:
                 await self._watch()
+            except CardMuteError:
+                self._on_service_gone(self._silence())
             except ReaderError as error:
                 if not self._is_stopping:
                     self._on_service_gone(error)
@@ -145,11 +147,14 @@ class PcscdWatcher:
         if not await self._pause(LOOK_AGAIN_S):
             channel.send(channel.client.stop_waiting())
             if not await self._pause(ANSWER_S):
-                raise ReaderUnavailableError(f"pcscd does not answer at {self._path}", hint="systemctl restart pcscd")
+                raise self._silence()
         elif self._has_event:
             await asyncio.sleep(_LEAST_S)
         if channel.trouble is not None:
             raise channel.trouble
+
+    def _silence(self) -> ReaderUnavailableError:
+        return ReaderUnavailableError(f"pcscd does not answer at {self._path}", hint="systemctl restart pcscd")
 
     def _on_wait_ended(self, _ended: WaitEnded) -> None:
         self._has_event = True
