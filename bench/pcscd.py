@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from bench.loops import run
 from bench.roundtrip import BANK, LISTENING, START_S, Options, Result, measure_load, median_run
 from bench.scripted_server import ScriptedServer
 from bench.tables import Cell
+from remsim.readers.pcscd import PcscdDaemon, PcscdSource
+from remsim.readers.pcscd.card import PcscdReader
 from tests.doubles.pcscd import wait_for_socket
 from tests.doubles.programs import Program, remsim
 from tests.reference import reference
@@ -41,6 +44,10 @@ _TABLE: Final = 16
 _RATE_AIMS: Final = {1: 1.5, 16: 3.0, 240: 3.0}
 _TAIL_AIM: Final = 3.0
 _TAIL_AT: Final = 240
+#: p99 of a card beside cards that hang, as a multiple of its p99 alone.
+_MUTE_AIM: Final = 1.2
+_MUTE_COMMANDS: Final = 20_000
+_READ: Final = bytes.fromhex("00B0000002")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,41 @@ async def measure(
     return rows
 
 
+async def _p99_us(reader: PcscdReader, commands: int) -> float:
+    times = []
+    for _ in range(commands):
+        began = time.perf_counter()
+        await reader.transmit(_READ)
+        times.append(time.perf_counter() - began)
+    return sorted(times)[commands * 99 // 100] * 1e6
+
+
+async def measure_beside_mute(rounds: int, commands: int, program: Path) -> dict[str, Cell]:
+    """How long a card takes alone, and while 15 others of its pcscd hang in a command; in turns."""
+    alone, beside, mute = [], [], range(1, _TABLE)
+    with tempfile.TemporaryDirectory(prefix="remsim-bench-") as name:
+        folder = Path(name)
+        with _pcscds(program, folder, _TABLE, {**os.environ, "NULL_DIR": name}) as (share,):
+            source = PcscdSource(daemons=[PcscdDaemon(share.socket)])
+            readers = [source.reader(name) for name in share.names()]
+            for reader in readers:
+                await reader.open()
+            for _ in range(rounds):
+                alone.append(await _p99_us(readers[0], commands))
+                for number in mute:
+                    (folder / f"mute-{number}").touch()
+                hanging = asyncio.gather(*(readers[number].transmit(_READ) for number in mute))
+                await asyncio.sleep(0)
+                beside.append(await _p99_us(readers[0], commands))
+                for number in mute:
+                    (folder / f"mute-{number}").unlink()
+                await hanging
+            for reader in readers:
+                await reader.close()
+    first, second = statistics.median(alone), statistics.median(beside)
+    return {"mute cards": len(mute), "alone p99 µs": first, "beside them p99 µs": second, "ratio": second / first}
+
+
 def _row(result: Result, ratio: float) -> dict[str, Cell]:
     seen = result.seen
     return {
@@ -200,8 +242,11 @@ def main(arguments: Sequence[str]) -> int:
         options = Options(generator(Path(folder)), given.seconds, given.length, None)
         environment = {**os.environ, "NULL_SPLIT": "1" if given.split else "0"}
         rows = run(measure(given.sessions, given.rounds, program, environment, options))
+        mute = run(measure_beside_mute(given.rounds, _MUTE_COMMANDS, program))
     tables.show(f"PC/SC by a library and from the event loop, {given.length} bytes", rows)
+    tables.show(f"A card of pcscd beside cards that hang; {_MUTE_AIM:g} is the aim", [mute])
     for text in missed(rows):
         print(f"  missed: {text}")
-    tables.save(given.json, {"bench": "pcscd", "machine": tables.machine(), "length": given.length, "rows": rows})
+    found = {"bench": "pcscd", "machine": tables.machine(), "length": given.length, "rows": rows, "mute": mute}
+    tables.save(given.json, found)
     return 0

@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 import time
 import types
 from collections.abc import AsyncIterator, Callable
@@ -33,6 +34,7 @@ from remsim.readers.pcscd.channel import PcscdChannel
 from remsim.readers.pcscd.client import PcscdClient
 from remsim.readers.pcscd.protocol import PcscdCommand
 from tests.doubles.null_pcscd import null_pcscd
+from tests.doubles.pcscd import READER_NAMES, VPCD_PORTS, PcscdNamespace
 from tests.doubles.scripted_pcscd import scripted_pcscd
 
 ATR = bytes.fromhex("3B9F96801FC78031A073BE21136743200718000001A5")
@@ -573,3 +575,31 @@ async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None
     while data := await source.read(4096):
         sink.write(data)
     sink.close()
+
+
+async def test_card_that_hangs_in_a_real_driver_is_let_go_of_when_the_driver_returns(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "tests.doubles.vpcd_card"]
+    with PcscdNamespace(tmp_path) as namespace:
+        async with started(namespace.socket, deadline_s=1.0) as source:
+            watched = Watched()
+            source.watch(watched)
+            silent = namespace.program([*argv, str(VPCD_PORTS[0]), "3b00", "silent"])
+            namespace.program([*argv, str(VPCD_PORTS[1]), "3b00"])
+            await until(lambda: watched.present() == 2)
+            hanging, other = source.reader(READER_NAMES[0]), source.reader(READER_NAMES[1])
+            assert await hanging.open() == await other.open() == b"\x3b\x00"
+            with pytest.raises(CardMuteError):
+                await hanging.transmit(READ)
+            await hanging.close()
+            assert await other.transmit(READ) == b"\x6d\x00"
+            with pytest.raises(ReaderUnavailableError, match="still hangs"):
+                await hanging.open()
+            await asyncio.to_thread(silent.kill)
+            await until(lambda: not any(channel.is_open for channel in source._stuck.values()))
+            await until(lambda: watched.latest[READER_NAMES[0]] is Presence.ABSENT)
+            namespace.program([*argv, str(VPCD_PORTS[0]), "3b00"])
+            await until(lambda: watched.latest[READER_NAMES[0]] is Presence.PRESENT)
+            await hanging.open()
+            assert await hanging.transmit(READ) == b"\x6d\x00"
+            await hanging.close()
+            await other.close()
