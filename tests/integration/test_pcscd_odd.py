@@ -88,6 +88,20 @@ async def test_transaction_of_another_program_that_does_not_end_is_a_busy_card(t
         await reader.close()
 
 
+async def test_table_is_full_whatever_the_readers_are_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"R {number:02d}", PRESENT) for number in range(14)]
+    async with scripted_pcscd(tmp_path / "s", *rows, ("T", PRESENT), ("T", PRESENT)):
+        source = PcscdSource(daemons=[PcscdDaemon(tmp_path / "s")])
+        await source.start()
+        assert len(await source.names()) == 14
+        await source.stop()
+    said = capsys.readouterr().err
+    assert "readers_of_one_name" in said
+    assert f"pcsc_readers_at_limit readers=16 protocol=4:4 socket={tmp_path / 's'}" in said
+
+
 async def test_pcscd_that_does_not_answer_is_unwilling_and_not_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

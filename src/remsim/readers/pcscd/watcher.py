@@ -139,7 +139,7 @@ class PcscdWatcher:
             await self._on_table(reply.table)
             self._states.on_service_there()
             if not lists_all:
-                self._check_limit(channel)
+                self._check_limit(channel, sum(1 for _ in reply.table))
             await self._wait(channel)
 
     async def _wait(self, channel: PcscdChannel) -> None:
@@ -174,15 +174,16 @@ class PcscdWatcher:
         for row in rows:
             self._tell(self._states.on_state(row.name, _presence(row), row.events, row.atr))
 
-    def _check_limit(self, channel: PcscdChannel) -> None:
+    def _check_limit(self, channel: PcscdChannel, rows: int) -> None:
         """Say once that the table is full, where there may be readers beyond it."""
-        if self._is_limit_told or len(self._states.names) < TABLE_ROWS:
+        if self._is_limit_told or rows < TABLE_ROWS:
             return
         self._is_limit_told = True
         get_logger("readers").warning(
             "pcsc_readers_at_limit",
-            readers=len(self._states.names),
+            readers=rows,
             protocol=f"{MAJOR}:{channel.server_minor}",
+            socket=str(self._path),
             text=f"this pcscd lists {TABLE_ROWS} readers at most; any others are not seen and not served",
             hint=f"run one pcscd for each {TABLE_ROWS} readers, named in [[pcscd]], or use pcsc-lite 2.5 or later",
         )
