@@ -166,7 +166,9 @@ def judge_choice(facts: BankFacts, config: BankdConfig | None) -> Finding:
         return Finding(_CHOICE, Outcome.OK, f"{PCSCD} is used: {daemon.socket} answers ({_protocol(daemon)})")
     because = f"because of {daemon.socket}: {_IN_SHORT[daemon.trouble]}"
     if daemon.trouble not in _NO_PCSCD:
-        return Finding(_CHOICE, Outcome.NOTE, f"{PCSCD} is used, and waits {because}", "what helps is said of pcscd below")
+        return Finding(
+            _CHOICE, Outcome.NOTE, f"{PCSCD} is used, and waits {because}", "what helps is said of pcscd below"
+        )
     mend = "mend what is said of pcscd below; or set reader to pcscd, which waits until it can be used"
     return Finding(_CHOICE, Outcome.NOTE, f"{PCSC} is used, {because}", mend)
 

@@ -219,7 +219,14 @@ def test_polkit_that_lets_list_and_not_use_is_noted() -> None:
         (None, True, True, "absent", Outcome.OK, "pcscd is used: [[pcscd]] names its sockets"),
         (None, False, False, "absent", Outcome.OK, "pcscd is used: pyscard is not installed, so there is no other"),
         (None, False, True, None, Outcome.OK, f"pcscd is used: {SOCKET} answers (protocol 4:4)"),
-        (None, False, True, "silent", Outcome.NOTE, f"pcscd is used, and waits because of {SOCKET}: pcscd does not answer"),
+        (
+            None,
+            False,
+            True,
+            "silent",
+            Outcome.NOTE,
+            f"pcscd is used, and waits because of {SOCKET}: pcscd does not answer",
+        ),
         (None, False, True, "foreign", Outcome.NOTE, f"pcsc is used, because of {SOCKET}: no version that is known"),
     ],
 )
