@@ -82,7 +82,8 @@ class PcscdChannel:
                 self._loop.add_reader(self._socket, self._on_readable)
                 await self._agree()
         except (TimeoutError, CardMuteError):
-            raise PcscdUnwillingError(f"pcscd does not answer at {self._path}") from None
+            text = f"pcscd does not answer at {self._path}"
+            raise PcscdUnwillingError(text, hint="systemctl restart pcscd") from None
         finally:
             if self.client.minor is None:
                 self.close()
