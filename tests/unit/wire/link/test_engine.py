@@ -58,6 +58,20 @@ def test_our_identity_request_reports_its_answer() -> None:
     connection.send_id_get()
     assert connection.data_to_send() == ccm.ID_GET
     assert receive(connection, ccm.answer_id_get(b"\x01\x08")) == [IdentityReceived()]
+
+
+def test_identity_is_asked_for_when_the_peer_has_spoken_and_once_only() -> None:
+    connection = engine()
+    connection.send_id_get(when_heard=True)
+    assert connection.data_to_send() == b""
+    receive(connection, ccm.PING[:2])
+    assert connection.data_to_send() == b""
+    receive(connection, ccm.PING[2:] + ccm.PING)
+    assert connection.data_to_send() == ccm.PONG * 2 + ccm.ID_GET
+    receive(connection, ccm.PING)
+    assert connection.data_to_send() == ccm.PONG
+    connection.send_id_get(when_heard=True)
+    assert connection.data_to_send() == ccm.ID_GET
     assert connection.data_to_send() == b""
 
 
