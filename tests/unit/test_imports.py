@@ -122,7 +122,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement"),
         ("core.coordinator",),
-        ("certified_store", "driver", "gsmtap"),
+        ("certified_store", "gsmtap", "stuck"),
+        ("driver",),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),

@@ -45,7 +45,7 @@ def make_source(config: BankdConfig, plan: SlotPlan) -> ReaderSource:
         # Only where slots are given out by what readers are: to ask connects to each of them.
         finds_places = isinstance(plan, AutoPlan)
         sharing = _sharing(config, plan)
-        return factory(deadline_s=config.card_deadline_s, is_shared=sharing, finds_places=finds_places)
+        return factory(is_shared=sharing, finds_places=finds_places)
     if config.reader == "sim":
         return factory(slots=config.slots, profile=config.sim_profile or "default", state_dir=config.state_dir)
     return factory()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State tables of a bank: its connections, its cards and their breakers. The diagrams in the docs are drawn from here."""
+"""State tables of a bank: connections, cards, breakers. The diagrams in the docs are drawn from here."""
 
 from typing import Final
 

@@ -23,12 +23,14 @@ def test_every_state_is_entered_and_left() -> None:
 
 def test_it_opens_once_and_is_closed_by_an_answered_command_only() -> None:
     breaker = SlotBreaker(0)
+    states = []
     assert [breaker.on_failure(FaultKind.MUTE, 10.0) for _ in range(TRIPS_AFTER)] == [False, False, True]
-    assert breaker.state is BreakerState.OPEN
+    states.append(breaker.state)
     breaker.on_try()
-    assert breaker.state is BreakerState.PROBING
+    states.append(breaker.state)
     assert not breaker.on_failure(FaultKind.MUTE, 20.0, was_in_service=True)
-    assert breaker.state is BreakerState.OPEN
+    states.append(breaker.state)
+    assert states == [BreakerState.OPEN, BreakerState.PROBING, BreakerState.OPEN]
     breaker.on_try()
     breaker.on_try()
     assert breaker.on_answered()
