@@ -13,7 +13,9 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -76,6 +78,11 @@ class PcscdNamespace:
             text = "\n".join([*lines, f"CHANNELID {port}", ""])
             (self._config / name).write_text(text, encoding="utf-8")
 
+    @property
+    def socket(self) -> Path:
+        """The socket of its pcscd, as it is reached from outside."""
+        return Path(f"/proc/{self._holder.pid}/root/run/pcscd/pcscd.comm")
+
     def command(self, argv: Sequence[str]) -> list[str]:
         """``argv`` as a command line that runs inside; the process id stays that of the program itself."""
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
@@ -105,6 +112,8 @@ class PcscdNamespace:
         path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         self.pcscd = self.program(argv, env={"PCSCLITE_HP_DROPDIR": str(self._no_drivers), "PATH": path})
         self.pcscd.wait_for_stdout("daemon ready")
+        # It says so before it listens.
+        wait_for_socket(self.socket, self.pcscd)
         return self.pcscd
 
     def close(self) -> None:
@@ -119,6 +128,20 @@ class PcscdNamespace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def wait_for_socket(path: Path, program: Program) -> None:
+    """Wait until ``program`` listens there. Raises ProgramError."""
+    until = time.monotonic() + PATIENCE_S
+    while not _listens(path):
+        if time.monotonic() > until:
+            raise ProgramError(f"nobody listens at {path}\n{program.describe()}")
+        select.select([], [], [], 0.01)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as end:
+        return end.connect_ex(str(path)) == 0
 
 
 def _hold_namespaces() -> subprocess.Popen[str]:

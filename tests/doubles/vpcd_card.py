@@ -7,6 +7,8 @@ control (0 power off, 1 power on, 2 reset, 4 tell your ATR; only the last is ans
 
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 _GET_ATR: Final = b"\x04"
@@ -33,7 +35,7 @@ def answer(body: bytes, atr: bytes) -> bytes | None:
     return None if body in _CONTROLS else _UNKNOWN_INS
 
 
-def serve(port: int, atr: bytes) -> None:
+def serve(port: int, answer: Callable[[bytes], bytes | None]) -> None:
     """Be a card in the reader that waits on ``port`` until vpcd hangs up."""
     with socket.create_connection(("127.0.0.1", port)) as link:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -42,10 +44,10 @@ def serve(port: int, atr: bytes) -> None:
                 body = _read_exactly(link, int.from_bytes(_read_exactly(link, 2), "big"))
             except EOFError:
                 return
-            reply = answer(body, atr)
+            reply = answer(body)
             if reply is not None:
                 link.sendall(len(reply).to_bytes(2, "big") + reply)
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), bytes.fromhex(sys.argv[2]))
+    serve(int(sys.argv[1]), partial(answer, atr=bytes.fromhex(sys.argv[2])))

@@ -29,10 +29,12 @@ def insert_card(namespace: PcscdNamespace, slot: int = 0, *, number: int = 0) ->
     return card
 
 
-@pytest.fixture
-async def world(pcscd_namespace: PcscdNamespace, tmp_path: Path) -> AsyncIterator[BankWorld]:
+@pytest.fixture(params=["pcscd", "pcsc"])
+async def world(
+    request: pytest.FixtureRequest, pcscd_namespace: PcscdNamespace, tmp_path: Path
+) -> AsyncIterator[BankWorld]:
     world = BankWorld(tmp_path)
-    world.settings.update(reader="pcsc", auto=True)
+    world.settings.update(reader=request.param, auto=True)
     with pcsc_through(pcscd_namespace):
         async with world:
             yield world

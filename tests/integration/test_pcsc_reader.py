@@ -18,9 +18,10 @@ from remsim.readers.errors import (
     ReaderError,
     ReaderUnavailableError,
 )
-from remsim.readers.pcsc import PcscReader, PcscSource, codes
+from remsim.readers.pcsc import PcscReader, PcscSource
 from remsim.readers.pcsc.call_thread import CallThread
 from remsim.readers.pcsc.places import find_places
+from remsim.readers.pcsc_common import codes
 from tests.doubles.scard import ATR, NO_SMARTCARD, SHARING_VIOLATION, FakeReader, FakeScard
 
 #: TD1 names T=1 and nothing else.
@@ -470,14 +471,14 @@ async def test_readers_are_not_touched_where_places_do_not_matter(scard: FakeSca
 def test_place_of_a_reader_that_blocks_is_not_waited_for(
     scard: FakeScard, fake: FakeReader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("remsim.readers.pcsc.places._PATIENCE_S", 0.05)
+    monkeypatch.setattr("remsim.readers.pcsc_common.usb.PATIENCE_S", 0.05)
     usb_device(tmp_path, "1-1", 1, 1)
     gate = fake.connect_gate = threading.Event()
     fake.channel = 0x00200101
     assert find_places(scard, ["R"], tmp_path) == {}
     gate.set()
     assert find_places(scard, ["R"], tmp_path / "none") == {}
-    monkeypatch.setattr("remsim.readers.pcsc.places._PATIENCE_S", 10.0)
+    monkeypatch.setattr("remsim.readers.pcsc_common.usb.PATIENCE_S", 10.0)
     assert find_places(scard, ["R"], tmp_path) == {"R": "1-1"}
     scard.is_running = False
     assert find_places(scard, ["R"], tmp_path) == {}

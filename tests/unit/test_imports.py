@@ -101,7 +101,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "readers": (
         ("errors",),
         ("base",),
-        ("sim.*", "pcsc.*"),
+        ("pcsc_common.*",),
+        ("sim.*", "pcsc.*", "pcscd.*"),
         ("vpcd", "registry"),
     ),
     "emulators": (
@@ -109,6 +110,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("driven", "registry"),
         ("script.*", "shell.*", "simtrace2.*", "vpcd.*"),
     ),
+    "readers.pcsc_common": (("codes", "level", "states", "usb", "values"), ("card",)),
     "emulators.simtrace2": (
         ("header", "boards"),
         ("info", "find"),

@@ -5,8 +5,9 @@ Opens no card; see ``driver``.
 """
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from remsim.bankd.driver import CardDriver
 from remsim.bankd.slots.auto import AutoPlan
@@ -19,6 +20,12 @@ from remsim.logs import Logger
 from remsim.readers.base import Presence, PresenceEvent, ReaderSource, twins_of
 from remsim.readers.errors import ReaderUnavailableError
 from remsim.readers.registry import source_factory
+
+if TYPE_CHECKING:
+    from remsim.readers.pcscd import PcscdDaemon
+
+_PCSCD: Final = "pcscd"
+_PCSC: Final = "pcsc"
 
 _CAUSES: Final = {
     Presence.UNKNOWN: "reader gone",
@@ -35,20 +42,42 @@ class PresenceReceiver(Protocol):
         ...
 
 
-def make_source(config: BankdConfig, plan: SlotPlan) -> ReaderSource:
-    """The reader source that the configuration names. Raises StartError."""
+async def make_source(config: BankdConfig, plan: SlotPlan, log: Logger) -> ReaderSource:
+    """The reader source that the configuration names, or the one that fits this host. Raises StartError."""
+    name = config.reader or await _fitting(config, log)
     try:
-        factory = source_factory(config.reader)
+        factory = source_factory(name)
     except ReaderUnavailableError as error:
         raise StartError(str(error), hint=error.hint) from None
-    if config.reader == "pcsc":
+    if name in (_PCSC, _PCSCD):
         # Only where slots are given out by what readers are: to ask connects to each of them.
         finds_places = isinstance(plan, AutoPlan)
         sharing = _sharing(config, plan)
-        return factory(is_shared=sharing, finds_places=finds_places)
-    if config.reader == "sim":
+        # Of pcscd, each request has the longest deadline of all; those of operations are kept by the slot's driver.
+        ours = {"daemons": _daemons(config), "deadline_s": config.card_deadline_s} if name == _PCSCD else {}
+        return factory(is_shared=sharing, finds_places=finds_places, **ours)
+    if name == "sim":
         return factory(slots=config.slots, profile=config.sim_profile or "default", state_dir=config.state_dir)
     return factory()
+
+
+async def _fitting(config: BankdConfig, log: Logger) -> str:
+    """pcscd where its socket answers as we know it, else pcsc if that can be had at all."""
+    if config.pcscd or find_spec("smartcard") is None:
+        return _PCSCD
+    from remsim.readers.pcscd import default_socket, why_not
+
+    reason = await why_not([default_socket()])
+    if not reason:
+        return _PCSCD
+    log.info("reader_chosen", reader=_PCSC, reason=reason, hint="--reader pcscd waits until it can be used")
+    return _PCSC
+
+
+def _daemons(config: BankdConfig) -> list["PcscdDaemon"]:
+    from remsim.readers.pcscd import name_daemons
+
+    return name_daemons([(entry.socket, entry.name or "") for entry in config.pcscd])
 
 
 def _sharing(config: BankdConfig, plan: SlotPlan) -> Callable[[str], bool]:

@@ -166,7 +166,7 @@ class BankdService:
         plan, warnings = make_plan(config, folder=self._folder)
         for text in warnings:
             self._log.warning("slots_file", text=text)
-        source = self._given_source or make_source(config, plan)
+        source = self._given_source or await make_source(config, plan, self._log)
         advertise = await advertised_hosts(config)
         await self._tasks.__aenter__()
         self._has_tasks = True

@@ -56,6 +56,6 @@ class StuckReaders:
                 text="so many readers hang that the PC/SC service or a USB hub does",
                 hint="restart pcscd (systemctl restart pcscd); if they hang again, take the power from the hub",
             )
-        elif self._is_told and not are_too_many:
-            self._log.info("readers_not_stuck", stuck=count, readers=readers)
-        self._is_told = are_too_many
+        elif self._is_told and count == 0:
+            self._log.info("readers_not_stuck", readers=readers)
+        self._is_told = are_too_many or (self._is_told and count > 0)

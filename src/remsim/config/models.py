@@ -20,6 +20,8 @@ LogFormat = Literal["text", "json"]
 
 #: The reader source that needs no hardware; its slots are software cards.
 SIM_SOURCE: Final = "sim"
+#: The reader source to which `[[pcscd]]` belongs.
+PCSCD_SOURCE: Final = "pcscd"
 
 
 class ContradictionError(ValueError):
@@ -228,6 +230,21 @@ class ReaderDeadlines(Settings):
     close_s: fields.Seconds = 5.0
 
 
+class PcscdSocket(Settings):
+    """One ``[[pcscd]]``: where a pcscd is reached."""
+
+    #: Its socket.
+    socket: fields.FilePath
+    #: Its readers are named `NAME/reader`. Without a name, one of several is called by its number, from 1.
+    name: fields.PlainText | None = None
+
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
+        if self.name is not None and "/" in self.name:
+            raise ValueError("the name of a pcscd has no slash")
+        return self
+
+
 class BankdConfig(DaemonConfig):
     """Settings of ``remsim bankd``."""
 
@@ -253,8 +270,11 @@ class BankdConfig(DaemonConfig):
     auto: fields.Switch = False
     #: Tables ``[[slot]]``.
     slot: tuple[SlotReader, ...] = ()
-    #: Name of the reader source: "pcsc", "sim", or one that another package provides.
-    reader: fields.PlainText = "pcsc"
+    #: Name of the reader source: "pcscd", "pcsc", "sim", or one that another package provides. None: pcscd where its
+    #: socket answers with a version that is known, else pcsc.
+    reader: fields.PlainText | None = None
+    #: Tables ``[[pcscd]]``; none: the pcscd of this host.
+    pcscd: tuple[PcscdSocket, ...] = ()
     sim_profile: fields.PlainText | None = None
     #: Open cards in shared mode, so that other programs may use them, too.
     shared_access: fields.Switch = False
@@ -291,6 +311,18 @@ class BankdConfig(DaemonConfig):
             raise ContradictionError(
                 ("sim_profile", "reader"), "a profile is for software cards only", hint="add --reader sim"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_pcscd(self) -> Self:
+        if self.pcscd and self.reader not in (None, PCSCD_SOURCE):
+            raise ContradictionError(
+                ("pcscd", "reader"), "these sockets are used by reader pcscd only", hint="leave reader out"
+            )
+        sockets = [entry.socket for entry in self.pcscd]
+        names = [entry.name for entry in self.pcscd if entry.name is not None]
+        if len(set(sockets)) < len(sockets) or len(set(names)) < len(names):
+            raise ContradictionError(("pcscd",), "two have one socket or one name", hint="each needs its own")
         return self
 
     @model_validator(mode="after")
@@ -387,6 +419,7 @@ __all__ = [
     "KeepAliveSettings",
     "LogFormat",
     "LogLevel",
+    "PcscdSocket",
     "ReaderDeadlines",
     "ServerConfig",
     "Settings",

@@ -98,9 +98,9 @@ def ccid_version(folders: Sequence[Path] = _DRIVER_FOLDERS) -> str | None:
 def judge(facts: BankFacts, config: BankdConfig | None, rules: Sequence[SlotReader] = ()) -> list[Finding]:
     """What is wrong. ``config`` is that of the bankd, if it is known; ``rules`` say which readers its slots want."""
     found = []
-    if not facts.has_pyscard:
-        text = "pyscard is not installed: the bankd cannot use readers"
-        found.append(Finding(_NAME, Outcome.PROBLEM, text, install_command("pcsc")))
+    if not facts.has_pyscard and config is not None and config.reader == "pcsc":
+        text = "pyscard is not installed: the bankd cannot use readers with --reader pcsc"
+        found.append(Finding(_NAME, Outcome.PROBLEM, text, install_command("pyscard")))
     if facts.pcscd.trouble is not None:
         return [*found, _judge_trouble(facts)]
     found += _judge_readers(facts)
@@ -198,7 +198,7 @@ async def check_pcscd(situation: Situation) -> Sequence[Finding]:
     config = situation.bankd
     if config is not None and config.reader == "sim":
         return [Finding(_NAME, Outcome.OK, "not needed: the cards are software")]
-    if config is not None and config.reader != "pcsc":
+    if config is not None and config.reader not in (None, "pcscd", "pcsc"):
         return [Finding(_NAME, Outcome.OK, f"not looked at: readers come from {config.reader}")]
     findings = judge(await gather(os.environ), config, () if config is None else config.slot)
     return findings if config is None else [*findings, *_csv_findings(config)]

@@ -6,7 +6,6 @@ its own (PC/SC). Callers do not know. One ``CardReader`` belongs to one bank slo
 concurrently, except ``close``.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -63,7 +62,7 @@ class CardReader(ABC):
     #: The reader's name as the driver gives it.
     name: str
 
-    _transmitting: asyncio.Task[bytes] | None = None
+    _cancel: Callable[[], object] | None = None
 
     @property
     def is_stuck(self) -> bool:
@@ -103,7 +102,7 @@ class CardReader(ABC):
         This implementation starts a task for ``transmit``. Replace it where a card answers without waiting, or has a
         thread of its own: a task for each command costs more than everything else that a bank does for it.
         """
-        self._transmitting = when_done(self.transmit(tpdu), partial(_report, done), name=f"transmit {self.name}")
+        self._cancel = when_done(self.transmit(tpdu), partial(_report, done), name=f"transmit {self.name}")
         return None
 
     def give_up(self) -> None:
@@ -111,8 +110,8 @@ class CardReader(ABC):
 
         This implementation cancels the task of ``submit``; one that replaces ``submit`` needs it only if it has tasks.
         """
-        if self._transmitting is not None:
-            self._transmitting.cancel()
+        if self._cancel is not None:
+            self._cancel()
 
 
 def _report(done: Done, outcome: bytes | BaseException) -> None:

@@ -22,6 +22,7 @@ from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.base import Presence, ReaderSource
 from remsim.readers.errors import ReaderUnavailableError
 from remsim.readers.pcsc import PcscSource
+from remsim.readers.pcscd import PcscdSource
 from remsim.readers.sim.source import SimSource
 from tests.doubles.readers import ScriptedReader, ScriptedSource
 from tests.doubles.scard import FakeScard
@@ -176,36 +177,41 @@ async def test_source_that_can_never_work_stops_the_start(tasks: TaskOwner, tmp_
     assert caught.value.hint == "install it"
 
 
-def test_source_is_made_as_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_source_is_made_as_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, ReaderSource] = {}
     monkeypatch.setattr("remsim.readers.pcsc.source.load_scard", FakeScard)
-    for name in ("pcsc", "sim"):
+    for name in ("pcscd", "pcsc", "sim"):
         config = BankdConfig(state_dir=tmp_path, reader=name)
-        made[name] = make_source(config, AutoPlan(8))
+        made[name] = await make_source(config, AutoPlan(8), get_logger("bankd"))
+    assert isinstance(made["pcscd"], PcscdSource)
+    assert made["pcscd"]._finds_places
     assert isinstance(made["pcsc"], PcscSource)
     assert made["pcsc"]._finds_places
-    described = make_source(BankdConfig(state_dir=tmp_path, reader="pcsc"), RulePlan([]))
+    described = await make_source(BankdConfig(state_dir=tmp_path, reader="pcsc"), RulePlan([]), get_logger("bankd"))
     assert isinstance(described, PcscSource)
     assert not described._finds_places, "where slots are described, readers are not touched"
     assert isinstance(made["sim"], SimSource)
     with pytest.raises(StartError, match="no reader driver 'foo'"):
-        make_source(BankdConfig(state_dir=tmp_path, reader="foo"), AutoPlan(8))
+        await make_source(BankdConfig(state_dir=tmp_path, reader="foo"), AutoPlan(8), get_logger("bankd"))
 
 
-def test_source_of_another_package_is_made_without_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_source_of_another_package_is_made_without_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("remsim.bankd.readers.source_factory", lambda _name: ScriptedSource)
-    source = make_source(BankdConfig(state_dir=tmp_path, reader="outside"), AutoPlan(8))
+    source = await make_source(BankdConfig(state_dir=tmp_path, reader="outside"), AutoPlan(8), get_logger("bankd"))
     assert isinstance(source, ScriptedSource)
 
 
 @pytest.mark.parametrize(("whole_bank", "name", "expected"), [(False, A, True), (True, A, True), (True, B, False)])
-def test_sharing_is_decided_per_slot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_bank: bool, name: str, expected: bool
+@pytest.mark.parametrize("reader", ["pcscd", "pcsc"])
+async def test_sharing_is_decided_per_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_bank: bool, name: str, expected: bool, reader: str
 ) -> None:
     monkeypatch.setattr("remsim.readers.pcsc.source.load_scard", FakeScard)
     entries = (SlotReader(slot=0, reader=A, shared=True), SlotReader(slot=1, reader=B, shared=False))
-    config = BankdConfig(state_dir=tmp_path, slot=entries, shared_access=whole_bank)
-    source = make_source(config, RulePlan(table_rules(config)))
-    assert isinstance(source, PcscSource)
+    config = BankdConfig(state_dir=tmp_path, slot=entries, shared_access=whole_bank, reader=reader)
+    source = await make_source(config, RulePlan(table_rules(config)), get_logger("bankd"))
+    assert isinstance(source, PcscSource | PcscdSource)
     assert source._is_shared(name) is expected
     assert source._is_shared("another") is whole_bank

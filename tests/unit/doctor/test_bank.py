@@ -18,6 +18,7 @@ from remsim.doctor.pcscd import MAX_READERS, PcscdFacts, PcscLite, ReaderSeen, a
 from remsim.doctor.power import UsbDevice
 
 SOCKET = Path("/run/pcscd/pcscd.comm")
+NO_PYSCARD = "pyscard is not installed: the bankd cannot use readers with --reader pcsc"
 DEBIAN_12 = """pcsc-lite version 1.9.9.
 Copyright (C) 1999-2002 by David Corcoran <corcoran@musclecard.com>.
 Enabled features: Linux x86_64-pc-linux-gnu libsystemd serial usb libudev usbdropdir=/usr/lib/pcsc/drivers filter
@@ -100,7 +101,10 @@ def test_polkit_is_blamed_where_pcscd_knows_it() -> None:
 
 def test_what_is_not_installed_is_told() -> None:
     assert problems(judge(facts(trouble="absent", has_program=False), None)) == ["pcscd is not installed"]
-    assert problems(judge(facts(has_pyscard=False), None)) == ["pyscard is not installed: the bankd cannot use readers"]
+    assert problems(judge(facts(has_pyscard=False), None)) == []
+    for reader, told in (("pcscd", []), ("pcsc", [NO_PYSCARD])):
+        config = BankdConfig(state_dir=Path("state"), reader=reader)
+        assert problems(judge(facts(has_pyscard=False), config)) == told
     assert problems(judge(facts(seen=0, ccid=None), None)) == [
         "2 USB readers are plugged in, and their driver is not installed"
     ]

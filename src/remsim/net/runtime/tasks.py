@@ -31,10 +31,10 @@ _started: set[asyncio.Task[object]] = set()
 
 def when_done(
     work: Coroutine[object, object, T], done: Callable[[T | BaseException], None], *, name: str
-) -> asyncio.Task[T]:
-    """Start ``work``, which ends by itself or is cancelled by the caller.
+) -> Callable[[], object]:
+    """Start ``work``, which ends by itself; ``done`` is called in the loop with its result or with what it raised.
 
-    ``done`` is called in the loop with its result or with what it raised.
+    Returns what cancels it.
     """
 
     def report(task: asyncio.Task[T]) -> None:
@@ -48,7 +48,7 @@ def when_done(
     task = asyncio.get_running_loop().create_task(work, name=name)
     _started.add(task)
     task.add_done_callback(report)
-    return task
+    return task.cancel
 
 
 class TaskOwner:
