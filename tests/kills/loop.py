@@ -34,6 +34,8 @@ _API: Final = "/api/backend/v1"
 _SERVED: Final = 5
 #: A victim dies at a random time within this.
 _WITHIN_S: Final = 0.3
+#: Programs start one after the other on a machine that has other things to do.
+_START_S: Final = 60.0
 #: Nothing may need longer to end by SIGTERM.
 _STOP_S: Final = 15.0
 
@@ -133,7 +135,9 @@ class KillLoop:
         argv = remsim("server", "--plaintext", "--rest-open", "--rspro", self._rspro, "--rest", self._rest)
         self._server = Program([*argv, "--state", state])
         # From now on it is found at the same place.
-        found = self._server.wait_for(r"listening .*rspro=(127\.0\.0\.1:\d+).*rest=(127\.0\.0\.1:\d+)")
+        found = self._server.wait_for(
+            r"listening .*rspro=(127\.0\.0\.1:\d+).*rest=(127\.0\.0\.1:\d+)", timeout_s=_START_S
+        )
         self._rspro, self._rest = found[1], found[2]
 
     def _start_bankd(self) -> None:
@@ -189,7 +193,7 @@ class KillLoop:
     def _await_service(self, before: list[Seen]) -> None:
         """Wait until each modem has got some answers since."""
         for modem, then in zip(self.modems, before, strict=True):
-            modem.wait_for("it is not served", lambda now, then=then: now.answers >= then.answers + _SERVED)
+            modem.wait_for("it is not served", answers=then.answers + _SERVED)
 
     def _check_undisturbed(self, before: list[Seen], *, but: Modem | None = None) -> None:
         for modem, (now, then) in zip(self.modems, self._pairs(before), strict=True):
@@ -200,8 +204,8 @@ class KillLoop:
     def _await_new_cards(self, before: list[Seen]) -> None:
         """Each modem has lost its card, and has it again: once."""
         for modem, then in zip(self.modems, before, strict=True):
-            back = modem.wait_for("its card did not come back", lambda now, then=then: now.cards > then.cards)
-            modem.wait_for("it is not served", lambda now, back=back: now.answers >= back.answers + _SERVED)
+            back = modem.wait_for("its card did not come back", cards=then.cards + 1)
+            modem.wait_for("it is not served", answers=back.answers + _SERVED)
             if modem.seen.cards != then.cards + 1:
                 raise KillLoopError(f"{modem.name} was given {modem.seen.cards - then.cards} cards")
 
@@ -241,7 +245,7 @@ class KillLoop:
         self._bankd.kill()
         self._bankd.close_input()
         for modem, then in zip(self.modems, before, strict=True):
-            modem.wait_for("it did not see that its card is gone", lambda now, then=then: now.failures > then.failures)
+            modem.wait_for("it did not see that its card is gone", failures=then.failures + 1)
         self._start_bankd()
         self._await_new_cards(before)
 
@@ -250,7 +254,7 @@ class KillLoop:
         victim.kill()
         then = victim.seen
         victim.start()
-        victim.wait_for("its card did not come back", lambda now: now.cards == then.cards + 1)
+        victim.wait_for("its card did not come back", cards=then.cards + 1)
         self._await_service(self._seen())
         self._check_undisturbed(before, but=victim)
 
@@ -259,7 +263,7 @@ class KillLoop:
         self._pcscd.kill()
         self._pcscd.close_input()
         for modem, then in zip(self.modems, before, strict=True):
-            modem.wait_for("it did not see that its card is gone", lambda now, then=then: now.failures > then.failures)
+            modem.wait_for("it did not see that its card is gone", failures=then.failures + 1)
         self._start_pcscd()
         self._await_new_cards(before)
         for program in (self._bankd, self._server):

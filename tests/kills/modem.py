@@ -89,18 +89,23 @@ class Modem:
     def seen(self) -> Seen:
         """What it has seen."""
         with self._changed:
-            return Seen(self._answers, self._failures, self._cards)
+            return self._seen()
 
-    def wait_for(self, what: str, condition: Callable[[Seen], bool]) -> Seen:
-        """Wait until it has seen that. Raises KillLoopError."""
+    def _seen(self) -> Seen:
+        return Seen(self._answers, self._failures, self._cards)
+
+    def wait_for(self, what: str, *, answers: int = 0, failures: int = 0, cards: int = 0) -> Seen:
+        """Wait until it has seen so many in all. Raises KillLoopError, which says ``what`` did not come."""
+
+        def is_over() -> bool:
+            is_so = self._answers >= answers and self._failures >= failures and self._cards >= cards
+            return is_so or bool(self._trouble)
+
         with self._changed:
-            is_so = self._changed.wait_for(
-                lambda: self._trouble or condition(Seen(self._answers, self._failures, self._cards)), PATIENCE_S * 2
-            )
-            if self._trouble or not is_so:
+            if not self._changed.wait_for(is_over, PATIENCE_S * 2) or self._trouble:
                 lines = "\n  ".join(self.last)
-                raise KillLoopError(f"{self.name}: {self._trouble or what}; now {self.seen}\n  {lines}")
-            return Seen(self._answers, self._failures, self._cards)
+                raise KillLoopError(f"{self.name}: {self._trouble or what}; now {self._seen()}\n  {lines}")
+            return self._seen()
 
     # In its thread
 

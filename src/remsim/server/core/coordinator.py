@@ -386,7 +386,11 @@ class Coordinator:
         if peer.addresses == before:
             return []
         told = [action for mapping in self.slotmap.live_of_bank(peer.bank) for action in self._retell(mapping)]
-        return [peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)), *note_of(peer), *told]
+        return [
+            peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)),
+            *note_of(peer, has_moved=True),
+            *told,
+        ]
 
     def _retell(self, mapping: Mapping) -> list[Action]:
         """Its client may have been told another address; one that heard of no bankd need not hear that again."""
