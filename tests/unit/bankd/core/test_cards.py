@@ -170,6 +170,16 @@ def test_reader_whose_commands_fail_is_left_alone_for_longer_and_longer(bank: Ba
     assert bank.coordinator.next_deadline() is None
 
 
+def test_single_fault_is_forgotten_with_the_next_answer(bank: Bank) -> None:
+    client = bank.connect(is_own=True)
+    for _ in range(TRIPS_AFTER * 2):
+        bank.command(client, "00fe000000")
+        bank.command(client)
+    assert bank.cards.log.count((0, "open")) == 1 + TRIPS_AFTER * 2
+    assert "reader_suspended" not in bank.events()
+    assert "reader_recovered" not in bank.events()
+
+
 def test_client_that_comes_while_its_reader_is_left_alone_is_told_and_waits(bank: Bank) -> None:
     bank.cards.faults[0] = FaultKind.MUTE
     first = bank.connect()
