@@ -33,8 +33,13 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import Level, LogEvent
 from remsim.wire.link.actions import Send
 from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
+from remsim.wire.messages.rspro import ReaderState, ResultCode, SlotPhysStatus
 
+_REPORTED_STATE: Final = {
+    BreakerState.CLOSED: ReaderState.WORKING,
+    BreakerState.OPEN: ReaderState.SUSPENDED,
+    BreakerState.PROBING: ReaderState.PROBING,
+}
 _SUSPENDED_HINT: Final = (
     "only this slot is affected; it is tried again by itself, and at once when card or reader are pulled and plugged in"
 )
@@ -45,6 +50,10 @@ class ServerListener(NumberListener, Protocol):
 
     def slot_changed(self, mapping: SlotMapping, *, is_present: bool) -> None:
         """A card came or went."""
+        ...
+
+    def reader_health(self, health: rspro.ReaderHealthInd) -> None:
+        """A reader is suspended, tried once more, or works again."""
         ...
 
     def card_failed(self, bank_slot: BankSlot, client_slot: ClientSlot | None, text: str) -> None:
@@ -149,6 +158,20 @@ class CardSlots:
         failures = slot.breaker.failures
         if slot.breaker.on_answered():
             self._note("info", "reader_recovered", slot, reader=slot.reader, failures=failures, by="a command")
+            self._report(slot)
+
+    def report_readers(self) -> None:
+        """There is an active server: it hears which readers do not work."""
+        for position in self.positions:
+            if position.breaker.state is not BreakerState.CLOSED:
+                self._report(position)
+
+    def _report(self, position: CardSlot) -> None:
+        breaker = position.breaker
+        failures = min(breaker.failures, rspro.MAX_FAILURES)
+        cause = breaker.fault.value if failures else None
+        state = _REPORTED_STATE[breaker.state]
+        self._server.reader_health(rspro.ReaderHealthInd(position.bank_slot, state, failures, cause))
 
     # What the card says
 
@@ -247,6 +270,8 @@ class CardSlots:
             fields = {"reader": position.reader, "failures": breaker.failures, "error": fault.text}
             next_s = round(breaker.next_try - now, 1)
             self._note("warning", "reader_suspended", position, **fields, next_try_s=next_s, hint=_SUSPENDED_HINT)
+        if breaker.state is BreakerState.OPEN:
+            self._report(position)
 
     def on_card_closed(self, slot_nr: int, now: float) -> None:
         """The card is powered off; a session may wait for it, also the one that had it before a fault."""
@@ -282,6 +307,7 @@ class CardSlots:
         position.fault, failures = None, position.breaker.failures
         if position.breaker.on_exchange():
             self._note("info", "reader_recovered", position, reader=name, failures=failures, by=cause)
+            self._report(position)
         if is_present:
             self.retry(position)
             self.numbers.go_on()
@@ -352,6 +378,8 @@ class CardSlots:
         else:
             position.step(event)
             position.breaker.on_try()
+            if position.breaker.state is BreakerState.PROBING:
+                self._report(position)
             self._out.append(OpenCard(position.slot_nr))
 
     def _reset(self, position: CardSlot, session: CardSession, kind: ResetKind) -> None:

@@ -8,9 +8,10 @@ from remsim.bankd.core.breaker import DELAYS_S, JITTER, TRIPS_AFTER
 from remsim.bankd.core.states import BreakerState, CardState
 from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.link.abilities import ABILITIES
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
-from tests.doubles.bank import Bank, stub_atr
+from tests.doubles.bank import SERVER, Bank, stub_atr
 
 
 def kinds(bank: Bank, link: int) -> list[str]:
@@ -195,6 +196,42 @@ def test_client_that_comes_while_its_reader_is_left_alone_is_told_and_waits(bank
     bank.wait(bank.coordinator.next_deadline() or bank.now)
     assert kinds(bank, second)[-2:] == ["SetAtrReq", "BankSlotStatusInd"]
     assert breaker_state(bank) is BreakerState.PROBING
+
+
+def health(bank: Bank, server: int) -> list[tuple[str, int, str | None]]:
+    found = [message for message in bank.sent[server] if isinstance(message, rspro.ReaderHealthInd)]
+    return [(message.state.name, message.failures, message.cause) for message in found]
+
+
+def test_server_of_ours_hears_of_each_change_and_a_new_one_of_what_lasts() -> None:
+    bank = Bank()
+    server = bank.server()
+    bank.map(server)
+    bank.cards.faults[0] = FaultKind.MUTE
+    bank.connect(is_own=True)
+    while breaker_state(bank) is BreakerState.CLOSED:
+        bank.wait(bank.coordinator.next_deadline() or bank.now)
+    assert health(bank, server) == [("SUSPENDED", TRIPS_AFTER, "card mute")]
+    bank.wait(bank.coordinator.next_deadline() or bank.now)
+    told = [("PROBING", TRIPS_AFTER, "card mute"), ("SUSPENDED", TRIPS_AFTER + 1, "card mute")]
+    assert health(bank, server)[1:] == told
+    bank.lose(server)
+    again = bank.link(is_dialled=True)
+    bank.say(again, rspro.ConnectBankRes(SERVER.with_abilities(ABILITIES), ResultCode.OK))
+    assert health(bank, again) == [("SUSPENDED", TRIPS_AFTER + 1, "card mute")]
+    bank.presence(0, is_present=False)
+    assert health(bank, again)[1:] == [("WORKING", 0, None)]
+
+
+def test_classic_server_hears_nothing_of_readers() -> None:
+    bank = Bank()
+    server = bank.server(is_own=False)
+    bank.map(server)
+    bank.cards.faults[0] = FaultKind.MUTE
+    bank.connect(is_own=True)
+    while breaker_state(bank) is BreakerState.CLOSED:
+        bank.wait(bank.coordinator.next_deadline() or bank.now)
+    assert health(bank, server) == []
 
 
 def test_card_that_is_pulled_and_inserted_again_is_tried_at_once(bank: Bank) -> None:
