@@ -3,8 +3,8 @@
 
 A real bankd process has cards behind the stand-in pcscd (``tests/reference/tools/null_pcscd.c``), which answer at once;
 so what is measured is the bankd with its card layer, and pcscd's socket. A library before 2.5 has 16 readers in a
-process: more sessions over ``pcsc`` are several bankds, each with a pcscd of its own. ``pcscd`` then has all of these
-pcscds in one bankd.
+process: more sessions over ``pcsc`` are several bankds, each with a pcscd of its own. ``pcscd`` is measured in as many,
+and ``in one`` bankd that has all of these pcscds; one bankd uses one processor.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -28,18 +29,25 @@ from bench.loops import run
 from bench.roundtrip import BANK, LISTENING, START_S, Options, Result, measure_load, median_run
 from bench.scripted_server import ScriptedServer
 from bench.tables import Cell
+from remsim.readers.pcscd import PcscdDaemon, PcscdSource
+from remsim.readers.pcscd.card import PcscdReader
 from tests.doubles.pcscd import wait_for_socket
 from tests.doubles.programs import Program, remsim
 from tests.reference import reference
 
 SESSIONS: Final = (1, 16, 240)
-READERS: Final = ("pcsc", "pcscd")
+#: As they are measured in turns; the last where there are several pcscds.
+TARGETS: Final = ("pcsc", "pcscd", "in one")
 #: What a pcscd before 2.5 lists.
 _TABLE: Final = 16
 #: Rate of ``pcscd`` as a multiple of that of ``pcsc``, by sessions; and its p99 as a multiple of its p50.
 _RATE_AIMS: Final = {1: 1.5, 16: 3.0, 240: 3.0}
 _TAIL_AIM: Final = 3.0
 _TAIL_AT: Final = 240
+#: p99 of a card beside cards that hang, as a multiple of its p99 alone.
+_MUTE_AIM: Final = 1.2
+_MUTE_COMMANDS: Final = 20_000
+_READ: Final = bytes.fromhex("00B0000002")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +123,19 @@ def _together(name: str, results: Sequence[Result]) -> Result:
     return Result(name, both, cpu_us, statistics.mean(result.memory_kb for result in results))
 
 
-async def _take(reader: str, sessions: int, program: Path, environment: dict[str, str], options: Options) -> Result:
+async def _take(target: str, sessions: int, program: Path, environment: dict[str, str], options: Options) -> Result:
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as name:
         folder = Path(name)
         with _pcscds(program, folder, sessions, environment) as shares:
-            banks = [shares] if reader == "pcscd" else [[share] for share in shares]
+            banks = [shares] if target == "in one" else [[share] for share in shares]
+            reader = "pcsc" if target == "pcsc" else "pcscd"
             async with AsyncExitStack() as stack:
                 running = [await stack.enter_async_context(_bank(reader, bank, folder)) for bank in banks]
                 works = [
                     measure_load(reader, bankd, port, sum(share.count for share in bank), options)
                     for (bankd, port), bank in zip(running, banks, strict=True)
                 ]
-                return _together(reader, await asyncio.gather(*works))
+                return _together(target, await asyncio.gather(*works))
 
 
 async def measure(
@@ -135,15 +144,52 @@ async def measure(
     """All rows; the readers are measured in turns, so that noise hits both."""
     rows: list[dict[str, Cell]] = []
     for count in sessions:
-        results: dict[str, list[Result]] = {reader: [] for reader in READERS}
+        targets = TARGETS if count > _TABLE else TARGETS[:-1]
+        results: dict[str, list[Result]] = {target: [] for target in targets}
         for _ in range(rounds):
-            for reader in READERS:
-                results[reader].append(await _take(reader, count, program, environment, options))
-        pairs = zip(results["pcsc"], results["pcscd"], strict=True)
-        ratio = statistics.median(new.seen.rate / old.seen.rate for old, new in pairs)
-        rows += [_row(median_run(found), ratio) for found in results.values()]
+            for target in targets:
+                results[target].append(await _take(target, count, program, environment, options))
+        for found in results.values():
+            pairs = zip(results["pcsc"], found, strict=True)
+            ratio = statistics.median(new.seen.rate / old.seen.rate for old, new in pairs)
+            rows.append(_row(median_run(found), ratio))
         print(f"{count} sessions done", file=sys.stderr)
     return rows
+
+
+async def _p99_us(reader: PcscdReader, commands: int) -> float:
+    times = []
+    for _ in range(commands):
+        began = time.perf_counter()
+        await reader.transmit(_READ)
+        times.append(time.perf_counter() - began)
+    return sorted(times)[commands * 99 // 100] * 1e6
+
+
+async def measure_beside_mute(rounds: int, commands: int, program: Path) -> dict[str, Cell]:
+    """How long a card takes alone, and while 15 others of its pcscd hang in a command; in turns."""
+    alone, beside, mute = [], [], range(1, _TABLE)
+    with tempfile.TemporaryDirectory(prefix="remsim-bench-") as name:
+        folder = Path(name)
+        with _pcscds(program, folder, _TABLE, {**os.environ, "NULL_DIR": name}) as (share,):
+            source = PcscdSource(daemons=[PcscdDaemon(share.socket)])
+            readers = [source.reader(name) for name in share.names()]
+            for reader in readers:
+                await reader.open()
+            for _ in range(rounds):
+                alone.append(await _p99_us(readers[0], commands))
+                for number in mute:
+                    (folder / f"mute-{number}").touch()
+                hanging = asyncio.gather(*(readers[number].transmit(_READ) for number in mute))
+                await asyncio.sleep(0)
+                beside.append(await _p99_us(readers[0], commands))
+                for number in mute:
+                    (folder / f"mute-{number}").unlink()
+                await hanging
+            for reader in readers:
+                await reader.close()
+    first, second = statistics.median(alone), statistics.median(beside)
+    return {"mute cards": len(mute), "alone p99 µs": first, "beside them p99 µs": second, "ratio": second / first}
 
 
 def _row(result: Result, ratio: float) -> dict[str, Cell]:
@@ -156,7 +202,7 @@ def _row(result: Result, ratio: float) -> dict[str, Cell]:
         "p99 µs": seen.p99_us,
         "CPU µs/TPDU": result.cpu_us,
         "kB/slot": round(result.memory_kb),
-        "rate ratio": ratio if result.target == "pcscd" else None,
+        "rate ratio": None if result.target == "pcsc" else ratio,
         "p99/p50": seen.p99_us / seen.p50_us,
     }
 
@@ -170,9 +216,9 @@ def missed(rows: Sequence[dict[str, Cell]]) -> list[str]:
             continue
         aim = _RATE_AIMS.get(count)
         if aim is not None and ratio < aim:
-            found.append(f"{count} sessions: {ratio:.2f} times the rate of pcsc; {aim:g} is the aim")
+            found.append(f"{row['reader']}, {count} sessions: {ratio:.2f} times the rate of pcsc; {aim:g} is the aim")
         if count == _TAIL_AT and tail > _TAIL_AIM:
-            found.append(f"{count} sessions: p99 is {tail:.1f} times p50; {_TAIL_AIM:g} is the aim")
+            found.append(f"{row['reader']}, {count} sessions: p99 is {tail:.1f} times p50; {_TAIL_AIM:g} is the aim")
     return found
 
 
@@ -196,8 +242,11 @@ def main(arguments: Sequence[str]) -> int:
         options = Options(generator(Path(folder)), given.seconds, given.length, None)
         environment = {**os.environ, "NULL_SPLIT": "1" if given.split else "0"}
         rows = run(measure(given.sessions, given.rounds, program, environment, options))
+        mute = run(measure_beside_mute(given.rounds, _MUTE_COMMANDS, program))
     tables.show(f"PC/SC by a library and from the event loop, {given.length} bytes", rows)
+    tables.show(f"A card of pcscd beside cards that hang; {_MUTE_AIM:g} is the aim", [mute])
     for text in missed(rows):
         print(f"  missed: {text}")
-    tables.save(given.json, {"bench": "pcscd", "machine": tables.machine(), "length": given.length, "rows": rows})
+    found = {"bench": "pcscd", "machine": tables.machine(), "length": given.length, "rows": rows, "mute": mute}
+    tables.save(given.json, found)
     return 0

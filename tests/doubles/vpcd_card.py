@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The least card that vpcd accepts: it has an ATR and knows no command. ``python -m tests.doubles.vpcd_card PORT ATR``.
 
+With ``silent`` behind that, it answers no command at all.
+
 vpcd's protocol: each message is a length of two bytes, big-endian, and its body. From vpcd, a body of one byte is a
 control (0 power off, 1 power on, 2 reset, 4 tell your ATR; only the last is answered), a longer one a command.
 """
@@ -28,11 +30,11 @@ def _read_exactly(link: socket.socket, count: int) -> bytes:
     return data
 
 
-def answer(body: bytes, atr: bytes) -> bytes | None:
+def answer(body: bytes, atr: bytes, *, is_silent: bool) -> bytes | None:
     """What the card says to one message of vpcd; None if nothing."""
     if body == _GET_ATR:
         return atr
-    return None if body in _CONTROLS else _UNKNOWN_INS
+    return None if is_silent or body in _CONTROLS else _UNKNOWN_INS
 
 
 def serve(port: int, answer: Callable[[bytes], bytes | None]) -> None:
@@ -50,4 +52,4 @@ def serve(port: int, answer: Callable[[bytes], bytes | None]) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), partial(answer, atr=bytes.fromhex(sys.argv[2])))
+    serve(int(sys.argv[1]), partial(answer, atr=bytes.fromhex(sys.argv[2]), is_silent="silent" in sys.argv))

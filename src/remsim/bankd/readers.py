@@ -19,7 +19,7 @@ from remsim.core.errors import StartError
 from remsim.core.ids import BankSlot
 from remsim.logs import Logger
 from remsim.readers.base import Presence, PresenceEvent, ReaderSource, twins_of
-from remsim.readers.errors import ReaderUnavailableError
+from remsim.readers.errors import ReaderError, ReaderUnavailableError
 from remsim.readers.registry import source_factory
 
 if TYPE_CHECKING:
@@ -67,13 +67,15 @@ async def _fitting(config: BankdConfig, log: Logger) -> str:
     """pcscd where its socket answers as we know it, else pcsc if that can be had at all."""
     if config.pcscd or find_spec("smartcard") is None:
         return _PCSCD
-    from remsim.readers.pcscd import default_socket, why_not
+    from remsim.readers.pcscd import default_socket, protocol_of
 
-    reason = await why_not([default_socket()])
-    if not reason:
-        return _PCSCD
-    log.info("reader_chosen", reader=_PCSC, reason=reason, hint="--reader pcscd waits until it can be used")
-    return _PCSC
+    try:
+        protocol = await protocol_of(default_socket())
+    except ReaderError as error:
+        log.info("reader_chosen", reader=_PCSC, reason=str(error), hint="--reader pcscd waits until it can be used")
+        return _PCSC
+    log.info("reader_chosen", reader=_PCSCD, protocol=protocol)
+    return _PCSCD
 
 
 def _daemons(config: BankdConfig) -> list["PcscdDaemon"]:

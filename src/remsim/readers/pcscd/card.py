@@ -35,6 +35,7 @@ from remsim.readers.pcsc_common.values import ATTR_ATR, LEAVE_CARD, PROTOCOL_T0
 from remsim.readers.pcscd.channel import Answer, PcscdChannel
 from remsim.readers.pcscd.client import CardReply, ContextReply, DataReply, TableReply
 
+_SW_LENGTH: Final = 2
 #: A modem fetches at once what was announced. One that does not must not keep other programs from the card.
 HOLD_S: Final = 1.0
 #: Announced data, or a length to repeat the command with.
@@ -168,7 +169,7 @@ class PcscdReader(CardReader):
         outcome: Outcome
         if isinstance(answer, DataReply) and answer.code == codes.SUCCESS:
             outcome = answer.data
-            if shows_apdu_level(self._tpdu, outcome):
+            if len(outcome) > _SW_LENGTH and shows_apdu_level(self._tpdu, outcome):
                 try:
                     outcome = self._level.judge(self._tpdu, outcome)
                 except ReaderError as error:

@@ -46,6 +46,8 @@ _SUCCESS: Final = 0
 _PCI_LENGTH: Final = 16
 _ANY_PROTOCOL: Final = 0x1000 | 3
 _FROM_TABLE_SIZE: Final = 6
+#: A name of this module is found faster than a member of an enumeration.
+_TRANSMIT: Final = PcscdCommand.TRANSMIT
 
 
 class VersionReply(NamedTuple):
@@ -121,8 +123,8 @@ class PcscdClient:
         # So many bytes there must be before it is worth looking.
         self._need = 0
         self._is_waiting = False
-        # Of TRANSMIT, all but the card's command, by the length of that command: the same for all of one card.
-        self._heads: dict[tuple[int, int], bytes] = {}
+        # Of TRANSMIT, all but the card's command, and what is awaited: the same for all of one card and length.
+        self._heads: dict[tuple[int, int], tuple[bytes, _Awaited]] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -194,12 +196,13 @@ class PcscdClient:
     def transmit(self, card: int, protocol: int, command: bytes) -> bytes:
         """Exchange a command of at most ``MAX_DATA`` bytes with a card."""
         key = (card, len(command))
-        head = self._heads.get(key)
-        if head is None:
+        made = self._heads.get(key)
+        if made is None:
             body = (card, protocol, _PCI_LENGTH, len(command), _ANY_PROTOCOL, _PCI_LENGTH, MAX_DATA, _SUCCESS)
-            head = self._heads[key] = HEADER.pack(TRANSMIT.size, PcscdCommand.TRANSMIT) + TRANSMIT.pack(*body)
-        self._awaited.append(_Awaited(PcscdCommand.TRANSMIT, card, TRANSMIT.size))
-        return head + command
+            head = HEADER.pack(TRANSMIT.size, _TRANSMIT) + TRANSMIT.pack(*body)
+            made = self._heads[key] = head, _Awaited(_TRANSMIT, card, TRANSMIT.size)
+        self._awaited.append(made[1])
+        return made[0] + command
 
     def table(self) -> bytes:
         """Ask for the readers. Not while a wait is pending in 4:6."""
@@ -269,14 +272,14 @@ class PcscdClient:
 
     def _usual(self, data: bytes) -> DataReply | None:
         """The response of a card, if ``data`` is that and nothing else, as nearly all that arrives is."""
-        command, card, _ = self._awaited[0]
-        if command is not PcscdCommand.TRANSMIT or len(data) < TRANSMIT.size:
+        command, card, size = self._awaited[0]
+        if command is not _TRANSMIT or len(data) < size:
             return None
-        fields = TRANSMIT.unpack_from(data)
-        if fields[0] != card or fields[7] != _SUCCESS or fields[6] != len(data) - TRANSMIT.size:
+        found, _, _, _, _, _, length, code = TRANSMIT.unpack_from(data)
+        if found != card or code != _SUCCESS or length != len(data) - size:
             return None
         self._awaited.popleft()
-        return DataReply(_SUCCESS, data[TRANSMIT.size :])
+        return DataReply(_SUCCESS, data[size:])
 
     def _next(self) -> Reply | None:
         """Take the next reply out of the buffer; None, with ``_need`` set, if it is not complete."""

@@ -10,7 +10,6 @@ from typing import Final
 
 from remsim.net.runtime.tasks import all_of
 from remsim.readers.base import PresenceEvent, PresenceListener, ReaderSource
-from remsim.readers.errors import ReaderError
 from remsim.readers.pcsc_common.states import KnownReaders
 from remsim.readers.pcsc_common.usb import USB_DEVICES
 from remsim.readers.pcscd.card import PcscdReader
@@ -142,13 +141,3 @@ class PcscdSource(ReaderSource):
             await watcher.stop()
         while self._stuck:
             self._stuck.popitem()[1].close()
-
-
-async def why_not(sockets: Sequence[Path]) -> str:
-    """Why the pcscd at one of these sockets cannot be used; empty: all can."""
-    for socket in sockets:
-        try:
-            await protocol_of(socket)
-        except ReaderError as error:
-            return str(error)
-    return ""
