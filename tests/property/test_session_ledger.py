@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.session.ledger import Ledger, Standing
+from remsim.session.ledger import OperationLedger, Standing
 from remsim.session.outbox import LineChange, Outbox
 
 #: What may happen, most of it often.
@@ -20,7 +20,7 @@ class _World:
 
     to_bank: deque[tuple[str, int, bytes]] = field(default_factory=deque)
     to_client: deque[tuple[str, int, bytes]] = field(default_factory=deque)
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: OperationLedger = field(default_factory=OperationLedger)
     outbox: Outbox = field(default_factory=Outbox)
     work: deque[tuple[int, bytes]] = field(default_factory=deque)
     executed: Counter[bytes] = field(default_factory=Counter)

@@ -23,7 +23,17 @@ from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import LinkTls
 from remsim.net.tls.transport import Dialer, SecureTransport
 from remsim.wire.errors import LocalProtocolError
-from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.actions import (
+    Accepted,
+    AnnounceReturn,
+    AskIdentity,
+    Close,
+    LinkAction,
+    LinkId,
+    PeerAddress,
+    Probe,
+    Send,
+)
 from remsim.wire.link.dialing import Backoff
 from remsim.wire.link.engine import EngineMaker, Event
 
@@ -163,6 +173,9 @@ class ConnectionManager:
             case AskIdentity():
                 link.connection.send_id_get()
                 link.flush()
+            case AnnounceReturn():
+                # Not written yet: it is to be in one segment with the connect request.
+                link.connection.announce_return(action.message)
 
     def attach_session(
         self, link: LinkId, client: ClientSlot, bank: BankSlot, on_tpdu: Callable[[int, bytes], bytes | None]

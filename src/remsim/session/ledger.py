@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ledger of a card session: which operations came, which command runs, and its answer. Each is run at most once.
 
-The bankd keeps a ``Ledger`` of what its client asks for, the client an ``Outbox`` of what it has asked for. Both span
-all links of a session. Operations are the commands of the modem and the changes of its lines; their tags grow, with
-gaps. TCP keeps the order, so a bankd that has received one operation has received all before it. One command waits for
-an answer at a time: later ones wait at the client.
+The bankd keeps an ``OperationLedger`` of what its client asks for, the client an ``Outbox`` of what it has asked for.
+Both span all links of a session. Operations are the commands of the modem and the changes of its lines; their tags
+grow, with gaps. TCP keeps the order, so a bankd that has received one operation has received all before it. One command
+waits for an answer at a time: later ones wait at the client.
 
 This is a session of NFSv4.1 (RFC 8881, 2.10.6) with a single slot, and these are that protocol's cases:
 
@@ -32,17 +32,9 @@ session lost               the token is not known any more; the client shows its
 """
 
 from enum import Enum
-from typing import Final
 
-#: Largest operation tag; after it, tags start again at 1 (``rspro.MAX_OPERATION_TAG``).
-MAX_TAG: Final = 2**31 - 1
-#: Of two tags, the newer one is less than half of all tags ahead (RFC 1982, 3.2).
-_HALF: Final = MAX_TAG // 2
-
-
-def is_newer(tag: int, than: int) -> bool:
-    """Whether ``tag`` was given after ``than``. Never true for two that are equal."""
-    return 0 < (tag - than) % MAX_TAG < _HALF
+from remsim.wire.link.tags import HALF_OF_TAGS, is_newer
+from remsim.wire.messages.rspro import MAX_OPERATION_TAG
 
 
 class Standing(Enum):
@@ -55,7 +47,7 @@ class Standing(Enum):
     FALSE_RETRY = "false retry"
 
 
-class Ledger:
+class OperationLedger:
     """The bankd's end: what came, in which order, and the answer to the newest command."""
 
     __slots__ = ("_command", "_tag", "last", "response", "suppressed")
@@ -80,7 +72,7 @@ class Ledger:
         """A command has come; it is to be run if, and only if, it is NEW."""
         last = self.last
         # As is_newer, without the call: this is the path of each command.
-        if last is None or 0 < (tag - last) % MAX_TAG < _HALF:
+        if last is None or 0 < (tag - last) % MAX_OPERATION_TAG < HALF_OF_TAGS:
             self.last = self._tag = tag
             self._command, self.response = command, None
             return Standing.NEW

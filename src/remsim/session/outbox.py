@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
 
-from remsim.session.ledger import is_newer
+from remsim.wire.link.tags import is_newer
 
 
 class LineChange(IntEnum):
