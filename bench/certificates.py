@@ -12,7 +12,7 @@ from typing import Final
 from remsim.core.identity import Identity
 from remsim.pki import files, signing
 from remsim.pki.authority import CERTIFICATE_FILE, Authority
-from remsim.pki.credentials import Credentials, Received, renewal_due
+from remsim.pki.credentials import Credentials, ReceivedCertificate, renewal_due
 
 SERVER: Final = Identity.server("bench")
 BANK: Final = Identity.bank(1)
@@ -39,5 +39,5 @@ class Lab:
             return found
         key = signing.make_key()
         issued = self._authority.issue(identity, signing.make_request(key, "bench"), now=time.time())
-        found.install_by_hand(key, Received(issued.pem, self._authority.certificate, self._revocations))
+        found.install_by_hand(key, ReceivedCertificate(issued.pem, self._authority.certificate, self._revocations))
         return found

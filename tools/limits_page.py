@@ -18,15 +18,16 @@ _HEAD: Final = """\
 # Limits
 
 What others can make a program hold or do, and where that ends. This page is made from the tables in
-`remsim/*/limits.py`; do not edit it, but run `.venv/bin/python -m tools.generate_docs`.
+`remsim/*/limits.py`, `remsim/net/link_limits.py` and `remsim/metrics.py`; do not edit it, but run
+`.venv/bin/python -m tools.generate_docs`.
 
 A peer that reaches a limit loses something; all others continue. Each time is counted in the metric
 `remsim_limit_reached_total{limit="NAME"}` of the program, which shows all its limits from the start, with 0. The
 numbers are part of the program except where a setting is named; [settings.md](settings.md) explains those.
 
-Not in the tables: that a peer which is silent is given up ([states.md](states.md)); what the protocol itself bounds, as
-the 16 bits of a frame's length and of a message of vpcd; and what operators do to themselves, such as the length of the
-shell's history.
+Not in the tables: that a silent peer is given up ([architecture.md](architecture.md#liveness)); what the protocol
+itself bounds, such as the 16 bits of a frame's length and of a message of vpcd; and what operators do to themselves,
+such as the length of the shell's history.
 """
 
 
@@ -52,5 +53,6 @@ def _section(title: str, limits: Sequence[Limit]) -> str:
 
 
 def _row(limit: Limit) -> str:
-    settings = " ".join(f"(`{name.strip()}`)" for name in limit.setting.split(",") if name)
-    return f"| `{limit.name.value}` | {f'{limit.value_text} {settings}'.strip()} | {limit.reason} | {limit.effect} |"
+    settings = ", ".join(f"`{name.strip()}`" for name in limit.setting.split(",") if name)
+    value = f"{limit.value_text} ({settings})" if settings else limit.value_text
+    return f"| `{limit.name.value}` | {value} | {limit.reason} | {limit.effect} |"

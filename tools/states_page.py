@@ -82,12 +82,12 @@ MACHINES: Final = (
         slotmap.MappingState.NEW,
     ),
     Machine(
-        "A data session of the bankd",
+        "A connection of the bankd",
         "What one TCP connection to the bank is about. INIT and ACCEPTING are those of a slot that nobody uses.",
         "remsim.bankd.core.states",
-        "SESSION_TRANSITIONS",
-        _rows_of(bankd_transitions.SESSION_TRANSITIONS),
-        bankd_transitions.SessionState.INIT,
+        "CONNECTION_TRANSITIONS",
+        _rows_of(bankd_transitions.CONNECTION_TRANSITIONS),
+        bankd_transitions.ConnectionState.INIT,
     ),
     Machine(
         "A card position of the bankd",

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from remsim.core.ids import BankSlot
 from remsim.logs import setup_logging
 from remsim.server.core.actions import Decision
-from remsim.server.core.tokens import Role, Scope
+from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store import sql
 from remsim.server.store.tokens import create_token
@@ -78,7 +78,7 @@ async def post(rest: httpx2.AsyncClient, slot_nr: int = 0, client: int = 7) -> h
 
 async def audit_of(service: ServerService, state: Path) -> list[tuple[str, str, str, str, str]]:
     config = service._config
-    token, _ = await asyncio.to_thread(create_token, config, name="auditor", role=Role.ADMIN, scope=Scope())
+    token, _ = await asyncio.to_thread(create_token, config, name="auditor", role=TokenRole.ADMIN, scope=Scope())
     async with rest_client(service, over_socket=False, token=token) as rest:
         found = (await rest.get(f"{V1}/audit")).json()["audit"]
     return [(e["who"], e["action"], e["target"], e["outcome"], e["detail"]) for e in found if "mapping" in e["action"]]

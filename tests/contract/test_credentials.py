@@ -13,7 +13,7 @@ from remsim.core.errors import RemsimError
 from remsim.core.identity import Identity
 from remsim.net.tls.contexts import TlsContexts, TlsSetupError
 from remsim.pki import files, signing
-from remsim.pki.credentials import MAX_LIST_AGE, Credentials, Received, is_list_too_old, renewal_due
+from remsim.pki.credentials import MAX_LIST_AGE, Credentials, ReceivedCertificate, is_list_too_old, renewal_due
 from remsim.pki.errors import CertificateError, KeyFileError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, read_revocation_list
 from remsim.pki.toolkit import CryptographyToolkit, OpensslToolkit, Toolkit
@@ -159,7 +159,7 @@ class TestInstallation:
         self, asked: tuple[Credentials, bytes], ca: CertificateWorld, bank: Credentials
     ) -> None:
         host, request = asked
-        received = Received(bank.certificate_pem(), ca.authority.certificate, ca.revocations())
+        received = ReceivedCertificate(bank.certificate_pem(), ca.authority.certificate, ca.revocations())
         with pytest.raises(CertificateError, match="for another key"):
             host.install(received, TOOL, request=request, url="https://lab")
         assert not host.exist()
@@ -170,7 +170,7 @@ class TestInstallation:
         host, request = asked
         other = CertificateWorld(tmp_path / "other", name="other")
         issued = other.authority.issue(BANK, request, now=ca.now)
-        received = Received(issued.pem, ca.authority.certificate, ca.revocations())
+        received = ReceivedCertificate(issued.pem, ca.authority.certificate, ca.revocations())
         with pytest.raises(CertificateError, match="another authority"):
             host.install(received, TOOL, request=request, url="https://lab")
         assert not host.exist()
@@ -179,7 +179,7 @@ class TestInstallation:
         self, asked: tuple[Credentials, bytes], ca: CertificateWorld
     ) -> None:
         host, request = asked
-        received = Received(ca.authority.certificate, ca.authority.certificate, ca.revocations())
+        received = ReceivedCertificate(ca.authority.certificate, ca.authority.certificate, ca.revocations())
         with pytest.raises(CertificateError, match="names no identity"):
             host.install(received, TOOL, request=request, url="https://lab")
 
@@ -195,11 +195,11 @@ class TestInstallation:
     ) -> None:
         host, request, certificate = answered
         other = CertificateWorld(tmp_path / "other")
-        received = Received(certificate, ca.authority.certificate, other.revocations())
+        received = ReceivedCertificate(certificate, ca.authority.certificate, other.revocations())
         with pytest.raises(CertificateError, match="its authority did not sign"):
             host.install(received, tool, request=request, url="https://lab")
         assert [path.name for path in host.directory.iterdir()] == ["next-key.pem"]
-        good = Received(certificate, ca.authority.certificate, ca.revocations())
+        good = ReceivedCertificate(certificate, ca.authority.certificate, ca.revocations())
         host.install(good, tool, request=request, url="https://lab")
         assert host.revocations_file.read_bytes() == ca.revocations()
 
@@ -212,7 +212,7 @@ class TestInstallation:
         files.write_public(host.authority_file, ca.authority.certificate)
         files.write_public(host.revocations_file, newer)
         key = files.read_private(host.next_key_file)
-        received = Received(certificate, ca.authority.certificate, old)
+        received = ReceivedCertificate(certificate, ca.authority.certificate, old)
         host.install(received, TOOL, request=request, url="https://lab")
         assert host.revocations_file.read_bytes() == newer
         # The same name, and a lower number; also what is damaged is replaced.

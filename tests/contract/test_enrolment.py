@@ -11,7 +11,7 @@ import pytest
 from remsim.core.identity import Identity
 from remsim.net.tls.contexts import TlsContexts
 from remsim.pki import files, signing
-from remsim.pki.codes import LIFETIME_S, TRIES, Code
+from remsim.pki.codes import LIFETIME_S, TRIES, EnrolmentCode
 from remsim.pki.credentials import Credentials
 from remsim.pki.enrol import enroll, parse_target, renew
 from remsim.pki.errors import EnrolmentError, KeyFileError
@@ -39,7 +39,9 @@ def host(tmp_path: Path) -> Credentials:
     return Credentials(tmp_path / "host" / "tls")
 
 
-async def do_enroll(server: EnrolmentServer, code: Code, host: Credentials, tool: Toolkit = TOOL) -> CertificateFacts:
+async def do_enroll(
+    server: EnrolmentServer, code: EnrolmentCode, host: Credentials, tool: Toolkit = TOOL
+) -> CertificateFacts:
     """Enrol in a thread, as a program would."""
     return await asyncio.to_thread(enroll, server.url, code, host, tool)
 
@@ -47,7 +49,7 @@ async def do_enroll(server: EnrolmentServer, code: Code, host: Credentials, tool
 @both
 async def test_new_host_gets_a_certificate_that_works(ca: CertificateWorld, host: Credentials, tool: Toolkit) -> None:
     async with enrolment_server(ca) as server:
-        code = Code.parse(ca.authority.make_code(BANK, now=server.now).to_text())
+        code = EnrolmentCode.parse(ca.authority.make_code(BANK, now=server.now).to_text())
         facts = await do_enroll(server, code, host, tool)
         assert facts.identity == BANK
         assert host.check() == facts

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.net.log_limits import UNAUTHENTICATED_LINES
+from remsim.net.log_limiter import UNAUTHENTICATED_LINES
 from remsim.pki.codes import CODE_ID_BYTES, encode_bytes
 from remsim.pki.enrolment_service import EnrolmentService
 from remsim.server.api import enrolment, errors

@@ -15,7 +15,7 @@ from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot
 from remsim.logs import get_logger, setup_logging
 from remsim.server.core.actions import Actor, Entry
-from remsim.server.core.tokens import Role
+from remsim.server.core.tokens import TokenRole
 from remsim.server.store import audit
 from remsim.server.store.tokens import create_token
 from remsim.wire.messages.extensions import AuditInd
@@ -47,7 +47,7 @@ async def test_path_with_control_characters_is_one_entry_and_one_line(tmp_path: 
     log = note_log()
     async with running_server(tmp_path, rest_open=False) as service:
         text, _ = await asyncio.to_thread(
-            create_token, ServerConfig(state_dir=tmp_path), name="auditor", role=Role.ADMIN
+            create_token, ServerConfig(state_dir=tmp_path), name="auditor", role=TokenRole.ADMIN
         )
         target = "/x%0A%1B%5B2J%0D%E2%80%A8%C2%9B" + "end"
         wrong = {"Authorization": "Bearer remsim_0123456789ab_" + "a" * 52}

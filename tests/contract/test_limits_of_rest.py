@@ -27,7 +27,7 @@ from remsim.server.api import listener as listener_module
 from remsim.server.api.connection import ON_PROVEN
 from remsim.server.api.listener import RestListener
 from remsim.server.authority.audit import CertificateAudit
-from remsim.server.core.tokens import FAILURES_ALLOWED, FailureLimiter, Role
+from remsim.server.core.tokens import FAILURES_ALLOWED, FailureLimiter, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store import audit
 from remsim.server.store.tokens import create_token
@@ -325,7 +325,7 @@ async def service(tmp_path: Path) -> AsyncIterator[ServerService]:
         yield running
 
 
-async def make_token(state: Path, role: Role) -> str:
+async def make_token(state: Path, role: TokenRole) -> str:
     """A token, made as ``remsim token create`` makes it."""
     text, _ = await asyncio.to_thread(create_token, ServerConfig(state_dir=state), name=role.text, role=role)
     return text
@@ -333,7 +333,7 @@ async def make_token(state: Path, role: Role) -> str:
 
 @reaches(LimitName.REST_BODY)
 async def test_body_that_is_too_long_is_refused(service: ServerService, tmp_path: Path) -> None:
-    token = await make_token(tmp_path, Role.OPERATOR)
+    token = await make_token(tmp_path, TokenRole.OPERATOR)
     async with rest_client(service, over_socket=True, token=token) as rest:
         long = {"content-type": "application/json"}
         answer = await rest.post(f"{V1}/slotmaps", content=b"x" * (limits.MAX_BODY_BYTES + 1), headers=long)
@@ -344,7 +344,7 @@ async def test_body_that_is_too_long_is_refused(service: ServerService, tmp_path
 
 @reaches(LimitName.TOKEN_FAILURES)
 async def test_source_that_tries_tokens_must_wait(service: ServerService, tmp_path: Path) -> None:
-    token = await make_token(tmp_path, Role.VIEWER)
+    token = await make_token(tmp_path, TokenRole.VIEWER)
     async with rest_client(service, over_socket=True, token=WRONG) as rest:
         for _ in range(FAILURES_ALLOWED):
             assert (await rest.get(f"{V1}/banks")).status_code == 401
@@ -391,7 +391,8 @@ def test_no_more_sources_that_failed_are_remembered_than_allowed() -> None:
 @reaches(LimitName.STORED_REFUSALS)
 async def test_refusals_do_not_fill_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "STORED_REFUSALS", 2)
-    viewer, other, admin = [await make_token(tmp_path, role) for role in (Role.VIEWER, Role.VIEWER, Role.ADMIN)]
+    roles = (TokenRole.VIEWER, TokenRole.VIEWER, TokenRole.ADMIN)
+    viewer, other, admin = [await make_token(tmp_path, role) for role in roles]
     async with running_server(tmp_path, rest_open=False) as service:
         for token, attempts in ((viewer, 5), (WRONG, 4), (other, 1)):
             async with rest_client(service, over_socket=True, token=token) as rest:

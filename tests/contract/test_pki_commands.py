@@ -17,7 +17,7 @@ from remsim.core.identity import Identity
 from remsim.net.tls.contexts import TlsContexts
 from remsim.pki import signing
 from remsim.pki.authority import Authority
-from remsim.pki.codes import Code
+from remsim.pki.codes import EnrolmentCode
 from remsim.pki.credentials import Credentials
 from remsim.pki.facts import decode_pem, read_certificate
 from tests.doubles.certificates import BANK, CertificateWorld
@@ -150,7 +150,7 @@ def test_authority_is_printed_to_be_carried_away(pki: Say, state: Path, capsys: 
 
 def test_code_stands_alone_on_standard_output(pki: Say, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pki("init", "--name", "lab")
-    code = Code.parse(pki("code", "bank/1"))
+    code = EnrolmentCode.parse(pki("code", "bank/1"))
     assert code.identity == BANK
     assert code.fingerprint == Authority(state / "ca").fingerprint
     assert json.loads(pki("code", "client/23", "--json"))["identity"] == "client/23"

@@ -19,7 +19,7 @@ from remsim.config import HostPort, ServerConfig
 from remsim.core.errors import StartError
 from remsim.server.api.auth import OPEN_PATHS
 from remsim.server.authority import audit, monitor
-from remsim.server.core.tokens import FAILURES_ALLOWED, Role, Scope
+from remsim.server.core.tokens import FAILURES_ALLOWED, Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token, list_tokens, revoke_token
 from tests.doubles.certificates import BANK, SERVER, CertificateWorld
@@ -34,7 +34,7 @@ def settings(state: Path) -> ServerConfig:
     return ServerConfig(state_dir=state)
 
 
-async def make(state: Path, role: Role, scope: Scope | None = None) -> str:
+async def make(state: Path, role: TokenRole, scope: Scope | None = None) -> str:
     """A token, made as ``remsim token create`` makes it."""
     text, _ = await asyncio.to_thread(
         create_token, settings(state), name=f"{role.text} of a test", role=role, scope=scope or Scope()
@@ -111,7 +111,7 @@ async def test_health_and_ready_answer_without_a_token(service: ServerService) -
 
 
 async def test_no_route_lets_a_viewer_write(service: ServerService, tmp_path: Path) -> None:
-    token = await make(tmp_path, Role.VIEWER)
+    token = await make(tmp_path, TokenRole.VIEWER)
     async with rest_client(service, over_socket=True, token=token) as rest:
         for method, path in every_request(service):
             if method not in WRITING or path in OPEN_PATHS:
@@ -124,13 +124,13 @@ async def test_no_route_lets_a_viewer_write(service: ServerService, tmp_path: Pa
 
 
 async def test_only_an_admin_reads_the_audit_log(service: ServerService, tmp_path: Path) -> None:
-    for role, status in ((Role.VIEWER, 403), (Role.OPERATOR, 403), (Role.ADMIN, 200)):
+    for role, status in ((TokenRole.VIEWER, 403), (TokenRole.OPERATOR, 403), (TokenRole.ADMIN, 200)):
         async with rest_client(service, over_socket=False, token=await make(tmp_path, role)) as rest:
             assert (await rest.get(f"{V1}/audit")).status_code == status
 
 
 async def test_a_change_is_in_the_audit_log(service: ServerService, tmp_path: Path) -> None:
-    token = await make(tmp_path, Role.ADMIN)
+    token = await make(tmp_path, TokenRole.ADMIN)
     async with rest_client(service, over_socket=False, token=token) as rest:
         assert (await rest.post(f"{V1}/slotmaps", json=mapping((1, 0), (7, 0)))).status_code == 201
         assert (await rest.delete(f"{V1}/slotmaps/65536")).status_code == 200
@@ -169,7 +169,7 @@ async def test_codes_and_certificates_that_are_made_and_revoked_are_in_the_audit
                     f"{e['action']} {e['target']}" for e in entries if e["action"].startswith(("certificate.", "code."))
                 ]
 
-    token = await make(tmp_path, Role.ADMIN)
+    token = await make(tmp_path, TokenRole.ADMIN)
     expected = [f"certificate.issue server/lab {server.certificate().serial:x}"]
     async with running_server(tmp_path, plaintext=None, rest_open=False) as service:
         await wait_for(service, token, expected)
@@ -190,22 +190,22 @@ async def test_codes_and_certificates_that_are_made_and_revoked_are_in_the_audit
 async def test_a_refused_change_is_in_no_mapping_and_in_the_audit_log_only_as_refused(
     service: ServerService, tmp_path: Path
 ) -> None:
-    limited = await make(tmp_path, Role.OPERATOR, Scope(frozenset({1}), frozenset({7})))
+    limited = await make(tmp_path, TokenRole.OPERATOR, Scope(frozenset({1}), frozenset({7})))
     async with rest_client(service, over_socket=False, token=limited) as rest:
         assert (await rest.post(f"{V1}/slotmaps", json=mapping((1, 0), (7, 0)))).status_code == 201
         for pair in (((2, 0), (7, 1)), ((1, 1), (8, 0))):
             assert (await rest.post(f"{V1}/slotmaps", json=mapping(*pair))).status_code == 403
         assert (await rest.post(f"{V1}/global-reset")).status_code == 403
         assert (await rest.post(f"{V1}/banks/1/reset-state")).status_code == 403
-    async with rest_client(service, over_socket=False, token=await make(tmp_path, Role.ADMIN)) as rest:
+    async with rest_client(service, over_socket=False, token=await make(tmp_path, TokenRole.ADMIN)) as rest:
         assert len((await rest.get(f"{V1}/slotmaps")).json()["slotmaps"]) == 1
         found = (await rest.get(f"{V1}/audit")).json()["audit"]
     assert [entry["outcome"] for entry in found if "limited" not in entry["who"]].count("refused") == 4
 
 
 async def test_a_limited_token_sees_its_part(service: ServerService, tmp_path: Path) -> None:
-    limited = await make(tmp_path, Role.OPERATOR, Scope(frozenset({1}), frozenset({7})))
-    everything = await make(tmp_path, Role.OPERATOR)
+    limited = await make(tmp_path, TokenRole.OPERATOR, Scope(frozenset({1}), frozenset({7})))
+    everything = await make(tmp_path, TokenRole.OPERATOR)
     async with AsyncExitStack() as stack:
         for number in (1, 2):
             await stack.enter_async_context(await connect_bank(service, number))
@@ -236,8 +236,8 @@ async def test_a_limited_token_learns_nothing_of_what_its_own_things_are_mapped_
     service: ServerService, tmp_path: Path
 ) -> None:
     scope = Scope(frozenset({1}), frozenset({7}))
-    limited = await make(tmp_path, Role.ADMIN, scope)
-    everything = await make(tmp_path, Role.OPERATOR)
+    limited = await make(tmp_path, TokenRole.ADMIN, scope)
+    everything = await make(tmp_path, TokenRole.OPERATOR)
     async with AsyncExitStack() as stack:
         for number in (1, 2):
             await stack.enter_async_context(await connect_bank(service, number))
@@ -261,7 +261,7 @@ async def test_a_limited_token_learns_nothing_of_what_its_own_things_are_mapped_
 
 
 async def test_a_token_is_made_and_revoked_while_the_server_runs(service: ServerService, tmp_path: Path) -> None:
-    token = await make(tmp_path, Role.OPERATOR)
+    token = await make(tmp_path, TokenRole.OPERATOR)
     async with rest_client(service, over_socket=True, token=token) as rest:
         assert (await rest.get(f"{V1}/banks")).status_code == 200
         (stored,) = await asyncio.to_thread(list_tokens, settings(tmp_path))
@@ -272,13 +272,13 @@ async def test_a_token_is_made_and_revoked_while_the_server_runs(service: Server
 
 
 async def test_the_database_holds_no_token(service: ServerService, tmp_path: Path) -> None:
-    secret = (await make(tmp_path, Role.OPERATOR)).rpartition("_")[2]
+    secret = (await make(tmp_path, TokenRole.OPERATOR)).rpartition("_")[2]
     with closing(sqlite3.connect(tmp_path / "server.sqlite")) as raw:
         assert secret not in "\n".join(raw.iterdump())
 
 
 async def test_failures_are_slowed_down_but_not_those_who_were_right(service: ServerService, tmp_path: Path) -> None:
-    token = await make(tmp_path, Role.OPERATOR)
+    token = await make(tmp_path, TokenRole.OPERATOR)
     async with (
         rest_client(service, over_socket=False, token=token) as good,
         rest_client(service, over_socket=False, token=WRONG) as bad,
@@ -291,12 +291,12 @@ async def test_failures_are_slowed_down_but_not_those_who_were_right(service: Se
         assert answer.json()["error"]["code"] == "too_many_failures"
         assert (await good.get(f"{V1}/banks")).status_code == 200
         # A token that was never used before is as good.
-        other = await make(tmp_path, Role.VIEWER)
+        other = await make(tmp_path, TokenRole.VIEWER)
         assert (await good.get(f"{V1}/banks", headers={"Authorization": f"Bearer {other}"})).status_code == 200
 
 
 async def test_callers_over_ipv4_are_told_apart_on_a_socket_for_both(tmp_path: Path) -> None:
-    token = await make(tmp_path, Role.ADMIN)
+    token = await make(tmp_path, TokenRole.ADMIN)
     async with running_server(tmp_path, rest=HostPort("", 0), rest_open=False) as service:
         base = f"http://127.0.0.1:{service.rest_address.port}"
         elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
@@ -347,7 +347,7 @@ class TestOpen:
         async with running_server(tmp_path) as service:
             async with rest_client(service, over_socket=True, token=WRONG) as rest:
                 assert (await rest.get(f"{V1}/banks")).status_code == 401
-            async with rest_client(service, over_socket=True, token=await make(tmp_path, Role.ADMIN)) as rest:
+            async with rest_client(service, over_socket=True, token=await make(tmp_path, TokenRole.ADMIN)) as rest:
                 assert (await rest.get(f"{V1}/audit")).status_code == 200
 
     @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ async def test_policy_refuses_a_mapping_and_removes_those_that_it_no_longer_allo
             assert answer.status_code == 403
             assert answer.json()["error"]["code"] == "policy"
             assert "client rule 1" in answer.json()["error"]["message"]
-        async with rest_client(service, over_socket=False, token=await make(tmp_path, Role.ADMIN)) as rest:
+        async with rest_client(service, over_socket=False, token=await make(tmp_path, TokenRole.ADMIN)) as rest:
             found = (await rest.get(f"{V1}/audit")).json()["audit"]
     assert ("server", "mapping.delete", "B2:0 C7:1") in [(e["who"], e["action"], e["target"]) for e in found]
     assert ("mapping.create", "refused") in [(e["action"], e["outcome"]) for e in found]

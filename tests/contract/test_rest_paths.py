@@ -11,7 +11,7 @@ from fastapi.routing import iter_route_contexts
 
 from remsim.config import ServerConfig
 from remsim.server.api.auth import OPEN_PATHS
-from remsim.server.core.tokens import Role, Scope
+from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
 from tests.doubles.server_rig import V1, running_server
@@ -49,7 +49,7 @@ def paths_of(service: ServerService) -> list[str]:
     return [re.sub(r"\{\w+\}", "1", str(route.path)) for route in iter_route_contexts(service.app.routes)]
 
 
-async def make(state: Path, role: Role, scope: Scope | None = None) -> str:
+async def make(state: Path, role: TokenRole, scope: Scope | None = None) -> str:
     config = ServerConfig(state_dir=state)
     text, _ = await asyncio.to_thread(create_token, config, name=role.text, role=role, scope=scope or Scope())
     return text
@@ -78,11 +78,13 @@ def check(found: dict[tuple[str, str, str], tuple[int, bytes]], *, can_write: bo
     assert found["GET", f"{V1}/audit", f"{V1}/audit%0A"][0] in (401, 403)
 
 
-@pytest.mark.parametrize(("role", "scope"), [(Role.VIEWER, None), (Role.OPERATOR, Scope(frozenset({5}), None))])
-async def test_no_spelling_of_a_path_gives_a_token_more(tmp_path: Path, role: Role, scope: Scope | None) -> None:
+@pytest.mark.parametrize(
+    ("role", "scope"), [(TokenRole.VIEWER, None), (TokenRole.OPERATOR, Scope(frozenset({5}), None))]
+)
+async def test_no_spelling_of_a_path_gives_a_token_more(tmp_path: Path, role: TokenRole, scope: Scope | None) -> None:
     async with running_server(tmp_path, rest_open=False) as service:
         found = await outcomes(service, await make(tmp_path, role, scope))
-    check(found, can_write=role is not Role.VIEWER)
+    check(found, can_write=role is not TokenRole.VIEWER)
 
 
 async def test_no_spelling_of_a_path_answers_without_a_token(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ async def test_no_spelling_of_a_path_gives_an_open_rest_more(tmp_path: Path) -> 
 
 async def test_the_path_of_the_audit_log_with_a_newline_is_an_admins_only(tmp_path: Path) -> None:
     async with running_server(tmp_path, rest_open=False) as service:
-        for role, expected in ((Role.VIEWER, 403), (Role.OPERATOR, 403), (Role.ADMIN, 200)):
+        for role, expected in ((TokenRole.VIEWER, 403), (TokenRole.OPERATOR, 403), (TokenRole.ADMIN, 200)):
             headers = {"Authorization": f"Bearer {await make(tmp_path, role)}"}
             status, _ = await ask(service.rest_address, "GET", f"{V1}/audit%0A", headers)
             assert status == expected, role

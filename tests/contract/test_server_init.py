@@ -15,7 +15,7 @@ from remsim.core.identity import Identity
 from remsim.net.tls.contexts import TlsContexts
 from remsim.pki.authority import Authority
 from remsim.pki.credentials import Credentials
-from remsim.server.core.tokens import Role, token_id_of
+from remsim.server.core.tokens import TokenRole, token_id_of
 from remsim.server.store.tokens import list_tokens
 from tests.doubles.certificates import BANK, DAY_S, SERVER, CertificateWorld
 
@@ -60,7 +60,7 @@ def test_new_server_gets_authority_certificate_and_the_token_of_an_admin(init: I
     (record,) = list_tokens(ServerConfig(state_dir=state))
     assert token == f"{token.strip()}\n"
     assert record.token_id == token_id_of(token.strip())
-    assert (record.role, record.name, record.scope.is_limited) == (Role.ADMIN, getpass.getuser(), False)
+    assert (record.role, record.name, record.scope.is_limited) == (TokenRole.ADMIN, getpass.getuser(), False)
     assert lines[0] == f"authority created in {state / 'ca'}"
     assert lines[1] == f"SHA-256 {authority.fingerprint.hex()}"
     assert lines[2].startswith("this server is server/lab, until 2")

@@ -13,7 +13,7 @@ import pytest
 from remsim.config import ServerConfig
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.mapping import parse_mapping_policy
-from remsim.server.core.tokens import Role
+from remsim.server.core.tokens import TokenRole
 from remsim.server.rules import reload_policy
 from remsim.server.service import ServerService
 from remsim.server.store.audit import SERVER
@@ -57,7 +57,7 @@ async def world(tmp_path: Path, rules: str) -> AsyncIterator[World]:
     path.write_text(rules)
     async with running_server(tmp_path / "server", rest_open=False, policy=path) as service:
         config = ServerConfig(state_dir=tmp_path / "server")
-        token, _ = await asyncio.to_thread(create_token, config, name="a", role=Role.ADMIN)
+        token, _ = await asyncio.to_thread(create_token, config, name="a", role=TokenRole.ADMIN)
         async with rest_client(service, over_socket=False, token=token) as rest:
             yield World(service, rest, path, log)
 

@@ -16,7 +16,6 @@ from remsim.bankd.core.actions import (
     Origin,
     ReadNumber,
     ResetCard,
-    ResetKind,
     SendResponse,
     StoreCertified,
     TraceAtr,
@@ -24,6 +23,7 @@ from remsim.bankd.core.actions import (
 )
 from remsim.bankd.core.certified import CertifiedMemory
 from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.card.tpdu import HEADER_LENGTH
 from remsim.core.identity import Proof

@@ -15,7 +15,7 @@ from remsim.core.identity import Identity, Role
 from remsim.net.tls.contexts import Expectation, LinkTls, TlsContexts
 from remsim.pki import files, signing
 from remsim.pki.authority import Authority
-from remsim.pki.credentials import Credentials, Received
+from remsim.pki.credentials import Credentials, ReceivedCertificate
 
 SERVER = Identity.server("lab")
 BANK = Identity.bank(1)
@@ -41,14 +41,16 @@ class CertificateWorld:
         key = signing.make_key()
         request = signing.make_request(key, "test")
         issued = self.authority.issue(identity, request, now=self.now if now is None else now, hosts=["127.0.0.1"])
-        credentials.install_by_hand(key, Received(issued.pem, self.authority.certificate, self.revocations()))
+        credentials.install_by_hand(
+            key, ReceivedCertificate(issued.pem, self.authority.certificate, self.revocations())
+        )
         return credentials
 
     def self_signed(self, identity: Identity) -> Credentials:
         """A certificate for ``identity`` that nobody but its own key vouches for."""
         credentials = Credentials(self.directory / f"self-signed-{identity.file_stem}")
         key, pem = self_signed_pair(identity, self.now)
-        credentials.install_by_hand(key, Received(pem, self.authority.certificate, self.revocations()))
+        credentials.install_by_hand(key, ReceivedCertificate(pem, self.authority.certificate, self.revocations()))
         return credentials
 
     def revocations(self) -> bytes:

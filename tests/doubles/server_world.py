@@ -31,7 +31,7 @@ from remsim.server.core.actions import (
     StoreMapping,
     StoreSent,
 )
-from remsim.server.core.coordinator import Coordinator, Settings
+from remsim.server.core.coordinator import Coordinator, ServerSettings
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.engine import ABILITIES, ADVERTISE, Event, ProbeAnswered, Received
@@ -141,7 +141,7 @@ class ServerWorld:
     def __init__(self, *, pool: tuple[int, ...] | None = None, ipv6_clients: frozenset[int] = frozenset()) -> None:
         #: To whom certificates were issued, as the authority's ledger has it.
         self.holders: frozenset[Identity] = frozenset()
-        self.settings = Settings(
+        self.settings = ServerSettings(
             SERVER, {}, pool, lambda client_id: client_id in ipv6_clients, is_certified=self._is_certified
         )
         self.rows = Rows()

@@ -9,16 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from remsim.emulators.simtrace2.actions import (
-    Action,
-    DropUnsent,
-    Fact,
-    ForwardTpdu,
-    ResetKind,
-    Send,
-    ShowLines,
-    ShowSpeed,
-)
+from remsim.card.reset import ResetKind
+from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, ForwardTpdu, SendBulk, ShowLines, ShowSpeed
 from remsim.emulators.simtrace2.boards import BOARDS
 from remsim.emulators.simtrace2.card import SimtraceCard
 from remsim.emulators.simtrace2.stream import MessageReader, encode_transfer
@@ -77,7 +69,7 @@ class World:
     def perform(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Send(message, generation):
+                case SendBulk(message, generation):
                     transfer = encode_transfer(message)
                     self.slot.host_out(transfer.data, has_zero_packet=transfer.has_zero_packet)
                     if generation is not None:

@@ -23,7 +23,7 @@ from remsim.card.tpdu import CommandTpdu
 from remsim.emulators.shell.console import is_secret
 from remsim.emulators.shell.input_lines import LineSplitter
 from remsim.emulators.shell.plain import parse_hex_line
-from remsim.emulators.vpcd.slot import Forward, HangUp, Reply, VpcdSlot
+from remsim.emulators.vpcd.slot import CloseReader, Forward, Reply, VpcdSlot
 from remsim.policy.guard import PRESETS, Action, Guard
 from remsim.readers.sim.profiles import load_profile
 from remsim.redaction import CardRedactor, Masked, scrub
@@ -156,7 +156,7 @@ def reader_slots(raw: bytes) -> None:
             assert len(forward.tpdu) in (_HEADER, _HEADER + forward.tpdu[4])
             steps = slot.on_response(next(answers, b"\x90\x00"))
         assert not slot.is_busy
-        assert not any(isinstance(step, HangUp) for step in steps)
+        assert not any(isinstance(step, CloseReader) for step in steps)
         assert len([step for step in steps if isinstance(step, Reply)]) == (
             body not in (b"", b"\x00", b"\x01", b"\x02")
         )

@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives import serialization
 
 from remsim.core.identity import SCHEME, Identity
 from remsim.core.identity import Role as IdentityRole
-from remsim.pki.codes import Code
+from remsim.pki.codes import EnrolmentCode
 from remsim.pki.enrolment_service import EnrolmentService, EnrolmentServiceError
 from remsim.pki.facts import REVOCATION_LIST, decode_pem, encode_pem, read_certificate, read_revocation_list
 from remsim.server.core.tokens import (
     Grant,
     Refusal,
-    Role,
     StoredToken,
+    TokenRole,
     bearer_token,
     check_token,
     make_token,
@@ -96,7 +96,7 @@ def identities(raw: bytes) -> None:
 def enrolment_codes(raw: bytes) -> None:
     """Each code has one spelling, and is not shown when it is printed by mistake."""
     text = raw.decode("utf-8", "replace")
-    code = Code.parse(text)
+    code = EnrolmentCode.parse(text)
     assert code.to_text() == text.strip()
     assert text.strip().split(":")[2] not in repr(code)
 
@@ -104,7 +104,7 @@ def enrolment_codes(raw: bytes) -> None:
 @cache
 def stored_token() -> tuple[str, StoredToken]:
     """A token that is good, and its record."""
-    return make_token(bytes(6), bytes(range(32)), name="test", role=Role.VIEWER, now=_NOW)
+    return make_token(bytes(6), bytes(range(32)), name="test", role=TokenRole.VIEWER, now=_NOW)
 
 
 def token_headers(raw: bytes) -> None:

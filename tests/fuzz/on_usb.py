@@ -3,10 +3,10 @@
 
 from typing import Final
 
-from remsim.emulators.simtrace2.actions import Action, ForwardTpdu, Send
+from remsim.emulators.simtrace2.actions import Action, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.boards import BOARDS
 from remsim.emulators.simtrace2.card import SimtraceCard
-from remsim.emulators.simtrace2.header import HEADER_SIZE, MAX_MESSAGE, UnknownMessage, join_message, split_message
+from remsim.emulators.simtrace2.header import HEADER_SIZE, MAX_MESSAGE, UnknownBoardMessage, join_message, split_message
 from remsim.emulators.simtrace2.messages import (
     Config,
     LineFlag,
@@ -40,7 +40,7 @@ def usb_messages(raw: bytes) -> None:
         if isinstance(message, Config):
             # What firmware to come puts behind it is skipped.
             payload = payload[:6]
-        assert isinstance(message, UnknownMessage) or written == join_message(code, payload)
+        assert isinstance(message, UnknownBoardMessage) or written == join_message(code, payload)
     if refused is not None:
         raise refused
 
@@ -107,7 +107,7 @@ def usb_slots(raw: bytes) -> None:
         now += (portion[0] >> 4) / 15 * _MOST_S
         actions = card.handle_timer(now) + _happen(card, portion[0] & 0x0F, portion[1:], newest, now)
         for action in actions:
-            if isinstance(action, Send):
+            if isinstance(action, SendBulk):
                 encode_transfer(action.message)
                 if isinstance(action.message, TxData) and action.message.flags & TpduFlag.FINAL:
                     assert action.generation not in answered, "a command is answered once"

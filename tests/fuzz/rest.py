@@ -32,7 +32,7 @@ from remsim.config import ClientConfig, ServerConfig
 from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
 from remsim.server.api import auth
-from remsim.server.core.tokens import EVERYTHING, FailureLimiter, Role, Scope
+from remsim.server.core.tokens import EVERYTHING, FailureLimiter, Scope, TokenRole
 from remsim.server.metrics import ServerMetrics
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
@@ -59,15 +59,15 @@ _FAULT: Final = re.compile(r"Traceback|internal_error|task_crashed|Exception in 
 class Caller:
     """Who calls; ``role`` None: without a token."""
 
-    role: Role | None
+    role: TokenRole | None
     scope: Scope = EVERYTHING
 
 
 CALLERS: Final[Mapping[str, Caller]] = {
     "nobody": Caller(None),
-    "viewer": Caller(Role.VIEWER),
-    "limited": Caller(Role.OPERATOR, Scope(frozenset({1}), frozenset({23}))),
-    "admin": Caller(Role.ADMIN),
+    "viewer": Caller(TokenRole.VIEWER),
+    "limited": Caller(TokenRole.OPERATOR, Scope(frozenset({1}), frozenset({23}))),
+    "admin": Caller(TokenRole.ADMIN),
 }
 
 

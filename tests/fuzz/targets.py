@@ -10,7 +10,7 @@ from typing import Final
 from remsim.card.errors import ApduCaseError, AtrError, PpsError, TlvError, TpduError
 from remsim.core.errors import ConfigError, IdRangeError
 from remsim.core.identity import IdentityError
-from remsim.emulators.errors import FrameError as UsbFrameError
+from remsim.emulators.errors import BoardFrameError as UsbFrameError
 from remsim.pki.enrolment_service import EnrolmentServiceError
 from remsim.pki.errors import CertificateError, EnrolmentError
 from remsim.policy.fields import PolicyError

@@ -18,7 +18,7 @@ from remsim.config import ClientConfig, HostPort, ServerConfig
 from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
 from remsim.pki.credentials import Credentials
-from remsim.server.core.tokens import EVERYTHING, Role
+from remsim.server.core.tokens import EVERYTHING, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
 from tests.doubles.certificates import BANK, CLIENT, SERVER, CertificateWorld
@@ -54,7 +54,7 @@ async def audit_lines(server: ServerService, state: Path) -> list[dict[str, obje
     """What ``remsim ctl audit --json`` shows an admin of what bankds reported."""
     config = ServerConfig(state_dir=state)
     token, _ = await asyncio.to_thread(
-        lambda: create_token(config, name="auditor", role=Role.ADMIN, scope=EVERYTHING, lifetime_s=None)
+        lambda: create_token(config, name="auditor", role=TokenRole.ADMIN, scope=EVERYTHING, lifetime_s=None)
     )
     process = await asyncio.create_subprocess_exec(
         *remsim("ctl", "--rest", str(server.rest_address), "--json", "audit"),

@@ -13,7 +13,7 @@ from remsim.bankd.service import BankdService
 from remsim.config import BankdConfig
 from remsim.readers.sim.profiles import load_profile
 from remsim.readers.sim.source import SimReader, SimSource
-from remsim.server.core.tokens import Role, Scope
+from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
 from tests.doubles.server_rig import LOOPBACK, V1, connect_client, mapping, rest_client, running_server
@@ -58,7 +58,7 @@ class Installation:
 
     async def audit(self) -> list[tuple[str, str, str, str]]:
         config = self.server._config
-        text, _ = await asyncio.to_thread(create_token, config, name="auditor", role=Role.ADMIN, scope=Scope())
+        text, _ = await asyncio.to_thread(create_token, config, name="auditor", role=TokenRole.ADMIN, scope=Scope())
         async with rest_client(self.server, over_socket=False, token=text) as rest:
             found = (await rest.get(f"{V1}/audit")).json()["audit"]
         return [(e["who"], e["action"], e["target"], e["outcome"]) for e in found if e["action"].startswith("mapping")]

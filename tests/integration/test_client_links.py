@@ -13,7 +13,7 @@ from remsim.client.core.states import SlotState
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver, CommandRecord
 from remsim.client.runner import SlotSpec
-from remsim.client.scripting.causes import Cause
+from remsim.client.scripting.causes import ScriptCause
 from remsim.client.scripting.runner import EventScript
 from remsim.client.service import INTERRUPTED, ClientService, Frontend
 from remsim.config import LOOPBACK_NETWORKS, ClientConfig, HostPort
@@ -401,7 +401,7 @@ async def test_event_script_hears_the_state_of_the_moment_in_which_the_server_wa
     async with FakeServer() as server:
         bench = Bench(server, ClientSlot(7, 0), event_script="true")
 
-        def note(_script: EventScript, cause: Cause, variables: Mapping[str, str]) -> None:
+        def note(_script: EventScript, cause: ScriptCause, variables: Mapping[str, str]) -> None:
             calls.append((cause.value, variables["REMSIM_SERVER_STATE"]))
 
         monkeypatch.setattr(EventScript, "call", note)

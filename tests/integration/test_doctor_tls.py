@@ -20,7 +20,7 @@ from remsim.doctor.check import CHECKS, Finding, Outcome, RestCalls, Situation, 
 from remsim.doctor.links import OwnPort, check_bankd, check_own_ports, check_server
 from remsim.pki import files
 from remsim.pki.credentials import Credentials
-from remsim.server.core.tokens import Role as TokenRole
+from remsim.server.core.tokens import TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
 from tests.doubles.certificates import BANK, CLIENT, DAY_S, SERVER, CertificateWorld
@@ -378,7 +378,7 @@ async def test_port_that_another_program_holds_is_told(
 
 
 def test_free_port_and_port_zero() -> None:
-    refused = links.Probe(HostPort("127.0.0.1", 1), is_tls=False, error=ConnectionRefusedError())
+    refused = links.ProbeResult(HostPort("127.0.0.1", 1), is_tls=False, error=ConnectionRefusedError())
     found = links.judge_port(OwnPort(HostPort("", 9998), "RSPRO"), refused, None)
     assert (found.outcome, found.text) == (Outcome.OK, "port 9998 (RSPRO) is free")
     config = ServerConfig(rspro=HostPort("", 0), rest=HostPort("", 0), state_dir=Path("/nonexistent"))

@@ -12,7 +12,7 @@ import pytest
 
 from remsim.client.observer import ClientObserver
 from remsim.client.runner import SlotSpec
-from remsim.client.scripting.causes import Cause
+from remsim.client.scripting.causes import ScriptCause
 from remsim.client.scripting.runner import MAX_WAITING, CallResult, EventScript, inherited
 from remsim.client.service import ClientService
 from remsim.config import LOOPBACK_NETWORKS, ClientConfig, HostPort
@@ -67,7 +67,7 @@ async def test_calls_are_made_one_after_the_other(tmp_path: Path) -> None:
     written = tmp_path / "written"
     command = f'f() {{ [ $1 = request-card-insert ] && sleep 0.2; echo "$1 $REMSIM_CAUSE" >> {written}; }}; f'
     async with running(command) as (script, results):
-        for cause in (Cause.CARD_INSERT, Cause.MODEM_RESET, Cause.CARD_REMOVE):
+        for cause in (ScriptCause.CARD_INSERT, ScriptCause.MODEM_RESET, ScriptCause.CARD_REMOVE):
             script.call(cause, {"REMSIM_CAUSE": cause.value})
         await script.drain(10)
         assert results.all == [CallResult.OK] * 3
@@ -84,7 +84,7 @@ async def test_script_that_hangs_is_ended_with_all_that_it_started(
     pids = tmp_path / "pids"
     command = f"f() {{ trap '' TERM; sleep 60 & echo $$ $! > {pids}; wait; sleep 60; }}; f"
     async with running(command, timeout_s=0.2) as (script, results):
-        script.call(Cause.CARD_INSERT, {})
+        script.call(ScriptCause.CARD_INSERT, {})
         await results.until(lambda: results.all == [CallResult.TIMED_OUT])
     assert all(ends(int(pid)) for pid in pids.read_text().split())
     assert "cause=request-card-insert result=timed_out" in capsys.readouterr().err
@@ -95,8 +95,8 @@ async def test_script_that_fails_is_told_and_the_next_call_is_made(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with running(command) as (script, results):
-        script.call(Cause.CARD_INSERT, {})
-        script.call(Cause.CARD_REMOVE, {})
+        script.call(ScriptCause.CARD_INSERT, {})
+        script.call(ScriptCause.CARD_REMOVE, {})
         await results.until(lambda: results.all == [CallResult.FAILED] * 2)
     assert capsys.readouterr().err.count("result=failed") == 2
 
@@ -109,14 +109,14 @@ async def test_script_that_cannot_be_started_is_told(
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", fail)
     async with running("true") as (script, results):
-        script.call(Cause.CARD_INSERT, {})
+        script.call(ScriptCause.CARD_INSERT, {})
         await results.until(lambda: results.all == [CallResult.FAILED])
     assert "Resource temporarily unavailable" in capsys.readouterr().err
 
 
 async def test_end_of_the_program_ends_the_script() -> None:
     async with running("sleep 60 #") as (script, results):
-        script.call(Cause.CARD_INSERT, {})
+        script.call(ScriptCause.CARD_INSERT, {})
         await script.drain(0.1)
         assert results.all == []
 
@@ -125,19 +125,20 @@ async def test_when_too_many_wait_events_give_way_to_requests_and_requests_to_la
     results = Results()
     script = EventScript("true", timeout_s=1, log=get_logger("test"), on_result=results)
     for _ in range(MAX_WAITING):
-        script.call(Cause.MODEM_STATUS, {})
-    script.call(Cause.CARD_INSERT, {})
+        script.call(ScriptCause.MODEM_STATUS, {})
+    script.call(ScriptCause.CARD_INSERT, {})
     assert results.all == [CallResult.LEFT_OUT]
     for _ in range(MAX_WAITING):
-        script.call(Cause.CARD_REMOVE, {})
+        script.call(ScriptCause.CARD_REMOVE, {})
     assert len(results.all) == MAX_WAITING + 1
-    script.call(Cause.MODEM_STATUS, {})
+    script.call(ScriptCause.MODEM_STATUS, {})
     assert len(results.all) == MAX_WAITING + 2
     waiting = [call.cause for call in script._waiting]
-    assert waiting == [Cause.CARD_INSERT] + [Cause.CARD_REMOVE] * (MAX_WAITING - 1)
-    script.call(Cause.CARD_INSERT, {})
-    assert [call.cause for call in script._waiting] == [Cause.CARD_REMOVE] * (MAX_WAITING - 1) + [Cause.CARD_INSERT]
-    script.call(Cause.SIM_LOCAL, {})
+    assert waiting == [ScriptCause.CARD_INSERT] + [ScriptCause.CARD_REMOVE] * (MAX_WAITING - 1)
+    script.call(ScriptCause.CARD_INSERT, {})
+    waiting = [call.cause for call in script._waiting]
+    assert waiting == [ScriptCause.CARD_REMOVE] * (MAX_WAITING - 1) + [ScriptCause.CARD_INSERT]
+    script.call(ScriptCause.SIM_LOCAL, {})
     assert len(script._waiting) == MAX_WAITING + 1
 
 

@@ -13,7 +13,7 @@ from remsim.bankd.metrics import BankdMetrics
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver
 from remsim.client.runner import SlotSpec
-from remsim.client.scripting.causes import Cause
+from remsim.client.scripting.causes import ScriptCause
 from remsim.client.scripting.runner import MAX_WAITING
 from remsim.client.service import ClientService
 from remsim.config import ClientConfig, HostPort
@@ -154,7 +154,7 @@ async def test_client_counts_calls_that_a_hanging_script_does_not_get() -> None:
             assert slot.script is not None
             await asyncio.sleep(0)
             for _ in range(MAX_WAITING + 3):
-                slot.script.call(Cause.MODEM_STATUS, {})
+                slot.script.call(ScriptCause.MODEM_STATUS, {})
             assert metrics.limits[LimitName.SCRIPT_CALLS] == 3
             slot.script._waiting.clear()
             slot.on_limit(LimitName.USB_MESSAGE)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from remsim.config import ServerConfig
-from remsim.server.core.tokens import Role
+from remsim.server.core.tokens import TokenRole
 from remsim.server.store import database
 from remsim.server.store.tokens import create_token
 from remsim.server.store.writer import StoreError
@@ -59,7 +59,7 @@ async def test_a_token_that_was_good_lets_look_while_nothing_can_be_read(
     async with running_server(tmp_path, rest_open=False) as service:
         config = ServerConfig(state_dir=tmp_path)
         used, unused = [
-            (await asyncio.to_thread(create_token, config, name=name, role=Role.OPERATOR))[0] for name in "ab"
+            (await asyncio.to_thread(create_token, config, name=name, role=TokenRole.OPERATOR))[0] for name in "ab"
         ]
         async with rest_client(service, over_socket=False, token=used) as rest:
             assert (await rest.get(f"{V1}/banks")).status_code == 200

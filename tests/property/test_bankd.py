@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from remsim.bankd.core import audit
 from remsim.bankd.core.actions import CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
-from remsim.bankd.core.states import CardState, SessionState
+from remsim.bankd.core.states import CardState, ConnectionState
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.errors import DecodeError
@@ -210,16 +210,16 @@ class BankMachine(RuleBasedStateMachine):
             mapping = coordinator.mappings.of_slot(position.slot_nr)
             assert mapping is not None
             assert mapping.client == session.client
-            if connection.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD:
+            if connection.state is ConnectionState.CONNECTED_CLIENT_MAPPED_CARD:
                 assert position.powered_for is session
                 assert position.state in (CardState.READY, CardState.BUSY)
             else:
-                assert connection.state is SessionState.CONNECTED_CLIENT_MAPPED
+                assert connection.state is ConnectionState.CONNECTED_CLIENT_MAPPED
                 assert not session.queue
                 assert position.state not in (CardState.OFF, CardState.READY), "nothing goes on"
         for link, connection in coordinator.clients.connections.items():
             assert int(link) not in self.bank.closed
-            if connection.state is SessionState.CONNECTED_CLIENT_WAIT_MAP:
+            if connection.state is ConnectionState.CONNECTED_CLIENT_WAIT_MAP:
                 assert connection.client is not None
                 assert coordinator.mappings.of_client(connection.client) is None
 

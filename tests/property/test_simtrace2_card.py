@@ -4,7 +4,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.emulators.simtrace2.actions import Action, ForwardTpdu, Send
+from remsim.emulators.simtrace2.actions import Action, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.boards import BOARDS
 from remsim.emulators.simtrace2.card import SimtraceCard
 from remsim.emulators.simtrace2.messages import Config, LineFlag, RxData, Status, TpduFlag, TxData
@@ -87,7 +87,7 @@ def test_nothing_that_happens_makes_it_raise_or_send_what_is_dangerous(
         now += pause_s
         actions = card.handle_timer(now) + _call(card, name, data, newest, now)
         for action in actions:
-            if isinstance(action, Send):
+            if isinstance(action, SendBulk):
                 encode_transfer(action.message)
                 is_end = isinstance(action.message, TxData) and action.message.flags & TpduFlag.FINAL
                 if is_end:

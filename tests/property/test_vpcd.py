@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from remsim.card.errors import TpduError
 from remsim.card.t0_exchange import exchange_apdu
-from remsim.emulators.vpcd.slot import Forward, HangUp, Reply, VpcdSlot
+from remsim.emulators.vpcd.slot import CloseReader, Forward, Reply, VpcdSlot
 from remsim.vpcd import MessageDecoder, encode_message
 
 BODIES = st.lists(st.binary(max_size=400), max_size=8)
@@ -58,7 +58,7 @@ def test_slot_answers_what_it_must_and_forwards_whole_tpdus_only(
             (forward,) = (step for step in steps if isinstance(step, Forward))
             assert len(forward.tpdu) == 5 or len(forward.tpdu) == 5 + forward.tpdu[4]
             steps = slot.on_response(next(answers, b"\x90\x00"))
-        assert not any(isinstance(step, HangUp) for step in steps)
+        assert not any(isinstance(step, CloseReader) for step in steps)
         replies = [step for step in steps if isinstance(step, Reply)]
         if slot.is_busy:
             return

@@ -62,7 +62,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("link.engine",),
     ),
     "card": (
-        ("errors", "class_byte", "filenames", "status", "service_tables"),
+        ("errors", "class_byte", "filenames", "reset", "status", "service_tables"),
         ("apdu", "tlv", "tpdu", "atr", "instructions", "selection"),
         ("apdu_case", "t0_exchange", "atr_policy", "pps"),
         ("iccid", "t0_over_apdu"),
@@ -93,7 +93,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "net": (
         ("runtime.tasks", "runtime.report", "runtime.state_lock", "tls.contexts", "allowance", "engines"),
         ("accept.waiting", "runtime.exposed_files", "runtime.reload"),
-        ("accept.quota", "log_limits", "plain", "runtime.process"),
+        ("accept.quota", "log_limiter", "plain", "runtime.process"),
         ("link", "tls.security", "accept.handshake_queue"),
         ("accept.acceptor", "tls.transport"),
         ("accept.listen", "accept.connection_limiter", "dialled"),
@@ -117,7 +117,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages", "usb"),
         ("actions", "stream"),
         ("controls", "lines", "log", "t0", "usb_pump"),
-        ("order", "link", "libusb"),
+        ("order", "transfers", "libusb"),
         ("card",),
         ("emulator",),
     ),
@@ -178,7 +178,7 @@ VALUES_FOR_REST = {
     *(
         f"remsim.server.core.tokens.{name}"
         for name in (
-            *("EVERYTHING", "FailureLimiter", "Grant", "Refusal", "Role", "StoredToken"),
+            *("EVERYTHING", "FailureLimiter", "Grant", "Refusal", "StoredToken", "TokenRole"),
             *("bearer_token", "check_token", "digest_of", "limited_source", "token_id_of"),
         )
     ),

@@ -44,33 +44,6 @@ MIRRORED = {
     *("policy", "redaction", "vpcd"),
 }
 
-#: Public names that classes of several modules have, and how many have them. A name is for one thing: this may only get
-#: shorter.
-SHARED_NAMES = {
-    "Assignment": 2,
-    "Cause": 2,
-    "CertifiedClients": 2,
-    "Code": 2,
-    "Command": 2,
-    "FrameError": 2,
-    "HangUp": 2,
-    "LinkHandler": 2,
-    "Listener": 2,
-    "Mapping": 2,
-    "Peer": 2,
-    "Probe": 2,
-    "Ready": 2,
-    "Received": 2,
-    "ResetKind": 3,
-    "Role": 2,
-    "Send": 2,
-    "ServerLink": 2,
-    "SetAtr": 2,
-    "Settings": 2,
-    "ShowLines": 2,
-    "UnknownMessage": 2,
-}
-
 #: Modules that assign to an attribute named ``state`` and set no state of a machine past its table, and why.
 _OTHER_STATES = {
     "remsim.core.state_machine": "the one place where a machine moves",
@@ -186,10 +159,7 @@ def _public_classes() -> dict[str, list[str]]:
 
 def test_a_class_name_is_used_for_one_thing() -> None:
     shared = {name: modules for name, modules in _public_classes().items() if len(modules) > 1}
-    new = {name: modules for name, modules in shared.items() if len(modules) > SHARED_NAMES.get(name, 1)}
-    assert not new, "give one of each another name"
-    gone = {name for name, number in SHARED_NAMES.items() if len(shared.get(name, [])) < number}
-    assert not gone, "take these out of SHARED_NAMES, or lower the number"
+    assert not shared, "give one of each another name"
 
 
 def test_shell_scripts_carry_the_licence() -> None:

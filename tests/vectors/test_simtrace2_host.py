@@ -10,18 +10,18 @@ from typing import Any, Final
 
 import pytest
 
-from remsim.emulators.errors import FrameError, UnsafeFrameError
-from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, ForwardTpdu, Send
+from remsim.emulators.errors import BoardFrameError, UnsafeFrameError
+from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.boards import BOARDS
 from remsim.emulators.simtrace2.card import Phase, SimtraceCard
-from remsim.emulators.simtrace2.header import Message, UnknownMessage
+from remsim.emulators.simtrace2.header import Message, UnknownBoardMessage
 from remsim.emulators.simtrace2.messages import (
+    BoardSetAtr,
     CardInsert,
     Config,
     LineAction,
     LineFlag,
     ModemReset,
-    SetAtr,
     SimSelect,
     Status,
     StatusRequest,
@@ -100,7 +100,7 @@ class HostPlayer:
     def take(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Send(message, generation):
+                case SendBulk(message, generation):
                     if not isinstance(message, StatusRequest):
                         self.sent.append(encode_transfer(message).data)
                     if generation is not None:
@@ -133,7 +133,7 @@ class HostPlayer:
                 if recorded.hex() != _SHORT:
                     self.imitate(decode_from_host(recorded), recorded)
 
-    def imitate(self, message: Message | UnknownMessage, recorded: bytes) -> None:
+    def imitate(self, message: Message | UnknownBoardMessage, recorded: bytes) -> None:
         """Bring our host to do what this message of the captured one did."""
         card, now = self.card, self.now
         match message:
@@ -141,7 +141,7 @@ class HostPlayer:
                 self.take(card.start(now))
             case SimSelect(is_on):
                 self.take(card.select_sim(now, is_remote=is_on))
-            case SetAtr(atr):
+            case BoardSetAtr(atr):
                 self.take(card.set_atr(atr, now))
                 if len(atr) > 33:
                     assert self.facts[-1] is FactKind.ATR_REFUSED
@@ -214,7 +214,7 @@ def test_messages_of_the_host_can_be_written_down(scenario: Scenario) -> None:
             for recorded in messages_of(event.raw):
                 try:
                     message = decode_from_host(recorded)
-                except FrameError:
+                except BoardFrameError:
                     assert recorded.hex() == _SHORT
                     continue
                 assert message.to_bytes()[8:] == recorded[8:]
@@ -294,7 +294,7 @@ class TestDangerous:
     def test_wrong_length_is_refused_when_read(self) -> None:
         (scenario,) = [s for s in DANGEROUS if s.name[:2] == "67"]
         recorded = next(e.raw for e in scenario.events if e.kind == "to_device")
-        with pytest.raises(FrameError, match="states 32 bytes and has 8"):
+        with pytest.raises(BoardFrameError, match="states 32 bytes and has 8"):
             decode_from_host(recorded)
 
 
@@ -312,5 +312,5 @@ def _examples() -> list[dict[str, Any]]:
 @pytest.mark.parametrize("entry", _examples(), ids=lambda entry: str(entry["meaning"]))
 def test_example_message_is_written_as_the_reference_writes_it(entry: dict[str, Any]) -> None:
     message = decode_from_host(bytes.fromhex(entry["hex"]))
-    assert not isinstance(message, UnknownMessage)
+    assert not isinstance(message, UnknownBoardMessage)
     assert encode_transfer(message).data.hex() == entry["hex"]

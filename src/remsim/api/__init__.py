@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A card of a bank for programs of others: asynchronous, synchronous, and in the shape of a pyscard connection.
+"""A bank's card for other Python programs: asynchronous, synchronous, and in the shape of a pyscard connection.
 
+Not REST: that is ``remsim.server.api``. Start with ``card``.
 ``import remsim`` brings the same names, and nothing of this is loaded before one of them is used.
 """
 

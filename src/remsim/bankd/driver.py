@@ -12,17 +12,9 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final, Protocol
 
-from remsim.bankd.core.actions import (
-    CardAction,
-    CardFault,
-    CloseCard,
-    FaultKind,
-    OpenCard,
-    ReadNumber,
-    ResetCard,
-    ResetKind,
-)
+from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
 from remsim.card.iccid import read_iccid
+from remsim.card.reset import ResetKind
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.base import CardReader, Outcome, as_reader_error
 from remsim.readers.errors import (
@@ -100,7 +92,7 @@ class SlotEvents(Protocol):
 
 
 class CardDriver:
-    """CardDriver ``slot_nr``. ``reader`` is None while no reader belongs to it, and may be exchanged at any time.
+    """The reader of slot ``slot_nr``. ``reader`` is None while it has none, and may be exchanged at any time.
 
     ``observe`` is told the seconds that the card took for each command that it answered.
     """

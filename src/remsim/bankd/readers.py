@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps slots and readers together: watches the source, asks the plan, and says where cards are.
 
-Opens no card; see ``slot``.
+Opens no card; see ``driver``.
 """
 
 from collections.abc import Callable, Sequence

@@ -39,7 +39,7 @@ from remsim.logs import get_logger
 from remsim.net.accept.listen import Listener
 from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.engines import EngineFactory, own_identity
-from remsim.net.log_limits import LogRateLimiter
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.certificates import CertificateManager
 from remsim.net.runtime.exposed_files import warn_of_exposed
 from remsim.net.runtime.process import run_service

@@ -14,7 +14,7 @@ from remsim.cli.options import Flag, command_app
 from remsim.config import default_state_dir
 from remsim.core.identity import Identity, Role
 from remsim.pki import enrol, files
-from remsim.pki.codes import Code
+from remsim.pki.codes import EnrolmentCode
 from remsim.pki.credentials import DIRECTORY, Credentials
 from remsim.pki.errors import EnrolmentError
 from remsim.pki.facts import CertificateFacts
@@ -59,7 +59,7 @@ def enroll(
         return _renew(url, code, state, toolkit, is_json=bool(json))
     if url is None or code is None:
         raise EnrolmentError("URL and code are missing", hint="remsim enroll https://HOST:PORT - < FILE")
-    given = Code.parse(sys.stdin.readline(_MAX_LINE) if code == "-" else code)
+    given = EnrolmentCode.parse(sys.stdin.readline(_MAX_LINE) if code == "-" else code)
     folder = _state_directory(state, given.identity)
     files.check_owner(folder)
     credentials = Credentials(folder / DIRECTORY)

@@ -67,7 +67,7 @@ def create(
         Write it to this file, which only this user can read, instead of printing it. Must not exist.
     """
     from remsim.pki.files import create_private
-    from remsim.server.core.tokens import Role, Scope
+    from remsim.server.core.tokens import Scope, TokenRole
     from remsim.server.store.tokens import create_token
 
     scope = Scope(_numbers(banks), _numbers(clients))
@@ -77,7 +77,7 @@ def create(
         # The file first: a token that could not be written would be one that nobody has.
         write = print if to is None else stack.enter_context(create_private(to))
         text, record = create_token(
-            config, name=name, role=Role.parse(role), scope=scope, lifetime_s=lifetime_s, may_create=False
+            config, name=name, role=TokenRole.parse(role), scope=scope, lifetime_s=lifetime_s, may_create=False
         )
         write(text)
     made = f"token {record.token_id} ({record.role.text}) for {name}"

@@ -28,7 +28,7 @@ from remsim.client.core.server_link import NO_NUMBERS
 from remsim.client.core.states import SlotState
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver, CommandRecord
-from remsim.client.scripting.causes import Cause, EventCauses, EventEnvironment
+from remsim.client.scripting.causes import EventCauses, EventEnvironment, ScriptCause
 from remsim.client.scripting.runner import CallResult, EventScript
 from remsim.config import ClientConfig, HostPort
 from remsim.core.executor import ActionExecutor
@@ -324,7 +324,7 @@ class ClientSlotRunner(EmulatorEvents):
         expects = None if bank_slot is None else Expectation.exactly(Identity.bank(bank_slot.bank_id))
         self.bankd.want(str(action.address.ip), action.address.port, expects=expects)
 
-    def _call_script(self, cause: Cause | None) -> None:
+    def _call_script(self, cause: ScriptCause | None) -> None:
         if self.script is None or cause is None:
             return
         variables = self._environment.variables(

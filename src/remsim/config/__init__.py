@@ -2,8 +2,8 @@
 """Settings: one frozen object per program, resolved once, with TOML file < environment < command line.
 
 ``values`` has the value types, ``models`` and ``client`` the settings with their defaults and rules, ``load`` the
-merging, ``files`` what lies where. Nothing here knows a socket, a clock or the process's own environment. The settings
-need pydantic, a tenth of a second: they are loaded when first used, all else at once.
+merging, ``files`` what lies where. Nothing here knows a socket, a clock or the process's own environment. Importing
+pydantic takes a tenth of a second, so the settings are loaded when first used.
 """
 
 import importlib

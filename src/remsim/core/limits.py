@@ -91,7 +91,8 @@ class Limit:
         if self.unit == "bytes" and self.value % 1024 == 0:
             kib = int(self.value) // 1024
             return f"{kib // 1024} MiB" if kib % 1024 == 0 else f"{kib} KiB"
-        return f"{self.value:g} {self.unit}"
+        number = int(self.value) if float(self.value).is_integer() else self.value
+        return f"{number} {self.unit}"
 
 
 class LimitCounts:

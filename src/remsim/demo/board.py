@@ -7,7 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from remsim.demo.scene import LAST_COMMANDS, Peer, Scene
+from remsim.demo.scene import LAST_COMMANDS, DemoProgram, Scene
 
 _UP, _DOWN = "green", "yellow"
 #: Frames of what has no state. Not blue: on a black terminal of 16 colours that can hardly be read.
@@ -60,7 +60,7 @@ def _peers(scene: Scene) -> Table:
     return grid
 
 
-def _peer(peer: Peer) -> Panel:
+def _peer(peer: DemoProgram) -> Panel:
     colour = _UP if peer.is_up else _DOWN
     body = Text.assemble((f"● {peer.state}", colour), "\n", (peer.place, "dim"), no_wrap=True)
     return Panel(body, title=f"[bold]{peer.title}", title_align="left", border_style=colour)

@@ -26,7 +26,7 @@ class ShownCommand:
 
 
 @dataclass(slots=True)
-class Peer:
+class DemoProgram:
     """One program: what it is, where, and whether it is in service."""
 
     title: str
@@ -52,9 +52,9 @@ class Scene:
 
     client_slot: ClientSlot
     total: int
-    server: Peer = field(default_factory=lambda: Peer("server"))
-    bankd: Peer = field(default_factory=lambda: Peer("bankd"))
-    client: Peer = field(default_factory=lambda: Peer("client"))
+    server: DemoProgram = field(default_factory=lambda: DemoProgram("server"))
+    bankd: DemoProgram = field(default_factory=lambda: DemoProgram("bankd"))
+    client: DemoProgram = field(default_factory=lambda: DemoProgram("client"))
     bank_slot: BankSlot | None = None
     mapping_state: str = "none"
     atr: bytes = b""

@@ -44,7 +44,7 @@ _NAMES: Final = {Role.SERVER: "server", Role.BANK: "bankd"}
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ProbeResult:
     """What became of one attempt. ``error`` is None if PONG came."""
 
     address: HostPort
@@ -64,7 +64,7 @@ class Probe:
         return self.said.startswith(b"HTTP/")
 
 
-async def probe(address: HostPort, tls: LinkTls | None = None) -> Probe:
+async def probe(address: HostPort, tls: LinkTls | None = None) -> ProbeResult:
     """Connect, over TLS if that is given, send PING and wait for PONG. Never raises; ends within ``DEADLINE_S``."""
     talk = _Talk(address, tls)
     began = time.perf_counter()
@@ -75,7 +75,7 @@ async def probe(address: HostPort, tls: LinkTls | None = None) -> Probe:
     except (OSError, EOFError, FrameError) as failure:
         error = failure
     elapsed_s = time.perf_counter() - began
-    return Probe(address, tls is not None, elapsed_s, error, talk.said, talk.peer, talk.foreign)
+    return ProbeResult(address, tls is not None, elapsed_s, error, talk.said, talk.peer, talk.foreign)
 
 
 class _Talk:
@@ -143,7 +143,7 @@ async def _open(
     return await asyncio.open_connection(host, port, ssl=context, ssl_shutdown_timeout=_GOODBYE_S)
 
 
-def judge(found: Probe, role: Role, *, check: str = "") -> Finding:
+def judge(found: ProbeResult, role: Role, *, check: str = "") -> Finding:
     """What a probe of a server or a bankd means."""
     name = check or _NAMES[role]
     if found.foreign:
@@ -157,7 +157,7 @@ def judge(found: Probe, role: Role, *, check: str = "") -> Finding:
     return Finding(name, Outcome.PROBLEM, text, mend)
 
 
-def judge_failure(found: Probe, role: Role) -> tuple[str, str]:
+def judge_failure(found: ProbeResult, role: Role) -> tuple[str, str]:
     """Why there was no PONG, and what to do."""
     address, error = found.address, found.error
     if found.is_http:
@@ -332,7 +332,7 @@ async def _look_at_port(port: OwnPort, tls: LinkTls | None) -> Finding:
     return judge_port(port, found, None if tls is None else tls.contexts.identity)
 
 
-def judge_port(port: OwnPort, found: Probe, own: Identity | None) -> Finding:
+def judge_port(port: OwnPort, found: ProbeResult, own: Identity | None) -> Finding:
     """What a probe of a port of this host means. ``own`` is whose certificate this host has."""
     where = f"port {port.address.port} ({port.use})"
     if isinstance(found.error, ConnectionRefusedError):

@@ -2,8 +2,8 @@
 """The client side's plug-in interface: something that plays a card to a modem, or to a program in its place.
 
 Events go up through ``EmulatorEvents``, calls come down on ``CardEmulator``. Emulators speak of cards: they know
-neither links nor messages. Built in are ``shell`` and ``script``; card-emulation hardware, a virtual PC/SC reader or a
-modem-resident interface fit behind the same two classes.
+neither links nor messages. Built in are ``simtrace2``, ``vpcd``, and ``shell`` and ``script`` (one class, in
+``driven``). A new one is a ``CardEmulator`` and a line in ``registry``.
 """
 
 from abc import ABC, abstractmethod

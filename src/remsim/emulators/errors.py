@@ -4,9 +4,9 @@
 ::
 
     EmulatorError
-    ├── FrameError         bytes from a device that are no message of it
+    ├── BoardFrameError         bytes from a device that are no message of it
     ├── UnsafeFrameError   a message of ours that would hang or confuse the device: always a bug of ours
-    └── DeviceError        simtrace2_find: a USB device is away, busy, not permitted or not what it should be
+    └── DeviceError        simtrace2.find: a USB device is away, busy, not permitted or not what it should be
 """
 
 from remsim.core.errors import RemsimError
@@ -16,7 +16,7 @@ class EmulatorError(RemsimError):
     """Base of this branch."""
 
 
-class FrameError(EmulatorError, ValueError):
+class BoardFrameError(EmulatorError, ValueError):
     """Not a message as the device's protocol describes it. ``data`` are the bytes, for the log."""
 
     def __init__(self, message: str, data: bytes = b"") -> None:

@@ -17,7 +17,7 @@ from remsim.net.accept.listen import BACKLOG, Listener, listen
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.dialled import DialledEnd, DialledLink
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler
-from remsim.net.log_limits import LogRateLimiter
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.plain import Networks
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import LinkTls

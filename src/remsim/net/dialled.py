@@ -9,7 +9,7 @@ from typing import Protocol
 from remsim.causes import CLOSED_WITHOUT_A_WORD, cause_of, hint_of
 from remsim.config import HostPort, LogLevel
 from remsim.net.link import Link, LinkOwner
-from remsim.net.log_limits import LogRateLimiter
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.net.tls.contexts import Expectation, HandshakeError, LinkTls
 from remsim.net.tls.transport import Dialer

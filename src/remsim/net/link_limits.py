@@ -9,7 +9,7 @@ from remsim.core.limits import Limit, LimitName
 from remsim.net.allowance import ACCEPTED_RATE, FIRST_RATE, FRAME_COST, Rate
 from remsim.net.connections import MAX_LINKS_PER_IDENTITY
 from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_BUFFER
-from remsim.net.log_limits import EVENT_INTERVAL_S, EVENT_LINES, UNAUTHENTICATED_INTERVAL_S, UNAUTHENTICATED_LINES
+from remsim.net.log_limiter import EVENT_INTERVAL_S, EVENT_LINES, UNAUTHENTICATED_INTERVAL_S, UNAUTHENTICATED_LINES
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.net.tls.transport import MAX_UNREAD
 from remsim.wire.link.engine import MAX_FIRST_FRAME

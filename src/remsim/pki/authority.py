@@ -14,7 +14,7 @@ from typing import Final, Self
 from remsim.core.identity import Identity
 from remsim.pki import codes, files, signing
 from remsim.pki.clock import Dates, Record, SigningClock, is_from_future, read_record
-from remsim.pki.codes import Code, CodeVerdict, StoredCode, check_attempt
+from remsim.pki.codes import CodeVerdict, EnrolmentCode, StoredCode, check_attempt
 from remsim.pki.errors import AuthorityError, AuthorityRefusalError, PkiError, RenewalLimitError, about_file
 from remsim.pki.facts import REVOCATION_LIST, RevocationFacts, decode_pem, read_certificate, read_revocation_list
 from remsim.pki.ledger import Issued, Ledger, LedgerTransaction
@@ -239,10 +239,10 @@ class Authority:
 
     # Codes
 
-    def make_code(self, identity: Identity, *, now: float) -> Code:
+    def make_code(self, identity: Identity, *, now: float) -> EnrolmentCode:
         """A one-time code; earlier ones for the same identity that nobody used end with it."""
         now = self.dates(now).now
-        code = Code(
+        code = EnrolmentCode(
             identity,
             secrets.token_bytes(codes.CODE_ID_BYTES),
             secrets.token_bytes(codes.SECRET_BYTES),

@@ -12,7 +12,7 @@ from pathlib import Path
 from remsim.core.identity import Identity, Role
 from remsim.pki import files, signing
 from remsim.pki.authority import CERTIFICATE_FILE, Authority
-from remsim.pki.credentials import Credentials, Received
+from remsim.pki.credentials import Credentials, ReceivedCertificate
 from remsim.pki.errors import AuthorityError, KeyFileError
 from remsim.pki.facts import CertificateFacts
 from remsim.pki.ledger import Issued
@@ -76,7 +76,7 @@ def issue_here(
     key = signing.make_key()
     issued = authority.issue(identity, signing.make_request(key, str(identity)), now=now, hosts=hosts)
     revocations = files.read_public(authority.list_file)
-    credentials.install_by_hand(key, Received(issued.pem, authority.certificate, revocations))
+    credentials.install_by_hand(key, ReceivedCertificate(issued.pem, authority.certificate, revocations))
     return issued
 
 

@@ -53,7 +53,7 @@ def decode_bytes(text: str, length: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class EnrolmentCode:
     """What the operator carries from the server to the new host. ``repr`` does not show the secret."""
 
     identity: Identity
@@ -62,7 +62,7 @@ class Code:
     fingerprint: bytes
 
     def __repr__(self) -> str:
-        return f"Code({self.identity}, {encode_bytes(self.code_id)})"
+        return f"EnrolmentCode({self.identity}, {encode_bytes(self.code_id)})"
 
     def to_text(self) -> str:
         """One word to copy: ``bank/1:ID:SECRET:FINGERPRINT``."""
@@ -112,7 +112,7 @@ class StoredCode:
     is_withdrawn: bool = False
 
     @classmethod
-    def of(cls, code: Code, now: float) -> Self:
+    def of(cls, code: EnrolmentCode, now: float) -> Self:
         """Store a new code."""
         return cls(code.code_id, code.identity, hash_secret(code.code_id, code.secret), now + LIFETIME_S)
 
@@ -193,8 +193,8 @@ __all__ = [
     "SECRET_BYTES",
     "TRIES",
     "Attempt",
-    "Code",
     "CodeVerdict",
+    "EnrolmentCode",
     "StoredCode",
     "check_attempt",
     "decode_bytes",

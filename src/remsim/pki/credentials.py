@@ -45,7 +45,7 @@ _ENROL_HINT: Final = "enrol this host: remsim pki code IDENTITY on the server, t
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedCertificate:
     """What an authority's answer brings, all PEM."""
 
     certificate: bytes
@@ -192,7 +192,7 @@ class Credentials:
         files.check_private(self.next_key_file)
         return self.next_key_file
 
-    def install(self, received: Received, toolkit: Toolkit, *, request: bytes, url: str) -> CertificateFacts:
+    def install(self, received: ReceivedCertificate, toolkit: Toolkit, *, request: bytes, url: str) -> CertificateFacts:
         """Take the certificate of the prepared key into use; ``request`` (PEM) is what was asked for it.
 
         A revocation list of the same authority stays if it is as new as that of the answer. Raises CertificateError,
@@ -253,7 +253,7 @@ class Credentials:
         # which is a third of what one costs.
         files.write_private(self.pair_file, key.rstrip() + b"\n" + certificate + self.authority())
 
-    def install_by_hand(self, key: bytes, received: Received) -> None:
+    def install_by_hand(self, key: bytes, received: ReceivedCertificate) -> None:
         """Take everything into use that an authority on the same machine has made."""
         files.make_private_directory(self.directory)
         files.write_public(self.authority_file, received.authority)

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from remsim.causes import cause_of
 from remsim.config import REST_PORT
-from remsim.pki.codes import Code, encode_bytes
-from remsim.pki.credentials import Credentials, Received
+from remsim.pki.codes import EnrolmentCode, encode_bytes
+from remsim.pki.credentials import Credentials, ReceivedCertificate
 from remsim.pki.errors import EnrolmentError
 from remsim.pki.facts import CertificateFacts, decode_pem, read_certificate
 from remsim.pki.messages import (
@@ -72,7 +72,7 @@ def parse_target(url: str) -> Target:
     return Target(host, port or REST_PORT, parts.path.rstrip("/"))
 
 
-def enroll(url: str, code: Code, credentials: Credentials, toolkit: Toolkit) -> CertificateFacts:
+def enroll(url: str, code: EnrolmentCode, credentials: Credentials, toolkit: Toolkit) -> CertificateFacts:
     """Make a key, have it certified with ``code``, and store everything. Raises PkiError; then nothing is in use.
 
     May be repeated with the same code if the answer was lost: the key is still the same.
@@ -127,7 +127,7 @@ def _facts(pem: bytes) -> CertificateFacts:
     return read_certificate(decode_pem(pem)[0])
 
 
-def _fetch_anchor(target: Target, code: Code) -> bytes:
+def _fetch_anchor(target: Target, code: EnrolmentCode) -> bytes:
     answer = _ask(target, ANCHOR_PATH, {"code": encode_bytes(code.code_id)}, None)
     authority = _text(answer, "authority")
     if certificate_fingerprint(authority) != code.fingerprint:
@@ -202,5 +202,5 @@ def _text(answer: Mapping[str, object], name: str) -> bytes:
     return value.encode()
 
 
-def _received(answer: Mapping[str, object]) -> Received:
-    return Received(_text(answer, "certificate"), _text(answer, "authority"), _text(answer, "revocations"))
+def _received(answer: Mapping[str, object]) -> ReceivedCertificate:
+    return ReceivedCertificate(_text(answer, "certificate"), _text(answer, "authority"), _text(answer, "revocations"))

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the coordinator meets links, database, log and operators: events in, actions out to whom they concern.
 
-Takes no decisions and starts nothing; ``service`` gives it its parts. All methods run in the event loop.
+Asks the rules of mappings; takes no other decisions and starts nothing. ``service`` gives it its parts.
+All methods run in the event loop.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from remsim.core.rate_limit import TokenBucket
 from remsim.logs import Logger
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.connections import ConnectionManager, DialledLink
-from remsim.net.log_limits import LogRateLimiter
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
 from remsim.server.core.actions import (

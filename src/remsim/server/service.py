@@ -31,7 +31,7 @@ from remsim.server.api.app import build_app
 from remsim.server.api.auth import check_open_address, is_loopback
 from remsim.server.api.listener import RestListener
 from remsim.server.authority.audit import FOLLOWED, CertificateAudit
-from remsim.server.core.coordinator import Coordinator, Settings
+from remsim.server.core.coordinator import Coordinator, ServerSettings
 from remsim.server.metrics import ServerMetrics
 from remsim.server.rules import read_policy, reload_policy
 from remsim.server.runtime import ServerRuntime
@@ -236,8 +236,10 @@ class ServerService:
         with suppress(TimeoutError):
             await runtime.hub.close()
 
-    def _settings(self, overrides: dict[int, tuple[IpPort, ...]], authority: "AuthorityMonitor | None") -> Settings:
-        return Settings(
+    def _settings(
+        self, overrides: dict[int, tuple[IpPort, ...]], authority: "AuthorityMonitor | None"
+    ) -> ServerSettings:
+        return ServerSettings(
             identity=self._engines.identity,
             overrides=overrides,
             client_id_pool=self._config.client_id_pool,

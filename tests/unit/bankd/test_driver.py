@@ -7,17 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from remsim.bankd import driver as slot_module
-from remsim.bankd.core.actions import (
-    CardAction,
-    CardFault,
-    CloseCard,
-    FaultKind,
-    OpenCard,
-    ReadNumber,
-    ResetCard,
-    ResetKind,
-)
+from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
 from remsim.bankd.driver import CardDriver, card_fault, fault_kind
+from remsim.card.reset import ResetKind
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.errors import (
     CardAbsentError,

@@ -22,7 +22,7 @@ from remsim.doctor.server import (
     judge_disk,
 )
 from remsim.pki.authority import CERTIFICATE_FILE, KEY_FILE, LIST_FILE, Authority
-from remsim.server.core.tokens import Role as TokenRole
+from remsim.server.core.tokens import TokenRole
 from remsim.server.store.database import revisions
 from remsim.server.store.examine import DatabaseFacts, Trouble, look_at_database, read_sqlite
 from remsim.server.store.tokens import create_token, revoke_token

@@ -12,8 +12,8 @@ from remsim.pki.codes import (
     LIFETIME_S,
     TRIES,
     Attempt,
-    Code,
     CodeVerdict,
+    EnrolmentCode,
     StoredCode,
     check_attempt,
     decode_bytes,
@@ -24,7 +24,7 @@ from remsim.pki.errors import EnrolmentError
 
 NOW = 1_000_000.0
 BANK = Identity.bank(1)
-CODE = Code(BANK, b"\x01" * 6, b"\x02" * 16, b"\x03" * 32)
+CODE = EnrolmentCode(BANK, b"\x01" * 6, b"\x02" * 16, b"\x03" * 32)
 STORED = StoredCode.of(CODE, NOW)
 KEY = key_fingerprint(b"one key")
 OTHER_KEY = key_fingerprint(b"another key")
@@ -34,10 +34,10 @@ WRONG = Attempt(BANK, bytes(16), KEY)
 
 class TestText:
     def test_code_comes_back_from_its_text(self) -> None:
-        assert Code.parse(f"  {CODE.to_text()}\n") == CODE
+        assert EnrolmentCode.parse(f"  {CODE.to_text()}\n") == CODE
 
     def test_secret_is_not_shown(self) -> None:
-        assert repr(CODE) == "Code(bank/1, AQEBAQEB)"
+        assert repr(CODE) == "EnrolmentCode(bank/1, AQEBAQEB)"
 
     @pytest.mark.parametrize(
         "text",
@@ -55,7 +55,7 @@ class TestText:
     )
     def test_other_text_is_refused_without_repeating_it(self, text: str) -> None:
         with pytest.raises(EnrolmentError) as caught:
-            Code.parse(text)
+            EnrolmentCode.parse(text)
         assert "AgICAg" not in str(caught.value)
         assert "remsim pki code" in caught.value.hint
 
@@ -67,7 +67,7 @@ class TestText:
     @given(st.text(max_size=120) | st.from_regex(r"bank/1(:[A-Za-z0-9_-]{0,45}){3}", fullmatch=True))
     def test_arbitrary_text_is_read_or_refused(self, text: str) -> None:
         try:
-            code = Code.parse(text)
+            code = EnrolmentCode.parse(text)
         except EnrolmentError:
             return
         assert code.to_text() == text.strip()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, get_args
 
+from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkAction, LinkId
@@ -45,13 +46,6 @@ class CardFault:
 
     kind: FaultKind
     text: str
-
-
-class ResetKind(Enum):
-    """How a card is reset."""
-
-    COLD = "cold"  # VCC taken away
-    WARM = "warm"  # RST only
 
 
 class Origin(Enum):

@@ -18,15 +18,15 @@ from remsim.bankd.core.actions import (
     FaultKind,
     OpenCard,
     ResetCard,
-    ResetKind,
     TraceAtr,
 )
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.guarding import Guards
 from remsim.bankd.core.iccid_reader import CardNumbers, NumberListener
-from remsim.bankd.core.mappings import Mapping, MappingTable
+from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection
-from remsim.bankd.core.states import CardEvent, CardState, SessionEvent
+from remsim.bankd.core.states import CardEvent, CardState, ConnectionInput
+from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import Level, LogEvent
@@ -41,7 +41,7 @@ RETRY_DELAYS_S: Final = (1.0, 2.0, 4.0, 8.0)
 class ServerListener(NumberListener, Protocol):
     """How the server hears what it wants to know."""
 
-    def slot_changed(self, mapping: Mapping, *, is_present: bool) -> None:
+    def slot_changed(self, mapping: SlotMapping, *, is_present: bool) -> None:
         """A card came or went."""
         ...
 
@@ -109,7 +109,7 @@ class CardSlots:
 
     # Sessions begin and end
 
-    def begin(self, mapping: Mapping) -> CardSession:
+    def begin(self, mapping: SlotMapping) -> CardSession:
         """A session on the card of this mapping; ``drive`` is to be called when its connection is attached."""
         slot = self.positions[mapping.bank.slot_nr]
         slot.session = session = CardSession(slot, mapping.client, owner=self, out=self._out, counts=self._counts)
@@ -149,7 +149,7 @@ class CardSlots:
         self.drive(position, now)
 
     def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection) -> None:
-        connection.step(SessionEvent.CARD_OPENED)
+        connection.step(ConnectionInput.CARD_OPENED)
         self._guards.begin(session)
         is_late = connection.request is None
         self.owner.answer(connection, ResultCode.OK)
@@ -349,7 +349,7 @@ class CardSlots:
         connection = session.connection
         if connection is None:
             return
-        connection.step(SessionEvent.CARD_LOST)
+        connection.step(ConnectionInput.CARD_LOST)
         if connection.hears_slots and not session.is_ending:
             self._out.append(CardDetached(connection.link))
             self._send_presence(session, is_present=False)

@@ -12,9 +12,9 @@ from remsim.bankd.core.actions import BankdAction, Origin
 from remsim.bankd.core.cards import CardSlots
 from remsim.bankd.core.certified import CertifiedClients
 from remsim.bankd.core.error_reports import error_ind
-from remsim.bankd.core.mappings import Mapping, MappingTable
+from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardSession, CardSlot, Connection
-from remsim.bankd.core.states import CardState, SessionEvent, SessionState
+from remsim.bankd.core.states import CardState, ConnectionInput, ConnectionState
 from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof
@@ -140,7 +140,7 @@ class ClientConnections:
 
     def take_away(self, connection: Connection) -> None:
         """The peer turned out to be a server: no connection of a client any more."""
-        connection.step(SessionEvent.IS_SERVER)
+        connection.step(ConnectionInput.IS_SERVER)
         del self.connections[connection.link]
         self._unserved.discard(connection)
 
@@ -152,7 +152,7 @@ class ClientConnections:
             connection.challenged.challengers.remove(connection)
             connection.challenged = None
         self._note("info" if connection.client else "debug", "client_gone", connection, reason=reason)
-        connection.step(SessionEvent.ENDED)
+        connection.step(ConnectionInput.ENDED)
         if connection.client is not None:
             del self._by_client[connection.client]
         session = connection.session
@@ -269,13 +269,13 @@ class ClientConnections:
 
     def _admit(self, connection: Connection, client: ClientSlot, now: float) -> None:
         connection.client = client
-        connection.step(SessionEvent.IS_CLIENT)
+        connection.step(ConnectionInput.IS_CLIENT)
         self._by_client[client] = connection
         mapping = self._mappings.of_client(client)
         if mapping is not None:
             self._attach(connection, mapping, now)
             return
-        connection.step(SessionEvent.NOT_MAPPED)
+        connection.step(ConnectionInput.NOT_MAPPED)
         self._note("info", "client_not_mapped", connection)
         self.answer(connection, ResultCode.UNKNOWN_SLOTMAP)
 
@@ -291,22 +291,22 @@ class ClientConnections:
 
     # Mappings
 
-    def on_mapping_created(self, mapping: Mapping, now: float) -> None:
+    def on_mapping_created(self, mapping: SlotMapping, now: float) -> None:
         """A client that waits for it is served at once."""
         connection = self._by_client.get(mapping.client)
         # A newcomer that got in when an older mapping's client was closed has found the new mapping by itself.
         if connection is not None and connection.session is None:
             self._attach(connection, mapping, now)
 
-    def on_mapping_removed(self, mapping: Mapping, now: float) -> None:
+    def on_mapping_removed(self, mapping: SlotMapping, now: float) -> None:
         """Its client is disconnected and the card powered off."""
         connection = self._by_client.get(mapping.client)
         if connection is not None:
-            connection.step(SessionEvent.UNMAPPED)
+            connection.step(ConnectionInput.UNMAPPED)
             self.close(connection, "mapping removed", now)
 
-    def _attach(self, connection: Connection, mapping: Mapping, now: float) -> None:
-        connection.step(SessionEvent.MAPPED)
+    def _attach(self, connection: Connection, mapping: SlotMapping, now: float) -> None:
+        connection.step(ConnectionInput.MAPPED)
         self._cards.begin(mapping).attach(connection)
         self._unserved.discard(connection)
         self._note("info", "client_mapped", connection)
@@ -355,9 +355,9 @@ class ClientConnections:
             else:
                 self.close(connection, "shutting down", now)
 
-    def state_counts(self) -> dict[SessionState, int]:
+    def state_counts(self) -> dict[ConnectionState, int]:
         """Sessions by state."""
-        counts = dict.fromkeys(SessionState, 0)
+        counts = dict.fromkeys(ConnectionState, 0)
         for connection in self.connections.values():
             counts[connection.state] += 1
         return counts

@@ -19,7 +19,7 @@ from remsim.bankd.core.guarding import Guards
 from remsim.bankd.core.mappings import MappingTable
 from remsim.bankd.core.server_links import ServerLinks
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSlot, Connection
-from remsim.bankd.core.states import CardState, SessionState
+from remsim.bankd.core.states import CardState, ConnectionState
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
@@ -191,7 +191,7 @@ class BankdCoordinator:
             and request.client_slot is None
             and identity.type is ComponentType.REMSIM_SERVER
             and identity.abilities is not None
-            and connection.state is SessionState.CONNECTED_WAIT_ID
+            and connection.state is ConnectionState.CONNECTED_WAIT_ID
             and connection.challenged is None
         )
 
@@ -273,10 +273,10 @@ class BankdCoordinator:
             position.state is CardState.OFF for position in self.cards.positions
         )
 
-    def state_counts(self) -> dict[SessionState, int]:
+    def state_counts(self) -> dict[ConnectionState, int]:
         """How many connections are in each state; slots without one count as ACCEPTING (INIT: not listening)."""
         counts = self.clients.state_counts()
-        counts[SessionState.CONNECTED_SERVER] = sum(not server.is_dialled for server in self.control.links.values())
+        counts[ConnectionState.CONNECTED_SERVER] = sum(not server.is_dialled for server in self.control.links.values())
         free = sum(position.session is None for position in self.cards.positions)
-        counts[SessionState.ACCEPTING if self.is_listening else SessionState.INIT] = free
+        counts[ConnectionState.ACCEPTING if self.is_listening else ConnectionState.INIT] = free
         return counts

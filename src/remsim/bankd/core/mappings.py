@@ -12,7 +12,7 @@ from remsim.wire.messages.rspro import ResultCode
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class SlotMapping:
     """This client may use this slot."""
 
     client: ClientSlot
@@ -27,8 +27,8 @@ class MappingChange:
     """What a request led to: the result for the server, mappings that are gone, and the one that is new."""
 
     result: ResultCode
-    removed: tuple[Mapping, ...] = ()
-    created: Mapping | None = None
+    removed: tuple[SlotMapping, ...] = ()
+    created: SlotMapping | None = None
 
 
 class MappingTable:
@@ -37,17 +37,17 @@ class MappingTable:
     def __init__(self, bank_id: int, slots: int) -> None:
         self.bank_id = bank_id
         self.slots = slots
-        self._by_slot_nr: dict[int, Mapping] = {}
-        self._by_client: dict[ClientSlot, Mapping] = {}
+        self._by_slot_nr: dict[int, SlotMapping] = {}
+        self._by_client: dict[ClientSlot, SlotMapping] = {}
 
     def __len__(self) -> int:
         return len(self._by_slot_nr)
 
-    def of_client(self, client: ClientSlot) -> Mapping | None:
+    def of_client(self, client: ClientSlot) -> SlotMapping | None:
         """The mapping of a client slot."""
         return self._by_client.get(client)
 
-    def of_slot(self, slot_nr: int) -> Mapping | None:
+    def of_slot(self, slot_nr: int) -> SlotMapping | None:
         """The mapping of one of our slots."""
         return self._by_slot_nr.get(slot_nr)
 
@@ -56,7 +56,7 @@ class MappingTable:
         illegal = self._illegal(bank)
         if illegal is not None:
             return MappingChange(illegal)
-        mapping = Mapping(client, bank)
+        mapping = SlotMapping(client, bank)
         if self._by_client.get(client) == mapping:
             return MappingChange(ResultCode.OK)
         in_the_way = (self._by_slot_nr.get(bank.slot_nr), self._by_client.get(client))
@@ -90,6 +90,6 @@ class MappingTable:
             return ResultCode.ILLEGAL_BANK_ID
         return ResultCode.ILLEGAL_SLOT_ID if bank.slot_nr >= self.slots else None
 
-    def _drop(self, mapping: Mapping) -> None:
+    def _drop(self, mapping: SlotMapping) -> None:
         del self._by_slot_nr[mapping.bank.slot_nr]
         del self._by_client[mapping.client]

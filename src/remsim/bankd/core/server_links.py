@@ -12,7 +12,7 @@ from typing import Protocol
 from remsim.bankd.core.actions import BankdAction
 from remsim.bankd.core.certified import CertifiedClients
 from remsim.bankd.core.error_reports import error_ind
-from remsim.bankd.core.mappings import Mapping, MappingChange, MappingTable
+from remsim.bankd.core.mappings import MappingChange, MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts
 from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
 from remsim.core.identity import Proof
@@ -37,11 +37,11 @@ from remsim.wire.messages.rspro import (
 class MappingListener(Protocol):
     """Who must follow when mappings change."""
 
-    def on_mapping_created(self, mapping: Mapping, now: float) -> None:
+    def on_mapping_created(self, mapping: SlotMapping, now: float) -> None:
         """This client may use this slot now."""
         ...
 
-    def on_mapping_removed(self, mapping: Mapping, now: float) -> None:
+    def on_mapping_removed(self, mapping: SlotMapping, now: float) -> None:
         """This client may not use this slot any more."""
         ...
 
@@ -282,7 +282,7 @@ class ServerLinks:
 
     # What an own server hears; a classic one understands none of it.
 
-    def slot_changed(self, mapping: Mapping, *, is_present: bool) -> None:
+    def slot_changed(self, mapping: SlotMapping, *, is_present: bool) -> None:
         """A card came or went."""
         if self.active_server is not None and SLOTS in (self.active_server.abilities or ()):
             status = SlotPhysStatus(reset_active=False, card_present=is_present)

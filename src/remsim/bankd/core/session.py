@@ -9,15 +9,16 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, ResetKind, SendResponse, TraceTpdu
+from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, SendResponse, TraceTpdu
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
-    SESSION_TRANSITIONS,
+    CONNECTION_TRANSITIONS,
     CardEvent,
     CardState,
-    SessionEvent,
-    SessionState,
+    ConnectionInput,
+    ConnectionState,
 )
+from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
@@ -90,7 +91,7 @@ class ResetEdges:
         return kind
 
 
-class Connection(Stateful[SessionState, SessionEvent]):
+class Connection(Stateful[ConnectionState, ConnectionInput]):
     """What is known of one connection to us."""
 
     __slots__ = (
@@ -108,11 +109,11 @@ class Connection(Stateful[SessionState, SessionEvent]):
         "session",
     )
 
-    TRANSITIONS = SESSION_TRANSITIONS
+    TRANSITIONS = CONNECTION_TRANSITIONS
 
     def __init__(self, link: LinkId, peer: PeerAddress, proof: Proof | None = None) -> None:
         """``proof`` is what the peer's certificate says; None on a link without TLS."""
-        super().__init__(SessionState.CONNECTED_WAIT_ID)
+        super().__init__(ConnectionState.CONNECTED_WAIT_ID)
         self.link = link
         self.peer = peer
         self.proof = proof
@@ -287,7 +288,7 @@ class CardSession:
     @property
     def is_in_service(self) -> bool:
         """The card is powered for this session, and its client knows that."""
-        return self.connection is not None and self.connection.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD
+        return self.connection is not None and self.connection.state is ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
 
     # Commands
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State tables of a bank: its data sessions and its cards. The diagrams in the docs are drawn from here."""
+"""State tables of a bank: its connections and its cards. The diagrams in the docs are drawn from here."""
 
 from typing import Final
 
 from remsim.core.state_machine import Event, State, Transitions
 
 
-class SessionState(State):
-    """A data session: what one TCP connection to the bank is about (rspro.md, 9.2: the "worker")."""
+class ConnectionState(State):
+    """A connection: what one TCP connection to the bank is about (rspro.md, 9.2: the "worker")."""
 
     INIT = "INIT"  # a slot of a bank that does not listen yet
     ACCEPTING = "ACCEPTING"  # a slot without a peer
@@ -20,8 +20,8 @@ class SessionState(State):
     CONNECTED_SERVER = "CONNECTED_SERVER"  # the peer is a server: an ordinary control link
 
 
-class SessionEvent(Event):
-    """What moves a data session."""
+class ConnectionInput(Event):
+    """What moves a connection."""
 
     LISTENING = "bank listens"
     STOPPED = "bank stops"
@@ -36,10 +36,10 @@ class SessionEvent(Event):
     ENDED = "TCP down"
 
 
-_S, _E = SessionState, SessionEvent
+_S, _E = ConnectionState, ConnectionInput
 
-SESSION_TRANSITIONS: Final[Transitions[SessionState, SessionEvent]] = Transitions(
-    "data session",
+CONNECTION_TRANSITIONS: Final[Transitions[ConnectionState, ConnectionInput]] = Transitions(
+    "connection",
     {
         (_S.INIT, _E.LISTENING): _S.ACCEPTING,
         (_S.ACCEPTING, _E.STOPPED): _S.INIT,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from remsim.bankd.slots.plan import NOWHERE, Assignment, SlotProblem
+from remsim.bankd.slots.plan import NOWHERE, ReaderAssignment, SlotProblem
 
 #: pcsc-lite names a reader ``<model> [<interface>] (<serial>) XX YY``: XX counts the devices in the order in which
 #: they were plugged in, so it says nothing about which device it is; YY is the slot within the device.
@@ -57,7 +57,7 @@ class AutoPlan:
 
     def assign(
         self, present: Sequence[str], current: Mapping[int, str], places: Mapping[str, str] = NOWHERE
-    ) -> Assignment:
+    ) -> ReaderAssignment:
         """Known readers to their slots, new ones to the lowest free slots; twins are reported."""
         by_key: dict[str, list[str]] = {}
         for name in present:
@@ -79,7 +79,7 @@ class AutoPlan:
                     problems.append(SlotProblem("no_free_slot", None, (("reader", name), ("slots", str(self.slots)))))
                 else:
                     readers[slot_nr] = name
-        return Assignment(readers, tuple(problems))
+        return ReaderAssignment(readers, tuple(problems))
 
     @staticmethod
     def _found(key: str, names: Sequence[str], places: Mapping[str, str]) -> dict[str, KnownReader]:

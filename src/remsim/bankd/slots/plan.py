@@ -2,7 +2,7 @@
 """Which reader serves which slot: rules from a file, readers found by themselves, or simply their order.
 
 A plan is asked again whenever readers come or go. A slot keeps its reader as long as that reader stays plugged in.
-What cannot be decided is reported as a ``SlotProblem``, never guessed. Reads no file; see ``service`` for that.
+What cannot be decided is reported as a ``SlotProblem``, never guessed. Reads no file; see ``store`` for that.
 """
 
 import re
@@ -32,7 +32,7 @@ class SlotProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class ReaderAssignment:
     """Reader names by slot number, and what is wrong."""
 
     readers: dict[int, str]
@@ -44,7 +44,7 @@ class SlotPlan(Protocol):
 
     def assign(
         self, present: Sequence[str], current: Mapping[int, str], places: Mapping[str, str] = NOWHERE
-    ) -> Assignment:
+    ) -> ReaderAssignment:
         """``present``: names of readers in the driver's order; ``current``: what is in force.
 
         ``places``: where readers are plugged in, by name, as far as that is known.
@@ -83,7 +83,7 @@ class RulePlan:
 
     def assign(
         self, present: Sequence[str], current: Mapping[int, str], places: Mapping[str, str] = NOWHERE
-    ) -> Assignment:
+    ) -> ReaderAssignment:
         """The first matching reader in the driver's order, unless the slot has one that still matches."""
         readers: dict[int, str] = {}
         problems: list[SlotProblem] = []
@@ -104,7 +104,7 @@ class RulePlan:
                 fields = (*where, ("reader", chosen), ("other_slot", str(other)))
                 problems.append(SlotProblem("reader_of_two_slots", rule.slot_nr, fields))
             readers[rule.slot_nr] = chosen
-        return Assignment(readers, tuple(problems))
+        return ReaderAssignment(readers, tuple(problems))
 
 
 @dataclass(slots=True)
@@ -115,13 +115,13 @@ class OrderPlan:
 
     def assign(
         self, present: Sequence[str], current: Mapping[int, str], places: Mapping[str, str] = NOWHERE
-    ) -> Assignment:
+    ) -> ReaderAssignment:
         """Readers that are gone keep their slots; new ones take the free ones."""
         readers = dict(current)
         free = [nr for nr in range(self.slots) if nr not in readers]
         new = [name for name in present if name not in readers.values()]
         readers.update(zip(free, new, strict=False))
-        return Assignment(readers)
+        return ReaderAssignment(readers)
 
 
 def table_rules(config: BankdConfig) -> list[SlotRule]:

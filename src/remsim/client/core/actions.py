@@ -14,8 +14,8 @@ from remsim.wire.messages.rspro import IpPort, TpduModemToCard
 class Command:
     """A command of the modem, from the moment it came until it is answered, void, or given up.
 
-    The session has one for each command in flight, and there is no other record of it at the client: the emulator has
-    its number, the link its request.
+    The session has one for each command in flight. The emulator keeps what it needs to answer (SIMtrace2:
+    ``t0.Command``), the link its request.
     """
 
     #: The emulator's number for it, which goes with the answer.

@@ -11,7 +11,7 @@ from remsim.card.atr_policy import AtrPolicy
 from remsim.client.core.actions import Action, DialBankd, HangUpBankd
 from remsim.client.core.assignment import Assignment, address_text
 from remsim.client.core.notices import NoticeKind, Notices
-from remsim.client.core.server_link import ServerLink
+from remsim.client.core.server_link import SlotServerLink
 from remsim.client.core.session import AtrOptions, Session
 from remsim.client.core.states import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.core.ids import BankSlot, ClientSlot
@@ -49,7 +49,7 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
         super().__init__(SlotState.INIT)
         self._assignment = Assignment(client_slot)
         self._notices = Notices(self._assignment)
-        self._server = ServerLink(self._assignment, self._notices, identity=identity, orders=self)
+        self._server = SlotServerLink(self._assignment, self._notices, identity=identity, orders=self)
         self._session = Session(
             self._assignment,
             self._notices,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from remsim.card.reset import ResetKind
 from remsim.client.core.assignment import Assignment
 from remsim.client.core.states import SlotState
 from remsim.core.episode import OncePerEpisode
@@ -57,13 +58,6 @@ _LEVELS: Final[dict[NoticeKind, Level]] = {
     NoticeKind.PEER_ERROR: "warning",
     NoticeKind.SERVER_SAYS: "warning",
 }
-
-
-class ResetKind(Enum):
-    """How the modem has reset its card: with VCC taken away, or with RST alone."""
-
-    COLD = "cold"
-    WARM = "warm"
 
 
 @dataclass(frozen=True, slots=True)

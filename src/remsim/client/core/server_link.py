@@ -58,7 +58,7 @@ class _Link:
     list_parts: ListParts = field(default_factory=ListParts)
 
 
-class ServerLink:
+class SlotServerLink:
     """One slot's."""
 
     def __init__(

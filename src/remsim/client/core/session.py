@@ -13,6 +13,7 @@ from typing import Final
 
 from remsim.card.atr_policy import AtrPolicy
 from remsim.card.errors import AtrError
+from remsim.card.reset import ResetKind
 from remsim.client.core.actions import (
     Abort,
     Action,
@@ -25,7 +26,7 @@ from remsim.client.core.actions import (
     SetAtr,
 )
 from remsim.client.core.assignment import Assignment
-from remsim.client.core.notices import Notice, NoticeKind, Notices, ResetKind, refusal_in
+from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
 from remsim.core.deadlines import Deadlines
 from remsim.wire.link.actions import Accepted, Close, LinkId, Send
 from remsim.wire.link.engine import Received
@@ -296,7 +297,10 @@ class Session:
         return [*told, *self._show_lines(link, shown)]
 
     def _told_reset(self, lines: SlotPhysStatus, *, is_reset: bool) -> list[Notice]:
-        """Hardware tells of each line as it changes; only when all let the card run, the reset is complete."""
+        """Hardware tells of each line as it changes; only when all let the card run, the reset is complete.
+
+        For metrics and notices only: the bankd resets the card by the lines themselves.
+        """
         if is_reset:
             self._is_held = True
             self._had_no_power |= lines.vcc_present is False

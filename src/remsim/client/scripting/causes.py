@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an event script is called for, and what it is told. Pure; the script itself is run by ``event_script``.
+"""What an event script is called for, and what it is told. Pure; the script itself is run by ``runner``.
 
 Causes, their order and the environment are those of the classic client (rspro.md, section 15). Its mistakes are not:
 event-modem-status comes when the lines change, and there are causes for what it keeps to itself (known-limits.md,
@@ -29,7 +29,7 @@ from remsim.wire.link.dialing import DialState
 from remsim.wire.messages.rspro import SlotPhysStatus
 
 
-class Cause(Enum):
+class ScriptCause(Enum):
     """The script's first argument, and REMSIM_CAUSE."""
 
     SERVER_CONNECT = "event-server-connect"
@@ -63,53 +63,53 @@ class EventCauses:
         self._refusal = ""
         self._lines: SlotPhysStatus | None = None
 
-    def of_action(self, action: Action) -> Cause | None:
+    def of_action(self, action: Action) -> ScriptCause | None:
         """What the script is called for after this action was carried out."""
         match action:
             case SelectSim():
-                return Cause.SIM_REMOTE if action.remote else Cause.SIM_LOCAL
+                return ScriptCause.SIM_REMOTE if action.remote else ScriptCause.SIM_LOCAL
             case InsertCard():
-                return Cause.CARD_INSERT
+                return ScriptCause.CARD_INSERT
             case RemoveCard():
-                return Cause.CARD_REMOVE
+                return ScriptCause.CARD_REMOVE
             case ResetModem():
-                return Cause.MODEM_RESET
+                return ScriptCause.MODEM_RESET
             case Abort():
-                return Cause.TPDU_FAILED
+                return ScriptCause.TPDU_FAILED
             case DialBankd() | HangUpBankd() if self._is_configured:
                 # The calls for leaving the old bankd come first.
                 self._is_configured = False
-                return Cause.CONFIG_BANKD
+                return ScriptCause.CONFIG_BANKD
             case Notice():
                 return self._of_notice(action)
         return None
 
-    def _of_notice(self, notice: Notice) -> Cause | None:
+    def _of_notice(self, notice: Notice) -> ScriptCause | None:
         match notice.kind:
             case NoticeKind.SERVER_CONNECTED:
                 had_server, self._has_had_server = self._has_had_server, True
-                return Cause.SERVER_BACK if had_server else Cause.SERVER_CONNECT
+                return ScriptCause.SERVER_BACK if had_server else ScriptCause.SERVER_CONNECT
             case NoticeKind.SERVER_LOST:
-                return Cause.SERVER_LOST
+                return ScriptCause.SERVER_LOST
             case NoticeKind.BANKD_GIVEN | NoticeKind.BANKD_TAKEN:
                 self._is_configured, self._refusal = True, ""
             case NoticeKind.BANKD_UNCHANGED:
-                return Cause.CONFIG_BANKD
+                return ScriptCause.CONFIG_BANKD
             case NoticeKind.BANKD_REFUSED | NoticeKind.BANKD_WAITS if notice.text != self._refusal:
                 # It comes again with every attempt.
                 self._refusal = notice.text
-                return Cause.BANKD_REFUSED
+                return ScriptCause.BANKD_REFUSED
             case NoticeKind.STATE if notice.state is SlotState.OPERATIONAL:
                 self._awaits_card = True
             case NoticeKind.CARD_INSERTED if self._awaits_card:
                 self._awaits_card, self._refusal = False, ""
-                return Cause.BANKD_CONNECT
+                return ScriptCause.BANKD_CONNECT
         return None
 
-    def of_lines(self, lines: SlotPhysStatus) -> Cause | None:
+    def of_lines(self, lines: SlotPhysStatus) -> ScriptCause | None:
         """What the script is called for when the modem shows these lines."""
         before, self._lines = self._lines, lines
-        return Cause.MODEM_STATUS if lines != before else None
+        return ScriptCause.MODEM_STATUS if lines != before else None
 
 
 #: Names of the classic client's connection states.
@@ -138,7 +138,7 @@ class EventEnvironment:
     def variables(
         self,
         *,
-        cause: Cause,
+        cause: ScriptCause,
         client_slot: ClientSlot | None,
         bank_slot: BankSlot | None,
         bankd: tuple[str, int] | None,
@@ -148,7 +148,7 @@ class EventEnvironment:
         """Everything as it is now. ``bankd`` is host and port, None if none is wanted."""
         if bankd is not None:
             self._bankd = str(HostPort(*bankd))
-        elif cause is Cause.CONFIG_BANKD:
+        elif cause is ScriptCause.CONFIG_BANKD:
             self._bankd = "0.0.0.0:0"
         # The classic client keeps the old slot after its removal.
         self._bank_slot = bank_slot if bank_slot is not None else self._bank_slot

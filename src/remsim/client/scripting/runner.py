@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from remsim.client.scripting.causes import Cause
+from remsim.client.scripting.causes import ScriptCause
 from remsim.logs import Logger
 
 #: Variables of our own environment that the classic client hands on, besides those that begin with LC_.
@@ -46,7 +46,7 @@ class CallResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    cause: Cause
+    cause: ScriptCause
     environment: Mapping[str, str]
 
 
@@ -71,7 +71,7 @@ class EventScript:
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
-    def call(self, cause: Cause, environment: Mapping[str, str]) -> None:
+    def call(self, cause: ScriptCause, environment: Mapping[str, str]) -> None:
         """Queue a call with the slot's state of this moment."""
         if len(self._waiting) >= MAX_WAITING:
             dropped = self._dispensable(cause)
@@ -85,7 +85,7 @@ class EventScript:
         self._is_idle.clear()
         self._has_calls.set()
 
-    def _dispensable(self, cause: Cause) -> _Call | None:
+    def _dispensable(self, cause: ScriptCause) -> _Call | None:
         """The call that makes room for one with this cause: the oldest event, else an older request of its kind."""
         events = (known for known in self._waiting if not known.cause.is_request)
         return next(events, None) or next((known for known in self._waiting if known.cause is cause), None)
@@ -130,7 +130,7 @@ class EventScript:
         else:
             self._count(CallResult.FAILED if status else CallResult.OK, call.cause, status=status)
 
-    def _count(self, result: CallResult, cause: Cause, **details: object) -> None:
+    def _count(self, result: CallResult, cause: ScriptCause, **details: object) -> None:
         self._on_result(result)
         say = self._log.debug if result is CallResult.OK else self._log.warning
         say("event_script", cause=cause.value, result=result.value, **details)

@@ -5,20 +5,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from remsim.card.pps import Speed
+from remsim.card.reset import ResetKind
 from remsim.emulators.base import Lines
 from remsim.emulators.simtrace2.header import Message
 from remsim.emulators.simtrace2.messages import Status
 
 
-class ResetKind(Enum):
-    """How a card came into operation."""
-
-    COLD = "cold reset"
-    WARM = "warm reset"
-
-
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendBulk:
     """One bulk OUT transfer. ``generation`` names the command that it belongs to, None for control messages."""
 
     message: Message
@@ -58,7 +52,7 @@ class ShowSpeed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class BoardReady:
     """The device is configured, and everything that it says from now on is new."""
 
     status: Status
@@ -98,4 +92,4 @@ class Fact:
     data: bytes = b""
 
 
-Action = Send | DropUnsent | ForwardTpdu | ShowLines | ShowSpeed | Ready | Fact
+Action = SendBulk | DropUnsent | ForwardTpdu | ShowLines | ShowSpeed | BoardReady | Fact

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from remsim.emulators.errors import FrameError
+from remsim.emulators.errors import BoardFrameError
 
 VENDOR_ID: Final = 0x1D50
 #: The configuration with the emulator; the other one only carries the firmware's version as a string.
@@ -197,7 +197,7 @@ def _descriptors(raw: bytes) -> Iterator[bytes]:
     while position < len(raw):
         length = raw[position]
         if length < 2 or position + length > len(raw):
-            raise FrameError(f"descriptor at byte {position} is cut short", raw)
+            raise BoardFrameError(f"descriptor at byte {position} is cut short", raw)
         yield raw[position : position + length]
         position += length
 
@@ -205,11 +205,11 @@ def _descriptors(raw: bytes) -> Iterator[bytes]:
 def parse_configuration(raw: bytes) -> tuple[int, list[InterfaceSetting]]:
     """Return bConfigurationValue and the settings of a configuration descriptor with all that belongs to it.
 
-    Raises FrameError (USB 2.0, clause 9.6). Descriptors of other types are skipped.
+    Raises BoardFrameError (USB 2.0, clause 9.6). Descriptors of other types are skipped.
     """
     first, *rest = _descriptors(raw) if raw else (b"",)
     if len(first) < 9 or first[1] != _TYPE_CONFIGURATION or int.from_bytes(first[2:4], "little") != len(raw):
-        raise FrameError("no configuration descriptor, or not all of it", raw)
+        raise BoardFrameError("no configuration descriptor, or not all of it", raw)
     settings: list[InterfaceSetting] = []
     endpoints: list[Endpoint] = []
 

@@ -18,19 +18,19 @@ from remsim.card.apdu_case import AS_TABLES_SAY, CommandRules
 from remsim.card.errors import PpsError
 from remsim.card.pps import DEFAULT_SPEED, Speed, parse_pps
 from remsim.core.state_machine import Event, State, Stateful, Transitions
-from remsim.emulators.errors import FrameError
+from remsim.emulators.errors import BoardFrameError
 from remsim.emulators.simtrace2.actions import (
     Action,
+    BoardReady,
     Fact,
     FactKind,
-    Ready,
-    Send,
+    SendBulk,
     ShowLines,
     ShowSpeed,
 )
 from remsim.emulators.simtrace2.boards import Board
 from remsim.emulators.simtrace2.controls import CardControls
-from remsim.emulators.simtrace2.header import Message, UnknownMessage
+from remsim.emulators.simtrace2.header import Message, UnknownBoardMessage
 from remsim.emulators.simtrace2.lines import LineTracker, is_applied, lines_of, runs
 from remsim.emulators.simtrace2.messages import (
     Config,
@@ -134,7 +134,7 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
         self._forget_device()
         self.step(PhaseEvent.STARTED)
         self._timers[_Timer.ANSWER] = now + ANSWER_WAIT_S
-        return [Send(self._controls.first_config())]
+        return [SendBulk(self._controls.first_config())]
 
     def stop(self, now: float) -> list[Action]:
         """Show the modem no card and give it its own; let the transfers finish, then close."""
@@ -256,14 +256,14 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
         self._timers.pop(_Timer.CONFIRM, None)
         return self._on_status(message, now)
 
-    def _decode(self, item: bytes | StreamFault) -> Message | UnknownMessage | Fact:
+    def _decode(self, item: bytes | StreamFault) -> Message | UnknownBoardMessage | Fact:
         if self.state is Phase.OFF:
             return Fact(FactKind.STALE_DROPPED, "the slot is off")
         if isinstance(item, StreamFault):
             return Fact(FactKind.BAD_MESSAGE, item.reason, item.data)
         try:
             return decode_from_device(item)
-        except FrameError as error:
+        except BoardFrameError as error:
             return Fact(FactKind.BAD_MESSAGE, str(error), item)
 
     def _on_config(self, answer: Config, now: float) -> list[Action]:
@@ -272,10 +272,10 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
         further = self._controls.next_config(answer)
         self._timers[_Timer.ANSWER] = now + ANSWER_WAIT_S
         if further is not None:
-            return [Send(further)]
+            return [SendBulk(further)]
         self.step(PhaseEvent.CONFIGURED)
         self._last_interrupt = None
-        return [Send(StatusRequest())]
+        return [SendBulk(StatusRequest())]
 
     def _on_status_answer(self, answer: Status, now: float) -> list[Action]:
         if self.state is Phase.READING_STATUS:
@@ -294,11 +294,11 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
         self._status_tries += 1
         if heard is not None and heard.flags != answer.flags and self._status_tries < _MAX_STATUS_TRIES:
             self._timers[_Timer.ANSWER] = now + ANSWER_WAIT_S
-            return [Send(StatusRequest())]
+            return [SendBulk(StatusRequest())]
         self.step(PhaseEvent.STATUS_KNOWN)
         self._timers.pop(_Timer.ANSWER, None)
         is_enabled = bool(answer.flags & LineFlag.VCC)
-        return [Ready(answer), *self._on_status(answer, now), *self._controls.resume(is_enabled=is_enabled)]
+        return [BoardReady(answer), *self._on_status(answer, now), *self._controls.resume(is_enabled=is_enabled)]
 
     def _on_pts(self, report: PtsReport) -> list[Action]:
         # A PPS comes between commands, so the modem waits for no answer any more.
@@ -350,9 +350,9 @@ class SimtraceCard(Stateful[Phase, PhaseEvent]):
         self._timers[_Timer.ANSWER] = now + ANSWER_WAIT_S
         request = self._controls.first_config() if self.state is Phase.CONFIGURING else StatusRequest()
         if self._has_told_silence:
-            return [Send(request)]
+            return [SendBulk(request)]
         self._has_told_silence = True
-        return [Fact(FactKind.NO_ANSWER, self.state.value), Send(request)]
+        return [Fact(FactKind.NO_ANSWER, self.state.value), SendBulk(request)]
 
     def _on_confirmed(self, now: float) -> list[Action]:
         status, self._unconfirmed = self._unconfirmed, None

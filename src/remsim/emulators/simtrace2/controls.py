@@ -7,19 +7,19 @@ nothing about commands.
 
 from typing import Final
 
-from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, Send
+from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, SendBulk
 from remsim.emulators.simtrace2.boards import Board
 from remsim.emulators.simtrace2.messages import (
     MAX_ATR,
     POLARITY_HIGH,
     POLARITY_LOW,
     POLARITY_UNCHANGED,
+    BoardSetAtr,
     CardInsert,
     Config,
     Feature,
     LineAction,
     ModemReset,
-    SetAtr,
     SimSelect,
     Status,
     StatusRequest,
@@ -63,7 +63,7 @@ class CardControls:
         self._device_atr = None
         if self._is_remote:
             actions = [*self._give_atr(), *self.select(is_remote=True)]
-            return [*actions, Send(CardInsert(is_on=True)), *self.pulse()] if self._is_inserted else actions
+            return [*actions, SendBulk(CardInsert(is_on=True)), *self.pulse()] if self._is_inserted else actions
         if is_enabled:
             # A host that died left its card in the modem, and nobody answers for it.
             return [Fact(FactKind.LEFT_ENABLED), *self.give_up()]
@@ -71,7 +71,7 @@ class CardControls:
 
     def give_up(self) -> list[Action]:
         """No card, and the modem's own SIM."""
-        return [Send(CardInsert(is_on=False)), Send(SimSelect(is_on=False))]
+        return [SendBulk(CardInsert(is_on=False)), SendBulk(SimSelect(is_on=False))]
 
     def set_atr(self, atr: bytes, *, is_ready: bool) -> tuple[list[Action], bool]:
         """Return what to do, and whether the card was taken away to be inserted again with the new ATR.
@@ -91,7 +91,7 @@ class CardControls:
         if self._board.has_modem_reset:
             return [*actions, *self.pulse()], False
         if self._board.has_presence:
-            return [*actions, Send(CardInsert(is_on=False))], True
+            return [*actions, SendBulk(CardInsert(is_on=False))], True
         return [*actions, Fact(FactKind.RESET_NEEDED, f"{self._board.name} has no line for it")], False
 
     def _give_atr(self) -> list[Action]:
@@ -102,29 +102,29 @@ class CardControls:
         if self._atr is None or self._atr == self._device_atr:
             return []
         self._device_atr = self._atr
-        return [Send(SetAtr(self._atr))]
+        return [SendBulk(BoardSetAtr(self._atr))]
 
     def insert(self, *, is_on: bool) -> list[Action]:
         """Card there, or not. Sent to every board; those without a contact ignore it."""
         self._is_inserted = is_on
-        return [Send(CardInsert(is_on=is_on))]
+        return [SendBulk(CardInsert(is_on=is_on))]
 
     def reinsert(self) -> list[Action]:
         """The card comes back."""
-        return [Send(CardInsert(is_on=self._is_inserted))]
+        return [SendBulk(CardInsert(is_on=self._is_inserted))]
 
     def select(self, *, is_remote: bool) -> list[Action]:
         """Remote or local SIM. The device may say nothing about lines that were high before: ask."""
         self._is_remote = is_remote
-        return [Send(SimSelect(is_on=is_remote)), Send(StatusRequest())]
+        return [SendBulk(SimSelect(is_on=is_remote)), SendBulk(StatusRequest())]
 
     def pulse(self) -> list[Action]:
         """Pulse the modem's reset line. Sent to every board; those without one ignore it."""
-        return [Send(ModemReset(LineAction.PULSE, RESET_PULSE_MS))]
+        return [SendBulk(ModemReset(LineAction.PULSE, RESET_PULSE_MS))]
 
     def hold(self, *, is_held: bool) -> list[Action]:
         """Drive the modem's reset line until further notice."""
-        return [Send(ModemReset(LineAction.ASSERT if is_held else LineAction.RELEASE))]
+        return [SendBulk(ModemReset(LineAction.ASSERT if is_held else LineAction.RELEASE))]
 
     def millivolt(self, status: Status) -> int:
         """VCC, 0 where the board does not measure it."""

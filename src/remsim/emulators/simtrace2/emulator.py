@@ -20,21 +20,21 @@ from remsim.core.executor import ActionExecutor
 from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, PpsResult
 from remsim.emulators.simtrace2.actions import (
     Action,
+    BoardReady,
     DropUnsent,
     Fact,
     FactKind,
     ForwardTpdu,
-    Ready,
-    Send,
+    SendBulk,
     ShowLines,
     ShowSpeed,
 )
 from remsim.emulators.simtrace2.boards import VERSION_STRING
 from remsim.emulators.simtrace2.card import SimtraceCard
 from remsim.emulators.simtrace2.find import AmbiguousDeviceError, DeviceError, Found, Selector, choose, find
-from remsim.emulators.simtrace2.link import LinkHandler, SimtraceLink
 from remsim.emulators.simtrace2.log import UNKNOWN, SlotLog, UnknownCommands
 from remsim.emulators.simtrace2.stream import StreamFault, encode_transfer
+from remsim.emulators.simtrace2.transfers import BoardHandler, UsbTransfers
 from remsim.emulators.simtrace2.usb import TransferEnd, UsbBus, UsbListener, UsbPort
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
@@ -62,7 +62,7 @@ def selector_of(settings: SimtraceSettings) -> Selector:
     )
 
 
-class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
+class SimtraceEmulator(CardEmulator, UsbListener, BoardHandler):
     """One client slot on one interface."""
 
     def __init__(self, settings: SimtraceSettings, bus: UsbBus) -> None:
@@ -75,7 +75,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         self._card: SimtraceCard | None = None
         self._made_for: tuple[object, int] | None = None
         self._port: UsbPort | None = None
-        self._link: SimtraceLink | None = None
+        self._transfers: UsbTransfers | None = None
         self._lost = asyncio.Event()
         self._reason = ""
         self._sent_all = asyncio.Event()
@@ -114,13 +114,13 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         tasks, self._tasks = self._tasks, None
         if tasks is None:
             return
-        link = self._link
-        if self._card is not None and link is not None:
+        transfers = self._transfers
+        if self._card is not None and transfers is not None:
             self._perform(self._card.stop(self._now()))
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_WAIT_S):
                     # The device may go meanwhile.
-                    while link is self._link and not link.is_idle:
+                    while transfers is self._transfers and not transfers.is_idle:
                         self._sent_all.clear()
                         await self._sent_all.wait()
         tasks.cancel()
@@ -144,7 +144,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
                 await self._use(found, port)
             finally:
                 self._set_timer(None)
-                self._port = self._link = None
+                self._port = self._transfers = None
                 await port.close()
             await asyncio.sleep(0 if self._reason == TransferEnd.GONE.value else FAILURE_PAUSE_S)
 
@@ -155,14 +155,14 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
         self._lost.clear()
         card = self._card_for(found)
         self._port = port
-        self._link = link = SimtraceLink(port, found.slot, self)
-        link.open()
+        self._transfers = transfers = UsbTransfers(port, found.slot, self)
+        transfers.open()
         self._log.info("device_opened", board=found.board.name, serial=found.device.serial)
         self._show_hardware(Hardware(is_present=True, description=str(found)))
         self._perform(card.start(self._now()))
         self._log.info("device_firmware", version=await port.read_string(VERSION_STRING) or "unknown")
         await self._lost.wait()
-        self._link = None
+        self._transfers = None
         self._log.warning("device_lost", reason=self._reason)
         self._perform(card.on_unplugged(self._now()))
         self._show_hardware(Hardware(is_present=False, description=self._reason))
@@ -254,23 +254,23 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
 
     def on_in(self, endpoint: int, end: TransferEnd, data: bytes) -> None:
         """A packet came."""
-        if self._link is not None:
-            self._link.on_in(endpoint, end, data)
+        if self._transfers is not None:
+            self._transfers.on_in(endpoint, end, data)
             self._set_timer(self._deadline())
 
     def on_out(self, end: TransferEnd, taken: int) -> None:
         """The device has taken a message."""
-        if self._link is not None:
-            self._link.on_out(end, taken, self._now())
+        if self._transfers is not None:
+            self._transfers.on_out(end, taken, self._now())
             self._set_timer(self._deadline())
             self._sent_all.set()
 
     def on_failure(self, reason: str) -> None:
         """libusb gave up."""
-        if self._link is not None:
-            self._link.lose(reason)
+        if self._transfers is not None:
+            self._transfers.lose(reason)
 
-    # LinkHandler
+    # BoardHandler
 
     def on_bulk(self, item: bytes | StreamFault) -> None:
         """A message of the device."""
@@ -307,12 +307,12 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
 
     def _performers(self) -> dict[type, Callable[..., None]]:
         return {
-            Send: self._send,
+            SendBulk: self._send,
             DropUnsent: self._drop_unsent,
             ForwardTpdu: self._forward,
             ShowLines: self._show_lines,
             ShowSpeed: self._show_speed,
-            Ready: self._tell_ready,
+            BoardReady: self._tell_ready,
             Fact: self._tell_fact,
         }
 
@@ -325,19 +325,19 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
     def _on_failure(self, action: Action, error: Exception) -> None:
         self._log.error("internal_error", action=type(action).__name__, exc_info=error)
 
-    def _send(self, action: Send) -> None:
-        if self._link is not None:
-            self._link.send(encode_transfer(action.message), action.generation, self._now())
+    def _send(self, action: SendBulk) -> None:
+        if self._transfers is not None:
+            self._transfers.send(encode_transfer(action.message), action.generation, self._now())
 
     def _drop_unsent(self, action: DropUnsent) -> None:
-        if self._link is not None:
-            self._link.drop(action.generation)
+        if self._transfers is not None:
+            self._transfers.drop(action.generation)
 
     def _forward(self, action: ForwardTpdu) -> None:
         if self._events is not None:
             self._events.on_tpdu(action.generation, action.tpdu)
 
-    def _tell_ready(self, action: Ready) -> None:
+    def _tell_ready(self, action: BoardReady) -> None:
         self._log.info("device_ready", lines=action.status.flags.name or "none")
 
     def _tell_fact(self, fact: Fact) -> None:
@@ -363,9 +363,9 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
     # Time
 
     def _deadline(self) -> float | None:
-        if self._link is None or self._card is None:
+        if self._transfers is None or self._card is None:
             return None
-        deadlines = (self._card.next_deadline(), self._link.next_deadline())
+        deadlines = (self._card.next_deadline(), self._transfers.next_deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _set_timer(self, deadline: float | None) -> None:
@@ -379,9 +379,9 @@ class SimtraceEmulator(CardEmulator, UsbListener, LinkHandler):
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._link is not None and self._card is not None:
+        if self._transfers is not None and self._card is not None:
             now = max(self._now(), self._timer_at or 0.0)
-            self._link.handle_timer(now)
+            self._transfers.handle_timer(now)
             self._perform(self._card.handle_timer(now))
 
 

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple, Self
 
-from remsim.emulators.errors import FrameError
+from remsim.emulators.errors import BoardFrameError
 
 HEADER_SIZE: Final = 8
 #: The firmware's message buffers.
@@ -33,19 +33,19 @@ def message_length(data: bytes) -> int:
 
 
 def split_message(raw: bytes) -> tuple[Code, bytes]:
-    """Return code and payload of one whole message. Raises FrameError if its length is not the one it states."""
+    """Return code and payload of one whole message. Raises BoardFrameError if its length is not the one it states."""
     if len(raw) < HEADER_SIZE:
-        raise FrameError(f"message of {len(raw)} bytes; its header has {HEADER_SIZE}", raw)
+        raise BoardFrameError(f"message of {len(raw)} bytes; its header has {HEADER_SIZE}", raw)
     stated = message_length(raw)
     if stated != len(raw):
-        raise FrameError(f"message states {stated} bytes and has {len(raw)}", raw)
+        raise BoardFrameError(f"message states {stated} bytes and has {len(raw)}", raw)
     return Code(raw[0], raw[1]), bytes(raw[HEADER_SIZE:])
 
 
 def join_message(code: Code, payload: bytes) -> bytes:
-    """The message with this payload. Raises FrameError if it exceeds the firmware's buffer."""
+    """The message with this payload. Raises BoardFrameError if it exceeds the firmware's buffer."""
     if len(payload) > MAX_PAYLOAD:
-        raise FrameError(f"payload of {len(payload)} bytes; {MAX_PAYLOAD} are the most", payload)
+        raise BoardFrameError(f"payload of {len(payload)} bytes; {MAX_PAYLOAD} are the most", payload)
     return _HEADER.pack(*code, 0, 0, 0, HEADER_SIZE + len(payload)) + payload
 
 
@@ -65,21 +65,21 @@ class Message:
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Read the payload. Raises FrameError."""
+        """Read the payload. Raises BoardFrameError."""
         require_length(cls.__name__, payload, 0)
         return cls()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:
-        """Read one whole message of this class. Raises FrameError."""
+        """Read one whole message of this class. Raises BoardFrameError."""
         code, payload = split_message(raw)
         if code != cls.CODE:
-            raise FrameError(f"message {code.msg_class}/{code.msg_type} is no {cls.__name__}", raw)
+            raise BoardFrameError(f"message {code.msg_class}/{code.msg_type} is no {cls.__name__}", raw)
         return cls.from_payload(payload)
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownMessage:
+class UnknownBoardMessage:
     """A class or type that has no meaning in its direction. The device drops such silently, and so do we."""
 
     code: Code
@@ -91,13 +91,13 @@ class UnknownMessage:
 
 
 def require_length(name: str, payload: bytes, least: int, most: int | None = None) -> None:
-    """Raise FrameError unless ``payload`` has ``least`` bytes, or up to ``most``."""
+    """Raise BoardFrameError unless ``payload`` has ``least`` bytes, or up to ``most``."""
     if not least <= len(payload) <= (least if most is None else most):
         wanted = f"{least}" if most is None else f"{least} to {most}"
-        raise FrameError(f"{name} has a payload of {len(payload)} bytes instead of {wanted}", payload)
+        raise BoardFrameError(f"{name} has a payload of {len(payload)} bytes instead of {wanted}", payload)
 
 
 def check_range(name: str, value: int, most: int) -> None:
-    """Raise FrameError unless ``value`` is in 0..``most``."""
+    """Raise BoardFrameError unless ``value`` is in 0..``most``."""
     if not 0 <= value <= most:
-        raise FrameError(f"{name} {value} is outside 0..{most}")
+        raise BoardFrameError(f"{name} {value} is outside 0..{most}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import ClassVar, Final, Self
 
-from remsim.emulators.errors import FrameError
+from remsim.emulators.errors import BoardFrameError
 from remsim.emulators.simtrace2.header import Code, Message, check_range, require_length
 
 _ERROR: Final = struct.Struct("<BBHB")
@@ -39,9 +39,9 @@ class ErrorReport(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         if len(payload) < _ERROR.size:
-            raise FrameError(f"ErrorReport of {len(payload)} bytes; {_ERROR.size} are the least", payload)
+            raise BoardFrameError(f"ErrorReport of {len(payload)} bytes; {_ERROR.size} are the least", payload)
         severity, subsystem, code, length = _ERROR.unpack_from(payload)
         require_length(cls.__name__, payload, _ERROR.size + length)
         return cls(severity, subsystem, code, payload[_ERROR.size :])
@@ -86,9 +86,9 @@ class BoardInfo(Message):
     vendor: bytes = b""
 
     def __post_init__(self) -> None:
-        """Raise FrameError unless there are seven strings of at most 32 bytes."""
+        """Raise BoardFrameError unless there are seven strings of at most 32 bytes."""
         if len(self.strings) != 7 or any(len(value) > _STRING for value in self.strings):
-            raise FrameError(f"BoardInfo has seven strings of at most {_STRING} bytes")
+            raise BoardFrameError(f"BoardInfo has seven strings of at most {_STRING} bytes")
 
     @property
     def abilities(self) -> BoardAbility:
@@ -107,10 +107,10 @@ class BoardInfo(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         start = 7 * _STRING
         if len(payload) < start + _BOARD_NUMBERS.size:
-            raise FrameError(f"BoardInfo of {len(payload)} bytes is cut short", payload)
+            raise BoardFrameError(f"BoardInfo of {len(payload)} bytes is cut short", payload)
         strings = tuple(payload[at : at + _STRING] for at in range(0, start, _STRING))
         crc, baud, generic, vendor = _BOARD_NUMBERS.unpack_from(payload, start)
         masks = payload[start + _BOARD_NUMBERS.size :]
@@ -140,7 +140,7 @@ class ModemStatus(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         require_length(cls.__name__, payload, 3)
         return cls(*payload)
 
@@ -158,7 +158,7 @@ class SnifferChange(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         require_length(cls.__name__, payload, 4)
         return cls(int.from_bytes(payload, "little"))
 
@@ -171,7 +171,7 @@ class SnifferSpeed(Message):
     ta1: int
 
     def __post_init__(self) -> None:
-        """Raise FrameError unless it is one byte."""
+        """Raise BoardFrameError unless it is one byte."""
         check_range("TA1", self.ta1, 0xFF)
 
     def payload(self) -> bytes:
@@ -180,7 +180,7 @@ class SnifferSpeed(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         require_length(cls.__name__, payload, 1)
         return cls(payload[0])
 
@@ -198,9 +198,9 @@ class _Sniffed(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         if len(payload) < _SNIFFED.size:
-            raise FrameError(f"{cls.__name__} of {len(payload)} bytes; {_SNIFFED.size} are the least", payload)
+            raise BoardFrameError(f"{cls.__name__} of {len(payload)} bytes; {_SNIFFED.size} are the least", payload)
         flags, length = _SNIFFED.unpack_from(payload)
         require_length(cls.__name__, payload, _SNIFFED.size + length)
         return cls(flags, payload[_SNIFFED.size :])

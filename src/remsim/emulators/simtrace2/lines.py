@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the modem does with VCC, CLK and RST, and whether that was a cold or a warm reset.
 
+For the log: the bankd decides by itself what it does to the card.
+
 A usual power-up passes through "VCC and RST asserted", so the message before the card runs looks like a warm reset;
 only whether VCC was away since the card last ran tells (simtrace2.md, 7.5). Knows no commands and no USB.
 """
@@ -8,8 +10,8 @@ only whether VCC was away since the card last ran tells (simtrace2.md, 7.5). Kno
 from typing import Final
 
 from remsim.card.pps import Speed
+from remsim.card.reset import ResetKind
 from remsim.emulators.base import Lines
-from remsim.emulators.simtrace2.actions import ResetKind
 from remsim.emulators.simtrace2.messages import LineFlag, Status
 
 _LINES: Final = LineFlag.VCC | LineFlag.CLK | LineFlag.RESET

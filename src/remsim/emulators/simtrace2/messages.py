@@ -2,8 +2,8 @@
 """The messages of SIMtrace2's card emulation and modem control as frozen values (simtrace2.md, 3.2 to 3.6).
 
 Each can be built from its fields and from bytes, and gives exactly those bytes again. What they mean for a command is
-decided elsewhere; how they are cut into USB transfers, and which must never be sent, is ``simtrace2_stream``'s
-business. The device answers nothing but StatusRequest and Config.
+decided elsewhere; how they are cut into USB transfers, and which must never be sent, is up to
+``stream``. The device answers nothing but StatusRequest and Config.
 """
 
 import struct
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import ClassVar, Final, Self
 
-from remsim.emulators.errors import FrameError
+from remsim.emulators.errors import BoardFrameError
 from remsim.emulators.simtrace2.header import (
     Code,
     Message,
-    UnknownMessage,
+    UnknownBoardMessage,
     check_range,
     require_length,
     split_message,
@@ -84,13 +84,13 @@ class _TpduData(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError if the length field does not count the data."""
+        """Raises BoardFrameError if the length field does not count the data."""
         if len(payload) < _TPDU_PREFIX.size:
-            raise FrameError(f"{cls.__name__} of {len(payload)} bytes; {_TPDU_PREFIX.size} are the least", payload)
+            raise BoardFrameError(f"{cls.__name__} of {len(payload)} bytes; {_TPDU_PREFIX.size} are the least", payload)
         flags, length = _TPDU_PREFIX.unpack_from(payload)
         data = payload[_TPDU_PREFIX.size :]
         if length != len(data):
-            raise FrameError(f"{cls.__name__} announces {length} data bytes and has {len(data)}", payload)
+            raise BoardFrameError(f"{cls.__name__} announces {length} data bytes and has {len(data)}", payload)
         return cls(TpduFlag(flags), data)
 
 
@@ -129,7 +129,7 @@ class TxData(_TpduData):
 
 
 @dataclass(frozen=True, slots=True)
-class SetAtr(Message):
+class BoardSetAtr(Message):
     """Stored for the next reset; never checked by the device."""
 
     CODE: ClassVar[Code] = Code(1, 2)
@@ -141,9 +141,10 @@ class SetAtr(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError if the length does not count the bytes."""
+        """Raises BoardFrameError if the length does not count the bytes."""
         if not payload or len(payload) != 1 + payload[0]:
-            raise FrameError(f"SetAtr announces {payload[:1].hex() or 'nothing'}, has {len(payload)} bytes", payload)
+            announced = payload[:1].hex() or "nothing"
+            raise BoardFrameError(f"{cls.__name__} announces {announced}, has {len(payload)} bytes", payload)
         return cls(payload[1:])
 
 
@@ -182,7 +183,7 @@ class Status(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         require_length(cls.__name__, payload, _STATUS.size)
         flags, *rest = _STATUS.unpack(payload)
         return cls(LineFlag(flags), *rest)
@@ -200,7 +201,7 @@ class _Switch(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         require_length(cls.__name__, payload, 1)
         check_range(cls.__name__, payload[0], 1)
         return cls(bool(payload[0]))
@@ -229,9 +230,9 @@ class PtsReport(Message):
     response: bytes
 
     def __post_init__(self) -> None:
-        """Raise FrameError unless both have the same 3 to 6 bytes."""
+        """Raise BoardFrameError unless both have the same 3 to 6 bytes."""
         if len(self.request) != len(self.response):
-            raise FrameError(f"PPS of {len(self.request)} and {len(self.response)} bytes")
+            raise BoardFrameError(f"PPS of {len(self.request)} and {len(self.response)} bytes")
         require_length("PPS", self.request, 3, 6)
 
     def payload(self) -> bytes:
@@ -240,11 +241,11 @@ class PtsReport(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         require_length(cls.__name__, payload, 13)
         length = payload[0]
         if not 3 <= length <= 6 or any(payload[1 + length : 7] + payload[7 + length :]):
-            raise FrameError(f"PtsReport with an exchange of {length} bytes", payload)
+            raise BoardFrameError(f"PtsReport with an exchange of {length} bytes", payload)
         return cls(payload[1 : 1 + length], payload[7 : 7 + length])
 
 
@@ -260,12 +261,12 @@ class Config(Message):
     polarity: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise FrameError for what cannot be written down."""
+        """Raise BoardFrameError for what cannot be written down."""
         check_range("features", self.features, 0xFFFF_FFFF)
         check_range("multiplexer slot", self.mux_slot or 0, 0xFF)
         check_range("polarity", self.polarity or 0, 0xFF)
         if self.polarity is not None and self.mux_slot is None:
-            raise FrameError("Config with a polarity carries a multiplexer slot, too")
+            raise BoardFrameError("Config with a polarity carries a multiplexer slot, too")
 
     def payload(self) -> bytes:
         """4, 5 or 6 bytes."""
@@ -274,9 +275,9 @@ class Config(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError below four bytes; bytes behind the sixth are of firmware to come, and skipped."""
+        """Raises BoardFrameError below four bytes; bytes behind the sixth are of firmware to come, and skipped."""
         if len(payload) < 4:
-            raise FrameError(f"Config has a payload of {len(payload)} bytes; 4 are the least", payload)
+            raise BoardFrameError(f"Config has a payload of {len(payload)} bytes; 4 are the least", payload)
         return cls(int.from_bytes(payload[:4], "little"), *payload[4:6])
 
 
@@ -297,7 +298,7 @@ class ModemReset(Message):
     pulse_ms: int = 0
 
     def __post_init__(self) -> None:
-        """Raise FrameError for a pulse that cannot be written down."""
+        """Raise BoardFrameError for a pulse that cannot be written down."""
         check_range("pulse in ms", self.pulse_ms, 0xFFFF)
 
     def payload(self) -> bytes:
@@ -306,7 +307,7 @@ class ModemReset(Message):
 
     @classmethod
     def from_payload(cls, payload: bytes) -> Self:
-        """Raises FrameError."""
+        """Raises BoardFrameError."""
         require_length(cls.__name__, payload, 3)
         check_range("action on the modem's reset line", payload[0], LineAction.PULSE)
         return cls(LineAction(payload[0]), int.from_bytes(payload[1:], "little"))
@@ -328,7 +329,7 @@ _DEVICE_CLASSES: Final[tuple[type[Message], ...]] = (
 )
 _HOST_CLASSES: Final[tuple[type[Message], ...]] = (
     TxData,
-    SetAtr,
+    BoardSetAtr,
     StatisticsRequest,
     StatusRequest,
     CardInsert,
@@ -344,17 +345,17 @@ FROM_DEVICE: Final[dict[Code, type[Message]]] = {kind.CODE: kind for kind in _DE
 FROM_HOST: Final[dict[Code, type[Message]]] = {kind.CODE: kind for kind in _HOST_CLASSES}
 
 
-def decode_from_device(raw: bytes) -> Message | UnknownMessage:
-    """Read one whole message of a device. Raises FrameError."""
+def decode_from_device(raw: bytes) -> Message | UnknownBoardMessage:
+    """Read one whole message of a device. Raises BoardFrameError."""
     return _decode(FROM_DEVICE, raw)
 
 
-def decode_from_host(raw: bytes) -> Message | UnknownMessage:
-    """Read one whole message of a host. Raises FrameError."""
+def decode_from_host(raw: bytes) -> Message | UnknownBoardMessage:
+    """Read one whole message of a host. Raises BoardFrameError."""
     return _decode(FROM_HOST, raw)
 
 
-def _decode(table: dict[Code, type[Message]], raw: bytes) -> Message | UnknownMessage:
+def _decode(table: dict[Code, type[Message]], raw: bytes) -> Message | UnknownBoardMessage:
     code, payload = split_message(raw)
     kind = table.get(code)
-    return UnknownMessage(code, payload) if kind is None else kind.from_payload(payload)
+    return UnknownBoardMessage(code, payload) if kind is None else kind.from_payload(payload)

@@ -19,9 +19,9 @@ Knows the lines only as "the card runs" and "it does not"; reads no messages.
 
 from typing import Final
 
-from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, ForwardTpdu, Send
+from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.messages import StatusRequest
-from remsim.emulators.simtrace2.t0 import Command, T0Card, T0State
+from remsim.emulators.simtrace2.t0 import T0Card, T0Command, T0State
 
 #: A modem that has reset its card sends a header or PPS right after the ATR, which takes at most 45 ms.
 SETTLE_S: Final = 2.0
@@ -46,7 +46,7 @@ class CommandOrder:
         self._held: ForwardTpdu | None = None
         self._status_due: float | None = None
         #: Rule 2: a command that may be newer than the reset that cancelled it.
-        self._doubt: Command | None = None
+        self._doubt: T0Command | None = None
         self._settles_at: float | None = None
 
     def cancel(self) -> list[Action]:
@@ -93,7 +93,7 @@ class CommandOrder:
         self._forget()
         return [] if held is None else [held]
 
-    def _resume(self, command: Command) -> list[Action]:
+    def _resume(self, command: T0Command) -> list[Action]:
         self._forget()
         return [Fact(FactKind.COMMAND_RESUMED, data=command.header), *self._t0.resume(command)]
 
@@ -136,4 +136,4 @@ class CommandOrder:
             return self._release()
         self._has_asked = True
         self._status_due = now + _ANSWER_WAIT_S
-        return [Send(StatusRequest())]
+        return [SendBulk(StatusRequest())]

@@ -13,7 +13,7 @@ from typing import Final
 from remsim.core.limits import LimitName
 from remsim.emulators.errors import UnsafeFrameError
 from remsim.emulators.simtrace2.header import HEADER_SIZE, MAX_MESSAGE, Message, message_length
-from remsim.emulators.simtrace2.messages import MAX_ATR, SetAtr, TpduFlag, TxData
+from remsim.emulators.simtrace2.messages import MAX_ATR, BoardSetAtr, TpduFlag, TxData
 
 #: wMaxPacketSize of all endpoints, and the size of every IN transfer.
 PACKET_SIZE: Final = 64
@@ -89,7 +89,7 @@ def encode_transfer(message: Message) -> OutTransfer:
     """The transfer for one message. Raises UnsafeFrameError for what would hang or confuse a device (6.3)."""
     if isinstance(message, TxData):
         _check_tx_data(message)
-    if isinstance(message, SetAtr) and not 1 <= len(message.atr) <= MAX_ATR:
+    if isinstance(message, BoardSetAtr) and not 1 <= len(message.atr) <= MAX_ATR:
         raise UnsafeFrameError(f"ATR of {len(message.atr)} bytes: the device would keep another one silently")
     return OutTransfer(message.to_bytes())
 

@@ -20,7 +20,7 @@ from remsim.card.apdu_case import AS_TABLES_SAY, CaseSource, CommandRules, Direc
 from remsim.card.status import SW_CORRECT_LENGTH, SW_TECHNICAL_PROBLEM, SW_WRONG_LENGTH, SwKind, sw_kind
 from remsim.card.tpdu import HEADER_LENGTH
 from remsim.core.state_machine import Event, State, Stateful, Transitions
-from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, Send
+from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.messages import TxData
 
 #: A response TPDU: up to 256 bytes and the status word.
@@ -75,7 +75,7 @@ _BUSY: Final = frozenset({T0State.RECEIVING_DATA, T0State.WAITING_FOR_CARD})
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class T0Command:
     """A command of the modem: its header, and what has come of its data."""
 
     header: bytes
@@ -89,7 +89,7 @@ class Command:
         return self.header[4]
 
 
-def fit_answer(command: Command, response: bytes) -> tuple[bytes, int, Fact | None]:
+def fit_answer(command: T0Command, response: bytes) -> tuple[bytes, int, Fact | None]:
     """Return data and status word to send for a card's ``response``, and what is wrong with it.
 
     The modem counts: it takes exactly P3 bytes (00 means 256) or a status word alone. Another number of bytes would
@@ -123,7 +123,7 @@ class T0Card(Stateful[T0State, T0Event]):
         self.refusal: int | None = None
         self._rules = rules
         self._is_one_message = is_one_message
-        self._command: Command | None = None
+        self._command: T0Command | None = None
         self._previous: PreviousCommand | None = None
         self._unsent = 0
 
@@ -132,11 +132,11 @@ class T0Card(Stateful[T0State, T0Event]):
         """Whether the modem waits for us."""
         return self.state in _BUSY
 
-    def _begin(self, event: T0Event, header: bytes, direction: Direction, data: bytes = b"") -> Command:
+    def _begin(self, event: T0Event, header: bytes, direction: Direction, data: bytes = b"") -> T0Command:
         self.step(event)
         self.generation += 1
         self._unsent = 0
-        self._command = Command(header, direction, self.state, data)
+        self._command = T0Command(header, direction, self.state, data)
         return self._command
 
     def on_header(self, header: bytes) -> list[Action]:
@@ -155,7 +155,7 @@ class T0Card(Stateful[T0State, T0Event]):
         if decision.direction is Direction.RECEIVE:
             self._begin(T0Event.HEADER_WITH_DATA, header, decision.direction)
             self._unsent = 1
-            return [*actions, Send(TxData.acknowledge(header[1]), self.generation)]
+            return [*actions, SendBulk(TxData.acknowledge(header[1]), self.generation)]
         self._begin(T0Event.HEADER, header, decision.direction)
         return [*actions, ForwardTpdu(self.generation, header)]
 
@@ -170,7 +170,7 @@ class T0Card(Stateful[T0State, T0Event]):
         data = command.data + data
         if len(data) < command.p3 and not is_final:
             self.step(T0Event.DATA_PART)
-            self._command = Command(command.header, command.direction, self.state, data)
+            self._command = T0Command(command.header, command.direction, self.state, data)
             return []
         if len(data) != command.p3:
             self.step(T0Event.DATA_REFUSED)
@@ -180,7 +180,7 @@ class T0Card(Stateful[T0State, T0Event]):
             self.step(T0Event.DATA_REFUSED)
             return self._send(command, b"", self.refusal)
         self.step(T0Event.DATA_COMPLETE)
-        self._command = Command(command.header, command.direction, self.state, data)
+        self._command = T0Command(command.header, command.direction, self.state, data)
         return [ForwardTpdu(self.generation, command.header + data)]
 
     def answer(self, generation: int, response: bytes) -> list[Action]:
@@ -201,11 +201,11 @@ class T0Card(Stateful[T0State, T0Event]):
         fact = Fact(FactKind.NO_CARD_ANSWER, reason, command.header)
         return [fact, *self._send(command, b"", SW_TECHNICAL_PROBLEM)]
 
-    def _awaited(self, generation: int) -> Command | None:
+    def _awaited(self, generation: int) -> T0Command | None:
         is_current = generation == self.generation and self.state is T0State.WAITING_FOR_CARD
         return self._command if is_current else None
 
-    def _send(self, command: Command, data: bytes, sw: int) -> list[Action]:
+    def _send(self, command: T0Command, data: bytes, sw: int) -> list[Action]:
         self._previous = PreviousCommand(command.header, sw, command.direction)
         status, ins = sw.to_bytes(2), command.header[1]
         if not data:
@@ -215,7 +215,7 @@ class T0Card(Stateful[T0State, T0Event]):
         else:
             messages = [TxData.response_data(ins, data), TxData.status_word(status)]
         self._unsent += len(messages)
-        return [Send(message, self.generation) for message in messages]
+        return [SendBulk(message, self.generation) for message in messages]
 
     def on_sent(self, generation: int) -> None:
         """The device has taken one message of that generation."""
@@ -239,7 +239,7 @@ class T0Card(Stateful[T0State, T0Event]):
         self._command = self._previous = None
         return actions
 
-    def suspend(self) -> Command | None:
+    def suspend(self) -> T0Command | None:
         """Like ``cancel``, but return the command if the modem waits for us, for ``resume``."""
         command = self._command if self.is_busy else None
         self.step(T0Event.CANCELLED)
@@ -248,7 +248,7 @@ class T0Card(Stateful[T0State, T0Event]):
         self._command = self._previous = None
         return command
 
-    def resume(self, command: Command) -> list[Action]:
+    def resume(self, command: T0Command) -> list[Action]:
         """Take up a suspended command again, as a new one for the card."""
         if command.state is T0State.RECEIVING_DATA:
             self._begin(T0Event.HEADER_WITH_DATA, command.header, command.direction, command.data)

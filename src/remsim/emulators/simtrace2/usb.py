@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The seam between card emulation and USB: what is plugged in, and one claimed interface with its transfers.
 
-Behind it is libusb (``simtrace2_usb``), or a bus of the tests' own. Everything belongs to the event loop's thread;
+Behind it is libusb (``libusb``), or a bus of the tests' own. Everything belongs to the event loop's thread;
 ``UsbListener`` is never called from within a call on the port.
 """
 

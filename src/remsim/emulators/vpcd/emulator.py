@@ -12,7 +12,7 @@ from typing import Final
 
 from remsim.config import VpcdSettings, parse_settings
 from remsim.emulators.base import CardEmulator, EmulatorEvents
-from remsim.emulators.vpcd.slot import Forward, HangUp, Odd, Reply, ShowLines, Step, VpcdSlot
+from remsim.emulators.vpcd.slot import CloseReader, Forward, Odd, Reply, ShowContacts, Step, VpcdSlot
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.vpcd import VpcdLink
@@ -133,7 +133,7 @@ class VpcdEmulator(CardEmulator):
                     self._number += 1
                     if self._events is not None:
                         self._events.on_tpdu(self._number, step.tpdu)
-                case ShowLines():
+                case ShowContacts():
                     self._stop_timers()
                     if self._events is not None:
                         self._events.on_lines(step.lines)
@@ -141,7 +141,7 @@ class VpcdEmulator(CardEmulator):
                     if step.reason not in self._told:
                         self._told.add(step.reason)
                         self._log.warning("odd_message", reason=step.reason, raw=step.size)
-                case HangUp():
+                case CloseReader():
                     self._hang_up()
 
     def _start_timer(self) -> None:

@@ -33,7 +33,7 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
-class ShowLines:
+class ShowContacts:
     """What the reader does to the card's contacts."""
 
     lines: Lines
@@ -48,11 +48,11 @@ class Odd:
 
 
 @dataclass(frozen=True, slots=True)
-class HangUp:
+class CloseReader:
     """Close the connection: the card leaves the reader."""
 
 
-Step = Reply | Forward | ShowLines | Odd | HangUp
+Step = Reply | Forward | ShowContacts | Odd | CloseReader
 
 _POWER: Final = frozenset({Control.POWER_OFF, Control.POWER_ON, Control.RESET})
 
@@ -78,7 +78,7 @@ class VpcdSlot:
         if len(body) == 1 and body[0] in _POWER:
             return self._on_power(body[0])
         if self.is_busy:
-            return [Odd("message while a command is in progress", len(body)), HangUp()]
+            return [Odd("message while a command is in progress", len(body)), CloseReader()]
         if body == bytes((Control.GET_ATR,)):
             return [Reply(self.atr)]
         if not body:
@@ -103,10 +103,10 @@ class VpcdSlot:
         self._forget_command()
         match control:
             case Control.POWER_ON:
-                return [ShowLines(RUNNING)]
+                return [ShowContacts(RUNNING)]
             case Control.RESET:
-                return [ShowLines(RST_ACTIVE), ShowLines(RUNNING)]
-        return [ShowLines(POWERED_OFF)] if had_power else []
+                return [ShowContacts(RST_ACTIVE), ShowContacts(RUNNING)]
+        return [ShowContacts(POWERED_OFF)] if had_power else []
 
     def on_response(self, response: bytes) -> list[Step]:
         """The card's answer to the command in progress."""
@@ -135,7 +135,7 @@ class VpcdSlot:
     def _on_message_after_all(self, body: bytes) -> list[Step]:
         """vpcd does not know yet that the card goes."""
         if body == bytes((Control.GET_ATR,)):
-            return [HangUp()]
+            return [CloseReader()]
         return [Reply(SW_TECHNICAL_PROBLEM.to_bytes(2))] if len(body) > 1 else []
 
     def on_lost(self) -> list[Step]:
@@ -143,7 +143,7 @@ class VpcdSlot:
         must_reset = self._has_power or self.is_busy
         self._has_power = self.is_leaving = False
         self._forget_command()
-        return [ShowLines(POWERED_OFF)] if must_reset else []
+        return [ShowContacts(POWERED_OFF)] if must_reset else []
 
     def _forget_command(self) -> None:
         self.is_busy = False

@@ -10,7 +10,7 @@ from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import Logger
 from remsim.net.accept.handshake_queue import HandshakeQueue
 from remsim.net.accept.quota import ConnectionQuota, QuotaKind, Yielding, source_of
-from remsim.net.log_limits import PLAINTEXT_REFUSED, TLS_REFUSED, LogRateLimiter
+from remsim.net.log_limiter import PLAINTEXT_REFUSED, TLS_REFUSED, LogRateLimiter
 from remsim.net.plain import Networks, is_within
 from remsim.net.tls.transport import SecureTransport
 from remsim.wire.link.actions import PeerAddress

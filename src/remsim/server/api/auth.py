@@ -31,8 +31,8 @@ from remsim.server.core.tokens import (
     FailureLimiter,
     Grant,
     Refusal,
-    Role,
     StoredToken,
+    TokenRole,
     bearer_token,
     check_token,
     digest_of,
@@ -46,7 +46,7 @@ from remsim.server.store.writer import StoreError
 OPEN_PATHS: Final = frozenset({"/health", "/ready", ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH})
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Whom ``--rest-open`` lets in.
-_OPEN_GRANT: Final = Grant("", "rest-open", Role.OPERATOR, EVERYTHING)
+_OPEN_GRANT: Final = Grant("", "rest-open", TokenRole.OPERATOR, EVERYTHING)
 #: Failures let the limiter forget sources once in so many.
 _TIDY_EVERY: Final = 256
 #: While the database cannot be read, a token that was good is good for reading, so long ...
@@ -84,14 +84,14 @@ async def judge_route(request: Request) -> None:
     grant = cast(Grant | None, request.state.grant)
     if grant is None:
         raise _unauthorized("a token is needed")
-    needed = Role.ADMIN if endpoint in _FOR_ADMINS else _least_role(request.method)
+    needed = TokenRole.ADMIN if endpoint in _FOR_ADMINS else _least_role(request.method)
     if grant.role < needed:
         runtime, actor = cast(ServerRuntime, request.app.state.runtime), await _actor(request)
         raise _role_too_low(runtime, actor, request.scope, needed)
 
 
-def _least_role(method: str) -> Role:
-    return Role.VIEWER if method in _READING else Role.OPERATOR
+def _least_role(method: str) -> TokenRole:
+    return TokenRole.VIEWER if method in _READING else TokenRole.OPERATOR
 
 
 def check_open_address(address: HostPort) -> None:
@@ -241,16 +241,18 @@ TheGrant = Annotated[Grant, Depends(_grant)]
 TheActor = Annotated[Actor, Depends(_actor)]
 
 
-async def require(request: Request, grant: Grant, *, bank_id: int | None = None, client_id: int | None = None) -> None:
+async def require_operator(
+    request: Request, grant: Grant, *, bank_id: int | None = None, client_id: int | None = None
+) -> None:
     """A change of this bank and this client, or of everything, must be within the token's scope. Raises ApiError."""
-    if grant.allows(Role.OPERATOR, bank_id=bank_id, client_id=client_id):
+    if grant.allows(TokenRole.OPERATOR, bank_id=bank_id, client_id=client_id):
         return
     runtime, actor = cast(ServerRuntime, request.app.state.runtime), await _actor(request)
     runtime.refuse(Entry(actor, "rest", _request(request.scope), REFUSED, "out of scope"), "access_refused")
     raise ApiError(403, "forbidden", "this is outside of what the token is for", "see remsim token list")
 
 
-def _role_too_low(runtime: ServerRuntime, actor: Actor, scope: Scope, needed: Role) -> ApiError:
+def _role_too_low(runtime: ServerRuntime, actor: Actor, scope: Scope, needed: TokenRole) -> ApiError:
     runtime.refuse(Entry(actor, "rest", _request(scope), REFUSED, "role too low"), "access_refused")
     return ApiError(403, "forbidden", f"this needs a token of an {needed.text}", "see remsim token create")
 

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import Logger
-from remsim.net.log_limits import LogRateLimiter
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import in_thread
 from remsim.pki.enrolment_service import EnrolmentService, EnrolmentServiceError, Issuance
 from remsim.pki.errors import PkiError

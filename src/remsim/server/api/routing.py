@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.api.errors import ErrorBody
 from remsim.server.api.v1.views import Json, MaySee
-from remsim.server.core.tokens import Grant, Role
+from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import ServerQuery
 from remsim.server.runtime import ServerRuntime
 
@@ -77,7 +77,7 @@ def sight_of(grant: Grant) -> MaySee:
 
     def may_see(bank: BankSlot | None, client: ClientSlot | None) -> bool:
         bank_id, client_id = None if bank is None else bank.bank_id, None if client is None else client.client_id
-        return grant.allows(Role.VIEWER, bank_id=bank_id, client_id=client_id)
+        return grant.allows(TokenRole.VIEWER, bank_id=bank_id, client_id=client_id)
 
     return may_see
 

@@ -12,7 +12,7 @@ from remsim.wire.messages.extensions import MAX_CERTIFIED_PART, MAX_LIST, Certif
 from remsim.wire.messages.revocation import cut_list
 
 
-class CertifiedClients:
+class CertificateLists:
     """The clients to which the authority ever issued a certificate, if this server has an authority."""
 
     def __init__(self, peers: PeerTable) -> None:

@@ -25,7 +25,7 @@ from remsim.server.core.actions import (
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
-from remsim.server.core.certificate_lists import CertifiedClients, Revocations
+from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientNumbers
 from remsim.server.core.inventory import Inventory
@@ -75,7 +75,7 @@ class UnknownBankError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """What an operator can choose. ``identity`` is our own; ``overrides``: where clients reach a bank, by its id."""
 
     identity: ComponentIdentity
@@ -90,14 +90,14 @@ class Settings:
 class Coordinator:
     """One for the server. ``memory`` is what earlier runs have stored."""
 
-    def __init__(self, settings: Settings, memory: StoredState, *, limits: LimitCounts | None = None) -> None:
+    def __init__(self, settings: ServerSettings, memory: StoredState, *, limits: LimitCounts | None = None) -> None:
         """``limits`` counts the limits that are reached."""
         self._settings = settings
         self.limits = LimitCounts() if limits is None else limits
         self.slotmap = SlotMap()
         self.peers = PeerTable()
         self.revocations = Revocations(self.peers, self.limits)
-        self.certified = CertifiedClients(self.peers)
+        self.certified = CertificateLists(self.peers)
         self._certified: frozenset[Identity] | None = None
         self.bank_audit = BankAudit(self.limits)
         self.inventory = Inventory(memory.cards)
@@ -142,7 +142,7 @@ class Coordinator:
         dialled_port: int | None = None,
         proof: Proof | None = None,
     ) -> list[Action]:
-        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (CONNECTED_SERVER).
+        """A link was accepted, or dialled: ``dialled_port`` is the bankd's port then (its state: see states.md).
 
         ``proof`` is what the peer's certificate says; None on a link without TLS.
         """

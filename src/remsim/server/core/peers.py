@@ -94,7 +94,7 @@ class Peer(Stateful[PeerState, PeerEvent]):
     address: PeerAddress
     #: When TCP came up, in the time that coordinators are given.
     since: float
-    #: The port at which the server dialled it (architecture: CONNECTED_SERVER), None if it dialled the server.
+    #: The port at which the server dialled it (the bankd's state for it: see states.md), None if it dialled the server.
     dialled_port: int | None = None
     #: What its certificate says; None on a link without TLS.
     proof: Proof | None = None

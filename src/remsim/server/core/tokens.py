@@ -40,7 +40,7 @@ class TokenError(RemsimError, ValueError):
     exit_status = 2
 
 
-class Role(IntEnum):
+class TokenRole(IntEnum):
     """What a holder may do; each may do what those before it may."""
 
     VIEWER = 1  #: look
@@ -100,7 +100,7 @@ class StoredToken:
 
     token_id: str
     name: str
-    role: Role
+    role: TokenRole
     digest: bytes
     created_at: float
     scope: Scope = EVERYTHING
@@ -114,10 +114,10 @@ class Grant:
 
     token_id: str
     name: str
-    role: Role
+    role: TokenRole
     scope: Scope
 
-    def allows(self, role: Role, *, bank_id: int | None = None, client_id: int | None = None) -> bool:
+    def allows(self, role: TokenRole, *, bank_id: int | None = None, client_id: int | None = None) -> bool:
         """Whether the holder may do what needs ``role``, on this bank and this client.
 
         What names neither concerns everything: a limited token may look, and sees its part, but change nothing.
@@ -125,7 +125,7 @@ class Grant:
         if self.role < role:
             return False
         if bank_id is None and client_id is None:
-            return role is Role.VIEWER or not self.scope.is_limited
+            return role is TokenRole.VIEWER or not self.scope.is_limited
         return (bank_id is None or self.scope.has_bank(bank_id)) and (
             client_id is None or self.scope.has_client(client_id)
         )
@@ -152,7 +152,7 @@ def make_token(
     secret: bytes,
     *,
     name: str,
-    role: Role,
+    role: TokenRole,
     now: float,
     scope: Scope = EVERYTHING,
     lifetime_s: float | None = None,

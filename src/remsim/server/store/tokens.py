@@ -25,9 +25,9 @@ from remsim.server.core.tokens import (
     EVERYTHING,
     ID_BYTES,
     SECRET_BYTES,
-    Role,
     Scope,
     StoredToken,
+    TokenRole,
     make_token,
 )
 from remsim.server.store import audit, database
@@ -44,7 +44,7 @@ def create_token(
     config: ServerConfig,
     *,
     name: str,
-    role: Role,
+    role: TokenRole,
     scope: Scope = EVERYTHING,
     lifetime_s: float | None = None,
     may_create: bool = True,
@@ -64,7 +64,7 @@ def create_token(
 
 def create_first_token(config: ServerConfig, *, name: str) -> tuple[str, StoredToken] | None:
     """Make a token for an admin, if none was ever made; None if there was one. Raises like ``create_token``."""
-    text, record = _draw(name, Role.ADMIN, EVERYTHING, None)
+    text, record = _draw(name, TokenRole.ADMIN, EVERYTHING, None)
 
     async def store(connection: AsyncConnection) -> bool:
         if await has_tokens(connection):
@@ -75,7 +75,7 @@ def create_first_token(config: ServerConfig, *, name: str) -> tuple[str, StoredT
     return (text, record) if _on_database(config, store, may_create=True) else None
 
 
-def _draw(name: str, role: Role, scope: Scope, lifetime_s: float | None) -> tuple[str, StoredToken]:
+def _draw(name: str, role: TokenRole, scope: Scope, lifetime_s: float | None) -> tuple[str, StoredToken]:
     return make_token(
         secrets.token_bytes(ID_BYTES),
         secrets.token_bytes(SECRET_BYTES),
@@ -200,7 +200,7 @@ def _record(row: Row[tuple[object, ...]]) -> StoredToken:
     return StoredToken(
         row.token_id,
         row.name,
-        Role(row.role),
+        TokenRole(row.role),
         bytes.fromhex(row.digest),
         row.created_at,
         Scope(_split(row.banks), _split(row.clients)),

@@ -56,7 +56,7 @@ class StoreError(RemsimError):
     """The database did not take a decision."""
 
 
-class Listener(Protocol):
+class StoreListener(Protocol):
     """Who hears what became of decisions. Called in the loop, in the order of the decisions."""
 
     def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
@@ -127,7 +127,7 @@ class Store:
         if self._notes_timer is None and not self._are_notes_due:
             self._notes_timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._on_notes_due)
 
-    async def run(self, listener: Listener) -> None:
+    async def run(self, listener: StoreListener) -> None:
         """Write until ``finish``. Runs once, as a task of its own."""
         while True:
             while self._decisions or self._are_notes_due or self._is_forgetting_due:
@@ -218,7 +218,7 @@ class Store:
         self._are_notes_due = bool(self._notes)
         self._wake.set()
 
-    async def _write_decisions(self, listener: Listener) -> None:
+    async def _write_decisions(self, listener: StoreListener) -> None:
         batch = self._decisions[:DECISIONS_PER_COMMIT]
         del self._decisions[: len(batch)]
         error = await self._try(listener, batch)
@@ -237,7 +237,7 @@ class Store:
             return
         self._fail(listener, batch, error)
 
-    async def _try(self, listener: Listener, batch: list[_Waiting]) -> SQLAlchemyError | None:
+    async def _try(self, listener: StoreListener, batch: list[_Waiting]) -> SQLAlchemyError | None:
         try:
             results = await self._commit(batch)
         except SQLAlchemyError as error:
@@ -263,7 +263,7 @@ class Store:
                 results.append((number, wall))
         return results
 
-    def _fail(self, listener: Listener, batch: Sequence[_Waiting], error: SQLAlchemyError) -> None:
+    def _fail(self, listener: StoreListener, batch: Sequence[_Waiting], error: SQLAlchemyError) -> None:
         self.is_healthy = False
         kinds = Counter("audit" if one.decision is None else type(one.decision).__name__ for one in batch)
         what = ",".join(sorted(kinds))

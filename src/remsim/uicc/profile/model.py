@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a card is made as: file system, keys, PINs, toolkit, and the ways in which it differs from the book.
 
-Values only; ``profile_toml`` reads them from text. One profile serves any number of cards.
+Values only; ``profile.toml`` reads them from text. One profile serves any number of cards.
 """
 
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ class Profile:
     files: FileSystem
     pins: dict[int, PinSpec]
     identity: SubscriberIdentity = field(default_factory=SubscriberIdentity)
-    #: Contents that depend on the identity: content key to template (see ``profile_toml``).
+    #: Contents that depend on the identity: content key to template (see ``profile.toml``).
     personal: dict[str, tuple[bytes | str, ...]] = field(default_factory=dict)
     auth: AuthSpec | None = None
     toolkit: ToolkitProfile = field(default_factory=ToolkitProfile)

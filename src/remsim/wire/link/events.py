@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a ``Connection`` reports to its owner."""
+"""What a ``LinkEngine`` reports to its owner."""
 
 from dataclasses import dataclass
 

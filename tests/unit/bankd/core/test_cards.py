@@ -4,8 +4,9 @@
 import pytest
 
 from remsim.bankd.core import cards
-from remsim.bankd.core.actions import CloseCard, FaultKind, OpenCard, ResetCard, ResetKind
+from remsim.bankd.core.actions import CloseCard, FaultKind, OpenCard, ResetCard
 from remsim.bankd.core.states import CardState
+from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus

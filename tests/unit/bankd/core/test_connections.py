@@ -7,7 +7,7 @@ import pytest
 
 from remsim.bankd.core import connections, session
 from remsim.bankd.core.actions import CardAttached, CardDetached, FaultKind
-from remsim.bankd.core.states import SessionState
+from remsim.bankd.core.states import ConnectionState
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
@@ -63,7 +63,7 @@ def test_unmapped_client_stays_connected(bank: Bank, is_own: bool, result: Resul
     client = bank.connect("C2:0", is_own=is_own)
     assert bank.result(client) is result
     assert client not in bank.closed
-    assert bank.coordinator.state_counts()[SessionState.CONNECTED_CLIENT_WAIT_MAP] == 1
+    assert bank.coordinator.state_counts()[ConnectionState.CONNECTED_CLIENT_WAIT_MAP] == 1
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_stop_closes_idle_clients_at_once_and_busy_ones_after_their_answer(bank:
     assert busy in bank.closed
     assert kinds(bank, busy).count("TpduCardToModem") == 1
     assert at_rest(bank)
-    assert bank.coordinator.state_counts()[SessionState.INIT] == 2
+    assert bank.coordinator.state_counts()[ConnectionState.INIT] == 2
 
 
 def test_stop_closes_newcomers_too(bank: Bank) -> None:

@@ -3,8 +3,8 @@
 
 import pytest
 
-from remsim.bankd.core.actions import ResetKind
 from remsim.bankd.core.guarding import MAX_LINES
+from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.bankd.core.mappings import Mapping, MappingTable
+from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.messages.rspro import ResultCode
 
@@ -32,7 +32,7 @@ def test_bank_is_checked_before_slot(table: MappingTable, bank: BankSlot, result
 
 def test_identical_mapping_changes_nothing(table: MappingTable) -> None:
     first = table.create(C1, B0)
-    assert first.created == Mapping(C1, B0)
+    assert first.created == SlotMapping(C1, B0)
     again = table.create(C1, B0)
     assert (again.result, again.removed, again.created) == (ResultCode.OK, (), None)
     assert len(table) == 1
@@ -42,9 +42,9 @@ def test_mapping_pushes_out_those_of_its_bank_slot_and_of_its_client(table: Mapp
     table.create(C1, B0)
     table.create(C2, B1)
     change = table.create(C1, B1)
-    assert change.removed == (Mapping(C2, B1), Mapping(C1, B0))
-    assert change.created == Mapping(C1, B1)
-    assert table.of_client(C1) == table.of_slot(1) == Mapping(C1, B1)
+    assert change.removed == (SlotMapping(C2, B1), SlotMapping(C1, B0))
+    assert change.created == SlotMapping(C1, B1)
+    assert table.of_client(C1) == table.of_slot(1) == SlotMapping(C1, B1)
     assert table.of_client(C2) is None
     assert table.of_slot(0) is None
 
@@ -53,13 +53,13 @@ def test_removal_names_the_client_too(table: MappingTable) -> None:
     table.create(C1, B0)
     assert table.remove(C2, B0).result is ResultCode.UNKNOWN_SLOTMAP
     assert table.remove(C1, B1).result is ResultCode.UNKNOWN_SLOTMAP
-    assert table.remove(C1, B0).removed == (Mapping(C1, B0),)
+    assert table.remove(C1, B0).removed == (SlotMapping(C1, B0),)
     assert len(table) == 0
 
 
 def test_reset_drops_all(table: MappingTable) -> None:
     table.create(C1, B0)
     table.create(C2, B1)
-    assert table.clear().removed == (Mapping(C1, B0), Mapping(C2, B1))
+    assert table.clear().removed == (SlotMapping(C1, B0), SlotMapping(C2, B1))
     assert table.of_client(C1) is None
-    assert str(Mapping(C1, B0)) == "B1:0 C1:0"
+    assert str(SlotMapping(C1, B0)) == "B1:0 C1:0"

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from remsim.bankd.core.states import SessionState
+from remsim.bankd.core.states import ConnectionState
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.errors import DecodeError
@@ -128,7 +128,7 @@ def test_server_that_dials_in_is_introduced_to_and_governs() -> None:
     assert bank.sent[link] == [rspro.ConnectBankReq(BANKD, 1, 2)]
     accept(bank, link)
     assert bank.map(link) is ResultCode.OK
-    assert bank.coordinator.state_counts()[SessionState.CONNECTED_SERVER] == 1
+    assert bank.coordinator.state_counts()[ConnectionState.CONNECTED_SERVER] == 1
     bank.lose(link)
     assert bank.coordinator.control.active_server is None
     assert "server_lost" in bank.events()

@@ -3,9 +3,10 @@
 
 import pytest
 
-from remsim.bankd.core.actions import CardDetached, FaultKind, Origin, ResetKind
+from remsim.bankd.core.actions import CardDetached, FaultKind, Origin
 from remsim.bankd.core.session import CardSession, ResetEdges
-from remsim.bankd.core.states import CardEvent, CardState, SessionState
+from remsim.bankd.core.states import CardEvent, CardState, ConnectionState
+from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages import rspro
@@ -238,6 +239,6 @@ def test_connection_can_be_detached_without_ending_the_session() -> None:
     assert (session.last_tag, session.last_response) == (7, OK)
     session.attach(connection)
     assert connection.session is session
-    assert connection.state is SessionState.CONNECTED_CLIENT_MAPPED_CARD
+    assert connection.state is ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
     bank.is_automatic = True
     assert bank.submit(client, OTHER) == b"\x00\x90\x00"

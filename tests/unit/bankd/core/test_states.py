@@ -5,25 +5,25 @@ import pytest
 
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
-    SESSION_TRANSITIONS,
+    CONNECTION_TRANSITIONS,
     CardEvent,
     CardState,
-    SessionEvent,
-    SessionState,
+    ConnectionInput,
+    ConnectionState,
 )
 from remsim.core.state_machine import IllegalTransitionError
 
 
 def test_every_session_state_is_entered_and_left() -> None:
-    rows = list(SESSION_TRANSITIONS)
-    assert {state for state, _event, _to in rows} == set(SessionState)
-    assert {to for _state, _event, to in rows} == set(SessionState)
-    assert {event for _state, event, _to in rows} == set(SessionEvent)
+    rows = list(CONNECTION_TRANSITIONS)
+    assert {state for state, _event, _to in rows} == set(ConnectionState)
+    assert {to for _state, _event, to in rows} == set(ConnectionState)
+    assert {event for _state, event, _to in rows} == set(ConnectionInput)
 
 
 def test_every_connected_session_that_lasts_can_end() -> None:
-    ending = {state for state, event, _to in SESSION_TRANSITIONS if event is SessionEvent.ENDED}
-    lasting = set(SessionState) - {SessionState.INIT, SessionState.ACCEPTING, SessionState.CONNECTED_CLIENT}
+    ending = {state for state, event, _to in CONNECTION_TRANSITIONS if event is ConnectionInput.ENDED}
+    lasting = set(ConnectionState) - {ConnectionState.INIT, ConnectionState.ACCEPTING, ConnectionState.CONNECTED_CLIENT}
     assert ending == lasting
 
 
@@ -36,6 +36,6 @@ def test_every_card_state_is_entered_and_left() -> None:
 
 def test_unlisted_pairs_are_refused() -> None:
     with pytest.raises(IllegalTransitionError, match="INIT"):
-        SESSION_TRANSITIONS.following(SessionState.INIT, SessionEvent.TCP_UP)
+        CONNECTION_TRANSITIONS.following(ConnectionState.INIT, ConnectionInput.TCP_UP)
     with pytest.raises(IllegalTransitionError, match="OFF"):
         CARD_TRANSITIONS.following(CardState.OFF, CardEvent.DONE)

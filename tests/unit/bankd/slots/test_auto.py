@@ -4,12 +4,12 @@
 import pytest
 
 from remsim.bankd.slots.auto import AutoPlan, KnownReader, reader_key
-from remsim.bankd.slots.plan import Assignment
+from remsim.bankd.slots.plan import ReaderAssignment
 
 A, B, C = "ACS ACR33 00 00", "ACS ACR33 01 00", "HID (SN1) 02 00"
 
 
-def events(assignment: Assignment) -> list[str]:
+def events(assignment: ReaderAssignment) -> list[str]:
     return [problem.event for problem in assignment.problems]
 
 

@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from remsim.bankd.slots.plan import Assignment, OrderPlan, RulePlan, SlotRule, table_rules
+from remsim.bankd.slots.plan import OrderPlan, ReaderAssignment, RulePlan, SlotRule, table_rules
 from remsim.config import BankdConfig, SlotReader
 
 A, B, C = "ACS ACR33 00 00", "ACS ACR33 01 00", "HID (SN1) 02 00"
@@ -14,7 +14,7 @@ def rule(slot_nr: int, pattern: str) -> SlotRule:
     return SlotRule(slot_nr, pattern, "here", pattern=re.compile(pattern), is_anchored=False)
 
 
-def events(assignment: Assignment) -> list[str]:
+def events(assignment: ReaderAssignment) -> list[str]:
     return [problem.event for problem in assignment.problems]
 
 
@@ -28,7 +28,7 @@ def test_slot_keeps_its_reader_while_that_is_plugged_in() -> None:
     plan = RulePlan([rule(0, "ACS")])
     assert plan.assign([B, A], {0: A}).readers == {0: A}
     assert plan.assign([B], {0: A}).readers == {0: B}
-    assert plan.assign([C], {0: A}) == Assignment({}, plan.assign([], {}).problems)
+    assert plan.assign([C], {0: A}) == ReaderAssignment({}, plan.assign([], {}).problems)
 
 
 def test_missing_and_shared_readers_are_reported() -> None:

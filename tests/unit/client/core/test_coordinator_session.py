@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from remsim.card.atr_policy import AtrPolicy
+from remsim.card.reset import ResetKind
 from remsim.client.core.actions import (
     Abort,
     Action,
@@ -16,7 +17,7 @@ from remsim.client.core.actions import (
     SelectSim,
     SetAtr,
 )
-from remsim.client.core.notices import NoticeKind, ResetKind
+from remsim.client.core.notices import NoticeKind
 from remsim.client.core.session import ATR_WAIT_S, LINES_WAIT_S
 from remsim.client.core.states import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.core.ids import ClientSlot

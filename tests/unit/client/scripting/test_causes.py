@@ -5,7 +5,7 @@ import pytest
 
 from remsim import __version__
 from remsim.client.core.actions import SetAtr
-from remsim.client.scripting.causes import Cause, EventCauses, EventEnvironment
+from remsim.client.scripting.causes import EventCauses, EventEnvironment, ScriptCause
 from remsim.config import HostPort
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link.dialing import DialState
@@ -27,8 +27,8 @@ from tests.doubles.client_slot import (
     classic,
 )
 
-ENTER = [Cause.SIM_REMOTE, Cause.CARD_INSERT, Cause.MODEM_RESET]
-LEAVE = [Cause.CARD_REMOVE, Cause.SIM_LOCAL, Cause.MODEM_RESET]
+ENTER = [ScriptCause.SIM_REMOTE, ScriptCause.CARD_INSERT, ScriptCause.MODEM_RESET]
+LEAVE = [ScriptCause.CARD_REMOVE, ScriptCause.SIM_LOCAL, ScriptCause.MODEM_RESET]
 
 
 class Called:
@@ -38,7 +38,7 @@ class Called:
         self.slot = Slot()
         self._causes = EventCauses()
 
-    def new(self) -> list[Cause]:
+    def new(self) -> list[ScriptCause]:
         """Since the last time."""
         found = [self._causes.of_action(action) for action in self.slot.everything]
         self.slot.everything.clear()
@@ -53,29 +53,29 @@ def called() -> Called:
 @pytest.mark.parametrize("is_own", [True, False])
 def test_calls_of_a_session_come_in_the_classic_order(called: Called, is_own: bool) -> None:
     called.slot.with_bankd_given()
-    assert called.new() == [Cause.SERVER_CONNECT, Cause.CONFIG_BANKD]
+    assert called.new() == [ScriptCause.SERVER_CONNECT, ScriptCause.CONFIG_BANKD]
     called.slot.up(BANKD)
     called.slot.answer(BANKD, OWN_BANKD if is_own else classic(OWN_BANKD))
     called.slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
-    assert called.new() == [*ENTER, Cause.BANKD_CONNECT]
+    assert called.new() == [*ENTER, ScriptCause.BANKD_CONNECT]
     called.slot.hear(SERVER, rspro.ConfigClientBankReq(BankSlot(2, 1), ADDRESS))
-    assert called.new() == [*LEAVE, Cause.CONFIG_BANKD]
+    assert called.new() == [*LEAVE, ScriptCause.CONFIG_BANKD]
     called.slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, NOWHERE))
-    assert called.new() == [Cause.CONFIG_BANKD]
+    assert called.new() == [ScriptCause.CONFIG_BANKD]
 
 
 def test_taken_bankd_is_left_before_it_is_told(called: Called) -> None:
     called.slot.with_card()
     called.new()
     called.slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, NOWHERE))
-    assert called.new() == [*LEAVE, Cause.CONFIG_BANKD]
+    assert called.new() == [*LEAVE, ScriptCause.CONFIG_BANKD]
 
 
 def test_order_that_changes_nothing_is_told_all_the_same(called: Called) -> None:
     called.slot.with_card()
     called.new()
     called.slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, ADDRESS))
-    assert called.new() == [Cause.CONFIG_BANKD]
+    assert called.new() == [ScriptCause.CONFIG_BANKD]
 
 
 def test_server_that_goes_and_comes_back_is_told(called: Called) -> None:
@@ -83,7 +83,7 @@ def test_server_that_goes_and_comes_back_is_told(called: Called) -> None:
     called.slot.with_server()
     called.slot.lose(SERVER)
     called.slot.with_server()
-    assert called.new() == [Cause.SERVER_CONNECT, Cause.SERVER_LOST, Cause.SERVER_BACK]
+    assert called.new() == [ScriptCause.SERVER_CONNECT, ScriptCause.SERVER_LOST, ScriptCause.SERVER_BACK]
 
 
 @pytest.mark.parametrize("is_own", [True, False])
@@ -100,7 +100,7 @@ def test_bankd_that_has_no_card_is_told_once(called: Called, is_own: bool) -> No
     called.slot.lose(BANKD)
     called.slot.up(BANKD)
     called.slot.answer(BANKD, bankd, ResultCode.ILLEGAL_CLIENT_ID)
-    assert called.new() == [Cause.BANKD_REFUSED]
+    assert called.new() == [ScriptCause.BANKD_REFUSED]
 
 
 def test_card_that_comes_back_in_the_same_session_is_no_new_bankd(called: Called) -> None:
@@ -109,9 +109,9 @@ def test_card_that_comes_back_in_the_same_session_is_no_new_bankd(called: Called
     called.slot.hear(
         BANKD, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, SlotPhysStatus(reset_active=False, card_present=False))
     )
-    assert called.new() == [Cause.CARD_REMOVE]
+    assert called.new() == [ScriptCause.CARD_REMOVE]
     called.slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
-    assert called.new() == [Cause.CARD_INSERT, Cause.MODEM_RESET]
+    assert called.new() == [ScriptCause.CARD_INSERT, ScriptCause.MODEM_RESET]
 
 
 def test_command_without_an_answer_is_told(called: Called) -> None:
@@ -120,18 +120,18 @@ def test_command_without_an_answer_is_told(called: Called) -> None:
     called.slot.command()
     called.new()
     called.slot.lose(BANKD)
-    assert called.new() == [Cause.TPDU_FAILED, *LEAVE]
+    assert called.new() == [ScriptCause.TPDU_FAILED, *LEAVE]
 
 
 def test_modem_status_is_told_when_it_changes() -> None:
     """known-limits.md, 78: the classic client tests for the opposite."""
     causes = EventCauses()
     assert [causes.of_lines(lines) for lines in (ON, ON, OFF, OFF, ON)] == [
-        Cause.MODEM_STATUS,
+        ScriptCause.MODEM_STATUS,
         None,
-        Cause.MODEM_STATUS,
+        ScriptCause.MODEM_STATUS,
         None,
-        Cause.MODEM_STATUS,
+        ScriptCause.MODEM_STATUS,
     ]
 
 
@@ -140,13 +140,13 @@ def test_other_actions_are_nobodys_business(called: Called) -> None:
 
 
 def test_requests_and_events_are_told_apart() -> None:
-    assert {cause for cause in Cause if cause.is_request} == {*ENTER, *LEAVE}
+    assert {cause for cause in ScriptCause if cause.is_request} == {*ENTER, *LEAVE}
 
 
 def test_environment_begins_like_the_classic_one() -> None:
     environment = EventEnvironment(HostPort("127.0.0.1", 9998))
     assert environment.variables(
-        cause=Cause.SERVER_CONNECT,
+        cause=ScriptCause.SERVER_CONNECT,
         client_slot=None,
         bank_slot=None,
         bankd=None,
@@ -171,7 +171,7 @@ def test_environment_follows_the_slot() -> None:
     environment = EventEnvironment(HostPort("h", 1))
     environment.on_lines(SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True))
     given = environment.variables(
-        cause=Cause.CONFIG_BANKD,
+        cause=ScriptCause.CONFIG_BANKD,
         client_slot=ClientSlot(7, 1),
         bank_slot=BankSlot(1, 2),
         bankd=("192.0.2.1", 9999),
@@ -182,7 +182,7 @@ def test_environment_follows_the_slot() -> None:
     assert (given["REMSIM_SERVER_STATE"], given["REMSIM_BANKD_STATE"]) == ("REESTABLISH_DELAY", "REESTABLISH")
     assert [given[f"REMSIM_SIM_{line}"] for line in ("VCC", "RST", "CLK")] == ["1", "1", "1"]
     taken = environment.variables(
-        cause=Cause.CONFIG_BANKD,
+        cause=ScriptCause.CONFIG_BANKD,
         client_slot=ClientSlot(7, 1),
         bank_slot=None,
         bankd=None,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.emulators.errors import FrameError
+from remsim.emulators.errors import BoardFrameError
 from remsim.emulators.simtrace2.boards import (
     BOARDS,
     CONFIGURATION,
@@ -84,7 +84,7 @@ def test_usb_path_is_the_kernels() -> None:
 
 @pytest.mark.parametrize("raw", ["", "00", "0902", "090209000101058032" + "09", "0904000003ff020007"])
 def test_cut_descriptor_is_refused(raw: str) -> None:
-    with pytest.raises(FrameError):
+    with pytest.raises(BoardFrameError):
         parse_configuration(bytes.fromhex(raw))
 
 
@@ -93,5 +93,5 @@ def test_arbitrary_bytes_raise_nothing_but_frame_errors(raw: bytes) -> None:
     for data in (raw, b"\x09\x02" + (len(raw) + 9).to_bytes(2, "little") + bytes(5) + raw):
         try:
             emulator_slots(parse_configuration(data)[1])
-        except FrameError:
+        except BoardFrameError:
             continue

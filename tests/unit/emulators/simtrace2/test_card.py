@@ -2,14 +2,14 @@
 """One slot from start-up to unplug: what is believed, what is sent, what is told; each trap of the protocol's list."""
 
 from remsim.card.pps import Speed
+from remsim.card.reset import ResetKind
 from remsim.emulators.simtrace2.actions import (
     Action,
+    BoardReady,
     Fact,
     FactKind,
     ForwardTpdu,
-    Ready,
-    ResetKind,
-    Send,
+    SendBulk,
     ShowLines,
     ShowSpeed,
 )
@@ -18,6 +18,7 @@ from remsim.emulators.simtrace2.card import ANSWER_WAIT_S, Phase, SimtraceCard
 from remsim.emulators.simtrace2.header import Message
 from remsim.emulators.simtrace2.info import ModemStatus
 from remsim.emulators.simtrace2.messages import (
+    BoardSetAtr,
     CardInsert,
     Config,
     LineAction,
@@ -25,7 +26,6 @@ from remsim.emulators.simtrace2.messages import (
     ModemReset,
     PtsReport,
     RxData,
-    SetAtr,
     SimSelect,
     Status,
     StatusRequest,
@@ -49,7 +49,7 @@ def header(data: bytes = READ) -> bytes:
 
 
 def sent(actions: list[Action]) -> list[Message]:
-    return [action.message for action in actions if isinstance(action, Send)]
+    return [action.message for action in actions if isinstance(action, SendBulk)]
 
 
 def facts(actions: list[Action]) -> list[FactKind]:
@@ -76,7 +76,7 @@ class TestStartUp:
         assert sent(card.start(0.0)) == [Config(1, 0, 0)]
         assert sent(card.on_bulk(Config(1, 0, 3).to_bytes(), 0.1)) == [StatusRequest()]
         actions = card.on_bulk(status(0x10), 0.2)
-        assert isinstance(actions[0], Ready)
+        assert isinstance(actions[0], BoardReady)
         assert isinstance(actions[1], ShowLines)
         assert phase_of(card) is Phase.READY
         assert card.next_deadline() is None
@@ -97,7 +97,7 @@ class TestStartUp:
             card.on_interrupt(status(0x03), 0.0)
             assert sent(card.on_bulk(status(0x13), 0.0)) == [StatusRequest()]
         card.on_interrupt(status(0x03), 0.0)
-        assert isinstance(card.on_bulk(status(0x13), 0.0)[0], Ready)
+        assert isinstance(card.on_bulk(status(0x13), 0.0)[0], BoardReady)
 
     def test_lost_answers_are_asked_for_again_and_told_once(self) -> None:
         card = SimtraceCard(SIMTRACE)
@@ -107,7 +107,7 @@ class TestStartUp:
         assert facts(actions) == [FactKind.NO_ANSWER]
         assert sent(actions) == [Config(1, 0, 0)]
         card.on_bulk(Config(1, 0, 3).to_bytes(), 1.5)
-        assert card.handle_timer(2.5) == [Send(StatusRequest())]
+        assert card.handle_timer(2.5) == [SendBulk(StatusRequest())]
         card.on_bulk(status(0x10), 2.6)
         assert card.handle_timer(9.0) == []
 
@@ -132,7 +132,7 @@ class TestStartUp:
         assert card.insert_card(0.0) == []
         assert card.reset_modem(0.0) == []
         card.on_bulk(Config(1, 0, 3).to_bytes(), 0.0)
-        expected = [SetAtr(ATR), SimSelect(is_on=True), StatusRequest(), CardInsert(is_on=True)]
+        expected = [BoardSetAtr(ATR), SimSelect(is_on=True), StatusRequest(), CardInsert(is_on=True)]
         assert sent(card.on_bulk(status(0x10), 0.0))[:4] == expected
 
     def test_emulator_left_on_by_a_dead_host_is_switched_off(self) -> None:
@@ -151,7 +151,7 @@ class TestControls:
     def test_order_of_actions(self) -> None:
         card = ready(SimtraceCard(SIMTRACE), 0x10)
         # A powered modem hears an ATR as soon as it is connected, so the right one is there before.
-        assert sent(card.set_atr(ATR, 1.0)) == [SetAtr(ATR)]
+        assert sent(card.set_atr(ATR, 1.0)) == [BoardSetAtr(ATR)]
         # Trap 4: the emulator is off until it is selected, on every board. Trap 5: only STATUS is ever answered.
         assert sent(card.select_sim(1.0, is_remote=True)) == [SimSelect(is_on=True), StatusRequest()]
         assert card.set_atr(ATR, 1.0) == []
@@ -168,11 +168,11 @@ class TestControls:
         card = ready(SimtraceCard(OWHW))
         card.set_atr(ATR, 0.0)
         card.insert_card(0.0)
-        assert sent(card.set_atr(OTHER, 1.0)) == [SetAtr(OTHER), CardInsert(is_on=False)]
+        assert sent(card.set_atr(OTHER, 1.0)) == [BoardSetAtr(OTHER), CardInsert(is_on=False)]
         assert card.handle_timer(1.1) == []
         due = card.next_deadline()
         assert due is not None
-        assert card.handle_timer(due) == [Send(CardInsert(is_on=True))]
+        assert card.handle_timer(due) == [SendBulk(CardInsert(is_on=True))]
 
     def test_card_removed_meanwhile_stays_out(self) -> None:
         card = ready(SimtraceCard(OWHW))
@@ -213,7 +213,7 @@ class TestUnplug:
         assert card.on_unplugged(1.0) == []
         assert sent(card.start(2.0)) == [Config(1, 0, 0)]
         card.on_bulk(Config(1, 0, 3).to_bytes(), 2.0)
-        assert SetAtr(ATR) in sent(card.on_bulk(status(0x10), 2.0))
+        assert BoardSetAtr(ATR) in sent(card.on_bulk(status(0x10), 2.0))
         assert facts(card.on_answer(1, b"\x90\x00", 2.0)) == [FactKind.LATE_ANSWER]
 
     def test_unplug_during_start_up_is_no_news(self) -> None:
@@ -263,7 +263,7 @@ class TestLines:
         card.on_bulk(header(), 1.0)
         due = card.next_deadline()
         assert due is not None
-        assert card.handle_timer(due) == [Send(StatusRequest())]
+        assert card.handle_timer(due) == [SendBulk(StatusRequest())]
         assert card.on_bulk(status(0x03), due)[-1] == ForwardTpdu(card.t0.generation, READ)
 
     def test_trap_1_answer_after_a_reset_is_suppressed(self) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from remsim.card.pps import Speed
-from remsim.emulators.simtrace2.actions import FactKind, ResetKind, ShowSpeed
+from remsim.card.reset import ResetKind
+from remsim.emulators.simtrace2.actions import FactKind, ShowSpeed
 from remsim.readers.sim.profiles import load_profile
 from remsim.uicc import Uicc
 from tests.doubles.simtrace2_world import StoppedError, World

@@ -3,17 +3,17 @@
 
 import pytest
 
-from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, Send
+from remsim.emulators.simtrace2.actions import Action, Fact, FactKind, SendBulk
 from remsim.emulators.simtrace2.boards import BOARDS
 from remsim.emulators.simtrace2.controls import CardControls
 from remsim.emulators.simtrace2.header import Message
 from remsim.emulators.simtrace2.messages import (
+    BoardSetAtr,
     CardInsert,
     Config,
     LineAction,
     LineFlag,
     ModemReset,
-    SetAtr,
     SimSelect,
     Status,
     StatusRequest,
@@ -30,7 +30,7 @@ def controls(board: object = SIMTRACE, mux_slot: int | None = None, high: bool |
 
 
 def messages(actions: list[Action]) -> list[Message]:
-    return [action.message for action in actions if isinstance(action, Send)]
+    return [action.message for action in actions if isinstance(action, SendBulk)]
 
 
 class TestConfig:
@@ -65,7 +65,7 @@ class TestAtr:
 
     def test_first_and_same_atr_cause_no_reset(self) -> None:
         wanted = controls(QMOD)
-        assert messages(wanted.set_atr(ATR, is_ready=True)[0]) == [SetAtr(ATR)]
+        assert messages(wanted.set_atr(ATR, is_ready=True)[0]) == [BoardSetAtr(ATR)]
         wanted.insert(is_on=True)
         # The device may be sending it at this moment, and would go on with the beginning of the new one.
         assert wanted.set_atr(ATR, is_ready=True) == ([], False)
@@ -73,13 +73,13 @@ class TestAtr:
     def test_atr_for_a_device_that_is_not_ready_is_kept_for_it(self) -> None:
         wanted = controls(QMOD)
         assert wanted.set_atr(ATR, is_ready=False) == ([], False)
-        assert messages(wanted.set_atr(ATR, is_ready=True)[0]) == [SetAtr(ATR)]
+        assert messages(wanted.set_atr(ATR, is_ready=True)[0]) == [BoardSetAtr(ATR)]
 
     def test_other_atr_causes_a_reset_as_the_board_can(self) -> None:
         for board, expected, away in (
-            (QMOD, [SetAtr(OTHER), PULSE], False),
-            (OWHW, [SetAtr(OTHER), CardInsert(is_on=False)], True),
-            (SIMTRACE, [SetAtr(OTHER)], False),
+            (QMOD, [BoardSetAtr(OTHER), PULSE], False),
+            (OWHW, [BoardSetAtr(OTHER), CardInsert(is_on=False)], True),
+            (SIMTRACE, [BoardSetAtr(OTHER)], False),
         ):
             wanted = controls(board)
             wanted.set_atr(ATR, is_ready=True)
@@ -99,7 +99,7 @@ class TestResume:
         assert messages(wanted.resume(is_enabled=False)) == [SimSelect(is_on=True), StatusRequest()]
         wanted.set_atr(ATR, is_ready=True)
         wanted.insert(is_on=True)
-        expected = [SetAtr(ATR), SimSelect(is_on=True), StatusRequest(), CardInsert(is_on=True), PULSE]
+        expected = [BoardSetAtr(ATR), SimSelect(is_on=True), StatusRequest(), CardInsert(is_on=True), PULSE]
         # A device that comes back may have lost everything, so it is told again each time.
         for _ in range(2):
             assert messages(wanted.resume(is_enabled=True)) == expected

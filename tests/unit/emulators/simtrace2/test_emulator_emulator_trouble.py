@@ -8,7 +8,7 @@ import pytest
 
 from remsim.core.limits import LimitName
 from remsim.emulators.simtrace2 import emulator as module
-from remsim.emulators.simtrace2.link import MAX_FAILURES
+from remsim.emulators.simtrace2.transfers import MAX_FAILURES
 from remsim.emulators.simtrace2.usb import TransferEnd
 from tests.doubles.reaching import reaches
 from tests.doubles.simtrace2_host import ATR, OK, READ, Host, booted
@@ -135,7 +135,7 @@ async def test_interface_that_fails_again_and_again_is_opened_afresh(
 async def test_device_that_takes_nothing_is_given_up(
     bus: FakeBus, host: Host, log: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remsim.emulators.simtrace2.link.OUT_WAIT_S", 0.01)
+    monkeypatch.setattr("remsim.emulators.simtrace2.transfers.OUT_WAIT_S", 0.01)
     plugged, port, _ = await booted(bus, host)
     port.is_stuck = True
     host.emulator.reset_modem()

@@ -4,8 +4,8 @@
 import pytest
 
 from remsim.card.pps import Speed
+from remsim.card.reset import ResetKind
 from remsim.emulators.base import Lines
-from remsim.emulators.simtrace2.actions import ResetKind
 from remsim.emulators.simtrace2.lines import LineTracker, is_applied, lines_of
 from remsim.emulators.simtrace2.messages import LineFlag, Status
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remsim.emulators.errors import FrameError
+from remsim.emulators.errors import BoardFrameError
 from remsim.emulators.simtrace2 import info
 from remsim.emulators.simtrace2 import messages as frames
-from remsim.emulators.simtrace2.header import Code, Message, UnknownMessage
+from remsim.emulators.simtrace2.header import Code, Message, UnknownBoardMessage
 from remsim.emulators.simtrace2.messages import LineFlag, TpduFlag, decode_from_device, decode_from_host
 
 u8, u16, u32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF_FFFF)
@@ -51,7 +51,7 @@ BY_DEVICE: dict[type[Message], st.SearchStrategy[Message]] = {
 }
 BY_HOST: dict[type[Message], st.SearchStrategy[Message]] = {
     frames.TxData: st.builds(frames.TxData, _flags, _data),
-    frames.SetAtr: st.builds(frames.SetAtr, st.binary(max_size=255)),
+    frames.BoardSetAtr: st.builds(frames.BoardSetAtr, st.binary(max_size=255)),
     frames.StatisticsRequest: st.just(frames.StatisticsRequest()),
     frames.StatusRequest: st.just(frames.StatusRequest()),
     frames.CardInsert: st.builds(frames.CardInsert, st.booleans()),
@@ -91,7 +91,7 @@ def test_arbitrary_payload_is_decoded_to_the_same_bytes_or_refused(code: Code, p
     for decode in (decode_from_device, decode_from_host):
         try:
             message = decode(raw)
-        except FrameError:
+        except BoardFrameError:
             continue
         if not isinstance(message, frames.Config):  # fields of firmware to come are skipped
             assert message.to_bytes() == raw
@@ -102,14 +102,14 @@ def test_arbitrary_bytes_raise_nothing_but_frame_errors(raw: bytes) -> None:
     for decode in (decode_from_device, decode_from_host):
         try:
             decode(raw)
-        except FrameError:
+        except BoardFrameError:
             continue
 
 
 def test_code_without_meaning_is_kept_as_it_is() -> None:
     raw = bytes.fromhex("017e000000000900ab")
     message = decode_from_host(raw)
-    assert message == UnknownMessage(Code(1, 0x7E), b"\xab")
+    assert message == UnknownBoardMessage(Code(1, 0x7E), b"\xab")
     assert message.to_bytes() == raw
 
 
@@ -118,8 +118,8 @@ def test_sequence_slot_and_reserved_bytes_are_ignored() -> None:
 
 
 def test_message_of_another_class_is_refused() -> None:
-    with pytest.raises(FrameError, match="is no SetAtr"):
-        frames.SetAtr.from_bytes(frames.StatusRequest().to_bytes())
+    with pytest.raises(BoardFrameError, match="is no BoardSetAtr"):
+        frames.BoardSetAtr.from_bytes(frames.StatusRequest().to_bytes())
 
 
 def test_config_of_future_firmware_is_read() -> None:
@@ -146,30 +146,30 @@ def test_useful_shapes_of_tx_data() -> None:
 
 
 def test_values_out_of_range_are_refused_when_built() -> None:
-    with pytest.raises(FrameError):
+    with pytest.raises(BoardFrameError):
         frames.ModemReset(frames.LineAction.PULSE, 70_000)
-    with pytest.raises(FrameError):
+    with pytest.raises(BoardFrameError):
         frames.Config(1, None, 3)
-    with pytest.raises(FrameError):
+    with pytest.raises(BoardFrameError):
         frames.Config(1 << 32)
-    with pytest.raises(FrameError):
+    with pytest.raises(BoardFrameError):
         frames.PtsReport(b"\xff\x00\xff", b"\xff\x00")
-    with pytest.raises(FrameError):
+    with pytest.raises(BoardFrameError):
         info.BoardInfo((b"one",), 0, 0)
-    with pytest.raises(FrameError):
+    with pytest.raises(BoardFrameError):
         info.SnifferSpeed(256)
-    with pytest.raises(FrameError):
+    with pytest.raises(BoardFrameError):
         frames.TxData(TpduFlag.FINAL, bytes(280)).to_bytes()
 
 
 @pytest.mark.parametrize("kind", [frames.RxData, info.SnifferTpdu, info.ErrorReport, info.BoardInfo, frames.Config])
 def test_payload_cut_short_is_refused(kind: type[Message]) -> None:
-    with pytest.raises(FrameError):
+    with pytest.raises(BoardFrameError):
         kind.from_payload(b"\x01\x02\x03")
 
 
 def test_data_that_are_not_counted_right_are_refused() -> None:
-    with pytest.raises(FrameError, match="announces 6 data bytes and has 5"):
+    with pytest.raises(BoardFrameError, match="announces 6 data bytes and has 5"):
         frames.RxData.from_payload(bytes.fromhex("01000000060000b000000a"))
 
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, Send
+from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.messages import StatusRequest, TxData
 from remsim.emulators.simtrace2.order import SETTLE_S, CommandOrder
 from remsim.emulators.simtrace2.t0 import T0Card, T0State
@@ -50,11 +50,11 @@ class TestHeaderBeforeItsReset:
         assert bench.after(0.001).reset() == []
         assert bench.after(0.001).running() == [ForwardTpdu(1, READ)]
         assert bench.order.next_deadline() is None
-        assert isinstance(bench.t0.answer(1, b"\x90\x00")[0], Send)
+        assert isinstance(bench.t0.answer(1, b"\x90\x00")[0], SendBulk)
 
     def test_data_are_asked_for_at_once_and_the_command_waits(self) -> None:
         bench = Bench()
-        assert bench.header(UPDATE, is_running=False) == [Send(TxData.acknowledge(0xD6), 1)]
+        assert bench.header(UPDATE, is_running=False) == [SendBulk(TxData.acknowledge(0xD6), 1)]
         assert bench.order.on_data(b"\x01\x02", is_final=True) == []
         assert bench.running() == [ForwardTpdu(1, UPDATE + b"\x01\x02")]
 
@@ -79,7 +79,7 @@ class TestHeaderBeforeItsReset:
         due = bench.order.next_deadline()
         assert due is not None
         bench.now = due
-        assert bench.timer() == [Send(StatusRequest())]
+        assert bench.timer() == [SendBulk(StatusRequest())]
         assert bench.after(0.001).running() == [ForwardTpdu(1, READ)]
 
     def test_command_goes_on_its_way_without_any_news(self) -> None:
@@ -99,7 +99,7 @@ class TestHeaderBeforeItsReset:
         bench = Bench()
         (fact, answer) = bench.header(bytes.fromhex("80e0000010"), is_running=False)
         assert isinstance(fact, Fact)
-        assert isinstance(answer, Send)
+        assert isinstance(answer, SendBulk)
         assert bench.running() == []
 
 
@@ -146,7 +146,7 @@ class TestResetRightBehindHeader:
         bench.header()
         bench.after(0.001).reset()
         bench.after(0.001).running()
-        assert bench.after(0.03).header(UPDATE) == [Send(TxData.acknowledge(0xD6), bench.t0.generation)]
+        assert bench.after(0.03).header(UPDATE) == [SendBulk(TxData.acknowledge(0xD6), bench.t0.generation)]
         assert bench.after(SETTLE_S).timer() == []
 
     def test_second_reset_proves_a_real_one(self) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remsim.emulators.errors import UnsafeFrameError
-from remsim.emulators.simtrace2.messages import CardInsert, RxData, SetAtr, StatusRequest, TpduFlag, TxData
+from remsim.emulators.simtrace2.messages import BoardSetAtr, CardInsert, RxData, StatusRequest, TpduFlag, TxData
 from remsim.emulators.simtrace2.stream import MessageReader, OutTransfer, StreamFault, encode_transfer
 
 _messages = st.builds(RxData, st.sampled_from(TpduFlag), st.binary(max_size=255)).map(lambda m: m.to_bytes())
@@ -104,7 +104,7 @@ def test_transfer_of_whole_packets_ends_with_an_empty_one(length: int, has_zero_
 
 def test_harmless_messages_are_sent_as_they_are() -> None:
     assert encode_transfer(CardInsert(is_on=True)) == OutTransfer(bytes.fromhex("010500000000090001"))
-    assert encode_transfer(SetAtr(bytes(33))).data[8] == 33
+    assert encode_transfer(BoardSetAtr(bytes(33))).data[8] == 33
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_harmless_messages_are_sent_as_they_are() -> None:
         TxData(TpduFlag(0), b"\x60"),
         TxData(TpduFlag.PB_AND_RX, b"\xd6\x00"),
         TxData(TpduFlag.PB_AND_RX | TpduFlag.FINAL, b"\xd6"),
-        SetAtr(b""),
-        SetAtr(bytes(34)),
+        BoardSetAtr(b""),
+        BoardSetAtr(bytes(34)),
     ],
 )
-def test_hazards_are_refused(message: TxData | SetAtr) -> None:
+def test_hazards_are_refused(message: TxData | BoardSetAtr) -> None:
     with pytest.raises(UnsafeFrameError):
         encode_transfer(message)

@@ -4,9 +4,9 @@
 import pytest
 
 from remsim.card.apdu_case import Case, CaseOverride, CommandRules, Direction
-from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, Send
+from remsim.emulators.simtrace2.actions import Action, DropUnsent, Fact, FactKind, ForwardTpdu, SendBulk
 from remsim.emulators.simtrace2.messages import TxData
-from remsim.emulators.simtrace2.t0 import T0_TRANSITIONS, Command, T0Card, T0Event, T0State, fit_answer
+from remsim.emulators.simtrace2.t0 import T0_TRANSITIONS, T0Card, T0Command, T0Event, T0State, fit_answer
 
 READ = bytes.fromhex("00b000000a")
 UPDATE = bytes.fromhex("00d6000007")
@@ -15,7 +15,7 @@ DATA = bytes(range(10))
 
 def sent(actions: list[Action]) -> list[bytes]:
     return [
-        action.message.data for action in actions if isinstance(action, Send) and isinstance(action.message, TxData)
+        action.message.data for action in actions if isinstance(action, SendBulk) and isinstance(action.message, TxData)
     ]
 
 
@@ -37,18 +37,18 @@ class TestCases:
     def test_case_1_and_2_forward_the_header(self, card: T0Card) -> None:
         assert card.on_header(READ) == [ForwardTpdu(1, READ)]
         assert state_of(card) is T0State.WAITING_FOR_CARD
-        assert card.answer(1, DATA + b"\x90\x00") == [Send(TxData.whole_answer(0xB0, DATA, b"\x90\x00"), 1)]
+        assert card.answer(1, DATA + b"\x90\x00") == [SendBulk(TxData.whole_answer(0xB0, DATA, b"\x90\x00"), 1)]
         assert state_of(card) is T0State.SENDING_ANSWER
         card.on_sent(1)
         assert state_of(card) is T0State.WAITING_FOR_HEADER
 
     def test_case_3_and_4_receive_the_data_first(self, card: T0Card) -> None:
-        assert card.on_header(UPDATE) == [Send(TxData.acknowledge(0xD6), 1)]
+        assert card.on_header(UPDATE) == [SendBulk(TxData.acknowledge(0xD6), 1)]
         assert state_of(card) is T0State.RECEIVING_DATA
         card.on_sent(1)
         assert state_of(card) is T0State.RECEIVING_DATA
         assert card.on_data(DATA[:7], is_final=True) == [ForwardTpdu(1, UPDATE + DATA[:7])]
-        assert card.answer(1, b"\x61\x1f") == [Send(TxData.status_word(b"\x61\x1f"), 1)]
+        assert card.answer(1, b"\x61\x1f") == [SendBulk(TxData.status_word(b"\x61\x1f"), 1)]
 
     def test_data_may_come_in_parts(self, card: T0Card) -> None:
         card.on_header(UPDATE)
@@ -81,8 +81,8 @@ class TestCases:
 
 
 class TestAnswers:
-    def command(self, header: bytes, direction: Direction = Direction.FORWARD) -> Command:
-        return Command(header, direction, T0State.WAITING_FOR_CARD)
+    def command(self, header: bytes, direction: Direction = Direction.FORWARD) -> T0Command:
+        return T0Command(header, direction, T0State.WAITING_FOR_CARD)
 
     @pytest.mark.parametrize("sw", [b"\x90\x00", b"\x62\x82", b"\x61\x10"])
     def test_exact_number_of_bytes_passes(self, sw: bytes) -> None:

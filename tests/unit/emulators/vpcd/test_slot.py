@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.emulators.driven import POWERED_OFF, RST_ACTIVE, RUNNING
-from remsim.emulators.vpcd.slot import Forward, HangUp, Odd, Reply, ShowLines, VpcdSlot
+from remsim.emulators.vpcd.slot import CloseReader, Forward, Odd, Reply, ShowContacts, VpcdSlot
 from remsim.vpcd import Control
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
@@ -24,10 +24,10 @@ def test_atr_is_answered_without_the_card(slot: VpcdSlot) -> None:
 
 
 def test_power_cycle_is_a_cold_reset_and_reset_a_warm_one(slot: VpcdSlot) -> None:
-    assert slot.on_message(ON) == [ShowLines(RUNNING)]
-    assert slot.on_message(RESET) == [ShowLines(RST_ACTIVE), ShowLines(RUNNING)]
-    assert slot.on_message(OFF) == [ShowLines(POWERED_OFF)]
-    assert slot.on_message(ON) == [ShowLines(RUNNING)]
+    assert slot.on_message(ON) == [ShowContacts(RUNNING)]
+    assert slot.on_message(RESET) == [ShowContacts(RST_ACTIVE), ShowContacts(RUNNING)]
+    assert slot.on_message(OFF) == [ShowContacts(POWERED_OFF)]
+    assert slot.on_message(ON) == [ShowContacts(RUNNING)]
 
 
 def test_power_that_does_not_change_is_no_news(slot: VpcdSlot) -> None:
@@ -87,7 +87,7 @@ def test_reset_makes_the_command_in_progress_void(control: bytes, auto_get_respo
 
 def test_peer_that_does_not_wait_for_its_answer_is_no_vpcd(slot: VpcdSlot) -> None:
     slot.on_message(SELECT)
-    assert [type(step) for step in slot.on_message(b"\x04")] == [Odd, HangUp]
+    assert [type(step) for step in slot.on_message(b"\x04")] == [Odd, CloseReader]
     assert slot.is_busy
 
 
@@ -95,10 +95,10 @@ def test_lost_connection_takes_the_power_away(slot: VpcdSlot) -> None:
     assert slot.on_lost() == []
     slot.on_message(ON)
     slot.on_message(SELECT)
-    assert slot.on_lost() == [ShowLines(POWERED_OFF)]
+    assert slot.on_lost() == [ShowContacts(POWERED_OFF)]
     assert slot.on_response(b"\x90\x00") == []
     slot.on_message(SELECT)
-    assert slot.on_lost() == [ShowLines(POWERED_OFF)]
+    assert slot.on_lost() == [ShowContacts(POWERED_OFF)]
 
 
 @pytest.mark.parametrize("auto_get_response", [False, True])
@@ -112,6 +112,6 @@ def test_commands_are_answered_until_vpcd_looks_whether_the_card_is_there(auto_g
     assert slot.on_response(b"\x90\x00") == []
     assert slot.on_message(SELECT) == [Reply(b"\x6f\x00")]
     assert slot.on_message(OFF) == slot.on_message(ON) == []
-    assert slot.on_message(b"\x04") == [HangUp()]
-    assert slot.on_lost() == [ShowLines(POWERED_OFF)]
+    assert slot.on_message(b"\x04") == [CloseReader()]
+    assert slot.on_lost() == [ShowContacts(POWERED_OFF)]
     assert slot.on_message(b"\x04") == [Reply(slot.atr)]

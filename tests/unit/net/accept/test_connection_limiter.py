@@ -11,7 +11,7 @@ import pytest
 
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.net.accept.connection_limiter import MAX_REPORTED_SOURCES, ConnectionLimiter
-from remsim.net.log_limits import UNAUTHENTICATED_LINES, LogRateLimiter
+from remsim.net.log_limiter import UNAUTHENTICATED_LINES, LogRateLimiter
 from remsim.net.tls.transport import SecureTransport
 from remsim.wire.link.actions import PeerAddress
 from tests.doubles.noted_log import NotedLog

@@ -4,7 +4,7 @@
 from dataclasses import replace
 
 from remsim.core.identity import Identity
-from remsim.pki.codes import Code, StoredCode, encode_bytes
+from remsim.pki.codes import EnrolmentCode, StoredCode, encode_bytes
 from remsim.pki.ledger import Issued
 from remsim.server.authority.audit import BY_HAND, SETTLED_S, CertificateAudit
 from remsim.server.core.actions import Actor, Entry
@@ -67,7 +67,7 @@ def test_revocation_without_a_reason_says_none() -> None:
 
 def test_code_is_entered_once_without_its_name_or_secret() -> None:
     entries: list[Entry] = []
-    code = Code(Identity.bank(1), b"name!!", b"secret of a code", bytes(32))
+    code = EnrolmentCode(Identity.bank(1), b"name!!", b"secret of a code", bytes(32))
     made = StoredCode.of(code, NOW - 1)
     audit = CertificateAudit((), entries.append, entries.append)
     for codes in ((made,), (replace(made, tries_left=1),), (replace(made, is_withdrawn=True),)):
@@ -79,7 +79,7 @@ def test_code_is_entered_once_without_its_name_or_secret() -> None:
 def test_newer_code_for_the_same_identity_is_another_entry_and_an_old_one_none() -> None:
     entries: list[Entry] = []
     first, second, old = (
-        StoredCode.of(Code(Identity.bank(1), bytes([number] * 6), bytes(16), bytes(32)), NOW - age_s)
+        StoredCode.of(EnrolmentCode(Identity.bank(1), bytes([number] * 6), bytes(16), bytes(32)), NOW - age_s)
         for number, age_s in enumerate((0.5, 0.25, HISTORY_S + 1))
     )
     audit = CertificateAudit({("code.make", "bank/1 2027-01-15T07:59:59.500Z")}, entries.append, entries.append)

@@ -13,10 +13,10 @@ from remsim.server.core.tokens import (
     FailureLimiter,
     Grant,
     Refusal,
-    Role,
     Scope,
     StoredToken,
     TokenError,
+    TokenRole,
     bearer_token,
     check_token,
     digest_of,
@@ -26,7 +26,7 @@ from remsim.server.core.tokens import (
 )
 
 NOW = 1_000_000.0
-TEXT, STORED = make_token(b"\x01" * 6, b"\x02" * 32, name="back-end", role=Role.OPERATOR, now=NOW)
+TEXT, STORED = make_token(b"\x01" * 6, b"\x02" * 32, name="back-end", role=TokenRole.OPERATOR, now=NOW)
 
 
 def found(stored: StoredToken = STORED, *, text: str = TEXT, now: float = NOW) -> Grant | Refusal:
@@ -66,56 +66,56 @@ class TestText:
 
     def test_what_makes_no_token_is_refused(self) -> None:
         with pytest.raises(TokenError, match="random bytes"):
-            make_token(b"short", bytes(32), name="x", role=Role.VIEWER, now=NOW)
+            make_token(b"short", bytes(32), name="x", role=TokenRole.VIEWER, now=NOW)
         for name in ("", "x" * 65, "a\nb"):
             with pytest.raises(TokenError, match="name"):
-                make_token(bytes(6), bytes(32), name=name, role=Role.VIEWER, now=NOW)
+                make_token(bytes(6), bytes(32), name=name, role=TokenRole.VIEWER, now=NOW)
         with pytest.raises(TokenError, match="longer than 0"):
-            make_token(bytes(6), bytes(32), name="x", role=Role.VIEWER, now=NOW, lifetime_s=0)
+            make_token(bytes(6), bytes(32), name="x", role=TokenRole.VIEWER, now=NOW, lifetime_s=0)
 
 
 class TestCheck:
     def test_good_token_grants_its_role_and_scope(self) -> None:
-        assert found() == Grant("010101010101", "back-end", Role.OPERATOR, EVERYTHING)
+        assert found() == Grant("010101010101", "back-end", TokenRole.OPERATOR, EVERYTHING)
 
     def test_unknown_and_wrong_secret_are_told_apart_in_the_log_only(self) -> None:
-        other, _ = make_token(b"\x01" * 6, b"\x03" * 32, name="x", role=Role.ADMIN, now=NOW)
-        unknown, _ = make_token(b"\x09" * 6, b"\x02" * 32, name="x", role=Role.ADMIN, now=NOW)
+        other, _ = make_token(b"\x01" * 6, b"\x03" * 32, name="x", role=TokenRole.ADMIN, now=NOW)
+        unknown, _ = make_token(b"\x09" * 6, b"\x02" * 32, name="x", role=TokenRole.ADMIN, now=NOW)
         assert found(text=other) is Refusal.WRONG
         assert found(text=unknown) is Refusal.UNKNOWN
 
     def test_revoked_and_expired_tokens_end(self) -> None:
         assert found(replace(STORED, revoked_at=NOW - 1)) is Refusal.REVOKED
-        _, short = make_token(b"\x01" * 6, b"\x02" * 32, name="x", role=Role.ADMIN, now=NOW, lifetime_s=60)
+        _, short = make_token(b"\x01" * 6, b"\x02" * 32, name="x", role=TokenRole.ADMIN, now=NOW, lifetime_s=60)
         assert isinstance(found(short, now=NOW + 59), Grant)
         assert found(short, now=NOW + 60) is Refusal.EXPIRED
 
 
 class TestRights:
-    @pytest.mark.parametrize("role", list(Role))
-    def test_role_may_do_what_those_before_it_may(self, role: Role) -> None:
+    @pytest.mark.parametrize("role", list(TokenRole))
+    def test_role_may_do_what_those_before_it_may(self, role: TokenRole) -> None:
         grant = Grant("x", "x", role, EVERYTHING)
-        assert [grant.allows(needed) for needed in Role] == [needed <= role for needed in Role]
-        assert Role.parse(role.text) is role
+        assert [grant.allows(needed) for needed in TokenRole] == [needed <= role for needed in TokenRole]
+        assert TokenRole.parse(role.text) is role
 
     @pytest.mark.parametrize("text", ["", "root", "ADMIN", "Viewer"])
     def test_other_word_is_no_role(self, text: str) -> None:
         with pytest.raises(TokenError):
-            Role.parse(text)
+            TokenRole.parse(text)
 
     def test_scope_limits_what_may_be_changed_and_seen(self) -> None:
-        grant = Grant("x", "x", Role.OPERATOR, Scope(frozenset({1}), frozenset({23})))
-        assert grant.allows(Role.OPERATOR, bank_id=1, client_id=23)
-        assert not grant.allows(Role.OPERATOR, bank_id=1, client_id=24)
-        assert not grant.allows(Role.OPERATOR, bank_id=2, client_id=23)
-        assert grant.allows(Role.VIEWER, bank_id=1)
-        assert not grant.allows(Role.VIEWER, client_id=24)
-        assert grant.allows(Role.VIEWER)
-        assert not grant.allows(Role.OPERATOR)
+        grant = Grant("x", "x", TokenRole.OPERATOR, Scope(frozenset({1}), frozenset({23})))
+        assert grant.allows(TokenRole.OPERATOR, bank_id=1, client_id=23)
+        assert not grant.allows(TokenRole.OPERATOR, bank_id=1, client_id=24)
+        assert not grant.allows(TokenRole.OPERATOR, bank_id=2, client_id=23)
+        assert grant.allows(TokenRole.VIEWER, bank_id=1)
+        assert not grant.allows(TokenRole.VIEWER, client_id=24)
+        assert grant.allows(TokenRole.VIEWER)
+        assert not grant.allows(TokenRole.OPERATOR)
 
     def test_scope_may_limit_one_side_only(self) -> None:
-        grant = Grant("x", "x", Role.OPERATOR, Scope(banks=frozenset({1})))
-        assert grant.allows(Role.OPERATOR, bank_id=1, client_id=1000)
+        grant = Grant("x", "x", TokenRole.OPERATOR, Scope(banks=frozenset({1})))
+        assert grant.allows(TokenRole.OPERATOR, bank_id=1, client_id=1000)
         assert Scope(clients=frozenset()).is_limited
         assert not EVERYTHING.is_limited
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import WithJsonSchema
 
-from remsim.server.api.auth import TheGrant, for_admins, require
+from remsim.server.api.auth import TheGrant, for_admins, require_operator
 from remsim.server.api.reading import number
 from remsim.server.api.routing import V1, TheQuery, guarded
 from remsim.server.api.v1 import views
@@ -33,7 +33,7 @@ _After = Annotated[
 async def show_audit(request: Request, query: TheQuery, grant: TheGrant, after: _After = "0") -> JSONResponse:
     """Who changed or tried what, oldest first, up to 1000 entries; go on behind the last one's number. For admins."""
     # The entries are about everything; a token with limits sees its part only.
-    await require(request, grant)
+    await require_operator(request, grant)
     entries = await query.audit(after=number(after, "entry number", _MAX_NUMBER), limit=PAGE)
     return JSONResponse({"audit": [_shown(entry) for entry in entries]})
 

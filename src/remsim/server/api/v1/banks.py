@@ -4,20 +4,20 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from remsim.server.api.auth import TheActor, TheGrant, require
+from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import ApiError, not_found
 from remsim.server.api.reading import MAX_SHORT, ShortText, number
 from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing, sight_of
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import BankList, BankShape
-from remsim.server.core.tokens import Grant, Role
+from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.runtime import UnknownBankError
 
 router = APIRouter(prefix=V1, tags=["banks"])
 
 
 def _is_within(grant: Grant, bank_id: int) -> bool:
-    return grant.allows(Role.VIEWER, bank_id=bank_id)
+    return grant.allows(TokenRole.VIEWER, bank_id=bank_id)
 
 
 def _unknown(bank_id: int) -> ApiError:
@@ -53,7 +53,7 @@ async def reset_bank(
     """
     bank_nr = number(bank_id, "bank id", MAX_SHORT)
     # It concerns all clients of the bank.
-    await require(request, grant, bank_id=None if grant.scope.clients is not None else bank_nr)
+    await require_operator(request, grant, bank_id=None if grant.scope.clients is not None else bank_nr)
     try:
         runtime.reset_bank(bank_nr, actor)
     except UnknownBankError:

@@ -13,7 +13,7 @@ from remsim.server.api.reading import MAX_SHORT, number
 from remsim.server.api.routing import V1, TheMore, TheQuery, guarded, listing, sight_of
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import ClientList, ClientShape
-from remsim.server.core.tokens import Grant, Role
+from remsim.server.core.tokens import Grant, TokenRole
 
 router = APIRouter(prefix=V1, tags=["clients"])
 
@@ -27,7 +27,7 @@ _NameText = Annotated[
 
 
 def _is_within(grant: Grant, slot: ClientSlot) -> bool:
-    return grant.allows(Role.VIEWER, client_id=slot.client_id)
+    return grant.allows(TokenRole.VIEWER, client_id=slot.client_id)
 
 
 @router.get("/clients", responses={200: {"model": ClientList}, **guarded(400)})

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
-from remsim.server.api.auth import TheActor, TheGrant, require
+from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import ApiError, not_found
 from remsim.server.api.reading import MAX_LONG, LongText, number, read_mapping
 from remsim.server.api.routing import V1, TheMore, TheQuery, TheRuntime, done, guarded, listing
 from remsim.server.api.v1 import views
 from remsim.server.api.v1.shapes import MappingList, MappingShape
 from remsim.server.core.slotmap import ConflictError
-from remsim.server.core.tokens import Grant, Role
+from remsim.server.core.tokens import Grant, TokenRole
 
 router = APIRouter(prefix=V1, tags=["slotmaps"])
 
@@ -64,7 +64,7 @@ async def create_slotmap(
     """Map a client slot to a bank slot. The answer comes when the mapping is stored; it survives any crash then."""
     body = await read_mapping(request)
     bank, client = body.slots()
-    await require(request, grant, bank_id=bank.bank_id, client_id=client.client_id)
+    await require_operator(request, grant, bank_id=bank.bank_id, client_id=client.client_id)
     try:
         await runtime.create_mapping(bank, client, actor)
     except ConflictError:
@@ -93,7 +93,7 @@ async def delete_slotmap(
         raise _unknown(slotmap_id)
     if mapping is not None:
         try:
-            await require(request, grant, bank_id=slot.bank_id, client_id=mapping.client.client_id)
+            await require_operator(request, grant, bank_id=slot.bank_id, client_id=mapping.client.client_id)
         except ApiError:
             # Whether there is a mapping that is none of its business, a token does not learn.
             if _is_within(grant, mapping.bank, mapping.client):
@@ -106,13 +106,13 @@ async def delete_slotmap(
 @router.post("/global-reset", response_class=Response, responses=guarded())
 async def reset_all(request: Request, runtime: TheRuntime, grant: TheGrant, actor: TheActor) -> Response:
     """Delete all mappings, as if each had been deleted singly. A request body is ignored."""
-    await require(request, grant)
+    await require_operator(request, grant)
     await runtime.delete_all_mappings(actor)
     return done(200)
 
 
 def _is_within(grant: Grant, bank: BankSlot, client: ClientSlot) -> bool:
-    return grant.allows(Role.VIEWER, bank_id=bank.bank_id, client_id=client.client_id)
+    return grant.allows(TokenRole.VIEWER, bank_id=bank.bank_id, client_id=client.client_id)
 
 
 def _unknown(slotmap_id: str) -> ApiError:

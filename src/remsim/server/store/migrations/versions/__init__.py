@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbered changes of the database, run by alembic at every start of the server."""
+"""The changes themselves, one module each, in the order of their numbers."""

@@ -5,8 +5,14 @@ import pytest
 
 from remsim.emulators.simtrace2.boards import SlotInterface
 from remsim.emulators.simtrace2.find import DeviceError
-from remsim.emulators.simtrace2.link import BULK_TRANSFERS, INTERRUPT_TRANSFERS, MAX_FAILURES, OUT_WAIT_S, SimtraceLink
 from remsim.emulators.simtrace2.stream import OutTransfer, StreamFault
+from remsim.emulators.simtrace2.transfers import (
+    BULK_TRANSFERS,
+    INTERRUPT_TRANSFERS,
+    MAX_FAILURES,
+    OUT_WAIT_S,
+    UsbTransfers,
+)
 from remsim.emulators.simtrace2.usb import NobodyListens, TransferEnd, UsbPort
 
 SLOT = SlotInterface(0, 0, bulk_out=0x04, bulk_in=0x85, interrupt_in=0x86, interval_ms=1)
@@ -87,15 +93,15 @@ def user() -> User:
 
 
 @pytest.fixture
-def link(port: Port, user: User) -> SimtraceLink:
-    link = SimtraceLink(port, SLOT, user)
+def link(port: Port, user: User) -> UsbTransfers:
+    link = UsbTransfers(port, SLOT, user)
     link.open()
     assert port.queued == [0x86] * INTERRUPT_TRANSFERS + [0x85] * BULK_TRANSFERS
     port.queued.clear()
     return link
 
 
-def test_packets_become_messages_and_transfers_are_queued_again(link: SimtraceLink, port: Port, user: User) -> None:
+def test_packets_become_messages_and_transfers_are_queued_again(link: UsbTransfers, port: Port, user: User) -> None:
     link.on_in(0x86, TransferEnd.COMPLETED, STATUS)
     link.on_in(0x85, TransferEnd.COMPLETED, STATUS[:8] + bytes(56))
     link.on_in(0x85, TransferEnd.COMPLETED, b"")
@@ -104,7 +110,7 @@ def test_packets_become_messages_and_transfers_are_queued_again(link: SimtraceLi
     assert port.queued == [0x86, 0x85, 0x85]
 
 
-def test_out_transfers_go_one_after_the_other(link: SimtraceLink, port: Port, user: User) -> None:
+def test_out_transfers_go_one_after_the_other(link: UsbTransfers, port: Port, user: User) -> None:
     link.send(SHORT, 1, 10.0)
     link.send(LONG, 1, 10.0)
     link.send(SHORT, None, 10.0)
@@ -117,7 +123,7 @@ def test_out_transfers_go_one_after_the_other(link: SimtraceLink, port: Port, us
     assert link.next_deadline() is None
 
 
-def test_what_is_not_taken_yet_can_be_dropped(link: SimtraceLink, port: Port, user: User) -> None:
+def test_what_is_not_taken_yet_can_be_dropped(link: UsbTransfers, port: Port, user: User) -> None:
     link.send(SHORT, None, 10.0)
     link.send(LONG, 1, 10.0)
     link.drop(1)
@@ -132,7 +138,7 @@ def test_what_is_not_taken_yet_can_be_dropped(link: SimtraceLink, port: Port, us
     assert link.is_idle
 
 
-def test_transfer_cancelled_in_its_middle_is_closed_with_an_empty_packet(link: SimtraceLink, port: Port) -> None:
+def test_transfer_cancelled_in_its_middle_is_closed_with_an_empty_packet(link: UsbTransfers, port: Port) -> None:
     link.send(LONG, 1, 10.0)
     link.send(SHORT, None, 10.0)
     link.drop(1)
@@ -142,14 +148,14 @@ def test_transfer_cancelled_in_its_middle_is_closed_with_an_empty_packet(link: S
     assert port.written[-1] == (SHORT.data, False)
 
 
-def test_transfer_that_was_taken_in_spite_of_the_cancel_counts(link: SimtraceLink, user: User) -> None:
+def test_transfer_that_was_taken_in_spite_of_the_cancel_counts(link: UsbTransfers, user: User) -> None:
     link.send(SHORT, 3, 10.0)
     link.drop(3)
     link.on_out(TransferEnd.CANCELLED, 9, 10.0)
     assert user.sent == [3]
 
 
-def test_out_transfer_that_fails_in_its_middle_begins_anew(link: SimtraceLink, port: Port, user: User) -> None:
+def test_out_transfer_that_fails_in_its_middle_begins_anew(link: UsbTransfers, port: Port, user: User) -> None:
     link.send(LONG, 1, 10.0)
     link.on_out(TransferEnd.ERROR, 64, 10.0)
     link.on_out(TransferEnd.COMPLETED, 0, 10.0)
@@ -160,7 +166,7 @@ def test_out_transfer_that_fails_in_its_middle_begins_anew(link: SimtraceLink, p
 
 
 @pytest.mark.parametrize("endpoint", [0x85, 0x86])
-def test_failures_in_a_row_end_the_link_once(link: SimtraceLink, user: User, endpoint: int) -> None:
+def test_failures_in_a_row_end_the_link_once(link: UsbTransfers, user: User, endpoint: int) -> None:
     for _ in range(MAX_FAILURES - 1):
         link.on_in(endpoint, TransferEnd.ERROR, b"")
     link.on_in(endpoint, TransferEnd.COMPLETED, STATUS)
@@ -171,7 +177,7 @@ def test_failures_in_a_row_end_the_link_once(link: SimtraceLink, user: User, end
     assert link.is_idle
 
 
-def test_out_transfer_that_only_fails_ends_the_link(link: SimtraceLink, user: User) -> None:
+def test_out_transfer_that_only_fails_ends_the_link(link: UsbTransfers, user: User) -> None:
     link.send(SHORT, None, 10.0)
     for _ in range(MAX_FAILURES):
         link.on_out(TransferEnd.TIMED_OUT, 0, 10.0)
@@ -181,7 +187,7 @@ def test_out_transfer_that_only_fails_ends_the_link(link: SimtraceLink, user: Us
 
 
 @pytest.mark.parametrize("end", [TransferEnd.GONE, TransferEnd.CANCELLED])
-def test_device_that_is_gone_ends_the_link(link: SimtraceLink, user: User, port: Port, end: TransferEnd) -> None:
+def test_device_that_is_gone_ends_the_link(link: UsbTransfers, user: User, port: Port, end: TransferEnd) -> None:
     link.send(SHORT, 1, 10.0)
     for endpoint in (0x85, 0x86, 0x85):
         link.on_in(endpoint, end, b"")
@@ -191,7 +197,7 @@ def test_device_that_is_gone_ends_the_link(link: SimtraceLink, user: User, port:
     assert port.queued == []
 
 
-def test_stall_is_cleared(link: SimtraceLink, port: Port, user: User) -> None:
+def test_stall_is_cleared(link: UsbTransfers, port: Port, user: User) -> None:
     link.on_in(0x85, TransferEnd.STALLED, b"")
     assert port.cleared == [0x85]
     assert port.queued == [0x85]
@@ -202,15 +208,15 @@ def test_stall_is_cleared(link: SimtraceLink, port: Port, user: User) -> None:
 
 def test_device_that_goes_between_two_transfers(port: Port, user: User) -> None:
     port.is_gone = True
-    link = SimtraceLink(port, SLOT, user)
+    link = UsbTransfers(port, SLOT, user)
     link.open()
     assert user.lost == ["device gone"]
-    second = SimtraceLink(port, SLOT, user)
+    second = UsbTransfers(port, SLOT, user)
     second.send(SHORT, None, 10.0)
     assert user.lost == ["device gone", "device gone"]
 
 
-def test_device_that_takes_nothing_is_given_up(link: SimtraceLink, user: User) -> None:
+def test_device_that_takes_nothing_is_given_up(link: UsbTransfers, user: User) -> None:
     link.handle_timer(10.0)
     link.send(SHORT, None, 10.0)
     assert link.next_deadline() == 10.0 + OUT_WAIT_S
@@ -227,7 +233,7 @@ def test_lost_while_a_message_is_handled(port: Port) -> None:
             left.lose("more than enough")
 
     user = Leaver()
-    left = SimtraceLink(port, SLOT, user)
+    left = UsbTransfers(port, SLOT, user)
     left.open()
     port.queued.clear()
     left.on_in(0x86, TransferEnd.COMPLETED, STATUS)

@@ -26,8 +26,8 @@ OUT_WAIT_S: Final = 5.0
 _EMPTY: Final = OutTransfer(b"")
 
 
-class LinkHandler(Protocol):
-    """Who uses the link."""
+class BoardHandler(Protocol):
+    """Who uses the transfers."""
 
     def on_bulk(self, item: bytes | StreamFault) -> None:
         """A message of the device, or what should have been one."""
@@ -56,10 +56,10 @@ class _Out:
     generation: int | None
 
 
-class SimtraceLink:
+class UsbTransfers:
     """See the module. ``on_in`` and ``on_out`` are those of ``UsbListener`` with the time added."""
 
-    def __init__(self, port: UsbPort, slot: SlotInterface, handler: LinkHandler) -> None:
+    def __init__(self, port: UsbPort, slot: SlotInterface, handler: BoardHandler) -> None:
         self._port = port
         self._slot = slot
         self._handler = handler

@@ -7,7 +7,7 @@ import pytest
 
 from remsim.core.episode import RECURRENCES
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.net.log_limits import (
+from remsim.net.log_limiter import (
     EVENT_LINES,
     UNAUTHENTICATED_INTERVAL_S,
     UNAUTHENTICATED_LINES,
