@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remsim.card.reset import ResetKind
 from remsim.session.ledger import OperationLedger, Standing
-from remsim.session.outbox import LineChange, Outbox
+from remsim.session.outbox import Outbox
 
 #: What may happen, most of it often.
 STEPS = ("command", "reset", "arrive", "work", "return", "cut", "go on")
@@ -62,11 +63,11 @@ class _World:
         self.waiting, self.is_unsent = None, False
         self.outbox.void()
         if self.is_linked:
-            self.send_lines(LineChange.COLD)
+            self.send_lines(ResetKind.COLD)
         else:
-            self.outbox.lines_not_sent(LineChange.COLD)
+            self.outbox.lines_not_sent(ResetKind.COLD)
 
-    def send_lines(self, change: LineChange) -> None:
+    def send_lines(self, change: ResetKind) -> None:
         tag = self.next_tag()
         self.outbox.lines_sent(tag, change)
         self.to_bank.append(("lines", tag, b""))

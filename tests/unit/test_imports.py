@@ -81,7 +81,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
     "policy": (("fields",), ("guard", "mapping")),
-    "session": (("ledger", "outbox", "token", "hold"),),
+    "session": (("hold", "ledger", "lines", "token"), ("outbox",)),
     "pki": (
         ("errors",),
         ("codes", "facts", "files"),

@@ -3,17 +3,9 @@
 
 from collections import deque
 from dataclasses import dataclass
-from enum import IntEnum
 
+from remsim.card.reset import ResetKind
 from remsim.wire.link.tags import is_newer
-
-
-class LineChange(IntEnum):
-    """What a change of the modem's lines means to the card; of several, the greatest counts."""
-
-    NONE = 0
-    WARM = 1
-    COLD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +14,8 @@ class ReturnPlan:
 
     #: The lines have changed in a manner that the bankd has not seen.
     shows_lines: bool
-    #: The reset among these changes; it is shown as a whole cycle of the lines.
-    reset: LineChange
+    #: The reset among these changes, the cold one of several; it is shown as a whole cycle of the lines.
+    reset: ResetKind | None
     #: The command in flight did not arrive and is sent again.
     sends_command: bool
     #: It is sent under a tag of its own because other operations now go before it.
@@ -33,15 +25,15 @@ class ReturnPlan:
 class Outbox:
     """Operations without an answer. Without a link, line changes are noted and commands wait."""
 
-    __slots__ = ("_lines", "_unsent", "awaited")
+    __slots__ = ("_lines", "_not_sent", "awaited")
 
     def __init__(self) -> None:
         #: The command whose answer the modem waits for; None if there is none, or it was not sent yet.
         self.awaited: int | None = None
         # Line changes that were sent and not acknowledged, oldest first.
-        self._lines: deque[tuple[int, LineChange]] = deque()
-        # The greatest of those that were not sent; None if there are none.
-        self._unsent: LineChange | None = None
+        self._lines: deque[tuple[int, ResetKind | None]] = deque()
+        # What those meant that were not sent: three different things at most.
+        self._not_sent: set[ResetKind | None] = set()
 
     def command_sent(self, tag: int) -> None:
         """A command went out."""
@@ -60,13 +52,13 @@ class Outbox:
         """Nobody waits for the command in flight any more: the modem was reset, or has got an error in its place."""
         self.awaited = None
 
-    def lines_sent(self, tag: int, change: LineChange) -> None:
-        """A change of the lines went out."""
-        self._lines.append((tag, change))
+    def lines_sent(self, tag: int, reset: ResetKind | None) -> None:
+        """A change of the lines went out, with the reset that it asks for."""
+        self._lines.append((tag, reset))
 
-    def lines_not_sent(self, change: LineChange) -> None:
+    def lines_not_sent(self, reset: ResetKind | None) -> None:
         """The lines have changed while there is no link."""
-        self._unsent = change if self._unsent is None else max(self._unsent, change)
+        self._not_sent.add(reset)
 
     def lines_acknowledged(self, tag: int) -> None:
         """The bankd has seen this change of the lines, and all before."""
@@ -78,15 +70,13 @@ class Outbox:
 
         What it has not received and is not part of the plan is forgotten.
         """
-        missing = [change for tag, change in self._lines if not last or is_newer(tag, last)]
-        if self._unsent is not None:
-            missing.append(self._unsent)
+        missing = self._not_sent | {reset for tag, reset in self._lines if not last or is_newer(tag, last)}
         self._lines.clear()
-        self._unsent = None
+        self._not_sent = set()
         sends_command = self.awaited is not None and (not last or is_newer(self.awaited, last))
         return ReturnPlan(
             shows_lines=bool(missing),
-            reset=max(missing, default=LineChange.NONE),
+            reset=next((kind for kind in (ResetKind.COLD, ResetKind.WARM) if kind in missing), None),
             sends_command=sends_command,
             needs_new_tag=sends_command and bool(missing),
         )

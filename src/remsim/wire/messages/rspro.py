@@ -103,6 +103,7 @@ class SessionEnd(_OpenEnum):
     NOT_TRUSTED = 5  # the certificate was revoked
     STOPPING = 6  # the bankd stops
     REFUSED = 7  # the client broke the protocol
+    LEAVING = 8  # the client ends it: it stops, or is given another card
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ class ResumeInd:
 
 @dataclass(frozen=True, slots=True)
 class SessionEndInd:
-    """The client's session is over: ability ``resume.1``."""
+    """A session is over, says either end: ability ``resume.1``."""
 
     cause: SessionEnd
 
