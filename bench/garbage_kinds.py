@@ -58,7 +58,7 @@ def _random_bytes(random: Random) -> Plan:
 
 
 def _half(random: Random) -> Plan:
-    """A sound beginning, of RSPRO or of TLS, whose rest comes an byte at a time and never to its end."""
+    """A sound beginning, of RSPRO or of TLS, whose rest comes a byte at a time and never to its end."""
     whole = random.choice((_introduction(random), _HELLO))
     return Plan("half frames", [whole[:9], *(whole[index : index + 1] for index in range(9, len(whole) - 1))])
 

@@ -178,8 +178,8 @@ VALUES_FOR_REST = {
     *(
         f"remsim.server.core.tokens.{name}"
         for name in (
-            *("EVERYTHING", "FailureLimiter", "Grant", "Refusal", "StoredToken", "TokenRole"),
-            *("bearer_token", "check_token", "digest_of", "limited_source", "token_id_of"),
+            *("EVERYTHING", "Grant", "Refusal", "StoredToken", "TokenRole"),
+            *("bearer_token", "check_token", "digest_of", "failure_limiter", "limited_source", "token_id_of"),
         )
     ),
     "remsim.server.store.audit.StoredEntry",

@@ -105,7 +105,7 @@ class Link(asyncio.Protocol):
         self.has_heard = False
         # What has come and was not looked at yet, and from where on.
         self._unseen, self._seen = b"", 0
-        self._allowance = Allowance(FIRST_RATE, self._loop.time())
+        self._allowance = Allowance(FIRST_RATE)
         # Runs while nothing is read from a peer that has used up its allowance.
         self._rest: asyncio.TimerHandle | None = None
         self.is_closing = False
@@ -262,7 +262,7 @@ class Link(asyncio.Protocol):
         self.connection.connected()
         self._limit_silence()
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
-        self._allowance.widen(ACCEPTED_RATE, self._loop.time())
+        self._allowance.widen(ACCEPTED_RATE)
         if self._rest is not None:
             self._rest.cancel()
             self._on_rested()

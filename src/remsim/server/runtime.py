@@ -16,7 +16,7 @@ from remsim.core.identity import Identity
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent
-from remsim.core.rate_limit import TokenBucket
+from remsim.core.rate_limit import TokenBuckets
 from remsim.logs import Logger
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.connections import ConnectionManager, DialledLink
@@ -45,12 +45,13 @@ from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, L
 from remsim.wire.link.engine import Event
 
 #: Events about peers that are not accepted, are refused by REST, or send what they should not.
-_UNAUTHENTICATED_EVENTS: Final = frozenset(
+#: Events about unauthenticated peers and callers.
+UNAUTHENTICATED_EVENTS: Final = frozenset(
     {
         *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
         *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_number"),
         *("foreign_slot_status", "foreign_audit_entry", "odd_audit_action", "foreign_card", "bad_card_number"),
-        *("token_refused", "access_refused", "policy_refused"),
+        *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
     }
 )
 
@@ -100,8 +101,8 @@ class ServerRuntime:
         self._executor: ActionExecutor[Action] = ActionExecutor(
             self._performers(), on_failure=self._on_failure, after=self._set_alarm
         )
-        self._refusals = TokenBucket(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
-        self._lines = LogRateLimiter(log, metrics.limits, unauthenticated=_UNAUTHENTICATED_EVENTS, now=self._loop.time)
+        self._refusals = TokenBuckets(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
+        self._lines = LogRateLimiter(log, metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._loop.time)
         self.hub = ConnectionManager(
             self,
             tasks=tasks,

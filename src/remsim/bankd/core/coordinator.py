@@ -192,7 +192,7 @@ class BankdCoordinator:
             and identity.type is ComponentType.REMSIM_SERVER
             and identity.abilities is not None
             and connection.state is ConnectionState.CONNECTED_WAIT_ID
-            and connection.challenged is None
+            and not self.clients.claims.is_waiting(connection)
         )
 
     # Cards

@@ -95,8 +95,6 @@ class Connection(Stateful[ConnectionState, ConnectionInput]):
     """What is known of one connection to us."""
 
     __slots__ = (
-        "challenged",
-        "challengers",
         "client",
         "edges",
         "hears_slots",
@@ -129,10 +127,6 @@ class Connection(Stateful[ConnectionState, ConnectionInput]):
         #: The session that it is attached to; None until there is a mapping.
         self.session: CardSession | None = None
         self.edges = ResetEdges()
-        #: Newer connections with the same identity, which wait to learn whether this one lives.
-        self.challengers: list[Connection] = []
-        #: The older connection that this one waits for.
-        self.challenged: Connection | None = None
 
 
 class CardPort(Protocol):

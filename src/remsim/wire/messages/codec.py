@@ -33,7 +33,7 @@ from remsim.wire.messages.schema import (
     Text,
 )
 
-#: X.690, 8.1.2.4: tag numbers from here on, up to 127, stand in an byte of their own.
+#: X.690, 8.1.2.4: tag numbers from here on, up to 127, stand in a byte of their own.
 _HIGH_TAG: Final = 31
 _MAX_VERSION: Final = 32
 _MAX_SHOWN: Final = 0xFFFF

@@ -107,7 +107,7 @@ class SessionCodec:
             return None
         is_command = self._is_bank
         most = size - self._shape(tag_size, 0, is_command=is_command).data_at
-        # Above 127 and 255, each of the four nested lengths costs an byte more.
+        # Above 127 and 255, each of the four nested lengths costs a byte more.
         for data_size in range(min(most, MAX_COMMAND), max(most - _MORE_LENGTH_BYTES, 0) - 1, -1):
             shape = self._shape(tag_size, data_size, is_command=is_command)
             if shape.data_at + data_size == size:
