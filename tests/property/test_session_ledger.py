@@ -67,7 +67,7 @@ class _World:
         else:
             self.outbox.lines_not_sent(ResetKind.COLD)
 
-    def send_lines(self, change: ResetKind) -> None:
+    def send_lines(self, change: ResetKind | None) -> None:
         tag = self.next_tag()
         self.outbox.lines_sent(tag, change)
         self.to_bank.append(("lines", tag, b""))

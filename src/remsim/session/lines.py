@@ -4,23 +4,28 @@
 from dataclasses import dataclass
 
 from remsim.card.reset import ResetKind
+from remsim.wire.messages.rspro import SlotPhysStatus
 
 
 @dataclass(slots=True)
-class LineEdges:
-    """The lines as they were shown last. Both ends of a session follow them alike."""
+class ResetEdges:
+    """Turns the lines of the modem's slot into resets. Both ends of a session follow them alike.
+
+    Fresh for every connection that does not go on with a session: what the previous client left behind would swallow a
+    reset.
+    """
 
     vcc: bool = True
     rst: bool = False
 
-    def on_lines(self, *, reset_active: bool, vcc_present: bool | None) -> ResetKind | None:
-        """The reset that these lines ask for, if any. ``vcc_present`` None: it is not known, and stays."""
+    def on_status(self, status: SlotPhysStatus) -> ResetKind | None:
+        """The reset that this change of lines asks for, if any."""
         kind = None
-        if vcc_present is False:
+        if status.vcc_present is False:
             kind = ResetKind.COLD if self.vcc else None
-        elif reset_active and not self.rst:
+        elif status.reset_active and not self.rst:
             kind = ResetKind.WARM
-        if vcc_present is not None:
-            self.vcc = vcc_present
-        self.rst = reset_active
+        if status.vcc_present is not None:
+            self.vcc = status.vcc_present
+        self.rst = status.reset_active
         return kind

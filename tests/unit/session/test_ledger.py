@@ -9,8 +9,8 @@ OK = b"\x90\x00"
 
 
 def test_new_commands_are_run_with_gaps_between_their_tags() -> None:
+    assert OperationLedger().last is None
     ledger = OperationLedger()
-    assert ledger.last is None
     for tag in (3, 4, 90):
         assert ledger.take_command(tag, SELECT) is Standing.NEW
         assert ledger.running == ledger.last == tag

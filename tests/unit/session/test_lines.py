@@ -4,7 +4,8 @@
 import pytest
 
 from remsim.card.reset import ResetKind
-from remsim.session.lines import LineEdges
+from remsim.session.lines import ResetEdges
+from remsim.wire.messages.rspro import SlotPhysStatus
 
 COLD, WARM = ResetKind.COLD, ResetKind.WARM
 
@@ -21,5 +22,5 @@ COLD, WARM = ResetKind.COLD, ResetKind.WARM
     ],
 )
 def test_edges_reset_the_card(shown: list[tuple[bool, bool | None]], expected: list[ResetKind | None]) -> None:
-    edges = LineEdges()
-    assert [edges.on_lines(reset_active=rst, vcc_present=vcc) for rst, vcc in shown] == expected
+    edges = ResetEdges()
+    assert [edges.on_status(SlotPhysStatus(rst, vcc)) for rst, vcc in shown] == expected

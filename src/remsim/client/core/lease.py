@@ -5,7 +5,7 @@ While the session is held, its modem's card is merely slow. Knows no messages an
 """
 
 from remsim.session.hold import Hold, HoldTimes
-from remsim.session.lines import LineEdges
+from remsim.session.lines import ResetEdges
 from remsim.session.outbox import Outbox
 
 
@@ -14,7 +14,7 @@ class SessionLease:
 
     __slots__ = ("edges", "hold", "outbox", "stall_limit_s", "times", "token")
 
-    def __init__(self, token: bytes, times: HoldTimes, *, edges: LineEdges, stall_limit_s: float | None) -> None:
+    def __init__(self, token: bytes, times: HoldTimes, *, edges: ResetEdges, stall_limit_s: float | None) -> None:
         """``stall_limit_s``: how long the emulator lets a command wait without a link; None: for any time."""
         self.token = token
         self.times = times

@@ -31,7 +31,7 @@ from remsim.client.core.lease import SessionLease
 from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
 from remsim.core.deadlines import Deadlines
 from remsim.session.hold import HoldTimes
-from remsim.session.lines import LineEdges
+from remsim.session.lines import ResetEdges
 from remsim.session.outbox import ReturnPlan
 from remsim.wire.link.abilities import RESUME
 from remsim.wire.link.actions import Accepted, AnnounceReturn, Close, LinkId, Send
@@ -100,7 +100,7 @@ class _Link:
     #: A status was sent, so the bankd's idea of our lines is ours.
     has_shown_lines: bool = False
     #: Lines as the bankd was shown them, until there is a lease.
-    edges: LineEdges = field(default_factory=LineEdges)
+    edges: ResetEdges = field(default_factory=ResetEdges)
 
 
 class _Due(Enum):
@@ -359,7 +359,7 @@ class Session:
         actions: list[Action] = []
         for status in shown:
             message = rspro.ClientSlotStatusInd(known.client_slot, known.bank_slot, status)
-            reset = lease.edges.on_lines(reset_active=status.reset_active, vcc_present=status.vcc_present)
+            reset = lease.edges.on_status(status)
             lease.outbox.lines_sent(self.tags.number(message), reset)
             actions.append(Send(link.id, message))
         return actions
@@ -479,9 +479,7 @@ class Session:
             lease.outbox.void()
         if link is not None and lease.hold is None:
             return self._send_lines(link, lease, [lines])
-        lease.outbox.lines_not_sent(
-            lease.edges.on_lines(reset_active=lines.reset_active, vcc_present=lines.vcc_present)
-        )
+        lease.outbox.lines_not_sent(lease.edges.on_status(lines))
         lease.on_waiting(now, is_busy=bool(self._commands))
         self._watch(lease)
         return []
@@ -508,7 +506,7 @@ class Session:
         self._deadlines.cancel(_Due.LINES)
         link.has_shown_lines = True
         for status in shown:
-            link.edges.on_lines(reset_active=status.reset_active, vcc_present=status.vcc_present)
+            link.edges.on_status(status)
         return [
             Send(link.id, rspro.ClientSlotStatusInd(known.client_slot, known.bank_slot, status)) for status in shown
         ]
