@@ -213,7 +213,7 @@ async def test_action_on_a_link_that_is_gone_does_nothing() -> None:
         gone = LinkId(99)
         for action in (Send(gone, COMMAND), Close(gone, ""), Accepted(gone), Probe(gone, 1.0), AskIdentity(gone)):
             hub.execute(action)
-        hub.attach_session(gone, CLIENT, BANK, lambda _tag, _tpdu: None)
+        hub.attach_session(gone, CLIENT, BANK, lambda _tag, _tpdu, _now: None)
         hub.detach_session(gone)
         hub.answer_tpdu(gone, 1, b"")
         assert not hub.is_alive(gone)
@@ -294,7 +294,7 @@ class Card:
         self._answers = list(answers)
         self.tags: asyncio.Queue[int] = asyncio.Queue()
 
-    def on_tpdu(self, tag: int, tpdu: bytes) -> bytes | None:
+    def on_tpdu(self, tag: int, tpdu: bytes, _now: float) -> bytes | None:
         assert tpdu == COMMAND.data
         self.tags.put_nowait(tag)
         return self._answers.pop(0)
@@ -330,7 +330,7 @@ async def test_session_may_end_with_the_command() -> None:
         async with dialled_raw("127.0.0.1", listener.port) as peer:
             link = await introduce(peer, program)
 
-            def refuse(_tag: int, _tpdu: bytes) -> None:
+            def refuse(_tag: int, _tpdu: bytes, _now: float) -> None:
                 hub.execute(Close(link, "refused"))
 
             hub.attach_session(link, CLIENT, BANK, refuse)

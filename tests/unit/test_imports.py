@@ -56,7 +56,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "wire": (
         ("errors", "link.foreign", "link.ability_bits", "messages.extensions"),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
-        ("ccm", "messages.schema", "messages.tpdu_codec"),
+        ("ccm", "messages.schema", "messages.fast_codec"),
         ("messages.*",),
         ("link.*",),
         ("link.engine",),

@@ -90,6 +90,8 @@ class BankdService:
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
         self._log = get_logger("bankd")
+        # For each command: asking for the loop costs a system call.
+        self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._stop_wanted = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
@@ -248,10 +250,6 @@ class BankdService:
             await self._tasks.__aexit__(None, None, None)
         self._lock.release()
 
-    def _now(self) -> float:
-        # Twice for each command: the hub has the loop at hand, and asking for it costs a system call.
-        return asyncio.get_running_loop().time() if self._hub is None else self._hub.now()
-
     # LinkHandler
 
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
@@ -276,7 +274,12 @@ class BankdService:
 
     def on_response(self, slot_nr: int, response: bytes) -> None:
         """The card answered."""
-        self._do(self.coordinator.on_card_response(slot_nr, response, self._now()))
+        coordinator = self.coordinator
+        answer = coordinator.on_card_response(slot_nr, response, self._now())
+        if answer is not None and self._hub is not None:
+            self._hub.answer_tpdu(answer.link, answer.tag, answer.response)
+        if coordinator.actions:
+            self._do(coordinator.take())
 
     def on_reset(self, slot_nr: int, atr: bytes) -> None:
         """The card was reset."""
@@ -340,10 +343,10 @@ class BankdService:
         hub, coordinator, submit = self._hub, self.coordinator, action.submit
         if hub is None:
             return
-        now, actions = asyncio.get_running_loop().time, coordinator.actions
+        actions, origin = coordinator.actions, Origin.MODEM
 
-        def on_tpdu(tag: int, tpdu: bytes) -> bytes | None:
-            response = submit(tag, tpdu, Origin.MODEM, now())
+        def on_tpdu(tag: int, tpdu: bytes, now: float) -> bytes | None:
+            response = submit(tag, tpdu, origin, now)
             if actions:
                 self._do(coordinator.take())
             return response
