@@ -147,7 +147,7 @@ class ConnectionManager:
         """Descriptors are few: close the link of an unknown peer for a connection from ``peer``. False: none."""
         return self._limiter.spare(peer)
 
-    def execute(self, action: LinkAction) -> None:
+    def execute(self, action: LinkAction | AnnounceReturn) -> None:
         """Carry out one action; one on a link that is gone does nothing."""
         link = self._links.get(action.link)
         if link is None or link.is_closing:

@@ -19,11 +19,12 @@ TOKEN_BYTES: Final = 16
 class SessionTokens:
     """The tokens of one session. ``random`` gives so many unpredictable bytes."""
 
-    __slots__ = ("_client", "_current", "_previous", "_proof", "_random")
+    __slots__ = ("_current", "_previous", "_proof", "_random", "client")
 
     def __init__(self, client: ClientSlot, proof: Proof | None, *, random: Callable[[int], bytes]) -> None:
         """``proof`` is what the client's certificate says; None on links without TLS."""
-        self._client = client
+        #: Whose session it is; nobody else's tokens need be looked at.
+        self.client = client
         self._proof = proof
         self._random = random
         self._current = b""
@@ -48,4 +49,4 @@ class SessionTokens:
         is_previous = hmac.compare_digest(token, self._previous)
         known, shown = self._proof, proof
         is_same = known is shown or (known is not None and shown is not None and known.identity == shown.identity)
-        return bool(token) and (is_current or is_previous) and client == self._client and is_same
+        return bool(token) and (is_current or is_previous) and client == self.client and is_same

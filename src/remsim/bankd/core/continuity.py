@@ -10,6 +10,7 @@ from remsim.session.hold import Hold, HoldTimes
 from remsim.session.ledger import OperationLedger
 from remsim.session.lines import ResetEdges
 from remsim.session.token import SessionTokens
+from remsim.wire.link.tags import is_newer
 from remsim.wire.messages.rspro import SessionEnd
 
 
@@ -23,7 +24,7 @@ class HoldPolicy:
     #: Gives so many unpredictable bytes.
     random: Callable[[int], bytes]
     #: Whether the cards in a reader of this name are shared with other programs, which may reset them meanwhile.
-    is_shared: Callable[[str], bool] = lambda _reader: False
+    is_shared: Callable[[str], bool]
 
     def allows(self, proof: Proof | None, reader: str) -> bool:
         """Whether a session of a client with this certificate, on a card in this reader, is held."""
@@ -50,12 +51,11 @@ class HoldCounts:
 class Continuity:
     """Of one session, from the powering up of its card on."""
 
-    __slots__ = ("client", "edges", "hold", "is_unsettled", "ledger", "owes_atr", "proof", "tokens")
+    __slots__ = ("_awaited", "_since", "edges", "hold", "is_unsettled", "ledger", "owes_atr", "proof", "tokens")
 
     def __init__(
         self, client: ClientSlot, proof: Proof | None, edges: ResetEdges, *, random: Callable[[int], bytes]
     ) -> None:
-        self.client = client
         self.proof = proof
         self.tokens = SessionTokens(client, proof, random=random)
         self.ledger = OperationLedger()
@@ -67,6 +67,18 @@ class Continuity:
         self.owes_atr = False
         #: While there is no link.
         self.hold: Hold | None = None
+        # The newest operation that came before the present link, and the command from then that is still awaited.
+        self._since: int | None = None
+        self._awaited: int | None = None
+
+    def go_on(self, waits_for: int | None) -> None:
+        """Another link takes the session up; its client waits for the answer to this command."""
+        self.hold, self.is_unsettled = None, True
+        self._since, self._awaited = self.ledger.last, waits_for
+
+    def is_awaited(self, tag: int) -> bool:
+        """Whether the present link waits for the answer to this command."""
+        return self._since is None or tag == self._awaited or is_newer(tag, self._since)
 
     def settle(self) -> None:
         """The client has sent something behind the new token."""

@@ -7,7 +7,7 @@ time the client returns over another link, with the token. The connections thems
 ``connections``.
 """
 
-from typing import Final, Protocol
+from typing import Protocol
 
 from remsim.bankd.core.actions import BankdAction, CardAttached
 from remsim.bankd.core.continuity import Continuity, HoldCounts, HoldPolicy
@@ -23,9 +23,6 @@ from remsim.session.ledger import Standing
 from remsim.wire.link.actions import Send
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import MAX_HOLD_MS, SessionEnd, SessionEndInd, SessionInd
-
-#: Causes of an end that the returning client is told; for as long as nobody else has the card.
-_UNKNOWN: Final = SessionEnd.UNKNOWN
 
 
 class SessionEnder(Protocol):
@@ -108,13 +105,13 @@ class SessionHolds:
     def find(self, client: ClientSlot, token: bytes, proof: Proof | None) -> CardSession | SessionEnd:
         """The session that this token is for; or why there is none."""
         for position in self._positions:
-            session = position.session
-            continuity = None if session is None else session.continuity
-            if session is not None and continuity is not None and continuity.tokens.prove(token, client, proof):
-                return session
-            if position.ended is not None and position.ended[0].prove(token, client, proof):
-                return position.ended[1]
-        return _UNKNOWN
+            session, ended = position.session, position.ended
+            if session is not None and session.client == client and session.continuity is not None:
+                if session.continuity.tokens.prove(token, client, proof):
+                    return session
+            if ended is not None and ended[0].client == client and ended[0].prove(token, client, proof):
+                return ended[1]
+        return SessionEnd.UNKNOWN
 
     def resume(self, session: CardSession, connection: Connection, request: rspro.ResumeInd, now: float) -> bool:
         """The client is back on this connection, which has just been attached. False: what it asks for cannot be.
@@ -124,15 +121,16 @@ class SessionHolds:
         continuity, policy = session.continuity, self._policy
         assert continuity is not None
         assert policy is not None
-        hold, continuity.hold = continuity.hold, None
+        hold = continuity.hold
         self._deadlines.cancel(session)
+        session.step(HoldEvent.RETURNED)
         ledger = continuity.ledger
         standing = ledger.resume(request.waits_for)
         if standing is Standing.MISORDERED:
             return False
-        session.step(HoldEvent.RETURNED)
+        session.drop_void(request.waits_for)
         connection.edges = continuity.edges
-        continuity.is_unsettled = True
+        continuity.go_on(request.waits_for)
         token = continuity.tokens.issue(request.token)
         link, slot = connection.link, session.slot
         self._out.append(Send(link, _told(token, policy.times, last_tag=ledger.last or 0, is_resumed=True)))
@@ -168,7 +166,10 @@ class SessionHolds:
         self._deadlines.cancel(session)
         self.counts.ended[cause] = self.counts.ended.get(cause, 0) + 1
         age = continuity.hold.age(now)
-        fields = {"cause": cause.name.lower(), "detail": f"held {age:.1f} s, {counted(session.waiting, 'command')} lost"}
+        fields = {
+            "cause": cause.name.lower(),
+            "detail": f"held {age:.1f} s, {counted(session.waiting, 'command')} lost",
+        }
         self._out.append(LogEvent("warning", "session_lost", session.slot.bank_slot, session.client, fields))
         self.forget(session, cause)
         session.queue.clear()

@@ -30,6 +30,7 @@ from remsim.client.core.assignment import Assignment
 from remsim.client.core.lease import SessionLease
 from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
 from remsim.core.deadlines import Deadlines
+from remsim.core.text import counted
 from remsim.session.hold import HoldTimes
 from remsim.session.lines import ResetEdges
 from remsim.session.outbox import ReturnPlan
@@ -187,7 +188,7 @@ class Session:
             return []
         self._watch(lease)
         waiting = len(self._commands)
-        return [self._notices.make(NoticeKind.SESSION_HELD, f"{commands_text(waiting, 'waiting')}: {reason}")]
+        return [self._notices.make(NoticeKind.SESSION_HELD, f"{counted(waiting, 'command')} waiting: {reason}")]
 
     def end(self, reason: str, *, is_lost: bool = False) -> list[Action]:
         """Forget the bankd's link and give the modem its own card back. ``is_lost``: the link is gone already."""
@@ -323,7 +324,7 @@ class Session:
         lease.renew(told.token, times)
         self._watch(lease)
         held_s = 0.0 if hold is None else hold.age(now)
-        text = f"held {held_s:.1f} s, {commands_text(len(self._commands), 'in progress')}, card undisturbed"
+        text = f"held {held_s:.1f} s, {counted(len(self._commands), 'command')} in progress, card undisturbed"
         resumed = self._notices.make(NoticeKind.SESSION_RESUMED, text, held_s=held_s)
         return [*self._on_served(), resumed, *self._go_on(link, lease, lease.outbox.on_return(told.last_tag))]
 
@@ -553,8 +554,3 @@ def _cycle(reset: ResetKind | None, lines: SlotPhysStatus) -> list[SlotPhysStatu
     if reset is None:
         return [lines]
     return [_IDLE_LINES, _NO_POWER if reset is ResetKind.COLD else _IN_RESET, lines]
-
-
-def commands_text(count: int, how: str) -> str:
-    """``1 command in progress``."""
-    return f"{count} command{'' if count == 1 else 's'} {how}" if count else f"no command {how}"

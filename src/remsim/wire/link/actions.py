@@ -81,4 +81,4 @@ class AnnounceReturn:
     message: ResumeInd
 
 
-LinkAction = Send | Close | Accepted | Probe | AskIdentity | AnnounceReturn
+LinkAction = Send | Close | Accepted | Probe | AskIdentity

@@ -84,6 +84,11 @@ def told_lines(actions: list[Action]) -> list[SlotPhysStatus]:
     ]
 
 
+def state_of(slot: Slot) -> SlotState:
+    """Its present state; asked anew each time."""
+    return slot.state
+
+
 def tag_of(slot: Slot, message: rspro.Message) -> int:
     """The tag under which the engine sends it."""
     return slot.coordinator.tags.next_tag(message)
@@ -92,11 +97,11 @@ def tag_of(slot: Slot, message: rspro.Message) -> int:
 def test_modem_notices_nothing_of_a_cut() -> None:
     slot = leased()
     assert slot.lose(BANKD) == []
-    assert slot.state is SlotState.HOLDING
+    assert state_of(slot) is SlotState.HOLDING
     assert slot.coordinator.atr == CARD_ATR
     assert back(slot) == [AnnounceReturn(AGAIN, rspro.ResumeInd(TOKEN)), Send(AGAIN, CONNECT)]
     assert slot.hear(AGAIN, session(NEXT_TOKEN, last_tag=0)) == []
-    assert slot.state is SlotState.OPERATIONAL
+    assert state_of(slot) is SlotState.OPERATIONAL
     # Each token is good for one return.
     slot.lose(AGAIN)
     assert back(slot, LinkId(4))[0] == AnnounceReturn(LinkId(4), rspro.ResumeInd(NEXT_TOKEN))
@@ -105,7 +110,7 @@ def test_modem_notices_nothing_of_a_cut() -> None:
 def test_session_without_a_lease_ends_with_its_link() -> None:
     slot = Slot().with_card(BANK)
     assert slot.lose(BANKD) == LEAVE
-    assert slot.state is SlotState.WAIT_BANKD
+    assert state_of(slot) is SlotState.WAIT_BANKD
 
 
 def test_command_that_arrived_is_answered_over_the_next_link_and_not_sent_again() -> None:
@@ -223,7 +228,7 @@ def test_session_that_nobody_takes_up_ends_like_any_other(hold: HoldOptions, is_
     ended = wait(slot, began + held_s)
     assert [action for action in ended if not isinstance(action, Abort)] == LEAVE
     assert sum(isinstance(action, Abort) for action in ended) == is_busy
-    assert slot.state is SlotState.WAIT_BANKD
+    assert state_of(slot) is SlotState.WAIT_BANKD
     # The next link is a first one: no token, and tags from one.
     assert slot.up(AGAIN) == [Send(AGAIN, CONNECT)]
     assert tag_of(slot, CONNECT) == 1
@@ -237,7 +242,7 @@ def test_hold_time_is_that_of_the_loss_however_many_links_fail_to_take_the_sessi
         slot.now += 9.0
         slot.up(LinkId(number))
         assert slot.lose(LinkId(number)) == []
-        assert slot.state is SlotState.HOLDING
+        assert state_of(slot) is SlotState.HOLDING
     slot.up(AGAIN)
     assert wait(slot, began + 60.0) == [Close(AGAIN, "hold time over"), *LEAVE]
     assert slot.kinds().count(NoticeKind.SESSION_HELD) == 1
@@ -265,11 +270,11 @@ def test_bankd_that_does_not_take_the_session_up_costs_the_card() -> None:
     abort, *rest = slot.hear(AGAIN, rspro.SessionEndInd(SessionEnd.UNKNOWN))
     assert isinstance(abort, Abort)
     assert rest == LEAVE
-    assert slot.state is SlotState.WAIT_BANKD
+    assert state_of(slot) is SlotState.WAIT_BANKD
     slot.answer(AGAIN, BANK)
     slot.hear(AGAIN, session())
     assert InsertCard() in slot.hear(AGAIN, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
-    assert slot.state is SlotState.OPERATIONAL
+    assert state_of(slot) is SlotState.OPERATIONAL
 
 
 def test_classic_bankd_in_its_place_costs_the_card() -> None:
@@ -277,7 +282,7 @@ def test_classic_bankd_in_its_place_costs_the_card() -> None:
     slot.lose(BANKD)
     slot.up(AGAIN)
     assert slot.answer(AGAIN, classic(BANK))[:3] == LEAVE
-    assert slot.state is SlotState.OPERATIONAL
+    assert state_of(slot) is SlotState.OPERATIONAL
 
 
 def test_refusal_does_not_end_the_hold() -> None:
@@ -286,14 +291,14 @@ def test_refusal_does_not_end_the_hold() -> None:
     slot.up(AGAIN)
     assert slot.answer(AGAIN, BANK, ResultCode.IDENTITY_IN_USE) == [Close(AGAIN, "identity_in_use")]
     slot.lose(AGAIN)
-    assert slot.state is SlotState.HOLDING
+    assert state_of(slot) is SlotState.HOLDING
 
 
 def test_bankd_that_stops_takes_the_card_at_once() -> None:
     slot = leased()
     assert slot.hear(BANKD, rspro.SessionEndInd(SessionEnd.STOPPING)) == LEAVE
     assert slot.lose(BANKD) == []
-    assert slot.state is SlotState.WAIT_BANKD
+    assert state_of(slot) is SlotState.WAIT_BANKD
 
 
 def test_card_that_is_gone_ends_the_lease() -> None:
@@ -301,7 +306,7 @@ def test_card_that_is_gone_ends_the_lease() -> None:
     gone = SlotPhysStatus(reset_active=False, card_present=False)
     assert RemoveCard() in slot.hear(BANKD, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, gone))
     slot.lose(BANKD)
-    assert slot.state is SlotState.WAIT_BANKD
+    assert state_of(slot) is SlotState.WAIT_BANKD
 
 
 def test_bankd_is_told_when_the_client_leaves() -> None:
@@ -320,7 +325,7 @@ def test_server_that_says_the_same_again_does_not_end_a_session_that_is_held() -
     slot.lose(BANKD)
     slot.lose(SERVER)
     slot.with_bankd_given()
-    assert slot.state is SlotState.HOLDING
+    assert state_of(slot) is SlotState.HOLDING
     assert not any(isinstance(action, DialBankd) for action in slot.everything[-3:])
 
 
