@@ -276,7 +276,7 @@ class TestOtherProtocols:
 
         run(play())
 
-    def test_hub_that_closes_drops_handshakes_in_progress(self, run: Run, ca: CertificateWorld) -> None:
+    def test_manager_that_closes_drops_handshakes_in_progress(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             async with noted_world() as (server, _, _):
                 listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))

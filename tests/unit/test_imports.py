@@ -391,7 +391,7 @@ def test_rest_takes_nothing_from_inside_the_server_but_values() -> None:
 
 
 def test_rest_does_not_reach_through_the_runtime() -> None:
-    inside = {"coordinator", "store", "hub", "slotmap", "peers", "inventory", "configurator"}
+    inside = {"coordinator", "store", "manager", "slotmap", "peers", "inventory", "configurator"}
     for name, path in sources.modules().items():
         if name.startswith("remsim.server.api"):
             tree = ast.parse(path.read_text(encoding="utf-8"))

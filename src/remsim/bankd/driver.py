@@ -218,7 +218,7 @@ class CardDriver:
 
 
 async def _number_of(reader: CardReader) -> str | ReaderError | None:
-    """Power the card up and read its number. The caller closes the reader."""
+    """Power the card up and read its ICCID. The caller closes the reader."""
     atr = await _outcome(reader.open())
     if isinstance(atr, ReaderError):
         return atr

@@ -89,7 +89,7 @@ class BankdService:
         self.started = asyncio.Event()
         self.listener: Listener | None = None
         self.plain_listener: Listener | None = None
-        self.keeper: CertificateManager | None = None
+        self.certificates: CertificateManager | None = None
         self._given_source = source
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
@@ -100,7 +100,7 @@ class BankdService:
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
         self._has_tasks = False
-        self._hub: ConnectionManager | None = None
+        self._manager: ConnectionManager | None = None
         self._server: DialledLink | None = None
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
@@ -178,7 +178,7 @@ class BankdService:
         advertise = await advertised_hosts(config)
         await self._tasks.__aenter__()
         self._has_tasks = True
-        self._hub = hub = ConnectionManager(
+        self._manager = manager = ConnectionManager(
             self,
             tasks=self._tasks,
             log=self._log,
@@ -194,30 +194,30 @@ class BankdService:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
                 self._audit(revealing(config))
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
-        await self._listen(hub, advertise)
+        await self._listen(manager, advertise)
         await self._readers.start()
         protection = self.protection
         dialling = self._engines.dialling(ComponentType.REMSIM_SERVER)
         tls, networks = protection.tls(Role.SERVER), protection.networks
-        self._server = server = hub.dial(dialling, name="server", tls=tls, networks=networks)
+        self._server = server = manager.dial(dialling, name="server", tls=tls, networks=networks)
         server.want(config.server.host, config.server.port)
-        self._keep_fresh(hub)
+        self._keep_fresh(manager)
         self.started.set()
 
-    def _keep_fresh(self, hub: ConnectionManager) -> None:
+    def _keep_fresh(self, manager: ConnectionManager) -> None:
         steps: list[Step] = [self._reload_guard]
         if self.protection.contexts is not None:
-            self.keeper = CertificateManager(self.protection.contexts, self, log=self._log)
-            self._tasks.vital(self.keeper.run(), name="certificate")
-            steps.append(self.keeper.reload)
+            self.certificates = CertificateManager(self.protection.contexts, self, log=self._log)
+            self._tasks.vital(self.certificates.run(), name="certificate")
+            steps.append(self.certificates.reload)
         self._tasks.vital(self._reload.run(*steps), name="reload")
 
     def close_revoked(self, is_revoked: Callable[[int], bool]) -> list[LinkId]:
         """Close the links whose peer's certificate is revoked; sessions are not held for them either."""
-        if self._hub is None:
+        if self._manager is None:
             return []
         self._do(self.coordinator.on_revoked(is_revoked, self._now()))
-        return self._hub.close_revoked(is_revoked)
+        return self._manager.close_revoked(is_revoked)
 
     async def _reload_guard(self) -> None:
         policy = await reread_guard_policy(self.config, self._log)
@@ -228,16 +228,18 @@ class BankdService:
         """SIGHUP: use the certificate and the guard's rules that the files hold now."""
         self._reload.request()
 
-    async def _listen(self, hub: ConnectionManager, hosts: Hosts) -> None:
+    async def _listen(self, manager: ConnectionManager, hosts: Hosts) -> None:
         config, protection = self.config, self.protection
         tls = protection.tls(Role.CLIENT, Role.SERVER)
         engines = self._client_engines(is_proven=tls is not None)
-        self.listener = await hub.listen(config.listen, engines, tls=tls, networks=protection.networks)
+        self.listener = await manager.listen(config.listen, engines, tls=tls, networks=protection.networks)
         kind = AddressKind.PLAINTEXT if protection.contexts is None else AddressKind.TLS
         ports = {kind: self.listener.port}
         if config.listen_plaintext is not None:
             plain = self._client_engines(is_proven=False)
-            self.plain_listener = await hub.listen(config.listen_plaintext, plain, networks=config.listener_networks)
+            self.plain_listener = await manager.listen(
+                config.listen_plaintext, plain, networks=config.listener_networks
+            )
             ports.setdefault(AddressKind.PLAINTEXT, self.plain_listener.port)
         self._log.info("listening", address=self.listener.addresses[0], bank_id=config.bank_id, slots=config.slots)
         self.coordinator.is_listening = True
@@ -269,8 +271,8 @@ class BankdService:
         """Release everything."""
         self._alarm.cancel()
         self._lines.close()
-        if self._hub is not None:
-            await self._hub.close()
+        if self._manager is not None:
+            await self._manager.close()
         if self._readers is not None:
             await self._readers.stop()
         if self._gsmtap is not None:
@@ -287,7 +289,7 @@ class BankdService:
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
         """A connection is there."""
         is_dialled = self._server is not None and link == self._server.link
-        proof = None if self._hub is None else self._hub.proof(link)
+        proof = None if self._manager is None else self._manager.proof(link)
         self._do(self.coordinator.on_link_up(link, peer, self._now(), is_dialled=is_dialled, proof=proof))
 
     def on_event(self, link: LinkId, event: Event) -> None:
@@ -308,8 +310,8 @@ class BankdService:
         """The card answered."""
         coordinator = self.coordinator
         answer = coordinator.on_card_response(slot_nr, response, self._now())
-        if answer is not None and self._hub is not None:
-            self._hub.answer_tpdu(answer.link, answer.tag, answer.response)
+        if answer is not None and self._manager is not None:
+            self._manager.answer_tpdu(answer.link, answer.tag, answer.response)
         if coordinator.actions:
             self._do(coordinator.take())
 
@@ -363,8 +365,8 @@ class BankdService:
             self._at_rest.set()
 
     def _on_link_action(self, action: LinkAction) -> None:
-        if self._hub is not None:
-            self._hub.execute(action)
+        if self._manager is not None:
+            self._manager.execute(action)
 
     def _on_card_action(self, action: CardAction) -> None:
         if isinstance(action, OpenCard | ResetCard):
@@ -372,8 +374,8 @@ class BankdService:
         self._slots[action.slot_nr].run(action)
 
     def _attach(self, action: CardAttached) -> None:
-        hub, coordinator, submit = self._hub, self.coordinator, action.submit
-        if hub is None:
+        manager, coordinator, submit = self._manager, self.coordinator, action.submit
+        if manager is None:
             return
         actions, origin = coordinator.actions, Origin.MODEM
 
@@ -383,15 +385,15 @@ class BankdService:
                 self._do(coordinator.take())
             return response
 
-        hub.attach_session(action.link, action.client, action.bank_slot, on_tpdu)
+        manager.attach_session(action.link, action.client, action.bank_slot, on_tpdu)
 
     def _detach(self, action: CardDetached) -> None:
-        if self._hub is not None:
-            self._hub.detach_session(action.link)
+        if self._manager is not None:
+            self._manager.detach_session(action.link)
 
     def _send_response(self, action: SendResponse) -> None:
-        if self._hub is not None:
-            self._hub.answer_tpdu(action.link, action.tag, action.response)
+        if self._manager is not None:
+            self._manager.answer_tpdu(action.link, action.tag, action.response)
 
     def _audit(self, entry: AuditInd) -> None:
         self._do(self.coordinator.on_audit(entry, self._now()))
@@ -405,8 +407,8 @@ class BankdService:
             self._gsmtap.send(TpduRecord(action.slot_nr, action.tpdu, action.response))
 
     def _store_revocations(self, action: StoreRevocations) -> None:
-        if self.keeper is not None:
-            self._tasks.session(self.keeper.accept_list(action.raw), name="revocations")
+        if self.certificates is not None:
+            self._tasks.session(self.certificates.accept_list(action.raw), name="revocations")
 
     def _store_certified(self, _action: StoreCertified) -> None:
         self._certified_file.want()

@@ -68,7 +68,7 @@ class ClientSlotRunner(EmulatorEvents):
         self,
         spec: SlotSpec,
         *,
-        hub: ConnectionManager,
+        manager: ConnectionManager,
         metrics: ClientMetrics,
         protection: TransportSecurity,
         on_revocations: Callable[[bytes], None] | None = None,
@@ -77,7 +77,7 @@ class ClientSlotRunner(EmulatorEvents):
         self.config = config
         self.emulator = spec.emulator
         self._observer = spec.observer
-        self._hub = hub
+        self._manager = manager
         self._on_revocations = on_revocations
         self._metrics = metrics
         identity = own_identity(config, ComponentType.REMSIM_CLIENT)
@@ -96,7 +96,7 @@ class ClientSlotRunner(EmulatorEvents):
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
-        self._lines = hub.lines
+        self._lines = manager.lines
         #: None: nobody has told whether there is any.
         self._has_hardware: bool | None = None
         self._label = ""
@@ -125,7 +125,7 @@ class ClientSlotRunner(EmulatorEvents):
             resumes = self.config.resumes(is_proven=tls is not None)
             tags = (lambda: self.coordinator.tags) if resumes else LinkTags
             make = engines.dialling(peer, resumes=resumes, tags=tags)
-        return self._hub.dial(
+        return self._manager.dial(
             make,
             name=f"{name}{whose}",
             tls=tls,
@@ -224,27 +224,27 @@ class ClientSlotRunner(EmulatorEvents):
     def on_link_up(self, link: LinkId) -> None:
         """One of our links is up."""
         role = ComponentType.REMSIM_SERVER if link == self.server.link else ComponentType.REMSIM_BANKD
-        self._run(self.coordinator.on_link_up(link, role, self._hub.now()))
+        self._run(self.coordinator.on_link_up(link, role, self._manager.now()))
 
     def on_event(self, link: LinkId, event: Event) -> None:
         """Something arrived on one of our links."""
-        self._run(self.coordinator.on_event(link, event, self._hub.now()))
+        self._run(self.coordinator.on_event(link, event, self._manager.now()))
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """One of our links is gone."""
         self._lost = link
-        self._run(self.coordinator.on_link_lost(link, reason, self._hub.now()))
+        self._run(self.coordinator.on_link_lost(link, reason, self._manager.now()))
         self._lost = None
 
     def _on_alarm(self) -> None:
-        self._run(self.coordinator.handle_timer(self._hub.now()))
+        self._run(self.coordinator.handle_timer(self._manager.now()))
 
     # EmulatorEvents
 
     def on_tpdu(self, number: int, tpdu: bytes) -> None:
         """A command of the modem."""
         # The loop's time is not fine enough for the duration of a command.
-        self._run(self.coordinator.on_tpdu(number, tpdu, time.perf_counter(), self._hub.now()))
+        self._run(self.coordinator.on_tpdu(number, tpdu, time.perf_counter(), self._manager.now()))
 
     def on_lines(self, lines: Lines) -> None:
         """The modem changed its lines."""
@@ -252,7 +252,7 @@ class ClientSlotRunner(EmulatorEvents):
         if self.script is not None:
             self._environment.on_lines(status)
             self._call_script(self._causes.of_lines(status))
-        self._run(self.coordinator.on_lines(status, self._hub.now()))
+        self._run(self.coordinator.on_lines(status, self._manager.now()))
 
     def on_pps(self, result: PpsResult) -> None:
         """The modem changed the speed; RSPRO has no place for it."""
@@ -291,7 +291,9 @@ class ClientSlotRunner(EmulatorEvents):
             Notice: self._on_notice,
             LogEvent: self._log_event,
         }
-        performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity, AnnounceReturn), self._hub.execute))
+        performers.update(
+            dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity, AnnounceReturn), self._manager.execute)
+        )
         if self.script is None:
             return performers
         return {kind: self._and_script(perform) for kind, perform in performers.items()}

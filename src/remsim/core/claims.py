@@ -45,7 +45,7 @@ MAX_IDENTITIES: Final = 4096
 
 
 #: What an operator can do about it.
-CONTEST_HINT: Final = "stop one of the two programs, or enrol it anew under a number of its own"
+CONTEST_HINT: Final = "stop one of the two programs, or enrol it anew with an id of its own"
 
 
 def contest_texts(identity: str, holder: str, newcomer: str) -> tuple[str, str]:

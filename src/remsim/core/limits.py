@@ -38,7 +38,7 @@ class LimitName(StrEnum):
     # Of servers and bankds
     CHALLENGERS = "challengers"
     # Of servers
-    CLIENT_NUMBERS = "client_numbers"
+    CLIENT_IDS = "client_ids"
     REVOCATION_LIST = "revocation_list"
     REST_CONNECTIONS = "rest_connections"
     REST_CONNECTIONS_PER_SOURCE = "rest_connections_per_source"

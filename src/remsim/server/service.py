@@ -146,7 +146,7 @@ class ServerService:
 
     async def _listen(self, runtime: ServerRuntime, security: TransportSecurity) -> None:
         config = self._config
-        listener = await runtime.hub.listen(
+        listener = await runtime.manager.listen(
             config.rspro,
             self._engines.accepting(),
             tls=security.tls(Role.CLIENT, Role.BANK),
@@ -154,7 +154,7 @@ class ServerService:
         )
         self.rspro_address = listener.addresses[0]
         if config.listen_plaintext is not None:
-            plain = await runtime.hub.listen(
+            plain = await runtime.manager.listen(
                 config.listen_plaintext, self._engines.accepting(), networks=config.listener_networks
             )
             self.plaintext_address = plain.addresses[0]
@@ -163,7 +163,7 @@ class ServerService:
         engines = self._engines.dialling(ComponentType.REMSIM_BANKD)
         for bank in self._config.dial_bank:
             tls = security.tls(Role.BANK)
-            dialled = runtime.hub.dial(engines, name=f"bankd {bank}", tls=tls, networks=security.networks)
+            dialled = runtime.manager.dial(engines, name=f"bankd {bank}", tls=tls, networks=security.networks)
             runtime.dialled.append(dialled)
             dialled.want(bank.host, bank.port)
 
@@ -184,7 +184,7 @@ class ServerService:
                     runtime.push_revocations(raw)
 
             self.certificates = CertificateManager(
-                security.contexts, runtime.hub, log=self._log, renewal=renewal, on_loaded=push
+                security.contexts, runtime.manager, log=self._log, renewal=renewal, on_loaded=push
             )
             self.certificates.check_files()
             push()
@@ -215,12 +215,12 @@ class ServerService:
             # The authority's library is loaded with the authority; a server without one has no use for it.
             from remsim.server.api import enrolment
 
-            lines = runtime.hub.lines
+            lines = runtime.manager.lines
             enrolment.mount(
                 self.app, authority.enrolment, log=self._log, issuances=self._audit, lines=lines, limits=limits
             )
         tls = None if contexts is None else contexts.rest
-        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits, spare=runtime.hub.spare)
+        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits, spare=runtime.manager.spare)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)
@@ -239,7 +239,7 @@ class ServerService:
     async def _close_links(self, runtime: ServerRuntime) -> None:
         runtime.status.is_open = False
         with suppress(TimeoutError):
-            await runtime.hub.close()
+            await runtime.manager.close()
 
     def _settings(
         self, overrides: dict[int, tuple[IpPort, ...]], authority: "AuthorityMonitor | None"
