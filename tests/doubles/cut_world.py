@@ -41,6 +41,7 @@ from remsim.client.core.actions import (
 )
 from remsim.client.core.coordinator import ClientCoordinator
 from remsim.client.core.notices import Notice
+from remsim.client.core.states import SlotState
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.session.hold import HoldTimes
@@ -86,6 +87,7 @@ class Failure(Enum):
     HALF_OPEN_CLIENT = "the bankd sees the end, the client goes on sending"
     REFUSED_TWICE = "the end, and two attempts are refused"
     REFUSED_LONG = "the end, and attempts are refused until after the hold time"
+    AGAIN = "both ends see the end, and that of the next links soon after"
     MODEM_RESET = "the end, and the modem resets its card meanwhile"
     CARD_FAULT = "the end, and the card fails meanwhile"
 
@@ -153,18 +155,27 @@ class CutWorld:
     """Everything, from the first connection on. ``cut_at`` counts delivered bytes, from 0; None: no link ever fails."""
 
     def __init__(
-        self, script: list[bytes | None], *, failure: Failure = Failure.RST, cut_at: int | None = None
+        self,
+        script: list[bytes | None],
+        *,
+        failure: Failure = Failure.RST,
+        cut_at: int | None = None,
+        is_behind: bool = False,
     ) -> None:
         self.now = 0.0
         self.failure = failure
         self.cut_at = cut_at
+        #: The link fails as soon as the byte before that place was delivered, rather than when the next one would be.
+        self.is_behind = is_behind
         self.delivered = 0
         #: Sizes of what was delivered, in order.
         self.chunks: list[int] = []
         self.refused_until = 0.0
         self.refusals = 0
+        self.further_cuts = 4
         self.states: set[tuple[object, ...]] = set()
-        self.log: list[str] = []
+        #: What the coordinators said, and when.
+        self.log: list[tuple[float, Notice | LogEvent]] = []
         self._links = count(10)
         self._timers: list[tuple[float, int, object]] = []
         self._order = count()
@@ -218,9 +229,9 @@ class CutWorld:
         """Until the modem has all it wants, or nothing happens any more."""
         limit = self.now + PATIENCE_S
         while not self.is_done():
-            self._note_state()
             if self._deliver():
                 continue
+            self._note_state()
             due = min(self._deadlines(), default=None)
             if due is None or due > limit:
                 return
@@ -228,12 +239,13 @@ class CutWorld:
             self._on_time()
 
     def is_done(self) -> bool:
-        """The modem has been through its script, and the session is there."""
+        """The modem has been through its script and has its card, and the session is there."""
         modem = self.modem
-        return modem.at >= len(modem.script) and modem.awaited is None and not self._is_held()
+        is_through = modem.at >= len(modem.script) and modem.awaited is None and modem.has_card
+        return is_through and self.client.state is SlotState.OPERATIONAL
 
     def _is_held(self) -> bool:
-        return self.client.state.value == "HOLDING"
+        return self.client.state is SlotState.HOLDING
 
     def _deadlines(self) -> Iterator[float]:
         if self._timers:
@@ -313,6 +325,9 @@ class CutWorld:
         self.delivered += len(data)
         self.chunks.append(len(data))
         self._hand_over(pipe, data, is_to_bank=is_to_bank)
+        if self.is_behind and self.delivered == self.cut_at:
+            self.cut_at = None
+            self._fail(pipe)
 
     def _hand_over(self, pipe: Pipe, data: bytes, *, is_to_bank: bool) -> None:
         if not is_to_bank:
@@ -393,6 +408,12 @@ class CutWorld:
                 pipe.to_client.clear()
                 pipe.is_silent = True
                 self._bankd_loses(pipe, "cut")
+            case Failure.AGAIN:
+                # Soon: within what is said when a client returns, a bit later each time.
+                self.further_cuts -= 1
+                if self.further_cuts:
+                    self.cut_at = self.delivered + self.delivered % 173
+                self._end(pipe)
             case Failure.REFUSED_TWICE:
                 self.refusals = 2
                 self._end(pipe)
@@ -514,7 +535,7 @@ class CutWorld:
                     self.modem.has_card = False
                     self.modem.removals += 1
                 case Notice() | LogEvent():
-                    self.log.append(f"{self.now:.3f} client {action}")
+                    self.log.append((self.now, action))
                 case SelectSim() | SetAtr() | ResetModem() | Probe() | AskIdentity():
                     pass
                 case _:
@@ -566,7 +587,7 @@ class CutWorld:
                 case CloseCard():
                     self.later(0.001, lambda: self.do_bank(self.bank.on_card_closed(0, self.now)))
                 case LogEvent():
-                    self.log.append(f"{self.now:.3f} bankd {action}")
+                    self.log.append((self.now, action))
                 case _:
                     pass
 

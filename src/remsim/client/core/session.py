@@ -172,6 +172,7 @@ class Session:
     def on_link_up(self, link: LinkId) -> list[Action]:
         """The link to the bankd is up: introduce ourselves."""
         self._link = _Link(link)
+        self.tags.begin_link()
         introduction = Send(link, rspro.ConnectClientReq(self._identity, self._assignment.client_slot))
         lease = self._lease
         if lease is None:
@@ -350,7 +351,7 @@ class Session:
         return [self._send_command(link, lease, request)]
 
     def _send_command(self, link: _Link, lease: SessionLease, request: rspro.TpduModemToCard) -> Action:
-        lease.outbox.command_sent(self.tags.number(request))
+        lease.outbox.command_sent(self.tags.number_command(request))
         return Send(link.id, request)
 
     def _send_lines(self, link: _Link, lease: SessionLease, shown: list[SlotPhysStatus]) -> list[Action]:

@@ -3,7 +3,7 @@
 
 from typing import Final, Protocol
 
-from remsim.wire.messages.rspro import MAX_OPERATION_TAG, Message
+from remsim.wire.messages.rspro import MAX_OPERATION_TAG, Message, TpduModemToCard
 
 #: Of two tags, the newer one is less than half of all tags ahead (RFC 1982, 3.2).
 HALF_OF_TAGS: Final = MAX_OPERATION_TAG // 2
@@ -40,27 +40,44 @@ class LinkTags:
 class SessionTags:
     """Tags that grow over all links of a card session (ability ``resume.1``), for one direction.
 
-    On the first link they are those of ``LinkTags``. An operation that is numbered beforehand (``number``) keeps its
-    tag however often it is sent; all else that is sent in between takes a tag, too, so there are gaps.
+    On the first link they are those of ``LinkTags``. An operation is numbered beforehand (``number``), and a command
+    keeps its tag if it is sent again. All else that is sent takes a tag, too, so there are gaps.
     """
 
-    __slots__ = ("_message", "_numbered", "_tags")
+    __slots__ = ("_command", "_command_tag", "_numbered", "_tags")
 
     def __init__(self) -> None:
         self._tags = LinkTags()
-        self._message: Message | None = None
-        self._numbered = 0
+        # The newest command, and its tag.
+        self._command: Message | None = None
+        self._command_tag = 0
+        # Other messages that are about to be sent, by identity: two that are equal are two operations.
+        self._numbered: dict[int, tuple[Message, int]] = {}
+
+    def number_command(self, command: TpduModemToCard) -> int:
+        """The tag of a command that is about to be sent, maybe for the second time."""
+        if command is not self._command:
+            self._command, self._command_tag = command, self._tags.next_tag(command)
+        return self._command_tag
 
     def number(self, message: Message) -> int:
-        """The tag of an operation that is about to be sent, maybe for the second time."""
-        if message is not self._message:
-            self._message, self._numbered = message, self._tags.next_tag(message)
-        return self._numbered
+        """The tag of another operation, which is about to be sent once."""
+        tag = self._tags.next_tag(message)
+        self._numbered[id(message)] = message, tag
+        return tag
 
     def next_tag(self, message: Message) -> int:
         """The tag that ``message`` was given, or the next one."""
-        return self._numbered if message is self._message else self._tags.next_tag(message)
+        if message is self._command:
+            return self._command_tag
+        found = self._numbered.pop(id(message), None)
+        return self._tags.next_tag(message) if found is None else found[1]
+
+    def begin_link(self) -> None:
+        """There is another link: what was not sent over the last one is not sent any more."""
+        self._numbered.clear()
 
     def restart(self) -> None:
         """The session is over: the next one begins as on a first link."""
-        self._tags, self._message, self._numbered = LinkTags(), None, 0
+        self._tags, self._command, self._command_tag = LinkTags(), None, 0
+        self._numbered.clear()

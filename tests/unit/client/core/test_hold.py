@@ -178,10 +178,10 @@ def test_reset_that_the_bankd_has_seen_is_not_shown_again() -> None:
     (on,) = slot.lines(ON)
     assert isinstance(off, Send)
     assert isinstance(on, Send)
+    # It is the switching on that will be lost.
+    tag = tag_of(slot, off.message)
     slot.lose(BANKD)
     back(slot)
-    # It is the switching on that was lost.
-    tag = tag_of(slot, on.message) - 1
     assert told_lines(slot.hear(AGAIN, session(NEXT_TOKEN, last_tag=tag))) == [ON]
 
 

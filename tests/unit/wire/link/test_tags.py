@@ -44,20 +44,31 @@ def test_tags_of_a_session_are_those_of_a_link_on_the_first_one() -> None:
         assert tags.next_tag(message) == of_link.next_tag(message)
 
 
-def test_numbered_operation_keeps_its_tag_on_the_next_link() -> None:
-    tags = SessionTags()
+def command() -> rspro.TpduModemToCard:
+    return rspro.TpduModemToCard(ClientSlot(1, 0), BankSlot(1, 2), rspro.NO_FLAGS, bytes(5))
+
+
+def test_command_keeps_its_tag_on_the_next_link() -> None:
+    tags, sent = SessionTags(), command()
     tags.next_tag(MESSAGE)
-    command = rspro.TpduModemToCard(ClientSlot(1, 0), BankSlot(1, 2), rspro.NO_FLAGS, bytes(5))
-    assert tags.number(command) == tags.next_tag(command) == 2
+    assert tags.number_command(sent) == tags.next_tag(sent) == 2
+    tags.begin_link()
     # The connect request of the next link.
     assert tags.next_tag(MESSAGE) == 3
-    assert tags.number(command) == tags.next_tag(command) == 2
-    again = rspro.TpduModemToCard(ClientSlot(1, 0), BankSlot(1, 2), rspro.NO_FLAGS, bytes(5))
-    assert tags.number(again) == 4, "the same bytes are another operation"
+    assert tags.number_command(sent) == tags.next_tag(sent) == 2
+    assert tags.number_command(command()) == 4, "the same bytes are another operation"
+
+
+def test_operations_are_numbered_before_any_of_them_is_sent() -> None:
+    tags, last = SessionTags(), command()
+    first, second = (rspro.CreateMappingReq(ClientSlot(1, 0), BankSlot(1, 2)) for _ in range(2))
+    assert (tags.number(first), tags.number(second), tags.number_command(last)) == (1, 2, 3)
+    assert [tags.next_tag(message) for message in (first, second, last)] == [1, 2, 3]
+    assert tags.next_tag(first) == 4, "sent once more, it is another operation"
 
 
 def test_next_session_begins_as_on_a_first_link() -> None:
     tags = SessionTags()
-    tags.number(MESSAGE)
+    tags.number_command(command())
     tags.restart()
     assert tags.next_tag(MESSAGE) == 1
