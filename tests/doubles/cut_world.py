@@ -8,8 +8,6 @@ answers.
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import Enum
 from ipaddress import IPv4Address
 from itertools import count
 
@@ -62,6 +60,7 @@ from remsim.wire.link.events import Received
 from remsim.wire.link.keep_alive import KeepAliveTimes
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
+from tests.doubles.cut_parts import CountingCard, CutPipe, LinkFailure, ScriptedModem
 
 CLIENT_SLOT, BANK_SLOT = ClientSlot(7, 0), BankSlot(1, 0)
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
@@ -76,81 +75,6 @@ OWN = KeepAliveTimes(2.0, 3.0)
 CARD_S, PATIENCE_S = 0.02, 300.0
 
 
-class Failure(Enum):
-    """What happens to the link at the place where it fails."""
-
-    FIN = "both ends see the end, behind what was under way"
-    RST = "both ends see the end at once"
-    SILENCE = "neither end sees anything"
-    DELAY = "nothing gets through for a while"
-    HALF_OPEN_BANKD = "the client sees the end, the bankd goes on sending"
-    HALF_OPEN_CLIENT = "the bankd sees the end, the client goes on sending"
-    REFUSED_TWICE = "the end, and two attempts are refused"
-    REFUSED_LONG = "the end, and attempts are refused until after the hold time"
-    AGAIN = "both ends see the end, and that of the next links soon after"
-    MODEM_RESET = "the end, and the modem resets its card meanwhile"
-    CARD_FAULT = "the end, and the card fails meanwhile"
-
-
-@dataclass
-class Pipe:
-    """One TCP connection, with an engine at each end. Bytes wait in ``to_bank`` and ``to_client``."""
-
-    link: LinkId
-    client: LinkEngine
-    bankd: LinkEngine
-    to_bank: deque[bytes] = field(default_factory=deque)
-    to_client: deque[bytes] = field(default_factory=deque)
-    client_is_up: bool = True
-    bankd_is_up: bool = True
-    #: What is written gets nowhere.
-    is_silent: bool = False
-    #: Nothing is delivered before this time.
-    blocked_until: float = 0.0
-
-
-class Card:
-    """Counts what it is asked to do."""
-
-    def __init__(self, world: "CutWorld") -> None:
-        self._world = world
-        self.since_reset = 0
-        self.executed: list[bytes] = []
-        self.resets = 0
-        self.is_faulty = False
-
-    def submit(self, tpdu: bytes, /) -> bytes | CardFault | None:
-        """Take a command; the answer comes later."""
-        self._world.later(CARD_S, lambda: self._world.card_answers(tpdu))
-        return None
-
-    def execute(self, tpdu: bytes) -> bytes:
-        """Do it."""
-        self.executed.append(tpdu)
-        self.since_reset += 1
-        return self.since_reset.to_bytes(2) + tpdu[1:3] + b"\x90\x00"
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self.since_reset = 0
-        self.resets += 1
-
-
-class Modem:
-    """Gives the commands of its script one by one. None in the script is a reset by itself."""
-
-    def __init__(self, script: list[bytes | None]) -> None:
-        self.script = script
-        self.at = 0
-        self.number = 0
-        self.awaited: int | None = None
-        #: What it got for each command of the script: an answer, or why there is none.
-        self.answers: dict[int, bytes | str] = {}
-        self.has_card = False
-        self.insertions = 0
-        self.removals = 0
-
-
 class CutWorld:
     """Everything, from the first connection on. ``cut_at`` counts delivered bytes, from 0; None: no link ever fails."""
 
@@ -158,7 +82,7 @@ class CutWorld:
         self,
         script: list[bytes | None],
         *,
-        failure: Failure = Failure.RST,
+        failure: LinkFailure = LinkFailure.RST,
         cut_at: int | None = None,
         is_behind: bool = False,
     ) -> None:
@@ -179,9 +103,9 @@ class CutWorld:
         self._links = count(10)
         self._timers: list[tuple[float, int, object]] = []
         self._order = count()
-        self.modem = Modem(script)
-        self.card = Card(self)
-        self.pipes: list[Pipe] = []
+        self.modem = ScriptedModem(script)
+        self.card = CountingCard(lambda tpdu: self.later(CARD_S, lambda: self.card_answers(tpdu)))
+        self.pipes: list[CutPipe] = []
         tokens = count(1)
         self.bank = BankdCoordinator(
             bank_id=1,
@@ -311,7 +235,7 @@ class CutWorld:
                 return True
         return False
 
-    def _arrive(self, pipe: Pipe, queue: deque[bytes], *, is_to_bank: bool) -> None:
+    def _arrive(self, pipe: CutPipe, queue: deque[bytes], *, is_to_bank: bool) -> None:
         data = queue.popleft()
         if self.cut_at is not None and self.delivered + len(data) > self.cut_at:
             keep = self.cut_at - self.delivered
@@ -329,7 +253,7 @@ class CutWorld:
             self.cut_at = None
             self._fail(pipe)
 
-    def _hand_over(self, pipe: Pipe, data: bytes, *, is_to_bank: bool) -> None:
+    def _hand_over(self, pipe: CutPipe, data: bytes, *, is_to_bank: bool) -> None:
         if not is_to_bank:
             pipe.client.receive_data(data, self.now)
             self._pump_client(pipe)
@@ -345,11 +269,11 @@ class CutWorld:
             self._write(pipe, pipe.to_client, pipe.bankd.answer_tpdu(tag, response))
         self.do_bank(self.bank.take())
 
-    def _write(self, pipe: Pipe, queue: deque[bytes], data: bytes) -> None:
+    def _write(self, pipe: CutPipe, queue: deque[bytes], data: bytes) -> None:
         if data and not pipe.is_silent:
             queue.append(data)
 
-    def _pump_client(self, pipe: Pipe) -> None:
+    def _pump_client(self, pipe: CutPipe) -> None:
         while pipe.client_is_up and (event := pipe.client.next_event()) is not None:
             if isinstance(event, LinkFailed):
                 self._client_loses(pipe, event.reason)
@@ -358,7 +282,7 @@ class CutWorld:
         if pipe.client_is_up:
             self._write(pipe, pipe.to_bank, pipe.client.data_to_send())
 
-    def _pump_bankd(self, pipe: Pipe) -> None:
+    def _pump_bankd(self, pipe: CutPipe) -> None:
         while pipe.bankd_is_up and (event := pipe.bankd.next_event()) is not None:
             if isinstance(event, LinkFailed):
                 self._bankd_loses(pipe, event.reason)
@@ -367,7 +291,7 @@ class CutWorld:
         if pipe.bankd_is_up:
             self._write(pipe, pipe.to_client, pipe.bankd.data_to_send())
 
-    def _client_loses(self, pipe: Pipe, reason: str) -> None:
+    def _client_loses(self, pipe: CutPipe, reason: str) -> None:
         if not pipe.client_is_up:
             return
         pipe.client_is_up = False
@@ -378,58 +302,58 @@ class CutWorld:
                 self.dial.on_use(self.now)
             self._do_dial(self.dial.on_failed(self.now))
 
-    def _bankd_loses(self, pipe: Pipe, reason: str) -> None:
+    def _bankd_loses(self, pipe: CutPipe, reason: str) -> None:
         if not pipe.bankd_is_up:
             return
         pipe.bankd_is_up = False
         pipe.to_bank.clear()
         self.do_bank(self.bank.on_link_lost(pipe.link, reason, self.now))
 
-    def _newest(self) -> Pipe:
+    def _newest(self) -> CutPipe:
         return self.pipes[-1]
 
-    def _fail(self, pipe: Pipe) -> None:
+    def _fail(self, pipe: CutPipe) -> None:
         """The link fails, here and now."""
         match self.failure:
-            case Failure.SILENCE:
+            case LinkFailure.SILENCE:
                 pipe.is_silent = True
                 pipe.to_bank.clear()
                 pipe.to_client.clear()
-            case Failure.DELAY:
+            case LinkFailure.DELAY:
                 pipe.blocked_until = self.now + 2.5
-            case Failure.FIN:
+            case LinkFailure.FIN:
                 self._drain(pipe)
                 self._end(pipe)
-            case Failure.HALF_OPEN_BANKD:
+            case LinkFailure.HALF_OPEN_BANKD:
                 pipe.to_bank.clear()
                 pipe.is_silent = True
                 self._client_loses(pipe, "cut")
-            case Failure.HALF_OPEN_CLIENT:
+            case LinkFailure.HALF_OPEN_CLIENT:
                 pipe.to_client.clear()
                 pipe.is_silent = True
                 self._bankd_loses(pipe, "cut")
-            case Failure.AGAIN:
+            case LinkFailure.AGAIN:
                 # Soon: within what is said when a client returns, a bit later each time.
                 self.further_cuts -= 1
                 if self.further_cuts:
                     self.cut_at = self.delivered + self.delivered % 173
                 self._end(pipe)
-            case Failure.REFUSED_TWICE:
+            case LinkFailure.REFUSED_TWICE:
                 self.refusals = 2
                 self._end(pipe)
-            case Failure.REFUSED_LONG:
+            case LinkFailure.REFUSED_LONG:
                 self.refused_until = self.now + 70.0
                 self._end(pipe)
-            case Failure.MODEM_RESET:
+            case LinkFailure.MODEM_RESET:
                 self.later(0.0, self._modem_resets)
                 self._end(pipe)
-            case Failure.CARD_FAULT:
+            case LinkFailure.CARD_FAULT:
                 self.card.is_faulty = True
                 self._end(pipe)
-            case Failure.RST:
+            case LinkFailure.RST:
                 self._end(pipe)
 
-    def _drain(self, pipe: Pipe) -> None:
+    def _drain(self, pipe: CutPipe) -> None:
         """What was under way to the end that did not fail arrives still."""
         for data in list(pipe.to_client):
             if pipe.client_is_up:
@@ -437,7 +361,7 @@ class CutWorld:
                 self._pump_client(pipe)
         pipe.to_client.clear()
 
-    def _end(self, pipe: Pipe) -> None:
+    def _end(self, pipe: CutPipe) -> None:
         pipe.to_bank.clear()
         pipe.to_client.clear()
         self._bankd_loses(pipe, "cut")
@@ -480,7 +404,7 @@ class CutWorld:
             keep_alive=KeepAliveTimes(30.0, 10.0, 30.0),
             resume_keep_alive=OWN,
         )
-        pipe = Pipe(link, client, bankd)
+        pipe = CutPipe(link, client, bankd)
         self.pipes = [known for known in self.pipes if known.client_is_up or known.bankd_is_up] + [pipe]
         address = PeerAddress(IPv4Address("192.0.2.7"), 40000 + link)
         self.do_bank(self.bank.on_link_up(link, address, self.now))
@@ -488,7 +412,7 @@ class CutWorld:
         self.do_client(self.client.on_link_up(link, ComponentType.REMSIM_BANKD, self.now))
         self._pump_client(pipe)
 
-    def _pipe(self, link: LinkId) -> Pipe | None:
+    def _pipe(self, link: LinkId) -> CutPipe | None:
         return next((pipe for pipe in self.pipes if pipe.link == link), None)
 
     # What the client wants done
@@ -591,7 +515,7 @@ class CutWorld:
                 case _:
                     pass
 
-    def _client_hears_end(self, pipe: Pipe, reason: str) -> None:
+    def _client_hears_end(self, pipe: CutPipe, reason: str) -> None:
         if not pipe.is_silent:
             self._drain(pipe)
             self._client_loses(pipe, reason)

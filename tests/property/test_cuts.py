@@ -12,7 +12,8 @@ from itertools import accumulate
 
 import pytest
 
-from tests.doubles.cut_world import CutWorld, Failure
+from tests.doubles.cut_parts import LinkFailure
+from tests.doubles.cut_world import CutWorld
 
 #: Of the boot of a phone: files, a PIN, authentication, a proactive command. None is a reset.
 PHONE: list[bytes | None] = [
@@ -33,14 +34,14 @@ IOT: list[bytes | None] = [
 ]
 #: The link heals within the hold time, and the modem does nothing but wait.
 HEALING = [
-    Failure.FIN,
-    Failure.RST,
-    Failure.SILENCE,
-    Failure.DELAY,
-    Failure.HALF_OPEN_BANKD,
-    Failure.HALF_OPEN_CLIENT,
-    Failure.REFUSED_TWICE,
-    Failure.AGAIN,
+    LinkFailure.FIN,
+    LinkFailure.RST,
+    LinkFailure.SILENCE,
+    LinkFailure.DELAY,
+    LinkFailure.HALF_OPEN_BANKD,
+    LinkFailure.HALF_OPEN_CLIENT,
+    LinkFailure.REFUSED_TWICE,
+    LinkFailure.AGAIN,
 ]
 
 
@@ -98,10 +99,10 @@ def check_visible(world: CutWorld, script: list[bytes | None]) -> None:
     assert len(world.modem.answers) == commands(script).total()
 
 
-@pytest.mark.parametrize("failure", Failure, ids=lambda failure: failure.name.lower())
+@pytest.mark.parametrize("failure", LinkFailure, ids=lambda failure: failure.name.lower())
 @pytest.mark.parametrize("script", [PHONE, IOT], ids=["phone", "iot"])
 def test_cut_anywhere(
-    script: list[bytes | None], failure: Failure, record_property: Callable[[str, object], None]
+    script: list[bytes | None], failure: LinkFailure, record_property: Callable[[str, object], None]
 ) -> None:
     like = uncut(script)
     states: set[tuple[object, ...]] = set()
@@ -112,7 +113,7 @@ def test_cut_anywhere(
             world.run()
             if failure in HEALING:
                 check_invisible(world, like)
-            elif failure is Failure.MODEM_RESET:
+            elif failure is LinkFailure.MODEM_RESET:
                 check_reset(world, script)
             else:
                 check_visible(world, script)
