@@ -139,7 +139,7 @@ class TestImpersonation:
             (SERVER, Expectation.exactly(BANK), "the peer is server/lab, not bank/1"),
         ],
     )
-    def test_dialling_side_refuses_whoever_it_did_not_want(
+    def test_dialling_side_refuses_an_unexpected_peer(
         self, run: Run, ca: CertificateWorld, identity: Identity, wanted: Expectation, logged: str
     ) -> None:
         async def play() -> None:

@@ -45,7 +45,7 @@ class CertifiedFile:
                 file=str(self._path),
                 error=str(error),
                 hint="plain TCP is refused to all clients until a server with a certificate tells the list again, or"
-                " until the file is mended, or deleted, and the bankd started anew",
+                " until the file is repaired or deleted, and the bankd is started again",
             )
             return CertifiedMemory(is_readable=False)
 

@@ -120,7 +120,19 @@ class BankdService:
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         observe = self._metrics.card_times.observe
         self._slots = [CardDriver(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
-        self.coordinator = BankdCoordinator(
+        self.coordinator = self._make_coordinator()
+        self._metrics.show(self.coordinator)
+        self._alarm = Alarm(self._on_alarm)
+        self._lines = LogRateLimiter(
+            self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
+        )
+        self._do = ActionExecutor[BankdAction](
+            self._performers(), on_failure=self._on_failed_action, after=self._after_actions
+        ).run
+
+    def _make_coordinator(self) -> BankdCoordinator:
+        config = self.config
+        return BankdCoordinator(
             bank_id=config.bank_id,
             cards=self._slots,
             identity=self._engines.identity,
@@ -133,14 +145,6 @@ class BankdService:
             policy=read_guard_policy(config),
             hold=self._hold_policy(),
         )
-        self._metrics.show(self.coordinator)
-        self._alarm = Alarm(self._on_alarm)
-        self._lines = LogRateLimiter(
-            self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
-        )
-        self._do = ActionExecutor[BankdAction](
-            self._performers(), on_failure=self._on_failed_action, after=self._after_actions
-        ).run
 
     def _hold_policy(self) -> HoldPolicy | None:
         config = self.config

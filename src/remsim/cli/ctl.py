@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
 from remsim.card.iccid import is_iccid
 from remsim.cli import tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
 from remsim.config import TextError, read_text
-from remsim.core.errors import ConfigError, IdRangeError, RemsimError
+from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import BankSlot, ClientSlot, check_id
 from remsim.logs import setup_logging
 from remsim.policy.mapping import parse_mapping_policy
@@ -84,24 +84,7 @@ def ctl(
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
     """Open the way to the server and run one command."""
-    try:
-        return _run(words, json=bool(json), rest=rest, authority=authority, common=common)
-    except RemsimError as error:
-        if not json:
-            raise
-        print(_error_object(error))
-        return error.exit_status
-    except CycloptsError as error:
-        if not json:
-            raise
-        print(_error_object(ConfigError(" ".join(str(error).split()), hint="see remsim ctl --help")))
-        return ConfigError.exit_status
-
-
-def _error_object(error: RemsimError) -> str:
-    """An error as JSON, in the form in which the server gives its own."""
-    code = str(error.status) if isinstance(error, RestError) and error.status is not None else "failed"
-    return json.dumps({"error": {"code": code, "message": str(error), "hint": error.hint}})
+    return _run(words, json=bool(json), rest=rest, authority=authority, common=common)
 
 
 def _run(words: tuple[str, ...], *, json: bool, rest: str | None, authority: str | None, common: CommonOptions) -> int:
@@ -211,7 +194,9 @@ def delete(bank_slot: str, /, *, session: Given) -> int:
 
 
 @_commands.command
-def audit(*, after: int = 0, session: Given) -> int:
+def audit(
+    *, after: Annotated[int, Parameter(help="Show what follows this entry.", metavar="N")] = 0, session: Given
+) -> int:
     """Show who changed or tried what, oldest first; with --json one object per line. Needs a token of an admin."""
     while True:
         value = (session.rest.get(f"/audit?after={after}") or {}).get("audit")
@@ -226,7 +211,7 @@ def audit(*, after: int = 0, session: Given) -> int:
 
 policy = App(
     name="policy",
-    help="Rules on who may use which card: policy check FILE says whether they are well formed, and what they say.",
+    help="Check rules on who may use which card: policy check FILE.",
     help_format="plaintext",
 )
 _commands.command(policy)
@@ -234,14 +219,14 @@ _commands.command(policy)
 
 @policy.command
 def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *, number: IccidText = None) -> int:
-    """Say whether a policy FILE is well formed, and what it says about BANK:SLOT CLIENT:SLOT. Asks no server."""
+    """Check a policy FILE, and show what it allows for BANK:SLOT CLIENT:SLOT. Needs no server."""
     number = None if number is None else number.upper()
     if number is not None and not is_iccid(number):
         raise ConfigError("--number is no ICCID", hint="write its digits (0 to 9, A to E), 20 at most")
     try:
         text = read_text(Path(file))
     except (OSError, TextError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from None
+        raise ConfigError(f"{file} cannot be read: {reason_of(error)}") from None
     rules = parse_mapping_policy(text, file)
     if bank_slot is None or client_slot is None:
         if number is not None:
@@ -259,7 +244,7 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *,
 def global_reset(
     *, yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False, session: Given
 ) -> int:
-    """Delete all mappings. Asks before, or takes --yes."""
+    """Delete all mappings. Asks for confirmation, unless --yes is given."""
     if not yes:
         _ask_before_reset(session.rest)
     session.rest.global_reset()

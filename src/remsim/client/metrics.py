@@ -24,7 +24,7 @@ class ClientMetrics(ProgramMetrics):
         self.cuts = self.counter("cuts", "Links to a bankd that were lost while the session was held", _LABEL)
         self.resumes = self.counter("resumes", "Sessions that went on over another link", _LABEL)
         self.longest_hold = self.gauge(
-            "longest_hold_seconds", "Longest time for which a session was held and went on", _LABEL
+            "longest_hold_milliseconds", "Longest time for which a session was held and went on", _LABEL
         )
         self.refusals = self.counter("refusals", "Connect requests refused", (*_LABEL, "by"))
         self.scripts = self.counter(
@@ -56,4 +56,4 @@ class ClientMetrics(ProgramMetrics):
             self.hardware_present,
             self.longest_hold,
         ):
-            gauge.remove_by_labels({"client_slot": client_slot})
+            gauge.forget(client_slot)

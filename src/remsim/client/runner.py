@@ -14,6 +14,7 @@ from remsim.client.core.actions import (
     Action,
     Command,
     DialBankd,
+    GiveUpCard,
     HangUpBankd,
     InsertCard,
     RemoveCard,
@@ -103,7 +104,7 @@ class ClientSlotRunner(EmulatorEvents):
         # The link that is just being lost; its ``DialledLink`` does not know yet.
         self._lost: LinkId | None = None
         self._is_stopping = False
-        self._longest_hold_s = 0.0
+        self._longest_hold_ms = 0
         self._identify()
         self._causes = EventCauses()
         self._environment = EventEnvironment(config.server)
@@ -173,7 +174,7 @@ class ClientSlotRunner(EmulatorEvents):
                     return self.coordinator.server_says
                 return (
                     f"the server has no bankd for {self._label}: it is not mapped, or the bank of its mapping is not "
-                    "connected; remsim ctl mappings tells"
+                    "connected; see remsim ctl mappings"
                 )
             case SlotState.WAIT_BANKD:
                 return self._why_bankd_serves_nothing()
@@ -284,6 +285,7 @@ class ClientSlotRunner(EmulatorEvents):
             InsertCard: lambda _: emulator.insert_card(),
             RemoveCard: lambda _: emulator.remove_card(),
             SelectSim: lambda action: emulator.select_sim(remote=action.remote),
+            GiveUpCard: lambda _: emulator.give_up_card(),
             ResetModem: lambda _: emulator.reset_modem(),
             DialBankd: self._dial_bankd,
             HangUpBankd: lambda _: self.bankd.unwant(),
@@ -401,8 +403,8 @@ class ClientSlotRunner(EmulatorEvents):
                 self.bankd.redial_at_once()
             case NoticeKind.SESSION_RESUMED:
                 metrics.resumes.labels(label).inc()
-                self._longest_hold_s = max(self._longest_hold_s, notice.held_s or 0.0)
-                metrics.longest_hold.labels(label).set(self._longest_hold_s)
+                self._longest_hold_ms = max(self._longest_hold_ms, round((notice.held_s or 0.0) * 1000))
+                metrics.longest_hold.labels(label).set(self._longest_hold_ms)
             case NoticeKind.MODEM_RESET if notice.reset is not None:
                 metrics.resets.labels(label, notice.reset.value).inc()
             case _:

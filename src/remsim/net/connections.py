@@ -169,7 +169,7 @@ class ConnectionManager:
                 link.connection.probe(self.now(), action.timeout_s)
                 link.flush()
             case AskIdentity():
-                link.connection.send_id_get()
+                link.connection.send_id_get(when_heard=action.when_heard)
                 link.flush()
             case AnnounceReturn():
                 # Not written yet: it is to be in one segment with the connect request.

@@ -41,7 +41,9 @@ class HoldCounts:
     resumed: int = 0
     taken_over: int = 0
     #: Sessions that ended while they were held, by cause.
-    ended: dict[SessionEnd, int] = field(default_factory=dict)
+    ended: dict[SessionEnd, int] = field(
+        default_factory=lambda: dict.fromkeys((cause for cause in SessionEnd if cause is not SessionEnd.UNKNOWN), 0)
+    )
     #: Longest time for which a session was held and went on, in seconds.
     longest_s: float = 0.0
     #: Commands that came again, or would have, and were not run again.

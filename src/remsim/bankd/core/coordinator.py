@@ -50,6 +50,9 @@ class BankdCoordinator:
     those that are reached. ``hold``: which sessions outlive their link; None: none.
     """
 
+    #: Clients can connect.
+    is_listening = False
+
     def __init__(
         self,
         *,
@@ -71,7 +74,6 @@ class BankdCoordinator:
         self.actions: Sized = self._out
         self.counts = BankdCounts(limits=limits or LimitCounts())
         self.mappings = MappingTable(bank_id, len(cards))
-        self.is_listening = False
         self._needs_proof = needs_proof
         self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ServerLinks(
@@ -109,8 +111,7 @@ class BankdCoordinator:
             certified=self.certified,
             deadlines=self._deadlines,
         )
-        self.cards.owner = self.certified.sessions = self.clients
-        self.control.listener = self.clients
+        self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
 
     def take(self) -> list[BankdAction]:

@@ -101,7 +101,7 @@ class VpcdEmulator(CardEmulator):
             if self._goodbye is not None:
                 self._goodbye.cancel()
         if self._inserted.is_set() and not self._slot.is_leaving:
-            self._log.warning("reader_lost", hint="did pcscd end? the card is put back")
+            self._log.warning("reader_lost", hint="check whether pcscd has ended; the card is put back when it runs")
         self._do(self._slot.on_lost())
 
     def _on_silence(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients with a certificate are refused on plain TCP, whoever told of it, and for good."""
+"""Clients with a certificate are refused on plain TCP for good, no matter which server told of it."""
 
 import pytest
 

@@ -201,7 +201,7 @@ def test_command_that_is_too_short_is_answered_without_the_card(bank: Bank, tpdu
     assert bank.cards.log == [(0, "open")]
 
 
-def test_set_atr_res_and_ccm_news_are_ignored(bank: Bank) -> None:
+def test_set_atr_res_and_ccm_messages_are_ignored(bank: Bank) -> None:
     client = bank.connect()
     bank.say(client, rspro.SetAtrRes(ResultCode.OK))
     event: Event = IdentityReceived()
@@ -220,7 +220,7 @@ def test_command_without_card_ends_the_connection(bank: Bank) -> None:
     assert set(bank.closed) == {unmapped, before_identification, classic}
 
 
-def test_command_that_crosses_the_news_of_a_lost_card_is_dropped(bank: Bank) -> None:
+def test_command_that_crosses_the_report_of_a_lost_card_is_dropped(bank: Bank) -> None:
     client = bank.connect(is_own=True)
     bank.presence(0, is_present=False)
     bank.command(client)
@@ -307,20 +307,20 @@ def test_newcomer_wins_if_the_older_connection_is_dead(bank: Bank) -> None:
 
 
 C1_PROOF = Proof(Identity.client(1), 1)
-NEWS = "192.0.2.9"
+SECOND_HOST = "192.0.2.9"
 
 
 def take_turns(bank: Bank, *, is_own: bool = True) -> tuple[list[int], int]:
     """Two programs with one certificate come in turns; the links that were let in, and the one that was not."""
     let_in: list[int] = []
-    for host in ("192.0.2.1", NEWS, "192.0.2.1"):
+    for host in ("192.0.2.1", SECOND_HOST, "192.0.2.1"):
         link = bank.link(host, proof=C1_PROOF)
         bank.introduce(link, is_own=is_own)
         if let_in:
             assert bank.closed[let_in[-1]] == "its holder has connected anew"
         let_in.append(link)
         bank.now += 1
-    fourth = bank.link(NEWS, proof=C1_PROOF)
+    fourth = bank.link(SECOND_HOST, proof=C1_PROOF)
     bank.introduce(fourth, is_own=is_own)
     return let_in, fourth
 
@@ -332,7 +332,7 @@ def test_two_programs_with_one_certificate_do_not_take_over_for_ever(bank: Bank)
     bank.answer_probe(let_in[-1])
     assert bank.result(fourth) is ResultCode.IDENTITY_IN_USE
     assert let_in[-1] not in bank.closed
-    for link, words in ((let_in[-1], f"a second program, at {NEWS}"), (fourth, "another program, at 192.0.2.1")):
+    for link, words in ((let_in[-1], f"a second program, at {SECOND_HOST}"), (fourth, "another program, at 192.0.2.1")):
         (error,) = [message for message in bank.sent[link] if isinstance(message, rspro.ErrorInd)]
         assert error.error_string is not None
         assert error.error_string.startswith(words)
@@ -341,7 +341,7 @@ def test_two_programs_with_one_certificate_do_not_take_over_for_ever(bank: Bank)
     # It comes again and again, and is refused without a word.
     for _ in range(3):
         bank.now += 50
-        again = bank.link(NEWS, proof=C1_PROOF)
+        again = bank.link(SECOND_HOST, proof=C1_PROOF)
         bank.introduce(again, is_own=True)
         bank.answer_probe(let_in[-1])
         assert bank.result(again) is ResultCode.IDENTITY_IN_USE

@@ -9,7 +9,8 @@ from remsim.emulators.errors import BoardFrameError
 from remsim.emulators.simtrace2 import info
 from remsim.emulators.simtrace2 import messages as frames
 from remsim.emulators.simtrace2.header import Code, Message, UnknownBoardMessage
-from remsim.emulators.simtrace2.messages import LineFlag, TpduFlag, decode_from_device, decode_from_host
+from remsim.emulators.simtrace2.messages import LineFlag, TpduFlag, decode_from_device
+from tests.doubles.simtrace2_frames import FROM_HOST, decode_from_host
 
 u8, u16, u32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF_FFFF)
 _data = st.binary(max_size=266)
@@ -65,7 +66,7 @@ BY_HOST: dict[type[Message], st.SearchStrategy[Message]] = {
 
 def test_every_class_has_a_strategy() -> None:
     assert set(BY_DEVICE) == set(frames.FROM_DEVICE.values())
-    assert set(BY_HOST) == set(frames.FROM_HOST.values())
+    assert set(BY_HOST) == set(FROM_HOST.values())
 
 
 @pytest.mark.parametrize("kind", BY_DEVICE, ids=lambda kind: kind.__name__)
@@ -85,7 +86,7 @@ def test_message_of_a_host_survives_the_round_trip(kind: type[Message], data: st
     assert decode_from_host(message.to_bytes()) == message
 
 
-@given(st.sampled_from(sorted(frames.FROM_DEVICE.keys() | frames.FROM_HOST.keys())), st.binary(max_size=272))
+@given(st.sampled_from(sorted(frames.FROM_DEVICE.keys() | FROM_HOST.keys())), st.binary(max_size=272))
 def test_arbitrary_payload_is_decoded_to_the_same_bytes_or_refused(code: Code, payload: bytes) -> None:
     raw = bytes((*code, 0, 0, 0, 0)) + (8 + len(payload)).to_bytes(2, "little") + payload
     for decode in (decode_from_device, decode_from_host):
@@ -177,3 +178,11 @@ def test_board_information_is_told_in_words() -> None:
     board = info.BoardInfo((b"maker", b"model", b"1", b"", b"", b"", b""), 0, 0, b"\x00\x30")
     assert board.describe()[:3] == ("maker", "model", "1")
     assert board.abilities == info.BoardAbility.DRIVE_CARD_DETECT | info.BoardAbility.DRIVE_MODEM_RESET
+
+
+@pytest.mark.parametrize(
+    "raw", ["02 ff0000000000 ff0000000000", "07 ff00ff000000 ff00ff000000", "03 ff00ff010000 ff00ff000000"]
+)
+def test_exchange_of_a_length_that_no_pps_has_is_refused(raw: str) -> None:
+    with pytest.raises(BoardFrameError, match="PtsReport with an exchange of"):
+        frames.PtsReport.from_payload(bytes.fromhex(raw))

@@ -329,7 +329,7 @@ def test_server_that_says_the_same_again_does_not_end_a_session_that_is_held() -
     assert not any(isinstance(action, DialBankd) for action in slot.everything[-3:])
 
 
-def test_atr_that_comes_again_is_no_news_to_the_modem() -> None:
+def test_atr_that_comes_again_is_not_shown_again() -> None:
     slot = leased()
     slot.lose(BANKD)
     back(slot)
