@@ -23,6 +23,7 @@ def bankd(
     auto: Flag = None,
     reader: Annotated[str | None, Parameter(metavar="SOURCE")] = None,
     sim_profile: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    card_time_ms: Annotated[str | None, Parameter(metavar="MS")] = None,
     card_deadline_s: Annotated[str | None, Parameter(metavar="SECONDS")] = None,
     resume: Annotated[str | None, Parameter(metavar="WORD")] = None,
     gsmtap: Annotated[str | None, Parameter(metavar="HOST")] = None,
@@ -58,6 +59,8 @@ def bankd(
         Source of readers: pcsc (default), or sim for software cards.
     sim_profile: str
         Profile of the software cards.
+    card_time_ms: str
+        Time that a software card takes for a command, as real ones do (default: 0).
     card_deadline_s: str
         A card that does not answer for this long has failed (default: 60).
     resume: str
@@ -92,6 +95,7 @@ def bankd(
         auto=auto,
         reader=reader,
         sim_profile=sim_profile,
+        card_time_ms=card_time_ms,
         card_deadline_s=card_deadline_s,
         resume=resume,
         gsmtap=gsmtap,

@@ -193,6 +193,8 @@ Id = Annotated[int, BeforeValidator(_whole), Strict(), _within(0, MAX_ID)]
 SlotCount = Annotated[int, BeforeValidator(_whole), Strict(), _within(1, MAX_ID)]
 Count = Annotated[int, BeforeValidator(_whole), Strict(), _within(1, 1_000_000)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400, strict=True, allow_inf_nan=False)]
+#: Milliseconds.
+CardTime = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=10_000, strict=True, allow_inf_nan=False)]
 HoldTime = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=3600, strict=True, allow_inf_nan=False)]
 Switch = Annotated[bool, BeforeValidator(_switch), Strict()]
 PlainText = Annotated[str, BeforeValidator(_plain), Strict(), Field(min_length=1)]

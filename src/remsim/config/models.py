@@ -271,6 +271,8 @@ class BankdConfig(SessionSettings, DaemonConfig):
     #: Name of the reader source: "pcsc", "sim", or one that another package provides.
     reader: fields.PlainText = "pcsc"
     sim_profile: fields.PlainText | None = None
+    #: What a software card takes for a command; real ones take some 5 to 50 ms.
+    card_time_ms: fields.CardTime = 0.0
     #: Open cards in shared mode, so that other programs may use them, too.
     shared_access: fields.Switch = False
     #: Tell the server the numbers (ICCIDs) of cards, which are powered for that when they come.
@@ -304,6 +306,10 @@ class BankdConfig(SessionSettings, DaemonConfig):
         if self.sim_profile is not None and self.reader != SIM_SOURCE:
             raise ContradictionError(
                 ("sim_profile", "reader"), "a profile is for software cards only", hint="add --reader sim"
+            )
+        if self.card_time_ms and self.reader != SIM_SOURCE:
+            raise ContradictionError(
+                ("card_time_ms", "reader"), "only software cards are as slow as they are told", hint="add --reader sim"
             )
         return self
 

@@ -123,7 +123,7 @@ def test_client_without_certificate_gets_none_where_one_is_needed() -> None:
     assert not any(isinstance(message, rspro.SessionInd) for message in made.sent[link])
     made.lose(link)
     link = connect(made, proof=PROOF)
-    assert told(made, link)
+    assert not told(made, link).is_resumed
 
 
 def test_session_on_a_shared_card_ends_with_its_link() -> None:
