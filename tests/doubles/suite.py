@@ -78,7 +78,7 @@ class Suite:
         await self._run(server)
         self.bankd = bankd = BankdService(
             BankdConfig(
-                advertise=() if self._proxy is None else (self._proxy.address,),  # type: ignore[arg-type]  # as above
+                advertise=() if self._proxy is None else (self._proxy.address,),
                 resume=self._resume,
                 card_time_ms=self._card_time_ms,
                 server=server.rspro_address,
