@@ -19,6 +19,7 @@ from remsim.wire.link.ability_bits import (
     REGISTRY,
     RESUME,
     REVOKE,
+    SESSIONS,
     SLOTS,
 )
 from remsim.wire.messages import extensions, rspro
@@ -36,6 +37,7 @@ __all__ = [
     "REGISTRY",
     "RESUME",
     "REVOKE",
+    "SESSIONS",
     "SLOTS",
     "introduce",
     "voids_commands",
@@ -52,6 +54,7 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     rspro.SessionInd: RESUME,
     rspro.ResumeInd: RESUME,
     rspro.SessionEndInd: RESUME,
+    rspro.SessionStateInd: SESSIONS,
 }
 
 
