@@ -61,8 +61,9 @@ def write_table(outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: 
     resets = f"{outcome.resets} reset{'' if outcome.resets == 1 else 's'}"
     console.print(f"{outcome.commands} commands and {resets} in {outcome.played_s:.2f} s.", soft_wrap=True)
     if cuts.cuts or cuts.losses:
-        lost = f"{counted(cuts.cuts, 'cut')} of the link, {cuts.resumes} resumed"
-        console.print(f"{lost}; the card was lost {cuts.losses} times.", soft_wrap=True)
+        text = f"{counted(cuts.cuts, 'cut')} of the link, {cuts.resumes} resumed"
+        lost = f"; the modem lost its card {counted(cuts.losses, 'time')}" if cuts.losses else ""
+        console.print(f"{text}{lost}.", soft_wrap=True)
     if outcome.has_mismatch:
         console.print(
             f"Not as recorded: {outcome.sw_mismatches} status words, {outcome.length_mismatches} lengths.",

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from remsim.client.core.assignment import Assignment
+from remsim.client.core.notices import NoticeKind, Notices
 from remsim.client.observer import CutCounter
 from remsim.client.report import write_json, write_table
 from remsim.emulators.script.player import Difference, ScriptOutcome
@@ -70,3 +72,19 @@ def test_json_is_one_line(outcome: ScriptOutcome) -> None:
         "total_ms": 6.0,
     }
     assert report["atr"] == "3b00"
+
+
+def test_cuts_are_told(outcome: ScriptOutcome) -> None:
+    cuts, notices = CutCounter(), Notices(Assignment(None))
+    for kind in (NoticeKind.SESSION_HELD, NoticeKind.SESSION_RESUMED, NoticeKind.SESSION_HELD, NoticeKind.CARD_REMOVED):
+        cuts.on_notice(None, notices.make(kind))
+    cuts.stop()
+    cuts.on_notice(None, notices.make(NoticeKind.CARD_REMOVED))
+    output = io.StringIO()
+    write_json(outcome, cuts, file="boot.jsonl", output=output)
+    report = json.loads(output.getvalue())
+    # Two resets of the recording, and one for the card that was lost.
+    assert (report["cuts"], report["resumes"], report["resets"]) == (2, 1, 3)
+    output = io.StringIO()
+    write_table(outcome, cuts, file="boot.jsonl", output=output)
+    assert "2 cuts of the link, 1 resumed; the modem lost its card 1 time." in output.getvalue()
