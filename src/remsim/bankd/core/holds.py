@@ -85,11 +85,6 @@ class SessionHolds:
         found = (position.session for position in self._positions)
         return [session for session in found if session is not None and session.state is HoldState.DETACHED]
 
-    def longest_age(self, now: float) -> float:
-        """For how long the oldest of them has been held, in seconds; 0 if there is none."""
-        holds = (session.continuity.hold for session in self.detached() if session.continuity is not None)
-        return max((hold.age(now) for hold in holds if hold is not None), default=0.0)
-
     # What the server hears
 
     def report(self, session: CardSession, now: float, *, is_new: bool = False) -> None:

@@ -14,6 +14,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.session.hold import HoldTimes
 from remsim.wire.link.abilities import ABILITIES, REGISTRY
 from remsim.wire.messages import rspro
+from remsim.wire.messages.extensions import CertifiedInd
 from remsim.wire.messages.rspro import ResultCode, SessionEnd, SlotPhysStatus
 from tests.doubles.bank import CLIENT, SERVER, Bank
 
@@ -355,6 +356,37 @@ def test_client_that_waits_for_a_command_of_old_is_refused() -> None:
     assert card_state(made) is CardState.OFF
 
 
+def test_another_that_waits_for_the_old_link_is_judged_by_the_new_one() -> None:
+    made = bank()
+    link = connect(made)
+    waiting = connect(made)
+    other = back(made, told(made, link).token)
+    assert made.probed == [link, other]
+    made.answer_probe(other)
+    assert made.result(waiting) is ResultCode.IDENTITY_IN_USE
+    assert hold_state(made) is HoldState.RESUMABLE
+
+
+def test_return_without_the_ability_is_a_connect_request_like_any_other() -> None:
+    made = bank()
+    link = connect(made)
+    made.lose(link)
+    other = made.link()
+    made.say(other, rspro.ResumeInd(told(made, link).token))
+    made.introduce(other, is_own=True)
+    assert made.result(other) is ResultCode.OK
+    assert opened(made) == 2
+
+
+def test_lines_out_of_order_end_the_session() -> None:
+    made = bank()
+    link = connect(made)
+    made.submit(link, SELECT, tag=1000)
+    lines(made, link, OFF)
+    assert ends(made, link) == [SessionEnd.REFUSED]
+    assert made.cards.resets == 0
+
+
 # The end of a session that is held
 
 
@@ -453,6 +485,23 @@ def test_revoked_certificate_of_a_live_link_keeps_its_session_from_being_held() 
     assert ends(made, link) == [SessionEnd.NOT_TRUSTED]
     made.lose(link)
     assert card_state(made) is CardState.OFF
+
+
+def test_client_that_is_known_to_have_a_certificate_by_now_does_not_return_without() -> None:
+    made = bank()
+    token = held(made)
+    made.say(1, CertifiedInd(is_first=True, is_last=True, clients=("client/1",)))
+    assert made.coordinator.cards.holds.counts.ended[SessionEnd.NOT_TRUSTED] == 1
+    other = back(made, token)
+    assert made.result(other) is ResultCode.ILLEGAL_CLIENT_ID
+
+
+def test_client_without_a_session_may_leave_and_confirm_what_it_likes() -> None:
+    made = bank()
+    link = connect(made, client=ClientSlot(2, 0))
+    made.say(link, rspro.SessionEndInd(SessionEnd.LEAVING))
+    made.say(link, rspro.SetAtrRes(ResultCode.OK))
+    assert link not in made.closed
 
 
 def test_bank_that_stops_tells_its_clients_and_ends_what_is_held() -> None:
