@@ -3,7 +3,6 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from remsim.config import (
     read_toml,
 )
 from remsim.core.errors import ConfigError
+from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Role
 
 PROGRAMS: Final = {Role.CLIENT: "client", Role.BANK: "bankd", Role.SERVER: "server"}

@@ -14,11 +14,12 @@ import binascii
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
+from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity
 from remsim.pki.errors import EnrolmentError
 

@@ -6,9 +6,10 @@ they are asked, so that a list of thousands costs nothing until it is written ou
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.peers import Peer

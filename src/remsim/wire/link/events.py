@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a ``LinkEngine`` reports to its owner."""
 
-from dataclasses import dataclass
-
+from remsim.core.fast_dataclass import dataclass
 from remsim.core.limits import LimitName
 from remsim.wire.errors import DecodeError
 from remsim.wire.messages.rspro import Message, Request, UnknownMessage
