@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hooks to watch client slots live: for the demonstration, a user interface, tests."""
 
+from dataclasses import dataclass
+
 from remsim.client.core.notices import Notice
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import ClientSlot
 
 

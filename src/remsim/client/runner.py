@@ -7,6 +7,7 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from remsim.client.core.actions import (
     Abort,
@@ -32,7 +33,6 @@ from remsim.client.scripting.causes import EventCauses, EventEnvironment, Script
 from remsim.client.scripting.runner import CallResult, EventScript
 from remsim.config import ClientConfig, HostPort
 from remsim.core.executor import ActionExecutor
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity, Role
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent

@@ -10,7 +10,7 @@ import plistlib
 import pwd
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from xml.parsers.expat import ExpatError
@@ -18,7 +18,6 @@ from xml.parsers.expat import ExpatError
 from remsim.bankd.slots.csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, SlotReader, SlotSource, TextError, read_text
 from remsim.core.errors import ConfigError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.installation import install_command
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.pcscd import (

@@ -10,10 +10,9 @@ import contextlib
 import os
 import stat
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-from remsim.core.fast_dataclass import dataclass
 
 #: Where clients of pcscd find it; libpcsclite reads the variable.
 SOCKET: Final = Path("/run/pcscd/pcscd.comm")

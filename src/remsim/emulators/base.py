@@ -8,10 +8,10 @@ neither links nor messages. Built in are ``simtrace2``, ``vpcd``, and ``shell`` 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from remsim.card.apdu_case import CommandRules
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.limits import LimitName
 
 

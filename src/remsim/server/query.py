@@ -6,10 +6,9 @@ they are asked, so that a list of thousands costs nothing until it is written ou
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.peers import Peer

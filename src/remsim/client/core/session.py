@@ -7,6 +7,7 @@ sent twice: when a link is lost, whether the card executed it is unknown.
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -27,7 +28,6 @@ from remsim.client.core.actions import (
 from remsim.client.core.assignment import Assignment
 from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
 from remsim.core.deadlines import Deadlines
-from remsim.core.fast_dataclass import dataclass
 from remsim.wire.link.actions import Accepted, Close, LinkId, Send
 from remsim.wire.link.engine import Received
 from remsim.wire.messages import rspro

@@ -7,10 +7,10 @@ and reserves, and gives a decision to be stored; once that is committed, ``on_st
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.deadlines import Deadlines
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
