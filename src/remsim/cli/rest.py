@@ -10,6 +10,7 @@ HTTP and TLS are imported when a server is called, because help needs neither.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import R_OK, access
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,6 @@ from urllib.parse import urlsplit
 from remsim import __version__
 from remsim.config import CREDENTIALS_NAME, REST_PORT, HostPort, default_state_dir
 from remsim.core.errors import ConfigError, RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.net.runtime.report import say_error
 

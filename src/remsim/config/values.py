@@ -7,10 +7,10 @@ program uses it (see ``config.models``).
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import Final, Self
 
 from remsim.core.errors import ConfigError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import MAX_ID, check_id
 
 #: Default TCP ports of the C suite (rspro.md, section 1), kept.

@@ -24,11 +24,10 @@ business: it does not claim, and withdraws what waits before it reports the loss
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Proof
 
 #: Connections that may wait to hear whether the holder of their identity is alive. One program has one or two links at

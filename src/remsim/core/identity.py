@@ -7,11 +7,11 @@ two certificates with different texts never mean the same peer. Knows no certifi
 """
 
 import re
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import BankSlot, ClientSlot, check_id
 
 #: What the URI of every identity begins with.

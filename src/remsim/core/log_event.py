@@ -2,10 +2,9 @@
 """What coordinators tell people: one typed event, from which log lines, event streams and pages are made. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import BankSlot, ClientSlot
 
 #: How much it matters: for developers, for the record, somebody should look, something is broken.

@@ -8,12 +8,12 @@ A check looks at one thing, takes a few seconds at most, changes nothing, and ne
 import asyncio
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol, cast
 
 from remsim.config import BankdConfig, ClientSlotConfig, HostPort, ServerConfig
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Role
 from remsim.core.installation import install_command
 from remsim.logs import get_logger

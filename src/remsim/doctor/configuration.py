@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,6 @@ from remsim.config import (
     read_toml,
 )
 from remsim.core.errors import ConfigError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Role
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.owner import not_looked_at

@@ -12,13 +12,13 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
 from remsim.causes import Cause, cause_of
 from remsim.config import HostPort
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity, Role
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.told import TellsNothingError, Told, told_places

@@ -3,6 +3,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,6 @@ from remsim.config import (
     read_toml,
 )
 from remsim.core.errors import ConfigError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Role
 
 PROGRAMS: Final = {Role.CLIENT: "client", Role.BANK: "bankd", Role.SERVER: "server"}

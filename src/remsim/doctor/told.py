@@ -3,10 +3,10 @@
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from remsim.config import HostPort
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity
 
 

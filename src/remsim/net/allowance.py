@@ -6,9 +6,9 @@ of a hundred. Who has used up the allowance is not closed: nothing more is read 
 TCP makes the peer wait. That leaves the processor to the other links, and to a program that wants to end.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.rate_limit import TokenBucket
 
 

@@ -6,9 +6,9 @@ What a new server needs is made by ``found_server``, which may be called again: 
 
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity, Role
 from remsim.pki import files, signing
 from remsim.pki.authority import CERTIFICATE_FILE, Authority

@@ -14,12 +14,11 @@ import binascii
 import hashlib
 import hmac
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity
 from remsim.pki.errors import EnrolmentError
 

@@ -7,11 +7,11 @@ fits. The key never leaves the directory. Knows neither network nor how keys are
 
 import json
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, cast
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity
 from remsim.pki import files
 from remsim.pki.clock import is_from_future

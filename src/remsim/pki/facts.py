@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Final
@@ -16,7 +17,6 @@ from typing import Final
 from remsim.card.errors import TlvError
 from remsim.card.tlv import Tlv, parse_tlvs
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import SCHEME, Identity
 from remsim.pki.errors import CertificateError
 

@@ -9,11 +9,11 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity
 from remsim.pki import files
 from remsim.pki.codes import StoredCode

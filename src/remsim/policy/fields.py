@@ -5,10 +5,10 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import MAX_ID, check_id
 
 #: Rules of a large installation are some hundred kilobytes.

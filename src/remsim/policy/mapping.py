@@ -18,9 +18,9 @@ There are no rules on IMSIs: reading one may need a PIN, and a card may have sev
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.fields import EVERY, PolicyError, Slots, Table, parse_numbers, parse_slots
 

@@ -6,10 +6,9 @@ of the C bankd, byte for byte, so they carry no slot number. Knows no socket and
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
-
-from remsim.core.fast_dataclass import dataclass
 
 #: Version 2, header of four 32-bit words, type 4 (SIM); then eight bytes of radio fields that mean nothing here.
 _GSMTAP_PREFIX: Final = bytes((2, 4, 4, 0)) + bytes(8)

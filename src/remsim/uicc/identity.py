@@ -4,10 +4,9 @@
 Card ``n`` of a bank is derived from card 0 by adding ``n`` to the subscriber part, so that no two are alike.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.uicc.errors import ProfileError
 
 _MAX_INDEX: Final = 9_999

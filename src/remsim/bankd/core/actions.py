@@ -6,12 +6,11 @@ asked of the same slot before that. Commands are no actions: they go to the card
 """
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, get_args
 
 from remsim.card.reset import ResetKind
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkAction, LinkId

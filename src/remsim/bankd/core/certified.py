@@ -13,11 +13,11 @@ start would also hurt all those with certificates.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction, StoreCertified
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import MAX_ID, ClientSlot
 from remsim.core.log_event import LogEvent

@@ -5,7 +5,8 @@ One bank slot and one client slot occur in one mapping only, so a new mapping pu
 Knows nothing of links, sessions or cards.
 """
 
-from remsim.core.fast_dataclass import dataclass
+from dataclasses import dataclass
+
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.messages.rspro import ResultCode
 

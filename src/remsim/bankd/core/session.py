@@ -6,7 +6,7 @@ with there and nowhere else. A card that answers at once does so through the cal
 """
 
 from collections import deque
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, SendResponse, TraceTpdu
@@ -21,7 +21,6 @@ from remsim.bankd.core.states import (
 )
 from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName

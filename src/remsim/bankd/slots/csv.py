@@ -7,11 +7,11 @@ dubious is warned about. Expressions are searched in reader names, not anchored.
 
 import csv
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from remsim.bankd.slots.plan import SlotRule, beyond_text
 from remsim.core.errors import ConfigError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import MAX_ID
 
 #: Where the C bankd looks for it: in the current folder.

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the client's coordinator asks of the I/O around it, besides the link actions of ``wire.link.actions``."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from remsim.client.core.notices import Notice
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkAction
 from remsim.wire.messages.revocation import StoreRevocations

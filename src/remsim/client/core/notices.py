@@ -5,6 +5,7 @@ Both are made here, so that each bears the slot's numbers and has its level: a r
 attempt is worth a line above debug once.
 """
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -12,7 +13,6 @@ from remsim.card.reset import ResetKind
 from remsim.client.core.assignment import Assignment
 from remsim.client.core.states import SlotState
 from remsim.core.episode import OncePerEpisode
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import scrub
 from remsim.wire.messages import rspro

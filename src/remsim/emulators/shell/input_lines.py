@@ -13,10 +13,8 @@ import stat
 import struct
 import termios
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
-
-from remsim.core.fast_dataclass import dataclass
 
 _CHUNK: Final = 65536
 #: No line that means anything is longer; the rest of such a line is dropped.

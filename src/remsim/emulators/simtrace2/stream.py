@@ -7,9 +7,9 @@ OUT: the device collects packets until a short one; a message of n × 64 bytes n
 Does no I/O.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.limits import LimitName
 from remsim.emulators.errors import UnsafeFrameError
 from remsim.emulators.simtrace2.header import HEADER_SIZE, MAX_MESSAGE, Message, message_length

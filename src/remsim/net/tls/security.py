@@ -6,12 +6,12 @@ every link is over TLS but those that come in at a listener which is for plain T
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
 from remsim.config import DaemonConfig, HostPort, IpNetwork
 from remsim.core.errors import StartError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Identity, Role
 from remsim.logs import Logger
 from remsim.net.accept.quota import ConnectionQuota, most_connections

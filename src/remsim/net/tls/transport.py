@@ -11,10 +11,10 @@ else.
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from remsim.causes import CLOSED_IN_HANDSHAKE
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.limits import LimitName
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, peer_address
 from remsim.net.plain import Networks, dial_plain

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the server's coordinator asks of the I/O around it, besides what concerns links: storing and reporting."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.wire.link.actions import LinkAction

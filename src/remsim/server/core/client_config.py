@@ -13,10 +13,10 @@ A client that is absent when its mapping is deleted is told when it returns (a *
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import Action, NoteReleased

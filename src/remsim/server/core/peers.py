@@ -5,11 +5,10 @@ Knows no mapping and sends nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.identity import Proof
 from remsim.core.ids import ClientSlot
 from remsim.core.state_machine import Event, State, Stateful, Transitions

@@ -12,13 +12,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import partial
 from ipaddress import ip_address
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.ids import check_id
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.rate_limit import TokenBuckets

@@ -9,6 +9,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,6 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from remsim.core.errors import RemsimError
-from remsim.core.fast_dataclass import dataclass
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.store.database import open_engine
 

@@ -4,9 +4,8 @@
 Values only; ``profile.toml`` reads them from text. One profile serves any number of cards.
 """
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.uicc.files import FileSystem
 from remsim.uicc.identity import SubscriberIdentity
 

@@ -7,9 +7,9 @@ for the connect deadline (known-limits.md, 64).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
-from remsim.core.fast_dataclass import dataclass
 from remsim.core.state_machine import Event, State, Stateful, Transitions
 
 

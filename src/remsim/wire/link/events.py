@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a ``LinkEngine`` reports to its owner."""
 
-from remsim.core.fast_dataclass import dataclass
+from dataclasses import dataclass
+
 from remsim.core.limits import LimitName
 from remsim.wire.errors import DecodeError
 from remsim.wire.messages.rspro import Message, Request, UnknownMessage

@@ -4,7 +4,8 @@
 Knows nothing of what is in the list; the receiver of the whole list must check its signature.
 """
 
-from remsim.core.fast_dataclass import dataclass
+from dataclasses import dataclass
+
 from remsim.wire.messages.extensions import MAX_LIST, MAX_LIST_PART, RevocationListInd
 
 
