@@ -24,6 +24,7 @@ LEVELS = {
     "trace": 2,
     "config": 2,
     "policy": 2,
+    "session": 2,
     "redaction": 2,
     "logs": 3,
     "metrics": 3,
@@ -80,6 +81,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
     "policy": (("fields",), ("guard", "mapping")),
+    "session": (("hold", "ledger", "lines", "token"), ("outbox",)),
     "pki": (
         ("errors",),
         ("codes", "facts", "files"),
@@ -133,10 +135,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "bankd.slots": (("plan",), ("auto", "csv"), ("store",)),
     "client": (
-        ("core.*", "report"),
+        ("core.*",),
         ("core.coordinator",),
         ("scripting.*", "observer"),
-        ("limits",),
+        ("limits", "report"),
         ("metrics",),
         ("runner",),
         ("service",),

@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.metrics import ClientMetrics
-from remsim.client.observer import ClientObserver
+from remsim.client.observer import ClientObserver, CutCounter
 from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService, Frontend
 from remsim.config import (
@@ -116,19 +116,23 @@ def script(
             progress=_progress(stack, steps, repeat),
         )
 
+        cuts = CutCounter()
+
         async def frontend() -> int:
             await player.run()
+            cuts.stop()
             return 0
 
         is_watched = sys.stderr.isatty()
         on_error = _print_error if as_json else _say_nothing
-        status = run_frontend(_quiet(config) if is_watched else config, emulator, frontend, on_error=on_error)
+        chosen = _quiet(config) if is_watched else config
+        status = run_frontend(chosen, emulator, frontend, observer=cuts, on_error=on_error)
     if status != 0:
         return status
     from remsim.client.report import write_json, write_table
 
     write = write_json if as_json else write_table
-    write(player.outcome, file=str(file), output=sys.stdout)
+    write(player.outcome, cuts, file=str(file), output=sys.stdout)
     return int(check and player.outcome.has_mismatch)
 
 
