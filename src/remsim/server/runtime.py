@@ -53,6 +53,7 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
         *(
             "foreign_slot_status",
             "foreign_session_state",
+            "foreign_reader_health",
             "foreign_audit_entry",
             "odd_audit_action",
             "foreign_card",

@@ -55,6 +55,7 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     rspro.ResumeInd: RESUME,
     rspro.SessionEndInd: RESUME,
     rspro.SessionStateInd: SESSIONS,
+    rspro.ReaderHealthInd: SLOTS,
 }
 
 

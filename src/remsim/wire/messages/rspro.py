@@ -26,6 +26,8 @@ MAX_ATR: Final = 55
 MIN_TOKEN, MAX_TOKEN = 16, 64
 #: An hour: nobody holds a card for longer.
 MAX_HOLD_MS: Final = 3_600_000
+#: Failures of a reader that are told; more count as so many.
+MAX_FAILURES: Final = 65535
 
 #: A command TPDU is CLA INS P1 P2 P3 and up to 255 bytes of data (ISO 7816-3, 10.3).
 MIN_COMMAND, MAX_COMMAND = 5, 260
@@ -104,6 +106,14 @@ class SessionEnd(_OpenEnum):
     STOPPING = 6  # the bankd stops
     REFUSED = 7  # the client broke the protocol
     LEAVING = 8  # the client ends it: it stops, or is given another card
+
+
+class ReaderState(_OpenEnum):
+    """How much a bankd trusts a reader (ability ``slots.1``)."""
+
+    WORKING = 0
+    SUSPENDED = 1  # left alone for a while, after several failures in a row
+    PROBING = 2  # tried once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +224,18 @@ class SessionStateInd:
     age_ms: int
     #: How often its link was lost while it was held.
     cuts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderHealthInd:
+    """A reader has failed several times in a row, is tried once more, or works again: ability ``slots.1``."""
+
+    bank_slot: BankSlot
+    state: ReaderState
+    #: Failures in a row.
+    failures: int
+    #: Why the last one failed.
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,6 +469,7 @@ Addition = (
     | ResumeInd
     | SessionEndInd
     | SessionStateInd
+    | ReaderHealthInd
 )
 Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition
 Message = Request | Response | Indication

@@ -61,6 +61,7 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
     (rspro.ResumeInd(bytes(16)), set(), "extensions: as above"),
     (rspro.SessionEndInd(rspro.SessionEnd.STOPPING), set(), "extensions: as above"),
     (rspro.SessionStateInd(BANK, CLIENT, rspro.SessionPhase.DETACHED, 1800, 3), set(), "extensions: as above"),
+    (rspro.ReaderHealthInd(BANK, rspro.ReaderState.SUSPENDED, 3), set(), "extensions: as above"),
     (rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)), {CLIENT_ROLE}, "c"),
     (rspro.ResetStateReq(), {BANKD}, "36: clients ignore it"),
 ]
