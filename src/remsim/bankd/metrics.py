@@ -45,9 +45,9 @@ class BankdMetrics(ProgramMetrics):
         for kind, number in bank.counts.faults.items():
             faults.labels(kind.value.replace(" ", "_")).inc(number)
         yield faults
-        yield from _of_holds(bank)
         trips = sum(position.breaker.trips for position in bank.cards.positions)
         stuck = self._stuck
+        yield from _of_holds(bank)
         present = sum(position.is_present for position in bank.cards.positions)
         for name, text, number in (
             ("server_connected", "1 if this bank has an active server", int(bank.control.active_server is not None)),

@@ -153,6 +153,9 @@ class BankdService:
             hold=self._hold_policy(),
         )
 
+    def _reader_count(self) -> int:
+        return sum(slot.reader is not None for slot in self._slots)
+
     def _hold_policy(self) -> HoldPolicy | None:
         config = self.config
         if config.resume == "off":
@@ -167,9 +170,6 @@ class BankdService:
     def _is_shared(self, reader: str) -> bool:
         """Whether the cards in this reader are shared with other programs; known once the slots are planned."""
         return self._sharing is not None and self._sharing(reader)
-
-    def _reader_count(self) -> int:
-        return sum(slot.reader is not None for slot in self._slots)
 
     def _traced_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:

@@ -54,12 +54,12 @@ class ServerListener(NumberListener, Protocol):
         """A card came or went."""
         ...
 
-    def session_changed(self, report: rspro.SessionStateInd) -> None:
-        """A card session has begun, changed or ended."""
-        ...
-
     def reader_health(self, health: rspro.ReaderHealthInd) -> None:
         """A reader is suspended, tried once more, or works again."""
+        ...
+
+    def session_changed(self, report: rspro.SessionStateInd) -> None:
+        """A card session has begun, changed or ended."""
         ...
 
     def card_failed(self, bank_slot: BankSlot, client_slot: ClientSlot | None, text: str) -> None:

@@ -78,12 +78,12 @@ class Presences(Protocol):
         """There is a card in that slot's reader."""
         ...
 
-    def report_sessions(self, now: float) -> None:
-        """Tell the active server of all sessions."""
-        ...
-
     def report_readers(self) -> None:
         """There is an active server: it hears which readers do not work."""
+        ...
+
+    def report_sessions(self, now: float) -> None:
+        """Tell the active server of all sessions."""
         ...
 
 

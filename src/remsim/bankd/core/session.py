@@ -185,10 +185,10 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.tpdu: bytes | None = None
         #: Why the last attempt to power the card failed.
         self.fault: FaultKind | None = None
-        #: The last session here that somebody could have returned to, and why that is over.
-        self.ended: tuple[SessionTokens, SessionEnd] | None = None
         #: How soon it is tried again.
         self.breaker = SlotBreaker(bank_slot.slot_nr)
+        #: The last session here that somebody could have returned to, and why that is over.
+        self.ended: tuple[SessionTokens, SessionEnd] | None = None
 
     @property
     def slot_nr(self) -> int:

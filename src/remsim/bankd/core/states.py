@@ -117,6 +117,39 @@ CARD_TRANSITIONS: Final[Transitions[CardState, CardEvent]] = Transitions(
 )
 
 
+class BreakerState(State):
+    """How much a reader is trusted."""
+
+    CLOSED = "CLOSED"  # the card is powered when it is wanted
+    OPEN = "OPEN"  # the reader has failed several times in a row; it is left alone for a while
+    PROBING = "PROBING"  # the card is being powered up, or is powered, and has not answered a command yet
+
+
+class BreakerEvent(Event):
+    """What moves a breaker."""
+
+    TRIPPED = "several failures in a row"
+    INTERVAL_OVER = "interval over, and a client wants the card"
+    PROBE_FAILED = "it failed again"
+    ANSWERED = "a command was answered"
+    EXCHANGED = "card or reader came or went"
+
+
+_B, _W = BreakerState, BreakerEvent
+
+BREAKER_TRANSITIONS: Final[Transitions[BreakerState, BreakerEvent]] = Transitions(
+    "breaker",
+    {
+        (_B.CLOSED, _W.TRIPPED): _B.OPEN,
+        (_B.OPEN, _W.INTERVAL_OVER): _B.PROBING,
+        (_B.PROBING, _W.PROBE_FAILED): _B.OPEN,
+        (_B.PROBING, _W.ANSWERED): _B.CLOSED,
+        (_B.OPEN, _W.EXCHANGED): _B.CLOSED,
+        (_B.PROBING, _W.EXCHANGED): _B.CLOSED,
+    },
+)
+
+
 class HoldState(State):
     """A card session: whether it outlives its link."""
 
@@ -147,38 +180,5 @@ HOLD_TRANSITIONS: Final[Transitions[HoldState, HoldEvent]] = Transitions(
         (_HS.DETACHED, _HE.RETURNED): _HS.RESUMABLE,
         (_HS.RESUMABLE, _HE.OVER): _HS.ATTACHED,
         (_HS.DETACHED, _HE.OVER): _HS.ENDED,
-    },
-)
-
-
-class BreakerState(State):
-    """How much a reader is trusted."""
-
-    CLOSED = "CLOSED"  # the card is powered when it is wanted
-    OPEN = "OPEN"  # the reader has failed several times in a row; it is left alone for a while
-    PROBING = "PROBING"  # the card is being powered up, or is powered, and has not answered a command yet
-
-
-class BreakerEvent(Event):
-    """What moves a breaker."""
-
-    TRIPPED = "several failures in a row"
-    INTERVAL_OVER = "interval over, and a client wants the card"
-    PROBE_FAILED = "it failed again"
-    ANSWERED = "a command was answered"
-    EXCHANGED = "card or reader came or went"
-
-
-_B, _W = BreakerState, BreakerEvent
-
-BREAKER_TRANSITIONS: Final[Transitions[BreakerState, BreakerEvent]] = Transitions(
-    "breaker",
-    {
-        (_B.CLOSED, _W.TRIPPED): _B.OPEN,
-        (_B.OPEN, _W.INTERVAL_OVER): _B.PROBING,
-        (_B.PROBING, _W.PROBE_FAILED): _B.OPEN,
-        (_B.PROBING, _W.ANSWERED): _B.CLOSED,
-        (_B.OPEN, _W.EXCHANGED): _B.CLOSED,
-        (_B.PROBING, _W.EXCHANGED): _B.CLOSED,
     },
 )

@@ -70,8 +70,8 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.RemoveMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
-    rspro.SessionStateInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ReaderHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.SessionStateInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
     rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
@@ -329,10 +329,10 @@ class Coordinator:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
                 return on_slot_status(peer, message)
-            case rspro.SessionStateInd() as message, _:
-                return on_session_state(peer, message, now)
             case rspro.ReaderHealthInd() as message, _:
                 return on_reader_health(peer, message)
+            case rspro.SessionStateInd() as message, _:
+                return on_session_state(peer, message, now)
             case extensions.CardInd() as message, _:
                 return self.inventory.on_card(peer, message)
             case rspro.AddressesInd() as message, _:

@@ -45,19 +45,6 @@ def forget_absence(peer: Peer, slot: BankSlot) -> None:
         del peer.slot_status[slot.slot_nr]
 
 
-def on_session_state(peer: Peer, message: SessionStateInd, now: float) -> list[Action]:
-    """A bankd says how the session of a mapping stands."""
-    slot = message.bank_slot
-    if slot.bank_id != peer.bank_id or slot.slot_nr >= peer.number_of_slots:
-        return [ignored(peer, "foreign_session_state", slot)]
-    if message.phase is SessionPhase.NONE:
-        peer.sessions.pop(slot.slot_nr, None)
-    else:
-        since = now - message.age_ms / 1000
-        peer.sessions[slot.slot_nr] = SessionReport(message.client_slot, message.phase.name, since, message.cuts)
-    return []
-
-
 def on_reader_health(peer: Peer, message: ReaderHealthInd) -> list[Action]:
     """A bankd says that a reader does not work, or works again."""
     slot = message.bank_slot
@@ -71,6 +58,19 @@ def on_reader_health(peer: Peer, message: ReaderHealthInd) -> list[Action]:
     is_new = (before is None) is not (message.state is ReaderState.WORKING)
     fields: dict[str, object] = {"state": message.state.name, "failures": message.failures}
     return [LogEvent("info" if is_new else "debug", "bank_reader_health", slot, fields=fields)]
+
+
+def on_session_state(peer: Peer, message: SessionStateInd, now: float) -> list[Action]:
+    """A bankd says how the session of a mapping stands."""
+    slot = message.bank_slot
+    if slot.bank_id != peer.bank_id or slot.slot_nr >= peer.number_of_slots:
+        return [ignored(peer, "foreign_session_state", slot)]
+    if message.phase is SessionPhase.NONE:
+        peer.sessions.pop(slot.slot_nr, None)
+    else:
+        since = now - message.age_ms / 1000
+        peer.sessions[slot.slot_nr] = SessionReport(message.client_slot, message.phase.name, since, message.cuts)
+    return []
 
 
 def on_error(peer: Peer, error: ErrorInd) -> list[Action]:

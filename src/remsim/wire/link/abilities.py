@@ -51,11 +51,11 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     extensions.CertifiedInd: CERTIFIED,
     extensions.CardInd: CARDS,
     rspro.AddressesInd: ADVERTISE,
+    rspro.ReaderHealthInd: SLOTS,
     rspro.SessionInd: RESUME,
     rspro.ResumeInd: RESUME,
     rspro.SessionEndInd: RESUME,
     rspro.SessionStateInd: SESSIONS,
-    rspro.ReaderHealthInd: SLOTS,
 }
 
 

@@ -22,12 +22,12 @@ MAX_OPERATION_TAG: Final = 2**31 - 1
 MAX_NAME: Final = 32
 MAX_ERROR_STRING: Final = 255
 MAX_ATR: Final = 55
+#: Failures of a reader that are told; more count as so many.
+MAX_FAILURES: Final = 65535
 #: A session token has at least 128 bits.
 MIN_TOKEN, MAX_TOKEN = 16, 64
 #: An hour: nobody holds a card for longer.
 MAX_HOLD_MS: Final = 3_600_000
-#: Failures of a reader that are told; more count as so many.
-MAX_FAILURES: Final = 65535
 
 #: A command TPDU is CLA INS P1 P2 P3 and up to 255 bytes of data (ISO 7816-3, 10.3).
 MIN_COMMAND, MAX_COMMAND = 5, 260
@@ -94,6 +94,14 @@ class AddressKind(_OpenEnum):
     PLAINTEXT = 1
 
 
+class ReaderState(_OpenEnum):
+    """How much a bankd trusts a reader (ability ``slots.1``)."""
+
+    WORKING = 0
+    SUSPENDED = 1  # left alone for a while, after several failures in a row
+    PROBING = 2  # tried once more
+
+
 class SessionEnd(_OpenEnum):
     """Why a card session has ended, or does not go on (ability ``resume.1``)."""
 
@@ -106,14 +114,6 @@ class SessionEnd(_OpenEnum):
     STOPPING = 6  # the bankd stops
     REFUSED = 7  # the client broke the protocol
     LEAVING = 8  # the client ends it: it stops, or is given another card
-
-
-class ReaderState(_OpenEnum):
-    """How much a bankd trusts a reader (ability ``slots.1``)."""
-
-    WORKING = 0
-    SUSPENDED = 1  # left alone for a while, after several failures in a row
-    PROBING = 2  # tried once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +174,18 @@ class AddressesInd:
 
 
 @dataclass(frozen=True, slots=True)
+class ReaderHealthInd:
+    """A reader has failed several times in a row, is tried once more, or works again: ability ``slots.1``."""
+
+    bank_slot: BankSlot
+    state: ReaderState
+    #: Failures in a row.
+    failures: int
+    #: Why the last one failed.
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionInd:
     """A bankd has attached a client to a session that outlives this link: ability ``resume.1``."""
 
@@ -224,18 +236,6 @@ class SessionStateInd:
     age_ms: int
     #: How often its link was lost while it was held.
     cuts: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderHealthInd:
-    """A reader has failed several times in a row, is tried once more, or works again: ability ``slots.1``."""
-
-    bank_slot: BankSlot
-    state: ReaderState
-    #: Failures in a row.
-    failures: int
-    #: Why the last one failed.
-    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,9 @@ class Enumerated:
         | rspro.ErrorCode
         | rspro.ErrorSeverity
         | rspro.AddressKind
+        | rspro.ReaderState
         | rspro.SessionEnd
         | rspro.SessionPhase
-        | rspro.ReaderState
     ]
     is_open: bool
 
