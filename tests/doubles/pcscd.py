@@ -63,6 +63,13 @@ class PcscdNamespace:
             self.close()
             raise
 
+    def write_second_config(self, folder: Path) -> None:
+        """Make a folder of configuration for a further pcscd, with two readers of its own."""
+        folder.mkdir()
+        ports = f"0x{VPCD_PORTS[0]:04X}", f"0x{_TWIN_PORT:04X}"
+        text = (self._config / "vpcd").read_text(encoding="utf-8").replace(*ports)
+        (folder / "vpcd").write_text(text, encoding="utf-8")
+
     def _write_config(self, *, has_twins: bool) -> None:
         if not _INSTALLED_CONFIG.is_file():
             raise ProgramError(f"{_INSTALLED_CONFIG} is missing: install vsmartcard-vpcd (make test does)")

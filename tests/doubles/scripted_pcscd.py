@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pcscd of version 4:4 in the loop of the test, whose readers the test moves by hand. Cards answer 9000."""
+"""A pcscd of version 4:4 in the loop of the test, whose readers and cards are moved by hand."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,6 +25,10 @@ class ScriptedPcscd:
     channels: dict[str, int] = field(default_factory=dict)
     #: Nobody gets an answer to a direct connection to these.
     blocking: set[str] = field(default_factory=set)
+    #: What cards answer to each command; a number: how the command fails.
+    response: bytes | int = b"\x90\x00"
+    #: How a transaction begins.
+    on_begin: int = 0
     #: What was asked for.
     log: list[PcscdCommand] = field(default_factory=list)
     _waiting: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -38,7 +42,7 @@ class ScriptedPcscd:
         self._waiting.clear()
 
     def _table(self) -> bytes:
-        rows = [protocol.ROW.pack(name.encode(), 0, bits, 0, ATR, len(ATR), 1) for name, bits in self.readers]
+        rows = [protocol.ROW.pack(_raw(name), 0, bits, 0, ATR, len(ATR), 1) for name, bits in self.readers]
         return b"".join(rows).ljust(protocol.TABLE_ROWS * protocol.ROW.size, b"\0")
 
     async def serve(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,7 +52,10 @@ class ScriptedPcscd:
                 size, number = protocol.HEADER.unpack(await stream.readexactly(protocol.HEADER.size))
                 command = PcscdCommand(number)
                 self.log.append(command)
-                writer.write(self._answer(command, await stream.readexactly(size), writer))
+                body = await stream.readexactly(size)
+                if command is PcscdCommand.TRANSMIT:
+                    await stream.readexactly(protocol.TRANSMIT.unpack(body)[3])
+                writer.write(self._answer(command, body, writer))
         except (asyncio.IncompleteReadError, ConnectionError):
             self._waiting.discard(writer)
             writer.close()
@@ -62,12 +69,23 @@ class ScriptedPcscd:
                 return protocol.ESTABLISH.pack(0, 7, 0)
             case PcscdCommand.CONNECT:
                 context, raw, share, preferred, *_ = protocol.CONNECT.unpack(body)
-                name = raw.partition(b"\0")[0].decode()
+                name = raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
                 if name in self.blocking:
                     return b""
                 code = 0 if name in dict(self.readers) else UNKNOWN_READER
                 self._cards[len(self._cards) + 1] = name
-                return protocol.CONNECT.pack(context, raw, share, preferred, len(self._cards), 0, code)
+                return protocol.CONNECT.pack(context, raw, share, preferred, len(self._cards), 1, code)
+            case PcscdCommand.RECONNECT:
+                return protocol.RECONNECT.pack(*protocol.RECONNECT.unpack(body)[:4], 1, 0)
+            case PcscdCommand.BEGIN_TRANSACTION:
+                return protocol.HANDLE.pack(protocol.HANDLE.unpack(body)[0], self.on_begin)
+            case PcscdCommand.GET_READERS_STATE:
+                return self._table()
+            case PcscdCommand.TRANSMIT:
+                head = protocol.TRANSMIT.unpack(body)[:6]
+                if isinstance(self.response, int):
+                    return protocol.TRANSMIT.pack(*head, 0, self.response)
+                return protocol.TRANSMIT.pack(*head, len(self.response), 0) + self.response
             case PcscdCommand.GET_ATTRIB:
                 card, number, *_ = protocol.ATTRIBUTE.unpack(body)
                 channel = self.channels.get(self._cards[card])
@@ -82,6 +100,11 @@ class ScriptedPcscd:
                 return protocol.EVENT.pack(0, 0) if was_waiting else b""
             case _:
                 return body
+
+
+def _raw(name: str) -> bytes:
+    """Surrogates stand for bytes that are no UTF-8."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 @asynccontextmanager

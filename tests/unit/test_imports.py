@@ -122,7 +122,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("emulator",),
     ),
     "bankd": (
-        ("core.*", "slots.*", "announcement"),
+        ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
         ("certified_store", "driver", "gsmtap"),
         ("guard", "readers"),

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.driver import CardDriver
 from remsim.bankd.slots.auto import AutoPlan
 from remsim.bankd.slots.plan import RulePlan, SlotPlan, SlotProblem
@@ -23,9 +24,6 @@ from remsim.readers.registry import source_factory
 
 if TYPE_CHECKING:
     from remsim.readers.pcscd import PcscdDaemon
-
-_PCSCD: Final = "pcscd"
-_PCSC: Final = "pcsc"
 
 _CAUSES: Final = {
     Presence.UNKNOWN: "reader gone",
@@ -44,35 +42,38 @@ class PresenceReceiver(Protocol):
 
 async def make_source(config: BankdConfig, plan: SlotPlan, log: Logger) -> ReaderSource:
     """The reader source that the configuration names, or the one that fits this host. Raises StartError."""
-    name = config.reader or await _fitting(config, log)
+    name = await _choose(config, log)
     try:
         factory = source_factory(name)
     except ReaderUnavailableError as error:
         raise StartError(str(error), hint=error.hint) from None
-    if name in (_PCSC, _PCSCD):
+    if name in (PCSC, PCSCD):
         # Only where slots are given out by what readers are: to ask connects to each of them.
         finds_places = isinstance(plan, AutoPlan)
         sharing = _sharing(config, plan)
-        daemons = {"daemons": _daemons(config)} if name == _PCSCD else {}
+        daemons = {"daemons": _daemons(config)} if name == PCSCD else {}
         return factory(deadline_s=config.card_deadline_s, is_shared=sharing, finds_places=finds_places, **daemons)
     if name == "sim":
         return factory(slots=config.slots, profile=config.sim_profile or "default", state_dir=config.state_dir)
     return factory()
 
 
-async def _fitting(config: BankdConfig, log: Logger) -> str:
-    """pcscd where its socket answers as we know it, else pcsc if that can be had at all."""
-    if config.pcscd or find_spec("smartcard") is None:
-        return _PCSCD
-    from remsim.readers.pcscd import default_socket, protocol_of
+async def _choose(config: BankdConfig, log: Logger) -> str:
+    choice = choose_without_asking(config, has_pyscard=find_spec("smartcard") is not None)
+    if choice is not None:
+        return choice.reader
+    from remsim.readers.pcscd import PcscdUnwillingError, default_socket, protocol_of
 
     try:
         protocol = await protocol_of(default_socket())
+    except PcscdUnwillingError as error:
+        log.info("reader_chosen", reader=PCSCD, reason=str(error))
+        return PCSCD
     except ReaderError as error:
-        log.info("reader_chosen", reader=_PCSC, reason=str(error), hint="--reader pcscd waits until it can be used")
-        return _PCSC
-    log.info("reader_chosen", reader=_PCSCD, protocol=protocol)
-    return _PCSCD
+        log.info("reader_chosen", reader=PCSC, reason=str(error), hint="--reader pcscd waits until it can be used")
+        return PCSC
+    log.info("reader_chosen", reader=PCSCD, protocol=protocol)
+    return PCSCD
 
 
 def _daemons(config: BankdConfig) -> list["PcscdDaemon"]:

@@ -22,6 +22,8 @@ LogFormat = Literal["text", "json"]
 SIM_SOURCE: Final = "sim"
 #: The reader source to which `[[pcscd]]` belongs.
 PCSCD_SOURCE: Final = "pcscd"
+#: The kernel has no room for longer paths of Unix sockets (unix(7): 108 bytes, one of which ends it).
+_LONGEST_SOCKET: Final = 107
 
 
 class ContradictionError(ValueError):
@@ -227,9 +229,11 @@ class PcscdSocket(Settings):
     name: fields.PlainText | None = None
 
     @model_validator(mode="after")
-    def _check_name(self) -> Self:
+    def _check(self) -> Self:
         if self.name is not None and "/" in self.name:
             raise ValueError("the name of a pcscd has no slash")
+        if len(str(self.socket).encode("utf-8", "surrogateescape")) > _LONGEST_SOCKET:
+            raise ValueError(f"the path of a socket has at most {_LONGEST_SOCKET} bytes")
         return self
 
 
@@ -306,9 +310,10 @@ class BankdConfig(DaemonConfig):
             raise ContradictionError(
                 ("pcscd", "reader"), "these sockets are used by reader pcscd only", hint="leave reader out"
             )
-        sockets = [entry.socket for entry in self.pcscd]
-        names = [entry.name for entry in self.pcscd if entry.name is not None]
-        if len(set(sockets)) < len(sockets) or len(set(names)) < len(names):
+        sockets = {entry.socket for entry in self.pcscd}
+        # One without a name is called by its number.
+        names = {entry.name or str(number) for number, entry in enumerate(self.pcscd, start=1)}
+        if len(sockets) < len(self.pcscd) or len(names) < len(self.pcscd):
             raise ContradictionError(("pcscd",), "two have one socket or one name", hint="each needs its own")
         return self
 

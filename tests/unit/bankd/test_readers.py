@@ -21,7 +21,8 @@ from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.base import Presence, ReaderSource
 from remsim.readers.errors import ReaderUnavailableError
 from remsim.readers.pcsc import PcscSource
-from remsim.readers.pcscd import PcscdSource
+from remsim.readers.pcscd import PcscdSource, PcscdUnwillingError
+from remsim.readers.pcscd.channel import VersionUnknownError
 from remsim.readers.sim.source import SimSource
 from tests.doubles.readers import ScriptedReader, ScriptedSource
 from tests.doubles.scard import FakeScard
@@ -182,6 +183,32 @@ async def test_source_is_made_as_configured(tmp_path: Path, monkeypatch: pytest.
     assert isinstance(made["sim"], SimSource)
     with pytest.raises(StartError, match="no reader driver 'foo'"):
         await make_source(BankdConfig(state_dir=tmp_path, reader="foo"), AutoPlan(8), get_logger("bankd"))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (None, PcscdSource),
+        (PcscdUnwillingError("pcscd does not answer"), PcscdSource),
+        (ReaderUnavailableError("cannot connect to pcscd"), PcscSource),
+        (VersionUnknownError("it speaks 4:9"), PcscSource),
+    ],
+)
+async def test_library_is_used_where_there_is_no_pcscd_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, kind: type[ReaderSource]
+) -> None:
+    """One that hangs or refuses is waited for: the library would speak to the same."""
+
+    async def protocol_of(_socket: Path) -> str:
+        if error is not None:
+            raise error
+        return "4:4"
+
+    monkeypatch.setattr("remsim.readers.pcscd.protocol_of", protocol_of)
+    monkeypatch.setattr("remsim.bankd.readers.find_spec", lambda _name: object())
+    monkeypatch.setattr("remsim.readers.pcsc.source.load_scard", FakeScard)
+    source = await make_source(BankdConfig(state_dir=tmp_path), AutoPlan(8), get_logger("bankd"))
+    assert isinstance(source, kind)
 
 
 async def test_source_of_another_package_is_made_without_arguments(

@@ -119,3 +119,11 @@ def test_daemons_of_pcsc_have_sockets_and_names_of_their_own() -> None:
         BankdConfig(state_dir=STATE, pcscd=(one,), reader="pcsc")
     with pytest.raises(ValidationError, match="no slash"):
         PcscdSocket(socket=Path("/a"), name="a/b")
+    number = PcscdSocket(socket=Path("/c"), name="2")
+    with pytest.raises(ValidationError, match="one socket or one name"):
+        # The second is called 2 as well.
+        BankdConfig(state_dir=STATE, pcscd=(number, one))
+    longest = f"/{'x' * 104}ä"
+    assert PcscdSocket(socket=Path(longest)).socket == Path(longest)
+    with pytest.raises(ValidationError, match="at most 107 bytes"):
+        PcscdSocket(socket=Path(f"{longest}x"))

@@ -5,6 +5,7 @@ No thread and no compiled library. ``protocol`` and ``client`` are the messages,
 ``card`` uses one card, ``watcher`` sees cards and readers come and go, ``source`` is what others use.
 """
 
+from remsim.readers.pcscd.channel import PcscdUnwillingError
 from remsim.readers.pcscd.source import PcscdDaemon, PcscdSource, default_socket, name_daemons, protocol_of
 
-__all__ = ["PcscdDaemon", "PcscdSource", "default_socket", "name_daemons", "protocol_of"]
+__all__ = ["PcscdDaemon", "PcscdSource", "PcscdUnwillingError", "default_socket", "name_daemons", "protocol_of"]

@@ -85,6 +85,8 @@ class PcscdReader(CardReader):
         self._due = 0.0
         self._watchdog: asyncio.TimerHandle | None = None
         self._has_transaction = False
+        # The command waits for the end of another program's transaction.
+        self._is_held_off = False
         self._hold: asyncio.TimerHandle | None = None
 
     async def open(self) -> bytes:
@@ -206,7 +208,9 @@ class PcscdReader(CardReader):
             yield from self._begin(channel, card)
         response = yield from self._through(channel, card, tpdu)
         self._set_direct()
-        if self._has_transaction and response[-2] in _MORE_COMES and self._loop is not None:
+        # A driver may give no status word at all.
+        more_comes = len(response) > 1 and response[-2] in _MORE_COMES
+        if self._has_transaction and more_comes and self._loop is not None:
             self._hold = self._loop.call_later(HOLD_S, self._end_transaction)
         else:
             self._end_transaction()
@@ -231,7 +235,8 @@ class PcscdReader(CardReader):
             answer = yield channel.client.begin(card)
             if isinstance(answer, ReaderError) or answer.code not in (codes.SUCCESS, codes.E_SHARING_VIOLATION):
                 raise self._failure(answer)
-            if answer.code == codes.SUCCESS:
+            self._is_held_off = answer.code != codes.SUCCESS
+            if not self._is_held_off:
                 self._has_transaction = True
                 return
             # pcscd itself has waited for 100 ms before it said so.
@@ -256,15 +261,19 @@ class PcscdReader(CardReader):
             self._watchdog = self._loop.call_at(self._due, self._watch)
             return
         done, self._done, self._steps = self._done, None, None
+        is_held_off = self._is_held_off
         self._abandon()
-        done(CardMuteError(f"no answer within {self._deadline_s:g} s"))
+        if is_held_off:
+            done(self._procedures.transmission_error(codes.E_SHARING_VIOLATION))
+        else:
+            done(CardMuteError(f"no answer within {self._deadline_s:g} s"))
 
     def _forget(self) -> tuple[PcscdChannel | None, int | None, int | None]:
         """Nothing is open any more; return what was: channel, context, card."""
         there = self._channel, self._context, self._card
         self._channel = self._context = self._card = None
         self._done = self._steps = None
-        self._has_transaction = False
+        self._has_transaction = self._is_held_off = False
         for timer in (self._watchdog, self._hold):
             if timer is not None:
                 timer.cancel()

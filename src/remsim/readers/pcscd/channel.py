@@ -37,6 +37,10 @@ class VersionUnknownError(ReaderUnavailableError):
     """pcscd speaks no version that we know."""
 
 
+class PcscdUnwillingError(ReaderUnavailableError):
+    """pcscd is there, and does not serve us: it hangs, or refuses. Another kind of client would fare no better."""
+
+
 class PcscdChannel:
     """Make, use and close it in the event loop. ``deadline_s`` is for each ``ask``."""
 
@@ -77,10 +81,9 @@ class PcscdChannel:
                 self._socket = await self._connect()
                 self._loop.add_reader(self._socket, self._on_readable)
                 await self._agree()
-        except TimeoutError:
-            raise ReaderUnavailableError(f"pcscd does not answer at {self._path}") from None
-        except CardMuteError:
-            raise ReaderUnavailableError(f"pcscd does not answer at {self._path}") from None
+        except (TimeoutError, CardMuteError):
+            text = f"pcscd does not answer at {self._path}"
+            raise PcscdUnwillingError(text, hint="systemctl restart pcscd") from None
         finally:
             if self.client.minor is None:
                 self.close()
@@ -98,7 +101,8 @@ class PcscdChannel:
                     return end
         except OSError as error:
             end.close()
-            raise ReaderUnavailableError(
+            kind = PcscdUnwillingError if isinstance(error, PermissionError) else ReaderUnavailableError
+            raise kind(
                 f"cannot connect to pcscd at {self._path}: {reason_of(error)}",
                 hint="check that pcscd runs and accepts this user",
             ) from None
@@ -115,7 +119,7 @@ class PcscdChannel:
                 reply = await self.ask(self.client.version(minor), VersionReply)
             except ReaderUnavailableError as error:
                 if self.client.trouble is None:
-                    raise _refused(error) from None
+                    raise self._refused(error) from None
                 raise VersionUnknownError(f"what answers at {self._path} is no pcscd: {self.client.trouble}") from None
             self.server_minor = reply.minor
             if reply.code == codes.SUCCESS:
@@ -126,6 +130,16 @@ class PcscdChannel:
             f"pcscd at {self._path} speaks protocol {MAJOR}:{self.server_minor}; known are {known}",
             hint="use --reader pcsc, which asks the library that came with pcscd",
         )
+
+    def _refused(self, error: ReaderUnavailableError) -> PcscdUnwillingError:
+        return PcscdUnwillingError(
+            f"pcscd refuses us: it closes the connection at {self._path}",
+            code=error.code,
+            hint="polkit does not permit it, or pcscd serves 200 programs already: remsim doctor bankd tells",
+        )
+
+    def _broken(self, why: str) -> ReaderUnavailableError:
+        return ReaderUnavailableError(f"the connection to pcscd at {self._path} broke: {why}", code=codes.E_NO_SERVICE)
 
     def send(self, request: bytes, *answers: OnAnswer | None) -> None:
         """Send what the client made; each of its replies goes to one of ``answers``, in order. None: to nobody.
@@ -142,7 +156,7 @@ class PcscdChannel:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._loop.call_soon(self.lose, _broken(reason_of(error)))
+            self._loop.call_soon(self.lose, self._broken(reason_of(error)))
             return
         if sent < len(request):
             self._send_later(request[sent:])
@@ -192,7 +206,7 @@ class PcscdChannel:
 
     def _send_later(self, rest: bytes) -> None:
         if self._socket is None or len(self._unsent) > _MAX_UNSENT:
-            self._loop.call_soon(self.lose, self.trouble or _broken("it is closed"))
+            self._loop.call_soon(self.lose, self.trouble or self._broken("it is closed"))
             return
         if not self._unsent:
             self._loop.add_writer(self._socket, self._on_writable)
@@ -206,7 +220,7 @@ class PcscdChannel:
         except BlockingIOError:
             return
         except OSError as error:
-            self.lose(_broken(reason_of(error)))
+            self.lose(self._broken(reason_of(error)))
             return
         if not self._unsent:
             self._loop.remove_writer(self._socket)
@@ -220,10 +234,10 @@ class PcscdChannel:
         except BlockingIOError:
             return
         except OSError as error:
-            self.lose(_broken(reason_of(error)))
+            self.lose(self._broken(reason_of(error)))
             return
         if not data:
-            self.lose(_broken("pcscd has closed it"))
+            self.lose(self._broken("pcscd has closed it"))
             return
         client = self.client
         for reply in client.receive(data):
@@ -238,7 +252,7 @@ class PcscdChannel:
             if answer is not None:
                 answer(reply)
         if client.trouble is not None:
-            self.lose(_broken(str(client.trouble)))
+            self.lose(self._broken(str(client.trouble)))
 
     def lose(self, error: ReaderError) -> None:
         """Close it, and tell this error to all who wait for something. Idempotent."""
@@ -259,15 +273,3 @@ def _setter(future: asyncio.Future[Answer]) -> OnAnswer:
             future.set_result(answer)
 
     return put
-
-
-def _broken(why: str) -> ReaderUnavailableError:
-    return ReaderUnavailableError(f"the connection to pcscd broke: {why}", code=codes.E_NO_SERVICE)
-
-
-def _refused(error: ReaderUnavailableError) -> ReaderUnavailableError:
-    return ReaderUnavailableError(
-        f"pcscd refuses us: {error}",
-        code=codes.E_NO_SERVICE,
-        hint="polkit does not permit it to this user, or pcscd serves 200 programs already",
-    )

@@ -42,7 +42,12 @@ async def _look(path: Path, names: Sequence[str], devices: Path, found: dict[str
 async def _channel_of(channel: PcscdChannel, context: int, reader: str) -> bytes:
     """The value of SCARD_ATTR_CHANNEL_ID; empty: the driver does not know it."""
     client = channel.client
-    connected = await channel.ask(client.connect(context, reader, SHARE_DIRECT, NO_PROTOCOL), CardReply)
+    try:
+        request = client.connect(context, reader, SHARE_DIRECT, NO_PROTOCOL)
+    except ValueError:
+        # It is not in UTF-8, and what was made of it is too long.
+        return b""
+    connected = await channel.ask(request, CardReply)
     if connected.code != codes.SUCCESS:
         return b""
     value = await channel.ask(client.attribute(connected.card, ATTR_CHANNEL_ID), DataReply)

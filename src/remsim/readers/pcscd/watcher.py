@@ -15,7 +15,7 @@ from typing import Final
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import when_done
 from remsim.readers.base import Presence, PresenceEvent
-from remsim.readers.errors import ReaderError, ReaderUnavailableError
+from remsim.readers.errors import CardMuteError, ReaderError, ReaderUnavailableError
 from remsim.readers.pcsc_common.states import ReaderStates
 from remsim.readers.pcscd.channel import PcscdChannel
 from remsim.readers.pcscd.client import TableReply, VersionReply, WaitEnded
@@ -82,6 +82,8 @@ class PcscdWatcher:
         while not self._is_stopping:
             try:
                 await self._watch()
+            except CardMuteError:
+                self._on_service_gone(self._silence())
             except ReaderError as error:
                 if not self._is_stopping:
                     self._on_service_gone(error)
@@ -137,7 +139,7 @@ class PcscdWatcher:
             await self._on_table(reply.table)
             self._states.on_service_there()
             if not lists_all:
-                self._check_limit(channel)
+                self._check_limit(channel, sum(1 for _ in reply.table))
             await self._wait(channel)
 
     async def _wait(self, channel: PcscdChannel) -> None:
@@ -145,11 +147,14 @@ class PcscdWatcher:
         if not await self._pause(LOOK_AGAIN_S):
             channel.send(channel.client.stop_waiting())
             if not await self._pause(ANSWER_S):
-                raise ReaderUnavailableError(f"pcscd does not answer at {self._path}", hint="systemctl restart pcscd")
+                raise self._silence()
         elif self._has_event:
             await asyncio.sleep(_LEAST_S)
         if channel.trouble is not None:
             raise channel.trouble
+
+    def _silence(self) -> ReaderUnavailableError:
+        return ReaderUnavailableError(f"pcscd does not answer at {self._path}", hint="systemctl restart pcscd")
 
     def _on_wait_ended(self, _ended: WaitEnded) -> None:
         self._has_event = True
@@ -169,15 +174,16 @@ class PcscdWatcher:
         for row in rows:
             self._tell(self._states.on_state(row.name, _presence(row), row.events, row.atr))
 
-    def _check_limit(self, channel: PcscdChannel) -> None:
+    def _check_limit(self, channel: PcscdChannel, rows: int) -> None:
         """Say once that the table is full, where there may be readers beyond it."""
-        if self._is_limit_told or len(self._states.names) < TABLE_ROWS:
+        if self._is_limit_told or rows < TABLE_ROWS:
             return
         self._is_limit_told = True
         get_logger("readers").warning(
             "pcsc_readers_at_limit",
-            readers=len(self._states.names),
+            readers=rows,
             protocol=f"{MAJOR}:{channel.server_minor}",
+            socket=str(self._path),
             text=f"this pcscd lists {TABLE_ROWS} readers at most; any others are not seen and not served",
             hint=f"run one pcscd for each {TABLE_ROWS} readers, named in [[pcscd]], or use pcsc-lite 2.5 or later",
         )
