@@ -51,6 +51,8 @@ class FakeReader:
     #: Answers commands, and powers the card up, in place of ``response``.
     card: Callable[[bytes], bytes] | None = None
     power_up: Callable[[], object] | None = None
+    #: Called before the card is let go.
+    power_off: Callable[[], object] | None = None
     #: What SCARD_ATTR_CHANNEL_ID gives; None: the driver does not know it.
     channel: int | None = None
     #: Transmit waits until this is set.
@@ -185,7 +187,10 @@ class FakeScard:
         return code, list(found.response if found.card is None else found.card(bytes(command)))
 
     def SCardDisconnect(self, card: int, disposition: int, /) -> int:  # noqa: N802
-        return self._fail(self._handles.pop(card), ["disconnect", "", "unpower"][disposition])
+        found = self._handles.pop(card)
+        if found.power_off is not None:
+            found.power_off()
+        return self._fail(found, ["disconnect", "", "unpower"][disposition])
 
     def SCardGetAttrib(self, card: int, attribute: int, /) -> tuple[int, list[int]]:  # noqa: N802
         found = self._handles[card]

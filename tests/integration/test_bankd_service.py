@@ -200,9 +200,9 @@ async def test_stop_lets_the_command_in_progress_end_and_powers_off_last(tmp_pat
 
 async def test_stop_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("remsim.bankd.service._POWER_OFF_S", 0.05)
+    monkeypatch.setattr("remsim.bankd.service._DRAIN_S", 0.05)
     reader = CallbackReader("r0")
     world = BankWorld(tmp_path, source=ScriptedSource(reader))
-    world.settings["card_deadline_s"] = 0.05
     async with world:
         client = await serve(world)
         client.command(_SELECT_MF)

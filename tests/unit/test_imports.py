@@ -124,7 +124,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
-        ("certified_store", "driver", "gsmtap"),
+        ("certified_store", "gsmtap", "stuck"),
+        ("driver",),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),

@@ -220,6 +220,18 @@ class SlotReader(Settings):
         return self
 
 
+class ReaderDeadlines(Settings):
+    """How long a reader may take for what is no command; those have `card_deadline_s`."""
+
+    #: To power a card up. Drivers try three voltages and several speeds, and a hub that was switched on starts all its
+    #: readers at once.
+    open_s: fields.Seconds = 20.0
+    #: To reset a card. A sound reader needs a tenth of a second; one whose card is silent tries several times.
+    reset_s: fields.Seconds = 15.0
+    #: To power a card off. What takes longer hangs, and is left to itself; the next client of the slot waits for this.
+    close_s: fields.Seconds = 5.0
+
+
 class PcscdSocket(Settings):
     """One ``[[pcscd]]``: where a pcscd is reached."""
 
@@ -274,6 +286,7 @@ class BankdConfig(DaemonConfig):
     read_numbers: fields.Switch = True
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
+    reader_deadlines: ReaderDeadlines = ReaderDeadlines()
     gsmtap: fields.GsmtapAddress | None = None
     gsmtap_slot: fields.Id | None = None
     gsmtap_reveal: fields.Switch = False
@@ -412,6 +425,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "PcscdSocket",
+    "ReaderDeadlines",
     "ServerConfig",
     "Settings",
     "SlotReader",

@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 import pytest
 
-from remsim.bankd.driver import CardDriver
+from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slots.auto import AutoPlan
 from remsim.bankd.slots.plan import RulePlan, SlotPlan, table_rules
 from remsim.bankd.slots.store import load_auto
+from remsim.bankd.stuck import StuckReaders
 from remsim.config import BankdConfig, SlotReader
 from remsim.core.errors import StartError
 from remsim.logs import get_logger, setup_logging
@@ -45,7 +46,17 @@ class Stand:
     def __init__(self, tasks: TaskOwner, folder: Path, source: ScriptedSource, plan: SlotPlan) -> None:
         self.config = BankdConfig(state_dir=folder, slots=3)
         self.source = source
-        self.slots = [CardDriver(nr, events=Events(), tasks=tasks, observe=lambda _s: None) for nr in range(3)]
+        self.slots = [
+            CardDriver(
+                nr,
+                events=Events(),
+                tasks=tasks,
+                observe=lambda _s: None,
+                deadlines=CardDeadlines(),
+                stuck=StuckReaders(readers=lambda: 3, log=get_logger("bankd")),
+            )
+            for nr in range(3)
+        ]
         self.said: list[tuple[int, bool, str, str]] = []
         self.readers = SlotReaders(
             self.config, source, plan, self.slots, on_presence=self._on_presence, log=get_logger("bankd")

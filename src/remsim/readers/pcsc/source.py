@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PC/SC readers as a reader source: one thread for each card that is open, one that watches."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,16 +19,20 @@ from remsim.readers.pcsc_common.usb import USB_DEVICES
 
 
 class PcscReader(CardReader):
-    """One PC/SC reader. Calls have ``deadline_s``; a card is held exclusively unless ``is_shared``."""
+    """One PC/SC reader. A card is held exclusively unless ``is_shared``."""
 
-    def __init__(self, scard: Scard, name: str, *, is_shared: bool, deadline_s: float) -> None:
+    def __init__(self, scard: Scard, name: str, *, is_shared: bool) -> None:
         self.name = name
-        self._deadline_s = deadline_s
         self._card = PcscCard(scard, name, is_shared=is_shared)
         self._procedures = CardProcedures(name, is_shared=is_shared)
         self._thread: CallThread | None = None
         # A thread whose call hangs at PC/SC, with the card still in its hands.
         self._stuck: CallThread | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """A thread has not returned from a call at PC/SC that was given up."""
+        return self._stuck is not None and self._stuck.is_alive
 
     async def open(self) -> bytes:
         """Connect and power up."""
@@ -35,7 +40,7 @@ class PcscReader(CardReader):
             if self._stuck.is_alive:
                 raise self._procedures.hangs()
             self._stuck = None
-        self._thread = CallThread(f"pcsc {self.name}", deadline_s=self._deadline_s)
+        self._thread = CallThread(f"pcsc {self.name}")
         try:
             return await self._thread.run(self._card.open)
         except ReaderError:
@@ -75,8 +80,13 @@ class PcscReader(CardReader):
         try:
             await thread.run(self._card.close)
         except ReaderError:
+            return
+        except asyncio.CancelledError:
+            # It hangs in that, too.
             self._stuck = thread
-        thread.end()
+            raise
+        finally:
+            thread.end()
 
 
 class PcscSource(ReaderSource):
@@ -88,13 +98,11 @@ class PcscSource(ReaderSource):
     def __init__(
         self,
         *,
-        deadline_s: float = 60.0,
         is_shared: Callable[[str], bool] = lambda _reader: False,
         scard: Scard | None = None,
         finds_places: bool = False,
         usb_devices: Path = USB_DEVICES,
     ) -> None:
-        self._deadline_s = deadline_s
         self._is_shared = is_shared
         self._finds_places = finds_places
         self._usb_devices = usb_devices
@@ -120,7 +128,7 @@ class PcscSource(ReaderSource):
     def reader(self, name: str) -> PcscReader:
         """A reader of that name, plugged in or not. Raises ReaderUnavailableError if PC/SC is not installed."""
         self._scard = self._scard or load_scard()
-        return PcscReader(self._scard, name, is_shared=self._is_shared(name), deadline_s=self._deadline_s)
+        return PcscReader(self._scard, name, is_shared=self._is_shared(name))
 
     def place(self, name: str) -> str:
         """The path of its USB device."""

@@ -89,6 +89,12 @@ class PcscdReader(CardReader):
         self._is_held_off = False
         self._hold: asyncio.TimerHandle | None = None
 
+    @property
+    def is_stuck(self) -> bool:
+        """A socket is kept because pcscd has not returned from a call that was given up."""
+        stuck = self._stuck.get(self.name)
+        return stuck is not None and stuck.is_open
+
     async def open(self) -> bytes:
         """Connect and power the card up."""
         stuck = self._stuck.get(self.name)
