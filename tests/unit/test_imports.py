@@ -140,7 +140,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("commands",),
     ),
     "server": (
-        ("core.*",),
+        ("core.*", "changes"),
         ("core.coordinator", "store.schema"),
         ("store.*", "authority.monitor"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),

@@ -10,6 +10,8 @@ from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, REC
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED
 from remsim.server.api import limits as rest
+from remsim.server.core.known import MAX_CLIENTS
+from remsim.server.core.labels import MAX_LABELS, MAX_SUBJECTS
 from remsim.server.core.peer_reports import BURST, REFILL_S
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
 from remsim.server.store.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
@@ -34,6 +36,20 @@ _PEERS: Final = (
         "ids for clients without one are taken from the pool that the operator sets aside, and stay theirs",
         "a client without an id is refused",
         "client_id_pool",
+    ),
+    Limit(
+        LimitName.KNOWN_CLIENTS,
+        MAX_CLIENTS,
+        "client slots",
+        "more than the largest installation has; on plaintext links a peer can claim any number",
+        "the absent client that was seen longest ago is not listed any more",
+    ),
+    Limit(
+        LimitName.LABELS,
+        MAX_SUBJECTS,
+        "slots and cards",
+        f"every slot of the largest installation, and its card, several times; each has at most {MAX_LABELS} labels",
+        _ANSWER.format(409),
     ),
     Limit(
         LimitName.REVOCATION_LIST,

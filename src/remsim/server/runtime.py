@@ -7,7 +7,7 @@ All methods run in the event loop.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, get_args
 
 from remsim.core.errors import RemsimError
@@ -23,6 +23,7 @@ from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
+from remsim.server.changes import Changes
 from remsim.server.core.actions import (
     Action,
     Actor,
@@ -30,12 +31,12 @@ from remsim.server.core.actions import (
     Decision,
     Entry,
     Note,
-    StoreClientId,
+    StoreChange,
     StoreDeletion,
     StoreMapping,
-    StoreSent,
 )
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
+from remsim.server.core.labels import shown_subject
 from remsim.server.core.slotmap import Mapping
 from remsim.server.metrics import ServerMetrics
 from remsim.server.query import RuntimeStatus, ServerQuery
@@ -89,17 +90,19 @@ class ServerRuntime:
         admission: ConnectionQuota | None = None,
         policy: MappingPolicy = OPEN,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self.coordinator = coordinator
         self.store = store
-        self.status = RuntimeStatus()
+        self.status = RuntimeStatus(started_at=time.time(), clock=self._loop.time)
+        #: Wakes those who wait for something to come about.
+        self.changes = Changes()
         self.query = ServerQuery(coordinator, store, self.status)
         self._metrics = metrics
         self._log = log
         self._policy = policy
-        self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._on_alarm)
         self._executor: ActionExecutor[Action] = ActionExecutor(
-            self._performers(), on_failure=self._on_failure, after=self._set_alarm
+            self._performers(), on_failure=self._on_failure, after=self._after_actions
         )
         self._refusals = TokenBuckets(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
         self._lines = LogRateLimiter(log, metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._loop.time)
@@ -152,13 +155,13 @@ class ServerRuntime:
 
     # The database
 
-    def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
+    def on_stored(self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float) -> None:
         """See Listener."""
         now = self._loop.time()
-        self._executor.run(self.coordinator.on_stored(decision, now, mapping_id=mapping_id, created_at=created_at))
-        if isinstance(decision, StoreMapping):
-            # Another card may have come while it was being stored.
-            self._ask_policy(decision.bank)
+        self._executor.run(self.coordinator.on_stored(decision, now, mapping_ids=mapping_ids, created_at=created_at))
+        # Another card may have come while it was being stored.
+        for creation in _creations(decision):
+            self._ask_policy(creation.bank)
 
     def on_store_failed(self, decision: Decision) -> None:
         """See Listener."""
@@ -168,12 +171,49 @@ class ServerRuntime:
 
     async def create_mapping(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
         """Map two slots; returns when that is committed. Raises PolicyRefusalError, ConflictError and StoreError."""
-        target = _pair(bank, client)
+        self._check_policy(bank, client, by)
+        await self._store(
+            self.coordinator.plan_creation(bank, client), Entry(by, "mapping.create", _pair(bank, client))
+        )
+
+    async def change_mappings(
+        self, ended: Iterable[ClientSlot], created: Sequence[tuple[BankSlot, ClientSlot]], by: Actor
+    ) -> None:
+        """End the mappings of client slots and make others, all or nothing; returns when that is committed.
+
+        Raises PolicyRefusalError, UnknownMappingError, ConflictError and StoreError.
+        """
+        found: list[Mapping] = []
+        for client in ended:
+            mapping = self.coordinator.slotmap.by_client_slot(client)
+            if mapping is None:
+                raise UnknownMappingError(f"{client} is not mapped")
+            found.append(mapping)
+        for bank, client in created:
+            self._check_policy(bank, client, by)
+        decision = self.coordinator.plan_change(found, created)
+        if decision is None:
+            return
+        gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in found]
+        new = [f"+{_pair(bank, client)}" for bank, client in created]
+        text = _one(gone, new)
+        await self._store(decision, Entry(by, "mapping.change", text, detail=", ".join([*gone, *new])))
+
+    async def set_labels(self, subject: str, labels: Iterable[str], by: Actor) -> None:
+        """Give a slot, client slot or card these labels and no others; returns when that is committed.
+
+        ``subject`` is in its one form. Raises LabelError and StoreError.
+        """
+        decision = self.coordinator.plan_labels(subject, labels)
+        detail = ", ".join(decision.labels) or "none"
+        await self._store(decision, Entry(by, "label.set", shown_subject(subject), detail=detail))
+
+    def _check_policy(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
         decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
         if not decision.is_allowed:
-            self.refuse(Entry(by, "mapping.create", target, audit.REFUSED, decision.reason), "policy_refused")
+            entry = Entry(by, "mapping.create", _pair(bank, client), audit.REFUSED, decision.reason)
+            self.refuse(entry, "policy_refused")
             raise PolicyRefusalError(decision.reason, hint="the server's policy file says who may use which card")
-        await self._store(self.coordinator.plan_creation(bank, client), Entry(by, "mapping.create", target))
 
     async def delete_mapping(self, bank: BankSlot, by: Actor) -> None:
         """Delete the mapping of a bank slot; returns when that is committed. Raises UnknownMappingError, StoreError."""
@@ -263,9 +303,13 @@ class ServerRuntime:
             AskPolicy: lambda action: self._ask_policy(action.bank),
         }
         performers |= dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action)
-        performers |= dict.fromkeys((StoreMapping, StoreDeletion, StoreSent, StoreClientId), self.store.submit)
-        performers |= dict.fromkeys(get_args(Note), self.store.note)
+        performers |= dict.fromkeys(get_args(Decision), self.store.submit)
+        performers |= dict.fromkeys(get_args(Note), self._note)
         return performers
+
+    def _note(self, note: Note) -> None:
+        self.store.note(note)
+        self.coordinator.known.note(note, time.time())
 
     def _on_link_action(self, action: LinkAction) -> None:
         self.manager.execute(action)
@@ -273,8 +317,9 @@ class ServerRuntime:
     def _on_failure(self, action: Action, error: Exception) -> None:
         self._log.error("internal_error", action=type(action).__name__, exc_info=error)
 
-    def _set_alarm(self) -> None:
+    def _after_actions(self) -> None:
         self._alarm.set(self.coordinator.next_deadline())
+        self.changes.happened()
 
     def _log_event(self, event: LogEvent) -> None:
         self._metrics.events.labels(event.name).inc()
@@ -284,6 +329,23 @@ class ServerRuntime:
         is_ours = event.name in _OF_OPERATORS
         level = self._lines.level(event.name, event.level, None if is_ours else fields)
         _SAY[level](self._log, event.name, **fields)
+
+
+def _creations(decision: Decision) -> tuple[StoreMapping, ...]:
+    match decision:
+        case StoreMapping():
+            return (decision,)
+        case StoreChange():
+            return decision.creations
+        case _:
+            return ()
+
+
+def _one(gone: list[str], new: list[str]) -> str:
+    """The target of an entry: the only change, or how many there are."""
+    if len(new) == 1 and len(gone) <= 1:
+        return new[0].removeprefix("+")
+    return f"{len(gone)} deleted, {len(new)} created"
 
 
 def _pair(bank: BankSlot, client: ClientSlot) -> str:

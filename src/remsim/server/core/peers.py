@@ -110,6 +110,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     number_of_slots: int = 0
     addresses: tuple[AdvertisedAddress, ...] = ()
     slot_status: dict[int, SlotPhysStatus] = field(default_factory=dict)
+    #: Since when each says what it says of a card, in the time that coordinators are given.
+    slot_heard_at: dict[int, float] = field(default_factory=dict)
 
     # Of clients
     #: What it was told last on this connection.
