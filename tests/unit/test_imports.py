@@ -172,12 +172,24 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
     *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry")),
+    "remsim.server.core.card_choice.CardChoiceError",
+    *(f"remsim.server.core.event_feed.{name}" for name in ("KINDS", "EventFeed", "FeedEvent")),
+    *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
+    *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(
         f"remsim.server.core.tokens.{name}"
         for name in (
             *("EVERYTHING", "Grant", "Refusal", "StoredToken", "TokenRole"),
-            *("bearer_token", "check_token", "digest_of", "failure_limiter", "limited_source", "token_id_of"),
+            *(
+                "bearer_token",
+                "check_token",
+                "digest_of",
+                "failure_limiter",
+                "is_still_good",
+                "limited_source",
+                "token_id_of",
+            ),
         )
     ),
     "remsim.server.store.audit.StoredEntry",

@@ -56,6 +56,8 @@ class LimitName(StrEnum):
     BANK_AUDIT = "bank_audit"
     LABELS = "labels"
     KNOWN_CLIENTS = "known_clients"
+    EVENT_READERS = "event_readers"
+    KEPT_ANSWERS = "kept_answers"
     # Of bankds
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Text that is safe to show, no matter who wrote it."""
 
+from datetime import UTC, datetime
+
 
 def escape(text: str) -> str:
     """Return ``text`` with every character that is not printable as an escape sequence: no forged lines or colours."""
@@ -10,3 +12,8 @@ def escape(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode()
         for character in text
     )
+
+
+def rfc3339(wall: float) -> str:
+    """Seconds since 1970-01-01 UTC as RFC 3339, to the millisecond: ``2026-11-29T14:03:00.123Z``."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

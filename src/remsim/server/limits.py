@@ -10,6 +10,7 @@ from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, REC
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED
 from remsim.server.api import limits as rest
+from remsim.server.core.kept_answers import MAX_KEPT, MAX_KEPT_BYTES
 from remsim.server.core.known import MAX_CLIENTS
 from remsim.server.core.labels import MAX_LABELS, MAX_SUBJECTS
 from remsim.server.core.peer_reports import BURST, REFILL_S
@@ -105,6 +106,21 @@ _REST: Final = (
         "s",
         "a caller that takes nothing of an answer for so long does not read it",
         _CLOSED,
+    ),
+    Limit(
+        LimitName.EVENT_READERS,
+        rest.MAX_READERS,
+        "streams",
+        "a page or program has one; each wakes up at every change. All read the same 100 000 events, so a reader costs "
+        "no memory; the events have 35 MB together, 80 MB at most",
+        _ANSWER.format(503),
+    ),
+    Limit(
+        LimitName.KEPT_ANSWERS,
+        MAX_KEPT,
+        f"answers of up to {MAX_KEPT_BYTES // 1024} KiB",
+        "a caller that sends an Idempotency-Key may repeat itself within a day; few do so at all",
+        "the oldest answer is forgotten: that request would be done anew",
     ),
     Limit(
         LimitName.TOKEN_FAILURES,

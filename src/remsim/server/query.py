@@ -14,7 +14,8 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.actions import NoteBank
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator
-from remsim.server.core.known import Seen
+from remsim.server.core.event_feed import EventFeed
+from remsim.server.core.known import Seen, absence
 from remsim.server.core.peers import Peer
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
@@ -29,7 +30,6 @@ from remsim.wire.messages.rspro import (
     ResultCode,
     SlotPhysStatus,
 )
-
 
 NO_CARD: Final = "there is no card in the slot, or no reader"
 
@@ -132,7 +132,7 @@ class MappingInfo:
     def _missing_at_bank(self) -> list[str]:
         bank = self._bank_peer
         if bank is None:
-            return [f"bank {self.bank.bank_id} is not connected"]
+            return [absence(f"bank {self.bank.bank_id}", self._coordinator.known.bank(self.bank.bank_id))]
         if self.state is MappingState.REFUSED:
             return [self.problem]
         if self.state is not MappingState.ACTIVE:
@@ -143,7 +143,7 @@ class MappingInfo:
     def _missing_at_client(self) -> list[str]:
         client = self._client_peer
         if client is None:
-            return [f"client {self.client} is not connected"]
+            return [absence(f"client {self.client}", self._coordinator.known.client(self.client))]
         if client.address_problem:
             return [client.address_problem]
         told = client.announced
@@ -332,10 +332,12 @@ class BankInfo(PeerInfo):
 class ServerQuery:
     """Everything that may be asked about one server."""
 
-    def __init__(self, coordinator: Coordinator, store: StoredRecords, status: RuntimeStatus) -> None:
+    def __init__(self, coordinator: Coordinator, store: StoredRecords, status: RuntimeStatus, feed: EventFeed) -> None:
         self._coordinator = coordinator
         self._store = store
         self._status = status
+        #: What happened last.
+        self.feed = feed
 
     # Mappings
 
@@ -452,6 +454,14 @@ class ServerQuery:
     def slots_of_card(self, iccid: str) -> list[BankSlot]:
         """Where a card with this number was heard of."""
         return [slot for slot, number in self._coordinator.inventory.all_numbers().items() if number == iccid]
+
+    def last_number(self, slot: BankSlot) -> str | None:
+        """The number of the card that was heard of last in a slot."""
+        return self._coordinator.inventory.last_number(slot)
+
+    def card_heard_at(self, slot: BankSlot) -> float | None:
+        """Since when that is known, in the server's own time; None: since an earlier run."""
+        return self._coordinator.inventory.heard_at(slot)
 
     # Time
 

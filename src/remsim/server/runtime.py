@@ -17,7 +17,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent
 from remsim.core.rate_limit import TokenBuckets
-from remsim.logs import Logger
+from remsim.logs import Logger, presentable
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limiter import LogRateLimiter
@@ -36,6 +36,7 @@ from remsim.server.core.actions import (
     StoreMapping,
 )
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
+from remsim.server.core.event_feed import EventFeed
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.slotmap import Mapping
 from remsim.server.metrics import ServerMetrics
@@ -96,7 +97,8 @@ class ServerRuntime:
         self.status = RuntimeStatus(started_at=time.time(), clock=self._loop.time)
         #: Wakes those who wait for something to come about.
         self.changes = Changes()
-        self.query = ServerQuery(coordinator, store, self.status)
+        self._feed = EventFeed(presentable)
+        self.query = ServerQuery(coordinator, store, self.status, self._feed)
         self._metrics = metrics
         self._log = log
         self._policy = policy
@@ -273,6 +275,10 @@ class ServerRuntime:
         self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
         return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
+    def record(self, entry: Entry) -> None:
+        """Store what somebody did that changed nothing."""
+        self.store.record(entry)
+
     def refuse(self, entry: Entry, event: str) -> None:
         """Log, count and store that somebody was refused; not all of it, if he does it again and again."""
         who = entry.actor.who
@@ -323,6 +329,7 @@ class ServerRuntime:
 
     def _log_event(self, event: LogEvent) -> None:
         self._metrics.events.labels(event.name).inc()
+        self._feed.on_event(event, time.time())
         slots = {"bank_slot": event.bank_slot, "client_slot": event.client_slot}
         fields = {name: slot for name, slot in slots.items() if slot is not None} | event.shown_fields()
         # What operators do is said each time.

@@ -85,6 +85,7 @@ class Inventory:
         if iccid is None:
             if before is not None and before.is_there:
                 before.is_there, before.heard_at = False, now
+                return [LogEvent("info", "card_gone", slot, fields={"iccid": shorten_iccid(before.iccid)})]
             return []
         if before is not None and before.iccid == iccid and before.is_there and before.heard_at is not None:
             return []

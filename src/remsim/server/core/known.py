@@ -8,6 +8,7 @@ Fed with the same notes that the database gets: one at each connect, one at each
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from remsim.core.ids import ClientSlot
@@ -27,6 +28,16 @@ class Seen:
     at: float
     #: It was noted by this run of the server.
     is_fresh: bool
+
+
+def absence(what: str, seen: Seen | None) -> str:
+    """In words, that a bank or client is not connected, and since when."""
+    if seen is None:
+        return f"{what} was never connected"
+    at = datetime.fromtimestamp(seen.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if seen.is_fresh:
+        return f"{what} is not connected since {at}"
+    return f"{what} has not connected since the server was started; it was there at {at}"
 
 
 class KnownPeers:
