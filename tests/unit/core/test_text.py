@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.core.text import escape
+from remsim.core.text import escape, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -13,3 +13,10 @@ from remsim.core.text import escape
 def test_what_is_not_printable_is_escaped(text: str, shown: str) -> None:
     assert escape(text) == shown
     assert escape(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("wall", "shown"), [(0.0, "1970-01-01T00:00:00.000Z"), (1796047380.123, "2026-11-30T14:03:00.123Z")]
+)
+def test_times_are_rfc_3339_in_utc(wall: float, shown: str) -> None:
+    assert rfc3339(wall) == shown

@@ -79,7 +79,7 @@ async def follow(
                 limit=LimitName.EVENT_READERS,
             )
         start = _position(runtime, last_event_id if last_event_id is not None else cursor)
-        stream = _Stream(runtime, grant, readers)
+        stream = EventStream(runtime, grant, readers)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream.run(start), 200, headers, STREAM_TYPE)
     number, is_lost = (0, False) if cursor is None else _position(runtime, cursor)
@@ -116,7 +116,7 @@ def _page(runtime: ServerRuntime, grant: Grant, number: int, size: int, *, is_lo
     return Response(body.encode(), media_type="application/json")
 
 
-class _Stream:
+class EventStream:
     """One reader."""
 
     def __init__(self, runtime: ServerRuntime, grant: Grant, readers: Readers) -> None:
