@@ -6,6 +6,7 @@ import pytest
 from remsim.core.ids import BankSlot
 from remsim.wire import ccm
 from remsim.wire.errors import LocalProtocolError
+from remsim.wire.link import requests
 from remsim.wire.link.engine import (
     ABILITIES,
     ADVERTISE,
@@ -420,3 +421,18 @@ def test_id_ack_ends_between_two_of_ours() -> None:
         else:
             receive(client, back)
     assert exchanged == 2
+
+
+def test_peer_that_leaves_too_many_requests_unanswered_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MAX_OUTSTANDING", 2)
+    server = server_with_bankd(abilities=ABILITIES)
+    for _ in range(2):
+        server.send(CREATE, now=1.0)
+    assert len(sent(server)) == 2
+    had_failed = server.has_failed
+    server.send(CREATE, now=1.0)
+    assert (had_failed, server.has_failed) == (False, True)
+    assert server.data_to_send() == b""
+    (event,) = engines.events(server)
+    assert isinstance(event, LinkFailed)
+    assert "requests unanswered" in event.reason
