@@ -31,6 +31,7 @@ LEVELS = {
     "vpcd": 3,
     "pki": 4,
     "net": 5,
+    "rest": 5,
     "readers": 5,
     "emulators": 5,
     "server": 6,
@@ -98,6 +99,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
+    "rest": (("models", "errors"), ("calls", "stream"), ("client",)),
     "readers": (
         ("errors",),
         ("base",),
@@ -160,7 +162,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "cli": (
         ("options", "rest", "main"),
-        ("tables", "examination"),
+        ("tables", "examination", "session"),
+        ("fleet",),
         ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl"),
         ("classic",),
     ),
@@ -173,7 +176,7 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 VALUES_FOR_REST = {
     *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry")),
     "remsim.server.core.card_choice.CardChoiceError",
-    *(f"remsim.server.core.event_feed.{name}" for name in ("KINDS", "EventFeed", "FeedEvent")),
+    *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),

@@ -4,11 +4,11 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from remsim.rest import models
 from remsim.server.api.auth import TheGrant, for_admins, require_operator
 from remsim.server.api.errors import V2
 from remsim.server.api.routing import TheQuery
 from remsim.server.api.v1.views import time_text
-from remsim.server.api.v2 import shapes
 from remsim.server.api.v2.answers import gives, listed, page, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, page_size, read_cursor
 from remsim.server.core.tokens import StoredToken
@@ -20,7 +20,7 @@ router = APIRouter(prefix=V2)
 _MAX_NUMBER = (1 << 63) - 1
 
 
-@router.get("/tokens", tags=["v2 access"], responses={**gives(shapes.TokenPage), **problems(400)})
+@router.get("/tokens", tags=["v2 access"], responses={**gives(models.TokenPage), **problems(400)})
 @for_admins
 async def list_tokens(
     request: Request, query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
@@ -31,7 +31,7 @@ async def list_tokens(
     return await page(found, key=lambda token: (token.token_id,), show=_token, limit=limit, cursor=cursor)
 
 
-@router.get("/audit", tags=["v2 access"], responses={**gives(shapes.AuditPage), **problems(400)})
+@router.get("/audit", tags=["v2 access"], responses={**gives(models.AuditPage), **problems(400)})
 @for_admins
 async def list_audit(
     request: Request, query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
@@ -47,9 +47,9 @@ async def list_audit(
     return listed([_entry(entry) for entry in entries[:size]], behind)
 
 
-def _token(token: StoredToken) -> shapes.TokenModel:
+def _token(token: StoredToken) -> models.TokenModel:
     banks, clients = token.scope.banks, token.scope.clients
-    return shapes.TokenModel.model_validate(
+    return models.TokenModel.model_validate(
         {
             "id": token.token_id,
             "name": token.name,
@@ -63,9 +63,9 @@ def _token(token: StoredToken) -> shapes.TokenModel:
     )
 
 
-def _entry(stored: StoredEntry) -> shapes.AuditModel:
+def _entry(stored: StoredEntry) -> models.AuditModel:
     entry = stored.entry
-    return shapes.AuditModel(
+    return models.AuditModel(
         id=stored.number,
         at=time_text(stored.at),
         who=entry.actor.who,

@@ -10,10 +10,10 @@ from pydantic import WithJsonSchema
 
 from remsim.core.ids import BankSlot
 from remsim.redaction import shorten_iccid
+from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
-from remsim.server.api.v2 import shapes
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
@@ -34,7 +34,7 @@ router = APIRouter(prefix=V2)
 
 _IccidPath = Annotated[
     str,
-    WithJsonSchema({"type": "string", "pattern": f"^{shapes.ICCID_DIGITS}$", "examples": ["8900101234567890018"]}),
+    WithJsonSchema({"type": "string", "pattern": f"^{models.ICCID_DIGITS}$", "examples": ["8900101234567890018"]}),
     Path(description="the number of the card, in full"),
 ]
 _SubjectPath = Annotated[
@@ -42,7 +42,7 @@ _SubjectPath = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": f"^({shapes.BANK_SLOT}|{shapes.CLIENT_SLOT}|iccid:{shapes.ICCID_DIGITS})$",
+            "pattern": f"^({models.BANK_SLOT}|{models.CLIENT_SLOT}|iccid:{models.ICCID_DIGITS})$",
             "examples": ["B1:3", "C7:0"],
         }
     ),
@@ -52,12 +52,12 @@ _Reveal = Annotated[bool, Query(description="numbers in full; for admins, and no
 _BODY: Final = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": shapes.LabelsOrder.model_json_schema()}},
+        "content": {"application/json": {"schema": models.LabelsOrder.model_json_schema()}},
     }
 }
 
 
-@router.get("/cards", tags=["v2 cards"], responses={**gives(shapes.CardPage), **problems(400)})
+@router.get("/cards", tags=["v2 cards"], responses={**gives(models.CardPage), **problems(400)})
 async def list_cards(
     query: TheQuery,
     runtime: TheRuntime,
@@ -80,7 +80,7 @@ async def list_cards(
     )
 
 
-@router.get("/cards/{iccid}", tags=["v2 cards"], responses={**gives(shapes.CardModel), **problems(400, 404)})
+@router.get("/cards/{iccid}", tags=["v2 cards"], responses={**gives(models.CardModel), **problems(400, 404)})
 async def show_card(
     iccid: _IccidPath,
     query: TheQuery,
@@ -90,7 +90,7 @@ async def show_card(
     reveal: _Reveal = False,
 ) -> Response:
     """One card."""
-    if re.fullmatch(shapes.ICCID_DIGITS, iccid, re.ASCII) is None:
+    if re.fullmatch(models.ICCID_DIGITS, iccid, re.ASCII) is None:
         raise bad_request("that is no ICCID", "write its digits (0 to 9, A to E), 20 at most")
     _check_reveal(runtime, grant, actor, shorten_iccid(iccid), is_asked=reveal)
     found = query.card(iccid, lambda slot: _has_bank(grant, slot))
@@ -99,7 +99,7 @@ async def show_card(
     return shown(Views(query, sight_of(grant)).card(found, reveal=reveal))
 
 
-@router.get("/labels", tags=["v2 labels"], responses={**gives(shapes.LabelsPage), **problems(400)})
+@router.get("/labels", tags=["v2 labels"], responses={**gives(models.LabelsPage), **problems(400)})
 async def list_labels(
     query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
 ) -> Response:
@@ -108,14 +108,14 @@ async def list_labels(
     return await page(
         found,
         key=lambda item: (item[0],),
-        show=lambda item: shapes.LabelsModel(subject=shown_subject(item[0]), labels=list(item[1])),
+        show=lambda item: models.LabelsModel(subject=shown_subject(item[0]), labels=list(item[1])),
         limit=limit,
         cursor=cursor,
     )
 
 
 @router.get(
-    "/labels/{subject}", tags=["v2 labels"], responses={**gives(shapes.LabelsModel, tagged=True), **problems(400, 404)}
+    "/labels/{subject}", tags=["v2 labels"], responses={**gives(models.LabelsModel, tagged=True), **problems(400, 404)}
 )
 async def show_labels(subject: _SubjectPath, query: TheQuery, grant: TheGrant) -> Response:
     """The labels of one of them; none is an empty list."""
@@ -128,7 +128,7 @@ async def show_labels(subject: _SubjectPath, query: TheQuery, grant: TheGrant) -
 @router.put(
     "/labels/{subject}",
     tags=["v2 labels"],
-    responses={**gives(shapes.LabelsModel, tagged=True), **problems(400, 404, 409, 412, 413, 415)},
+    responses={**gives(models.LabelsModel, tagged=True), **problems(400, 404, 409, 412, 413, 415)},
     openapi_extra=_BODY,
 )
 async def put_labels(
@@ -151,7 +151,7 @@ async def put_labels(
             bank_id=None if bank is None else bank.bank_id,
             client_id=None if client is None else client.client_id,
         )
-    order = read_model(await read_json(request), shapes.LabelsOrder)
+    order = read_model(await read_json(request), models.LabelsOrder)
     check_preconditions(request, labels_tag(query.labels(name)))
     try:
         await runtime.set_labels(name, order.labels, actor)
@@ -193,7 +193,7 @@ def _may_see(query: ServerQuery, grant: Grant, subject: str) -> bool:
 
 def _labels(query: ServerQuery, name: str) -> Response:
     labels = query.labels(name)
-    model = shapes.LabelsModel(subject=shown_subject(name), labels=list(labels))
+    model = models.LabelsModel(subject=shown_subject(name), labels=list(labels))
     return shown(model, headers={"ETag": labels_tag(labels)})
 
 

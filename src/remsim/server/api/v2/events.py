@@ -12,11 +12,11 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 
 from remsim.core.limits import LimitName
+from remsim.rest import models
 from remsim.server.api import limits
 from remsim.server.api.auth import TheGrant
 from remsim.server.api.errors import V2, ApiError, bad_request
 from remsim.server.api.routing import TheRuntime
-from remsim.server.api.v2 import shapes
 from remsim.server.api.v2.answers import gives, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, page_size
 from remsim.server.core.event_feed import EventFeed, FeedEvent
@@ -51,7 +51,7 @@ class Readers:
     count: int = 0
 
 
-@router.get("/events", responses={200: {**gives(shapes.EventPage)[200], **_STREAM}, **problems(400)})
+@router.get("/events", responses={200: {**gives(models.EventPage)[200], **_STREAM}, **problems(400)})
 async def follow(
     request: Request,
     runtime: TheRuntime,

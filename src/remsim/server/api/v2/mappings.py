@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mappings, each named by its client slot."""
 
+from functools import partial
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -8,10 +9,10 @@ from fastapi.responses import Response
 from pydantic import WithJsonSchema
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
-from remsim.server.api.v2 import shapes
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
@@ -49,12 +50,12 @@ TimeoutText = Annotated[
 _BODY: Final = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": shapes.MappingOrder.model_json_schema()}},
+        "content": {"application/json": {"schema": models.MappingOrder.model_json_schema()}},
     }
 }
 
 
-@router.get("/mappings", responses={**gives(shapes.MappingPage), **problems(400)})
+@router.get("/mappings", responses={**gives(models.MappingPage), **problems(400)})
 async def list_mappings(
     query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
 ) -> Response:
@@ -69,21 +70,41 @@ async def list_mappings(
     )
 
 
-@router.get("/mappings/{client}", responses={**gives(shapes.MappingModel, tagged=True), **problems(400, 404)})
-async def show_mapping(client: ClientSlotPath, query: TheQuery, grant: TheGrant) -> Response:
-    """The mapping of a client slot. Its ETag names the mapping, not how far it has come."""
-    info = _visible(query, grant, client_slot(client))
+@router.get(
+    "/mappings/{client}",
+    responses={
+        **gives(models.MappingModel, tagged=True),
+        **gives(models.MappingModel, 202, tagged=True, text="it has not come as far as was waited for"),
+        **problems(400, 404),
+    },
+)
+async def show_mapping(
+    client: ClientSlotPath,
+    runtime: TheRuntime,
+    query: TheQuery,
+    grant: TheGrant,
+    wait: WaitText = None,
+    timeout: TimeoutText = "30s",  # the name is that of the query
+) -> Response:
+    """The mapping of a client slot, now or when it has come so far. Its ETag names the mapping, not its state."""
+    slot = client_slot(client)
+    patience_s = duration(timeout, "timeout", most_s=MAX_WAIT_S)
+    if _visible(query, grant, slot) is None:
+        raise _unknown(client)
+    if wait is not None:
+        await runtime.changes.until(partial(_reached_or_gone, query, slot, wait), patience_s)
+    info = _visible(query, grant, slot)
     if info is None:
         raise _unknown(client)
-    return _shown(query, grant, info, 200)
+    return _shown(query, grant, info, 202 if wait is not None and not _has_reached(info, wait) else 200)
 
 
 @router.put(
     "/mappings/{client}",
     responses={
-        **gives(shapes.MappingModel, tagged=True, text="it was so already"),
-        **gives(shapes.MappingModel, 201, tagged=True, text="stored"),
-        **gives(shapes.MappingModel, 202, tagged=True, text="stored; it has not come as far as was waited for"),
+        **gives(models.MappingModel, tagged=True, text="it was so already"),
+        **gives(models.MappingModel, 201, tagged=True, text="stored"),
+        **gives(models.MappingModel, 202, tagged=True, text="stored; it has not come as far as was waited for"),
         **problems(400, 404, 409, 412, 413, 415),
     },
     openapi_extra=_BODY,
@@ -105,7 +126,7 @@ async def put_mapping(
     slot = client_slot(client)
     patience_s = duration(timeout, "timeout", most_s=MAX_WAIT_S)
     await require_operator(request, grant, client_id=slot.client_id)
-    order = read_model(await read_json(request), shapes.MappingOrder)
+    order = read_model(await read_json(request), models.MappingOrder)
     before = query.mapping_of_client(slot)
     check_preconditions(request, mapping_tag(_visible(query, grant, slot)))
     bank = _chosen(query, grant, order.card, before)
@@ -114,7 +135,7 @@ async def put_mapping(
     if is_new:
         await _map(runtime, query, grant, actor, slot, bank, before)
     if wait is not None:
-        await runtime.changes.until(lambda: _reached(query, slot, wait), patience_s)
+        await runtime.changes.until(partial(_reached_or_gone, query, slot, wait), patience_s)
     info = query.mapping_of_client(slot)
     if info is None or info.bank != bank:
         raise ApiError(409, "conflict", f"the mapping of {slot} was changed again meanwhile", f"see {V2}/audit")
@@ -195,9 +216,9 @@ def _has_reached(info: MappingInfo, goal: _Goal) -> bool:
     return info.state is MappingState.ACTIVE and (goal == "active" or not info.missing)
 
 
-def _reached(query: ServerQuery, slot: ClientSlot, goal: _Goal) -> MappingInfo | None:
+def _reached_or_gone(query: ServerQuery, slot: ClientSlot, goal: _Goal) -> bool | None:
     info = query.mapping_of_client(slot)
-    return info if info is not None and _has_reached(info, goal) else None
+    return True if info is None or _has_reached(info, goal) else None
 
 
 def _shown(query: ServerQuery, grant: Grant, info: MappingInfo, status: int) -> Response:

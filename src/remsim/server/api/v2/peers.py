@@ -8,10 +8,10 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 
 from remsim.core.ids import ClientSlot
+from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, not_found
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
-from remsim.server.api.v2 import shapes
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, IdText, LimitText, bank_slot, identifier
@@ -51,7 +51,7 @@ def _slots_of(query: ServerQuery, grant: Grant, text: str) -> list[ClientSlot]:
     return slots
 
 
-@router.get("/banks", tags=["v2 banks"], responses={**gives(shapes.BankPage), **problems(400)})
+@router.get("/banks", tags=["v2 banks"], responses={**gives(models.BankPage), **problems(400)})
 async def list_banks(
     query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
 ) -> Response:
@@ -61,13 +61,13 @@ async def list_banks(
     return await page(found, key=lambda bank_id: (bank_id,), show=views.bank, limit=limit, cursor=cursor)
 
 
-@router.get("/banks/{bank_id}", tags=["v2 banks"], responses={**gives(shapes.BankModel), **problems(400, 404)})
+@router.get("/banks/{bank_id}", tags=["v2 banks"], responses={**gives(models.BankModel), **problems(400, 404)})
 async def show_bank(bank_id: IdText, query: TheQuery, grant: TheGrant) -> Response:
     """One bank."""
     return shown(Views(query, sight_of(grant)).bank(_known_bank(query, grant, bank_id)))
 
 
-@router.get("/banks/{bank_id}/slots", tags=["v2 banks"], responses={**gives(shapes.BankSlotPage), **problems(400, 404)})
+@router.get("/banks/{bank_id}/slots", tags=["v2 banks"], responses={**gives(models.BankSlotPage), **problems(400, 404)})
 async def list_bank_slots(
     bank_id: IdText,
     query: TheQuery,
@@ -90,7 +90,7 @@ async def list_bank_slots(
 @router.get(
     "/banks/{bank_id}/slots/{slot_nr}",
     tags=["v2 banks"],
-    responses={**gives(shapes.BankSlotModel), **problems(400, 404)},
+    responses={**gives(models.BankSlotModel), **problems(400, 404)},
 )
 async def show_bank_slot(bank_id: IdText, slot_nr: IdText, query: TheQuery, grant: TheGrant) -> Response:
     """One slot of a bank."""
@@ -136,7 +136,7 @@ async def reset_bank(
     return await once(request, grant, key, b"", kept, work)
 
 
-@router.get("/clients", tags=["v2 clients"], responses={**gives(shapes.ClientPage), **problems(400)})
+@router.get("/clients", tags=["v2 clients"], responses={**gives(models.ClientPage), **problems(400)})
 async def list_clients(
     query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
 ) -> Response:
@@ -146,7 +146,7 @@ async def list_clients(
     return await page(found, key=lambda slots: (slots[0].client_id,), show=views.client, limit=limit, cursor=cursor)
 
 
-@router.get("/clients/{client_id}", tags=["v2 clients"], responses={**gives(shapes.ClientModel), **problems(400, 404)})
+@router.get("/clients/{client_id}", tags=["v2 clients"], responses={**gives(models.ClientModel), **problems(400, 404)})
 async def show_client(client_id: IdText, query: TheQuery, grant: TheGrant) -> Response:
     """One client with its slots."""
     return shown(Views(query, sight_of(grant)).client(_slots_of(query, grant, client_id)))
@@ -155,7 +155,7 @@ async def show_client(client_id: IdText, query: TheQuery, grant: TheGrant) -> Re
 @router.get(
     "/clients/{client_id}/slots",
     tags=["v2 clients"],
-    responses={**gives(shapes.ClientSlotPage), **problems(400, 404)},
+    responses={**gives(models.ClientSlotPage), **problems(400, 404)},
 )
 async def list_client_slots(
     client_id: IdText,
@@ -173,7 +173,7 @@ async def list_client_slots(
 @router.get(
     "/clients/{client_id}/slots/{slot_nr}",
     tags=["v2 clients"],
-    responses={**gives(shapes.ClientSlotModel), **problems(400, 404)},
+    responses={**gives(models.ClientSlotModel), **problems(400, 404)},
 )
 async def show_client_slot(client_id: IdText, slot_nr: IdText, query: TheQuery, grant: TheGrant) -> Response:
     """One client slot."""

@@ -11,9 +11,9 @@ from fastapi import Path, Query, Request
 from pydantic import BaseModel, ValidationError, WithJsonSchema
 
 from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
+from remsim.rest.models import CLIENT_SLOT
 from remsim.server.api.errors import ApiError, bad_request
 from remsim.server.api.reading import read_body
-from remsim.server.api.v2.shapes import CLIENT_SLOT
 
 #: Items in one answer.
 MAX_PAGE: Final = 1000

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.redaction import shorten_iccid
+from remsim.rest import models
 from remsim.server.api.v1.views import MaySee, time_text
-from remsim.server.api.v2 import shapes
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
 
@@ -34,17 +34,17 @@ class Views:
             return {}
         return {"since": time_text(self._query.moment(heard_at)), "age_s": round(self._query.age_s(heard_at), 3)}
 
-    def mapping(self, info: MappingInfo) -> shapes.MappingModel:
+    def mapping(self, info: MappingInfo) -> models.MappingModel:
         """A mapping."""
         source = "database" if info.changed_at is None else "server"
         if info.state in (MappingState.ACTIVE, MappingState.REFUSED) and info.changed_at is not None:
             source = f"B{info.bank.bank_id}"
         missing = info.missing
         iccid = self._query.last_number(info.bank)
-        return shapes.MappingModel(
+        return models.MappingModel(
             client=str(info.client),
             bank=str(info.bank),
-            state=shapes.MappingObserved.model_validate(
+            state=models.MappingObserved.model_validate(
                 {"state": _STATES[info.state], "source": source, **self._times(info.changed_at)}
             ),
             operational=not missing,
@@ -53,16 +53,16 @@ class Views:
             created_at=time_text(info.created_at),
         )
 
-    def seen_mapping(self, info: MappingInfo | None) -> shapes.MappingModel | None:
+    def seen_mapping(self, info: MappingInfo | None) -> models.MappingModel | None:
         """The same, if the caller may see it."""
         return None if info is None or not self._may_see(info.bank, info.client) else self.mapping(info)
 
-    def bank(self, bank_id: int) -> shapes.BankModel:
+    def bank(self, bank_id: int) -> models.BankModel:
         """A bank, connected or not."""
         info, seen = self._query.bank(bank_id), self._query.seen_bank(bank_id)
         slots = self._query.slots_of_bank(bank_id)
         mappings = [slot.mapping for slot in slots if slot.mapping is not None]
-        return shapes.BankModel(
+        return models.BankModel(
             bank=bank_id,
             link=self._link(info, None if seen is None or not seen.is_fresh else seen.at),
             last_seen_at=None if seen is None else time_text(seen.at),
@@ -76,10 +76,10 @@ class Views:
             known_cards=0 if info is None else len(info.cards),
         )
 
-    def bank_slot(self, bank_id: int, slot: SlotInfo) -> shapes.BankSlotModel:
+    def bank_slot(self, bank_id: int, slot: SlotInfo) -> models.BankSlotModel:
         """A slot of a bank."""
         where = BankSlot(bank_id, slot.slot_nr)
-        return shapes.BankSlotModel(
+        return models.BankSlotModel(
             slot=str(where),
             labels=list(self._query.labels(str(where))),
             card=self._presence(bank_id, slot),
@@ -87,7 +87,7 @@ class Views:
             mapping=self.seen_mapping(slot.mapping),
         )
 
-    def _presence(self, bank_id: int, slot: SlotInfo) -> shapes.PresenceObserved:
+    def _presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
         reported = None if slot.status is None else slot.status.card_present
         if reported is None and slot.iccid is not None:
             # It was read, so it is there.
@@ -95,15 +95,15 @@ class Views:
         else:
             heard_at = slot.heard_at
         if reported is None:
-            return shapes.PresenceObserved(state="unknown", source="server")
+            return models.PresenceObserved(state="unknown", source="server")
         state = "present" if reported else "absent"
         times = self._times(heard_at)
-        return shapes.PresenceObserved.model_validate({"state": state, "source": f"B{bank_id}", **times})
+        return models.PresenceObserved.model_validate({"state": state, "source": f"B{bank_id}", **times})
 
-    def client_slot(self, slot: ClientSlot) -> shapes.ClientSlotModel:
+    def client_slot(self, slot: ClientSlot) -> models.ClientSlotModel:
         """A client slot, connected or not."""
         info, seen = self._query.client(slot), self._query.seen_client(slot)
-        return shapes.ClientSlotModel(
+        return models.ClientSlotModel(
             slot=str(slot),
             labels=list(self._query.labels(str(slot))),
             link=self._link(info, None if seen is None or not seen.is_fresh else seen.at),
@@ -115,22 +115,22 @@ class Views:
             mapping=self.seen_mapping(self._query.mapping_of_client(slot)),
         )
 
-    def client(self, slots: Sequence[ClientSlot]) -> shapes.ClientModel:
+    def client(self, slots: Sequence[ClientSlot]) -> models.ClientModel:
         """A client with these slots."""
-        return shapes.ClientModel(client=slots[0].client_id, slots=[self.client_slot(slot) for slot in slots])
+        return models.ClientModel(client=slots[0].client_id, slots=[self.client_slot(slot) for slot in slots])
 
-    def card(self, info: CardInfo, *, reveal: bool = False) -> shapes.CardModel:
+    def card(self, info: CardInfo, *, reveal: bool = False) -> models.CardModel:
         """A card."""
         bank = self._query.bank(info.bank.bank_id)
         if bank is None or not bank.tells_cards:
             # Nobody who could know is there.
-            presence = shapes.PresenceObserved(state="unknown", source="database" if bank is None else "server")
+            presence = models.PresenceObserved(state="unknown", source="database" if bank is None else "server")
         else:
             state = "present" if info.is_there else "absent"
-            presence = shapes.PresenceObserved.model_validate(
+            presence = models.PresenceObserved.model_validate(
                 {"state": state, "source": f"B{info.bank.bank_id}", **self._times(info.heard_at)}
             )
-        return shapes.CardModel(
+        return models.CardModel(
             iccid=info.iccid if reveal else shorten_iccid(info.iccid),
             slot=str(info.bank),
             presence=presence,
@@ -138,14 +138,14 @@ class Views:
             mapping=self.seen_mapping(info.mapping),
         )
 
-    def _link(self, info: PeerInfo | None, left_at: float | None) -> shapes.LinkObserved:
+    def _link(self, info: PeerInfo | None, left_at: float | None) -> models.LinkObserved:
         if info is not None:
             times = self._times(info.up_since)
-            return shapes.LinkObserved.model_validate({"state": "connected", "source": "server", **times})
+            return models.LinkObserved.model_validate({"state": "connected", "source": "server", **times})
         # Nobody came since the start; what was before is the database's knowledge.
         since, source = (self._query.started_at, "database") if left_at is None else (left_at, "server")
         age_s = round(max(0.0, time.time() - since), 3)
-        return shapes.LinkObserved(state="absent", since=time_text(since), age_s=age_s, source=source)
+        return models.LinkObserved(state="absent", since=time_text(since), age_s=age_s, source=source)
 
 
 def mapping_tag(info: MappingInfo | None) -> str | None:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The models of v2: what answers and bodies of requests look like. Both schema and answers are made from them.
+"""The models of REST v2: what answers and bodies look like. Server, schema and client library have these in common.
 
 Times are RFC 3339, in UTC. Every state says how old it is and from whom the server has it.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from remsim.core.event_kinds import KINDS
 from remsim.core.ids import MAX_ID
-from remsim.server.core.event_feed import KINDS
+
+T = TypeVar("T")
 
 _NUMBER: Final = r"([0-9]{1,3}|10[01][0-9]|102[0-3])"
 BANK_SLOT: Final = rf"B{_NUMBER}:{_NUMBER}"
@@ -24,7 +26,13 @@ ShortIccid = Annotated[str, Field(description="shortened, unless revealed", exam
 
 
 class V2Model(BaseModel):
-    """Base of all of them: members that it does not have are an error."""
+    """Base of all answers. A newer server may have more to say: members that are not known are passed over."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class V2Order(BaseModel):
+    """Base of all bodies of requests: members that it does not have are an error."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -179,60 +187,43 @@ class EventModel(V2Model):
 Next = Annotated[str | None, Field(description="give it as cursor for what follows; absent: that was all")]
 
 
-class BankPage(V2Model):
+class PageOf(V2Model, Generic[T]):
+    """A part of a list."""
+
+    items: list[T]
+    next: Next = None
+
+
+class BankPage(PageOf[BankModel]):
     """Banks."""
 
-    items: list[BankModel]
-    next: Next = None
 
-
-class BankSlotPage(V2Model):
+class BankSlotPage(PageOf[BankSlotModel]):
     """Slots of one bank."""
 
-    items: list[BankSlotModel]
-    next: Next = None
 
-
-class ClientPage(V2Model):
+class ClientPage(PageOf[ClientModel]):
     """Clients."""
 
-    items: list[ClientModel]
-    next: Next = None
 
-
-class ClientSlotPage(V2Model):
+class ClientSlotPage(PageOf[ClientSlotModel]):
     """Slots of one client."""
 
-    items: list[ClientSlotModel]
-    next: Next = None
 
-
-class CardPage(V2Model):
+class CardPage(PageOf[CardModel]):
     """Cards."""
 
-    items: list[CardModel]
-    next: Next = None
 
-
-class MappingPage(V2Model):
+class MappingPage(PageOf[MappingModel]):
     """Mappings."""
 
-    items: list[MappingModel]
-    next: Next = None
 
-
-class LabelsPage(V2Model):
+class LabelsPage(PageOf[LabelsModel]):
     """What has labels."""
 
-    items: list[LabelsModel]
-    next: Next = None
 
-
-class TokenPage(V2Model):
+class TokenPage(PageOf[TokenModel]):
     """Tokens."""
-
-    items: list[TokenModel]
-    next: Next = None
 
 
 class EventPage(V2Model):
@@ -243,17 +234,14 @@ class EventPage(V2Model):
     lost: bool = Field(default=False, description="events behind the cursor are not kept any more: get the lists anew")
 
 
-class AuditPage(V2Model):
+class AuditPage(PageOf[AuditModel]):
     """Entries of the audit log."""
-
-    items: list[AuditModel]
-    next: Next = None
 
 
 # Bodies of requests
 
 
-class MappingOrder(V2Model):
+class MappingOrder(V2Order):
     """Which card a client slot is to have."""
 
     card: str = Field(
@@ -263,7 +251,7 @@ class MappingOrder(V2Model):
     )
 
 
-class LabelsOrder(V2Model):
+class LabelsOrder(V2Order):
     """Which labels something is to have; others are taken away."""
 
     labels: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(max_length=8, examples=[["roaming"]])
