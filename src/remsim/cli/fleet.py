@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from remsim.cli import tables
 from remsim.cli.session import Given, IdText
-from remsim.core.errors import ConfigError, IdRangeError
+from remsim.core.errors import ConfigError, IdRangeError, RemsimError
 from remsim.core.ids import ClientSlot, check_id
 from remsim.core.text import escape
 from remsim.net.runtime.report import say_error
@@ -94,8 +94,12 @@ def wait(client_slot: str, /, *, goal: Goal = "operational", timeout: Timeout = 
     with session.rest.v2() as rest:
         found = rest.do(calls.show_mapping(slot, wait=goal, timeout=timeout))
     is_reached = found.operational if goal == "operational" else found.state.state == "active"
-    text = f"{found.client} has {found.bank}: {found.state.state}"
     missing = "; ".join(escape(each) for each in found.missing)
+    if not is_reached and not session.is_json:
+        raise RemsimError(
+            f"{found.client} has {found.bank} ({found.state.state}), but {missing}", hint="see remsim ctl mappings"
+        )
+    text = f"{found.client} has {found.bank}: {found.state.state}"
     said = f"{text}; {missing}" if missing else text
     session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(said))
     return 0 if is_reached else 1
