@@ -405,3 +405,91 @@ async def test_tokens_are_listed_without_their_secrets(lab: Lab) -> None:
     assert found["viewer"]["banks"] == [1, 2]
     assert "banks" not in found["admin"]
     assert "digest" not in answer.text
+
+
+class TestApply:
+    """A desired state as a whole."""
+
+    async def state(self, lab: Lab) -> tuple[dict[str, str], dict[str, list[str]]]:
+        mappings = (await lab.admin.get(f"{V2}/mappings")).json()["items"]
+        labels = (await lab.admin.get(f"{V2}/labels")).json()["items"]
+        return {m["client"]: m["bank"] for m in mappings}, {item["subject"]: item["labels"] for item in labels}
+
+    async def test_difference_is_shown_and_then_made(self, lab: Lab) -> None:
+        for client, card in (("C7:0", "B1:0"), ("C7:1", "B1:1"), ("C7:2", "B1:2")):
+            assert (await lab.admin.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
+        for subject in ("B1:5", "C7:0"):
+            await lab.admin.put(f"{V2}/labels/{subject}", json={"labels": ["old"]})
+        before = await self.state(lab)
+        fleet = {
+            "mappings": {"C7:0": "B1:0", "C7:1": "B1:2", "C8:0": "label:old"},
+            "labels": {"B1:5": ["old"], "C9:0": ["b", "a"]},
+        }
+        dry = await lab.admin.post(f"{V2}/apply?dry_run=true", json=fleet)
+        assert dry.status_code == 200, dry.text
+        assert await self.state(lab) == before
+        made = await lab.admin.post(f"{V2}/apply", json=fleet)
+        assert dry.json()["changes"] == made.json()["changes"]
+        assert made.json() == {
+            "dry_run": False,
+            "changes": [
+                {"kind": "mapping", "subject": "C7:1", "before": "B1:1", "after": "B1:2"},
+                {"kind": "mapping", "subject": "C7:2", "before": "B1:2"},
+                {"kind": "mapping", "subject": "C8:0", "after": "B1:5"},
+                {"kind": "labels", "subject": "C7:0", "before": "old"},
+                {"kind": "labels", "subject": "C9:0", "after": "a, b"},
+            ],
+        }
+        assert await self.state(lab) == (
+            {"C7:0": "B1:0", "C7:1": "B1:2", "C8:0": "B1:5"},
+            {"B1:5": ["old"], "C9:0": ["a", "b"]},
+        )
+        assert (await lab.admin.post(f"{V2}/apply", json=fleet)).json()["changes"] == []
+        # A part that is left out stays.
+        assert (await lab.admin.post(f"{V2}/apply", json={"labels": {}})).status_code == 200
+        assert await self.state(lab) == ({"C7:0": "B1:0", "C7:1": "B1:2", "C8:0": "B1:5"}, {})
+
+    async def test_nothing_is_done_where_one_part_cannot_be(self, lab: Lab) -> None:
+        assert (await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0"})).status_code == 201
+        before = await self.state(lab)
+        fleets: list[tuple[dict[str, dict[str, object]], int, str]] = [
+            ({"mappings": {"C8:0": "B1:3", "C9:0": "B1:3"}}, 409, "conflict"),
+            ({"mappings": {"C8:0": "label:none"}}, 409, "conflict"),
+            ({"mappings": {"C8:0": "X"}}, 400, "bad_request"),
+            ({"mappings": {"X": "B1:3"}}, 400, "bad_request"),
+            ({"mappings": {"C8:0": "B1:3"}, "labels": {"B1:0": ["\n"]}}, 400, "bad_request"),
+            ({"mappings": {"C8:0": "B1:3"}, "labels": {"X": ["a"]}}, 400, "bad_request"),
+            ({"mappings": {"C7:0": "B1:3", "C07:0": "B1:4"}}, 400, "bad_request"),
+        ]
+        for fleet, status, code in fleets:
+            problem(await lab.admin.post(f"{V2}/apply", json=fleet), status, code)
+        assert await self.state(lab) == before
+
+    async def test_key_makes_it_once(self, lab: Lab) -> None:
+        key = {"Idempotency-Key": "k"}
+        first = await lab.admin.post(f"{V2}/apply", json={"mappings": {"C7:0": "B1:0"}}, headers=key)
+        again = await lab.admin.post(f"{V2}/apply", json={"mappings": {"C7:0": "B1:0"}}, headers=key)
+        assert len(first.json()["changes"]) == 1
+        assert again.json() == first.json()
+        assert again.headers["idempotent-replay"] == "true"
+        other = await lab.admin.post(f"{V2}/apply", json={"mappings": {}}, headers=key)
+        problem(other, 422, "key_reused")
+
+    async def test_limited_token_touches_its_part_only(self, lab: Lab) -> None:
+        for client, card in (("C7:0", "B1:0"), ("C8:0", "B1:1"), ("C7:1", "B2:0")):
+            assert (await lab.admin.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
+        for subject in ("B1:0", "B2:0"):
+            await lab.admin.put(f"{V2}/labels/{subject}", json={"labels": ["x"]})
+        rest = await lab.caller(TokenRole.OPERATOR, Scope(frozenset({1}), frozenset({7})))
+        for fleet, status, code in (
+            ({"mappings": {"C8:0": "B1:5"}}, 409, "conflict"),
+            ({"mappings": {"C7:1": "B1:5"}}, 409, "conflict"),
+            ({"mappings": {"C7:5": "B1:1"}}, 409, "conflict"),
+            ({"mappings": {"C9:0": "B1:5"}}, 403, "forbidden"),
+            ({"mappings": {"C7:5": "B2:5"}}, 409, "conflict"),
+            ({"labels": {"B2:1": ["y"]}}, 403, "forbidden"),
+        ):
+            problem(await rest.post(f"{V2}/apply", json=fleet), status, code)
+        done = await rest.post(f"{V2}/apply", json={"mappings": {}, "labels": {}})
+        assert [change["subject"] for change in done.json()["changes"]] == ["C7:0", "B1:0"]
+        assert await self.state(lab) == ({"C8:0": "B1:1", "C7:1": "B2:0"}, {"B2:0": ["x"]})

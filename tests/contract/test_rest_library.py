@@ -135,6 +135,24 @@ async def test_commands(service: ServerService, capsys: pytest.CaptureFixture[st
         assert json.loads(capsys.readouterr().out)["bank_slot"] == "B1:0"
 
 
+async def test_a_file_is_applied(service: ServerService, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "fleet.toml"
+    file.write_text('[mappings]\n"C7:0" = "B1:0"\n[labels]\n"B1:0" = ["roaming"]\n')
+    expected = "+ C7:0 mapping B1:0\n+ B1:0 labels roaming\n"
+    for words in (f"apply -f {file} --dry-run", f"apply -f {file}"):
+        assert await ctl(service, words) == 0
+        assert capsys.readouterr().out == expected
+    assert await ctl(service, f"apply -f {file}") == 0
+    assert capsys.readouterr().out == "nothing differs\n"
+    file.write_text('[mappings]\n"C7:0" = "B1:1"\n[labels]\n')
+    assert await ctl(service, f"--json apply -f {file}") == 0
+    assert json.loads(capsys.readouterr().out)["changes"][0]["after"] == "B1:1"
+    for text, part in (("x", "cannot be read"), ("[maps]", "maps"), ('[mappings]\n"C7:0" = 1', "mappings.C7:0")):
+        file.write_text(text)
+        assert await ctl(service, f"apply -f {file}") == 2
+        assert part in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "part"),
     [

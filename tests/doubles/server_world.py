@@ -100,10 +100,12 @@ class Rows:
             case StoreClientId():
                 assert decision.client_id not in self.numbers.values()
                 self.numbers[decision.key] = decision.client_id
-            case StoreChange(deletion, creations):
+            case StoreChange(deletion, creations, labelled):
                 if deletion is not None:
                     self.decide(deletion)
-                return tuple(number for each in creations for number in self.decide(each))
+                for each in labelled:
+                    self.decide(each)
+                return tuple(number for creation in creations for number in self.decide(creation))
             case StoreLabels(subject, labels):
                 self.labels[subject] = labels
         return ()

@@ -175,7 +175,8 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
     *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry")),
-    "remsim.server.core.card_choice.CardChoiceError",
+    *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError")),
+    *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),

@@ -6,14 +6,17 @@ The models of v2 are imported when a command runs, because help needs none.
 
 import json
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
 from remsim.cli import tables
 from remsim.cli.session import Given, IdText
-from remsim.core.errors import ConfigError, IdRangeError, RemsimError
+from remsim.config import TextError, read_text
+from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import ClientSlot, check_id
 from remsim.core.text import escape
 from remsim.net.runtime.report import say_error
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from remsim.rest import Rest
-    from remsim.rest.models import BankSlotModel, CardModel, EventModel
+    from remsim.rest.models import BankSlotModel, CardModel, ChangeModel, EventModel
 
 #: How long to wait until a stream that broke is opened again.
 _RETRY_S: Final = 2.0
@@ -45,7 +48,7 @@ Count = Annotated[int | None, Parameter(metavar="N", show_default=False, help="E
 
 def add_to(commands: App) -> None:
     """Give ``remsim ctl`` these commands."""
-    for command in (slots, cards, label, wait, watch):
+    for command in (slots, cards, label, wait, watch, apply):
         commands.command(command)
 
 
@@ -103,6 +106,38 @@ def wait(client_slot: str, /, *, goal: Goal = "operational", timeout: Timeout = 
     said = f"{text}; {missing}" if missing else text
     session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(said))
     return 0 if is_reached else 1
+
+
+def apply(
+    *,
+    file: Annotated[str, Parameter(name=["--file", "-f"], metavar="FILE.toml", help="The desired state.")],
+    dry_run: Annotated[bool, Parameter(negative=(), show_default=False, help="Only show what differs.")] = False,
+    session: Given,
+) -> int:
+    """Make it so that exactly the mappings and labels of FILE are there, all or nothing; show what changes."""
+    from pydantic import ValidationError
+
+    from remsim.rest import calls
+    from remsim.rest.models import FleetOrder
+
+    try:
+        order = FleetOrder.model_validate(tomllib.loads(read_text(Path(file))))
+    except (OSError, TextError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {reason_of(error)}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{file}: {where}: {first['msg']}", hint='write [mappings] "C7:0" = "B1:3"') from None
+    with session.rest.v2() as rest:
+        found = rest.do(calls.apply(order, dry_run=dry_run))
+    lines = [_change(change) for change in found.changes] or ["nothing differs"]
+    return session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(*lines, sep="\n"))
+
+
+def _change(change: "ChangeModel") -> str:
+    sign = "+" if change.before is None else "-" if change.after is None else "~"
+    values = " -> ".join(escape(value) for value in (change.before, change.after) if value is not None)
+    return f"{sign} {escape(change.subject)} {change.kind} {values}"
 
 
 def watch(*, last: Last = None, count: Count = None, session: Given) -> int:

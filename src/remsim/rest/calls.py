@@ -137,6 +137,11 @@ def put_labels(subject: str, labels: Sequence[str]) -> Call[models.LabelsModel]:
     return Call("PUT", f"/labels/{quote(subject, safe=':')}", models.LabelsModel, {}, body)
 
 
+def apply(fleet: models.FleetOrder, *, dry_run: bool = False) -> Call[models.ApplyModel]:
+    """Make it so that exactly these mappings and labels are there, or only say what differs."""
+    return Call("POST", "/apply", models.ApplyModel, {"dry_run": "true"} if dry_run else {}, fleet)
+
+
 def list_tokens() -> Call[models.TokenPage]:
     """All access tokens; for admins."""
     return _get("/tokens", models.TokenPage)

@@ -84,7 +84,7 @@ def _content(call: Call[M]) -> tuple[bytes | None, dict[str, str]]:
     headers = dict(call.headers)
     if call.body is None:
         return None, headers
-    return call.body.model_dump_json().encode(), headers | {"Content-Type": "application/json"}
+    return call.body.model_dump_json(exclude_none=True).encode(), headers | {"Content-Type": "application/json"}
 
 
 def _answer(call: Call[M], status: int, content: bytes) -> M:

@@ -184,6 +184,22 @@ class EventModel(V2Model):
     data: dict[str, object]
 
 
+class ChangeModel(V2Model):
+    """One thing that differs."""
+
+    kind: Literal["mapping", "labels"]
+    subject: str = Field(examples=["C7:0", "B1:3"])
+    before: str | None = Field(None, description="absent: nothing")
+    after: str | None = Field(None, description="absent: nothing")
+
+
+class ApplyModel(V2Model):
+    """What differed from a desired state; unless it was a dry run, it does not any more."""
+
+    dry_run: bool
+    changes: list[ChangeModel]
+
+
 Next = Annotated[str | None, Field(description="give it as cursor for what follows; absent: that was all")]
 
 
@@ -248,6 +264,17 @@ class MappingOrder(V2Order):
         description="a bank slot, a card by its number, or any free card with a label",
         pattern=rf"^({BANK_SLOT}|iccid:{ICCID_DIGITS}|label:\S(.{{0,62}}\S)?)$",
         examples=["B1:3", "iccid:8900101234567890018", "label:roaming"],
+    )
+
+
+class FleetOrder(V2Order):
+    """A desired state as a whole; a part that is left out stays as it is."""
+
+    mappings: dict[ClientSlotText, str] | None = Field(
+        None, description="which card each client slot has; others have none", examples=[{"C7:0": "label:roaming"}]
+    )
+    labels: dict[str, list[str]] | None = Field(
+        None, description="which labels each slot or card has; others have none", examples=[{"B1:3": ["roaming"]}]
     )
 
 

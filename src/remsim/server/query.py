@@ -441,7 +441,11 @@ class ServerQuery:
 
     def choose(self, text: str) -> list[BankSlot]:
         """The slots of the card, or cards, that a text names. Raises CardChoiceError."""
-        return CardChoice.parse(text).slots(self._coordinator.inventory, self._coordinator.labels)
+        return self.slots_of(CardChoice.parse(text))
+
+    def slots_of(self, choice: CardChoice) -> list[BankSlot]:
+        """The slots of the card, or cards, that are meant."""
+        return choice.slots(self._coordinator.inventory, self._coordinator.labels)
 
     def labels(self, subject: str) -> tuple[str, ...]:
         """The labels of a slot, client slot or card."""

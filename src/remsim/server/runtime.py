@@ -63,6 +63,8 @@ _OF_OPERATORS: Final = frozenset({"mapping_created", "mapping_deleted", "bankd_r
 #: The refusal of a caller that has proven nothing: the entry names whatever it said.
 _TOKEN_REFUSED: Final = "token_refused"
 
+_POLICY_HINT: Final = "the server's policy file says who may use which card"
+
 __all__ = ["PolicyRefusalError", "ServerRuntime", "UnknownBankError", "UnknownMappingError"]
 
 
@@ -179,11 +181,17 @@ class ServerRuntime:
         )
 
     async def change_mappings(
-        self, ended: Iterable[ClientSlot], created: Sequence[tuple[BankSlot, ClientSlot]], by: Actor
+        self,
+        ended: Iterable[ClientSlot],
+        created: Sequence[tuple[BankSlot, ClientSlot]],
+        by: Actor,
+        *,
+        labels: dict[str, tuple[str, ...]] | None = None,
     ) -> None:
-        """End the mappings of client slots and make others, all or nothing; returns when that is committed.
+        """End the mappings of client slots, make others, and change labels; returns when that is committed.
 
-        Raises PolicyRefusalError, UnknownMappingError, ConflictError and StoreError.
+        Either everything is stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
+        LabelError and StoreError.
         """
         found: list[Mapping] = []
         for client in ended:
@@ -193,13 +201,23 @@ class ServerRuntime:
             found.append(mapping)
         for bank, client in created:
             self._check_policy(bank, client, by)
-        decision = self.coordinator.plan_change(found, created)
+        decision = self.coordinator.plan_change(found, created, labels)
         if decision is None:
             return
         gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in found]
         new = [f"+{_pair(bank, client)}" for bank, client in created]
-        text = _one(gone, new)
-        await self._store(decision, Entry(by, "mapping.change", text, detail=", ".join([*gone, *new])))
+        named = [
+            f"{shown_subject(subject)}: {' '.join(names) or 'no labels'}" for subject, names in (labels or {}).items()
+        ]
+        entry = Entry(by, "mapping.change", _one(gone, new, named), detail=", ".join([*gone, *new, *named]))
+        await self._store(decision, entry)
+
+    def check_policy(self, created: Iterable[tuple[BankSlot, ClientSlot]]) -> None:
+        """Whether the rules allow these mappings; nothing is noted. Raises PolicyRefusalError."""
+        for bank, client in created:
+            decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
+            if not decision.is_allowed:
+                raise PolicyRefusalError(decision.reason, hint=_POLICY_HINT)
 
     async def set_labels(self, subject: str, labels: Iterable[str], by: Actor) -> None:
         """Give a slot, client slot or card these labels and no others; returns when that is committed.
@@ -215,7 +233,7 @@ class ServerRuntime:
         if not decision.is_allowed:
             entry = Entry(by, "mapping.create", _pair(bank, client), audit.REFUSED, decision.reason)
             self.refuse(entry, "policy_refused")
-            raise PolicyRefusalError(decision.reason, hint="the server's policy file says who may use which card")
+            raise PolicyRefusalError(decision.reason, hint=_POLICY_HINT)
 
     async def delete_mapping(self, bank: BankSlot, by: Actor) -> None:
         """Delete the mapping of a bank slot; returns when that is committed. Raises UnknownMappingError, StoreError."""
@@ -348,11 +366,11 @@ def _creations(decision: Decision) -> tuple[StoreMapping, ...]:
             return ()
 
 
-def _one(gone: list[str], new: list[str]) -> str:
+def _one(gone: list[str], new: list[str], named: list[str]) -> str:
     """The target of an entry: the only change, or how many there are."""
-    if len(new) == 1 and len(gone) <= 1:
+    if len(new) == 1 and len(gone) <= 1 and not named:
         return new[0].removeprefix("+")
-    return f"{len(gone)} deleted, {len(new)} created"
+    return f"{len(gone)} deleted, {len(new)} created, {len(named)} labelled"
 
 
 def _pair(bank: BankSlot, client: ClientSlot) -> str:

@@ -87,19 +87,20 @@ class StoreClientId:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreChange:
-    """Delete mappings and create others, all in one transaction: either everything is stored or nothing."""
-
-    deletion: StoreDeletion | None
-    creations: tuple[StoreMapping, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class StoreLabels:
     """Keep these labels of a slot, client slot or card, and no others; () takes all of them away."""
 
     subject: str
     labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChange:
+    """Delete mappings, create others, and change labels, in one transaction: everything is stored, or nothing."""
+
+    deletion: StoreDeletion | None
+    creations: tuple[StoreMapping, ...]
+    labels: tuple[StoreLabels, ...] = ()
 
 
 Decision = StoreMapping | StoreDeletion | StoreSent | StoreClientId | StoreChange | StoreLabels

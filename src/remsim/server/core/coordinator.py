@@ -223,13 +223,17 @@ class Coordinator:
         return StoreMapping(bank, client, is_sent, self.inventory.number(bank))
 
     def plan_change(
-        self, ended: Iterable[Mapping], created: Sequence[tuple[BankSlot, ClientSlot]]
+        self,
+        ended: Iterable[Mapping],
+        created: Sequence[tuple[BankSlot, ClientSlot]],
+        labels: dict[str, tuple[str, ...]] | None = None,
     ) -> StoreChange | None:
-        """Delete live mappings and create others at once. None if nothing is left to do.
+        """Delete live mappings, create others, and change labels at once. None if nothing is left to do.
 
-        All slots are reserved until it is stored or has failed, or none is. Raises ConflictError.
+        All slots are reserved until it is stored or has failed, or none is. Raises ConflictError and LabelError.
         """
         chosen = list(ended)
+        labelled = tuple(self.labels.plan(subject, names) for subject, names in (labels or {}).items())
         if any(mapping.is_ending for mapping in chosen):
             raise ConflictError("one of the mappings is just being deleted by another request", hint="try again")
         leaving = frozenset(mapping.id for mapping in chosen)
@@ -243,11 +247,11 @@ class Coordinator:
                 self.slotmap.unreserve(bank, client)
             raise
         deletion = self.plan_deletion(chosen)
-        if deletion is None and not created:
+        if deletion is None and not created and not labelled:
             return None
         # A new mapping goes out behind the removals of its bank; the reconciler asks the database again then.
         creations = tuple(StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b)) for b, c in created)
-        return StoreChange(deletion, creations)
+        return StoreChange(deletion, creations, labelled)
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
@@ -287,11 +291,11 @@ class Coordinator:
                 return self._create(mapping_ids[0], decision, created_at, now)
             case StoreDeletion():
                 return [action for number in decision.mappings for action in self._delete(number, now)]
-            case StoreChange(deletion, creations):
+            case StoreChange(deletion, creations, labelled):
                 actions = [] if deletion is None else self.on_stored(deletion, now)
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
-                return actions
+                return actions + [action for each in labelled for action in self.on_stored(each, now)]
             case StoreLabels():
                 self.labels.on_stored(decision)
                 fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}

@@ -171,6 +171,8 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             if decision.deletion is not None:
                 await write_decision(connection, decision.deletion, wall)
             created = [await write_decision(connection, each, wall) for each in decision.creations]
+            for labels in decision.labels:
+                await write_decision(connection, labels, wall)
             return tuple(number for numbers in created for number in numbers)
         case StoreLabels():
             await connection.execute(delete(LABELS).where(LABELS.c.subject == decision.subject))

@@ -104,9 +104,8 @@ async def list_labels(
     query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
 ) -> Response:
     """Everything that has labels, and that the token is for."""
-    found = [(subject, labels) for subject, labels in query.all_labels().items() if _may_see(query, grant, subject)]
     return await page(
-        found,
+        list(visible_labels(query, grant).items()),
         key=lambda item: (item[0],),
         show=lambda item: models.LabelsModel(subject=shown_subject(item[0]), labels=list(item[1])),
         limit=limit,
@@ -120,7 +119,7 @@ async def list_labels(
 async def show_labels(subject: _SubjectPath, query: TheQuery, grant: TheGrant) -> Response:
     """The labels of one of them; none is an empty list."""
     name = _subject(subject)
-    if not _may_see(query, grant, name):
+    if not may_see_subject(query, grant, name):
         raise _unknown(name)
     return _labels(query, name)
 
@@ -141,7 +140,7 @@ async def put_labels(
 ) -> Response:
     """Give it these labels and no others. The answer comes when that is stored."""
     name = _subject(subject)
-    if not _may_see(query, grant, name):
+    if not may_see_subject(query, grant, name):
         raise _unknown(name)
     bank, client = slots_of(name)
     if bank is not None or client is not None:
@@ -183,12 +182,18 @@ def _subject(text: str) -> str:
         raise bad_request(str(error), error.hint) from None
 
 
-def _may_see(query: ServerQuery, grant: Grant, subject: str) -> bool:
+def may_see_subject(query: ServerQuery, grant: Grant, subject: str) -> bool:
     """Whether a subject is within the token's scope: a card is where it was heard of."""
     bank, client = slots_of(subject)
     if bank is None and client is None and grant.scope.is_limited:
         return any(_has_bank(grant, slot) for slot in query.slots_of_card(subject.partition(":")[2]))
     return sight_of(grant)(bank, client)
+
+
+def visible_labels(query: ServerQuery, grant: Grant) -> dict[str, tuple[str, ...]]:
+    """Everything that has labels, and that the token is for, in alphabetical order."""
+    everything = query.all_labels()
+    return {subject: labels for subject, labels in everything.items() if may_see_subject(query, grant, subject)}
 
 
 def _labels(query: ServerQuery, name: str) -> Response:
