@@ -103,7 +103,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "readers": (
         ("errors",),
         ("base",),
-        ("sim.*", "pcsc.*"),
+        ("pcsc_common.*",),
+        ("sim.*", "pcsc.*", "pcscd.*"),
         ("vpcd", "registry"),
     ),
     "emulators": (
@@ -111,6 +112,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("driven", "registry"),
         ("script.*", "shell.*", "simtrace2.*", "vpcd.*"),
     ),
+    "readers.pcsc_common": (("codes", "level", "states", "usb", "values"), ("card",)),
     "emulators.simtrace2": (
         ("header", "boards"),
         ("info", "find"),
@@ -122,9 +124,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("emulator",),
     ),
     "bankd": (
-        ("core.*", "slots.*", "announcement"),
+        ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
-        ("certified_store", "driver", "gsmtap"),
+        ("certified_store", "gsmtap", "stuck"),
+        ("driver",),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),
@@ -248,10 +251,10 @@ EXTRAS = {
 #: library.
 BASE = {
     "cyclopts": ("remsim.cli",),
-    "httpx2": ("remsim.cli.rest", "remsim.demo"),
+    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
-    "pydantic": ("remsim.config", "remsim.server.api"),
+    "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet"),
     "pydantic_core": ("remsim.config",),
     "rich": ("remsim.cli", "remsim.client.report", "remsim.demo"),
 }

@@ -104,6 +104,10 @@ class BankSlotModel(V2Model):
     slot: BankSlotText
     labels: list[str]
     card: PresenceObserved
+    reader: str | None = Field(
+        None,
+        description="suspended, or probing: its reader has failed several times; absent: it works, or nobody tells",
+    )
     iccid: ShortIccid | None = None
     mapping: MappingModel | None = None
 

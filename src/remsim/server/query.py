@@ -27,11 +27,13 @@ from remsim.wire.messages.rspro import (
     ConfigClientBankReq,
     ErrorInd,
     IpPort,
+    ReaderHealthInd,
     ResultCode,
     SlotPhysStatus,
 )
 
 NO_CARD: Final = "there is no card in the slot, or no reader"
+READER_FAILS: Final = "the reader has failed several times; it is tried again by itself"
 
 
 class StoredRecords(Protocol):
@@ -138,7 +140,9 @@ class MappingInfo:
         if self.state is not MappingState.ACTIVE:
             return [f"bank {self.bank.bank_id} has not answered yet"]
         status = bank.slot_status.get(self.bank.slot_nr)
-        return [NO_CARD] if status is not None and status.card_present is False else []
+        if status is not None and status.card_present is False:
+            return [NO_CARD]
+        return [READER_FAILS] if self.bank.slot_nr in bank.readers else []
 
     def _missing_at_client(self) -> list[str]:
         client = self._client_peer
@@ -261,6 +265,8 @@ class SlotInfo:
     status: SlotPhysStatus | None = None
     iccid: str | None = None
     mapping: MappingInfo | None = None
+    #: None: it works, as far as the bankd tells.
+    reader: ReaderHealthInd | None = None
     #: Since when its bankd says what it says of a card, in the server's own time.
     heard_at: float | None = None
 
@@ -322,11 +328,15 @@ class BankInfo(PeerInfo):
     @property
     def slots(self) -> list[SlotInfo]:
         """Its slots, and those beyond that are mapped."""
-        cards, status, heard = self.cards, self._peer.slot_status, self._peer.slot_heard_at
+        peer = self._peer
+        cards, status, heard, readers = self.cards, peer.slot_status, peer.slot_heard_at, peer.readers
         live = self._coordinator.slotmap.live_of_bank(self.bank_id)
         mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator) for mapping in live}
         slot_nrs = sorted({*range(self.number_of_slots), *mappings})
-        return [SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), heard.get(nr)) for nr in slot_nrs]
+        return [
+            SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr), heard.get(nr))
+            for nr in slot_nrs
+        ]
 
 
 class ServerQuery:
@@ -525,4 +535,6 @@ def problem_of(mapping: Mapping, bank: Peer | None, client: Peer | None) -> str:
     status = bank.slot_status.get(mapping.bank.slot_nr)
     if status is not None and status.card_present is False:
         return NO_CARD
+    if mapping.bank.slot_nr in bank.readers:
+        return READER_FAILS
     return ""

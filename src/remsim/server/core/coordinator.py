@@ -34,7 +34,14 @@ from remsim.server.core.inventory import Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
 from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
-from remsim.server.core.peer_reports import BankAudit, forget_absence, on_dial_refused, on_error, on_slot_status
+from remsim.server.core.peer_reports import (
+    BankAudit,
+    forget_absence,
+    on_dial_refused,
+    on_error,
+    on_reader_health,
+    on_slot_status,
+)
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
@@ -66,6 +73,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.RemoveMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ReaderHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
     rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
@@ -379,6 +387,8 @@ class Coordinator:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
                 return on_slot_status(peer, message, now)
+            case rspro.ReaderHealthInd() as message, _:
+                return on_reader_health(peer, message)
             case extensions.CardInd() as message, _:
                 return self.inventory.on_card(peer, message, now)
             case rspro.AddressesInd() as message, _:
@@ -446,7 +456,11 @@ class Coordinator:
         if peer.addresses == before:
             return []
         told = [action for mapping in self.slotmap.live_of_bank(peer.bank) for action in self._retell(mapping)]
-        return [peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)), *note_of(peer), *told]
+        return [
+            peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)),
+            *note_of(peer, has_moved=True),
+            *told,
+        ]
 
     def _retell(self, mapping: Mapping) -> list[Action]:
         """Its client may have been told another address; one that heard of no bankd need not hear that again."""

@@ -21,6 +21,7 @@ from remsim.wire.messages.rspro import (
     ConnectBankReq,
     ConnectClientReq,
     ErrorInd,
+    ReaderHealthInd,
     SlotPhysStatus,
 )
 
@@ -112,6 +113,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     slot_status: dict[int, SlotPhysStatus] = field(default_factory=dict)
     #: Since when each says what it says of a card, in the time that coordinators are given.
     slot_heard_at: dict[int, float] = field(default_factory=dict)
+    #: Readers that do not work, by slot number.
+    readers: dict[int, ReaderHealthInd] = field(default_factory=dict)
 
     # Of clients
     #: What it was told last on this connection.

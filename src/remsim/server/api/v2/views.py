@@ -83,6 +83,7 @@ class Views:
             slot=str(where),
             labels=list(self._query.labels(str(where))),
             card=self._presence(bank_id, slot),
+            reader=None if slot.reader is None else slot.reader.state.name.lower(),
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
             mapping=self.seen_mapping(slot.mapping),
         )
