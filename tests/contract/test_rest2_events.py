@@ -15,7 +15,7 @@ from remsim.core.limits import LimitName
 from remsim.server.api import limits
 from remsim.server.api.v2 import events
 from remsim.server.core import event_feed
-from remsim.server.core.tokens import Scope, TokenRole
+from remsim.server.core.tokens import Grant, Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token, revoke_token
 from tests.doubles.reaching import reaches
@@ -138,7 +138,7 @@ async def test_reader_that_is_too_slow_is_told_and_let_go(tmp_path: Path, monkey
         await put(rest, "C7:0", "B1:0")
         runtime = service.runtime
         assert runtime is not None
-        grant = events.Grant("", "test", TokenRole.VIEWER, Scope())
+        grant = Grant("", "test", TokenRole.VIEWER, Scope())
         readers = events.Readers()
         # The body of an answer whose reader takes nothing for a while.
         async with aclosing(events.EventStream(runtime, grant, readers).run((1, False))) as stream:

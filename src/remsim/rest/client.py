@@ -4,7 +4,7 @@
 HTTP is imported with the first connection, because help and tables need none.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -253,7 +253,7 @@ class AsyncRest(_Common):
             raise self._failure(error) from None
         return _answer(call, answer.status_code, bytes(raw))
 
-    async def items(self, call: Call[PageOf[T]]) -> AsyncIterator[T]:
+    async def items(self, call: Call[PageOf[T]]) -> AsyncGenerator[T, None]:
         """All items of a list, page by page."""
         while True:
             page = await self.do(call)
@@ -263,7 +263,7 @@ class AsyncRest(_Common):
                 return
             call = call.behind(page.next)
 
-    async def events(self, last: str | None = None) -> AsyncIterator[models.EventModel]:
+    async def events(self, last: str | None = None) -> AsyncGenerator[models.EventModel, None]:
         """As ``Rest.events``."""
         import httpx2
 

@@ -57,8 +57,10 @@ def plan_fleet(
             raise FleetError(f"{client}: {bank} is in use", hint="see remsim ctl mappings")
         give(client, bank)
     for client, choice in sorted(wanted.items()):
-        if client not in given and (bank := current.get(client)) in found[choice] and bank not in taken:
-            give(client, current[client])
+        if client not in given and client in current:
+            kept = current[client]
+            if kept in found[choice] and kept not in taken:
+                give(client, kept)
     for client, choice in sorted(wanted.items()):
         if client in given:
             continue

@@ -91,8 +91,7 @@ def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> 
     if len(choices) < len(wanted):
         raise bad_request("a client slot is named twice", "write each as C7:0")
     for client in choices:
-        info = query.mapping_of_client(client)
-        if info is not None and client not in current:
+        if client not in current and query.mapping_of_client(client) is not None:
             text = f"{client} is mapped already, to something that the token is not for"
             raise ApiError(409, "conflict", text, "ask who may delete that mapping")
 

@@ -2,7 +2,7 @@
 """What happens, as it happens: server-sent events, or pages of them for programs that rather ask."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, time
@@ -124,7 +124,7 @@ class EventStream:
         self._grant = grant
         self._readers = readers
 
-    async def run(self, start: tuple[int, bool]) -> AsyncIterator[str]:
+    async def run(self, start: tuple[int, bool]) -> AsyncGenerator[str, None]:
         """The lines of the stream, until the server stops, the token ends, or the reader is too slow."""
         number, is_lost = start
         feed, run, changes = self._runtime.query.feed, self._runtime.query.restart_counter, self._runtime.changes
