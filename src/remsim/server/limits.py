@@ -112,7 +112,7 @@ _REST: Final = (
         rest.MAX_READERS,
         "streams",
         "a page or program has one; each wakes up at every change. All read the same 100 000 events, so a reader costs "
-        "no memory; the events have 35 MB together, 80 MB at most",
+        "no memory; the events take some 50 MB, and 95 MB at most",
         _ANSWER.format(503),
     ),
     Limit(
