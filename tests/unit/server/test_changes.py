@@ -34,5 +34,10 @@ async def test_who_waits_in_vain_hears_so(is_closed: bool) -> None:
     changes = Changes()
     if is_closed:
         changes.close()
-    assert await changes.until(lambda: None, 20.0 if is_closed else 0.0) is None
+
+    def look() -> int | None:
+        return None
+
+    found = await changes.until(look, 20.0 if is_closed else 0.0)
+    assert found is None
     assert changes.is_closed is is_closed
