@@ -24,6 +24,7 @@ LEVELS = {
     "trace": 2,
     "config": 2,
     "policy": 2,
+    "session": 2,
     "redaction": 2,
     "logs": 3,
     "metrics": 3,
@@ -81,6 +82,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
     "policy": (("fields",), ("guard", "mapping")),
+    "session": (("hold", "ledger", "lines", "token"), ("outbox",)),
     "pki": (
         ("errors",),
         ("codes", "facts", "files"),
@@ -135,10 +137,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "bankd.slots": (("plan",), ("auto", "csv"), ("store",)),
     "client": (
-        ("core.*", "report"),
+        ("core.*",),
         ("core.coordinator",),
         ("scripting.*", "observer"),
-        ("limits",),
+        ("limits", "report"),
         ("metrics",),
         ("runner",),
         ("service",),

@@ -16,7 +16,7 @@ from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.event_feed import EventFeed
 from remsim.server.core.known import Seen, absence
-from remsim.server.core.peers import Peer
+from remsim.server.core.peers import Peer, SessionReport
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
 from remsim.server.store.audit import StoredEntry
@@ -66,20 +66,21 @@ class RuntimeStatus:
     started_at: float = 0.0
     #: The service listens on all its ports.
     is_open: bool = False
-    #: The clock of the coordinator.
-    clock: Callable[[], float] = time.monotonic
     #: When links came up, by the wall clock of that moment, which may be set later.
     connected_at: dict[LinkId, float] = field(default_factory=dict)
+    #: The time that the coordinator is given.
+    now: Callable[[], float] = lambda: 0.0
 
 
 class MappingInfo:
     """A live mapping, and what is known around it."""
 
-    __slots__ = ("_coordinator", "_mapping")
+    __slots__ = ("_coordinator", "_mapping", "_status")
 
-    def __init__(self, mapping: Mapping, coordinator: Coordinator) -> None:
+    def __init__(self, mapping: Mapping, coordinator: Coordinator, status: RuntimeStatus) -> None:
         self._mapping = mapping
         self._coordinator = coordinator
+        self._status = status
 
     @property
     def bank(self) -> BankSlot:
@@ -165,6 +166,19 @@ class MappingInfo:
         return problem_of(self._mapping, self._bank_peer, self._client_peer)
 
     @property
+    def session(self) -> SessionReport | None:
+        """What its bankd says of its card session; None if there is none, or the bankd does not tell."""
+        bank = self._bank_peer
+        found = None if bank is None else bank.sessions.get(self.bank.slot_nr)
+        return found if found is not None and found.client == self.client else None
+
+    @property
+    def session_age_s(self) -> float:
+        """For how long the session has been in its state."""
+        session = self.session
+        return 0.0 if session is None else max(0.0, self._status.now() - session.since)
+
+    @property
     def _bank_peer(self) -> Peer | None:
         return self._coordinator.peers.by_bank(self.bank.bank_id)
 
@@ -244,7 +258,7 @@ class ClientInfo(PeerInfo):
         """Its mapping, if it has one."""
         slot = self._peer.client
         mapping = None if slot is None else self._coordinator.slotmap.by_client_slot(slot)
-        return None if mapping is None else MappingInfo(mapping, self._coordinator)
+        return None if mapping is None else MappingInfo(mapping, self._coordinator, self._status)
 
     @property
     def told(self) -> ConfigClientBankReq | None:
@@ -331,7 +345,7 @@ class BankInfo(PeerInfo):
         peer = self._peer
         cards, status, heard, readers = self.cards, peer.slot_status, peer.slot_heard_at, peer.readers
         live = self._coordinator.slotmap.live_of_bank(self.bank_id)
-        mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator) for mapping in live}
+        mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         slot_nrs = sorted({*range(self.number_of_slots), *mappings})
         return [
             SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr), heard.get(nr))
@@ -354,12 +368,12 @@ class ServerQuery:
     def mappings(self, shown: Callable[[BankSlot, ClientSlot], bool]) -> list[MappingInfo]:
         """The live mappings that are to be ``shown``, in the order of their creation."""
         slotmap = self._coordinator.slotmap
-        return [MappingInfo(item, self._coordinator) for item in slotmap if shown(item.bank, item.client)]
+        return [MappingInfo(item, self._coordinator, self._status) for item in slotmap if shown(item.bank, item.client)]
 
     def mapping(self, slot: BankSlot) -> MappingInfo | None:
         """The live mapping of a bank slot."""
         mapping = self._coordinator.slotmap.by_bank_slot(slot)
-        return None if mapping is None else MappingInfo(mapping, self._coordinator)
+        return None if mapping is None else MappingInfo(mapping, self._coordinator, self._status)
 
     # Clients
 
@@ -423,13 +437,13 @@ class ServerQuery:
         seen = self.seen_bank(bank_id)
         size = seen.note.number_of_slots if seen is not None and isinstance(seen.note, NoteBank) else 0
         live = self._coordinator.slotmap.live_of_bank(bank_id)
-        mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator) for mapping in live}
+        mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         return [SlotInfo(nr, mapping=mappings.get(nr)) for nr in sorted({*range(size), *mappings})]
 
     def mapping_of_client(self, slot: ClientSlot) -> MappingInfo | None:
         """The live mapping of a client slot."""
         mapping = self._coordinator.slotmap.by_client_slot(slot)
-        return None if mapping is None else MappingInfo(mapping, self._coordinator)
+        return None if mapping is None else MappingInfo(mapping, self._coordinator, self._status)
 
     # Cards and labels
 
@@ -485,7 +499,7 @@ class ServerQuery:
 
     def age_s(self, heard_at: float) -> float:
         """How long ago a moment in the server's own time was."""
-        return max(0.0, self._status.clock() - heard_at)
+        return max(0.0, self._status.now() - heard_at)
 
     @property
     def started_at(self) -> float:

@@ -55,6 +55,7 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
         *(
             "foreign_slot_status",
             "foreign_reader_health",
+            "foreign_session_state",
             "foreign_audit_entry",
             "odd_audit_action",
             "foreign_card",
@@ -103,7 +104,7 @@ class ServerRuntime:
         self._loop = asyncio.get_running_loop()
         self.coordinator = coordinator
         self.store = store
-        self.status = RuntimeStatus(started_at=time.time(), clock=self._loop.time)
+        self.status = RuntimeStatus(started_at=time.time(), now=self._loop.time)
         #: Wakes those who wait for something to come about.
         self.changes = Changes()
         self._feed = EventFeed(presentable)
