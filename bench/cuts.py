@@ -23,6 +23,7 @@ from bench import counted_cards, tables
 from bench.loops import run
 from bench.programs import open_server
 from bench.tables import Cell
+from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import CutCounter
 from remsim.client.runner import SlotSpec
@@ -106,6 +107,32 @@ class Modem:
             self.seen.add(player.outcome)
 
 
+class Holds(CutCounter):
+    """Knows when no session is held any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: set[ClientSlot | None] = set()
+        self._none_held = asyncio.Event()
+        self._none_held.set()
+
+    def on_notice(self, client_slot: ClientSlot | None, notice: Notice) -> None:
+        """Count it, and note whose session is held."""
+        super().on_notice(client_slot, notice)
+        if notice.kind is NoticeKind.SESSION_HELD:
+            self._held.add(client_slot)
+            self._none_held.clear()
+        elif notice.kind in (NoticeKind.SESSION_RESUMED, NoticeKind.CARD_REMOVED):
+            self._held.discard(client_slot)
+            if not self._held:
+                self._none_held.set()
+
+    async def all_resumed(self) -> None:
+        """Wait until nothing is held: a hold ends within its time."""
+        async with asyncio.timeout(_CARD_WAIT_S):
+            await self._none_held.wait()
+
+
 @dataclass
 class _Run:
     """One row of the table while it comes into being."""
@@ -115,7 +142,7 @@ class _Run:
     options: Options
     folder: Path
     proxy: CuttingProxy
-    counter: CutCounter = field(default_factory=CutCounter)
+    counter: Holds = field(default_factory=Holds)
     metrics: ClientMetrics = field(default_factory=ClientMetrics)
     modems: list[Modem] = field(default_factory=list)
 
@@ -192,8 +219,10 @@ class _Run:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one.boot_until(began + self.options.seconds)) for one in self.modems]
                 await self._disturb(tasks)
+            lasted_s = loop.time() - began
+            await self.counter.all_resumed()
             self.counter.stop()
-            return loop.time() - began
+            return lasted_s
         finally:
             await service.stop()
 

@@ -143,3 +143,24 @@ def test_cost_of_the_guard_is_told_for_each_command(tmp_path: Path) -> None:
     rows = _bench(tmp_path, "guard", "--seconds", "0.3", "--rounds", "1")
     assert [row["command"] for row in rows] == ["SELECT", "READ BINARY", "READ RECORD", "STATUS"]
     assert all(row["p50 ratio"] and row["guard's own µs"] for row in rows)
+
+
+@pytest.mark.timeout(180)
+def test_cuts_reset_no_modem_and_lose_and_double_no_command(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "cuts", "--slots", "3", "--seconds", "2", "--card-time-ms", "1")
+    assert [(row["fault"], row["resume"]) for row in rows] == [
+        (fault, resume) for fault in ("cut", "freeze") for resume in ("always", "off")
+    ]
+    for row in rows:
+        assert row["links hit"]
+        assert row["commands"]
+        assert row["doubled"] == 0
+        assert row["not as recorded"] == 0
+    for row in rows[::2]:
+        assert row["held"] == row["resumed"] != 0
+        assert row["boots complete"] == row["boots begun"] != 0
+        assert row["modem resets"] == row["lost"] == 0
+    # The contrast, which shows that the faults are real.
+    assert rows[1]["modem resets"]
+    assert rows[1]["lost"]
+    assert rows[1]["held"] == 0
