@@ -286,7 +286,9 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and show."""
     parser = argparse.ArgumentParser(prog="python -m bench cuts", description=__doc__)
     parser.add_argument("--slots", type=int, default=64, metavar="N", help="modems with a card each (default: 64)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="in which boots begin, for each row (default: 120)")
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, help="in which boots begin, for each row (default: 120)"
+    )
     parser.add_argument("--card-time-ms", type=float, default=30.0, metavar="MS", help="per command (default: 30)")
     parser.add_argument("--cut-every", type=float, default=1.0, metavar="S", help="reset all links (default: 1)")
     parser.add_argument("--freeze-every", type=float, default=10.0, metavar="S", help="freeze them (default: 10)")

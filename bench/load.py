@@ -169,7 +169,9 @@ class _Client(asyncio.Protocol):
 class _Herd:
     """All clients of one run."""
 
-    def __init__(self, *, bank: int, sessions: int, command: bytes, client_id: int, first_slot: int, resumes: bool) -> None:
+    def __init__(
+        self, *, bank: int, sessions: int, command: bytes, client_id: int, first_slot: int, resumes: bool
+    ) -> None:
         self.resumes = resumes
         #: Sessions that can be resumed.
         self.offered = 0

@@ -54,6 +54,15 @@ def test_round_trip_is_told_for_all_cards_as_ratio_to_the_echo(tmp_path: Path) -
 
 
 @pytest.mark.timeout(180)
+def test_round_trip_with_resume_offered_is_told_as_ratio_to_that_without(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "roundtrip", "--resume", "--sessions", "1", "3", "--seconds", "0.5", "--rounds", "2")
+    assert [(row["sessions"], row["pair"]) for row in rows] == [
+        (sessions, pair) for sessions in (1, 3) for pair in (1, 2, "median")
+    ]
+    assert all(row["TPDU/s"] and row["p50 ratio"] and row["rate ratio"] for row in rows)
+
+
+@pytest.mark.timeout(180)
 def test_round_trip_needs_no_compiler(tmp_path: Path) -> None:
     # What starts a program is on PATH, a compiler is not.
     starter = shutil.which("setpriv")
