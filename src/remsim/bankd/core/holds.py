@@ -170,6 +170,8 @@ class SessionHolds:
             return False
         session.drop_void(request.waits_for)
         connection.edges = continuity.edges
+        # The certificate may have been renewed: it is the new one whose revocation counts from now on.
+        continuity.proof = connection.proof
         continuity.go_on(request.waits_for)
         token = continuity.tokens.issue(request.token)
         link, slot = connection.link, session.slot
