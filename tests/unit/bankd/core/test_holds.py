@@ -26,8 +26,8 @@ IDENTITY = CLIENT.with_abilities(REGISTRY)
 OFF, ON = SlotPhysStatus(reset_active=True, vcc_present=False), SlotPhysStatus(reset_active=False, vcc_present=True)
 
 
-def bank(*, needs_proof: bool = False, shared: str = "") -> Bank:
-    numbers = count(1)
+def bank(*, needs_proof: bool = False, shared: str = "", first_token: int = 1) -> Bank:
+    numbers = count(first_token)
     policy = HoldPolicy(
         HoldTimes(60.0, 30.0),
         needs_proof=needs_proof,
@@ -634,3 +634,21 @@ def test_modem_without_power_while_away_gets_a_cold_reset_and_another_attempt_co
     assert made.submit(link, SELECT, tag=100) == OK
     assert opened(made) == 1
     assert made.coordinator.counts.tpdus == 2
+
+
+def test_another_bankd_with_the_same_number_does_not_have_the_session() -> None:
+    """A copy of a bankd's configuration on a second computer: the client reaches the one, then the other."""
+    made, other = bank(), bank(first_token=1000)
+    token = held(made)
+    link = back(other, token, 5)
+    assert ends(other, link) == [SessionEnd.UNKNOWN]
+    # It is a client like any other there: a card that was powered for it, and nothing of the command.
+    kinds = [type(message) for message in other.sent[link]]
+    assert kinds == [rspro.SessionEndInd, rspro.ConnectClientRes, rspro.SessionInd, rspro.SetAtrReq]
+    assert not told(other, link).is_resumed
+    assert (opened(other), other.coordinator.counts.tpdus) == (1, 0)
+    # The first one holds the session for its time, and lets go of the card.
+    made.wait(made.now + 60.0)
+    assert over(made, token) is SessionEnd.HOLD_OVER
+    # The other one's token is as unknown here.
+    assert ends(made, back(made, told(other, link).token)) == [SessionEnd.UNKNOWN]
