@@ -292,7 +292,9 @@ class Session:
         ]
         if not link.is_own:
             self._deadlines.set(_Due.LINES, now + LINES_WAIT_S)
-        if self._options.keeps_default:
+        # One that lets sessions outlive their link grants the lease, and sends its ATR, right behind this. A command of
+        # the modem must not come before: nobody would know of it when the link is lost.
+        if self._options.keeps_default and RESUME not in (answer.identity.abilities or ()):
             return actions + self._show_card(self._options.default)
         if not link.is_own:
             self._deadlines.set(_Due.ATR, now + ATR_WAIT_S)

@@ -435,6 +435,19 @@ def test_card_that_is_pulled_ends_it() -> None:
     assert over(made, token) is SessionEnd.CARD_GONE
 
 
+def test_card_that_is_exchanged_ends_it_and_the_next_one_is_another_session() -> None:
+    made = bank()
+    token = held(made)
+    made.presence(0, is_present=False)
+    made.presence(0, is_present=True)
+    link = back(made, token)
+    kinds = [type(message) for message in made.sent[link]]
+    assert kinds == [rspro.SessionEndInd, rspro.ConnectClientRes, rspro.SessionInd, rspro.SetAtrReq]
+    assert ends(made, link) == [SessionEnd.CARD_GONE]
+    assert not told(made, link).is_resumed
+    assert opened(made) == 2
+
+
 def test_reader_that_is_unplugged_ends_it() -> None:
     made = bank()
     token = held(made)

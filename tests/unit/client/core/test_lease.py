@@ -28,6 +28,7 @@ from tests.doubles.client_slot import (
     BANKD,
     CARD_ATR,
     CLIENT_SLOT,
+    DEFAULT_ATR,
     IDENTITY,
     LEAVE,
     NOWHERE,
@@ -457,3 +458,15 @@ def test_program_that_ends_while_held_has_nothing_due(stall_limit_s: float | Non
     slot.lose(BANKD)
     assert slot.coordinator.stop() == []
     assert slot.coordinator.next_deadline() is None
+
+
+def test_card_with_an_atr_of_its_own_is_not_shown_before_the_lease() -> None:
+    """A command that the modem sent before would be unknown to the ledger: lost, or run twice."""
+    slot = Slot(keeps_atr=True).with_bankd(BANK)
+    assert slot.coordinator.atr is None
+    assert slot.hear(BANKD, session()) == []
+    assert InsertCard() in slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    assert slot.coordinator.atr == DEFAULT_ATR
+    tag = tag_of(slot, slot.command())
+    slot.lose(BANKD)
+    assert back(slot)[0] == AnnounceReturn(AGAIN, rspro.ResumeInd(TOKEN, tag))
