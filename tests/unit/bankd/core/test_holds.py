@@ -325,6 +325,26 @@ def test_client_that_was_restarted_ends_its_old_session() -> None:
     assert ends(made, back(made, token)) == [SessionEnd.REPLACED]
 
 
+def test_client_that_was_restarted_while_its_command_runs_does_not_get_the_old_answer() -> None:
+    made = bank()
+    link = connect(made)
+    made.is_automatic = False
+    made.submit(link, SELECT, tag=1)
+    made.lose(link)
+    link = connect(made)
+    assert (card_state(made), opened(made)) == (CardState.BUSY, 1)
+    for _ in range(3):
+        made.let_cards_act()
+    # The command came to its end, then the card was powered off and on.
+    assert [what for _slot, what in made.cards.log] == ["open", f"transmit {SELECT.hex()}", "close", "open"]
+    assert made.result(link) is ResultCode.OK
+    assert answers(made, link) == []
+    assert not told(made, link).is_resumed
+    # Its tags begin anew, and the ledger with them.
+    made.is_automatic = True
+    assert made.submit(link, SELECT, tag=1) == OK
+
+
 def test_old_token_is_good_until_the_client_shows_that_it_has_the_new_one() -> None:
     made = bank()
     link = connect(made)
