@@ -78,8 +78,8 @@ class SessionHolds:
         self._out = out
         self._deadlines = deadlines
         self._server = server
-        # What a client may return to, and the slot of the last one that is over: when a thousand return together, nobody
-        # searches the slots for each of them.
+        # By client, the session that it may return to, and the slot of the last one that is over: a thousand that
+        # return together must not cost a search of all slots each.
         self._live: dict[ClientSlot, CardSession] = {}
         self._over: dict[ClientSlot, CardSlot] = {}
         self.counts = HoldCounts()
