@@ -462,8 +462,9 @@ def test_program_that_ends_while_held_has_nothing_due(stall_limit_s: float | Non
 
 def test_card_with_an_atr_of_its_own_is_not_shown_before_the_lease() -> None:
     """A command that the modem sent before would be unknown to the ledger: lost, or run twice."""
-    slot = Slot(keeps_atr=True).with_bankd(BANK)
-    assert slot.coordinator.atr is None
+    slot = Slot(keeps_atr=True).with_bankd_given()
+    slot.up(BANKD)
+    assert slot.answer(BANKD, BANK) == [Accepted(BANKD)]
     assert slot.hear(BANKD, session()) == []
     assert InsertCard() in slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
     assert slot.coordinator.atr == DEFAULT_ATR
