@@ -24,6 +24,7 @@ LEVELS = {
     "trace": 2,
     "config": 2,
     "policy": 2,
+    "ahead": 2,
     "redaction": 2,
     "logs": 3,
     "metrics": 3,
@@ -80,6 +81,14 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
     "policy": (("fields",), ("guard", "mapping")),
+    "ahead": (
+        ("return_path", "pace"),
+        ("symbols",),
+        ("view", "context_model", "client_side"),
+        ("rules", "structure"),
+        ("predictor",),
+        ("bank_side",),
+    ),
     "pki": (
         ("errors",),
         ("codes", "facts", "files"),
