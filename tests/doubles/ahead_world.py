@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from remsim.ahead.bank_side import AheadSession, Answer, Guess, Refused, Run, Sent, Trial
-from remsim.ahead.client_side import AnswerQueue, Hit, SentAhead
+from remsim.ahead.bank_side import AheadSession, Answer, Broken, Guess, Run, Sent, Trial
+from remsim.ahead.client_side import AnswersAhead, Hit, SentAhead
 from remsim.ahead.return_path import Step
 
 #: In a list of commands: the modem resets the card. Its answer is the ATR.
@@ -56,7 +56,7 @@ class FarModem:
     ) -> None:
         """``session`` None: without answering ahead. ``delay`` is one direction of the link, in seconds."""
         self.session = session
-        self.queue = AnswerQueue()
+        self.queue = AnswersAhead()
         self.answers: list[bytes] = []
         self.executed = Executed()
         self.now = 0.0
@@ -84,13 +84,16 @@ class FarModem:
         assert not self._commands, "the modem waits for ever"
 
     def _at(self, delay: float, happen: Callable[[], None]) -> None:
+        self._when(self.now + delay, happen)
+
+    def _when(self, time: float, happen: Callable[[], None]) -> None:
         self._number += 1
-        heapq.heappush(self._events, (self.now + delay, self._number, happen))
+        heapq.heappush(self._events, (time, self._number, happen))
 
     def _send(self, direction: str, happen: Callable[[], None]) -> None:
         arrival = max(self.now + self._delay(), self._arrival[direction])
         self._arrival[direction] = arrival
-        self._at(arrival - self.now, happen)
+        self._when(arrival, happen)
 
     # The client
 
@@ -193,7 +196,7 @@ class FarModem:
         match decision:
             case Sent():
                 return
-            case Refused():
+            case Broken():
                 raise AssertionError(decision.reason)
             case Answer():
                 self._done(session, tag, command, decision.response)
@@ -239,7 +242,7 @@ class FarModem:
         """Bring the card to where the modem believes it to be, as before a command of the modem that nobody guessed."""
         if self.session is None:
             return
-        decision = self.session.on_command(self._tag + 1, b"\xff\xff\xff\xff\x00", self.now)
+        decision = self.session.on_command(self._tag + 1, b"\x00\xc0\x01\x00\x00", self.now)
         assert isinstance(decision, Run), decision
         for step in decision.restore:
             response = self._card.transmit(step.command)

@@ -48,7 +48,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Broken:
     """The session cannot go on. ``reason`` says why, for the log."""
 
     reason: str
@@ -130,10 +130,10 @@ class AheadSession:
 
     # The modem's commands
 
-    def on_command(self, tag: int, tpdu: bytes, now: float) -> Run | Answer | Sent | Refused:
+    def on_command(self, tag: int, tpdu: bytes, now: float) -> Run | Answer | Sent | Broken:
         """The modem sent a command, and the card is free."""
         if self._confirmed_tag is not None and not self._confirmed_tag < tag <= self._next_tag:
-            return Refused(f"tag {tag} does not follow {self._confirmed_tag}")
+            return Broken(f"tag {tag} does not follow {self._confirmed_tag}")
         self._measure_wait(tag, now)
         self._confirm(tag - 1)
         guess = self._guessed[0] if self._guessed else None
@@ -154,7 +154,7 @@ class AheadSession:
         self._next_tag = tag
         plan = self.view.way_to(self._here.card)
         if plan is None:
-            return Refused("what the modem believes to be selected cannot be selected again")
+            return Broken("what the modem believes to be selected cannot be selected again")
         self.counts.restored += len(plan)
         if plan:
             return Run(plan)
@@ -215,9 +215,6 @@ class AheadSession:
             self.pace.on_card_time(seconds)
         if isinstance(step, Trial):
             self.view.on_tried(step.tpdu, response)
-            if self.view.place(step.tpdu[0]).steps is None:
-                # The card refused it. Where the modem believes to be is where it is, but there is no way back to it.
-                self._here = Moment(self.view.snapshot(), self._here.context)
             return None
         if step is None or self._pending is None:
             return None
@@ -252,6 +249,11 @@ class AheadSession:
     def recording(self) -> tuple[bytes, ...]:
         """The symbols of the modem's commands since the last reset."""
         return tuple(self._recording)
+
+    @property
+    def held(self) -> tuple[int, bytes] | None:
+        """Channel and bytes of a response that was fetched for the modem before it asked for it."""
+        return None if self._held is None else self._held[:2]
 
     # Inside
 

@@ -36,7 +36,7 @@ class Hit:
 MAX_WAITING: Final = 2 * MAX_UNCONFIRMED
 
 
-class AnswerQueue:
+class AnswersAhead:
     """Answers ahead for one session."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from remsim.ahead.context_model import MAX_ORDER, ContextModel, Cursor, Prediction
 from remsim.ahead.return_path import INS_SEARCH
-from remsim.ahead.structure import Expected, Situation, Source, expected
+from remsim.ahead.structure import Exchanged, Expected, Source, expected
 from remsim.ahead.symbols import START, symbol_of
 from remsim.ahead.view import CardView
 from remsim.card.tpdu import HEADER_LENGTH
@@ -40,7 +40,7 @@ _WEIGHT: Final = 4.0
 
 
 @dataclass(slots=True)
-class Record:
+class TrackRecord:
     """How often a source was right of late."""
 
     right: float
@@ -63,7 +63,7 @@ class Context:
 
     history: tuple[bytes, ...] = (START,)
     cursors: tuple[Cursor, ...] = ()
-    situation: Situation = field(default_factory=Situation)
+    situation: Exchanged = field(default_factory=Exchanged)
 
 
 class Predictor:
@@ -75,7 +75,7 @@ class Predictor:
         """``patterns`` are commands that were seen in this process, by symbol before and own symbol."""
         self._models = tuple(models)
         self._patterns = {} if patterns is None else patterns
-        self._records = {source: Record(belief * _WEIGHT) for source, belief in _BELIEFS.items()}
+        self._records = {source: TrackRecord(belief * _WEIGHT) for source, belief in _BELIEFS.items()}
 
     def start(self) -> Context:
         """The card was reset."""

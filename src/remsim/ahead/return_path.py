@@ -32,6 +32,9 @@ NO_DATA: Final = 0x0C
 MODE_MASK: Final = 0x07
 ABSOLUTE: Final = 0x04
 
+#: Modes of SEARCH RECORD: forward, backward, enhanced (table 11.9).
+SEARCH_MODES: Final = frozenset({0x04, 0x05, 0x06})
+
 #: A longer list would make a modem wait for long when a guess was wrong.
 MAX_STEPS: Final = 16
 
@@ -92,16 +95,31 @@ def effect(tpdu: bytes) -> Effect:
     if ins in (_KEEPING_GSM if cla == GSM_CLA else _KEEPING) or (ins in _STATE_OF_FILE and len(tpdu) == _HEADER):
         return Effect.KEEPS
     if ins == INS_SELECT:
-        return Effect.LOSES if tpdu[2] == BY_AID and cla != GSM_CLA else Effect.REPEATABLE
+        return Effect.REPEATABLE if _is_plain_select(tpdu) else Effect.LOSES
     if ins == INS_SEARCH:
-        return Effect.REPEATABLE
+        is_known = cla == GSM_CLA or tpdu[3] & MODE_MASK in SEARCH_MODES
+        return Effect.REPEATABLE if is_known else Effect.LOSES
     if ins in (INS_READ_RECORD, _UPDATE_RECORD) and tpdu[3] & MODE_MASK != ABSOLUTE:
         return Effect.LOSES
     if ins in (INS_READ_BINARY, INS_READ_RECORD):
-        return Effect.REPEATABLE if short_identifier(tpdu) is not None else Effect.KEEPS
+        if short_identifier(tpdu) is None:
+            return Effect.KEEPS
+        # Record 00 is the current one, and class A0 has no short identifiers.
+        is_current = ins == INS_READ_RECORD and tpdu[2] == 0
+        return Effect.LOSES if is_current or cla == GSM_CLA else Effect.REPEATABLE
     if ins in (_UPDATE_BINARY, _UPDATE_RECORD):
         return Effect.WRITES_BY_SFI if short_identifier(tpdu) is not None else Effect.KEEPS
     return Effect.LOSES
+
+
+def _is_plain_select(tpdu: bytes) -> bool:
+    """SELECT by file identifier or path that leaves the application's session alone."""
+    p1, p2, length = tpdu[2], tpdu[3], len(tpdu) - _HEADER
+    if p2 & ~NO_DATA:
+        return False
+    if p1 == BY_FID:
+        return length == 2
+    return p1 in (PATH_FROM_MF, PATH_FROM_DF) and tpdu[0] != GSM_CLA and length >= 2 and length % 2 == 0
 
 
 def is_not_looked_at(sw: int) -> bool:
@@ -121,6 +139,11 @@ def is_absolute(tpdu: bytes) -> bool:
         return False
     fid = int.from_bytes(data)
     return fid == MF or (fid == CURRENT_APPLICATION and cla != GSM_CLA)
+
+
+def selects_itself(tpdu: bytes) -> bool:
+    """Whether a SELECT that was taken selects the same when it is sent again from there."""
+    return is_absolute(tpdu) or (tpdu[1] == INS_SELECT and _says_file_only(tpdu))
 
 
 def after(steps: tuple[Step, ...] | None, tpdu: bytes, sw: int) -> tuple[Step, ...] | None:

@@ -24,6 +24,7 @@ from remsim.ahead.return_path import (
     MODE_MASK,
     PATH_FROM_DF,
     PATH_FROM_MF,
+    SEARCH_MODES,
     Effect,
     effect,
 )
@@ -44,8 +45,7 @@ _TOOLKIT: Final = frozenset({0x10, 0x12, 0x14, 0xC2})
 _STATUS: Final = 0xF2
 #: P2 of SELECT: FCP or nothing is returned, and no session is touched (TS 102 221, table 11.2).
 _SELECT_P2: Final = frozenset({0x04, 0x0C})
-#: Modes of SEARCH RECORD: forward, backward, enhanced (table 11.9); type and mode of SEEK (TS 51.011, 9.2.7).
-_SEARCH_MODES: Final = frozenset({0x04, 0x05, 0x06})
+#: Type and mode of SEEK (TS 51.011, 9.2.7).
 _SEEK_TYPES: Final = frozenset({0x00, 0x01, 0x02, 0x03, 0x10, 0x11, 0x12, 0x13})
 
 
@@ -57,7 +57,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GuessRule:
     """One row of the table: ``applies`` is asked with a command of legal length and what is known of the card."""
 
     name: str
@@ -148,7 +148,7 @@ def _has_sfi(tpdu: bytes) -> bool:
 def _searches(tpdu: bytes, view: CardView) -> bool:
     if tpdu[1] != INS_SEARCH or not _data(tpdu):
         return False
-    return tpdu[3] in _SEEK_TYPES if _is_gsm(tpdu) else tpdu[3] & MODE_MASK in _SEARCH_MODES
+    return tpdu[3] in _SEEK_TYPES if _is_gsm(tpdu) else tpdu[3] & MODE_MASK in SEARCH_MODES
 
 
 def _asks_for_tries(ins: int) -> Callable[[bytes, CardView], bool]:
@@ -165,60 +165,64 @@ _G, _N = Verdict.GUESS, Verdict.NEVER
 
 #: The table. The last row is about every command that no other is about.
 TABLE: Final = (
-    Row("status", _N, "it triggers applets of the toolkit", _has_ins(_STATUS)),
-    Row("toolkit", _N, "it drives the toolkit", lambda tpdu, view: tpdu[1] in _TOOLKIT),
-    Row("authenticate", _N, "it moves the sequence number", _has_ins(_AUTHENTICATE, 0x89)),
-    Row("write", _N, "it changes files", lambda tpdu, view: tpdu[1] in _WRITING),
-    Row("manage-channel", _N, "it opens or closes a channel", _has_ins(INS_MANAGE_CHANNEL)),
-    Row("pin", _N, "it uses up tries", lambda tpdu, view: tpdu[1] in _PIN and len(tpdu) > HEADER_LENGTH),
-    Row("class", _N, "the command has no plain meaning in this class", lambda tpdu, view: not _is_plain(tpdu)),
-    Row("other-family", _N, "the modem did not use these classes", lambda tpdu, view: not _is_in_family(tpdu, view)),
-    Row("unsettled", _N, "cards differ in what the last command left", lambda tpdu, view: view.is_unsettled),
-    Row("fetch", _G, "its source may be repeated", _fetches_again),
-    Row("fetch-once", _G, "the bytes are kept for the modem", _fetches_once),
-    Row("no-fetch", _N, "no such response waits", _has_ins(INS_GET_RESPONSE)),
-    Row("awaited", _N, "a response waits that cannot be had twice", _awaits_once),
-    Row("lost", _N, "what is selected, or the way back to it, is not known", _is_lost),
-    Row(
+    GuessRule("status", _N, "it triggers applets of the toolkit", _has_ins(_STATUS)),
+    GuessRule("toolkit", _N, "it drives the toolkit", lambda tpdu, view: tpdu[1] in _TOOLKIT),
+    GuessRule("authenticate", _N, "it moves the sequence number", _has_ins(_AUTHENTICATE, 0x89)),
+    GuessRule("write", _N, "it changes files", lambda tpdu, view: tpdu[1] in _WRITING),
+    GuessRule("manage-channel", _N, "it opens or closes a channel", _has_ins(INS_MANAGE_CHANNEL)),
+    GuessRule("pin", _N, "it uses up tries", lambda tpdu, view: tpdu[1] in _PIN and len(tpdu) > HEADER_LENGTH),
+    GuessRule("class", _N, "the command has no plain meaning in this class", lambda tpdu, view: not _is_plain(tpdu)),
+    GuessRule(
+        "other-family", _N, "the modem did not use these classes", lambda tpdu, view: not _is_in_family(tpdu, view)
+    ),
+    GuessRule("unsettled", _N, "cards differ in what the last command left", lambda tpdu, view: view.is_unsettled),
+    GuessRule("fetch", _G, "its source may be repeated", _fetches_again),
+    GuessRule("fetch-once", _G, "the bytes are kept for the modem", _fetches_once),
+    GuessRule("no-fetch", _N, "no such response waits", _has_ins(INS_GET_RESPONSE)),
+    GuessRule("awaited", _N, "a response waits that cannot be had twice", _awaits_once),
+    GuessRule("lost", _N, "what is selected, or the way back to it, is not known", _is_lost),
+    GuessRule(
         "local-pin",
         _N,
         "a PIN of the application was verified, and cards may forget that outside of its directory",
         lambda tpdu, view: view.has_local_pin and effect(tpdu) is not Effect.KEEPS,
     ),
-    Row("select-adf", _G, "only the selection changes", _selects_current_application),
-    Row("select-fid", _G, "only the selection changes", _selects_by_fid),
-    Row("select-path", _G, "only the selection changes", _selects_by_path),
-    Row("select-other", _N, "it may reset an application, or has no meaning here", _has_ins(INS_SELECT)),
-    Row("read-binary-sfi", _G, "it selects its file", lambda tpdu, view: _reads_binary(tpdu) and _has_sfi(tpdu)),
-    Row(
+    GuessRule("select-adf", _G, "only the selection changes", _selects_current_application),
+    GuessRule("select-fid", _G, "only the selection changes", _selects_by_fid),
+    GuessRule("select-path", _G, "only the selection changes", _selects_by_path),
+    GuessRule("select-other", _N, "it may reset an application, or has no meaning here", _has_ins(INS_SELECT)),
+    GuessRule("read-binary-sfi", _G, "it selects its file", lambda tpdu, view: _reads_binary(tpdu) and _has_sfi(tpdu)),
+    GuessRule(
         "read-binary",
         _G,
         "nothing changes",
         lambda tpdu, view: _reads_binary(tpdu) and short_identifier(tpdu) is None,
     ),
-    Row("read-record-sfi", _G, "it selects its file", lambda tpdu, view: _reads_record(tpdu) and _has_sfi(tpdu)),
-    Row(
+    GuessRule("read-record-sfi", _G, "it selects its file", lambda tpdu, view: _reads_record(tpdu) and _has_sfi(tpdu)),
+    GuessRule(
         "read-record",
         _G,
         "nothing changes",
         lambda tpdu, view: _reads_record(tpdu) and short_identifier(tpdu) is None,
     ),
-    Row("read-other", _N, "it moves the record pointer, or depends on it", _has_ins(INS_READ_BINARY, INS_READ_RECORD)),
-    Row("search", _G, "it moves the record pointer, which a repeated SEARCH restores", _searches),
-    Row("verify-query", _G, "it only asks for the tries left", _asks_for_tries(_VERIFY)),
-    Row("unblock-query", _G, "it only asks for the tries left", _asks_for_tries(_UNBLOCK)),
-    Row("unknown", _N, "nobody knows what it does", lambda tpdu, view: True),
+    GuessRule(
+        "read-other", _N, "it moves the record pointer, or depends on it", _has_ins(INS_READ_BINARY, INS_READ_RECORD)
+    ),
+    GuessRule("search", _G, "it moves the record pointer, which a repeated SEARCH restores", _searches),
+    GuessRule("verify-query", _G, "it only asks for the tries left", _asks_for_tries(_VERIFY)),
+    GuessRule("unblock-query", _G, "it only asks for the tries left", _asks_for_tries(_UNBLOCK)),
+    GuessRule("unknown", _N, "nobody knows what it does", lambda tpdu, view: True),
 )
 
 #: What has no legal length is no command.
-MALFORMED: Final = Row("malformed", _N, "it is no command", lambda tpdu, view: not is_well_formed(tpdu))
+MALFORMED: Final = GuessRule("malformed", _N, "it is no command", lambda tpdu, view: not is_well_formed(tpdu))
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The row that decided, and for a guess the commands that would undo it."""
 
-    row: Row
+    row: GuessRule
     undo: tuple[bytes, ...] = ()
     #: A restoring command to be tried before, where it changes nothing: the card was not seen to take its form yet.
     trial: bytes | None = None
@@ -230,7 +234,9 @@ class Judgement:
 
 
 #: The way back is known, in a form that this card was not seen to take, and it cannot be tried now.
-UNTRIED: Final = Row("untried", _N, "the card was not seen to take the commands that restore", lambda tpdu, view: True)
+UNTRIED: Final = GuessRule(
+    "untried", _N, "the card was not seen to take the commands that restore", lambda tpdu, view: True
+)
 
 
 def judge(tpdu: bytes, view: CardView) -> Judgement:

@@ -57,7 +57,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class Exchanged:
     """The last exchange, and the file that was selected last."""
 
     tpdu: bytes = b""
@@ -66,7 +66,7 @@ class Situation:
     #: The shape was told by this very exchange.
     is_new: bool = False
 
-    def after(self, tpdu: bytes, response: bytes) -> "Situation":
+    def after(self, tpdu: bytes, response: bytes) -> "Exchanged":
         """After one more exchange."""
         sw = int.from_bytes(response[-2:])
         shape, is_new = self.shape, False
@@ -108,7 +108,7 @@ def gsm_shape(header: bytes) -> Shape | None:
     return Shape(record_length=record_length, records=size // record_length) if record_length else None
 
 
-def expected(situation: Situation, view: CardView) -> Expected | None:
+def expected(situation: Exchanged, view: CardView) -> Expected | None:
     """What comes next as a rule, if there is one."""
     tpdu, sw = situation.tpdu, situation.sw
     if len(tpdu) < HEADER_LENGTH:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from remsim.ahead.return_path import (
+    BY_AID,
     INS_GET_RESPONSE,
     INS_MANAGE_CHANNEL,
     INS_SELECT,
@@ -20,6 +21,7 @@ from remsim.ahead.return_path import (
     is_not_looked_at,
     of_application,
     quiet,
+    selects_itself,
 )
 from remsim.card.class_byte import GSM_CLA, Family, class_byte
 from remsim.card.filenames import application_name
@@ -44,7 +46,7 @@ _NO_MEANING_SW1: Final = frozenset({0x67, 0x68, 0x6D, 0x6E})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChannelPlace:
     """One channel. ``steps`` lead to what is selected on it; None if that is not known."""
 
     steps: tuple[Step, ...] | None = None
@@ -72,7 +74,7 @@ class Snapshot:
     """All that a view knows at one moment."""
 
     tracker: TrackerState
-    places: tuple[tuple[int, Place], ...]
+    places: tuple[tuple[int, ChannelPlace], ...]
     fetching: Fetching | None
     last: Step | None
     family: Family | None
@@ -85,7 +87,7 @@ class CardView(SelectionTracker):
 
     def __init__(self) -> None:
         super().__init__()
-        self._places: dict[int, Place] = {}
+        self._places: dict[int, ChannelPlace] = {}
         self.fetching: Fetching | None = None
         #: The last exchange.
         self.last: Step | None = None
@@ -97,6 +99,7 @@ class CardView(SelectionTracker):
         self.is_unsettled = True
         #: Forms of restoring commands that this card took since it was reset.
         self._proven: set[bytes] = set()
+        self._refused: set[bytes] = set()
 
     def on_reset(self) -> None:
         """The card was reset. What it has selected then, it has not been asked yet."""
@@ -105,6 +108,7 @@ class CardView(SelectionTracker):
         self.fetching = self.last = self.family = None
         self.has_local_pin, self.is_unsettled = False, True
         self._proven.clear()
+        self._refused.clear()
 
     # As a value
 
@@ -129,9 +133,9 @@ class CardView(SelectionTracker):
 
     # What is known
 
-    def place(self, cla: int) -> Place:
+    def place(self, cla: int) -> ChannelPlace:
         """The channel of a class byte."""
-        return self._places.get(class_byte(cla).channel, Place())
+        return self._places.get(class_byte(cla).channel, ChannelPlace())
 
     def plan_before(self, tpdu: bytes) -> tuple[Step, ...] | None:
         """The commands that would restore the present state after ``tpdu`` was run; None if there are none known."""
@@ -151,17 +155,22 @@ class CardView(SelectionTracker):
     def trial(self, untried: bytes) -> bytes | None:
         """A command in the form of ``untried`` that selects what is selected anyway; None if there is none now."""
         steps = self.place(untried[0]).steps
-        if steps is None or (self.fetching is not None and self.fetching.waiting):
+        if steps is None or form(untried) in self._refused:
+            return None
+        found = self.fetching
+        if found is not None and (found.waiting or len(self.place_of(found.channel).steps or ()) > 1):
+            # A response would be lost, or could be had again only by what is to be tried.
             return None
         command = quiet(steps[-1].command)
-        return command if steps[-1].is_success and form(command) == form(untried) else None
+        is_safe = steps[-1].is_success and selects_itself(command)
+        return command if is_safe and form(command) == form(untried) else None
 
     def on_tried(self, tpdu: bytes, response: bytes) -> None:
         """``tpdu``, a ``trial``, was run."""
         if is_success(int.from_bytes(response[-2:])):
             self._proven.add(form(tpdu))
         else:
-            self._lose(class_byte(tpdu[0]).channel)
+            self._refused.add(form(tpdu))
         self.fetching, self.last = None, Step(bytes(tpdu), int.from_bytes(response[-2:]))
 
     # What happens
@@ -214,7 +223,7 @@ class CardView(SelectionTracker):
                     )
             case Effect.WRITES_BY_SFI:
                 self._places[channel] = replace(found, steps=self._as_if_read(found, step))
-            case Effect.LOSES if tpdu[1] == INS_SELECT:
+            case Effect.LOSES if tpdu[1] == INS_SELECT and tpdu[2] == BY_AID and cla != GSM_CLA:
                 self._select_application(channel, step)
             case Effect.LOSES:
                 if class_byte(cla).family in (Family.PROPRIETARY, None):
@@ -222,14 +231,14 @@ class CardView(SelectionTracker):
                 else:
                     self._lose(channel)
 
-    def _with_read(self, place: Place, step: Step) -> Place:
+    def _with_read(self, place: ChannelPlace, step: Step) -> ChannelPlace:
         """Remember how a file was read by short identifier, for when it is written so."""
         key = self._sfi_key(step.command)
         if key is None or not step.is_success or len(place.reads) >= _MAX_READS:
             return place
         return replace(place, reads=(*(read for read in place.reads if read[0] != key), (key, step)))
 
-    def _as_if_read(self, place: Place, step: Step) -> tuple[Step, ...] | None:
+    def _as_if_read(self, place: ChannelPlace, step: Step) -> tuple[Step, ...] | None:
         key = self._sfi_key(step.command)
         read = next((read for known, read in place.reads if known == key), None)
         if key is None or read is None or not step.is_success:
@@ -246,9 +255,9 @@ class CardView(SelectionTracker):
         if not step.is_success:
             self._lose(channel)
         elif application_name(aid) in _FILE_APPLICATIONS and not p2 & _P2_UNUSUAL:
-            self._places[channel] = Place((of_application(cla),))
+            self._places[channel] = ChannelPlace((of_application(cla),))
         else:
-            self._places[channel] = Place(is_foreign=True)
+            self._places[channel] = ChannelPlace(is_foreign=True)
 
     def _note_channel(self, channel: int, step: Step, response: bytes) -> None:
         mode, number = step.command[2], step.command[3]
@@ -256,13 +265,13 @@ class CardView(SelectionTracker):
             self._places.pop(number or channel, None)
         elif mode == _OPEN and step.is_success:
             opened = number or (response[0] if len(response) > 2 else 0)
-            self._places[opened] = Place(is_foreign=self.place_of(channel).is_foreign and channel != 0)
+            self._places[opened] = ChannelPlace(is_foreign=self.place_of(channel).is_foreign and channel != 0)
         elif mode != _OPEN:
             self._lose_all()
 
-    def place_of(self, channel: int) -> Place:
+    def place_of(self, channel: int) -> ChannelPlace:
         """A channel by its number."""
-        return self._places.get(channel, Place())
+        return self._places.get(channel, ChannelPlace())
 
     def _lose(self, channel: int) -> None:
         self._places[channel] = replace(self.place_of(channel), steps=None)
@@ -311,7 +320,7 @@ class CardView(SelectionTracker):
         moved = {
             channel
             for channel in {*then, *self._places}
-            if then.get(channel, Place()).steps != self.place_of(channel).steps
+            if then.get(channel, ChannelPlace()).steps != self.place_of(channel).steps
         }
         if snapshot.fetching != self.fetching:
             # A response that waits is fetched again; one that the modem never asked for must not be left to it.
@@ -320,12 +329,12 @@ class CardView(SelectionTracker):
         return _plan(moved, then, wanted)
 
 
-def _plan(channels: set[int], places: dict[int, Place], wanted: Fetching | None) -> tuple[Step, ...] | None:
+def _plan(channels: set[int], places: dict[int, ChannelPlace], wanted: Fetching | None) -> tuple[Step, ...] | None:
     """The commands that bring these channels to their places; that of the response that is wanted comes last."""
     plan: list[Step] = []
     last = -1 if wanted is None else wanted.channel
     for channel in sorted(channels, key=lambda channel: (channel == last, channel)):
-        steps = places.get(channel, Place()).steps
+        steps = places.get(channel, ChannelPlace()).steps
         if steps is None:
             return None
         plan += _restoring(steps, wanted if channel == last else None)
@@ -337,7 +346,7 @@ def _restoring(steps: tuple[Step, ...], wanted: Fetching | None) -> list[Step]:
     if wanted is not None:
         return [*(_quiet(step) for step in steps[:-1]), wanted.source, *wanted.gets]
     plan = [_quiet(step) for step in steps]
-    last = plan[-1]
+    last = steps[-1]
     if last.sw >> 8 in (0x61, 0x9F) and quiet(last.command) == last.command:
         # In class A0, and after SEARCH, a response is left over that the modem never asked for.
         plan.append(Step(bytes((last.command[0] & 0xEF, INS_GET_RESPONSE, 0, 0, last.sw & 0xFF)), 0x9000))
