@@ -86,7 +86,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("symbols",),
         ("view", "context_model", "client_side"),
         ("rules", "structure"),
-        ("predictor",),
+        ("predictor", "library"),
         ("bank_side",),
     ),
     "pki": (
@@ -131,7 +131,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement"),
         ("core.coordinator",),
-        ("certified_store", "driver", "gsmtap"),
+        ("certified_store", "driver", "gsmtap", "learnt_files"),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),

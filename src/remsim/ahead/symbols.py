@@ -37,4 +37,4 @@ def symbol_of(tpdu: bytes) -> bytes:
 
 def is_symbol(raw: bytes) -> bool:
     """Whether bytes are what ``symbol_of`` makes: for what is read from a file."""
-    return len(raw) < HEADER_LENGTH or symbol_of(raw) == raw or (len(raw) == HEADER_LENGTH and raw[4] > 0)
+    return len(raw) == 1 or (is_well_formed(raw) and symbol_of(raw) == raw)
