@@ -31,7 +31,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "modem": Bench("bench.modem_side", "what a client adds to a TPDU when all its modems boot at once"),
     "guard": Bench("bench.guard_cost", "what the guard's shipped rules cost a TPDU"),
     "tls": Bench("bench.tls_cost", "what TLS costs a TPDU, and a thousand clients that connect at once"),
-    "garbage": Bench("bench.garbage", "sessions while strangers pour garbage over the ports, next to peace"),
+    "garbage": Bench("bench.garbage", "sessions while garbage comes to the ports, and without it"),
     "server": Bench("bench.server_swarm", "a server with ten thousand clients"),
 }
 

@@ -33,7 +33,7 @@ class Lab:
 
     def credentials(self, identity: Identity) -> Credentials:
         """Those of an earlier run if they hold for long enough, else new ones."""
-        found = Credentials(self.folder / identity.file_stem)
+        found = Credentials(self.folder / str(identity).replace("/", "-"))
         if found.exist() and time.time() < renewal_due(found.certificate()).timestamp():
             files.write_public(found.revocations_file, self._revocations)
             return found

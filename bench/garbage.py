@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sessions fare while strangers pour garbage over the RSPRO ports of the bankd and the server, next to peace.
+"""How sessions fare while garbage comes to the RSPRO ports of the bankd and the server, and without it.
 
 A real server and a real bankd with cards that answer at once; clients that play commands at a steady rate; and a
 generator that keeps thousands of connections of garbage up, half at each program, at a bounded rate. Windows of peace
@@ -22,9 +22,9 @@ import psutil
 from bench import tables
 from bench.certificates import Lab
 from bench.garbage_kinds import KINDS
-from bench.house import House, map_clients, open_house
 from bench.loops import run
 from bench.priority import BEHIND
+from bench.programs import Programs, map_clients, open_programs
 from bench.tables import Cell
 from bench.workers import Worker
 from remsim.core.identity import Identity
@@ -89,9 +89,9 @@ class _Watch:
 class Field:
     """The programs and the sessions that are measured."""
 
-    def __init__(self, house: House, sessions: Worker, options: Options) -> None:
-        self._programs = {"bankd": house.bankd, "server": house.server}
-        self._ports = (house.bankd_port, house.rspro_port)
+    def __init__(self, programs: Programs, sessions: Worker, options: Options) -> None:
+        self._programs = {"bankd": programs.bankd, "server": programs.server}
+        self._ports = (programs.bankd_port, programs.rspro_port)
         self._sessions = sessions
         self._options = options
 
@@ -185,15 +185,15 @@ async def measure(listener: str, options: Options) -> list[dict[str, Cell]]:
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
         place = Path(folder)
         lab = Lab(place / "lab") if listener == "TLS" else None
-        async with open_house(place, lab, slots=options.sessions) as house:
-            await map_clients(house, sessions=options.sessions)
-            arguments = ["--server", house.rspro_port, "--bankd", house.bankd_port]
+        async with open_programs(place, lab, slots=options.sessions) as programs:
+            await map_clients(programs, sessions=options.sessions)
+            arguments = ["--server", programs.rspro_port, "--bankd", programs.bankd_port]
             arguments += ["--sessions", options.sessions, "--rate", options.rate]
             if lab is not None:
                 arguments += ["--tls", lab.credentials(Identity.client(1)).directory]
             with Worker("bench.paced", *arguments) as sessions:
                 await sessions.wait_ready()
-                field = Field(house, sessions, options)
+                field = Field(programs, sessions, options)
                 rows: list[dict[str, Cell]] = []
                 for number in range(1, options.rounds + 1):
                     rows.append(_row(listener, number, await field.peace(), await field.garbage()))

@@ -18,7 +18,7 @@ _SIZES: Final = (16, 512)
 _HUGE_PIECE: Final = 1024
 _HUGE_PIECES: Final = 60
 #: Nobody that is measured has a number from here on.
-_STRANGERS: Final = range(900, 1000)
+_UNKNOWN_CLIENTS: Final = range(900, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _junk(random: Random) -> bytes:
 
 
 def _introduction(random: Random) -> bytes:
-    return frame(ConnectClientReq(CLIENT, ClientSlot(random.choice(_STRANGERS), random.randrange(1000))))
+    return frame(ConnectClientReq(CLIENT, ClientSlot(random.choice(_UNKNOWN_CLIENTS), random.randrange(1000))))
 
 
 def _random_bytes(random: Random) -> Plan:
@@ -58,7 +58,7 @@ def _random_bytes(random: Random) -> Plan:
 
 
 def _half(random: Random) -> Plan:
-    """A sound beginning, of RSPRO or of TLS, whose rest comes an byte at a time and never to its end."""
+    """A sound beginning, of RSPRO or of TLS, whose rest comes a byte at a time and never to its end."""
     whole = random.choice((_introduction(random), _HELLO))
     return Plan("half frames", [whole[:9], *(whole[index : index + 1] for index in range(9, len(whole) - 1))])
 
@@ -86,9 +86,9 @@ def _hello(random: Random) -> Plan:
     return Plan("TLS hellos", [_HELLO, b"\x17\x03\x03\x00\x40" + random.randbytes(64)], 0.2)
 
 
-def _stranger(random: Random) -> Plan:
-    """A sound connect request of a client that nobody knows, and then silence."""
-    return Plan("strangers", [_introduction(random)])
+def _unknown(random: Random) -> Plan:
+    """A sound connect request of an unknown client, and then silence."""
+    return Plan("unknown clients", [_introduction(random)])
 
 
 #: How many of each kind there are among the connections, of twenty.
@@ -99,7 +99,7 @@ KINDS: Final[dict[str, tuple[int, Callable[[Random], Plan]]]] = {
     "huge": (2, _huge),
     "tls-junk": (3, _tls_junk),
     "hello": (4, _hello),
-    "stranger": (1, _stranger),
+    "unknown": (1, _unknown),
 }
 
 

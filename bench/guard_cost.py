@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from bench import tables
-from bench.house import BANK_ID, House, map_clients, open_house
 from bench.load import OWN, Seen, load
 from bench.loops import run
+from bench.programs import BANK_ID, Programs, map_clients, open_programs
 from bench.tables import Cell
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.policy.guard import DEFAULT
@@ -47,10 +47,10 @@ def own_time_us(command: bytes) -> float:
     return min(timeit.repeat(exchange, number=_CALLS, repeat=_REPEATS)) / _CALLS * 1e6
 
 
-async def _play(house: House, command: bytes, seconds: float) -> Seen:
+async def _play(programs: Programs, command: bytes, seconds: float) -> Seen:
     return await load(
         OWN,
-        port=house.bankd_port,
+        port=programs.bankd_port,
         bank=BANK_ID,
         sessions=1,
         seconds=seconds,
@@ -66,17 +66,17 @@ async def measure(seconds: float, rounds: int) -> list[dict[str, Cell]]:
         off.write_text(_OFF, encoding="utf-8")
         async with AsyncExitStack() as stack:
             places = {"off": ["--guard", str(off)], "shipped": []}
-            houses = {
+            setups = {
                 name: await stack.enter_async_context(
-                    open_house(Path(folder) / name, None, slots=1, bankd_options=options)
+                    open_programs(Path(folder) / name, None, slots=1, bankd_options=options)
                 )
                 for name, options in places.items()
             }
-            for house in houses.values():
-                await map_clients(house, sessions=1)
+            for programs in setups.values():
+                await map_clients(programs, sessions=1)
             for name, command in COMMANDS.items():
                 pairs = [
-                    (await _play(houses["off"], command, seconds), await _play(houses["shipped"], command, seconds))
+                    (await _play(setups["off"], command, seconds), await _play(setups["shipped"], command, seconds))
                     for _ in range(rounds)
                 ]
                 rows.append(

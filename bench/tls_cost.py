@@ -18,9 +18,9 @@ import psutil
 
 from bench import tables
 from bench.certificates import Lab
-from bench.house import BANK_ID, map_clients, open_house, open_server
 from bench.load import OWN, Seen, load
 from bench.loops import run
+from bench.programs import BANK_ID, map_clients, open_programs, open_server
 from bench.tables import Cell
 from bench.workers import Worker
 from remsim.core.identity import Identity
@@ -56,10 +56,10 @@ async def round_trips(lab: Lab, sessions: Sequence[int], *, seconds: float, roun
     rows: list[dict[str, Cell]] = []
     second_port = ["--listen-plaintext", "127.0.0.1:0", "--plaintext"]
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
-        async with open_house(Path(folder), lab, slots=2 * most, bankd_options=second_port) as house:
-            await map_clients(house, sessions=most, client_id=_PROVEN)
-            await map_clients(house, sessions=most, client_id=_PLAIN, first_slot=most)
-            ports = {_PLAIN: house.plain_port(), _PROVEN: house.bankd_port}
+        async with open_programs(Path(folder), lab, slots=2 * most, bankd_options=second_port) as programs:
+            await map_clients(programs, sessions=most, client_id=_PROVEN)
+            await map_clients(programs, sessions=most, client_id=_PLAIN, first_slot=most)
+            ports = {_PLAIN: programs.plain_port(), _PROVEN: programs.bankd_port}
             options = {
                 _PLAIN: ["--client", str(_PLAIN), "--first-slot", str(most)],
                 _PROVEN: ["--tls", str(lab.credentials(Identity.client(_PROVEN)).directory)],

@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from remsim.core.episode import OncePerEpisode
-from remsim.core.rate_limit import TokenBucket
+from remsim.core.rate_limit import TokenBuckets
 from remsim.core.text import escape
 from remsim.redaction import mask_literals, mask_tokens, scrub, shorten_iccid, shorten_imsi
 
@@ -215,7 +215,7 @@ class _Tracebacks:
     """A fault that others can cause again and again must not fill the disk: a traceback has thousands of characters."""
 
     def __init__(self) -> None:
-        self._bucket = TokenBucket(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S, most_keys=_MAX_KINDS)
+        self._bucket = TokenBuckets(burst=TRACEBACKS_AT_ONCE, interval_s=TRACEBACK_INTERVAL_S, most_keys=_MAX_KINDS)
         self._held_back = OncePerEpisode[Hashable](most_keys=_MAX_KINDS)
 
     def unsaid(self, kind: Hashable, now: float) -> int | None:

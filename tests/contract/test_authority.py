@@ -295,7 +295,7 @@ class TestCodes:
                 assert again == (CodeVerdict.WITHDRAWN, None)
         assert len(authority.issued()) == 2
 
-    def test_codes_of_whoever_has_no_certificate_yet_can_be_withdrawn(self, authority: Authority) -> None:
+    def test_codes_of_holders_without_a_certificate_can_be_withdrawn(self, authority: Authority) -> None:
         code, other = authority.make_code(BANK, now=NOW), authority.make_code(Identity.bank(2), now=NOW)
         assert authority.revoke_identity(BANK, now=NOW) == []
         assert authority.redeem(BANK, code.code_id, code.secret, request(), now=NOW) == (CodeVerdict.WITHDRAWN, None)

@@ -137,7 +137,7 @@ class TestOwnCertificate:
 
 
 @asynccontextmanager
-async def housekeeper(here: AuthorityMonitor, log: NotedLog) -> AsyncIterator[None]:
+async def watching(here: AuthorityMonitor, log: NotedLog) -> AsyncIterator[None]:
     work = asyncio.gather(watch_authority(here, log=log.logger, on_looked=lambda: None), return_exceptions=True)
     try:
         yield
@@ -161,7 +161,7 @@ async def test_trouble_is_told_when_it_begins_and_ends_nothing(
             loop.call_soon_threadsafe(turns.put_nowait, None)
 
     monkeypatch.setattr(here, "refresh", counted)
-    async with housekeeper(here, log):
+    async with watching(here, log):
         for _ in range(2):
             ledger.rename(ledger.with_suffix(".away"))
             assert "No such file" in (await log.next("authority_in_trouble"))["error"]

@@ -24,7 +24,7 @@ from tests.doubles.tls_world import LOOPBACK, dial, noted_world
 class Stage:
     """A bank's certificate manager, with a source of certificates that the test commands."""
 
-    def __init__(self, ca: CertificateWorld, contexts: TlsContexts, hub: ConnectionManager) -> None:
+    def __init__(self, ca: CertificateWorld, contexts: TlsContexts, links: ConnectionManager) -> None:
         self.ca = ca
         self.contexts = contexts
         self.log = NotedLog()
@@ -34,7 +34,7 @@ class Stage:
         #: The time that a new certificate gets.
         self.now = ca.now
         self.manager = CertificateManager(
-            contexts, hub, log=self.log.logger, renewal=self.renew, on_loaded=self.note_loaded
+            contexts, links, log=self.log.logger, renewal=self.renew, on_loaded=self.note_loaded
         )
 
     def renew(self) -> None:
@@ -57,8 +57,8 @@ class Stage:
 async def bank_stage(ca: CertificateWorld, *, issued_at: float | None = None) -> AsyncIterator[Stage]:
     """A bank that got its certificate of 90 days at ``issued_at``, by default just now."""
     contexts = TlsContexts(ca.credentials(BANK, now=issued_at))
-    async with noted_world() as (hub, _, _):
-        yield Stage(ca, contexts, hub)
+    async with noted_world() as (links, _, _):
+        yield Stage(ca, contexts, links)
 
 
 @pytest.fixture
@@ -129,13 +129,13 @@ class TestAge:
 
     async def test_certificate_brought_by_hand_is_renewed_by_hand(self, ca: CertificateWorld) -> None:
         contexts, log = TlsContexts(ca.credentials(BANK)), NotedLog()
-        async with noted_world() as (hub, _, _):
-            await CertificateManager(contexts, hub, log=log.logger).check_age(ca.now + 61 * DAY_S)
+        async with noted_world() as (links, _, _):
+            await CertificateManager(contexts, links, log=log.logger).check_age(ca.now + 61 * DAY_S)
         told = await log.next("certificate_not_renewed")
         assert "was not got by enrolment" in told["error"]
         assert "remsim pki renew" in told["hint"]
 
-    async def test_keeper_renews_by_itself_until_it_is_cancelled(
+    async def test_manager_renews_by_itself_until_it_is_cancelled(
         self, ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(certificates, "CHECK_INTERVAL_S", 0)
@@ -200,8 +200,8 @@ class TestFiles:
         stolen = ca.credentials(CLIENT)
         ca.revoke(stolen)
         ca.tell(contexts.credentials)
-        async with noted_world() as (hub, _, _):
-            CertificateManager(contexts, hub, log=log.logger).check_files()
+        async with noted_world() as (links, _, _):
+            CertificateManager(contexts, links, log=log.logger).check_files()
         await log.next("certificate_loaded")
         assert contexts.is_revoked(stolen.certificate().serial)
 
@@ -229,16 +229,16 @@ class TestPushedLists:
     ) -> None:
         contexts, log = TlsContexts(ca.credentials(BANK)), NotedLog()
         stolen = ca.credentials(CLIENT)
-        async with noted_world() as (hub, at_hub, _), noted_world() as (client, at_client, _):
-            watcher = CertificateManager(contexts, hub, log=log.logger)
-            listener = await hub.listen(LOOPBACK, factory(), tls=LinkTls(contexts, ANYBODY))
+        async with noted_world() as (links, at_links, _), noted_world() as (client, at_client, _):
+            watcher = CertificateManager(contexts, links, log=log.logger)
+            listener = await links.listen(LOOPBACK, factory(), tls=LinkTls(contexts, ANYBODY))
             dial(client, listener, LinkTls(TlsContexts(stolen), ANYBODY))
-            link, _ = await at_hub.ups.get()
+            link, _ = await at_links.ups.get()
             await at_client.ups.get()
             ca.revoke(stolen)
             der = decode_pem(ca.revocations(), REVOCATION_LIST)[0]
             await asyncio.gather(watcher.accept_list(der), watcher.accept_list(der))
-            assert await at_hub.ends.get() == (link, "the peer's certificate is revoked")
+            assert await at_links.ends.get() == (link, "the peer's certificate is revoked")
             assert (await log.next("revocation_list"))["revoked"] == 1
             assert (await log.next("certificate_loaded"))["cut"] == 1
             assert contexts.credentials.revocations_der() == der

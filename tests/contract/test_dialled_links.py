@@ -19,10 +19,10 @@ AT_ONCE = Backoff(first_s=0.0, most_s=0.0)
 NEVER = Backoff(first_s=1000.0, most_s=1000.0)
 
 
-def dial(hub: ConnectionManager, *, backoff: Backoff = AT_ONCE) -> DialledLink:
+def dial(manager: ConnectionManager, *, backoff: Backoff = AT_ONCE) -> DialledLink:
     """A dialled link to a server."""
     make = factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER)
-    return hub.dial(make, name="server", backoff=backoff)
+    return manager.dial(make, name="server", backoff=backoff)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -34,8 +34,8 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_link_comes_up_and_goes_into_service() -> None:
     with RawListener() as there:
         there.listen()
-        async with world() as (hub, program):
-            dialled = dial(hub)
+        async with world() as (manager, program):
+            dialled = dial(manager)
             states = [dialled.state]
             dialled.want("127.0.0.1", there.port)
             assert [*states, dialled.state] == [DialState.DISCONNECTED, DialState.CONNECTING]
@@ -44,8 +44,8 @@ async def test_link_comes_up_and_goes_into_service() -> None:
             link, address = await program.ups.get()
             assert (dialled.state, dialled.link) == (DialState.ESTABLISHED, link)
             assert address.port == there.port
-            hub.execute(Accepted(link))
-            hub.execute(Accepted(link))
+            manager.execute(Accepted(link))
+            manager.execute(Accepted(link))
             assert dialled.state is DialState.CONNECTED
             assert await peer.read(4) == ccm.PING
 
@@ -53,13 +53,13 @@ async def test_link_comes_up_and_goes_into_service() -> None:
 async def test_lost_link_is_dialled_again() -> None:
     with RawListener() as there:
         there.listen()
-        async with world() as (hub, program):
-            dialled = dial(hub)
+        async with world() as (manager, program):
+            dialled = dial(manager)
             dialled.want("127.0.0.1", there.port)
             for _ in range(4):
                 peer = await there.accept()
                 link, _ = await program.ups.get()
-                hub.execute(Accepted(link))
+                manager.execute(Accepted(link))
                 assert await peer.read(4) == ccm.PING  # closing with unread bytes would be a reset
                 peer.sock.close()
                 assert await program.ends.get() == (link, "closed by the peer before it said anything")
@@ -68,34 +68,34 @@ async def test_lost_link_is_dialled_again() -> None:
 
 async def test_refused_connection_is_tried_until_somebody_listens() -> None:
     with RawListener() as there:
-        async with world() as (hub, program):
-            dialled = dial(hub)
+        async with world() as (manager, program):
+            dialled = dial(manager)
             dialled.want("127.0.0.1", there.port)
             await until(lambda: dialled._schedule.failures >= 3)
             there.listen()
             await there.accept()
             link, _ = await program.ups.get()
-            hub.execute(Accepted(link))
+            manager.execute(Accepted(link))
             assert dialled.state is DialState.CONNECTED
 
 
 async def test_second_repetition_waits_for_its_delay() -> None:
     with RawListener() as there:
-        async with world() as (hub, _):
-            dialled = dial(hub, backoff=NEVER)
+        async with world() as (manager, _):
+            dialled = dial(manager, backoff=NEVER)
             dialled.want("127.0.0.1", there.port)
             await until(lambda: dialled._schedule.failures == 2)
             assert dialled.state is DialState.BACKOFF
             due = dialled._schedule.next_deadline()
             assert due is not None
-            assert 490.0 < due - hub.now() <= 1000.0
+            assert 490.0 < due - manager.now() <= 1000.0
 
 
 @pytest.mark.parametrize("host", ["255.255.255.255", "::ffff:255.255.255.255"])
 async def test_unreachable_host_is_a_failed_attempt_like_any_other(host: str) -> None:
     # known-limits.md 7: classic programs exit.
-    async with world() as (hub, program):
-        dialled = dial(hub)
+    async with world() as (manager, program):
+        dialled = dial(manager)
         dialled.want(host, 9998)
         await until(lambda: dialled._schedule.failures >= 3)
         assert program.ups.empty()
@@ -109,8 +109,8 @@ async def test_name_that_does_not_resolve_is_a_failed_attempt(
         raise error
 
     monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", fail)
-    async with world() as (hub, _):
-        dialled = dial(hub, backoff=NEVER)
+    async with world() as (manager, _):
+        dialled = dial(manager, backoff=NEVER)
         dialled.want("no-such-host.invalid", 9998)
         await until(lambda: dialled._schedule.failures == 2)
         assert dialled.state is DialState.BACKOFF
@@ -125,13 +125,13 @@ async def test_attempt_without_an_answer_is_given_up(monkeypatch: pytest.MonkeyP
         finally:
             cancelled.set()
 
-    async with world() as (hub, _):
-        dialled = dial(hub, backoff=NEVER)
+    async with world() as (manager, _):
+        dialled = dial(manager, backoff=NEVER)
         monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", hang)
         dialled.want("192.0.2.1", 9998)
         await asyncio.sleep(0)
-        later = hub.now() + TCP_TIMEOUT_S
-        monkeypatch.setattr(hub, "now", lambda: later)
+        later = manager.now() + TCP_TIMEOUT_S
+        monkeypatch.setattr(manager, "now", lambda: later)
         dialled._on_alarm()
         await cancelled.wait()
         assert dialled.state is DialState.BACKOFF
@@ -141,12 +141,12 @@ async def test_another_target_replaces_the_link() -> None:
     with RawListener() as first, RawListener() as second:
         first.listen()
         second.listen()
-        async with world() as (hub, program):
-            dialled = dial(hub)
+        async with world() as (manager, program):
+            dialled = dial(manager)
             dialled.want("127.0.0.1", first.port)
             peer = await first.accept()
             old, _ = await program.ups.get()
-            hub.execute(Accepted(old))
+            manager.execute(Accepted(old))
             dialled.want("127.0.0.1", second.port)
             await second.accept()
             new, address = await program.ups.get()
@@ -160,21 +160,21 @@ async def test_target_that_changes_before_the_attempt_started_leaves_one_link() 
     with RawListener() as first, RawListener() as second:
         first.listen()
         second.listen()
-        async with world() as (hub, program):
-            dialled = dial(hub)
+        async with world() as (manager, program):
+            dialled = dial(manager)
             dialled.want("127.0.0.1", first.port)
             dialled.want("127.0.0.1", second.port)
             await second.accept()
             _, address = await program.ups.get()
             assert address.port == second.port
-            assert len(hub) == 1
+            assert len(manager) == 1
 
 
 async def test_unwanted_link_is_closed_and_not_dialled_again() -> None:
     with RawListener() as there:
         there.listen()
-        async with world() as (hub, program):
-            dialled = dial(hub)
+        async with world() as (manager, program):
+            dialled = dial(manager)
             dialled.want("127.0.0.1", there.port)
             peer = await there.accept()
             link, _ = await program.ups.get()
@@ -188,8 +188,8 @@ async def test_program_may_change_the_target_when_it_hears_of_the_loss() -> None
     with RawListener() as first, RawListener() as second:
         first.listen()
         second.listen()
-        async with world() as (hub, program):
-            dialled = dial(hub, backoff=NEVER)
+        async with world() as (manager, program):
+            dialled = dial(manager, backoff=NEVER)
 
             def change(_link: LinkId) -> None:
                 program.when_lost = lambda _link: None
@@ -217,8 +217,8 @@ async def test_connection_of_an_abandoned_attempt_is_closed_unannounced(monkeypa
 
     with RawListener() as there:
         there.listen()
-        async with world() as (hub, program):
-            dialled = dial(hub)
+        async with world() as (manager, program):
+            dialled = dial(manager)
             monkeypatch.setattr(loop, "create_connection", hang)
             dialled.want("192.0.2.1", 1)
             await until(lambda: len(factories) == 1)
@@ -233,14 +233,14 @@ async def test_connection_of_an_abandoned_attempt_is_closed_unannounced(monkeypa
             await really_connect(factories[1], "127.0.0.1", there.port)
             link, _ = await program.ups.get()
             assert dialled.link == link
-            await until(lambda: len(hub) == 1)
+            await until(lambda: len(manager) == 1)
             assert program.ends.empty()
 
 
 async def test_nothing_is_dialled_when_the_owner_of_tasks_is_closing() -> None:
-    async with world() as (hub, program):
-        dialled = dial(hub)
-        hub._tasks.cancel()
+    async with world() as (manager, program):
+        dialled = dial(manager)
+        manager._tasks.cancel()
         dialled.want("127.0.0.1", 1)
         await asyncio.sleep(0)
         assert dialled.state is DialState.CONNECTING
@@ -250,12 +250,12 @@ async def test_nothing_is_dialled_when_the_owner_of_tasks_is_closing() -> None:
 async def test_end_of_the_program_hangs_up() -> None:
     with RawListener() as there:
         there.listen()
-        async with world() as (hub, program):
-            dialled = dial(hub)
+        async with world() as (manager, program):
+            dialled = dial(manager)
             dialled.want("127.0.0.1", there.port)
             peer = await there.accept()
             link, _ = await program.ups.get()
-            await hub.close()
+            await manager.close()
             assert await program.ends.get() == (link, "not wanted any more")
             assert await peer.read_to_end() == ccm.PING
             assert dialled.state is DialState.DISCONNECTED

@@ -254,7 +254,7 @@ class TestRoutes:
             for path, body in cases:
                 assert (await http.post(server.url + path, json=body)).status_code == 400
 
-    async def test_trouble_with_the_files_is_no_fault_of_whoever_asks(
+    async def test_trouble_with_the_files_is_no_fault_of_the_caller(
         self, ca: CertificateWorld, host: Credentials
     ) -> None:
         book = ca.directory / "ca" / "ledger.sqlite"

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.net.log_limiter import UNAUTHENTICATED_LINES
+from remsim.net.log_limiter import UNAUTHENTICATED_LINES, LogRateLimiter
 from remsim.pki.codes import CODE_ID_BYTES, encode_bytes
 from remsim.pki.enrolment_service import EnrolmentService
 from remsim.server.api import enrolment, errors
@@ -18,6 +18,7 @@ from remsim.server.api.auth import AuthMiddleware
 from remsim.server.authority.audit import CertificateAudit
 from remsim.server.core.actions import Entry
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED
+from remsim.server.runtime import UNAUTHENTICATED_EVENTS
 from remsim.server.service import ServerService
 from tests.doubles.certificates import CertificateWorld
 from tests.doubles.noted_log import NotedLog
@@ -46,12 +47,12 @@ def served_enrolment(ca: CertificateWorld, log: NotedLog, clocks: Clocks, counts
     errors.install(served, counts)
     entries: list[Entry] = []
     issuances = CertificateAudit((), entries.append, entries.append)
-    office = EnrolmentService(ca.authority)
     enrolment.mount(
         served,
-        office,
+        EnrolmentService(ca.authority),
         log=log.logger,
         issuances=issuances,
+        lines=LogRateLimiter(log.logger, counts, unauthenticated=UNAUTHENTICATED_EVENTS, now=lambda: clocks.steady),
         limits=counts,
         now=lambda: clocks.wall,
         clock=lambda: clocks.steady,

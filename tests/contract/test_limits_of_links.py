@@ -11,7 +11,7 @@ from remsim.config import HostPort
 from remsim.core.identity import Identity, Role
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
-from remsim.net import connections as hub_module
+from remsim.net import connections as connections_module
 from remsim.net import link as link_module
 from remsim.net.accept.listen import Listener
 from remsim.net.accept.quota import ConnectionQuota
@@ -41,10 +41,10 @@ COMMAND = TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(5))
 
 
 class Stage:
-    """A hub with a listener, and a neighbour that was accepted there."""
+    """A manager with a listener, and a neighbour that was accepted there."""
 
-    def __init__(self, hub: ConnectionManager, program: Program, port: int, counts: LimitCounts) -> None:
-        self.hub, self.program, self.port, self.counts = hub, program, port, counts
+    def __init__(self, manager: ConnectionManager, program: Program, port: int, counts: LimitCounts) -> None:
+        self.manager, self.program, self.port, self.counts = manager, program, port, counts
 
     async def link(self) -> LinkId:
         """The link that came up."""
@@ -76,15 +76,15 @@ async def stage(
     *,
     quota: ConnectionQuota | None = None,
 ) -> AsyncIterator[tuple[Stage, RawEnd]]:
-    """A hub that listens, and its neighbour, accepted."""
+    """A manager that listens, and its neighbour, accepted."""
     counts = LimitCounts()
-    async with world(limits=counts, quota=quota) as (hub, program):
+    async with world(limits=counts, quota=quota) as (manager, program):
         # A busy machine takes its time for a flood; no other limit is to come first.
         patient = factory(role, peer, keep_alive=KeepAliveTimes(60.0, 60.0), connect_timeout_s=60.0)
-        listener = await hub.listen(LOOPBACK, patient)
+        listener = await manager.listen(LOOPBACK, patient)
         async with dialled_raw("127.0.0.1", listener.port) as neighbour:
-            found = Stage(hub, program, listener.port, counts)
-            hub.execute(Accepted(await found.link()))
+            found = Stage(manager, program, listener.port, counts)
+            manager.execute(Accepted(await found.link()))
             yield found, neighbour
             assert await is_answered(neighbour), "only the offender is to be closed"
 
@@ -92,7 +92,7 @@ async def stage(
 @reaches(LimitName.IDENTIFY_TIME)
 async def test_peer_that_does_not_say_who_it_is_loses_its_place() -> None:
     async with stage() as (there, _):
-        impatient = await there.hub.listen(LOOPBACK, factory(connect_timeout_s=0.001))
+        impatient = await there.manager.listen(LOOPBACK, factory(connect_timeout_s=0.001))
         async with dialled_raw("127.0.0.1", impatient.port) as peer:
             assert await there.ended() == "no connect message within 0.001 s"
             assert await peer.read_to_end() in (b"", ccm.PING)
@@ -130,14 +130,14 @@ async def test_peer_that_answers_nothing_is_closed_also_while_it_sends_something
         async with dialled_raw("127.0.0.1", there.port):
             link = await there.link()
             for _ in range(4):
-                there.hub.execute(Send(link, COMMAND))
+                there.manager.execute(Send(link, COMMAND))
             assert "requests unanswered" in await there.ended()
         async with dialled_raw("127.0.0.1", there.port) as offender:
             link = await there.link()
 
             def on_event(_link: LinkId, _event: object) -> None:
                 for _ in range(4):
-                    there.hub.execute(Send(link, COMMAND))
+                    there.manager.execute(Send(link, COMMAND))
 
             there.program.when_event = on_event
             await offender.write(frame(rspro.SetAtrReq(CLIENT, b"\x3b\x00")))
@@ -170,10 +170,10 @@ async def test_accepted_peer_that_does_not_read_is_cut_off_later() -> None:
     async with stage(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD) as (there, _):
         async with dialled_raw("127.0.0.1", there.port, receive_buffer=4096):
             link = await there.link()
-            there.hub.execute(Accepted(link))
+            there.manager.execute(Accepted(link))
             sent = 0
-            while there.hub.is_alive(link):
-                there.hub.execute(Send(link, message))
+            while there.manager.is_alive(link):
+                there.manager.execute(Send(link, message))
                 sent += 900
             assert sent > link_module.MAX_WRITE_BUFFER
             assert await there.ended() == "the peer does not read"
@@ -187,10 +187,10 @@ async def test_close_waits_for_nobody_who_does_not_read(monkeypatch: pytest.Monk
     async with stage(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_BANKD) as (there, _):
         async with dialled_raw("127.0.0.1", there.port, receive_buffer=4096):
             link = await there.link()
-            there.hub.execute(Accepted(link))
+            there.manager.execute(Accepted(link))
             for _ in range(8000):
-                there.hub.execute(Send(link, TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(900))))
-            there.hub.execute(Close(link, "enough"))
+                there.manager.execute(Send(link, TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(900))))
+            there.manager.execute(Close(link, "enough"))
             assert await there.ended() == "enough"
         assert there.counts[LimitName.CLOSING_TIME] == 1
 
@@ -234,7 +234,7 @@ async def test_pending_connections_from_one_source_make_room_among_themselves() 
 async def test_more_connections_than_descriptors_allow_are_closed() -> None:
     async with stage(quota=ConnectionQuota(most_connections=2)) as (there, _):
         async with dialled_raw("127.0.0.1", there.port) as accepted:
-            there.hub.execute(Accepted(await there.link()))
+            there.manager.execute(Accepted(await there.link()))
             async with dialled_raw("127.0.0.1", there.port) as third:
                 assert await third.read_to_end() in (b"", ccm.PING)
             assert await is_answered(accepted)
@@ -245,53 +245,54 @@ async def test_more_connections_than_descriptors_allow_are_closed() -> None:
 async def tls_world(
     quota: ConnectionQuota | None = None,
 ) -> AsyncIterator[tuple[ConnectionManager, Program, LimitCounts]]:
-    """A hub for both ends of links over TLS."""
+    """A manager for both ends of links over TLS."""
     counts = LimitCounts()
     program = Program()
     async with TaskOwner("world") as tasks:
-        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=counts, quota=quota)
+        manager = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=counts, quota=quota)
         try:
-            yield hub, program, counts
+            yield manager, program, counts
         finally:
-            await hub.close()
+            await manager.close()
             tasks.cancel()
 
 
-def dial_as(hub: ConnectionManager, listener: Listener, tls: LinkTls) -> DialledLink:
+def dial_as(manager: ConnectionManager, listener: Listener, tls: LinkTls) -> DialledLink:
     """Dial with a certificate."""
     role, peer = ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER
-    dialled = hub.dial(factory(role, peer), name="t", backoff=ONCE, tls=tls)
+    dialled = manager.dial(factory(role, peer), name="t", backoff=ONCE, tls=tls)
     dialled.want("127.0.0.1", listener.port)
     return dialled
 
 
 @reaches(LimitName.LINKS_PER_IDENTITY)
 async def test_one_certificate_does_not_take_every_place(ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "MAX_LINKS_PER_IDENTITY", 1)
-    async with tls_world() as (hub, program, counts):
-        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(ca))
-        dial_as(hub, listener, client_tls(ca))
+    monkeypatch.setattr(connections_module, "MAX_LINKS_PER_IDENTITY", 1)
+    async with tls_world() as (manager, program, counts):
+        listener = await manager.listen(LOOPBACK, factory(), tls=server_tls(ca))
+        dial_as(manager, listener, client_tls(ca))
         first = {(await program.ups.get())[0] for _ in range(2)}
-        offender = dial_as(hub, listener, client_tls(ca))
+        offender = dial_as(manager, listener, client_tls(ca))
         lost, reason = await program.ends.get()
         offender.unwant()
         assert reason == "closed by the peer"
         assert counts[LimitName.LINKS_PER_IDENTITY] >= 1
         assert lost not in first
-        dial_as(hub, listener, ca.tls(BANK_ONE, Expectation.of(Role.SERVER)))
-        while not hub.is_alive(link := (await program.ups.get())[0]) or hub.peer_identity(link) != Identity.bank(1):
-            pass
-        assert all(hub.is_alive(link) for link in first)
+        dial_as(manager, listener, ca.tls(BANK_ONE, Expectation.of(Role.SERVER)))
+        link = lost
+        while not manager.is_alive(link) or manager.peer_identity(link) != Identity.bank(1):
+            link, _ = await program.ups.get()
+        assert all(manager.is_alive(link) for link in first)
 
 
 async def test_certificate_whose_links_are_gone_may_be_used_again(
     ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "MAX_LINKS_PER_IDENTITY", 1)
-    async with tls_world() as (hub, program, counts):
-        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(ca))
+    monkeypatch.setattr(connections_module, "MAX_LINKS_PER_IDENTITY", 1)
+    async with tls_world() as (manager, program, counts):
+        listener = await manager.listen(LOOPBACK, factory(), tls=server_tls(ca))
         for _ in range(2):
-            dialled = dial_as(hub, listener, client_tls(ca))
+            dialled = dial_as(manager, listener, client_tls(ca))
             for _ in range(2):
                 await program.ups.get()
             dialled.unwant()
@@ -304,16 +305,16 @@ async def test_certificate_whose_links_are_gone_may_be_used_again(
 async def test_silent_peer_at_a_port_for_tls_loses_its_place(
     ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with tls_world(ConnectionQuota()) as (hub, program, counts):
-        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(ca))
-        dial_as(hub, listener, client_tls(ca))
+    async with tls_world(ConnectionQuota()) as (manager, program, counts):
+        listener = await manager.listen(LOOPBACK, factory(), tls=server_tls(ca))
+        dial_as(manager, listener, client_tls(ca))
         links = [(await program.ups.get())[0] for _ in range(2)]
         monkeypatch.setattr(secure_module, "HANDSHAKE_TIMEOUT_S", 0.001)
         async with dialled_raw("127.0.0.1", listener.port) as peer:
             assert await peer.read_to_end() == b""
         assert counts[LimitName.TLS_HANDSHAKE_TIME] == 1
-        (client_end,) = [link for link in links if hub.peer_identity(link) == Identity.server("lab")]
-        hub.execute(Send(client_end, CONNECT))
+        (client_end,) = [link for link in links if manager.peer_identity(link) == Identity.server("lab")]
+        manager.execute(Send(client_end, CONNECT))
         while not isinstance((await program.events.get())[1], Received):
             pass
         assert program.ends.empty()
@@ -323,9 +324,9 @@ async def test_silent_peer_at_a_port_for_tls_loses_its_place(
 async def test_peer_that_pours_within_the_handshake_is_cut_off(
     ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with tls_world(ConnectionQuota()) as (hub, program, counts):
-        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(ca))
-        dial_as(hub, listener, client_tls(ca))
+    async with tls_world(ConnectionQuota()) as (manager, program, counts):
+        listener = await manager.listen(LOOPBACK, factory(), tls=server_tls(ca))
+        dial_as(manager, listener, client_tls(ca))
         links = [(await program.ups.get())[0] for _ in range(2)]
         monkeypatch.setattr(secure_module, "MAX_UNREAD", 64)
         async with dialled_raw("127.0.0.1", listener.port) as peer:
@@ -333,16 +334,16 @@ async def test_peer_that_pours_within_the_handshake_is_cut_off(
             with contextlib.suppress(ConnectionError):
                 assert await peer.read_to_end() == b""
         assert counts[LimitName.TLS_HANDSHAKE] == 1
-        assert all(hub.is_alive(link) for link in links)
+        assert all(manager.is_alive(link) for link in links)
 
 
 async def test_what_a_peer_sends_after_the_close_over_tls_is_not_kept(ca: CertificateWorld) -> None:
-    async with tls_world() as (hub, program, _):
-        listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(ca))
-        dial_as(hub, listener, client_tls(ca))
+    async with tls_world() as (manager, program, _):
+        listener = await manager.listen(LOOPBACK, factory(), tls=server_tls(ca))
+        dial_as(manager, listener, client_tls(ca))
         links = [(await program.ups.get())[0] for _ in range(2)]
-        (server_end,) = [link for link in links if hub.peer_identity(link) != Identity.server("lab")]
-        found = hub._links[server_end]
+        (server_end,) = [link for link in links if manager.peer_identity(link) != Identity.server("lab")]
+        found = manager._links[server_end]
         found.is_closing = True
         secure = found._transport
         assert isinstance(secure, secure_module.SecureTransport)

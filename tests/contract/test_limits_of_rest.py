@@ -4,6 +4,7 @@
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from remsim.config import HostPort, ServerConfig
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.logs import get_logger
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
 from remsim.pki import signing
@@ -27,7 +29,7 @@ from remsim.server.api import listener as listener_module
 from remsim.server.api.connection import ON_PROVEN
 from remsim.server.api.listener import RestListener
 from remsim.server.authority.audit import CertificateAudit
-from remsim.server.core.tokens import FAILURES_ALLOWED, FailureLimiter, TokenRole
+from remsim.server.core.tokens import FAILURES_ALLOWED, TokenRole, failure_limiter
 from remsim.server.service import ServerService
 from remsim.server.store import audit
 from remsim.server.store.tokens import create_token
@@ -363,7 +365,9 @@ async def test_holder_that_renews_all_the_time_must_wait(ca: CertificateWorld) -
     served = FastAPI()
     errors.install(served, counts)
     issuances = CertificateAudit((), lambda _entry: None, lambda _entry: None)
-    enrolment.mount(served, EnrolmentService(ca.authority), log=get_logger("test"), issuances=issuances, limits=counts)
+    log, service = get_logger("test"), EnrolmentService(ca.authority)
+    lines = LogRateLimiter(log, counts, now=time.monotonic)
+    enrolment.mount(served, service, log=log, issuances=issuances, lines=lines, limits=counts)
     bank, answers = ca.credentials(BANK), []
     async with httpx2.AsyncClient(base_url="https://test", transport=httpx2.ASGITransport(served)) as rest:
         for _ in range(RENEWALS_ALLOWED):
@@ -381,9 +385,9 @@ async def test_holder_that_renews_all_the_time_must_wait(ca: CertificateWorld) -
 @reaches(LimitName.FAILING_SOURCES)
 def test_no_more_sources_that_failed_are_remembered_than_allowed() -> None:
     counts = LimitCounts()
-    limiter = FailureLimiter(allowed=1, max_sources=2, limits=counts)
+    limiter = failure_limiter(allowed=1, max_sources=2, limits=counts)
     for source in ("a", "b", "c"):
-        limiter.fail(source, 0.0)
+        limiter.spend(source, 0.0)
     assert counts[LimitName.FAILING_SOURCES] == 1
     assert limiter.wait_s("b", 0.0) > 0
 

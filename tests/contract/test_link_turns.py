@@ -51,9 +51,9 @@ def pieces(monkeypatch: pytest.MonkeyPatch) -> Pieces:
 
 def test_flood_of_pings_leaves_others_their_turns(run: Run, pieces: Pieces) -> None:
     async def play() -> None:
-        async with noted_world() as (hub, program, _):
-            program.when_up = lambda link: hub.execute(Accepted(link))  # it may send more
-            listener = await hub.listen(LOOPBACK, factory())
+        async with noted_world() as (manager, program, _):
+            program.when_up = lambda link: manager.execute(Accepted(link))  # it may send more
+            listener = await manager.listen(LOOPBACK, factory())
             async with (
                 dialled_raw("127.0.0.1", listener.port) as flooder,
                 dialled_raw("127.0.0.1", listener.port) as neighbour,
@@ -134,16 +134,16 @@ def small_allowances(monkeypatch: pytest.MonkeyPatch) -> None:
 async def _flood(name: LimitName, pieces: Pieces, *, is_accepted: bool) -> None:
     counts = Counts(name, FLOODERS)
     patient = factory(keep_alive=KeepAliveTimes(60.0, 60.0), connect_timeout_s=60.0)
-    async with world(limits=counts) as (hub, program), AsyncExitStack() as ends, asyncio.TaskGroup() as tasks:
-        listener = await hub.listen(LOOPBACK, patient)
+    async with world(limits=counts) as (manager, program), AsyncExitStack() as ends, asyncio.TaskGroup() as tasks:
+        listener = await manager.listen(LOOPBACK, patient)
         neighbour = await ends.enter_async_context(dialled_raw("127.0.0.1", listener.port))
         known, _ = await program.ups.get()
-        hub.execute(Accepted(known))
+        manager.execute(Accepted(known))
         for _ in range(FLOODERS):
             flooder = await ends.enter_async_context(dialled_raw("127.0.0.1", listener.port))
             link, _ = await program.ups.get()
             if is_accepted:
-                hub.execute(Accepted(link))
+                manager.execute(Accepted(link))
             tasks.create_task(pour(flooder))
         await counts.are_reached.wait()
         # Every flooder has had what it may, and not one byte of the rest is looked at while the neighbour is served.
@@ -159,8 +159,8 @@ async def _flood(name: LimitName, pieces: Pieces, *, is_accepted: bool) -> None:
         assert max(Counter(map(id, before)).values()) <= MOST_PIECES
         assert counts[name] == FLOODERS
         # The program ends although they go on sending; this raises TimeoutError if one of them holds it up.
-        await hub.close()
-        assert len(hub) == 0
+        await manager.close()
+        assert len(manager) == 0
         assert {(await program.ends.get())[1] for _ in range(FLOODERS + 1)} == {"shutting down"}
 
 
@@ -181,14 +181,14 @@ def test_link_that_pauses_goes_on_at_once_when_it_is_accepted(run: Run, monkeypa
     counts = Counts(LimitName.FIRST_READING, 1)
 
     async def play() -> None:
-        async with world(limits=counts) as (hub, program):
-            listener = await hub.listen(LOOPBACK, factory(connect_timeout_s=60.0))
+        async with world(limits=counts) as (manager, program):
+            listener = await manager.listen(LOOPBACK, factory(connect_timeout_s=60.0))
             async with dialled_raw("127.0.0.1", listener.port) as peer, asyncio.TaskGroup() as tasks:
                 tasks.create_task(peer.write(FLOOD))
                 answers = tasks.create_task(peer.read(len(ccm.PING) + len(FLOOD)))
                 link, _ = await program.ups.get()
                 await counts.are_reached.wait()
-                hub.execute(Accepted(link))
+                manager.execute(Accepted(link))
                 assert (await answers).count(ccm.PONG) == FLOOD.count(ccm.PING)
 
     run(play())

@@ -139,7 +139,7 @@ class TestImpersonation:
             (SERVER, Expectation.exactly(BANK), "the peer is server/lab, not bank/1"),
         ],
     )
-    def test_dialling_side_refuses_whoever_it_did_not_want(
+    def test_dialling_side_refuses_an_unexpected_peer(
         self, run: Run, ca: CertificateWorld, identity: Identity, wanted: Expectation, logged: str
     ) -> None:
         async def play() -> None:
@@ -276,7 +276,7 @@ class TestOtherProtocols:
 
         run(play())
 
-    def test_hub_that_closes_drops_handshakes_in_progress(self, run: Run, ca: CertificateWorld) -> None:
+    def test_manager_that_closes_drops_handshakes_in_progress(self, run: Run, ca: CertificateWorld) -> None:
         async def play() -> None:
             async with noted_world() as (server, _, _):
                 listener = await server.listen(LOOPBACK, factory(), tls=server_tls(ca))

@@ -160,8 +160,10 @@ class TestAtAListener:
         async def play() -> None:
             program, log, refused, quota = Program(), NotedLog(), list[str](), ConnectionQuota()
             async with TaskOwner("world", log=log.logger) as tasks:
-                hub = ConnectionManager(program, tasks=tasks, log=log.logger, quota=quota, on_refused=refused.append)
-                listener = await hub.listen(LOOPBACK, factory(), tls=server_tls(ca))
+                manager = ConnectionManager(
+                    program, tasks=tasks, log=log.logger, quota=quota, on_refused=refused.append
+                )
+                listener = await manager.listen(LOOPBACK, factory(), tls=server_tls(ca))
                 for _ in range(RECURRENCES + 5):
                     async with dialled_raw("127.0.0.1", listener.port) as peer:
                         await peer.write(b"\0")
@@ -174,18 +176,18 @@ class TestAtAListener:
                 assert log.is_empty()
                 assert refused == ["TLS handshake"] * (RECURRENCES + 5)
                 assert len(quota) == 0
-                await hub.close()
+                await manager.close()
                 tasks.cancel()
 
         run(play())
 
     def test_link_that_is_gone_is_freed_without_the_garbage_collector(self, run: Run) -> None:
         async def play() -> None:
-            async with noted_world() as (hub, program, _):
-                listener = await hub.listen(LOOPBACK, factory())
+            async with noted_world() as (manager, program, _):
+                listener = await manager.listen(LOOPBACK, factory())
                 async with dialled_raw("127.0.0.1", listener.port) as peer:
                     link, _ = await program.ups.get()
-                    found = weakref.ref(hub._links[link])
+                    found = weakref.ref(manager._links[link])
                     await peer.write(b"\0\5\0")
                     await _is_freed(found, program)
 

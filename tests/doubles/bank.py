@@ -134,7 +134,8 @@ class StubCards:
                 outcome = self.exchange(slot_nr, tpdu)
                 if isinstance(outcome, CardFault):
                     return self.coordinator.on_card_failed(slot_nr, outcome, now)
-                return self.coordinator.on_card_response(slot_nr, outcome, now)
+                answer = self.coordinator.on_card_response(slot_nr, outcome, now)
+                return [*([] if answer is None else [answer]), *self.coordinator.take()]
             case ResetCard(slot_nr, kind):
                 self.resets += 1
                 self.log.append((slot_nr, "cold" if kind is ResetKind.COLD else "warm"))

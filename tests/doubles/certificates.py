@@ -25,6 +25,11 @@ ANYBODY = Expectation.of(*Role)
 DAY_S = 86400.0
 
 
+def file_stem(identity: Identity) -> str:
+    """``client-23-0``: an identity as part of a file name."""
+    return str(identity).replace("/", "-")
+
+
 class CertificateWorld:
     """One authority. Handshakes look at the real clock, so times here are relative to it."""
 
@@ -37,7 +42,7 @@ class CertificateWorld:
 
     def credentials(self, identity: Identity, *, folder: str = "", now: float | None = None) -> Credentials:
         """A host with a certificate for ``identity``, issued at ``now``."""
-        credentials = Credentials(self.directory / (folder or identity.file_stem))
+        credentials = Credentials(self.directory / (folder or file_stem(identity)))
         key = signing.make_key()
         request = signing.make_request(key, "test")
         issued = self.authority.issue(identity, request, now=self.now if now is None else now, hosts=["127.0.0.1"])
@@ -48,7 +53,7 @@ class CertificateWorld:
 
     def self_signed(self, identity: Identity) -> Credentials:
         """A certificate for ``identity`` that nobody but its own key vouches for."""
-        credentials = Credentials(self.directory / f"self-signed-{identity.file_stem}")
+        credentials = Credentials(self.directory / f"self-signed-{file_stem(identity)}")
         key, pem = self_signed_pair(identity, self.now)
         credentials.install_by_hand(key, ReceivedCertificate(pem, self.authority.certificate, self.revocations()))
         return credentials

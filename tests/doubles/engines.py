@@ -58,7 +58,7 @@ def sent(connection: LinkEngine) -> list[RsproPdu | bytes]:
     while (item := reader.next_frame()) is not None:
         is_rspro, payload = item
         found.append(decode_pdu(payload) if is_rspro else payload)
-    assert not reader.is_partial
+    assert not reader.buffer
     return found
 
 

@@ -10,7 +10,9 @@ from fastapi import FastAPI
 
 from remsim.config import HostPort
 from remsim.core.identity import Identity
+from remsim.core.limits import LimitCounts
 from remsim.net.accept.listen import bind
+from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
 from remsim.pki.enrolment_service import EnrolmentService
@@ -45,9 +47,14 @@ async def enrolment_server(
     contexts = TlsContexts((anchor or ca).credentials(identity, folder="https"))
     app = FastAPI()
     errors.install(app)
-    office = EnrolmentService(ca.authority)
     enrolment.mount(
-        app, office, log=server.log.logger, issuances=server.issuances, now=lambda: server.now, clock=lambda: server.now
+        app,
+        EnrolmentService(ca.authority),
+        log=server.log.logger,
+        issuances=server.issuances,
+        lines=LogRateLimiter(server.log.logger, LimitCounts(), now=lambda: server.now),
+        now=lambda: server.now,
+        clock=lambda: server.now,
     )
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, ssl_context_factory=lambda _config, _make: contexts.rest

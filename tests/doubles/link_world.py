@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hub with a program that notes what happens on its links, and raw TCP ends on loopback to play against it.
+"""A manager with a program that notes what happens on its links, and raw TCP ends on loopback to play against it.
 
 Nothing here waits for time to pass: every ``await`` is for something that must happen, and the test's own time limit
 ends one that does not.
@@ -72,14 +72,14 @@ def factory(
 async def world(
     *, limits: LimitCounts | None = None, quota: ConnectionQuota | None = None
 ) -> AsyncIterator[tuple[ConnectionManager, Program]]:
-    """A hub and its program; in the end the hub closes and leaves nothing behind."""
+    """A manager and its program; in the end the manager closes and leaves nothing behind."""
     program = Program()
     async with TaskOwner("world") as tasks:
-        hub = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=limits, quota=quota)
+        manager = ConnectionManager(program, tasks=tasks, log=get_logger("world"), limits=limits, quota=quota)
         try:
-            yield hub, program
+            yield manager, program
         finally:
-            await hub.close()
+            await manager.close()
             tasks.cancel()
 
 

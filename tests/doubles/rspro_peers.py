@@ -60,15 +60,15 @@ class FakePeer:
         log = get_logger("double")
         self._tasks = TaskOwner("double", log=log)
         await self._tasks.__aenter__()
-        self.hub = ConnectionManager(self, tasks=self._tasks, log=log)
-        listener = await self.hub.listen(HostPort("127.0.0.1", 0), self._connection, tls=self.tls)
+        self.manager = ConnectionManager(self, tasks=self._tasks, log=log)
+        listener = await self.manager.listen(HostPort("127.0.0.1", 0), self._connection, tls=self.tls)
         self.port = listener.addresses[0].port
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.hub.close()
+        await self.manager.close()
         self._tasks.cancel()
         await self._tasks.__aexit__(kind, error, trace)
 
@@ -93,8 +93,8 @@ class FakePeer:
 
     def on_message(self, link: LinkId, message: Message, tag: int) -> None:
         if isinstance(message, rspro.ConnectClientReq):
-            self.hub.execute(Send(link, rspro.ConnectClientRes(self.identity, self.result), tag))
-            self.hub.execute(Accepted(link))
+            self.manager.execute(Send(link, rspro.ConnectClientRes(self.identity, self.result), tag))
+            self.manager.execute(Accepted(link))
             self.on_connected(link, message)
 
     def on_connected(self, link: LinkId, request: rspro.ConnectClientReq) -> None:
@@ -102,11 +102,11 @@ class FakePeer:
 
     def send(self, message: Message) -> None:
         """To the newest link."""
-        self.hub.execute(Send(self.links[-1], message))
+        self.manager.execute(Send(self.links[-1], message))
 
     def drop(self) -> None:
         """Close the newest link."""
-        self.hub.execute(Close(self.links[-1], "dropped by the test"))
+        self.manager.execute(Close(self.links[-1], "dropped by the test"))
 
     def messages(self, kind: type[Message]) -> list[Message]:
         return [message for _link, message in self.received if isinstance(message, kind)]
@@ -130,7 +130,7 @@ class FakeServer(FakePeer):
 
     def on_connected(self, link: LinkId, request: rspro.ConnectClientReq) -> None:
         if self.number is not None:
-            self.hub.execute(Send(link, rspro.ConfigClientIdReq(self.number)))
+            self.manager.execute(Send(link, rspro.ConfigClientIdReq(self.number)))
         if self.bankd is not None:
             self.configure(self.bankd.port, link)
 
@@ -138,7 +138,7 @@ class FakeServer(FakePeer):
         """Tell a client, by default the newest, its bankd; port 0 for none."""
         address = IpPort(ip_address("127.0.0.1" if port else "0.0.0.0"), port)
         message = rspro.ConfigClientBankReq(self.bank_slot, address)
-        self.hub.execute(Send(self.links[-1] if link is None else link, message))
+        self.manager.execute(Send(self.links[-1] if link is None else link, message))
 
 
 class FakeBankd(FakePeer):
@@ -157,7 +157,7 @@ class FakeBankd(FakePeer):
         assert request.client_slot is not None
         self.client_slot = request.client_slot
         if self.result is ResultCode.OK and self.atr is not None:
-            self.hub.execute(Send(link, rspro.SetAtrReq(request.client_slot, self.atr)))
+            self.manager.execute(Send(link, rspro.SetAtrReq(request.client_slot, self.atr)))
 
     def on_message(self, link: LinkId, message: Message, tag: int) -> None:
         super().on_message(link, message, tag)
@@ -165,4 +165,4 @@ class FakeBankd(FakePeer):
             response = self.card(message.data)
             if response is not None:
                 answer = rspro.TpduCardToModem(message.to_bank_slot, message.from_client_slot, rspro.NO_FLAGS, response)
-                self.hub.execute(Send(link, answer, tag))
+                self.manager.execute(Send(link, answer, tag))

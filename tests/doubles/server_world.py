@@ -24,7 +24,7 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
-    StoreClientNumber,
+    StoreClientId,
     StoreDeletion,
     StoredMapping,
     StoredState,
@@ -94,7 +94,7 @@ class Rows:
             case StoreSent():
                 for number in decision.mappings:
                     self.mappings[number] = replace(self.mappings[number], is_sent=True)
-            case StoreClientNumber():
+            case StoreClientId():
                 assert decision.client_id not in self.numbers.values()
                 self.numbers[decision.key] = decision.client_id
         return 0
@@ -198,7 +198,7 @@ class ServerWorld:
                     self.log.append(action)
                 case Entry():
                     self.entries.append(action)
-                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientNumber():
+                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientId():
                     self.waiting.append(action)
                     if not self.is_store_slow:
                         self.commit()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hubs that talk TLS on loopback, and peers with every kind of wrong certificate."""
+"""Connection managers that talk TLS on loopback, and peers with every kind of wrong certificate."""
 
 import contextlib
 import ssl
@@ -35,14 +35,14 @@ Run = Callable[[Coroutine[object, object, None]], None]
 async def noted_world(
     quota: ConnectionQuota | None = None,
 ) -> AsyncIterator[tuple[ConnectionManager, Program, NotedLog]]:
-    """A hub, its program, and its log."""
+    """A manager, its program, and its log."""
     program, log = Program(), NotedLog()
     async with TaskOwner("world", log=log.logger) as tasks:
-        hub = ConnectionManager(program, tasks=tasks, log=log.logger, quota=quota)
+        manager = ConnectionManager(program, tasks=tasks, log=log.logger, quota=quota)
         try:
-            yield hub, program, log
+            yield manager, program, log
         finally:
-            await hub.close()
+            await manager.close()
             tasks.cancel()
 
 
@@ -62,9 +62,9 @@ class FakePeer(ssl.SSLObject):
         return self._der
 
 
-def dial(hub: ConnectionManager, listener: Listener, tls: LinkTls | None) -> None:
+def dial(manager: ConnectionManager, listener: Listener, tls: LinkTls | None) -> None:
     """Dial the listener as a client."""
-    dialled = hub.dial(
+    dialled = manager.dial(
         factory(ComponentType.REMSIM_CLIENT, ComponentType.REMSIM_SERVER), name="t", backoff=ONCE, tls=tls
     )
     dialled.want("127.0.0.1", listener.port)

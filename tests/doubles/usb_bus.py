@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from remsim.emulators.simtrace2.boards import InterfaceSetting, parse_configuration
+from remsim.emulators.simtrace2.boards import InterfaceSetting
 from remsim.emulators.simtrace2.find import DeviceError, DeviceInfo, Found
 from remsim.emulators.simtrace2.usb import TransferEnd, UsbBus, UsbListener, UsbPort
 from tests.doubles.modem_rig import ModemStand
 from tests.doubles.simtrace2_device import InQueue, Slot, VirtualSimtrace2, packets_of
+from tests.doubles.usb_descriptors import parse_configuration
 from tests.doubles.virtual_modem import ModemError, Procedure
 from tests.reference import reference
 

@@ -18,6 +18,14 @@ _ATR_WAIT_ETU: Final = 9600
 _NULL: Final = 0x60
 
 
+def is_accepted(request: Pps, response: Pps) -> bool:
+    """Whether ``response`` is a success for ``request`` (ISO/IEC 7816-3, 9.3): an echo, PPS1..PPS3 absent or equal."""
+    if response.protocol != request.protocol:
+        return False
+    pairs = ((response.pps1, request.pps1), (response.pps2, request.pps2), (response.pps3, request.pps3))
+    return all(answered is None or answered == asked for answered, asked in pairs)
+
+
 class ModemError(Exception):
     """The card did what no card may do."""
 
@@ -126,7 +134,7 @@ class VirtualModem:
         while len(raw) < 2 or len(raw) < pps_length(bytes(raw)):
             raw.append((yield from self._get()))
         response = parse_pps(bytes(raw))
-        if not request.accepts(response):
+        if not is_accepted(request, response):
             raise ModemError(f"PPS {request.to_bytes().hex()} is answered {raw.hex()}")
         self.speed = response.speed or self.speed
         self._set_waiting_time()

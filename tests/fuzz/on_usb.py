@@ -14,9 +14,9 @@ from remsim.emulators.simtrace2.messages import (
     TpduFlag,
     TxData,
     decode_from_device,
-    decode_from_host,
 )
 from remsim.emulators.simtrace2.stream import MessageReader, StreamFault, encode_transfer
+from tests.doubles.simtrace2_frames import decode_from_host
 from tests.fuzz.target import cut, portions
 
 #: The longest time that passes between two things that happen.

@@ -175,7 +175,7 @@ def links(raw: bytes) -> None:
     while (frame := reader.next_frame()) is not None:
         if frame[0]:
             decode_pdu(frame[1])
-    assert not reader.is_partial
+    assert not reader.buffer
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ from remsim.config import ClientConfig, ServerConfig
 from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
 from remsim.server.api import auth
-from remsim.server.core.tokens import EVERYTHING, FailureLimiter, Scope, TokenRole
+from remsim.server.core.tokens import EVERYTHING, Scope, TokenRole, failure_limiter
 from remsim.server.metrics import ServerMetrics
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
@@ -174,8 +174,8 @@ async def rest_world(folder: Path) -> AsyncIterator[RestWorld]:
     async with AsyncExitStack() as stack:
         # Checks of schemathesis call without a token and want 401. After ten failures of one source it is 429, and how
         # soon that comes depends on how fast the machine is; tests/contract/test_rest_access.py is about that.
-        patient = partial(FailureLimiter, allowed=_FAILURES_ALLOWED)
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr(auth, "FailureLimiter", patient)
+        patient = partial(failure_limiter, allowed=_FAILURES_ALLOWED)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(auth, "failure_limiter", patient)
         metrics = ServerMetrics()
         server = ServerService(
             ServerConfig(

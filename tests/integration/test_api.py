@@ -177,7 +177,7 @@ async def test_command_of_a_wrong_type_is_told_without_its_content(world: World)
         return said
 
     said = await asyncio.to_thread(script)
-    assert said[0] == "a command must be a list of numbers 0..255, not a str"
+    assert said[0] == "a command must be a list of numbers 0..255, not str"
     assert said[-2:] == ["a command must be bytes, not str", "timeout_s must be a number of seconds, not str"]
     assert not any("0020" in text or "256" in text for text in said)
 

@@ -104,9 +104,9 @@ async def test_server_may_dial_in_when_ours_is_gone_and_a_second_one_is_refused(
     second.send(rspro.ConnectClientReq(second.identity))
     async with asyncio.TaskGroup() as tasks:
         # The server's end must read to answer the PING that decides.
-        governing = tasks.create_task(world.server.listen())
+        serving = tasks.create_task(world.server.listen())
         answer = await second.message()
-        governing.cancel()
+        serving.cancel()
     assert isinstance(answer, rspro.ConnectClientRes)
     assert answer.result is ResultCode.IDENTITY_IN_USE
     assert await second.message() is None
@@ -117,7 +117,7 @@ async def test_server_may_dial_in_when_ours_is_gone_and_a_second_one_is_refused(
     await world.accept_server()
 
 
-async def test_stranger_on_the_port_is_closed_without_harm(world: BankWorld) -> None:
+async def test_unknown_peer_on_the_port_is_closed_without_harm(world: BankWorld) -> None:
     client = await serve(world)
     for noise in (b"GET / HTTP/1.1\r\n\r\n", b"\x00\x00\xee", b"\x16\x03\x01" * 100, b"\x00\x03\xee\x07\x30\x80"):
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)

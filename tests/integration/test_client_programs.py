@@ -168,7 +168,7 @@ async def on_terminal(world: World, terminal: PseudoTerminal, state: Path, comma
     )
 
 
-async def test_person_sees_commands_in_words_and_news_above_the_prompt(
+async def test_person_sees_commands_in_words_and_events_above_the_prompt(
     world: World, terminal: PseudoTerminal, tmp_path: Path
 ) -> None:
     process = await on_terminal(world, terminal, tmp_path, "shell")

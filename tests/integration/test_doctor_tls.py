@@ -200,13 +200,13 @@ async def test_server_with_an_expired_certificate(stack: AsyncExitStack, lab: Ce
     [
         ("expired", "the peer refuses our certificate: it has expired"),
         ("revoked", "the peer refuses our certificate: it is revoked"),
-        ("stranger", "the peer refuses our certificate: it does not trust our authority"),
+        ("other authority", "the peer refuses our certificate: it does not trust our authority"),
     ],
 )
 async def test_client_whom_the_server_refuses(
     stack: AsyncExitStack, lab: CertificateWorld, tmp_path: Path, case: str, text: str
 ) -> None:
-    if case == "stranger":
+    if case == "other authority":
         credentials = CertificateWorld(tmp_path / "other", name="other").credentials(CLIENT)
         files.write_public(credentials.authority_file, lab.authority.certificate)
         files.write_public(credentials.revocations_file, lab.revocations())

@@ -88,7 +88,7 @@ def test_connections_leave_descriptors_for_everything_else(monkeypatch: pytest.M
 # That each program counts in its own metrics
 
 
-async def test_server_counts_what_strangers_do(tmp_path: Path) -> None:
+async def test_server_counts_what_unknown_peers_do(tmp_path: Path) -> None:
     async with running_server(tmp_path) as service:
         async with dialled_raw("127.0.0.1", service.rspro_address.port) as peer:
             await peer.write(LONG)
@@ -96,7 +96,7 @@ async def test_server_counts_what_strangers_do(tmp_path: Path) -> None:
         assert service._metrics.limits[LimitName.FIRST_FRAME] == 1
 
 
-async def test_bankd_counts_what_strangers_do(tmp_path: Path) -> None:
+async def test_bankd_counts_what_unknown_peers_do(tmp_path: Path) -> None:
     async with BankWorld(tmp_path) as bank:
         async with dialled_raw("127.0.0.1", bank.port) as peer:
             await peer.write(LONG)

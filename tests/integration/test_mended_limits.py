@@ -49,11 +49,11 @@ async def test_bank_serves_clients_whose_descriptors_are_above_1023(tmp_path: Pa
 
 async def test_accepted_links_do_not_wait_to_fill_segments() -> None:
     """Line 58."""
-    async with world() as (hub, program):
-        listener = await hub.listen(HostPort("127.0.0.1", 0), factory())
+    async with world() as (manager, program):
+        listener = await manager.listen(HostPort("127.0.0.1", 0), factory())
         async with dialled_raw("127.0.0.1", listener.port):
             link, _ = await program.ups.get()
-            sock: socket.socket = hub._links[link]._transport.get_extra_info("socket")
+            sock: socket.socket = manager._links[link]._transport.get_extra_info("socket")
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 

@@ -43,7 +43,7 @@ async def test_scraper_is_answered_also_in_pieces() -> None:
 
 
 @pytest.mark.parametrize("request_text", [b"", b"\x00\x01\xfe\x00", b"x" * 20_000, b"GET /metrics HTTP/1.1\r\n"])
-async def test_stranger_is_dropped(request_text: bytes) -> None:
+async def test_anything_but_a_whole_request_is_dropped(request_text: bytes) -> None:
     async with await serve_metrics(ANY_PORT, ProgramMetrics("some")) as server:
         assert not await ask(server.address, request_text)
         assert b"200 OK" in await ask(server.address, b"GET /metrics HTTP/1.1\r\n\r\n")

@@ -392,7 +392,7 @@ async def test_no_call_watches_more_readers_than_every_library_takes(
         assert log.count("pcsc_readers_at_limit") == (1 if count == 16 else 0)
 
 
-async def test_full_list_is_no_news_where_the_library_takes_more(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_full_list_is_not_reported_where_the_library_takes_more(capsys: pytest.CaptureFixture[str]) -> None:
     source = PcscSource(scard=FakeScard(**sixteen_or_so(16)))
     await source.start()
     await source.stop()

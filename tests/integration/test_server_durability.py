@@ -128,7 +128,7 @@ def test_start_errors_are_one_line_with_a_hint(tmp_path: Path) -> None:
             "--state",
             str(tmp_path),
         )
-        for argv, reason in ((taken, "is in use"), (same, "another server uses")):
+        for argv, reason in ((taken, "is in use"), (same, "is in use by another program")):
             with Program(argv) as second:
                 assert second.wait() == 1
                 (line,) = [text for text in second.stderr.lines if text.startswith("remsim server:")]

@@ -200,7 +200,7 @@ async def test_client_without_number_gets_one_and_keeps_it(tmp_path: Path) -> No
 class DialledBankd:
     """A bankd of ours that cannot dial out: it waits for its server."""
 
-    hub: ConnectionManager
+    manager: ConnectionManager
 
     def __init__(self) -> None:
         self.identity = ComponentIdentity(ComponentType.REMSIM_BANKD, "bankd", "remsim-rig", "1")
@@ -216,7 +216,7 @@ class DialledBankd:
         assert isinstance(event, Received), event
         self.received.put_nowait(event.message)
         if isinstance(event.message, rspro.ConnectClientReq):
-            self.hub.execute(Send(link, rspro.ConnectBankReq(self.identity, 1, 4)))
+            self.manager.execute(Send(link, rspro.ConnectBankReq(self.identity, 1, 4)))
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         return
@@ -225,8 +225,8 @@ class DialledBankd:
 async def test_bankd_that_cannot_dial_is_dialled(tmp_path: Path) -> None:
     bankd = DialledBankd()
     async with TaskOwner("test", log=get_logger("test")) as tasks:
-        bankd.hub = ConnectionManager(bankd, tasks=tasks, log=get_logger("test"))
-        listener = await bankd.hub.listen(LOOPBACK, bankd.connection)
+        bankd.manager = ConnectionManager(bankd, tasks=tasks, log=get_logger("test"))
+        listener = await bankd.manager.listen(LOOPBACK, bankd.connection)
         async with running_server(tmp_path, dial_bank=(listener.addresses[0],)) as service:
             async with asyncio.timeout(20), await connect_client(service, 7) as client:
                 await post(service, (1, 0), (7, 0))
@@ -239,9 +239,11 @@ async def test_bankd_that_cannot_dial_is_dialled(tmp_path: Path) -> None:
                     (shown,) = (await rest.get(f"{V1}/banks?more=true")).json()["banks"]
                 assert shown["clientsGoTo"] == [{"ip": "127.0.0.1", "port": listener.port}]
                 status = SlotPhysStatus(reset_active=False, card_present=True)
-                bankd.hub.execute(Send(bankd.link, rspro.BankSlotStatusInd(BankSlot(1, 2), ClientSlot(0, 0), status)))
+                bankd.manager.execute(
+                    Send(bankd.link, rspro.BankSlotStatusInd(BankSlot(1, 2), ClientSlot(0, 0), status))
+                )
                 assert not client.engine.next_event()
-        await bankd.hub.close()
+        await bankd.manager.close()
         tasks.cancel()
 
 
@@ -283,7 +285,7 @@ async def test_port_in_use_is_a_start_error_and_leaves_nothing_behind(tmp_path: 
 
 async def test_second_server_on_the_same_state_is_refused(tmp_path: Path) -> None:
     async with running_server(tmp_path):
-        with pytest.raises(StartError, match="another server uses"):
+        with pytest.raises(StartError, match=r"the state directory .* is in use by another program \(pid"):
             async with running_server(tmp_path):
                 pytest.fail("it started")
 

@@ -29,7 +29,7 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
-    StoreClientNumber,
+    StoreClientId,
     StoreDeletion,
     StoredState,
     StoreMapping,
@@ -128,7 +128,7 @@ async def test_everything_is_there_again(tmp_path: Path) -> None:
         one, two, three = [await first.create(f"1:{n}", f"7:{n}", is_sent=n > 0) for n in range(3)]
         await first.decide(StoreSent(1, (one,)))
         await first.decide(StoreDeletion((two, three), (two, three), (two,)))
-        await first.decide(StoreClientNumber(("serial", "S1"), 900))
+        await first.decide(StoreClientId(("serial", "S1"), 900))
         first.inner.note(NoteOutcome(one, None))
         first.inner.note(NoteBank(1, "b", "s", "1", 4, ADDRESSES))
         first.inner.note(NoteClient(ClientSlot(7, 0), "c", "s", "1", None, "192.0.2.7"))
@@ -138,7 +138,7 @@ async def test_everything_is_there_again(tmp_path: Path) -> None:
     assert [(m.id, m.is_live) for m in removals] == [(two, False), (three, False)]
     assert memory.releases == ((two, ClientSlot(7, 1), BankSlot(1, 1)),)
     assert memory.bank_addresses == {1: ADDRESSES}
-    assert memory.client_numbers == {("serial", "S1"): 900}
+    assert memory.client_ids == {("serial", "S1"): 900}
     assert memory.restart_counter == 2
 
 

@@ -208,5 +208,5 @@ def test_client_takes_every_interface_that_no_table_claims(host: UsbHost, tmp_pa
 
 def test_client_with_nothing_to_take_says_so(host: UsbHost, tmp_path: Path) -> None:
     pid = host.start(remsim("client", "run", "--plaintext", "--auto"), {"HOME": str(tmp_path)})
-    host.wait_for("remsim client: no card-emulation interface is plugged in; hint: remsim doctor says more")
+    host.wait_for("remsim client: no card-emulation interface is plugged in; hint: run remsim doctor for details")
     host.stage.wait_for_stdout(rf"^ended {pid} 1$")

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from remsim.cli.main import COMMANDS as VERBS
+from remsim.cli.main import COMMANDS as NAMES
 from tests.doubles.programs import Program
 
 #: Libraries that take long to import, and asyncio, which takes as long as some of them.
@@ -59,7 +59,7 @@ COMMANDS: Final[list[tuple[str, int, set[str]]]] = [
     ("--help", 0, set()),
     ("--version", 0, set()),
     ("serve", 2, set()),
-    *((f"{command} --help", 0, HELP) for command in VERBS),
+    *((f"{command} --help", 0, HELP) for command in NAMES),
     ("ctl unmap --help", 0, HELP),
     ("client shell --help", 0, HELP),
     ("pki issue --help", 0, HELP),

@@ -37,6 +37,14 @@ def test_directory_that_cannot_be_written_stops_nobody(tmp_path: Path, capsys: p
     assert "not_locked" in capsys.readouterr().err
 
 
+def test_directory_that_is_needed_must_be_writable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    lock = StateLock(tmp_path / "file" / "x.lock", what="the thing", must_exist=True)
+    with pytest.raises(StartError, match="cannot write to the thing: File exists") as caught:
+        lock.take(get_logger("test"))
+    assert "--state" in caught.value.hint
+
+
 def test_file_system_without_locks_stops_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

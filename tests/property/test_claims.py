@@ -29,8 +29,9 @@ class Place:
     holder: Comer | None = None
     waiting: list[Comer] = field(default_factory=list)
     is_closing: bool = False
-    #: When one took over from the same certificate: time, and the two hosts.
-    seen: list[tuple[float, frozenset[str]]] = field(default_factory=list)
+    successor: Comer | None = None
+    #: By certificate, when one took over from the same one: time, and the two hosts.
+    seen: dict[Proof, list[tuple[float, frozenset[str]]]] = field(default_factory=dict)
 
 
 class ClaimsMachine(RuleBasedStateMachine):
@@ -57,9 +58,9 @@ class ClaimsMachine(RuleBasedStateMachine):
         may_take_over = proof is not None and not place.is_closing and holder.proof in (None, proof)
         if verdict is ClaimVerdict.TAKES_OVER:
             assert may_take_over
-            place.is_closing = True
+            place.is_closing, place.successor = True, comer
             if holder.proof is not None:
-                self.take_over(place, frozenset((holder.host, host)))
+                self.take_over(place.seen.setdefault(holder.proof, []), frozenset((holder.host, host)))
         else:
             assert not may_take_over or holder.proof is not None, "no certificate yields to any"
             assert (verdict is ClaimVerdict.TOO_MANY) is (len(place.waiting) >= MAX_CHALLENGERS)
@@ -72,8 +73,25 @@ class ClaimsMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.claim(identity, None, "192.0.2.3")
 
-    def take_over(self, place: Place, between: frozenset[str]) -> None:
-        recent = [pair for time, pair in place.seen if self.now - time < WINDOW_S]
+    @rule(identity=identities, proof=proofs, host=hosts, index=st.integers(0, MAX_CHALLENGERS), is_new=st.booleans())
+    def claim_without_waiting(self, identity: str, proof: Proof | None, host: str, index: int, is_new: bool) -> None:
+        place = self.places[identity]
+        if is_new or index >= len(place.waiting):
+            comer = Comer(proof, host)
+        else:
+            comer = place.waiting.pop(index)
+        refused = self.claims.claim_if_free(identity, comer, comer.proof, comer.host, self.now)
+        if place.holder is None:
+            assert refused is None
+            place.holder = comer
+            return
+        assert refused is not None
+        assert refused.who is comer
+        assert not self.claims.is_waiting(comer)
+        self.check_reason(comer, refused.reason, place.holder)
+
+    def take_over(self, seen: list[tuple[float, frozenset[str]]], between: frozenset[str]) -> None:
+        recent = [pair for time, pair in seen if self.now - time < WINDOW_S]
         # Another pair of hosts in between begins anew.
         alike = 0
         for pair in reversed(recent):
@@ -81,7 +99,7 @@ class ClaimsMachine(RuleBasedStateMachine):
                 break
             alike += 1
         assert alike < MOST
-        place.seen.append((self.now, between))
+        seen.append((self.now, between))
 
     @rule(identity=identities)
     def holder_answers(self, identity: str) -> None:
@@ -103,7 +121,7 @@ class ClaimsMachine(RuleBasedStateMachine):
         if place.holder is None:
             return
         succession = self.claims.on_lost(place.holder, self.now)
-        place.is_closing = False
+        place.is_closing, place.successor = False, None
         if not place.waiting:
             assert succession is None
             place.holder = None
@@ -116,14 +134,33 @@ class ClaimsMachine(RuleBasedStateMachine):
             self.check_reason(each.who, each.reason, place.holder)
         place.waiting.clear()
 
-    @rule(identity=identities, number=st.integers(0, MAX_CHALLENGERS), is_lost=st.booleans())
-    def challenger_leaves(self, identity: str, number: int, is_lost: bool) -> None:
-        waiting = self.places[identity].waiting
-        if number >= len(waiting):
+    @rule(identity=identities)
+    def release_holder(self, identity: str) -> None:
+        place = self.places[identity]
+        if place.holder is None:
             return
-        who = waiting.pop(number)
-        if is_lost:
+        again, waited, successor = self.claims.release(place.holder), place.waiting, place.successor
+        self.places[identity] = Place(seen=place.seen)
+        assert not any(self.claims.is_waiting(who) for who in waited)
+        if successor in waited:
+            waited.remove(successor)
+            waited.insert(0, successor)
+        assert again == tuple(waited)
+
+    @rule(
+        identity=identities,
+        index=st.integers(0, MAX_CHALLENGERS),
+        leaving=st.sampled_from(["lost", "released", "withdrawn"]),
+    )
+    def challenger_leaves(self, identity: str, index: int, leaving: str) -> None:
+        waiting = self.places[identity].waiting
+        if index >= len(waiting):
+            return
+        who = waiting.pop(index)
+        if leaving == "lost":
             assert self.claims.on_lost(who, self.now) is None
+        elif leaving == "released":
+            assert self.claims.release(who) == ()
         else:
             self.claims.withdraw(who)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from remsim.wire import ipa
 from remsim.wire.errors import DecodeError, FrameError
-from remsim.wire.messages import ber, tpdu_codec
+from remsim.wire.messages import ber, fast_codec
 from remsim.wire.messages.ber import Element
 from remsim.wire.messages.codec import decode_general, decode_pdu, encode_general, encode_pdu
 from remsim.wire.messages.rspro import VERSION, Message, RsproPdu, UnknownMessage
@@ -74,7 +74,7 @@ def test_short_cut_reads_damaged_bytes_as_the_general_decoder(raw: bytes) -> Non
 def test_short_cut_equals_the_general_codec(pdu: RsproPdu, data: st.DataObject) -> None:
     raw = encode_pdu(pdu)
     assert raw == encode_general(pdu)
-    assert tpdu_codec.decode(raw) == (pdu if pdu.version == VERSION else None)
+    assert fast_codec.decode(raw) == (pdu if pdu.version == VERSION else None)
     assert decode_general(raw) == pdu
     damaged = data.draw(strategies.mutated(raw))
     assert decoded(damaged) == decoded_generally(damaged)

@@ -20,7 +20,7 @@ def read_frames(*pieces: bytes) -> list[tuple[bool, bytes]]:
         reader.receive_data(piece)
         while (frame := reader.next_frame()) is not None:
             found.append(frame)
-    assert not reader.is_partial
+    assert not reader.buffer
     return found
 
 

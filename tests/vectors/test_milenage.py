@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from remsim.uicc.milenage import Milenage, opc_of
+from remsim.uicc.milenage import Milenage
+from tests.doubles.operator_code import opc_of
 
 _SETS: list[dict[str, str]] = json.loads((Path(__file__).parent / "milenage" / "sets.json").read_text("ascii"))
 

@@ -27,11 +27,11 @@ from remsim.emulators.simtrace2.messages import (
     StatusRequest,
     TpduFlag,
     TxData,
-    decode_from_host,
 )
 from remsim.emulators.simtrace2.stream import MessageReader, encode_transfer
 from tests.doubles.simtrace2_config import BOARD_KINDS
 from tests.doubles.simtrace2_device import packets_of
+from tests.doubles.simtrace2_frames import decode_from_host, packets_sent
 from tests.doubles.simtrace2_scenarios import Event, Scenario, scenarios
 from tests.reference import reference
 
@@ -281,7 +281,7 @@ class TestDangerous:
         recorded = next(e.raw for e in scenario.events if e.kind == "to_device")
         message = decode_from_host(recorded)
         assert isinstance(message, TxData)
-        assert encode_transfer(message).packets() == [recorded, b""]
+        assert packets_sent(encode_transfer(message)) == [recorded, b""]
 
     def test_acknowledge_is_always_ins(self) -> None:
         (scenario,) = [s for s in DANGEROUS if s.name[:2] == "64"]

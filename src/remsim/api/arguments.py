@@ -57,7 +57,7 @@ def command_list(command: object) -> list[int]:
 
 def _shown(command: object) -> str:
     """Its type; never what is in it, which may be a PIN."""
-    return f"a {type(command).__name__}" if not isinstance(command, list) else "a list with something else in it"
+    return "a list with something else in it" if isinstance(command, list) else type(command).__name__
 
 
 def places() -> dict[str, str]:

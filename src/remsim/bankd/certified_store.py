@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from remsim.bankd.core.certified import CertifiedMemory
+from remsim.core.episode import OncePerEpisode
 from remsim.core.errors import ConfigError, RemsimError
 from remsim.core.identity import Identity, Role
 from remsim.logs import Logger
@@ -17,6 +18,7 @@ from remsim.pki.errors import KeyFileError
 
 NAME: Final = "certified.json"
 _VERSION: Final = 1
+_NOT_STORED: Final = "certified_list_not_stored"
 #: Each slot of each client by itself, which is the longest list, takes some 17 million bytes.
 _MAX_BYTES: Final = 1 << 25
 
@@ -29,7 +31,7 @@ class CertifiedFile:
         self._log = log
         self._turn = asyncio.Lock()
         self._is_due = False
-        self._trouble = ""
+        self._trouble: OncePerEpisode[str] = OncePerEpisode()
 
     def load(self) -> CertifiedMemory:
         """What it holds. A file that cannot be used is reported."""
@@ -43,7 +45,7 @@ class CertifiedFile:
                 file=str(self._path),
                 error=str(error),
                 hint="plain TCP is refused to all clients until a server with a certificate tells the list again, or"
-                " until the file is mended, or deleted, and the bankd started anew",
+                " until the file is repaired or deleted, and the bankd is started again",
             )
             return CertifiedMemory(is_readable=False)
 
@@ -69,11 +71,10 @@ class CertifiedFile:
                 await in_thread(self._write, clients())
             except (OSError, KeyFileError) as error:
                 self._is_due = True
-                if str(error) != self._trouble:
-                    self._log.error("certified_list_not_stored", error=str(error), hint="see --state")
-                self._trouble = str(error)
+                if self._trouble.begins(_NOT_STORED, str(error)):
+                    self._log.error(_NOT_STORED, error=str(error), hint="see --state")
             else:
-                self._trouble = ""
+                self._trouble.ends(_NOT_STORED)
 
     def _write(self, clients: tuple[Identity, ...]) -> None:
         self._path.parent.mkdir(mode=files.DIRECTORY_MODE, parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ calls back and how often.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from functools import partial
+from time import perf_counter
 from typing import Final, Protocol
 
 from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
@@ -118,7 +118,7 @@ class CardDriver:
         if reader is None:
             return card_fault(_not_powered())
         self._early = None
-        began = self._began = time.perf_counter()
+        began = self._began = perf_counter()
         outcome: Outcome | None
         try:
             # Each command has a number of its own: a driver that calls back twice must not answer the next one.
@@ -132,7 +132,7 @@ class CardDriver:
             self._is_waiting = True
             return None
         if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
-            self._observe(time.perf_counter() - began)
+            self._observe(perf_counter() - began)
             return outcome
         return card_fault(failure_of(outcome))
 
@@ -144,7 +144,7 @@ class CardDriver:
             return
         self._is_waiting = False
         if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
-            self._observe(time.perf_counter() - self._began)
+            self._observe(perf_counter() - self._began)
             self._events.on_response(self.slot_nr, outcome)
         else:
             self._fail(failure_of(outcome))
@@ -218,7 +218,7 @@ class CardDriver:
 
 
 async def _number_of(reader: CardReader) -> str | ReaderError | None:
-    """Power the card up and read its number. The caller closes the reader."""
+    """Power the card up and read its ICCID. The caller closes the reader."""
     atr = await _outcome(reader.open())
     if isinstance(atr, ReaderError):
         return atr

@@ -4,9 +4,10 @@
 from typing import Final
 
 from remsim.bankd.core.audit import MAX_KEPT
-from remsim.bankd.core.connections import MAX_CHALLENGERS, MAX_UNSERVED, MAX_UNSERVED_PER_SOURCE
+from remsim.bankd.core.connections import MAX_UNSERVED, MAX_UNSERVED_PER_SOURCE
 from remsim.bankd.core.guarding import MAX_LINES
 from remsim.bankd.core.session import MAX_QUEUED
+from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
 from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
@@ -18,11 +19,11 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
 
 _CLIENTS: Final = (
     Limit(
-        LimitName.CONTENDERS,
+        LimitName.CHALLENGERS,
         MAX_CHALLENGERS,
         "connections",
         "one program has one or two at a time; these wait to hear whether the one before them lives",
-        "a newcomer for that client slot is refused",
+        "a newcomer for that client slot, or one more server, is refused",
     ),
     Limit(
         LimitName.UNSERVED,

@@ -74,7 +74,7 @@ class BankdMetrics(ProgramMetrics, Collector):
         has_server = bank.control.active_server is not None
         yield GaugeMetricFamily("remsim_bankd_server_connected", "1 if this bank has an active server", int(has_server))
         yield GaugeMetricFamily("remsim_bankd_mappings", "Mappings in force", len(bank.mappings))
-        contested = bank.clients.takeovers.refused + bank.control.takeovers.refused
+        contested = bank.clients.claims.contest_refusals + bank.control.claims.contest_refusals
         present = sum(position.is_present for position in bank.cards.positions)
         yield GaugeMetricFamily("remsim_bankd_cards_present", "Slots whose reader has a card", present)
         for name, text, number in (

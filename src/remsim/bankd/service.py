@@ -85,16 +85,18 @@ class BankdService:
         self.started = asyncio.Event()
         self.listener: Listener | None = None
         self.plain_listener: Listener | None = None
-        self.keeper: CertificateManager | None = None
+        self.certificates: CertificateManager | None = None
         self._given_source = source
         self._metrics = metrics or BankdMetrics()
         self._folder = folder or Path.cwd()
         self._log = get_logger("bankd")
+        # For each command: asking for the loop costs a system call.
+        self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._stop_wanted = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
         self._has_tasks = False
-        self._hub: ConnectionManager | None = None
+        self._manager: ConnectionManager | None = None
         self._server: DialledLink | None = None
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
@@ -113,7 +115,19 @@ class BankdService:
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         observe = self._metrics.card_times.observe
         self._slots = [CardDriver(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
-        self.coordinator = BankdCoordinator(
+        self.coordinator = self._make_coordinator()
+        self._metrics.show(self.coordinator)
+        self._alarm = Alarm(self._on_alarm)
+        self._lines = LogRateLimiter(
+            self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
+        )
+        self._do = ActionExecutor[BankdAction](
+            self._performers(), on_failure=self._on_failed_action, after=self._after_actions
+        ).run
+
+    def _make_coordinator(self) -> BankdCoordinator:
+        config = self.config
+        return BankdCoordinator(
             bank_id=config.bank_id,
             cards=self._slots,
             identity=self._engines.identity,
@@ -125,14 +139,6 @@ class BankdService:
             limits=self._metrics.limits,
             policy=read_guard_policy(config),
         )
-        self._metrics.show(self.coordinator)
-        self._alarm = Alarm(self._on_alarm)
-        self._lines = LogRateLimiter(
-            self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
-        )
-        self._do = ActionExecutor[BankdAction](
-            self._performers(), on_failure=self._on_failed_action, after=self._after_actions
-        ).run
 
     def _traced_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:
@@ -154,7 +160,7 @@ class BankdService:
         advertise = await advertised_hosts(config)
         await self._tasks.__aenter__()
         self._has_tasks = True
-        self._hub = hub = ConnectionManager(
+        self._manager = manager = ConnectionManager(
             self,
             tasks=self._tasks,
             log=self._log,
@@ -170,22 +176,22 @@ class BankdService:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
                 self._audit(revealing(config))
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
-        await self._listen(hub, advertise)
+        await self._listen(manager, advertise)
         await self._readers.start()
         protection = self.protection
         dialling = self._engines.dialling(ComponentType.REMSIM_SERVER)
         tls, networks = protection.tls(Role.SERVER), protection.networks
-        self._server = server = hub.dial(dialling, name="server", tls=tls, networks=networks)
+        self._server = server = manager.dial(dialling, name="server", tls=tls, networks=networks)
         server.want(config.server.host, config.server.port)
-        self._keep_fresh(hub)
+        self._keep_fresh(manager)
         self.started.set()
 
-    def _keep_fresh(self, hub: ConnectionManager) -> None:
+    def _keep_fresh(self, manager: ConnectionManager) -> None:
         steps: list[Step] = [self._reload_guard]
         if self.protection.contexts is not None:
-            self.keeper = CertificateManager(self.protection.contexts, hub, log=self._log)
-            self._tasks.vital(self.keeper.run(), name="certificate")
-            steps.append(self.keeper.reload)
+            self.certificates = CertificateManager(self.protection.contexts, manager, log=self._log)
+            self._tasks.vital(self.certificates.run(), name="certificate")
+            steps.append(self.certificates.reload)
         self._tasks.vital(self._reload.run(*steps), name="reload")
 
     async def _reload_guard(self) -> None:
@@ -197,17 +203,17 @@ class BankdService:
         """SIGHUP: use the certificate and the guard's rules that the files hold now."""
         self._reload.request()
 
-    async def _listen(self, hub: ConnectionManager, hosts: Hosts) -> None:
+    async def _listen(self, manager: ConnectionManager, hosts: Hosts) -> None:
         config, protection = self.config, self.protection
         engines = self._engines.accepting(ComponentType.REMSIM_CLIENT, pings_at_once=False)
-        self.listener = await hub.listen(
+        self.listener = await manager.listen(
             config.listen, engines, tls=protection.tls(Role.CLIENT, Role.SERVER), networks=protection.networks
         )
         kind = AddressKind.PLAINTEXT if protection.contexts is None else AddressKind.TLS
         ports = {kind: self.listener.port}
         if config.listen_plaintext is not None:
             networks = config.listener_networks
-            self.plain_listener = await hub.listen(config.listen_plaintext, engines, networks=networks)
+            self.plain_listener = await manager.listen(config.listen_plaintext, engines, networks=networks)
             ports.setdefault(AddressKind.PLAINTEXT, self.plain_listener.port)
         self._log.info("listening", address=self.listener.addresses[0], bank_id=config.bank_id, slots=config.slots)
         self.coordinator.is_listening = True
@@ -235,8 +241,8 @@ class BankdService:
         """Release everything."""
         self._alarm.cancel()
         self._lines.close()
-        if self._hub is not None:
-            await self._hub.close()
+        if self._manager is not None:
+            await self._manager.close()
         if self._readers is not None:
             await self._readers.stop()
         if self._gsmtap is not None:
@@ -248,16 +254,12 @@ class BankdService:
             await self._tasks.__aexit__(None, None, None)
         self._lock.release()
 
-    def _now(self) -> float:
-        # Twice for each command: the hub has the loop at hand, and asking for it costs a system call.
-        return asyncio.get_running_loop().time() if self._hub is None else self._hub.now()
-
     # LinkHandler
 
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
         """A connection is there."""
         is_dialled = self._server is not None and link == self._server.link
-        proof = None if self._hub is None else self._hub.proof(link)
+        proof = None if self._manager is None else self._manager.proof(link)
         self._do(self.coordinator.on_link_up(link, peer, self._now(), is_dialled=is_dialled, proof=proof))
 
     def on_event(self, link: LinkId, event: Event) -> None:
@@ -276,7 +278,12 @@ class BankdService:
 
     def on_response(self, slot_nr: int, response: bytes) -> None:
         """The card answered."""
-        self._do(self.coordinator.on_card_response(slot_nr, response, self._now()))
+        coordinator = self.coordinator
+        answer = coordinator.on_card_response(slot_nr, response, self._now())
+        if answer is not None and self._manager is not None:
+            self._manager.answer_tpdu(answer.link, answer.tag, answer.response)
+        if coordinator.actions:
+            self._do(coordinator.take())
 
     def on_reset(self, slot_nr: int, atr: bytes) -> None:
         """The card was reset."""
@@ -328,8 +335,8 @@ class BankdService:
             self._at_rest.set()
 
     def _on_link_action(self, action: LinkAction) -> None:
-        if self._hub is not None:
-            self._hub.execute(action)
+        if self._manager is not None:
+            self._manager.execute(action)
 
     def _on_card_action(self, action: CardAction) -> None:
         if isinstance(action, OpenCard | ResetCard):
@@ -337,26 +344,26 @@ class BankdService:
         self._slots[action.slot_nr].run(action)
 
     def _attach(self, action: CardAttached) -> None:
-        hub, coordinator, submit = self._hub, self.coordinator, action.submit
-        if hub is None:
+        manager, coordinator, submit = self._manager, self.coordinator, action.submit
+        if manager is None:
             return
-        now, actions = asyncio.get_running_loop().time, coordinator.actions
+        actions, origin = coordinator.actions, Origin.MODEM
 
-        def on_tpdu(tag: int, tpdu: bytes) -> bytes | None:
-            response = submit(tag, tpdu, Origin.MODEM, now())
+        def on_tpdu(tag: int, tpdu: bytes, now: float) -> bytes | None:
+            response = submit(tag, tpdu, origin, now)
             if actions:
                 self._do(coordinator.take())
             return response
 
-        hub.attach_session(action.link, action.client, action.bank_slot, on_tpdu)
+        manager.attach_session(action.link, action.client, action.bank_slot, on_tpdu)
 
     def _detach(self, action: CardDetached) -> None:
-        if self._hub is not None:
-            self._hub.detach_session(action.link)
+        if self._manager is not None:
+            self._manager.detach_session(action.link)
 
     def _send_response(self, action: SendResponse) -> None:
-        if self._hub is not None:
-            self._hub.answer_tpdu(action.link, action.tag, action.response)
+        if self._manager is not None:
+            self._manager.answer_tpdu(action.link, action.tag, action.response)
 
     def _audit(self, entry: AuditInd) -> None:
         self._do(self.coordinator.on_audit(entry, self._now()))
@@ -370,8 +377,8 @@ class BankdService:
             self._gsmtap.send(TpduRecord(action.slot_nr, action.tpdu, action.response))
 
     def _store_revocations(self, action: StoreRevocations) -> None:
-        if self.keeper is not None:
-            self._tasks.session(self.keeper.accept_list(action.raw), name="revocations")
+        if self.certificates is not None:
+            self._tasks.session(self.certificates.accept_list(action.raw), name="revocations")
 
     def _store_certified(self, _action: StoreCertified) -> None:
         self._certified_file.want()

@@ -6,7 +6,6 @@ or of all bytes zero. Knows values, not who sends them when.
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import reduce
 from operator import xor
 from typing import Final, Self
@@ -42,16 +41,6 @@ class Speed:
         """Baud rate adjustment integer, None if reserved."""
         return DI[self.d_index]
 
-    @property
-    def clocks_per_etu(self) -> Fraction | None:
-        """Length of one bit in clock cycles, None if one of the indices is reserved."""
-        return None if self.fi is None or self.di is None else Fraction(self.fi, self.di)
-
-    def bits_per_s(self, clock_hz: float) -> float | None:
-        """Bit rate on the line with a clock of ``clock_hz``, None if one of the indices is reserved."""
-        clocks = self.clocks_per_etu
-        return None if clocks is None else clock_hz / float(clocks)
-
     def __str__(self) -> str:
         return f"F={self.fi or 'reserved'} D={self.di or 'reserved'}"
 
@@ -80,13 +69,6 @@ class Pps:
         pps0 = self.protocol | sum(0x10 << place for place, value in enumerate(optional) if value is not None)
         body = bytes((PPSS, pps0, *(value for value in optional if value is not None)))
         return body + bytes((reduce(xor, body),))
-
-    def accepts(self, response: Self) -> bool:
-        """Whether ``response`` is a success for this request (clause 9.3): an echo, with PPS1..PPS3 absent or equal."""
-        if response.protocol != self.protocol:
-            return False
-        pairs = ((response.pps1, self.pps1), (response.pps2, self.pps2), (response.pps3, self.pps3))
-        return all(answered is None or answered == asked for answered, asked in pairs)
 
 
 def pps_length(start: bytes) -> int:

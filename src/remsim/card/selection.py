@@ -7,10 +7,9 @@ directories are 7Fxx and 5Fxx, data files are 2Fxx, 4Fxx and 6Fxx. Where that is
 and never a guess: what protects something must take unknown for the worst case.
 """
 
-from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
-from remsim.card.class_byte import GSM_CLA, Family, class_byte
+from remsim.card.class_byte import GSM_CLA, ClassByte, Family, class_byte
 from remsim.card.filenames import application_name, is_ambiguous_aid
 
 MF: Final = 0x3F00
@@ -37,6 +36,8 @@ _OBSCURE: Final = frozenset({0xB1, 0xB3, 0xD1, 0xD7, 0xDD, 0xA0, 0xA1, 0x33, 0x0
 _STATE_OF_FILE: Final = frozenset({0x04, 0x44, 0xE6, 0xE8})
 #: P1 of SUSPEND UICC: take up again what was selected when it was suspended (ETSI TS 102 221, clause 11.1.22).
 _RESUME: Final = 0x01
+#: P1 of SELECT: by file identifier (table 11.1).
+_BY_IDENTIFIER: Final = frozenset({0x00, 0x01, 0x02})
 #: P2 of SELECT: end the application's session (table 11.2).
 _TERMINATE: Final = 0x40
 #: P1 of MANAGE CHANNEL (clause 11.1.17).
@@ -45,8 +46,11 @@ _HEADER: Final = 5
 #: High bytes of what the numbering makes a data file (clause 8.6). What has another may be a directory.
 _DATA_FILES: Final = frozenset({0x2F, 0x4F, 0x6F})
 _ALL_CHANNELS: Final = frozenset(range(20))
+#: Nearly every status word.
+_DONE: Final = 0x9000
 #: A SELECT that is refused so changed nothing. After others, 67xx and 6Cxx included, cards differ.
 _NOT_SELECTED_SW1: Final = frozenset({0x68, 0x69, 0x6A, 0x6B, 0x6D, 0x6E, 0x93, 0x94, 0x98})
+_SUCCESS_SW1: Final = frozenset({0x90, 0x91, 0x92, 0x61, 0x62, 0x63, 0x9E, 0x9F})
 #: The file was not found, or the command not even looked at. After any other refusal, 6Cxx included, a card may have
 #: the file selected that a short identifier named.
 _NOTHING_SELECTED: Final = frozenset({0x6A82})
@@ -90,8 +94,7 @@ Step = int | str
 Path = tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(NamedTuple):
     """The selection of one channel. ``directory`` is None if it is not known; ``file`` if none, or not known."""
 
     directory: Path | None
@@ -124,7 +127,7 @@ UNKNOWN: Final = Selected(None, is_file_unknown=True)
 
 def is_success(sw: int) -> bool:
     """Whether a status word says that a command did its work, perhaps with a warning."""
-    return sw >> 8 in (0x90, 0x91, 0x92, 0x61, 0x62, 0x63, 0x9E, 0x9F) and sw != 0x9240
+    return sw >> 8 in _SUCCESS_SW1 and sw != 0x9240
 
 
 class SelectionTracker:
@@ -179,15 +182,17 @@ class SelectionTracker:
         """A command and what the card answered. Anything that is no command is passed over."""
         if len(tpdu) < _HEADER or len(response) < 2:
             return
-        cla, ins, sw = tpdu[0], tpdu[1], int.from_bytes(response[-2:])
-        channel = class_byte(cla).channel
-        is_part = self._note_chain(channel, cla)
-        if not is_success(sw):
+        cla, ins, sw = tpdu[0], tpdu[1], response[-2] << 8 | response[-1]
+        said = class_byte(cla)
+        channel = said.channel
+        is_part = self._note_chain(said)
+        if sw != _DONE and not is_success(sw):
             self._on_failure(channel, tpdu, sw)
-        elif ins == _SELECT and (is_part or class_byte(cla).is_secured):
+        elif ins == _SELECT and (is_part or said.is_secured):
             self._channels[channel] = UNKNOWN
         elif ins == _SELECT:
-            self._channels[channel] = _after_select(self.selected(cla), tpdu[2], tpdu[3], tpdu[_HEADER:])
+            found = self._channels.get(channel, UNKNOWN)
+            self._channels[channel] = _after_select(found, tpdu[2], tpdu[3], tpdu[_HEADER:])
         elif _is_obscure(tpdu):
             self._channels[channel] = UNKNOWN
         elif ins == _MANAGE_CHANNEL:
@@ -199,14 +204,15 @@ class SelectionTracker:
             # Clause 8.4.2: a command with a short identifier selects that file.
             self._channels[channel] = _by_sfi(self.selected(cla), sfi)
 
-    def _note_chain(self, channel: int, cla: int) -> bool:
+    def _note_chain(self, said: ClassByte) -> bool:
         """Whether a command is a part of one that comes in several; its last part has the class of any other."""
-        was_chained = channel in self._in_chain
-        if class_byte(cla).is_chained:
-            self._in_chain.add(channel)
+        if said.is_chained:
+            self._in_chain.add(said.channel)
             return True
-        self._in_chain.discard(channel)
-        return was_chained
+        if said.channel not in self._in_chain:
+            return False
+        self._in_chain.discard(said.channel)
+        return True
 
     def _on_failure(self, channel: int, tpdu: bytes, sw: int) -> None:
         if tpdu[1] == _SELECT:
@@ -280,6 +286,8 @@ def _by_sfi(found: Selected, sfi: int) -> Selected:
 
 
 def _after_select(found: Selected, p1: int, p2: int, data: bytes) -> Selected:
+    if p1 in _BY_IDENTIFIER and len(data) == 2:
+        return _child(found, int.from_bytes(data))
     if p1 == 0x04:
         return UNKNOWN if p2 & _TERMINATE else _application(data)
     if p1 == 0x03:
@@ -290,8 +298,6 @@ def _after_select(found: Selected, p1: int, p2: int, data: bytes) -> Selected:
         return _walk(Selected(found.surroundings, application=found.application), data)
     if not data:
         return Selected((MF,), application=found.application)
-    if p1 in (0x00, 0x01, 0x02) and len(data) == 2:
-        return _child(found, int.from_bytes(data))
     return Selected(None, application=found.application, is_file_unknown=True)
 
 
@@ -320,13 +326,14 @@ def _walk(found: Selected, data: bytes) -> Selected:
 
 
 def _child(found: Selected, fid: int) -> Selected:
-    application, directory = found.application, found.surroundings
+    application = found.application
     if fid == MF:
-        return Selected((MF,), application=application)
+        return AT_MF if application is None else Selected((MF,), application=application)
     if fid == CURRENT_APPLICATION:
         return Selected(None if application is None else (application,), application=application)
     if fid >> 8 == 0x7F:
         return Selected((MF, fid), application=application)
+    directory = found.surroundings
     if fid >> 8 == 0x5F:
         if directory is None or directory == (MF,):
             return Selected(None, application=application)

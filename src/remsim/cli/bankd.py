@@ -70,9 +70,9 @@ def bankd(
     shared: bool
         Share the cards with other programs.
     read_numbers: bool
-        Read each card's ICCID, for which it is powered up briefly, and tell the server (default: yes).
+        Power each card up briefly, read its ICCID, and report it to the server (default: yes).
     listen_plaintext: str
-        Take clients over plain TCP here, too, for programs of the C suite.
+        Also accept clients over plain TCP here, for programs of the C suite.
     """
     from remsim.config import BankdConfig
 

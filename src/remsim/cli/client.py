@@ -53,7 +53,7 @@ def script(
     *,
     literal: Annotated[Flag, Parameter(help="Send every command as recorded; do not follow the card's SW2.")] = None,
     json: Annotated[Flag, Parameter(help="Report as JSON.")] = None,
-    repeat: Annotated[int, Parameter(help="Play it so often.", metavar="N")] = 1,
+    repeat: Annotated[int, Parameter(help="Play it this many times.", metavar="N")] = 1,
     check: Annotated[Flag, Parameter(help="Fail if a status word or length is not as recorded.")] = None,
     dump: Annotated[
         Path | None, Parameter(help="Write commands and answers to this file, JSON lines.", metavar="FILE")
@@ -89,7 +89,7 @@ def vpcd(
     ] = None,
     options: ClientOptions = NO_CLIENT_OPTIONS,
 ) -> int:
-    """Be a card in a virtual PC/SC reader, so that PC/SC programs of this host use the card of the bank."""
+    """Put the bank's card into a virtual PC/SC reader, for the PC/SC programs of this host."""
     from remsim.config import ClientVpcdConfig
 
     config = resolve(

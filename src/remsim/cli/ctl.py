@@ -211,7 +211,9 @@ def delete(bank_slot: str, /, *, session: Given) -> int:
 
 
 @_commands.command
-def audit(*, after: int = 0, session: Given) -> int:
+def audit(
+    *, after: Annotated[int, Parameter(help="Show what follows this entry.", metavar="N")] = 0, session: Given
+) -> int:
     """Show who changed or tried what, oldest first; with --json one object per line. Needs a token of an admin."""
     while True:
         value = (session.rest.get(f"/audit?after={after}") or {}).get("audit")
@@ -226,7 +228,7 @@ def audit(*, after: int = 0, session: Given) -> int:
 
 policy = App(
     name="policy",
-    help="Rules on who may use which card: policy check FILE says whether they are well formed, and what they say.",
+    help="Check rules on who may use which card: policy check FILE.",
     help_format="plaintext",
 )
 _commands.command(policy)
@@ -234,7 +236,7 @@ _commands.command(policy)
 
 @policy.command
 def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *, number: IccidText = None) -> int:
-    """Say whether a policy FILE is well formed, and what it says about BANK:SLOT CLIENT:SLOT. Asks no server."""
+    """Check a policy FILE, and show what it allows for BANK:SLOT CLIENT:SLOT. Needs no server."""
     number = None if number is None else number.upper()
     if number is not None and not is_iccid(number):
         raise ConfigError("--number is no ICCID", hint="write its digits (0 to 9, A to E), 20 at most")
@@ -259,7 +261,7 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *,
 def global_reset(
     *, yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False, session: Given
 ) -> int:
-    """Delete all mappings. Asks before, or takes --yes."""
+    """Delete all mappings. Asks for confirmation, unless --yes is given."""
     if not yes:
         _ask_before_reset(session.rest)
     session.rest.global_reset()

@@ -25,13 +25,13 @@ def doctor(
     *,
     config: Annotated[Path | None, _option("FILE.toml", "The program's configuration.")] = None,
     server: Annotated[str | None, _option("HOST:PORT", "The server, instead of the file's.")] = None,
-    tls: Annotated[str | None, _option("DIR", "Key and certificate are here, and must be.")] = None,
+    tls: Annotated[str | None, _option("DIR", "Directory of key and certificate, which must exist.")] = None,
     state: Annotated[str | None, _option("DIR", "The program's state directory.")] = None,
     vpcd: Annotated[str | None, _option("HOST:PORT", "Look for a virtual reader here.")] = None,
     rest: Annotated[str | None, _option("URL", "The server's REST interface, asked with REMSIM_TOKEN.")] = None,
     json: Annotated[Flag, Parameter(help="Print JSON.")] = None,
 ) -> int:
-    """Examine this host: what its programs need, what is wrong, and how to mend it. Changes nothing."""
+    """Examine this host: what its programs need, what is wrong, and how to fix it. Changes nothing."""
     # Help needs none of what the examination does.
     from remsim.cli.examination import examine_host
     from remsim.doctor.configuration import Given

@@ -48,9 +48,9 @@ def enroll(
     state: str
         State directory of the program that the certificate is for (default: that program's own).
     renew: bool
-        Renew the certificate that is there, although the program does that by itself in time.
+        Renew the certificate now. The programs renew it in time by themselves.
     openssl: bool
-        Use the openssl program although the Python package cryptography is there.
+        Use the program openssl, even if the Python package cryptography is installed.
     json: bool
         Print JSON.
     """

@@ -237,8 +237,9 @@ def _warn_of_dates(authority: "Authority", own: Credentials) -> None:
 def extend(*, options: PkiOptions = _NO_OPTIONS) -> int:
     """Renew the authority's own certificate for ten years, with the same key.
 
-    Nobody enrols again: what was issued stays good, a running server takes the new certificate within a minute, and
-    other hosts get it with their next renewal, within sixty days. So do this while the old one holds for longer.
+    No host has to enrol again. What was issued stays valid, a running server takes the new certificate within a
+    minute, and other hosts get it with their next renewal, within sixty days. Do this before the old certificate has
+    less than that left.
     """
     authority = options.authority()
     before, fingerprint = authority.facts.not_after, authority.fingerprint

@@ -68,7 +68,7 @@ def server(
     policy: str
         Rules on who may use which card; without them, operators may map any card.
     listen_plaintext: str
-        Take RSPRO over plain TCP here, too, for programs of the C suite.
+        Also accept RSPRO over plain TCP here, for programs of the C suite.
     """
     from remsim.config import ServerConfig
 
@@ -102,7 +102,7 @@ def init(
     json: Flag = None,
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
-    """Make what a new server needs: an authority, the server's certificate, and the first access token.
+    """Create what a new server needs: an authority, the server's certificate, and the first access token.
 
     May be run again: what exists is kept. The token is that of an admin, and is printed once.
 
@@ -117,7 +117,7 @@ def init(
     state: str
         The server's state directory (default: as remsim server).
     database: str
-        The server's database, if not in there.
+        The server's database, if it is not in the state directory.
     json: bool
         Print JSON, with the token in it.
     """

@@ -26,7 +26,9 @@ app = command_app("token", "Make, list and revoke access tokens for the server's
 
 _DAY_S: Final = 86400.0
 _State = Annotated[str | None, Parameter(metavar="DIR", help="The server's state directory.")]
-_Database = Annotated[str | None, Parameter(metavar="URL", help="The server's database, if not in there.")]
+_Database = Annotated[
+    str | None, Parameter(metavar="URL", help="The server's database, if it is not in the state directory.")
+]
 
 
 def _config(common: CommonOptions, state: str | None, database: str | None) -> "ServerConfig":
@@ -62,7 +64,7 @@ def create(
     clients: str
         Limit it to these clients.
     days: float
-        It expires after so many days.
+        Let it expire after this many days.
     to: Path
         Write it to this file, which only this user can read, instead of printing it. Must not exist.
     """

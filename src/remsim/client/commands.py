@@ -251,7 +251,7 @@ def found_slots(config: ClientRunConfig) -> list[ClientSlotConfig]:
     except DeviceError as error:
         raise StartError(str(error), hint=error.hint) from None
     if not found and not config.slot:
-        raise StartError("no card-emulation interface is plugged in", hint="remsim doctor says more")
+        raise StartError("no card-emulation interface is plugged in", hint="run remsim doctor for details")
     first = config.auto_client
     return [
         ClientSlotConfig(

@@ -65,7 +65,7 @@ class ClientSlotRunner(EmulatorEvents):
         self,
         spec: SlotSpec,
         *,
-        hub: ConnectionManager,
+        manager: ConnectionManager,
         metrics: ClientMetrics,
         protection: TransportSecurity,
         on_revocations: Callable[[bytes], None] | None = None,
@@ -74,7 +74,7 @@ class ClientSlotRunner(EmulatorEvents):
         self.config = config
         self.emulator = spec.emulator
         self._observer = spec.observer
-        self._hub = hub
+        self._manager = manager
         self._on_revocations = on_revocations
         self._metrics = metrics
         identity = own_identity(config, ComponentType.REMSIM_CLIENT)
@@ -89,7 +89,7 @@ class ClientSlotRunner(EmulatorEvents):
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
-        self._lines = hub.lines
+        self._lines = manager.lines
         #: None: nobody has told whether there is any.
         self._has_hardware: bool | None = None
         self._label = ""
@@ -110,7 +110,7 @@ class ClientSlotRunner(EmulatorEvents):
     def _dial(self, identity: ComponentIdentity, peer: ComponentType, protection: TransportSecurity) -> DialledLink:
         whose = "" if self.config.client is None else f" of {self.config.client}"
         name, role = ("server", Role.SERVER) if peer is ComponentType.REMSIM_SERVER else ("bankd", Role.BANK)
-        return self._hub.dial(
+        return self._manager.dial(
             EngineFactory.of(self.config, identity).dialling(peer),
             name=f"{name}{whose}",
             tls=protection.tls(role),
@@ -158,7 +158,7 @@ class ClientSlotRunner(EmulatorEvents):
                     return self.coordinator.server_says
                 return (
                     f"the server has no bankd for {self._label}: it is not mapped, or the bank of its mapping is not "
-                    "connected; remsim ctl mappings tells"
+                    "connected; see remsim ctl mappings"
                 )
             case SlotState.WAIT_BANKD:
                 return self._why_bankd_serves_nothing()
@@ -205,20 +205,20 @@ class ClientSlotRunner(EmulatorEvents):
     def on_link_up(self, link: LinkId) -> None:
         """One of our links is up."""
         role = ComponentType.REMSIM_SERVER if link == self.server.link else ComponentType.REMSIM_BANKD
-        self._run(self.coordinator.on_link_up(link, role, self._hub.now()))
+        self._run(self.coordinator.on_link_up(link, role, self._manager.now()))
 
     def on_event(self, link: LinkId, event: Event) -> None:
         """Something arrived on one of our links."""
-        self._run(self.coordinator.on_event(link, event, self._hub.now()))
+        self._run(self.coordinator.on_event(link, event, self._manager.now()))
 
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """One of our links is gone."""
         self._lost = link
-        self._run(self.coordinator.on_link_lost(link, reason, self._hub.now()))
+        self._run(self.coordinator.on_link_lost(link, reason, self._manager.now()))
         self._lost = None
 
     def _on_alarm(self) -> None:
-        self._run(self.coordinator.handle_timer(self._hub.now()))
+        self._run(self.coordinator.handle_timer(self._manager.now()))
 
     # EmulatorEvents
 
@@ -233,7 +233,7 @@ class ClientSlotRunner(EmulatorEvents):
         if self.script is not None:
             self._environment.on_lines(status)
             self._call_script(self._causes.of_lines(status))
-        self._run(self.coordinator.on_lines(status, self._hub.now()))
+        self._run(self.coordinator.on_lines(status, self._manager.now()))
 
     def on_pps(self, result: PpsResult) -> None:
         """The modem changed the speed; RSPRO has no place for it."""
@@ -272,7 +272,7 @@ class ClientSlotRunner(EmulatorEvents):
             Notice: self._on_notice,
             LogEvent: self._log_event,
         }
-        performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._hub.execute))
+        performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._manager.execute))
         if self.script is None:
             return performers
         return {kind: self._and_script(perform) for kind, perform in performers.items()}

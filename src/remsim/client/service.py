@@ -54,23 +54,23 @@ class ClientService:
         self._scope: asyncio.Timeout | None = None
         self._is_stopping = False
         self._by_link: dict[LinkId, ClientSlotRunner] = {}
-        self._hub: ConnectionManager | None = None
+        self._manager: ConnectionManager | None = None
 
     async def start(self) -> None:
         """Take the emulators and dial the servers. Raises StartError."""
         tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
         self._owned.callback(tasks.cancel)
-        self._hub = ConnectionManager(self, tasks=tasks, log=self._log, limits=self._metrics.limits)
+        self._manager = ConnectionManager(self, tasks=tasks, log=self._log, limits=self._metrics.limits)
         protections = self._protect()
         self._lock_slots(protections)
         self._owned.push_async_callback(self._drain_scripts)
-        self._owned.push_async_callback(self._hub.close)
+        self._owned.push_async_callback(self._manager.close)
         shared = {id(one): one for one in protections}
-        on_list = {key: self._keep_certificate(one, self._hub, tasks) for key, one in shared.items()}
+        on_list = {key: self._keep_certificate(one, self._manager, tasks) for key, one in shared.items()}
         for spec, protection in zip(self._specs, protections, strict=True):
             slot = ClientSlotRunner(
                 spec,
-                hub=self._hub,
+                manager=self._manager,
                 metrics=self._metrics,
                 protection=protection,
                 on_revocations=on_list[id(protection)],
@@ -96,12 +96,12 @@ class ClientService:
             self._owned.callback(lock.release)
 
     def _keep_certificate(
-        self, protection: TransportSecurity, hub: ConnectionManager, tasks: TaskOwner
+        self, protection: TransportSecurity, manager: ConnectionManager, tasks: TaskOwner
     ) -> Callable[[bytes], None] | None:
         """Look after a certificate; return what is to be called with a list that a server pushed."""
         if protection.contexts is None:
             return None
-        certificate = CertificateManager(protection.contexts, hub, log=self._log)
+        certificate = CertificateManager(protection.contexts, manager, log=self._log)
         self.certificates.append(certificate)
         tasks.vital(certificate.run(), name="certificate")
 

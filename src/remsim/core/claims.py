@@ -9,12 +9,17 @@ An identity is what only one connection may be at a time: a client slot, a bank,
 3. Any other claimant waits, and the holder is asked whether it is alive (PING). So is one that comes with the same
    certificate once the identity is *contested* (``TakeOvers``). A holder that is being closed is not asked.
 4. A holder that answers stays, and all who wait are refused.
-5. When the holder is lost, the newest of those who wait becomes the holder, because it is the least likely to be a
-   dead link itself. The others are refused; those that are alive come back and challenge the new holder.
+5. When the holder is lost, its caller decides by the call that it makes what becomes of those who wait:
+
+   - ``on_lost`` (servers): the newest becomes the holder, because it is the least likely to be a dead link itself. The
+     others are refused; those that are alive come back and challenge the new holder.
+   - ``release`` (bankds): the identity is free, and all who waited claim it again: first the one that takes over, then
+     the oldest. A classic client that is refused waits for long before it comes back, so nobody is refused by guess.
 6. ``MAX_CHALLENGERS`` may wait for one identity. More are refused at once; rule 2 goes before this one.
 
-What is refused at a claim for other reasons (a wrong certificate) is the caller's business: it does not claim, and
-withdraws what waits before it reports the loss of the holder.
+A connection that was let in before anybody held the identity, and wants it only later, does not wait for it at all
+(``claim_if_free``): it holds it, or is refused. What is refused for other reasons (a wrong certificate) is the caller's
+business: it does not claim, and withdraws what waits before it reports the loss of the holder.
 """
 
 from collections import OrderedDict
@@ -40,7 +45,7 @@ MAX_IDENTITIES: Final = 4096
 
 
 #: What an operator can do about it.
-CONTEST_HINT: Final = "stop one of the two programs, or enrol it anew under a number of its own"
+CONTEST_HINT: Final = "stop one of the two programs, or enrol it anew with an id of its own"
 
 
 def contest_texts(identity: str, holder: str, newcomer: str) -> tuple[str, str]:
@@ -166,8 +171,9 @@ class _Held(Generic[K, H]):
     claimant: _Claimant
     #: The oldest first.
     challengers: dict[H, _Claimant] = field(default_factory=dict)
-    #: Its holder is being closed for a challenger that takes over.
+    #: Its holder is being closed for a challenger that takes over: this one.
     is_closing: bool = False
+    successor: H | None = None
 
 
 class IdentityClaims(Generic[K, H]):
@@ -217,15 +223,26 @@ class IdentityClaims(Generic[K, H]):
         held.challengers[who] = claimant
         self._place[who] = held
         if takes_over:
-            held.is_closing = True
+            held.is_closing, held.successor = True, who
             return ClaimVerdict.TAKES_OVER
         return ClaimVerdict.PROBE if len(held.challengers) == 1 and not held.is_closing else ClaimVerdict.WAITS
 
     def _may_take_over(self, held: _Held[K, H], claimant: _Claimant, now: float) -> bool:
+        """Rule 2: whether this claimant need not wait for the holder's answer."""
         if claimant.proof is None or held.claimant.proof is None:
             return claimant.proof is not None
         is_same = claimant.is_same_as(held.claimant)
-        return is_same and self._takeovers.may(held.identity, held.claimant.host, claimant.host, now)
+        return is_same and self._takeovers.may(_contest_of(held), held.claimant.host, claimant.host, now)
+
+    def claim_if_free(self, identity: K, who: H, proof: Proof | None, host: Hashable, now: float) -> Refused[H] | None:
+        """``who`` wants ``identity``, and does not wait for it, or not any longer. None: it holds it now."""
+        if self.is_waiting(who):
+            self.withdraw(who)
+        held = self._held.get(identity)
+        if held is not None:
+            return self._refuse(held, who, _Claimant(proof, host), now)
+        self.claim(identity, who, proof, host, now)
+        return None
 
     def on_alive(self, holder: H, now: float) -> list[Refused[H]]:
         """The holder has answered: who waited is refused, the oldest first. Nobody is, if it is being closed."""
@@ -246,21 +263,43 @@ class IdentityClaims(Generic[K, H]):
             del self._held[held.identity]
             return None
         held.holder, held.claimant = held.challengers.popitem()
-        held.is_closing = False
+        held.is_closing, held.successor = False, None
         return Succession(held.holder, tuple(self._refuse_all(held, now)))
+
+    def release(self, who: H) -> tuple[H, ...]:
+        """A connection is gone. If it held an identity: who waited for that, in the order in which they claim it again.
+
+        The identity is free then, and none of them claims anything.
+        """
+        held = self._place.pop(who, None)
+        if held is None:
+            return ()
+        if held.holder != who:
+            del held.challengers[who]
+            return ()
+        del self._held[held.identity]
+        for challenger in held.challengers:
+            del self._place[challenger]
+        return tuple(sorted(held.challengers, key=lambda challenger: challenger != held.successor))
 
     def withdraw(self, who: H) -> None:
         """The claim of one that waits is void."""
         del self._place.pop(who).challengers[who]
 
     def _refuse_all(self, held: _Held[K, H], now: float) -> list[Refused[H]]:
-        refused: list[Refused[H]] = []
-        for who, claimant in held.challengers.items():
+        refused = [self._refuse(held, who, claimant, now) for who, claimant in held.challengers.items()]
+        for who in held.challengers:
             del self._place[who]
-            reason = ClaimRefusal.IN_USE
-            if claimant.is_same_as(held.claimant):
-                is_first = self._takeovers.refuse(held.identity, now)
-                reason = ClaimRefusal.CONTESTED if is_first else ClaimRefusal.STILL_CONTESTED
-            refused.append(Refused(who, reason))
         held.challengers.clear()
         return refused
+
+    def _refuse(self, held: _Held[K, H], who: H, claimant: _Claimant, now: float) -> Refused[H]:
+        if not claimant.is_same_as(held.claimant):
+            return Refused(who, ClaimRefusal.IN_USE)
+        is_first = self._takeovers.refuse(_contest_of(held), now)
+        return Refused(who, ClaimRefusal.CONTESTED if is_first else ClaimRefusal.STILL_CONTESTED)
+
+
+def _contest_of(held: _Held[K, H]) -> Hashable:
+    """What two programs with the certificate of the holder may contend for: each certificate is judged by itself."""
+    return held.identity, held.claimant.proof

@@ -16,7 +16,7 @@ Every error that reaches a person is one line (``str(error)``) plus a hint that 
 
 
 class RemsimError(Exception):
-    """Base of all errors of this package; ``hint`` tells a person how to mend it, or is empty."""
+    """Base of all errors of this package; ``hint`` says how to fix it, or is empty."""
 
     #: Exit status of a program that ends because of this error (sysexits are not used: 1 = failed, 2 = usage).
     exit_status = 1

@@ -106,11 +106,6 @@ class Identity:
         """``remsim://client/23/0``: what stands in the certificate."""
         return f"{SCHEME}{self}"
 
-    @property
-    def file_stem(self) -> str:
-        """``client-23-0``: the same as part of a file name."""
-        return str(self).replace("/", "-")
-
     def covers(self, what: "BankSlot | ClientSlot | Identity") -> bool:
         """Whether the holder may speak for this bank slot, client slot or identity."""
         if isinstance(what, BankSlot):

@@ -35,9 +35,10 @@ class LimitName(StrEnum):
     METRICS_CONNECTIONS = "metrics_connections"
     METRICS_REQUEST = "metrics_request"
     METRICS_TIME = "metrics_time"
-    # Of servers
+    # Of servers and bankds
     CHALLENGERS = "challengers"
-    CLIENT_NUMBERS = "client_numbers"
+    # Of servers
+    CLIENT_IDS = "client_ids"
     REVOCATION_LIST = "revocation_list"
     REST_CONNECTIONS = "rest_connections"
     REST_CONNECTIONS_PER_SOURCE = "rest_connections_per_source"
@@ -54,7 +55,6 @@ class LimitName(StrEnum):
     STORED_REFUSALS = "stored_refusals"
     BANK_AUDIT = "bank_audit"
     # Of bankds
-    CONTENDERS = "contenders"
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"
     QUEUED_COMMANDS = "queued_commands"

@@ -67,6 +67,11 @@ class Stateful(Generic[S, E]):
     __slots__ = ("_state",)
 
     TRANSITIONS: ClassVar[Transitions[Any, Any]]  # a ClassVar cannot name the class's parameters
+    _table: ClassVar[dict[tuple[Any, Any], Any]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._table = cls.TRANSITIONS.table
 
     def __init__(self, state: S) -> None:
         self._state = state
@@ -79,8 +84,9 @@ class Stateful(Generic[S, E]):
     def step(self, event: E) -> S:
         """Move on, and return the new state. Raises IllegalTransitionError if the table does not list the pair."""
         # Twice for each command of a card, so the table is asked without a call in between.
-        following: S | None = self.TRANSITIONS.table.get((self._state, event))
-        if following is None:
+        try:
+            following: S = self._table[self._state, event]
+        except KeyError:
             following = self.TRANSITIONS.following(self._state, event)
         self._state = following
         return following

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``remsim doctor``: looks at a host, says what is wrong, and how to mend it. Changes nothing."""
+"""``remsim doctor``: examines a host, shows what is wrong and how to fix it. Changes nothing."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a link may give us to read: a token bucket, in bytes. Does no I/O; time is an argument.
+"""How much a link may give us to read: a token bucket of bytes. Does no I/O; time is an argument.
 
 A message costs its bytes and ``FRAME_COST`` more, because a PING of four bytes is nearly as much work as one of a
 hundred. Who has used up the allowance is not closed: nothing more is read from the link until it is paid for, so TCP
@@ -8,6 +8,8 @@ makes the peer wait. That leaves the processor to the other links, and to a prog
 
 from dataclasses import dataclass
 from typing import Final
+
+from remsim.core.rate_limit import TokenBucket
 
 #: What each frame costs besides its bytes.
 FRAME_COST: Final = 64
@@ -20,6 +22,10 @@ class Rate:
     burst: int
     per_second: int
 
+    def bucket(self) -> TokenBucket:
+        """Return a whole one, in bytes."""
+        return TokenBucket(burst=self.burst, interval_s=1.0 / self.per_second)
+
 
 #: Before the peer is accepted: introductions, a few PINGs, and four of the longest frames that are taken then.
 FIRST_RATE: Final = Rate(1 << 16, 1 << 13)
@@ -30,19 +36,15 @@ ACCEPTED_RATE: Final = Rate(1 << 22, 1 << 22)
 class Allowance:
     """The allowance of one link. ``now`` is in seconds and never goes backwards."""
 
-    def __init__(self, rate: Rate, now: float) -> None:
-        self._rate = rate
-        self._left = float(rate.burst)
-        self._at = now
+    __slots__ = ("_bucket",)
+
+    def __init__(self, rate: Rate) -> None:
+        self._bucket = rate.bucket()
 
     def spend(self, length: int, frames: int, now: float) -> float:
         """Pay for ``length`` bytes with ``frames`` frames in them; return for how long to read nothing, mostly 0."""
-        rate = self._rate
-        earned = (now - self._at) * rate.per_second
-        self._left = min(float(rate.burst), self._left + earned) - length - frames * FRAME_COST
-        self._at = now
-        return max(0.0, -self._left / rate.per_second)
+        return self._bucket.overdraw(length + frames * FRAME_COST, now)
 
-    def widen(self, rate: Rate, now: float) -> None:
+    def widen(self, rate: Rate) -> None:
         """The peer is accepted: it begins anew, with the whole of ``rate``."""
-        self._rate, self._left, self._at = rate, float(rate.burst), now
+        self._bucket = rate.bucket()

@@ -16,7 +16,7 @@ from remsim.net.accept.handshake_queue import HandshakeQueue
 from remsim.net.accept.listen import BACKLOG, Listener, listen
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.dialled import DialledEnd, DialledLink
-from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler
+from remsim.net.link import FLUSH_TIMEOUT_S, Link, LinkHandler, TpduHandler
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.plain import Networks
 from remsim.net.runtime.tasks import TaskOwner
@@ -59,6 +59,8 @@ class ConnectionManager:
         closes itself; without it, there is one for the links.
         """
         self._handler = handler
+        #: The loop's time in seconds: what coordinators are given as ``now``.
+        self.now: Callable[[], float] = asyncio.get_running_loop().time
         self._tasks = tasks
         self._log = log
         self._loop = asyncio.get_running_loop()
@@ -87,10 +89,6 @@ class ConnectionManager:
 
     def __len__(self) -> int:
         return len(self._links)
-
-    def now(self) -> float:
-        """The loop's time in seconds: what coordinators are given as ``now``."""
-        return self._loop.time()
 
     async def listen(
         self,
@@ -164,10 +162,8 @@ class ConnectionManager:
                 link.connection.send_id_get()
                 link.flush()
 
-    def attach_session(
-        self, link: LinkId, client: ClientSlot, bank: BankSlot, on_tpdu: Callable[[int, bytes], bytes | None]
-    ) -> None:
-        """Hand the command TPDUs between these slots to ``on_tpdu``, tag and bytes, instead of an event for each.
+    def attach_session(self, link: LinkId, client: ClientSlot, bank: BankSlot, on_tpdu: TpduHandler) -> None:
+        """Hand the command TPDUs between these slots to ``on_tpdu`` instead of an event for each.
 
         It returns the response if that is there at once; else ``answer_tpdu`` is to be called, after that call.
         A command that is not written as ours are, or not alone in what arrived, comes as an event all the same.

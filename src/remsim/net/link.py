@@ -28,6 +28,10 @@ PIECE_BYTES: Final = 2048
 FLUSH_TIMEOUT_S: Final = 2.0
 
 
+#: Takes the tag and bytes of a command TPDU and the time; returns the response if it is there at once.
+TpduHandler = Callable[[int, bytes, float], bytes | None]
+
+
 class LinkHandler(Protocol):
     """The program's side of its links. Called in the event loop; must not block."""
 
@@ -103,14 +107,14 @@ class Link(asyncio.Protocol):
         self.has_heard = False
         # What has come and was not looked at yet, and from where on.
         self._unseen, self._seen = b"", 0
-        self._allowance = Allowance(FIRST_RATE, self._loop.time())
+        self._allowance = Allowance(FIRST_RATE)
         # Runs while nothing is read from a peer that has used up its allowance.
         self._rest: asyncio.TimerHandle | None = None
         self.is_closing = False
         self.networks = networks
-        #: Takes the tag and bytes of each command TPDU of the attached session, and returns the response if it is there
-        #: at once. Else ``answer_tpdu`` is called later, or never.
-        self.on_tpdu: Callable[[int, bytes], bytes | None] | None = None
+        #: Takes each command TPDU of the attached session. If it has no response, ``answer_tpdu`` is called later, or
+        #: never.
+        self.on_tpdu: TpduHandler | None = None
         #: The program has heard of it, and will hear of its end.
         self.is_announced = False
         #: Whom the peer has proven to be; None on a link without TLS.
@@ -139,11 +143,12 @@ class Link(asyncio.Protocol):
             return
         if self._unseen:
             self._unseen += data
-        elif self._is_resting:
+        elif self._rest is not None:
             self._unseen, self._seen = data, 0
         elif len(data) <= PIECE_BYTES:
             self._look_at(data)
-            self._pause_if_resting()
+            if self._is_resting:
+                self._transport.pause_reading()
         else:
             self._transport.pause_reading()
             self._unseen, self._seen = data, 0
@@ -166,10 +171,6 @@ class Link(asyncio.Protocol):
     def _is_resting(self) -> bool:
         return self._rest is not None
 
-    def _pause_if_resting(self) -> None:
-        if self._is_resting:
-            self._transport.pause_reading()
-
     def _go_on(self) -> None:
         """Look at what waits when it is this link's turn, or read more."""
         if self._unseen:
@@ -179,11 +180,16 @@ class Link(asyncio.Protocol):
 
     def _look_at(self, data: bytes) -> None:
         self.has_heard = True
-        before = self.connection.frames
-        self._take(data)
-        # A command of the attached session is one frame that the engine does not count.
-        frames = self.connection.frames - before or 1
-        pause_s = self._allowance.spend(len(data), frames, self._loop.time())
+        connection, frames, now = self.connection, 1, self._loop.time()
+        command = connection.receive_tpdu(data)
+        if command is None:
+            before = connection.frames
+            connection.receive_data(data, now)
+            self._pump()
+            frames = connection.frames - before or 1
+        else:
+            self._on_command(command, now)
+        pause_s = self._allowance.spend(len(data), frames, now)
         if pause_s and not self.is_closing:
             self._owner.on_limit(LimitName.READING if self._is_accepted else LimitName.FIRST_READING)
             self._rest = self._loop.call_later(pause_s, self._on_rested)
@@ -192,23 +198,18 @@ class Link(asyncio.Protocol):
         self._rest = None
         self._go_on()
 
-    def _take(self, data: bytes) -> None:
-        connection = self.connection
-        if (found := connection.receive_tpdu(data)) is not None:
-            assert self.on_tpdu is not None
-            tag, tpdu = found
-            is_sound = False
-            try:
-                response = self.on_tpdu(tag, tpdu)
-                if response is not None:
-                    self._transport.write(connection.answer_tpdu(tag, response))
-                is_sound = True
-            finally:
-                if not is_sound:
-                    self._abort()
-            return
-        connection.receive_data(data, self._loop.time())
-        self._pump()
+    def _on_command(self, command: tuple[int, bytes], now: float) -> None:
+        assert self.on_tpdu is not None
+        tag, tpdu = command
+        is_sound = False
+        try:
+            response = self.on_tpdu(tag, tpdu, now)
+            if response is not None:
+                self._transport.write(self.connection.answer_tpdu(tag, response))
+            is_sound = True
+        finally:
+            if not is_sound:
+                self._abort()
 
     def pause_writing(self) -> None:
         """The write buffer is over its limit."""
@@ -249,7 +250,7 @@ class Link(asyncio.Protocol):
         self._is_accepted = True
         self.connection.connected()
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
-        self._allowance.widen(ACCEPTED_RATE, self._loop.time())
+        self._allowance.widen(ACCEPTED_RATE)
         if self._rest is not None:
             self._rest.cancel()
             self._on_rested()

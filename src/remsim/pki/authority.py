@@ -311,7 +311,7 @@ class Authority:
         if _moment(dates.now) >= self.facts.not_after:
             raise AuthorityError(
                 f"the authority in {self._directory} ended on {self.facts.not_after:%Y-%m-%d} and certifies nobody",
-                hint="is the clock right? Else give it a new certificate: remsim pki extend",
+                hint="check the clock; if it is right, give it a new certificate: remsim pki extend",
             )
         serial, begins = _new_serial(), _moment(dates.begins)
         lifetime = _moment(dates.now) + LIFETIME - begins
@@ -338,7 +338,7 @@ def _check_pace(ledger: LedgerTransaction, identity: Identity, now: float) -> No
     if 0 < wait_s <= RENEWAL_PERIOD_S:
         raise RenewalLimitError(
             f"{identity} has had {RENEWALS_ALLOWED} certificates within a day",
-            hint="the one that it has goes on; if nobody there renews on purpose, revoke it: its key may be stolen",
+            hint="its certificate stays valid; if nobody renews it on purpose, revoke it: the key may be stolen",
             wait_s=wait_s,
         )
 

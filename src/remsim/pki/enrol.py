@@ -133,7 +133,7 @@ def _fetch_anchor(target: Target, code: EnrolmentCode) -> bytes:
     if certificate_fingerprint(authority) != code.fingerprint:
         raise EnrolmentError(
             "this is not the server that the code is for: its authority is another one",
-            hint="check the URL; if it is right, somebody stands between",
+            hint="check the URL; if it is right, another server answers in its place",
         )
     return authority
 
@@ -162,7 +162,7 @@ def _ask(
     except ssl.SSLCertVerificationError as error:
         raise EnrolmentError(
             f"{target.url} is not the server that this host trusts: {error.verify_message}",
-            hint="check the URL; if it is right, somebody stands between",
+            hint="check the URL; if it is right, another server answers in its place",
         ) from None
     except NotServerError as error:
         raise EnrolmentError(f"{target.url} is {error.who}, no server", hint="check the URL") from None

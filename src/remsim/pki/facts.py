@@ -89,7 +89,7 @@ def decode_pem(pem: bytes, label: str = CERTIFICATE) -> list[bytes]:
     try:
         blocks = [base64.b64decode(b"".join(body.split()), validate=True) for body in bodies]
     except binascii.Error:
-        raise CertificateError(f"broken PEM text of a {label}") from None
+        raise CertificateError(f"PEM text with a broken {label}") from None
     if not blocks:
         raise CertificateError(f"there is no {label} in PEM form")
     return blocks

@@ -138,6 +138,8 @@ class Guard:
         """``tracker`` knows what is selected; without it, the card was powered just now."""
         #: What is selected, for the guard that replaces this one.
         self.tracker = SelectionTracker() if tracker is None else tracker
+        #: To be told of each command with the card's answer, and of each reset.
+        self.on_exchange, self.on_reset = self.tracker.on_exchange, self.tracker.on_reset
         self._rules: tuple[tuple[Rule, ...], ...] = tuple(
             tuple(rule for rule in rules if not rule.instructions or ins in rule.instructions) for ins in range(256)
         )
@@ -153,14 +155,6 @@ class Guard:
                 header = bytes(tpdu[:_HEADER]) if is_well_formed(tpdu) else b""
                 return RuleMatch(rule.action, rule.name, header, self.tracker.target(tpdu))
         return None
-
-    def on_exchange(self, tpdu: bytes, response: bytes) -> None:
-        """The card answered a command: what is selected now."""
-        self.tracker.on_exchange(tpdu, response)
-
-    def on_reset(self) -> None:
-        """The card was reset, cold or warm."""
-        self.tracker.on_reset()
 
 
 @dataclass(frozen=True, slots=True)

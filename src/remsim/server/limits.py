@@ -28,11 +28,11 @@ _PEERS: Final = (
         "a newcomer with that identity is refused",
     ),
     Limit(
-        LimitName.CLIENT_NUMBERS,
+        LimitName.CLIENT_IDS,
         None,
         "what the pool has",
-        "numbers for clients without one are taken from the pool that the operator sets aside, and stay theirs",
-        "a client without a number is refused",
+        "ids for clients without one are taken from the pool that the operator sets aside, and stay theirs",
+        "a client without an id is refused",
         "client_id_pool",
     ),
     Limit(

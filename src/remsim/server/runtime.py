@@ -16,7 +16,7 @@ from remsim.core.identity import Identity
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent
-from remsim.core.rate_limit import TokenBucket
+from remsim.core.rate_limit import TokenBuckets
 from remsim.logs import Logger
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.connections import ConnectionManager, DialledLink
@@ -30,7 +30,7 @@ from remsim.server.core.actions import (
     Decision,
     Entry,
     Note,
-    StoreClientNumber,
+    StoreClientId,
     StoreDeletion,
     StoreMapping,
     StoreSent,
@@ -45,12 +45,13 @@ from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, L
 from remsim.wire.link.engine import Event
 
 #: Events about peers that are not accepted, are refused by REST, or send what they should not.
-_UNAUTHENTICATED_EVENTS: Final = frozenset(
+#: Events about unauthenticated peers and callers.
+UNAUTHENTICATED_EVENTS: Final = frozenset(
     {
         *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
-        *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_number"),
+        *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_id"),
         *("foreign_slot_status", "foreign_audit_entry", "odd_audit_action", "foreign_card", "bad_card_number"),
-        *("token_refused", "access_refused", "policy_refused"),
+        *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
     }
 )
 
@@ -100,9 +101,9 @@ class ServerRuntime:
         self._executor: ActionExecutor[Action] = ActionExecutor(
             self._performers(), on_failure=self._on_failure, after=self._set_alarm
         )
-        self._refusals = TokenBucket(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
-        self._lines = LogRateLimiter(log, metrics.limits, unauthenticated=_UNAUTHENTICATED_EVENTS, now=self._loop.time)
-        self.hub = ConnectionManager(
+        self._refusals = TokenBuckets(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
+        self._lines = LogRateLimiter(log, metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._loop.time)
+        self.manager = ConnectionManager(
             self,
             tasks=tasks,
             log=log,
@@ -125,7 +126,7 @@ class ServerRuntime:
         """See LinkHandler."""
         dialled = next((one.target for one in self.dialled if one.link == link), None)
         port = None if dialled is None else dialled[1]
-        now, proof = self._loop.time(), self.hub.proof(link)
+        now, proof = self._loop.time(), self.manager.proof(link)
         self.status.connected_at[link] = time.time()
         self._executor.run(self.coordinator.on_link_up(link, peer, now, dialled_port=port, proof=proof))
 
@@ -262,12 +263,12 @@ class ServerRuntime:
             AskPolicy: lambda action: self._ask_policy(action.bank),
         }
         performers |= dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action)
-        performers |= dict.fromkeys((StoreMapping, StoreDeletion, StoreSent, StoreClientNumber), self.store.submit)
+        performers |= dict.fromkeys((StoreMapping, StoreDeletion, StoreSent, StoreClientId), self.store.submit)
         performers |= dict.fromkeys(get_args(Note), self.store.note)
         return performers
 
     def _on_link_action(self, action: LinkAction) -> None:
-        self.hub.execute(action)
+        self.manager.execute(action)
 
     def _on_failure(self, action: Action, error: Exception) -> None:
         self._log.error("internal_error", action=type(action).__name__, exc_info=error)

@@ -2,14 +2,11 @@
 """``remsim server`` as a service: opens what it needs in order, closes it in reverse. Decides nothing itself."""
 
 import asyncio
-import fcntl
-import os
 import socket
 import time
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -23,6 +20,7 @@ from remsim.net.runtime.certificates import CertificateManager
 from remsim.net.runtime.exposed_files import warn_of_exposed
 from remsim.net.runtime.process import run_service
 from remsim.net.runtime.reload import Reload, Step
+from remsim.net.runtime.state_lock import StateLock
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import TlsContexts
 from remsim.net.tls.security import TransportSecurity, protect, quota_of
@@ -87,7 +85,11 @@ class ServerService:
             check_open_address(self.rest_address)
         policy = read_policy(config)
         overrides = await _resolve_overrides(config)
-        self._stack.callback(os.close, _lock(config.state_dir))
+        lock = StateLock(
+            config.state_dir / "server.lock", what=f"the state directory {config.state_dir}", must_exist=True
+        )
+        lock.take(self._log)
+        self._stack.callback(lock.release)
         store = Store.at(config.database_url, log=self._log)
         self._stack.push_async_callback(store.close)
         memory = await store.open()
@@ -144,7 +146,7 @@ class ServerService:
 
     async def _listen(self, runtime: ServerRuntime, security: TransportSecurity) -> None:
         config = self._config
-        listener = await runtime.hub.listen(
+        listener = await runtime.manager.listen(
             config.rspro,
             self._engines.accepting(),
             tls=security.tls(Role.CLIENT, Role.BANK),
@@ -152,7 +154,7 @@ class ServerService:
         )
         self.rspro_address = listener.addresses[0]
         if config.listen_plaintext is not None:
-            plain = await runtime.hub.listen(
+            plain = await runtime.manager.listen(
                 config.listen_plaintext, self._engines.accepting(), networks=config.listener_networks
             )
             self.plaintext_address = plain.addresses[0]
@@ -161,7 +163,7 @@ class ServerService:
         engines = self._engines.dialling(ComponentType.REMSIM_BANKD)
         for bank in self._config.dial_bank:
             tls = security.tls(Role.BANK)
-            dialled = runtime.hub.dial(engines, name=f"bankd {bank}", tls=tls, networks=security.networks)
+            dialled = runtime.manager.dial(engines, name=f"bankd {bank}", tls=tls, networks=security.networks)
             runtime.dialled.append(dialled)
             dialled.want(bank.host, bank.port)
 
@@ -182,7 +184,7 @@ class ServerService:
                     runtime.push_revocations(raw)
 
             self.certificates = CertificateManager(
-                security.contexts, runtime.hub, log=self._log, renewal=renewal, on_loaded=push
+                security.contexts, runtime.manager, log=self._log, renewal=renewal, on_loaded=push
             )
             self.certificates.check_files()
             push()
@@ -213,9 +215,12 @@ class ServerService:
             # The authority's library is loaded with the authority; a server without one has no use for it.
             from remsim.server.api import enrolment
 
-            enrolment.mount(self.app, authority.enrolment, log=self._log, issuances=self._audit, limits=limits)
+            lines = runtime.manager.lines
+            enrolment.mount(
+                self.app, authority.enrolment, log=self._log, issuances=self._audit, lines=lines, limits=limits
+            )
         tls = None if contexts is None else contexts.rest
-        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits, spare=runtime.hub.spare)
+        rest = RestListener(self.app, self.rest_address, tls=tls, counts=limits, spare=runtime.manager.spare)
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)
@@ -234,7 +239,7 @@ class ServerService:
     async def _close_links(self, runtime: ServerRuntime) -> None:
         runtime.status.is_open = False
         with suppress(TimeoutError):
-            await runtime.hub.close()
+            await runtime.manager.close()
 
     def _settings(
         self, overrides: dict[int, tuple[IpPort, ...]], authority: "AuthorityMonitor | None"
@@ -274,26 +279,6 @@ async def _end_rest(rest: RestListener, running: "asyncio.Task[None] | None") ->
     rest.stop()
     if running is not None:
         await asyncio.wait([running])
-
-
-def _lock(state_dir: Path) -> int:
-    """Make sure that no other server uses this state. Returns an open descriptor that holds the lock."""
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(state_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StartError(
-            f"cannot write to the state directory {state_dir}: {error.strerror}",
-            hint="give --state DIR with a directory that this user may write to",
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StartError(
-            f"another server uses the state directory {state_dir}", hint="stop it, or give each its own --state DIR"
-        ) from error
-    return descriptor
 
 
 async def _resolve_overrides(config: ServerConfig) -> dict[int, tuple[IpPort, ...]]:

@@ -23,11 +23,6 @@ def _aes(key: bytes) -> _BlockCipher:
     return Cipher(algorithms.AES(key), modes.ECB()).encryptor()
 
 
-def opc_of(ki: bytes, op: bytes) -> bytes:
-    """OPc = OP xor E[OP]_K (clause 4.1)."""
-    return _xor(op, _aes(ki).update(op))
-
-
 def _xor(a: bytes, b: bytes) -> bytes:
     return (int.from_bytes(a) ^ int.from_bytes(b)).to_bytes(len(a))
 

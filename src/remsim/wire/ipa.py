@@ -40,25 +40,21 @@ class FrameReader:
     """Cuts a stream into frames, however the network cut it."""
 
     def __init__(self, *, max_payload: int = MAX_PAYLOAD) -> None:
-        self._buffer = bytearray()
+        #: What has arrived and is not taken yet. Not to be changed.
+        self.buffer = bytearray()
         #: Longer frames are refused as soon as their length is read.
         self.max_payload = max_payload
 
     def receive_data(self, data: bytes) -> None:
         """Take what arrived."""
-        self._buffer += data
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether bytes wait for the rest of their frame, or frames for being taken."""
-        return bool(self._buffer)
+        self.buffer += data
 
     def next_frame(self) -> tuple[bool, bytes] | None:
         """The next whole frame as (is it RSPRO, payload), else None. For RSPRO the payload is the PDU.
 
         Raises FrameError on an empty frame, an unknown protocol or one that is too long, as soon as it can be seen.
         """
-        buffer = self._buffer
+        buffer = self.buffer
         if len(buffer) < HEADER_SIZE:
             return None
         length = buffer[0] << 8 | buffer[1]

@@ -174,8 +174,52 @@ def test_loser_with_the_certificate_of_the_winner_is_a_contest_too() -> None:
     assert held.on_lost("old", 2.0) == Succession("second", (Refused("first", ClaimRefusal.STILL_CONTESTED),))
 
 
+def test_released_identity_is_free_and_the_oldest_may_claim_it_first() -> None:
+    held = held_by("old")
+    for name in ("first", "second", "third"):
+        held.claim("B1", name, NONE, B, 1.0)
+    assert held.release("second") == ()
+    assert held.release("old") == ("first", "third")
+    assert held.holder("B1") is None
+    verdicts = [held.claim("B1", name, NONE, B, 2.0) for name in ("first", "third")]
+    assert verdicts == [ClaimVerdict.HOLDS, ClaimVerdict.PROBE]
+
+
+def test_the_one_that_takes_over_claims_a_released_identity_before_those_that_wait_longer() -> None:
+    held = held_by("old", CERTIFICATE)
+    held.claim("B1", "first", RENEWED, B, 1.0)
+    assert held.claim("B1", "back", CERTIFICATE, A, 1.0) is ClaimVerdict.TAKES_OVER
+    held.claim("B1", "last", RENEWED, B, 1.0)
+    assert held.release("old") == ("back", "first", "last")
+
+
+def test_claim_that_does_not_wait_is_granted_or_refused_at_once() -> None:
+    held: IdentityClaims[str, str] = IdentityClaims()
+    assert held.claim_if_free("B1", "first", CERTIFICATE, A, 0.0) is None
+    assert held.holder("B1") == "first"
+    # Also with the certificate of the holder: it would take over if it could wait.
+    refused = held.claim_if_free("B1", "second", CERTIFICATE, A, 0.0)
+    assert refused == Refused("second", ClaimRefusal.STILL_CONTESTED)
+    assert held.claim_if_free("B1", "third", NONE, A, 0.0) == Refused("third", ClaimRefusal.IN_USE)
+    assert held.claim("B1", "third", NONE, A, 1.0) is ClaimVerdict.PROBE
+    assert held.claim_if_free("B1", "third", NONE, A, 1.0) == Refused("third", ClaimRefusal.IN_USE)
+    assert held.challengers("first") == (), "it waits no longer"
+
+
+def test_contest_for_one_certificate_says_nothing_of_another() -> None:
+    held = held_by("0", CERTIFICATE, A)
+    for number, host in enumerate((B, A), 1):
+        assert held.claim("B1", str(number), CERTIFICATE, host, 1.0) is ClaimVerdict.TAKES_OVER
+        held.on_lost(str(number - 1), 1.0)
+    assert held.claim("B1", "3", CERTIFICATE, B, 1.0) is ClaimVerdict.PROBE
+    held.release("2")
+    assert held.claim("B1", "renewed", RENEWED, A, 2.0) is ClaimVerdict.HOLDS
+    assert held.claim("B1", "renewed, back", RENEWED, A, 2.0) is ClaimVerdict.TAKES_OVER
+
+
 def test_those_that_claim_nothing_hold_nothing() -> None:
     held = held_by("old")
+    assert held.release("passer-by") == ()
     assert held.on_lost("passer-by", 1.0) is None
     assert held.on_alive("passer-by", 1.0) == []
     assert held.challengers("passer-by") == ()

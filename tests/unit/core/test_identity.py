@@ -14,19 +14,18 @@ SERVER = Identity.server("lab")
 
 
 @pytest.mark.parametrize(
-    ("identity", "text", "stem"),
+    ("identity", "text"),
     [
-        (BANK, "bank/1", "bank-1"),
-        (CLIENT, "client/23", "client-23"),
-        (SLOT, "client/23/0", "client-23-0"),
-        (SERVER, "server/lab", "server-lab"),
-        (Identity.bank(0), "bank/0", "bank-0"),
+        (BANK, "bank/1"),
+        (CLIENT, "client/23"),
+        (SLOT, "client/23/0"),
+        (SERVER, "server/lab"),
+        (Identity.bank(0), "bank/0"),
     ],
 )
-def test_text_uri_and_file_stem_of_an_identity(identity: Identity, text: str, stem: str) -> None:
+def test_text_and_uri_of_an_identity(identity: Identity, text: str) -> None:
     assert str(identity) == text
     assert identity.uri == f"remsim://{text}"
-    assert identity.file_stem == stem
     assert Identity.parse(text) == Identity.parse(identity.uri) == identity
 
 

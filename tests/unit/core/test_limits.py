@@ -14,7 +14,7 @@ def test_known_limits_are_counted_from_0_on() -> None:
     counts.reached(LimitName.CHALLENGERS)
     counts.reached(LimitName.UNSERVED)
     assert counts.snapshot() == {LimitName.CHALLENGERS: 1, LimitName.UNSERVED: 1}
-    assert (counts[LimitName.CHALLENGERS], counts[LimitName.CONTENDERS]) == (1, 0)
+    assert (counts[LimitName.CHALLENGERS], counts[LimitName.UNSERVED_PER_SOURCE]) == (1, 0)
 
 
 def test_value_is_written_with_its_unit() -> None:

@@ -5,69 +5,91 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remsim.core.episode import LineVerdict
-from remsim.core.rate_limit import FloodLimit, TokenBucket
+from remsim.core.rate_limit import FloodLimit, TokenBucket, TokenBuckets
 
 
 def test_burst_then_one_in_each_interval() -> None:
-    bucket = TokenBucket(burst=3, interval_s=10.0)
-    assert [bucket.take("a", 0.0) for _ in range(4)] == [True, True, True, False]
-    assert not bucket.take("a", 9.9)
-    assert bucket.take("a", 10.0)
-    assert not bucket.take("a", 10.0)
-    assert bucket.take("b", 10.0), "another key"
+    buckets = TokenBuckets(burst=3, interval_s=10.0)
+    assert [buckets.take("a", 0.0) for _ in range(4)] == [True, True, True, False]
+    assert not buckets.take("a", 9.9)
+    assert buckets.take("a", 10.0)
+    assert not buckets.take("a", 10.0)
+    assert buckets.take("b", 10.0), "another key"
 
 
 def test_flood_is_over_when_half_is_there_again() -> None:
-    bucket = TokenBucket(burst=4, interval_s=10.0)
-    assert bucket.has_ebbed("a", 0.0)
+    buckets = TokenBuckets(burst=4, interval_s=10.0)
+    assert buckets.has_ebbed("a", 0.0)
     for _ in range(4):
-        bucket.take("a", 0.0)
-    assert not bucket.has_ebbed("a", 19.0)
-    assert bucket.has_ebbed("a", 20.0)
+        buckets.take("a", 0.0)
+    assert not buckets.has_ebbed("a", 19.0)
+    assert buckets.has_ebbed("a", 20.0)
 
 
 def test_memory_is_bounded() -> None:
-    bucket = TokenBucket(burst=1, interval_s=10.0, most_keys=2)
+    buckets = TokenBuckets(burst=1, interval_s=10.0, most_keys=2)
     for key in ("a", "b", "a", "c"):
-        bucket.take(key, 0.0)
-    assert not bucket.take("a", 0.0)
-    assert bucket.take("b", 0.0), "forgotten"
+        buckets.take(key, 0.0)
+    assert not buckets.take("a", 0.0)
+    assert buckets.take("b", 0.0), "forgotten"
 
 
 @given(st.lists(st.floats(0, 30), max_size=60))
 def test_rate_is_bounded_whatever_is_tried(pauses: list[float]) -> None:
-    bucket = TokenBucket(burst=3, interval_s=10.0)
+    buckets = TokenBuckets(burst=3, interval_s=10.0)
     now, taken = 0.0, 0
     for pause in pauses:
         now += pause
-        taken += bucket.take("a", now)
+        taken += buckets.take("a", now)
     assert taken <= 3 + now / 10.0 + 1e-6
 
 
 def test_what_has_happened_already_is_spent_and_empties_the_bucket_at_most() -> None:
-    bucket = TokenBucket(burst=2, interval_s=10.0)
-    assert bucket.wait_s("a", 0.0) == 0.0
+    buckets = TokenBuckets(burst=2, interval_s=10.0)
+    assert buckets.wait_s("a", 0.0) == 0.0
     for _ in range(9):
-        bucket.spend("a", 0.0)
-    assert bucket.wait_s("a", 0.0) == 10.0
-    assert bucket.wait_s("a", 4.0) == 6.0
-    assert not bucket.take("a", 9.9)
-    assert bucket.take("a", 10.0)
-    assert bucket.wait_s("b", 0.0) == 0.0, "to ask takes nothing"
-    assert len(bucket) == 1
+        buckets.spend("a", 0.0)
+    assert buckets.wait_s("a", 0.0) == 10.0
+    assert buckets.wait_s("a", 4.0) == 6.0
+    assert not buckets.take("a", 9.9)
+    assert buckets.take("a", 10.0)
+    assert buckets.wait_s("b", 0.0) == 0.0, "to ask takes nothing"
+    assert len(buckets) == 1
 
 
 def test_forgotten_keys_are_counted_and_whole_ones_make_no_difference() -> None:
     forgotten: list[None] = []
-    bucket = TokenBucket(burst=2, interval_s=10.0, most_keys=2, on_forgotten=lambda: forgotten.append(None))
+    buckets = TokenBuckets(burst=2, interval_s=10.0, most_keys=2, on_forgotten=lambda: forgotten.append(None))
     for key in ("a", "b", "c"):
-        bucket.spend(key, 0.0)
+        buckets.spend(key, 0.0)
     assert len(forgotten) == 1
-    bucket.spend("c", 1.0)
-    bucket.forget_whole(10.0)
-    assert len(bucket) == 1
-    assert bucket.take("c", 10.0)
+    buckets.spend("c", 1.0)
+    buckets.forget_whole(10.0)
+    assert len(buckets) == 1
+    assert buckets.take("c", 10.0)
     assert len(forgotten) == 1, "forgetting what is whole costs nobody anything"
+
+
+def test_overdrawn_bucket_is_paid_back_before_there_is_one_again() -> None:
+    bucket = TokenBucket(burst=4, interval_s=0.5)
+    assert bucket.overdraw(4, 0.0) == 0.0
+    assert bucket.overdraw(3, 0.0) == 1.5
+    assert bucket.wait_s(0.0) == 2.0
+    assert not bucket.take(1.5)
+    assert bucket.overdraw(0, 1.5) == 0.0
+    assert bucket.take(2.0)
+    assert not bucket.is_whole(3.9)
+    assert bucket.is_whole(4.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 20)), max_size=60))
+def test_who_waits_as_told_gets_no_more_than_the_rate(turns: list[tuple[float, int]]) -> None:
+    bucket = TokenBucket(burst=5, interval_s=0.25)
+    now, used = 0.0, 0
+    for pause, count in turns:
+        now += pause + bucket.overdraw(count, now + pause)
+        used += count
+        assert used <= 5 + now / 0.25 + 1e-6
 
 
 def test_flood_is_told_of_once_until_it_has_ebbed() -> None:

@@ -15,7 +15,7 @@ PINGS_OF_A_PIECE = PIECE_BYTES // PING
 
 def times(rate: Rate, until: float) -> Iterator[float]:
     """When a link that always has more is read a piece of PINGs from."""
-    allowance, now = Allowance(rate, 0.0), 0.0
+    allowance, now = Allowance(rate), 0.0
     while now < until:
         yield now
         now += allowance.spend(PIECE_BYTES, PINGS_OF_A_PIECE, now)
@@ -29,7 +29,7 @@ def test_ten_flooding_links_that_nobody_knows_get_few_turns() -> None:
 
 
 def test_flood_of_small_pieces_is_no_cheaper() -> None:
-    allowance, now, pings = Allowance(FIRST_RATE, 0.0), 0.0, 0
+    allowance, now, pings = Allowance(FIRST_RATE), 0.0, 0
     while now < 10.0:
         pings += 1
         now += allowance.spend(PING, 1, now)
@@ -38,7 +38,7 @@ def test_flood_of_small_pieces_is_no_cheaper() -> None:
 
 @pytest.mark.parametrize("rate", [FIRST_RATE, ACCEPTED_RATE])
 def test_who_paused_as_told_has_paid(rate: Rate) -> None:
-    allowance = Allowance(rate, 5.0)
+    allowance = Allowance(rate)
     assert allowance.spend(rate.burst, 0, 5.0) == 0.0
     pause_s = allowance.spend(0, 10, 5.0)
     assert pause_s == 10 * FRAME_COST / rate.per_second
@@ -47,20 +47,20 @@ def test_who_paused_as_told_has_paid(rate: Rate) -> None:
 
 
 def test_a_quiet_link_saves_one_burst_only() -> None:
-    allowance = Allowance(FIRST_RATE, 0.0)
+    allowance = Allowance(FIRST_RATE)
     assert allowance.spend(FIRST_RATE.burst, 0, 1e6) == 0.0
     assert allowance.spend(1, 0, 1e6) > 0.0
 
 
 def test_introductions_and_busy_cards_never_wait() -> None:
-    peer = Allowance(FIRST_RATE, 0.0)
+    peer = Allowance(FIRST_RATE)
     assert not any(peer.spend(200, 1, 0.01 * number) for number in range(100))
-    accepted = Allowance(ACCEPTED_RATE, 0.0)
+    accepted = Allowance(ACCEPTED_RATE)
     assert not any(accepted.spend(320, 1, number / 10_000) for number in range(100_000))  # ten seconds
 
 
 def test_acceptance_forgives_what_is_owed() -> None:
-    allowance = Allowance(FIRST_RATE, 0.0)
+    allowance = Allowance(FIRST_RATE)
     assert allowance.spend(2 * FIRST_RATE.burst, 0, 0.0) > 1.0
-    allowance.widen(ACCEPTED_RATE, 0.0)
+    allowance.widen(ACCEPTED_RATE)
     assert allowance.spend(ACCEPTED_RATE.burst, 0, 0.0) == 0.0

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """MILENAGE beyond the test sets, which are in tests/vectors."""
 
-from remsim.uicc.milenage import Milenage, kc_of, opc_of
+from remsim.uicc.milenage import Milenage, kc_of
+from tests.doubles.operator_code import opc_of
 
 
 def test_conversion_to_kc_is_the_sum_of_both_halves() -> None:

@@ -43,10 +43,10 @@ def test_ccm_message_of_impossible_size_is_a_mistake_of_ours(size: int) -> None:
 def test_frames_come_out_one_by_one() -> None:
     found = reader(bytes.fromhex("0001fe000003ee0730000001fe0100"))
     assert [found.next_frame() for _ in range(4)] == [(False, b"\0"), (True, b"\x30\0"), (False, b"\1"), None]
-    assert found.is_partial
+    assert found.buffer
     found.receive_data(bytes.fromhex("01fe06"))
     assert found.next_frame() == (False, b"\x06")
-    assert not found.is_partial
+    assert not found.buffer
 
 
 def test_incomplete_frame_waits() -> None:

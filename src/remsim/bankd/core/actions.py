@@ -82,7 +82,7 @@ class CloseCard:
 
 @dataclass(frozen=True, slots=True)
 class ReadNumber:
-    """Power the card up, read its number, power it off; ``on_card_number`` follows, whatever goes wrong."""
+    """Power the card up, read its ICCID, power it off; ``on_card_number`` follows, whatever goes wrong."""
 
     slot_nr: int
 

@@ -18,6 +18,7 @@ from remsim.bankd.core.actions import (
     FaultKind,
     OpenCard,
     ResetCard,
+    SendResponse,
     TraceAtr,
 )
 from remsim.bankd.core.error_reports import error_ind
@@ -159,24 +160,22 @@ class CardSlots:
         self._out.append(CardAttached(connection.link, session.client, position.bank_slot, session.submit))
         self._note("info", "card_in_service", position, reader=position.reader)
 
-    def on_card_response(self, slot_nr: int, response: bytes, now: float) -> None:
-        """The answer to the command that runs."""
+    def on_card_response(self, slot_nr: int, response: bytes, now: float) -> SendResponse | None:
+        """The answer to the command that runs; it is to be sent before all other actions."""
         position = self.positions[slot_nr]
         session = position.caller
         assert session is not None
-        session.complete(response)
-        if not self._is_settled(position, session):
+        answer = session.complete(response)
+        if (
+            position.session is not session
+            or not position.is_present
+            or session.queue
+            or session.is_ending
+            or not session.is_in_service
+        ):
+            # Nearly never: something is due after this command.
             self.drive(position, now)
-
-    def _is_settled(self, position: CardSlot, session: CardSession) -> bool:
-        """Whether nothing is due after a command of this session, which is what nearly always is so."""
-        return (
-            position.session is session
-            and position.is_present
-            and not session.queue
-            and not session.is_ending
-            and session.is_in_service
-        )
+        return answer
 
     def on_card_reset(self, slot_nr: int, atr: bytes, now: float) -> None:
         """The reset that ran is done; a changed ATR is passed on."""

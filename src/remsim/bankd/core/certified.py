@@ -80,7 +80,7 @@ class CertifiedClients:
         holders = [holder for text in part.clients if (holder := _client(text)) is not None]
         if len(holders) < len(part.clients):
             unusable = len(part.clients) - len(holders)
-            self._out.append(LogEvent("warning", "certified_list_has_strangers", fields={"count": unusable}))
+            self._out.append(LogEvent("warning", "certified_list_has_unknown_entries", fields={"count": unusable}))
         # Each part holds by itself, whatever becomes of the rest.
         self._learn(holders, now, is_proven=is_proven)
         if part.is_last and self._list_from == link:

@@ -15,7 +15,7 @@ from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardSession, CardSlot, Connection
 from remsim.bankd.core.states import CardState, ConnectionInput, ConnectionState
-from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
+from remsim.core.claims import CONTEST_HINT, MAX_CHALLENGERS, ClaimRefusal, ClaimVerdict, IdentityClaims, contest_texts
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof
 from remsim.core.ids import ClientSlot
@@ -26,7 +26,7 @@ from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentIdentity, ResultCode, SlotPhysStatus
 
-#: Connections that have no card: not introduced yet, not mapped, or contending. A bank has at most 1023 slots, so this
+#: Connections that have no card: not introduced yet, not mapped, or challengers. A bank has at most 1023 slots, so this
 #: leaves room for several times as many rightful clients that wait.
 MAX_UNSERVED: Final = 4096
 #: Half of that for one source, so that an unknown peer makes room among those of its own source first.
@@ -68,8 +68,6 @@ class PendingConnections:
             del self._by_source[source]
 
 
-#: Connections that wait to hear whether the older one of the same client lives. One program has one or two at a time.
-MAX_CHALLENGERS: Final = 16
 #: A classic client gives up 10 s after its connect request, so the answer does not wait for a slow card any longer.
 CONNECT_ANSWER_S: Final = 8.0
 
@@ -99,9 +97,9 @@ class ClientConnections:
         self._counts = counts
         self._takeover_s = takeover_s
         self.connections: dict[LinkId, Connection] = {}
-        self._by_client: dict[ClientSlot, Connection] = {}
+        #: Which connection is which client.
+        self.claims: IdentityClaims[ClientSlot, Connection] = IdentityClaims()
         self._certified = certified
-        self.takeovers = TakeOvers()
         self._unserved = PendingConnections()
         self._deadlines = deadlines
         self._is_stopping = False
@@ -148,21 +146,14 @@ class ClientConnections:
         del self.connections[connection.link]
         self._unserved.discard(connection)
         self._deadlines.cancel(connection)
-        if connection.challenged is not None:
-            connection.challenged.challengers.remove(connection)
-            connection.challenged = None
         self._note("info" if connection.client else "debug", "client_gone", connection, reason=reason)
         connection.step(ConnectionInput.ENDED)
-        if connection.client is not None:
-            del self._by_client[connection.client]
+        challengers = self.claims.release(connection)
         session = connection.session
         if session is not None:
             # Nothing takes a session up again yet, so it ends with its connection.
             session.detach()
             self._cards.end(session, now)
-        challengers, connection.challengers = connection.challengers, []
-        for newcomer in challengers:
-            newcomer.challenged = None
         # When all connections end, none takes the place of another.
         for newcomer in () if self._is_stopping else challengers:
             self._identify(newcomer, now)
@@ -171,7 +162,7 @@ class ClientConnections:
 
     def on_connect_request(self, connection: Connection, request: rspro.ConnectClientReq, tag: int, now: float) -> None:
         """A client introduces itself."""
-        is_second = connection.client is not None or connection.challenged is not None
+        is_second = connection.client is not None or self.claims.is_waiting(connection)
         connection.request, connection.request_tag = request, tag
         connection.is_own = request.identity.abilities is not None
         connection.hears_slots = SLOTS in (request.identity.abilities or ())
@@ -205,7 +196,7 @@ class ClientConnections:
         """End the connections without TLS of clients that, as is known now, have a certificate."""
         plain = [connection for connection in self.connections.values() if connection.proof is None]
         # Newcomers first: they must not be let in because the one before them goes.
-        for connection in sorted(plain, key=lambda connection: connection.challenged is None):
+        for connection in sorted(plain, key=lambda connection: not self.claims.is_waiting(connection)):
             claimed = connection.request.client_slot if connection.request is not None else connection.client
             objection = "" if claimed is None else self._certified.objection(claimed)
             if objection:
@@ -217,50 +208,37 @@ class ClientConnections:
         """Accept the peer as the client that it says it is, unless another connection with that identity lives."""
         client = connection.request.client_slot if connection.request is not None else None
         assert client is not None
-        challenged = self._by_client.get(client)
-        if challenged is None:
+        verdict = self.claims.claim(client, connection, connection.proof, connection.peer.host, now)
+        if verdict is ClaimVerdict.HOLDS:
             self._admit(connection, client, now)
             return
-        if len(challenged.challengers) >= MAX_CHALLENGERS:
-            self._counts.limits.reached(LimitName.CONTENDERS)
+        if verdict is ClaimVerdict.TOO_MANY:
+            self._counts.limits.reached(LimitName.CHALLENGERS)
             self.answer(connection, ResultCode.IDENTITY_IN_USE)
             self.close(connection, f"more than {MAX_CHALLENGERS} claim to be {client}", now)
             return
-        self._out.append(
-            LogEvent(
-                "info", "duplicate_client", None, client, {"old_peer": challenged.peer, "new_peer": connection.peer}
-            )
-        )
-        connection.challenged = challenged
-        challenged.challengers.append(connection)
-        hosts = (str(challenged.peer.host), str(connection.peer.host))
-        if (
-            connection.proof is not None
-            and connection.proof == challenged.proof
-            and self.takeovers.may(client, *hosts, now)
-        ):
+        holder = self.claims.holder(client)
+        assert holder is not None
+        peers = {"old_peer": holder.peer, "new_peer": connection.peer}
+        self._out.append(LogEvent("info", "duplicate_client", None, client, peers))
+        if verdict is ClaimVerdict.TAKES_OVER:
             # The same certificate: the client has come back, and knows better than we whether the old link is alive.
-            self.close(challenged, "its holder has connected anew", now)
-            return
-        if len(challenged.challengers) == 1:
-            self._out.append(Probe(challenged.link, self._takeover_s))
+            self.close(holder, "its holder has connected anew", now)
+        elif verdict is ClaimVerdict.PROBE:
+            self._out.append(Probe(holder.link, self._takeover_s))
 
     def on_probe_answered(self, connection: Connection, now: float) -> None:
         """The older connection lives, so newcomers with its identity are turned away."""
-        challengers, connection.challengers = connection.challengers, []
-        for newcomer in challengers:
-            newcomer.challenged = None
+        for refused in self.claims.on_alive(connection, now):
+            newcomer = refused.who
             self._counts.duplicate_clients += 1
-            if newcomer.proof is not None and newcomer.proof == connection.proof:
-                self._say_contest(connection, newcomer, now)
+            if refused.reason is ClaimRefusal.CONTESTED:
+                self._say_contest(connection, newcomer)
             self.answer(newcomer, ResultCode.IDENTITY_IN_USE)
             self.close(newcomer, f"{connection.client} is connected from {connection.peer}", now)
 
-    def _say_contest(self, holder: Connection, newcomer: Connection, now: float) -> None:
-        """Two programs with one certificate, both alive: say so at all three places, once."""
-        assert holder.client is not None
-        if not self.takeovers.refuse(holder.client, now):
-            return
+    def _say_contest(self, holder: Connection, newcomer: Connection) -> None:
+        """Two programs with one certificate, both alive: say so at all three places."""
         texts = contest_texts(str(holder.client), str(holder.peer), str(newcomer.peer))
         for connection, text in zip((holder, newcomer), texts, strict=True):
             if connection.is_own:
@@ -270,7 +248,6 @@ class ClientConnections:
     def _admit(self, connection: Connection, client: ClientSlot, now: float) -> None:
         connection.client = client
         connection.step(ConnectionInput.IS_CLIENT)
-        self._by_client[client] = connection
         mapping = self._mappings.of_client(client)
         if mapping is not None:
             self._attach(connection, mapping, now)
@@ -293,14 +270,14 @@ class ClientConnections:
 
     def on_mapping_created(self, mapping: SlotMapping, now: float) -> None:
         """A client that waits for it is served at once."""
-        connection = self._by_client.get(mapping.client)
+        connection = self.claims.holder(mapping.client)
         # A newcomer that got in when an older mapping's client was closed has found the new mapping by itself.
         if connection is not None and connection.session is None:
             self._attach(connection, mapping, now)
 
     def on_mapping_removed(self, mapping: SlotMapping, now: float) -> None:
         """Its client is disconnected and the card powered off."""
-        connection = self._by_client.get(mapping.client)
+        connection = self.claims.holder(mapping.client)
         if connection is not None:
             connection.step(ConnectionInput.UNMAPPED)
             self.close(connection, "mapping removed", now)

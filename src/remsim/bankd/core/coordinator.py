@@ -4,13 +4,14 @@
 This object only knows which event concerns which part: a connection of a client ``clients``, a link to a server
 ``control``, a card ``cards``. It must not be called again before the actions of the call before are taken.
 
-Commands are the one exception to "actions out": they go to a card by a call (``CardPort``), and a card that answers at
-once returns the response the same way, through ``CardSession.submit``. An action for each costs more than all the rest.
+Commands are the one exception to "actions out": they go to a card by a call (``CardPort``), and the response comes back
+as the value of a call, ``CardSession.submit`` if it is there at once, else ``on_card_response``. Carrying out an action
+for each costs more than all the rest.
 """
 
 from collections.abc import Sequence, Sized
 
-from remsim.bankd.core.actions import BankdAction, CardFault
+from remsim.bankd.core.actions import BankdAction, CardFault, SendResponse
 from remsim.bankd.core.audit import AuditTrail
 from remsim.bankd.core.cards import CardSlots
 from remsim.bankd.core.certified import CertifiedClients, CertifiedMemory
@@ -64,7 +65,7 @@ class BankdCoordinator:
         policy: GuardPolicy = GuardPolicy(()),  # noqa: B008  # immutable
     ) -> None:
         self._out: list[BankdAction] = []
-        #: What is to be taken; empty between calls, but for those of ``CardSession.submit``.
+        #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
         self.actions: Sized = self._out
         self.counts = BankdCounts(limits=limits or LimitCounts())
         self.mappings = MappingTable(bank_id, len(cards))
@@ -192,7 +193,7 @@ class BankdCoordinator:
             and identity.type is ComponentType.REMSIM_SERVER
             and identity.abilities is not None
             and connection.state is ConnectionState.CONNECTED_WAIT_ID
-            and connection.challenged is None
+            and not self.clients.claims.is_waiting(connection)
         )
 
     # Cards
@@ -202,10 +203,12 @@ class BankdCoordinator:
         self.cards.on_card_opened(slot_nr, atr, now)
         return self.take()
 
-    def on_card_response(self, slot_nr: int, response: bytes, now: float) -> list[BankdAction]:
-        """A command that was not answered at once is done."""
-        self.cards.on_card_response(slot_nr, response, now)
-        return self.take()
+    def on_card_response(self, slot_nr: int, response: bytes, now: float) -> SendResponse | None:
+        """A command that was not answered at once is done.
+
+        Returns the response to send, if there is one. Take what is in ``actions`` behind it.
+        """
+        return self.cards.on_card_response(slot_nr, response, now)
 
     def on_card_reset(self, slot_nr: int, atr: bytes, now: float) -> list[BankdAction]:
         """ResetCard is done."""

@@ -7,16 +7,26 @@ a second server is turned away while the first one lives. Mappings survive the l
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction
 from remsim.bankd.core.certified import CertifiedClients
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.mappings import MappingChange, MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts
-from remsim.core.claims import CONTEST_HINT, TakeOvers, contest_texts
+from remsim.core.claims import (
+    CONTEST_HINT,
+    MAX_CHALLENGERS,
+    ClaimRefusal,
+    ClaimVerdict,
+    IdentityClaims,
+    Refused,
+    contest_texts,
+)
+from remsim.core.episode import OncePerEpisode
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.limits import LimitName
 from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import scrub
 from remsim.wire.link.abilities import ADVERTISE, CARDS, SLOTS
@@ -32,6 +42,8 @@ from remsim.wire.messages.rspro import (
     ResultCode,
     SlotPhysStatus,
 )
+
+_REFUSED: Final = "server_refused"
 
 
 class MappingListener(Protocol):
@@ -81,7 +93,6 @@ class ServerLink:
     #: What its certificate says; None on a link without TLS.
     proof: Proof | None = None
     list_parts: ListParts = field(default_factory=ListParts)
-    challengers: "list[ServerLink]" = field(default_factory=list)
 
 
 class ServerLinks:
@@ -104,15 +115,20 @@ class ServerLinks:
         self._counts = counts
         self._takeover_s = takeover_s
         self._certified = certified
-        self._last_refusal: ResultCode | None = None
-        self.takeovers = TakeOvers()
+        self._refusals: OncePerEpisode[str] = OncePerEpisode()
+        #: Which link is the active server's, by the number of our bank.
+        self.claims: IdentityClaims[int, ServerLink] = IdentityClaims()
         #: Where clients reach us; servers of ours are told.
         self.advertise = advertise
         self.links: dict[LinkId, ServerLink] = {}
-        self.active_server: ServerLink | None = None
         #: Set by the coordinator.
         self.listener: MappingListener
         self.presences: Presences
+
+    @property
+    def active_server(self) -> ServerLink | None:
+        """The server whose orders we follow."""
+        return self.claims.holder(self._mappings.bank_id)
 
     # Links
 
@@ -137,18 +153,20 @@ class ServerLinks:
 
     def _on_server(self, server: ServerLink, now: float) -> None:
         self.links[server.link] = server
-        if self.active_server is None:
+        active_server = self.active_server
+        if active_server is None:
+            # It claims the bank once it has accepted it.
             self._introduce(server)
             return
-        self.active_server.challengers.append(server)
-        hosts = (str(self.active_server.peer.host), str(server.peer.host))
-        is_same = server.proof is not None and server.proof == self.active_server.proof
-        if is_same and self.takeovers.may(server.proof, *hosts, now):
+        verdict = self.claims.claim(self._mappings.bank_id, server, server.proof, server.peer.host, now)
+        if verdict is ClaimVerdict.TAKES_OVER:
             # The same certificate: the server has come back, and knows better than we whether the old link is alive.
-            self._out.append(Close(self.active_server.link, "the server has connected anew"))
-            return
-        if len(self.active_server.challengers) == 1:
-            self._out.append(Probe(self.active_server.link, self._takeover_s))
+            self._out.append(Close(active_server.link, "the server has connected anew"))
+        elif verdict is ClaimVerdict.PROBE:
+            self._out.append(Probe(active_server.link, self._takeover_s))
+        elif verdict is ClaimVerdict.TOO_MANY:
+            self._counts.limits.reached(LimitName.CHALLENGERS)
+            self._turn_away(server, f"more than {MAX_CHALLENGERS} servers want this bank")
 
     def _introduce(self, server: ServerLink) -> None:
         request = rspro.ConnectBankReq(self._identity, self._mappings.bank_id, self._mappings.slots)
@@ -156,19 +174,16 @@ class ServerLinks:
 
     def on_link_lost(self, server: ServerLink, reason: str, now: float) -> None:
         """The link is gone. Mappings and their clients stay; a server that waited for this takes over."""
-        self._drop(server)
         if self.active_server is server:
-            self.active_server = None
             # Of a link that we dial, the dialler says so, too.
             self._note("debug" if server.is_dialled else "warning", "server_lost", server, reason=reason)
-        challengers, server.challengers = server.challengers, []
-        for challenger in challengers:
+        for challenger in self._drop(server):
             self._on_server(challenger, now)
 
-    def _drop(self, server: ServerLink) -> None:
+    def _drop(self, server: ServerLink) -> tuple[ServerLink, ...]:
+        """Forget a link; those that waited for it, if it was the active server's."""
         del self.links[server.link]
-        if self.active_server is not None and server in self.active_server.challengers:
-            self.active_server.challengers.remove(server)
+        return self.claims.release(server)
 
     def _turn_away(self, server: ServerLink, reason: str) -> None:
         """Close a link whose server cannot become the active one."""
@@ -178,16 +193,18 @@ class ServerLinks:
         self._out.append(Close(server.link, reason))
         self._drop(server)
 
-    def _reject_second(self, server: ServerLink, active_server: ServerLink, now: float) -> None:
+    def _reject_second(self, refused: Refused[ServerLink], active_server: ServerLink) -> None:
+        server = refused.who
         self._counts.second_servers += 1
-        if server.proof is None or server.proof != active_server.proof:
-            self._note("warning", "second_server", server, governed_by=active_server.peer)
-        elif self.takeovers.refuse(server.proof, now):
-            text, _ = contest_texts(str(server.proof.identity), str(active_server.peer), str(server.peer))
-            self._note("error", "server_contested", server, governed_by=active_server.peer, hint=CONTEST_HINT)
+        if refused.reason is ClaimRefusal.IN_USE:
+            self._note("warning", "second_server", server, active_server=active_server.peer)
+        elif refused.reason is ClaimRefusal.CONTESTED:
+            name = str(server.proof.identity) if server.proof is not None else ""
+            text, _ = contest_texts(name, str(active_server.peer), str(server.peer))
+            self._note("error", "server_contested", server, active_server=active_server.peer, hint=CONTEST_HINT)
             if active_server.abilities is not None:
                 self._out.append(Send(active_server.link, error_ind(text, None, None)))
-        self._turn_away(server, f"this bank is governed by the server at {active_server.peer}")
+        self._turn_away(server, f"this bank takes orders from the server at {active_server.peer}")
 
     # Messages
 
@@ -209,25 +226,28 @@ class ServerLinks:
 
     def on_probe_answered(self, server: ServerLink, now: float) -> None:
         """The active server lives, so others are turned away."""
-        challengers, server.challengers = server.challengers, []
-        for challenger in challengers:
-            self._reject_second(challenger, server, now)
+        for refused in self.claims.on_alive(server, now):
+            self._reject_second(refused, server)
+
+    def _claim_if_free(self, server: ServerLink, now: float) -> Refused[ServerLink] | None:
+        return self.claims.claim_if_free(self._mappings.bank_id, server, server.proof, server.peer.host, now)
 
     def _on_accepted(self, server: ServerLink, answer: rspro.ConnectBankRes, now: float) -> None:
-        if server is self.active_server:
+        active_server = self.active_server
+        if server is active_server:
             return
         if answer.identity.type is not ComponentType.REMSIM_SERVER:
             self._note("warning", "not_a_server", server, type=answer.identity.type.name)
             self._turn_away(server, "the peer is no server")
         elif answer.result is not ResultCode.OK:
-            level: Level = "debug" if answer.result is self._last_refusal else "warning"
-            self._last_refusal = answer.result
-            self._note(level, "server_refused", server, result=answer.result.name)
+            level: Level = "warning" if self._refusals.begins(_REFUSED, answer.result) else "debug"
+            self._note(level, _REFUSED, server, result=answer.result.name)
             self._turn_away(server, f"the server refused: {answer.result.name}")
-        elif self.active_server is not None:
-            self._reject_second(server, self.active_server, now)
+        elif (refused := self._claim_if_free(server, now)) is not None:
+            assert active_server is not None
+            self._reject_second(refused, active_server)
         else:
-            self.active_server, self._last_refusal = server, None
+            self._refusals.ends(_REFUSED)
             server.name = answer.identity.name
             abilities = answer.identity.abilities
             server.abilities = None if abilities is None else frozenset(abilities)

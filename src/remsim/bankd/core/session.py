@@ -38,6 +38,13 @@ MAX_QUEUED: Final = 256
 #: What a command gets that is too short to be one; no reader takes it.
 _WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 
+# Python 3.11 takes longer to find a member of an enum by its name than to look the next state up, so the members that
+# each command needs are found once.
+_READY: Final = CardState.READY
+_COMMAND: Final = CardEvent.COMMAND
+_DONE: Final = CardEvent.DONE
+_IN_SERVICE: Final = ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
+
 
 @dataclass(slots=True)
 class BankdCounts:
@@ -95,8 +102,6 @@ class Connection(Stateful[ConnectionState, ConnectionInput]):
     """What is known of one connection to us."""
 
     __slots__ = (
-        "challenged",
-        "challengers",
         "client",
         "edges",
         "hears_slots",
@@ -129,10 +134,6 @@ class Connection(Stateful[ConnectionState, ConnectionInput]):
         #: The session that it is attached to; None until there is a mapping.
         self.session: CardSession | None = None
         self.edges = ResetEdges()
-        #: Newer connections with the same identity, which wait to learn whether this one lives.
-        self.challengers: list[Connection] = []
-        #: The older connection that this one waits for.
-        self.challenged: Connection | None = None
 
 
 class CardPort(Protocol):
@@ -288,48 +289,24 @@ class CardSession:
     @property
     def is_in_service(self) -> bool:
         """The card is powered for this session, and its client knows that."""
-        return self.connection is not None and self.connection.state is ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
+        return self.connection is not None and self.connection.state is _IN_SERVICE
 
     # Commands
 
     def submit(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
         """Take a command: run it, queue it, or end the session (rspro.md, 9.3).
 
-        Returns the response if it is there at once. Else SendResponse follows, unless the session ends before.
+        Returns the response if it is there at once. Else ``complete`` follows, unless the session ends before. One that
+        is too short, or that a rule blocks, does not reach the card.
         """
-        slot = self.slot
-        # An idle card that is powered for the session which has the slot: that session is in service.
-        is_free = slot.state is CardState.READY and slot.powered_for is self and slot.session is self
-        if not is_free and not self.is_in_service:
-            # One that crossed our message that the card is gone was not executed, and its client knows that.
-            if self.connection is not None and not self.connection.hears_slots:
-                self._owner.refuse(self, "command without a card", now)
-        elif not 1 <= len(tpdu) <= MAX_COMMAND:
-            self._owner.refuse(self, f"command of {len(tpdu)} bytes", now)
-        elif is_free:
-            return self._execute(tag, tpdu, now)
-        else:
-            self.enqueue(QueuedCommand(tag, tpdu, origin), now)
-        return None
-
-    def enqueue(self, command: QueuedCommand | ResetKind, now: float) -> None:
-        """Let it wait until the card is free."""
-        if len(self.queue) >= MAX_QUEUED:
-            self._counts.limits.reached(LimitName.QUEUED_COMMANDS)
-            self._owner.refuse(self, f"more than {MAX_QUEUED} commands waiting", now)
-        else:
-            self.queue.append(command)
-
-    def run_queued(self, command: QueuedCommand, now: float) -> None:
-        """Run a command that has waited; the card is free."""
-        response = self._execute(command.tag, command.tpdu, now)
-        if response is not None:
-            self.answer(command.tag, response)
-
-    def _execute(self, tag: int, tpdu: bytes, now: float) -> bytes | None:
-        """Run a command on the free card. One that is too short, or that a rule blocks, does not reach it."""
         slot, guard = self.slot, self.guard
-        slot.step(CardEvent.COMMAND)
+        # A card that is idle and powered for the session which has the slot: that session is in service.
+        if not (
+            slot.state is _READY and slot.powered_for is self and slot.session is self and 1 <= len(tpdu) <= MAX_COMMAND
+        ):
+            self._put_off(tag, tpdu, origin, now)
+            return None
+        slot.step(_COMMAND)
         # All is noted before the card hears of it: a reader's thread then runs while nothing is left to be done here.
         slot.caller, slot.tag, slot.tpdu = self, tag, tpdu
         outcome: bytes | CardFault | None
@@ -349,8 +326,33 @@ class CardSession:
         self._on_answered(tag, tpdu, outcome)
         return outcome
 
-    def complete(self, response: bytes) -> None:
-        """The card answered the command in progress, later than at once."""
+    def _put_off(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> None:
+        """Take a command that cannot run now: it waits for the card, or ends the session."""
+        if not self.is_in_service:
+            # One that crossed our message that the card is gone was not executed, and its client knows that.
+            if self.connection is not None and not self.connection.hears_slots:
+                self._owner.refuse(self, "command without a card", now)
+        elif not 1 <= len(tpdu) <= MAX_COMMAND:
+            self._owner.refuse(self, f"command of {len(tpdu)} bytes", now)
+        else:
+            self.enqueue(QueuedCommand(tag, tpdu, origin), now)
+
+    def enqueue(self, command: QueuedCommand | ResetKind, now: float) -> None:
+        """Let it wait until the card is free."""
+        if len(self.queue) >= MAX_QUEUED:
+            self._counts.limits.reached(LimitName.QUEUED_COMMANDS)
+            self._owner.refuse(self, f"more than {MAX_QUEUED} commands waiting", now)
+        else:
+            self.queue.append(command)
+
+    def run_queued(self, command: QueuedCommand, now: float) -> None:
+        """Run a command that has waited; the card is free."""
+        response = self.submit(command.tag, command.tpdu, command.origin, now)
+        if response is not None:
+            self.answer(command.tag, response)
+
+    def complete(self, response: bytes) -> SendResponse | None:
+        """The card answered the command in progress, later than at once. Returns what is to be done first of all."""
         slot = self.slot
         tag, tpdu = slot.tag, slot.tpdu
         assert tpdu is not None
@@ -358,12 +360,14 @@ class CardSession:
         if self.guard is not None:
             self.guard.on_exchange(tpdu, response)
         self._on_answered(tag, tpdu, response)
-        if slot.session is self:
-            self.answer(tag, response)
+        connection = self.connection
+        if connection is None or slot.session is not self:
+            return None
+        return SendResponse(connection.link, tag, self.client, slot.bank_slot, response)
 
     def _on_answered(self, tag: int, tpdu: bytes, response: bytes) -> None:
         slot = self.slot
-        slot.step(CardEvent.DONE)
+        slot.step(_DONE)
         slot.caller = None
         self.last_tag, self.last_response = tag, response
         self._counts.tpdus += 1

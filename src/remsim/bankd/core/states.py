@@ -67,7 +67,7 @@ class CardState(State):
     """A card position. At most one operation runs at a time; none is ever interrupted or repeated."""
 
     OFF = "OFF"  # not powered; nobody wants it
-    READING = "READING"  # its number is being read, for nobody; powered off afterwards
+    READING = "READING"  # its ICCID is being read, for nobody; powered off afterwards
     WAITING = "WAITING"  # wanted, but there is no card, or it could not be powered
     OPENING = "OPENING"  # being powered up
     READY = "READY"  # powered and idle
@@ -78,7 +78,7 @@ class CardState(State):
 class CardEvent(Event):
     """What moves a card position."""
 
-    READ = "its number is not known"
+    READ = "its ICCID is not known"
     NUMBER = "reading is over"
     WANTED = "a client wants it"
     NO_CARD = "a client wants it, the reader is empty"

@@ -125,8 +125,8 @@ class AutoPlan:
         if not reader.has_serial:
             return None
         alike = [nr for nr in left if self.known[nr].index == reader.index]
-        rivals = [name for name, other in found.items() if slots.get(name) is None and other.index == reader.index]
-        if len(alike) != 1 or len(rivals) != 1:
+        candidates = [name for name, other in found.items() if slots.get(name) is None and other.index == reader.index]
+        if len(alike) != 1 or len(candidates) != 1:
             return None
         taken.add(alike[0])
         return self._remember(alike[0], reader)

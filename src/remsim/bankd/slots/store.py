@@ -70,7 +70,7 @@ def _entry_of(reader: KnownReader) -> object:
 
 
 def _unusable(path: Path, reason: str) -> ConfigError:
-    return ConfigError(f"{path} cannot be used: {reason}", hint="mend it, or delete it to number the slots anew")
+    return ConfigError(f"{path} cannot be used: {reason}", hint="repair it, or delete it to number the slots anew")
 
 
 def save_auto(path: Path, plan: AutoPlan) -> None:

@@ -53,7 +53,7 @@ def load_recording(path: Path) -> list[Step]:
         raise RecordingError(f"{path}: {error}", hint="is this a recording?") from None
     steps = parse_recording(text.splitlines(), name=str(path))
     if not any(isinstance(step, RecordedCommand) for step in steps):
-        raise RecordingError(f"{path} has no command", hint="one JSON object a line, with a member cmd")
+        raise RecordingError(f"{path} has no command", hint="write one JSON object per line, with a member cmd")
     return steps
 
 

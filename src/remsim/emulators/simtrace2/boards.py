@@ -6,12 +6,10 @@ from the descriptors and never assumed. The boot loader and the sniffer bear the
 class tells them apart. Knows descriptors, not how they are got.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
-
-from remsim.emulators.errors import BoardFrameError
 
 VENDOR_ID: Final = 0x1D50
 #: The configuration with the emulator; the other one only carries the firmware's version as a string.
@@ -25,11 +23,7 @@ _SNIFFER: Final = 0x01
 _APPLICATION_CLASS: Final = 0xFE
 _DFU: Final = 0x01
 
-_TYPE_CONFIGURATION: Final = 2
-_TYPE_INTERFACE: Final = 4
-_TYPE_ENDPOINT: Final = 5
 _DIRECTION_IN: Final = 0x80
-_TRANSFER_TYPE: Final = 0x03
 _BULK: Final = 2
 _INTERRUPT: Final = 3
 
@@ -190,52 +184,6 @@ def emulator_slots(settings: Iterable[InterfaceSetting]) -> list[SlotInterface]:
                 )
             )
     return found
-
-
-def _descriptors(raw: bytes) -> Iterator[bytes]:
-    position = 0
-    while position < len(raw):
-        length = raw[position]
-        if length < 2 or position + length > len(raw):
-            raise BoardFrameError(f"descriptor at byte {position} is cut short", raw)
-        yield raw[position : position + length]
-        position += length
-
-
-def parse_configuration(raw: bytes) -> tuple[int, list[InterfaceSetting]]:
-    """Return bConfigurationValue and the settings of a configuration descriptor with all that belongs to it.
-
-    Raises BoardFrameError (USB 2.0, clause 9.6). Descriptors of other types are skipped.
-    """
-    first, *rest = _descriptors(raw) if raw else (b"",)
-    if len(first) < 9 or first[1] != _TYPE_CONFIGURATION or int.from_bytes(first[2:4], "little") != len(raw):
-        raise BoardFrameError("no configuration descriptor, or not all of it", raw)
-    settings: list[InterfaceSetting] = []
-    endpoints: list[Endpoint] = []
-
-    def finish() -> None:
-        if settings:
-            last = settings[-1]
-            settings[-1] = InterfaceSetting(
-                last.number,
-                last.alternate,
-                last.interface_class,
-                last.subclass,
-                last.protocol,
-                tuple(endpoints),
-                last.name_index,
-            )
-            endpoints.clear()
-
-    for part in rest:
-        if part[1] == _TYPE_INTERFACE and len(part) >= 9:
-            finish()
-            settings.append(InterfaceSetting(part[2], part[3], part[5], part[6], part[7], (), part[8]))
-        elif part[1] == _TYPE_ENDPOINT and len(part) >= 7:
-            size = int.from_bytes(part[4:6], "little")
-            endpoints.append(Endpoint(part[2], part[3] & _TRANSFER_TYPE, size, part[6]))
-    finish()
-    return first[5], settings
 
 
 def usb_path(bus: int, ports: Iterable[int]) -> str:

@@ -144,7 +144,7 @@ def _no_slot(devices: Sequence[DeviceInfo], selector: Selector) -> DeviceError:
     if others:
         there = ", ".join(str(device) for device in others)
         return DeviceError(f"no device fits the settings; there is {there}", hint="compare path, address and serial")
-    return DeviceError("no SIMtrace2 or related device is plugged in", hint="lsusb shows 1d50:60e3 or a relative")
+    return DeviceError("no SIMtrace2 or related device is plugged in", hint="lsusb shows 1d50:60e3 or a related id")
 
 
 def _unfit(device: DeviceInfo, selector: Selector) -> DeviceError:

@@ -22,10 +22,8 @@ from remsim.emulators.simtrace2.header import (
 )
 from remsim.emulators.simtrace2.info import (
     BoardInfo,
-    BoardInfoRequest,
     ErrorReport,
     ModemStatus,
-    ModemStatusRequest,
     SnifferAtr,
     SnifferChange,
     SnifferPps,
@@ -327,35 +325,12 @@ _DEVICE_CLASSES: Final[tuple[type[Message], ...]] = (
     SnifferPps,
     SnifferTpdu,
 )
-_HOST_CLASSES: Final[tuple[type[Message], ...]] = (
-    TxData,
-    BoardSetAtr,
-    StatisticsRequest,
-    StatusRequest,
-    CardInsert,
-    Config,
-    ModemReset,
-    SimSelect,
-    BoardInfoRequest,
-    ModemStatusRequest,
-)
-
-#: What a device sends, and what a host sends, by code. Some codes mean different things in the two directions.
+#: What a device sends, by code. Some codes mean something else in what a host sends.
 FROM_DEVICE: Final[dict[Code, type[Message]]] = {kind.CODE: kind for kind in _DEVICE_CLASSES}
-FROM_HOST: Final[dict[Code, type[Message]]] = {kind.CODE: kind for kind in _HOST_CLASSES}
 
 
 def decode_from_device(raw: bytes) -> Message | UnknownBoardMessage:
     """Read one whole message of a device. Raises BoardFrameError."""
-    return _decode(FROM_DEVICE, raw)
-
-
-def decode_from_host(raw: bytes) -> Message | UnknownBoardMessage:
-    """Read one whole message of a host. Raises BoardFrameError."""
-    return _decode(FROM_HOST, raw)
-
-
-def _decode(table: dict[Code, type[Message]], raw: bytes) -> Message | UnknownBoardMessage:
     code, payload = split_message(raw)
-    kind = table.get(code)
+    kind = FROM_DEVICE.get(code)
     return UnknownBoardMessage(code, payload) if kind is None else kind.from_payload(payload)

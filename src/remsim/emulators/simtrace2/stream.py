@@ -79,11 +79,6 @@ class OutTransfer:
         """Whether a zero-length packet must follow, without which the device would wait for more."""
         return len(self.data) % PACKET_SIZE == 0
 
-    def packets(self) -> list[bytes]:
-        """What goes over the bus."""
-        cut = [self.data[at : at + PACKET_SIZE] for at in range(0, len(self.data), PACKET_SIZE)]
-        return [*cut, b""] if self.has_zero_packet else cut
-
 
 def encode_transfer(message: Message) -> OutTransfer:
     """The transfer for one message. Raises UnsafeFrameError for what would hang or confuse a device (6.3)."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from remsim.config import VpcdSettings, parse_settings
+from remsim.core.episode import OncePerEpisode
 from remsim.emulators.base import CardEmulator, EmulatorEvents
 from remsim.emulators.vpcd.slot import CloseReader, Forward, Odd, Reply, ShowContacts, Step, VpcdSlot
 from remsim.logs import get_logger
@@ -40,7 +41,7 @@ class VpcdEmulator(CardEmulator):
         self._timer: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
         self._goodbye: asyncio.TimerHandle | None = None
-        self._told: set[str] = set()
+        self._odd: OncePerEpisode[str] = OncePerEpisode()
         #: Of the newest command that went to the card; an answer to an older one is of no use.
         self._number = 0
 
@@ -88,7 +89,7 @@ class VpcdEmulator(CardEmulator):
         try:
             await link.connect(self._settings.vpcd)
             if self._inserted.is_set():
-                self._told.clear()
+                self._odd = OncePerEpisode()
                 self._log.info("reader_connected")
                 self._silence = asyncio.get_running_loop().call_later(_SILENCE_S, self._on_silence)
             else:
@@ -100,7 +101,7 @@ class VpcdEmulator(CardEmulator):
             if self._goodbye is not None:
                 self._goodbye.cancel()
         if self._inserted.is_set() and not self._slot.is_leaving:
-            self._log.warning("reader_lost", hint="did pcscd end? the card is put back")
+            self._log.warning("reader_lost", hint="check whether pcscd has ended; the card is put back when it runs")
         self._do(self._slot.on_lost())
 
     def _on_silence(self) -> None:
@@ -138,8 +139,7 @@ class VpcdEmulator(CardEmulator):
                     if self._events is not None:
                         self._events.on_lines(step.lines)
                 case Odd():
-                    if step.reason not in self._told:
-                        self._told.add(step.reason)
+                    if self._odd.begins(step.reason):
                         self._log.warning("odd_message", reason=step.reason, raw=step.size)
                 case CloseReader():
                     self._hang_up()

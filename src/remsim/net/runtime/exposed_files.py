@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notices at start what other users can read or write in a state directory, and says how to mend it.
+"""Notices at start what other users can read or write in a state directory, and says how to fix it.
 
 Such files are made with mode 0600; copies and restored backups often are not. Keys are refused like that
 (``pki.files``). Databases and states of cards are not, because the program can go on: a user who could read the hashes

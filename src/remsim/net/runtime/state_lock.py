@@ -17,19 +17,28 @@ _MAX_NOTE: Final = 100
 
 
 class StateLock:
-    """``path`` is the lock's file; its directory is made if need be. ``what`` names what it protects, for people."""
+    """``path`` is the lock's file; its directory is made if need be. ``what`` names what it protects, for people.
 
-    def __init__(self, path: Path, *, what: str) -> None:
+    ``must_exist``: without a place for the file the program is of no use. Otherwise it goes on without the lock.
+    """
+
+    def __init__(self, path: Path, *, what: str, must_exist: bool = False) -> None:
         self._path = path
         self._what = what
+        self._must_exist = must_exist
         self._descriptor: int | None = None
 
     def take(self, log: Logger) -> None:
-        """Take it. Raises StartError if another program has it; a directory without room for it is only logged."""
+        """Take it. Raises StartError if another program has it, or if there is no place for its file but must be."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
+            if self._must_exist:
+                raise StartError(
+                    f"cannot write to {self._what}: {error.strerror}",
+                    hint="let this user write to it, or name another one with --state DIR",
+                ) from error
             log.info("not_locked", file=str(self._path), reason=error.strerror)
             return
         try:

@@ -121,7 +121,7 @@ class Watcher:
     def _on_service_gone(self, code: int) -> None:
         if self._is_service_there is not False:
             self._log.warning(
-                "pcsc_service_gone", error=codes.meaning_of(code), hint="see whether pcscd runs and is permitted to us"
+                "pcsc_service_gone", error=codes.meaning_of(code), hint="check that pcscd runs and accepts this user"
             )
         self._is_service_there = False
         for name in self._states:

@@ -22,13 +22,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from remsim.config import HostPort
 from remsim.core.errors import StartError
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.rate_limit import TokenBuckets
 from remsim.pki.messages import ANCHOR_PATH, CERTIFICATE_PATH, RENEWAL_PATH
 from remsim.server.api.connection import ON_PROVEN
 from remsim.server.api.errors import ApiError, answer
 from remsim.server.core.actions import REFUSED, Actor, Entry
 from remsim.server.core.tokens import (
     EVERYTHING,
-    FailureLimiter,
     Grant,
     Refusal,
     StoredToken,
@@ -36,6 +36,7 @@ from remsim.server.core.tokens import (
     bearer_token,
     check_token,
     digest_of,
+    failure_limiter,
     limited_source,
     token_id_of,
 )
@@ -123,7 +124,7 @@ class AuthMiddleware:
         *,
         is_open: bool,
         limits: LimitCounts,
-        limiter: FailureLimiter | None = None,
+        limiter: TokenBuckets | None = None,
         now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -135,7 +136,7 @@ class AuthMiddleware:
         self._runtime = runtime
         self._is_open = is_open
         self._limits = limits
-        self._limiter = FailureLimiter(limits=limits) if limiter is None else limiter
+        self._limiter = failure_limiter(limits=limits) if limiter is None else limiter
         self._now = now
         self._clock = clock
         self._failures = 0
@@ -222,10 +223,10 @@ class AuthMiddleware:
 
     def _fail(self, source: str) -> None:
         now = self._clock()
-        self._limiter.fail(source, now)
+        self._limiter.spend(source, now)
         self._failures += 1
         if self._failures % _TIDY_EVERY == 0:
-            self._limiter.tidy(now)
+            self._limiter.forget_whole(now)
 
 
 async def _grant(request: Request) -> Grant:  # FastAPI would call a plain function in a thread, for every request.
@@ -254,7 +255,7 @@ async def require_operator(
 
 def _role_too_low(runtime: ServerRuntime, actor: Actor, scope: Scope, needed: TokenRole) -> ApiError:
     runtime.refuse(Entry(actor, "rest", _request(scope), REFUSED, "role too low"), "access_refused")
-    return ApiError(403, "forbidden", f"this needs a token of an {needed.text}", "see remsim token create")
+    return ApiError(403, "forbidden", f"this needs a token with the role {needed.text}", "see remsim token create")
 
 
 def _unauthorized(message: str) -> ApiError:

@@ -15,7 +15,9 @@ from typing import Annotated, Final, Protocol, TypeVar, cast
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from remsim.core.episode import OncePerEpisode
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.rate_limit import TokenBuckets
 from remsim.logs import Logger
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import in_thread
@@ -28,11 +30,12 @@ from remsim.server.api.errors import ApiError, bad_request
 from remsim.server.api.reading import read_body
 from remsim.server.api.routing import refusals
 from remsim.server.api.v1.shapes import AuthorityShape, IssuedShape
-from remsim.server.core.tokens import FailureLimiter, limited_source
+from remsim.server.core.tokens import failure_limiter, limited_source
 
 T = TypeVar("T")
 
 _REFUSED: Final = "enrolment_refused"
+_AUTHORITY_IN_TROUBLE: Final = "authority_in_trouble"
 _CODES: Final = {400: "bad_request", 403: "refused", 429: "too_many_renewals"}
 _REFUSALS: Final = refusals(400, 403, 413, 429, 503)
 
@@ -63,8 +66,8 @@ class EnrolmentHandler:
         enrolment: EnrolmentService,
         log: Logger,
         issuances: IssuanceLog,
-        limiter: FailureLimiter,
-        limits: LimitCounts,
+        limiter: TokenBuckets,
+        lines: LogRateLimiter,
         *,
         now: Callable[[], float],
         clock: Callable[[], float],
@@ -73,11 +76,11 @@ class EnrolmentHandler:
         self._log = log
         self._issuances = issuances
         self._limiter = limiter
-        self._lines = LogRateLimiter(log, limits, unauthenticated={_REFUSED}, now=clock)
+        self._lines = lines
         self._now = now
         self._clock = clock
-        # What is wrong with the authority's files, as it was logged last.
-        self._trouble = ""
+        # What is wrong with the authority's files is told once: it is not for those who ask to fill the log.
+        self._trouble: OncePerEpisode[str] = OncePerEpisode()
         # One at a time: signing and writing would only wait for each other.
         self._turn = asyncio.Lock()
 
@@ -103,29 +106,24 @@ class EnrolmentHandler:
                 raise ApiError(429, "too_many_failures", text, retry_after_s=wait_s, limit=LimitName.ENROLMENT_FAILURES)
             answer = await self._in_thread(work, body)
         except EnrolmentServiceError as error:
-            self._limiter.fail(source if proof is None else proof, self._clock())
+            self._limiter.spend(source if proof is None else proof, self._clock())
             self._note_refusal(_source(request), request.url.path, str(error))
             status = error.status or 400
             raise ApiError(
                 status, _CODES[status], str(error), error.hint, retry_after_s=error.wait_s, limit=error.limit
             ) from None
         except PkiError as error:
-            self._tell_trouble(error)
+            if self._trouble.begins(_AUTHORITY_IN_TROUBLE, str(error)):
+                self._log.error(_AUTHORITY_IN_TROUBLE, error=str(error), hint=error.hint)
             # The caller may be anybody: the names of files are for the log.
             text = "the authority cannot answer now"
-            raise ApiError(503, "authority_in_trouble", text, "try again later; the server's log says why") from None
-        self._trouble = ""
+            raise ApiError(503, _AUTHORITY_IN_TROUBLE, text, "try again later; the server's log says why") from None
+        self._trouble.ends(_AUTHORITY_IN_TROUBLE)
         return answer
 
     async def _in_thread(self, work: Callable[[object], T], body: object) -> T:
         async with self._turn:
             return await in_thread(work, body)
-
-    def _tell_trouble(self, error: PkiError) -> None:
-        # Once: it is not for those who ask to fill the log.
-        if str(error) != self._trouble:
-            self._log.error("authority_in_trouble", error=str(error), hint=error.hint)
-        self._trouble = str(error)
 
     def _note_refusal(self, peer: str, path: str, reason: str) -> None:
         say = self._log.warning if self._lines.level(_REFUSED, "warning") == "warning" else self._log.debug
@@ -162,18 +160,17 @@ def mount(
     *,
     log: Logger,
     issuances: IssuanceLog,
-    limiter: FailureLimiter | None = None,
+    lines: LogRateLimiter,
     limits: LimitCounts | None = None,
     now: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Add the routes, for one authority. ``limits`` counts those that are reached.
+    """Add the routes, for one authority. ``limits`` counts those that are reached. ``lines`` are the program's.
 
     ``now`` gives seconds since 1970, ``clock`` those of a clock that does not go back.
     """
-    counts = LimitCounts() if limits is None else limits
-    limiter = FailureLimiter(limits=counts) if limiter is None else limiter
-    app.state.enrolment = EnrolmentHandler(enrolment, log, issuances, limiter, counts, now=now, clock=clock)
+    limiter = failure_limiter(limits=limits)
+    app.state.enrolment = EnrolmentHandler(enrolment, log, issuances, limiter, lines, now=now, clock=clock)
     app.include_router(router)
 
 

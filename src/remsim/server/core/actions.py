@@ -37,7 +37,7 @@ class Entry:
     detail: str = ""
 
 
-#: What tells a client without a number from others: what kind of name ("serial", "name"), and it.
+#: What tells a client without an id from others: what kind of name ("serial", "name"), and it.
 ClientKey = tuple[str, str]
 
 # Decisions
@@ -79,14 +79,14 @@ class StoreSent:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreClientNumber:
-    """Keep the number of a client that has none of its own."""
+class StoreClientId:
+    """Keep the id of a client that has none of its own."""
 
     key: ClientKey
     client_id: int
 
 
-Decision = StoreMapping | StoreDeletion | StoreSent | StoreClientNumber
+Decision = StoreMapping | StoreDeletion | StoreSent | StoreClientId
 
 
 # Notes
@@ -186,7 +186,7 @@ class StoredState:
     releases: tuple[tuple[int, ClientSlot, BankSlot], ...] = ()
     #: Where clients reached each bankd last.
     bank_addresses: dict[int, tuple[AdvertisedAddress, ...]] = field(default_factory=dict)
-    client_numbers: dict[ClientKey, int] = field(default_factory=dict)
+    client_ids: dict[ClientKey, int] = field(default_factory=dict)
     restart_counter: int = 0
     #: The last number that was heard of in each slot.
     cards: dict[BankSlot, str] = field(default_factory=dict)

@@ -21,8 +21,8 @@ from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.server.core.actions import Action, StoreClientNumber
-from remsim.server.core.client_ids import ClientNumbers, client_key
+from remsim.server.core.actions import Action, StoreClientId
+from remsim.server.core.client_ids import ClientIds, client_key
 from remsim.server.core.log_events import program_event
 from remsim.server.core.peers import BankClaim, Claim, ClientClaim, Peer, PeerEvent, PeerTable
 from remsim.wire.link.actions import Accepted, Close, LinkId, Probe, Send
@@ -64,7 +64,7 @@ class Admission:
     def __init__(
         self,
         peers: PeerTable,
-        numbers: ClientNumbers,
+        client_ids: ClientIds,
         timers: Deadlines[LinkId],
         *,
         identity: ComponentIdentity,
@@ -74,7 +74,7 @@ class Admission:
         host: Host,
     ) -> None:
         self._peers = peers
-        self._numbers = numbers
+        self._client_ids = client_ids
         self._timers = timers
         self._identity = identity
         self._takeover_s = takeover_s
@@ -85,8 +85,8 @@ class Admission:
         self.claims: IdentityClaims[BankSlot | ClientSlot, Peer] = IdentityClaims()
         #: What those who wait for an identity have asked for.
         self._waiting: dict[Peer, Claim] = {}
-        #: Clients that are being given a number, by that number.
-        self._numbering: dict[int, tuple[Peer, ClientClaim]] = {}
+        #: Clients that are being given an id, by that id.
+        self._taking_ids: dict[int, tuple[Peer, ClientClaim]] = {}
 
     # Connect requests
 
@@ -100,29 +100,29 @@ class Admission:
         if objection:
             return self._turn_away(peer, request, tag, objection)
         if slot is not None:
-            return self._claim(peer, ClientClaim(request, tag, slot, needs_number=False), now)
+            return self._claim(peer, ClientClaim(request, tag, slot, needs_id=False), now)
         if peer.proof is not None:
-            # The certificate has the number that the client itself does not know.
+            # The certificate has the id that the client itself does not know.
             own = peer.proof.identity
             slot = ClientSlot(own.number or 0, own.slot_nr or 0)
-            return self._claim(peer, ClientClaim(request, tag, slot, needs_number=True), now)
-        if not self._numbers.is_enabled:
-            return self._turn_away(peer, request, tag, "it has no client number, and no pool is configured")
+            return self._claim(peer, ClientClaim(request, tag, slot, needs_id=True), now)
+        if not self._client_ids.is_enabled:
+            return self._turn_away(peer, request, tag, "it has no client id, and no pool is configured")
         key = client_key(request.identity)
-        number = self._numbers.find(key)
+        client_id = self._client_ids.find(key)
         actions: list[Action] = []
-        if number is None:
-            number = self._numbers.assign(key, self._is_free)
-            if number is None:
-                self._limits.reached(LimitName.CLIENT_NUMBERS)
-                return self._turn_away(peer, request, tag, "the pool of client numbers is used up")
-            actions.append(StoreClientNumber(key, number))
-        slot = ClientSlot(number, 0)
-        # A number that was given long ago may have a certificate by now.
+        if client_id is None:
+            client_id = self._client_ids.assign(key, self._is_free)
+            if client_id is None:
+                self._limits.reached(LimitName.CLIENT_IDS)
+                return self._turn_away(peer, request, tag, "the pool of client ids is used up")
+            actions.append(StoreClientId(key, client_id))
+        slot = ClientSlot(client_id, 0)
+        # An id that was given long ago may have a certificate by now.
         objection = self._objection(peer, Role.CLIENT, slot)
         if objection:
             return self._turn_away(peer, request, tag, objection)
-        return actions + self._claim(peer, ClientClaim(request, tag, slot, needs_number=True), now)
+        return actions + self._claim(peer, ClientClaim(request, tag, slot, needs_id=True), now)
 
     def on_connect_bank(self, peer: Peer, request: ConnectBankReq, tag: int, now: float) -> list[Action]:
         """A bankd introduces itself."""
@@ -134,8 +134,8 @@ class Admission:
             return self._turn_away(peer, request, tag, objection)
         return self._claim(peer, BankClaim(request, tag), now)
 
-    def _is_free(self, number: int) -> bool:
-        return self._peers.lowest_slot(number) is None and not self._is_certified(Identity.client(number))
+    def _is_free(self, client_id: int) -> bool:
+        return self._peers.lowest_slot(client_id) is None and not self._is_certified(Identity.client(client_id))
 
     def _objection(self, peer: Peer, role: Role, claimed: BankSlot | ClientSlot | None) -> str:
         """What the peer's certificate, or the lack of one, has against what it says it is; nothing if it is right."""
@@ -186,8 +186,8 @@ class Admission:
         """A peer is gone and has been taken out of the table: one that challenged it may hold its identity now."""
         self._timers.cancel(lost.link)
         self._waiting.pop(lost, None)
-        if lost.client is not None and self._numbering.get(lost.client.client_id, (None,))[0] is lost:
-            del self._numbering[lost.client.client_id]
+        if lost.client is not None and self._taking_ids.get(lost.client.client_id, (None,))[0] is lost:
+            del self._taking_ids[lost.client.client_id]
         actions = self._refuse_uncertified(lost)
         succession = self.claims.on_lost(lost, now)
         if succession is None:
@@ -261,11 +261,11 @@ class Admission:
             answer = Send(peer.link, ConnectBankRes(self._identity, ResultCode.OK), claim.tag)
             return [Accepted(peer.link), answer, *self._host.on_bankd_accepted(peer, claim.request, now)]
         self._peers.hold_client(peer, claim.slot)
-        if claim.needs_number:
-            self._numbering[claim.slot.client_id] = (peer, claim)
-            # A number that stands in the certificate needs no place in the database.
-            is_stored = peer.proof is not None or self._numbers.is_stored(client_key(claim.request.identity))
-            return self._give_number(peer, claim) if is_stored else []
+        if claim.needs_id:
+            self._taking_ids[claim.slot.client_id] = (peer, claim)
+            # An id that stands in the certificate needs no place in the database.
+            is_stored = peer.proof is not None or self._client_ids.is_stored(client_key(claim.request.identity))
+            return self._give_id(peer, claim) if is_stored else []
         self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)
         response = Send(peer.link, ConnectClientRes(self._identity, ResultCode.OK), claim.tag)
         return [Accepted(peer.link), response, *self._host.on_client_accepted(peer, claim.slot, now)]
@@ -285,32 +285,32 @@ class Admission:
             return Send(peer.link, ConnectBankRes(self._identity, result), tag)
         return Send(peer.link, ConnectClientRes(self._identity, result), tag)
 
-    # Numbers
+    # Client ids
 
-    def _give_number(self, peer: Peer, claim: ClientClaim) -> list[Action]:
-        """Tell a client its number, now that the database has it; it is accepted when it has agreed."""
+    def _give_id(self, peer: Peer, claim: ClientClaim) -> list[Action]:
+        """Tell a client its id, now that the database has it; it is accepted when it has agreed."""
         response = ConnectClientRes(self._identity, ResultCode.OK)
         return [Send(peer.link, response, claim.tag), Send(peer.link, ConfigClientIdReq(claim.slot))]
 
-    def on_number_stored(self, stored: StoreClientNumber) -> list[Action]:
-        """The database has the number of a client."""
-        self._numbers.stored(stored.key)
-        waiting = self._numbering.get(stored.client_id)
-        return [] if waiting is None else self._give_number(*waiting)
+    def on_id_stored(self, stored: StoreClientId) -> list[Action]:
+        """The database has the id of a client."""
+        self._client_ids.stored(stored.key)
+        waiting = self._taking_ids.get(stored.client_id)
+        return [] if waiting is None else self._give_id(*waiting)
 
-    def on_number_failed(self, stored: StoreClientNumber) -> list[Action]:
-        """The database could not store the number: the client must try again."""
-        self._numbers.forget(stored.key)
-        waiting = self._numbering.get(stored.client_id)
-        return [] if waiting is None else [Close(waiting[0].link, "its number could not be stored")]
+    def on_id_failed(self, stored: StoreClientId) -> list[Action]:
+        """The database could not store the id: the client must try again."""
+        self._client_ids.forget(stored.key)
+        waiting = self._taking_ids.get(stored.client_id)
+        return [] if waiting is None else [Close(waiting[0].link, "its id could not be stored")]
 
     def on_config_id_res(self, peer: Peer, slot: ClientSlot, answer: ConfigClientIdRes, now: float) -> list[Action]:
-        """The client has its number now, or did not take it."""
-        del self._numbering[slot.client_id]
+        """The client has its id now, or did not take it."""
+        del self._taking_ids[slot.client_id]
         if answer.result is not ResultCode.OK:
             return [
-                program_event("warning", "client_did_not_take_number", peer, result=answer.result.name),
-                Close(peer.link, "it did not take its number"),
+                program_event("warning", "client_did_not_take_id", peer, result=answer.result.name),
+                Close(peer.link, "it did not take its id"),
             ]
         self._peers.accept(peer, PeerEvent.CLIENT_ACCEPTED)
         return [Accepted(peer.link), *self._host.on_client_accepted(peer, slot, now)]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers for clients that have none: from a pool, one per client, for ever.
+"""Ids for clients that have none: from a pool, one per client, for ever.
 
-A client is known again by its hardware serial number, else by its name. One with a certificate has its number there.
+A client is known again by its hardware serial number, else by its name. The certificate of a client has its id.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ def client_key(identity: ComponentIdentity) -> ClientKey:
     return "name", identity.name
 
 
-class ClientNumbers:
-    """Which client has which number. ``pool`` None: none are given."""
+class ClientIds:
+    """Which client has which id. ``pool`` None: none are given."""
 
     def __init__(self, pool: Sequence[int] | None, known: dict[ClientKey, int]) -> None:
         self._pool = pool
-        self._numbers = dict(known)
+        self._ids = dict(known)
         self._given = set(known.values())
         self._stored = set(known)
 
@@ -32,20 +32,20 @@ class ClientNumbers:
         return self._pool is not None
 
     def find(self, key: ClientKey) -> int | None:
-        """The number of this client, if it has one. It need not be in the pool any more."""
-        return self._numbers.get(key)
+        """The id of this client, if it has one. It need not be in the pool any more."""
+        return self._ids.get(key)
 
     def assign(self, key: ClientKey, is_free: Callable[[int], bool]) -> int | None:
-        """Give this client the lowest number that was given to nobody and ``is_free``; None if there is none left."""
-        for number in self._pool or ():
-            if number not in self._given and is_free(number):
-                self._numbers[key] = number
-                self._given.add(number)
-                return number
+        """Give this client the lowest id that was given to nobody and ``is_free``; None if there is none left."""
+        for client_id in self._pool or ():
+            if client_id not in self._given and is_free(client_id):
+                self._ids[key] = client_id
+                self._given.add(client_id)
+                return client_id
         return None
 
     def is_stored(self, key: ClientKey) -> bool:
-        """Whether the database has this number, so that the client may be told."""
+        """Whether the database has this id, so that the client may be told."""
         return key in self._stored
 
     def stored(self, key: ClientKey) -> None:
@@ -53,5 +53,5 @@ class ClientNumbers:
         self._stored.add(key)
 
     def forget(self, key: ClientKey) -> None:
-        """It could not be stored; the number is free again."""
-        self._given.discard(self._numbers.pop(key))
+        """It could not be stored; the id is free again."""
+        self._given.discard(self._ids.pop(key))

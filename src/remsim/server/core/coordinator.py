@@ -27,7 +27,7 @@ from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
-from remsim.server.core.client_ids import ClientNumbers
+from remsim.server.core.client_ids import ClientIds
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
 from remsim.server.core.peer_reports import BankAudit, forget_absence, on_dial_refused, on_error, on_slot_status
@@ -113,7 +113,7 @@ class Coordinator:
         self._reconciler = Reconciler(self.slotmap, self.configurator, self._bank_timers)
         self._admission = Admission(
             self.peers,
-            ClientNumbers(settings.client_id_pool, memory.client_numbers),
+            ClientIds(settings.client_id_pool, memory.client_ids),
             self._link_timers,
             identity=settings.identity,
             takeover_s=settings.takeover_s,
@@ -256,7 +256,7 @@ class Coordinator:
             case StoreSent():
                 return self._reconciler.on_sent_stored(decision, now)
             case _:
-                return self._admission.on_number_stored(decision)
+                return self._admission.on_id_stored(decision)
 
     def on_store_failed(self, decision: Decision) -> list[Action]:
         """A decision could not be committed: everything is as it was before."""
@@ -272,7 +272,7 @@ class Coordinator:
             case StoreSent():
                 return self._reconciler.on_sent_failed(decision)
             case _:
-                return self._admission.on_number_failed(decision)
+                return self._admission.on_id_failed(decision)
 
     def _delete(self, mapping_id: int, now: float) -> list[Action]:
         mapping = self.slotmap.get(mapping_id)

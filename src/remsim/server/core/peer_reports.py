@@ -7,10 +7,11 @@ It is checked, limited, kept with the peer to be looked at, and logged.
 import re
 from typing import Final
 
+from remsim.core.episode import LineVerdict
 from remsim.core.ids import MAX_ID, BankSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.log_event import LogEvent
-from remsim.core.rate_limit import TokenBucket
+from remsim.core.rate_limit import FloodLimit
 from remsim.redaction import scrub
 from remsim.server.core.actions import DONE, REFUSED, Action, Actor, Entry
 from remsim.server.core.log_events import ignored, peer_event
@@ -76,9 +77,7 @@ class BankAudit:
     def __init__(self, limits: LimitCounts) -> None:
         self._limits = limits
         # By bank. Those without a certificate share one, under None: there, a number is whatever a peer says.
-        self._budget = TokenBucket(burst=BURST, interval_s=REFILL_S, most_keys=_ALLOWANCES)
-        # Whose flood was said.
-        self._said: set[int | None] = set()
+        self._budget = FloodLimit(burst=BURST, interval_s=REFILL_S, most_keys=_ALLOWANCES)
         #: Entries that were more than a bankd may add.
         self.dropped = 0
 
@@ -90,11 +89,9 @@ class BankAudit:
         action = _action(message.action)
         if action is None:
             return [ignored(peer, "odd_audit_action", action=message.action)]
-        source = peer.bank if peer.proof else None
-        if self._budget.has_ebbed(source, now):
-            self._said.discard(source)
-        if not self._budget.take(source, now):
-            return self._drop(peer, source)
+        verdict = self._budget.check(peer.bank if peer.proof else None, now)
+        if verdict is not LineVerdict.PASS:
+            return self._drop(peer, is_first=verdict is LineVerdict.FIRST_HELD_BACK)
         entry = Entry(
             _actor(peer),
             action,
@@ -105,12 +102,11 @@ class BankAudit:
         fields: dict[str, object] = {"action": action, "target": entry.target, "detail": entry.detail}
         return [peer_event("info", "bankd_audit", peer, **fields), entry]
 
-    def _drop(self, peer: Peer, source: int | None) -> list[Action]:
+    def _drop(self, peer: Peer, *, is_first: bool) -> list[Action]:
         self.dropped += 1
         self._limits.reached(LimitName.BANK_AUDIT)
-        if source in self._said:
+        if not is_first:
             return []
-        self._said.add(source)
         detail = f"more than {BURST} entries: until they come more slowly, most are counted only"
         return [
             peer_event("warning", "bankd_audit_limited", peer),

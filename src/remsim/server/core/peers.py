@@ -68,12 +68,12 @@ class BankClaim:
 
 @dataclass(frozen=True, slots=True)
 class ClientClaim:
-    """Somebody says that it is the client of a slot, or that it ``needs_number`` and is to be this one."""
+    """Somebody says that it is the client of a slot, or that it ``needs_id`` and is to be this one."""
 
     request: ConnectClientReq
     tag: int
     slot: ClientSlot
-    needs_number: bool
+    needs_id: bool
 
 
 #: A sound connect request with its operation tag.
@@ -182,7 +182,7 @@ class PeerTable:
         return self._by_link.get(link)
 
     def by_client(self, slot: ClientSlot) -> Peer | None:
-        """Who holds this client slot, accepted or still getting its number."""
+        """Who holds this client slot, accepted or still getting its id."""
         return self._by_client.get(slot)
 
     def by_bank(self, bank_id: int) -> Peer | None:
@@ -205,7 +205,7 @@ class PeerTable:
         return (peer for peer in self._by_client.values() if peer.state is PeerState.CONNECTED_CLIENT)
 
     def holders(self) -> list[Peer]:
-        """Everybody who holds a client slot or a bank, accepted or still getting its number."""
+        """Everybody who holds a client slot or a bank, accepted or still getting its id."""
         return [*self._by_client.values(), *self._by_bank.values()]
 
     def banks(self) -> Iterator[Peer]:

@@ -11,16 +11,17 @@ import base64
 import hashlib
 import hmac
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from functools import partial
 from ipaddress import ip_address
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
 from remsim.core.ids import check_id
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.rate_limit import TokenBuckets
 from remsim.wire.link.actions import source_of
 
 PREFIX: Final = "remsim"
@@ -225,42 +226,16 @@ def limited_source(host: str) -> str:
         return host
 
 
-class FailureLimiter:
-    """Slows down those who fail: a leaky bucket for each source. ``now`` never goes backwards."""
+def failure_limiter(
+    *,
+    allowed: int = FAILURES_ALLOWED,
+    forgiven_s: float = FAILURE_FORGIVEN_S,
+    max_sources: int = MAX_SOURCES,
+    limits: LimitCounts | None = None,
+) -> TokenBuckets:
+    """Return what slows down those who fail: each failure of a source is spent, and an empty bucket makes it wait.
 
-    def __init__(
-        self,
-        *,
-        allowed: int = FAILURES_ALLOWED,
-        forgiven_s: float = FAILURE_FORGIVEN_S,
-        max_sources: int = MAX_SOURCES,
-        limits: LimitCounts | None = None,
-    ) -> None:
-        """``limits`` counts how often a source was forgotten because there were too many."""
-        self._limits = limits or LimitCounts()
-        self._allowed = allowed
-        self._forgiven_s = forgiven_s
-        self._max_sources = max_sources
-        # When the bucket of a source will be empty. The order is that of the last failure.
-        self._empty_at: OrderedDict[str, float] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._empty_at)
-
-    def wait_s(self, source: str, now: float) -> float:
-        """How long ``source`` must wait before it is listened to; 0: it may try."""
-        full_for = self._empty_at.get(source, now) - now - (self._allowed - 1) * self._forgiven_s
-        return max(0.0, full_for)
-
-    def fail(self, source: str, now: float) -> None:
-        """Note a failed attempt."""
-        empty_at = max(self._empty_at.pop(source, now), now) + self._forgiven_s
-        self._empty_at[source] = min(empty_at, now + self._allowed * self._forgiven_s)
-        while len(self._empty_at) > self._max_sources:
-            self._limits.reached(LimitName.FAILING_SOURCES)
-            self._empty_at.popitem(last=False)
-
-    def tidy(self, now: float) -> None:
-        """Forget sources that owe nothing any more."""
-        for source in [source for source, empty_at in self._empty_at.items() if empty_at <= now]:
-            del self._empty_at[source]
+    ``limits`` counts how often a source was forgotten because there were too many.
+    """
+    on_forgotten = None if limits is None else partial(limits.reached, LimitName.FAILING_SOURCES)
+    return TokenBuckets(burst=allowed, interval_s=forgiven_s, most_keys=max_sources, on_forgotten=on_forgotten)

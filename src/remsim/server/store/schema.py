@@ -111,7 +111,7 @@ CARDS: Final = Table(
     Column("seen_at", Double, nullable=False),
 )
 
-#: Numbers given to clients that have none of their own.
+#: Ids given to clients that have none of their own.
 CLIENT_NUMBERS: Final = Table(
     "client_numbers",
     METADATA,

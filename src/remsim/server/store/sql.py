@@ -20,7 +20,7 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
-    StoreClientNumber,
+    StoreClientId,
     StoreDeletion,
     StoredMapping,
     StoredState,
@@ -70,7 +70,7 @@ _TABLES: Final[dict[type[Note], Table]] = {NoteBank: BANKS, NoteClient: CLIENTS,
 
 async def load_memory(connection: AsyncConnection) -> StoredState:
     """Everything that earlier runs have left."""
-    numbers: dict[ClientKey, int] = {
+    client_ids: dict[ClientKey, int] = {
         (row.kind, row.value): row.client_id for row in await connection.execute(select(CLIENT_NUMBERS))
     }
     addresses = {row.bank_id: _parse_addresses(row.addresses) for row in await connection.execute(select(BANKS))}
@@ -85,7 +85,7 @@ async def load_memory(connection: AsyncConnection) -> StoredState:
             for row in released
         ),
         bank_addresses=addresses,
-        client_numbers=numbers,
+        client_ids=client_ids,
         restart_counter=restarts or 0,
         cards={BankSlot(row.bank_id, row.slot_nr): row.iccid for row in await connection.execute(select(CARDS))},
     )
@@ -152,7 +152,7 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             await _insert_ids(connection, PENDING_RELEASES, decision.releases)
         case StoreSent():
             await connection.execute(_SET_SENT, [{"of": number} for number in decision.mappings])
-        case StoreClientNumber():
+        case StoreClientId():
             kind, value = decision.key
             await connection.execute(
                 insert(CLIENT_NUMBERS).values(kind=kind, value=value, client_id=decision.client_id, given_at=wall)

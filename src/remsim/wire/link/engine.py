@@ -180,9 +180,10 @@ class LinkEngine:
 
         None: it goes to ``receive_data``. Otherwise ``answer_tpdu`` gives the frame that answers it, now or later.
         """
-        if self._session is None or self._failed or self._reader.is_partial:
+        session = self._session
+        if session is None or self._failed or self._reader.buffer:
             return None
-        found = self._session.decode(data)
+        found = session.decode(data)
         if found is not None:
             if self._tpdu_tag is not None:
                 self._note_tpdu()

@@ -3,14 +3,14 @@
 
 ``decode_pdu`` accepts BER with unknown elements behind the listed ones of extensible types, and raises DecodeError,
 nothing else, on whatever bytes it is given. ``encode_pdu`` emits DER and refuses values out of range. The two TPDU
-messages take a short cut (``tpdu_codec``) that gives the same results.
+messages take a short cut (``fast_codec``) that gives the same results.
 """
 
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 from remsim.wire.errors import DecodeError, LocalProtocolError
-from remsim.wire.messages import ber, rspro, tpdu_codec
+from remsim.wire.messages import ber, fast_codec, rspro
 from remsim.wire.messages.ber import CONSTRUCTED, Element
 from remsim.wire.messages.rspro import Message, RsproPdu, UnknownMessage
 from remsim.wire.messages.schema import (
@@ -33,7 +33,7 @@ from remsim.wire.messages.schema import (
     Text,
 )
 
-#: X.690, 8.1.2.4: tag numbers from here on, up to 127, stand in an byte of their own.
+#: X.690, 8.1.2.4: tag numbers from here on, up to 127, stand in a byte of their own.
 _HIGH_TAG: Final = 31
 _MAX_VERSION: Final = 32
 _MAX_SHOWN: Final = 0xFFFF
@@ -47,7 +47,7 @@ Value = object
 
 def decode_pdu(data: bytes) -> RsproPdu:
     """Read one RsproPDU, which must fill ``data`` to the last byte. Raises DecodeError."""
-    return tpdu_codec.decode(data) or decode_general(data)
+    return fast_codec.decode(data) or decode_general(data)
 
 
 def decode_general(data: bytes) -> RsproPdu:
@@ -233,7 +233,7 @@ def encode_pdu(pdu: RsproPdu) -> bytes:
     """DER of one PDU. Raises LocalProtocolError if a value is out of range."""
     message = pdu.msg
     if isinstance(message, _TPDU_MESSAGES) and pdu.version == rspro.VERSION and 0 <= pdu.tag <= rspro.MAX_OPERATION_TAG:
-        return tpdu_codec.encode(pdu.tag, message)
+        return fast_codec.encode(pdu.tag, message)
     return encode_general(pdu)
 
 

@@ -233,7 +233,7 @@ class RemoveMappingRes:
 
 @dataclass(frozen=True, slots=True)
 class ConfigClientIdReq:
-    """The server gives a client its number."""
+    """The server gives a client its id."""
 
     client_slot: ClientSlot
 

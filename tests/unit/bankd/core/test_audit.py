@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entries for the server's audit log: sent to whoever takes them, kept within bounds while nobody does."""
+"""Entries for the server's audit log: sent to the server that takes them, kept within bounds while there is none."""
 
 import pytest
 

@@ -238,13 +238,13 @@ def test_card_pulled_during_a_command_that_still_succeeds(bank: Bank) -> None:
     assert bank.closed == {client: "card removed"}
 
 
-def test_presence_without_change_is_no_news(bank: Bank) -> None:
+def test_presence_without_change_is_not_logged(bank: Bank) -> None:
     bank.presence(0, is_present=True, reader="another")
     assert bank.events() == ["server_connected", "mapping_created"]
     assert bank.coordinator.cards.positions[0].reader == "another"
 
 
-def test_presence_at_the_start_is_no_news_for_the_log() -> None:
+def test_presence_at_the_start_is_not_logged() -> None:
     bank = Bank(has_cards=False)
     bank.presence(0, is_present=True, cause="")
     assert [notice.level for notice in bank.cards.notices] == ["debug"]

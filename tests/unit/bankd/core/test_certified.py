@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients with a certificate are refused on plain TCP, whoever told of it, and for good."""
+"""Clients with a certificate are refused on plain TCP for good, no matter which server told of it."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_what_a_server_on_plain_tcp_says_holds_but_is_not_stored() -> None:
     assert bank.coordinator.certified.proven() == ()
 
 
-def test_server_that_does_not_govern_is_not_listened_to() -> None:
+def test_server_that_is_not_active_is_not_listened_to() -> None:
     bank = Bank()
     link = bank.link(is_dialled=True, proof=LAB)
     tell(bank, link, "client/23")
@@ -105,7 +105,7 @@ def test_names_of_others_than_clients_are_passed_over_and_reported() -> None:
     bank = Bank()
     tell(bank, bank.server(proof=LAB), "bank/1", "client/2000", "nonsense", "client/23")
     assert bank.stored == [("client/23",)]
-    assert notices(bank, "certified_list_has_strangers") == [{"count": 3}]
+    assert notices(bank, "certified_list_has_unknown_entries") == [{"count": 3}]
 
 
 class TestRunningSessions:
@@ -126,14 +126,14 @@ class TestRunningSessions:
         bank = Bank()
         server = bank.server(proof=LAB)
         bank.map(server, "C23:0", "B1:0")
-        first, second, stranger = bank.connect("C23:0"), bank.connect("C23:0"), bank.link()
+        first, second, unknown = bank.connect("C23:0"), bank.connect("C23:0"), bank.link()
         unmapped = [bank.connect("C23:1"), bank.connect("C23:1")]
         tell(bank, server, "client/23")
         assert set(bank.closed) == {first, second, *unmapped}
         assert bank.result(second) is bank.result(unmapped[1]) is ResultCode.ILLEGAL_CLIENT_ID
         assert bank.cards.log == [(0, "open"), (0, "close")]
-        bank.introduce(stranger, "C99:0")
-        assert stranger not in bank.closed
+        bank.introduce(unknown, "C99:0")
+        assert unknown not in bank.closed
 
     def test_client_that_waits_for_its_card_hears_why(self) -> None:
         bank = Bank()

@@ -8,6 +8,7 @@ import pytest
 from remsim.bankd.core import connections, session
 from remsim.bankd.core.actions import CardAttached, CardDetached, FaultKind
 from remsim.bankd.core.states import ConnectionState
+from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
@@ -200,7 +201,7 @@ def test_command_that_is_too_short_is_answered_without_the_card(bank: Bank, tpdu
     assert bank.cards.log == [(0, "open")]
 
 
-def test_set_atr_res_and_ccm_news_are_ignored(bank: Bank) -> None:
+def test_set_atr_res_and_ccm_messages_are_ignored(bank: Bank) -> None:
     client = bank.connect()
     bank.say(client, rspro.SetAtrRes(ResultCode.OK))
     event: Event = IdentityReceived()
@@ -219,7 +220,7 @@ def test_command_without_card_ends_the_connection(bank: Bank) -> None:
     assert set(bank.closed) == {unmapped, before_identification, classic}
 
 
-def test_command_that_crosses_the_news_of_a_lost_card_is_dropped(bank: Bank) -> None:
+def test_command_that_crosses_the_report_of_a_lost_card_is_dropped(bank: Bank) -> None:
     client = bank.connect(is_own=True)
     bank.presence(0, is_present=False)
     bank.command(client)
@@ -306,32 +307,32 @@ def test_newcomer_wins_if_the_older_connection_is_dead(bank: Bank) -> None:
 
 
 C1_PROOF = Proof(Identity.client(1), 1)
-NEWS = "192.0.2.9"
+SECOND_HOST = "192.0.2.9"
 
 
-def contend(bank: Bank, *, is_own: bool = True) -> tuple[list[int], int]:
+def take_turns(bank: Bank, *, is_own: bool = True) -> tuple[list[int], int]:
     """Two programs with one certificate come in turns; the links that were let in, and the one that was not."""
     let_in: list[int] = []
-    for host in ("192.0.2.1", NEWS, "192.0.2.1"):
+    for host in ("192.0.2.1", SECOND_HOST, "192.0.2.1"):
         link = bank.link(host, proof=C1_PROOF)
         bank.introduce(link, is_own=is_own)
         if let_in:
             assert bank.closed[let_in[-1]] == "its holder has connected anew"
         let_in.append(link)
         bank.now += 1
-    fourth = bank.link(NEWS, proof=C1_PROOF)
+    fourth = bank.link(SECOND_HOST, proof=C1_PROOF)
     bank.introduce(fourth, is_own=is_own)
     return let_in, fourth
 
 
 def test_two_programs_with_one_certificate_do_not_take_over_for_ever(bank: Bank) -> None:
-    let_in, fourth = contend(bank)
+    let_in, fourth = take_turns(bank)
     assert let_in[-1] not in bank.closed
     assert bank.probed == [let_in[-1]]
     bank.answer_probe(let_in[-1])
     assert bank.result(fourth) is ResultCode.IDENTITY_IN_USE
     assert let_in[-1] not in bank.closed
-    for link, words in ((let_in[-1], f"a second program, at {NEWS}"), (fourth, "another program, at 192.0.2.1")):
+    for link, words in ((let_in[-1], f"a second program, at {SECOND_HOST}"), (fourth, "another program, at 192.0.2.1")):
         (error,) = [message for message in bank.sent[link] if isinstance(message, rspro.ErrorInd)]
         assert error.error_string is not None
         assert error.error_string.startswith(words)
@@ -340,26 +341,37 @@ def test_two_programs_with_one_certificate_do_not_take_over_for_ever(bank: Bank)
     # It comes again and again, and is refused without a word.
     for _ in range(3):
         bank.now += 50
-        again = bank.link(NEWS, proof=C1_PROOF)
+        again = bank.link(SECOND_HOST, proof=C1_PROOF)
         bank.introduce(again, is_own=True)
         bank.answer_probe(let_in[-1])
         assert bank.result(again) is ResultCode.IDENTITY_IN_USE
     assert bank.events().count("client_contested") == 1
-    assert bank.coordinator.clients.takeovers.refused == 4
+    assert bank.coordinator.clients.claims.contest_refusals == 4
 
 
 def test_program_that_comes_back_often_gets_in_when_its_old_link_is_dead(bank: Bank) -> None:
-    let_in, fourth = contend(bank, is_own=False)
+    let_in, fourth = take_turns(bank, is_own=False)
     bank.lose(let_in[-1], "the peer did not answer a probe")
     assert bank.result(fourth) is ResultCode.OK
     assert "client_contested" not in bank.events()
 
 
 def test_contest_of_classic_clients_is_told_in_the_log_only(bank: Bank) -> None:
-    let_in, fourth = contend(bank, is_own=False)
+    let_in, fourth = take_turns(bank, is_own=False)
     bank.answer_probe(let_in[-1])
     assert not any(isinstance(message, rspro.ErrorInd) for link in (let_in[-1], fourth) for message in bank.sent[link])
     assert bank.events().count("client_contested") == 1
+
+
+def test_program_that_comes_back_goes_before_those_that_wait(bank: Bank) -> None:
+    old = bank.connect(proof=C1_PROOF)
+    renewed = bank.connect(proof=Proof(Identity.client(1), 2))
+    assert bank.probed == [old]
+    back = bank.connect(proof=C1_PROOF)
+    assert set(bank.closed) == {old}
+    assert bank.result(back) is ResultCode.OK
+    assert bank.probed == [old, back]
+    assert bank.sent[renewed] == []
 
 
 def test_newcomer_that_leaves_is_forgotten(bank: Bank) -> None:
@@ -401,19 +413,19 @@ def test_source_with_too_many_makes_room_among_its_own(bank: Bank, monkeypatch: 
     assert bank.result(patient) is ResultCode.OK
 
 
-@reaches(LimitName.CONTENDERS)
-def test_crowd_that_claims_one_client_is_refused_and_its_holder_stays(bank: Bank) -> None:
+@reaches(LimitName.CHALLENGERS)
+def test_one_challenger_too_many_for_a_client_is_refused_and_the_holder_stays(bank: Bank) -> None:
     holder = bank.connect()
-    contenders = [bank.connect() for _ in range(connections.MAX_CHALLENGERS)]
+    challengers = [bank.connect() for _ in range(MAX_CHALLENGERS)]
     last = bank.connect()
     assert bank.result(last) is ResultCode.IDENTITY_IN_USE
     assert set(bank.closed) == {last}
-    assert bank.coordinator.counts.limits[LimitName.CONTENDERS] == 1
-    assert all(bank.sent[link] == [] for link in contenders)
+    assert bank.coordinator.counts.limits[LimitName.CHALLENGERS] == 1
+    assert all(bank.sent[link] == [] for link in challengers)
     bank.command(holder)
     assert kinds(bank, holder)[-1] == "TpduCardToModem"
     bank.lose(holder)
-    assert bank.result(contenders[0]) is ResultCode.OK
+    assert bank.result(challengers[0]) is ResultCode.OK
 
 
 def test_stop_closes_idle_clients_at_once_and_busy_ones_after_their_answer(bank: Bank) -> None:

@@ -22,7 +22,7 @@ def heard(bank: Bank, server: int) -> list[tuple[int, str | None]]:
     return [(message.bank_slot.slot_nr, message.iccid) for message in said]
 
 
-def governed(bank: Bank, *abilities: str) -> int:
+def active_server(bank: Bank, *abilities: str) -> int:
     """A server with these abilities that we dialled; what it heard is kept."""
     link = bank.link(is_dialled=True)
     bank.say(link, rspro.ConnectBankRes(SERVER.with_abilities(abilities), ResultCode.OK))
@@ -47,11 +47,11 @@ def done(bank: Bank) -> list[str]:
 
 def test_cards_are_read_once_and_told_when_a_server_wants_numbers(bank: Bank) -> None:
     assert bank.cards.log == []
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     assert bank.cards.log == [(0, "read"), (1, "read")]
     assert heard(bank, server) == list(NUMBERS.items())
     bank.lose(server)
-    again = governed(bank, *ABILITIES)
+    again = active_server(bank, *ABILITIES)
     assert heard(bank, again) == list(NUMBERS.items())
     assert bank.cards.log == [(0, "read"), (1, "read")]
 
@@ -73,7 +73,7 @@ def test_server_that_knows_no_numbers_gets_none_and_no_card_is_powered(
 
 def test_switched_off_no_card_is_read_and_the_server_hears_that_there_are_no_numbers() -> None:
     bank = Bank(reads_numbers=False)
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.presence(0, is_present=False)
     bank.presence(0, is_present=True)
     assert bank.cards.log == []
@@ -81,7 +81,7 @@ def test_switched_off_no_card_is_read_and_the_server_hears_that_there_are_no_num
 
 
 def test_card_that_goes_and_another_that_comes_are_told(bank: Bank) -> None:
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.sent[server].clear()
     bank.presence(0, is_present=False)
     assert heard(bank, server) == [(0, None)]
@@ -92,7 +92,7 @@ def test_card_that_goes_and_another_that_comes_are_told(bank: Bank) -> None:
 
 def test_card_that_cannot_be_read_is_tried_once_and_serves_all_the_same(bank: Bank) -> None:
     del bank.cards.numbers[0]
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     assert heard(bank, server) == [(0, None), (1, NUMBERS[1])]
     (notice,) = [notice for notice in bank.cards.notices if notice.name == "card_number_unreadable"]
     assert (notice.level, notice.fields) == ("info", {"reader": "reader", "error": "stub"})
@@ -104,7 +104,7 @@ def test_card_that_cannot_be_read_is_tried_once_and_serves_all_the_same(bank: Ba
 
 
 def test_number_is_logged_shortened(bank: Bank) -> None:
-    governed(bank, *ABILITIES)
+    active_server(bank, *ABILITIES)
     notices = [notice for notice in bank.cards.notices if notice.name == "card_number"]
     assert [notice.fields["iccid"] for notice in notices] == ["890010…0018", "890010…0026"]
     assert not any(number in repr(bank.cards.notices) for number in NUMBERS.values())
@@ -112,7 +112,7 @@ def test_number_is_logged_shortened(bank: Bank) -> None:
 
 def test_client_that_comes_during_the_reading_gets_the_card_afterwards(bank: Bank) -> None:
     bank.is_automatic = False
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.map(server)
     client = bank.connect()
     assert bank.pending == [ReadNumber(0), ReadNumber(1)]
@@ -125,7 +125,7 @@ def test_client_that_comes_during_the_reading_gets_the_card_afterwards(bank: Ban
 
 def test_client_that_waits_for_a_card_gets_it_read_first(bank: Bank) -> None:
     bank.presence(0, is_present=False)
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.map(server)
     client = bank.connect(is_own=True)
     assert bank.result(client) is ResultCode.CARD_NOT_PRESENT
@@ -138,7 +138,7 @@ def test_client_that_waits_for_a_card_gets_it_read_first(bank: Bank) -> None:
 
 def test_client_that_does_not_wait_any_longer_leaves_a_card_that_is_read(bank: Bank) -> None:
     bank.is_automatic = False
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.map(server)
     bank.lose(bank.connect())
     bank.let_cards_act()
@@ -149,7 +149,7 @@ def test_client_that_does_not_wait_any_longer_leaves_a_card_that_is_read(bank: B
 
 def test_card_exchanged_during_the_reading_is_read_again(bank: Bank) -> None:
     bank.is_automatic = False
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.presence(0, is_present=False)
     bank.presence(0, is_present=True)
     assert bank.pending == [ReadNumber(0), ReadNumber(1)]
@@ -162,7 +162,7 @@ def test_card_exchanged_during_the_reading_is_read_again(bank: Bank) -> None:
 
 def test_card_pulled_during_the_reading_has_no_number(bank: Bank) -> None:
     bank.is_automatic = False
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.presence(0, is_present=False)
     bank.let_cards_act()
     assert heard(bank, server) == [(0, None), (1, NUMBERS[1])]
@@ -170,7 +170,7 @@ def test_card_pulled_during_the_reading_has_no_number(bank: Bank) -> None:
 
 
 def test_card_exchanged_while_it_is_powered_up_for_a_client_is_read_before_it_serves(bank: Bank) -> None:
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.map(server)
     bank.is_automatic = False
     client = bank.connect()
@@ -187,11 +187,11 @@ def test_card_exchanged_while_it_is_powered_up_for_a_client_is_read_before_it_se
 
 
 def test_card_in_use_is_not_disturbed_when_a_server_wants_numbers_later(bank: Bank) -> None:
-    classic = governed(bank)
+    classic = active_server(bank)
     bank.map(classic)
     client = bank.connect()
     bank.lose(classic)
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.command(client)
     assert heard(bank, server) == [(1, NUMBERS[1])]
     assert client not in bank.closed
@@ -201,11 +201,11 @@ def test_card_in_use_is_not_disturbed_when_a_server_wants_numbers_later(bank: Ba
 
 def test_card_that_waits_to_be_tried_again_is_read_then(bank: Bank) -> None:
     bank.cards.faults[0] = FaultKind.MUTE
-    classic = governed(bank)
+    classic = active_server(bank)
     bank.map(classic)
     client = bank.connect(is_own=True)
     bank.lose(classic)
-    governed(bank, *ABILITIES)
+    active_server(bank, *ABILITIES)
     del bank.cards.faults[0]
     bank.wait(bank.now + 1)
     assert bank.cards.log == [(0, "open"), (1, "read"), (0, "read"), (0, "open")]
@@ -214,11 +214,11 @@ def test_card_that_waits_to_be_tried_again_is_read_then(bank: Bank) -> None:
 
 def test_card_whose_client_gave_up_waiting_is_read(bank: Bank) -> None:
     bank.cards.faults[0] = FaultKind.MUTE
-    classic = governed(bank)
+    classic = active_server(bank)
     bank.map(classic)
     client = bank.connect()
     bank.lose(classic)
-    governed(bank, *ABILITIES)
+    active_server(bank, *ABILITIES)
     bank.lose(client)
     assert bank.cards.log == [(0, "open"), (1, "read"), (0, "read")]
 
@@ -226,7 +226,7 @@ def test_card_whose_client_gave_up_waiting_is_read(bank: Bank) -> None:
 def test_only_so_many_cards_are_powered_at_a_time() -> None:
     bank = Bank(slots=MAX_READINGS + 3, reads_numbers=True)
     bank.is_automatic = False
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     bank.map(server, "C1:0", "B1:6")
     bank.connect()
     # The one that a client waits for comes on top: it would be powered anyhow.
@@ -257,7 +257,7 @@ def test_server_that_accepts_a_bank_that_stops_has_no_card_read(bank: Bank) -> N
 def test_nothing_is_read_any_more_when_the_bank_stops() -> None:
     bank = Bank(slots=MAX_READINGS + 2, reads_numbers=True)
     bank.is_automatic = False
-    bank.map(governed(bank, *ABILITIES))
+    bank.map(active_server(bank, *ABILITIES))
     client = bank.connect()
     bank.do(bank.coordinator.stop(bank.now))
     assert not bank.coordinator.is_at_rest
@@ -271,7 +271,7 @@ def test_nothing_is_read_any_more_when_the_bank_stops() -> None:
 
 def test_reader_that_appears_brings_its_card() -> None:
     bank = Bank(has_cards=False, reads_numbers=True)
-    server = governed(bank, *ABILITIES)
+    server = active_server(bank, *ABILITIES)
     assert heard(bank, server) == [(0, None), (1, None)]
     bank.cards.numbers = dict(NUMBERS)
     bank.presence(1, is_present=True, reader="new", cause="reader plugged in")

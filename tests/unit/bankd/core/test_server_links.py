@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Links to servers: one governs, orders are answered once and in order, everything else is ignored."""
+"""Links to servers: one is active, orders are answered once and in order, everything else is ignored."""
 
 from ipaddress import IPv4Address
 
 import pytest
 
 from remsim.bankd.core.states import ConnectionState
+from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.limits import LimitName
 from remsim.wire.errors import DecodeError
 from remsim.wire.link.abilities import ABILITIES
 from remsim.wire.link.events import IdentityReceived, ReceivedUnknown, Undecodable
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
 from tests.doubles.bank import BANKD, SERVER, Bank
+from tests.doubles.reaching import reaches
 
 C1, C2, B0 = ClientSlot(1, 0), ClientSlot(2, 0), BankSlot(1, 0)
 OWN_SERVER = SERVER.with_abilities(ABILITIES)
@@ -122,7 +125,7 @@ def test_refusal_is_logged_once() -> None:
     assert levels == ["warning", "debug", "debug"]
 
 
-def test_server_that_dials_in_is_introduced_to_and_governs() -> None:
+def test_server_that_dials_in_is_introduced_to_and_becomes_active() -> None:
     bank = Bank()
     link = dial_in(bank)
     assert bank.sent[link] == [rspro.ConnectBankReq(BANKD, 1, 2)]
@@ -135,7 +138,7 @@ def test_server_that_dials_in_is_introduced_to_and_governs() -> None:
 
 
 @pytest.mark.parametrize("classic", [False, True])
-def test_stranger_without_slot_is_no_server(classic: bool) -> None:
+def test_unknown_peer_without_slot_is_no_server(classic: bool) -> None:
     bank = Bank()
     link = bank.link()
     identity = SERVER if classic else BANKD.with_abilities(ABILITIES)
@@ -154,7 +157,7 @@ def test_second_server_is_turned_away_while_the_first_one_lives() -> None:
     assert set(bank.closed) == {second, third}
     assert bank.coordinator.counts.second_servers == 2
     notices = [notice for notice in bank.cards.notices if notice.name == "second_server"]
-    assert {str(notices[0].fields["peer"]), str(notices[0].fields["governed_by"])} == {
+    assert {str(notices[0].fields["peer"]), str(notices[0].fields["active_server"])} == {
         "192.0.2.1:40001",
         "192.0.2.1:40002",
     }
@@ -171,6 +174,43 @@ def test_second_server_takes_over_from_a_dead_one() -> None:
     accept(bank, third)
     assert third in bank.closed
     assert bank.map(second) is ResultCode.OK
+
+
+def test_server_that_waits_and_answers_unasked_waits_no_longer() -> None:
+    bank = Bank()
+    first = bank.server()
+    second = dial_in(bank)
+    accept(bank, second)
+    assert bank.result(second) is ResultCode.IDENTITY_IN_USE
+    assert set(bank.closed) == {second}
+    bank.answer_probe(first)
+    assert bank.coordinator.counts.second_servers == 1
+
+
+@reaches(LimitName.CHALLENGERS)
+def test_one_server_too_many_is_turned_away_while_others_wait() -> None:
+    bank = Bank()
+    first = bank.server()
+    waiting = [dial_in(bank) for _ in range(MAX_CHALLENGERS)]
+    last = dial_in(bank)
+    assert bank.result(last) is ResultCode.IDENTITY_IN_USE
+    assert set(bank.closed) == {last}
+    assert bank.coordinator.counts.limits[LimitName.CHALLENGERS] == 1
+    assert bank.map(first) is ResultCode.OK
+    bank.lose(first)
+    assert all(bank.sent[link] == [rspro.ConnectBankReq(BANKD, 1, 2)] for link in waiting)
+
+
+def test_two_links_of_one_server_do_not_take_over_from_each_other() -> None:
+    # A server that we dial while it dials us: both links are introduced before either is accepted.
+    proof = Proof(Identity.server("lab"), 1)
+    bank = Bank()
+    links = [bank.link(is_dialled=True, proof=proof), bank.link(is_dialled=True, proof=proof)]
+    for link in links:
+        accept(bank, link)
+    assert set(bank.closed) == {links[1]}
+    assert bank.probed == []
+    assert "server_contested" not in bank.events()
 
 
 def test_waiting_server_that_leaves_is_forgotten() -> None:

@@ -33,6 +33,7 @@ from remsim.emulators.simtrace2.messages import (
     TxData,
 )
 from remsim.emulators.simtrace2.stream import StreamFault, encode_transfer
+from tests.doubles.simtrace2_frames import packets_sent
 
 SIMTRACE, QMOD, OWHW, OCTSIM = (BOARDS[product] for product in (0x60E3, 0x4004, 0x4001, 0x616D))
 READ = bytes.fromhex("00b0000002")
@@ -143,7 +144,7 @@ class TestStartUp:
         assert facts(actions) == [FactKind.LEFT_ENABLED]
         assert sent(actions) == [CardInsert(is_on=False), SimSelect(is_on=False)]
 
-    def test_late_config_answer_is_no_news(self) -> None:
+    def test_late_config_answer_changes_nothing(self) -> None:
         assert ready(SimtraceCard(SIMTRACE)).on_bulk(Config(1, 0, 3).to_bytes(), 1.0) == []
 
 
@@ -216,7 +217,7 @@ class TestUnplug:
         assert BoardSetAtr(ATR) in sent(card.on_bulk(status(0x10), 2.0))
         assert facts(card.on_answer(1, b"\x90\x00", 2.0)) == [FactKind.LATE_ANSWER]
 
-    def test_unplug_during_start_up_is_no_news(self) -> None:
+    def test_unplug_during_start_up_changes_nothing(self) -> None:
         card = SimtraceCard(SIMTRACE)
         assert card.on_unplugged(0.0) == []
         card.start(0.0)
@@ -275,7 +276,7 @@ class TestLines:
         assert facts(actions) == [FactKind.LATE_ANSWER]
         assert not sent(actions)
 
-    def test_repeated_status_is_no_news(self) -> None:
+    def test_repeated_status_changes_nothing(self) -> None:
         card = ready(SimtraceCard(SIMTRACE), 0x10)
         assert card.on_interrupt(status(0x10), 1.0) == []
 
@@ -324,7 +325,7 @@ class TestCommands:
         card = ready(SimtraceCard(SIMTRACE))
         card.on_bulk(header(bytes.fromhex("00b000002f")), 1.0)
         (message,) = sent(card.on_answer(1, bytes(47) + b"\x90\x00", 1.0))
-        assert encode_transfer(message).packets()[1:] == [b""]
+        assert packets_sent(encode_transfer(message))[1:] == [b""]
 
     def test_trap_7_data_are_never_asked_for_when_p3_is_zero(self) -> None:
         card = ready(SimtraceCard(SIMTRACE))

@@ -9,7 +9,8 @@ from remsim.emulators.errors import BoardFrameError
 from remsim.emulators.simtrace2 import info
 from remsim.emulators.simtrace2 import messages as frames
 from remsim.emulators.simtrace2.header import Code, Message, UnknownBoardMessage
-from remsim.emulators.simtrace2.messages import LineFlag, TpduFlag, decode_from_device, decode_from_host
+from remsim.emulators.simtrace2.messages import LineFlag, TpduFlag, decode_from_device
+from tests.doubles.simtrace2_frames import FROM_HOST, decode_from_host
 
 u8, u16, u32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF_FFFF)
 _data = st.binary(max_size=266)
@@ -65,7 +66,7 @@ BY_HOST: dict[type[Message], st.SearchStrategy[Message]] = {
 
 def test_every_class_has_a_strategy() -> None:
     assert set(BY_DEVICE) == set(frames.FROM_DEVICE.values())
-    assert set(BY_HOST) == set(frames.FROM_HOST.values())
+    assert set(BY_HOST) == set(FROM_HOST.values())
 
 
 @pytest.mark.parametrize("kind", BY_DEVICE, ids=lambda kind: kind.__name__)
@@ -85,7 +86,7 @@ def test_message_of_a_host_survives_the_round_trip(kind: type[Message], data: st
     assert decode_from_host(message.to_bytes()) == message
 
 
-@given(st.sampled_from(sorted(frames.FROM_DEVICE.keys() | frames.FROM_HOST.keys())), st.binary(max_size=272))
+@given(st.sampled_from(sorted(frames.FROM_DEVICE.keys() | FROM_HOST.keys())), st.binary(max_size=272))
 def test_arbitrary_payload_is_decoded_to_the_same_bytes_or_refused(code: Code, payload: bytes) -> None:
     raw = bytes((*code, 0, 0, 0, 0)) + (8 + len(payload)).to_bytes(2, "little") + payload
     for decode in (decode_from_device, decode_from_host):

@@ -72,7 +72,7 @@ class TestHeaderBeforeItsReset:
         assert bench.order.expects_status
         assert facts(bench.t0.answer(1, b"\x90\x00")) == [FactKind.LATE_ANSWER]
 
-    def test_status_is_asked_for_when_no_news_comes(self) -> None:
+    def test_status_is_asked_for_when_none_comes(self) -> None:
         bench = Bench()
         bench.header(is_running=False)
         assert bench.after(0.001).timer() == []
@@ -82,7 +82,7 @@ class TestHeaderBeforeItsReset:
         assert bench.timer() == [SendBulk(StatusRequest())]
         assert bench.after(0.001).running() == [ForwardTpdu(1, READ)]
 
-    def test_command_goes_on_its_way_without_any_news(self) -> None:
+    def test_command_goes_on_without_any_status(self) -> None:
         bench = Bench()
         bench.header(is_running=False)
         bench.after(0.1).timer()
@@ -185,7 +185,7 @@ class TestReset:
         assert bench.running() == []
         assert bench.order.next_deadline() is None
 
-    def test_reset_without_command_is_no_news(self) -> None:
+    def test_reset_without_command_changes_nothing(self) -> None:
         bench = Bench()
         assert bench.reset() == []
         assert bench.running() == []

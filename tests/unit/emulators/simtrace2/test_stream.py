@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from remsim.emulators.errors import UnsafeFrameError
 from remsim.emulators.simtrace2.messages import BoardSetAtr, CardInsert, RxData, StatusRequest, TpduFlag, TxData
 from remsim.emulators.simtrace2.stream import MessageReader, OutTransfer, StreamFault, encode_transfer
+from tests.doubles.simtrace2_frames import packets_sent
 
 _messages = st.builds(RxData, st.sampled_from(TpduFlag), st.binary(max_size=255)).map(lambda m: m.to_bytes())
 
@@ -96,7 +97,7 @@ def test_transfer_of_whole_packets_ends_with_an_empty_one(length: int, has_zero_
     transfer = encode_transfer(TxData.response_data(0xB0, bytes(length - 15)))
     assert len(transfer.data) == length
     assert transfer.has_zero_packet is has_zero_packet
-    packets = transfer.packets()
+    packets = packets_sent(transfer)
     assert b"".join(packets) == transfer.data
     assert (packets[-1] == b"") is has_zero_packet
     assert len(packets[-1]) < 64

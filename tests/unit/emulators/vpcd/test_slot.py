@@ -30,7 +30,7 @@ def test_power_cycle_is_a_cold_reset_and_reset_a_warm_one(slot: VpcdSlot) -> Non
     assert slot.on_message(ON) == [ShowContacts(RUNNING)]
 
 
-def test_power_that_does_not_change_is_no_news(slot: VpcdSlot) -> None:
+def test_power_that_does_not_change_is_not_reported(slot: VpcdSlot) -> None:
     assert slot.on_message(OFF) == []
     slot.on_message(ON)
     assert slot.on_message(ON) == []

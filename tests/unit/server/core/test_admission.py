@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is let in: identities, numbers, newcomers."""
+"""Who is let in: identities, client ids, newcomers."""
 
 import pytest
 
 from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import ClientSlot
-from remsim.server.core.actions import StoreClientNumber
+from remsim.server.core.actions import StoreClientId
 from remsim.server.core.peers import PeerState
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages import rspro
@@ -124,7 +124,7 @@ class TestOneIdentityTwice:
         assert result(world, new) is ResultCode.IDENTITY_IN_USE
 
 
-class TestNumbers:
+class TestClientIds:
     NAMED = CLIENT
     SERIAL = ComponentIdentity(ComponentType.REMSIM_CLIENT, "client", "own", "1", hw_serial_nr="S1")
 
@@ -139,7 +139,7 @@ class TestNumbers:
         assert result(world, link) is ResultCode.ILLEGAL_CLIENT_ID
         assert link in world.closed
 
-    def test_number_is_given_stored_and_used(self) -> None:
+    def test_id_is_given_stored_and_used(self) -> None:
         world = ServerWorld(pool=(900, 901))
         bank = world.bank(1)
         world.post("1:0", "900:0")
@@ -153,7 +153,7 @@ class TestNumbers:
         assert link in world.accepted
         assert world.told(link) == ["B1:0 192.0.2.9:9999"]
 
-    def test_client_is_told_its_number_only_when_it_is_stored(self) -> None:
+    def test_client_is_told_its_id_only_when_it_is_stored(self) -> None:
         world = ServerWorld(pool=(900,))
         world.is_store_slow = True
         link = self.connect(world)
@@ -161,7 +161,7 @@ class TestNumbers:
         world.commit()
         assert world.kinds(link) == ["ConnectClientRes", "ConfigClientIdReq"]
 
-    def test_client_gets_the_same_number_again_after_a_restart(self) -> None:
+    def test_client_gets_the_same_id_again_after_a_restart(self) -> None:
         world = ServerWorld(pool=(900, 901))
         self.connect(world, self.SERIAL)
         self.connect(world)
@@ -169,7 +169,7 @@ class TestNumbers:
         assert world.last(self.connect(world), rspro.ConfigClientIdReq).client_slot == ClientSlot(901, 0)
         assert world.last(self.connect(world, self.SERIAL), rspro.ConfigClientIdReq).client_slot == ClientSlot(900, 0)
 
-    def test_number_of_a_connected_client_is_not_given_away(self) -> None:
+    def test_id_of_a_connected_client_is_not_given_away(self) -> None:
         world = ServerWorld(pool=(900, 901))
         world.client("900:4")
         assert world.last(self.connect(world), rspro.ConfigClientIdReq).client_slot == ClientSlot(901, 0)
@@ -179,14 +179,14 @@ class TestNumbers:
         self.connect(world)
         assert result(world, self.connect(world, self.SERIAL)) is ResultCode.ILLEGAL_CLIENT_ID
 
-    def test_client_that_does_not_take_its_number_is_closed(self) -> None:
+    def test_client_that_does_not_take_its_id_is_closed(self) -> None:
         world = ServerWorld(pool=(900,))
         link = self.connect(world)
         world.answer(link, rspro.ConfigClientIdReq, ResultCode.ILLEGAL_CLIENT_ID)
         assert link in world.closed
         assert world.kinds(self.connect(world)) == ["ConnectClientRes", "ConfigClientIdReq"]
 
-    def test_client_that_leaves_before_its_number_is_stored_gets_it_next_time(self) -> None:
+    def test_client_that_leaves_before_its_id_is_stored_gets_it_next_time(self) -> None:
         world = ServerWorld(pool=(900,))
         world.is_store_slow = True
         link = self.connect(world)
@@ -195,7 +195,7 @@ class TestNumbers:
         assert world.messages(link) == []
         assert world.last(self.connect(world), rspro.ConfigClientIdReq).client_slot == ClientSlot(900, 0)
 
-    def test_number_that_cannot_be_stored_is_free_again(self) -> None:
+    def test_id_that_cannot_be_stored_is_free_again(self) -> None:
         world = ServerWorld(pool=(900,))
         world.is_store_broken = True
         link = self.connect(world)
@@ -203,11 +203,11 @@ class TestNumbers:
         world.is_store_broken = False
         assert world.last(self.connect(world, self.SERIAL), rspro.ConfigClientIdReq).client_slot == ClientSlot(900, 0)
 
-    def test_failure_to_store_a_number_of_a_client_that_has_left_is_harmless(self) -> None:
+    def test_failure_to_store_an_id_of_a_client_that_has_left_is_harmless(self) -> None:
         world = ServerWorld(pool=(900,))
         world.is_store_slow = True
         world.lose(self.connect(world))
-        assert isinstance(world.waiting[0], StoreClientNumber)
+        assert isinstance(world.waiting[0], StoreClientId)
         world.is_store_broken = True
         world.commit()
         assert world.coordinator.peers.lowest_slot(900) is None
@@ -220,7 +220,7 @@ class TestNumbers:
         world.pong(first)
         assert result(world, second) is ResultCode.IDENTITY_IN_USE
 
-    def test_answer_that_was_not_asked_for_gives_no_number(self) -> None:
+    def test_answer_that_was_not_asked_for_gives_no_id(self) -> None:
         world = ServerWorld(pool=(900,))
         link = self.connect(world)
         world.receive(link, rspro.ConfigClientIdRes(ResultCode.OK))
@@ -256,7 +256,7 @@ class TestWhoHasACertificate:
         world.run(world.coordinator.on_certified(world.holders))
         assert world.reported().count("plain_link_ended") == 2, "nothing has changed"
 
-    def test_client_that_is_being_given_a_number_with_a_certificate_is_closed(self) -> None:
+    def test_client_that_is_being_given_an_id_with_a_certificate_is_closed(self) -> None:
         world = ServerWorld(pool=(500,))
         link = world.up()
         world.receive(link, rspro.ConnectClientReq(CLIENT, None))
@@ -289,7 +289,7 @@ class TestWhoHasACertificate:
         assert {result(world, link) for link in waiting} == {ResultCode.ILLEGAL_CLIENT_ID}
         assert set(waiting) <= set(world.closed)
 
-    def test_challenger_does_not_inherit_a_number_that_has_a_certificate_by_now(self) -> None:
+    def test_challenger_does_not_inherit_an_id_that_has_a_certificate_by_now(self) -> None:
         world = ServerWorld()
         old, challenger = world.client("7:0"), world.client("7:0")
         world.certify("client/7")
@@ -297,7 +297,7 @@ class TestWhoHasACertificate:
         assert result(world, challenger) is ResultCode.ILLEGAL_CLIENT_ID
         assert holder(world, "7:0") is None
 
-    def test_number_that_was_given_once_is_refused_when_it_has_a_certificate(self) -> None:
+    def test_id_that_was_given_once_is_refused_when_it_has_a_certificate(self) -> None:
         world = ServerWorld(pool=(500,))
         first = world.up()
         world.receive(first, rspro.ConnectClientReq(CLIENT, None))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of those who want to be let in: who may wait for an identity, and how many numbers there are."""
+"""Limits of those who want to be let in: who may wait for an identity, and how many client ids there are."""
 
 import pytest
 
@@ -34,8 +34,8 @@ def test_many_that_claim_one_identity_is_refused_and_its_holder_stays(is_bank: b
     assert results(world, world.client("8:0")) == [ResultCode.OK], "a neighbour"
 
 
-@reaches(LimitName.CLIENT_NUMBERS)
-def test_client_for_whom_no_number_is_left_is_refused_and_one_that_has_its_own_is_let_in() -> None:
+@reaches(LimitName.CLIENT_IDS)
+def test_client_for_whom_no_id_is_left_is_refused_and_one_that_has_its_own_is_let_in() -> None:
     world = ServerWorld(pool=(100,))
     links = []
     for name in ("a", "b"):
@@ -46,5 +46,5 @@ def test_client_for_whom_no_number_is_left_is_refused_and_one_that_has_its_own_i
     assert results(world, links[1]) == [ResultCode.ILLEGAL_CLIENT_ID]
     assert links[1] in world.closed
     assert links[0] not in world.closed
-    assert world.coordinator.limits[LimitName.CLIENT_NUMBERS] == 1
+    assert world.coordinator.limits[LimitName.CLIENT_IDS] == 1
     assert results(world, world.client("7:0")) == [ResultCode.OK]

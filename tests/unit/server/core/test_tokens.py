@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from remsim.core.errors import IdRangeError
 from remsim.server.core.tokens import (
     EVERYTHING,
-    FailureLimiter,
     Grant,
     Refusal,
     Scope,
@@ -20,6 +19,7 @@ from remsim.server.core.tokens import (
     bearer_token,
     check_token,
     digest_of,
+    failure_limiter,
     limited_source,
     make_token,
     token_id_of,
@@ -128,50 +128,50 @@ class TestRights:
 
 class TestLimiter:
     def test_so_many_failures_are_let_pass_then_one_at_a_time(self) -> None:
-        limiter = FailureLimiter(allowed=3, forgiven_s=10.0)
+        limiter = failure_limiter(allowed=3, forgiven_s=10.0)
         for _ in range(3):
             assert limiter.wait_s("a", NOW) == 0
-            limiter.fail("a", NOW)
+            limiter.spend("a", NOW)
         assert limiter.wait_s("a", NOW) == 10
         assert limiter.wait_s("a", NOW + 9) == 1
         assert limiter.wait_s("a", NOW + 10) == 0
-        limiter.fail("a", NOW + 10)
+        limiter.spend("a", NOW + 10)
         assert limiter.wait_s("a", NOW + 10) == 10
         assert limiter.wait_s("b", NOW) == 0
 
     def test_failures_are_forgiven(self) -> None:
-        limiter = FailureLimiter(allowed=3, forgiven_s=10.0)
+        limiter = failure_limiter(allowed=3, forgiven_s=10.0)
         for _ in range(3):
-            limiter.fail("a", NOW)
-        limiter.tidy(NOW + 29)
+            limiter.spend("a", NOW)
+        limiter.forget_whole(NOW + 29)
         assert len(limiter) == 1
-        limiter.tidy(NOW + 30)
+        limiter.forget_whole(NOW + 30)
         assert len(limiter) == 0
         assert limiter.wait_s("a", NOW + 30) == 0
 
     def test_hammering_makes_nobody_wait_longer_than_the_whole_bucket(self) -> None:
-        limiter = FailureLimiter(allowed=3, forgiven_s=10.0)
+        limiter = failure_limiter(allowed=3, forgiven_s=10.0)
         for _ in range(1000):
-            limiter.fail("a", NOW)
+            limiter.spend("a", NOW)
         assert limiter.wait_s("a", NOW) == 10
 
     def test_memory_is_bounded(self) -> None:
-        limiter = FailureLimiter(allowed=1, max_sources=2)
+        limiter = failure_limiter(allowed=1, max_sources=2)
         for source in ("a", "b", "a", "c"):
-            limiter.fail(source, NOW)
+            limiter.spend(source, NOW)
         assert len(limiter) == 2
         assert limiter.wait_s("b", NOW) == 0
         assert limiter.wait_s("a", NOW) > 0
 
     @given(st.lists(st.floats(0, 30), max_size=60))
     def test_rate_is_bounded_whatever_is_tried(self, pauses: list[float]) -> None:
-        limiter = FailureLimiter(allowed=3, forgiven_s=10.0)
+        limiter = failure_limiter(allowed=3, forgiven_s=10.0)
         now, tried = NOW, 0
         for pause in pauses:
             now += pause
             if limiter.wait_s("a", now) == 0:
                 tried += 1
-                limiter.fail("a", now)
+                limiter.spend("a", now)
         assert tried <= 3 + (now - NOW) / 10.0 + 1e-6
 
     @pytest.mark.parametrize(

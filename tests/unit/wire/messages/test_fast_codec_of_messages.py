@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.wire.messages import ber, tpdu_codec
+from remsim.wire.messages import ber, fast_codec
 from remsim.wire.messages.rspro import NO_FLAGS, RsproPdu, TpduCardToModem, TpduFlags, TpduModemToCard
 
 CLIENT, BANK = ClientSlot(1, 0), BankSlot(1, 2)
@@ -17,7 +17,7 @@ PDU = bytes.fromhex(BYTES + "040700a40004023f00")
 
 @pytest.fixture(autouse=True)
 def _fresh_tables() -> Iterator[None]:
-    tables = (tpdu_codec._layouts, tpdu_codec._shapes, tpdu_codec._slots, tpdu_codec._prefixes)
+    tables = (fast_codec._layouts, fast_codec._shapes, fast_codec._slots, fast_codec._prefixes)
     for table in tables:
         table.clear()
     yield
@@ -28,34 +28,34 @@ def _fresh_tables() -> Iterator[None]:
 @pytest.mark.parametrize("times", [1, 2])
 def test_command_goes_both_ways_also_when_seen_before(times: int) -> None:
     for _ in range(times):
-        assert tpdu_codec.encode(7, COMMAND) == PDU
-        assert tpdu_codec.decode(PDU) == RsproPdu(7, COMMAND)
+        assert fast_codec.encode(7, COMMAND) == PDU
+        assert fast_codec.decode(PDU) == RsproPdu(7, COMMAND)
 
 
 def test_response_has_the_bank_first() -> None:
     response = TpduCardToModem(BANK, CLIENT, NO_FLAGS, b"\x90\0")
-    raw = tpdu_codec.encode(7, response)
+    raw = fast_codec.encode(7, response)
     assert raw.hex() == ("302c800102810107a224ad2230060201010201023006020101020100300c01010001010001010001010004029000")
-    assert tpdu_codec.decode(raw) == RsproPdu(7, response)
+    assert fast_codec.decode(raw) == RsproPdu(7, response)
 
 
 @pytest.mark.parametrize("size", [0, 1, 70, 71, 72, 75, 76, 77, 127, 128, 190, 200, 210, 255, 256, 512])
 @pytest.mark.parametrize("tag", [0, 127, 128, 2**15, 2**23, 2**31 - 1])
 def test_every_form_of_the_lengths_is_taken(size: int, tag: int) -> None:
     message = TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(size))
-    assert tpdu_codec.decode(tpdu_codec.encode(tag, message)) == RsproPdu(tag, message)
+    assert fast_codec.decode(fast_codec.encode(tag, message)) == RsproPdu(tag, message)
 
 
 def test_flags_are_kept() -> None:
     flags = TpduFlags(final_part=True)
     message = TpduModemToCard(CLIENT, BANK, flags, bytes(5))
-    assert tpdu_codec.decode(tpdu_codec.encode(0, message)) == RsproPdu(0, message)
+    assert fast_codec.decode(fast_codec.encode(0, message)) == RsproPdu(0, message)
     # An equal object of all FALSE is as good as the constant.
-    assert tpdu_codec.encode(7, TpduModemToCard(CLIENT, BANK, TpduFlags(), COMMAND.data)) == PDU
+    assert fast_codec.encode(7, TpduModemToCard(CLIENT, BANK, TpduFlags(), COMMAND.data)) == PDU
 
 
 def test_decoded_flags_are_the_constant_if_none_is_set() -> None:
-    decoded = tpdu_codec.decode(PDU)
+    decoded = fast_codec.decode(PDU)
     assert decoded is not None
     assert isinstance(decoded.msg, TpduModemToCard)
     assert decoded.msg.flags is NO_FLAGS
@@ -73,7 +73,7 @@ def change(at: int, raw: str) -> bytes:
         b"",
         PDU[:34],
         bytes(35),
-        bytes(tpdu_codec._LONGEST + 1),
+        bytes(fast_codec._LONGEST + 1),
         change(0, "31"),
         change(4, "03"),  # another version
         change(6, "00"),  # a tag without bytes
@@ -103,7 +103,7 @@ def change(at: int, raw: str) -> bytes:
     ],
 )
 def test_anything_but_the_exact_der_is_left_to_the_general_decoder(raw: bytes) -> None:
-    assert tpdu_codec.decode(raw) is None
+    assert fast_codec.decode(raw) is None
 
 
 def rebuilt(first: str, second: str, flags: str) -> bytes:
@@ -134,14 +134,14 @@ FLAGS = "010100" * 4
 def test_slots_that_encoding_would_not_give_are_left_to_the_general_decoder(
     first: str, second: str, flags: str
 ) -> None:
-    assert tpdu_codec.decode(rebuilt(first, second, flags)) is None
+    assert fast_codec.decode(rebuilt(first, second, flags)) is None
 
 
 def test_data_too_long_for_a_tpdu_is_encoded_without_being_remembered() -> None:
     message = TpduModemToCard(CLIENT, BANK, NO_FLAGS, bytes(513))
-    raw = tpdu_codec.encode(7, message)
+    raw = fast_codec.encode(7, message)
     assert raw[-513:] == bytes(513)
-    assert not tpdu_codec._layouts
+    assert not fast_codec._layouts
 
 
 def test_no_size_of_a_pdu_without_der_is_learnt() -> None:
@@ -151,18 +151,18 @@ def test_no_size_of_a_pdu_without_der_is_learnt() -> None:
         for tag_at in (7, 8, 9):
             raw = raw[: tag_at - 1] + b"\x01" + raw[tag_at:]
         assert len(raw) == size
-        assert tpdu_codec.decode(raw) is None
-    assert not tpdu_codec._shapes
+        assert fast_codec.decode(raw) is None
+    assert not fast_codec._shapes
 
 
 def test_tables_are_bounded_whatever_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tpdu_codec, "_MAX_SLOT_PAIRS", 4)
+    monkeypatch.setattr(fast_codec, "_MAX_SLOT_PAIRS", 4)
     for slot in range(20):
         message = TpduModemToCard(ClientSlot(1, slot), BANK, NO_FLAGS, bytes(5))
-        assert tpdu_codec.decode(tpdu_codec.encode(slot, message)) == RsproPdu(slot, message)
-        assert len(tpdu_codec._slots) <= 4
-        assert len(tpdu_codec._prefixes) <= 4
-    learnt = len(tpdu_codec._shapes)
+        assert fast_codec.decode(fast_codec.encode(slot, message)) == RsproPdu(slot, message)
+        assert len(fast_codec._slots) <= 4
+        assert len(fast_codec._prefixes) <= 4
+    learnt = len(fast_codec._shapes)
     for byte in range(256):
-        tpdu_codec.decode(change(6, f"{byte:02x}"))
-    assert len(tpdu_codec._shapes) <= learnt + 4
+        fast_codec.decode(change(6, f"{byte:02x}"))
+    assert len(fast_codec._shapes) <= learnt + 4

@@ -23,7 +23,7 @@ _BANKD_LISTENS: Final = r"\blistening\b.* address=127\.0\.0\.1:(\d+)"
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Programs:
     """Both programs, up and connected, and where they listen."""
 
     server: Program
@@ -58,9 +58,11 @@ class House:
         return port
 
 
-async def map_clients(house: House, *, sessions: int, client_id: int = 1, first_slot: int = 0) -> None:
+async def map_clients(programs: Programs, *, sessions: int, client_id: int = 1, first_slot: int = 0) -> None:
     """Map client ``client_id``:i to slot ``first_slot`` + i of the bank, for all i below ``sessions``."""
-    await house.map((ClientSlot(client_id, index), BankSlot(BANK_ID, first_slot + index)) for index in range(sessions))
+    await programs.map(
+        (ClientSlot(client_id, index), BankSlot(BANK_ID, first_slot + index)) for index in range(sessions)
+    )
 
 
 @asynccontextmanager
@@ -74,9 +76,9 @@ async def open_server(folder: Path, lab: Lab | None) -> AsyncIterator[tuple[Prog
 
 
 @asynccontextmanager
-async def open_house(
+async def open_programs(
     folder: Path, lab: Lab | None, *, slots: int, bankd_options: Iterable[str] = ()
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Programs]:
     """Both programs, in ``folder``; over TLS with certificates of ``lab``, else over plain TCP."""
     env = null_reader.plug_in(folder, slots)
     config = folder / "bankd.toml"
@@ -89,4 +91,4 @@ async def open_house(
         with Program(remsim("bankd", *words, *bankd_options), env=env) as bankd:
             said = await asyncio.to_thread(bankd.wait_for, _BANKD_LISTENS, timeout_s=_START_S)
             await asyncio.to_thread(bankd.wait_for, r"\bserver_connected\b", timeout_s=_START_S)
-            yield House(server, bankd, rspro_port, rest_port, int(said[1]))
+            yield Programs(server, bankd, rspro_port, rest_port, int(said[1]))
