@@ -394,7 +394,9 @@ def compare(
         think=rng.choice((0.0, 0.0005, 0.02)),
     )
     modem.run()
-    differing = next((at for at, pair in enumerate(zip(modem.answers, answers, strict=True)) if pair[0] != pair[1]), None)
+    differing = next(
+        (at for at, pair in enumerate(zip(modem.answers, answers, strict=True)) if pair[0] != pair[1]), None
+    )
     if differing is not None:
         seen, right = modem.answers[differing].hex(), answers[differing].hex()
         raise AssertionError(f"command {differing}, {commands[differing].hex()}, saw {seen} and not {right}")

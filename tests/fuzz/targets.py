@@ -7,6 +7,7 @@ Knows no fuzzer: ``tests/property/test_targets.py`` plays them over the corpus a
 
 from typing import Final
 
+from remsim.ahead.library import LearntError
 from remsim.card.errors import ApduCaseError, AtrError, PpsError, TlvError, TpduError
 from remsim.core.errors import ConfigError, IdRangeError
 from remsim.core.identity import IdentityError
@@ -41,6 +42,7 @@ TARGETS: Final[dict[str, Target]] = {
     "objects": Target(on_card.objects, (TlvError,)),
     "reader-frames": Target(on_card.reader_frames),
     "reader-slots": Target(on_card.reader_slots),
+    "ahead": Target(on_card.ahead, plays_a_second=300),
     "masks": Target(on_card.masks, plays_a_second=1500),
     "typed-lines": Target(on_card.typed_lines, longest=100, words=(b"0x", b"00 20 00 01 08", b", ")),
     "scrubbed-texts": Target(on_card.scrubbed_texts, plays_a_second=2000, words=(b"[1, 2, 3, 4]", b"remsim_", b"b'")),
@@ -67,6 +69,7 @@ TARGETS: Final[dict[str, Target]] = {
         on_files.captures, (ConfigError,), longest=1024, words=(*_JSON, b"TX Data = {", b"RX Data = {", b"TPDU: ")
     ),
     "recordings": Target(on_files.recordings, (ConfigError,), words=_JSON),
+    "learnt": Target(on_files.learnt, (LearntError,), words=(b"remsim-ahead 1\n", b" atr 3b", b"00b0000001 ")),
     # From peers that claim an identity.
     "certificates": Target(on_proofs.certificates, (CertificateError,), longest=1024),
     "revocation-lists": Target(on_proofs.revocation_lists, (CertificateError,), longest=1024),

@@ -5,7 +5,6 @@ The sessions are written and compared by ``tests.doubles.ahead_equivalence``, wh
 """
 
 import random
-from collections.abc import Callable
 from typing import Final
 
 import pytest
@@ -68,7 +67,7 @@ def _predictor(kind: str, commands: tuple[bytes, ...], rng: random.Random) -> Pr
 def test_recorded_starts_see_no_difference(trace: str, kind: str) -> None:
     commands, plain = recorded(trace), Uicc(profile(trace))
     answers = [plain.transmit(command) for command in commands]
-    rng = random.Random(kind)  # noqa: S311 - a reproducible choice, not a secret
+    rng = random.Random(kind)
     session = WatchedSession(_predictor(kind, commands, rng), Reached())
     compare(Uicc(profile(trace)), plain, commands, answers, session, Reached(), rng)
     least = {"perfect": 0.85, "learnt": 0.8, "random": 0.05, "hostile": 0.0}[kind]
@@ -77,13 +76,12 @@ def test_recorded_starts_see_no_difference(trace: str, kind: str) -> None:
 
 def test_hostile_starts_leave_counters_and_toolkit_alone() -> None:
     """SQN, PIN counters and toolkit are a part of the state that is compared."""
-    card: Callable[[], Uicc] = lambda: Uicc(profile("iot-modem"))
     commands = recorded("iot-modem")
-    plain = card()
+    plain = Uicc(profile("iot-modem"))
     answers = [plain.transmit(command) for command in commands]
     for seed in range(10):
-        rng = random.Random(seed)  # noqa: S311 - a reproducible choice, not a secret
+        rng = random.Random(seed)
         predictor = RandomPredictor(commands, rng, Script(rng, is_gsm=False), 0.0)
         reached = Reached()
-        compare(card(), plain, commands, answers, WatchedSession(predictor, reached), reached, rng)
+        compare(Uicc(profile("iot-modem")), plain, commands, answers, WatchedSession(predictor, reached), reached, rng)
         assert reached.undone > 50

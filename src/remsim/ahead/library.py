@@ -24,7 +24,9 @@ MAX_ATRS: Final = 48
 MAX_TEXT: Final = 1 << 20
 
 _FIRST_LINE: Final = "remsim-ahead 1"
-_PAIR: Final = re.compile(r"card B([0-9]{1,4}):([0-9]{1,4}) modem C([0-9]{1,4}):([0-9]{1,4}) atr ((?:[0-9a-f]{2}){1,33})")
+_PAIR: Final = re.compile(
+    r"card B([0-9]{1,4}):([0-9]{1,4}) modem C([0-9]{1,4}):([0-9]{1,4}) atr ((?:[0-9a-f]{2}){1,33})"
+)
 _SUM: Final = re.compile(r"sha256 ([0-9a-f]{64})")
 _RECORDING: Final = re.compile(r"(?:[0-9a-f]{2}){1,21}(?: (?:[0-9a-f]{2}){1,21})*")
 

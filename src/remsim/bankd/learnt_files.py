@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of what was learnt for answering ahead, one for each card and modem, in the folder ``ahead`` of the state.
 
-A file is replaced as a whole, so a process that is killed, or a disk that is full, leaves the old one. A damaged file is
-set aside and its card learnt anew: nothing here is worth a bankd that does not start.
+A file is replaced as a whole, so a process that is killed, or a disk that is full, leaves the old one. A damaged file
+is set aside and its card learnt anew: nothing here is worth a bankd that does not start.
 """
 
 import contextlib
