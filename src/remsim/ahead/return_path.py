@@ -20,6 +20,7 @@ INS_READ_RECORD: Final = 0xB2
 INS_SEARCH: Final = 0xA2
 INS_GET_RESPONSE: Final = 0xC0
 INS_MANAGE_CHANNEL: Final = 0x70
+UPDATE_RECORD: Final = 0xDC
 
 #: P1 of SELECT.
 BY_FID: Final = 0x00
@@ -39,7 +40,7 @@ SEARCH_MODES: Final = frozenset({0x04, 0x05, 0x06})
 MAX_STEPS: Final = 16
 
 _HEADER: Final = 5
-_UPDATE_BINARY, _UPDATE_RECORD = 0xD6, 0xDC
+_UPDATE_BINARY: Final = 0xD6
 _DATA_FILES: Final = frozenset({0x2F, 0x4F, 0x6F})
 #: The command was not looked at.
 _NOT_LOOKED_AT: Final = frozenset({0x68, 0x6D, 0x6E})
@@ -99,7 +100,7 @@ def effect(tpdu: bytes) -> Effect:
     if ins == INS_SEARCH:
         is_known = cla == GSM_CLA or tpdu[3] & MODE_MASK in SEARCH_MODES
         return Effect.REPEATABLE if is_known else Effect.LOSES
-    if ins in (INS_READ_RECORD, _UPDATE_RECORD) and tpdu[3] & MODE_MASK != ABSOLUTE:
+    if ins in (INS_READ_RECORD, UPDATE_RECORD) and tpdu[3] & MODE_MASK != ABSOLUTE:
         return Effect.LOSES
     if ins in (INS_READ_BINARY, INS_READ_RECORD):
         if short_identifier(tpdu) is None:
@@ -107,8 +108,11 @@ def effect(tpdu: bytes) -> Effect:
         # Record 00 is the current one, and class A0 has no short identifiers.
         is_current = ins == INS_READ_RECORD and tpdu[2] == 0
         return Effect.LOSES if is_current or cla == GSM_CLA else Effect.REPEATABLE
-    if ins in (_UPDATE_BINARY, _UPDATE_RECORD):
-        return Effect.WRITES_BY_SFI if short_identifier(tpdu) is not None else Effect.KEEPS
+    if ins in (_UPDATE_BINARY, UPDATE_RECORD):
+        if short_identifier(tpdu) is None:
+            return Effect.KEEPS
+        is_current = ins == UPDATE_RECORD and tpdu[2] == 0
+        return Effect.LOSES if is_current or cla == GSM_CLA else Effect.WRITES_BY_SFI
     return Effect.LOSES
 
 
@@ -163,19 +167,23 @@ def after(steps: tuple[Step, ...] | None, tpdu: bytes, sw: int) -> tuple[Step, .
 
 def _without_file(steps: tuple[Step, ...], tpdu: bytes) -> tuple[Step, ...]:
     """The steps without those at the end that ``tpdu``, which was taken, makes superfluous: which file was selected."""
-    is_select = tpdu[1] == INS_SELECT
+    # A READ by short identifier leaves a pointer alone that a SEARCH set in the same file, unless another file was
+    # selected by such an identifier in between.
+    sfi = None if tpdu[1] == INS_SELECT else short_identifier(tpdu)
+    last = _read_sfi(steps[-1])
+    keeps_pointer = sfi is not None and last in (None, sfi)
     end = len(steps)
     while end > 1 and _says_file_only(steps[end - 1].command):
-        if not is_select and steps[end - 1].command[1] == INS_SEARCH:
-            # A READ by short identifier leaves a pointer alone that a SEARCH set in the same file.
-            return steps[:-1] if _reads_same(steps[-1], tpdu) else steps
+        if keeps_pointer and steps[end - 1].command[1] == INS_SEARCH:
+            return steps if last is None else steps[:-1]
         end -= 1
     return steps[:end]
 
 
-def _reads_same(step: Step, tpdu: bytes) -> bool:
+def _read_sfi(step: Step) -> int | None:
+    """The short identifier by which a successful READ selected its file."""
     is_read = step.command[1] in (INS_READ_BINARY, INS_READ_RECORD)
-    return is_read and step.is_success and short_identifier(step.command) == short_identifier(tpdu)
+    return short_identifier(step.command) if is_read and step.is_success else None
 
 
 def _says_file_only(tpdu: bytes) -> bool:

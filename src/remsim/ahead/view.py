@@ -12,7 +12,10 @@ from remsim.ahead.return_path import (
     BY_AID,
     INS_GET_RESPONSE,
     INS_MANAGE_CHANNEL,
+    INS_READ_BINARY,
+    INS_READ_RECORD,
     INS_SELECT,
+    UPDATE_RECORD,
     Effect,
     Step,
     after,
@@ -100,6 +103,8 @@ class CardView(SelectionTracker):
         #: Forms of restoring commands that this card took since it was reset.
         self._proven: set[bytes] = set()
         self._refused: set[bytes] = set()
+        #: READs by short identifier that nobody sent: they select what an UPDATE with the same identifier selected.
+        self._made_up: set[bytes] = set()
 
     def on_reset(self) -> None:
         """The card was reset. What it has selected then, it has not been asked yet."""
@@ -109,6 +114,7 @@ class CardView(SelectionTracker):
         self.has_local_pin, self.is_unsettled = False, True
         self._proven.clear()
         self._refused.clear()
+        self._made_up.clear()
 
     # As a value
 
@@ -146,8 +152,10 @@ class CardView(SelectionTracker):
         return _plan(touched, self._places, wanted)
 
     def untried(self, plan: tuple[Step, ...]) -> bytes | None:
-        """A SELECT of the plan in a form that the card was not seen to take since it was reset."""
+        """A command of the plan in a form that the card was not seen to take since it was reset."""
         for step in plan:
+            if step.command in self._made_up:
+                return step.command
             if step.is_success and step.command[1] == INS_SELECT and form(step.command) not in self._proven:
                 return step.command
         return None
@@ -155,19 +163,23 @@ class CardView(SelectionTracker):
     def trial(self, untried: bytes) -> bytes | None:
         """A command in the form of ``untried`` that selects what is selected anyway; None if there is none now."""
         steps = self.place(untried[0]).steps
-        if steps is None or form(untried) in self._refused:
+        if steps is None or form(untried) in self._refused or untried in self._refused:
             return None
         found = self.fetching
         if found is not None and (found.waiting or len(self.place_of(found.channel).steps or ()) > 1):
             # A response would be lost, or could be had again only by what is to be tried.
             return None
+        if untried in self._made_up:
+            return untried if steps[-1].command == untried else None
         command = quiet(steps[-1].command)
         is_safe = steps[-1].is_success and selects_itself(command)
         return command if is_safe and form(command) == form(untried) else None
 
     def on_tried(self, tpdu: bytes, response: bytes) -> None:
         """``tpdu``, a ``trial``, was run."""
-        if is_success(int.from_bytes(response[-2:])):
+        if tpdu in self._made_up:
+            (self._made_up.discard if is_success(int.from_bytes(response[-2:])) else self._refused.add)(tpdu)
+        elif is_success(int.from_bytes(response[-2:])):
             self._proven.add(form(tpdu))
         else:
             self._refused.add(form(tpdu))
@@ -241,8 +253,11 @@ class CardView(SelectionTracker):
     def _as_if_read(self, place: ChannelPlace, step: Step) -> tuple[Step, ...] | None:
         key = self._sfi_key(step.command)
         read = next((read for known, read in place.reads if known == key), None)
-        if key is None or read is None or not step.is_success:
+        if key is None or not step.is_success:
             return None
+        if read is None:
+            read = Step(_read_for(step.command), 0x9000)
+            self._made_up.add(read.command)
         return after(place.steps, read.command, read.sw)
 
     def _sfi_key(self, tpdu: bytes) -> tuple[Path, int] | None:
@@ -327,6 +342,13 @@ class CardView(SelectionTracker):
             moved |= {wanted.channel} if wanted is not None else set()
             moved |= {self.fetching.channel} if self.fetching is not None and self.fetching.waiting else set()
         return _plan(moved, then, wanted)
+
+
+def _read_for(update: bytes) -> bytes:
+    """The READ by short identifier that selects what an UPDATE selects."""
+    if update[1] == UPDATE_RECORD:
+        return bytes((update[0], INS_READ_RECORD, *update[2:5]))
+    return bytes((update[0], INS_READ_BINARY, update[2], 0, 1))
 
 
 def _plan(channels: set[int], places: dict[int, ChannelPlace], wanted: Fetching | None) -> tuple[Step, ...] | None:

@@ -11,14 +11,18 @@ def _text(letters: str) -> tuple[bytes, ...]:
     return tuple(f"00b0{ord(letter):06x}".encode() for letter in letters)
 
 
+def _expected(letter: str, order: int) -> Prediction:
+    return Prediction(_text(letter)[0], order)
+
+
 def _next(model: ContextModel, letters: str) -> Prediction | None:
     return model.by_context((START, *_text(letters)))
 
 
 def test_longest_context_wins() -> None:
     model = ContextModel([_text("abcdXbcY")])
-    assert _next(model, "abc") == Prediction(*_text("d"), 4)
-    assert _next(model, "Xbc") == Prediction(*_text("Y"), 3)
+    assert _next(model, "abc") == _expected("d", 4)
+    assert _next(model, "Xbc") == _expected("Y", 3)
 
 
 def test_of_equally_long_contexts_the_more_frequent_wins_and_then_the_newest() -> None:
@@ -39,7 +43,8 @@ def test_end_of_a_recording_predicts_nothing() -> None:
 
 def _follow(model: ContextModel, letters: str) -> str:
     """What is predicted by position after these."""
-    cursor, history = Cursor(), (START,)
+    cursor = Cursor()
+    history: tuple[bytes, ...] = (START,)
     for symbol in _text(letters):
         history = (*history, symbol)
         cursor = model.follow(cursor, history)

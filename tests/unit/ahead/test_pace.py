@@ -46,19 +46,22 @@ def test_far_away_a_bold_guess_pays_and_nearby_only_a_sure_one() -> None:
     assert not far.pays(0.0)
 
 
+def _pause(pace: Pace) -> int:
+    """Commands until it guesses again."""
+    commands = 0
+    while pace.is_paused:
+        pace.on_command()
+        commands += 1
+    return commands
+
+
 def test_guessing_pauses_when_it_costs_more_than_it_saves_and_each_time_for_longer() -> None:
     pace = _measured(0.01, 0.003)
     pace.on_hit()
     pace.on_miss(0.005)
-    assert not pace.is_paused
+    assert _pause(pace) == 0
     pace.on_miss(0.02)
-    lengths = []
-    for _ in range(2):
-        commands = 0
-        while pace.is_paused:
-            pace.on_command()
-            commands += 1
-        lengths.append(commands)
-        pace.on_miss(0.02)
-    assert lengths == [256, 512]
+    assert _pause(pace) == 256
+    pace.on_miss(0.02)
+    assert _pause(pace) == 512
     assert pace.saved < 0
