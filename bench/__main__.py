@@ -33,6 +33,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "guard": Bench("bench.guard_cost", "what the guard's shipped rules cost a TPDU"),
     "tls": Bench("bench.tls_cost", "what TLS costs a TPDU, and a thousand clients that connect at once"),
     "garbage": Bench("bench.garbage", "sessions while garbage comes to the ports, and without it"),
+    "flood": Bench("bench.flood", "a session over TLS, and the programs' end, while PINGs flood the plaintext ports"),
     "server": Bench("bench.server_swarm", "a server with ten thousand clients"),
 }
 

@@ -47,12 +47,13 @@ class Programs:
         # They reach the bankd in their order.
         await asyncio.to_thread(self.bankd.wait_for, rf"mapping_created \[{bank} {client}\]", timeout_s=_START_S)
 
-    def plain_port(self) -> int:
-        """The bankd's second port, for plain TCP, which its log does not tell."""
+    def plain_port(self, program: Program) -> int:
+        """The second port of a program, for plain TCP, which its log does not tell."""
+        known = (self.bankd_port, self.rspro_port, self.rest_port)
         listening = [
             connection.laddr.port
-            for connection in psutil.Process(self.bankd.pid).net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port != self.bankd_port
+            for connection in psutil.Process(program.pid).net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port not in known
         ]
         (port,) = listening
         return port
@@ -66,25 +67,32 @@ async def map_clients(programs: Programs, *, sessions: int, client_id: int = 1, 
 
 
 @asynccontextmanager
-async def open_server(folder: Path, lab: Lab | None) -> AsyncIterator[tuple[Program, int, int]]:
+async def open_server(
+    folder: Path, lab: Lab | None, options: Iterable[str] = ()
+) -> AsyncIterator[tuple[Program, int, int]]:
     """A server with its state in ``folder``, and its two ports. Over TLS with a certificate of ``lab``, else plain."""
     arguments = ["--rest-open", "--state", str(folder), "--rspro", "127.0.0.1:0", "--rest", "127.0.0.1:0"]
     arguments += ["--plaintext"] if lab is None else ["--tls", str(lab.credentials(SERVER).directory)]
-    with Program(remsim("server", *arguments)) as program:
+    with Program(remsim("server", *arguments, *options)) as program:
         said = await asyncio.to_thread(program.wait_for, _SERVER_LISTENS, timeout_s=_START_S)
         yield program, int(said[1]), int(said[2])
 
 
 @asynccontextmanager
 async def open_programs(
-    folder: Path, lab: Lab | None, *, slots: int, bankd_options: Iterable[str] = ()
+    folder: Path,
+    lab: Lab | None,
+    *,
+    slots: int,
+    bankd_options: Iterable[str] = (),
+    server_options: Iterable[str] = (),
 ) -> AsyncIterator[Programs]:
     """Both programs, in ``folder``; over TLS with certificates of ``lab``, else over plain TCP."""
     env = null_reader.plug_in(folder, slots)
     config = folder / "bankd.toml"
     tables = "".join(f'[[slot]]\nslot = {n}\nreader = "{null_reader.reader_name(n)}"\n' for n in range(slots))
     config.write_text(f'reader = "{null_reader.SOURCE}"\n{tables}', encoding="utf-8")
-    async with open_server(folder / "server", lab) as (server, rspro_port, rest_port):
+    async with open_server(folder / "server", lab, server_options) as (server, rspro_port, rest_port):
         words = ["--server", f"127.0.0.1:{rspro_port}", "--bank-id", str(BANK_ID), "--slots", str(slots)]
         words += ["--listen", "127.0.0.1:0", "--config", str(config), "--state", str(folder / "bankd")]
         words += ["--plaintext"] if lab is None else ["--tls", str(lab.credentials(BANK).directory)]

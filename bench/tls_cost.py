@@ -59,7 +59,7 @@ async def round_trips(lab: Lab, sessions: Sequence[int], *, seconds: float, roun
         async with open_programs(Path(folder), lab, slots=2 * most, bankd_options=second_port) as programs:
             await map_clients(programs, sessions=most, client_id=_PROVEN)
             await map_clients(programs, sessions=most, client_id=_PLAIN, first_slot=most)
-            ports = {_PLAIN: programs.plain_port(), _PROVEN: programs.bankd_port}
+            ports = {_PLAIN: programs.plain_port(programs.bankd), _PROVEN: programs.bankd_port}
             options = {
                 _PLAIN: ["--client", str(_PLAIN), "--first-slot", str(most)],
                 _PROVEN: ["--tls", str(lab.credentials(Identity.client(_PROVEN)).directory)],

@@ -18,7 +18,7 @@ _HEAD: Final = """\
 # Limits
 
 What others can make a program hold or do, and where that ends. This page is made from the tables in
-`remsim/*/limits.py`, `remsim/net/link_limits.py` and `remsim/metrics.py`; do not edit it, but run
+`remsim/*/limits.py`, `remsim/net/link_limits.py` and `remsim/metrics/__init__.py`; do not edit it, but run
 `.venv/bin/python -m tools.generate_docs`.
 
 A peer that reaches a limit loses something; all others continue. Each time is counted in the metric

@@ -3,6 +3,9 @@
 # Sourced by check.sh and test.sh: runs the stages of a check one by one, each with its name and time. A stage that
 # fails does not keep the next ones from running; all_stages_done, which comes last, names every one that has failed.
 
+# Modules are compiled once, not in each of the many programs that the tests start.
+unset PYTHONDONTWRITEBYTECODE
+
 failed_stages=()
 check_began=$SECONDS
 

@@ -32,8 +32,9 @@ stage "lint" $bin/ruff check --quiet .
 stage "shell scripts" shellcheck tools/*.sh .ci/run
 stage "types" $bin/mypy --no-error-summary src tests tools bench
 rm -rf .coverage && mkdir .coverage
+# The slow tests come last: a process that has none left takes some of the other's.
 stage "import levels, unit, vectors, property, contract" \
-    tests fast -p tools.measured -n 2 tests/unit tests/vectors tests/property tests/contract
+    tests fast -p tools.measured -n 2 --dist worksteal tests/unit tests/vectors tests/property tests/contract
 stage "coverage" $bin/python tools/check_coverage.py
 # A file stays in one process: what its tests share is made once.
 stage "integration" tests integration -n 2 --dist loadfile tests/integration

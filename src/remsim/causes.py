@@ -11,6 +11,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
+from remsim.core.errors import CLOSED_UNHEARD
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -86,9 +88,14 @@ _TLS: Final = {
     "HTTP_REQUEST": Cause("the peer speaks HTTP, not TLS", "is that the REST port?"),
     "UNEXPECTED_EOF_WHILE_READING": Cause("the peer closed without a TLS goodbye", "its log says why"),
 }
+#: A port for plain TCP closes when it hears the beginning of TLS.
+CLOSED_IN_HANDSHAKE: Final = Cause(
+    "closed by the peer within the TLS handshake",
+    "is that its port for plain TCP? Else its log says why",
+)
 #: A peer that speaks TLS only closes without a word when it is called over plain TCP.
 CLOSED_WITHOUT_A_WORD: Final = Cause(
-    "closed by the peer before it said anything",
+    CLOSED_UNHEARD,
     "does it want a certificate? If so, " + _ENROL + "; else its log says why",
 )
 _NUMBER: Final = re.compile(r"\[Errno (-?[0-9]{1,5})\]")
@@ -136,6 +143,7 @@ _HINTS: Final = {
         *_TLS.values(),
         *(Cause(f"the peer's certificate is refused: {found.words}", found.hint) for found in _FOUND.values()),
         _NO_NAME,
+        CLOSED_IN_HANDSHAKE,
         CLOSED_WITHOUT_A_WORD,
     )
 }

@@ -9,8 +9,8 @@ import pytest
 
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.net import link as link_module
-from remsim.net.allowance import FRAME_COST, Rate
-from remsim.net.link import PIECE_BYTES
+from remsim.net.allowance import Rate
+from remsim.net.link import FIRST_PIECE_BYTES, PIECE_BYTES
 from remsim.wire import ccm
 from remsim.wire.link.actions import Accepted
 from remsim.wire.link.engine import KeepAliveTimes, LinkEngine
@@ -22,7 +22,9 @@ from tests.doubles.tls_world import LOOPBACK, Run, client_tls, dial, noted_world
 FLOOD = ccm.PING * 40_000
 FLOODERS = 10
 #: Two pieces of PINGs use it up, and nobody waits for the next ones.
-SMALL = Rate(2 * PIECE_BYTES // len(ccm.PING) * (len(ccm.PING) + FRAME_COST) - 1, 1)
+FRAME_COST = 64
+SMALL = Rate(2 * PIECE_BYTES // len(ccm.PING) * (len(ccm.PING) + FRAME_COST) - 1, 1, FRAME_COST)
+FIRST_SMALL = Rate(2 * FIRST_PIECE_BYTES // len(ccm.PING) * (len(ccm.PING) + FRAME_COST) - 1, 1, FRAME_COST)
 #: How many pieces a flooder has looked at before it pauses; its first bytes may have come alone.
 MOST_PIECES = 4
 
@@ -127,7 +129,7 @@ async def pour(peer: RawEnd) -> None:
 
 @pytest.fixture
 def small_allowances(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "FIRST_RATE", SMALL)
+    monkeypatch.setattr(link_module, "FIRST_RATE", FIRST_SMALL)
     monkeypatch.setattr(link_module, "ACCEPTED_RATE", SMALL)
 
 
@@ -177,7 +179,7 @@ def test_ten_accepted_peers_flood_and_neither_a_neighbour_nor_the_end_waits(run:
 
 
 def test_link_that_pauses_goes_on_at_once_when_it_is_accepted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "FIRST_RATE", SMALL)
+    monkeypatch.setattr(link_module, "FIRST_RATE", FIRST_SMALL)
     counts = Counts(LimitName.FIRST_READING, 1)
 
     async def play() -> None:
@@ -197,8 +199,8 @@ def test_link_that_pauses_goes_on_at_once_when_it_is_accepted(run: Run, monkeypa
 def test_flood_over_tls_pauses_too_and_loses_nothing(
     run: Run, ca: CertificateWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A piece is paid for in 33 ms, so the link pauses and goes on again and again.
-    monkeypatch.setattr(link_module, "FIRST_RATE", Rate(SMALL.burst, 1 << 20))
+    # A piece is paid for in a few milliseconds, so the link pauses and goes on again and again.
+    monkeypatch.setattr(link_module, "FIRST_RATE", Rate(FIRST_SMALL.burst, 1 << 20, FRAME_COST))
     pings, pongs, are_answered = 10_000, 0, asyncio.Event()
     original = LinkEngine._on_ccm
 
@@ -223,3 +225,26 @@ def test_flood_over_tls_pauses_too_and_loses_nothing(
             assert server._limits[LimitName.FIRST_READING] > 1
 
     run(play())
+
+
+def test_new_links_that_come_back_for_another_burst_get_little_each(run: Run, pieces: Pieces) -> None:
+    """A peer that dials anew has a new allowance, so what a new link may do at once must be little."""
+    links = 20
+
+    async def play() -> None:
+        counts = Counts(LimitName.FIRST_READING, links)
+        async with world(limits=counts) as (hub, _), AsyncExitStack() as ends, asyncio.TaskGroup() as tasks:
+            listener = await hub.listen(LOOPBACK, factory(connect_timeout_s=60.0))
+            for _ in range(links):
+                peer = await ends.enter_async_context(dialled_raw("127.0.0.1", listener.port))
+                tasks.create_task(pour(peer))
+            await counts.are_reached.wait()
+            await hub.close()
+
+    run(play())
+    assert max(length for _, length in pieces) <= FIRST_PIECE_BYTES
+    read = Counter[int]()
+    for connection, length in pieces:
+        read[id(connection)] += length
+    # What the burst allows in PINGs, and the piece that exceeded it.
+    assert max(read.values()) <= 2 * FIRST_PIECE_BYTES

@@ -15,7 +15,7 @@ from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
 from tests.doubles.server_rig import V1, running_server
-from tests.doubles.short_http import ask
+from tests.doubles.short_http import Caller, ask
 
 #: Each kind of right once; test_rest_access walks the other methods.
 METHODS = ("GET", "POST", "DELETE")
@@ -57,13 +57,13 @@ async def make(state: Path, role: TokenRole, scope: Scope | None = None) -> str:
 
 async def outcomes(service: ServerService, token: str | None) -> dict[tuple[str, str, str], tuple[int, bytes]]:
     """What every method on every spelling of every path is answered."""
-    address = service.rest_address
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     found: dict[tuple[str, str, str], tuple[int, bytes]] = {}
-    for path in paths_of(service):
-        for spelling in almost(path):
-            for method in METHODS:
-                found[method, path, spelling] = await ask(address, method, spelling, headers)
+    async with Caller(service.rest_address) as caller:
+        for path in paths_of(service):
+            for spelling in almost(path):
+                for method in METHODS:
+                    found[method, path, spelling] = await caller.ask(method, spelling, headers)
     return found
 
 

@@ -107,6 +107,19 @@ def test_garbage_breaks_no_session_and_what_it_costs_is_told(tmp_path: Path) -> 
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("fresh", [[], ["--fresh", "4096"]])
+def test_flood_of_pings_breaks_no_session_and_both_programs_end_in_order(tmp_path: Path, fresh: list[str]) -> None:
+    tables = _document(tmp_path, "flood", "--connections", "10", "--seconds", "1", "--rounds", "1", *fresh)
+    assert [row["round"] for row in tables["rows"]] == [1, "median"]
+    for row in tables["rows"]:
+        assert row["broken"] == 0
+        assert row["p99 µs"]
+        assert row["p99 µs, flood"]
+        assert row["PING kB/s"]
+    assert [(row["program"], row["status"]) for row in tables["ends"]] == [("bankd", 0), ("server", 0)]
+
+
+@pytest.mark.timeout(180)
 def test_cost_of_tls_is_told_and_a_storm_of_clients_is_let_in(tmp_path: Path) -> None:
     tables = _document(
         tmp_path,

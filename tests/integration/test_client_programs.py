@@ -133,6 +133,40 @@ async def test_without_a_server_the_hint_is_about_the_server(world: World) -> No
     assert f"no server has accepted us at 127.0.0.1:{world.server.port} (identity_in_use)" in done.stderr
 
 
+async def test_script_that_fails_says_so_in_json_if_asked_for(world: World, tmp_path: Path) -> None:
+    recording = tmp_path / "one.jsonl"
+    recording.write_text('{"cmd": "00b0000001", "sw": "9000"}\n')
+    world.server.bankd = None
+    done = await world.run("script", str(recording), "--json", "--card-wait-s", "0.3")
+    assert done.status == 3
+    error = json.loads(done.stdout)["error"]
+    assert error["message"] == "no card within 0.3 s"
+    assert "the server has no bankd for C7:0" in error["hint"]
+
+
+@pytest.mark.parametrize("command", ["shell", "script"])
+async def test_client_without_number_ends_at_once_at_a_server_that_gives_none(tmp_path: Path, command: str) -> None:
+    recording = tmp_path / "one.jsonl"
+    recording.write_text('{"cmd": "00b0000001", "sw": "9000"}\n')
+    async with FakeServer(is_own=False) as server:
+        arguments = [] if command == "shell" else [str(recording)]
+        process = await asyncio.create_subprocess_exec(
+            *remsim("client", command, *arguments, "--plaintext", "--server", f"127.0.0.1:{server.port}"),
+            *("--card-wait-s", "3600"),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        async with ending(process), asyncio.timeout(PATIENCE_S):
+            out, errors = await process.communicate(b"00b0000001\n")
+    assert process.returncode == 3
+    assert out == b""
+    assert errors.decode().splitlines()[-1] == (
+        "remsim client: no card will come; hint: the server gives no numbers, so name the client slot "
+        "(--client ID:SLOT)"
+    )
+
+
 async def test_without_lines_it_ends_at_once(world: World) -> None:
     assert (await world.run("shell")).status == 0
 

@@ -48,7 +48,7 @@ sys.exit(status)
 """
 
 SETTINGS: Final = {"cyclopts", "pydantic"}
-DAEMON: Final = SETTINGS | {"asyncio", "prometheus_client"}
+DAEMON: Final = SETTINGS | {"asyncio"}
 SERVER: Final = DAEMON | {"aiosqlite", "fastapi", "sqlalchemy", "uvicorn"}
 
 #: What the parser shows help with.

@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from remsim.causes import CLOSED_WITHOUT_A_WORD, cause_of, hint_of
+from remsim.causes import CLOSED_IN_HANDSHAKE, CLOSED_WITHOUT_A_WORD, cause_of, hint_of
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,10 @@ def test_alert_has_words_and_a_hint(alert: str) -> None:
     assert "_" not in cause.words
     assert alert not in cause.words
     assert cause.hint
+
+
+def test_what_closes_within_the_handshake_may_be_the_port_for_plain_tcp() -> None:
+    assert "plain TCP" in hint_of(CLOSED_IN_HANDSHAKE.words)
 
 
 def test_what_closes_without_a_word_may_want_a_certificate() -> None:

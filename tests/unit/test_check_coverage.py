@@ -8,7 +8,7 @@ import pytest
 from coverage import CoverageData
 
 from tests.sources import PACKAGE
-from tools.check_coverage import ASIDE, GATED, NOT_GATED, gaps, set_aside
+from tools.check_coverage import ASIDE, GATED, NOT_GATED, gaps, gated_files, set_aside, unmeasured
 
 
 def _report(path: str, lines: list[object], branches: list[object]) -> dict[str, dict[str, dict[str, list[object]]]]:
@@ -32,6 +32,18 @@ def test_gap_in_guarded_part_is_named(name: str) -> None:
 @pytest.mark.parametrize("name", ["net/stream.py", "server/service.py", "logs.py", "emulators/simtrace2/libusb.py"])
 def test_gap_elsewhere_is_for_reading_only(name: str) -> None:
     assert gaps(_report(f"src/remsim/{name}", [1, 2], [])) == []
+
+
+def test_guarded_file_that_was_not_measured_is_named() -> None:
+    gated = [PACKAGE / "wire" / "ipa.py", PACKAGE / "card" / "atr.py"]
+    report = _report("src/remsim/card/atr.py", [], [])
+    assert unmeasured(report, gated) == ["src/remsim/wire/ipa.py: no measured test imports it"]
+
+
+def test_guarded_files_are_found_in_all_depths() -> None:
+    names = {path.relative_to(PACKAGE).as_posix() for path in gated_files()}
+    assert names >= {"wire/ipa.py", "wire/messages/ber.py", "server/core/coordinator.py", "redaction.py"}
+    assert not names & NOT_GATED
 
 
 def _whole(path: Path) -> bytes:

@@ -242,7 +242,7 @@ EXTRAS = {
 BASE = {
     "cyclopts": ("remsim.cli",),
     "httpx2": ("remsim.cli.rest", "remsim.demo"),
-    "prometheus_client": ("remsim.metrics", "remsim.bankd.metrics", "remsim.server.metrics", "remsim.client.metrics"),
+    "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
     "pydantic": ("remsim.config", "remsim.server.api"),
     "pydantic_core": ("remsim.config",),

@@ -140,6 +140,16 @@ class TestToolkit:
         command, _ = shown(f"80140000{len(data) // 2:02x}{data}")
         assert command == f"80140000{len(data) // 2:02x}" + "**" * (len(data) // 2)
 
+    def test_part_of_several_shows_no_structure(self) -> None:
+        redactor = CardRedactor()
+        response = bytes.fromhex("901400000c810301230082028281830100")
+        fetched = bytes.fromhex("d0098103011300820281829000")
+        assert redactor.exchange(response, b"\x90\x00")[0].structure == frozenset()
+        assert redactor.exchange(bytes.fromhex("901200000b"), fetched)[1].structure == frozenset()
+        whole = CardRedactor()
+        assert whole.exchange(b"\x80" + response[1:], b"\x90\x00")[0].structure
+        assert whole.exchange(bytes.fromhex("801200000b"), fetched)[1].structure
+
     def test_answer_too_short_to_be_a_proactive_command_is_hidden(self) -> None:
         assert shown("8012000001 -> d09000")[1] == "**9000"
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
 from remsim.card.iccid import is_iccid
 from remsim.cli import tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
 from remsim.config import TextError, read_text
-from remsim.core.errors import ConfigError, IdRangeError, RemsimError
+from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import BankSlot, ClientSlot, check_id
 from remsim.logs import setup_logging
 from remsim.policy.mapping import parse_mapping_policy
@@ -84,24 +84,7 @@ def ctl(
     common: CommonOptions = NO_COMMON_OPTIONS,
 ) -> int:
     """Open the way to the server and run one command."""
-    try:
-        return _run(words, json=bool(json), rest=rest, authority=authority, common=common)
-    except RemsimError as error:
-        if not json:
-            raise
-        print(_error_object(error))
-        return error.exit_status
-    except CycloptsError as error:
-        if not json:
-            raise
-        print(_error_object(ConfigError(" ".join(str(error).split()), hint="see remsim ctl --help")))
-        return ConfigError.exit_status
-
-
-def _error_object(error: RemsimError) -> str:
-    """An error as JSON, in the form in which the server gives its own."""
-    code = str(error.status) if isinstance(error, RestError) and error.status is not None else "failed"
-    return json.dumps({"error": {"code": code, "message": str(error), "hint": error.hint}})
+    return _run(words, json=bool(json), rest=rest, authority=authority, common=common)
 
 
 def _run(words: tuple[str, ...], *, json: bool, rest: str | None, authority: str | None, common: CommonOptions) -> int:
@@ -243,7 +226,7 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *,
     try:
         text = read_text(Path(file))
     except (OSError, TextError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from None
+        raise ConfigError(f"{file} cannot be read: {reason_of(error)}") from None
     rules = parse_mapping_policy(text, file)
     if bank_slot is None or client_slot is None:
         if number is not None:

@@ -78,7 +78,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
         hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
         say_error(f"there is no command {command!r}", hint=hint)
         return USAGE_STATUS
-    return guarded(command, lambda: _run(command, expand_bare_plaintext(words[1:])))
+    rest = expand_bare_plaintext(words[1:])
+    return guarded(command, lambda: _run_for_program(command, rest) if _asks_for_json(rest) else _run(command, rest))
 
 
 def own_words() -> list[str]:
@@ -144,6 +145,22 @@ def _run(command: str, words: Sequence[str]) -> int:
         hint = f"see {' '.join(['remsim', *dict.fromkeys(chain)])} --help"
         raise CommandLineError(" ".join(str(error).split()).rstrip("., "), hint=hint) from None
     return result if isinstance(result, int) else 0
+
+
+def _asks_for_json(words: Sequence[str]) -> bool:
+    end = words.index("--") if "--" in words else len(words)
+    return "--json" in words[:end]
+
+
+def _run_for_program(command: str, words: Sequence[str]) -> int:
+    """Like ``_run``, for a program that reads JSON: errors are JSON, too, on stdout."""
+    try:
+        return _run(command, words)
+    except RemsimError as error:
+        import json
+
+        print(json.dumps(error.as_object()))
+        return error.exit_status
 
 
 def _on_closed_output() -> int:

@@ -64,6 +64,8 @@ class RestError(RemsimError):
     def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        if status is not None:
+            self.json_code = str(status)
 
 
 def slotmap_id(bank_slot: BankSlot) -> int:

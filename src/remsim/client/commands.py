@@ -2,6 +2,7 @@
 """The commands of ``remsim client``: shell, script, run and vpcd."""
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from remsim.config import (
     DaemonConfig,
     default_state_dir,
 )
-from remsim.core.errors import ConfigError, StartError
+from remsim.core.errors import ConfigError, RemsimError, StartError
 from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator, NoCardError
 from remsim.emulators.registry import make_emulator
@@ -40,7 +41,7 @@ _SENTENCES: Final = {
     NoticeKind.SERVER_LOST: "the server is lost, the card stays in use: {}",
     NoticeKind.IDENTITY: "the server made this client slot {}",
     NoticeKind.BANKD_GIVEN: "mapped, the bankd is at {}",
-    NoticeKind.BANKD_TAKEN: "not mapped any more",
+    NoticeKind.BANKD_TAKEN: "not mapped now",
     NoticeKind.STATE_RESET: "the server ordered a reset",
     NoticeKind.BANKD_CONNECTED: "connected to bankd {}",
     NoticeKind.BANKD_REFUSED: "the bankd refuses us: {}",
@@ -50,6 +51,16 @@ _SENTENCES: Final = {
     NoticeKind.SERVER_SAYS: "mapped, but there is no way to the bankd: {}",
     NoticeKind.ATR_MISSING: "the bankd sent no ATR, this one is shown instead: {}",
 }
+
+
+def _say_nothing(_error: RemsimError) -> None:
+    return
+
+
+def _print_error(error: RemsimError) -> None:
+    """For a program that reads JSON."""
+    sys.stdout.write(json.dumps(error.as_object()) + "\n")
+    sys.stdout.flush()
 
 
 def shell(config: ClientConfig) -> int:
@@ -110,7 +121,8 @@ def script(
             return 0
 
         is_watched = sys.stderr.isatty()
-        status = run_frontend(_quiet(config) if is_watched else config, emulator, frontend)
+        on_error = _print_error if as_json else _say_nothing
+        status = run_frontend(_quiet(config) if is_watched else config, emulator, frontend, on_error=on_error)
     if status != 0:
         return status
     from remsim.client.report import write_json, write_table
@@ -127,16 +139,24 @@ def run_frontend(
     *,
     observer: ClientObserver | None = None,
     on_made: Callable[[ClientService], None] = lambda _service: None,
+    on_error: Callable[[RemsimError], None] = _say_nothing,
 ) -> int:
-    """Run one slot in a process of its own until ``frontend`` is done; return its exit status, or that of an error."""
+    """Run one slot in a process of its own until ``frontend`` is done; return its exit status, or that of an error.
+
+    ``on_error`` is called with what ends the frontend, besides the line for a person on stderr.
+    """
     services: list[ClientService] = []
     metrics = ClientMetrics()
 
     async def explained_frontend() -> int:
         try:
-            return await frontend()
-        except NoCardError as error:
-            raise NoCardError(str(error), hint=services[0].slots[0].why_no_card()) from None
+            try:
+                return await frontend()
+            except NoCardError as error:
+                raise NoCardError(str(error), hint=services[0].slots[0].why_no_card()) from None
+        except RemsimError as error:
+            on_error(error)
+            raise
 
     def make() -> ClientService:
         spec = SlotSpec(config, emulator, observer or ClientObserver())

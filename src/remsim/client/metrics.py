@@ -45,4 +45,4 @@ class ClientMetrics(ProgramMetrics):
     def forget_slot(self, client_slot: str) -> None:
         """Drop the gauges of a slot that bears another number from now on."""
         for gauge in (self.state, self.server_connected, self.card_inserted, self.hardware_present):
-            gauge.remove_by_labels({"client_slot": client_slot})
+            gauge.forget(client_slot)

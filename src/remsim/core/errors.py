@@ -14,16 +14,27 @@
 Every error that reaches a person is one line (``str(error)``) plus a hint that says what to do.
 """
 
+from typing import Final
+
+#: Why a dialled link was lost whose peer had never said anything.
+CLOSED_UNHEARD: Final = "closed by the peer before it said anything"
+
 
 class RemsimError(Exception):
     """Base of all errors of this package; ``hint`` says how to fix it, or is empty."""
 
     #: Exit status of a program that ends because of this error (sysexits are not used: 1 = failed, 2 = usage).
     exit_status = 1
+    #: What kind of error it is, for programs that read errors as JSON.
+    json_code = "failed"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+    def as_object(self) -> dict[str, dict[str, str]]:
+        """The error for JSON, in the form in which the server's REST interface gives its own."""
+        return {"error": {"code": self.json_code, "message": str(self), "hint": self.hint}}
 
 
 class IdRangeError(RemsimError, ValueError):
@@ -40,3 +51,8 @@ class ConfigError(RemsimError):
 
 class StartError(RemsimError):
     """The program cannot start in this environment; nothing was left half done."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of the system or of a parser says, in words: without number and file name."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__

@@ -32,11 +32,13 @@ class TokenBucket:
 
     def overdraw(self, count: int, now: float) -> float:
         """Take ``count``, whether they are there or not; return how long until none is owed any more, mostly 0."""
-        # Called for each frame that arrives, so it is written out.
-        whole_at = self._whole_at
-        whole_at = self._whole_at = (max(now, whole_at)) + count * self._interval_s
+        # Once for each command of a card, so written out.
+        whole_at, cost_s = self._whole_at, count * self._interval_s
+        self._whole_at = whole_at = now + cost_s if whole_at < now else whole_at + cost_s
         owed_s = whole_at - now - self._burst * self._interval_s
-        return max(0.0, owed_s)
+        if owed_s > 0.0:
+            return owed_s
+        return 0.0
 
     def wait_s(self, now: float) -> float:
         """How long until there is one; 0: there is one now. Takes nothing."""

@@ -95,6 +95,10 @@ class CardEmulator(ABC):
     def remove_card(self) -> None:
         """Show the modem that there is no card."""
 
+    def give_up_card(self) -> None:
+        """No card will come as things are. A modem needs no word of it; a program that waits for a card does."""
+        return
+
     @abstractmethod
     def respond(self, number: int, response: bytes) -> None:
         """Answer the command of that number: data, SW1, SW2 (2..258 bytes). Nothing if the modem waits no more."""

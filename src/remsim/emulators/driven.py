@@ -57,7 +57,9 @@ class DrivenEmulator(CardEmulator):
         self.card_number = 0
         self._events: EmulatorEvents | None = None
         self._next_atr = b""
-        self._present = asyncio.Event()
+        # Set while a card is there, and when none is to be expected.
+        self._settled = asyncio.Event()
+        self._is_hopeless = False
         self._turn = asyncio.Lock()
         # What the caller whose turn it is waits for, and the number of its command.
         self._answer: asyncio.Future[bytes] | None = None
@@ -66,11 +68,16 @@ class DrivenEmulator(CardEmulator):
     # For the program
 
     async def wait_card(self, timeout_s: float) -> bytes:
-        """Return the ATR as soon as a card is inserted. Raises NoCardError after ``timeout_s``."""
+        """Return the ATR as soon as a card is inserted.
+
+        Raises NoCardError after ``timeout_s``, and as soon as it is known that no card will come.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._present.wait()
+                await self._settled.wait()
         if self.atr is None:
+            if self._is_hopeless:
+                raise NoCardError("no card will come")
             raise NoCardError(
                 f"no card within {timeout_s:g} s", hint="is this client slot mapped to a bank slot with a card?"
             )
@@ -139,15 +146,22 @@ class DrivenEmulator(CardEmulator):
         """The program sees the card."""
         self.atr = self._next_atr
         self.card_number += 1
-        self._present.set()
+        self._is_hopeless = False
+        self._settled.set()
         self.on_card(CardChange(self.atr))
 
     def remove_card(self) -> None:
         """The program sees no card."""
         if self.atr is not None:
             self.atr = None
-            self._present.clear()
+            self._settled.clear()
             self.on_card(CardChange(None))
+
+    def give_up_card(self) -> None:
+        """Who waits for a card waits no longer."""
+        if self.atr is None:
+            self._is_hopeless = True
+            self._settled.set()
 
     def respond(self, number: int, response: bytes) -> None:
         """End the exchange in progress, if it is of that number."""

@@ -159,7 +159,7 @@ class ConnectionManager:
                 link.connection.probe(self.now(), action.timeout_s)
                 link.flush()
             case AskIdentity():
-                link.connection.send_id_get()
+                link.connection.send_id_get(when_heard=action.when_heard)
                 link.flush()
 
     def attach_session(self, link: LinkId, client: ClientSlot, bank: BankSlot, on_tpdu: TpduHandler) -> None:

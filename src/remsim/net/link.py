@@ -24,6 +24,8 @@ MAX_FIRST_WRITE_BUFFER: Final = 1 << 16
 #: So many bytes of one link are looked at in one go, a few hundred of the shortest messages: a millisecond or two. What
 #: came with them waits until other links had their turn, and nothing more is read from the peer until then.
 PIECE_BYTES: Final = 2048
+#: The same before the peer is accepted; an introduction fits.
+FIRST_PIECE_BYTES: Final = 512
 #: What is still to be written after ``close`` must be gone within this time: a peer that does not read keeps nothing.
 FLUSH_TIMEOUT_S: Final = 2.0
 
@@ -145,7 +147,7 @@ class Link(asyncio.Protocol):
             self._unseen += data
         elif self._rest is not None:
             self._unseen, self._seen = data, 0
-        elif len(data) <= PIECE_BYTES:
+        elif len(data) <= self._piece_bytes:
             self._look_at(data)
             if self._is_resting:
                 self._transport.pause_reading()
@@ -159,13 +161,17 @@ class Link(asyncio.Protocol):
         if self.is_closing:
             self._unseen = b""
             return
-        end = self._seen + PIECE_BYTES
+        end = self._seen + self._piece_bytes
         piece, self._seen = self._unseen[self._seen : end], end
         self._look_at(piece)
         if self._seen >= len(self._unseen):
             self._unseen = b""
         if not self._is_resting:
             self._go_on()
+
+    @property
+    def _piece_bytes(self) -> int:
+        return PIECE_BYTES if self._is_accepted else FIRST_PIECE_BYTES
 
     @property
     def _is_resting(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 from remsim.config.models import Limits, Timers
 from remsim.core.episode import QUIET_S, RECURRENCES
 from remsim.core.limits import Limit, LimitName
-from remsim.net.allowance import ACCEPTED_RATE, FIRST_RATE, FRAME_COST, Rate
+from remsim.net.allowance import ACCEPTED_RATE, FIRST_RATE, Rate
 from remsim.net.connections import MAX_LINKS_PER_IDENTITY
 from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_BUFFER
 from remsim.net.log_limiter import EVENT_INTERVAL_S, EVENT_LINES, UNAUTHENTICATED_INTERVAL_S, UNAUTHENTICATED_LINES
@@ -20,7 +20,7 @@ _PAUSED: Final = "nothing is read from the link until the rate allows it again"
 
 
 def _rate_unit(rate: Rate) -> str:
-    return f"bytes at once and {rate.per_second} in each second, a message counting {FRAME_COST} more than it has"
+    return f"bytes at once and {rate.per_second} in each second, a message counting {rate.frame_cost} more than it has"
 
 
 #: Of every link, dialled or accepted.

@@ -12,6 +12,7 @@ from pathlib import Path
 from shutil import which
 from typing import Final, Protocol
 
+from remsim.core.errors import reason_of
 from remsim.core.installation import install_command
 from remsim.pki import files
 from remsim.pki.errors import KeyFileError, ToolError
@@ -121,7 +122,7 @@ class OpensslToolkit:
                 [self._program, *arguments], input=content, capture_output=True, timeout=_PROGRAM_TIMEOUT_S, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ToolError(f"cannot run {self._program}: {error}", hint="install openssl") from None
+            raise ToolError(f"cannot run {self._program}: {reason_of(error)}", hint="install openssl") from None
 
 
 def _argument(path: Path) -> str:

@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server's metrics, all in one place."""
 
-from collections.abc import Callable, Iterator
 from functools import partial
-
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from remsim.metrics import ProgramMetrics
 from remsim.server.core.coordinator import Coordinator
@@ -14,17 +9,6 @@ from remsim.server.core.slotmap import MappingState, SlotMap
 from remsim.server.limits import LIMITS
 
 _SHOWN_STATES = (MappingState.NEW, MappingState.UNACKNOWLEDGED, MappingState.ACTIVE, MappingState.REFUSED)
-
-
-class _Total(Collector):
-    """A counter that is counted elsewhere, and read when it is shown."""
-
-    def __init__(self, name: str, text: str, read: Callable[[], int]) -> None:
-        self._name, self._text, self._read = name, text, read
-
-    def collect(self) -> Iterator[Metric]:
-        """The number as it is now."""
-        yield CounterMetricFamily(self._name, self._text, self._read())
 
 
 class ServerMetrics(ProgramMetrics):
@@ -51,9 +35,9 @@ class ServerMetrics(ProgramMetrics):
         self.banks.set_function(lambda: peers.counts()[1])
         self.removals.set_function(slotmap.removal_count)
         text = "Audit entries that were more than a bankd may add"
-        self.registry.register(_Total("remsim_server_bank_audit_dropped", text, lambda: coordinator.bank_audit.dropped))
+        self.counter("bank_audit_dropped", text).set_function(lambda: coordinator.bank_audit.dropped)
         text = "Newcomers refused because another program with their certificate was there first"
-        self.registry.register(_Total("remsim_server_contested_refusals", text, lambda: coordinator.contest_refusals))
+        self.counter("contested_refusals", text).set_function(lambda: coordinator.contest_refusals)
         for state in _SHOWN_STATES:
             self.mappings.labels(state.value).set_function(partial(_count, slotmap, state))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from remsim.causes import cause_of
 from remsim.config import HostPort, ServerConfig
 from remsim.core.errors import StartError
 from remsim.core.identity import Identity, Role
@@ -291,7 +292,7 @@ async def _resolve(bank_id: int, address: HostPort) -> tuple[IpPort, ...]:
         found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise StartError(
-            f"the address of bank {bank_id}, {address.host}, cannot be resolved: {error}",
+            f"the address of bank {bank_id}, {address.host}, cannot be resolved: {cause_of(error).words}",
             hint=f"write an IP address in [banks.{bank_id}] advertise",
         ) from error
     return tuple(dict.fromkeys(IpPort(ip_address(str(name[0]).partition("%")[0]), address.port) for *_, name in found))

@@ -4,7 +4,7 @@
 import pytest
 
 from remsim.card.errors import TlvError
-from remsim.card.tlv import Tlv, encode_tlv, parse_tlvs
+from remsim.card.tlv import Tlv, encode_tlv, parse_tlvs, read_tag
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,8 @@ def test_objects_follow_each_other() -> None:
 def test_cut_or_unusual_object_is_refused(raw: str) -> None:
     with pytest.raises(TlvError):
         parse_tlvs(bytes.fromhex(raw))
+
+
+def test_tag_behind_the_end_is_refused() -> None:
+    with pytest.raises(TlvError, match="a tag is missing"):
+        read_tag(b"\x80", 1)

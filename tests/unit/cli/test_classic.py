@@ -246,6 +246,11 @@ def test_words_come_from_the_process_by_default(services: Services, monkeypatch:
         (classic.bankd, "-i h -P x", "remsim-bankd: -I, -P: 'x' in ':x' is no port number"),
         (classic.bankd, "-i h -e x", "remsim-bankd: -e x: is not a log level"),
         (classic.server, "--foo", "remsim-server: unrecognized arguments: --foo"),
+        (
+            classic.client_shell,
+            "--card-wait-s 1",
+            "remsim-client-shell: unrecognized arguments: --card-wait-s 1; hint: see remsim-client-shell -h",
+        ),
         (classic.server, "--plaintext=zz", "remsim-server: --plaintext: 'zz' is not a network"),
         (classic.apitool, "-d 1 5000", "remsim-apitool: "),
     ],

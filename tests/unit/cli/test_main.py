@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``remsim`` command: commands, options to configuration, outcome to exit status. The services are fakes."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -193,3 +194,26 @@ def test_module_without_app_is_our_mistake(monkeypatch: pytest.MonkeyPatch, caps
 def test_module_of_our_own_that_is_missing_is_our_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded("bankd", _raising(ModuleNotFoundError("x", name="remsim.x"))) == 1
     assert "internal error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ("doctor nosuch --json", 2, "nosuch"),
+        ("client script --json", 2, "FILE"),
+        ("server init --json --bogus", 2, "--bogus"),
+        ("pki show --json --bogus", 2, "--bogus"),
+        ("token list --json --state /nonexistent", 1, "there is no server's database at /nonexistent"),
+        ("ctl --json policy check /nonexistent", 2, "/nonexistent cannot be read: No such file or directory"),
+        ("ctl nosuch --json", 2, "nosuch"),
+    ],
+)
+def test_errors_are_json_wherever_json_was_asked_for(
+    words: str, status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == status
+    said = capsys.readouterr()
+    error = json.loads(said.out)["error"]
+    assert set(error) == {"code", "message", "hint"}
+    assert message in error["message"]
+    assert said.err == ""

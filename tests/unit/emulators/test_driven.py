@@ -101,6 +101,28 @@ async def test_waiting_for_a_card_ends() -> None:
     assert "mapped" in caught.value.hint
 
 
+async def test_waiting_for_a_card_ends_when_none_will_come_and_a_card_is_hope_again() -> None:
+    emulator = DrivenEmulator()
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(_no_card(emulator))
+        await asyncio.sleep(0)
+        emulator.give_up_card()
+    assert waiting.result() == "no card will come"
+    emulator.set_atr(ATR)
+    emulator.insert_card()
+    assert await emulator.wait_card(60.0) == ATR
+    emulator.give_up_card()
+    emulator.remove_card()
+    with pytest.raises(NoCardError, match=r"no card within 0\.01 s"):
+        await emulator.wait_card(0.01)
+
+
+async def _no_card(emulator: DrivenEmulator) -> str:
+    with pytest.raises(NoCardError) as caught:
+        await emulator.wait_card(60.0)
+    return str(caught.value)
+
+
 async def test_stop_fails_what_is_in_progress_and_what_comes() -> None:
     emulator, _above = await with_card(lambda _tpdu: None)
     async with asyncio.TaskGroup() as group:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from remsim.net.allowance import ACCEPTED_RATE, FIRST_RATE, FRAME_COST, Allowance, Rate
-from remsim.net.link import PIECE_BYTES
+from remsim.net.allowance import ACCEPTED_RATE, FIRST_RATE, Allowance, Rate
+from remsim.net.link import FIRST_PIECE_BYTES
 from remsim.wire import ccm
 
 PING = len(ccm.PING)
-PINGS_OF_A_PIECE = PIECE_BYTES // PING
+PINGS_OF_A_PIECE = FIRST_PIECE_BYTES // PING
 
 
 def times(rate: Rate, until: float) -> Iterator[float]:
@@ -18,13 +18,13 @@ def times(rate: Rate, until: float) -> Iterator[float]:
     allowance, now = Allowance(rate), 0.0
     while now < until:
         yield now
-        now += allowance.spend(PIECE_BYTES, PINGS_OF_A_PIECE, now)
+        now += allowance.spend(FIRST_PIECE_BYTES, PINGS_OF_A_PIECE, now)
 
 
 def test_ten_flooding_links_that_nobody_knows_get_few_turns() -> None:
     turns = [sum(1 for _ in times(FIRST_RATE, 10.0)) for _ in range(10)]
-    assert turns == [5] * 10  # two at once, and one in each four seconds: without the limit there is no end
-    cost = PINGS_OF_A_PIECE * (PING + FRAME_COST)
+    assert turns == [3] * 10  # one at once, and one in each eight seconds: without the limit there is no end
+    cost = PINGS_OF_A_PIECE * (PING + FIRST_RATE.frame_cost)
     assert sum(turns) * cost <= 10 * (FIRST_RATE.burst + 10 * FIRST_RATE.per_second + cost)
 
 
@@ -33,7 +33,9 @@ def test_flood_of_small_pieces_is_no_cheaper() -> None:
     while now < 10.0:
         pings += 1
         now += allowance.spend(PING, 1, now)
-    assert pings == pytest.approx((FIRST_RATE.burst + 10 * FIRST_RATE.per_second) / (PING + FRAME_COST), abs=2)
+    assert pings == pytest.approx(
+        (FIRST_RATE.burst + 10 * FIRST_RATE.per_second) / (PING + FIRST_RATE.frame_cost), abs=2
+    )
 
 
 @pytest.mark.parametrize("rate", [FIRST_RATE, ACCEPTED_RATE])
@@ -41,7 +43,7 @@ def test_who_paused_as_told_has_paid(rate: Rate) -> None:
     allowance = Allowance(rate)
     assert allowance.spend(rate.burst, 0, 5.0) == 0.0
     pause_s = allowance.spend(0, 10, 5.0)
-    assert pause_s == 10 * FRAME_COST / rate.per_second
+    assert pause_s == 10 * rate.frame_cost / rate.per_second
     assert allowance.spend(0, 0, 5.0 + pause_s) == 0.0
     assert allowance.spend(1, 0, 5.0 + pause_s) == pytest.approx(1 / rate.per_second)
 

@@ -99,6 +99,9 @@ class TestAttempts:
         assert check_attempt(STORED, GOOD, NOW + LIFETIME_S)[0] is CodeVerdict.EXPIRED
         assert check_attempt(replace(STORED, used_by=KEY), GOOD, NOW + LIFETIME_S)[0] is CodeVerdict.EXPIRED
 
+    def test_time_of_making_is_known(self) -> None:
+        assert StoredCode.of(CODE, NOW).made_at == NOW
+
     def test_newer_code_ends_an_older_one(self) -> None:
         assert check_attempt(replace(STORED, is_withdrawn=True), GOOD, NOW)[0] is CodeVerdict.WITHDRAWN
 

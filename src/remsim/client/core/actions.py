@@ -66,6 +66,11 @@ class RemoveCard:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveUpCard:
+    """No card will come as things are: what waits for one need not wait longer."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResetModem:
     """Pulse the modem's own reset line where there is one."""
 
@@ -87,5 +92,5 @@ class Abort:
 
 
 #: What is asked of the emulator.
-EmulatorAction = SelectSim | SetAtr | InsertCard | RemoveCard | ResetModem | Respond | Abort
+EmulatorAction = SelectSim | SetAtr | InsertCard | RemoveCard | GiveUpCard | ResetModem | Respond | Abort
 Action = LinkAction | StoreRevocations | DialBankd | HangUpBankd | EmulatorAction | Notice | LogEvent

@@ -4,9 +4,10 @@
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from remsim.client.core.actions import Action
+from remsim.client.core.actions import Action, GiveUpCard
 from remsim.client.core.assignment import Assignment
 from remsim.client.core.notices import NoticeKind, Notices, refusal_in
+from remsim.core.errors import CLOSED_UNHEARD
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.redaction import scrub
 from remsim.wire.errors import DecodeError
@@ -19,6 +20,8 @@ from remsim.wire.messages.schema import ALTERNATIVES
 
 #: Why a client without a number gets no further at a classic server, and what to do.
 NO_NUMBERS: Final = "the server gives no numbers, so name the client slot (--client ID:SLOT)"
+#: A server of ours that ends closes a link in the same manner, but not the next one, which is dialled at once.
+_SURE_AFTER: Final = 2
 
 
 class Orders(Protocol):
@@ -70,6 +73,8 @@ class SlotServerLink:
         self._orders = orders
         self._asks_for_number = assignment.client_slot is None
         self._link: _Link | None = None
+        # Links in a row that were closed on ID_GET.
+        self._closed_on_identity = 0
 
     @property
     def is_accepted(self) -> bool:
@@ -86,7 +91,7 @@ class SlotServerLink:
         if self._asks_for_number:
             # A classic server dies of a connectClientReq without clientSlot (known-limits.md, 1). It closes the link
             # on ID_GET; a server of ours answers, and is asked then.
-            return [AskIdentity(link)]
+            return [AskIdentity(link, when_heard=True)]
         return [Send(link, rspro.ConnectClientReq(self._identity, self._assignment.client_slot))]
 
     def on_link_lost(self, reason: str) -> list[Action]:
@@ -96,9 +101,12 @@ class SlotServerLink:
             return []
         if lost.is_accepted:
             return [self._notices.make(NoticeKind.SERVER_LOST, reason)]
-        if lost.is_introduced:
+        if lost.is_introduced or reason == CLOSED_UNHEARD:
+            # The latter is a port of another kind, which has not seen ID_GET; the line about the link says what to do.
             return []
-        return [self._notices.make(NoticeKind.SERVER_REFUSED, f"{NO_NUMBERS}: {reason}")]
+        self._closed_on_identity += 1
+        refused = self._notices.make(NoticeKind.SERVER_REFUSED, f"{NO_NUMBERS}: {reason}")
+        return [refused, GiveUpCard()] if self._closed_on_identity >= _SURE_AFTER else [refused]
 
     def on_identity(self) -> list[Action]:
         """The server has answered ID_GET: it is one of ours, and can be asked for a number."""
@@ -106,6 +114,7 @@ class SlotServerLink:
         if link is None or link.is_introduced:
             return []
         link.is_introduced = True
+        self._closed_on_identity = 0
         return [Send(link.id, rspro.ConnectClientReq(self._identity))]
 
     def on_undecodable(self, error: DecodeError) -> list[Action]:
@@ -137,6 +146,11 @@ class SlotServerLink:
 
     def _on_connect_answer(self, link: _Link, answer: rspro.ConnectClientRes) -> list[Action]:
         refusal = refusal_in(answer, ComponentType.REMSIM_SERVER)
+        if self._asks_for_number and answer.result is ResultCode.ILLEGAL_CLIENT_ID:
+            # A server of ours that numbers no clients, or has no number left.
+            refusal = f"{NO_NUMBERS}: {refusal}"
+            refused = self._notices.make(NoticeKind.SERVER_REFUSED, refusal)
+            return [refused, GiveUpCard(), Close(link.id, refusal)]
         if refusal:
             return [self._notices.make(NoticeKind.SERVER_REFUSED, refusal), Close(link.id, refusal)]
         link.is_accepted = True

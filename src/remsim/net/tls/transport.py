@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
+from remsim.causes import CLOSED_IN_HANDSHAKE
 from remsim.core.limits import LimitName
 from remsim.net.link import FLUSH_TIMEOUT_S, Link, peer_address
 from remsim.net.plain import Networks, dial_plain
@@ -30,7 +31,6 @@ from remsim.net.tls.contexts import (
 _RECORD: Final = 1 << 14
 #: Within the handshake a sound peer sends some kilobytes, and then waits for us.
 MAX_UNREAD: Final = 1 << 16
-_CLOSED: Final = "closed by the peer within the TLS handshake"
 
 
 class HandshakeObserver(Protocol):
@@ -122,7 +122,7 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         if link is not None:
             link.connection_lost(self._error or exc)
         else:
-            self._judge(explain(exc) if exc is not None and str(exc) else _CLOSED)
+            self._judge(explain(exc) if exc is not None and str(exc) else CLOSED_IN_HANDSHAKE.words)
             self._observer.on_settled(self)
 
     # Called by the link, as its transport

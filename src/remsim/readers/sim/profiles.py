@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from remsim.config.files import TextError, read_text
+from remsim.core.errors import reason_of
 from remsim.uicc.errors import ProfileError
 from remsim.uicc.profile.model import Profile
 from remsim.uicc.profile.toml import parse_profile
@@ -34,5 +35,5 @@ def load_profile(name: str) -> Profile:
         else:
             raise ProfileError(f"there is no card profile {name!r}", hint=f"shipped: {', '.join(profile_names())}")
     except (OSError, TextError) as error:
-        raise ProfileError(f"cannot read card profile {name}: {error}") from error
+        raise ProfileError(f"cannot read card profile {name}: {reason_of(error)}") from error
     return parse_profile(text)

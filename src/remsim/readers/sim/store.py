@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from remsim.core.errors import reason_of
 from remsim.core.installation import install_command
 from remsim.readers.errors import CardTransmissionError, ReaderUnavailableError
 from remsim.uicc import Profile, StateError, SubscriberIdentity, Uicc, UiccState
@@ -51,7 +52,9 @@ class StoredCard:
                 try:
                     self._save()
                 except OSError as error:
-                    raise CardTransmissionError(f"cannot store the state of a software card: {error}") from error
+                    raise CardTransmissionError(
+                        f"cannot store the state of a software card: {reason_of(error)}"
+                    ) from error
             self._saved = self.uicc.revision
         return answer
 
@@ -62,7 +65,9 @@ class StoredCard:
                 file.unlink(missing_ok=True)
             self._save()
         except OSError as error:
-            raise ReaderUnavailableError(f"cannot store card state: {error}", hint="choose another folder") from error
+            raise ReaderUnavailableError(
+                f"cannot store card state: {reason_of(error)}", hint="choose another folder"
+            ) from error
 
     def _save(self) -> None:
         state = self.uicc.state.to_bytes()
@@ -92,7 +97,7 @@ class StoredCard:
             return UiccState.from_bytes(newest.state, profile)
         except (OSError, StateError) as error:
             raise ReaderUnavailableError(
-                f"cannot use card state {self._files[0]} and {self._files[1].name}: {error}",
+                f"cannot use card state {self._files[0]} and {self._files[1].name}: {reason_of(error)}",
                 hint="remove these files to start with a fresh card",
             ) from error
 

@@ -68,9 +68,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class AskIdentity:
-    """Send the CCM message ID_GET; ``IdentityReceived`` follows from a peer of ours."""
+    """Send the CCM message ID_GET; ``IdentityReceived`` follows from a peer of ours.
+
+    ``when_heard``: not before the peer has said anything.
+    """
 
     link: LinkId
+    when_heard: bool = False
 
 
 LinkAction = Send | Close | Accepted | Probe | AskIdentity

@@ -114,6 +114,8 @@ class LinkEngine:
         self._answers_id_ack = is_accepted or peer is None
         # The peer answered ID_GET, so it is no classic server and survives a ConnectClientReq without a number.
         self._identity_known = False
+        # ID_GET goes out as soon as the peer has said something.
+        self._will_ask_identity = False
         self._reader = ipa.FrameReader(max_payload=MAX_FIRST_FRAME)
         self._events: deque[Event] = deque()
         self._output: list[bytes] = []
@@ -163,9 +165,15 @@ class LinkEngine:
         self._output.append(frame)
         return tag
 
-    def send_id_get(self) -> None:
-        """Ask the peer for its CCM identity. Own servers answer; a classic server closes the link, unharmed."""
-        self._output.append(ccm.ID_GET)
+    def send_id_get(self, *, when_heard: bool = False) -> None:
+        """Ask the peer for its CCM identity. Own servers answer; a classic server closes the link, unharmed.
+
+        Every sound peer sends a PING at once, or answers ours. With ``when_heard`` ID_GET waits for that: who closes on
+        it has spoken IPA before, so it cannot be a port of another kind.
+        """
+        self._will_ask_identity = when_heard and self.frames == 0
+        if not self._will_ask_identity:
+            self._output.append(ccm.ID_GET)
 
     def attach_session(self, client: ClientSlot, bank: BankSlot) -> None:
         """From now on recognise the TPDUs of this session at sight; see ``receive_tpdu``. For the bankd's end."""
@@ -256,6 +264,8 @@ class LinkEngine:
                     self._on_pdu(payload, now)
                 else:
                     self._on_ccm(payload, now)
+            if self._will_ask_identity and self.frames:
+                self.send_id_get()
         except FrameError as error:
             self._fail(str(error), LimitName.FIRST_FRAME if isinstance(error, FrameSizeError) else None)
 

@@ -7,11 +7,14 @@ import pytest
 
 from remsim.client.core.actions import (
     DialBankd,
+    GiveUpCard,
     HangUpBankd,
     Respond,
 )
 from remsim.client.core.notices import NoticeKind
+from remsim.client.core.server_link import NO_NUMBERS
 from remsim.client.core.states import SlotState
+from remsim.core.errors import CLOSED_UNHEARD
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.errors import DecodeError
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, Send
@@ -121,7 +124,7 @@ class TestServer:
 class TestNumber:
     def test_server_is_asked_for_its_kind_before_a_number_is_asked_for(self) -> None:
         slot = Slot(client_slot=None)
-        assert slot.up(SERVER) == [AskIdentity(SERVER)]
+        assert slot.up(SERVER) == [AskIdentity(SERVER, when_heard=True)]
         assert slot.event(SERVER, IdentityReceived()) == [Send(SERVER, rspro.ConnectClientReq(IDENTITY))]
         assert slot.event(SERVER, IdentityReceived()) == []
 
@@ -132,6 +135,44 @@ class TestNumber:
         (notice,) = slot.notices
         assert notice.kind is NoticeKind.SERVER_REFUSED
         assert "--client ID:SLOT" in notice.text
+
+    def test_card_is_given_up_when_the_next_link_is_closed_as_well(self) -> None:
+        slot = Slot(client_slot=None)
+        slot.up(SERVER)
+        assert slot.lose(SERVER) == []  # it may be a server of ours that ends
+        slot.up(SERVER)
+        assert slot.lose(SERVER) == [GiveUpCard()]
+
+    def test_server_that_has_answered_once_is_not_given_up_for_one_link(self) -> None:
+        slot = Slot(client_slot=None)
+        slot.up(SERVER)
+        slot.lose(SERVER)
+        slot.up(SERVER)
+        slot.event(SERVER, IdentityReceived())
+        slot.lose(SERVER)
+        slot.up(SERVER)
+        assert slot.lose(SERVER) == []
+
+    def test_own_server_that_gives_no_numbers_ends_the_wait_at_once(self) -> None:
+        slot = Slot(client_slot=None)
+        slot.up(SERVER)
+        slot.event(SERVER, IdentityReceived())
+        give_up, close = slot.answer(SERVER, OWN_SERVER, ResultCode.ILLEGAL_CLIENT_ID)
+        assert give_up == GiveUpCard()
+        assert isinstance(close, Close)
+        assert slot.coordinator.refusal == f"{NO_NUMBERS}: illegal_client_id"
+
+    def test_client_with_a_number_of_its_own_is_not_given_up(self) -> None:
+        slot = Slot()
+        slot.up(SERVER)
+        assert GiveUpCard() not in slot.answer(SERVER, OWN_SERVER, ResultCode.ILLEGAL_CLIENT_ID)
+
+    def test_port_that_says_nothing_is_no_server_without_numbers(self) -> None:
+        slot = Slot(client_slot=None)
+        for _ in range(3):
+            slot.up(SERVER)
+            assert slot.coordinator.on_link_lost(SERVER, CLOSED_UNHEARD, slot.now) == []
+        assert slot.notices == []
 
     def test_given_number_is_used_from_then_on(self) -> None:
         slot = Slot(client_slot=None)

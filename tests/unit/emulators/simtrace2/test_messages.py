@@ -178,3 +178,11 @@ def test_board_information_is_told_in_words() -> None:
     board = info.BoardInfo((b"maker", b"model", b"1", b"", b"", b"", b""), 0, 0, b"\x00\x30")
     assert board.describe()[:3] == ("maker", "model", "1")
     assert board.abilities == info.BoardAbility.DRIVE_CARD_DETECT | info.BoardAbility.DRIVE_MODEM_RESET
+
+
+@pytest.mark.parametrize(
+    "raw", ["02 ff0000000000 ff0000000000", "07 ff00ff000000 ff00ff000000", "03 ff00ff010000 ff00ff000000"]
+)
+def test_exchange_of_a_length_that_no_pps_has_is_refused(raw: str) -> None:
+    with pytest.raises(BoardFrameError, match="PtsReport with an exchange of"):
+        frames.PtsReport.from_payload(bytes.fromhex(raw))

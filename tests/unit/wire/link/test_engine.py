@@ -6,6 +6,7 @@ import pytest
 from remsim.core.ids import BankSlot
 from remsim.wire import ccm
 from remsim.wire.errors import LocalProtocolError
+from remsim.wire.link import requests
 from remsim.wire.link.engine import (
     ABILITIES,
     ADVERTISE,
@@ -58,6 +59,20 @@ def test_our_identity_request_reports_its_answer() -> None:
     connection.send_id_get()
     assert connection.data_to_send() == ccm.ID_GET
     assert receive(connection, ccm.answer_id_get(b"\x01\x08")) == [IdentityReceived()]
+
+
+def test_identity_is_asked_for_when_the_peer_has_spoken_and_once_only() -> None:
+    connection = engine()
+    connection.send_id_get(when_heard=True)
+    assert connection.data_to_send() == b""
+    receive(connection, ccm.PING[:2])
+    assert connection.data_to_send() == b""
+    receive(connection, ccm.PING[2:] + ccm.PING)
+    assert connection.data_to_send() == ccm.PONG * 2 + ccm.ID_GET
+    receive(connection, ccm.PING)
+    assert connection.data_to_send() == ccm.PONG
+    connection.send_id_get(when_heard=True)
+    assert connection.data_to_send() == ccm.ID_GET
     assert connection.data_to_send() == b""
 
 
@@ -406,3 +421,18 @@ def test_id_ack_ends_between_two_of_ours() -> None:
         else:
             receive(client, back)
     assert exchanged == 2
+
+
+def test_peer_that_leaves_too_many_requests_unanswered_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "MAX_OUTSTANDING", 2)
+    server = server_with_bankd(abilities=ABILITIES)
+    for _ in range(2):
+        server.send(CREATE, now=1.0)
+    assert len(sent(server)) == 2
+    had_failed = server.has_failed
+    server.send(CREATE, now=1.0)
+    assert (had_failed, server.has_failed) == (False, True)
+    assert server.data_to_send() == b""
+    (event,) = engines.events(server)
+    assert isinstance(event, LinkFailed)
+    assert "requests unanswered" in event.reason

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prometheus metrics of one program: a registry of its own, and a small HTTP endpoint that shows it.
+"""Prometheus metrics of one program, as plain numbers, and a small HTTP endpoint that shows them.
+
+``instruments`` has the kinds of numbers, ``exposition`` their form for Prometheus.
 
 Each program declares all its metrics in one class derived from ``ProgramMetrics``, so that an operator finds them in
 one place. Nothing is registered globally: a test or the demo runs several programs in one process. Knows no program.
@@ -9,24 +11,18 @@ import asyncio
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from typing import Final, Self
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from remsim import __version__
 from remsim.config import HostPort
 from remsim.core.errors import StartError
 from remsim.core.limits import Limit, LimitCounts, LimitName
+from remsim.metrics.instruments import Counter, Gauge, Histogram, Metric
 
-#: From 50 µs (a card in memory) to the card deadline of 60 s.
-DURATION_BUCKETS_S: Final = (
-    *(0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
-    *(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
-)
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+M = TypeVar("M", bound=Metric)
 
 #: A scraper's request is a few hundred bytes; this also bounds what an unknown peer can make us keep.
 MAX_REQUEST_BYTES: Final = 8192
@@ -62,21 +58,6 @@ LIMITS: Final = (
 )
 
 
-class _LimitCollector(Collector):
-    """Shows how often each limit was reached."""
-
-    def __init__(self, counts: LimitCounts) -> None:
-        self._counts = counts
-
-    def collect(self) -> Iterator[Metric]:
-        family = CounterMetricFamily(
-            "remsim_limit_reached", "How often a limit was reached; docs/limits.md explains each", labels=["limit"]
-        )
-        for name, number in self._counts.snapshot().items():
-            family.add_metric([name.value], number)
-        yield family
-
-
 class ProgramMetrics:
     """The metrics of one program. Names get the prefix ``remsim_<program>_``. ``limits`` are those of the program.
 
@@ -90,36 +71,49 @@ class ProgramMetrics:
 
     def __init__(self, program: str, *, limits: Sequence[Limit] = LIMITS) -> None:
         self.program = program
-        self.registry = CollectorRegistry(auto_describe=True)
-        ProcessCollector(registry=self.registry)
+        self._declared: list[Metric] = []
         #: How often each limit was reached.
         self.limits = LimitCounts(limit.name for limit in limits)
-        self.registry.register(_LimitCollector(self.limits))
-        build = Gauge(
-            "remsim_build_info",
-            "Always 1; which build this is",
-            ["program", "version", "python"],
-            registry=self.registry,
-        )
+        build = Gauge("remsim_build_info", "Always 1; which build this is", ("program", "version", "python"))
+        build.labels(program, __version__, platform.python_version()).set(1)
+        self._declared.append(build)
         #: Connections that never became links.
         self.refused_connections = self.counter(
             "refused_connections", "Connections refused before a word of RSPRO", ["reason"]
         )
-        build.labels(program, __version__, platform.python_version()).set(1)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        """Declare a counter; Prometheus shows its name with ``_total``."""
-        return Counter(f"remsim_{self.program}_{name}", text, labels, registry=self.registry)
+        """Declare a counter."""
+        return self._declare(Counter(f"remsim_{self.program}_{name}", text, labels))
 
     def gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
         """Declare a value that goes up and down."""
-        return Gauge(f"remsim_{self.program}_{name}", text, labels, registry=self.registry)
+        return self._declare(Gauge(f"remsim_{self.program}_{name}", text, labels))
 
-    def histogram(
-        self, name: str, text: str, labels: Sequence[str] = (), *, buckets: Sequence[float] = DURATION_BUCKETS_S
-    ) -> Histogram:
-        """Declare a distribution; by default of durations in seconds."""
-        return Histogram(f"remsim_{self.program}_{name}", text, labels, registry=self.registry, buckets=buckets)
+    def histogram(self, name: str, text: str, labels: Sequence[str] = ()) -> Histogram:
+        """Declare a distribution of durations in seconds."""
+        return self._declare(Histogram(f"remsim_{self.program}_{name}", text, labels))
+
+    def _declare(self, metric: M) -> M:
+        self._declared.append(metric)
+        return metric
+
+    def shown(self) -> Iterator[Metric]:
+        """All metrics as they are now."""
+        reached = Counter(
+            "remsim_limit_reached", "How often a limit was reached; docs/limits.md explains each", ["limit"]
+        )
+        for name, number in self.limits.snapshot().items():
+            reached.labels(name.value).inc(number)
+        yield reached
+        yield from self._declared
+
+    @property
+    def registry(self) -> "CollectorRegistry":
+        """All metrics as ``prometheus_client`` has them, which is imported only when somebody asks."""
+        from remsim.metrics.exposition import registry_of
+
+        return registry_of(self.shown)
 
 
 class MetricsServer:
@@ -193,8 +187,10 @@ class MetricsServer:
         headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
         }
-        encode, content_type = choose_encoder(headers.get("accept", ""))
-        return _response("200 OK", content_type, encode(self._metrics.registry), method)
+        from remsim.metrics.exposition import page
+
+        content_type, body = page(self._metrics.shown, headers.get("accept", ""))
+        return _response("200 OK", content_type, body, method)
 
 
 def _reason(error: OSError) -> str:
