@@ -53,8 +53,12 @@ class FarModem:
         delay: Callable[[], float],
         card_time: Callable[[], float],
         think: float = 0.0005,
+        cuts: Iterable[tuple[float, float]] = (),
     ) -> None:
-        """``session`` None: without answering ahead. ``delay`` is one direction of the link, in seconds."""
+        """``session`` None: without answering ahead. ``delay`` is one direction of the link, in seconds.
+
+        ``cuts``: when the link is lost, and for how long. What is on its way then is lost.
+        """
         self.session = session
         self.queue = AnswersAhead()
         self.answers: list[bytes] = []
@@ -70,7 +74,14 @@ class FarModem:
         self._arrival = {"up": 0.0, "down": 0.0}
         self._tag = 0
         self._command = RESET
-        # The bankd: the modem's command that waits, and whether the card is busy.
+        # What the client waits for: sent once more on a new link.
+        self._outstanding: tuple[int, bytes] | None = None
+        self._link = 0
+        self._is_cut = False
+        self._cuts = tuple(cuts)
+        # The bankd: the modem's commands that wait, the one that runs, the last answer, and whether the card is busy.
+        self._running: int | None = None
+        self._last: tuple[int, bytes] | None = None
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._is_busy = False
         self._busy_with = b""
@@ -78,6 +89,9 @@ class FarModem:
     def run(self) -> None:
         """Until the modem has all its answers and nothing is on its way."""
         self._at(0.0, self._next_command)
+        for time, length in self._cuts:
+            self._when(time, self._cut)
+            self._when(time + length, self._heal)
         while self._events:
             self.now, _, happen = heapq.heappop(self._events)
             happen()
@@ -90,7 +104,32 @@ class FarModem:
         self._number += 1
         heapq.heappush(self._events, (time, self._number, happen))
 
+    def _cut(self) -> None:
+        if not self._is_cut:
+            self._is_cut = True
+            self._link += 1
+            if self.session is not None:
+                self.session.on_detached()
+
+    def _heal(self) -> None:
+        if self._is_cut:
+            self._is_cut = False
+            if self.session is not None:
+                self.session.on_attached()
+            if self._outstanding is not None:
+                tag, command = self._outstanding
+                self._send("up", lambda: self._at_bank(tag, command))
+
     def _send(self, direction: str, happen: Callable[[], None]) -> None:
+        if self._is_cut:
+            return
+        link, happen_then = self._link, happen
+
+        def happen_here() -> None:
+            if link == self._link:
+                happen_then()
+
+        happen = happen_here
         arrival = max(self.now + self._delay(), self._arrival[direction])
         self._arrival[direction] = arrival
         self._when(arrival, happen)
@@ -104,6 +143,7 @@ class FarModem:
         self._command = self._commands.popleft()
         if self._command == RESET:
             self.queue.on_reset()
+            self._outstanding = -1, RESET
             self._send("up", lambda: self._at_bank(-1, RESET))
             self.round_trips += 1
             return
@@ -114,6 +154,7 @@ class FarModem:
         self._tag += 1
         tag, command = self._tag, self._command
         self.queue.on_sent(tag, command)
+        self._outstanding = tag, command
         self.round_trips += 1
         self._send("up", lambda: self._at_bank(tag, command))
 
@@ -125,6 +166,7 @@ class FarModem:
         self._answered(hit.response)
 
     def _answered(self, response: bytes) -> None:
+        self._outstanding = None
         self.answers.append(response)
         self._at(self._think, self._next_command)
 
@@ -134,12 +176,22 @@ class FarModem:
             self._use(hit)
 
     def _on_answer(self, tag: int, response: bytes) -> None:
+        if self._outstanding is None or self._outstanding[0] != tag:
+            # Answered on the link before, or twice on this one.
+            return
         self.queue.on_answer(tag)
         self._answered(response)
 
     # The bankd
 
     def _at_bank(self, tag: int, command: bytes) -> None:
+        """Each tag is executed once (a reset may be repeated)."""
+        if self._last is not None and tag == self._last[0]:
+            response = self._last[1]
+            self._send("down", lambda: self._on_answer(tag, response))
+            return
+        if tag == self._running or (tag, command) in self._waiting:
+            return
         self._waiting.append((tag, command))
         self._work()
 
@@ -153,10 +205,12 @@ class FarModem:
             return
         if self._waiting:
             tag, command = self._waiting.popleft()
+            self._running = tag if command != RESET else None
             if command == RESET:
                 atr = self._card.cold_reset()
                 if self.session is not None:
                     self.session.on_reset()
+                self._last = None
                 self._send("down", lambda: self._answered(atr))
             elif self.session is None:
                 self._execute(command, self.executed.modem, lambda response: self._reply(tag, response))
@@ -183,6 +237,7 @@ class FarModem:
         self._at(self._card_time(), end)
 
     def _reply(self, tag: int, response: bytes) -> None:
+        self._running, self._last = None, (tag, response)
         self._send("down", lambda: self._on_answer(tag, response))
 
     def _step_done(self, response: bytes) -> None:
@@ -191,13 +246,20 @@ class FarModem:
         if answer is not None:
             self._send("down", lambda: self._on_ahead(answer))
 
+    def _again(self, answer: SentAhead) -> None:
+        self._send("down", lambda: self._on_ahead(answer))
+
     def _command_of_modem(self, session: AheadSession, tag: int, command: bytes) -> None:
         decision = session.on_command(tag, command, self.now)
         match decision:
             case Sent():
-                return
+                self._running, self._last = None, (tag, decision.response)
             case Broken():
                 raise AssertionError(decision.reason)
+            case Answer() if decision.is_guess:
+                self._reply(tag, decision.response)
+                for answer in decision.again:
+                    self._again(answer)
             case Answer():
                 self._done(session, tag, command, decision.response)
             case Run():

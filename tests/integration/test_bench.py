@@ -143,3 +143,11 @@ def test_cost_of_the_guard_is_told_for_each_command(tmp_path: Path) -> None:
     rows = _bench(tmp_path, "guard", "--seconds", "0.3", "--rounds", "1")
     assert [row["command"] for row in rows] == ["SELECT", "READ BINARY", "READ RECORD", "STATUS"]
     assert all(row["p50 ratio"] and row["guard's own µs"] for row in rows)
+
+
+@pytest.mark.timeout(180)
+def test_start_from_far_away_is_told_with_and_without_answers_ahead(tmp_path: Path) -> None:
+    trace = reference("traces", "iot-modem-boot.jsonl")
+    (row,) = _bench(tmp_path, "boot", "--rtt", "300", "--trace", str(trace))
+    assert row["alone, s"]
+    assert all(row[f"{kind}, ×"] for kind in ("cold", "other model", "warm", "warm, changed", "perfect"))

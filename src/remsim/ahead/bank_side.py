@@ -36,15 +36,22 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The card is not asked: send this answer, and once more what was sent ahead after it."""
+    """The card is not asked: send this answer, and once more what was sent ahead after it.
+
+    The answer is either that of a guess, whose link was lost, or made from a response that is kept; only of the latter
+    ``on_response`` is told.
+    """
 
     response: bytes
+    is_guess: bool = False
     again: tuple[SentAhead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The answer is on its way already."""
+    """The answer is on its way already, as one that was sent ahead. It is told in case the link is lost."""
+
+    response: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,8 @@ class AheadSession:
         self._is_stopped = True
         self._sent_at: float | None = None
         self._missed_at: float | None = None
+        # A link is there. What was sent ahead on an older one may be lost, until a command comes on this one.
+        self._is_attached = True
         self._has_new_link = False
         self._recording: list[bytes] = []
 
@@ -140,10 +149,10 @@ class AheadSession:
         if guess is not None and guess.answer.tpdu == tpdu:
             self._confirm(tag)
             if not self._has_new_link:
-                return Sent()
-            self._has_new_link = False
-            return Answer(guess.answer.response, tuple(later.answer for later in self._guessed))
-        self._has_new_link = False
+                return Sent(guess.answer.response)
+            self._has_new_link = not self._is_attached
+            return Answer(guess.answer.response, is_guess=True, again=tuple(later.answer for later in self._guessed))
+        self._has_new_link = not self._is_attached
         self.pace.on_command()
         self._missed_at = now if guess is not None else None
         if guess is None:
@@ -238,12 +247,16 @@ class AheadSession:
         self._here = Moment(self.view.snapshot(), self._predictor.start())
         self._held = self._step = self._pending = self._sent_at = self._missed_at = None
         self._confirmed_tag = None
-        self._is_stopped, self._has_new_link = True, False
+        self._is_stopped, self._has_new_link = True, not self._is_attached
         return recording
 
     def on_detached(self) -> None:
         """The link is lost. What was sent ahead may have arrived or not: the modem's next command tells."""
-        self._has_new_link = True
+        self._is_attached, self._has_new_link = False, True
+
+    def on_attached(self) -> None:
+        """There is a new link."""
+        self._is_attached = True
 
     @property
     def recording(self) -> tuple[bytes, ...]:

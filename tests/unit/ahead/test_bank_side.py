@@ -43,8 +43,8 @@ _LEARNT = (_MF, _ICCID, _FETCH, _READ)
 def test_modem_that_sends_what_was_guessed_needs_no_answer() -> None:
     session = _session(*_LEARNT)
     _busy(session)
-    assert session.on_command(11, _ICCID, 0.3) == Sent()
-    assert session.on_command(12, _FETCH, 0.6) == Sent()
+    assert session.on_command(11, _ICCID, 0.3) == Sent(b"\x61\x05")
+    assert session.on_command(12, _FETCH, 0.6) == Sent(_FCP + _OK)
     assert session.counts.hits == 2
 
 
@@ -74,7 +74,7 @@ def test_report_moves_the_window_only() -> None:
     session.on_confirmed(11, 0.3)
     session.on_confirmed(99, 0.3)
     assert session.counts.hits == 1
-    assert session.on_command(12, _FETCH, 0.4) == Sent()
+    assert session.on_command(12, _FETCH, 0.4) == Sent(_FCP + _OK)
 
 
 def test_tag_from_nowhere_ends_the_session() -> None:
@@ -114,9 +114,10 @@ def test_answers_that_may_be_lost_with_their_link_are_sent_again() -> None:
     _busy(session)
     session.on_detached()
     assert session.next_step() is None
+    session.on_attached()
     again = SentAhead(12, _FETCH, _FCP + _OK)
-    assert session.on_command(11, _ICCID, 5.0) == Answer(b"\x61\x05", (again,))
-    assert session.on_command(12, _FETCH, 5.3) == Sent()
+    assert session.on_command(11, _ICCID, 5.0) == Answer(b"\x61\x05", is_guess=True, again=(again,))
+    assert session.on_command(12, _FETCH, 5.3) == Sent(_FCP + _OK)
 
 
 def test_reset_forgets_all_and_gives_what_is_to_be_learnt() -> None:
