@@ -44,14 +44,14 @@ def make_source(config: BankdConfig, plan: SlotPlan) -> ReaderSource:
     if config.reader == "pcsc":
         # Only where slots are given out by what readers are: to ask connects to each of them.
         finds_places = isinstance(plan, AutoPlan)
-        sharing = _sharing(config, plan)
-        return factory(deadline_s=config.card_deadline_s, is_shared=sharing, finds_places=finds_places)
+        is_shared = sharing(config, plan)
+        return factory(deadline_s=config.card_deadline_s, is_shared=is_shared, finds_places=finds_places)
     if config.reader == "sim":
         return factory(slots=config.slots, profile=config.sim_profile or "default", state_dir=config.state_dir)
     return factory()
 
 
-def _sharing(config: BankdConfig, plan: SlotPlan) -> Callable[[str], bool]:
+def sharing(config: BankdConfig, plan: SlotPlan) -> Callable[[str], bool]:
     """Whether the card in a reader of some name is opened in shared mode."""
 
     def is_shared(reader: str) -> bool:

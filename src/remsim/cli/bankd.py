@@ -24,6 +24,7 @@ def bankd(
     reader: Annotated[str | None, Parameter(metavar="SOURCE")] = None,
     sim_profile: Annotated[str | None, Parameter(metavar="NAME")] = None,
     card_deadline_s: Annotated[str | None, Parameter(metavar="SECONDS")] = None,
+    resume: Annotated[str | None, Parameter(metavar="WORD")] = None,
     gsmtap: Annotated[str | None, Parameter(metavar="HOST")] = None,
     gsmtap_slot: Annotated[str | None, Parameter(metavar="N")] = None,
     gsmtap_reveal: Flag = None,
@@ -59,6 +60,8 @@ def bankd(
         Profile of the software cards.
     card_deadline_s: str
         A card that does not answer for this long has failed (default: 60).
+    resume: str
+        Card sessions outlive their link: proven (default, those over TLS), always or off.
     gsmtap: str
         Send GSMTAP to this host.
     gsmtap_slot: str
@@ -90,6 +93,7 @@ def bankd(
         reader=reader,
         sim_profile=sim_profile,
         card_deadline_s=card_deadline_s,
+        resume=resume,
         gsmtap=gsmtap,
         gsmtap_slot=gsmtap_slot,
         gsmtap_reveal=gsmtap_reveal,

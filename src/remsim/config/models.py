@@ -55,6 +55,33 @@ class KeepAliveSettings(Settings):
     interval_s: fields.Seconds = 30.0
     #: The link ends if no PONG comes within this time.
     timeout_s: fields.Seconds = 10.0
+    #: The same between programs of ours where a card session survives the loss of its link. There a dead link is to be
+    #: noticed before the modem grows impatient, and one that is given up too early costs nothing.
+    own_s: fields.Seconds = 2.0
+    #: With `own_s`: a dead peer is noticed within the sum of both.
+    own_timeout_s: fields.Seconds = 3.0
+
+
+ResumeWord = Literal["proven", "always", "off"]
+
+
+class SessionSettings(Settings):
+    """What becomes of a card session when the network fails; the same settings at client and bankd."""
+
+    #: Whether a card session goes on when its link is lost and comes back: on `proven` links, which are those over
+    #: TLS; `always`, which lets anybody who can read a plain link take its session over; or `off`, as the C suite
+    #: does it. It is done only if both ends allow it.
+    resume: ResumeWord = "proven"
+    #: How long an idle session is held without a link, with the card powered and out of use for others. The shorter
+    #: time of both ends counts.
+    hold_idle_s: fields.HoldTime = 60.0
+    #: The same while a command of the modem waits. It is shorter because some modems give a card up that lets them wait
+    #: for half a minute, and then a reset by us is quicker than theirs.
+    hold_busy_s: fields.HoldTime = 30.0
+
+    def resumes(self, *, is_proven: bool) -> bool:
+        """Whether to offer it on a link; ``is_proven``: over TLS."""
+        return self.resume == "always" or (self.resume == "proven" and is_proven)
 
 
 class Timers(Settings):
@@ -216,7 +243,7 @@ class SlotReader(Settings):
         return self
 
 
-class BankdConfig(DaemonConfig):
+class BankdConfig(SessionSettings, DaemonConfig):
     """Settings of ``remsim bankd``."""
 
     program: ClassVar[str] = "bankd"
@@ -375,6 +402,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "ServerConfig",
+    "SessionSettings",
     "Settings",
     "SlotReader",
     "SlotSource",

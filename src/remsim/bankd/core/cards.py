@@ -21,19 +21,21 @@ from remsim.bankd.core.actions import (
     SendResponse,
     TraceAtr,
 )
+from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.guarding import Guards
+from remsim.bankd.core.holds import SessionHolds
 from remsim.bankd.core.iccid_reader import CardNumbers, NumberListener
 from remsim.bankd.core.mappings import MappingTable, SlotMapping
-from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection
-from remsim.bankd.core.states import CardEvent, CardState, ConnectionInput
+from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
+from remsim.bankd.core.states import CardEvent, CardState, ConnectionInput, HoldState
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import Level, LogEvent
 from remsim.wire.link.actions import Send
 from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
+from remsim.wire.messages.rspro import ResultCode, SessionEnd, SlotPhysStatus
 
 #: Delays before a card that is there, but could not be powered, is tried again; the last one repeats.
 RETRY_DELAYS_S: Final = (1.0, 2.0, 4.0, 8.0)
@@ -58,8 +60,8 @@ class ConnectionOwner(Protocol):
         """Answer the connect request, if that is still due."""
         ...
 
-    def close(self, connection: Connection, reason: str, now: float) -> None:
-        """End the connection from our side."""
+    def close(self, connection: Connection, reason: str, now: float, *, cause: SessionEnd = SessionEnd.REFUSED) -> None:
+        """End the connection, and its session, from our side; ``cause`` is for a client that could return."""
         ...
 
     def refuse(self, connection: Connection, reason: str, now: float) -> None:
@@ -81,7 +83,8 @@ class CardSlots:
         counts: BankdCounts,
         traced_slots: frozenset[int],
         reads_numbers: bool,
-        deadlines: Deadlines[Connection | CardSlot],
+        deadlines: Deadlines[Due],
+        hold: HoldPolicy | None,
     ) -> None:
         self._mappings = mappings
         self._server = server
@@ -96,6 +99,7 @@ class CardSlots:
         ]
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
+        self.holds = SessionHolds(hold, positions=self.positions, cards=self, out=out, deadlines=deadlines)
 
     def is_card_present(self, slot_nr: int) -> bool:
         """There is a card in that slot's reader, as far as the reader tells."""
@@ -154,10 +158,12 @@ class CardSlots:
         self._guards.begin(session)
         is_late = connection.request is None
         self.owner.answer(connection, ResultCode.OK)
+        self.holds.offer(session, connection)
         self._send_atr(session, position)
         if is_late and connection.hears_slots:
             self._send_presence(session, is_present=True)
-        self._out.append(CardAttached(connection.link, session.client, position.bank_slot, session.submit))
+        submit = session.submit if session.continuity is None else session.take
+        self._out.append(CardAttached(connection.link, session.client, position.bank_slot, submit))
         self._note("info", "card_in_service", position, reader=position.reader)
 
     def on_card_response(self, slot_nr: int, response: bytes, now: float) -> SendResponse | None:
@@ -292,7 +298,7 @@ class CardSlots:
                 self._lose_card(session, "card removed", now)
             self._power_off(position)
         elif session.is_ending and session.connection is not None:
-            self.owner.close(session.connection, "shutting down", now)
+            self.owner.close(session.connection, "shutting down", now, cause=SessionEnd.STOPPING)
         elif session.queue:
             command = session.queue.popleft()
             if isinstance(command, ResetKind):
@@ -347,7 +353,10 @@ class CardSlots:
         session.queue.clear()
         connection = session.connection
         if connection is None:
+            if session.state is HoldState.DETACHED:
+                self.holds.end_detached(session, SessionEnd.CARD_GONE, now)
             return
+        self.holds.forget(session, SessionEnd.CARD_GONE)
         connection.step(ConnectionInput.CARD_LOST)
         if connection.hears_slots and not session.is_ending:
             self._out.append(CardDetached(connection.link))
@@ -367,6 +376,8 @@ class CardSlots:
             self._out.append(Send(session.connection.link, message))
 
     def _send_atr(self, session: CardSession, position: CardSlot) -> None:
+        if session.continuity is not None:
+            session.continuity.owes_atr = True
         self._send(session, rspro.SetAtrReq(session.client, position.atr))
         if position.is_traced:
             self._out.append(TraceAtr(position.slot_nr, position.atr))

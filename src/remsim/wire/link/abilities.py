@@ -16,6 +16,8 @@ from remsim.wire.link.ability_bits import (
     CERTIFIED,
     ECHO,
     MEANINGS,
+    REGISTRY,
+    RESUME,
     REVOKE,
     SLOTS,
 )
@@ -31,6 +33,8 @@ __all__ = [
     "CERTIFIED",
     "ECHO",
     "MEANINGS",
+    "REGISTRY",
+    "RESUME",
     "REVOKE",
     "SLOTS",
     "introduce",
@@ -45,6 +49,9 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     extensions.CertifiedInd: CERTIFIED,
     extensions.CardInd: CARDS,
     rspro.AddressesInd: ADVERTISE,
+    rspro.SessionInd: RESUME,
+    rspro.ResumeInd: RESUME,
+    rspro.SessionEndInd: RESUME,
 }
 
 

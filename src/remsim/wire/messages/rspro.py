@@ -22,6 +22,10 @@ MAX_OPERATION_TAG: Final = 2**31 - 1
 MAX_NAME: Final = 32
 MAX_ERROR_STRING: Final = 255
 MAX_ATR: Final = 55
+#: A session token has at least 128 bits.
+MIN_TOKEN, MAX_TOKEN = 16, 64
+#: An hour: nobody holds a card for longer.
+MAX_HOLD_MS: Final = 3_600_000
 
 #: A command TPDU is CLA INS P1 P2 P3 and up to 255 bytes of data (ISO 7816-3, 10.3).
 MIN_COMMAND, MAX_COMMAND = 5, 260
@@ -88,6 +92,20 @@ class AddressKind(_OpenEnum):
     PLAINTEXT = 1
 
 
+class SessionEnd(_OpenEnum):
+    """Why a card session has ended, or does not go on (ability ``resume.1``)."""
+
+    UNKNOWN = 0  # there is none with this token: it is over for long, or the bankd was restarted
+    HOLD_OVER = 1  # the client was away for too long
+    CARD_GONE = 2  # the card or its reader was pulled, or failed
+    UNMAPPED = 3  # the mapping was removed
+    REPLACED = 4  # the same client has begun another session
+    NOT_TRUSTED = 5  # the certificate was revoked
+    STOPPING = 6  # the bankd stops
+    REFUSED = 7  # the client broke the protocol
+    LEAVING = 8  # the client ends it: it stops, or is given another card
+
+
 @dataclass(frozen=True, slots=True)
 class ComponentIdentity:
     """Who speaks."""
@@ -143,6 +161,37 @@ class AddressesInd:
     """Where clients reach a bankd: ability ``advertise.1``. Empty: where it calls from, at the classic port."""
 
     addresses: tuple[AdvertisedAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInd:
+    """A bankd has attached a client to a session that outlives this link: ability ``resume.1``."""
+
+    #: The client goes on with the session that it had, after ``last_tag``.
+    is_resumed: bool
+    #: Proves the session at the next return, once.
+    token: bytes
+    #: How long the bankd holds the session without a link, in milliseconds: idle, and while a command waits.
+    hold_idle_ms: int
+    hold_busy_ms: int
+    #: The newest operation of the client that the bankd has received; 0: none.
+    last_tag: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeInd:
+    """A client returns to its session: ability ``resume.1``. It goes ahead of the connect request."""
+
+    token: bytes
+    #: The command whose answer the client waits for.
+    waits_for: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEndInd:
+    """A session is over, says either end: ability ``resume.1``."""
+
+    cause: SessionEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +415,7 @@ Response = (
     | ConfigClientBankRes
     | ResetStateRes
 )
-Addition = RevocationListInd | AuditInd | CertifiedInd | CardInd | AddressesInd
+Addition = RevocationListInd | AuditInd | CertifiedInd | CardInd | AddressesInd | SessionInd | ResumeInd | SessionEndInd
 Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition
 Message = Request | Response | Indication
 

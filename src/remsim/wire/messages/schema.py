@@ -24,7 +24,14 @@ class Integer:
 class Enumerated:
     """ENUMERATED; an open one keeps numbers that are not listed."""
 
-    cls: type[rspro.ComponentType | rspro.ResultCode | rspro.ErrorCode | rspro.ErrorSeverity | rspro.AddressKind]
+    cls: type[
+        rspro.ComponentType
+        | rspro.ResultCode
+        | rspro.ErrorCode
+        | rspro.ErrorSeverity
+        | rspro.AddressKind
+        | rspro.SessionEnd
+    ]
     is_open: bool
 
 
@@ -96,6 +103,7 @@ _ID = Integer(0, MAX_ID)
 _NAME = Text(1, rspro.MAX_NAME)
 _RESULT = Field("result", "result", ENUMERATED, Enumerated(rspro.ResultCode, is_open=True))
 _FLAG = Boolean()
+_TOKEN = ByteString(rspro.MIN_TOKEN, rspro.MAX_TOKEN)
 
 COMPONENT_IDENTITY = Struct(
     "ComponentIdentity",
@@ -277,6 +285,30 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
         "addressesInd",
         rspro.AddressesInd,
         (Field("addresses", "addresses", SEQUENCE, SequenceOf(SEQUENCE, ADVERTISED_ADDRESS, MAX_ADVERTISED)),),
+    ),
+    45: Struct(
+        "sessionInd",
+        rspro.SessionInd,
+        (
+            Field("isResumed", "is_resumed", BOOLEAN, _FLAG),
+            Field("token", "token", OCTET_STRING, _TOKEN),
+            Field("holdIdleMs", "hold_idle_ms", INTEGER, Integer(0, rspro.MAX_HOLD_MS)),
+            Field("holdBusyMs", "hold_busy_ms", INTEGER, Integer(0, rspro.MAX_HOLD_MS)),
+            Field("lastTag", "last_tag", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
+        ),
+    ),
+    46: Struct(
+        "resumeInd",
+        rspro.ResumeInd,
+        (
+            Field("token", "token", OCTET_STRING, _TOKEN),
+            Field("waitsFor", "waits_for", 0x80, Integer(0, rspro.MAX_OPERATION_TAG), is_optional=True),
+        ),
+    ),
+    47: Struct(
+        "sessionEndInd",
+        rspro.SessionEndInd,
+        (Field("cause", "cause", ENUMERATED, Enumerated(rspro.SessionEnd, is_open=True)),),
     ),
 }
 #: Alternatives of ours; classic programs know the others.
