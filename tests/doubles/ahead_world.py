@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from remsim.ahead.bank_side import AheadSession, Answer, Broken, Guess, Run, Sent, Trial
-from remsim.ahead.client_side import AnswersAhead, Hit, SentAhead
+from remsim.ahead.bank_side import AheadSession, Answer, Broken, Guess, Run, Trial
+from remsim.ahead.client_side import AnswersAhead, Hit, SentAhead, Used
 from remsim.ahead.return_path import Step
 
 #: In a list of commands: the modem resets the card. Its answer is the ATR.
@@ -82,7 +82,7 @@ class FarModem:
         # The bankd: the modem's commands that wait, the one that runs, the last answer, and whether the card is busy.
         self._running: int | None = None
         self._last: tuple[int, bytes] | None = None
-        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._waiting: deque[tuple[int, bytes] | Used] = deque()
         self._is_busy = False
         self._busy_with = b""
 
@@ -108,6 +108,7 @@ class FarModem:
         if not self._is_cut:
             self._is_cut = True
             self._link += 1
+            self.queue.on_link_lost()
             if self.session is not None:
                 self.session.on_detached()
 
@@ -116,8 +117,10 @@ class FarModem:
             self._is_cut = False
             if self.session is not None:
                 self.session.on_attached()
+            self.queue.on_link_up()
             if self._outstanding is not None:
                 tag, command = self._outstanding
+                self._report(self.queue.report())
                 self._send("up", lambda: self._at_bank(tag, command))
 
     def _send(self, direction: str, happen: Callable[[], None]) -> None:
@@ -153,17 +156,19 @@ class FarModem:
             return
         self._tag += 1
         tag, command = self._tag, self._command
+        self._report(self.queue.report())
         self.queue.on_sent(tag, command)
         self._outstanding = tag, command
         self.round_trips += 1
         self._send("up", lambda: self._at_bank(tag, command))
 
     def _use(self, hit: Hit) -> None:
-        self._tag = hit.tag
-        report = hit.report
-        if report is not None:
-            self._send("up", lambda: self._on_report(report))
+        self._report(hit.report)
         self._answered(hit.response)
+
+    def _report(self, used: Used | None) -> None:
+        if used is not None:
+            self._send("up", lambda: self._on_report(used))
 
     def _answered(self, response: bytes) -> None:
         self._outstanding = None
@@ -195,16 +200,24 @@ class FarModem:
         self._waiting.append((tag, command))
         self._work()
 
-    def _on_report(self, tag: int) -> None:
-        if self.session is not None:
-            self.session.on_confirmed(tag, self.now)
+    def _on_report(self, used: Used) -> None:
+        # One that came behind a command is about what came after it.
+        self._waiting.append(used)
         self._work()
 
     def _work(self) -> None:
+        if self._waiting and isinstance(self._waiting[0], Used):
+            used = self._waiting.popleft()
+            if self.session is not None and isinstance(used, Used):
+                self.session.on_used(used)
+            self._work()
+            return
         if self._is_busy:
             return
         if self._waiting:
-            tag, command = self._waiting.popleft()
+            waiting = self._waiting.popleft()
+            assert not isinstance(waiting, Used)
+            tag, command = waiting
             self._running = tag if command != RESET else None
             if command == RESET:
                 atr = self._card.cold_reset()
@@ -251,9 +264,8 @@ class FarModem:
 
     def _command_of_modem(self, session: AheadSession, tag: int, command: bytes) -> None:
         decision = session.on_command(tag, command, self.now)
+        session.used.clear()
         match decision:
-            case Sent():
-                self._running, self._last = None, (tag, decision.response)
             case Broken():
                 raise AssertionError(decision.reason)
             case Answer() if decision.is_guess:
@@ -304,6 +316,9 @@ class FarModem:
         """Bring the card to where the modem believes it to be, as before a command of the modem that nobody guessed."""
         if self.session is None:
             return
+        used = self.queue.report()
+        if used is not None:
+            self.session.on_used(used)
         decision = self.session.on_command(self._tag + 1, b"\x00\xc0\x01\x00\x00", self.now)
         assert isinstance(decision, Run), decision
         for step in decision.restore:

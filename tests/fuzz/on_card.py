@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Final
 
-from remsim.ahead.bank_side import AheadSession, Broken, Run, Sent
+from remsim.ahead.bank_side import AheadSession, Answer, Broken, Run
 from remsim.ahead.context_model import ContextModel
 from remsim.ahead.predictor import Predictor
 from remsim.card import apdu_case, instructions, tpdu
@@ -296,7 +296,8 @@ def ahead(raw: bytes) -> None:
                 assert step.command[1] not in _PIN_CHANGE
             if decision.restore:
                 session.on_restored(command)
-        if not isinstance(decision, Sent):
+        session.used.clear()
+        if not isinstance(decision, Answer) or not decision.is_guess:
             session.on_response(tag, command, next(pending, b"\x90\x00"), float(tag))
         step_ahead = session.next_step()
         if step_ahead is not None:

@@ -8,10 +8,10 @@ once the card is free.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from remsim.ahead.client_side import SentAhead
+from remsim.ahead.client_side import SentAhead, Used
 from remsim.ahead.context_model import MAX_RECORDING
 from remsim.ahead.pace import Pace
 from remsim.ahead.predictor import Context, Predictor
@@ -36,22 +36,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The card is not asked: send this answer, and once more what was sent ahead after it.
+    """The card is not asked: send this answer, and once more what was sent ahead after it on a link that is lost.
 
-    The answer is either that of a guess, whose link was lost, or made from a response that is kept; only of the latter
-    ``on_response`` is told.
+    ``is_guess``: it was sent ahead before. Otherwise it is made from a response that is kept, and ``on_response`` is
+    to be told.
     """
 
     response: bytes
     is_guess: bool = False
     again: tuple[SentAhead, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The answer is on its way already, as one that was sent ahead. It is told in case the link is lost."""
-
-    response: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +58,6 @@ class Broken:
 class Guess:
     """Run this command, and send its answer ahead."""
 
-    tag: int
     tpdu: bytes
 
 
@@ -121,10 +113,9 @@ class AheadSession:
         self._predictor = predictor
         self._here = Moment(self.view.snapshot(), predictor.start())
         self._guessed: deque[Guessed] = deque()
-        # The tag that the next guess takes; that of the modem's next command is not higher.
-        self._next_tag = 0
-        # Up to which tag the modem is known to have sent its commands.
-        self._confirmed_tag: int | None = None
+        # The last command that was answered otherwise than by a guess; guesses since then, and those that were used.
+        self._base = 0
+        self._made = self._used = 0
         # A response that was fetched for the modem, which asked for it in other parts: the rest, and its status word.
         self._held: tuple[int, bytes, bytes] | None = None
         self._step: Guess | Trial | None = None
@@ -136,23 +127,19 @@ class AheadSession:
         self._is_attached = True
         self._has_new_link = False
         self._recording: list[bytes] = []
+        #: Guesses that the modem has sent meanwhile, for traces and counters; to be taken from here.
+        self.used: list[SentAhead] = []
 
     # The modem's commands
 
-    def on_command(self, tag: int, tpdu: bytes, now: float) -> Run | Answer | Sent | Broken:
+    def on_command(self, tag: int, tpdu: bytes, now: float) -> Run | Answer | Broken:
         """The modem sent a command, and the card is free."""
-        if self._confirmed_tag is not None and not self._confirmed_tag < tag <= self._next_tag:
-            return Broken(f"tag {tag} does not follow {self._confirmed_tag}")
-        self._measure_wait(tag, now)
-        self._confirm(tag - 1)
+        self._measure_wait(now)
         guess = self._guessed[0] if self._guessed else None
+        has_new_link, self._has_new_link = self._has_new_link, not self._is_attached
         if guess is not None and guess.answer.tpdu == tpdu:
-            self._confirm(tag)
-            if not self._has_new_link:
-                return Sent(guess.answer.response)
-            self._has_new_link = not self._is_attached
-            return Answer(guess.answer.response, is_guess=True, again=tuple(later.answer for later in self._guessed))
-        self._has_new_link = not self._is_attached
+            self._confirm()
+            return Answer(guess.answer.response, is_guess=True, again=self._again(tag) if has_new_link else ())
         self.pace.on_command()
         self._missed_at = now if guess is not None else None
         if guess is None:
@@ -160,7 +147,6 @@ class AheadSession:
         else:
             self._predictor.note(guess.expected, tpdu)
             self._take_back(guess)
-        self._next_tag = tag
         plan = self.view.way_to(self._here.card)
         if plan is None:
             return Broken("what the modem believes to be selected cannot be selected again")
@@ -175,24 +161,27 @@ class AheadSession:
         self.view.go_back(self._here.card)
         return self._from_held(tpdu) if self._held is not None else None
 
-    def on_response(self, tag: int, tpdu: bytes, response: bytes, now: float, *, seconds: float | None = None) -> None:
-        """The modem's command is answered; ``seconds``: how long the card took."""
+    def on_response(
+        self, tag: int, tpdu: bytes, response: bytes, now: float, *, seconds: float | None = None, was_run: bool = True
+    ) -> None:
+        """The modem's command is answered; ``seconds``: how long the card took. ``was_run``: the card has seen it."""
         if seconds is not None:
             self.pace.on_card_time(seconds)
         if self._missed_at is not None:
             self.pace.on_miss(max(now - self._missed_at - self.pace.card_time, 0.0))
             self._missed_at = None
-        self.view.on_exchange(tpdu, response)
+        if was_run:
+            self.view.on_exchange(tpdu, response)
         self._here = Moment(self.view.snapshot(), self._predictor.after(self._here.context, tpdu, response))
         self._record(tpdu)
-        self._confirmed_tag, self._next_tag = tag, tag + 1
+        self._base, self._made, self._used = tag, 0, 0
         self._sent_at = now
         self._is_stopped = False
 
-    def on_confirmed(self, tag: int, now: float) -> None:
-        """The client reports that it used all answers up to this tag."""
-        if self._guessed and self._guessed[0].answer.tag <= tag < self._next_tag:
-            self._confirm(tag)
+    def on_used(self, used: Used) -> None:
+        """The client reports how many answers it used."""
+        while self._guessed and used.base == self._base and self._used < used.count:
+            self._confirm()
 
     # Guesses
 
@@ -213,7 +202,7 @@ class AheadSession:
         if judgement.trial is not None:
             self._step = Trial(judgement.trial)
         else:
-            self._step = Guess(self._next_tag, expected.tpdu)
+            self._step = Guess(expected.tpdu)
             self._pending = expected, judgement.row.name
         return self._step
 
@@ -228,11 +217,11 @@ class AheadSession:
         if step is None or self._pending is None:
             return None
         expected, row = self._pending
-        answer = SentAhead(step.tag, step.tpdu, response)
+        self._made += 1
+        answer = SentAhead(self._base, self._made, step.tpdu, response)
         self._guessed.append(Guessed(answer, expected, self._here, row))
         self.view.on_exchange(step.tpdu, response)
         self._here = Moment(self.view.snapshot(), self._predictor.after(self._here.context, step.tpdu, response))
-        self._next_tag = step.tag + 1
         return answer
 
     # What ends it
@@ -246,7 +235,7 @@ class AheadSession:
         self._recording.clear()
         self._here = Moment(self.view.snapshot(), self._predictor.start())
         self._held = self._step = self._pending = self._sent_at = self._missed_at = None
-        self._confirmed_tag = None
+        self._base = self._made = self._used = 0
         self._is_stopped, self._has_new_link = True, not self._is_attached
         return recording
 
@@ -270,19 +259,29 @@ class AheadSession:
 
     # Inside
 
-    def _confirm(self, tag: int) -> None:
-        """The modem sent all commands up to this tag."""
-        while self._guessed and self._guessed[0].answer.tag <= tag:
-            guess = self._guessed.popleft()
-            self.counts.hits += 1
-            self.pace.on_hit()
-            self._predictor.note(guess.expected, guess.answer.tpdu)
-            self._record(guess.answer.tpdu)
-            self._confirmed_tag = guess.answer.tag
+    def _confirm(self) -> None:
+        """The modem has sent the oldest command that was guessed."""
+        guess = self._guessed.popleft()
+        self._used += 1
+        self._sent_at = None
+        self.counts.hits += 1
+        self.pace.on_hit()
+        self._predictor.note(guess.expected, guess.answer.tpdu)
+        self._record(guess.answer.tpdu)
+        self.used.append(guess.answer)
 
-    def _measure_wait(self, tag: int, now: float) -> None:
+    def _again(self, tag: int) -> tuple[SentAhead, ...]:
+        """What was sent ahead over the link before, numbered anew from the command ``tag``."""
+        self._base, self._used, self._made = tag, 0, len(self._guessed)
+        self._guessed = deque(
+            replace(guess, answer=replace(guess.answer, base=tag, index=index))
+            for index, guess in enumerate(self._guessed, start=1)
+        )
+        return tuple(guess.answer for guess in self._guessed)
+
+    def _measure_wait(self, now: float) -> None:
         """The wait for a command that follows an answer without one in between is a round trip, and a thought."""
-        if self._sent_at is not None and self._confirmed_tag is not None and tag == self._confirmed_tag + 1:
+        if self._sent_at is not None:
             self.pace.on_wait(now - self._sent_at)
         self._sent_at = None
 

@@ -2,9 +2,11 @@
 """The client's end: answers that came ahead, used strictly in their order, or all dropped.
 
 The queue sees each command of the modem first. If the answer at its head is for this very command, the modem has it at
-once, and the command takes the tag of that answer; otherwise all answers are dropped and the command is sent. While a
-command is under way, an answer ahead with its tag and its bytes is its answer. One with other bytes says that the
-bankd guessed wrong and does not know yet: all that follow are passed over until the bankd answers by itself.
+once; otherwise all answers are dropped and the command is sent. While a command is under way, an answer ahead for these
+very bytes, and next in the order, is its answer; the bankd answers once more by itself, which is passed over. One with
+other bytes says that the bankd guessed wrong and does not know yet: what follows is of no use.
+
+Answers are numbered from the last command that the bankd answered by itself: its operation tag, and a count from 1.
 """
 
 from collections import deque
@@ -16,20 +18,28 @@ from remsim.ahead.pace import MAX_UNCONFIRMED, REPORT_INTERVAL
 
 @dataclass(frozen=True, slots=True)
 class SentAhead:
-    """A guessed command with its answer; the tag is the one that the command would have."""
+    """A guessed command with its answer: the one that follows ``index - 1`` others behind the command ``base``."""
 
-    tag: int
+    base: int
+    index: int
     tpdu: bytes
     response: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """The modem's command is answered. ``report`` is a tag up to which answers were used, if that is to be told."""
+class Used:
+    """So many answers behind the command ``base`` were used."""
 
-    tag: int
+    base: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """The modem's command is answered. ``report`` is for the bankd, if that is to be told now."""
+
     response: bytes
-    report: int | None
+    report: Used | None
 
 
 #: More would be a bankd that does not keep to its window.
@@ -43,67 +53,76 @@ class AnswersAhead:
         self.hits = 0
         self.misses = 0
         self._answers: deque[SentAhead] = deque()
-        # The command under way, None if there is none.
+        # The command under way, by tag and bytes; None if there is none.
         self._waiting: tuple[int, bytes] | None = None
-        self._next_tag = 0
+        # The command that the bankd answered last by itself, and what was used since, and reported of that.
+        self._base = 0
+        self._used = self._reported = 0
         # Until the bankd answers by itself, what comes ahead is for commands that were never sent.
         self._is_deaf = True
-        self._unreported = 0
+        self._is_linked = True
 
     def __len__(self) -> int:
         return len(self._answers)
 
     def on_command(self, tpdu: bytes) -> Hit | None:
-        """The modem's next command. None: it must be sent, and ``on_sent`` called."""
+        """The modem's next command. None: it must be sent, behind ``report``, and ``on_sent`` called."""
         if self._waiting is None and self._answers and self._answers[0].tpdu == tpdu:
-            answer = self._answers.popleft()
-            return self._hit(answer)
-        self.misses += bool(self._answers)
-        self._answers.clear()
+            return self._hit(self._answers.popleft())
+        if self._answers:
+            self.misses += 1
+            self._answers.clear()
         return None
 
+    def report(self) -> Used | None:
+        """What the bankd has to know before the next command, once."""
+        if self._reported == self._used or not self._is_linked:
+            return None
+        self._reported = self._used
+        return Used(self._base, self._used)
+
     def on_sent(self, tag: int, tpdu: bytes) -> None:
-        """The command is on its way with this tag, which says how many answers were used."""
-        self._waiting = tag, bytes(tpdu)
-        self._next_tag = tag
-        self._unreported = 0
+        """The command is on its way with this tag."""
+        self._waiting = tag, tpdu
 
     def on_ahead(self, answer: SentAhead) -> Hit | None:
         """An answer came ahead. Returned if the modem waits for it."""
-        if self._is_deaf:
+        if self._is_deaf or answer.base != self._base:
             return None
-        if answer.tag != self._next_tag + len(self._answers) or len(self._answers) >= MAX_WAITING:
-            # A gap: the rest is of no use.
-            self._is_deaf = True
-            return None
-        if self._waiting is None:
+        is_next = answer.index == self._used + len(self._answers) + 1
+        if self._waiting is None and is_next and len(self._answers) < MAX_WAITING:
             self._answers.append(answer)
             return None
-        if self._waiting != (answer.tag, answer.tpdu):
+        if self._waiting is None or not is_next or self._waiting[1] != answer.tpdu:
+            # A wrong guess, a gap, or more than is possible: the rest is of no use.
             self._is_deaf = True
             return None
         self._waiting = None
         return self._hit(answer)
 
     def on_answer(self, tag: int) -> None:
-        """The bankd answered the command under way by itself: what comes ahead from now on continues from there."""
+        """The bankd answered a command by itself. If the modem waited for it, what comes ahead continues from there."""
         if self._waiting is not None and self._waiting[0] == tag:
             self._waiting = None
-            self._next_tag = tag + 1
-            self._is_deaf = False
+            self._base, self._used, self._reported, self._is_deaf = tag, 0, 0, False
+
+    def on_link_lost(self) -> None:
+        """What was on its way is lost, in both directions. What is here stays good."""
+        self._is_deaf, self._is_linked = True, False
+        self._reported = 0
+
+    def on_link_up(self) -> None:
+        """The session goes on over another link."""
+        self._is_linked = True
 
     def on_reset(self) -> None:
         """The modem reset the card: whatever is there or on its way is from before."""
         self._answers.clear()
         self._waiting = None
         self._is_deaf = True
-        self._unreported = 0
+        self._base = self._used = self._reported = 0
 
     def _hit(self, answer: SentAhead) -> Hit:
         self.hits += 1
-        self._next_tag = answer.tag + 1
-        self._unreported += 1
-        report = None
-        if self._unreported >= REPORT_INTERVAL:
-            self._unreported, report = 0, answer.tag
-        return Hit(answer.tag, answer.response, report)
+        self._used = answer.index
+        return Hit(answer.response, self.report() if self._used - self._reported >= REPORT_INTERVAL else None)

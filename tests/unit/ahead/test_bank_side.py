@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bankd's end, step by step: the order of tags, what is kept for the modem, a new link, a reset."""
 
-from remsim.ahead.bank_side import AheadSession, Answer, Broken, Guess, Run, Sent, Trial
-from remsim.ahead.client_side import SentAhead
+from remsim.ahead.bank_side import AheadSession, Answer, Guess, Run, Trial
+from remsim.ahead.client_side import SentAhead, Used
 from remsim.ahead.context_model import ContextModel
 from remsim.ahead.predictor import Predictor
 from remsim.ahead.symbols import symbol_of
@@ -33,8 +33,8 @@ def _guess(session: AheadSession, response: bytes) -> SentAhead:
 
 def _busy(session: AheadSession) -> None:
     """Two guesses: the file of the card's number was selected, and its FCP fetched."""
-    assert _guess(session, b"\x61\x05") == SentAhead(11, _ICCID, b"\x61\x05")
-    assert _guess(session, _FCP + _OK) == SentAhead(12, _FETCH, _FCP + _OK)
+    assert _guess(session, b"\x61\x05") == SentAhead(10, 1, _ICCID, b"\x61\x05")
+    assert _guess(session, _FCP + _OK) == SentAhead(10, 2, _FETCH, _FCP + _OK)
 
 
 _LEARNT = (_MF, _ICCID, _FETCH, _READ)
@@ -43,8 +43,8 @@ _LEARNT = (_MF, _ICCID, _FETCH, _READ)
 def test_modem_that_sends_what_was_guessed_needs_no_answer() -> None:
     session = _session(*_LEARNT)
     _busy(session)
-    assert session.on_command(11, _ICCID, 0.3) == Sent(b"\x61\x05")
-    assert session.on_command(12, _FETCH, 0.6) == Sent(_FCP + _OK)
+    assert session.on_command(11, _ICCID, 0.3) == Answer(b"\x61\x05", is_guess=True)
+    assert session.on_command(12, _FETCH, 0.6) == Answer(_FCP + _OK, is_guess=True)
     assert session.counts.hits == 2
 
 
@@ -63,6 +63,7 @@ def test_response_that_waited_waits_again() -> None:
     session = _session(*_LEARNT)
     _busy(session)
     other = bytes.fromhex("00c0000002")
+    session.on_used(Used(10, 1))
     decision = session.on_command(12, other, 0.3)
     assert isinstance(decision, Run)
     assert [step.command for step in decision.restore] == [_MF, _ICCID]
@@ -71,24 +72,18 @@ def test_response_that_waited_waits_again() -> None:
 def test_report_moves_the_window_only() -> None:
     session = _session(*_LEARNT)
     _busy(session)
-    session.on_confirmed(11, 0.3)
-    session.on_confirmed(99, 0.3)
+    session.on_used(Used(10, 1))
+    session.on_used(Used(9, 2))
     assert session.counts.hits == 1
-    assert session.on_command(12, _FETCH, 0.4) == Sent(_FCP + _OK)
-
-
-def test_tag_from_nowhere_ends_the_session() -> None:
-    session = _session(*_LEARNT)
-    _busy(session)
-    assert isinstance(session.on_command(14, _READ, 0.3), Broken)
-    assert isinstance(session.on_command(10, _READ, 0.3), Broken)
+    assert session.used == [SentAhead(10, 1, _ICCID, b"\x61\x05")]
+    assert session.on_command(12, _FETCH, 0.4) == Answer(_FCP + _OK, is_guess=True)
 
 
 def _authenticated() -> AheadSession:
     session = _session()
     assert session.on_command(11, _AUTHENTICATE, 0.3) == Run()
     session.on_response(11, _AUTHENTICATE, b"\x61\x05", 0.3)
-    assert _guess(session, b"ABCDE" + _OK) == SentAhead(12, _FETCH, b"ABCDE" + _OK)
+    assert _guess(session, b"ABCDE" + _OK) == SentAhead(11, 1, _FETCH, b"ABCDE" + _OK)
     return session
 
 
@@ -115,9 +110,9 @@ def test_answers_that_may_be_lost_with_their_link_are_sent_again() -> None:
     session.on_detached()
     assert session.next_step() is None
     session.on_attached()
-    again = SentAhead(12, _FETCH, _FCP + _OK)
+    again = SentAhead(11, 1, _FETCH, _FCP + _OK)
     assert session.on_command(11, _ICCID, 5.0) == Answer(b"\x61\x05", is_guess=True, again=(again,))
-    assert session.on_command(12, _FETCH, 5.3) == Sent(_FCP + _OK)
+    assert session.on_command(12, _FETCH, 5.3) == Answer(_FCP + _OK, is_guess=True)
 
 
 def test_reset_forgets_all_and_gives_what_is_to_be_learnt() -> None:
