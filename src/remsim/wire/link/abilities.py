@@ -11,6 +11,7 @@ from typing import Final
 from remsim.wire.link.ability_bits import (
     ABILITIES,
     ADVERTISE,
+    AHEAD,
     AUDIT,
     CARDS,
     CERTIFIED,
@@ -28,6 +29,7 @@ __all__ = [
     "ABILITIES",
     "ABILITY_OF",
     "ADVERTISE",
+    "AHEAD",
     "AUDIT",
     "CARDS",
     "CERTIFIED",
@@ -52,6 +54,8 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     rspro.SessionInd: RESUME,
     rspro.ResumeInd: RESUME,
     rspro.SessionEndInd: RESUME,
+    extensions.AheadInd: AHEAD,
+    extensions.AheadUsedInd: AHEAD,
 }
 
 
