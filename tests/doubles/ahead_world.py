@@ -121,6 +121,8 @@ class FarModem:
             if self._outstanding is not None:
                 tag, command = self._outstanding
                 self._report(self.queue.report())
+                if command != RESET:
+                    self.queue.on_sent(command)
                 self._send("up", lambda: self._at_bank(tag, command))
 
     def _send(self, direction: str, happen: Callable[[], None]) -> None:
@@ -157,7 +159,7 @@ class FarModem:
         self._tag += 1
         tag, command = self._tag, self._command
         self._report(self.queue.report())
-        self.queue.on_sent(tag, command)
+        self.queue.on_sent(command)
         self._outstanding = tag, command
         self.round_trips += 1
         self._send("up", lambda: self._at_bank(tag, command))

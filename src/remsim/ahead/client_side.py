@@ -53,8 +53,8 @@ class AnswersAhead:
         self.hits = 0
         self.misses = 0
         self._answers: deque[SentAhead] = deque()
-        # The command under way, by tag and bytes; None if there is none.
-        self._waiting: tuple[int, bytes] | None = None
+        # The commands under way, oldest first. A modem has one.
+        self._waiting: deque[bytes] = deque()
         # The command that the bankd answered last by itself, and what was used since, and reported of that.
         self._base = 0
         self._used = self._reported = 0
@@ -67,7 +67,7 @@ class AnswersAhead:
 
     def on_command(self, tpdu: bytes) -> Hit | None:
         """The modem's next command. None: it must be sent, behind ``report``, and ``on_sent`` called."""
-        if self._waiting is None and self._answers and self._answers[0].tpdu == tpdu:
+        if not self._waiting and self._answers and self._answers[0].tpdu == tpdu:
             return self._hit(self._answers.popleft())
         if self._answers:
             self.misses += 1
@@ -81,34 +81,40 @@ class AnswersAhead:
         self._reported = self._used
         return Used(self._base, self._used)
 
-    def on_sent(self, tag: int, tpdu: bytes) -> None:
-        """The command is on its way with this tag."""
-        self._waiting = tag, tpdu
+    def on_sent(self, tpdu: bytes) -> None:
+        """The command is on its way."""
+        self._waiting.append(tpdu)
 
     def on_ahead(self, answer: SentAhead) -> Hit | None:
-        """An answer came ahead. Returned if the modem waits for it."""
+        """An answer came ahead. Returned if it is that to the only command under way, which then is none any more."""
         if self._is_deaf or answer.base != self._base:
             return None
         is_next = answer.index == self._used + len(self._answers) + 1
-        if self._waiting is None and is_next and len(self._answers) < MAX_WAITING:
+        if not self._waiting and is_next and len(self._answers) < MAX_WAITING:
             self._answers.append(answer)
             return None
-        if self._waiting is None or not is_next or self._waiting[1] != answer.tpdu:
+        if len(self._waiting) != 1 or not is_next or self._waiting[0] != answer.tpdu:
             # A wrong guess, a gap, or more than is possible: the rest is of no use.
             self._is_deaf = True
             return None
-        self._waiting = None
+        self._waiting.clear()
         return self._hit(answer)
 
     def on_answer(self, tag: int) -> None:
-        """The bankd answered a command by itself. If the modem waited for it, what comes ahead continues from there."""
-        if self._waiting is not None and self._waiting[0] == tag:
-            self._waiting = None
+        """The bankd answered the oldest command under way by itself. What comes ahead now continues from there.
+
+        Not to be called for a command that was answered ahead meanwhile, or that a reset made void.
+        """
+        if not self._waiting:
+            return
+        self._waiting.popleft()
+        if not self._waiting:
             self._base, self._used, self._reported, self._is_deaf = tag, 0, 0, False
 
     def on_link_lost(self) -> None:
         """What was on its way is lost, in both directions. What is here stays good."""
         self._is_deaf, self._is_linked = True, False
+        self._waiting.clear()
         self._reported = 0
 
     def on_link_up(self) -> None:
@@ -118,8 +124,8 @@ class AnswersAhead:
     def on_reset(self) -> None:
         """The modem reset the card: whatever is there or on its way is from before."""
         self._answers.clear()
-        self._waiting = None
-        self._is_deaf = True
+        self._waiting.clear()
+        self._is_deaf = self._is_linked = True
         self._base = self._used = self._reported = 0
 
     def _hit(self, answer: SentAhead) -> Hit:
