@@ -224,6 +224,10 @@ class AheadSession:
         self._here = Moment(self.view.snapshot(), self._predictor.after(self._here.context, step.tpdu, response))
         return answer
 
+    def cancel_step(self) -> None:
+        """The last step is not run."""
+        self._step, self._is_stopped = None, True
+
     # What ends it
 
     def on_reset(self) -> tuple[bytes, ...]:

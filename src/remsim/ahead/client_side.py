@@ -50,8 +50,11 @@ class AnswersAhead:
     """Answers ahead for one session."""
 
     def __init__(self) -> None:
+        #: Commands that were answered ahead; those that differed from what was there; and those that the bankd answered
+        #: by itself, each after a whole round trip.
         self.hits = 0
         self.misses = 0
+        self.round_trips = 0
         self._answers: deque[SentAhead] = deque()
         # The commands under way, oldest first. A modem has one.
         self._waiting: deque[bytes] = deque()
@@ -108,6 +111,7 @@ class AnswersAhead:
         if not self._waiting:
             return
         self._waiting.popleft()
+        self.round_trips += 1
         if not self._waiting:
             self._base, self._used, self._reported, self._is_deaf = tag, 0, 0, False
 

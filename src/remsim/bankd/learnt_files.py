@@ -8,6 +8,7 @@ is set aside and its card learnt anew: nothing here is worth a bankd that does n
 import contextlib
 import hashlib
 import os
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,12 @@ FOLDER: Final = "ahead"
 _SUFFIX: Final = ".learnt"
 _DRAFT: Final = ".new"
 _DAMAGED: Final = ".damaged"
+
+
+def shipped_recordings() -> list[tuple[bytes, ...]]:
+    """What each bank begins with: the order of commands of recorded starts, one a line."""
+    text = resources.files("remsim.ahead").joinpath("shipped.txt").read_text(encoding="ascii")
+    return [tuple(map(bytes.fromhex, line.split())) for line in text.splitlines() if not line.startswith("#")]
 
 
 class LearntFiles:

@@ -47,7 +47,12 @@ def make_source(config: BankdConfig, plan: SlotPlan) -> ReaderSource:
         is_shared = sharing(config, plan)
         return factory(deadline_s=config.card_deadline_s, is_shared=is_shared, finds_places=finds_places)
     if config.reader == "sim":
-        return factory(slots=config.slots, profile=config.sim_profile or "default", state_dir=config.state_dir)
+        return factory(
+            slots=config.slots,
+            profile=config.sim_profile or "default",
+            state_dir=config.state_dir,
+            card_time_s=config.card_time_ms / 1000,
+        )
     return factory()
 
 

@@ -66,7 +66,7 @@ ResumeWord = Literal["proven", "always", "off"]
 
 
 class SessionSettings(Settings):
-    """What becomes of a card session when the network fails; the same settings at client and bankd."""
+    """How a card session deals with a network that is slow or fails; the same settings at client and bankd."""
 
     #: Whether a card session goes on when its link is lost and comes back: on `proven` links, which are those over
     #: TLS; `always`, which lets anybody who can read a plain link take its session over; or `off`, as the C suite
@@ -78,6 +78,16 @@ class SessionSettings(Settings):
     #: The same while a command of the modem waits. It is shorter because some modems give a card up that lets them wait
     #: for half a minute, and then a reset by us is quicker than theirs.
     hold_busy_s: fields.HoldTime = 30.0
+
+    #: Whether answers are sent ahead: while an answer travels, the bankd runs the commands that the modem will probably
+    #: send next, if they leave no trace on the card, and the client answers its modem at once if it does send them. It
+    #: is done only if both ends allow it.
+    ahead: Literal["on", "off"] = "off"
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether to offer it."""
+        return self.ahead == "on"
 
     def resumes(self, *, is_proven: bool) -> bool:
         """Whether to offer it on a link; ``is_proven``: over TLS."""
@@ -271,6 +281,8 @@ class BankdConfig(SessionSettings, DaemonConfig):
     #: Name of the reader source: "pcsc", "sim", or one that another package provides.
     reader: fields.PlainText = "pcsc"
     sim_profile: fields.PlainText | None = None
+    #: Software cards take this long for each command, as real ones do.
+    card_time_ms: fields.CardTime = 0.0
     #: Open cards in shared mode, so that other programs may use them, too.
     shared_access: fields.Switch = False
     #: Tell the server the numbers (ICCIDs) of cards, which are powered for that when they come.
@@ -304,6 +316,10 @@ class BankdConfig(SessionSettings, DaemonConfig):
         if self.sim_profile is not None and self.reader != SIM_SOURCE:
             raise ContradictionError(
                 ("sim_profile", "reader"), "a profile is for software cards only", hint="add --reader sim"
+            )
+        if self.card_time_ms and self.reader != SIM_SOURCE:
+            raise ContradictionError(
+                ("card_time_ms", "reader"), "only software cards can be made slower", hint="add --reader sim"
             )
         return self
 
