@@ -12,6 +12,7 @@ import pytest
 from remsim.ahead.bank_side import AheadSession, symbols
 from remsim.ahead.context_model import ContextModel
 from remsim.ahead.library import Library, Pair
+from remsim.ahead.pace import Pace
 from remsim.bankd.core.ahead import AheadPolicy
 from remsim.uicc import Uicc
 from tests.doubles.ahead_equivalence import SurePredictor, profile
@@ -58,13 +59,21 @@ class UiccCard(CountingCard):
         self.uicc.cold_reset()
 
 
+class SurePace(Pace):
+    """Guesses at any distance."""
+
+    def pays(self, share: float) -> bool:
+        """Always."""
+        return True
+
+
 class SurePolicy(AheadPolicy):
     """Guesses whatever may be guessed, at any distance."""
 
     def session(self, pair: Pair) -> AheadSession:
         """Of one recording."""
         session = AheadSession(SurePredictor([ContextModel([symbols(self.recording)])]), round_trip=1.0)
-        session.pace.pays = lambda _share: True  # type: ignore[method-assign]
+        session.pace = SurePace(1.0)
         session.pace.gain = 1e9
         return session
 

@@ -141,10 +141,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "bankd.slots": (("plan",), ("auto", "csv"), ("store",)),
     "client": (
-        ("core.*", "report"),
+        ("core.*",),
         ("core.coordinator",),
         ("scripting.*", "observer"),
-        ("limits",),
+        ("limits", "report"),
         ("metrics",),
         ("runner",),
         ("service",),

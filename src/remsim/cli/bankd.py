@@ -61,7 +61,7 @@ def bankd(
     sim_profile: str
         Profile of the software cards.
     card_time_ms: str
-        Software cards take this long for each command (default: 0).
+        Time that a software card takes for a command, as real ones do (default: 0).
     card_deadline_s: str
         A card that does not answer for this long has failed (default: 60).
     resume: str

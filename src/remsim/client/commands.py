@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.metrics import ClientMetrics
-from remsim.client.observer import ClientObserver
+from remsim.client.observer import ClientObserver, CutCounter
 from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService, Frontend
 from remsim.config import (
@@ -116,24 +116,27 @@ def script(
             progress=_progress(stack, steps, repeat),
         )
 
+        cuts = CutCounter()
+
         async def frontend() -> int:
             await player.run()
+            cuts.stop()
             return 0
 
         is_watched = sys.stderr.isatty()
         on_error = _print_error if as_json else _say_nothing
         services: list[ClientService] = []
-        shown = _quiet(config) if is_watched else config
-        status = run_frontend(shown, emulator, frontend, on_error=on_error, on_made=services.append)
+        chosen = _quiet(config) if is_watched else config
+        status = run_frontend(chosen, emulator, frontend, observer=cuts, on_error=on_error, on_made=services.append)
     if status != 0:
         return status
     from remsim.client.report import write_json, write_table
 
     if as_json:
         ahead = services[0].slots[0].coordinator.ahead
-        write_json(player.outcome, file=str(file), output=sys.stdout, ahead=ahead)
+        write_json(player.outcome, cuts, file=str(file), output=sys.stdout, ahead=ahead)
     else:
-        write_table(player.outcome, file=str(file), output=sys.stdout)
+        write_table(player.outcome, cuts, file=str(file), output=sys.stdout)
     return int(check and player.outcome.has_mismatch)
 
 

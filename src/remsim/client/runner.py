@@ -8,6 +8,7 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from remsim.client.core.actions import (
     Abort,
@@ -46,11 +47,14 @@ from remsim.net.tls.contexts import Expectation
 from remsim.net.tls.security import TransportSecurity
 from remsim.session.hold import HoldTimes
 from remsim.wire.link.actions import Accepted, AnnounceReturn, AskIdentity, Close, LinkId, Probe, Send
-from remsim.wire.link.dialing import DialState
+from remsim.wire.link.dialing import Backoff, DialState
 from remsim.wire.link.engine import Event
 from remsim.wire.link.tags import LinkTags
 from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
+
+#: A session is held for half a minute while its modem waits, so its bankd is dialled every few seconds.
+_WHILE_HELD: Final = Backoff(most_s=4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +124,19 @@ class ClientSlotRunner(EmulatorEvents):
         whose = "" if self.config.client is None else f" of {self.config.client}"
         engines = EngineFactory.of(self.config, identity)
         if peer is ComponentType.REMSIM_SERVER:
-            name, tls, make = "server", protection.tls(Role.SERVER), engines.dialling(peer)
+            name, tls, backoff = "server", protection.tls(Role.SERVER), None
+            make = engines.dialling(peer)
         else:
             name, tls = "bankd", protection.tls(Role.BANK)
             resumes = self.config.resumes(is_proven=tls is not None)
             tags = (lambda: self.coordinator.tags) if resumes else LinkTags
             make = engines.dialling(peer, resumes=resumes, is_ahead=self.config.is_ahead, tags=tags)
+            backoff = _WHILE_HELD if resumes else None
         return self._manager.dial(
             make,
             name=f"{name}{whose}",
             tls=tls,
+            backoff=backoff,
             networks=protection.networks,
         )
 

@@ -281,7 +281,7 @@ class BankdConfig(SessionSettings, DaemonConfig):
     #: Name of the reader source: "pcsc", "sim", or one that another package provides.
     reader: fields.PlainText = "pcsc"
     sim_profile: fields.PlainText | None = None
-    #: Software cards take this long for each command, as real ones do.
+    #: What a software card takes for a command; real ones take some 5 to 50 ms.
     card_time_ms: fields.CardTime = 0.0
     #: Open cards in shared mode, so that other programs may use them, too.
     shared_access: fields.Switch = False
@@ -319,7 +319,7 @@ class BankdConfig(SessionSettings, DaemonConfig):
             )
         if self.card_time_ms and self.reader != SIM_SOURCE:
             raise ContradictionError(
-                ("card_time_ms", "reader"), "only software cards can be made slower", hint="add --reader sim"
+                ("card_time_ms", "reader"), "only software cards are as slow as they are told", hint="add --reader sim"
             )
         return self
 

@@ -50,7 +50,14 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
     {
         *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
         *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_id"),
-        *("foreign_slot_status", "foreign_audit_entry", "odd_audit_action", "foreign_card", "bad_card_number"),
+        *(
+            "foreign_slot_status",
+            "foreign_session_state",
+            "foreign_audit_entry",
+            "odd_audit_action",
+            "foreign_card",
+            "bad_card_number",
+        ),
         *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
     }
 )
@@ -91,7 +98,7 @@ class ServerRuntime:
     ) -> None:
         self.coordinator = coordinator
         self.store = store
-        self.status = RuntimeStatus()
+        self.status = RuntimeStatus(now=asyncio.get_running_loop().time)
         self.query = ServerQuery(coordinator, store, self.status)
         self._metrics = metrics
         self._log = log

@@ -50,6 +50,10 @@ class ServerListener(NumberListener, Protocol):
         """A card came or went."""
         ...
 
+    def session_changed(self, report: rspro.SessionStateInd) -> None:
+        """A card session has begun, changed or ended."""
+        ...
+
     def card_failed(self, bank_slot: BankSlot, client_slot: ClientSlot | None, text: str) -> None:
         """A command failed with unknown outcome."""
         ...
@@ -103,7 +107,9 @@ class CardSlots:
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
         self._ahead = ahead
-        self.holds = SessionHolds(hold, positions=self.positions, cards=self, out=out, deadlines=deadlines)
+        self.holds = SessionHolds(
+            hold, positions=self.positions, cards=self, out=out, deadlines=deadlines, server=server
+        )
 
     def is_card_present(self, slot_nr: int) -> bool:
         """There is a card in that slot's reader, as far as the reader tells."""
@@ -126,6 +132,7 @@ class CardSlots:
 
     def end(self, session: CardSession, now: float) -> None:
         """The session is over; its card is powered off when it is idle."""
+        self.holds.report_end(session)
         session.slot.session = None
         self.drive(session.slot, now)
 
@@ -156,10 +163,10 @@ class CardSlots:
         session = position.powered_for = position.session
         connection = session.connection if session is not None else None
         if session is not None and connection is not None and self._may_serve(position, session):
-            self._enter_service(position, session, connection)
+            self._enter_service(position, session, connection, now)
         self.drive(position, now)
 
-    def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection) -> None:
+    def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection, now: float) -> None:
         connection.step(ConnectionInput.CARD_OPENED)
         if self._ahead is not None and connection.hears_ahead:
             session.ahead = AheadRun(session, self._ahead, owner=self, out=self._out, counts=self._counts)
@@ -167,6 +174,7 @@ class CardSlots:
         is_late = connection.request is None
         self.owner.answer(connection, ResultCode.OK)
         self.holds.offer(session, connection)
+        self.holds.report(session, now)
         self._send_atr(session, position)
         if is_late and connection.hears_slots:
             self._send_presence(session, is_present=True)
@@ -381,12 +389,18 @@ class CardSlots:
                 self.holds.end_detached(session, SessionEnd.CARD_GONE, now)
             return
         self.holds.forget(session, SessionEnd.CARD_GONE)
+        self.holds.report_end(session)
         connection.step(ConnectionInput.CARD_LOST)
         if connection.hears_slots and not session.is_ending:
             self._out.append(CardDetached(connection.link))
             self._send_presence(session, is_present=False)
         else:
             self.owner.close(connection, reason, now)
+
+    def report_sessions(self, now: float) -> None:
+        """Tell the active server of all sessions in service."""
+        for session in self.in_service():
+            self.holds.report(session, now)
 
     # What clients hear
 

@@ -7,7 +7,7 @@ time the client returns over another link, with the token. The connections thems
 ``connections``.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction, CardAttached
 from remsim.bankd.core.continuity import Continuity, HoldCounts, HoldPolicy
@@ -22,7 +22,21 @@ from remsim.session.hold import Hold, HoldTimes
 from remsim.session.ledger import Standing
 from remsim.wire.link.actions import Send
 from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import MAX_HOLD_MS, SessionEnd, SessionEndInd, SessionInd
+from remsim.wire.messages.rspro import (
+    MAX_HOLD_MS,
+    MAX_OPERATION_TAG,
+    SessionEnd,
+    SessionEndInd,
+    SessionInd,
+    SessionPhase,
+    SessionStateInd,
+)
+
+_PHASES: Final = {
+    HoldState.ATTACHED: SessionPhase.ATTACHED,
+    HoldState.RESUMABLE: SessionPhase.RESUMABLE,
+    HoldState.DETACHED: SessionPhase.DETACHED,
+}
 
 
 class SessionEnder(Protocol):
@@ -37,6 +51,14 @@ class SessionEnder(Protocol):
         ...
 
 
+class SessionListener(Protocol):
+    """How the server hears of sessions."""
+
+    def session_changed(self, report: SessionStateInd) -> None:
+        """A card session has begun, changed or ended."""
+        ...
+
+
 class SessionHolds:
     """All sessions of one bank that can be held, or are. ``policy`` None: none can."""
 
@@ -48,12 +70,14 @@ class SessionHolds:
         cards: SessionEnder,
         out: list[BankdAction],
         deadlines: Deadlines[Due],
+        server: SessionListener,
     ) -> None:
         self._policy = policy
         self._positions = positions
         self._cards = cards
         self._out = out
         self._deadlines = deadlines
+        self._server = server
         self.counts = HoldCounts()
 
     def detached(self) -> list[CardSession]:
@@ -61,10 +85,24 @@ class SessionHolds:
         found = (position.session for position in self._positions)
         return [session for session in found if session is not None and session.state is HoldState.DETACHED]
 
-    def longest_age(self, now: float) -> float:
-        """For how long the oldest of them has been held, in seconds; 0 if there is none."""
-        holds = (session.continuity.hold for session in self.detached() if session.continuity is not None)
-        return max((hold.age(now) for hold in holds if hold is not None), default=0.0)
+    # What the server hears
+
+    def report(self, session: CardSession, now: float, *, is_new: bool = False) -> None:
+        """Tell the server how a session in service stands; ``is_new``: it has changed just now."""
+        if is_new or session.since is None:
+            session.since = now
+        age_ms = min(MAX_OPERATION_TAG, round((now - session.since) * 1000))
+        self._tell(session, _PHASES[session.state], age_ms)
+
+    def report_end(self, session: CardSession) -> None:
+        """Tell the server that a session is over, if it was told of it."""
+        if session.since is not None:
+            session.since = None
+            self._tell(session, SessionPhase.NONE, 0)
+
+    def _tell(self, session: CardSession, phase: SessionPhase, age_ms: int) -> None:
+        report = SessionStateInd(session.slot.bank_slot, session.client, phase, age_ms, session.cuts)
+        self._server.session_changed(report)
 
     # A session begins
 
@@ -99,6 +137,8 @@ class SessionHolds:
         continuity.hold = Hold(policy.times, now, now if waiting else None)
         self._deadlines.set(session, continuity.hold.deadline)
         self.counts.cuts += 1
+        session.cuts += 1
+        self.report(session, now, is_new=True)
         fields = {"peer": connection.peer, "reason": reason, "detail": f"{counted(waiting, 'command')} in progress"}
         self._out.append(LogEvent("info", "session_held", session.slot.bank_slot, session.client, fields))
 
@@ -144,6 +184,8 @@ class SessionHolds:
             session.ahead.on_attached()
         self._out.append(CardAttached(link, session.client, slot.bank_slot, session.entry))
         self._count(hold, standing, now)
+        if hold is not None:
+            self.report(session, now, is_new=True)
         held = "taken over" if hold is None else f"held {hold.age(now):.1f} s"
         fields = {
             "peer": connection.peer,

@@ -303,9 +303,11 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         "client",
         "connection",
         "continuity",
+        "cuts",
         "guard",
         "is_ending",
         "queue",
+        "since",
         "slot",
     )
 
@@ -329,6 +331,10 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         self.ahead: SessionAhead | None = None
         #: What it takes to go on over another link; None if the session ends with its link.
         self.continuity: Continuity | None = None
+        #: How often its link was lost while it was held.
+        self.cuts = 0
+        #: Since when it has been in its state; None: it is not in service.
+        self.since: float | None = None
         #: The bank stops: the session ends after the command in progress.
         self.is_ending = False
 

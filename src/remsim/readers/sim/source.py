@@ -40,6 +40,8 @@ class SimReader(CardReader):
         self._card_time_s = card_time_s
         self._card: StoredCard | None = None
         self._is_powered = False
+        # The answer that is due once the card's time is over.
+        self._answer: asyncio.TimerHandle | None = None
 
     @property
     def uicc(self) -> Uicc:
@@ -86,15 +88,18 @@ class SimReader(CardReader):
         return self._powered().uicc.warm_reset()
 
     async def transmit(self, tpdu: bytes) -> bytes:
-        """Answer at once."""
-        return self._powered().transmit(tpdu)
+        """Answer at once, or after the card's time."""
+        response = self._powered().transmit(tpdu)
+        if self._card_time_s:
+            await asyncio.sleep(self._card_time_s)
+        return response
 
     def submit(self, tpdu: bytes, done: Done) -> bytes | None:
-        """Answer at once, or after the time that the card takes."""
+        """Answer at once, or after the card's time."""
         response = self._powered().transmit(tpdu)
         if not self._card_time_s:
             return response
-        asyncio.get_running_loop().call_later(self._card_time_s, done, response)
+        self._answer = asyncio.get_running_loop().call_later(self._card_time_s, done, response)
         return None
 
     def _powered(self) -> StoredCard:
@@ -106,6 +111,9 @@ class SimReader(CardReader):
     async def close(self) -> None:
         """Power off."""
         self._is_powered = False
+        if self._answer is not None:
+            self._answer.cancel()
+            self._answer = None
 
 
 class SimSource(ReaderSource):
@@ -113,8 +121,8 @@ class SimSource(ReaderSource):
 
     ``profile`` names a shipped profile or a profile file; of several, separated by commas, the last one serves all
     further slots. ``state_dir`` keeps what the cards remember, without it they forget when this object goes.
-    ``fresh`` starts every card anew, whatever is stored. ``card_time_s``: how long each command takes. Raises
-    ProfileError.
+    ``fresh`` starts every card anew, whatever is stored. ``card_time_s`` is what a card takes for a command, where it
+    shall take as long as real ones do. Raises ProfileError.
     """
 
     def __init__(

@@ -30,7 +30,14 @@ from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
-from remsim.server.core.peer_reports import BankAudit, forget_absence, on_dial_refused, on_error, on_slot_status
+from remsim.server.core.peer_reports import (
+    BankAudit,
+    forget_absence,
+    on_dial_refused,
+    on_error,
+    on_session_state,
+    on_slot_status,
+)
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import Mapping, SlotMap
@@ -62,6 +69,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.RemoveMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.SessionStateInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
     rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
@@ -319,6 +327,8 @@ class Coordinator:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
                 return on_slot_status(peer, message)
+            case rspro.SessionStateInd() as message, _:
+                return on_session_state(peer, message, now)
             case extensions.CardInd() as message, _:
                 return self.inventory.on_card(peer, message)
             case rspro.AddressesInd() as message, _:

@@ -15,10 +15,10 @@ from remsim.core.rate_limit import FloodLimit
 from remsim.redaction import scrub
 from remsim.server.core.actions import DONE, REFUSED, Action, Actor, Entry
 from remsim.server.core.log_events import ignored, peer_event
-from remsim.server.core.peers import Peer
+from remsim.server.core.peers import Peer, SessionReport
 from remsim.wire.link.actions import Close
 from remsim.wire.messages.extensions import AuditInd
-from remsim.wire.messages.rspro import BankSlotStatusInd, ConnectClientRes, ErrorInd
+from remsim.wire.messages.rspro import BankSlotStatusInd, ConnectClientRes, ErrorInd, SessionPhase, SessionStateInd
 
 
 def on_slot_status(peer: Peer, message: BankSlotStatusInd) -> list[Action]:
@@ -35,6 +35,19 @@ def forget_absence(peer: Peer, slot: BankSlot) -> None:
     status = peer.slot_status.get(slot.slot_nr)
     if status is not None and status.card_present is False:
         del peer.slot_status[slot.slot_nr]
+
+
+def on_session_state(peer: Peer, message: SessionStateInd, now: float) -> list[Action]:
+    """A bankd says how the session of a mapping stands."""
+    slot = message.bank_slot
+    if slot.bank_id != peer.bank_id or slot.slot_nr >= peer.number_of_slots:
+        return [ignored(peer, "foreign_session_state", slot)]
+    if message.phase is SessionPhase.NONE:
+        peer.sessions.pop(slot.slot_nr, None)
+    else:
+        since = now - message.age_ms / 1000
+        peer.sessions[slot.slot_nr] = SessionReport(message.client_slot, message.phase.name, since, message.cuts)
+    return []
 
 
 def on_error(peer: Peer, error: ErrorInd) -> list[Action]:

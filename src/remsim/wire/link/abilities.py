@@ -20,6 +20,7 @@ from remsim.wire.link.ability_bits import (
     REGISTRY,
     RESUME,
     REVOKE,
+    SESSIONS,
     SLOTS,
 )
 from remsim.wire.messages import extensions, rspro
@@ -38,6 +39,7 @@ __all__ = [
     "REGISTRY",
     "RESUME",
     "REVOKE",
+    "SESSIONS",
     "SLOTS",
     "introduce",
     "voids_commands",
@@ -54,6 +56,7 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     rspro.SessionInd: RESUME,
     rspro.ResumeInd: RESUME,
     rspro.SessionEndInd: RESUME,
+    rspro.SessionStateInd: SESSIONS,
     extensions.AheadInd: AHEAD,
     extensions.AheadUsedInd: AHEAD,
 }

@@ -17,6 +17,7 @@ AUDIT: Final = "audit.1"
 CERTIFIED: Final = "certified.1"
 CARDS: Final = "cards.1"
 RESUME: Final = "resume.1"
+SESSIONS: Final = "sessions.1"
 AHEAD: Final = "ahead.1"
 #: Every ability of this version, with what it means. Its place is its bit, so new ones go to the end.
 MEANINGS: Final = {
@@ -28,6 +29,7 @@ MEANINGS: Final = {
     CERTIFIED: "a server tells a bankd which clients have a certificate",
     CARDS: "a bankd tells the numbers of its cards",
     RESUME: "a card session goes on over another link, within its hold time",
+    SESSIONS: "a bankd reports the state of its card sessions at each change",
     AHEAD: "a bankd sends answers to commands that the modem has not sent yet",
 }
 REGISTRY: Final = tuple(MEANINGS)

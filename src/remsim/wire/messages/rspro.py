@@ -194,6 +194,28 @@ class SessionEndInd:
     cause: SessionEnd
 
 
+class SessionPhase(_OpenEnum):
+    """Where a card session stands (ability ``sessions.1``)."""
+
+    NONE = 0  # there is none, or it is over
+    ATTACHED = 1  # it ends with its link
+    RESUMABLE = 2  # it outlives its link
+    DETACHED = 3  # its link is lost; it is held
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStateInd:
+    """The card session of a mapping has changed: ability ``sessions.1``."""
+
+    bank_slot: BankSlot
+    client_slot: ClientSlot
+    phase: SessionPhase
+    #: For how long it has been in this state, in milliseconds.
+    age_ms: int
+    #: How often its link was lost while it was held.
+    cuts: int
+
+
 @dataclass(frozen=True, slots=True)
 class TpduFlags:
     """Meant for partial transfers, which nobody does: all four are sent FALSE and ignored on receipt."""
@@ -424,6 +446,7 @@ Addition = (
     | SessionInd
     | ResumeInd
     | SessionEndInd
+    | SessionStateInd
     | AheadInd
     | AheadUsedInd
 )

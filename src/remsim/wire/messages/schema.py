@@ -31,6 +31,7 @@ class Enumerated:
         | rspro.ErrorSeverity
         | rspro.AddressKind
         | rspro.SessionEnd
+        | rspro.SessionPhase
     ]
     is_open: bool
 
@@ -309,6 +310,17 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
         "sessionEndInd",
         rspro.SessionEndInd,
         (Field("cause", "cause", ENUMERATED, Enumerated(rspro.SessionEnd, is_open=True)),),
+    ),
+    48: Struct(
+        "sessionStateInd",
+        rspro.SessionStateInd,
+        (
+            Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
+            Field("clientSlot", "client_slot", SEQUENCE, CLIENT_SLOT),
+            Field("phase", "phase", ENUMERATED, Enumerated(rspro.SessionPhase, is_open=True)),
+            Field("ageMs", "age_ms", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
+            Field("cuts", "cuts", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
+        ),
     ),
     50: Struct(
         "aheadInd",

@@ -12,10 +12,11 @@ from remsim.bankd.core.states import CardState, HoldState
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.session.hold import HoldTimes
-from remsim.wire.link.abilities import REGISTRY
+from remsim.wire.link.abilities import ABILITIES, REGISTRY
 from remsim.wire.messages import rspro
+from remsim.wire.messages.extensions import CertifiedInd
 from remsim.wire.messages.rspro import ResultCode, SessionEnd, SlotPhysStatus
-from tests.doubles.bank import CLIENT, Bank
+from tests.doubles.bank import CLIENT, SERVER, Bank
 
 C10, B10 = ClientSlot(1, 0), BankSlot(1, 0)
 SELECT, READ = bytes.fromhex("00a40004023f00"), bytes.fromhex("00b0000001")
@@ -123,7 +124,7 @@ def test_client_without_certificate_gets_none_where_one_is_needed() -> None:
     assert not any(isinstance(message, rspro.SessionInd) for message in made.sent[link])
     made.lose(link)
     link = connect(made, proof=PROOF)
-    assert told(made, link)
+    assert not told(made, link).is_resumed
 
 
 def test_session_on_a_shared_card_ends_with_its_link() -> None:
@@ -355,6 +356,37 @@ def test_client_that_waits_for_a_command_of_old_is_refused() -> None:
     assert card_state(made) is CardState.OFF
 
 
+def test_another_that_waits_for_the_old_link_is_judged_by_the_new_one() -> None:
+    made = bank()
+    link = connect(made)
+    waiting = connect(made)
+    other = back(made, told(made, link).token)
+    assert made.probed == [link, other]
+    made.answer_probe(other)
+    assert made.result(waiting) is ResultCode.IDENTITY_IN_USE
+    assert hold_state(made) is HoldState.RESUMABLE
+
+
+def test_return_without_the_ability_is_a_connect_request_like_any_other() -> None:
+    made = bank()
+    link = connect(made)
+    made.lose(link)
+    other = made.link()
+    made.say(other, rspro.ResumeInd(told(made, link).token))
+    made.introduce(other, is_own=True)
+    assert made.result(other) is ResultCode.OK
+    assert opened(made) == 2
+
+
+def test_lines_out_of_order_end_the_session() -> None:
+    made = bank()
+    link = connect(made)
+    made.submit(link, SELECT, tag=1000)
+    lines(made, link, OFF)
+    assert ends(made, link) == [SessionEnd.REFUSED]
+    assert made.cards.resets == 0
+
+
 # The end of a session that is held
 
 
@@ -455,6 +487,23 @@ def test_revoked_certificate_of_a_live_link_keeps_its_session_from_being_held() 
     assert card_state(made) is CardState.OFF
 
 
+def test_client_that_is_known_to_have_a_certificate_by_now_does_not_return_without() -> None:
+    made = bank()
+    token = held(made)
+    made.say(1, CertifiedInd(is_first=True, is_last=True, clients=("client/1",)))
+    assert made.coordinator.cards.holds.counts.ended[SessionEnd.NOT_TRUSTED] == 1
+    other = back(made, token)
+    assert made.result(other) is ResultCode.ILLEGAL_CLIENT_ID
+
+
+def test_client_without_a_session_may_leave_and_confirm_what_it_likes() -> None:
+    made = bank()
+    link = connect(made, client=ClientSlot(2, 0))
+    made.say(link, rspro.SessionEndInd(SessionEnd.LEAVING))
+    made.say(link, rspro.SetAtrRes(ResultCode.OK))
+    assert link not in made.closed
+
+
 def test_bank_that_stops_tells_its_clients_and_ends_what_is_held() -> None:
     made = bank()
     link = connect(made)
@@ -525,3 +574,45 @@ def test_card_that_is_gone_and_back_begins_another_session() -> None:
     made.presence(0, is_present=True)
     assert told(made, link).token != first
     assert hold_state(made) is HoldState.RESUMABLE
+
+
+# What the server hears
+
+
+def reports(made: Bank, server: int) -> list[tuple[str, int, int]]:
+    """Phase, age in ms, and cuts."""
+    found = [message for message in made.sent[server] if isinstance(message, rspro.SessionStateInd)]
+    return [(message.phase.name, message.age_ms, message.cuts) for message in found]
+
+
+def test_server_hears_of_each_change() -> None:
+    made = bank()
+    link = connect(made)
+    made.lose(link)
+    made.lose(back(made, told(made, link).token))
+    made.wait(made.now + 60.0)
+    assert reports(made, 1) == [
+        ("RESUMABLE", 0, 0),
+        ("DETACHED", 0, 1),
+        ("RESUMABLE", 0, 1),
+        ("DETACHED", 0, 2),
+        ("NONE", 0, 2),
+    ]
+
+
+def test_server_that_comes_back_hears_of_all_sessions_with_their_age() -> None:
+    made = bank()
+    made.connect(is_own=True)
+    made.lose(1)
+    made.now += 1.5
+    server = made.link(is_dialled=True)
+    made.say(server, rspro.ConnectBankRes(SERVER.with_abilities(ABILITIES), ResultCode.OK))
+    assert reports(made, server) == [("ATTACHED", 1500, 0)]
+
+
+def test_card_that_is_gone_ends_what_the_server_knows() -> None:
+    made = bank()
+    made.connect(is_own=True)
+    made.presence(0, is_present=False)
+    made.presence(0, is_present=True)
+    assert [phase for phase, _, _ in reports(made, 1)] == ["ATTACHED", "NONE", "ATTACHED"]
