@@ -112,13 +112,18 @@ def test_without_a_cut_the_modem_sees_the_same_and_waits_less(recording: list[by
     assert world.client.ahead.hits >= 3
 
 
-@pytest.mark.parametrize("failure", HEALING, ids=lambda failure: failure.name.lower())
-@pytest.mark.parametrize("recording", [COMMANDS, OTHERS], ids=["right", "half-wrong"])
+@pytest.mark.parametrize(
+    ("recording", "failure"),
+    [(OTHERS, failure) for failure in HEALING] + [(COMMANDS, LinkFailure.RST), (COMMANDS, LinkFailure.SILENCE)],
+    ids=lambda value: value.name.lower() if isinstance(value, LinkFailure) else "wrong" if value is OTHERS else "right",
+)
 def test_cut_anywhere(recording: list[bytes], failure: LinkFailure) -> None:
     like = _world(recording)
     like.run()
     ends = list(accumulate(like.chunks))
-    places = [(end, is_behind) for end in ends for is_behind in (False, True)] + [(end - 1, False) for end in ends]
+    # In turn: in front of a message, behind it, and within it.
+    manners = ((0, False), (0, True), (-1, False))
+    places = [(end + manners[at % 3][0], manners[at % 3][1]) for at, end in enumerate(ends)]
     for place, is_behind in places:
         world = _world(recording, failure=failure, cut_at=place, is_behind=is_behind)
         world.run()
