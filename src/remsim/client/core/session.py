@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from remsim.ahead.client_side import AnswersAhead, Hit, SentAhead
+from remsim.ahead.client_side import AnswersAhead, SentAhead, Used
 from remsim.card.atr_policy import AtrPolicy
 from remsim.card.errors import AtrError
 from remsim.card.reset import ResetKind
@@ -362,7 +362,7 @@ class Session:
         return self._send_command(link, lease, request)
 
     def _send_command(self, link: _Link, lease: SessionLease, request: rspro.TpduModemToCard) -> list[Action]:
-        told = self._tell_used(link)
+        told = self._tell(self.ahead.report())
         lease.outbox.command_sent(self.tags.number_command(request))
         self.ahead.on_sent(request.data)
         return [*told, Send(link.id, request)]
@@ -404,21 +404,17 @@ class Session:
         if hit is None or command is None:
             return []
         self._commands.remove(command)
-        answered = [self._answer(command, hit.response), *self._report(hit)]
+        answered = [self._answer(command, hit.response), *self._tell(hit.report)]
         if self._lease is None:
             return answered
         # The bankd's own answer is still to come, and is passed over.
         self._lease.outbox.void()
         return [*answered, *self._send_next(link, self._lease)]
 
-    def _report(self, hit: Hit) -> list[Action]:
-        link, told = self._link, hit.report
-        return [] if told is None or link is None else [Send(link.id, extensions.AheadUsedInd(told.base, told.count))]
-
-    def _tell_used(self, link: _Link) -> list[Action]:
-        """What the bankd has to know before the next command."""
-        used = self.ahead.report() if link.is_ahead else None
-        return [] if used is None else [Send(link.id, extensions.AheadUsedInd(used.base, used.count))]
+    def _tell(self, used: Used | None) -> list[Action]:
+        """Tell the bankd which answers were used."""
+        link = self._link
+        return [] if used is None or link is None else [Send(link.id, extensions.AheadUsedInd(used.base, used.count))]
 
     # What the modem sees
 
@@ -482,12 +478,12 @@ class Session:
         if not has_bankd or known.client_slot is None or known.bank_slot is None or self.atr is None:
             return [Abort(command, "no card is there")]
         if not self._commands and (hit := self.ahead.on_command(tpdu)) is not None:
-            return [self._answer(command, hit.response), *self._report(hit)]
+            return [self._answer(command, hit.response), *self._tell(hit.report)]
         command.request = rspro.TpduModemToCard(known.client_slot, known.bank_slot, rspro.NO_FLAGS, tpdu)
         self._commands.append(command)
         if lease is None:
             assert link is not None
-            told = self._tell_used(link)
+            told = self._tell(self.ahead.report())
             self.ahead.on_sent(tpdu)
             return [*told, Send(link.id, command.request)]
         if link is not None and lease.hold is None:
@@ -500,6 +496,7 @@ class Session:
         """The modem changed VCC, RST or CLK; with VCC gone or RST active, commands in progress are void."""
         self._lines = lines
         is_reset = lines.reset_active or lines.vcc_present is False
+        used = self._tell(self.ahead.report()) if is_reset else []
         if is_reset:
             self.ahead.on_reset()
             for command in self._commands:
@@ -507,7 +504,7 @@ class Session:
         told = self._told_reset(lines, is_reset=is_reset)
         link = self._link
         if self._lease is not None:
-            return [*told, *self._on_leased_lines(link, self._lease, lines, now, is_reset=is_reset)]
+            return [*told, *used, *self._on_leased_lines(link, self._lease, lines, now, is_reset=is_reset)]
         if link is None or not link.is_accepted:
             return [*told]
         shown = [lines]
@@ -515,7 +512,7 @@ class Session:
             # A classic bankd acts on edges and may remember the lines of the client before us (known-limits.md, 46);
             # rspro.md, 9.4 therefore wants a full cycle.
             shown.insert(0, _IDLE_LINES)
-        return [*told, *self._show_lines(link, shown)]
+        return [*told, *used, *self._show_lines(link, shown)]
 
     def _on_leased_lines(
         self, link: _Link | None, lease: SessionLease, lines: SlotPhysStatus, now: float, *, is_reset: bool
