@@ -134,6 +134,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("core.*", "slots.*", "announcement"),
         ("core.coordinator",),
         ("certified_store", "driver", "gsmtap", "learnt_files"),
+        ("learning",),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),

@@ -27,6 +27,8 @@ _FIRST_LINE: Final = "remsim-ahead 1"
 _PAIR: Final = re.compile(
     r"card B([0-9]{1,4}):([0-9]{1,4}) modem C([0-9]{1,4}):([0-9]{1,4}) atr ((?:[0-9a-f]{2}){1,33})"
 )
+#: In place of a pair: recordings of cards and modems that are not known.
+_FOR_ALL: Final = "for all"
 _SUM: Final = re.compile(r"sha256 ([0-9a-f]{64})")
 _RECORDING: Final = re.compile(r"(?:[0-9a-f]{2}){1,21}(?: (?:[0-9a-f]{2}){1,21})*")
 
@@ -65,12 +67,14 @@ class Library:
             self._pairs.popitem(last=False)
         return own, self._model_of(pair.atr), self._all
 
-    def put(self, pair: Pair, model: ContextModel) -> None:
-        """What a file had of this pair."""
-        self._pairs[pair] = model
+    def put(self, pair: Pair | None, model: ContextModel) -> None:
+        """What a file had of this pair, or of nobody in particular."""
+        if pair is not None:
+            self._pairs[pair] = model
         for recording in model.recordings:
-            self._model_of(pair.atr).learn(recording)
             self._all.learn(recording)
+            if pair is not None:
+                self._model_of(pair.atr).learn(recording)
 
     def learn(self, pair: Pair, recording: Sequence[bytes]) -> bool:
         """One start. Whether the pair's file is to be written."""
@@ -81,10 +85,6 @@ class Library:
             everything.learn(recording)
         return is_new
 
-    def learn_for_all(self, recording: Sequence[bytes]) -> bool:
-        """A recorded start of a card and a modem that are not known."""
-        return self._all.learn(recording)
-
     def _model_of(self, atr: bytes) -> ContextModel:
         model = self._by_atr.setdefault(atr, ContextModel())
         self._by_atr.move_to_end(atr)
@@ -93,15 +93,16 @@ class Library:
         return model
 
 
-def to_text(pair: Pair, recordings: Sequence[Sequence[bytes]]) -> str:
-    """What was learnt of a pair, as a file has it: its last line says whether all lines are there."""
-    lines = [_FIRST_LINE, f"card {pair.card} modem {pair.modem} atr {pair.atr.hex()}"]
+def to_text(pair: Pair | None, recordings: Sequence[Sequence[bytes]]) -> str:
+    """What was learnt of a pair, or for all, as a file has it: its last line says whether all lines are there."""
+    whose = _FOR_ALL if pair is None else f"card {pair.card} modem {pair.modem} atr {pair.atr.hex()}"
+    lines = [_FIRST_LINE, whose]
     lines += [" ".join(symbol.hex() for symbol in recording) for recording in recordings]
     body = "".join(f"{line}\n" for line in lines)
     return f"{body}sha256 {hashlib.sha256(body.encode()).hexdigest()}\n"
 
 
-def from_text(text: str) -> tuple[Pair, ContextModel]:
+def from_text(text: str) -> tuple[Pair | None, ContextModel]:
     """Read ``to_text``. Raises LearntError."""
     if len(text) > MAX_TEXT:
         raise LearntError(f"more than {MAX_TEXT} characters")
@@ -110,14 +111,17 @@ def from_text(text: str) -> tuple[Pair, ContextModel]:
     if not mark or found is None or hashlib.sha256(f"{body}\n".encode()).hexdigest() != found[1]:
         raise LearntError("the sum at its end does not fit")
     lines = body.split("\n")
-    known = _PAIR.fullmatch(lines[1]) if len(lines) > 1 else None
-    if lines[0] != _FIRST_LINE or known is None:
+    whose = lines[1] if len(lines) > 1 else ""
+    known = _PAIR.fullmatch(whose)
+    if lines[0] != _FIRST_LINE or (known is None and whose != _FOR_ALL):
         raise LearntError("it does not begin as such a file does")
+    model = ContextModel([_recording(line) for line in lines[2:]])
+    if known is None:
+        return None, model
     try:
         card, modem = BankSlot(int(known[1]), int(known[2])), ClientSlot(int(known[3]), int(known[4]))
     except IdRangeError as error:
         raise LearntError(str(error)) from None
-    model = ContextModel([_recording(line) for line in lines[2:]])
     return Pair(card, modem, bytes.fromhex(known[5])), model
 
 

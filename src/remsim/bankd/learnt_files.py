@@ -36,8 +36,10 @@ class LearntFiles:
         self._log = log
         self._is_failing = False
 
-    def path(self, pair: Pair) -> Path:
-        """The file of a card and a modem. Another card in the slot with another ATR has another file."""
+    def path(self, pair: Pair | None) -> Path:
+        """The file of a card and a modem; None: of what is for all. Another ATR in the slot has another file."""
+        if pair is None:
+            return self._folder / f"all{_SUFFIX}"
         digest = hashlib.sha256(pair.atr).hexdigest()[:8]
         name = f"B{pair.card.bank_id}-{pair.card.slot_nr}_C{pair.modem.client_id}-{pair.modem.slot_nr}_{digest}"
         return self._folder / f"{name}{_SUFFIX}"
@@ -49,8 +51,14 @@ class LearntFiles:
             if found is not None:
                 library.put(*found)
 
-    def save(self, pair: Pair, model: ContextModel) -> None:
-        """Write what was learnt of a pair, all or nothing. A failure is logged, and the old file stays."""
+    def load_general(self) -> ContextModel:
+        """What is for all; nothing if there is no such file."""
+        path = self.path(None)
+        found = self._read(path) if path.exists() else None
+        return ContextModel() if found is None else found[1]
+
+    def save(self, pair: Pair | None, model: ContextModel) -> bool:
+        """Write what was learnt, all or nothing. False: a failure was logged, and the old file stays."""
         path = self.path(pair)
         draft = path.with_suffix(_DRAFT)
         try:
@@ -66,10 +74,11 @@ class LearntFiles:
             if not self._is_failing:
                 self._log.warning("learnt_not_stored", file=str(path), error=error.strerror or type(error).__name__)
             self._is_failing = True
-            return
+            return False
         self._is_failing = False
+        return True
 
-    def _read(self, path: Path) -> tuple[Pair, ContextModel] | None:
+    def _read(self, path: Path) -> tuple[Pair | None, ContextModel] | None:
         try:
             with path.open("rb") as stream:
                 return from_text(stream.read(MAX_TEXT + 1).decode("ascii"))

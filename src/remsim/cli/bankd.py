@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``remsim bankd``: options of a bank. What they mean is written in ``remsim.config.BankdConfig``."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -113,3 +114,22 @@ def bankd(
     from remsim.bankd.service import serve
 
     return serve(config)
+
+
+@app.command
+def learn(
+    *files: Annotated[Path, Parameter(metavar="FILE", help="Recorded starts of modems, JSON lines.")],
+    state: Annotated[
+        str | None, Parameter(metavar="DIR", help="State directory of the bank.", show_default=False)
+    ] = None,
+    bank_id: Annotated[
+        str | None, Parameter(metavar="N", help="Number of the bank, for its usual directory.", show_default=False)
+    ] = None,
+) -> int:
+    """Learn from recorded starts what modems send, for answers ahead (--ahead); the bank uses it at its next start."""
+    from remsim.config import BankdConfig
+
+    config = resolve(BankdConfig, NO_DAEMON_OPTIONS, state_dir=state, bank_id=bank_id)
+    from remsim.bankd.learning import learn_files
+
+    return learn_files(files, config.state_dir)
