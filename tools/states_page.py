@@ -98,6 +98,14 @@ MACHINES: Final = (
         bankd_transitions.CardState.OFF,
     ),
     Machine(
+        "The breaker of a card position",
+        "How soon a reader that fails is tried again. Others are not affected by it.",
+        "remsim.bankd.core.states",
+        "BREAKER_TRANSITIONS",
+        _rows_of(bankd_transitions.BREAKER_TRANSITIONS),
+        bankd_transitions.BreakerState.CLOSED,
+    ),
+    Machine(
         "A card session of the bankd",
         "One client's use of one card. A client that can return within the hold time gets a token when its card is "
         "powered; without one, the session ends with its link.",

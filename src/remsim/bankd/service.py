@@ -31,7 +31,7 @@ from remsim.bankd.core.actions import (
 from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
-from remsim.bankd.driver import CardDriver
+from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
 from remsim.bankd.learnt_files import FOLDER as LEARNT_FOLDER
@@ -40,6 +40,7 @@ from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source, sharing
 from remsim.bankd.slots.store import make_plan
+from remsim.bankd.stuck import StuckReaders
 from remsim.config import BankdConfig
 from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity, Role
@@ -128,9 +129,15 @@ class BankdService:
         self._learnt = LearntFiles(config.state_dir / LEARNT_FOLDER, self._log)
         self._library: Library | None = None
         observe = self._metrics.card_times.observe
-        self._slots = [CardDriver(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
+        self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
+        self._slots = [
+            CardDriver(
+                nr, events=self, tasks=self._tasks, observe=observe, deadlines=card_deadlines(config), stuck=self.stuck
+            )
+            for nr in range(config.slots)
+        ]
         self.coordinator = self._make_coordinator()
-        self._metrics.show(self.coordinator)
+        self._metrics.show(self.coordinator, self.stuck)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
             self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
@@ -164,6 +171,9 @@ class BankdService:
         self._library = library
         return AheadPolicy(library)
 
+    def _reader_count(self) -> int:
+        return sum(slot.reader is not None for slot in self._slots)
+
     def _hold_policy(self) -> HoldPolicy | None:
         config = self.config
         if config.resume == "off":
@@ -196,7 +206,7 @@ class BankdService:
         for text in warnings:
             self._log.warning("slots_file", text=text)
         self._sharing = sharing(config, plan)
-        source = self._given_source or make_source(config, plan)
+        source = self._given_source or await make_source(config, plan, self._log)
         advertise = await advertised_hosts(config)
         await self._tasks.__aenter__()
         self._has_tasks = True
@@ -460,6 +470,12 @@ class BankdService:
             about = {"client_slot": event.client_slot, "bank_slot": event.bank_slot, **fields}
             level = self._lines.level(event.name, level, None if is_ordered else about)
         getattr(self._log, level)(event.name, bank_slot=event.bank_slot, client_slot=event.client_slot, **fields)
+
+
+def card_deadlines(config: BankdConfig) -> CardDeadlines:
+    """The deadlines of readers."""
+    times = config.reader_deadlines
+    return CardDeadlines(times.open_s, times.reset_s, config.card_deadline_s, times.close_s)
 
 
 def serve(config: BankdConfig) -> int:

@@ -52,6 +52,7 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
         *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_id"),
         *(
             "foreign_slot_status",
+            "foreign_reader_health",
             "foreign_session_state",
             "foreign_audit_entry",
             "odd_audit_action",

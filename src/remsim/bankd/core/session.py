@@ -20,6 +20,7 @@ from remsim.bankd.core.actions import (
     SubmitCommand,
     TraceTpdu,
 )
+from remsim.bankd.core.breaker import SlotBreaker
 from remsim.bankd.core.continuity import Continuity
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
@@ -160,10 +161,10 @@ class CardSlot(Stateful[CardState, CardEvent]):
     __slots__ = (
         "atr",
         "bank_slot",
+        "breaker",
         "caller",
         "card",
         "ended",
-        "failures",
         "fault",
         "iccid",
         "is_present",
@@ -198,9 +199,10 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.caller: CardSession | None = None
         self.tag = 0
         self.tpdu: bytes | None = None
-        #: Attempts in a row to power the card that failed, and why the last one did.
-        self.failures = 0
+        #: Why the last attempt to power the card failed.
         self.fault: FaultKind | None = None
+        #: How soon it is tried again.
+        self.breaker = SlotBreaker(bank_slot.slot_nr)
         #: The last session here that somebody could have returned to, and why that is over.
         self.ended: tuple[SessionTokens, SessionEnd] | None = None
 
@@ -235,6 +237,10 @@ class SessionOwner(Protocol):
 
     def on_fault(self, slot: CardSlot, fault: CardFault, now: float) -> None:
         """A command failed at once."""
+        ...
+
+    def on_recovered(self, slot: CardSlot) -> None:
+        """A card that has failed answers again."""
         ...
 
     def refuse(self, session: "CardSession", reason: str, now: float) -> None:
@@ -475,6 +481,8 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if self.continuity is not None:
             self.continuity.ledger.complete(tag, response)
         self._counts.tpdus += 1
+        if slot.breaker.failures:
+            self._owner.on_recovered(slot)
         if slot.is_traced:
             self._out.append(TraceTpdu(slot.bank_slot.slot_nr, tpdu, response))
 

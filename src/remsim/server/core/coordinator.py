@@ -35,6 +35,7 @@ from remsim.server.core.peer_reports import (
     forget_absence,
     on_dial_refused,
     on_error,
+    on_reader_health,
     on_session_state,
     on_slot_status,
 )
@@ -69,6 +70,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.RemoveMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ReaderHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.SessionStateInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
     rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
@@ -327,6 +329,8 @@ class Coordinator:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
                 return on_slot_status(peer, message)
+            case rspro.ReaderHealthInd() as message, _:
+                return on_reader_health(peer, message)
             case rspro.SessionStateInd() as message, _:
                 return on_session_state(peer, message, now)
             case extensions.CardInd() as message, _:
@@ -396,7 +400,11 @@ class Coordinator:
         if peer.addresses == before:
             return []
         told = [action for mapping in self.slotmap.live_of_bank(peer.bank) for action in self._retell(mapping)]
-        return [peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)), *note_of(peer), *told]
+        return [
+            peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)),
+            *note_of(peer, has_moved=True),
+            *told,
+        ]
 
     def _retell(self, mapping: Mapping) -> list[Action]:
         """Its client may have been told another address; one that heard of no bankd need not hear that again."""

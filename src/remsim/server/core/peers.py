@@ -21,6 +21,7 @@ from remsim.wire.messages.rspro import (
     ConnectBankReq,
     ConnectClientReq,
     ErrorInd,
+    ReaderHealthInd,
     SlotPhysStatus,
 )
 
@@ -123,6 +124,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     number_of_slots: int = 0
     addresses: tuple[AdvertisedAddress, ...] = ()
     slot_status: dict[int, SlotPhysStatus] = field(default_factory=dict)
+    #: Readers that do not work, by slot number.
+    readers: dict[int, ReaderHealthInd] = field(default_factory=dict)
     #: By slot number; where there is no session, nothing.
     sessions: dict[int, SessionReport] = field(default_factory=dict)
 

@@ -53,6 +53,7 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     extensions.CertifiedInd: CERTIFIED,
     extensions.CardInd: CARDS,
     rspro.AddressesInd: ADVERTISE,
+    rspro.ReaderHealthInd: SLOTS,
     rspro.SessionInd: RESUME,
     rspro.ResumeInd: RESUME,
     rspro.SessionEndInd: RESUME,

@@ -30,6 +30,7 @@ class Enumerated:
         | rspro.ErrorCode
         | rspro.ErrorSeverity
         | rspro.AddressKind
+        | rspro.ReaderState
         | rspro.SessionEnd
         | rspro.SessionPhase
     ]
@@ -320,6 +321,16 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             Field("phase", "phase", ENUMERATED, Enumerated(rspro.SessionPhase, is_open=True)),
             Field("ageMs", "age_ms", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
             Field("cuts", "cuts", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
+        ),
+    ),
+    49: Struct(
+        "readerHealthInd",
+        rspro.ReaderHealthInd,
+        (
+            Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
+            Field("state", "state", ENUMERATED, Enumerated(rspro.ReaderState, is_open=True)),
+            Field("failures", "failures", INTEGER, Integer(0, rspro.MAX_FAILURES)),
+            Field("cause", "cause", 0x80, Text(1, rspro.MAX_ERROR_STRING), is_optional=True),
         ),
     ),
     50: Struct(

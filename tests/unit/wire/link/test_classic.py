@@ -53,6 +53,7 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
     (extensions.CertifiedInd(is_first=True, is_last=True, clients=()), set(), "extensions: as above"),
     (extensions.CardInd(BANK), set(), "extensions: as above"),
     (rspro.AddressesInd(()), set(), "extensions: as above"),
+    (rspro.ReaderHealthInd(BANK, rspro.ReaderState.SUSPENDED, 3), set(), "extensions: as above"),
     (
         rspro.SessionInd(is_resumed=False, token=bytes(16), hold_idle_ms=60_000, hold_busy_ms=30_000),
         set(),
