@@ -243,16 +243,22 @@ class AheadRun:
         if isinstance(outcome, CardFault):
             self._owner.on_fault(slot, outcome, now)
             return None
+        self._done()
+        return outcome
+
+    def _done(self) -> None:
+        """The card has answered."""
+        slot = self._session.slot
         slot.step(CardEvent.DONE)
         slot.caller = None
-        return outcome
+        if slot.breaker.failures:
+            self._owner.on_recovered(slot)
 
     def complete(self, response: bytes, now: float) -> SendResponse | None:
         """The card answered later than at once. Returns what is to be done first of all."""
         session = self._session
         slot = session.slot
-        slot.step(CardEvent.DONE)
-        slot.caller = None
+        self._done()
         answer: bytes | None = None
         command = self._command
         if self._origin is Origin.GUESS:
