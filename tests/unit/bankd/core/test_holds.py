@@ -12,11 +12,11 @@ from remsim.bankd.core.states import CardState, HoldState
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.session.hold import HoldTimes
-from remsim.wire.link.abilities import ABILITIES, REGISTRY
+from remsim.wire.link.abilities import REGISTRY
 from remsim.wire.messages import rspro
 from remsim.wire.messages.extensions import CertifiedInd
 from remsim.wire.messages.rspro import ResultCode, SessionEnd, SlotPhysStatus
-from tests.doubles.bank import CLIENT, SERVER, Bank
+from tests.doubles.bank import CLIENT, Bank
 
 C10, B10 = ClientSlot(1, 0), BankSlot(1, 0)
 SELECT, READ = bytes.fromhex("00a40004023f00"), bytes.fromhex("00b0000001")
@@ -574,45 +574,3 @@ def test_card_that_is_gone_and_back_begins_another_session() -> None:
     made.presence(0, is_present=True)
     assert told(made, link).token != first
     assert hold_state(made) is HoldState.RESUMABLE
-
-
-# What the server hears
-
-
-def reports(made: Bank, server: int) -> list[tuple[str, int, int]]:
-    """Phase, age in ms, and cuts."""
-    found = [message for message in made.sent[server] if isinstance(message, rspro.SessionStateInd)]
-    return [(message.phase.name, message.age_ms, message.cuts) for message in found]
-
-
-def test_server_hears_of_each_change() -> None:
-    made = bank()
-    link = connect(made)
-    made.lose(link)
-    made.lose(back(made, told(made, link).token))
-    made.wait(made.now + 60.0)
-    assert reports(made, 1) == [
-        ("RESUMABLE", 0, 0),
-        ("DETACHED", 0, 1),
-        ("RESUMABLE", 0, 1),
-        ("DETACHED", 0, 2),
-        ("NONE", 0, 2),
-    ]
-
-
-def test_server_that_comes_back_hears_of_all_sessions_with_their_age() -> None:
-    made = bank()
-    made.connect(is_own=True)
-    made.lose(1)
-    made.now += 1.5
-    server = made.link(is_dialled=True)
-    made.say(server, rspro.ConnectBankRes(SERVER.with_abilities(ABILITIES), ResultCode.OK))
-    assert reports(made, server) == [("ATTACHED", 1500, 0)]
-
-
-def test_card_that_is_gone_ends_what_the_server_knows() -> None:
-    made = bank()
-    made.connect(is_own=True)
-    made.presence(0, is_present=False)
-    made.presence(0, is_present=True)
-    assert [phase for phase, _, _ in reports(made, 1)] == ["ATTACHED", "NONE", "ATTACHED"]
