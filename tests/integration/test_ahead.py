@@ -58,7 +58,7 @@ async def test_modem_far_away_is_answered_ahead(tmp_path: Path) -> None:
     start = _Start(tmp_path, ahead="on", repeat=2)
     suite, ahead = await start.play()
     outcome = start.player.outcome
-    assert not outcome.has_mismatch
+    assert not outcome.differences
     assert outcome.commands == 302
     # The model that is shipped knows this modem; what may not be guessed waits for the card.
     assert ahead.hits >= 240
@@ -72,7 +72,7 @@ async def test_modem_far_away_is_answered_ahead(tmp_path: Path) -> None:
 async def test_without_the_setting_nothing_is_answered_ahead(tmp_path: Path) -> None:
     start = _Start(tmp_path, ahead="off")
     suite, ahead = await start.play()
-    assert not start.player.outcome.has_mismatch
+    assert not start.player.outcome.differences
     assert (ahead.hits, ahead.round_trips) == (0, 151)
     assert suite.bankd.coordinator.counts.ahead_guesses == 0
     assert not stored(tmp_path)
@@ -82,7 +82,7 @@ async def test_cuts_of_the_link_are_not_noticed(tmp_path: Path) -> None:
     start = _Start(tmp_path, ahead="on", repeat=4)
     suite, ahead = await start.play(cut_every_s=1.0)
     outcome = start.player.outcome
-    assert not outcome.has_mismatch
+    assert not outcome.differences
     assert start.counter.cuts >= 2
     assert start.counter.losses == 0
     assert ahead.hits >= 300

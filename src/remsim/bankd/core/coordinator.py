@@ -89,7 +89,6 @@ class BankdCoordinator:
             advertise=advertise,
             certified=self.certified,
         )
-        # When a connect request must be answered, and when a card is tried again.
         self._deadlines: Deadlines[Due] = Deadlines()
         self.audit = AuditTrail(self.control, self._out, self.counts)
         self.guards = Guards(policy, counts=self.counts, out=self._out, audit=self.audit)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers ahead in a bank's coordinator: what a rule is about is not guessed, and a failed restoring ends the session."""
+"""Answers ahead in a bank's coordinator: no guess that a rule is about; a failed restoring ends the session."""
+
+from ipaddress import IPv4Address
 
 from remsim.ahead.library import Library, Pair
 from remsim.bankd.core.actions import BankdAction, CardAttached, Origin, RunAhead, SendResponse, StoreLearnt
@@ -58,7 +60,7 @@ class _World:
         self.done: list[BankdAction] = []
         self.now = 0.0
         bank = self.bank
-        address = PeerAddress(None, 1)
+        address = PeerAddress(IPv4Address("192.0.2.9"), 1)
         bank.on_presence(0, is_present=True, reader="r", now=0.0)
         bank.on_link_up(_SERVER, address, 0.0, is_dialled=True)
         bank.on_event(_SERVER, Received(rspro.ConnectBankRes(_THEM, ResultCode.OK), 1), 0.0)
