@@ -393,7 +393,7 @@ def compare(
         delay=lambda: rng.choice((0.0, 0.001, 0.01, 0.05)) * rng.random(),
         card_time=lambda: rng.choice((0.0001, 0.002, 0.01)),
         think=rng.choice((0.0, 0.0005, 0.02)),
-        cuts=[(rng.random() * 3, rng.random() * 0.3) for _ in range(rng.choice((0, 0, 1, 5)))],
+        cuts=[(rng.random() * 3, rng.random() * 0.3) for _ in range(rng.choice((0, 0, 2, 12)))],
     )
     modem.run()
     differing = next(

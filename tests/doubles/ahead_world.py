@@ -81,6 +81,7 @@ class FarModem:
         self._cuts = tuple(cuts)
         # The bankd: the modem's commands that wait, the one that runs, the last answer, and whether the card is busy.
         self._running: int | None = None
+        self._newest = 0
         self._last: tuple[int, bytes] | None = None
         self._waiting: deque[tuple[int, bytes] | Used] = deque()
         self._is_busy = False
@@ -109,6 +110,7 @@ class FarModem:
             self._is_cut = True
             self._link += 1
             self.queue.on_link_lost()
+            self._newest = 0
             if self.session is not None:
                 self.session.on_detached()
 
@@ -199,6 +201,7 @@ class FarModem:
             return
         if tag == self._running or (tag, command) in self._waiting:
             return
+        self._newest = tag
         self._waiting.append((tag, command))
         self._work()
 
@@ -265,7 +268,7 @@ class FarModem:
         self._send("down", lambda: self._on_ahead(answer))
 
     def _command_of_modem(self, session: AheadSession, tag: int, command: bytes) -> None:
-        decision = session.on_command(tag, command, self.now)
+        decision = session.on_command(tag, command, self.now, is_over_link=tag == self._newest)
         session.used.clear()
         match decision:
             case Broken():

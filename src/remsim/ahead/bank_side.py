@@ -132,11 +132,17 @@ class AheadSession:
 
     # The modem's commands
 
-    def on_command(self, tag: int, tpdu: bytes, now: float) -> Run | Answer | Broken:
-        """The modem sent a command, and the card is free."""
+    def on_command(self, tag: int, tpdu: bytes, now: float, *, is_over_link: bool = True) -> Run | Answer | Broken:
+        """The modem sent a command, and the card is free.
+
+        ``is_over_link``: it came over the link that there is now. Of one that came over a link that is lost, the client
+        may have had the answer, and others behind it: these keep their numbers.
+        """
         self._measure_wait(now)
         guess = self._guessed[0] if self._guessed else None
-        has_new_link, self._has_new_link = self._has_new_link, not self._is_attached
+        has_new_link = self._has_new_link and is_over_link
+        if is_over_link:
+            self._has_new_link = False
         if guess is not None and guess.answer.tpdu == tpdu:
             self._confirm()
             return Answer(guess.answer.response, is_guess=True, again=self._again(tag) if has_new_link else ())

@@ -115,6 +115,18 @@ def test_answers_that_may_be_lost_with_their_link_are_sent_again() -> None:
     assert session.on_command(12, _FETCH, 5.3) == Answer(_FCP + _OK, is_guess=True)
 
 
+def test_command_of_a_lost_link_leaves_the_numbers_as_they_are() -> None:
+    """The client may have had its answer ahead, and uses those behind it meanwhile."""
+    session = _session(*_LEARNT)
+    _busy(session)
+    session.on_detached()
+    assert session.on_command(11, _ICCID, 5.0, is_over_link=False) == Answer(b"\x61\x05", is_guess=True)
+    session.on_attached()
+    session.on_used(Used(10, 2))
+    assert session.counts.hits == 2
+    assert session.on_command(13, _READ, 5.3) == Run()
+
+
 def test_reset_forgets_all_and_gives_what_is_to_be_learnt() -> None:
     session = _session(*_LEARNT)
     _busy(session)

@@ -98,6 +98,8 @@ class AheadRun:
         self._origin = Origin.MODEM
         self._began = 0.0
         self._is_due = False
+        # The newest command that came over the link that there is now.
+        self._newest: int | None = None
 
     @property
     def view(self) -> CardView:
@@ -110,11 +112,13 @@ class AheadRun:
         """As ``CardSession.take``: the response if it is there at once."""
         session, continuity = self._session, self._session.continuity
         if continuity is None:
+            self._newest = tag
             return self.submit(tag, tpdu, origin, now)
         if continuity.is_unsettled:
             continuity.settle()
         standing = continuity.ledger.take_command(tag, tpdu)
         if standing is Standing.NEW:
+            self._newest = tag
             return self.submit(tag, tpdu, origin, now)
         if standing is Standing.ANSWERED:
             return continuity.ledger.response
@@ -130,7 +134,7 @@ class AheadRun:
         if slot.state is not CardState.READY or not is_ours or not 1 <= len(tpdu) <= MAX_COMMAND:
             session.put_off(tag, tpdu, origin, now)
             return None
-        decision = self._plan.on_command(tag, tpdu, now)
+        decision = self._plan.on_command(tag, tpdu, now, is_over_link=tag == self._newest)
         self._policy.on_distance(session.client, self._plan.pace.round_trip)
         self._note_used()
         if isinstance(decision, Broken):
@@ -322,6 +326,7 @@ class AheadRun:
 
     def on_detached(self) -> None:
         """The link is lost; the session is held."""
+        self._newest = None
         self._plan.on_detached()
 
     def on_attached(self) -> None:
