@@ -230,6 +230,13 @@ class _Tracebacks:
 _TRACEBACKS: Final = _Tracebacks()
 
 
+def presentable(fields: Mapping[str, object]) -> dict[str, object]:
+    """The fields of an event as a log shows them, for others who show events."""
+    shown = dict(fields)
+    _redact(shown)
+    return shown
+
+
 def _redact(event: Event) -> None:
     """Turn every value into what may be shown. The net below all that is logged."""
     for key, value in event.items():

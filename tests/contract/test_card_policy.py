@@ -159,7 +159,7 @@ async def test_card_that_is_exchanged_while_its_mapping_is_stored_ends_it(
 ) -> None:
     write, go_on, begun = sql.write_decision, asyncio.Event(), asyncio.Event()
 
-    async def write_later(connection: AsyncConnection, decision: Decision, wall: float) -> int:
+    async def write_later(connection: AsyncConnection, decision: Decision, wall: float) -> tuple[int, ...]:
         begun.set()
         await go_on.wait()
         return await write(connection, decision, wall)

@@ -76,6 +76,7 @@ def check(found: dict[tuple[str, str, str], tuple[int, bytes]], *, can_write: bo
         assert status >= 400 or can_write or method == "GET", (method, spelling, status)
         assert b'"audit"' not in body or path == "/openapi.json", (method, spelling)
     assert found["GET", f"{V1}/audit", f"{V1}/audit%0A"][0] in (401, 403)
+    assert found["GET", "/api/v2/tokens", "/api/v2/tokens%0A"][0] in (401, 403)
 
 
 @pytest.mark.parametrize(

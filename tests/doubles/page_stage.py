@@ -36,7 +36,8 @@ _PROMPT: Final = re.compile(r"(remsim|C\d+:\d+)> ")
 _ERROR_LINE: Final = re.compile(r"remsim([ -][a-z0-9-]+)?: .*|problem +[a-z]+ .*")
 #: These only look, and may be asked again until the programs have got there.
 _QUERY: Final = re.compile(
-    r"(REMSIM_TOKEN=\$\([^)]+\) )?remsim ctl (--(rest|authority) \S+ )*(--json )?(audit|banks|clients|mappings)\b"
+    r"(REMSIM_TOKEN=\$\([^)]+\) )?remsim ctl (--(rest|authority) \S+ )*(--json )?"
+    r"(audit|banks|cards|clients|mappings|slots|watch)\b"
     r"|(REMSIM_TOKEN=\$\([^)]+\) )?remsim-apitool( -[Hp] \S+| --authority \S+)*( -[abcs])?( \d+)?$"
     r"|(cat|curl -s|pcsc_scan|sed -n) "
 )

@@ -24,10 +24,12 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
+    StoreChange,
     StoreClientId,
     StoreDeletion,
     StoredMapping,
     StoredState,
+    StoreLabels,
     StoreMapping,
     StoreSent,
 )
@@ -64,10 +66,11 @@ class Rows:
         self.numbers: dict[tuple[str, str], int] = {}
         self.clients: dict[ClientSlot, NoteClient] = {}
         self.cards: dict[BankSlot, str] = {}
+        self.labels: dict[str, tuple[str, ...]] = {}
         self.last_id = 0
 
-    def decide(self, decision: Decision) -> int:
-        """Commit; return the id of a new mapping."""
+    def decide(self, decision: Decision) -> tuple[int, ...]:
+        """Commit; return the ids of new mappings."""
         match decision:
             case StoreMapping():
                 for row in self.mappings.values():
@@ -85,7 +88,7 @@ class Rows:
                     is_acknowledged=False,
                     result=None,
                 )
-                return self.last_id
+                return (self.last_id,)
             case StoreDeletion():
                 for number in decision.mappings:
                     self.mappings[number] = replace(self.mappings[number], is_live=False)
@@ -97,7 +100,15 @@ class Rows:
             case StoreClientId():
                 assert decision.client_id not in self.numbers.values()
                 self.numbers[decision.key] = decision.client_id
-        return 0
+            case StoreChange(deletion, creations, labelled):
+                if deletion is not None:
+                    self.decide(deletion)
+                for each in labelled:
+                    self.decide(each)
+                return tuple(number for creation in creations for number in self.decide(creation))
+            case StoreLabels(subject, labels):
+                self.labels[subject] = labels
+        return ()
 
     def note(self, note: Note) -> None:
         """Write a note."""
@@ -125,7 +136,8 @@ class Rows:
         removals = [row for row in rows if row.id in self.removals]
         releases = tuple((row.id, row.client, row.bank) for row in rows if row.id in self.releases)
         memory = StoredState((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
-        return replace(memory, cards=dict(self.cards))
+        labels = {subject: labels for subject, labels in self.labels.items() if labels}
+        return replace(memory, cards=dict(self.cards), labels=labels)
 
 
 @dataclass(slots=True)
@@ -198,7 +210,7 @@ class ServerWorld:
                     self.log.append(action)
                 case Entry():
                     self.entries.append(action)
-                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientId():
+                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientId() | StoreChange() | StoreLabels():
                     self.waiting.append(action)
                     if not self.is_store_slow:
                         self.commit()
@@ -212,8 +224,8 @@ class ServerWorld:
             if self.is_store_broken:
                 self.run(self.coordinator.on_store_failed(decision))
             else:
-                number = self.rows.decide(decision)
-                self.run(self.coordinator.on_stored(decision, self.now, mapping_id=number, created_at=1e9))
+                numbers = self.rows.decide(decision)
+                self.run(self.coordinator.on_stored(decision, self.now, mapping_ids=numbers, created_at=1e9))
 
     def advance(self, seconds: float) -> None:
         """Let time pass; everything that comes due is done at its time."""

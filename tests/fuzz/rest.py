@@ -14,12 +14,12 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx2
 import pytest
@@ -32,6 +32,7 @@ from remsim.config import ClientConfig, ServerConfig
 from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
 from remsim.server.api import auth
+from remsim.server.changes import Changes
 from remsim.server.core.tokens import EVERYTHING, Scope, TokenRole, failure_limiter
 from remsim.server.metrics import ServerMetrics
 from remsim.server.service import ServerService
@@ -39,6 +40,8 @@ from remsim.server.store.tokens import create_token
 from tests.doubles.certificates import BANK, CLIENT, SERVER, CertificateWorld
 from tests.doubles.tls_rig import LOOPBACK, LogLines, bankd_service, note_log, running
 from tests.reference import ROOT
+
+T = TypeVar("T")
 
 #: The same requests come with the same seed; the tests always have this one.
 SHORT_SEED: Final = 20261123
@@ -157,6 +160,10 @@ class RestWorld:
         return found
 
 
+async def _at_once(_changes: Changes, look: Callable[[], T | None], _timeout_s: float) -> T | None:
+    return look()
+
+
 def _context(anchor: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=anchor)
 
@@ -176,6 +183,8 @@ async def rest_world(folder: Path) -> AsyncIterator[RestWorld]:
         # soon that comes depends on how fast the machine is; tests/contract/test_rest_access.py is about that.
         patient = partial(failure_limiter, allowed=_FAILURES_ALLOWED)
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(auth, "failure_limiter", patient)
+        # Nor is anything waited for: the answer is that of a wait in vain.
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(Changes, "until", _at_once)
         metrics = ServerMetrics()
         server = ServerService(
             ServerConfig(

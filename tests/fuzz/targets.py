@@ -15,9 +15,13 @@ from remsim.emulators.errors import BoardFrameError as UsbFrameError
 from remsim.pki.enrolment_service import EnrolmentServiceError
 from remsim.pki.errors import CertificateError, EnrolmentError
 from remsim.policy.fields import PolicyError
+from remsim.rest.errors import RestApiError
+from remsim.server.api.errors import ApiError
+from remsim.server.core.card_choice import CardChoiceError
+from remsim.server.core.labels import LabelError
 from remsim.uicc.errors import ProfileError, StateError
 from remsim.wire.errors import DecodeError
-from tests.fuzz import on_card, on_files, on_pcscd, on_proofs, on_usb, on_wire
+from tests.fuzz import on_card, on_files, on_pcscd, on_proofs, on_rest, on_usb, on_wire
 from tests.fuzz.target import Target
 
 _JSON: Final = (b'{"', b'":', b"[]", b"null", b"true", b"1e999", b"\\ud800")
@@ -71,6 +75,13 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "recordings": Target(on_files.recordings, (ConfigError,), words=_JSON),
     "learnt": Target(on_files.learnt, (LearntError,), words=(b"remsim-ahead 1\n", b" atr 3b", b"00b0000001 ")),
+    # From callers of REST, and from its server.
+    "rest-cursors": Target(on_rest.cursors, (ApiError,), longest=210, words=(b"WzEs", b"WyJ")),
+    "rest-orders": Target(on_rest.orders, (ApiError, CardChoiceError), words=(*_JSON, b"card", b"iccid:", b"label:")),
+    "rest-subjects": Target(on_rest.subjects, (LabelError,), longest=60, words=(b"iccid:", b"B1:", b"C7:")),
+    "event-streams": Target(
+        on_rest.event_streams, (RestApiError,), longest=1024, words=(b"id: ", b"data: ", b"event: ", b"\n\n")
+    ),
     # From peers that claim an identity.
     "certificates": Target(on_proofs.certificates, (CertificateError,), longest=1024),
     "revocation-lists": Target(on_proofs.revocation_lists, (CertificateError,), longest=1024),

@@ -20,6 +20,7 @@ from remsim.bankd.slots.csv import CSV_NAME, parse_slots_csv
 from remsim.config import BankdConfig, ClientConfig, ClientRunConfig, CommonConfig, CtlConfig, ServerConfig, load_config
 from remsim.policy.guard import PRESETS, parse_guard_policy
 from remsim.policy.mapping import parse_mapping_policy
+from remsim.rest.models import FleetOrder
 from tests.doubles.console_pages import Command, FileText, Place, is_part_of, spans, steps
 from tests.doubles.page_stage import ELSEWHERE, PageStage
 from tests.doubles.pcscd import VPCD_PORTS, PcscdNamespace
@@ -157,6 +158,8 @@ def test_files_on_pages_are_accepted(file: FileText, tmp_path: Path) -> None:
     path = tmp_path / file.name
     path.write_text(file.text, encoding="utf-8")
     match file.kind:
+        case "toml" if file.name == "fleet.toml":
+            FleetOrder.model_validate(tomllib.loads(file.text))
         case "toml" if file.name in RULES:
             RULES[file.name](file.text)
         case "toml":

@@ -56,7 +56,7 @@ class Listener:
         self.stored: list[Decision] = []
         self.failed: list[Decision] = []
 
-    def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
+    def on_stored(self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float) -> None:
         self.stored.append(decision)
 
     def on_store_failed(self, decision: Decision) -> None:

@@ -33,6 +33,7 @@ LEVELS = {
     "vpcd": 3,
     "pki": 4,
     "net": 5,
+    "rest": 5,
     "readers": 5,
     "emulators": 5,
     "server": 6,
@@ -109,6 +110,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
+    "rest": (("models", "errors"), ("calls", "stream"), ("client",)),
     "readers": (
         ("errors",),
         ("base",),
@@ -154,7 +156,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("commands",),
     ),
     "server": (
-        ("core.*",),
+        ("core.*", "changes"),
         ("core.coordinator", "store.schema"),
         ("store.*", "authority.monitor"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),
@@ -174,7 +176,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "cli": (
         ("options", "rest", "main"),
-        ("tables", "examination"),
+        ("tables", "examination", "session"),
+        ("fleet",),
         ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl"),
         ("classic",),
     ),
@@ -186,12 +189,25 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
     *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry")),
+    *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError")),
+    *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
+    *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
+    *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
+    *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(
         f"remsim.server.core.tokens.{name}"
         for name in (
             *("EVERYTHING", "Grant", "Refusal", "StoredToken", "TokenRole"),
-            *("bearer_token", "check_token", "digest_of", "failure_limiter", "limited_source", "token_id_of"),
+            *(
+                "bearer_token",
+                "check_token",
+                "digest_of",
+                "failure_limiter",
+                "is_still_good",
+                "limited_source",
+                "token_id_of",
+            ),
         )
     ),
     "remsim.server.store.audit.StoredEntry",
@@ -246,10 +262,10 @@ EXTRAS = {
 #: library.
 BASE = {
     "cyclopts": ("remsim.cli",),
-    "httpx2": ("remsim.cli.rest", "remsim.demo"),
+    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
-    "pydantic": ("remsim.config", "remsim.server.api"),
+    "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet"),
     "pydantic_core": ("remsim.config",),
     "rich": ("remsim.cli", "remsim.client.report", "remsim.demo"),
 }

@@ -11,16 +11,16 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
 from remsim.card.iccid import is_iccid
-from remsim.cli import tables
+from remsim.cli import fleet, tables
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
+from remsim.cli.session import CtlSession, Given, IdText
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import BankSlot, ClientSlot, check_id
@@ -39,25 +39,6 @@ _LOOK_AGAIN_S: Final = 0.1
 _WHOLE: Final = re.compile(r"([BC])([0-9]{1,5})", re.ASCII)
 
 
-@dataclass(frozen=True)
-class CtlSession:
-    """A command's way to the server, and whether to print JSON."""
-
-    rest: RestClient
-    is_json: bool
-
-    def show(self, value: object, print_table: Callable[[], None]) -> int:
-        """Print ``value`` as JSON, or what ``print_table`` makes of it; return the exit status."""
-        if self.is_json:
-            print(json.dumps(value, indent=2))
-        else:
-            print_table()
-        return 0
-
-
-#: How a command gets its session: from the options of ``remsim ctl``, not from the words of the command line.
-Given = Annotated[CtlSession, Parameter(parse=False)]
-IdText = Annotated[str | None, Parameter(show_default=False)]
 IccidText = Annotated[
     str | None, Parameter(metavar="ICCID", show_default=False, help="Number of the card in that slot.")
 ]
@@ -249,6 +230,9 @@ def global_reset(
         _ask_before_reset(session.rest)
     session.rest.global_reset()
     return session.show({}, lambda: print("all mappings are deleted"))
+
+
+fleet.add_to(_commands)
 
 
 def _ask_before_reset(rest: RestClient) -> None:

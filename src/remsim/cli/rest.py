@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from remsim.config import CtlConfig
+    from remsim.rest import Rest, RestApiError
 
 JsonObject = dict[str, object]
 
@@ -114,6 +115,7 @@ class RestClient:
         import httpx2
 
         self.base = base_url(base)
+        self._token, self._tls = token, tls
         headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -134,6 +136,18 @@ class RestClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.close()
+
+    def v2(self) -> "Rest":
+        """The same server, by REST v2; to be closed by itself."""
+        from remsim.rest import Rest
+
+        return Rest(self.base, token=self._token, tls=self._tls, explain=self._unreached)
+
+    def _unreached(self, error: Exception) -> "RestApiError":
+        from remsim.rest import RestApiError
+
+        found = self._no_answer(error)
+        return RestApiError(str(found), hint=found.hint)
 
     def get(self, path: str) -> JsonObject | None:
         """Return the object at ``path``; None for an empty answer, with which the C server says "unknown".

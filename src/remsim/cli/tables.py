@@ -18,7 +18,7 @@ _UNFOLDED_WIDTH: Final = 500
 #: What each of the functions below is.
 Printer = Callable[[Sequence[JsonObject]], None]
 
-_GOOD_STATES: Final = frozenset({"ACTIVE", "CONNECTED_BANKD", "CONNECTED_CLIENT"})
+_GOOD_STATES: Final = frozenset({"ACTIVE", "active", "CONNECTED_BANKD", "CONNECTED_CLIENT"})
 
 
 def print_banks(banks: Sequence[JsonObject]) -> None:
@@ -80,6 +80,18 @@ def print_mappings(mappings: Sequence[JsonObject]) -> None:
     """Print one line per mapping."""
     rows = [[bank_slot_text(item), client_slot_text(item), *_outcome(item)] for item in mappings]
     _print_table(["BANK SLOT", "CLIENT SLOT", "STATE", "PROBLEM"], rows, nothing="nothing is mapped")
+
+
+def print_slots(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per bank slot."""
+    columns = ["SLOT", "CARD", "ICCID", "LABELS", "CLIENT SLOT", "STATE", "MISSING"]
+    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no slot is known")
+
+
+def print_cards(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per card."""
+    columns = ["ICCID", "SLOT", "CARD", "LABELS", "CLIENT SLOT"]
+    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no bank has told of a card")
 
 
 def bank_slot_text(mapping: JsonObject) -> str:

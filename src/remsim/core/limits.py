@@ -54,6 +54,10 @@ class LimitName(StrEnum):
     FAILING_SOURCES = "failing_sources"
     STORED_REFUSALS = "stored_refusals"
     BANK_AUDIT = "bank_audit"
+    LABELS = "labels"
+    KNOWN_CLIENTS = "known_clients"
+    EVENT_READERS = "event_readers"
+    KEPT_ANSWERS = "kept_answers"
     # Of bankds
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"

@@ -10,6 +10,9 @@ from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, REC
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED
 from remsim.server.api import limits as rest
+from remsim.server.core.kept_answers import MAX_KEPT, MAX_KEPT_BYTES
+from remsim.server.core.known import MAX_CLIENTS
+from remsim.server.core.labels import MAX_LABELS, MAX_SUBJECTS
 from remsim.server.core.peer_reports import BURST, REFILL_S
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
 from remsim.server.store.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
@@ -34,6 +37,20 @@ _PEERS: Final = (
         "ids for clients without one are taken from the pool that the operator sets aside, and stay theirs",
         "a client without an id is refused",
         "client_id_pool",
+    ),
+    Limit(
+        LimitName.KNOWN_CLIENTS,
+        MAX_CLIENTS,
+        "client slots",
+        "more than the largest installation has; on plaintext links a peer can claim any number",
+        "the absent client that was seen longest ago is not listed any more",
+    ),
+    Limit(
+        LimitName.LABELS,
+        MAX_SUBJECTS,
+        "slots and cards",
+        f"every slot of the largest installation, and its card, several times; each has at most {MAX_LABELS} labels",
+        _ANSWER.format(409),
     ),
     Limit(
         LimitName.REVOCATION_LIST,
@@ -89,6 +106,21 @@ _REST: Final = (
         "s",
         "a caller that takes nothing of an answer for so long does not read it",
         _CLOSED,
+    ),
+    Limit(
+        LimitName.EVENT_READERS,
+        rest.MAX_READERS,
+        "streams",
+        "a page or program has one; each wakes up at every change. All read the same 100 000 events, so a reader costs "
+        "no memory; the events take some 50 MB, and 95 MB at most",
+        _ANSWER.format(503),
+    ),
+    Limit(
+        LimitName.KEPT_ANSWERS,
+        MAX_KEPT,
+        f"answers of up to {MAX_KEPT_BYTES // 1024} KiB",
+        "a caller that sends an Idempotency-Key may repeat itself within a day; few do so at all",
+        "the oldest answer is forgotten: that request would be done anew",
     ),
     Limit(
         LimitName.TOKEN_FAILURES,

@@ -5,12 +5,17 @@
 they are asked, so that a list of thousands costs nothing until it is written out.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.server.core.actions import NoteBank
+from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator
+from remsim.server.core.event_feed import EventFeed
+from remsim.server.core.known import Seen, absence
 from remsim.server.core.peers import Peer, SessionReport
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
@@ -27,6 +32,9 @@ from remsim.wire.messages.rspro import (
     SlotPhysStatus,
 )
 
+NO_CARD: Final = "there is no card in the slot, or no reader"
+READER_FAILS: Final = "the reader has failed several times; it is tried again by itself"
+
 
 class StoredRecords(Protocol):
     """What can be read from the database."""
@@ -40,6 +48,10 @@ class StoredRecords(Protocol):
         """The token with this ID. Raises StoreError."""
         ...
 
+    async def read_tokens(self) -> Iterable[StoredToken]:
+        """All tokens, oldest first. Raises StoreError."""
+        ...
+
     async def read_audit(self, *, after: int, limit: int) -> Iterable[StoredEntry]:
         """The entries of the audit log behind the one with this number. Raises StoreError."""
         ...
@@ -50,6 +62,8 @@ class RuntimeStatus:
     """What the runtime knows besides its coordinator. It alone changes it."""
 
     restart_counter: int = 0
+    #: When this run began, in seconds since 1970-01-01 UTC.
+    started_at: float = 0.0
     #: The service listens on all its ports.
     is_open: bool = False
     #: When links came up, by the wall clock of that moment, which may be set later.
@@ -102,6 +116,49 @@ class MappingInfo:
     def is_client_connected(self) -> bool:
         """Whether its client is connected."""
         return self._client_peer is not None
+
+    @property
+    def id(self) -> int:
+        """Given by the database, never used again: another mapping of the same slots has another."""
+        return self._mapping.id
+
+    @property
+    def changed_at(self) -> float | None:
+        """Since when it is in its state, in the server's own time; None: since an earlier run."""
+        return self._mapping.changed_at
+
+    @property
+    def missing(self) -> list[str]:
+        """In words, all that its modem lacks to use the card, as far as the server knows; empty: nothing."""
+        return [*self._missing_at_bank(), *self._missing_at_client()]
+
+    def _missing_at_bank(self) -> list[str]:
+        bank = self._bank_peer
+        if bank is None:
+            return [absence(f"bank {self.bank.bank_id}", self._coordinator.known.bank(self.bank.bank_id))]
+        if self.state is MappingState.REFUSED:
+            return [self.problem]
+        if self.state is not MappingState.ACTIVE:
+            return [f"bank {self.bank.bank_id} has not answered yet"]
+        status = bank.slot_status.get(self.bank.slot_nr)
+        if status is not None and status.card_present is False:
+            return [NO_CARD]
+        return [READER_FAILS] if self.bank.slot_nr in bank.readers else []
+
+    def _missing_at_client(self) -> list[str]:
+        client = self._client_peer
+        if client is None:
+            return [absence(f"client {self.client}", self._coordinator.known.client(self.client))]
+        if client.address_problem:
+            return [client.address_problem]
+        told = client.announced
+        if self.state is not MappingState.ACTIVE:
+            return []
+        if told is None or told.bank_slot != self.bank or told.bankd.port == 0 or client.announced_result is None:
+            return [f"client {self.client} has not answered yet"]
+        if client.announced_result != ResultCode.OK:
+            return [f"client {self.client} refused: {ResultCode(client.announced_result).name}"]
+        return []
 
     @property
     def problem(self) -> str:
@@ -166,6 +223,11 @@ class PeerInfo:
         return self._status.connected_at.get(self._peer.link, 0.0)
 
     @property
+    def up_since(self) -> float:
+        """When its link came up, in the server's own time."""
+        return self._peer.since
+
+    @property
     def contested_by(self) -> str:
         """Where another program with its certificate was; empty: there was none."""
         return self._peer.contested_by
@@ -219,6 +281,22 @@ class SlotInfo:
     mapping: MappingInfo | None = None
     #: None: it works, as far as the bankd tells.
     reader: ReaderHealthInd | None = None
+    #: Since when its bankd says what it says of a card, in the server's own time.
+    heard_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardInfo:
+    """A card whose number is known, in the slot where it was heard of last."""
+
+    iccid: str
+    bank: BankSlot
+    #: It was not reported gone, and its bankd is one that tells.
+    is_there: bool
+    #: Since when that is known, in the server's own time; None: since an earlier run.
+    heard_at: float | None
+    labels: tuple[str, ...]
+    mapping: MappingInfo | None
 
 
 class BankInfo(PeerInfo):
@@ -264,20 +342,26 @@ class BankInfo(PeerInfo):
     @property
     def slots(self) -> list[SlotInfo]:
         """Its slots, and those beyond that are mapped."""
-        cards, status, readers = self.cards, self._peer.slot_status, self._peer.readers
+        peer = self._peer
+        cards, status, heard, readers = self.cards, peer.slot_status, peer.slot_heard_at, peer.readers
         live = self._coordinator.slotmap.live_of_bank(self.bank_id)
         mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         slot_nrs = sorted({*range(self.number_of_slots), *mappings})
-        return [SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr)) for nr in slot_nrs]
+        return [
+            SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr), heard.get(nr))
+            for nr in slot_nrs
+        ]
 
 
 class ServerQuery:
     """Everything that may be asked about one server."""
 
-    def __init__(self, coordinator: Coordinator, store: StoredRecords, status: RuntimeStatus) -> None:
+    def __init__(self, coordinator: Coordinator, store: StoredRecords, status: RuntimeStatus, feed: EventFeed) -> None:
         self._coordinator = coordinator
         self._store = store
         self._status = status
+        #: What happened last.
+        self.feed = feed
 
     # Mappings
 
@@ -323,6 +407,105 @@ class ServerQuery:
         peer = self._coordinator.peers.by_bank(bank_id)
         return None if peer is None else BankInfo(peer, self._coordinator, self._status)
 
+    # Banks and clients that were here, connected or not
+
+    def known_banks(self) -> list[int]:
+        """The ids of all banks that are or were connected, and of those that are mapped, in order."""
+        mapped = {mapping.bank.bank_id for mapping in self._coordinator.slotmap}
+        connected = {peer.bank for peer in self._coordinator.peers.banks()}
+        return sorted({*self._coordinator.known.banks(), *mapped, *connected})
+
+    def known_clients(self) -> list[ClientSlot]:
+        """All client slots that are or were connected, and those that are mapped, in order."""
+        mapped = {mapping.client for mapping in self._coordinator.slotmap}
+        connected = {peer.client for peer in self._coordinator.peers.clients() if peer.client is not None}
+        return sorted({*self._coordinator.known.clients(), *mapped, *connected})
+
+    def seen_bank(self, bank_id: int) -> Seen | None:
+        """What is remembered of a bank."""
+        return self._coordinator.known.bank(bank_id)
+
+    def seen_client(self, slot: ClientSlot) -> Seen | None:
+        """What is remembered of a client slot."""
+        return self._coordinator.known.client(slot)
+
+    def slots_of_bank(self, bank_id: int) -> list[SlotInfo]:
+        """The slots of a bank, connected or not, as far as they are known."""
+        bank = self.bank(bank_id)
+        if bank is not None:
+            return bank.slots
+        seen = self.seen_bank(bank_id)
+        size = seen.note.number_of_slots if seen is not None and isinstance(seen.note, NoteBank) else 0
+        live = self._coordinator.slotmap.live_of_bank(bank_id)
+        mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
+        return [SlotInfo(nr, mapping=mappings.get(nr)) for nr in sorted({*range(size), *mappings})]
+
+    def mapping_of_client(self, slot: ClientSlot) -> MappingInfo | None:
+        """The live mapping of a client slot."""
+        mapping = self._coordinator.slotmap.by_client_slot(slot)
+        return None if mapping is None else MappingInfo(mapping, self._coordinator, self._status)
+
+    # Cards and labels
+
+    def cards(self, shown: Callable[[BankSlot], bool]) -> list[CardInfo]:
+        """The cards whose numbers are known, in the order of their slots."""
+        found = self._coordinator.inventory.all_numbers()
+        return [self._card(slot, iccid) for slot, iccid in found.items() if shown(slot)]
+
+    def card(self, iccid: str, shown: Callable[[BankSlot], bool]) -> CardInfo | None:
+        """The card with this number: where it is, else where it was heard of last."""
+        found = [card for card in self.cards(shown) if card.iccid == iccid]
+        return max(found, key=lambda card: (card.is_there, card.heard_at or 0.0), default=None)
+
+    def _card(self, slot: BankSlot, iccid: str) -> CardInfo:
+        inventory = self._coordinator.inventory
+        is_there = inventory.number(slot) is not None and self._coordinator.peers.by_bank(slot.bank_id) is not None
+        labels = self._coordinator.labels.of_card(iccid)
+        return CardInfo(iccid, slot, is_there, inventory.heard_at(slot), labels, self.mapping(slot))
+
+    def choose(self, text: str) -> list[BankSlot]:
+        """The slots of the card, or cards, that a text names. Raises CardChoiceError."""
+        return self.slots_of(CardChoice.parse(text))
+
+    def slots_of(self, choice: CardChoice) -> list[BankSlot]:
+        """The slots of the card, or cards, that are meant."""
+        return choice.slots(self._coordinator.inventory, self._coordinator.labels)
+
+    def labels(self, subject: str) -> tuple[str, ...]:
+        """The labels of a slot, client slot or card."""
+        return self._coordinator.labels.of(subject)
+
+    def all_labels(self) -> dict[str, tuple[str, ...]]:
+        """Every subject that has labels."""
+        return self._coordinator.labels.all()
+
+    def slots_of_card(self, iccid: str) -> list[BankSlot]:
+        """Where a card with this number was heard of."""
+        return [slot for slot, number in self._coordinator.inventory.all_numbers().items() if number == iccid]
+
+    def last_number(self, slot: BankSlot) -> str | None:
+        """The number of the card that was heard of last in a slot."""
+        return self._coordinator.inventory.last_number(slot)
+
+    def card_heard_at(self, slot: BankSlot) -> float | None:
+        """Since when that is known, in the server's own time; None: since an earlier run."""
+        return self._coordinator.inventory.heard_at(slot)
+
+    # Time
+
+    def moment(self, heard_at: float) -> float:
+        """Seconds since 1970-01-01 UTC, of a moment in the server's own time, by the wall clock of now."""
+        return time.time() - self.age_s(heard_at)
+
+    def age_s(self, heard_at: float) -> float:
+        """How long ago a moment in the server's own time was."""
+        return max(0.0, self._status.now() - heard_at)
+
+    @property
+    def started_at(self) -> float:
+        """When this run began, in seconds since 1970-01-01 UTC."""
+        return self._status.started_at
+
     # The server itself, and what it has stored
 
     @property
@@ -344,6 +527,10 @@ class ServerQuery:
         """The token with this ID. Raises StoreError."""
         return await self._store.find_token(token_id)
 
+    async def tokens(self) -> Iterable[StoredToken]:
+        """All tokens, oldest first. Raises StoreError."""
+        return await self._store.read_tokens()
+
     async def audit(self, *, after: int, limit: int) -> Iterable[StoredEntry]:
         """The entries of the audit log behind the one with this number. Raises StoreError."""
         return await self._store.read_audit(after=after, limit=limit)
@@ -361,7 +548,7 @@ def problem_of(mapping: Mapping, bank: Peer | None, client: Peer | None) -> str:
         return client.address_problem
     status = bank.slot_status.get(mapping.bank.slot_nr)
     if status is not None and status.card_present is False:
-        return "there is no card in the slot, or no reader"
+        return NO_CARD
     if mapping.bank.slot_nr in bank.readers:
-        return "the reader has failed several times; it is tried again by itself"
+        return READER_FAILS
     return ""

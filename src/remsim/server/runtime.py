@@ -7,7 +7,7 @@ All methods run in the event loop.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, get_args
 
 from remsim.core.errors import RemsimError
@@ -17,12 +17,13 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import LogEvent
 from remsim.core.rate_limit import TokenBuckets
-from remsim.logs import Logger
+from remsim.logs import Logger, presentable
 from remsim.net.accept.quota import ConnectionQuota
 from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
+from remsim.server.changes import Changes
 from remsim.server.core.actions import (
     Action,
     Actor,
@@ -30,12 +31,13 @@ from remsim.server.core.actions import (
     Decision,
     Entry,
     Note,
-    StoreClientId,
+    StoreChange,
     StoreDeletion,
     StoreMapping,
-    StoreSent,
 )
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
+from remsim.server.core.event_feed import EventFeed
+from remsim.server.core.labels import shown_subject
 from remsim.server.core.slotmap import Mapping
 from remsim.server.metrics import ServerMetrics
 from remsim.server.query import RuntimeStatus, ServerQuery
@@ -69,6 +71,8 @@ _OF_OPERATORS: Final = frozenset({"mapping_created", "mapping_deleted", "bankd_r
 #: The refusal of a caller that has proven nothing: the entry names whatever it said.
 _TOKEN_REFUSED: Final = "token_refused"
 
+_POLICY_HINT: Final = "the server's policy file says who may use which card"
+
 __all__ = ["PolicyRefusalError", "ServerRuntime", "UnknownBankError", "UnknownMappingError"]
 
 
@@ -97,17 +101,20 @@ class ServerRuntime:
         admission: ConnectionQuota | None = None,
         policy: MappingPolicy = OPEN,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self.coordinator = coordinator
         self.store = store
-        self.status = RuntimeStatus(now=asyncio.get_running_loop().time)
-        self.query = ServerQuery(coordinator, store, self.status)
+        self.status = RuntimeStatus(started_at=time.time(), now=self._loop.time)
+        #: Wakes those who wait for something to come about.
+        self.changes = Changes()
+        self._feed = EventFeed(presentable)
+        self.query = ServerQuery(coordinator, store, self.status, self._feed)
         self._metrics = metrics
         self._log = log
         self._policy = policy
-        self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(self._on_alarm)
         self._executor: ActionExecutor[Action] = ActionExecutor(
-            self._performers(), on_failure=self._on_failure, after=self._set_alarm
+            self._performers(), on_failure=self._on_failure, after=self._after_actions
         )
         self._refusals = TokenBuckets(burst=audit.STORED_REFUSALS, interval_s=audit.REFUSAL_INTERVAL_S)
         self._lines = LogRateLimiter(log, metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._loop.time)
@@ -160,13 +167,13 @@ class ServerRuntime:
 
     # The database
 
-    def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
+    def on_stored(self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float) -> None:
         """See Listener."""
         now = self._loop.time()
-        self._executor.run(self.coordinator.on_stored(decision, now, mapping_id=mapping_id, created_at=created_at))
-        if isinstance(decision, StoreMapping):
-            # Another card may have come while it was being stored.
-            self._ask_policy(decision.bank)
+        self._executor.run(self.coordinator.on_stored(decision, now, mapping_ids=mapping_ids, created_at=created_at))
+        # Another card may have come while it was being stored.
+        for creation in _creations(decision):
+            self._ask_policy(creation.bank)
 
     def on_store_failed(self, decision: Decision) -> None:
         """See Listener."""
@@ -176,12 +183,65 @@ class ServerRuntime:
 
     async def create_mapping(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
         """Map two slots; returns when that is committed. Raises PolicyRefusalError, ConflictError and StoreError."""
-        target = _pair(bank, client)
+        self._check_policy(bank, client, by)
+        await self._store(
+            self.coordinator.plan_creation(bank, client), Entry(by, "mapping.create", _pair(bank, client))
+        )
+
+    async def change_mappings(
+        self,
+        ended: Iterable[ClientSlot],
+        created: Sequence[tuple[BankSlot, ClientSlot]],
+        by: Actor,
+        *,
+        labels: dict[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """End the mappings of client slots, make others, and change labels; returns when that is committed.
+
+        Either everything is stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
+        LabelError and StoreError.
+        """
+        found: list[Mapping] = []
+        for client in ended:
+            mapping = self.coordinator.slotmap.by_client_slot(client)
+            if mapping is None:
+                raise UnknownMappingError(f"{client} is not mapped")
+            found.append(mapping)
+        for bank, client in created:
+            self._check_policy(bank, client, by)
+        decision = self.coordinator.plan_change(found, created, labels)
+        if decision is None:
+            return
+        gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in found]
+        new = [f"+{_pair(bank, client)}" for bank, client in created]
+        named = [
+            f"{shown_subject(subject)}: {' '.join(names) or 'no labels'}" for subject, names in (labels or {}).items()
+        ]
+        entry = Entry(by, "mapping.change", _one(gone, new, named), detail=", ".join([*gone, *new, *named]))
+        await self._store(decision, entry)
+
+    def check_policy(self, created: Iterable[tuple[BankSlot, ClientSlot]]) -> None:
+        """Whether the rules allow these mappings; nothing is noted. Raises PolicyRefusalError."""
+        for bank, client in created:
+            decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
+            if not decision.is_allowed:
+                raise PolicyRefusalError(decision.reason, hint=_POLICY_HINT)
+
+    async def set_labels(self, subject: str, labels: Iterable[str], by: Actor) -> None:
+        """Give a slot, client slot or card these labels and no others; returns when that is committed.
+
+        ``subject`` is in its one form. Raises LabelError and StoreError.
+        """
+        decision = self.coordinator.plan_labels(subject, labels)
+        detail = ", ".join(decision.labels) or "none"
+        await self._store(decision, Entry(by, "label.set", shown_subject(subject), detail=detail))
+
+    def _check_policy(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
         decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))
         if not decision.is_allowed:
-            self.refuse(Entry(by, "mapping.create", target, audit.REFUSED, decision.reason), "policy_refused")
-            raise PolicyRefusalError(decision.reason, hint="the server's policy file says who may use which card")
-        await self._store(self.coordinator.plan_creation(bank, client), Entry(by, "mapping.create", target))
+            entry = Entry(by, "mapping.create", _pair(bank, client), audit.REFUSED, decision.reason)
+            self.refuse(entry, "policy_refused")
+            raise PolicyRefusalError(decision.reason, hint=_POLICY_HINT)
 
     async def delete_mapping(self, bank: BankSlot, by: Actor) -> None:
         """Delete the mapping of a bank slot; returns when that is committed. Raises UnknownMappingError, StoreError."""
@@ -241,6 +301,10 @@ class ServerRuntime:
         self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
         return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
+    def record(self, entry: Entry) -> None:
+        """Store what somebody did that changed nothing."""
+        self.store.record(entry)
+
     def refuse(self, entry: Entry, event: str) -> None:
         """Log, count and store that somebody was refused; not all of it, if he does it again and again."""
         who = entry.actor.who
@@ -271,9 +335,13 @@ class ServerRuntime:
             AskPolicy: lambda action: self._ask_policy(action.bank),
         }
         performers |= dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action)
-        performers |= dict.fromkeys((StoreMapping, StoreDeletion, StoreSent, StoreClientId), self.store.submit)
-        performers |= dict.fromkeys(get_args(Note), self.store.note)
+        performers |= dict.fromkeys(get_args(Decision), self.store.submit)
+        performers |= dict.fromkeys(get_args(Note), self._note)
         return performers
+
+    def _note(self, note: Note) -> None:
+        self.store.note(note)
+        self.coordinator.known.note(note, time.time())
 
     def _on_link_action(self, action: LinkAction) -> None:
         self.manager.execute(action)
@@ -281,17 +349,36 @@ class ServerRuntime:
     def _on_failure(self, action: Action, error: Exception) -> None:
         self._log.error("internal_error", action=type(action).__name__, exc_info=error)
 
-    def _set_alarm(self) -> None:
+    def _after_actions(self) -> None:
         self._alarm.set(self.coordinator.next_deadline())
+        self.changes.happened()
 
     def _log_event(self, event: LogEvent) -> None:
         self._metrics.events.labels(event.name).inc()
+        self._feed.on_event(event, time.time())
         slots = {"bank_slot": event.bank_slot, "client_slot": event.client_slot}
         fields = {name: slot for name, slot in slots.items() if slot is not None} | event.shown_fields()
         # What operators do is said each time.
         is_ours = event.name in _OF_OPERATORS
         level = self._lines.level(event.name, event.level, None if is_ours else fields)
         _SAY[level](self._log, event.name, **fields)
+
+
+def _creations(decision: Decision) -> tuple[StoreMapping, ...]:
+    match decision:
+        case StoreMapping():
+            return (decision,)
+        case StoreChange():
+            return decision.creations
+        case _:
+            return ()
+
+
+def _one(gone: list[str], new: list[str], named: list[str]) -> str:
+    """The target of an entry: the only change, or how many there are."""
+    if len(new) == 1 and len(gone) <= 1 and not named:
+        return new[0].removeprefix("+")
+    return f"{len(gone)} deleted, {len(new)} created, {len(named)} labelled"
 
 
 def _pair(bank: BankSlot, client: ClientSlot) -> str:

@@ -225,6 +225,8 @@ class ServerService:
         self._stack.callback(rest.close)
         running = tasks.vital(rest.run(), name="rest")
         self._stack.push_async_callback(_end_rest, rest, running)
+        # Those who wait for something get their answer before the listener ends.
+        self._stack.callback(runtime.changes.close)
         await rest.wait_listening()
         self.rest_address = rest.address
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.core.text import counted, escape
+from remsim.core.text import counted, escape, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,10 @@ def test_what_is_not_printable_is_escaped(text: str, shown: str) -> None:
 @pytest.mark.parametrize(("number", "text"), [(0, "no command"), (1, "1 command"), (2, "2 commands")])
 def test_number_and_noun_agree(number: int, text: str) -> None:
     assert counted(number, "command") == text
+
+
+@pytest.mark.parametrize(
+    ("wall", "shown"), [(0.0, "1970-01-01T00:00:00.000Z"), (1796047380.123, "2026-11-30T14:03:00.123Z")]
+)
+def test_times_are_rfc_3339_in_utc(wall: float, shown: str) -> None:
+    assert rfc3339(wall) == shown

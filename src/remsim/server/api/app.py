@@ -12,6 +12,8 @@ from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.api import errors, limits
 from remsim.server.api.auth import OPEN_PATHS, AuthMiddleware, judge_route
 from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
+from remsim.server.api.v2 import access, apply, cards, events, mappings, peers
+from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
 
@@ -27,6 +29,8 @@ def build_app(runtime: ServerRuntime, metrics: ServerMetrics, *, is_open: bool =
     """The application over ``runtime``; ``is_open``: no token is needed."""
     app = resources(metrics.limits)
     app.state.runtime = runtime
+    app.state.event_readers = events.Readers()
+    app.state.kept_answers = KeptAnswers(metrics.limits)
     # The last one is the outermost.
     app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits)
     app.add_middleware(RequestMiddleware, metrics=metrics)
@@ -43,10 +47,13 @@ class _Api(FastAPI):
             components = schema["components"]
             for name in ("HTTPValidationError", "ValidationError"):
                 components["schemas"].pop(name, None)
+            components["schemas"]["Problem"] = errors.Problem.model_json_schema()
             components["securitySchemes"] = {_TOKEN: {"type": "http", "scheme": "bearer", "description": _TOKEN_TEXT}}
             for path, operations in schema["paths"].items():
                 for operation in operations.values():
-                    operation["responses"].pop("422", None)
+                    if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                        # The framework's own; ours is a problem.
+                        del operation["responses"]["422"]
                     if path not in OPEN_PATHS:
                         operation["security"] = [{_TOKEN: []}]
             self.openapi_schema = schema
@@ -75,7 +82,7 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         dependencies=[Depends(judge_route)],
     )
     errors.install(app, limits)
-    for resource in (clients, banks, slotmaps, audits, status):
+    for resource in (clients, banks, slotmaps, audits, status, peers, cards, mappings, apply, access, events):
         app.include_router(resource.router)
     return app
 
@@ -112,7 +119,7 @@ class RequestMiddleware:
                 self._metrics.request_time.labels(shown).observe(time.perf_counter() - started)
             await send(message)
 
-        served = self._app if fault is None else errors.answer(fault)
+        served = self._app if fault is None else errors.answer(fault, scope["path"])
         await served(scope, receive, count)
 
 

@@ -148,10 +148,11 @@ class AuthMiddleware:
         try:
             grant = await self._judge(scope)
         except ApiError as error:
-            await answer(error)(scope, receive, send)
+            await answer(error, scope["path"])(scope, receive, send)
             return
         except StoreError as error:
-            await answer(ApiError(503, "not_ready", str(error), error.hint))(scope, receive, send)
+            refused = ApiError(503, "not_ready", str(error), error.hint)
+            await answer(refused, scope["path"])(scope, receive, send)
             return
         state = scope.setdefault("state", {})
         if grant is not None and (on_proven := state.get(ON_PROVEN)) is not None:

@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How REST says no: a status and ``{"error": {"code", "message", "hint"}}``."""
+"""How REST says no: in v1 a status and ``{"error": {"code", "message", "hint"}}``, in v2 a problem (RFC 9457)."""
 
 import math
-from typing import Final
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from remsim.core.errors import RemsimError
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.core.slotmap import ConflictError
 from remsim.server.runtime import PolicyRefusalError, UnknownMappingError
 from remsim.server.store.writer import StoreError
+
+#: Paths of v2 begin with this.
+V2: Final = "/api/v2"
+PROBLEM_TYPE: Final = "application/problem+json"
 
 #: When to ask again, in seconds, where something is not ready or the database takes nothing: nobody knows for how long.
 RETRY_S: Final = 5.0
@@ -33,6 +41,7 @@ class ApiError(Exception):
         retry_after_s: float | None = None,
         limit: LimitName | None = None,
         is_last: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """``is_last``: the connection is closed behind the answer, because nobody knows where the request ends."""
         super().__init__(message)
@@ -41,6 +50,7 @@ class ApiError(Exception):
         self.message = message
         self.hint = hint
         self.retry_after_s = retry_after_s
+        self.headers = headers or {}
         #: The limit that was reached, to be counted.
         self.limit = limit
         self.is_last = is_last or status == 413
@@ -52,6 +62,17 @@ class ErrorText(BaseModel):
     code: str
     message: str
     hint: str
+
+
+class Problem(BaseModel):
+    """Why v2 refused a request (RFC 9457). ``code`` is for programs, ``detail`` and ``hint`` for people."""
+
+    type: Literal["about:blank"]
+    title: str = Field(description="what the status means")
+    status: int
+    detail: str
+    code: str
+    hint: str = Field(description="what to do; may be empty")
 
 
 class ErrorBody(BaseModel):
@@ -70,10 +91,14 @@ def bad_request(message: str, hint: str = "") -> ApiError:
     return ApiError(400, "bad_request", message, hint)
 
 
-def answer(error: ApiError) -> JSONResponse:
-    """The answer that says it."""
-    body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-    headers: dict[str, str] = {}
+def is_of_v2(path: str) -> bool:
+    """Whether a path is one of v2, or would be."""
+    return path == V2 or path.startswith(f"{V2}/")
+
+
+def answer(error: ApiError, path: str) -> JSONResponse:
+    """The answer that says it to who asked for ``path``."""
+    headers = dict(error.headers)
     if error.is_last:
         headers["Connection"] = "close"
     if error.status == 401:
@@ -82,6 +107,17 @@ def answer(error: ApiError) -> JSONResponse:
     wait_s = RETRY_S if error.status == 503 and error.retry_after_s is None else error.retry_after_s
     if wait_s is not None:
         headers["Retry-After"] = str(math.ceil(wait_s))
+    if is_of_v2(path):
+        problem = Problem(
+            type="about:blank",
+            title=HTTPStatus(error.status).phrase,
+            status=error.status,
+            detail=error.message,
+            code=error.code,
+            hint=error.hint,
+        )
+        return JSONResponse(problem.model_dump(), error.status, headers, PROBLEM_TYPE)
+    body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     return JSONResponse(body, error.status, headers)
 
 
@@ -94,29 +130,44 @@ _KNOWN: dict[type[RemsimError], tuple[int, str]] = {
 }
 
 
+def _methods_at(request: Request) -> set[str]:
+    """What may be asked of a path (RFC 9110, 10.2.1): each of its methods has a route of its own."""
+    return {
+        method
+        for context in iter_route_contexts(request.app.routes)
+        if compile_path(str(context.path))[0].match(request.scope["path"])
+        for method in context.methods or ()
+    }
+
+
 def install(app: FastAPI, counts: LimitCounts | None = None) -> None:
     """Make ``app`` answer all errors in this form; ``counts`` are those of limits that are reached."""
 
     @app.exception_handler(ApiError)
-    async def _on_api_error(_request: Request, error: ApiError) -> JSONResponse:
+    async def _on_api_error(request: Request, error: ApiError) -> JSONResponse:
         if error.limit is not None and counts is not None:
             counts.reached(error.limit)
-        return answer(error)
+        return answer(error, request.url.path)
 
     @app.exception_handler(RemsimError)
-    async def _on_known_error(_request: Request, error: RemsimError) -> JSONResponse:
+    async def _on_known_error(request: Request, error: RemsimError) -> JSONResponse:
         status, code = _KNOWN[type(error)]
-        return answer(ApiError(status, code, str(error), error.hint))
+        return answer(ApiError(status, code, str(error), error.hint), request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def _on_http_error(request: Request, _error: HTTPException) -> JSONResponse:
+    async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        path = request.url.path
+        text, hint = f"there is no {request.method} {path}", "see /openapi.json"
+        if is_of_v2(path) and error.status_code == 405:
+            allowed = {"Allow": ", ".join(sorted(_methods_at(request)))}
+            return answer(ApiError(405, "bad_method", text, hint, headers=allowed), path)
         # rsres.md, 1: another method on a path that exists is not found, either.
-        return answer(not_found(f"there is no {request.method} {request.url.path}", "see /openapi.json"))
+        return answer(not_found(text, hint), path)
 
     @app.exception_handler(RequestValidationError)
-    async def _on_validation_error(_request: Request, _error: RequestValidationError) -> JSONResponse:
-        return answer(bad_request("the request cannot be understood", "see /openapi.json"))
+    async def _on_validation_error(request: Request, _error: RequestValidationError) -> JSONResponse:
+        return answer(bad_request("the request cannot be understood", "see /openapi.json"), request.url.path)
 
     @app.exception_handler(Exception)
-    async def _on_our_own_error(_request: Request, _error: Exception) -> JSONResponse:
-        return answer(ApiError(500, "internal_error", "internal error", "see the server's log"))
+    async def _on_our_own_error(request: Request, _error: Exception) -> JSONResponse:
+        return answer(ApiError(500, "internal_error", "internal error", "see the server's log"), request.url.path)

@@ -17,5 +17,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 BODY_TIME_S: Final = 10.0
 #: So long an answer may wait for its reader to take any of it; the longest lists have some megabytes.
 ANSWER_TIME_S: Final = 30.0
+#: Streams of events at a time. A page or program has one each.
+MAX_READERS: Final = 128
 #: A connection without a request is kept this long for the next one.
 KEEP_ALIVE_S: Final = 5

@@ -86,7 +86,24 @@ class StoreClientId:
     client_id: int
 
 
-Decision = StoreMapping | StoreDeletion | StoreSent | StoreClientId
+@dataclass(frozen=True, slots=True)
+class StoreLabels:
+    """Keep these labels of a slot, client slot or card, and no others; () takes all of them away."""
+
+    subject: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChange:
+    """Delete mappings, create others, and change labels, in one transaction: everything is stored, or nothing."""
+
+    deletion: StoreDeletion | None
+    creations: tuple[StoreMapping, ...]
+    labels: tuple[StoreLabels, ...] = ()
+
+
+Decision = StoreMapping | StoreDeletion | StoreSent | StoreClientId | StoreChange | StoreLabels
 
 
 # Notes
@@ -192,3 +209,8 @@ class StoredState:
     restart_counter: int = 0
     #: The last number that was heard of in each slot.
     cards: dict[BankSlot, str] = field(default_factory=dict)
+    #: Banks and clients that were here, each with the time at which it was noted (seconds since 1970-01-01 UTC).
+    banks: tuple[tuple[NoteBank, float], ...] = ()
+    clients: tuple[tuple[NoteClient, float], ...] = ()
+    #: By subject: ``B1:3``, ``C7:0``, ``iccid:8949…``.
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -6,7 +6,7 @@ bankds are told), ``client_config`` (what clients are told). Orders of operators
 and reserves, and gives a decision to be stored; once that is committed, ``on_stored`` carries it out.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +18,10 @@ from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
     Action,
     Decision,
+    StoreChange,
     StoreDeletion,
     StoredState,
+    StoreLabels,
     StoreMapping,
     StoreSent,
 )
@@ -29,6 +31,8 @@ from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
 from remsim.server.core.inventory import Inventory
+from remsim.server.core.known import KnownPeers
+from remsim.server.core.labels import Labels, shown_subject, slots_of
 from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
 from remsim.server.core.peer_reports import (
     BankAudit,
@@ -41,7 +45,7 @@ from remsim.server.core.peer_reports import (
 )
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
-from remsim.server.core.slotmap import Mapping, SlotMap
+from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 from remsim.wire.link.abilities import ADVERTISE
 from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
 from remsim.wire.link.engine import (
@@ -111,6 +115,8 @@ class Coordinator:
         self._certified: frozenset[Identity] | None = None
         self.bank_audit = BankAudit(self.limits)
         self.inventory = Inventory(memory.cards)
+        self.labels = Labels(memory.labels)
+        self.known = KnownPeers(memory.banks, memory.clients, limits=self.limits)
         self._bank_timers: Deadlines[int] = Deadlines()
         self._link_timers: Deadlines[LinkId] = Deadlines()
         self.configurator = ClientConfigurator(
@@ -188,7 +194,7 @@ class Coordinator:
             return []
         actions: list[Action] = []
         if peer.state is PeerState.CONNECTED_BANKD:
-            actions = self._reconciler.on_bankd_lost(peer.bank)
+            actions = self._reconciler.on_bankd_lost(peer.bank, now)
         actions += note_of(peer)
         level: Final = "debug" if peer.state in (PeerState.ESTABLISHED, PeerState.REJECTED) else "info"
         self.peers.remove(peer)
@@ -226,6 +232,41 @@ class Coordinator:
         is_sent = self._reconciler.is_connected(bank.bank_id)
         return StoreMapping(bank, client, is_sent, self.inventory.number(bank))
 
+    def plan_change(
+        self,
+        ended: Iterable[Mapping],
+        created: Sequence[tuple[BankSlot, ClientSlot]],
+        labels: dict[str, tuple[str, ...]] | None = None,
+    ) -> StoreChange | None:
+        """Delete live mappings, create others, and change labels at once. None if nothing is left to do.
+
+        All slots are reserved until it is stored or has failed, or none is. Raises ConflictError and LabelError.
+        """
+        chosen = list(ended)
+        labelled = tuple(self.labels.plan(subject, names) for subject, names in (labels or {}).items())
+        if any(mapping.is_ending for mapping in chosen):
+            raise ConflictError("one of the mappings is just being deleted by another request", hint="try again")
+        leaving = frozenset(mapping.id for mapping in chosen)
+        reserved: list[tuple[BankSlot, ClientSlot]] = []
+        try:
+            for bank, client in created:
+                self.slotmap.reserve(bank, client, leaving=leaving)
+                reserved.append((bank, client))
+        except ConflictError:
+            for bank, client in reserved:
+                self.slotmap.unreserve(bank, client)
+            raise
+        deletion = self.plan_deletion(chosen)
+        if deletion is None and not created and not labelled:
+            return None
+        # A new mapping goes out behind the removals of its bank; the reconciler asks the database again then.
+        creations = tuple(StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b)) for b, c in created)
+        return StoreChange(deletion, creations, labelled)
+
+    def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
+        """Give a slot, client slot or card these labels. Raises LabelError."""
+        return self.labels.plan(subject, labels)
+
     def plan_deletion(self, mappings: Iterable[Mapping]) -> StoreDeletion | None:
         """Delete live mappings; those whose deletion waits already are left out. None if nothing is left."""
         chosen = [mapping for mapping in mappings if not mapping.is_ending]
@@ -252,17 +293,23 @@ class Coordinator:
     # The database
 
     def on_stored(
-        self, decision: Decision, now: float, *, mapping_id: int = 0, created_at: float = 0.0
+        self, decision: Decision, now: float, *, mapping_ids: tuple[int, ...] = (), created_at: float = 0.0
     ) -> list[Action]:
-        """A decision is committed. A new mapping has got its id and time (seconds since 1970-01-01 UTC)."""
+        """A decision is committed. New mappings have got their ids and time (seconds since 1970-01-01 UTC)."""
         match decision:
             case StoreMapping():
-                mapping = Mapping(mapping_id, decision.bank, decision.client, created_at, is_sent=decision.is_sent)
-                self.slotmap.add(mapping)
-                event = mapping_event("info", "mapping_created", mapping)
-                return [event, *self._reconciler.on_mapping_stored(mapping, now)]
+                return self._create(mapping_ids[0], decision, created_at, now)
             case StoreDeletion():
                 return [action for number in decision.mappings for action in self._delete(number, now)]
+            case StoreChange(deletion, creations, labelled):
+                actions = [] if deletion is None else self.on_stored(deletion, now)
+                for number, creation in zip(mapping_ids, creations, strict=True):
+                    actions += self._create(number, creation, created_at, now)
+                return actions + [action for each in labelled for action in self.on_stored(each, now)]
+            case StoreLabels():
+                self.labels.on_stored(decision)
+                fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
+                return [LogEvent("info", "labels_changed", *slots_of(decision.subject), fields)]
             case StoreSent():
                 return self._reconciler.on_sent_stored(decision, now)
             case _:
@@ -279,10 +326,23 @@ class Coordinator:
                     if mapping is not None:
                         mapping.is_ending = False
                 return []
+            case StoreChange(deletion, creations):
+                actions = [] if deletion is None else self.on_store_failed(deletion)
+                return actions + [action for each in creations for action in self.on_store_failed(each)]
+            case StoreLabels():
+                return []
             case StoreSent():
                 return self._reconciler.on_sent_failed(decision)
             case _:
                 return self._admission.on_id_failed(decision)
+
+    def _create(self, mapping_id: int, decision: StoreMapping, created_at: float, now: float) -> list[Action]:
+        mapping = Mapping(
+            mapping_id, decision.bank, decision.client, created_at, is_sent=decision.is_sent, changed_at=now
+        )
+        self.slotmap.add(mapping)
+        event = mapping_event("info", "mapping_created", mapping)
+        return [event, *self._reconciler.on_mapping_stored(mapping, now)]
 
     def _delete(self, mapping_id: int, now: float) -> list[Action]:
         mapping = self.slotmap.get(mapping_id)
@@ -328,13 +388,13 @@ class Coordinator:
             case rspro.ConfigClientBankRes() as message, request:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
-                return on_slot_status(peer, message)
+                return on_slot_status(peer, message, now)
             case rspro.ReaderHealthInd() as message, _:
                 return on_reader_health(peer, message)
             case rspro.SessionStateInd() as message, _:
                 return on_session_state(peer, message, now)
             case extensions.CardInd() as message, _:
-                return self.inventory.on_card(peer, message)
+                return self.inventory.on_card(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:

@@ -25,6 +25,8 @@ class _Card:
     iccid: str
     #: Nobody has said that it is gone, or cannot be read any more.
     is_there: bool = True
+    #: When that was said, in the time that coordinators are given; None: in an earlier run.
+    heard_at: float | None = None
 
 
 class Inventory:
@@ -45,6 +47,16 @@ class Inventory:
         card = self._cards(slot.bank_id).get(slot.slot_nr)
         return None if card is None else card.iccid
 
+    def heard_at(self, slot: BankSlot) -> float | None:
+        """Since when ``last_number`` is known to be there, or gone; None: since an earlier run."""
+        card = self._cards(slot.bank_id).get(slot.slot_nr)
+        return None if card is None else card.heard_at
+
+    def all_numbers(self) -> dict[BankSlot, str]:
+        """The last number of every slot, gone or not, in the order of slots."""
+        found = {BankSlot(bank, nr): card.iccid for bank, cards in self._banks.items() for nr, card in cards.items()}
+        return dict(sorted(found.items()))
+
     def numbers_of_bank(self, bank_id: int) -> dict[int, str]:
         """The numbers of the cards that are there, by slot number, ascending."""
         return {nr: card.iccid for nr, card in sorted(self._cards(bank_id).items()) if card.is_there}
@@ -61,7 +73,7 @@ class Inventory:
             del cards[nr]
         return [NoteCard(BankSlot(peer.bank, nr), None) for nr in lost]
 
-    def on_card(self, peer: Peer, message: CardInd) -> list[Action]:
+    def on_card(self, peer: Peer, message: CardInd, now: float) -> list[Action]:
         """A bankd tells the number of a card, or that there is none."""
         slot, iccid = message.bank_slot, message.iccid
         if slot.bank_id != peer.bank_id or slot.slot_nr >= peer.number_of_slots:
@@ -71,10 +83,13 @@ class Inventory:
         cards = self._cards(slot.bank_id)
         before = cards.get(slot.slot_nr)
         if iccid is None:
-            if before is not None:
-                before.is_there = False
+            if before is not None and before.is_there:
+                before.is_there, before.heard_at = False, now
+                return [LogEvent("info", "card_gone", slot, fields={"iccid": shorten_iccid(before.iccid)})]
             return []
-        cards[slot.slot_nr] = _Card(iccid)
+        if before is not None and before.iccid == iccid and before.is_there and before.heard_at is not None:
+            return []
+        cards[slot.slot_nr] = _Card(iccid, heard_at=now)
         if before is not None and before.iccid == iccid:
             return []
         event = LogEvent("info", "card_number", slot, fields={"iccid": shorten_iccid(iccid)})

@@ -29,11 +29,14 @@ from remsim.wire.messages.rspro import (
 )
 
 
-def on_slot_status(peer: Peer, message: BankSlotStatusInd) -> list[Action]:
+def on_slot_status(peer: Peer, message: BankSlotStatusInd, now: float) -> list[Action]:
     """A bankd says whether there is a card in a slot."""
     slot, status = message.from_bank_slot, message.slot_phys_status
     if slot.bank_id != peer.bank_id:
         return [ignored(peer, "foreign_slot_status", slot)]
+    before = peer.slot_status.get(slot.slot_nr)
+    if before is None or before.card_present is not status.card_present:
+        peer.slot_heard_at[slot.slot_nr] = now
     peer.slot_status[slot.slot_nr] = status
     return [LogEvent("info", "bank_slot_status", slot, fields={"card_present": status.card_present})]
 

@@ -124,6 +124,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     number_of_slots: int = 0
     addresses: tuple[AdvertisedAddress, ...] = ()
     slot_status: dict[int, SlotPhysStatus] = field(default_factory=dict)
+    #: Since when each says what it says of a card, in the time that coordinators are given.
+    slot_heard_at: dict[int, float] = field(default_factory=dict)
     #: Readers that do not work, by slot number.
     readers: dict[int, ReaderHealthInd] = field(default_factory=dict)
     #: By slot number; where there is no session, nothing.

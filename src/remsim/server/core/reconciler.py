@@ -71,12 +71,12 @@ class Reconciler:
             actions += self._remove(bank, mapping, now)
         return actions + self._offer_all(bank_id, now)
 
-    def on_bankd_lost(self, bank_id: int) -> list[Action]:
+    def on_bankd_lost(self, bank_id: int, now: float) -> list[Action]:
         """The link is gone; clients are not told, their data links are their own."""
         self._links.pop(bank_id, None)
         self._timers.cancel(bank_id)
         for mapping in (*self._slotmap.live_of_bank(bank_id), *self._slotmap.removals_of_bank(bank_id)):
-            mapping.step(MappingEvent.BANKD_LOST)
+            mapping.move(MappingEvent.BANKD_LOST, now)
             mapping.is_create_unanswered = False
         return []
 
@@ -118,9 +118,9 @@ class Reconciler:
         self._answered(bank_id, bank, ("create", mapping.id))
         mapping.is_create_unanswered = False
         if answer.result is ResultCode.OK:
-            mapping.step(MappingEvent.CREATED)
+            mapping.move(MappingEvent.CREATED, now)
         else:
-            mapping.step(MappingEvent.CREATE_REFUSED)
+            mapping.move(MappingEvent.CREATE_REFUSED, now)
         if mapping.state is MappingState.DELETE_REQ:
             bank.waiting_removals.discard(mapping.id)
             return self._remove(bank, mapping, now) + self._offer_all(bank_id, now, MappingState.NEW)
@@ -147,7 +147,7 @@ class Reconciler:
             return [LogEvent("warning", "bankd_did_not_reset", fields=fields)]
         for mapping in self._slotmap.live_of_bank(bank_id):
             if mapping.state in (MappingState.ACTIVE, MappingState.REFUSED):
-                mapping.step(MappingEvent.BANKD_RESET)
+                mapping.move(MappingEvent.BANKD_RESET, now)
         return [LogEvent("info", "bankd_reset", fields=fields), *self._offer_all(bank_id, now)]
 
     def on_timer(self, bank_id: int, now: float) -> list[Action]:
@@ -182,7 +182,7 @@ class Reconciler:
                 mapping.is_sent = mapping.is_held = True
                 unsent.append(mapping.id)
                 continue
-            mapping.step(MappingEvent.CREATE_SENT)
+            mapping.move(MappingEvent.CREATE_SENT, now)
             mapping.is_create_unanswered = True
             bank.creates.push(mapping)
             self._asked(bank_id, bank, ("create", mapping.id), now)

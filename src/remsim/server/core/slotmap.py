@@ -114,9 +114,17 @@ class Mapping(Stateful[MappingState, MappingEvent]):
     is_held: bool = False
     #: The bankd owes the answer to a createMappingReq.
     is_create_unanswered: bool = False
+    #: Since when it is in its state, in the time that coordinators are given; None: since an earlier run.
+    changed_at: float | None = None
 
     def __post_init__(self, initial: MappingState) -> None:
         Stateful.__init__(self, initial)
+
+    def move(self, event: MappingEvent, now: float) -> None:
+        """Like ``step``, and note when the state changed. Raises IllegalTransitionError."""
+        before = self.state
+        if self.step(event) is not before:
+            self.changed_at = now
 
 
 @dataclass(slots=True)
@@ -148,11 +156,14 @@ class SlotMap:
 
     # Reservations: between a request to map two slots and its commit
 
-    def reserve(self, bank: BankSlot, client: ClientSlot) -> None:
-        """Keep two free slots for a mapping that is about to be stored. Raises ConflictError, naming the slot."""
-        if (taken := self._by_bank_slot.get(bank)) is not None:
+    def reserve(self, bank: BankSlot, client: ClientSlot, *, leaving: frozenset[int] = frozenset()) -> None:
+        """Keep two free slots for a mapping that is about to be stored. Raises ConflictError, naming the slot.
+
+        ``leaving`` are the ids of mappings that are deleted in the same transaction.
+        """
+        if (taken := self._by_bank_slot.get(bank)) is not None and taken.id not in leaving:
             raise ConflictError(f"{bank} is mapped to {taken.client} already", hint="delete that mapping first")
-        if (taken := self._by_client_slot.get(client)) is not None:
+        if (taken := self._by_client_slot.get(client)) is not None and taken.id not in leaving:
             raise ConflictError(f"{client} is mapped to {taken.bank} already", hint="delete that mapping first")
         if bank in self._reserved_bank_slots or client in self._reserved_client_slots:
             raise ConflictError(f"{bank} or {client} is just being mapped by another request", hint="try again")

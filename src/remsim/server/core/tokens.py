@@ -204,6 +204,11 @@ def check_token(text: str, find: Callable[[str], StoredToken | None], now: float
     return Grant(stored.token_id, stored.name, stored.role, stored.scope)
 
 
+def is_still_good(stored: StoredToken | None, now: float) -> bool:
+    """Whether a token that was good when it was shown is good now."""
+    return stored is not None and stored.revoked_at is None and (stored.expires_at is None or now < stored.expires_at)
+
+
 def bearer_token(header: str | None) -> str | None:
     """The token in an Authorization header (RFC 6750, clause 2.1), None if there is none."""
     scheme, _, rest = (header or "").partition(" ")

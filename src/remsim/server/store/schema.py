@@ -111,6 +111,15 @@ CARDS: Final = Table(
     Column("seen_at", Double, nullable=False),
 )
 
+#: Labels of bank slots (B1:3), client slots (C7:0) and cards (iccid:8949…).
+LABELS: Final = Table(
+    "labels",
+    METADATA,
+    Column("subject", String(32), primary_key=True),
+    Column("label", String(64), primary_key=True),
+    Column("given_at", Double, nullable=False),
+)
+
 #: Ids given to clients that have none of their own.
 CLIENT_NUMBERS: Final = Table(
     "client_numbers",

@@ -20,19 +20,23 @@ from remsim.server.core.actions import (
     NoteOutcome,
     NoteReleased,
     NoteRemoved,
+    StoreChange,
     StoreClientId,
     StoreDeletion,
     StoredMapping,
     StoredState,
+    StoreLabels,
     StoreMapping,
     StoreSent,
 )
+from remsim.server.core.known import MAX_CLIENTS
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
     CLIENT_NUMBERS,
     CLIENTS,
     COUNTERS,
+    LABELS,
     MAPPINGS,
     PENDING_RELEASES,
     PENDING_REMOVALS,
@@ -73,7 +77,11 @@ async def load_memory(connection: AsyncConnection) -> StoredState:
     client_ids: dict[ClientKey, int] = {
         (row.kind, row.value): row.client_id for row in await connection.execute(select(CLIENT_NUMBERS))
     }
-    addresses = {row.bank_id: _parse_addresses(row.addresses) for row in await connection.execute(select(BANKS))}
+    banks = [(_bank(row), row.last_seen_at) for row in await connection.execute(select(BANKS))]
+    clients = await connection.execute(select(CLIENTS).order_by(CLIENTS.c.last_seen_at.desc()).limit(MAX_CLIENTS))
+    labels: dict[str, tuple[str, ...]] = {}
+    for row in await connection.execute(select(LABELS).order_by(LABELS.c.subject, LABELS.c.label)):
+        labels[row.subject] = (*labels.get(row.subject, ()), row.label)
     restarts = await connection.scalar(select(COUNTERS.c.value).where(COUNTERS.c.name == _RESTARTS))
     live = await connection.execute(select(MAPPINGS).where(MAPPINGS.c.deleted_at.is_(None)).order_by(MAPPINGS.c.id))
     removed = await connection.execute(select(MAPPINGS).join(PENDING_REMOVALS).order_by(MAPPINGS.c.id))
@@ -84,11 +92,24 @@ async def load_memory(connection: AsyncConnection) -> StoredState:
             (row.id, ClientSlot(row.client_id, row.client_slot_nr), BankSlot(row.bank_id, row.bank_slot_nr))
             for row in released
         ),
-        bank_addresses=addresses,
+        bank_addresses={bank.bank_id: bank.addresses for bank, _ in banks},
         client_ids=client_ids,
         restart_counter=restarts or 0,
         cards={BankSlot(row.bank_id, row.slot_nr): row.iccid for row in await connection.execute(select(CARDS))},
+        banks=tuple(banks),
+        clients=tuple((_client(row), row.last_seen_at) for row in clients),
+        labels=labels,
     )
+
+
+def _bank(row: Row[tuple[object, ...]]) -> NoteBank:
+    addresses = _parse_addresses(row.addresses)
+    return NoteBank(row.bank_id, row.name, row.software, row.sw_version, row.number_of_slots, addresses)
+
+
+def _client(row: Row[tuple[object, ...]]) -> NoteClient:
+    slot = ClientSlot(row.client_id, row.slot_nr)
+    return NoteClient(slot, row.name, row.software, row.sw_version, row.hw_serial_nr, row.address)
 
 
 def _mapping(row: Row[tuple[object, ...]]) -> StoredMapping:
@@ -127,8 +148,8 @@ async def forget_history(connection: AsyncConnection, wall: float) -> None:
 # Writing
 
 
-async def write_decision(connection: AsyncConnection, decision: Decision, wall: float) -> int:
-    """Write one decision; return the id of a new mapping, else 0. Raises SQLAlchemyError."""
+async def write_decision(connection: AsyncConnection, decision: Decision, wall: float) -> tuple[int, ...]:
+    """Write one decision; return the ids of new mappings, in their order. Raises SQLAlchemyError."""
     match decision:
         case StoreMapping():
             if decision.iccid is not None:
@@ -145,7 +166,19 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
                 )
             )
             (number,) = done.inserted_primary_key or (0,)
-            return int(number)
+            return (int(number),)
+        case StoreChange():
+            if decision.deletion is not None:
+                await write_decision(connection, decision.deletion, wall)
+            created = [await write_decision(connection, each, wall) for each in decision.creations]
+            for labels in decision.labels:
+                await write_decision(connection, labels, wall)
+            return tuple(number for numbers in created for number in numbers)
+        case StoreLabels():
+            await connection.execute(delete(LABELS).where(LABELS.c.subject == decision.subject))
+            rows = [{"subject": decision.subject, "label": label, "given_at": wall} for label in decision.labels]
+            if rows:
+                await connection.execute(insert(LABELS), rows)
         case StoreDeletion():
             await connection.execute(_SET_DELETED, [{"of": number, "at": wall} for number in decision.mappings])
             await _insert_ids(connection, PENDING_REMOVALS, decision.removals)
@@ -157,7 +190,7 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             await connection.execute(
                 insert(CLIENT_NUMBERS).values(kind=kind, value=value, client_id=decision.client_id, given_at=wall)
             )
-    return 0
+    return ()
 
 
 async def _insert_ids(connection: AsyncConnection, table: Table, numbers: Sequence[int]) -> None:

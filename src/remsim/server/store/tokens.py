@@ -96,10 +96,13 @@ async def _insert(connection: AsyncConnection, record: StoredToken) -> None:
 def list_tokens(config: ServerConfig) -> list[StoredToken]:
     """All tokens, oldest first. Raises StartError."""
 
-    async def read(connection: AsyncConnection) -> list[StoredToken]:
-        return [_record(row) for row in await connection.execute(select(TOKENS).order_by(TOKENS.c.created_at))]
+    return _on_database(config, read_tokens, may_create=False)
 
-    return _on_database(config, read, may_create=False)
+
+async def read_tokens(connection: AsyncConnection) -> list[StoredToken]:
+    """All tokens, oldest first. Raises SQLAlchemyError."""
+    rows = await connection.execute(select(TOKENS).order_by(TOKENS.c.created_at, TOKENS.c.token_id))
+    return [_record(row) for row in rows]
 
 
 def revoke_token(config: ServerConfig, which: str) -> StoredToken:

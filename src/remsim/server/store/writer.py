@@ -59,8 +59,8 @@ class StoreError(RemsimError):
 class StoreListener(Protocol):
     """Who hears what became of decisions. Called in the loop, in the order of the decisions."""
 
-    def on_stored(self, decision: Decision, mapping_id: int, created_at: float) -> None:
-        """It is committed; a new mapping has this id and time."""
+    def on_stored(self, decision: Decision, mapping_ids: tuple[int, ...], created_at: float) -> None:
+        """It is committed; new mappings have these ids, in their order, and this time."""
         ...
 
     def on_store_failed(self, decision: Decision) -> None:
@@ -112,7 +112,10 @@ class Store:
     def submit(
         self, decision: Decision, done: asyncio.Future[int] | None = None, entry: audit.Entry | None = None
     ) -> None:
-        """Store a decision, and ``entry`` with it. ``done`` gets the id of a new mapping (else 0) or a StoreError."""
+        """Store a decision, and ``entry`` with it.
+
+        ``done`` gets the id of the first new mapping (else 0) or a StoreError.
+        """
         self._decisions.append(_Waiting(decision, done, entry))
         self._wake.set()
 
@@ -171,6 +174,14 @@ class Store:
         try:
             async with self._engine.connect() as connection:
                 return await tokens.find_token(connection, token_id)
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from None
+
+    async def read_tokens(self) -> Iterable[StoredToken]:
+        """All tokens, oldest first. Raises StoreError."""
+        try:
+            async with self._engine.connect() as connection:
+                return await tokens.read_tokens(connection)
         except SQLAlchemyError as error:
             raise self._unreadable(error) from None
 
@@ -245,24 +256,25 @@ class Store:
         except SQLAlchemyError as error:
             return error
         self.is_healthy = True
-        for one, (mapping_id, created_at) in zip(batch, results, strict=True):
+        for one, (mapping_ids, created_at) in zip(batch, results, strict=True):
             if one.decision is not None:
-                listener.on_stored(one.decision, mapping_id, created_at)
+                listener.on_stored(one.decision, mapping_ids, created_at)
             if one.done is not None and not one.done.done():
-                one.done.set_result(mapping_id)
+                one.done.set_result(mapping_ids[0] if mapping_ids else 0)
         return None
 
-    async def _commit(self, batch: list[_Waiting]) -> list[tuple[int, float]]:
+    async def _commit(self, batch: list[_Waiting]) -> list[tuple[tuple[int, ...], float]]:
         assert self._connection is not None
-        results: list[tuple[int, float]] = []
+        results: list[tuple[tuple[int, ...], float]] = []
         async with self._connection.begin():
             for one in batch:
-                wall, number = self._wall(), 0
+                wall = self._wall()
+                numbers: tuple[int, ...] = ()
                 if one.decision is not None:
-                    number = await sql.write_decision(self._connection, one.decision, wall)
+                    numbers = await sql.write_decision(self._connection, one.decision, wall)
                 if one.entry is not None:
                     await audit.write_entries(self._connection, [one.entry], wall)
-                results.append((number, wall))
+                results.append((numbers, wall))
         return results
 
     def _fail(self, listener: StoreListener, batch: Sequence[_Waiting], error: SQLAlchemyError) -> None:

@@ -3,7 +3,9 @@
 
 import pytest
 
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.slotmap import ConflictError
+from remsim.wire.messages.rspro import CreateMappingReq
 from tests.doubles.server_world import ServerWorld
 
 
@@ -107,3 +109,41 @@ def test_failed_deletion_of_a_mapping_that_is_gone_is_harmless() -> None:
     decision = world.waiting[0]
     world.commit()
     assert world.coordinator.on_store_failed(decision) == []
+
+
+class TestChanges:
+    """Several mappings deleted and created at once."""
+
+    def change(self, world: ServerWorld, ended: list[str], created: list[tuple[str, str]]) -> None:
+        pairs = [(BankSlot.parse(bank), ClientSlot.parse(client)) for bank, client in created]
+        change = world.coordinator.plan_change([world.mapping(bank) for bank in ended], pairs)
+        assert change is not None
+        world.run([change])
+
+    def test_bankd_loses_the_old_mapping_before_it_hears_of_the_new_one(self) -> None:
+        world = ServerWorld()
+        bank = world.bank(1)
+        world.post("1:0", "7:0")
+        world.answer(bank, CreateMappingReq)
+        assert world.asked(bank) == ["+B1:0 C7:0"]
+        self.change(world, ["1:0"], [("1:1", "7:0"), ("1:0", "8:0")])
+        assert world.asked(bank)[1:] == ["-B1:0 C7:0", "+B1:1 C7:0", "+B1:0 C8:0"]
+        live = {(str(row.bank), str(row.client)) for row in world.rows.mappings.values() if row.is_live}
+        assert live == {("B1:1", "C7:0"), ("B1:0", "C8:0")}
+
+    def test_nothing_is_reserved_when_one_slot_is_taken(self) -> None:
+        world = ServerWorld()
+        world.post("1:0", "7:0")
+        with pytest.raises(ConflictError):
+            self.change(world, [], [("1:1", "8:0"), ("1:0", "9:0")])
+        world.post("1:1", "8:0")
+
+    def test_what_is_not_stored_leaves_everything_as_it_was(self) -> None:
+        world = ServerWorld()
+        world.post("1:0", "7:0")
+        world.is_store_broken = True
+        self.change(world, ["1:0"], [("1:1", "7:0")])
+        world.is_store_broken = False
+        assert world.coordinator.slotmap.by_client_slot(ClientSlot(7, 0)) is world.mapping("1:0")
+        world.delete("1:0")
+        world.post("1:1", "7:0")

@@ -6,10 +6,10 @@ v1 is exactly what the C server gives, because programs with strict decoders ref
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from enum import IntEnum
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.text import rfc3339
 from remsim.redaction import shorten_iccid
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import BankInfo, ClientInfo, MappingInfo, PeerInfo, SlotInfo
@@ -65,7 +65,7 @@ def asn1_name(value: IntEnum) -> str:
 
 def time_text(wall: float) -> str:
     """Seconds since 1970-01-01 UTC as ISO 8601, to the millisecond."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(wall)
 
 
 def component(identity: ComponentIdentity, *, more: bool) -> Json:

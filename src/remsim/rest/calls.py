@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls of REST v2 as values: what is asked, and the model of the answer. ``Rest.do`` and ``AsyncRest.do`` make them.
+
+Knows no connection. Slots are written ``B1:3`` and ``C7:0``; a card ``B1:3``, ``iccid:NUMBER`` or ``label:NAME``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Generic, Literal, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel
+
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.rest import models
+
+PREFIX: Final = "/api/v2"
+
+M = TypeVar("M", bound=BaseModel)
+M_co = TypeVar("M_co", bound=BaseModel, covariant=True)
+Goal = Literal["active", "operational"]
+
+
+class Nothing(models.V2Model):
+    """An answer without a body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[M_co]):
+    """One request, and the model of its answer."""
+
+    method: str
+    path: str
+    model: type[M_co]
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: BaseModel | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def behind(self, cursor: str) -> "Call[M_co]":
+        """The same for the next page."""
+        return replace(self, query={**self.query, "cursor": cursor})
+
+    def only_if(self, tag: str) -> "Call[M_co]":
+        """The same, done only if what it changes still has this ETag."""
+        return replace(self, headers={**self.headers, "If-Match": tag})
+
+    def once(self, key: str) -> "Call[M_co]":
+        """The same, done only once for this key, however often it is repeated."""
+        return replace(self, headers={**self.headers, "Idempotency-Key": key})
+
+
+def _get(path: str, model: type[M], query: Mapping[str, str] | None = None) -> Call[M]:
+    return Call("GET", path, model, query or {})
+
+
+def list_banks() -> Call[models.BankPage]:
+    """All banks that are or were connected."""
+    return _get("/banks", models.BankPage)
+
+
+def show_bank(bank_id: int) -> Call[models.BankModel]:
+    """One bank."""
+    return _get(f"/banks/{bank_id}", models.BankModel)
+
+
+def list_bank_slots(bank_id: int) -> Call[models.BankSlotPage]:
+    """The slots of a bank."""
+    return _get(f"/banks/{bank_id}/slots", models.BankSlotPage)
+
+
+def show_bank_slot(slot: str) -> Call[models.BankSlotModel]:
+    """One slot. Raises IdRangeError."""
+    where = BankSlot.parse(slot)
+    return _get(f"/banks/{where.bank_id}/slots/{where.slot_nr}", models.BankSlotModel)
+
+
+def reset_bank(bank_id: int) -> Call[Nothing]:
+    """Make a bankd drop its mappings and give it those that are desired."""
+    return Call("POST", f"/banks/{bank_id}/reset", Nothing)
+
+
+def list_clients() -> Call[models.ClientPage]:
+    """All clients that are or were connected."""
+    return _get("/clients", models.ClientPage)
+
+
+def show_client_slot(slot: str) -> Call[models.ClientSlotModel]:
+    """One client slot. Raises IdRangeError."""
+    where = ClientSlot.parse(slot)
+    return _get(f"/clients/{where.client_id}/slots/{where.slot_nr}", models.ClientSlotModel)
+
+
+def list_cards(*, reveal: bool = False) -> Call[models.CardPage]:
+    """All cards whose numbers are known; ``reveal``: in full, for admins."""
+    return _get("/cards", models.CardPage, {"reveal": "true"} if reveal else {})
+
+
+def show_card(iccid: str) -> Call[models.CardModel]:
+    """One card."""
+    return _get(f"/cards/{quote(iccid, safe='')}", models.CardModel)
+
+
+def list_mappings() -> Call[models.MappingPage]:
+    """All mappings."""
+    return _get("/mappings", models.MappingPage)
+
+
+def show_mapping(client: str, *, wait: Goal | None = None, timeout: str = "30s") -> Call[models.MappingModel]:
+    """One mapping, now or when it has come as far as ``wait`` says. Raises IdRangeError."""
+    return _get(f"/mappings/{ClientSlot.parse(client)}", models.MappingModel, _waiting(wait, timeout))
+
+
+def put_mapping(client: str, card: str, *, wait: Goal | None = None, timeout: str = "30s") -> Call[models.MappingModel]:
+    """Give a client slot a card. Raises IdRangeError, and ValidationError for what names no card."""
+    path, body = f"/mappings/{ClientSlot.parse(client)}", models.MappingOrder(card=card)
+    return Call("PUT", path, models.MappingModel, _waiting(wait, timeout), body)
+
+
+def delete_mapping(client: str) -> Call[Nothing]:
+    """Take its card away from a client slot. Raises IdRangeError."""
+    return Call("DELETE", f"/mappings/{ClientSlot.parse(client)}", Nothing)
+
+
+def list_labels() -> Call[models.LabelsPage]:
+    """Everything that has labels."""
+    return _get("/labels", models.LabelsPage)
+
+
+def show_labels(subject: str) -> Call[models.LabelsModel]:
+    """The labels of a slot, client slot or card."""
+    return _get(f"/labels/{quote(subject, safe=':')}", models.LabelsModel)
+
+
+def put_labels(subject: str, labels: Sequence[str]) -> Call[models.LabelsModel]:
+    """Give it these labels and no others. Raises ValidationError for what can be no label."""
+    body = models.LabelsOrder(labels=list(labels))
+    return Call("PUT", f"/labels/{quote(subject, safe=':')}", models.LabelsModel, {}, body)
+
+
+def apply(fleet: models.FleetOrder, *, dry_run: bool = False) -> Call[models.ApplyModel]:
+    """Make it so that exactly these mappings and labels are there, or only say what differs."""
+    return Call("POST", "/apply", models.ApplyModel, {"dry_run": "true"} if dry_run else {}, fleet)
+
+
+def list_tokens() -> Call[models.TokenPage]:
+    """All access tokens; for admins."""
+    return _get("/tokens", models.TokenPage)
+
+
+def list_audit() -> Call[models.AuditPage]:
+    """The audit log, oldest first; for admins."""
+    return _get("/audit", models.AuditPage)
+
+
+def list_events(cursor: str | None = None) -> Call[models.EventPage]:
+    """What happened behind an event, or all that is kept."""
+    return _get("/events", models.EventPage, {} if cursor is None else {"cursor": cursor})
+
+
+def _waiting(wait: Goal | None, timeout: str) -> dict[str, str]:
+    return {} if wait is None else {"wait": wait, "timeout": timeout}

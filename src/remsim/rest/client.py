@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes calls: ``Rest`` for programs that wait, ``AsyncRest`` for asyncio. Both know HTTP, and nothing of resources.
+
+HTTP is imported with the first connection, because help and tables need none.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from remsim import __version__
+from remsim.rest import models
+from remsim.rest.calls import PREFIX, Call, Nothing
+from remsim.rest.errors import RestApiError, refusal
+from remsim.rest.models import PageOf
+from remsim.rest.stream import EventReader, ServerSentEvent
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+#: A page has at most a thousand items.
+MAX_ANSWER_BYTES: Final = 16 << 20
+#: A stream says something at least every 15 s.
+STREAM_SILENCE_S: Final = 45.0
+#: Nothing takes longer than the longest wait, and some.
+_CALL_S: Final = 330.0
+_CONNECT_S: Final = 10.0
+#: An event of this kind says that others were lost.
+LOST: Final = "lost"
+
+#: Turns what HTTP says into an error for people.
+Explain = Callable[[Exception], RestApiError]
+
+
+class EventsLostError(RestApiError):
+    """Events were lost: get the lists anew, and go on behind ``last``."""
+
+    def __init__(self, last: str) -> None:
+        super().__init__("events were lost", hint="get the lists anew, and follow again from now on")
+        self.last = last
+
+
+class _Common:
+    """What both have in common."""
+
+    def __init__(
+        self, base: str, token: str | None, authority: "str | PathLike[str] | None", explain: Explain | None
+    ) -> None:
+        self.base = base.rstrip("/")
+        self._authority = authority
+        self._explain = explain
+        self._headers = {"User-Agent": f"remsim/{__version__}", "Accept": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+
+    def _verify(self, tls: "ssl.SSLContext | None") -> "ssl.SSLContext | bool":
+        if tls is not None:
+            return tls
+        if self._authority is None:
+            return True
+        from remsim.pki.server_tls import server_context
+
+        return server_context(Path(self._authority).read_bytes(), None)
+
+    def _failure(self, error: Exception) -> RestApiError:
+        if self._explain is not None:
+            return self._explain(error)
+        return RestApiError(f"cannot ask {self.base}: {error}", hint="is the server running, with its REST there?")
+
+    def _stream_headers(self, last: str | None) -> dict[str, str]:
+        return {"Accept": "text/event-stream"} | ({} if last is None else {"Last-Event-ID": last})
+
+
+def _content(call: Call[M]) -> tuple[bytes | None, dict[str, str]]:
+    headers = dict(call.headers)
+    if call.body is None:
+        return None, headers
+    return call.body.model_dump_json(exclude_none=True).encode(), headers | {"Content-Type": "application/json"}
+
+
+def _answer(call: Call[M], status: int, content: bytes) -> M:
+    if not 200 <= status < 300:
+        raise refusal(status, content)
+    try:
+        return call.model.model_validate_json(b"{}" if call.model is Nothing else content)
+    except ValidationError:
+        text = f"the server's answer to {call.method} {call.path} is not what it should be"
+        raise RestApiError(text, hint="is this a server's REST port, and of a version that fits?") from None
+
+
+def _event(found: ServerSentEvent) -> models.EventModel:
+    if found.kind == LOST:
+        raise EventsLostError(found.id)
+    try:
+        return models.EventModel.model_validate_json(found.data)
+    except ValidationError:
+        raise RestApiError(
+            "the server sends an event that cannot be read", hint="is its version a newer one?"
+        ) from None
+
+
+class Rest(_Common):
+    """One server. Use it as a context manager; every method raises RestApiError."""
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        token: str | None = None,
+        authority: "str | PathLike[str] | None" = None,
+        tls: "ssl.SSLContext | None" = None,
+        explain: Explain | None = None,
+        transport: "httpx2.BaseTransport | None" = None,
+    ) -> None:
+        """``base`` is ``https://HOST:PORT``; ``authority`` the certificate of its authority, by default the system's.
+
+        ``tls`` is for those who have a context already, ``transport`` for tests, ``explain`` for other errors.
+        """
+        import httpx2
+
+        super().__init__(base, token, authority, explain)
+        # The server is a neighbour: a proxy of the environment must not get between.
+        self._http = httpx2.Client(
+            base_url=self.base + PREFIX,
+            headers=self._headers,
+            timeout=httpx2.Timeout(_CALL_S, connect=_CONNECT_S),
+            trust_env=False,
+            verify=self._verify(tls),
+            transport=transport,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+
+    def do(self, call: Call[M]) -> M:
+        """Make a call."""
+        import httpx2
+
+        content, headers = _content(call)
+        raw = bytearray()
+        try:
+            with self._http.stream(
+                call.method, call.path, params=dict(call.query), content=content, headers=headers
+            ) as answer:
+                for piece in answer.iter_bytes():
+                    raw += piece
+                    if len(raw) > MAX_ANSWER_BYTES:
+                        raise RestApiError("the server's answer is too long", hint="is this a server's REST port?")
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._failure(error) from None
+        return _answer(call, answer.status_code, bytes(raw))
+
+    def items(self, call: Call[PageOf[T]]) -> Iterator[T]:
+        """All items of a list, page by page."""
+        while True:
+            page = self.do(call)
+            yield from page.items
+            if page.next is None:
+                return
+            call = call.behind(page.next)
+
+    def events(self, last: str | None = None) -> Iterator[models.EventModel]:
+        """What happens from now on, or behind the event with the id ``last``, until the server ends the stream.
+
+        Raises EventsLostError where events were lost, too.
+        """
+        import httpx2
+
+        reader = EventReader()
+        timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
+        try:
+            with self._http.stream("GET", "/events", headers=self._stream_headers(last), timeout=timeout) as answer:
+                if not answer.is_success:
+                    raise refusal(answer.status_code, answer.read())
+                for line in answer.iter_lines():
+                    if (found := reader.on_line(line)) is not None:
+                        yield _event(found)
+        except httpx2.HTTPError as error:
+            raise self._failure(error) from None
+
+
+class AsyncRest(_Common):
+    """The same for asyncio. Use it as an asynchronous context manager; every method raises RestApiError."""
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        token: str | None = None,
+        authority: "str | PathLike[str] | None" = None,
+        tls: "ssl.SSLContext | None" = None,
+        explain: Explain | None = None,
+        transport: "httpx2.AsyncBaseTransport | None" = None,
+    ) -> None:
+        """As for ``Rest``."""
+        import httpx2
+
+        super().__init__(base, token, authority, explain)
+        self._http = httpx2.AsyncClient(
+            base_url=self.base + PREFIX,
+            headers=self._headers,
+            timeout=httpx2.Timeout(_CALL_S, connect=_CONNECT_S),
+            trust_env=False,
+            verify=self._verify(tls),
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._http.aclose()
+
+    async def do(self, call: Call[M]) -> M:
+        """Make a call."""
+        import httpx2
+
+        content, headers = _content(call)
+        raw = bytearray()
+        try:
+            async with self._http.stream(
+                call.method, call.path, params=dict(call.query), content=content, headers=headers
+            ) as answer:
+                async for piece in answer.aiter_bytes():
+                    raw += piece
+                    if len(raw) > MAX_ANSWER_BYTES:
+                        raise RestApiError("the server's answer is too long", hint="is this a server's REST port?")
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._failure(error) from None
+        return _answer(call, answer.status_code, bytes(raw))
+
+    async def items(self, call: Call[PageOf[T]]) -> AsyncGenerator[T, None]:
+        """All items of a list, page by page."""
+        while True:
+            page = await self.do(call)
+            for item in page.items:
+                yield item
+            if page.next is None:
+                return
+            call = call.behind(page.next)
+
+    async def events(self, last: str | None = None) -> AsyncGenerator[models.EventModel, None]:
+        """As ``Rest.events``."""
+        import httpx2
+
+        reader = EventReader()
+        timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
+        try:
+            async with self._http.stream(
+                "GET", "/events", headers=self._stream_headers(last), timeout=timeout
+            ) as answer:
+                if not answer.is_success:
+                    raise refusal(answer.status_code, await answer.aread())
+                async for line in answer.aiter_lines():
+                    if (found := reader.on_line(line)) is not None:
+                        yield _event(found)
+        except httpx2.HTTPError as error:
+            raise self._failure(error) from None

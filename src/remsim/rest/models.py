@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models of REST v2: what answers and bodies look like. Server, schema and client library have these in common.
+
+Times are RFC 3339, in UTC. Every state says how old it is and from whom the server has it.
+"""
+
+from typing import Annotated, Final, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from remsim.core.event_kinds import KINDS
+from remsim.core.ids import MAX_ID
+
+T = TypeVar("T")
+
+_NUMBER: Final = r"([0-9]{1,3}|10[01][0-9]|102[0-3])"
+BANK_SLOT: Final = rf"B{_NUMBER}:{_NUMBER}"
+CLIENT_SLOT: Final = rf"C{_NUMBER}:{_NUMBER}"
+ICCID_DIGITS: Final = r"[0-9A-E]{1,20}"
+
+Id = Annotated[int, Field(ge=0, le=MAX_ID)]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-29T14:03:00.123Z"])]
+BankSlotText = Annotated[str, Field(pattern=f"^{BANK_SLOT}$", examples=["B1:3"])]
+ClientSlotText = Annotated[str, Field(pattern=f"^{CLIENT_SLOT}$", examples=["C7:0"])]
+ShortIccid = Annotated[str, Field(description="shortened, unless revealed", examples=["890010…0018"])]
+
+
+class V2Model(BaseModel):
+    """Base of all answers. A newer server may have more to say: members that are not known are passed over."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class V2Order(BaseModel):
+    """Base of all bodies of requests: members that it does not have are an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Observed(V2Model):
+    """A state, with its age and its source."""
+
+    state: str
+    since: Time | None = Field(None, description="absent: since before this run of the server")
+    age_s: float | None = Field(None, ge=0, description="seconds since then")
+    source: str = Field(description="who says so: server, database (an earlier run), B1, C7:0")
+
+
+class LinkObserved(Observed):
+    """Whether a program is connected."""
+
+    state: Literal["connected", "absent"]
+
+
+class PresenceObserved(Observed):
+    """Whether a card is in its slot. A classic bankd does not tell: unknown."""
+
+    state: Literal["present", "absent", "unknown"]
+
+
+class MappingObserved(Observed):
+    """How far a mapping has come at its bankd.
+
+    stored: the bankd does not know it yet; sent: it has not answered; active: it has it; refused: it does not want it.
+    """
+
+    state: Literal["stored", "sent", "active", "refused"]
+
+
+class MappingModel(V2Model):
+    """A client slot uses a card."""
+
+    client: ClientSlotText
+    bank: BankSlotText
+    state: MappingObserved
+    operational: bool = Field(
+        description="nothing is missing, as far as the server knows: the bankd has the mapping and reports no missing "
+        "card, the client is connected and goes to that bankd. Whether the modem runs on it, the server is not told"
+    )
+    missing: list[str] = Field(description="in words, what stands between the modem and its card")
+    iccid: ShortIccid | None = None
+    created_at: Time
+
+
+class BankModel(V2Model):
+    """A bank that is, or was, connected, or has mappings."""
+
+    bank: Id
+    link: LinkObserved
+    last_seen_at: Time | None = None
+    name: str | None = None
+    software: str | None = None
+    version: str | None = None
+    address: str | None = None
+    clients_go_to: list[str] = Field(description="where its clients are sent; empty while it is absent")
+    slots: int = Field(ge=0)
+    mappings: int = Field(ge=0, description="those that the token may see")
+    known_cards: int = Field(ge=0)
+
+
+class BankSlotModel(V2Model):
+    """One slot of a bank."""
+
+    slot: BankSlotText
+    labels: list[str]
+    card: PresenceObserved
+    reader: str | None = Field(
+        None,
+        description="suspended, or probing: its reader has failed several times; absent: it works, or nobody tells",
+    )
+    iccid: ShortIccid | None = None
+    mapping: MappingModel | None = None
+
+
+class ClientSlotModel(V2Model):
+    """A client slot that is, or was, connected, or is mapped."""
+
+    slot: ClientSlotText
+    labels: list[str]
+    link: LinkObserved
+    last_seen_at: Time | None = None
+    name: str | None = None
+    software: str | None = None
+    version: str | None = None
+    address: str | None = None
+    mapping: MappingModel | None = None
+
+
+class ClientModel(V2Model):
+    """A client: its slots."""
+
+    client: Id
+    slots: list[ClientSlotModel]
+
+
+class CardModel(V2Model):
+    """A card whose number is known, in the slot where it was heard of last."""
+
+    iccid: ShortIccid
+    slot: BankSlotText
+    presence: PresenceObserved
+    labels: list[str] = Field(description="those of the card; its slot may have others")
+    mapping: MappingModel | None = None
+
+
+class LabelsModel(V2Model):
+    """The labels of a bank slot, a client slot or a card."""
+
+    subject: str = Field(examples=["B1:3", "C7:0", "iccid:890010…0018"])
+    labels: list[str]
+
+
+class TokenModel(V2Model):
+    """An access token, without its secret."""
+
+    id: str
+    name: str
+    role: Literal["viewer", "operator", "admin"]
+    banks: list[Id] | None = Field(None, description="absent: all")
+    clients: list[Id] | None = Field(None, description="absent: all")
+    created_at: Time
+    expires_at: Time | None = None
+    revoked_at: Time | None = None
+
+
+class AuditModel(V2Model):
+    """Who changed or tried what."""
+
+    id: int
+    at: Time
+    who: str
+    source: str
+    action: str
+    target: str
+    outcome: str
+    detail: str
+
+
+class EventModel(V2Model):
+    """Something happened."""
+
+    id: str = Field(description="for Last-Event-ID, or as cursor", examples=["3-1017"])
+    at: Time
+    kind: str = Field(json_schema_extra={"enum": list(KINDS)})
+    level: Literal["debug", "info", "warning", "error"]
+    bank_slot: BankSlotText | None = None
+    client_slot: ClientSlotText | None = None
+    data: dict[str, object]
+
+
+class ChangeModel(V2Model):
+    """One thing that differs."""
+
+    kind: Literal["mapping", "labels"]
+    subject: str = Field(examples=["C7:0", "B1:3"])
+    before: str | None = Field(None, description="absent: nothing")
+    after: str | None = Field(None, description="absent: nothing")
+
+
+class ApplyModel(V2Model):
+    """What differed from a desired state; unless it was a dry run, it does not any more."""
+
+    dry_run: bool
+    changes: list[ChangeModel]
+
+
+Next = Annotated[str | None, Field(description="give it as cursor for what follows; absent: that was all")]
+
+
+class PageOf(V2Model, Generic[T]):
+    """A part of a list."""
+
+    items: list[T]
+    next: Next = None
+
+
+class BankPage(PageOf[BankModel]):
+    """Banks."""
+
+
+class BankSlotPage(PageOf[BankSlotModel]):
+    """Slots of one bank."""
+
+
+class ClientPage(PageOf[ClientModel]):
+    """Clients."""
+
+
+class ClientSlotPage(PageOf[ClientSlotModel]):
+    """Slots of one client."""
+
+
+class CardPage(PageOf[CardModel]):
+    """Cards."""
+
+
+class MappingPage(PageOf[MappingModel]):
+    """Mappings."""
+
+
+class LabelsPage(PageOf[LabelsModel]):
+    """What has labels."""
+
+
+class TokenPage(PageOf[TokenModel]):
+    """Tokens."""
+
+
+class EventPage(V2Model):
+    """Events."""
+
+    items: list[EventModel]
+    next: str = Field(description="give it as cursor for what follows, now or later")
+    lost: bool = Field(default=False, description="events behind the cursor are not kept any more: get the lists anew")
+
+
+class AuditPage(PageOf[AuditModel]):
+    """Entries of the audit log."""
+
+
+# Bodies of requests
+
+
+class MappingOrder(V2Order):
+    """Which card a client slot is to have."""
+
+    card: str = Field(
+        description="a bank slot, a card by its number, or any free card with a label",
+        pattern=rf"^({BANK_SLOT}|iccid:{ICCID_DIGITS}|label:\S(.{{0,62}}\S)?)$",
+        examples=["B1:3", "iccid:8900101234567890018", "label:roaming"],
+    )
+
+
+class FleetOrder(V2Order):
+    """A desired state as a whole; a part that is left out stays as it is."""
+
+    mappings: dict[ClientSlotText, str] | None = Field(
+        None, description="which card each client slot has; others have none", examples=[{"C7:0": "label:roaming"}]
+    )
+    labels: dict[str, list[str]] | None = Field(
+        None, description="which labels each slot or card has; others have none", examples=[{"B1:3": ["roaming"]}]
+    )
+
+
+class LabelsOrder(V2Order):
+    """Which labels something is to have; others are taken away."""
+
+    labels: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(max_length=8, examples=[["roaming"]])

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Server-sent events, as the HTML standard (section 9.2.6) has them: lines in, events out. Without I/O; bounded."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from remsim.rest.errors import RestApiError
+
+#: An event of the server has 4 KiB at most.
+MAX_EVENT: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event: its id, its kind, and its data."""
+
+    id: str
+    kind: str
+    data: str
+
+
+class EventReader:
+    """Reads one stream."""
+
+    def __init__(self) -> None:
+        self._id = ""
+        self._kind = ""
+        self._data: list[str] = []
+        self._size = 0
+
+    def on_line(self, line: str) -> ServerSentEvent | None:
+        """A line came, without its end; returns the event that it completes. Raises RestApiError if it is too long."""
+        if not line:
+            return self._finish()
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        self._size += len(value)
+        if self._size > MAX_EVENT:
+            raise RestApiError("the server sends an event that is too long", hint="is this a server's REST port?")
+        match name:
+            case "id" if "\0" not in value:
+                self._id = value
+            case "event":
+                self._kind = value
+            case "data":
+                self._data.append(value)
+        return None
+
+    def _finish(self) -> ServerSentEvent | None:
+        kind, data = self._kind, self._data
+        self._kind, self._data, self._size = "", [], 0
+        return ServerSentEvent(self._id, kind or "message", "\n".join(data)) if data else None

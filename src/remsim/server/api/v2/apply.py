@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A desired state as a whole: what differs, and then making it so, all or nothing."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.rest import models
+from remsim.server.api.auth import TheActor, TheGrant, require_operator
+from remsim.server.api.errors import V2, ApiError, bad_request
+from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
+from remsim.server.api.v2.answers import gives, problems, shown
+from remsim.server.api.v2.cards import may_see_subject, visible_labels
+from remsim.server.api.v2.idempotency import TheKept, once
+from remsim.server.api.v2.peers import KeyHeader
+from remsim.server.api.v2.reading import read_json, read_model
+from remsim.server.core.card_choice import CardChoice, CardChoiceError
+from remsim.server.core.fleet import FleetError, FleetPlan, plan_fleet
+from remsim.server.core.labels import LabelError, parse_subject, shown_subject, slots_of
+from remsim.server.core.tokens import Grant, TokenRole
+from remsim.server.query import ServerQuery
+
+router = APIRouter(prefix=V2, tags=["v2 apply"])
+
+_DryRun = Annotated[bool, Query(description="only say what differs")]
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": models.FleetOrder.model_json_schema()}},
+    }
+}
+
+#: Subjects and the labels that they are to have.
+_Labels = dict[str, tuple[str, ...]]
+
+
+@router.post(
+    "/apply",
+    responses={**gives(models.ApplyModel), **problems(400, 404, 409, 413, 415, 422)},
+    openapi_extra=_BODY,
+)
+async def apply(
+    request: Request,
+    runtime: TheRuntime,
+    query: TheQuery,
+    grant: TheGrant,
+    actor: TheActor,
+    kept: TheKept,
+    dry_run: _DryRun = False,
+    key: KeyHeader = None,
+) -> Response:
+    """Make it so that exactly these mappings and labels are there, as far as the token goes; a part left out stays.
+
+    The answer is the difference. Either all of it is stored, or nothing.
+    """
+    raw = await read_json(request)
+    order = read_model(raw, models.FleetOrder)
+
+    async def work() -> Response:
+        plan = FleetPlan((), ()) if order.mappings is None else _plan_mappings(query, grant, order.mappings)
+        labels = {} if order.labels is None else _plan_labels(query, grant, order.labels)
+        await _check_scope(request, query, grant, plan, labels)
+        difference = models.ApplyModel(dry_run=dry_run, changes=_difference(query, plan, labels))
+        if dry_run:
+            runtime.check_policy(plan.created)
+        else:
+            try:
+                await runtime.change_mappings(plan.ended, plan.created, actor, labels=labels)
+            except LabelError as error:
+                raise bad_request(str(error), error.hint) from None
+        return shown(difference)
+
+    return await once(request, grant, key, raw, kept, work)
+
+
+def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> FleetPlan:
+    may_see = sight_of(grant)
+    current: dict[ClientSlot, BankSlot] = {}
+    occupied: set[BankSlot] = set()
+    for info in query.mappings(lambda _bank, _client: True):
+        if may_see(info.bank, info.client):
+            current[info.client] = info.bank
+        else:
+            occupied.add(info.bank)
+    try:
+        choices = {ClientSlot.parse(client): CardChoice.parse(card) for client, card in wanted.items()}
+    except CardChoiceError as error:
+        raise bad_request(str(error), error.hint) from None
+    if len(choices) < len(wanted):
+        raise bad_request("a client slot is named twice", "write each as C7:0")
+    for client in choices:
+        if client not in current and query.mapping_of_client(client) is not None:
+            text = f"{client} is mapped already, to something that the token is not for"
+            raise ApiError(409, "conflict", text, "ask who may delete that mapping")
+
+    def candidates(choice: CardChoice) -> list[BankSlot]:
+        return [slot for slot in query.slots_of(choice) if grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id)]
+
+    try:
+        return plan_fleet(choices, current, candidates, occupied)
+    except FleetError as error:
+        raise ApiError(409, "conflict", str(error), error.hint) from None
+
+
+def _plan_labels(query: ServerQuery, grant: Grant, wanted: dict[str, list[str]]) -> _Labels:
+    try:
+        named = {parse_subject(subject): tuple(sorted(set(labels))) for subject, labels in wanted.items()}
+    except LabelError as error:
+        raise bad_request(str(error), error.hint) from None
+    present = visible_labels(query, grant)
+    return {
+        subject: named.get(subject, ())
+        for subject in sorted({*named, *present})
+        if named.get(subject, ()) != present.get(subject, ())
+    }
+
+
+async def _check_scope(request: Request, query: ServerQuery, grant: Grant, plan: FleetPlan, labels: _Labels) -> None:
+    """Everything that is changed must be within the token's scope. Raises ApiError."""
+    for bank, client in plan.created:
+        await require_operator(request, grant, bank_id=bank.bank_id, client_id=client.client_id)
+    for subject in labels:
+        if not may_see_subject(query, grant, subject):
+            await require_operator(request, grant)
+        where, client_slot = slots_of(subject)
+        if where is not None or client_slot is not None:
+            await require_operator(
+                request,
+                grant,
+                bank_id=None if where is None else where.bank_id,
+                client_id=None if client_slot is None else client_slot.client_id,
+            )
+
+
+def _difference(query: ServerQuery, plan: FleetPlan, labels: _Labels) -> list[models.ChangeModel]:
+    created = {client: str(bank) for bank, client in plan.created}
+    changes: list[models.ChangeModel] = []
+    for client in sorted({*plan.ended, *created}):
+        info = query.mapping_of_client(client)
+        before = None if info is None else str(info.bank)
+        changes.append(
+            models.ChangeModel(kind="mapping", subject=str(client), before=before, after=created.get(client))
+        )
+    for subject, names in labels.items():
+        before = ", ".join(query.labels(subject)) or None
+        after = ", ".join(names) or None
+        changes.append(models.ChangeModel(kind="labels", subject=shown_subject(subject), before=before, after=after))
+    return changes

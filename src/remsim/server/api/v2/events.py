@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens, as it happens: server-sent events, or pages of them for programs that rather ask."""
+
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic, time
+from typing import Annotated, Final, cast
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response, StreamingResponse
+
+from remsim.core.limits import LimitName
+from remsim.rest import models
+from remsim.server.api import limits
+from remsim.server.api.auth import TheGrant
+from remsim.server.api.errors import V2, ApiError, bad_request
+from remsim.server.api.routing import TheRuntime
+from remsim.server.api.v2.answers import gives, problems
+from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, page_size
+from remsim.server.core.event_feed import EventFeed, FeedEvent
+from remsim.server.core.tokens import Grant, is_still_good
+from remsim.server.runtime import ServerRuntime
+from remsim.server.store.writer import StoreError
+
+router = APIRouter(prefix=V2, tags=["v2 events"])
+
+STREAM_TYPE: Final = "text/event-stream"
+#: A stream on which nothing happens says so this often, and looks whether its token is good still.
+KEEP_ALIVE_S: Final = 15.0
+#: Events between two looks at others' work.
+_PORTION: Final = 64
+#: How long a reader waits before it comes back, in ms.
+_RETRY_MS: Final = 2000
+_ID: Final = re.compile(r"([0-9]{1,10})-([0-9]{1,15})", re.ASCII)
+
+_Accept = Annotated[str, Header(description=f"{STREAM_TYPE} for a stream, anything else for a page")]
+_LastId = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="the last event that was heard: a stream goes on behind it")
+]
+_STREAM: Final = {
+    "content": {STREAM_TYPE: {"schema": {"type": "string", "description": "each event's data is an EventModel"}}}
+}
+
+
+@dataclass(slots=True)
+class Readers:
+    """How many streams there are."""
+
+    count: int = 0
+
+
+@router.get("/events", responses={200: {**gives(models.EventPage)[200], **_STREAM}, **problems(400)})
+async def follow(
+    request: Request,
+    runtime: TheRuntime,
+    grant: TheGrant,
+    accept: _Accept = "application/json",
+    last_event_id: _LastId = None,
+    limit: LimitText = DEFAULT_LIMIT,
+    cursor: CursorText = None,
+) -> Response:
+    """What happened to banks, clients, cards and mappings that the token is for; the last 100 000 events are kept.
+
+    A stream begins with what happens from now on, or behind Last-Event-ID or cursor. A page begins with the oldest
+    event that is kept; its next is always there, to ask again later. Where events between were lost, a stream says
+    ``lost``, a page has ``lost``: get the lists anew then.
+    """
+    size = page_size(limit)
+    if STREAM_TYPE in accept:
+        readers = cast(Readers, request.app.state.event_readers)
+        if readers.count >= limits.MAX_READERS:
+            raise ApiError(
+                503,
+                "too_many_readers",
+                f"{limits.MAX_READERS} streams are open already",
+                "close others, or ask for pages",
+                limit=LimitName.EVENT_READERS,
+            )
+        start = _position(runtime, last_event_id if last_event_id is not None else cursor)
+        stream = EventStream(runtime, grant, readers)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream.run(start), 200, headers, STREAM_TYPE)
+    number, is_lost = (0, False) if cursor is None else _position(runtime, cursor)
+    return _page(runtime, grant, number, size, is_lost=is_lost)
+
+
+def _position(runtime: ServerRuntime, text: str | None) -> tuple[int, bool]:
+    """The number behind which to go on, and whether something between was lost. Raises ApiError."""
+    feed = runtime.query.feed
+    if text is None:
+        return feed.last, False
+    found = _ID.fullmatch(text)
+    if found is None:
+        raise bad_request("that is no event's id", "give the id of an event, or leave it out")
+    number = int(found[2])
+    if int(found[1]) != runtime.query.restart_counter:
+        # Of an earlier run: what happened then, and between, is not kept.
+        return 0, True
+    return (feed.first - 1, True) if feed.is_lost(number) else (number, False)
+
+
+def _page(runtime: ServerRuntime, grant: Grant, number: int, size: int, *, is_lost: bool) -> Response:
+    feed, run = runtime.query.feed, runtime.query.restart_counter
+    shown: list[str] = []
+    while len(shown) < size and (events := feed.after(number, _PORTION)):
+        for event in events:
+            number = event.number
+            if _may_see(grant, event):
+                shown.append(_with_id(run, event))
+                if len(shown) == size:
+                    break
+    lost = ',"lost":true' if is_lost else ""
+    body = f'{{"items":[{",".join(shown)}],"next":"{run}-{number}"{lost}}}'
+    return Response(body.encode(), media_type="application/json")
+
+
+class EventStream:
+    """One reader."""
+
+    def __init__(self, runtime: ServerRuntime, grant: Grant, readers: Readers) -> None:
+        self._runtime = runtime
+        self._grant = grant
+        self._readers = readers
+
+    async def run(self, start: tuple[int, bool]) -> AsyncGenerator[str, None]:
+        """The lines of the stream, until the server stops, the token ends, or the reader is too slow."""
+        number, is_lost = start
+        feed, run, changes = self._runtime.query.feed, self._runtime.query.restart_counter, self._runtime.changes
+        self._readers.count += 1
+        try:
+            yield f"retry: {_RETRY_MS}\n\n"
+            if is_lost:
+                yield _lost(run, number)
+            checked_at = monotonic()
+            while not changes.is_closed:
+                if feed.is_lost(number):
+                    # It did not keep up. It may come back, and gets what it needs by the lists.
+                    yield _lost(run, feed.first - 1)
+                    return
+                events = feed.after(number, _PORTION)
+                for event in events:
+                    number = event.number
+                    if _may_see(self._grant, event):
+                        yield f"id: {run}-{number}\nevent: {event.kind}\ndata: {_with_id(run, event)}\n\n"
+                if not events and await changes.until(partial(_newer, feed, number), KEEP_ALIVE_S) is None:
+                    yield f": {run}-{number}\n\n"
+                if monotonic() - checked_at >= KEEP_ALIVE_S:
+                    checked_at = monotonic()
+                    if not await self._is_still_good():
+                        return
+        finally:
+            self._readers.count -= 1
+
+    async def _is_still_good(self) -> bool:
+        token_id = self._grant.token_id
+        if not token_id:
+            # No token was needed.
+            return True
+        try:
+            return is_still_good(await self._runtime.query.find_token(token_id), time())
+        except StoreError:
+            # What is shown is in memory.
+            return True
+
+
+def _newer(feed: EventFeed, number: int) -> int | None:
+    return feed.last if feed.last > number else None
+
+
+def _with_id(run: int, event: FeedEvent) -> str:
+    return f'{{"id":"{run}-{event.number}",{event.text[1:]}'
+
+
+def _lost(run: int, number: int) -> str:
+    return f'id: {run}-{number}\nevent: lost\ndata: {{"id":"{run}-{number}"}}\n\n'
+
+
+def _may_see(grant: Grant, event: FeedEvent) -> bool:
+    """A token with limits hears of what is within them as a whole; what names nothing concerns everything."""
+    scope = grant.scope
+    if not scope.is_limited:
+        return True
+    return bool(event.banks or event.clients) and (
+        all(scope.has_bank(bank) for bank in event.banks) and all(scope.has_client(client) for client in event.clients)
+    )

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Banks and clients with their slots, connected or not."""
+
+from itertools import groupby
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response
+
+from remsim.core.ids import ClientSlot
+from remsim.rest import models
+from remsim.server.api.auth import TheActor, TheGrant, require_operator
+from remsim.server.api.errors import V2, ApiError, not_found
+from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
+from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.idempotency import TheKept, once
+from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, IdText, LimitText, bank_slot, identifier
+from remsim.server.api.v2.views import Views
+from remsim.server.core.tokens import Grant, TokenRole
+from remsim.server.query import ServerQuery
+from remsim.server.runtime import UnknownBankError
+
+router = APIRouter(prefix=V2)
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=255,
+        description="the same request with the same key is done once; the answer is given again, within a day",
+    ),
+]
+
+
+def _known_bank(query: ServerQuery, grant: Grant, text: str) -> int:
+    bank_id = identifier(text, "bank id")
+    if not grant.allows(TokenRole.VIEWER, bank_id=bank_id) or bank_id not in query.known_banks():
+        raise not_found(f"there is no bank {bank_id}", f"see {V2}/banks")
+    return bank_id
+
+
+def _clients(query: ServerQuery, grant: Grant) -> list[ClientSlot]:
+    return [slot for slot in query.known_clients() if grant.allows(TokenRole.VIEWER, client_id=slot.client_id)]
+
+
+def _slots_of(query: ServerQuery, grant: Grant, text: str) -> list[ClientSlot]:
+    client_id = identifier(text, "client id")
+    slots = [slot for slot in _clients(query, grant) if slot.client_id == client_id]
+    if not slots:
+        raise not_found(f"there is no client {client_id}", f"see {V2}/clients")
+    return slots
+
+
+@router.get("/banks", tags=["v2 banks"], responses={**gives(models.BankPage), **problems(400)})
+async def list_banks(
+    query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
+) -> Response:
+    """All banks that are, or were, connected, or have mappings."""
+    found = [bank_id for bank_id in query.known_banks() if grant.allows(TokenRole.VIEWER, bank_id=bank_id)]
+    views = Views(query, sight_of(grant))
+    return await page(found, key=lambda bank_id: (bank_id,), show=views.bank, limit=limit, cursor=cursor)
+
+
+@router.get("/banks/{bank_id}", tags=["v2 banks"], responses={**gives(models.BankModel), **problems(400, 404)})
+async def show_bank(bank_id: IdText, query: TheQuery, grant: TheGrant) -> Response:
+    """One bank."""
+    return shown(Views(query, sight_of(grant)).bank(_known_bank(query, grant, bank_id)))
+
+
+@router.get("/banks/{bank_id}/slots", tags=["v2 banks"], responses={**gives(models.BankSlotPage), **problems(400, 404)})
+async def list_bank_slots(
+    bank_id: IdText,
+    query: TheQuery,
+    grant: TheGrant,
+    limit: LimitText = DEFAULT_LIMIT,
+    cursor: CursorText = None,
+) -> Response:
+    """The slots of a bank, and those beyond that are mapped."""
+    number = _known_bank(query, grant, bank_id)
+    views = Views(query, sight_of(grant))
+    return await page(
+        query.slots_of_bank(number),
+        key=lambda slot: (slot.slot_nr,),
+        show=lambda slot: views.bank_slot(number, slot),
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get(
+    "/banks/{bank_id}/slots/{slot_nr}",
+    tags=["v2 banks"],
+    responses={**gives(models.BankSlotModel), **problems(400, 404)},
+)
+async def show_bank_slot(bank_id: IdText, slot_nr: IdText, query: TheQuery, grant: TheGrant) -> Response:
+    """One slot of a bank."""
+    where = bank_slot(bank_id, slot_nr)
+    number = _known_bank(query, grant, bank_id)
+    slot = next((slot for slot in query.slots_of_bank(number) if slot.slot_nr == where.slot_nr), None)
+    if slot is None:
+        raise not_found(f"there is no slot {where}", f"see {V2}/banks/{number}/slots")
+    return shown(Views(query, sight_of(grant)).bank_slot(number, slot))
+
+
+@router.post(
+    "/banks/{bank_id}/reset",
+    tags=["v2 banks"],
+    status_code=202,
+    response_class=Response,
+    responses=problems(400, 404, 409, 422),
+)
+async def reset_bank(
+    bank_id: IdText,
+    request: Request,
+    runtime: TheRuntime,
+    grant: TheGrant,
+    actor: TheActor,
+    kept: TheKept,
+    key: KeyHeader = None,
+) -> Response:
+    """Make a bankd drop all its mappings (resetStateReq) and give it those that are desired anew.
+
+    Every session of this bank is interrupted.
+    """
+    number = identifier(bank_id, "bank id")
+    # It concerns all clients of the bank.
+    await require_operator(request, grant, bank_id=None if grant.scope.clients is not None else number)
+
+    async def work() -> Response:
+        try:
+            runtime.reset_bank(number, actor)
+        except UnknownBankError:
+            raise ApiError(404, "not_found", f"bank {number} is not connected", f"see {V2}/banks") from None
+        return Response(status_code=202)
+
+    return await once(request, grant, key, b"", kept, work)
+
+
+@router.get("/clients", tags=["v2 clients"], responses={**gives(models.ClientPage), **problems(400)})
+async def list_clients(
+    query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
+) -> Response:
+    """All clients that are, or were, connected, or are mapped."""
+    found = [list(slots) for _, slots in groupby(_clients(query, grant), key=lambda slot: slot.client_id)]
+    views = Views(query, sight_of(grant))
+    return await page(found, key=lambda slots: (slots[0].client_id,), show=views.client, limit=limit, cursor=cursor)
+
+
+@router.get("/clients/{client_id}", tags=["v2 clients"], responses={**gives(models.ClientModel), **problems(400, 404)})
+async def show_client(client_id: IdText, query: TheQuery, grant: TheGrant) -> Response:
+    """One client with its slots."""
+    return shown(Views(query, sight_of(grant)).client(_slots_of(query, grant, client_id)))
+
+
+@router.get(
+    "/clients/{client_id}/slots",
+    tags=["v2 clients"],
+    responses={**gives(models.ClientSlotPage), **problems(400, 404)},
+)
+async def list_client_slots(
+    client_id: IdText,
+    query: TheQuery,
+    grant: TheGrant,
+    limit: LimitText = DEFAULT_LIMIT,
+    cursor: CursorText = None,
+) -> Response:
+    """The slots of a client."""
+    found = _slots_of(query, grant, client_id)
+    views = Views(query, sight_of(grant))
+    return await page(found, key=lambda slot: (slot.slot_nr,), show=views.client_slot, limit=limit, cursor=cursor)
+
+
+@router.get(
+    "/clients/{client_id}/slots/{slot_nr}",
+    tags=["v2 clients"],
+    responses={**gives(models.ClientSlotModel), **problems(400, 404)},
+)
+async def show_client_slot(client_id: IdText, slot_nr: IdText, query: TheQuery, grant: TheGrant) -> Response:
+    """One client slot."""
+    wanted = ClientSlot(identifier(client_id, "client id"), identifier(slot_nr, "slot number"))
+    if wanted not in _slots_of(query, grant, client_id):
+        raise not_found(f"there is no client slot {wanted}", f"see {V2}/clients/{wanted.client_id}")
+    return shown(Views(query, sight_of(grant)).client_slot(wanted))

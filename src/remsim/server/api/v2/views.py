@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fills the models of v2 with what the server knows, as far as the caller may see it."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.redaction import shorten_iccid
+from remsim.rest import models
+from remsim.server.api.v1.views import MaySee, time_text
+from remsim.server.core.slotmap import MappingState
+from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
+
+_STATES = {
+    MappingState.NEW: "stored",
+    MappingState.UNACKNOWLEDGED: "sent",
+    MappingState.ACTIVE: "active",
+    MappingState.REFUSED: "refused",
+}
+
+
+class Views:
+    """For one request: what ``query`` knows, as far as ``may_see`` allows."""
+
+    def __init__(self, query: ServerQuery, may_see: MaySee) -> None:
+        self._query = query
+        self._may_see = may_see
+
+    def _times(self, heard_at: float | None) -> dict[str, object]:
+        """``since`` and ``age_s`` of a moment in the server's own time."""
+        if heard_at is None:
+            return {}
+        return {"since": time_text(self._query.moment(heard_at)), "age_s": round(self._query.age_s(heard_at), 3)}
+
+    def mapping(self, info: MappingInfo) -> models.MappingModel:
+        """A mapping."""
+        source = "database" if info.changed_at is None else "server"
+        if info.state in (MappingState.ACTIVE, MappingState.REFUSED) and info.changed_at is not None:
+            source = f"B{info.bank.bank_id}"
+        missing = info.missing
+        iccid = self._query.last_number(info.bank)
+        return models.MappingModel(
+            client=str(info.client),
+            bank=str(info.bank),
+            state=models.MappingObserved.model_validate(
+                {"state": _STATES[info.state], "source": source, **self._times(info.changed_at)}
+            ),
+            operational=not missing,
+            missing=missing,
+            iccid=None if iccid is None else shorten_iccid(iccid),
+            created_at=time_text(info.created_at),
+        )
+
+    def seen_mapping(self, info: MappingInfo | None) -> models.MappingModel | None:
+        """The same, if the caller may see it."""
+        return None if info is None or not self._may_see(info.bank, info.client) else self.mapping(info)
+
+    def bank(self, bank_id: int) -> models.BankModel:
+        """A bank, connected or not."""
+        info, seen = self._query.bank(bank_id), self._query.seen_bank(bank_id)
+        slots = self._query.slots_of_bank(bank_id)
+        mappings = [slot.mapping for slot in slots if slot.mapping is not None]
+        return models.BankModel(
+            bank=bank_id,
+            link=self._link(info, None if seen is None or not seen.is_fresh else seen.at),
+            last_seen_at=None if seen is None else time_text(seen.at),
+            name=None if seen is None else seen.note.name,
+            software=None if seen is None else seen.note.software,
+            version=None if seen is None else seen.note.sw_version,
+            address=None if info is None else str(info.address),
+            clients_go_to=[] if info is None else [f"{place.ip}:{place.port}" for place in info.addresses],
+            slots=len(slots) if info is None else info.number_of_slots,
+            mappings=sum(1 for mapping in mappings if self._may_see(mapping.bank, mapping.client)),
+            known_cards=0 if info is None else len(info.cards),
+        )
+
+    def bank_slot(self, bank_id: int, slot: SlotInfo) -> models.BankSlotModel:
+        """A slot of a bank."""
+        where = BankSlot(bank_id, slot.slot_nr)
+        return models.BankSlotModel(
+            slot=str(where),
+            labels=list(self._query.labels(str(where))),
+            card=self._presence(bank_id, slot),
+            reader=None if slot.reader is None else slot.reader.state.name.lower(),
+            iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
+            mapping=self.seen_mapping(slot.mapping),
+        )
+
+    def _presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
+        reported = None if slot.status is None else slot.status.card_present
+        if reported is None and slot.iccid is not None:
+            # It was read, so it is there.
+            reported, heard_at = True, self._query.card_heard_at(BankSlot(bank_id, slot.slot_nr))
+        else:
+            heard_at = slot.heard_at
+        if reported is None:
+            return models.PresenceObserved(state="unknown", source="server")
+        state = "present" if reported else "absent"
+        times = self._times(heard_at)
+        return models.PresenceObserved.model_validate({"state": state, "source": f"B{bank_id}", **times})
+
+    def client_slot(self, slot: ClientSlot) -> models.ClientSlotModel:
+        """A client slot, connected or not."""
+        info, seen = self._query.client(slot), self._query.seen_client(slot)
+        return models.ClientSlotModel(
+            slot=str(slot),
+            labels=list(self._query.labels(str(slot))),
+            link=self._link(info, None if seen is None or not seen.is_fresh else seen.at),
+            last_seen_at=None if seen is None else time_text(seen.at),
+            name=None if seen is None else seen.note.name,
+            software=None if seen is None else seen.note.software,
+            version=None if seen is None else seen.note.sw_version,
+            address=None if info is None else str(info.address),
+            mapping=self.seen_mapping(self._query.mapping_of_client(slot)),
+        )
+
+    def client(self, slots: Sequence[ClientSlot]) -> models.ClientModel:
+        """A client with these slots."""
+        return models.ClientModel(client=slots[0].client_id, slots=[self.client_slot(slot) for slot in slots])
+
+    def card(self, info: CardInfo, *, reveal: bool = False) -> models.CardModel:
+        """A card."""
+        bank = self._query.bank(info.bank.bank_id)
+        if bank is None or not bank.tells_cards:
+            # Nobody who could know is there.
+            presence = models.PresenceObserved(state="unknown", source="database" if bank is None else "server")
+        else:
+            state = "present" if info.is_there else "absent"
+            presence = models.PresenceObserved.model_validate(
+                {"state": state, "source": f"B{info.bank.bank_id}", **self._times(info.heard_at)}
+            )
+        return models.CardModel(
+            iccid=info.iccid if reveal else shorten_iccid(info.iccid),
+            slot=str(info.bank),
+            presence=presence,
+            labels=list(info.labels),
+            mapping=self.seen_mapping(info.mapping),
+        )
+
+    def _link(self, info: PeerInfo | None, left_at: float | None) -> models.LinkObserved:
+        if info is not None:
+            times = self._times(info.up_since)
+            return models.LinkObserved.model_validate({"state": "connected", "source": "server", **times})
+        # Nobody came since the start; what was before is the database's knowledge.
+        since, source = (self._query.started_at, "database") if left_at is None else (left_at, "server")
+        age_s = round(max(0.0, time.time() - since), 3)
+        return models.LinkObserved(state="absent", since=time_text(since), age_s=age_s, source=source)
+
+
+def mapping_tag(info: MappingInfo | None) -> str | None:
+    """The ETag of a mapping: it changes when the mapping is replaced, not when its state does."""
+    return None if info is None else f'"m{info.id}"'
+
+
+def labels_tag(labels: Sequence[str]) -> str:
+    """The ETag of labels."""
+    return f'"{hashlib.blake2b(json.dumps(list(labels)).encode(), digest_size=8).hexdigest()}"'

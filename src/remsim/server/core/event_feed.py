@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened, for those who follow it: the last events, each with a number from which a reader goes on. Without I/O.
+
+Fed with the events from which the log is made. Only those are kept that tell of banks, clients, cards and mappings,
+and all of these: unlike lines of the log they are never held back, because readers keep a picture up to date by them.
+Readers have a position here and nothing else, so a slow one costs no memory.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from remsim.core.event_kinds import KINDS
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.log_event import LogEvent
+from remsim.core.text import rfc3339
+
+#: Events that are kept, ...
+MAX_EVENTS: Final = 100_000
+#: ... unless their text is longer than this, in bytes, together. Most have some 200 bytes, and 150 beside their text.
+MAX_TEXT_BYTES: Final = 64 << 20
+#: One event that is longer, because a peer has sent so much text, is kept without its data.
+MAX_EVENT_BYTES: Final = 4096
+
+#: Turns fields into what may be shown.
+Redact = Callable[[Mapping[str, object]], dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """One event: its number, kind, and JSON object as text; and what it is about, for those with a limited view."""
+
+    number: int
+    kind: str
+    text: str
+    banks: tuple[int, ...]
+    clients: tuple[int, ...]
+
+
+class EventFeed:
+    """One for the server. Numbers begin with 1 at each start. ``redact`` makes values presentable."""
+
+    def __init__(self, redact: Redact, *, most: int = MAX_EVENTS, most_bytes: int = MAX_TEXT_BYTES) -> None:
+        self._redact = redact
+        self._most = most
+        self._most_bytes = most_bytes
+        self._events: deque[FeedEvent] = deque()
+        self._bytes = 0
+        #: The number of the newest event; 0: there was none.
+        self.last = 0
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._events)
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest event that is kept; one more than ``last`` if none is."""
+        return self.last + 1 - len(self._events)
+
+    @property
+    def text_bytes(self) -> int:
+        """How long their texts are together."""
+        return self._bytes
+
+    def on_event(self, event: LogEvent, wall: float) -> bool:
+        """Something happened, at this time (seconds since 1970-01-01 UTC). Returns whether it is kept."""
+        banks, clients = _about(event)
+        if event.name not in KINDS or (event.name == "peer_lost" and not banks and not clients):
+            return False
+        self.last += 1
+        at = rfc3339(wall)
+        text = self._text(event, at)
+        if len(text) > MAX_EVENT_BYTES:
+            text = self._text(LogEvent(event.level, event.name, event.bank_slot, event.client_slot), at)
+        self._events.append(FeedEvent(self.last, event.name, text, banks, clients))
+        self._bytes += len(text)
+        while len(self._events) > self._most or self._bytes > self._most_bytes:
+            self._bytes -= len(self._events.popleft().text)
+        return True
+
+    def after(self, number: int, most: int) -> list[FeedEvent]:
+        """Up to ``most`` events behind this number, oldest first. What is not kept any more is left out."""
+        start = max(0, number + 1 - self.first)
+        return [self._events[place] for place in range(start, min(start + most, len(self._events)))]
+
+    def is_lost(self, number: int) -> bool:
+        """Whether something behind this number is not kept any more, or the number is none of this run."""
+        return number + 1 < self.first or number > self.last
+
+    def _text(self, event: LogEvent, at: str) -> str:
+        """Without its number, which the reader's answer puts in front; ASCII, so its length is that of its bytes."""
+        shown: dict[str, object] = {"at": at, "kind": event.name, "level": event.level}
+        if event.bank_slot is not None:
+            shown["bank_slot"] = str(event.bank_slot)
+        if event.client_slot is not None:
+            shown["client_slot"] = str(event.client_slot)
+        shown["data"] = self._redact(event.shown_fields())
+        return json.dumps(shown, separators=(",", ":"))
+
+
+def _about(event: LogEvent) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The banks and clients that an event tells of."""
+    banks: set[int] = set()
+    clients: set[int] = set()
+    bank = event.fields.get("bank")
+    if isinstance(bank, int):
+        banks.add(bank)
+    for value in (event.bank_slot, event.client_slot, *event.fields.values()):
+        if isinstance(value, BankSlot):
+            banks.add(value.bank_id)
+        elif isinstance(value, ClientSlot):
+            clients.add(value.client_id)
+    return tuple(banks), tuple(clients)

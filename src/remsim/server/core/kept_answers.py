@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers that are kept under the keys of those who asked, to be given again. Without I/O; bounded in number and size.
+
+Time is that of a clock that does not go back, in seconds.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from remsim.core.limits import LimitCounts, LimitName
+
+#: A caller that did not hear the answer tries again within minutes; a day covers a night.
+KEPT_S: Final = 86_400.0
+#: So many are kept, the newest; 64 KiB each at most.
+MAX_KEPT: Final = 1024
+MAX_KEPT_BYTES: Final = 64 * 1024
+
+#: The token's id, the path, and the key.
+Name = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer as it was given."""
+
+    status: int
+    body: bytes
+    media_type: str | None
+
+
+class KeyUse(Enum):
+    """What there is under a key, besides an answer."""
+
+    NEW = "nothing yet: do it"
+    IN_PROGRESS = "the same request, which is being done"
+    OTHER_REQUEST = "a request with another body"
+
+
+@dataclass(slots=True)
+class _Slot:
+    digest: bytes
+    since: float
+    answer: KeptAnswer | None = None
+
+
+class KeptAnswers:
+    """One for the server. ``limits`` counts answers that were dropped because there were too many."""
+
+    def __init__(self, limits: LimitCounts) -> None:
+        self._limits = limits
+        # The oldest comes first.
+        self._slots: OrderedDict[Name, _Slot] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._slots)
+
+    def begin(self, name: Name, digest: bytes, now: float) -> KeptAnswer | KeyUse:
+        """A request comes; ``digest`` is that of its body. NEW: do it, and call ``finish`` or ``forget``."""
+        while self._slots and next(iter(self._slots.values())).since < now - KEPT_S:
+            self._slots.popitem(last=False)
+        slot = self._slots.get(name)
+        if slot is None:
+            self._slots[name] = _Slot(digest, now)
+            if len(self._slots) > MAX_KEPT:
+                self._slots.popitem(last=False)
+                self._limits.reached(LimitName.KEPT_ANSWERS)
+            return KeyUse.NEW
+        if slot.digest != digest:
+            return KeyUse.OTHER_REQUEST
+        return KeyUse.IN_PROGRESS if slot.answer is None else slot.answer
+
+    def finish(self, name: Name, answer: KeptAnswer) -> None:
+        """It was done. An answer that is too long is not kept: then the key is free again."""
+        slot = self._slots.get(name)
+        if slot is None:
+            return
+        if len(answer.body) > MAX_KEPT_BYTES:
+            self.forget(name)
+        else:
+            slot.answer = answer
+
+    def forget(self, name: Name) -> None:
+        """It was not done."""
+        self._slots.pop(name, None)

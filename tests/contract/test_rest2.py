@@ -1,0 +1,495 @@
+# SPDX-License-Identifier: Apache-2.0
+"""REST v2 over a whole server: resources, mappings that wait, labels, preconditions, keys, pages, and who sees what."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from remsim.config import ServerConfig
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.limits import LimitName
+from remsim.server.core import labels as labels_module
+from remsim.server.core.tokens import Scope, TokenRole
+from remsim.server.service import ServerService
+from remsim.server.store.tokens import create_token
+from remsim.wire.messages.extensions import CardInd
+from remsim.wire.messages.rspro import (
+    BankSlotStatusInd,
+    ConfigClientBankReq,
+    ConfigClientBankRes,
+    CreateMappingReq,
+    CreateMappingRes,
+    RemoveMappingReq,
+    RemoveMappingRes,
+    ResultCode,
+    SlotPhysStatus,
+)
+from tests.doubles.reaching import reaches
+from tests.doubles.server_rig import RigPeer, connect_bank, connect_client, rest_client, running_server
+
+V2 = "/api/v2"
+ICCIDS = ("8900101234567890018", "8900101234567890026", "8900101234567890034")
+ABSENT = SlotPhysStatus(reset_active=False, card_present=False)
+
+
+async def token(state: Path, role: TokenRole, scope: Scope | None = None) -> str:
+    config = ServerConfig(state_dir=state)
+    text, _ = await asyncio.to_thread(create_token, config, name=role.text, role=role, scope=scope or Scope())
+    return text
+
+
+class Lab:
+    """A server with callers of all kinds."""
+
+    def __init__(self, service: ServerService, stack: AsyncExitStack, state: Path) -> None:
+        self.service = service
+        self._stack = stack
+        self._state = state
+        self.admin = httpx2.AsyncClient()
+
+    async def caller(self, role: TokenRole, scope: Scope | None = None) -> httpx2.AsyncClient:
+        text = await token(self._state, role, scope)
+        client = rest_client(self.service, over_socket=False, token=text)
+        return await self._stack.enter_async_context(client)
+
+    async def bank(self, bank_id: int, slots: int = 8) -> RigPeer:
+        return await self._stack.enter_async_context(await connect_bank(self.service, bank_id, slots, is_own=True))
+
+    async def bank_is_gone(self, bank_id: int) -> None:
+        runtime = self.service.runtime
+        assert runtime is not None
+        assert await runtime.changes.until(lambda: runtime.query.bank(bank_id) is None or None, 20)
+
+    async def client(self, client_id: int) -> RigPeer:
+        return await self._stack.enter_async_context(await connect_client(self.service, client_id))
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
+        made = Lab(service, stack, tmp_path)
+        made.admin = await made.caller(TokenRole.ADMIN)
+        yield made
+
+
+async def serve_mappings(bank: RigPeer, count: int = 1) -> None:
+    """Say ok to so many creations and all removals before them."""
+    while count:
+        event = await bank.receive()
+        assert event is not None
+        match event.message:
+            case CreateMappingReq():
+                bank.send(CreateMappingRes(ResultCode.OK), event.tag)
+                count -= 1
+            case RemoveMappingReq():
+                bank.send(RemoveMappingRes(ResultCode.OK), event.tag)
+    await bank.settle()
+
+
+async def obey(client: RigPeer) -> None:
+    """Let the client take what it is told of its bankd."""
+    await client.expect(ConfigClientBankReq)
+    client.send(ConfigClientBankRes(ResultCode.OK), client.tag)
+    await client.settle()
+
+
+def problem(answer: httpx2.Response, status: int, code: str) -> str:
+    """Check that this is a refusal (RFC 9457), and return what it says."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert (body["status"], body["code"], body["type"]) == (status, code, "about:blank")
+    assert {"title", "detail", "hint"} <= body.keys()
+    return str(body["detail"])
+
+
+class TestMappings:
+    async def test_put_is_idempotent_and_says_what_is_missing(self, lab: Lab) -> None:
+        first = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:3"})
+        again = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:3"})
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert first.json()["created_at"] == again.json()["created_at"]
+        assert first.headers["etag"] == again.headers["etag"]
+        shown = (await lab.admin.get(f"{V2}/mappings/C7:0")).json()
+        assert (shown["bank"], shown["state"]["state"], shown["operational"]) == ("B1:3", "stored", False)
+        assert shown["missing"] == ["bank 1 was never connected", "client C7:0 was never connected"]
+        assert shown["state"]["source"] == "server"
+        assert shown["state"]["age_s"] >= 0
+
+    async def test_put_waits_until_the_modem_can_use_the_card(self, lab: Lab) -> None:
+        bank, client = await lab.bank(1), await lab.client(7)
+        url = f"{V2}/mappings/C7:0?wait=operational&timeout=20s"
+        async with asyncio.TaskGroup() as tasks:
+            putting = tasks.create_task(lab.admin.put(url, json={"card": "B1:3"}))
+            await serve_mappings(bank)
+            assert not putting.done()
+            await obey(client)
+        answer = putting.result()
+        assert answer.status_code == 201, answer.text
+        body = answer.json()
+        assert (body["state"]["state"], body["state"]["source"], body["missing"]) == ("active", "B1", [])
+        assert body["operational"] is True
+
+    async def test_put_that_waits_in_vain_says_how_far_it_came(self, lab: Lab) -> None:
+        bank = await lab.bank(1)
+        async with asyncio.TaskGroup() as tasks:
+            putting = tasks.create_task(
+                lab.admin.put(f"{V2}/mappings/C7:0?wait=active&timeout=20s", json={"card": "B1:3"})
+            )
+            await serve_mappings(bank)
+        assert putting.result().status_code == 201
+        bank.send(BankSlotStatusInd(BankSlot(1, 3), ClientSlot(7, 0), ABSENT))
+        await bank.settle()
+        answer = await lab.admin.put(f"{V2}/mappings/C7:0?wait=operational&timeout=1ms", json={"card": "B1:3"})
+        assert answer.status_code == 202
+        missing = ["there is no card in the slot, or no reader", "client C7:0 was never connected"]
+        assert answer.json()["missing"] == missing
+        await bank.close()
+        await lab.bank_is_gone(1)
+        missing = (await lab.admin.get(f"{V2}/mappings/C7:0")).json()["missing"]
+        assert missing[0].startswith("bank 1 is not connected since 20")
+
+    async def test_another_card_replaces_the_first_in_one_change(self, lab: Lab) -> None:
+        bank = await lab.bank(1)
+        assert (await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:3"})).status_code == 201
+        await serve_mappings(bank)
+        async with asyncio.TaskGroup() as tasks:
+            putting = tasks.create_task(
+                lab.admin.put(f"{V2}/mappings/C7:0?wait=active&timeout=20s", json={"card": "B1:4"})
+            )
+            await serve_mappings(bank)
+        assert putting.result().json()["bank"] == "B1:4"
+        assert [item["bank"] for item in (await lab.admin.get(f"{V2}/mappings")).json()["items"]] == ["B1:4"]
+        actions = [(e["action"], e["detail"]) for e in (await lab.admin.get(f"{V2}/audit")).json()["items"]]
+        assert actions[-1] == ("mapping.change", "-B1:3 C7:0, +B1:4 C7:0")
+
+    async def test_card_in_use_is_a_conflict_and_changes_nothing(self, lab: Lab) -> None:
+        for client, bank in (("C7:0", "B1:3"), ("C8:0", "B1:4")):
+            assert (await lab.admin.put(f"{V2}/mappings/{client}", json={"card": bank})).status_code == 201
+        answer = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:4"})
+        assert problem(answer, 409, "conflict") == "B1:4 is mapped to C8:0 already"
+        assert (await lab.admin.get(f"{V2}/mappings/C7:0")).json()["bank"] == "B1:3"
+        # Nothing is left reserved.
+        assert (await lab.admin.delete(f"{V2}/mappings/C8:0")).status_code == 204
+        assert (await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:4"})).status_code == 201
+
+    async def test_preconditions(self, lab: Lab) -> None:
+        url = f"{V2}/mappings/C7:0"
+        one = await lab.admin.put(url, json={"card": "B1:3"}, headers={"If-None-Match": "*"})
+        assert one.status_code == 201
+        exists = await lab.admin.put(url, json={"card": "B1:4"}, headers={"If-None-Match": "*"})
+        problem(exists, 412, "exists")
+        tag = one.headers["etag"]
+        other = await lab.admin.put(url, json={"card": "B1:4"}, headers={"If-Match": tag})
+        assert other.status_code == 201
+        problem(await lab.admin.put(url, json={"card": "B1:5"}, headers={"If-Match": tag}), 412, "changed")
+        problem(await lab.admin.delete(url, headers={"If-Match": tag}), 412, "changed")
+        assert (await lab.admin.delete(url, headers={"If-Match": other.headers["etag"]})).status_code == 204
+        problem(await lab.admin.delete(url), 404, "not_found")
+
+    @pytest.mark.parametrize(
+        ("body", "headers", "status", "code"),
+        [
+            (b"{", {"content-type": "application/json"}, 400, "bad_request"),
+            (b'{"card": "X"}', {"content-type": "application/json"}, 400, "bad_request"),
+            (b'{"card": "B1:3", "more": 1}', {"content-type": "application/json"}, 400, "bad_request"),
+            (b'{"card": "B1:3"}', {"content-type": "text/plain"}, 415, "bad_content_type"),
+            (b" " * 70_000, {"content-type": "application/json"}, 413, "too_large"),
+            (b'{"card": "iccid:8900101234567890018"}', {"content-type": "application/json"}, 404, "not_found"),
+            (b'{"card": "label:nothing"}', {"content-type": "application/json"}, 404, "not_found"),
+        ],
+    )
+    async def test_what_cannot_be_done_is_said(
+        self, lab: Lab, body: bytes, headers: dict[str, str], status: int, code: str
+    ) -> None:
+        problem(await lab.admin.put(f"{V2}/mappings/C7:0", content=body, headers=headers), status, code)
+
+    async def test_another_method_is_refused_with_those_that_there_are(self, lab: Lab) -> None:
+        answer = await lab.admin.post(f"{V2}/mappings/C7:0")
+        problem(answer, 405, "bad_method")
+        assert answer.headers["allow"]
+        problem(await lab.admin.get(f"{V2}/nowhere"), 404, "not_found")
+
+
+class TestCards:
+    async def lab_with_cards(self, lab: Lab) -> RigPeer:
+        bank = await lab.bank(1)
+        for nr, iccid in enumerate(ICCIDS):
+            bank.send(CardInd(BankSlot(1, nr), iccid))
+        await bank.settle()
+        return bank
+
+    async def test_card_is_found_by_its_number_and_by_labels(self, lab: Lab) -> None:
+        bank = await self.lab_with_cards(lab)
+        for subject in (f"iccid:{ICCIDS[1]}", "B1:2"):
+            answer = await lab.admin.put(f"{V2}/labels/{subject}", json={"labels": ["roaming"]})
+            assert answer.status_code == 200, answer.text
+        by_number = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": f"iccid:{ICCIDS[0]}"})
+        assert by_number.json()["bank"] == "B1:0"
+        for client, slot in (("C8:0", "B1:1"), ("C8:1", "B1:2")):
+            answer = await lab.admin.put(f"{V2}/mappings/{client}", json={"card": "label:roaming"})
+            assert (answer.status_code, answer.json()["bank"]) == (201, slot)
+        # A card of the pool that it has already is kept.
+        assert (await lab.admin.put(f"{V2}/mappings/C8:1", json={"card": "label:roaming"})).status_code == 200
+        answer = await lab.admin.put(f"{V2}/mappings/C9:0", json={"card": "label:roaming"})
+        assert problem(answer, 409, "conflict") == "none of the 2 cards is free"
+        # A card that went is in no pool.
+        bank.send(CardInd(BankSlot(1, 1), None))
+        await bank.settle()
+        answer = await lab.admin.put(f"{V2}/mappings/C9:0", json={"card": f"iccid:{ICCIDS[1]}"})
+        problem(answer, 404, "not_found")
+
+    async def test_numbers_are_shortened_unless_an_admin_asks(self, lab: Lab) -> None:
+        await self.lab_with_cards(lab)
+        viewer = await lab.caller(TokenRole.VIEWER)
+        for rest in (viewer, lab.admin):
+            text = (await rest.get(f"{V2}/cards")).text + (await rest.get(f"{V2}/cards/{ICCIDS[0]}")).text
+            assert "890010…0018" in text
+            assert not [iccid for iccid in ICCIDS if iccid in text]
+        problem(await viewer.get(f"{V2}/cards?reveal=true"), 403, "forbidden")
+        shown = (await lab.admin.get(f"{V2}/cards?reveal=true")).json()["items"]
+        assert [card["iccid"] for card in shown] == list(ICCIDS)
+        entries = (await lab.admin.get(f"{V2}/audit")).json()["items"]
+        assert [(e["outcome"], e["target"]) for e in entries if e["action"] == "card.reveal"] == [
+            ("refused", "all"),
+            ("done", "all"),
+        ]
+
+    async def test_what_is_claimed_of_a_card_ends_with_who_knows(self, lab: Lab) -> None:
+        bank = await self.lab_with_cards(lab)
+        presence = (await lab.admin.get(f"{V2}/cards/{ICCIDS[0]}")).json()["presence"]
+        assert (presence["state"], presence["source"]) == ("present", "B1")
+        assert presence["since"].endswith("Z")
+        await bank.close()
+        await lab.bank_is_gone(1)
+        assert (await lab.admin.get(f"{V2}/cards/{ICCIDS[0]}")).json()["presence"]["state"] == "unknown"
+        link = (await lab.admin.get(f"{V2}/banks/1")).json()["link"]
+        assert (link["state"], link["source"]) == ("absent", "server")
+        slot = (await lab.admin.get(f"{V2}/banks/1/slots/0")).json()
+        assert slot["card"]["state"] == "unknown"
+        assert "iccid" not in slot
+
+    async def test_labels_are_changed_read_and_taken_away(self, lab: Lab) -> None:
+        url = f"{V2}/labels/B1:3"
+        empty = await lab.admin.get(url)
+        assert empty.json() == {"subject": "B1:3", "labels": []}
+        put = await lab.admin.put(url, json={"labels": ["b", "a", "b"]}, headers={"If-Match": empty.headers["etag"]})
+        assert put.json()["labels"] == ["a", "b"]
+        problem(
+            await lab.admin.put(url, json={"labels": []}, headers={"If-Match": empty.headers["etag"]}), 412, "changed"
+        )
+        assert (await lab.admin.get(f"{V2}/labels")).json()["items"] == [put.json()]
+        for wrong in ({"labels": [" "]}, {"labels": ["x\n"]}, {"labels": "a"}, {"labels": ["a"] * 9}):
+            problem(await lab.admin.put(url, json=wrong), 400, "bad_request")
+        problem(await lab.admin.put(f"{V2}/labels/X", json={"labels": []}), 400, "bad_request")
+        assert (await lab.admin.put(url, json={"labels": []})).status_code == 200
+        assert (await lab.admin.get(f"{V2}/labels")).json() == {"items": []}
+
+    @reaches(LimitName.LABELS)
+    async def test_no_more_subjects_than_the_limit_have_labels(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(labels_module, "MAX_SUBJECTS", 1)
+        assert (await lab.admin.put(f"{V2}/labels/B1:0", json={"labels": ["a"]})).status_code == 200
+        problem(await lab.admin.put(f"{V2}/labels/B1:1", json={"labels": ["a"]}), 409, "too_many")
+        assert (await lab.admin.put(f"{V2}/labels/B1:0", json={"labels": ["b"]})).status_code == 200
+
+
+async def test_labels_and_known_peers_are_there_after_a_restart(tmp_path: Path) -> None:
+    async with running_server(tmp_path) as service, rest_client(service, over_socket=False) as rest:
+        assert (await rest.put(f"{V2}/labels/C7:0", json={"labels": ["van 3"]})).status_code == 200
+        async with await connect_bank(service, 1), await connect_client(service, 7):
+            link = (await rest.get(f"{V2}/banks/1")).json()["link"]
+            assert (link["state"], link["source"]) == ("connected", "server")
+    async with running_server(tmp_path) as service, rest_client(service, over_socket=False) as rest:
+        (client,) = (await rest.get(f"{V2}/clients")).json()["items"]
+        (slot,) = client["slots"]
+        assert (slot["labels"], slot["link"]["state"], slot["link"]["source"]) == (["van 3"], "absent", "database")
+        assert slot["last_seen_at"] <= slot["link"]["since"]
+        (bank,) = (await rest.get(f"{V2}/banks")).json()["items"]
+        assert (bank["bank"], bank["slots"], bank["link"]["state"]) == (1, 8, "absent")
+
+
+async def test_a_key_makes_a_repeated_post_one(lab: Lab) -> None:
+    bank = await lab.bank(1)
+    url, key = f"{V2}/banks/1/reset", {"Idempotency-Key": "night shift 1"}
+    assert [(await lab.admin.post(url, headers=key)).status_code for _ in range(3)] == [202] * 3
+    entries = [entry["action"] for entry in (await lab.admin.get(f"{V2}/audit")).json()["items"]]
+    assert entries.count("bank.reset") == 1
+    assert (await lab.admin.post(url, headers={"Idempotency-Key": "2"})).status_code == 202
+    entries = [entry["action"] for entry in (await lab.admin.get(f"{V2}/audit")).json()["items"]]
+    assert entries.count("bank.reset") == 2
+    # What was refused was not done, so the same key may be used again.
+    missing = f"{V2}/banks/2/reset"
+    for _ in range(2):
+        problem(await lab.admin.post(missing, headers=key), 404, "not_found")
+    await bank.close()
+
+
+async def test_lists_come_in_pages(lab: Lab) -> None:
+    for nr in range(5):
+        assert (await lab.admin.put(f"{V2}/mappings/C7:{nr}", json={"card": f"B1:{nr}"})).status_code == 201
+    for path, key in (("mappings", "client"), ("clients/7/slots", "slot"), ("banks/1/slots", "slot")):
+        found: list[str] = []
+        cursor: str | None = ""
+        for _ in range(3):
+            answer = (await lab.admin.get(f"{V2}/{path}?limit=2{cursor}")).json()
+            found += [item[key] for item in answer["items"]]
+            cursor = f"&cursor={answer['next']}" if "next" in answer else None
+        assert found == [f"{'B1' if path.startswith('banks') else 'C7'}:{nr}" for nr in range(5)]
+        assert cursor is None
+    audited = (await lab.admin.get(f"{V2}/audit?limit=3")).json()
+    behind = (await lab.admin.get(f"{V2}/audit?cursor={audited['next']}")).json()
+    assert behind["items"][0]["id"] == audited["items"][-1]["id"] + 1
+    for wrong in ("limit=0", "limit=1001", "limit=x", "cursor=x", "cursor=WyJhIl0", "cursor=W10"):
+        problem(await lab.admin.get(f"{V2}/mappings?{wrong}"), 400, "bad_request")
+
+
+class TestLimitedTokens:
+    """A token that is for one bank and one client."""
+
+    async def test_sees_nothing_of_others_in_lists_and_counts(self, lab: Lab) -> None:
+        mine, theirs = await lab.bank(1), await lab.bank(2)
+        for bank, peer in ((1, mine), (2, theirs)):
+            peer.send(CardInd(BankSlot(bank, 0), ICCIDS[bank]))
+            await peer.settle()
+        for client, card in (("C7:0", "B1:0"), ("C8:0", "B2:0"), ("C8:1", "B1:1"), ("C7:1", "B2:1")):
+            assert (await lab.admin.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
+        for subject in ("B1:0", "B2:0", "C7:0", "C8:0", f"iccid:{ICCIDS[1]}", f"iccid:{ICCIDS[2]}"):
+            await lab.admin.put(f"{V2}/labels/{subject}", json={"labels": [f"of {subject[:2]}"]})
+        rest = await lab.caller(TokenRole.OPERATOR, Scope(frozenset({1}), frozenset({7})))
+        seen = {path: (await rest.get(f"{V2}/{path}")).json()["items"] for path in ("banks", "clients", "cards")}
+        assert [(bank["bank"], bank["mappings"]) for bank in seen["banks"]] == [(1, 1)]
+        assert [client["client"] for client in seen["clients"]] == [7]
+        assert [card["slot"] for card in seen["cards"]] == ["B1:0"]
+        assert [item["client"] for item in (await rest.get(f"{V2}/mappings")).json()["items"]] == ["C7:0"]
+        slots = (await rest.get(f"{V2}/banks/1/slots")).json()["items"]
+        assert [slot.get("mapping", {}).get("client") for slot in slots[:2]] == ["C7:0", None]
+        subjects = [item["subject"] for item in (await rest.get(f"{V2}/labels")).json()["items"]]
+        assert subjects == ["B1:0", "C7:0", "iccid:890010…0026"]
+        hidden = ("banks/2", "banks/2/slots", "clients/8", "mappings/C8:0", "mappings/C7:1", "labels/B2:0")
+        for path in (*hidden, f"cards/{ICCIDS[2]}", f"labels/iccid:{ICCIDS[2]}"):
+            problem(await rest.get(f"{V2}/{path}"), 404, "not_found")
+        everything = " ".join([(await rest.get(f"{V2}/{path}")).text for path in ("banks", "clients", "mappings")])
+        assert "B2" not in everything
+        assert "C8" not in everything
+
+    async def test_changes_nothing_of_others(self, lab: Lab) -> None:
+        for client, card in (("C8:0", "B1:1"), ("C7:1", "B2:1")):
+            assert (await lab.admin.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
+        rest = await lab.caller(TokenRole.OPERATOR, Scope(frozenset({1}), frozenset({7})))
+        problem(await rest.put(f"{V2}/mappings/C8:1", json={"card": "B1:3"}), 403, "forbidden")
+        problem(await rest.put(f"{V2}/mappings/C7:0", json={"card": "B2:3"}), 403, "forbidden")
+        for client, card in (("C7:0", "B1:1"), ("C7:1", "B1:5")):
+            said = problem(await rest.put(f"{V2}/mappings/{client}", json={"card": card}), 409, "conflict")
+            assert "not for" in said
+        problem(await rest.delete(f"{V2}/mappings/C7:1"), 404, "not_found")
+        problem(await rest.put(f"{V2}/labels/B2:1", json={"labels": ["x"]}), 404, "not_found")
+        problem(await rest.get(f"{V2}/tokens"), 403, "forbidden")
+        problem(await rest.get(f"{V2}/audit"), 403, "forbidden")
+        problem(await rest.post(f"{V2}/banks/1/reset"), 403, "forbidden")
+
+    async def test_admin_with_limits_reads_no_tokens(self, lab: Lab) -> None:
+        rest = await lab.caller(TokenRole.ADMIN, Scope(frozenset({1}), None))
+        problem(await rest.get(f"{V2}/tokens"), 403, "forbidden")
+        problem(await rest.get(f"{V2}/audit"), 403, "forbidden")
+
+
+async def test_tokens_are_listed_without_their_secrets(lab: Lab) -> None:
+    await lab.caller(TokenRole.VIEWER, Scope(frozenset({1, 2}), None))
+    answer = await lab.admin.get(f"{V2}/tokens")
+    found = {item["role"]: item for item in answer.json()["items"]}
+    assert found["viewer"]["banks"] == [1, 2]
+    assert "banks" not in found["admin"]
+    assert "digest" not in answer.text
+
+
+class TestApply:
+    """A desired state as a whole."""
+
+    async def state(self, lab: Lab) -> tuple[dict[str, str], dict[str, list[str]]]:
+        mappings = (await lab.admin.get(f"{V2}/mappings")).json()["items"]
+        labels = (await lab.admin.get(f"{V2}/labels")).json()["items"]
+        return {m["client"]: m["bank"] for m in mappings}, {item["subject"]: item["labels"] for item in labels}
+
+    async def test_difference_is_shown_and_then_made(self, lab: Lab) -> None:
+        for client, card in (("C7:0", "B1:0"), ("C7:1", "B1:1"), ("C7:2", "B1:2")):
+            assert (await lab.admin.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
+        for subject in ("B1:5", "C7:0"):
+            await lab.admin.put(f"{V2}/labels/{subject}", json={"labels": ["old"]})
+        before = await self.state(lab)
+        fleet = {
+            "mappings": {"C7:0": "B1:0", "C7:1": "B1:2", "C8:0": "label:old"},
+            "labels": {"B1:5": ["old"], "C9:0": ["b", "a"]},
+        }
+        dry = await lab.admin.post(f"{V2}/apply?dry_run=true", json=fleet)
+        assert dry.status_code == 200, dry.text
+        assert await self.state(lab) == before
+        made = await lab.admin.post(f"{V2}/apply", json=fleet)
+        assert dry.json()["changes"] == made.json()["changes"]
+        assert made.json() == {
+            "dry_run": False,
+            "changes": [
+                {"kind": "mapping", "subject": "C7:1", "before": "B1:1", "after": "B1:2"},
+                {"kind": "mapping", "subject": "C7:2", "before": "B1:2"},
+                {"kind": "mapping", "subject": "C8:0", "after": "B1:5"},
+                {"kind": "labels", "subject": "C7:0", "before": "old"},
+                {"kind": "labels", "subject": "C9:0", "after": "a, b"},
+            ],
+        }
+        assert await self.state(lab) == (
+            {"C7:0": "B1:0", "C7:1": "B1:2", "C8:0": "B1:5"},
+            {"B1:5": ["old"], "C9:0": ["a", "b"]},
+        )
+        assert (await lab.admin.post(f"{V2}/apply", json=fleet)).json()["changes"] == []
+        # A part that is left out stays.
+        assert (await lab.admin.post(f"{V2}/apply", json={"labels": {}})).status_code == 200
+        assert await self.state(lab) == ({"C7:0": "B1:0", "C7:1": "B1:2", "C8:0": "B1:5"}, {})
+
+    async def test_nothing_is_done_where_one_part_cannot_be(self, lab: Lab) -> None:
+        assert (await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0"})).status_code == 201
+        before = await self.state(lab)
+        fleets: list[tuple[dict[str, dict[str, object]], int, str]] = [
+            ({"mappings": {"C8:0": "B1:3", "C9:0": "B1:3"}}, 409, "conflict"),
+            ({"mappings": {"C8:0": "label:none"}}, 409, "conflict"),
+            ({"mappings": {"C8:0": "X"}}, 400, "bad_request"),
+            ({"mappings": {"X": "B1:3"}}, 400, "bad_request"),
+            ({"mappings": {"C8:0": "B1:3"}, "labels": {"B1:0": ["\n"]}}, 400, "bad_request"),
+            ({"mappings": {"C8:0": "B1:3"}, "labels": {"X": ["a"]}}, 400, "bad_request"),
+            ({"mappings": {"C7:0": "B1:3", "C07:0": "B1:4"}}, 400, "bad_request"),
+        ]
+        for fleet, status, code in fleets:
+            problem(await lab.admin.post(f"{V2}/apply", json=fleet), status, code)
+        assert await self.state(lab) == before
+
+    async def test_key_makes_it_once(self, lab: Lab) -> None:
+        key = {"Idempotency-Key": "k"}
+        first = await lab.admin.post(f"{V2}/apply", json={"mappings": {"C7:0": "B1:0"}}, headers=key)
+        again = await lab.admin.post(f"{V2}/apply", json={"mappings": {"C7:0": "B1:0"}}, headers=key)
+        assert len(first.json()["changes"]) == 1
+        assert again.json() == first.json()
+        assert again.headers["idempotent-replay"] == "true"
+        other = await lab.admin.post(f"{V2}/apply", json={"mappings": {}}, headers=key)
+        problem(other, 422, "key_reused")
+
+    async def test_limited_token_touches_its_part_only(self, lab: Lab) -> None:
+        for client, card in (("C7:0", "B1:0"), ("C8:0", "B1:1"), ("C7:1", "B2:0")):
+            assert (await lab.admin.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
+        for subject in ("B1:0", "B2:0"):
+            await lab.admin.put(f"{V2}/labels/{subject}", json={"labels": ["x"]})
+        rest = await lab.caller(TokenRole.OPERATOR, Scope(frozenset({1}), frozenset({7})))
+        for fleet, status, code in (
+            ({"mappings": {"C8:0": "B1:5"}}, 409, "conflict"),
+            ({"mappings": {"C7:1": "B1:5"}}, 409, "conflict"),
+            ({"mappings": {"C7:5": "B1:1"}}, 409, "conflict"),
+            ({"mappings": {"C9:0": "B1:5"}}, 403, "forbidden"),
+            ({"mappings": {"C7:5": "B2:5"}}, 409, "conflict"),
+            ({"labels": {"B2:1": ["y"]}}, 403, "forbidden"),
+        ):
+            problem(await rest.post(f"{V2}/apply", json=fleet), status, code)
+        done = await rest.post(f"{V2}/apply", json={"mappings": {}, "labels": {}})
+        assert [change["subject"] for change in done.json()["changes"]] == ["C7:0", "B1:0"]
+        assert await self.state(lab) == ({"C8:0": "B1:1", "C7:1": "B2:0"}, {"B2:0": ["x"]})
