@@ -35,6 +35,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "tls": Bench("bench.tls_cost", "what TLS costs a TPDU, and a thousand clients that connect at once"),
     "garbage": Bench("bench.garbage", "sessions while garbage comes to the ports, and without it"),
     "flood": Bench("bench.flood", "a session over TLS, and the programs' end, while PINGs flood the plaintext ports"),
+    "cuts": Bench("bench.cuts", "modems that boot while their links are cut or freeze, with and without resume"),
     "server": Bench("bench.server_swarm", "a server with ten thousand clients"),
 }
 

@@ -21,15 +21,18 @@ from typing import Final, cast
 
 from bench.client_tls import client_context
 from bench.frames import CLIENT, frame
+from bench.numbered import FIRST_TAG, NumberedFrame
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.net.runtime.process import raise_open_file_limit
 from remsim.wire import ccm
 from remsim.wire.ipa import FrameReader
+from remsim.wire.link.ability_bits import RESUME
 from remsim.wire.messages.codec import decode_pdu
 from remsim.wire.messages.rspro import (
     NO_FLAGS,
     ConnectClientReq,
     ResultCode,
+    SessionInd,
     SetAtrReq,
     SetAtrRes,
     TpduCardToModem,
@@ -108,10 +111,13 @@ class _Client(asyncio.Protocol):
     def __init__(self, herd: "_Herd", slot: int) -> None:
         self._herd = herd
         client, bank = ClientSlot(herd.client_id, slot), BankSlot(herd.bank, herd.first_slot + slot)
-        self._hello = frame(ConnectClientReq(CLIENT, client))
-        self._command = frame(TpduModemToCard(client, bank, NO_FLAGS, herd.command), 2)
+        # With or without resume, the tags grow, so that both cost the generator the same.
+        abilities = (RESUME,) if herd.resumes else None
+        self._hello = frame(ConnectClientReq(CLIENT.with_abilities(abilities), client))
+        self._command = NumberedFrame.of(TpduModemToCard(client, bank, NO_FLAGS, herd.command))
+        self._tag = FIRST_TAG
         self._reader = FrameReader()
-        self._usual = b""
+        self._usual: NumberedFrame | None = None
         self._has_atr = False
         self._since = 0.0
 
@@ -130,11 +136,12 @@ class _Client(asyncio.Protocol):
     def play(self) -> None:
         """Send the command."""
         self._since = time.perf_counter()
-        self._transport.write(self._command)
+        self._tag += 1
+        self._transport.write(self._command.with_tag(self._tag))
 
     def data_received(self, data: bytes) -> None:
-        # Operation tag and answer are the same every time, so the frame is.
-        if data == self._usual:
+        # But for its tag, the answer is the same every time.
+        if self._usual is not None and data == self._usual.with_tag(self._tag):
             self._herd.times.append(time.perf_counter() - self._since)
             self.play()
             return
@@ -151,8 +158,10 @@ class _Client(asyncio.Protocol):
                 if not self._has_atr:
                     self._has_atr = True
                     self._herd.on_ready()
+            elif isinstance(pdu.msg, SessionInd):
+                self._herd.offered += 1
             elif isinstance(pdu.msg, TpduCardToModem):
-                self._usual = data
+                self._usual = NumberedFrame.of(pdu.msg)
                 self._herd.times.append(time.perf_counter() - self._since)
                 self.play()
 
@@ -160,7 +169,12 @@ class _Client(asyncio.Protocol):
 class _Herd:
     """All clients of one run."""
 
-    def __init__(self, *, bank: int, sessions: int, command: bytes, client_id: int, first_slot: int) -> None:
+    def __init__(
+        self, *, bank: int, sessions: int, command: bytes, client_id: int, first_slot: int, resumes: bool
+    ) -> None:
+        self.resumes = resumes
+        #: Sessions that can be resumed.
+        self.offered = 0
         self.bank = bank
         self.command = command
         self.client_id = client_id
@@ -188,6 +202,7 @@ async def _main(given: argparse.Namespace) -> int:
         command=given.command or bytes((0xA0, 0xA4, 0, 0, given.length - 5)) + bytes(given.length - 5),
         client_id=given.client,
         first_slot=given.first_slot,
+        resumes=given.resume,
     )
     context = None if given.tls is None else client_context(given.tls)
     transports = [
@@ -204,6 +219,9 @@ async def _main(given: argparse.Namespace) -> int:
     lost = herd.lost
     for transport in transports:
         transport.abort()
+    if given.resume and herd.offered < sessions:
+        print(f"{herd.offered} of {sessions} sessions can be resumed")
+        return 1
     if lost or not times:
         print(f"{lost} connections lost, {len(times)} round trips")
         return 1
@@ -226,6 +244,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--client", type=int, default=1, metavar="ID")
     parser.add_argument("--first-slot", type=int, default=0, metavar="N", help="of the bank: of client ID:0")
     parser.add_argument("--command", type=bytes.fromhex, metavar="HEX", help="instead of SELECT")
+    parser.add_argument("--resume", action="store_true", help="name the ability resume.1")
     parser.add_argument("--tls", type=Path, metavar="FOLDER", help="over TLS, with the credentials in FOLDER")
     return parser.parse_args()
 

@@ -29,15 +29,23 @@ def reader_name(index: int) -> str:
     return f"Null Reader {index:04d}"
 
 
-def plug_in(folder: Path, readers: int) -> dict[str, str]:
-    """Make a package in ``folder`` that provides the source; return the environment in which it is found."""
-    metadata = folder / "remsim_bench_null-0.dist-info"
+def provide(folder: Path, name: str, where: str) -> dict[str, str]:
+    """Make a package in ``folder`` that provides source ``name``; return the environment in which it is found.
+
+    ``where`` is module and class, as in an entry point.
+    """
+    metadata = folder / f"remsim_bench_{name}-0.dist-info"
     metadata.mkdir(parents=True, exist_ok=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: remsim-bench-null\nVersion: 0\n")
-    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{SOURCE} = bench.null_reader:NullSource\n")
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: remsim-bench-{name}\nVersion: 0\n")
+    (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {where}\n")
     # Behind ours, what was there before: it may say which copy of the programs is meant.
     path = [str(folder), str(_ROOT), os.environ.get("PYTHONPATH", "")]
-    return {"PYTHONPATH": os.pathsep.join(filter(None, path)), READERS: str(readers)}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
+def plug_in(folder: Path, readers: int) -> dict[str, str]:
+    """Make a package in ``folder`` that provides the source; return the environment in which it is found."""
+    return provide(folder, SOURCE, "bench.null_reader:NullSource") | {READERS: str(readers)}
 
 
 class NullReader(CardReader):

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from typing import Final
 import psutil
 
 from bench import null_reader, tables
-from bench.load import LoadError, Seen, generator, load
+from bench.load import OWN, LoadError, Seen, generator, load
 from bench.loops import run
 from bench.scripted_server import ScriptedServer
 from bench.tables import Cell
@@ -77,6 +78,8 @@ class Options:
     length: int
     #: Folder of the stand-in PC/SC library.
     pcsc: Path | None
+    #: More words for the generator, if it is that in Python.
+    flags: tuple[str, ...] = ()
 
 
 async def measure_load(name: str, program: Program, port: int, sessions: int, options: Options) -> Result:
@@ -95,6 +98,7 @@ async def measure_load(name: str, program: Program, port: int, sessions: int, op
                     sessions=sessions,
                     seconds=options.seconds,
                     length=options.length,
+                    options=options.flags,
                 )
             )
             while not running.done():
@@ -122,9 +126,11 @@ async def _echo(sessions: int, options: Options) -> Result:
         return await measure_load("echo", program, int(port), sessions, options)
 
 
-async def _bankd(
-    name: str, source: str, reader: Callable[[int], str], env: Mapping[str, str], sessions: int, options: Options
-) -> Result:
+@asynccontextmanager
+async def _open_bankd(
+    source: str, reader: Callable[[int], str], env: Mapping[str, str], sessions: int, words: Sequence[str] = ()
+) -> AsyncIterator[tuple[Program, int]]:
+    """A bankd with all slots mapped, and its port."""
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
         config = Path(folder) / "bankd.toml"
         slots = "".join(f'[[slot]]\nslot = {n}\nreader = "{reader(n)}"\n' for n in range(sessions))
@@ -138,11 +144,18 @@ async def _bankd(
                 "--config": config,
                 "--state": f"{folder}/state",
             }
-            words = [str(word) for pair in arguments.items() for word in pair]
-            with Program(remsim("bankd", "--plaintext", *words), env=env) as program:
+            told = [str(word) for pair in arguments.items() for word in pair]
+            with Program(remsim("bankd", "--plaintext", *told, *words), env=env) as program:
                 said = await asyncio.to_thread(program.wait_for, LISTENING, timeout_s=START_S)
                 await server.map_slots(BANK, sessions)
-                return await measure_load(name, program, int(said[1]), sessions, options)
+                yield program, int(said[1])
+
+
+async def _bankd(
+    name: str, source: str, reader: Callable[[int], str], env: Mapping[str, str], sessions: int, options: Options
+) -> Result:
+    async with _open_bankd(source, reader, env, sessions) as (program, port):
+        return await measure_load(name, program, port, sessions, options)
 
 
 async def _inline(sessions: int, options: Options) -> Result:
@@ -189,6 +202,62 @@ async def measure(sessions: Sequence[int], rounds: int, options: Options) -> lis
     return rows
 
 
+async def measure_resume(sessions: Sequence[int], rounds: int, options: Options) -> list[dict[str, Cell]]:
+    """For each number of sessions the pairs, and the medians of all columns.
+
+    One bankd that offers resume (``--resume always``) takes clients that name the ability and clients that do not, in
+    turns; every second pair begins with the former, so that what changes with time hits both.
+    """
+    rows: list[dict[str, Cell]] = []
+    words = ["--resume", "always"]
+    for count in sessions:
+        pairs: list[dict[str, Cell]] = []
+        with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
+            env = null_reader.plug_in(Path(folder), count)
+            async with _open_bankd(null_reader.SOURCE, null_reader.reader_name, env, count, words) as (program, port):
+                for number in range(1, rounds + 1):
+                    found: dict[bool, Result] = {}
+                    for offered in (False, True) if number % 2 else (True, False):
+                        chosen = replace(options, flags=("--resume",) if offered else ())
+                        found[offered] = await measure_load("inline", program, port, count, chosen)
+                    pairs.append(_pair(count, number, without=found[False], offered=found[True]))
+        rows += [*pairs, _medians(pairs)]
+        print(f"{count} sessions done", file=sys.stderr)
+    return rows
+
+
+def _pair(sessions: int, number: int, *, without: Result, offered: Result) -> dict[str, Cell]:
+    return {
+        "sessions": sessions,
+        "pair": number,
+        "p50 µs": without.seen.p50_us,
+        "p50 µs, resume": offered.seen.p50_us,
+        "p50 ratio": offered.seen.p50_us / without.seen.p50_us,
+        "p99 ratio": offered.seen.p99_us / without.seen.p99_us,
+        "TPDU/s": round(without.seen.rate),
+        "TPDU/s, resume": round(offered.seen.rate),
+        "rate ratio": offered.seen.rate / without.seen.rate,
+        "CPU µs/TPDU": without.cpu_us,
+        "CPU ratio": offered.cpu_us / without.cpu_us,
+    }
+
+
+def _medians(pairs: Sequence[dict[str, Cell]]) -> dict[str, Cell]:
+    """Of every column; the median of ratios is not the ratio of the medians."""
+    columns = {name: [cell for row in pairs if isinstance(cell := row[name], int | float)] for name in pairs[0]}
+    return {name: statistics.median(cells) for name, cells in columns.items()} | {
+        "sessions": pairs[0]["sessions"],
+        "pair": "median",
+    }
+
+
+def _main_resume(sessions: Sequence[int], rounds: int, options: Options, json: Path | None) -> int:
+    rows = run(measure_resume(sessions, rounds, options))
+    tables.show("TPDU round trip with resume offered, and without; cards that answer at once", rows)
+    tables.save(json, {"bench": "roundtrip", "machine": tables.machine(), "length": options.length, "rows": rows})
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measure and show."""
     parser = argparse.ArgumentParser(prog="python -m bench roundtrip", description=__doc__)
@@ -197,8 +266,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=1, help="runs of each; the median counts (default: 1)")
     parser.add_argument("--length", type=int, default=7, help="bytes of the command TPDU (default: 7)")
     parser.add_argument("--no-pcsc", action="store_true", help="leave PC/SC out")
+    parser.add_argument("--resume", action="store_true", help="compare sessions that can be resumed with others")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     given = parser.parse_args(arguments)
+    if given.resume:
+        # The generator in C knows nothing of resume.
+        options = Options(OWN, given.seconds, given.length, None)
+        return _main_resume(given.sessions, given.rounds, options, given.json)
     with tempfile.TemporaryDirectory(prefix="remsim-bench-") as folder:
         pcsc = None if given.no_pcsc else _stand_in_pcsc(Path(folder))
         options = Options(generator(Path(folder)), given.seconds, given.length, pcsc)

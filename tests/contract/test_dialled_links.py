@@ -12,6 +12,7 @@ from remsim.wire.link.actions import Accepted, LinkId
 from remsim.wire.link.dialing import TCP_TIMEOUT_S, Backoff, DialState
 from remsim.wire.messages.rspro import ComponentType
 from tests.doubles.link_world import RawListener, factory, world
+from tests.doubles.tls_world import Run
 
 #: No waiting between attempts; how the delays grow is shown by the tests of the dialler.
 AT_ONCE = Backoff(first_s=0.0, most_s=0.0)
@@ -259,3 +260,23 @@ async def test_end_of_the_program_hangs_up() -> None:
             assert await program.ends.get() == (link, "not wanted any more")
             assert await peer.read_to_end() == ccm.PING
             assert dialled.state is DialState.DISCONNECTED
+
+
+def test_attempt_that_is_abandoned_at_any_moment_leaves_no_link_behind(run: Run) -> None:
+    """uvloop does not tell of the end of a connection that came up while its attempt was being cancelled."""
+
+    async def abandon() -> None:
+        with RawListener() as there:
+            there.listen()
+            async with world() as (manager, _):
+                dialled = dial(manager)
+                for turns in range(12):
+                    dialled.want("127.0.0.1", there.port)
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    dialled.unwant()
+                dialled.want("127.0.0.1", there.port)
+                await until(lambda: dialled.state is DialState.ESTABLISHED)
+                await until(lambda: len(manager) == 1)
+
+    run(abandon())

@@ -20,6 +20,8 @@ class CuttingProxy:
         self._delay_s = delay_s
         self.target: HostPort | None = None
         self.cuts = 0
+        #: Links that were cut or frozen, one for each connection through the proxy.
+        self.links_hit = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._frozen: set[asyncio.StreamWriter] = set()
 
@@ -42,16 +44,22 @@ class CuttingProxy:
 
     def cut(self) -> None:
         """Reset all connections, at both ends."""
-        for writer in tuple(self._writers):
+        self.links_hit += len(self._writers - self._frozen) // 2
+        for writer in self._writers | self._frozen:
             sock: socket.socket = writer.get_extra_info("socket")
             if sock.fileno() >= 0:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
             writer.transport.abort()
         self.cuts += bool(self._writers)
         self._writers.clear()
+        self._frozen.clear()
 
     def freeze(self) -> None:
-        """What runs through the present connections gets nowhere, and neither end is told. New ones work."""
+        """What runs through the present connections gets nowhere, and neither end is told. New ones work.
+
+        Nor is an end told when the other one closes its connection.
+        """
+        self.links_hit += len(self._writers - self._frozen) // 2
         self._frozen |= self._writers
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,8 +69,15 @@ class CuttingProxy:
         except OSError:
             writer.transport.abort()
             return
-        self._writers |= {writer, far_writer}
-        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        pair = {writer, far_writer}
+        self._writers |= pair
+        try:
+            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        finally:
+            self._writers -= pair
+            self._frozen -= pair
+            for one in pair:
+                one.close()
 
     def _deliver(self, sink: asyncio.StreamWriter, data: bytes) -> None:
         if sink in self._writers and sink not in self._frozen:
@@ -78,7 +93,6 @@ class CuttingProxy:
                     await sink.drain()
         except OSError:
             pass
-        finally:
+        if sink not in self._frozen:
             self._writers.discard(sink)
-            self._frozen.discard(sink)
             sink.close()

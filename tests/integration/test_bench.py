@@ -54,6 +54,15 @@ def test_round_trip_is_told_for_all_cards_as_ratio_to_the_echo(tmp_path: Path) -
 
 
 @pytest.mark.timeout(180)
+def test_round_trip_with_resume_offered_is_told_as_ratio_to_that_without(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "roundtrip", "--resume", "--sessions", "1", "3", "--seconds", "0.5", "--rounds", "2")
+    assert [(row["sessions"], row["pair"]) for row in rows] == [
+        (sessions, pair) for sessions in (1, 3) for pair in (1, 2, "median")
+    ]
+    assert all(row["TPDU/s"] and row["p50 ratio"] and row["rate ratio"] for row in rows)
+
+
+@pytest.mark.timeout(180)
 def test_round_trip_needs_no_compiler(tmp_path: Path) -> None:
     # What starts a program is on PATH, a compiler is not.
     starter = shutil.which("setpriv")
@@ -151,3 +160,30 @@ def test_start_from_far_away_is_told_with_and_without_answers_ahead(tmp_path: Pa
     (row,) = _bench(tmp_path, "boot", "--rtt", "300", "--trace", str(trace))
     assert row["alone, s"]
     assert all(row[f"{kind}, ×"] for kind in ("cold", "other model", "warm", "warm, changed", "perfect"))
+
+
+def _assert_undisturbed(row: Row) -> None:
+    assert row["links hit"]
+    assert row["held"] == row["resumed"] != 0
+    assert row["boots complete"] == row["boots begun"] != 0
+    assert row["modem resets"] == row["lost"] == row["doubled"] == row["not as recorded"] == 0
+
+
+@pytest.mark.timeout(180)
+def test_cuts_reset_no_modem_and_lose_and_double_no_command(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "cuts", "--fault", "cut", "--slots", "3", "--seconds", "2", "--card-time-ms", "1")
+    assert [(row["fault"], row["resume"]) for row in rows] == [("cut", "always"), ("cut", "off")]
+    held, contrast = rows
+    _assert_undisturbed(held)
+    # Without resume the same faults are noticed, so they are real.
+    assert contrast["held"] == 0
+    assert contrast["modem resets"]
+    assert contrast["lost"]
+    assert contrast["doubled"] == 0
+
+
+@pytest.mark.timeout(180)
+def test_frozen_links_reset_no_modem_and_lose_and_double_no_command(tmp_path: Path) -> None:
+    options = ("--resume", "always", "--slots", "3", "--seconds", "2", "--card-time-ms", "1")
+    (row,) = _bench(tmp_path, "cuts", "--fault", "freeze", *options)
+    _assert_undisturbed(row)

@@ -109,6 +109,7 @@ def test_cut_anywhere(
     found = places(like)
     for place, is_behind in found:
         world = CutWorld(script, failure=failure, cut_at=place, is_behind=is_behind)
+        is_good = False
         try:
             world.run()
             if failure in HEALING:
@@ -117,9 +118,10 @@ def test_cut_anywhere(
                 check_reset(world, script)
             else:
                 check_visible(world, script)
-        except Exception:
-            print(f"cut in front of byte {place}, {is_behind=}", *world.log, sep="\n")  # noqa: T201  # shown by pytest on failure
-            raise
+            is_good = True
+        finally:
+            if not is_good:
+                print(f"cut in front of byte {place}, {is_behind=}", *world.log, sep="\n")  # noqa: T201  # shown by pytest on failure
         states |= world.states
     record_property("cases", len(found))
     record_property("states", len(states))

@@ -254,18 +254,17 @@ class ConnectionManager:
 
     # LinkOwner
 
-    def register(self, link: Link) -> LinkId:
-        """Number a new link."""
+    def register(self, link: Link) -> LinkId | None:
+        """Number a new link; None for one that nobody waits for any more, which is left to itself."""
+        if isinstance(link, DialledEnd) and not link.dialled.awaits(link.attempt):
+            return None
         self._last_id += 1
         link_id = LinkId(self._last_id)
         self._links[link_id] = link
         self._all_gone.clear()
         if isinstance(link, DialledEnd):
-            if link.dialled.awaits(link.attempt):
-                self._by_link[link_id] = link.dialled
-                link.dialled.on_tcp_up(link_id)
-            else:
-                link.close("not wanted any more")
+            self._by_link[link_id] = link.dialled
+            link.dialled.on_tcp_up(link_id)
         elif self._is_closing:
             # It was being accepted when the listener closed.
             link.close("shutting down")

@@ -55,8 +55,8 @@ class LinkHandler(Protocol):
 class LinkOwner(Protocol):
     """What a link needs from the connection manager."""
 
-    def register(self, link: "Link") -> LinkId:
-        """Give the new link its number."""
+    def register(self, link: "Link") -> LinkId | None:
+        """Give the new link its number; None if it is not wanted any more, and the owner will not hear of its end."""
         ...
 
     def on_link_up(self, link: LinkId, peer: PeerAddress) -> None:
@@ -106,6 +106,7 @@ class Link(asyncio.Protocol):
         self._flush_limit: asyncio.TimerHandle | None = None
         self._is_pumping = False
         self._is_accepted = False
+        self._is_registered = False
         self._reason = ""
         #: The peer has sent something.
         self.has_heard = False
@@ -136,7 +137,14 @@ class Link(asyncio.Protocol):
         self.local = peer_address(transport.get_extra_info("sockname"))
         self.connection: LinkEngine = self._factory(self._loop.time())
         self._limit_silence()
-        self.id = self._owner.register(self)
+        link_id = self._owner.register(self)
+        if link_id is None:
+            # Its attempt was cancelled while TCP came up. From uvloop, such a connection gets no connection_lost.
+            self.is_closing = True
+            self._transport.write(self.connection.data_to_send())
+            self._transport.close()
+            return
+        self.id, self._is_registered = link_id, True
         if self.is_closing:  # nobody wants it any more
             return
         self.is_announced = True
@@ -246,7 +254,8 @@ class Link(asyncio.Protocol):
             self._rest.cancel()
         if self._flush_limit is not None:
             self._flush_limit.cancel()
-        self._owner.forget(self, self._reason or self._why(exc))
+        if self._is_registered:
+            self._owner.forget(self, self._reason or self._why(exc))
 
     def _why(self, error: Exception | None) -> str:
         return explain(error) if error else "closed by the peer"

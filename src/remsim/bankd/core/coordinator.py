@@ -76,8 +76,7 @@ class BankdCoordinator:
         self._out: list[BankdAction] = []
         #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
         self.actions: Sized = self._out
-        self.counts = BankdCounts(limits=limits or LimitCounts())
-        self.mappings = MappingTable(bank_id, len(cards))
+        self.counts, self.mappings = BankdCounts(limits=limits or LimitCounts()), MappingTable(bank_id, len(cards))
         self._needs_proof = needs_proof
         self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ServerLinks(

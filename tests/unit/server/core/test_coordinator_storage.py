@@ -147,3 +147,24 @@ class TestChanges:
         assert world.coordinator.slotmap.by_client_slot(ClientSlot(7, 0)) is world.mapping("1:0")
         world.delete("1:0")
         world.post("1:1", "7:0")
+
+    def test_mapping_that_another_request_deletes_cannot_be_changed(self) -> None:
+        world = ServerWorld()
+        world.post("1:0", "7:0")
+        world.is_store_slow = True
+        world.delete("1:0")
+        with pytest.raises(ConflictError):
+            self.change(world, ["1:0"], [("1:1", "7:0")])
+
+    def test_nothing_to_do_is_nothing_to_store(self) -> None:
+        assert ServerWorld().coordinator.plan_change([], []) is None
+
+    def test_labels_are_known_once_they_are_stored(self) -> None:
+        world = ServerWorld()
+        world.is_store_broken = True
+        world.run([world.coordinator.plan_labels("B1:0", ["roaming"])])
+        assert world.coordinator.labels.of("B1:0") == ()
+        world.is_store_broken = False
+        world.run([world.coordinator.plan_labels("B1:0", ["roaming"])])
+        assert world.coordinator.labels.of("B1:0") == ("roaming",)
+        assert world.rows.labels == {"B1:0": ("roaming",)}

@@ -20,6 +20,7 @@ from remsim.server.core.tokens import (
     check_token,
     digest_of,
     failure_limiter,
+    is_still_good,
     limited_source,
     make_token,
     token_id_of,
@@ -89,6 +90,13 @@ class TestCheck:
         _, short = make_token(b"\x01" * 6, b"\x02" * 32, name="x", role=TokenRole.ADMIN, now=NOW, lifetime_s=60)
         assert isinstance(found(short, now=NOW + 59), Grant)
         assert found(short, now=NOW + 60) is Refusal.EXPIRED
+
+    def test_token_that_was_good_stays_good_until_it_is_revoked_or_ends(self) -> None:
+        _, short = make_token(b"\x01" * 6, b"\x02" * 32, name="x", role=TokenRole.ADMIN, now=NOW, lifetime_s=60)
+        assert is_still_good(short, NOW + 59)
+        assert not is_still_good(short, NOW + 60)
+        assert not is_still_good(replace(short, revoked_at=NOW), NOW)
+        assert not is_still_good(None, NOW)
 
 
 class TestRights:

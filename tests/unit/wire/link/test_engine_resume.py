@@ -109,6 +109,7 @@ def test_dead_peer_is_noticed_sooner_where_that_costs_nothing(peer: tuple[str, .
     )
     receive(link, frame(rspro.ConnectClientReq(identity(CLIENT_ROLE).with_abilities(peer), CLIENT), tag=1))
     link.connected()
+    assert link.dead_after_s == dead_at
     now = 0.0
     while not link.has_failed:
         due = link.next_deadline()
