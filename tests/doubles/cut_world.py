@@ -21,8 +21,10 @@ from remsim.bankd.core.actions import (
     OpenCard,
     Origin,
     ResetCard,
+    RunAhead,
     SendResponse,
 )
+from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.client.core.actions import (
@@ -85,6 +87,8 @@ class CutWorld:
         failure: LinkFailure = LinkFailure.RST,
         cut_at: int | None = None,
         is_behind: bool = False,
+        ahead: AheadPolicy | None = None,
+        card: type[CountingCard] = CountingCard,
     ) -> None:
         self.now = 0.0
         self.failure = failure
@@ -104,7 +108,7 @@ class CutWorld:
         self._timers: list[tuple[float, int, object]] = []
         self._order = count()
         self.modem = ScriptedModem(script)
-        self.card = CountingCard(lambda tpdu: self.later(CARD_S, lambda: self.card_answers(tpdu)))
+        self.card = card(lambda tpdu: self.later(CARD_S, lambda: self.card_answers(tpdu)))
         self.pipes: list[CutPipe] = []
         tokens = count(1)
         self.bank = BankdCoordinator(
@@ -118,6 +122,7 @@ class CutWorld:
                 random=lambda size: next(tokens).to_bytes(size),
                 is_shared=lambda _: False,
             ),
+            ahead=ahead,
         )
         self.bank.is_listening = True
         self.client = ClientCoordinator(identity=CLIENT, client_slot=CLIENT_SLOT, default_atr=b"\x3b\x00")
@@ -504,6 +509,8 @@ class CutWorld:
                     pipe = self._pipe(link)
                     if pipe is not None:
                         pipe.bankd.detach_session()
+                case RunAhead():
+                    self.later(0.0, lambda: self.do_bank(self.bank.on_ahead_turn(0, self.now)))
                 case OpenCard():
                     self.later(0.001, self._card_opens)
                 case ResetCard():

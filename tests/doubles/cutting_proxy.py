@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP proxy on loopback that cuts or freezes everything that runs through it."""
+"""A TCP proxy on loopback that delays, cuts or freezes everything that runs through it."""
 
 import asyncio
 import socket
@@ -15,7 +15,9 @@ _LINGER_NOT = struct.pack("ii", 1, 0)
 class CuttingProxy:
     """``async with`` it; ``target`` is where it leads to, and may be set later."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, delay_s: float = 0.0) -> None:
+        """``delay_s``: how long bytes take, in each direction."""
+        self._delay_s = delay_s
         self.target: HostPort | None = None
         self.cuts = 0
         #: Links that were cut or frozen, one for each connection through the proxy.
@@ -82,10 +84,16 @@ class CuttingProxy:
             for one in pair:
                 one.close()
 
+    def _deliver(self, sink: asyncio.StreamWriter, data: bytes) -> None:
+        if sink in self._writers and sink not in self._frozen:
+            sink.write(data)
+
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(65536):
-                if sink not in self._frozen:
+                if self._delay_s:
+                    asyncio.get_running_loop().call_later(self._delay_s, self._deliver, sink, data)
+                elif sink not in self._frozen:
                     sink.write(data)
                     await sink.drain()
         except OSError:

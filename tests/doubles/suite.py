@@ -39,6 +39,7 @@ class Suite:
         proxy: CuttingProxy | None = None,
         resume: Literal["proven", "always", "off"] = "proven",
         card_time_ms: float = 0.0,
+        ahead: Literal["on", "off"] = "off",
         observer: ClientObserver | None = None,
     ) -> None:
         """``proxy`` stands between clients and bankd."""
@@ -46,6 +47,7 @@ class Suite:
         self._proxy = proxy
         self._resume = resume
         self._card_time_ms = card_time_ms
+        self._ahead = ahead
         self._observer = observer or ClientObserver()
         self._emulators = emulators
         self._profile = profile
@@ -81,6 +83,7 @@ class Suite:
                 advertise=() if self._proxy is None else (self._proxy.address,),
                 resume=self._resume,
                 card_time_ms=self._card_time_ms,
+                ahead=self._ahead,
                 server=server.rspro_address,
                 bank_id=_BANK,
                 slots=len(self._emulators),
@@ -100,6 +103,7 @@ class Suite:
                     server=server.rspro_address,
                     client=ClientSlot(_CLIENT, number),
                     resume=self._resume,
+                    ahead=self._ahead,
                     plaintext=True,  # type: ignore[arg-type]  # as in a file
                 ),
                 emulator,
@@ -116,7 +120,8 @@ class Suite:
                 }
                 response = await client.post("/slotmaps", json=body)
                 assert response.status_code == httpx2.codes.CREATED, response.text
-        await self._run(ClientService(specs, metrics=self.metrics))
+        self.client = ClientService(specs, metrics=self.metrics)
+        await self._run(self.client)
 
     async def _run(self, service: Service) -> None:
         self._stack.push_async_callback(service.stop)

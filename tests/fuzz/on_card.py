@@ -7,6 +7,9 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Final
 
+from remsim.ahead.bank_side import AheadSession, Answer, Broken, Run
+from remsim.ahead.context_model import ContextModel
+from remsim.ahead.predictor import Predictor
 from remsim.card import apdu_case, instructions, tpdu
 from remsim.card.apdu import ResponseApdu
 from remsim.card.apdu_case import CommandRules, Direction, PreviousCommand
@@ -279,6 +282,27 @@ def guards(raw: bytes) -> None:
         answer = next(pending, b"")
         for watcher in (watching, blocking, tracker):
             watcher.on_exchange(command, answer)
+
+
+def ahead(raw: bytes) -> None:
+    """Answering ahead, whatever modem and card say. A modem that sends what was guessed, or not, gets one answer."""
+    session = AheadSession(Predictor([ContextModel()]), round_trip=1.0)
+    pending = iter(portions(raw))
+    for tag, command in enumerate(pending):
+        decision = session.on_command(tag, command, float(tag))
+        assert not isinstance(decision, Broken)
+        if isinstance(decision, Run):
+            for step in decision.restore:
+                assert step.command[1] not in _PIN_CHANGE
+            if decision.restore:
+                session.on_restored(command)
+        session.used.clear()
+        if not isinstance(decision, Answer) or not decision.is_guess:
+            session.on_response(tag, command, next(pending, b"\x90\x00"), float(tag))
+        step_ahead = session.next_step()
+        if step_ahead is not None:
+            assert step_ahead.tpdu[1] not in _PIN_CHANGE or len(step_ahead.tpdu) == _HEADER
+            session.on_step_done(next(pending, b"\x90\x00"))
 
 
 @cache

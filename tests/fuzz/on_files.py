@@ -2,11 +2,13 @@
 """Targets: files that operators write, and those that we keep. Settings, rules, slots, profiles, recordings, state."""
 
 import atexit
+import hashlib
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from remsim.ahead.library import from_text, to_text
 from remsim.bankd.certified_store import CertifiedFile
 from remsim.bankd.slots.csv import parse_slots_csv
 from remsim.bankd.slots.store import load_auto
@@ -162,3 +164,11 @@ def recordings(raw: bytes) -> None:
     steps = parse_recording(_text(raw).splitlines(), name="recording")
     lines = [step.line for step in steps]
     assert lines == sorted(set(lines))
+
+
+def learnt(raw: bytes) -> None:
+    """A file of what was learnt for answering ahead, its sum put right. What is read is written as it was."""
+    body = raw.decode("ascii", "replace") + "\n"
+    pair, model = from_text(f"{body}sha256 {hashlib.sha256(body.encode()).hexdigest()}\n")
+    again, same = from_text(to_text(pair, model.recordings))
+    assert (again, same.recordings) == (pair, model.recordings)

@@ -257,6 +257,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "card-numbers": lambda: iter([joined(b"\x61\x10", b"\x90\0", bytes.fromhex("981010325476981032f49000"))]),
     "input-lines": lambda: iter([b"\3\5\5\5" + b"\r\n".join(_LINES) + b"\n\nRESET\rreset"]),
     "guards": _talks,
+    "ahead": _talks,
     "cards": lambda: (joined(_AID, _PIN, *_traces()[at : at + 10]) for at in range(0, 100, 10)),
     "usb-messages": _usb,
     "usb-packets": lambda: (_NO_CUT + raw for raw in _usb()),
@@ -274,6 +275,9 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "profiles": _profiles,
     "card-states": lambda: iter([UiccState.fresh(load_profile("default")).to_bytes()]),
     "captures": _captures,
+    "learnt": lambda: iter(
+        [b"remsim-ahead 1\ncard B1:3 modem C7:0 atr 3b9f\n00a40004023f00 00c0000010 00b000000a 00b2010428"]
+    ),
     "recordings": lambda: iter([b'{"event": "reset"}\n{"cmd": "00a40004023f00", "sw": "6135", "rlen": 0}\n']),
     "identities": lambda: iter([b"bank/1", b"remsim://client/23/0", b"server/lab.example", b"client/7"]),
     "enrolment-codes": lambda: iter([b"bank/1:AAAAAAAA:" + b"A" * 22 + b":" + b"A" * 43]),

@@ -7,6 +7,7 @@ Knows no fuzzer: ``tests/property/test_targets.py`` plays them over the corpus a
 
 from typing import Final
 
+from remsim.ahead.library import LearntError
 from remsim.card.errors import ApduCaseError, AtrError, PpsError, TlvError, TpduError
 from remsim.core.errors import ConfigError, IdRangeError
 from remsim.core.identity import IdentityError
@@ -45,6 +46,7 @@ TARGETS: Final[dict[str, Target]] = {
     "objects": Target(on_card.objects, (TlvError,)),
     "reader-frames": Target(on_card.reader_frames),
     "reader-slots": Target(on_card.reader_slots),
+    "ahead": Target(on_card.ahead, plays_a_second=300),
     "pcscd-replies": Target(on_pcscd.pcscd_replies, longest=1024, plays_a_second=500),
     "masks": Target(on_card.masks, plays_a_second=1500),
     "typed-lines": Target(on_card.typed_lines, longest=100, words=(b"0x", b"00 20 00 01 08", b", ")),
@@ -72,6 +74,7 @@ TARGETS: Final[dict[str, Target]] = {
         on_files.captures, (ConfigError,), longest=1024, words=(*_JSON, b"TX Data = {", b"RX Data = {", b"TPDU: ")
     ),
     "recordings": Target(on_files.recordings, (ConfigError,), words=_JSON),
+    "learnt": Target(on_files.learnt, (LearntError,), words=(b"remsim-ahead 1\n", b" atr 3b", b"00b0000001 ")),
     # From callers of REST, and from its server.
     "rest-cursors": Target(on_rest.cursors, (ApiError,), longest=210, words=(b"WzEs", b"WyJ")),
     "rest-orders": Target(on_rest.orders, (ApiError, CardChoiceError), words=(*_JSON, b"card", b"iccid:", b"label:")),

@@ -154,6 +154,14 @@ def test_cost_of_the_guard_is_told_for_each_command(tmp_path: Path) -> None:
     assert all(row["p50 ratio"] and row["guard's own µs"] for row in rows)
 
 
+@pytest.mark.timeout(180)
+def test_start_from_far_away_is_told_with_and_without_answers_ahead(tmp_path: Path) -> None:
+    trace = reference("traces", "iot-modem-boot.jsonl")
+    (row,) = _bench(tmp_path, "boot", "--rtt", "300", "--trace", str(trace))
+    assert row["alone, s"]
+    assert all(row[f"{kind}, ×"] for kind in ("cold", "other model", "warm", "warm, changed", "perfect"))
+
+
 def _assert_undisturbed(row: Row) -> None:
     assert row["links hit"]
     assert row["held"] == row["resumed"] != 0

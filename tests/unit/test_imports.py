@@ -24,6 +24,7 @@ LEVELS = {
     "trace": 2,
     "config": 2,
     "policy": 2,
+    "ahead": 2,
     "session": 2,
     "redaction": 2,
     "logs": 3,
@@ -82,6 +83,14 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
     "policy": (("fields",), ("guard", "mapping")),
+    "ahead": (
+        ("return_path", "pace"),
+        ("symbols",),
+        ("view", "context_model", "client_side"),
+        ("rules", "structure"),
+        ("predictor", "library"),
+        ("bank_side",),
+    ),
     "session": (("hold", "ledger", "lines", "token"), ("outbox",)),
     "pki": (
         ("errors",),
@@ -128,8 +137,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
-        ("certified_store", "gsmtap", "stuck"),
-        ("driver",),
+        ("certified_store", "gsmtap", "learnt_files", "stuck"),
+        ("driver", "learning"),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from remsim.ahead.context_model import ContextModel
+from remsim.ahead.library import Library
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.certified_store import NAME, CertifiedFile
 from remsim.bankd.core.actions import (
@@ -19,16 +21,21 @@ from remsim.bankd.core.actions import (
     OpenCard,
     Origin,
     ResetCard,
+    RunAhead,
     SendResponse,
     StoreCertified,
+    StoreLearnt,
     TraceAtr,
     TraceTpdu,
 )
+from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
+from remsim.bankd.learnt_files import FOLDER as LEARNT_FOLDER
+from remsim.bankd.learnt_files import LearntFiles, shipped_recordings
 from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source, sharing
@@ -48,7 +55,7 @@ from remsim.net.runtime.exposed_files import warn_of_exposed
 from remsim.net.runtime.process import run_service
 from remsim.net.runtime.reload import Reload, Step
 from remsim.net.runtime.state_lock import StateLock
-from remsim.net.runtime.tasks import Alarm, TaskOwner
+from remsim.net.runtime.tasks import Alarm, TaskOwner, in_thread
 from remsim.net.tls.security import protect, quota_of
 from remsim.readers.base import ReaderSource
 from remsim.session.hold import HoldTimes
@@ -119,6 +126,8 @@ class BankdService:
         )
         self._lock = StateLock(config.state_dir / _LOCK_NAME, what=f"the state directory {config.state_dir}")
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
+        self._learnt = LearntFiles(config.state_dir / LEARNT_FOLDER, self._log)
+        self._library: Library | None = None
         observe = self._metrics.card_times.observe
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [
@@ -151,7 +160,16 @@ class BankdService:
             limits=self._metrics.limits,
             policy=read_guard_policy(config),
             hold=self._hold_policy(),
+            ahead=self._ahead_policy(),
         )
+
+    def _ahead_policy(self) -> AheadPolicy | None:
+        if not self.config.is_ahead:
+            return None
+        library = Library(shipped_recordings())
+        self._learnt.load_all(library)
+        self._library = library
+        return AheadPolicy(library)
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
@@ -261,7 +279,9 @@ class BankdService:
 
     def _client_engines(self, *, is_proven: bool) -> EngineMaker:
         resumes = self.config.resumes(is_proven=is_proven)
-        return self._engines.accepting(ComponentType.REMSIM_CLIENT, pings_at_once=False, resumes=resumes)
+        return self._engines.accepting(
+            ComponentType.REMSIM_CLIENT, pings_at_once=False, resumes=resumes, is_ahead=self.config.is_ahead
+        )
 
     async def run(self) -> None:
         """Serve until told to stop; then finish commands in progress, close clients, power cards off last."""
@@ -365,6 +385,8 @@ class BankdService:
             TraceTpdu: self._trace_tpdu,
             StoreRevocations: self._store_revocations,
             StoreCertified: self._store_certified,
+            RunAhead: self._run_ahead,
+            StoreLearnt: self._store_learnt,
         }
         performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action))
         performers.update(dict.fromkeys(CARD_ACTIONS, self._on_card_action))
@@ -427,6 +449,17 @@ class BankdService:
     def _store_certified(self, _action: StoreCertified) -> None:
         self._certified_file.want()
         self._tasks.session(self._certified_file.save(self.coordinator.certified.proven), name="certified")
+
+    def _run_ahead(self, action: RunAhead) -> None:
+        asyncio.get_running_loop().call_soon(self._on_ahead_turn, action.slot_nr)
+
+    def _on_ahead_turn(self, slot_nr: int) -> None:
+        self._do(self.coordinator.on_ahead_turn(slot_nr, self._now()))
+
+    def _store_learnt(self, action: StoreLearnt) -> None:
+        if self._library is not None and self._has_tasks:
+            model = ContextModel(self._library.models(action.pair)[0].recordings)
+            self._tasks.session(in_thread(self._learnt.save, action.pair, model), name="learnt")
 
     def _log_event(self, event: LogEvent) -> None:
         fields = event.shown_fields()

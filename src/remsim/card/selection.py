@@ -118,6 +118,9 @@ class Selected(NamedTuple):
         return self.directory if is_data_file else None
 
 
+#: What a tracker knows: the selection of each channel, and the channels whose command is not complete.
+TrackerState = tuple[tuple[tuple[int, Selected], ...], frozenset[int]]
+
 AT_MF: Final = Selected((MF,))
 UNKNOWN: Final = Selected(None, is_file_unknown=True)
 
@@ -148,6 +151,15 @@ class SelectionTracker:
         """The card was reset: one channel, at the MF."""
         self._channels = {0: AT_MF}
         self._in_chain.clear()
+
+    def saved(self) -> TrackerState:
+        """All that is known, as a value: for ``restore``."""
+        return tuple(self._channels.items()), frozenset(self._in_chain)
+
+    def restore(self, state: TrackerState) -> None:
+        """The card is again as it was when ``state`` was saved."""
+        channels, in_chain = state
+        self._channels, self._in_chain = dict(channels), set(in_chain)
 
     def selected(self, cla: int) -> Selected:
         """What is selected on the channel of a class byte."""

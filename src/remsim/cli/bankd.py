@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``remsim bankd``: options of a bank. What they mean is written in ``remsim.config.BankdConfig``."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -26,6 +27,7 @@ def bankd(
     card_time_ms: Annotated[str | None, Parameter(metavar="MS")] = None,
     card_deadline_s: Annotated[str | None, Parameter(metavar="SECONDS")] = None,
     resume: Annotated[str | None, Parameter(metavar="WORD")] = None,
+    ahead: Annotated[str | None, Parameter(metavar="WORD")] = None,
     gsmtap: Annotated[str | None, Parameter(metavar="HOST")] = None,
     gsmtap_slot: Annotated[str | None, Parameter(metavar="N")] = None,
     gsmtap_reveal: Flag = None,
@@ -65,6 +67,8 @@ def bankd(
         A card that does not answer for this long has failed (default: 60).
     resume: str
         Card sessions outlive their link: proven (default, those over TLS), always or off.
+    ahead: str
+        Answer commands ahead, for modems that are far away: on or off (default).
     gsmtap: str
         Send GSMTAP to this host.
     gsmtap_slot: str
@@ -98,6 +102,7 @@ def bankd(
         card_time_ms=card_time_ms,
         card_deadline_s=card_deadline_s,
         resume=resume,
+        ahead=ahead,
         gsmtap=gsmtap,
         gsmtap_slot=gsmtap_slot,
         gsmtap_reveal=gsmtap_reveal,
@@ -109,3 +114,22 @@ def bankd(
     from remsim.bankd.service import serve
 
     return serve(config)
+
+
+@app.command
+def learn(
+    *files: Annotated[Path, Parameter(metavar="FILE", help="Recorded starts of modems, JSON lines.")],
+    state: Annotated[
+        str | None, Parameter(metavar="DIR", help="State directory of the bank.", show_default=False)
+    ] = None,
+    bank_id: Annotated[
+        str | None, Parameter(metavar="N", help="Number of the bank, for its usual directory.", show_default=False)
+    ] = None,
+) -> int:
+    """Learn from recorded starts what modems send, for answers ahead (--ahead); the bank uses it at its next start."""
+    from remsim.config import BankdConfig
+
+    config = resolve(BankdConfig, NO_DAEMON_OPTIONS, state_dir=state, bank_id=bank_id)
+    from remsim.bankd.learning import learn_files
+
+    return learn_files(files, config.state_dir)

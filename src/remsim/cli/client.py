@@ -36,6 +36,10 @@ class ClientOptions(DaemonOptions):
             metavar="WORD", help="Card sessions outlive their link: proven (default, those over TLS), always or off."
         ),
     ] = None
+    ahead: Annotated[
+        str | None,
+        Parameter(metavar="WORD", help="Take answers that the bankd sends ahead: on or off (default)."),
+    ] = None
 
 
 NO_CLIENT_OPTIONS: Final = ClientOptions()
@@ -141,6 +145,12 @@ def run(
             show_default=False,
         ),
     ] = None,
+    ahead: Annotated[
+        str | None,
+        Parameter(
+            metavar="WORD", help="Take answers that the bankd sends ahead: on or off (default).", show_default=False
+        ),
+    ] = None,
     options: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Serve all client slots of this host: the [[slot]] tables of the configuration file."""
@@ -155,6 +165,7 @@ def run(
         command_cases=command_cases,
         unknown_commands=unknown_commands,
         resume=resume,
+        ahead=ahead,
     )
     from remsim.client.commands import run as run_slots
 

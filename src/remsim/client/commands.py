@@ -132,14 +132,18 @@ def script(
 
         is_watched = sys.stderr.isatty()
         on_error = _print_error if as_json else _say_nothing
+        services: list[ClientService] = []
         chosen = _quiet(config) if is_watched else config
-        status = run_frontend(chosen, emulator, frontend, observer=cuts, on_error=on_error)
+        status = run_frontend(chosen, emulator, frontend, observer=cuts, on_error=on_error, on_made=services.append)
     if status != 0:
         return status
     from remsim.client.report import write_json, write_table
 
-    write = write_json if as_json else write_table
-    write(player.outcome, cuts, file=str(file), output=sys.stdout)
+    if as_json:
+        ahead = services[0].slots[0].coordinator.ahead
+        write_json(player.outcome, cuts, file=str(file), output=sys.stdout, ahead=ahead)
+    else:
+        write_table(player.outcome, cuts, file=str(file), output=sys.stdout)
     return int(check and player.outcome.has_mismatch)
 
 

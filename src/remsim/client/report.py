@@ -10,13 +10,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from remsim.ahead.client_side import AnswersAhead
 from remsim.client.observer import CutCounter
 from remsim.core.text import counted
 from remsim.emulators.script.player import ScriptOutcome
 
 
-def write_json(outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: TextIO) -> None:
-    """One JSON object on one line."""
+def write_json(
+    outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: TextIO, ahead: AnswersAhead | None = None
+) -> None:
+    """One JSON object on one line. ``ahead`` tells how many commands had to wait for the bankd."""
     report = {
         "file": file,
         "atr": outcome.atr.hex(),
@@ -29,6 +32,9 @@ def write_json(outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: T
         "differences": [asdict(difference) for difference in outcome.differences],
         "card_after_s": round(outcome.card_after_s, 6),
         "played_s": round(outcome.played_s, 6),
+        "seconds": round(outcome.played_s, 6),
+        "round_trips": outcome.commands if ahead is None else ahead.round_trips,
+        "ahead": {"hits": 0 if ahead is None else ahead.hits, "misses": 0 if ahead is None else ahead.misses},
         "kinds": [
             {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(timing).items()}
             for timing in outcome.timings()

@@ -130,7 +130,7 @@ class ClientSlotRunner(EmulatorEvents):
             name, tls = "bankd", protection.tls(Role.BANK)
             resumes = self.config.resumes(is_proven=tls is not None)
             tags = (lambda: self.coordinator.tags) if resumes else LinkTags
-            make = engines.dialling(peer, resumes=resumes, tags=tags)
+            make = engines.dialling(peer, resumes=resumes, is_ahead=self.config.is_ahead, tags=tags)
             backoff = WHILE_HELD if resumes else None
         return self._manager.dial(
             make,

@@ -70,7 +70,7 @@ ResumeWord = Literal["proven", "always", "off"]
 
 
 class SessionSettings(Settings):
-    """What becomes of a card session when the network fails; the same settings at client and bankd."""
+    """How a card session deals with a network that is slow or fails; the same settings at client and bankd."""
 
     #: Whether a card session goes on when its link is lost and comes back: on `proven` links, which are those over
     #: TLS; `always`, which lets anybody who can read a plain link take its session over; or `off`, as the C suite
@@ -82,6 +82,16 @@ class SessionSettings(Settings):
     #: The same while a command of the modem waits. It is shorter because some modems give a card up that lets them wait
     #: for half a minute, and then a reset by us is quicker than theirs.
     hold_busy_s: fields.HoldTime = 30.0
+
+    #: Whether answers are sent ahead: while an answer travels, the bankd runs the commands that the modem will probably
+    #: send next, if they leave no trace on the card, and the client answers its modem at once if it does send them. It
+    #: is done only if both ends allow it.
+    ahead: Literal["on", "off"] = "off"
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether to offer it."""
+        return self.ahead == "on"
 
     def resumes(self, *, is_proven: bool) -> bool:
         """Whether to offer it on a link; ``is_proven``: over TLS."""

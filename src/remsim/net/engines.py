@@ -9,7 +9,7 @@ from typing import Self
 
 from remsim import __version__
 from remsim.config.models import DaemonConfig, Timers
-from remsim.wire.link.abilities import ABILITIES, RESUME
+from remsim.wire.link.abilities import ABILITIES, AHEAD, RESUME
 from remsim.wire.link.engine import EngineMaker, LinkEngine
 from remsim.wire.link.keep_alive import KeepAliveTimes
 from remsim.wire.link.tags import LinkTags, TagPolicy
@@ -41,27 +41,38 @@ class EngineFactory:
         return cls(identity=identity, keep_alive=keep_alive, timers=config.timers, resume_keep_alive=own)
 
     def dialling(
-        self, peer: ComponentType, *, resumes: bool = False, tags: Callable[[], TagPolicy] = LinkTags
+        self,
+        peer: ComponentType,
+        *,
+        resumes: bool = False,
+        is_ahead: bool = False,
+        tags: Callable[[], TagPolicy] = LinkTags,
     ) -> EngineMaker:
         """For links that we dial to peers in this role. ``tags`` makes the tag policy of a new link.
 
-        ``resumes``: name the ability ``resume.1``.
+        ``resumes``: name the ability ``resume.1``; ``is_ahead``: name ``ahead.1``.
         """
         make = partial(self._make, peer, self.keep_alive, self.timers.connect_s)
-        return partial(make, is_accepted=False, resumes=resumes, tags=tags)
+        return partial(make, is_accepted=False, more=_more(resumes=resumes, is_ahead=is_ahead), tags=tags)
 
     def accepting(
-        self, peer: ComponentType | None = None, *, pings_at_once: bool = True, resumes: bool = False
+        self,
+        peer: ComponentType | None = None,
+        *,
+        pings_at_once: bool = True,
+        resumes: bool = False,
+        is_ahead: bool = False,
     ) -> EngineMaker:
         """For links that we accept. ``peer`` is the role of all peers there; None: each one's first message tells.
 
         With ``pings_at_once`` the first PING goes out when the link comes up, else after one interval. ``resumes``:
-        name the ability ``resume.1``.
+        name the ability ``resume.1``; ``is_ahead``: name ``ahead.1``.
         """
         times = self.keep_alive
+        more = _more(resumes=resumes, is_ahead=is_ahead)
         if not pings_at_once:
             times = KeepAliveTimes(times.interval_s, times.timeout_s, first_after_s=times.interval_s)
-        return partial(self._make, peer, times, self.timers.identify_s, is_accepted=True, resumes=resumes)
+        return partial(self._make, peer, times, self.timers.identify_s, is_accepted=True, more=more)
 
     def _make(
         self,
@@ -71,7 +82,7 @@ class EngineFactory:
         now: float,
         *,
         is_accepted: bool,
-        resumes: bool,
+        more: tuple[str, ...],
         tags: Callable[[], TagPolicy] = LinkTags,
     ) -> LinkEngine:
         return LinkEngine(
@@ -81,7 +92,12 @@ class EngineFactory:
             keep_alive=keep_alive,
             resume_keep_alive=self.resume_keep_alive,
             tags=tags(),
-            abilities=(*self.abilities, RESUME) if resumes else self.abilities,
+            abilities=(*self.abilities, *more),
             connect_timeout_s=connect_timeout_s,
             is_accepted=is_accepted,
         )
+
+
+def _more(*, resumes: bool, is_ahead: bool) -> tuple[str, ...]:
+    """The abilities that the settings of a program allow on a link."""
+    return (RESUME,) * resumes + (AHEAD,) * is_ahead

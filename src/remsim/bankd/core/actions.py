@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple, get_args
 
+from remsim.ahead.library import Pair
 from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
@@ -52,6 +53,10 @@ class Origin(Enum):
     """Who asked for a command."""
 
     MODEM = "modem"
+    #: Nobody yet: the modem will probably send it.
+    GUESS = "guess"
+    #: It selects again what the modem believes to be selected, after wrong guesses.
+    RESTORE = "restore"
 
 
 #: Tag, command, origin, now. The response if it is there at once; else None, and a Send may follow later.
@@ -140,6 +145,20 @@ class StoreCertified:
     """More clients are proven to have a certificate: store ``CertifiedClients.proven``."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunAhead:
+    """Call the coordinator's ``on_ahead_turn`` for this slot in the next turn of the loop."""
+
+    slot_nr: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLearnt:
+    """More is known of what this modem sends to this card: store it."""
+
+    pair: Pair
+
+
 CardAction = OpenCard | ResetCard | CloseCard | ReadNumber
 CARD_ACTIONS: Final[tuple[type, ...]] = get_args(CardAction)
 Trace = TraceAtr | TraceTpdu
@@ -151,6 +170,8 @@ BankdAction = (
     | CardAttached
     | CardDetached
     | SendResponse
+    | RunAhead
+    | StoreLearnt
     | Trace
     | LogEvent
 )

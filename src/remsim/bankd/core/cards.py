@@ -8,6 +8,7 @@ repeated: after a fault its outcome is unknown. Connections are known to ``conne
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
+from remsim.ahead.client_side import Used
 from remsim.bankd.core.actions import (
     RESULT_OF_FAULT,
     BankdAction,
@@ -21,6 +22,7 @@ from remsim.bankd.core.actions import (
     SendResponse,
     TraceAtr,
 )
+from remsim.bankd.core.ahead import AheadPolicy, AheadRun
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.guarding import Guards
@@ -99,6 +101,7 @@ class CardSlots:
         reads_numbers: bool,
         deadlines: Deadlines[Due],
         hold: HoldPolicy | None,
+        ahead: AheadPolicy | None,
     ) -> None:
         self._mappings = mappings
         self._server = server
@@ -113,6 +116,7 @@ class CardSlots:
         ]
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
+        self._ahead = ahead
         self.holds = SessionHolds(
             hold, positions=self.positions, cards=self, out=out, deadlines=deadlines, server=server
         )
@@ -163,6 +167,8 @@ class CardSlots:
         """The client of this session broke the protocol."""
         if session.connection is not None:
             self.owner.refuse(session.connection, reason, now)
+        elif session.state is HoldState.DETACHED:
+            self.holds.end_detached(session, SessionEnd.REFUSED, now)
 
     def on_recovered(self, slot: CardSlot) -> None:
         """A card that has failed answers again."""
@@ -199,6 +205,8 @@ class CardSlots:
 
     def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection, now: float) -> None:
         connection.step(ConnectionInput.CARD_OPENED)
+        if self._ahead is not None and connection.hears_ahead:
+            session.ahead = AheadRun(session, self._ahead, owner=self, out=self._out, counts=self._counts)
         self._guards.begin(session)
         is_late = connection.request is None
         self.owner.answer(connection, ResultCode.OK)
@@ -207,8 +215,7 @@ class CardSlots:
         self._send_atr(session, position)
         if is_late and connection.hears_slots:
             self._send_presence(session, is_present=True)
-        submit = session.submit if session.continuity is None else session.take
-        self._out.append(CardAttached(connection.link, session.client, position.bank_slot, submit))
+        self._out.append(CardAttached(connection.link, session.client, position.bank_slot, session.entry))
         self._note("info", "card_in_service", position, reader=position.reader)
 
     def on_card_response(self, slot_nr: int, response: bytes, now: float) -> SendResponse | None:
@@ -216,7 +223,7 @@ class CardSlots:
         position = self.positions[slot_nr]
         session = position.caller
         assert session is not None
-        answer = session.complete(response)
+        answer = session.complete(response) if session.ahead is None else session.ahead.complete(response, now)
         if (
             position.session is not session
             or not position.is_present
@@ -238,6 +245,8 @@ class CardSlots:
         session = position.powered_for
         if session is not None and session.guard is not None:
             session.guard.on_reset()
+        if session is not None and session.ahead is not None:
+            session.ahead.on_reset()
         if session is not None and session is position.session and has_changed:
             self._send_atr(session, position)
         self.drive(position, now)
@@ -329,6 +338,14 @@ class CardSlots:
             self._deadlines.cancel(position)
             self.drive(position, now)
 
+    def on_ahead_turn(self, slot_nr: int, now: float) -> None:
+        """A turn of the loop in which a guess may run."""
+        position = self.positions[slot_nr]
+        session = position.session
+        if session is not None and session.ahead is not None:
+            session.ahead.on_turn(now)
+            self.drive(position, now)
+
     # Cards
 
     def drive(self, position: CardSlot, now: float) -> None:
@@ -360,6 +377,9 @@ class CardSlots:
             command = session.queue.popleft()
             if isinstance(command, ResetKind):
                 self._reset(position, session, command)
+            elif isinstance(command, Used):
+                if session.ahead is not None:
+                    session.ahead.on_used(command)
             else:
                 session.run_queued(command, now)
         else:
@@ -404,8 +424,12 @@ class CardSlots:
 
     def _power_off(self, position: CardSlot) -> None:
         """Its guard goes with the card's power: what is selected is forgotten."""
-        if position.powered_for is not None:
-            position.powered_for.guard = None
+        session = position.powered_for
+        if session is not None:
+            session.guard = None
+            if session.ahead is not None:
+                session.ahead.on_reset()
+                session.ahead = None
         self._out.append(CloseCard(position.slot_nr))
 
     def retry(self, position: CardSlot) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Final
 
+from remsim.ahead.client_side import Used
 from remsim.bankd.core.actions import BankdAction, Origin
 from remsim.bankd.core.cards import CardSlots
 from remsim.bankd.core.certified import CertifiedClients
@@ -24,7 +25,7 @@ from remsim.core.ids import ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import Level, LogEvent
 from remsim.session.ledger import Standing
-from remsim.wire.link.abilities import RESUME, SLOTS
+from remsim.wire.link.abilities import AHEAD, RESUME, SLOTS
 from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send, source_of
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentIdentity, ResultCode, SessionEnd, SlotPhysStatus
@@ -176,6 +177,7 @@ class ClientConnections:
         connection.request, connection.request_tag = request, tag
         connection.is_own = request.identity.abilities is not None
         connection.hears_slots = SLOTS in (request.identity.abilities or ())
+        connection.hears_ahead = AHEAD in (request.identity.abilities or ())
         connection.returns = RESUME in (request.identity.abilities or ())
         if is_second or request.client_slot is None:
             self.answer(connection, ResultCode.ILLEGAL_CLIENT_ID)
@@ -216,6 +218,9 @@ class ClientConnections:
             self._note("info", "session_not_resumed", connection, claims=client, cause=session.name.lower())
             self._out.append(Send(connection.link, rspro.SessionEndInd(session)))
             return False
+        if session.ahead is not None and not connection.hears_ahead:
+            self.refuse(connection, "it returns without ahead.1", now)
+            return True
         self._put_in_place(connection, client, session.connection, now)
         connection.client = client
         for step in (ConnectionInput.IS_CLIENT, ConnectionInput.MAPPED, ConnectionInput.CARD_OPENED):
@@ -389,9 +394,19 @@ class ClientConnections:
             reason = f"command from {message.from_client_slot} to {message.to_bank_slot}"
             self.refuse(connection, reason, now)
         else:
-            response = session.take(tag, message.data, Origin.MODEM, now)
+            response = session.entry(tag, message.data, Origin.MODEM, now)
             if response is not None:
                 session.answer(tag, response)
+
+    def on_used(self, connection: Connection, used: Used, now: float) -> None:
+        """The client says which answers ahead it used; in its place among its commands."""
+        session = connection.session
+        if session is None or session.ahead is None:
+            return
+        if session.queue:
+            session.enqueue(used, now)
+        else:
+            session.ahead.on_used(used)
 
     def on_status(self, connection: Connection, status: SlotPhysStatus, tag: int, now: float) -> None:
         """The modem's lines changed (9.4). Slots in the message are not checked.

@@ -11,7 +11,9 @@ for each costs more than all the rest.
 
 from collections.abc import Callable, Sequence, Sized
 
+from remsim.ahead.client_side import Used
 from remsim.bankd.core.actions import BankdAction, CardFault, SendResponse
+from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.audit import AuditTrail
 from remsim.bankd.core.cards import CardSlots
 from remsim.bankd.core.certified import CertifiedClients, CertifiedMemory
@@ -35,7 +37,7 @@ from remsim.wire.link.events import (
     Undecodable,
     UnsupportedVersion,
 )
-from remsim.wire.messages import rspro
+from remsim.wire.messages import extensions, rspro
 from remsim.wire.messages.extensions import AuditInd
 from remsim.wire.messages.rspro import AdvertisedAddress, ComponentIdentity, ComponentType
 
@@ -47,7 +49,8 @@ class BankdCoordinator:
     when a newer one claims its identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted.
     ``needs_proof``: we have a certificate, so a server must show one, too. ``memory`` is what earlier runs have stored
     of clients' certificates. ``reads_numbers``: servers that want the numbers of cards get them. ``limits`` counts
-    those that are reached. ``hold``: which sessions outlive their link; None: none.
+    those that are reached. ``hold``: which sessions outlive their link; None: none. ``ahead``: what is known of modems
+    whose commands may be run before they send them; None: nothing is answered ahead.
     """
 
     #: Clients can connect.
@@ -68,12 +71,12 @@ class BankdCoordinator:
         limits: LimitCounts | None = None,
         policy: GuardPolicy = GuardPolicy(()),  # noqa: B008  # immutable
         hold: HoldPolicy | None = None,
+        ahead: AheadPolicy | None = None,
     ) -> None:
         self._out: list[BankdAction] = []
         #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
         self.actions: Sized = self._out
-        self.counts = BankdCounts(limits=limits or LimitCounts())
-        self.mappings = MappingTable(bank_id, len(cards))
+        self.counts, self.mappings = BankdCounts(limits=limits or LimitCounts()), MappingTable(bank_id, len(cards))
         self._needs_proof = needs_proof
         self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ServerLinks(
@@ -85,7 +88,6 @@ class BankdCoordinator:
             advertise=advertise,
             certified=self.certified,
         )
-        # When a connect request must be answered, and when a card is tried again.
         self._deadlines: Deadlines[Due] = Deadlines()
         self.audit = AuditTrail(self.control, self._out, self.counts)
         self.guards = Guards(policy, counts=self.counts, out=self._out, audit=self.audit)
@@ -100,6 +102,7 @@ class BankdCoordinator:
             reads_numbers=reads_numbers,
             deadlines=self._deadlines,
             hold=hold,
+            ahead=ahead,
         )
         self.clients = ClientConnections(
             identity=identity,
@@ -173,6 +176,8 @@ class BankdCoordinator:
                     )
                 else:
                     clients.on_connect_request(connection, request, tag, now)
+            case Received(extensions.AheadUsedInd() as used):
+                clients.on_used(connection, Used(used.base, used.count), now)
             case Received(rspro.SetAtrRes()):
                 clients.on_atr_taken(connection)
             case Received(rspro.ResumeInd() as request):
@@ -258,6 +263,11 @@ class BankdCoordinator:
     def on_guard_policy(self, policy: GuardPolicy) -> list[BankdAction]:
         """The guard's rules have changed."""
         self.guards.change(policy, self.cards.in_service())
+        return self.take()
+
+    def on_ahead_turn(self, slot_nr: int, now: float) -> list[BankdAction]:
+        """RunAhead was asked for, and it is the next turn of the loop."""
+        self.cards.on_ahead_turn(slot_nr, now)
         return self.take()
 
     # Time and the end

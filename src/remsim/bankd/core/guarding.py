@@ -47,6 +47,10 @@ class MappingGuard:
         self.on_exchange = guard.on_exchange
         self.on_reset = guard.on_reset
 
+    def concerns(self, tpdu: bytes, /) -> bool:
+        """Whether any rule is about this command. Nothing is noted."""
+        return self._guard.check(tpdu) is not None
+
     def blocks(self, tpdu: bytes, now: float, /) -> bool:
         """Whether the card must not see this command. What a rule is about is counted and logged."""
         finding = self._guard.check(tpdu)
@@ -100,7 +104,7 @@ class Guards:
 
     def begin(self, session: CardSession) -> None:
         """The card of this session was powered just now."""
-        session.guard = self._guard_for(session)
+        session.guard = self._guard_for(session, None if session.ahead is None else session.ahead.view)
 
     def change(self, policy: GuardPolicy, sessions: Iterable[CardSession]) -> None:
         """Let other rules hold, also for the sessions in service, which keep what is selected."""
@@ -113,7 +117,8 @@ class Guards:
                 session.guard.follow(guard)
                 continue
             # A session without a guard was not watched: what is selected is not known.
-            session.guard = self._guard_for(session, SelectionTracker.midway())
+            tracker = SelectionTracker.midway() if session.ahead is None else session.ahead.view
+            session.guard = self._guard_for(session, tracker)
         fields = {"rules": len(policy.rules), "sessions": running}
         self._out.append(LogEvent("info", "guard_reloaded", fields=fields))
 

@@ -137,6 +137,8 @@ class SessionHolds:
         waiting = session.waiting
         session.connection = connection.session = None
         session.step(HoldEvent.LINK_LOST)
+        if session.ahead is not None:
+            session.ahead.on_detached()
         continuity.hold = Hold(policy.times, now, now if waiting else None)
         self._deadlines.set(session, continuity.hold.deadline)
         self.counts.cuts += 1
@@ -183,7 +185,11 @@ class SessionHolds:
         self._out.append(Send(link, _told(token, policy.times, last_tag=ledger.last or 0, is_resumed=True)))
         if continuity.owes_atr:
             self._out.append(Send(link, rspro.SetAtrReq(session.client, slot.atr)))
-        self._out.append(CardAttached(link, session.client, slot.bank_slot, session.take))
+        if session.ahead is not None:
+            # A link that was still thought to be alive is lost all the same.
+            session.ahead.on_detached()
+            session.ahead.on_attached()
+        self._out.append(CardAttached(link, session.client, slot.bank_slot, session.entry))
         self._count(hold, standing, now)
         if hold is not None:
             self.report(session, now, is_new=True)

@@ -9,7 +9,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, SendResponse, TraceTpdu
+from remsim.ahead.client_side import Used
+from remsim.ahead.view import CardView
+from remsim.bankd.core.actions import (
+    BankdAction,
+    CardFault,
+    FaultKind,
+    Origin,
+    SendResponse,
+    SubmitCommand,
+    TraceTpdu,
+)
 from remsim.bankd.core.breaker import SlotBreaker
 from remsim.bankd.core.continuity import Continuity
 from remsim.bankd.core.states import (
@@ -81,6 +91,9 @@ class BankdCounts:
     noted_commands: int = 0
     #: Entries for the server's audit log that were dropped, because no server took them for long.
     audit_dropped: int = 0
+    #: Commands that were run before the modem sent them, and those of them that it did send.
+    ahead_guesses: int = 0
+    ahead_hits: int = 0
     #: How often each limit was reached.
     limits: LimitCounts = field(default_factory=LimitCounts)
 
@@ -91,6 +104,7 @@ class Connection(Stateful[ConnectionState, ConnectionInput]):
     __slots__ = (
         "client",
         "edges",
+        "hears_ahead",
         "hears_slots",
         "is_own",
         "link",
@@ -120,6 +134,8 @@ class Connection(Stateful[ConnectionState, ConnectionInput]):
         self.is_own = False
         #: The peer understands bankSlotStatusInd (ability ``slots.1``).
         self.hears_slots = False
+        #: The peer keeps answers to commands that its modem has not sent yet (ability ``ahead.1``).
+        self.hears_ahead = False
         #: The peer can return to a session over another link (ability ``resume.1``); and what it shows to do so now.
         self.returns = False
         self.returning: ResumeInd | None = None
@@ -203,6 +219,10 @@ class SessionGuard(Protocol):
         """Whether the card must not see this command."""
         ...
 
+    def concerns(self, tpdu: bytes, /) -> bool:
+        """Whether any rule is about this command. Nothing is noted."""
+        ...
+
     def on_exchange(self, tpdu: bytes, response: bytes, /) -> None:
         """The card answered a command."""
         ...
@@ -237,6 +257,47 @@ class QueuedCommand:
     origin: Origin
 
 
+class SessionAhead(Protocol):
+    """Answers ahead of one session, see ``ahead``."""
+
+    @property
+    def view(self) -> CardView:
+        """What is selected."""
+        ...
+
+    def take(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
+        """As ``CardSession.take``."""
+        ...
+
+    def submit(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
+        """As ``CardSession.submit``."""
+        ...
+
+    def complete(self, response: bytes, now: float) -> SendResponse | None:
+        """The card answered later than at once."""
+        ...
+
+    def on_used(self, used: Used) -> None:
+        """The client has used answers."""
+        ...
+
+    def on_turn(self, now: float) -> None:
+        """Nothing else is to be done just now."""
+        ...
+
+    def on_detached(self) -> None:
+        """The link is lost; the session is held."""
+        ...
+
+    def on_attached(self) -> None:
+        """The session goes on over another link."""
+        ...
+
+    def on_reset(self) -> None:
+        """The card was reset, or loses its power."""
+        ...
+
+
 class CardSession(Stateful[HoldState, HoldEvent]):
     """One client's use of one card, from the mapping that both have in common on. Its connection attaches to it."""
 
@@ -244,6 +305,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         "_counts",
         "_out",
         "_owner",
+        "ahead",
         "client",
         "connection",
         "continuity",
@@ -270,7 +332,9 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         self.connection: Connection | None = None
         #: Asked before each command, told of each response; None: no rule is about this session.
         self.guard: SessionGuard | None = None
-        self.queue: deque[QueuedCommand | ResetKind] = deque()
+        self.queue: deque[QueuedCommand | ResetKind | Used] = deque()
+        #: Runs commands that the modem will probably send; None: those that it has sent only.
+        self.ahead: SessionAhead | None = None
         #: What it takes to go on over another link; None if the session ends with its link.
         self.continuity: Continuity | None = None
         #: How often its link was lost while it was held.
@@ -308,6 +372,13 @@ class CardSession(Stateful[HoldState, HoldEvent]):
 
     # Commands
 
+    @property
+    def entry(self) -> SubmitCommand:
+        """Where commands of the client come in."""
+        if self.ahead is not None:
+            return self.ahead.take
+        return self.submit if self.continuity is None else self.take
+
     def take(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
         """``submit`` for a session that outlives its link: a command that comes again is not run again."""
         continuity = self.continuity
@@ -335,7 +406,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if not (
             slot.state is _READY and slot.powered_for is self and slot.session is self and 1 <= len(tpdu) <= MAX_COMMAND
         ):
-            self._put_off(tag, tpdu, origin, now)
+            self.put_off(tag, tpdu, origin, now)
             return None
         slot.step(_COMMAND)
         # All is noted before the card hears of it: a reader's thread then runs while nothing is left to be done here.
@@ -357,7 +428,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         self._on_answered(tag, tpdu, outcome)
         return outcome
 
-    def _put_off(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> None:
+    def put_off(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> None:
         """Take a command that cannot run now: it waits for the card, or ends the session."""
         if not self.is_in_service:
             # One that crossed our message that the card is gone was not executed, and its client knows that.
@@ -368,7 +439,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         else:
             self.enqueue(QueuedCommand(tag, tpdu, origin), now)
 
-    def enqueue(self, command: QueuedCommand | ResetKind, now: float) -> None:
+    def enqueue(self, command: QueuedCommand | ResetKind | Used, now: float) -> None:
         """Let it wait until the card is free."""
         if len(self.queue) >= MAX_QUEUED:
             self._counts.limits.reached(LimitName.QUEUED_COMMANDS)
@@ -384,7 +455,8 @@ class CardSession(Stateful[HoldState, HoldEvent]):
 
     def run_queued(self, command: QueuedCommand, now: float) -> None:
         """Run a command that has waited; the card is free."""
-        response = self.submit(command.tag, command.tpdu, command.origin, now)
+        submit = self.submit if self.ahead is None else self.ahead.submit
+        response = submit(command.tag, command.tpdu, command.origin, now)
         if response is not None:
             self.answer(command.tag, response)
 
@@ -398,7 +470,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
             self.guard.on_exchange(tpdu, response)
         self._on_answered(tag, tpdu, response)
         connection = self.connection
-        if connection is None or slot.session is not self or not self._is_awaited(tag):
+        if connection is None or slot.session is not self or not self.is_awaited(tag):
             return None
         return SendResponse(connection.link, tag, self.client, slot.bank_slot, response)
 
@@ -416,10 +488,10 @@ class CardSession(Stateful[HoldState, HoldEvent]):
 
     def answer(self, tag: int, response: bytes) -> None:
         """Send a response to the client, if one is attached."""
-        if self.connection is not None and self._is_awaited(tag):
+        if self.connection is not None and self.is_awaited(tag):
             self._out.append(SendResponse(self.connection.link, tag, self.client, self.slot.bank_slot, response))
 
-    def _is_awaited(self, tag: int) -> bool:
+    def is_awaited(self, tag: int) -> bool:
         """Whether the link that there is now waits for this answer: not one to what a reset made void on another."""
         return self.continuity is None or self.continuity.is_awaited(tag)
 

@@ -7,6 +7,7 @@ in here: events and the time come in, actions go out.
 
 from typing import ClassVar, Final
 
+from remsim.ahead.client_side import AnswersAhead
 from remsim.card.atr_policy import AtrPolicy
 from remsim.client.core.actions import Action, DialBankd, HangUpBankd
 from remsim.client.core.assignment import Assignment, address_text
@@ -67,6 +68,11 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
     def tags(self) -> TagPolicy:
         """What numbers the messages to the bankd, over all links of a session."""
         return self._session.tags
+
+    @property
+    def ahead(self) -> AnswersAhead:
+        """Answers to commands that the modem has not sent yet, and how often they were of use."""
+        return self._session.ahead
 
     @property
     def client_slot(self) -> ClientSlot | None:

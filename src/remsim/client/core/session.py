@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from remsim.ahead.client_side import AnswersAhead, SentAhead, Used
 from remsim.card.atr_policy import AtrPolicy
 from remsim.card.errors import AtrError
 from remsim.card.reset import ResetKind
@@ -34,11 +35,11 @@ from remsim.core.text import counted
 from remsim.session.hold import HoldTimes
 from remsim.session.lines import ResetEdges
 from remsim.session.outbox import ReturnPlan
-from remsim.wire.link.abilities import RESUME
+from remsim.wire.link.abilities import AHEAD, RESUME
 from remsim.wire.link.actions import Accepted, AnnounceReturn, Close, LinkId, Send
 from remsim.wire.link.engine import Received
 from remsim.wire.link.tags import SessionTags
-from remsim.wire.messages import rspro
+from remsim.wire.messages import extensions, rspro
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SessionEnd, SlotPhysStatus
 
 #: A classic bankd sends the ATR together with its connect answer. One that has not done so by then never will, and the
@@ -98,6 +99,8 @@ class _Link:
     is_accepted: bool = False
     #: The bankd named abilities, so it is a program of ours.
     is_own: bool = False
+    #: It sends answers ahead.
+    is_ahead: bool = False
     #: A status was sent, so the bankd's idea of our lines is ours.
     has_shown_lines: bool = False
     #: Lines as the bankd was shown them, until there is a lease.
@@ -136,6 +139,8 @@ class Session:
         self._hold = hold
         #: Numbers what goes to the bankd, over all links of a session.
         self.tags = SessionTags()
+        #: Answers to commands that the modem has not sent yet.
+        self.ahead = AnswersAhead()
         self._lease: SessionLease | None = None
         self._link: _Link | None = None
         self._is_remote = False
@@ -185,6 +190,7 @@ class Session:
         if lease is None or self.atr is None:
             return None
         self._link = None
+        self.ahead.on_link_lost()
         if not lease.begin_hold(now, is_busy=bool(self._commands)):
             return []
         self._watch(lease)
@@ -232,10 +238,12 @@ class Session:
         if link is None:
             return []
         match event.message:
+            case extensions.AheadInd() if link.is_ahead:
+                return self._on_ahead(link, event.message)
             case rspro.TpduCardToModem() if self._lease is not None:
                 return self._on_leased_response(link, self._lease, event.tag, event.message.data)
             case rspro.TpduCardToModem() if event.request is not None:
-                return self._on_response(event.request, event.message.data)
+                return self._on_response(event.request, event.tag, event.message.data)
             case rspro.ConnectClientRes() if event.request is not None:
                 return self._on_connect_answer(link, event.message, now)
             case rspro.SetAtrReq() if link.is_accepted:
@@ -268,6 +276,7 @@ class Session:
 
     def _on_connect_answer(self, link: _Link, answer: rspro.ConnectClientRes, now: float) -> list[Action]:
         link.is_own = answer.identity.abilities is not None
+        link.is_ahead = AHEAD in (answer.identity.abilities or ())
         is_bankd = answer.identity.type is ComponentType.REMSIM_BANKD
         if is_bankd and link.is_own and answer.result in _WORTH_WAITING:
             link.is_accepted = True
@@ -300,13 +309,14 @@ class Session:
             self._deadlines.set(_Due.ATR, now + ATR_WAIT_S)
         return actions
 
-    def _on_response(self, request: rspro.Request, data: bytes) -> list[Action]:
+    def _on_response(self, request: rspro.Request, tag: int, data: bytes) -> list[Action]:
         command = next((known for known in self._commands if known.request is request), None)
         if command is None:
             return []
         self._commands.remove(command)
         if command.is_void:
             return []
+        self.ahead.on_answer(tag)
         return [self._answer(command, data)]
 
     def _answer(self, command: Command, data: bytes) -> Action:
@@ -330,6 +340,7 @@ class Session:
         # As at the bankd: what follows on this link, also another session, goes on from the lines as they were shown.
         link.edges = lease.edges
         self._watch(lease)
+        self.ahead.on_link_up()
         held_s = 0.0 if hold is None else hold.age(now)
         text = f"held {held_s:.1f} s, {counted(len(self._commands), 'command')} in progress, card undisturbed"
         resumed = self._notices.make(NoticeKind.SESSION_RESUMED, text, held_s=held_s)
@@ -345,7 +356,7 @@ class Session:
             assert command.request is not None
             if plan.needs_new_tag:
                 command.request = replace(command.request)
-            actions.append(self._send_command(link, lease, command.request))
+            actions += self._send_command(link, lease, command.request)
         return actions + self._send_next(link, lease)
 
     def _send_next(self, link: _Link, lease: SessionLease) -> list[Action]:
@@ -354,11 +365,13 @@ class Session:
             return []
         request = self._commands[0].request
         assert request is not None
-        return [self._send_command(link, lease, request)]
+        return self._send_command(link, lease, request)
 
-    def _send_command(self, link: _Link, lease: SessionLease, request: rspro.TpduModemToCard) -> Action:
+    def _send_command(self, link: _Link, lease: SessionLease, request: rspro.TpduModemToCard) -> list[Action]:
+        told = self._tell(self.ahead.report())
         lease.outbox.command_sent(self.tags.number_command(request))
-        return Send(link.id, request)
+        self.ahead.on_sent(request.data)
+        return [*told, Send(link.id, request)]
 
     def _send_lines(self, link: _Link, lease: SessionLease, shown: list[SlotPhysStatus]) -> list[Action]:
         known = self._assignment
@@ -375,6 +388,7 @@ class Session:
     def _on_leased_response(self, link: _Link, lease: SessionLease, tag: int, data: bytes) -> list[Action]:
         if not lease.outbox.command_answered(tag):
             return []
+        self.ahead.on_answer(tag)
         command = self._commands.popleft()
         return [self._answer(command, data), *self._send_next(link, lease)]
 
@@ -386,6 +400,27 @@ class Session:
         lease.on_waiting(now, is_busy=False)
         self._watch(lease)
         return [Abort(command, f"no link to the bankd for {lease.stall_limit_s:g} s") for command in commands]
+
+    # Answers that come ahead
+
+    def _on_ahead(self, link: _Link, message: extensions.AheadInd) -> list[Action]:
+        """The bankd answers what it thinks the modem will send; the modem may have done so meanwhile."""
+        hit = self.ahead.on_ahead(SentAhead(message.base, message.index, message.command, message.response))
+        command = next((known for known in self._commands if not known.is_void), None)
+        if hit is None or command is None:
+            return []
+        self._commands.remove(command)
+        answered = [self._answer(command, hit.response), *self._tell(hit.report)]
+        if self._lease is None:
+            return answered
+        # The bankd's own answer is still to come, and is passed over.
+        self._lease.outbox.void()
+        return [*answered, *self._send_next(link, self._lease)]
+
+    def _tell(self, used: Used | None) -> list[Action]:
+        """Tell the bankd which answers were used."""
+        link = self._link
+        return [] if used is None or link is None else [Send(link.id, extensions.AheadUsedInd(used.base, used.count))]
 
     # What the modem sees
 
@@ -428,6 +463,7 @@ class Session:
         for due in _Due:
             self._deadlines.cancel(due)
         self._lease = None
+        self.ahead.on_reset()
         self._shows_stand_in = False
         if self.atr is not None:
             self.atr = None
@@ -447,11 +483,15 @@ class Session:
         has_bankd = link is not None or lease is not None
         if not has_bankd or known.client_slot is None or known.bank_slot is None or self.atr is None:
             return [Abort(command, "no card is there")]
+        if not self._commands and (hit := self.ahead.on_command(tpdu)) is not None:
+            return [self._answer(command, hit.response), *self._tell(hit.report)]
         command.request = rspro.TpduModemToCard(known.client_slot, known.bank_slot, rspro.NO_FLAGS, tpdu)
         self._commands.append(command)
         if lease is None:
             assert link is not None
-            return [Send(link.id, command.request)]
+            told = self._tell(self.ahead.report())
+            self.ahead.on_sent(tpdu)
+            return [*told, Send(link.id, command.request)]
         if link is not None and lease.hold is None:
             return self._send_next(link, lease)
         lease.on_waiting(now, is_busy=True)
@@ -462,13 +502,15 @@ class Session:
         """The modem changed VCC, RST or CLK; with VCC gone or RST active, commands in progress are void."""
         self._lines = lines
         is_reset = lines.reset_active or lines.vcc_present is False
+        used = self._tell(self.ahead.report()) if is_reset else []
         if is_reset:
+            self.ahead.on_reset()
             for command in self._commands:
                 command.is_void = True
         told = self._told_reset(lines, is_reset=is_reset)
         link = self._link
         if self._lease is not None:
-            return [*told, *self._on_leased_lines(link, self._lease, lines, now, is_reset=is_reset)]
+            return [*told, *used, *self._on_leased_lines(link, self._lease, lines, now, is_reset=is_reset)]
         if link is None or not link.is_accepted:
             return [*told]
         shown = [lines]
@@ -476,7 +518,7 @@ class Session:
             # A classic bankd acts on edges and may remember the lines of the client before us (known-limits.md, 46);
             # rspro.md, 9.4 therefore wants a full cycle.
             shown.insert(0, _IDLE_LINES)
-        return [*told, *self._show_lines(link, shown)]
+        return [*told, *used, *self._show_lines(link, shown)]
 
     def _on_leased_lines(
         self, link: _Link | None, lease: SessionLease, lines: SlotPhysStatus, now: float, *, is_reset: bool

@@ -37,9 +37,9 @@ class SimReader(CardReader):
         self._profile = profile
         self._state_path = state_path
         self._is_fresh = is_fresh
+        self._card_time_s = card_time_s
         self._card: StoredCard | None = None
         self._is_powered = False
-        self._card_time_s = card_time_s
         # The answer that is due once the card's time is over.
         self._answer: asyncio.TimerHandle | None = None
 

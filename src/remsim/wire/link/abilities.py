@@ -11,6 +11,7 @@ from typing import Final
 from remsim.wire.link.ability_bits import (
     ABILITIES,
     ADVERTISE,
+    AHEAD,
     AUDIT,
     CARDS,
     CERTIFIED,
@@ -29,6 +30,7 @@ __all__ = [
     "ABILITIES",
     "ABILITY_OF",
     "ADVERTISE",
+    "AHEAD",
     "AUDIT",
     "CARDS",
     "CERTIFIED",
@@ -56,6 +58,8 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     rspro.ResumeInd: RESUME,
     rspro.SessionEndInd: RESUME,
     rspro.SessionStateInd: SESSIONS,
+    extensions.AheadInd: AHEAD,
+    extensions.AheadUsedInd: AHEAD,
 }
 
 

@@ -18,6 +18,7 @@ CERTIFIED: Final = "certified.1"
 CARDS: Final = "cards.1"
 RESUME: Final = "resume.1"
 SESSIONS: Final = "sessions.1"
+AHEAD: Final = "ahead.1"
 #: Every ability of this version, with what it means. Its place is its bit, so new ones go to the end.
 MEANINGS: Final = {
     ECHO: "answers carry the operation tag of their request",
@@ -29,10 +30,11 @@ MEANINGS: Final = {
     CARDS: "a bankd tells the numbers of its cards",
     RESUME: "a card session goes on over another link, within its hold time",
     SESSIONS: "a bankd reports the state of its card sessions at each change",
+    AHEAD: "a bankd sends answers to commands that the modem has not sent yet",
 }
 REGISTRY: Final = tuple(MEANINGS)
-#: What a program names on any link. ``resume.1`` is named where the settings of the program allow it.
-ABILITIES: Final = tuple(name for name in REGISTRY if name != RESUME)
+#: What a program names on any link. The others are named where the settings of the program allow it.
+ABILITIES: Final = tuple(name for name in REGISTRY if name not in (RESUME, AHEAD))
 
 #: What ``software`` of a program with abilities begins with.
 SOFTWARE: Final = "remsim-"

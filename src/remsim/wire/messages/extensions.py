@@ -14,6 +14,8 @@ MAX_ACTION, MAX_DETAIL = 64, 255
 #: Identities in one part of the list of those with a certificate: some 20 kilobytes.
 MAX_CERTIFIED_PART: Final = 1024
 MAX_IDENTITY: Final = 64
+#: Answers sent ahead behind one command.
+MAX_AHEAD: Final = 2**31 - 1
 #: Digits of an ICCID (ITU-T E.118: at most 19; 20 are in use).
 MAX_ICCID: Final = 20
 
@@ -58,3 +60,23 @@ class CardInd:
 
     bank_slot: BankSlot
     iccid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AheadInd:
+    """The answer to a command that the modem has not sent yet, from bankd to client: ability ``ahead.1``."""
+
+    #: The command that the bankd answered last by itself, by its operation tag; and its place behind that, from 1.
+    base: int
+    index: int
+    #: As in tpduModemToCard and tpduCardToModem.
+    command: bytes
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AheadUsedInd:
+    """So many of the answers sent ahead were used, from client to bankd: ability ``ahead.1``."""
+
+    base: int
+    count: int

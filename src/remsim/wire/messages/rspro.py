@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link.ability_bits import named_abilities, plain_version, version_with
-from remsim.wire.messages.extensions import AuditInd, CardInd, CertifiedInd, RevocationListInd
+from remsim.wire.messages.extensions import AheadInd, AheadUsedInd, AuditInd, CardInd, CertifiedInd, RevocationListInd
 
 #: The only protocol version in use. Requests with a larger one are answered ``unsupportedProtocolVersion``.
 VERSION: Final = 2
@@ -469,6 +469,8 @@ Addition = (
     | ResumeInd
     | SessionEndInd
     | SessionStateInd
+    | AheadInd
+    | AheadUsedInd
     | ReaderHealthInd
 )
 Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition

@@ -333,6 +333,24 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             Field("cause", "cause", 0x80, Text(1, rspro.MAX_ERROR_STRING), is_optional=True),
         ),
     ),
+    50: Struct(
+        "aheadInd",
+        extensions.AheadInd,
+        (
+            Field("base", "base", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
+            Field("index", "index", INTEGER, Integer(1, extensions.MAX_AHEAD)),
+            Field("command", "command", OCTET_STRING, ByteString(rspro.MIN_COMMAND, rspro.MAX_COMMAND)),
+            Field("response", "response", OCTET_STRING, ByteString(rspro.MIN_RESPONSE, rspro.MAX_RESPONSE)),
+        ),
+    ),
+    51: Struct(
+        "aheadUsedInd",
+        extensions.AheadUsedInd,
+        (
+            Field("base", "base", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
+            Field("count", "count", INTEGER, Integer(1, extensions.MAX_AHEAD)),
+        ),
+    ),
 }
 #: Alternatives of ours; classic programs know the others.
 FIRST_OF_OURS: Final = 40

@@ -10,7 +10,7 @@ from remsim.wire.link import abilities, ability_bits
     ("software", "version", "expected"),
     [
         ("remsim-client", "0.3.0+x17f", abilities.ABILITIES),
-        ("remsim-client", "0.3.0+x1ff", abilities.REGISTRY),
+        ("remsim-client", "0.3.0+x3ff", abilities.REGISTRY),
         ("remsim-client", "0.3.0+x0", ()),
         ("remsim-client", "0.3.0+x5", ("echo.1", "slots.1")),
         # Bits of later versions say nothing to this one.
@@ -66,4 +66,5 @@ def test_every_ability_has_the_bit_that_it_had() -> None:
         "cards.1": 0x40,
         "resume.1": 0x80,
         "sessions.1": 0x100,
+        "ahead.1": 0x200,
     }

@@ -102,8 +102,8 @@ def test_earlier_version_is_like_ours(version: int) -> None:
 
 
 def test_unknown_alternative_is_reported() -> None:
-    raw = bytes.fromhex("000eee07300b800102810105a203bf3200")
-    assert receive(engine(), raw) == [ReceivedUnknown(50, 5)]
+    raw = bytes.fromhex("000eee07300b800102810105a203bf3c00")
+    assert receive(engine(), raw) == [ReceivedUnknown(60, 5)]
 
 
 def test_undecodable_request_may_be_answered() -> None:

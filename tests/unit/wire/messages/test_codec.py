@@ -76,7 +76,7 @@ def test_elements_behind_the_listed_ones_are_skipped(addition: str) -> None:
     assert decoded_bank(raw) == rspro.ConnectBankReq(IDENTITY, 1, 8)
 
 
-@pytest.mark.parametrize(("alternative", "number"), [(0xB5, 21), (0x9E, 30), (0xBF32, 50), (0xBF8148, 200)])
+@pytest.mark.parametrize(("alternative", "number"), [(0xB5, 21), (0x9E, 30), (0xBF3C, 60), (0xBF8148, 200)])
 def test_unknown_alternative_keeps_its_number(alternative: int, number: int) -> None:
     assert decode_pdu(pdu(alternative, "")) == RsproPdu(5, UnknownMessage(number))
 

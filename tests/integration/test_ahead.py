@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers ahead on real sockets, through a proxy that delays and cuts: a recorded start, answered as the card does."""
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+from remsim.ahead.client_side import AnswersAhead
+from remsim.client.observer import CutCounter
+from remsim.emulators.driven import DrivenEmulator
+from remsim.emulators.script.player import ScriptPlayer
+from remsim.emulators.script.recording import load_recording
+from tests.doubles.cutting_proxy import CuttingProxy
+from tests.doubles.suite import Suite
+from tests.reference import reference
+
+_PATIENCE_S = 60.0
+
+
+class _Start:
+    """Plays the recorded start of an IoT modem, 40 ms away from its card."""
+
+    def __init__(self, folder: Path, *, ahead: Literal["on", "off"], repeat: int = 1) -> None:
+        self.emulator = DrivenEmulator()
+        steps = load_recording(reference("traces", "iot-modem-boot.jsonl"))
+        self.player = ScriptPlayer(self.emulator, steps, repeat=repeat, card_wait_s=_PATIENCE_S)
+        self.counter = CutCounter()
+        self._folder, self._ahead = folder, ahead
+
+    async def play(self, *, cut_every_s: float | None = None) -> tuple[Suite, AnswersAhead]:
+        async with CuttingProxy(delay_s=0.02) as proxy:
+            suite = Suite(
+                self._folder,
+                [self.emulator],
+                profile="iot-modem",
+                proxy=proxy,
+                resume="always",
+                card_time_ms=1,
+                ahead=self._ahead,
+                observer=self.counter,
+            )
+            async with suite, asyncio.timeout(_PATIENCE_S), asyncio.TaskGroup() as group:
+                playing = group.create_task(self.player.run())
+                while not playing.done():
+                    await asyncio.wait([playing], timeout=cut_every_s)
+                    if not playing.done():
+                        proxy.cut()
+                self.counter.stop()
+            return suite, suite.client.slots[0].coordinator.ahead
+
+
+def stored(folder: Path) -> list[Path]:
+    """Files of what was learnt."""
+    return list(folder.rglob("*.learnt"))
+
+
+async def test_modem_far_away_is_answered_ahead(tmp_path: Path) -> None:
+    start = _Start(tmp_path, ahead="on", repeat=2)
+    suite, ahead = await start.play()
+    outcome = start.player.outcome
+    assert not outcome.differences
+    assert outcome.commands == 302
+    # The model that is shipped knows this modem; what may not be guessed waits for the card.
+    assert ahead.hits >= 240
+    assert ahead.hits + ahead.round_trips == outcome.commands
+    # The last ones that were used may not have been reported.
+    assert outcome.commands - 16 <= suite.bankd.coordinator.counts.tpdus <= outcome.commands
+    (learnt,) = stored(tmp_path)
+    assert learnt.stat().st_size < 1 << 20
+
+
+async def test_without_the_setting_nothing_is_answered_ahead(tmp_path: Path) -> None:
+    start = _Start(tmp_path, ahead="off")
+    suite, ahead = await start.play()
+    assert not start.player.outcome.differences
+    assert (ahead.hits, ahead.round_trips) == (0, 151)
+    assert suite.bankd.coordinator.counts.ahead_guesses == 0
+    assert not stored(tmp_path)
+
+
+async def test_cuts_of_the_link_are_not_noticed(tmp_path: Path) -> None:
+    start = _Start(tmp_path, ahead="on", repeat=4)
+    suite, ahead = await start.play(cut_every_s=1.0)
+    outcome = start.player.outcome
+    assert not outcome.differences
+    assert start.counter.cuts >= 2
+    assert start.counter.losses == 0
+    assert ahead.hits >= 300
+    assert outcome.commands - 16 <= suite.bankd.coordinator.counts.tpdus <= outcome.commands

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers ahead in a bank's coordinator: no guess that a rule is about; a failed restoring ends the session."""
+
+from ipaddress import IPv4Address
+
+from remsim.ahead.library import Library, Pair
+from remsim.bankd.core.actions import BankdAction, CardAttached, Origin, RunAhead, SendResponse, StoreLearnt
+from remsim.bankd.core.ahead import AheadPolicy
+from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.card.reset import ResetKind
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.policy.guard import PRESETS, GuardPolicy, parse_guard_policy
+from remsim.wire.link.abilities import ABILITIES, AHEAD
+from remsim.wire.link.actions import Close, LinkId, PeerAddress, Send
+from remsim.wire.link.events import Received
+from remsim.wire.messages import rspro
+from remsim.wire.messages.extensions import AheadInd, AheadUsedInd
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode
+
+_BANK, _CLIENT = BankSlot(1, 0), ClientSlot(7, 0)
+_LINK, _SERVER = LinkId(10), LinkId(1)
+_ATR = bytes.fromhex("3b9f96801f")
+_ME = ComponentIdentity(ComponentType.REMSIM_BANKD, "bank", "remsim-bankd", "1")
+_THEM = ComponentIdentity(ComponentType.REMSIM_SERVER, "server", "remsim-server", "1")
+_MODEM = ComponentIdentity(ComponentType.REMSIM_CLIENT, "modem", "remsim-client", "1")
+_MF, _ICCID, _FETCH, _READ = (
+    bytes.fromhex(command) for command in ("00a4000c023f00", "00a40004022fe2", "00c0000005", "00b000000a")
+)
+_NO_RULES = GuardPolicy(())
+_START = [_MF, _ICCID, _FETCH, _READ]
+
+
+class _Card:
+    """Answers at once, as it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        self.answers: dict[bytes, bytes] = {_ICCID: b"\x61\x05", _FETCH: b"\x62\x03\x82\x01\x00\x90\x00"}
+
+    def submit(self, tpdu: bytes, /) -> bytes:
+        self.seen.append(tpdu)
+        return self.answers.get(tpdu, b"\x90\x00")
+
+
+class _World:
+    """A bank with one card in service of a client that is far away."""
+
+    def __init__(self, policy: GuardPolicy = _NO_RULES, abilities: tuple[str, ...] = (*ABILITIES, AHEAD)) -> None:
+        library = Library()
+        library.learn(Pair(_BANK, _CLIENT, _ATR), _START)
+        self.card = _Card()
+        self.bank = BankdCoordinator(
+            bank_id=1,
+            cards=[self.card],
+            identity=_ME,
+            reads_numbers=False,
+            policy=policy,
+            ahead=AheadPolicy(library, {_CLIENT: 0.3}),
+        )
+        self.done: list[BankdAction] = []
+        self.now = 0.0
+        bank = self.bank
+        address = PeerAddress(IPv4Address("192.0.2.9"), 1)
+        bank.on_presence(0, is_present=True, reader="r", now=0.0)
+        bank.on_link_up(_SERVER, address, 0.0, is_dialled=True)
+        bank.on_event(_SERVER, Received(rspro.ConnectBankRes(_THEM, ResultCode.OK), 1), 0.0)
+        bank.on_event(_SERVER, Received(rspro.CreateMappingReq(_CLIENT, _BANK), 1), 0.0)
+        bank.on_link_up(_LINK, address, 0.0)
+        request = rspro.ConnectClientReq(_MODEM.with_abilities(abilities), _CLIENT)
+        bank.on_event(_LINK, Received(request, 1), 0.0)
+        attached = [a for a in bank.on_card_opened(0, _ATR, 0.0) if isinstance(a, CardAttached)]
+        self._submit = attached[0].submit
+
+    def command(self, tag: int, tpdu: bytes) -> bytes | None:
+        """One of the modem's; what follows in later turns of the loop is done, too."""
+        response = self._submit(tag, tpdu, Origin.MODEM, self.now)
+        self.turns(self.bank.take())
+        return response
+
+    def turns(self, actions: list[BankdAction]) -> None:
+        while actions:
+            self.done += actions
+            is_due = any(isinstance(action, RunAhead) for action in actions)
+            actions = self.bank.on_ahead_turn(0, self.now) if is_due else []
+
+    def ahead(self) -> list[bytes]:
+        """Commands whose answers were sent ahead."""
+        sent = [action.message for action in self.done if isinstance(action, Send)]
+        return [message.command for message in sent if isinstance(message, AheadInd)]
+
+
+def test_what_the_modem_will_send_is_run_and_sent_ahead() -> None:
+    world = _World()
+    assert world.command(5, _MF) == b"\x90\x00"
+    assert world.ahead() == [_ICCID, _FETCH, _READ]
+    assert world.bank.counts.tpdus == 1
+    world.bank.on_event(_LINK, Received(AheadUsedInd(5, 2), 6), 0.3)
+    assert world.bank.counts.tpdus == 3
+    assert world.command(7, _READ) == b"\x90\x00"
+    assert world.card.seen == _START
+
+
+def test_wrong_guesses_are_undone_before_the_command() -> None:
+    world = _World()
+    world.command(5, _MF)
+    other = bytes.fromhex("00a40004022f05")
+    assert world.command(6, other) == b"\x90\x00"
+    assert world.card.seen[:6] == [*_START, _MF, other]
+
+
+def test_what_cannot_be_restored_ends_the_session_and_the_command_is_not_run() -> None:
+    world = _World()
+    world.command(5, _MF)
+    world.card.answers[_MF] = b"\x6a\x82"
+    other = bytes.fromhex("00d6000001ff")
+    assert world.command(6, other) is None
+    assert other not in world.card.seen
+    assert any(isinstance(action, Close) and action.link == _LINK for action in world.done)
+
+
+def test_command_that_a_rule_is_about_is_not_guessed() -> None:
+    text = '[[rule]]\nname = "no reading"\naction = "log"\nins = ["B0"]\n'
+    world = _World(parse_guard_policy(text, "rules", PRESETS))
+    world.command(5, _MF)
+    assert world.ahead() == [_ICCID, _FETCH]
+    assert world.bank.counts.noted_commands == 0
+    world.bank.on_event(_LINK, Received(AheadUsedInd(5, 2), 6), 0.3)
+    world.command(7, _READ)
+    assert world.bank.counts.noted_commands == 1
+
+
+def test_client_without_the_ability_gets_nothing_ahead() -> None:
+    world = _World(abilities=ABILITIES)
+    assert world.command(5, _MF) == b"\x90\x00"
+    assert (world.ahead(), world.card.seen) == ([], [_MF])
+    assert world.bank.on_event(_LINK, Received(AheadUsedInd(5, 2), 6), 0.3) == []
+
+
+def test_start_is_learnt_when_the_card_is_reset() -> None:
+    world = _World()
+    new = bytes.fromhex("00a40004022f05")
+    for tag, command in enumerate((_MF, new, _MF, new, _MF), start=5):
+        world.command(tag, command)
+    off = rspro.SlotPhysStatus(reset_active=True, vcc_present=False, clk_active=False)
+    actions = world.bank.on_event(_LINK, Received(rspro.ClientSlotStatusInd(_CLIENT, _BANK, off), 20), 1.0)
+    assert any(getattr(action, "kind", None) is ResetKind.COLD for action in actions)
+    actions = world.bank.on_card_reset(0, _ATR, 1.0)
+    assert [action for action in actions if isinstance(action, StoreLearnt)] == [
+        StoreLearnt(Pair(_BANK, _CLIENT, _ATR))
+    ]
+    assert world.command(21, _MF) == b"\x90\x00"
+    assert not any(isinstance(action, SendResponse) for action in world.done)
