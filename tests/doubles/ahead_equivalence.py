@@ -128,8 +128,9 @@ class Script:
             return bytes((cla, 0xC0, 0, 0, sw2 if rng.random() < 0.85 else max(sw2 - rng.randint(1, 20), 1)))
         if sw1 == 0x6C and rng.random() < 0.85:
             return bytes((*last[:4], sw2))
-        if last[1:2] == b"\x88" and sw1 == 0x61:
-            # The command that follows is one that loses the response on every card.
+        if sw1 == 0x61 and (last[1] in (0x88, 0xC2) or last[1:3] == b"\xa4\x04"):
+            # What waits is fetched once, and lost with the command that follows (TS 102 221, 7.3.1.1.4): here that is
+            # one by which every card loses it. The software card keeps it when a command has no meaning.
             return self.guessable(0x00)
         if len(last) == 5 and last[1] == 0xB2 and rng.random() < 0.4:
             return bytes((*last[:2], (last[2] + 1) & 0xFF, *last[3:]))
