@@ -28,6 +28,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "codec": Bench("bench.codec", "encode and decode messages, next to asn1tools"),
     "roundtrip": Bench("bench.roundtrip", "a TPDU through the bankd and back, next to a bare echo"),
     "boot": Bench("bench.boot", "the start of a modem far from its card, with and without answers ahead"),
+    "pcscd": Bench("bench.pcscd", "PC/SC by a library with threads, and by pcscd's socket from the event loop"),
     "vpcd": Bench("bench.vpcd", "a PC/SC program on the virtual reader, next to the same on the reader itself"),
     "modem": Bench("bench.modem_side", "what a client adds to a TPDU when all its modems boot at once"),
     "guard": Bench("bench.guard_cost", "what the guard's shipped rules cost a TPDU"),

@@ -30,13 +30,13 @@ from tests.doubles.programs import Program, remsim
 from tests.reference import reference
 
 SESSIONS: Final = (1, 16, 256, 1000)
-_BANK: Final = 1
+BANK: Final = 1
 #: A thousand readers with a thread each take a while to come up.
-_START_S: Final = 60.0
+START_S: Final = 60.0
 _SAMPLE_S: Final = 0.1
 #: Of the measuring time, the part before its end in which processor time is looked at.
 _STEADY_PART: Final = 0.8
-_LISTENING: Final = r"\blistening\b.* address=127\.0\.0\.1:(\d+)"
+LISTENING: Final = r"\blistening\b.* address=127\.0\.0\.1:(\d+)"
 _HEADERS: Final = Path("/usr/include/PCSC")
 
 
@@ -79,7 +79,8 @@ class Options:
     pcsc: Path | None
 
 
-async def _measure(name: str, program: Program, port: int, sessions: int, options: Options) -> Result:
+async def measure_load(name: str, program: Program, port: int, sessions: int, options: Options) -> Result:
+    """Let the generator load a program that listens on ``port``, and look at what it needs meanwhile."""
     process = psutil.Process(program.pid)
     idle = peak = process.memory_info().rss
     # (when, processor time so far)
@@ -90,7 +91,7 @@ async def _measure(name: str, program: Program, port: int, sessions: int, option
                 load(
                     options.generator,
                     port=port,
-                    bank=_BANK,
+                    bank=BANK,
                     sessions=sessions,
                     seconds=options.seconds,
                     length=options.length,
@@ -115,7 +116,7 @@ async def _measure(name: str, program: Program, port: int, sessions: int, option
 async def _echo(sessions: int, options: Options) -> Result:
     with Program([sys.executable, "-m", "bench.echo_server"]) as program:
         port = (await asyncio.to_thread(program.wait_for_stdout, r"^port (\d+)$"))[1]
-        return await _measure("echo", program, int(port), sessions, options)
+        return await measure_load("echo", program, int(port), sessions, options)
 
 
 async def _bankd(
@@ -128,7 +129,7 @@ async def _bankd(
         async with ScriptedServer() as server:
             arguments = {
                 "--server": f"127.0.0.1:{server.port}",
-                "--bank-id": _BANK,
+                "--bank-id": BANK,
                 "--slots": sessions,
                 "--listen": "127.0.0.1:0",
                 "--config": config,
@@ -136,9 +137,9 @@ async def _bankd(
             }
             words = [str(word) for pair in arguments.items() for word in pair]
             with Program(remsim("bankd", "--plaintext", *words), env=env) as program:
-                said = await asyncio.to_thread(program.wait_for, _LISTENING, timeout_s=_START_S)
-                await server.map_slots(_BANK, sessions)
-                return await _measure(name, program, int(said[1]), sessions, options)
+                said = await asyncio.to_thread(program.wait_for, LISTENING, timeout_s=START_S)
+                await server.map_slots(BANK, sessions)
+                return await measure_load(name, program, int(said[1]), sessions, options)
 
 
 async def _inline(sessions: int, options: Options) -> Result:
@@ -163,7 +164,7 @@ def _stand_in_pcsc(folder: Path) -> Path | None:
     return folder
 
 
-def _median(results: Sequence[Result]) -> Result:
+def median_run(results: Sequence[Result]) -> Result:
     """The run with the median rate."""
     middle = statistics.median_low(result.seen.rate for result in results)
     return next(result for result in results if result.seen.rate == middle)
@@ -179,7 +180,7 @@ async def measure(sessions: Sequence[int], rounds: int, options: Options) -> lis
                 if target is not _pcsc or options.pcsc is not None:
                     result = await target(count, options)
                     results.setdefault(result.target, []).append(result)
-        medians = {name: _median(found) for name, found in results.items()}
+        medians = {name: median_run(found) for name, found in results.items()}
         rows += [result.row(medians["echo"]) for result in medians.values()]
         print(f"{count} sessions done", file=sys.stderr)
     return rows

@@ -29,6 +29,6 @@ compile check "$@" --extra sim --extra server --extra pki --extra usb --extra fa
     --group build --group lint --group test --constraint requirements/demo.txt
 # pyscard needs nothing else, so the base dependencies are left out of this file.
 echo requirements/native.txt
-sed -n 's/^pcsc = \["\(.*\)"\]$/\1/p' pyproject.toml | "$uv" pip compile --quiet --universal --python-version 3.11 \
+sed -n 's/^pyscard = \["\(.*\)"\]$/\1/p' pyproject.toml | "$uv" pip compile --quiet --universal --python-version 3.11 \
     --generate-hashes --no-emit-index-url --custom-compile-command tools/compile-requirements.sh \
     --output-file requirements/native.txt "$@" -

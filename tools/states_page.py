@@ -98,6 +98,14 @@ MACHINES: Final = (
         bankd_transitions.CardState.OFF,
     ),
     Machine(
+        "The breaker of a card position",
+        "How soon a reader that fails is tried again. Others are not affected by it.",
+        "remsim.bankd.core.states",
+        "BREAKER_TRANSITIONS",
+        _rows_of(bankd_transitions.BREAKER_TRANSITIONS),
+        bankd_transitions.BreakerState.CLOSED,
+    ),
+    Machine(
         "A client slot",
         "What the slot can do for its modem. Its two links have states of their own, as above.",
         "remsim.client.core.states",

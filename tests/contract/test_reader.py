@@ -6,9 +6,11 @@ To add one, derive from ``Bench`` and put it into ``BENCHES``: a bench holds one
 """
 
 import asyncio
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from remsim.card.atr import parse_atr
 from remsim.readers.base import CardReader, Presence, PresenceEvent, PresenceListener, ReaderSource
 from remsim.readers.errors import CardAbsentError, ReaderError
 from remsim.readers.pcsc import PcscSource
+from remsim.readers.pcscd import PcscdDaemon, PcscdSource
 from remsim.readers.sim.profiles import load_profile
 from remsim.readers.sim.source import SimSource
 from remsim.uicc import Uicc
@@ -29,6 +32,11 @@ _ATR = load_profile("default").atr
 _SELECT_MF = bytes.fromhex("00A40004023F00")
 _SELECT_ICCID = bytes.fromhex("00A4080C022FE2")
 _READ_ICCID = bytes.fromhex("00B000000A")
+
+
+#: The card in the virtual reader; and one in a reader that exchanges APDUs.
+_CARD = remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[0]}")
+_FOLLOWING = [sys.executable, "-m", "tests.doubles.vpcd_following", str(VPCD_PORTS[0])]
 
 
 class Bench(ABC):
@@ -73,8 +81,11 @@ async def _sim_bench(folder: Path) -> AsyncIterator[Bench]:
 class PcscBench(Bench):
     """The first virtual reader of a real pcscd; its card is a program."""
 
-    def __init__(self, source: PcscSource, namespace: PcscdNamespace) -> None:
-        self.source: PcscSource = source
+    def __init__(
+        self, source: PcscSource | PcscdSource, namespace: PcscdNamespace, card: Sequence[str] = _CARD
+    ) -> None:
+        self._argv = card
+        self.source: PcscSource | PcscdSource = source
         self.name = READER_NAMES[0]
         self._namespace = namespace
         self._present = asyncio.Event()
@@ -90,7 +101,7 @@ class PcscBench(Bench):
     async def insert_card(self) -> None:
         self._present.clear()
         # From this thread: the card dies with the one that started it.
-        self._card = self._namespace.program(remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[0]}"))
+        self._card = self._namespace.program(self._argv)
         async with asyncio.timeout(PATIENCE_S):
             await self._present.wait()
 
@@ -102,6 +113,19 @@ async def _pcsc_bench(folder: Path) -> AsyncIterator[Bench]:
         await source.start()
         try:
             bench = PcscBench(source, namespace)
+            await bench.insert_card()
+            yield bench
+        finally:
+            await source.stop()
+
+
+@asynccontextmanager
+async def _pcscd_bench(folder: Path, card: Sequence[str] = _CARD) -> AsyncIterator[Bench]:
+    with PcscdNamespace(folder) as namespace:
+        source = PcscdSource(daemons=[PcscdDaemon(namespace.socket)])
+        await source.start()
+        try:
+            bench = PcscBench(source, namespace, card)
             await bench.insert_card()
             yield bench
         finally:
@@ -219,6 +243,8 @@ BENCHES: dict[str, Callable[[Path], AbstractAsyncContextManager[Bench]]] = {
     "sim": _sim_bench,
     "with transmit only": _plain_bench,
     "pcsc": _pcsc_bench,
+    "pcscd": _pcscd_bench,
+    "pcscd at APDU level": partial(_pcscd_bench, card=_FOLLOWING),
     "pcsc at APDU level": _apdu_level_bench,
 }
 

@@ -81,6 +81,19 @@ class PageStage:
         if file.kind == "ini":
             self._units[file.name.removesuffix(".service")] = file
 
+    def start_socket(self, command: Command, unit: str) -> None:
+        """Do what the service manager would: listen, and run the service's ExecStart for the first connection."""
+        place = _unit(self._units[unit])["Socket"]["ListenStream"]
+        service = _unit(self._units[unit.removesuffix(".socket")])["Service"]["ExecStart"]
+        config, drivers = self.folder / "second-readers", self.folder / "no-drivers"
+        self._namespace.write_second_config(config)
+        drivers.mkdir()
+        program = re.sub(r"--config \S+", f"--config {shlex.quote(str(config))}", service)
+        listening = f"systemd-socket-activate --listen {place} --setenv PCSCLITE_HP_DROPDIR={shlex.quote(str(drivers))}"
+        listener = self.start(f"mkdir -p {Path(place).parent}; exec {listening} {program}")
+        self._daemons.append((command, listener))
+        listener.wait_for_stdout(f"Listening on {place}")
+
     def run(self, command: Command) -> None:
         """Run one command of the page. Raises ProgramError or AssertionError."""
         for how in ELSEWHERE:
@@ -230,6 +243,9 @@ def _have_requirements(_stage: PageStage, command: Command) -> None:
 
 
 def _start_unit(stage: PageStage, command: Command) -> None:
+    if command.text.endswith(".socket"):
+        stage.start_socket(command, words(command.text)[-1])
+        return
     stage.start_unit(command, words(command.text)[-1].removesuffix(".service"))
 
 
@@ -256,11 +272,16 @@ def _know_packaging(_stage: PageStage, command: Command) -> None:
             assert (ROOT / word).is_file(), command.place
 
 
-def _unit_command(file: FileText) -> str:
-    """ExecStart with our own program and the page's files."""
+def _unit(file: FileText) -> configparser.ConfigParser:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(file.text)
+    return unit
+
+
+def _unit_command(file: FileText) -> str:
+    """ExecStart with our own program and the page's files."""
+    unit = _unit(file)
     program, *rest = shlex.split(unit["Service"]["ExecStart"])
     assert unit["Service"]["Type"] == "notify", f"{file.place}: the programs tell when they are ready"
     return shlex.join([Path(program).name, *(Path(word).name if word.startswith("/") else word for word in rest)])

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.doubles.pcscd import PcscdNamespace
@@ -27,11 +27,16 @@ def _link() -> Path:
     return _links[0]
 
 
-@contextmanager
-def pcsc_through(namespace: PcscdNamespace) -> Iterator[None]:
+def pcsc_through(namespace: PcscdNamespace) -> AbstractContextManager[None]:
     """While it lasts, PC/SC in this process means the pcscd in ``namespace``."""
+    return pcsc_at(namespace.socket)
+
+
+@contextmanager
+def pcsc_at(socket: Path) -> Iterator[None]:
+    """While it lasts, PC/SC in this process means the pcscd at ``socket``."""
     link = _link()
-    link.symlink_to(f"/proc/{namespace._holder.pid}/root/run/pcscd/pcscd.comm")
+    link.symlink_to(socket)
     try:
         yield
     finally:

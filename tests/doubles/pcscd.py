@@ -13,7 +13,9 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -61,6 +63,13 @@ class PcscdNamespace:
             self.close()
             raise
 
+    def write_second_config(self, folder: Path) -> None:
+        """Make a folder of configuration for a further pcscd, with two readers of its own."""
+        folder.mkdir()
+        ports = f"0x{VPCD_PORTS[0]:04X}", f"0x{_TWIN_PORT:04X}"
+        text = (self._config / "vpcd").read_text(encoding="utf-8").replace(*ports)
+        (folder / "vpcd").write_text(text, encoding="utf-8")
+
     def _write_config(self, *, has_twins: bool) -> None:
         if not _INSTALLED_CONFIG.is_file():
             raise ProgramError(f"{_INSTALLED_CONFIG} is missing: install vsmartcard-vpcd (make test does)")
@@ -75,6 +84,11 @@ class PcscdNamespace:
             lines = ['FRIENDLYNAME "Virtual PCD"', f"DEVICENAME /dev/null:{port}", f"LIBPATH {library[1]}"]
             text = "\n".join([*lines, f"CHANNELID {port}", ""])
             (self._config / name).write_text(text, encoding="utf-8")
+
+    @property
+    def socket(self) -> Path:
+        """The socket of its pcscd, as it is reached from outside."""
+        return Path(f"/proc/{self._holder.pid}/root/run/pcscd/pcscd.comm")
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """``argv`` as a command line that runs inside; the process id stays that of the program itself."""
@@ -105,6 +119,8 @@ class PcscdNamespace:
         path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
         self.pcscd = self.program(argv, env={"PCSCLITE_HP_DROPDIR": str(self._no_drivers), "PATH": path})
         self.pcscd.wait_for_stdout("daemon ready")
+        # It says so before it listens.
+        wait_for_socket(self.socket, self.pcscd)
         return self.pcscd
 
     def close(self) -> None:
@@ -119,6 +135,20 @@ class PcscdNamespace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def wait_for_socket(path: Path, program: Program) -> None:
+    """Wait until ``program`` listens there. Raises ProgramError."""
+    until = time.monotonic() + PATIENCE_S
+    while not _listens(path):
+        if time.monotonic() > until:
+            raise ProgramError(f"nobody listens at {path}\n{program.describe()}")
+        select.select([], [], [], 0.01)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as end:
+        return end.connect_ex(str(path)) == 0
 
 
 def _hold_namespaces() -> subprocess.Popen[str]:

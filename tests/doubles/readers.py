@@ -91,11 +91,19 @@ class HangingReader(ScriptedReader):
     async def open(self) -> bytes:
         return await self._hang("open")
 
+    async def cold_reset(self) -> bytes:
+        return await self._hang("cold")
+
+    async def warm_reset(self) -> bytes:
+        return await self._hang("warm")
+
     async def transmit(self, tpdu: bytes) -> bytes:
         return await self._hang("transmit")
 
     async def close(self) -> None:
         self.log.append("close")
+        if self._where == "close":
+            await asyncio.Event().wait()
         self.closed.set()
 
 

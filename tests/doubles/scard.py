@@ -6,15 +6,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from remsim.readers.pcsc import codes
 from remsim.readers.pcsc.scard import (
-    ATTR_CHANNEL_ID,
     COUNTER_SHIFT,
     PNP_NOTIFICATION,
     STATE_CHANGED,
     STATE_EMPTY,
     STATE_PRESENT,
 )
+from remsim.readers.pcsc_common import codes
+from remsim.readers.pcsc_common.values import ATTR_CHANNEL_ID, SHARE_DIRECT, SHARE_SHARED
 
 ATR = bytes.fromhex("3b9f96801fc78031a073be21136743200718000001a5")
 NO_SERVICE = 0x8010001D
@@ -51,6 +51,8 @@ class FakeReader:
     #: Answers commands, and powers the card up, in place of ``response``.
     card: Callable[[bytes], bytes] | None = None
     power_up: Callable[[], object] | None = None
+    #: Called before the card is let go.
+    power_off: Callable[[], object] | None = None
     #: What SCARD_ATTR_CHANNEL_ID gives; None: the driver does not know it.
     channel: int | None = None
     #: Transmit waits until this is set.
@@ -67,11 +69,7 @@ class FakeScard:
     """The functions of ``smartcard.scard`` that we use."""
 
     SCARD_PCI_T0 = 1
-    SCARD_PROTOCOL_T0 = 1
     SCARD_SCOPE_USER = 0
-    SCARD_SHARE_EXCLUSIVE = 1
-    SCARD_SHARE_SHARED = 2
-    SCARD_SHARE_DIRECT = 3
 
     def __init__(self, **readers: FakeReader) -> None:
         self.readers = readers
@@ -158,13 +156,13 @@ class FakeScard:
         found = self.readers.get(reader)
         if found is None:
             return codes.E_UNKNOWN_READER, 0, 0
-        if share == self.SCARD_SHARE_DIRECT:
+        if share == SHARE_DIRECT:
             if found.connect_gate is not None:
                 found.connect_gate.wait()
             self._last += 1
             self._handles[self._last] = found
             return self._fail(found, "connect direct"), self._last, 0
-        code = self._fail(found, "connect shared" if share == self.SCARD_SHARE_SHARED else "connect")
+        code = self._fail(found, "connect shared" if share == SHARE_SHARED else "connect")
         if not found.is_present:
             return NO_SMARTCARD, 0, 0
         self._last += 1
@@ -189,7 +187,10 @@ class FakeScard:
         return code, list(found.response if found.card is None else found.card(bytes(command)))
 
     def SCardDisconnect(self, card: int, disposition: int, /) -> int:  # noqa: N802
-        return self._fail(self._handles.pop(card), ["disconnect", "", "unpower"][disposition])
+        found = self._handles.pop(card)
+        if found.power_off is not None:
+            found.power_off()
+        return self._fail(found, ["disconnect", "", "unpower"][disposition])
 
     def SCardGetAttrib(self, card: int, attribute: int, /) -> tuple[int, list[int]]:  # noqa: N802
         found = self._handles[card]

@@ -12,6 +12,20 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from remsim.readers.pcscd.protocol import (
+    ATTRIBUTE,
+    CONNECT,
+    CONTEXT,
+    COUNT,
+    DISPOSITION,
+    ESTABLISH,
+    EVENT,
+    HANDLE,
+    RECONNECT,
+    ROW,
+    TRANSMIT,
+    VERSION,
+)
 from remsim.readers.sim.profiles import load_profile, profile_names
 from remsim.uicc import Uicc, UiccState
 from remsim.vpcd import encode_message
@@ -148,6 +162,27 @@ def _usb() -> Iterator[bytes]:
                 yield bytes.fromhex(event["hex"])
 
 
+def _pcscd_replies() -> Iterator[bytes]:
+    """A card that is opened and used, and readers that are watched, in each version."""
+    card, context = 0x20001, 0x10001
+    opened = [
+        ESTABLISH.pack(0, context, 0),
+        CONNECT.pack(context, b"Reader 00 00", 1, 1, card, 1, 0),
+        RECONNECT.pack(card, 1, 1, 2, 1, 0),
+        HANDLE.pack(card, 0),
+        TRANSMIT.pack(card, 1, 16, 5, 1, 16, 4, 0) + b"\1\2\x90\0",
+        TRANSMIT.pack(card, 1, 16, 5, 1, 16, 0, 0x80100069),
+        DISPOSITION.pack(card, 2, 0),
+        CONTEXT.pack(context, 0),
+    ]
+    row = ROW.pack(b"Reader 00 00", 1, 0x34, 0, b"\x3b\0", 2, 1)
+    for minor in range(3):
+        yield bytes((minor, 8, 0, 2, 3, 9, 7, 7, 4, 1)) + _NO_CUT + b"".join(opened)
+        yield bytes((minor, 2, 11, 8)) + b"\2\x0a\x64" + ATTRIBUTE.pack(card, 0x20110, b"\1\2\3\4", 4, 0)
+    yield bytes((2, 2, 12, 13)) + _NO_CUT + COUNT.pack(2) + row * 2 + EVENT.pack(0, 0) + VERSION.pack(4, 6, 0)
+    yield bytes((2, 2, 13, 14)) + _NO_CUT + VERSION.pack(4, 6, 0) + EVENT.pack(0, 0x80100002)
+
+
 def _captures() -> Iterator[bytes]:
     """One of each format; the first byte chooses how it is read, and 0 leaves that to its beginning."""
     lines = (
@@ -215,6 +250,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "objects": lambda: map(bytes.fromhex, _OBJECTS),
     "reader-frames": lambda: iter([_NO_CUT + b"".join(map(encode_message, (b"\1", b"\4", *_traces()[:6])))]),
     "reader-slots": lambda: iter([b"\1" + joined(b"\1", b"\4", *_traces()[:8]), b"\0" + joined(*_traces()[8:16])]),
+    "pcscd-replies": _pcscd_replies,
     "masks": _talks,
     "typed-lines": lambda: iter(_LINES),
     "scrubbed-texts": lambda: iter([joined(b"refused ", b"1234", b"0020000108", bytes(range(16)))]),

@@ -17,7 +17,7 @@ from remsim.pki.errors import CertificateError, EnrolmentError
 from remsim.policy.fields import PolicyError
 from remsim.uicc.errors import ProfileError, StateError
 from remsim.wire.errors import DecodeError
-from tests.fuzz import on_card, on_files, on_proofs, on_usb, on_wire
+from tests.fuzz import on_card, on_files, on_pcscd, on_proofs, on_usb, on_wire
 from tests.fuzz.target import Target
 
 _JSON: Final = (b'{"', b'":', b"[]", b"null", b"true", b"1e999", b"\\ud800")
@@ -43,6 +43,7 @@ TARGETS: Final[dict[str, Target]] = {
     "reader-frames": Target(on_card.reader_frames),
     "reader-slots": Target(on_card.reader_slots),
     "ahead": Target(on_card.ahead, plays_a_second=300),
+    "pcscd-replies": Target(on_pcscd.pcscd_replies, longest=1024, plays_a_second=500),
     "masks": Target(on_card.masks, plays_a_second=1500),
     "typed-lines": Target(on_card.typed_lines, longest=100, words=(b"0x", b"00 20 00 01 08", b", ")),
     "scrubbed-texts": Target(on_card.scrubbed_texts, plays_a_second=2000, words=(b"[1, 2, 3, 4]", b"remsim_", b"b'")),

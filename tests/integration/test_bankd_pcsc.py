@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bank in front of a real pcscd with software cards behind vpcd: it serves, and whatever goes away heals."""
 
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from remsim.bankd.core.states import CardState
 from remsim.readers.sim.profiles import load_profile
 from remsim.wire.messages import extensions, rspro
 from remsim.wire.messages.rspro import ResultCode
@@ -29,10 +31,26 @@ def insert_card(namespace: PcscdNamespace, slot: int = 0, *, number: int = 0) ->
     return card
 
 
-@pytest.fixture
-async def world(pcscd_namespace: PcscdNamespace, tmp_path: Path) -> AsyncIterator[BankWorld]:
+@pytest.fixture(params=["pcscd", "pcsc"])
+async def world(
+    request: pytest.FixtureRequest, pcscd_namespace: PcscdNamespace, tmp_path: Path
+) -> AsyncIterator[BankWorld]:
     world = BankWorld(tmp_path)
-    world.settings.update(reader="pcsc", auto=True)
+    world.settings.update(reader=request.param, auto=True)
+    with pcsc_through(pcscd_namespace):
+        async with world:
+            yield world
+
+
+@pytest.fixture(params=["pcsc", "pcscd"])
+async def quick_world(
+    pcscd_namespace: PcscdNamespace, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[BankWorld]:
+    """A bank that gives its readers half a second."""
+    world = BankWorld(tmp_path)
+    deadlines = {"open_s": 0.5, "reset_s": 0.5, "close_s": 0.5}
+    world.settings.update(auto=True, read_numbers=False, card_deadline_s=0.5, reader_deadlines=deadlines)
+    world.settings["reader"] = request.param
     with pcsc_through(pcscd_namespace):
         async with world:
             yield world
@@ -117,6 +135,32 @@ async def test_pcscd_restarted_heals(pcscd_namespace: PcscdNamespace, world: Ban
     await expect_present(client, is_present=True)
     assert await client.transmit(_SELECT_ICCID) == "9000"
     assert len(world.log_lines("pcsc_service_back")) == 1
+
+
+@pytest.mark.parametrize("who", ["pcscd", "card"])
+async def test_pcscd_or_card_that_hangs_costs_its_deadline_and_heals(
+    pcscd_namespace: PcscdNamespace, quick_world: BankWorld, who: str
+) -> None:
+    world, card = quick_world, insert_card(pcscd_namespace)
+    client = await serve(world)
+    hangs = card if who == "card" else pcscd_namespace.pcscd
+    hangs.send_signal(signal.SIGSTOP)
+    try:
+        client.command(_SELECT_ICCID)
+        await expect_present(client, is_present=False)
+        assert len(world.log_lines("card_fault")) == 1
+        assert "took longer than" in world.log_lines("card_fault")[0]
+        await world.until(lambda: world.service.stuck.count == 1)
+    finally:
+        hangs.send_signal(signal.SIGCONT)
+    while isinstance(await client.message(), rspro.SetAtrReq | rspro.BankSlotStatusInd):
+        if world.service.coordinator.cards.positions[0].state is CardState.READY:
+            break
+    client.command(_SELECT_ICCID)
+    while not isinstance(answer := await client.message(), rspro.TpduCardToModem):
+        assert answer is not None
+    assert answer.data.hex() == "9000"
+    await world.until(lambda: world.service.stuck.count == 0)
 
 
 async def expect_number(world: BankWorld, iccid: str, slot_nr: int = 0) -> None:

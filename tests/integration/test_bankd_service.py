@@ -200,9 +200,9 @@ async def test_stop_lets_the_command_in_progress_end_and_powers_off_last(tmp_pat
 
 async def test_stop_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("remsim.bankd.service._POWER_OFF_S", 0.05)
+    monkeypatch.setattr("remsim.bankd.service._DRAIN_S", 0.05)
     reader = CallbackReader("r0")
     world = BankWorld(tmp_path, source=ScriptedSource(reader))
-    world.settings["card_deadline_s"] = 0.05
     async with world:
         client = await serve(world)
         client.command(_SELECT_MF)
@@ -340,10 +340,11 @@ def test_bad_input_is_one_line_with_a_hint(
 
 
 def test_missing_pyscard_is_told_with_what_to_install(tmp_path: Path) -> None:
-    argv = remsim("bankd", "--plaintext", "--listen", "127.0.0.1:0", "--state", str(tmp_path / "state"), "--auto")
+    options = ("--listen", "127.0.0.1:0", "--state", str(tmp_path / "state"), "--auto", "--reader", "pcsc")
+    argv = remsim("bankd", "--plaintext", *options)
     (tmp_path / "smartcard.py").write_text("raise ImportError('not installed')\n", encoding="utf-8")
     with Program(argv, env={"PYTHONPATH": str(tmp_path)}) as bank:
-        bank.wait_for(r"need the Python package 'pyscard'.*; hint: install it: \S.*\[pcsc\]")
+        bank.wait_for(r"need the Python package 'pyscard'.*; hint: install it: \S.*\[pyscard\]")
         assert bank.wait() == 1
 
 

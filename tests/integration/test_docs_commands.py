@@ -50,6 +50,7 @@ HARDWARE: Final = {"docs/manual/hardware.md"}
 MODELS: Final[dict[str, type[CommonConfig]]] = {
     "server.toml": ServerConfig,
     "bankd.toml": BankdConfig,
+    "bank-6.toml": BankdConfig,
     "client.toml": ClientConfig,
     "modems.toml": ClientRunConfig,
     "slots.toml": ClientRunConfig,

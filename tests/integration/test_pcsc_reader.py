@@ -18,9 +18,10 @@ from remsim.readers.errors import (
     ReaderError,
     ReaderUnavailableError,
 )
-from remsim.readers.pcsc import PcscReader, PcscSource, codes
+from remsim.readers.pcsc import PcscReader, PcscSource
 from remsim.readers.pcsc.call_thread import CallThread
 from remsim.readers.pcsc.places import find_places
+from remsim.readers.pcsc_common import codes
 from tests.doubles.scard import ATR, NO_SMARTCARD, SHARING_VIOLATION, FakeReader, FakeScard
 
 #: TD1 names T=1 and nothing else.
@@ -40,7 +41,7 @@ def scard(fake: FakeReader) -> FakeScard:
 
 @pytest.fixture
 async def reader(scard: FakeScard) -> AsyncIterator[PcscReader]:
-    reader = PcscSource(scard=scard, deadline_s=10.0).reader("R")
+    reader = PcscSource(scard=scard).reader("R")
     yield reader
     await reader.close()
     assert scard.contexts == 0
@@ -180,53 +181,55 @@ async def test_response_that_no_card_gives_is_a_failed_exchange(reader: PcscRead
         await reader.transmit(SELECT)
 
 
-async def test_command_that_hangs_meets_its_deadline_and_hurts_only_its_reader(
-    scard: FakeScard, fake: FakeReader
+@pytest.mark.parametrize("where", ["open", "transmit", "close"])
+async def test_call_that_hangs_is_given_up_and_hurts_only_its_reader(
+    scard: FakeScard, fake: FakeReader, where: str
 ) -> None:
-    fake.gate = threading.Event()
-    reader = PcscSource(scard=scard, deadline_s=0.05).reader("R")
-    await reader.open()
-    with pytest.raises(CardMuteError, match=r"within 0\.05 s"):
-        await reader.transmit(SELECT)
+    gate = threading.Event()
+    reader = PcscSource(scard=scard).reader("R")
+    if where == "open":
+        fake.power_up = gate.wait
+    elif where == "close":
+        fake.power_off = gate.wait
+    else:
+        fake.gate = gate
+
+    async def use() -> None:
+        async with asyncio.timeout(0.05):
+            await reader.open()
+            await reader.transmit(SELECT)
+            await reader.close()
+
+    with pytest.raises(TimeoutError):
+        await use()
     await reader.close()
     with pytest.raises(ReaderUnavailableError, match="still hangs"):
         await reader.open()
-    fake.gate.set()
+    was_stuck = reader.is_stuck
+    gate.set()
     await until(lambda: scard.contexts == 0)
-    await until(lambda: "pcsc R" not in [thread.name for thread in threading.enumerate()])
+    await until(lambda: not reader.is_stuck)
+    assert was_stuck
+    assert "pcsc R" not in [thread.name for thread in threading.enumerate()]
+    assert fake.log[-1] == "unpower"
+    fake.power_up = fake.power_off = fake.gate = None
     assert await reader.open() == ATR
-    assert fake.log.count("transmit") == 1
     await reader.close()
+    assert not reader.is_stuck
 
 
-async def test_command_that_is_given_up_before_its_deadline_hurts_only_its_reader(
-    scard: FakeScard, fake: FakeReader
-) -> None:
+async def test_command_that_nobody_waits_for_any_more_is_not_repeated(scard: FakeScard, fake: FakeReader) -> None:
     fake.gate = threading.Event()
     reader = PcscSource(scard=scard).reader("R")
     await reader.open()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await reader.transmit(SELECT)
+    outcomes: list[bytes | ReaderError] = []
+    reader.submit(SELECT, outcomes.append)
     await reader.close()
-    with pytest.raises(ReaderUnavailableError, match="still hangs"):
-        await reader.open()
+    assert reader.is_stuck
     fake.gate.set()
-    await until(lambda: "pcsc R" not in [thread.name for thread in threading.enumerate()])
-    assert fake.log[-1] == "unpower"
-    assert await reader.open() == ATR
-    await reader.close()
-
-
-async def test_deadline_counts_from_the_command_not_from_the_timer(scard: FakeScard) -> None:
-    reader = PcscSource(scard=scard, deadline_s=0.05).reader("R")
-    await reader.open()
-    for _ in range(20):
-        await reader.transmit(SELECT)
-        turn = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(0.005, turn.set_result, None)
-        await turn
-    await reader.close()
+    await until(lambda: not reader.is_stuck)
+    assert outcomes == []
+    assert fake.log.count("transmit") == 1
 
 
 async def test_answer_can_be_called_back(reader: PcscReader) -> None:
@@ -250,7 +253,7 @@ async def test_mistake_in_a_driver_is_an_error_of_its_own(capsys: pytest.Capture
     def fail() -> bytes:
         raise ValueError("oops")
 
-    thread = CallThread("test", deadline_s=10.0)
+    thread = CallThread("test")
     with pytest.raises(CardTransmissionError, match="ValueError: oops"):
         await thread.run(fail)
     thread.end()
@@ -468,14 +471,14 @@ async def test_readers_are_not_touched_where_places_do_not_matter(scard: FakeSca
 def test_place_of_a_reader_that_blocks_is_not_waited_for(
     scard: FakeScard, fake: FakeReader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("remsim.readers.pcsc.places._PATIENCE_S", 0.05)
+    monkeypatch.setattr("remsim.readers.pcsc_common.usb.PATIENCE_S", 0.05)
     usb_device(tmp_path, "1-1", 1, 1)
     gate = fake.connect_gate = threading.Event()
     fake.channel = 0x00200101
     assert find_places(scard, ["R"], tmp_path) == {}
     gate.set()
     assert find_places(scard, ["R"], tmp_path / "none") == {}
-    monkeypatch.setattr("remsim.readers.pcsc.places._PATIENCE_S", 10.0)
+    monkeypatch.setattr("remsim.readers.pcsc_common.usb.PATIENCE_S", 10.0)
     assert find_places(scard, ["R"], tmp_path) == {"R": "1-1"}
     scard.is_running = False
     assert find_places(scard, ["R"], tmp_path) == {}

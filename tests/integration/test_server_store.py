@@ -215,6 +215,24 @@ async def test_notes_are_written_by_themselves(tmp_path: Path, monkeypatch: pyte
     raw.close()
 
 
+async def test_new_address_of_a_bank_is_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "NOTE_DELAY_S", 3600.0)
+    written = asyncio.Event()
+    write = sql.write_notes
+
+    async def write_and_tell(connection: AsyncConnection, notes: Iterable[tuple[Note, float]]) -> None:
+        await write(connection, notes)
+        written.set()
+
+    monkeypatch.setattr(sql, "write_notes", write_and_tell)
+    async with opened(tmp_path) as first:
+        first.inner.note(NoteBank(1, "b", "s", "1", 8, ()))
+        assert not written.is_set()
+        first.inner.note(NoteBank(1, "b", "s", "1", 8, (), has_moved=True))
+        async with asyncio.timeout(10):
+            await written.wait()
+
+
 async def test_second_mapping_of_a_slot_is_refused_by_the_database_itself(tmp_path: Path) -> None:
     async with opened(tmp_path) as first:
         number = await first.create("1:0", "7:0")

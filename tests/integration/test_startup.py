@@ -114,6 +114,30 @@ def test_program_that_serves_imports_what_it_uses(words: str, needs: set[str], t
     assert _heavy(tmp_path) - needs == set()
 
 
+def _readers(folder: Path) -> set[str]:
+    names = json.loads((folder / "modules").read_text(encoding="utf-8"))
+    return {name.split(".")[2] for name in names if name.startswith(("remsim.readers.pcsc", "remsim.readers.sim"))}
+
+
+@pytest.mark.parametrize(
+    ("reader", "used"), [("sim", {"sim"}), ("pcscd", {"pcscd", "pcsc_common"}), ("pcsc", {"pcsc", "pcsc_common"})]
+)
+def test_bank_imports_its_reader_and_no_other(reader: str, used: set[str], tmp_path: Path) -> None:
+    words = f"bankd --plaintext --server 127.0.0.1:9 --listen 127.0.0.1:0 --auto --reader {reader}"
+    with _spied(words.replace("--auto ", "") if reader == "sim" else words, tmp_path) as program:
+        program.wait_for(r"\sstarted( |$)")
+        assert program.stop() == 0, program.describe()
+    assert _readers(tmp_path) == used
+    assert ("smartcard" in _heavy(tmp_path)) is (reader == "pcsc")
+
+
+def test_client_imports_no_reader(tmp_path: Path) -> None:
+    with _spied("client vpcd --plaintext --server 127.0.0.1:9 --vpcd 127.0.0.1:9", tmp_path) as program:
+        program.wait_for(r"\sstarted( |$)")
+        assert program.stop() == 0, program.describe()
+    assert _readers(tmp_path) == set()
+
+
 def test_server_with_a_database_of_its_form_needs_no_alembic(tmp_path: Path) -> None:
     words, needs = next(entry for entry in DAEMONS if entry[0].startswith("server"))
     for _ in range(2):

@@ -110,7 +110,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "readers": (
         ("errors",),
         ("base",),
-        ("sim.*", "pcsc.*"),
+        ("pcsc_common.*",),
+        ("sim.*", "pcsc.*", "pcscd.*"),
         ("vpcd", "registry"),
     ),
     "emulators": (
@@ -118,6 +119,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("driven", "registry"),
         ("script.*", "shell.*", "simtrace2.*", "vpcd.*"),
     ),
+    "readers.pcsc_common": (("codes", "level", "states", "usb", "values"), ("card",)),
     "emulators.simtrace2": (
         ("header", "boards"),
         ("info", "find"),
@@ -129,9 +131,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("emulator",),
     ),
     "bankd": (
-        ("core.*", "slots.*", "announcement"),
+        ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
-        ("certified_store", "driver", "gsmtap", "learnt_files"),
+        ("certified_store", "gsmtap", "learnt_files", "stuck"),
+        ("driver",),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),

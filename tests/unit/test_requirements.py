@@ -20,7 +20,7 @@ _PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 _CONTENT = {
     "demo": (("", "sim", "server"), ("build",)),
     "check": (("", "sim", "server", "pki", "usb", "fast"), ("build", "lint", "test")),
-    "native": (("pcsc",), ()),
+    "native": (("pyscard",), ()),
 }
 
 
@@ -72,6 +72,10 @@ def test_every_pin_has_hashes_and_no_address(path: Path) -> None:
     assert len(_PIN.findall(text)) == len(re.findall(r"^[\w.-]+==[^\n]*\\\n +--hash=sha256:", text, re.MULTILINE))
     assert "://" not in text
     assert " @ " not in text
+
+
+def test_bank_of_pcscd_needs_nothing_that_is_compiled() -> None:
+    assert _declared(["pcsc", "all"], []) == [Requirement("remsim[pcsc,usb,sim,server,pki,fast]")]
 
 
 def test_base_install_is_fit_for_a_small_board() -> None:

@@ -8,13 +8,16 @@ calls back and how often.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Final, Protocol
 
 from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
+from remsim.bankd.stuck import StuckReaders
 from remsim.card.iccid import read_iccid
 from remsim.card.reset import ResetKind
+from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.base import CardReader, Outcome, as_reader_error
 from remsim.readers.errors import (
@@ -31,6 +34,17 @@ from remsim.wire.messages.rspro import MAX_RESPONSE, MIN_RESPONSE
 
 #: For the reading of a card's number, its powering up included; a client may be waiting for the card.
 READING_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CardDeadlines:
+    """How long a reader may take for each of its operations, in seconds. What takes longer has failed."""
+
+    open_s: float = 20.0
+    reset_s: float = 15.0
+    command_s: float = 60.0
+    close_s: float = 5.0
+
 
 _KINDS: Final[dict[type[ReaderError], FaultKind]] = {
     ReaderBusyError: FaultKind.BUSY,
@@ -94,21 +108,34 @@ class SlotEvents(Protocol):
 class CardDriver:
     """The reader of slot ``slot_nr``. ``reader`` is None while it has none, and may be exchanged at any time.
 
-    ``observe`` is told the seconds that the card took for each command that it answered.
+    ``observe`` is told the seconds that the card took for each command that it answered. An operation whose deadline
+    passes has failed; the reader is closed and left to itself, and ``stuck`` counts it until its driver returns.
     """
 
-    def __init__(self, slot_nr: int, *, events: SlotEvents, tasks: TaskOwner, observe: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        slot_nr: int,
+        *,
+        events: SlotEvents,
+        tasks: TaskOwner,
+        observe: Callable[[float], None],
+        deadlines: CardDeadlines,
+        stuck: StuckReaders,
+    ) -> None:
         self.slot_nr = slot_nr
         self.reader: CardReader | None = None
         self._events = events
         self._tasks = tasks
         self._observe = observe
+        self._deadlines = deadlines
+        self._stuck = stuck
         # The reader in use between OpenCard and CloseCard, whatever ``reader`` has become meanwhile.
         self._open: CardReader | None = None
         # How often a card was opened here; and what the reader calls, which is worth nothing after the next CloseCard.
         self._serial = 0
         self._began = 0.0
         self._is_waiting = False
+        self._watchdog: asyncio.TimerHandle | None = None
         # The outcome, if the reader calls back before ``submit`` has returned, which it should not.
         self._early: Outcome | None = None
 
@@ -130,6 +157,9 @@ class CardDriver:
             outcome = as_reader_error(error)
         if outcome is None:
             self._is_waiting = True
+            if self._watchdog is None:
+                # One timer serves many commands: it looks how long the present one has been running.
+                self._watchdog = asyncio.get_running_loop().call_later(self._deadlines.command_s, self._watch)
             return None
         if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
             self._observe(perf_counter() - began)
@@ -148,6 +178,20 @@ class CardDriver:
             self._events.on_response(self.slot_nr, outcome)
         else:
             self._fail(failure_of(outcome))
+
+    def _watch(self) -> None:
+        self._watchdog = None
+        if not self._is_waiting:
+            return
+        left_s = self._began + self._deadlines.command_s - perf_counter()
+        if left_s > 0:
+            self._watchdog = asyncio.get_running_loop().call_later(left_s, self._watch)
+            return
+        self._is_waiting = False
+        self._serial += 1
+        if self._open is not None:
+            self._open.give_up()
+        self._fail(_late("a command", self._deadlines.command_s))
 
     def run(self, action: CardAction) -> None:
         """Begin the operation; exactly one call of ``events`` follows, later."""
@@ -172,9 +216,12 @@ class CardDriver:
         if reader is None:
             self._fail(ReaderUnavailableError("no reader belongs to this slot"))
             return
-        atr = await _outcome(reader.open())
+        if self._stuck.is_full:
+            self._fail(ReaderUnavailableError("no reader is opened while so many hang"))
+            return
+        atr = await _outcome(reader.open(), "powering the card up", self._deadlines.open_s)
         if isinstance(atr, ReaderError):
-            await reader.close()
+            await self._let_go(reader)
             self._fail(atr)
             return
         self._open = reader
@@ -185,7 +232,8 @@ class CardDriver:
         if reader is None:
             self._fail(_not_powered())
             return
-        atr = await _outcome(reader.cold_reset() if kind is ResetKind.COLD else reader.warm_reset())
+        reset = reader.cold_reset() if kind is ResetKind.COLD else reader.warm_reset()
+        atr = await _outcome(reset, "a reset", self._deadlines.reset_s)
         if isinstance(atr, ReaderError):
             self._fail(atr)
         else:
@@ -195,9 +243,21 @@ class CardDriver:
         reader, self._open = self._open, None
         self._serial += 1
         self._is_waiting = False
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
         if reader is not None:
-            await reader.close()
+            await self._let_go(reader)
         self._events.on_closed(self.slot_nr)
+
+    async def _let_go(self, reader: CardReader) -> None:
+        """Close a reader; one that hangs even in that is left to itself."""
+        try:
+            async with asyncio.timeout(self._deadlines.close_s):
+                await reader.close()
+        except TimeoutError:
+            get_logger("readers").warning("reader_not_closed", reader=reader.name, after_s=self._deadlines.close_s)
+        self._stuck.look_at(reader)
 
     async def _read_number(self) -> None:
         reader = self.reader
@@ -210,7 +270,7 @@ class CardDriver:
         except TimeoutError:
             number = CardMuteError(f"it was not read within {READING_S:g} s")
         finally:
-            await reader.close()
+            await self._let_go(reader)
         if isinstance(number, ReaderError):
             self._events.on_number(self.slot_nr, None, card_fault(number).text)
         else:
@@ -235,12 +295,20 @@ async def _number_of(reader: CardReader) -> str | ReaderError | None:
             return number
 
 
-async def _outcome(work: Coroutine[object, object, bytes]) -> Outcome:
-    """What a reader's method returns or raises."""
+async def _outcome(work: Coroutine[object, object, bytes], what: str = "", deadline_s: float | None = None) -> Outcome:
+    """What a reader's method returns or raises; with a deadline, a failure to do ``what`` in time."""
+    timeout = asyncio.timeout(deadline_s)
     try:
-        return await work
+        async with timeout:
+            return await work
+    except TimeoutError as error:
+        return _late(what, deadline_s) if timeout.expired() and deadline_s is not None else as_reader_error(error)
     except Exception as error:  # noqa: BLE001  # a driver's mistake must not leave a slot busy for ever
         return as_reader_error(error)
+
+
+def _late(what: str, deadline_s: float) -> ReaderError:
+    return CardMuteError(f"{what} took longer than {deadline_s:g} s")
 
 
 def _not_powered() -> ReaderError:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.limits import LIMITS
+from remsim.bankd.stuck import StuckReaders
 from remsim.metrics import ProgramMetrics
 from remsim.metrics.instruments import Counter, Gauge, Metric
 
@@ -16,10 +17,11 @@ class BankdMetrics(ProgramMetrics):
         super().__init__("bankd", limits=LIMITS)
         self.card_times = self.histogram("card_seconds", "Time that cards took for a command")
         self._coordinator: BankdCoordinator | None = None
+        self._stuck: StuckReaders | None = None
 
-    def show(self, coordinator: BankdCoordinator) -> None:
+    def show(self, coordinator: BankdCoordinator, stuck: StuckReaders) -> None:
         """The bank whose numbers are shown from now on."""
-        self._coordinator = coordinator
+        self._coordinator, self._stuck = coordinator, stuck
 
     def shown(self) -> Iterator[Metric]:
         """All numbers, as they are now; those of a bank once there is one."""
@@ -35,15 +37,22 @@ class BankdMetrics(ProgramMetrics):
         for card_state, number in bank.cards.state_counts().items():
             cards.labels(card_state.value).set(number)
         yield cards
+        breakers = Gauge("remsim_bankd_breakers", "Card positions by state of their breakers", ["state"])
+        for breaker_state, number in bank.cards.breaker_counts().items():
+            breakers.labels(breaker_state.value).set(number)
+        yield breakers
         faults = Counter("remsim_bankd_card_faults", "Card operations that failed", ["kind"])
         for kind, number in bank.counts.faults.items():
             faults.labels(kind.value.replace(" ", "_")).inc(number)
         yield faults
+        trips = sum(position.breaker.trips for position in bank.cards.positions)
+        stuck = self._stuck
         present = sum(position.is_present for position in bank.cards.positions)
         for name, text, number in (
             ("server_connected", "1 if this bank has an active server", int(bank.control.active_server is not None)),
             ("mappings", "Mappings in force", len(bank.mappings)),
             ("cards_present", "Slots whose reader has a card", present),
+            ("stuck_readers", "Readers whose driver has not returned from a call", stuck.count if stuck else 0),
         ):
             gauge = Gauge(f"remsim_bankd_{name}", text)
             gauge.set(number)
@@ -64,6 +73,8 @@ class BankdMetrics(ProgramMetrics):
             ("protocol_errors", "Connections closed because of what the peer sent", bank.counts.protocol_errors),
             ("blocked_commands", "Commands that a rule kept from the card", bank.counts.blocked_commands),
             ("noted_commands", "Commands that a rule noted", bank.counts.noted_commands),
+            ("breaker_trips", "Readers that failed several times in a row", trips),
+            ("stuck_calls", "Calls from which a reader's driver did not return in time", stuck.total if stuck else 0),
             ("audit_dropped", "Audit entries dropped because no server took them", bank.counts.audit_dropped),
         ):
             counter = Counter(f"remsim_bankd_{name}", text)

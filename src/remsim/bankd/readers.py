@@ -5,20 +5,28 @@ Opens no card; see ``driver``.
 """
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from remsim.bankd.choice import PCSC, PCSCD, choose_without_asking
 from remsim.bankd.driver import CardDriver
 from remsim.bankd.slots.auto import AutoPlan
 from remsim.bankd.slots.plan import RulePlan, SlotPlan, SlotProblem
 from remsim.bankd.slots.store import AUTO_NAME, save_auto
 from remsim.config import BankdConfig
+from remsim.core.episode import OncePerEpisode
 from remsim.core.errors import StartError
 from remsim.core.ids import BankSlot
 from remsim.logs import Logger
 from remsim.readers.base import Presence, PresenceEvent, ReaderSource, twins_of
-from remsim.readers.errors import ReaderUnavailableError
+from remsim.readers.errors import ReaderError, ReaderUnavailableError
 from remsim.readers.registry import source_factory
+
+if TYPE_CHECKING:
+    from remsim.readers.pcscd import PcscdDaemon
+
+_NOT_STORED: Final = "slots_not_stored"
 
 _CAUSES: Final = {
     Presence.UNKNOWN: "reader gone",
@@ -35,20 +43,47 @@ class PresenceReceiver(Protocol):
         ...
 
 
-def make_source(config: BankdConfig, plan: SlotPlan) -> ReaderSource:
-    """The reader source that the configuration names. Raises StartError."""
+async def make_source(config: BankdConfig, plan: SlotPlan, log: Logger) -> ReaderSource:
+    """The reader source that the configuration names, or the one that fits this host. Raises StartError."""
+    name = await _choose(config, log)
     try:
-        factory = source_factory(config.reader)
+        factory = source_factory(name)
     except ReaderUnavailableError as error:
         raise StartError(str(error), hint=error.hint) from None
-    if config.reader == "pcsc":
+    if name in (PCSC, PCSCD):
         # Only where slots are given out by what readers are: to ask connects to each of them.
         finds_places = isinstance(plan, AutoPlan)
         sharing = _sharing(config, plan)
-        return factory(deadline_s=config.card_deadline_s, is_shared=sharing, finds_places=finds_places)
-    if config.reader == "sim":
+        # Of pcscd, each request has the longest deadline of all; those of operations are kept by the slot's driver.
+        ours = {"daemons": _daemons(config), "deadline_s": config.card_deadline_s} if name == PCSCD else {}
+        return factory(is_shared=sharing, finds_places=finds_places, **ours)
+    if name == "sim":
         return factory(slots=config.slots, profile=config.sim_profile or "default", state_dir=config.state_dir)
     return factory()
+
+
+async def _choose(config: BankdConfig, log: Logger) -> str:
+    choice = choose_without_asking(config, has_pyscard=find_spec("smartcard") is not None)
+    if choice is not None:
+        return choice.reader
+    from remsim.readers.pcscd import PcscdUnwillingError, default_socket, protocol_of
+
+    try:
+        protocol = await protocol_of(default_socket())
+    except PcscdUnwillingError as error:
+        log.info("reader_chosen", reader=PCSCD, reason=str(error))
+        return PCSCD
+    except ReaderError as error:
+        log.info("reader_chosen", reader=PCSC, reason=str(error), hint="--reader pcscd waits until it can be used")
+        return PCSC
+    log.info("reader_chosen", reader=PCSCD, protocol=protocol)
+    return PCSCD
+
+
+def _daemons(config: BankdConfig) -> list["PcscdDaemon"]:
+    from remsim.readers.pcscd import name_daemons
+
+    return name_daemons([(entry.socket, entry.name or "") for entry in config.pcscd])
 
 
 def _sharing(config: BankdConfig, plan: SlotPlan) -> Callable[[str], bool]:
@@ -90,6 +125,8 @@ class SlotReaders:
         self._problems: frozenset[SlotProblem] = frozenset()
         # Names that a source gave to several readers at its start. PC/SC's own are withheld by its watcher.
         self._twins: frozenset[str] = frozenset()
+        self._is_started = False
+        self._trouble: OncePerEpisode[str] = OncePerEpisode()
 
     async def start(self) -> None:
         """Find out what is there and begin to watch. Raises StartError."""
@@ -103,6 +140,7 @@ class SlotReaders:
         self._readers = dict.fromkeys(name for name in names if name not in self._twins)
         self._assign()
         self._log.info("readers_found", readers=len(names), slots_with_reader=len(self._assigned))
+        self._is_started = True
         self._source.watch(self._on_event)
 
     async def stop(self) -> None:
@@ -144,7 +182,20 @@ class SlotReaders:
         twins = [SlotProblem("readers_of_one_name", None, (("reader", name),)) for name in sorted(self._twins)]
         self._report([*assignment.problems, *twins])
         if isinstance(self._plan, AutoPlan) and self._plan.is_changed:
-            save_auto(self._file, self._plan)
+            self._save(self._plan)
+
+    def _save(self, plan: AutoPlan) -> None:
+        """Store which slots readers have. While readers are served, a disk that is full stops none of them."""
+        try:
+            save_auto(self._file, plan)
+        except StartError as error:
+            if not self._is_started:
+                raise
+            if self._trouble.begins(_NOT_STORED):
+                hint = "make room; they are stored at the next change of readers"
+                self._log.error(_NOT_STORED, error=str(error), hint=hint)
+        else:
+            self._trouble.ends(_NOT_STORED)
 
     def _exchange(self, slot: CardDriver, old: str | None, new: str | None) -> None:
         if old is not None:

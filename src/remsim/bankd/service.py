@@ -24,13 +24,14 @@ from remsim.bankd.core.actions import (
     TraceTpdu,
 )
 from remsim.bankd.core.coordinator import BankdCoordinator
-from remsim.bankd.driver import CardDriver
+from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
 from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slots.store import make_plan
+from remsim.bankd.stuck import StuckReaders
 from remsim.config import BankdConfig
 from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity, Role
@@ -114,9 +115,15 @@ class BankdService:
         self._lock = StateLock(config.state_dir / _LOCK_NAME, what=f"the state directory {config.state_dir}")
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         observe = self._metrics.card_times.observe
-        self._slots = [CardDriver(nr, events=self, tasks=self._tasks, observe=observe) for nr in range(config.slots)]
+        self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
+        self._slots = [
+            CardDriver(
+                nr, events=self, tasks=self._tasks, observe=observe, deadlines=card_deadlines(config), stuck=self.stuck
+            )
+            for nr in range(config.slots)
+        ]
         self.coordinator = self._make_coordinator()
-        self._metrics.show(self.coordinator)
+        self._metrics.show(self.coordinator, self.stuck)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
             self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
@@ -140,6 +147,9 @@ class BankdService:
             policy=read_guard_policy(config),
         )
 
+    def _reader_count(self) -> int:
+        return sum(slot.reader is not None for slot in self._slots)
+
     def _traced_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:
             return frozenset()
@@ -156,7 +166,7 @@ class BankdService:
         plan, warnings = make_plan(config, folder=self._folder)
         for text in warnings:
             self._log.warning("slots_file", text=text)
-        source = self._given_source or make_source(config, plan)
+        source = self._given_source or await make_source(config, plan, self._log)
         advertise = await advertised_hosts(config)
         await self._tasks.__aenter__()
         self._has_tasks = True
@@ -393,6 +403,12 @@ class BankdService:
             about = {"client_slot": event.client_slot, "bank_slot": event.bank_slot, **fields}
             level = self._lines.level(event.name, level, None if is_ordered else about)
         getattr(self._log, level)(event.name, bank_slot=event.bank_slot, client_slot=event.client_slot, **fields)
+
+
+def card_deadlines(config: BankdConfig) -> CardDeadlines:
+    """The deadlines of readers."""
+    times = config.reader_deadlines
+    return CardDeadlines(times.open_s, times.reset_s, config.card_deadline_s, times.close_s)
 
 
 def serve(config: BankdConfig) -> int:

@@ -54,7 +54,7 @@ def bankd(
     auto: bool
         Find readers automatically, and remember their slots.
     reader: str
-        Source of readers: pcsc (default), or sim for software cards.
+        Source of readers: pcscd, pcsc, or sim for software cards (default: pcscd, else pcsc).
     sim_profile: str
         Profile of the software cards.
     card_deadline_s: str

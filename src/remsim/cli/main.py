@@ -40,7 +40,7 @@ _EXTRAS: Final = {
     "server": "server,pki",
     "token": "server",
     "pki": "pki",
-    "bankd": "pcsc,sim",
+    "bankd": "pyscard,sim",
     "uicc": "sim",
     "demo": "server,sim",
 }

@@ -20,6 +20,10 @@ LogFormat = Literal["text", "json"]
 
 #: The reader source that needs no hardware; its slots are software cards.
 SIM_SOURCE: Final = "sim"
+#: The reader source to which `[[pcscd]]` belongs.
+PCSCD_SOURCE: Final = "pcscd"
+#: The kernel has no room for longer paths of Unix sockets (unix(7): 108 bytes, one of which ends it).
+_LONGEST_SOCKET: Final = 107
 
 
 class ContradictionError(ValueError):
@@ -216,6 +220,35 @@ class SlotReader(Settings):
         return self
 
 
+class ReaderDeadlines(Settings):
+    """How long a reader may take for what is no command; those have `card_deadline_s`."""
+
+    #: To power a card up. Drivers try three voltages and several speeds, and a hub that was switched on starts all its
+    #: readers at once.
+    open_s: fields.Seconds = 20.0
+    #: To reset a card. A sound reader needs a tenth of a second; one whose card is silent tries several times.
+    reset_s: fields.Seconds = 15.0
+    #: To power a card off. What takes longer hangs, and is left to itself; the next client of the slot waits for this.
+    close_s: fields.Seconds = 5.0
+
+
+class PcscdSocket(Settings):
+    """One ``[[pcscd]]``: where a pcscd is reached."""
+
+    #: Its socket.
+    socket: fields.FilePath
+    #: Its readers are named `NAME/reader`. Without a name, one of several is called by its number, from 1.
+    name: fields.PlainText | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.name is not None and "/" in self.name:
+            raise ValueError("the name of a pcscd has no slash")
+        if len(str(self.socket).encode("utf-8", "surrogateescape")) > _LONGEST_SOCKET:
+            raise ValueError(f"the path of a socket has at most {_LONGEST_SOCKET} bytes")
+        return self
+
+
 class BankdConfig(DaemonConfig):
     """Settings of ``remsim bankd``."""
 
@@ -241,8 +274,11 @@ class BankdConfig(DaemonConfig):
     auto: fields.Switch = False
     #: Tables ``[[slot]]``.
     slot: tuple[SlotReader, ...] = ()
-    #: Name of the reader source: "pcsc", "sim", or one that another package provides.
-    reader: fields.PlainText = "pcsc"
+    #: Name of the reader source: "pcscd", "pcsc", "sim", or one that another package provides. None: pcscd where its
+    #: socket answers with a version that is known, else pcsc.
+    reader: fields.PlainText | None = None
+    #: Tables ``[[pcscd]]``; none: the pcscd of this host.
+    pcscd: tuple[PcscdSocket, ...] = ()
     sim_profile: fields.PlainText | None = None
     #: Open cards in shared mode, so that other programs may use them, too.
     shared_access: fields.Switch = False
@@ -250,6 +286,7 @@ class BankdConfig(DaemonConfig):
     read_numbers: fields.Switch = True
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
+    reader_deadlines: ReaderDeadlines = ReaderDeadlines()
     gsmtap: fields.GsmtapAddress | None = None
     gsmtap_slot: fields.Id | None = None
     gsmtap_reveal: fields.Switch = False
@@ -278,6 +315,19 @@ class BankdConfig(DaemonConfig):
             raise ContradictionError(
                 ("sim_profile", "reader"), "a profile is for software cards only", hint="add --reader sim"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_pcscd(self) -> Self:
+        if self.pcscd and self.reader not in (None, PCSCD_SOURCE):
+            raise ContradictionError(
+                ("pcscd", "reader"), "these sockets are used by reader pcscd only", hint="leave reader out"
+            )
+        sockets = {entry.socket for entry in self.pcscd}
+        # One without a name is called by its number.
+        names = {entry.name or str(number) for number, entry in enumerate(self.pcscd, start=1)}
+        if len(sockets) < len(self.pcscd) or len(names) < len(self.pcscd):
+            raise ContradictionError(("pcscd",), "two have one socket or one name", hint="each needs its own")
         return self
 
     @model_validator(mode="after")
@@ -374,6 +424,8 @@ __all__ = [
     "KeepAliveSettings",
     "LogFormat",
     "LogLevel",
+    "PcscdSocket",
+    "ReaderDeadlines",
     "ServerConfig",
     "Settings",
     "SlotReader",

@@ -2,41 +2,48 @@
 """Asks pcscd, over its own socket, for its version and its readers (docs/reference/pcscd.md); touches no card.
 
 This needs neither libpcsclite nor pyscard, and tells apart what they report with one code: no socket, no rights, nobody
-behind the socket, and a refusal by polkit.
+behind the socket, a refusal by polkit, and a pcscd that hangs, is stopped, or serves as many programs as it can. The
+messages are those of ``readers.pcscd``; the connection is not, because its errors are fewer.
 """
 
 import asyncio
-import contextlib
 import os
+import socket as sockets
 import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-#: Where clients of pcscd find it; libpcsclite reads the variable.
-SOCKET: Final = Path("/run/pcscd/pcscd.comm")
-SOCKET_VARIABLE: Final = "PCSCLITE_CSOCK_NAME"
+from remsim.net.runtime.tasks import in_thread
+from remsim.readers.pcsc_common import codes
+from remsim.readers.pcsc_common.values import NO_PROTOCOL, SHARE_DIRECT
+from remsim.readers.pcscd.client import CardReply, ContextReply, PcscdClient, Reply, TableReply, VersionReply
+from remsim.readers.pcscd.protocol import MAJOR, MINORS, TABLE_ROWS
+
 #: pcscd answers at once; it is asked a few things.
 DEADLINE_S: Final = 5.0
+#: Rows of the table of 4:4 and 4:5: readers beyond are neither listed nor watched.
+MAX_READERS: Final = TABLE_ROWS
+_READ: Final = 4096
+#: pcscd's queue of connections is full: it is tried again so soon.
+_TRY_AGAIN_S: Final = 0.05
+#: process, user and group (unix(7)).
+_CREDENTIALS: Final = struct.Struct("=iII")
+#: Each open Unix socket of this host, and the state of one that is connected (proc(5)).
+_SOCKETS: Final = Path("/proc/net/unix")
+_CONNECTED: Final = "03"
+#: SCARD_W_SECURITY_VIOLATION.
+_FORBIDDEN: Final = 0x8010006A
+#: No reader is called so: what is asked of it is refused by polkit, or fails for want of a reader.
+_NO_READER: Final = "remsim doctor: no such reader"
 
-_COMMAND_VERSION: Final = 17
-_COMMAND_READERS: Final = 18
-#: All versions of pcscd accept one of these, and answer both with the same table of readers.
-_PROTOCOLS: Final = ((4, 4), (4, 5))
-_SUCCESS: Final = 0
-_HEADER: Final = struct.Struct("=II")
-_VERSION: Final = struct.Struct("=iiI")
-#: Name, event counter, state bits, the sharing, ATR with padding, its length, protocol.
-_ROW: Final = struct.Struct("=128sIIi33s3xII")
-#: Rows of the table of these protocols: readers beyond are neither listed nor watched.
-MAX_READERS: Final = 16
-_PRESENT: Final = 0x04
+R = TypeVar("R", bound=Reply)
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderSeen:
-    """One row of the table."""
+    """One row of the table. ``name`` is what the bankd calls it: with the prefix of its pcscd."""
 
     name: str
     has_card: bool
@@ -54,39 +61,147 @@ class PcscdFacts:
     #: What pcscd speaks, such as (4, 4).
     protocol: tuple[int, int] | None = None
     readers: tuple[ReaderSeen, ...] = ()
+    #: What it said that cannot be understood.
+    detail: str = ""
+    #: Process that listens; 1 is a service manager, which starts pcscd for the first program; 0 if unknown.
+    listener: int = 0
+    #: That process was stopped (SIGSTOP).
+    is_stopped: bool = False
+    #: Its connections, as far as the kernel shows them to us; counted where pcscd does not serve us.
+    clients: int = 0
+    #: polkit lets us list readers and not connect to cards.
+    forbids_cards: bool = False
 
 
 class _ForeignError(Exception):
     """Something else than pcscd, or one that we do not understand."""
 
 
-async def ask_pcscd(socket: Path) -> PcscdFacts:
-    """Never raises; ends within ``DEADLINE_S``."""
+class _ClosedError(Exception):
+    """pcscd has closed the connection."""
+
+
+class _Talk:
+    """One connection. Its methods raise OSError, _ClosedError and _ForeignError."""
+
+    def __init__(self, end: sockets.socket) -> None:
+        self.client = PcscdClient()
+        self.protocol: tuple[int, int] | None = None
+        self._end = end
+
+    async def ask(self, request: bytes, kind: type[R]) -> R:
+        """Send a request; return its one reply."""
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(self._end, request)
+        while True:
+            data = await loop.sock_recv(self._end, _READ)
+            if not data:
+                raise _ClosedError
+            replies = self.client.receive(data)
+            if self.client.trouble is not None:
+                raise _ForeignError(str(self.client.trouble))
+            for reply in replies:
+                if isinstance(reply, kind):
+                    return reply
+
+    async def agree(self) -> None:
+        """Agree on a version, as the reader does."""
+        minor: int | None = MINORS[0]
+        asked: list[int] = []
+        while minor is not None and minor not in asked:
+            asked.append(minor)
+            reply = await self.ask(self.client.version(minor), VersionReply)
+            self.protocol = (MAJOR, reply.minor)
+            if reply.code == codes.SUCCESS:
+                return
+            minor = self.client.next_version(reply)
+        known = ", ".join(f"{MAJOR}:{minor}" for minor in sorted(MINORS))
+        spoken = "none" if self.protocol is None else "{}:{}".format(*self.protocol)
+        raise _ForeignError(f"it speaks {spoken}; known are {known}")
+
+    async def read_table(self, prefix: str) -> tuple[ReaderSeen, ...]:
+        """All readers that it lists."""
+        reply = await self.ask(self.client.table(), TableReply)
+        return tuple(ReaderSeen(f"{prefix}{row.name}", row.has_card) for row in reply.table)
+
+    async def is_kept_from_cards(self) -> bool:
+        """Whether polkit forbids to connect to cards: it is asked before pcscd looks for the reader."""
+        context = (await self.ask(self.client.establish(), ContextReply)).context
+        request = self.client.connect(context, _NO_READER, SHARE_DIRECT, NO_PROTOCOL)
+        return (await self.ask(request, CardReply)).code == _FORBIDDEN
+
+
+async def ask_pcscd(socket: Path, *, prefix: str = "", has_polkit: bool = False) -> PcscdFacts:
+    """Never raises; ends within ``DEADLINE_S``. ``has_polkit``: find out, too, whether polkit permits cards."""
     trouble, mode = _look_at(socket)
     if trouble is not None:
         return PcscdFacts(socket, trouble, mode)
-    protocol: tuple[int, int] | None = None
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM | sockets.SOCK_NONBLOCK) as end:
+        talk, listener, forbids_cards, detail = _Talk(end), 0, False, ""
+        readers: tuple[ReaderSeen, ...] = ()
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await _connect(end, socket)
+                listener = _listener(end)
+                await talk.agree()
+                readers = await talk.read_table(prefix)
+                if has_polkit:
+                    forbids_cards = await talk.is_kept_from_cards()
+        except TimeoutError:
+            trouble = "silent"
+        except PermissionError:
+            trouble = "no rights"
+        except (_ClosedError, ConnectionResetError, BrokenPipeError):
+            trouble = "refused"
+        except _ForeignError as error:
+            trouble, detail = "foreign", str(error)
+        except OSError:
+            trouble = "nobody"
+    return PcscdFacts(
+        *(socket, trouble, mode, talk.protocol),
+        *(() if trouble else readers, detail, listener),
+        is_stopped=trouble == "silent" and _is_stopped(listener),
+        clients=await in_thread(_count_clients, socket) if trouble == "refused" else 0,
+        forbids_cards=forbids_cards,
+    )
+
+
+async def _connect(end: sockets.socket, socket: Path) -> None:
+    """Connect; wait while the queue is full, which the event loop's own function takes for a connection."""
+    while True:
+        try:
+            end.connect(str(socket))
+        except BlockingIOError:
+            await asyncio.sleep(_TRY_AGAIN_S)
+        else:
+            return
+
+
+def _listener(end: sockets.socket) -> int:
+    """The process that listens at the other end, 0 if it is of another namespace."""
+    return int(_CREDENTIALS.unpack(end.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, _CREDENTIALS.size))[0])
+
+
+def _is_stopped(process: int) -> bool:
+    """Whether a process was stopped by a signal."""
     try:
-        async with asyncio.timeout(DEADLINE_S):
-            reader, writer = await asyncio.open_unix_connection(socket)
-            try:
-                protocol = await _agree(reader, writer)
-                readers = await _read_table(reader, writer)
-            finally:
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-    except TimeoutError:
-        return PcscdFacts(socket, "silent", mode, protocol)
-    except PermissionError:
-        return PcscdFacts(socket, "no rights", mode)
-    except (asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError):
-        return PcscdFacts(socket, "refused", mode, protocol)
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return PcscdFacts(socket, "nobody", mode)
-    except _ForeignError:
-        return PcscdFacts(socket, "foreign", mode, protocol)
-    return PcscdFacts(socket, None, mode, protocol, readers)
+        return False
+    # Number, name in parentheses, state (proc(5)); the name may have blanks and parentheses in it.
+    return text.rpartition(")")[2].split()[:1] == ["T"]
+
+
+def _count_clients(socket: Path) -> int:
+    """Connections at the listening end of ``socket``."""
+    try:
+        lines = _SOCKETS.read_text(encoding="utf-8", errors="replace").splitlines()
+        path = str(socket.resolve())
+    except OSError:
+        return 0
+    # Seven columns and the path, which may have blanks in it.
+    rows = (line.split(maxsplit=7) for line in lines)
+    return sum(len(row) > 7 and row[5] == _CONNECTED and row[7] == path for row in rows)
 
 
 def _look_at(socket: Path) -> tuple[str | None, int]:
@@ -104,23 +219,6 @@ def _look_at(socket: Path) -> tuple[str | None, int]:
         return "no socket", mode
     # To connect is to write (unix(7)).
     return (None, mode) if os.access(socket, os.W_OK) else ("no rights", mode)
-
-
-async def _agree(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[int, int]:
-    """Which version pcscd speaks itself; from here on it takes ours."""
-    for wanted in _PROTOCOLS:
-        writer.write(_HEADER.pack(_VERSION.size, _COMMAND_VERSION) + _VERSION.pack(*wanted, _SUCCESS))
-        major, minor, code = _VERSION.unpack(await reader.readexactly(_VERSION.size))
-        if code == _SUCCESS:
-            return major, minor
-    raise _ForeignError
-
-
-async def _read_table(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[ReaderSeen, ...]:
-    writer.write(_HEADER.pack(0, _COMMAND_READERS))
-    table = await reader.readexactly(_ROW.size * MAX_READERS)
-    rows = ((row[0].partition(b"\0")[0].decode("utf-8", "replace"), row[2]) for row in _ROW.iter_unpack(table))
-    return tuple(ReaderSeen(name, bool(state & _PRESENT)) for name, state in rows if name)
 
 
 @dataclass(frozen=True, slots=True)

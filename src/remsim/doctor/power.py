@@ -124,6 +124,6 @@ def _judge_hub(hub: UsbDevice, children: Sequence[UsbDevice]) -> list[Finding]:
 
 async def check_power(situation: Situation) -> Sequence[Finding]:
     """The USB hubs of a bank's host; nothing for software cards."""
-    if situation.bankd is not None and situation.bankd.reader != "pcsc":
+    if situation.bankd is not None and situation.bankd.reader not in (None, "pcscd", "pcsc"):
         return []
     return judge_power(read_devices())

@@ -53,10 +53,21 @@ def twins_of(names: Iterable[str]) -> frozenset[str]:
 
 
 class CardReader(ABC):
-    """One card position. All methods raise ``readers.errors.ReaderError`` subclasses only."""
+    """One card position. All methods raise ``readers.errors.ReaderError`` subclasses only.
+
+    Deadlines are the caller's: a method that takes too long is cancelled, or no longer waited for, and ``close`` is
+    called. A reader whose driver hangs then must still let go of it, and say so in ``is_stuck``.
+    """
 
     #: The reader's name as the driver gives it.
     name: str
+
+    _cancel: Callable[[], object] | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """A call at the driver was given up and has not returned; it holds a thread or descriptor until it does."""
+        return False
 
     @abstractmethod
     async def open(self) -> bytes:
@@ -91,8 +102,16 @@ class CardReader(ABC):
         This implementation starts a task for ``transmit``. Replace it where a card answers without waiting, or has a
         thread of its own: a task for each command costs more than everything else that a bank does for it.
         """
-        when_done(self.transmit(tpdu), partial(_report, done), name=f"transmit {self.name}")
+        self._cancel = when_done(self.transmit(tpdu), partial(_report, done), name=f"transmit {self.name}")
         return None
+
+    def give_up(self) -> None:
+        """Nobody waits for the command in progress any more; ``close`` follows.
+
+        This implementation cancels the task of ``submit``; one that replaces ``submit`` needs it only if it has tasks.
+        """
+        if self._cancel is not None:
+            self._cancel()
 
 
 def _report(done: Done, outcome: bytes | BaseException) -> None:

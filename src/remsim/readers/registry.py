@@ -17,7 +17,8 @@ GROUP: Final = "remsim.readers"
 
 #: Name to module, class, and the extra that brings what it needs.
 BUILT_IN: Final[dict[str, tuple[str, str, str]]] = {
-    "pcsc": ("remsim.readers.pcsc", "PcscSource", "pcsc"),
+    "pcscd": ("remsim.readers.pcscd", "PcscdSource", "pcsc"),
+    "pcsc": ("remsim.readers.pcsc", "PcscSource", "pyscard"),
     "sim": ("remsim.readers.sim.source", "SimSource", "sim"),
 }
 

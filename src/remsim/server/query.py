@@ -22,6 +22,7 @@ from remsim.wire.messages.rspro import (
     ConfigClientBankReq,
     ErrorInd,
     IpPort,
+    ReaderHealthInd,
     ResultCode,
     SlotPhysStatus,
 )
@@ -200,6 +201,8 @@ class SlotInfo:
     status: SlotPhysStatus | None = None
     iccid: str | None = None
     mapping: MappingInfo | None = None
+    #: None: it works, as far as the bankd tells.
+    reader: ReaderHealthInd | None = None
 
 
 class BankInfo(PeerInfo):
@@ -245,11 +248,11 @@ class BankInfo(PeerInfo):
     @property
     def slots(self) -> list[SlotInfo]:
         """Its slots, and those beyond that are mapped."""
-        cards, status = self.cards, self._peer.slot_status
+        cards, status, readers = self.cards, self._peer.slot_status, self._peer.readers
         live = self._coordinator.slotmap.live_of_bank(self.bank_id)
         mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator) for mapping in live}
         slot_nrs = sorted({*range(self.number_of_slots), *mappings})
-        return [SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr)) for nr in slot_nrs]
+        return [SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr)) for nr in slot_nrs]
 
 
 class ServerQuery:
@@ -343,4 +346,6 @@ def problem_of(mapping: Mapping, bank: Peer | None, client: Peer | None) -> str:
     status = bank.slot_status.get(mapping.bank.slot_nr)
     if status is not None and status.card_present is False:
         return "there is no card in the slot, or no reader"
+    if mapping.bank.slot_nr in bank.readers:
+        return "the reader has failed several times; it is tried again by itself"
     return ""

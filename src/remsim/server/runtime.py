@@ -50,7 +50,14 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
     {
         *("peer_refused", "identity_in_use", "undecodable_message", "unsupported_version", "unknown_message"),
         *("unexpected_message", "unasked_answer", "repeated_connect_request", "client_did_not_take_id"),
-        *("foreign_slot_status", "foreign_audit_entry", "odd_audit_action", "foreign_card", "bad_card_number"),
+        *(
+            "foreign_slot_status",
+            "foreign_reader_health",
+            "foreign_audit_entry",
+            "odd_audit_action",
+            "foreign_card",
+            "bad_card_number",
+        ),
         *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
     }
 )

@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from remsim.bankd import driver as slot_module
+from remsim.bankd import stuck
 from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
-from remsim.bankd.driver import CardDriver, card_fault, fault_kind
+from remsim.bankd.driver import CardDeadlines, CardDriver, card_fault, fault_kind
+from remsim.bankd.stuck import StuckReaders
 from remsim.card.reset import ResetKind
+from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.errors import (
     CardAbsentError,
@@ -31,6 +34,8 @@ class Events:
 
     def __init__(self) -> None:
         self.log: list[object] = []
+        #: Set by failures and power-offs.
+        self.has_more = asyncio.Event()
         self.times: list[float] = []
 
     def on_opened(self, slot_nr: int, atr: bytes) -> None:
@@ -44,20 +49,30 @@ class Events:
 
     def on_closed(self, slot_nr: int) -> None:
         self.log.append(("closed", slot_nr))
+        self.has_more.set()
 
     def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
         self.log.append(("number", slot_nr, iccid, reason))
 
     def on_failed(self, slot_nr: int, fault: CardFault) -> None:
         self.log.append(("failed", slot_nr, fault.kind))
+        self.has_more.set()
 
 
 class Stand:
     """A slot with its surroundings."""
 
-    def __init__(self, tasks: TaskOwner) -> None:
+    def __init__(self, tasks: TaskOwner, deadlines: CardDeadlines = CardDeadlines()) -> None:  # noqa: B008  # immutable
         self.events = Events()
-        self.slot = CardDriver(3, events=self.events, tasks=tasks, observe=self.events.times.append)
+        self.stuck = StuckReaders(readers=lambda: 4, log=get_logger("bankd"))
+        self.slot = CardDriver(
+            3,
+            events=self.events,
+            tasks=tasks,
+            observe=self.events.times.append,
+            deadlines=deadlines,
+            stuck=self.stuck,
+        )
 
     async def run(self, action: CardAction) -> object:
         """Run it; what was reported."""
@@ -291,3 +306,98 @@ async def test_card_that_hangs_is_given_up_and_powered_off(
     await reader.closed.wait()
     await asyncio.sleep(0)
     assert stand.events.log == [("number", 3, None, "it was not read within 0.01 s")]
+
+
+@pytest.fixture
+async def hasty() -> AsyncIterator[Stand]:
+    """A slot whose deadlines are over soon."""
+    async with TaskOwner("test") as tasks:
+        yield Stand(tasks, CardDeadlines(open_s=0.02, reset_s=0.03, command_s=0.04, close_s=0.05))
+
+
+async def next_report(stand: Stand) -> object:
+    """The next report, whenever it comes."""
+    stand.events.has_more.clear()
+    before = len(stand.events.log)
+    async with asyncio.timeout(10):
+        await stand.events.has_more.wait()
+    assert len(stand.events.log) == before + 1
+    return stand.events.log[-1]
+
+
+@pytest.mark.parametrize("where", ["open", "cold", "warm", "transmit"])
+async def test_operation_that_hangs_has_failed_at_its_deadline(hasty: Stand, where: str) -> None:
+    hasty.slot.reader = reader = HangingReader(where)
+    reader.log.clear()
+    if where != "open":
+        await hasty.run(OpenCard(3))
+    if where == "transmit":
+        assert hasty.slot.submit(TPDU) is None
+    else:
+        kind = ResetKind.WARM if where == "warm" else ResetKind.COLD
+        hasty.slot.run(OpenCard(3) if where == "open" else ResetCard(3, kind))
+    assert await next_report(hasty) == ("failed", 3, FaultKind.MUTE)
+    assert ("close" in reader.log) == (where == "open")
+    assert reader.log.count(where) == 1
+
+
+async def test_reader_that_hangs_in_power_off_is_left_to_itself(
+    hasty: Stand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hasty.slot.reader = HangingReader("close")
+    await hasty.run(OpenCard(3))
+    hasty.slot.run(CloseCard(3))
+    assert await next_report(hasty) == ("closed", 3)
+    assert "reader_not_closed" in capsys.readouterr().err
+
+
+async def test_deadline_counts_from_the_command_not_from_the_timer(hasty: Stand) -> None:
+    hasty.slot.reader = reader = CallbackReader()
+    await hasty.run(OpenCard(3))
+    began = asyncio.get_running_loop().time()
+    # For longer than a deadline, each command is answered well within its own.
+    while asyncio.get_running_loop().time() < began + 0.1:
+        assert hasty.slot.submit(TPDU) is None
+        await asyncio.sleep(0.005)
+        reader.done(b"\x90\x00")
+    assert {entry[0] for entry in hasty.events.log if isinstance(entry, tuple)} == {"opened", "response"}
+    hasty.slot.submit(TPDU)
+    late = reader.done
+    assert await next_report(hasty) == ("failed", 3, FaultKind.MUTE)
+    late(b"\x90\x00")
+    assert hasty.events.log[-1] == ("failed", 3, FaultKind.MUTE)
+
+
+class StuckReader(CallbackReader):
+    """Its driver does not return before the test says so."""
+
+    is_stuck = False
+
+    async def close(self) -> None:
+        self.is_stuck = True
+
+
+async def test_stuck_readers_are_counted_bounded_and_told_once(
+    stand: Stand, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stuck, "MAX_STUCK", 3)
+    readers = [StuckReader(f"R{number}") for number in range(4)]
+    for number, reader in enumerate(readers[:3], start=1):
+        stand.slot.reader = reader
+        assert await stand.run(OpenCard(3)) == ("opened", 3, b"\x3b\x00")
+        await stand.run(CloseCard(3))
+        assert (stand.stuck.count, stand.stuck.total) == (number, number)
+    stand.slot.reader = readers[3]
+    assert await stand.run(OpenCard(3)) == ("failed", 3, FaultKind.NO_READER)
+    assert readers[3].log == []
+    log = capsys.readouterr().err
+    # Of four readers, two are half.
+    assert log.count("readers_stuck stuck=2 readers=4") == log.count("readers_stuck") == 1
+    assert "restart pcscd" in log
+    assert log.count("reader_stuck") == 3
+    for reader in readers:
+        reader.is_stuck = False
+    assert await stand.run(OpenCard(3)) == ("opened", 3, b"\x3b\x00")
+    stand.stuck.look_at(readers[3])
+    assert stand.stuck.count == 0
+    assert "readers_not_stuck" in capsys.readouterr().err

@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 import pytest
 
-from remsim.bankd.driver import CardDriver
+from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.readers import SlotReaders, make_source
 from remsim.bankd.slots.auto import AutoPlan
 from remsim.bankd.slots.plan import RulePlan, SlotPlan, table_rules
 from remsim.bankd.slots.store import load_auto
+from remsim.bankd.stuck import StuckReaders
 from remsim.config import BankdConfig, SlotReader
 from remsim.core.errors import StartError
 from remsim.logs import get_logger, setup_logging
@@ -21,6 +22,8 @@ from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.base import Presence, ReaderSource
 from remsim.readers.errors import ReaderUnavailableError
 from remsim.readers.pcsc import PcscSource
+from remsim.readers.pcscd import PcscdSource, PcscdUnwillingError
+from remsim.readers.pcscd.channel import VersionUnknownError
 from remsim.readers.sim.source import SimSource
 from tests.doubles.readers import ScriptedReader, ScriptedSource
 from tests.doubles.scard import FakeScard
@@ -43,7 +46,17 @@ class Stand:
     def __init__(self, tasks: TaskOwner, folder: Path, source: ScriptedSource, plan: SlotPlan) -> None:
         self.config = BankdConfig(state_dir=folder, slots=3)
         self.source = source
-        self.slots = [CardDriver(nr, events=Events(), tasks=tasks, observe=lambda _s: None) for nr in range(3)]
+        self.slots = [
+            CardDriver(
+                nr,
+                events=Events(),
+                tasks=tasks,
+                observe=lambda _s: None,
+                deadlines=CardDeadlines(),
+                stuck=StuckReaders(readers=lambda: 3, log=get_logger("bankd")),
+            )
+            for nr in range(3)
+        ]
         self.said: list[tuple[int, bool, str, str]] = []
         self.readers = SlotReaders(
             self.config, source, plan, self.slots, on_presence=self._on_presence, log=get_logger("bankd")
@@ -165,36 +178,67 @@ async def test_source_that_can_never_work_stops_the_start(tasks: TaskOwner, tmp_
     assert caught.value.hint == "install it"
 
 
-def test_source_is_made_as_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_source_is_made_as_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, ReaderSource] = {}
     monkeypatch.setattr("remsim.readers.pcsc.source.load_scard", FakeScard)
-    for name in ("pcsc", "sim"):
+    for name in ("pcscd", "pcsc", "sim"):
         config = BankdConfig(state_dir=tmp_path, reader=name)
-        made[name] = make_source(config, AutoPlan(8))
+        made[name] = await make_source(config, AutoPlan(8), get_logger("bankd"))
+    assert isinstance(made["pcscd"], PcscdSource)
+    assert made["pcscd"]._finds_places
     assert isinstance(made["pcsc"], PcscSource)
     assert made["pcsc"]._finds_places
-    described = make_source(BankdConfig(state_dir=tmp_path, reader="pcsc"), RulePlan([]))
+    described = await make_source(BankdConfig(state_dir=tmp_path, reader="pcsc"), RulePlan([]), get_logger("bankd"))
     assert isinstance(described, PcscSource)
     assert not described._finds_places, "where slots are described, readers are not touched"
     assert isinstance(made["sim"], SimSource)
     with pytest.raises(StartError, match="no reader driver 'foo'"):
-        make_source(BankdConfig(state_dir=tmp_path, reader="foo"), AutoPlan(8))
+        await make_source(BankdConfig(state_dir=tmp_path, reader="foo"), AutoPlan(8), get_logger("bankd"))
 
 
-def test_source_of_another_package_is_made_without_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (None, PcscdSource),
+        (PcscdUnwillingError("pcscd does not answer"), PcscdSource),
+        (ReaderUnavailableError("cannot connect to pcscd"), PcscSource),
+        (VersionUnknownError("it speaks 4:9"), PcscSource),
+    ],
+)
+async def test_library_is_used_where_there_is_no_pcscd_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, kind: type[ReaderSource]
+) -> None:
+    """One that hangs or refuses is waited for: the library would speak to the same."""
+
+    async def protocol_of(_socket: Path) -> str:
+        if error is not None:
+            raise error
+        return "4:4"
+
+    monkeypatch.setattr("remsim.readers.pcscd.protocol_of", protocol_of)
+    monkeypatch.setattr("remsim.bankd.readers.find_spec", lambda _name: object())
+    monkeypatch.setattr("remsim.readers.pcsc.source.load_scard", FakeScard)
+    source = await make_source(BankdConfig(state_dir=tmp_path), AutoPlan(8), get_logger("bankd"))
+    assert isinstance(source, kind)
+
+
+async def test_source_of_another_package_is_made_without_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("remsim.bankd.readers.source_factory", lambda _name: ScriptedSource)
-    source = make_source(BankdConfig(state_dir=tmp_path, reader="outside"), AutoPlan(8))
+    source = await make_source(BankdConfig(state_dir=tmp_path, reader="outside"), AutoPlan(8), get_logger("bankd"))
     assert isinstance(source, ScriptedSource)
 
 
 @pytest.mark.parametrize(("whole_bank", "name", "expected"), [(False, A, True), (True, A, True), (True, B, False)])
-def test_sharing_is_decided_per_slot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_bank: bool, name: str, expected: bool
+@pytest.mark.parametrize("reader", ["pcscd", "pcsc"])
+async def test_sharing_is_decided_per_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_bank: bool, name: str, expected: bool, reader: str
 ) -> None:
     monkeypatch.setattr("remsim.readers.pcsc.source.load_scard", FakeScard)
     entries = (SlotReader(slot=0, reader=A, shared=True), SlotReader(slot=1, reader=B, shared=False))
-    config = BankdConfig(state_dir=tmp_path, slot=entries, shared_access=whole_bank)
-    source = make_source(config, RulePlan(table_rules(config)))
-    assert isinstance(source, PcscSource)
+    config = BankdConfig(state_dir=tmp_path, slot=entries, shared_access=whole_bank, reader=reader)
+    source = await make_source(config, RulePlan(table_rules(config)), get_logger("bankd"))
+    assert isinstance(source, PcscSource | PcscdSource)
     assert source._is_shared(name) is expected
     assert source._is_shared("another") is whole_bank

@@ -172,7 +172,7 @@ def _raising(error: BaseException) -> Callable[[], int]:
         (
             ModuleNotFoundError("x", name="smartcard.scard"),
             1,
-            f"remsim bankd: smartcard.scard is not installed; hint: install it: {install_command('pcsc', 'sim')}\n",
+            f"remsim bankd: smartcard.scard is not installed; hint: install it: {install_command('pyscard', 'sim')}\n",
         ),
     ],
 )

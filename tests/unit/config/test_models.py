@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from remsim.config import BankdConfig, ClientConfig, HostPort, KeepAliveSettings, ServerConfig, SlotReader, SlotSource
+from remsim.config import (
+    BankdConfig,
+    ClientConfig,
+    HostPort,
+    KeepAliveSettings,
+    PcscdSocket,
+    ServerConfig,
+    SlotReader,
+    SlotSource,
+)
 
 STATE = Path("state")
 
@@ -97,3 +106,24 @@ def test_slot_takes_exactly_the_named_reader() -> None:
 def test_slot_pattern_is_for_the_whole_name() -> None:
     pattern = SlotReader(slot=0, pattern=re.compile("Reader [0-9]"))
     assert (pattern.matches("Reader 1"), pattern.matches("Reader 10")) == (True, False)
+
+
+def test_daemons_of_pcsc_have_sockets_and_names_of_their_own() -> None:
+    one, two = PcscdSocket(socket=Path("/a")), PcscdSocket(socket=Path("/b"), name="b")
+    assert BankdConfig(state_dir=STATE, pcscd=(one, two)).pcscd == (one, two)
+    assert BankdConfig(state_dir=STATE, pcscd=(one,), reader="pcscd").pcscd == (one,)
+    for wrong in ((one, one), (two, PcscdSocket(socket=Path("/c"), name="b"))):
+        with pytest.raises(ValidationError, match="one socket or one name"):
+            BankdConfig(state_dir=STATE, pcscd=wrong)
+    with pytest.raises(ValidationError, match="reader pcscd only"):
+        BankdConfig(state_dir=STATE, pcscd=(one,), reader="pcsc")
+    with pytest.raises(ValidationError, match="no slash"):
+        PcscdSocket(socket=Path("/a"), name="a/b")
+    number = PcscdSocket(socket=Path("/c"), name="2")
+    with pytest.raises(ValidationError, match="one socket or one name"):
+        # The second is called 2 as well.
+        BankdConfig(state_dir=STATE, pcscd=(number, one))
+    longest = f"/{'x' * 104}ä"
+    assert PcscdSocket(socket=Path(longest)).socket == Path(longest)
+    with pytest.raises(ValidationError, match="at most 107 bytes"):
+        PcscdSocket(socket=Path(f"{longest}x"))

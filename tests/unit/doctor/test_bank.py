@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from remsim.config import BankdConfig, HostPort, SlotReader
+from remsim.config import BankdConfig, HostPort, PcscdSocket, SlotReader
 from remsim.core.identity import Role
 from remsim.doctor import pcscd
-from remsim.doctor.bank import BankFacts, ccid_version, check_pcscd, judge
+from remsim.doctor.bank import BankFacts, ccid_version, check_pcscd, judge, judge_choice
 from remsim.doctor.check import Finding, Outcome, Situation
 from remsim.doctor.pcscd import MAX_READERS, PcscdFacts, PcscLite, ReaderSeen, ask_pcscd, parse_version
 from remsim.doctor.power import UsbDevice
 
 SOCKET = Path("/run/pcscd/pcscd.comm")
+NO_PYSCARD = "pyscard is not installed: the bankd cannot use readers with --reader pcsc"
 DEBIAN_12 = """pcsc-lite version 1.9.9.
 Copyright (C) 1999-2002 by David Corcoran <corcoran@musclecard.com>.
 Enabled features: Linux x86_64-pc-linux-gnu libsystemd serial usb libudev usbdropdir=/usr/lib/pcsc/drivers filter
@@ -100,7 +101,10 @@ def test_polkit_is_blamed_where_pcscd_knows_it() -> None:
 
 def test_what_is_not_installed_is_told() -> None:
     assert problems(judge(facts(trouble="absent", has_program=False), None)) == ["pcscd is not installed"]
-    assert problems(judge(facts(has_pyscard=False), None)) == ["pyscard is not installed: the bankd cannot use readers"]
+    assert problems(judge(facts(has_pyscard=False), None)) == []
+    for reader, told in (("pcscd", []), ("pcsc", [NO_PYSCARD])):
+        config = BankdConfig(state_dir=Path("state"), reader=reader)
+        assert problems(judge(facts(has_pyscard=False), config)) == told
     assert problems(judge(facts(seen=0, ccid=None), None)) == [
         "2 USB readers are plugged in, and their driver is not installed"
     ]
@@ -131,6 +135,110 @@ def test_limit_of_sixteen_is_told(
     assert (problems(found), notes(found)) == (problem, note)
     unlimited = judge(facts(seen=seen, plugged=seen, protocol=(4, 6)), config)
     assert [finding.outcome for finding in unlimited] == [Outcome.OK]
+
+
+def daemon(place: str, seen: int = 2, prefix: str = "", protocol: tuple[int, int] = (4, 4)) -> PcscdFacts:
+    names = tuple(ReaderSeen(f"{prefix}{reader.name}", reader.has_card) for reader in readers(seen))
+    return PcscdFacts(Path(place), None, 0o666, protocol, names)
+
+
+def several(*daemons: PcscdFacts) -> BankFacts:
+    return BankFacts(daemons[0], parse_version(DEBIAN_12), ccid="1.5.2", user="bank", others=daemons[1:])
+
+
+def test_each_of_several_daemons_is_told() -> None:
+    rules = [SlotReader(slot=0, reader="left/Reader 01 00"), SlotReader(slot=1, reader="Reader 01 00")]
+    gone = PcscdFacts(Path("/run/right/comm"), "absent")
+    left, right = judge(several(daemon("/run/left/comm", prefix="left/"), gone), None, rules)
+    assert left.text.startswith("pcscd 1.9.9 at /run/left/comm (")
+    assert (right.text, right.mend[:9]) == ("pcscd does not run: there is no /run/right/comm", "start the")
+    both = several(daemon("/run/left/comm", prefix="left/"), daemon("/run/right/comm", prefix="right/"))
+    found = judge(both, None, rules)
+    assert notes(found) == ["slot 1: no reader matches Reader 01 00"]
+    assert "NAME/reader" in found[-1].mend
+
+
+def test_limit_of_several_daemons_is_that_of_all(tmp_path: Path) -> None:
+    config = BankdConfig(slots=40, state_dir=tmp_path)
+    limit = "these 2 pcscd (protocol 4:4) list 32 readers at most, and the bank has 40 slots"
+    assert notes(judge(several(daemon("/a"), daemon("/b")), config)) == [limit]
+    full = several(daemon("/a", MAX_READERS), daemon("/b"))
+    assert notes(judge(full, None)) == ["the pcscd at /a lists 16 readers at most, and has so many"]
+    newer = several(daemon("/a", MAX_READERS), daemon("/b", 40, protocol=(4, 6)))
+    assert notes(judge(newer, config)) == ["the pcscd at /a lists 16 readers at most, and has so many"]
+
+
+def test_bank_that_wants_more_connections_than_pcscd_has_is_told(tmp_path: Path) -> None:
+    many = several(daemon("/a", 240, protocol=(4, 6)))
+    (told,) = notes(judge(many, BankdConfig(slots=256, state_dir=tmp_path)))
+    assert told == "pcscd takes 200 connections unless it is told otherwise, and the bank wants 243"
+    assert notes(judge(many, BankdConfig(slots=197, state_dir=tmp_path))) == []
+
+
+def test_pcscd_that_is_full_is_not_blamed_on_polkit() -> None:
+    full = BankFacts(PcscdFacts(SOCKET, "refused", clients=200), parse_version(DEBIAN_13), user="bank")
+    (found,) = judge(full, None)
+    assert found.text == "pcscd at /run/pcscd/pcscd.comm has 200 connections and takes no more"
+    assert "--max-thread 400" in found.mend
+
+
+def test_pcscd_that_hangs_is_told_with_its_process() -> None:
+    (stopped,) = judge(BankFacts(PcscdFacts(SOCKET, "silent", listener=77, is_stopped=True)), None)
+    assert (stopped.text.partition(": ")[2], stopped.mend) == ("process 77 was stopped by a signal", "kill -CONT 77")
+    (activated,) = judge(BankFacts(PcscdFacts(SOCKET, "silent", listener=1)), None)
+    assert activated.text.endswith("where systemd starts it for the first program")
+    assert "journalctl -u pcscd" in activated.mend
+
+
+def test_container_has_the_socket_of_its_host() -> None:
+    bare = BankFacts(facts().pcscd, has_program=False, ccid=None, usb=usb(2), user="bank")
+    (found,) = judge(bare, None)
+    assert found.text == "pcscd (protocol 4:4; it is not installed here) lets bank in: 2 readers, 1 with a card"
+    (absent,) = judge(BankFacts(PcscdFacts(SOCKET, "absent"), has_program=False), None)
+    assert "give it the host's folder /run/pcscd" in absent.mend
+
+
+def test_readers_of_one_name_are_told() -> None:
+    twins = PcscdFacts(SOCKET, None, protocol=(4, 4), readers=(*readers(2), *readers(1)))
+    assert problems(judge(BankFacts(twins, ccid="1.5.2"), None)) == [
+        "2 readers are called Reader 00 00: none of them is served"
+    ]
+
+
+def test_polkit_that_lets_list_and_not_use_is_noted() -> None:
+    kept = PcscdFacts(SOCKET, None, protocol=(4, 5), readers=readers(2), forbids_cards=True)
+    (told,) = notes(judge(BankFacts(kept, parse_version(DEBIAN_13), ccid="1.5.2", user="bank"), None))
+    assert told == "polkit lets bank list the readers, and not use their cards, unless a rule names the reader"
+
+
+@pytest.mark.parametrize(
+    ("reader", "has_daemons", "has_pyscard", "trouble", "outcome", "text"),
+    [
+        ("pcsc", False, True, None, Outcome.OK, "pcsc is used: the setting reader names it"),
+        ("pcscd", False, True, "absent", Outcome.OK, "pcscd is used: the setting reader names it"),
+        (None, True, True, "absent", Outcome.OK, "pcscd is used: [[pcscd]] names its sockets"),
+        (None, False, False, "absent", Outcome.OK, "pcscd is used: pyscard is not installed, so there is no other"),
+        (None, False, True, None, Outcome.OK, f"pcscd is used: {SOCKET} answers (protocol 4:4)"),
+        (
+            None,
+            False,
+            True,
+            "silent",
+            Outcome.NOTE,
+            f"pcscd is used, and waits because of {SOCKET}: pcscd does not answer",
+        ),
+        (None, False, True, "foreign", Outcome.NOTE, f"pcsc is used, because of {SOCKET}: no version that is known"),
+    ],
+)
+def test_reader_that_is_chosen_is_told_with_the_reason(
+    reader: str | None, has_daemons: bool, has_pyscard: bool, trouble: str | None, outcome: Outcome, text: str
+) -> None:
+    daemons = (PcscdSocket(socket=SOCKET),) if has_daemons else ()
+    config = BankdConfig(state_dir=Path("state"), reader=reader, pcscd=daemons)
+    found = judge_choice(facts(trouble=trouble, has_pyscard=has_pyscard), config)
+    assert (found.check, found.outcome, found.text) == ("reader", outcome, text)
+    if not has_daemons and reader is None:
+        assert judge_choice(facts(trouble=trouble, has_pyscard=has_pyscard), None) == found
 
 
 def test_slots_without_a_reader_are_told() -> None:
@@ -171,9 +279,32 @@ async def test_other_sources_of_readers_need_no_pcscd(reader: str, text: str, tm
 
 @asynccontextmanager
 async def stub(
-    socket: Path, version: tuple[int, int], *, accepts: bool = True, says: bytes | None = None
+    socket: Path,
+    version: tuple[int, int],
+    *,
+    accepts: bool = True,
+    says: bytes | None = None,
+    on_connect: int = 0x80100009,
 ) -> AsyncIterator[None]:
-    """Answers as pcscd of ``version`` does; with ``says``, says that and closes."""
+    """Answers as pcscd of ``version`` does; with ``says``, says that and closes. ``on_connect``: rv of each CONNECT."""
+    rows = struct.pack("=128sIIi33s3xII", b"ACME [CCID] 00 00", 1, 0x14, 0, b"\x3b", 1, 1) + bytes(184 * 15)
+
+    def reply(command: int, body: bytes) -> bytes:
+        match command:
+            case 17:
+                wanted = struct.unpack("=iiI", body)[:2]
+                is_good = accepts and (wanted == version or version >= (4, 6))
+                return struct.pack("=iiI", *version, 0 if is_good else 0x8010001E)
+            case 1:
+                return struct.pack("=III", 0, 7, 0)
+            case 4:
+                return body[:-4] + struct.pack("=I", on_connect)
+            case 22:
+                return struct.pack("=i", 1)
+            case 23:
+                return rows[:184]
+        assert command == 18
+        return rows
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if says is not None:
@@ -183,15 +314,7 @@ async def stub(
             return
         while header := await reader.read(8):
             size, command = struct.unpack("=II", header)
-            body = await reader.readexactly(size)
-            if command == 17:
-                wanted = struct.unpack("=iiI", body)[:2]
-                is_good = accepts and (wanted == version or version >= (4, 6))
-                writer.write(struct.pack("=iiI", *version, 0 if is_good else 0x8010001E))
-            else:
-                assert command == 18
-                row = struct.pack("=128sIIi33s3xII", b"ACME [CCID] 00 00", 1, 0x14, 0, b"\x3b", 1, 1)
-                writer.write(row + bytes(184 * 15))
+            writer.write(reply(command, await reader.readexactly(size)))
         writer.close()
 
     server = await asyncio.start_unix_server(talk, socket)
@@ -209,6 +332,16 @@ async def test_each_version_of_pcscd_is_understood(version: tuple[int, int], tmp
     assert found.readers == (ReaderSeen("ACME [CCID] 00 00", has_card=True),)
 
 
+@pytest.mark.parametrize(("on_connect", "forbids"), [(0x80100009, False), (0x8010006A, True)])
+@pytest.mark.parametrize("version", [(4, 5), (4, 6)])
+async def test_polkit_is_asked_about_cards_without_touching_one(
+    version: tuple[int, int], on_connect: int, forbids: bool, tmp_path: Path
+) -> None:
+    async with stub(tmp_path / "comm", version, on_connect=on_connect):
+        found = await ask_pcscd(tmp_path / "comm", has_polkit=True)
+    assert (found.trouble, found.forbids_cards) == (None, forbids)
+
+
 @pytest.mark.parametrize(("says", "trouble"), [(b"", "refused"), (b"abc", "refused")])
 async def test_refusal_is_told_apart(says: bytes, trouble: str, tmp_path: Path) -> None:
     async with stub(tmp_path / "comm", (4, 5), says=says):
@@ -217,7 +350,11 @@ async def test_refusal_is_told_apart(says: bytes, trouble: str, tmp_path: Path) 
 
 async def test_version_to_come_is_told(tmp_path: Path) -> None:
     async with stub(tmp_path / "comm", (5, 0), accepts=False):
-        assert (await ask_pcscd(tmp_path / "comm")).trouble == "foreign"
+        found = await ask_pcscd(tmp_path / "comm")
+    assert (found.trouble, found.detail) == ("foreign", "version 5:0 is none that is known")
+    async with stub(tmp_path / "older", (4, 3), accepts=False):
+        found = await ask_pcscd(tmp_path / "older")
+    assert (found.trouble, found.detail) == ("foreign", "it speaks 4:3; known are 4:4, 4:5, 4:6")
 
 
 async def test_silence_has_a_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

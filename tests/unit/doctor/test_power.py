@@ -91,9 +91,9 @@ def test_values_that_are_none_do_no_harm(tree: Path) -> None:
     assert not found["1-1"].is_self_powered
 
 
-@pytest.mark.parametrize(("reader", "count"), [("pcsc", 1), ("sim", 0)])
+@pytest.mark.parametrize(("reader", "count"), [(None, 1), ("pcscd", 1), ("pcsc", 1), ("sim", 0)])
 async def test_software_cards_need_no_power(
-    tree: Path, tmp_path: Path, reader: str, count: int, monkeypatch: pytest.MonkeyPatch
+    tree: Path, tmp_path: Path, reader: str | None, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     devices = read_devices(tree)
     monkeypatch.setattr(power, "read_devices", lambda: devices)

@@ -24,7 +24,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_built_in_sources_come_first(outside: None) -> None:
-    assert registry.source_names() == ["pcsc", "sim", "broken", "nothing", "phoenix"]
+    assert registry.source_names() == ["pcscd", "pcsc", "sim", "broken", "nothing", "phoenix"]
 
 
 def test_sim_is_found_and_cannot_be_replaced_from_outside(outside: None) -> None:
@@ -48,4 +48,4 @@ def test_missing_library_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "remsim.readers.pcsc", None)
     with pytest.raises(ReaderUnavailableError) as caught:
         registry.source_factory("pcsc")
-    assert install_command("pcsc") in caught.value.hint
+    assert install_command("pyscard") in caught.value.hint

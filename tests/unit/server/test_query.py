@@ -32,3 +32,10 @@ def test_problem_of_a_mapping_in_words(
     if status is not None:
         bank.slot_status[0] = rspro.SlotPhysStatus(reset_active=False, card_present=status)
     assert problem_of(mapping, bank if has_bank else None, None) == words
+
+
+def test_reader_that_does_not_work_is_the_problem_of_its_mapping() -> None:
+    mapping = Mapping(1, BankSlot(1, 0), ClientSlot(7, 0), 0.0, initial=MappingState.ACTIVE)
+    bank = Peer(LinkId(1), PeerAddress(ip_address("192.0.2.1"), 1), since=0.0)
+    bank.readers[0] = rspro.ReaderHealthInd(BankSlot(1, 0), rspro.ReaderState.SUSPENDED, 3)
+    assert problem_of(mapping, bank, None) == "the reader has failed several times; it is tried again by itself"

@@ -26,17 +26,23 @@ from remsim.bankd.core.guarding import Guards
 from remsim.bankd.core.iccid_reader import CardNumbers, NumberListener
 from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection
-from remsim.bankd.core.states import CardEvent, CardState, ConnectionInput
+from remsim.bankd.core.states import BreakerState, CardEvent, CardState, ConnectionInput
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import Level, LogEvent
 from remsim.wire.link.actions import Send
 from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
+from remsim.wire.messages.rspro import ReaderState, ResultCode, SlotPhysStatus
 
-#: Delays before a card that is there, but could not be powered, is tried again; the last one repeats.
-RETRY_DELAYS_S: Final = (1.0, 2.0, 4.0, 8.0)
+_REPORTED_STATE: Final = {
+    BreakerState.CLOSED: ReaderState.WORKING,
+    BreakerState.OPEN: ReaderState.SUSPENDED,
+    BreakerState.PROBING: ReaderState.PROBING,
+}
+_SUSPENDED_HINT: Final = (
+    "only this slot is affected; it is tried again by itself, and at once when card or reader are pulled and plugged in"
+)
 
 
 class ServerListener(NumberListener, Protocol):
@@ -44,6 +50,10 @@ class ServerListener(NumberListener, Protocol):
 
     def slot_changed(self, mapping: SlotMapping, *, is_present: bool) -> None:
         """A card came or went."""
+        ...
+
+    def reader_health(self, health: rspro.ReaderHealthInd) -> None:
+        """A reader is suspended, tried once more, or works again."""
         ...
 
     def card_failed(self, bank_slot: BankSlot, client_slot: ClientSlot | None, text: str) -> None:
@@ -101,6 +111,13 @@ class CardSlots:
         """There is a card in that slot's reader, as far as the reader tells."""
         return self.positions[slot_nr].is_present
 
+    def breaker_counts(self) -> dict[BreakerState, int]:
+        """Card positions by the state of their breakers."""
+        counts = dict.fromkeys(BreakerState, 0)
+        for position in self.positions:
+            counts[position.breaker.state] += 1
+        return counts
+
     def state_counts(self) -> dict[CardState, int]:
         """Card positions by state."""
         counts = dict.fromkeys(CardState, 0)
@@ -136,13 +153,33 @@ class CardSlots:
         if session.connection is not None:
             self.owner.refuse(session.connection, reason, now)
 
+    def on_recovered(self, slot: CardSlot) -> None:
+        """A card that has failed answers again."""
+        failures = slot.breaker.failures
+        if slot.breaker.on_answered():
+            self._note("info", "reader_recovered", slot, reader=slot.reader, failures=failures, by="a command")
+            self._report(slot)
+
+    def report_readers(self) -> None:
+        """There is an active server: it hears which readers do not work."""
+        for position in self.positions:
+            if position.breaker.state is not BreakerState.CLOSED:
+                self._report(position)
+
+    def _report(self, position: CardSlot) -> None:
+        breaker = position.breaker
+        failures = min(breaker.failures, rspro.MAX_FAILURES)
+        cause = breaker.fault.value if failures else None
+        state = _REPORTED_STATE[breaker.state]
+        self._server.reader_health(rspro.ReaderHealthInd(position.bank_slot, state, failures, cause))
+
     # What the card says
 
     def on_card_opened(self, slot_nr: int, atr: bytes, now: float) -> None:
         """The card is powered."""
         position = self.positions[slot_nr]
         position.step(CardEvent.OPENED)
-        position.atr, position.failures, position.fault = atr, 0, None
+        position.atr, position.fault = atr, None
         session = position.powered_for = position.session
         connection = session.connection if session is not None else None
         if session is not None and connection is not None and self._may_serve(position, session):
@@ -204,6 +241,7 @@ class CardSlots:
         self._out.append(LogEvent("warning", "card_fault", position.bank_slot, client_slot, fields))
         position.step(CardEvent.FAULT)
         self._server.card_failed(position.bank_slot, client_slot, fault.text)
+        self._count_failure(position, fault, now, was_in_service=True)
         if session is not None and session is position.session:
             self._lose_card(session, "card fault", now)
         self._power_off(position)
@@ -213,9 +251,8 @@ class CardSlots:
         is_new, position.fault = position.fault is not fault.kind, fault.kind
         if fault.kind is not FaultKind.PROTOCOL:
             # Nothing but another card mends that one.
-            delay_s = RETRY_DELAYS_S[min(position.failures, len(RETRY_DELAYS_S) - 1)]
-            self._deadlines.set(position, now + delay_s)
-        position.failures += 1
+            self._count_failure(position, fault, now)
+            self._deadlines.set(position, position.breaker.next_try)
         event = "reader_busy" if fault.kind is FaultKind.BUSY else "card_not_powered"
         self._note("warning" if is_new else "debug", event, position, reader=position.reader, error=fault.text)
         if is_new and fault.kind is FaultKind.BUSY:
@@ -226,6 +263,15 @@ class CardSlots:
             self._tell_client(position, text)
         self._answer(position.session, RESULT_OF_FAULT[fault.kind])
         self.drive(position, now)
+
+    def _count_failure(self, position: CardSlot, fault: CardFault, now: float, *, was_in_service: bool = False) -> None:
+        breaker = position.breaker
+        if breaker.on_failure(fault.kind, now, was_in_service=was_in_service):
+            fields = {"reader": position.reader, "failures": breaker.failures, "error": fault.text}
+            next_s = round(breaker.next_try - now, 1)
+            self._note("warning", "reader_suspended", position, **fields, next_try_s=next_s, hint=_SUSPENDED_HINT)
+        if breaker.state is BreakerState.OPEN:
+            self._report(position)
 
     def on_card_closed(self, slot_nr: int, now: float) -> None:
         """The card is powered off; a session may wait for it, also the one that had it before a fault."""
@@ -258,7 +304,10 @@ class CardSlots:
         if mapping is not None:
             self._server.slot_changed(mapping, is_present=is_present)
         self.numbers.on_presence(position)
-        position.failures, position.fault = 0, None
+        position.fault, failures = None, position.breaker.failures
+        if position.breaker.on_exchange():
+            self._note("info", "reader_recovered", position, reader=name, failures=failures, by=cause)
+            self._report(position)
         if is_present:
             self.retry(position)
             self.numbers.go_on()
@@ -276,7 +325,7 @@ class CardSlots:
                 return
         if position.state is CardState.OFF:
             if position.session is not None:
-                self._begin_to_open(position, position.session)
+                self._begin_to_open(position, position.session, now)
             self.numbers.go_on()
         elif position.state is CardState.WAITING and position.session is None:
             position.step(CardEvent.RELEASED)
@@ -307,7 +356,13 @@ class CardSlots:
         """Whether the card that is powered is the one for this session: not gone, nor exchanged during powering up."""
         return position.is_present and (session.is_in_service or not self.numbers.is_due(position))
 
-    def _begin_to_open(self, position: CardSlot, session: CardSession) -> None:
+    def _begin_to_open(self, position: CardSlot, session: CardSession, now: float) -> None:
+        breaker = position.breaker
+        if position.is_present and now < breaker.next_try:
+            position.step(CardEvent.NOT_YET)
+            self._deadlines.set(position, breaker.next_try)
+            self._answer(session, RESULT_OF_FAULT[breaker.fault])
+            return
         if position.is_present:
             self._read_or_open(position, CardEvent.WANTED)
             return
@@ -322,6 +377,9 @@ class CardSlots:
             self.numbers.begin(position)
         else:
             position.step(event)
+            position.breaker.on_try()
+            if position.breaker.state is BreakerState.PROBING:
+                self._report(position)
             self._out.append(OpenCard(position.slot_nr))
 
     def _reset(self, position: CardSlot, session: CardSession, kind: ResetKind) -> None:

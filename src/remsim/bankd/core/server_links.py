@@ -78,6 +78,10 @@ class Presences(Protocol):
         """There is a card in that slot's reader."""
         ...
 
+    def report_readers(self) -> None:
+        """There is an active server: it hears which readers do not work."""
+        ...
+
 
 @dataclass(eq=False, slots=True)
 class ServerLink:
@@ -256,6 +260,7 @@ class ServerLinks:
             if ADVERTISE in (abilities or ()):
                 # Before any answer about a mapping: the server must know the address when it tells the client.
                 self._out.append(Send(server.link, rspro.AddressesInd(self.advertise or ())))
+            self.presences.report_readers()
             self.presences.numbers.on_server_active(is_wanted=CARDS in (abilities or ()))
 
     def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:
@@ -314,6 +319,11 @@ class ServerLinks:
         """The number of the card there; None if there is none or it cannot be read."""
         if self.active_server is not None and CARDS in (self.active_server.abilities or ()):
             self._out.append(Send(self.active_server.link, extensions.CardInd(bank_slot, iccid)))
+
+    def reader_health(self, health: rspro.ReaderHealthInd) -> None:
+        """A reader is suspended, tried once more, or works again."""
+        if self.active_server is not None and SLOTS in (self.active_server.abilities or ()):
+            self._out.append(Send(self.active_server.link, health))
 
     def card_failed(self, bank_slot: BankSlot, client_slot: ClientSlot | None, text: str) -> None:
         """A command failed with unknown outcome."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, SendResponse, TraceTpdu
+from remsim.bankd.core.breaker import SlotBreaker
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
     CONNECTION_TRANSITIONS,
@@ -153,9 +154,9 @@ class CardSlot(Stateful[CardState, CardEvent]):
     __slots__ = (
         "atr",
         "bank_slot",
+        "breaker",
         "caller",
         "card",
-        "failures",
         "fault",
         "iccid",
         "is_present",
@@ -190,9 +191,10 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.caller: CardSession | None = None
         self.tag = 0
         self.tpdu: bytes | None = None
-        #: Attempts in a row to power the card that failed, and why the last one did.
-        self.failures = 0
+        #: Why the last attempt to power the card failed.
         self.fault: FaultKind | None = None
+        #: How soon it is tried again.
+        self.breaker = SlotBreaker(bank_slot.slot_nr)
 
     @property
     def slot_nr(self) -> int:
@@ -221,6 +223,10 @@ class SessionOwner(Protocol):
 
     def on_fault(self, slot: CardSlot, fault: CardFault, now: float) -> None:
         """A command failed at once."""
+        ...
+
+    def on_recovered(self, slot: CardSlot) -> None:
+        """A card that has failed answers again."""
         ...
 
     def refuse(self, session: "CardSession", reason: str, now: float) -> None:
@@ -371,6 +377,8 @@ class CardSession:
         slot.caller = None
         self.last_tag, self.last_response = tag, response
         self._counts.tpdus += 1
+        if slot.breaker.failures:
+            self._owner.on_recovered(slot)
         if slot.is_traced:
             self._out.append(TraceTpdu(slot.bank_slot.slot_nr, tpdu, response))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State tables of a bank: its connections and its cards. The diagrams in the docs are drawn from here."""
+"""State tables of a bank: connections, cards, breakers. The diagrams in the docs are drawn from here."""
 
 from typing import Final
 
@@ -82,6 +82,7 @@ class CardEvent(Event):
     NUMBER = "reading is over"
     WANTED = "a client wants it"
     NO_CARD = "a client wants it, the reader is empty"
+    NOT_YET = "a client wants it, the reader failed just now"
     OPENED = "powered"
     OPEN_FAILED = "could not be powered"
     RETRY = "card inserted, or delay over"
@@ -101,6 +102,7 @@ CARD_TRANSITIONS: Final[Transitions[CardState, CardEvent]] = Transitions(
         (_C.READING, _V.NUMBER): _C.OFF,
         (_C.OFF, _V.WANTED): _C.OPENING,
         (_C.OFF, _V.NO_CARD): _C.WAITING,
+        (_C.OFF, _V.NOT_YET): _C.WAITING,
         (_C.WAITING, _V.READ): _C.READING,
         (_C.WAITING, _V.RETRY): _C.OPENING,
         (_C.WAITING, _V.RELEASED): _C.OFF,
@@ -111,5 +113,38 @@ CARD_TRANSITIONS: Final[Transitions[CardState, CardEvent]] = Transitions(
         (_C.BUSY, _V.DONE): _C.READY,
         (_C.BUSY, _V.FAULT): _C.CLOSING,
         (_C.CLOSING, _V.CLOSED): _C.OFF,
+    },
+)
+
+
+class BreakerState(State):
+    """How much a reader is trusted."""
+
+    CLOSED = "CLOSED"  # the card is powered when it is wanted
+    OPEN = "OPEN"  # the reader has failed several times in a row; it is left alone for a while
+    PROBING = "PROBING"  # the card is being powered up, or is powered, and has not answered a command yet
+
+
+class BreakerEvent(Event):
+    """What moves a breaker."""
+
+    TRIPPED = "several failures in a row"
+    INTERVAL_OVER = "interval over, and a client wants the card"
+    PROBE_FAILED = "it failed again"
+    ANSWERED = "a command was answered"
+    EXCHANGED = "card or reader came or went"
+
+
+_B, _W = BreakerState, BreakerEvent
+
+BREAKER_TRANSITIONS: Final[Transitions[BreakerState, BreakerEvent]] = Transitions(
+    "breaker",
+    {
+        (_B.CLOSED, _W.TRIPPED): _B.OPEN,
+        (_B.OPEN, _W.INTERVAL_OVER): _B.PROBING,
+        (_B.PROBING, _W.PROBE_FAILED): _B.OPEN,
+        (_B.PROBING, _W.ANSWERED): _B.CLOSED,
+        (_B.OPEN, _W.EXCHANGED): _B.CLOSED,
+        (_B.PROBING, _W.EXCHANGED): _B.CLOSED,
     },
 )

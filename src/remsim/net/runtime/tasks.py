@@ -29,8 +29,13 @@ async def all_of(*works: Coroutine[object, object, T]) -> list[T]:
 _started: set[asyncio.Task[object]] = set()
 
 
-def when_done(work: Coroutine[object, object, T], done: Callable[[T | BaseException], None], *, name: str) -> None:
-    """Start ``work``, which ends by itself; ``done`` is called in the loop with its result or with what it raised."""
+def when_done(
+    work: Coroutine[object, object, T], done: Callable[[T | BaseException], None], *, name: str
+) -> Callable[[], object]:
+    """Start ``work``, which ends by itself; ``done`` is called in the loop with its result or with what it raised.
+
+    Returns what cancels it.
+    """
 
     def report(task: asyncio.Task[T]) -> None:
         _started.discard(task)
@@ -43,6 +48,7 @@ def when_done(work: Coroutine[object, object, T], done: Callable[[T | BaseExcept
     task = asyncio.get_running_loop().create_task(work, name=name)
     _started.add(task)
     task.add_done_callback(report)
+    return task.cancel
 
 
 class TaskOwner:

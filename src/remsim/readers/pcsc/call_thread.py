@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread for blocking calls, one at a time, each with a deadline; results come back into the event loop.
+"""A thread for blocking calls, one at a time; results come back into the event loop.
 
-A call that hangs cannot be ended. At its deadline the caller gets CardMuteError and goes on; the thread is stuck until
-the call returns, and hurts nobody else.
+A call that hangs cannot be ended. Its caller gives it up by ``end``; the thread is stuck until the call returns, and
+hurts nobody else.
 
 Both directions wake the other side through an eventfd (Linux): that costs half of what a queue and
 ``call_soon_threadsafe`` cost, and it is paid for every command.
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from remsim.readers.base import Done, Outcome, as_reader_error
-from remsim.readers.errors import CardMuteError, ReaderError
+from remsim.readers.errors import ReaderError
 
 Call = Callable[[], bytes]
 
@@ -23,9 +23,8 @@ Call = Callable[[], bytes]
 class CallThread:
     """Make, use and end it in the event loop."""
 
-    def __init__(self, name: str, *, deadline_s: float) -> None:
+    def __init__(self, name: str) -> None:
         self._loop = asyncio.get_running_loop()
-        self._deadline_s = deadline_s
         self._jobs: deque[tuple[int, Call] | None] = deque()
         self._outcomes: deque[tuple[int, Outcome]] = deque()
         self._go = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
@@ -35,8 +34,6 @@ class CallThread:
         # The call that ``_done`` waits for; later ones have taken its place if it hung.
         self._serial = 0
         self._done: Done | None = None
-        self._due = 0.0
-        self._watchdog: asyncio.TimerHandle | None = None
         self._has_ended = False
         self._loop.add_reader(self._back, self._on_back)
         # A stuck call must not keep the process alive.
@@ -50,18 +47,14 @@ class CallThread:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a call is in progress, even one whose deadline is over."""
+        """Whether a call is in progress, even one that nobody waits for any more."""
         return self._finished != self._started
 
     def submit(self, call: Call, done: Done) -> None:
-        """Run ``call`` in the thread; ``done`` gets its result or error in the loop, once, in time."""
+        """Run ``call`` in the thread; ``done`` gets its result or error in the loop, once."""
         self._serial += 1
         self._started += 1
         self._done = done
-        self._due = self._loop.time() + self._deadline_s
-        if self._watchdog is None:
-            # One timer serves many calls: it looks how long the present one has been running.
-            self._watchdog = self._loop.call_at(self._due, self._watch)
         self._jobs.append((self._serial, call))
         os.eventfd_write(self._go, 1)
 
@@ -83,24 +76,10 @@ class CallThread:
         """Let the thread end after the call in progress and ``last``; results are no longer delivered. Once only."""
         self._has_ended = True
         self._done = None
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-            self._watchdog = None
         self._loop.remove_reader(self._back)
         jobs: list[tuple[int, Call] | None] = [None] if last is None else [(0, last), None]
         self._jobs.extend(jobs)
         os.eventfd_write(self._go, len(jobs))
-
-    def _watch(self) -> None:
-        self._watchdog = None
-        if self._done is None:
-            return
-        if self._loop.time() < self._due:
-            self._watchdog = self._loop.call_at(self._due, self._watch)
-            return
-        done, self._done = self._done, None
-        self._serial += 1
-        done(CardMuteError(f"no answer within {self._deadline_s:g} s"))
 
     def _on_back(self) -> None:
         os.eventfd_read(self._back)

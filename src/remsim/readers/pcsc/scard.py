@@ -7,9 +7,6 @@ from remsim.core.installation import install_command
 from remsim.readers.errors import ReaderUnavailableError
 
 #: Names of PC/SC (pcsc-lite's pcsclite.h); the values are the same everywhere.
-LEAVE_CARD: Final = 0
-RESET_CARD: Final = 1
-UNPOWER_CARD: Final = 2
 STATE_UNAWARE: Final = 0x0000
 STATE_CHANGED: Final = 0x0002
 STATE_UNKNOWN: Final = 0x0004
@@ -18,9 +15,6 @@ STATE_EMPTY: Final = 0x0010
 STATE_PRESENT: Final = 0x0020
 #: The upper half of a state counts insertions and removals.
 COUNTER_SHIFT: Final = 16
-#: How a reader is connected to the host (PC/SC part 3, table 3-1): 0x0020, then bus and address of a USB device.
-ATTR_CHANNEL_ID: Final = 0x00020110
-CHANNEL_USB: Final = 0x0020
 #: This "reader" changes when readers come or go.
 PNP_NOTIFICATION: Final = "\\\\?PnP?\\Notification"
 
@@ -29,11 +23,7 @@ class Scard(Protocol):
     """The module ``smartcard.scard``, as far as we use it. Every result begins with the return code."""
 
     SCARD_PCI_T0: int
-    SCARD_PROTOCOL_T0: int
     SCARD_SCOPE_USER: int
-    SCARD_SHARE_EXCLUSIVE: int
-    SCARD_SHARE_SHARED: int
-    SCARD_SHARE_DIRECT: int
 
     def SCardEstablishContext(self, scope: int, /) -> tuple[int, int]:  # noqa: N802  # the names are PC/SC's
         ...
@@ -79,6 +69,6 @@ def load_scard() -> Scard:
     except ImportError as error:
         raise ReaderUnavailableError(
             f"PC/SC readers need the Python package 'pyscard': {error}",
-            hint=f"install it: {install_command('pcsc')}; it needs libpcsclite1. Or use --reader sim",
+            hint=f"install it: {install_command('pyscard')}; it needs libpcsclite1. Or use --reader pcscd",
         ) from error
     return scard

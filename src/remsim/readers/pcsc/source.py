@@ -1,37 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
 """PC/SC readers as a reader source: one thread for each card that is open, one that watches."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from remsim.readers.base import CardReader, Done, Presence, PresenceEvent, PresenceListener, ReaderSource
-from remsim.readers.errors import ReaderError, ReaderUnavailableError
+from remsim.readers.base import CardReader, Done, PresenceListener, ReaderSource
+from remsim.readers.errors import ReaderError
 from remsim.readers.pcsc.call_thread import CallThread
 from remsim.readers.pcsc.card import PcscCard
-from remsim.readers.pcsc.places import USB_DEVICES, find_places
+from remsim.readers.pcsc.places import find_places
 from remsim.readers.pcsc.scard import Scard, load_scard
 from remsim.readers.pcsc.watcher import Watcher
+from remsim.readers.pcsc_common.card import CardProcedures
+from remsim.readers.pcsc_common.states import KnownReaders
+from remsim.readers.pcsc_common.usb import USB_DEVICES
 
 
 class PcscReader(CardReader):
-    """One PC/SC reader. Calls have ``deadline_s``; a card is held exclusively unless ``is_shared``."""
+    """One PC/SC reader. A card is held exclusively unless ``is_shared``."""
 
-    def __init__(self, scard: Scard, name: str, *, is_shared: bool, deadline_s: float) -> None:
+    def __init__(self, scard: Scard, name: str, *, is_shared: bool) -> None:
         self.name = name
-        self._deadline_s = deadline_s
         self._card = PcscCard(scard, name, is_shared=is_shared)
+        self._procedures = CardProcedures(name, is_shared=is_shared)
         self._thread: CallThread | None = None
         # A thread whose call hangs at PC/SC, with the card still in its hands.
         self._stuck: CallThread | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """A thread has not returned from a call at PC/SC that was given up."""
+        return self._stuck is not None and self._stuck.is_alive
 
     async def open(self) -> bytes:
         """Connect and power up."""
         if self._stuck is not None:
             if self._stuck.is_alive:
-                raise ReaderUnavailableError(f"reader {self.name!r} still hangs in an earlier command")
+                raise self._procedures.hangs()
             self._stuck = None
-        self._thread = CallThread(f"pcsc {self.name}", deadline_s=self._deadline_s)
+        self._thread = CallThread(f"pcsc {self.name}")
         try:
             return await self._thread.run(self._card.open)
         except ReaderError:
@@ -56,7 +65,7 @@ class PcscReader(CardReader):
 
     def _open_thread(self) -> CallThread:
         if self._thread is None:
-            raise ReaderUnavailableError(f"the card in reader {self.name!r} is not open")
+            raise self._procedures.not_open()
         return self._thread
 
     async def close(self) -> None:
@@ -71,8 +80,13 @@ class PcscReader(CardReader):
         try:
             await thread.run(self._card.close)
         except ReaderError:
+            return
+        except asyncio.CancelledError:
+            # It hangs in that, too.
             self._stuck = thread
-        thread.end()
+            raise
+        finally:
+            thread.end()
 
 
 class PcscSource(ReaderSource):
@@ -84,44 +98,37 @@ class PcscSource(ReaderSource):
     def __init__(
         self,
         *,
-        deadline_s: float = 60.0,
         is_shared: Callable[[str], bool] = lambda _reader: False,
         scard: Scard | None = None,
         finds_places: bool = False,
         usb_devices: Path = USB_DEVICES,
     ) -> None:
-        self._deadline_s = deadline_s
         self._is_shared = is_shared
         self._finds_places = finds_places
         self._usb_devices = usb_devices
         self._scard = scard
         self._watcher: Watcher | None = None
-        self._names: list[str] = []
-        # The latest state of each reader, for listeners that come later.
-        self._latest: dict[str, PresenceEvent] = {}
-        self._listeners: list[PresenceListener] = []
+        self._known = KnownReaders()
 
     async def start(self) -> None:
         """Load PC/SC and begin to watch; a service that does not run yet is waited for."""
         self._scard = scard = self._scard or load_scard()
         finder = partial(find_places, scard, devices=self._usb_devices) if self._finds_places else None
-        self._watcher = Watcher(scard, self._on_event, find_places=finder)
-        self._names = await self._watcher.start()
+        self._watcher = Watcher(scard, self._known.on_event, find_places=finder)
+        self._known.names = await self._watcher.start()
 
     async def names(self) -> list[str]:
         """The readers that are plugged in, in the order of PC/SC."""
-        return list(self._names)
+        return list(self._known.names)
 
     def watch(self, listener: PresenceListener) -> None:
         """Tell ``listener`` what is known already, then every change."""
-        self._listeners.append(listener)
-        for event in list(self._latest.values()):
-            listener(event)
+        self._known.watch(listener)
 
     def reader(self, name: str) -> PcscReader:
         """A reader of that name, plugged in or not. Raises ReaderUnavailableError if PC/SC is not installed."""
         self._scard = self._scard or load_scard()
-        return PcscReader(self._scard, name, is_shared=self._is_shared(name), deadline_s=self._deadline_s)
+        return PcscReader(self._scard, name, is_shared=self._is_shared(name))
 
     def place(self, name: str) -> str:
         """The path of its USB device."""
@@ -129,19 +136,7 @@ class PcscSource(ReaderSource):
 
     async def stop(self) -> None:
         """Stop watching."""
-        self._listeners.clear()
+        self._known.end()
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             await watcher.stop()
-
-    def _on_event(self, event: PresenceEvent) -> None:
-        if event.presence is Presence.UNKNOWN:
-            self._latest.pop(event.reader, None)
-            if event.reader in self._names:
-                self._names.remove(event.reader)
-        else:
-            self._latest[event.reader] = event
-            if event.reader not in self._names:
-                self._names.append(event.reader)
-        for listener in tuple(self._listeners):
-            listener(event)

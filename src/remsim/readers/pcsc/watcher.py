@@ -13,8 +13,7 @@ from functools import partial
 from typing import Final
 
 from remsim.logs import get_logger
-from remsim.readers.base import Presence, PresenceEvent, twins_of
-from remsim.readers.pcsc import codes
+from remsim.readers.base import Presence, PresenceEvent
 from remsim.readers.pcsc.scard import (
     COUNTER_SHIFT,
     PNP_NOTIFICATION,
@@ -25,6 +24,8 @@ from remsim.readers.pcsc.scard import (
     STATE_UNKNOWN,
     Scard,
 )
+from remsim.readers.pcsc_common import codes
+from remsim.readers.pcsc_common.states import ReaderStates
 
 #: Not every driver announces readers that come or go, so the list is read again this often.
 _LOOK_AGAIN_MS: Final = 2000
@@ -39,9 +40,6 @@ _RETRY_S: Final = 0.5
 #: A thread that sits in PC/SC longer than this at the end is left alone.
 _STOP_S: Final = 3.0
 _CANCEL_EVERY_S: Final = 0.02
-
-_SERVICE_GONE: Final = "PC/SC service gone"
-_SERVICE_BACK: Final = "PC/SC service back"
 
 Listener = Callable[[PresenceEvent], None]
 #: Finds out where readers are plugged in; may block for some seconds.
@@ -64,12 +62,10 @@ class Watcher:
         self._is_stopping = False
         self._context: int | None = None
         self._thread = threading.Thread(target=self._run, name="pcsc-watcher", daemon=True)
-        # Raw PC/SC states by reader, in the driver's order. Used in the thread only.
-        self._states: dict[str, int] = {}
-        self._is_service_there: bool | None = None
-        self._twins: frozenset[str] = frozenset()
+        # Raw PC/SC states by reader, for the next look at it. This and the following are used in the thread only.
+        self._raw: dict[str, int] = {}
+        self._states = ReaderStates(self._log)
         self._is_limit_told = False
-        self._cause = ""
 
     async def start(self) -> list[str]:
         """Begin; return the readers that are there now, none if the service is not."""
@@ -111,31 +107,19 @@ class Watcher:
     def _post(self, call: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(call)
 
-    def _tell(self, reader: str, presence: Presence, atr: bytes | None = None, cause: str = "") -> None:
-        self._post(partial(self._listener, PresenceEvent(reader, presence, atr, cause or self._cause)))
+    def _tell(self, events: Sequence[PresenceEvent]) -> None:
+        for event in events:
+            self._post(partial(self._listener, event))
 
     def _say_first(self, names: list[str]) -> None:
         if not self._first.done():
             self._first.set_result(names)
 
     def _on_service_gone(self, code: int) -> None:
-        if self._is_service_there is not False:
-            self._log.warning(
-                "pcsc_service_gone", error=codes.meaning_of(code), hint="check that pcscd runs and accepts this user"
-            )
-        self._is_service_there = False
-        for name in self._states:
-            self._tell(name, Presence.UNKNOWN, cause=_SERVICE_GONE)
-        self._states.clear()
+        self._tell(self._states.on_service_gone(codes.meaning_of(code), "check that pcscd runs and accepts this user"))
+        self._raw.clear()
         self.places.clear()
         self._post(partial(self._say_first, []))
-
-    def _on_service_there(self) -> None:
-        # Not before it has let us watch: one that lists readers and fails then would come and go in the log for ever.
-        if self._is_service_there is False:
-            self._log.info("pcsc_service_back", readers=len(self._states))
-        self._is_service_there = True
-        self._cause = ""
 
     def _watch(self, context: int) -> int:
         """Follow readers until PC/SC fails; return why."""
@@ -144,7 +128,7 @@ class Watcher:
             code = self._list(context)
             if code != codes.SUCCESS:
                 return code
-            names = list(self._states)
+            names = self._states.names
             if len(names) < MAX_ENTRIES:
                 code, pnp_state = self._wait(context, _LOOK_AGAIN_MS, names, pnp_state)
             else:
@@ -153,7 +137,7 @@ class Watcher:
                 pnp_state = STATE_UNAWARE
             if code != codes.SUCCESS:
                 return code
-            self._on_service_there()
+            self._states.on_service_there()
         return codes.SUCCESS
 
     def _take_turns(self, context: int, names: Sequence[str]) -> int:
@@ -173,7 +157,7 @@ class Watcher:
 
         Nothing that happens to a reader is a failure; those of PC/SC are returned.
         """
-        query = [(name, self._states[name]) for name in names]
+        query = [(name, self._raw[name]) for name in names]
         if pnp_state is not None:
             query.append((PNP_NOTIFICATION, pnp_state))
         code, found = self._scard.SCardGetStatusChange(context, timeout_ms, query)
@@ -192,7 +176,7 @@ class Watcher:
         """Say once that the list is full, where the library is one of those that cannot have more readers."""
         if self._is_limit_told:
             return
-        query = [*((name, self._states[name]) for name in names), (PNP_NOTIFICATION, STATE_UNAWARE)]
+        query = [*((name, self._raw[name]) for name in names), (PNP_NOTIFICATION, STATE_UNAWARE)]
         code, _ = self._scard.SCardGetStatusChange(context, 0, query)
         if codes.unsigned(code) != codes.E_INVALID_PARAMETER:
             return
@@ -210,53 +194,27 @@ class Watcher:
             code, listed = codes.SUCCESS, []
         if code != codes.SUCCESS:
             return code
-        if self._is_service_there is False:
-            self._cause = _SERVICE_BACK
-        twins = self._look_for_twins(listed)
-        names = [name for name in listed if name not in twins]
-        for name in [name for name in self._states if name not in names]:
-            del self._states[name]
+        known = set(self._raw)
+        self._tell(self._states.on_list(listed))
+        names = self._states.names
+        for name in known.difference(names):
+            del self._raw[name]
             self.places.pop(name, None)
-            self._tell(
-                name, Presence.UNKNOWN, cause="two readers have this name" if name in twins else "reader unplugged"
-            )
-        new = [name for name in names if name not in self._states]
+        new = [name for name in names if name not in known]
         if new and self._find_places is not None:
             self.places |= self._find_places(new)
-        self._states |= dict.fromkeys(new, STATE_UNAWARE)
-        self._post(partial(self._say_first, list(names)))
+        self._raw |= dict.fromkeys(new, STATE_UNAWARE)
+        self._post(partial(self._say_first, names))
         return codes.SUCCESS
 
-    def _look_for_twins(self, listed: Sequence[str]) -> frozenset[str]:
-        """Names that several readers have. PC/SC opens readers by name, so nobody can say which one that would be."""
-        twins = twins_of(listed)
-        for name in sorted(twins - self._twins):
-            self._log.warning(
-                "readers_of_one_name",
-                reader=name,
-                readers=listed.count(name),
-                text="none of them is served: PC/SC cannot tell them apart",
-                hint="give each entry of reader.conf a FRIENDLYNAME of its own and restart pcscd",
-            )
-        self._twins = twins
-        return twins
-
     def _on_state(self, name: str, state: int, atr: bytes) -> None:
-        before = self._states.get(name, STATE_UNAWARE)
         state &= ~STATE_CHANGED
-        self._states[name] = state
-        now, then = _presence(state), _presence(before)
-        if now is Presence.PRESENT and then is Presence.PRESENT:
-            if state >> COUNTER_SHIFT == before >> COUNTER_SHIFT:
-                return
-            # Out and in again between two looks: the card in it is not the one that was powered.
-            self._tell(name, Presence.ABSENT)
-        elif now is then and before != STATE_UNAWARE:
-            return
-        self._tell(name, now, atr or None)
+        self._raw[name] = state
+        if state != STATE_UNAWARE:
+            self._tell(self._states.on_state(name, _presence(state), state >> COUNTER_SHIFT, atr))
 
 
 def _presence(state: int) -> Presence:
-    if state == STATE_UNAWARE or state & (STATE_UNKNOWN | STATE_UNAVAILABLE):
+    if state & (STATE_UNKNOWN | STATE_UNAVAILABLE):
         return Presence.UNKNOWN
     return Presence.PRESENT if state & STATE_PRESENT else Presence.ABSENT

@@ -124,6 +124,8 @@ class NoteBank:
     sw_version: str
     number_of_slots: int
     addresses: tuple[AdvertisedAddress, ...]
+    #: The addresses are new. After a restart, clients that were sent to the old ones would lose their sessions.
+    has_moved: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,14 @@ from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
-from remsim.server.core.peer_reports import BankAudit, forget_absence, on_dial_refused, on_error, on_slot_status
+from remsim.server.core.peer_reports import (
+    BankAudit,
+    forget_absence,
+    on_dial_refused,
+    on_error,
+    on_reader_health,
+    on_slot_status,
+)
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import Mapping, SlotMap
@@ -62,6 +69,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.RemoveMappingRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.ReaderHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
     rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
@@ -319,6 +327,8 @@ class Coordinator:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
                 return on_slot_status(peer, message)
+            case rspro.ReaderHealthInd() as message, _:
+                return on_reader_health(peer, message)
             case extensions.CardInd() as message, _:
                 return self.inventory.on_card(peer, message)
             case rspro.AddressesInd() as message, _:
@@ -386,7 +396,11 @@ class Coordinator:
         if peer.addresses == before:
             return []
         told = [action for mapping in self.slotmap.live_of_bank(peer.bank) for action in self._retell(mapping)]
-        return [peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)), *note_of(peer), *told]
+        return [
+            peer_event("info", "bankd_address", peer, clients_go_to=places_of(peer)),
+            *note_of(peer, has_moved=True),
+            *told,
+        ]
 
     def _retell(self, mapping: Mapping) -> list[Action]:
         """Its client may have been told another address; one that heard of no bankd need not hear that again."""

@@ -41,8 +41,8 @@ def places_of(peer: Peer) -> list[str]:
     return [f"{address.ip}:{address.port}" for address in known]
 
 
-def note_of(peer: Peer) -> list[Note]:
-    """What is kept of an accepted peer."""
+def note_of(peer: Peer, *, has_moved: bool = False) -> list[Note]:
+    """What is kept of an accepted peer. ``has_moved``: of a bankd, the addresses are new."""
     identity = peer.identity
     if identity is None:
         return []
@@ -50,5 +50,5 @@ def note_of(peer: Peer) -> list[Note]:
     if peer.state is PeerState.CONNECTED_CLIENT and peer.client is not None:
         return [NoteClient(peer.client, *names, identity.hw_serial_nr, str(peer.address.host))]
     if peer.state is PeerState.CONNECTED_BANKD:
-        return [NoteBank(peer.bank, *names, peer.number_of_slots, peer.addresses)]
+        return [NoteBank(peer.bank, *names, peer.number_of_slots, peer.addresses, has_moved)]
     return []

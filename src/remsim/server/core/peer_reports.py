@@ -18,7 +18,7 @@ from remsim.server.core.log_events import ignored, peer_event
 from remsim.server.core.peers import Peer
 from remsim.wire.link.actions import Close
 from remsim.wire.messages.extensions import AuditInd
-from remsim.wire.messages.rspro import BankSlotStatusInd, ConnectClientRes, ErrorInd
+from remsim.wire.messages.rspro import BankSlotStatusInd, ConnectClientRes, ErrorInd, ReaderHealthInd, ReaderState
 
 
 def on_slot_status(peer: Peer, message: BankSlotStatusInd) -> list[Action]:
@@ -35,6 +35,21 @@ def forget_absence(peer: Peer, slot: BankSlot) -> None:
     status = peer.slot_status.get(slot.slot_nr)
     if status is not None and status.card_present is False:
         del peer.slot_status[slot.slot_nr]
+
+
+def on_reader_health(peer: Peer, message: ReaderHealthInd) -> list[Action]:
+    """A bankd says that a reader does not work, or works again."""
+    slot = message.bank_slot
+    if slot.bank_id != peer.bank_id or slot.slot_nr >= peer.number_of_slots:
+        return [ignored(peer, "foreign_reader_health", slot)]
+    before = peer.readers.get(slot.slot_nr)
+    if message.state is ReaderState.WORKING:
+        peer.readers.pop(slot.slot_nr, None)
+    else:
+        peer.readers[slot.slot_nr] = message
+    is_new = (before is None) is not (message.state is ReaderState.WORKING)
+    fields: dict[str, object] = {"state": message.state.name, "failures": message.failures}
+    return [LogEvent("info" if is_new else "debug", "bank_reader_health", slot, fields=fields)]
 
 
 def on_error(peer: Peer, error: ErrorInd) -> list[Action]:

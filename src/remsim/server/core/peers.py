@@ -21,6 +21,7 @@ from remsim.wire.messages.rspro import (
     ConnectBankReq,
     ConnectClientReq,
     ErrorInd,
+    ReaderHealthInd,
     SlotPhysStatus,
 )
 
@@ -110,6 +111,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     number_of_slots: int = 0
     addresses: tuple[AdvertisedAddress, ...] = ()
     slot_status: dict[int, SlotPhysStatus] = field(default_factory=dict)
+    #: Readers that do not work, by slot number.
+    readers: dict[int, ReaderHealthInd] = field(default_factory=dict)
 
     # Of clients
     #: What it was told last on this connection.

@@ -122,9 +122,11 @@ class Store:
         self._wake.set()
 
     def note(self, note: Note) -> None:
-        """Store a note when convenient; a newer one about the same replaces it."""
+        """Store a note when convenient, that of a bank's new address now; a newer one about the same replaces it."""
         self._notes[_subject(note)] = (note, self._wall())
-        if self._notes_timer is None and not self._are_notes_due:
+        if isinstance(note, NoteBank) and note.has_moved:
+            self._on_notes_due()
+        elif self._notes_timer is None and not self._are_notes_due:
             self._notes_timer = asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._on_notes_due)
 
     async def run(self, listener: StoreListener) -> None:

@@ -45,6 +45,7 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     extensions.CertifiedInd: CERTIFIED,
     extensions.CardInd: CARDS,
     rspro.AddressesInd: ADVERTISE,
+    rspro.ReaderHealthInd: SLOTS,
 }
 
 

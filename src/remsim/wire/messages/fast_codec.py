@@ -183,9 +183,9 @@ def _message_size(size: int, tag_size: int) -> int | None:
 
 
 def _content_size(size: int) -> int:
-    """How much content an element of ``size`` bytes with one identifier byte has; negative if there is none."""
+    """How much content an element of ``size`` bytes with one identifier byte has; -1 if there is none."""
     content = size - (2 if size <= _LONGEST_WITH_1 else 3 if size <= _LONGEST_WITH_2 else 4)
-    return content if content >= 0 and 1 + len(ber.encode_length(content)) + content == size else -size
+    return content if content >= 0 and 1 + len(ber.encode_length(content)) + content == size else -1
 
 
 def _learn_slots(identifier: int, prefix: bytes) -> _Slots | None:
@@ -289,8 +289,6 @@ class SessionCodec:
         if not 0 <= data_size <= MAX_COMMAND:
             return None
         frames = _frames(self._takes, self._taken_prefix, tag_size, data_size)
-        if frames.data_at + data_size != size:
-            return None
         self._incoming[size, tag_size] = frames
         return frames
 

@@ -22,6 +22,8 @@ MAX_OPERATION_TAG: Final = 2**31 - 1
 MAX_NAME: Final = 32
 MAX_ERROR_STRING: Final = 255
 MAX_ATR: Final = 55
+#: Failures of a reader that are told; more count as so many.
+MAX_FAILURES: Final = 65535
 
 #: A command TPDU is CLA INS P1 P2 P3 and up to 255 bytes of data (ISO 7816-3, 10.3).
 MIN_COMMAND, MAX_COMMAND = 5, 260
@@ -88,6 +90,14 @@ class AddressKind(_OpenEnum):
     PLAINTEXT = 1
 
 
+class ReaderState(_OpenEnum):
+    """How much a bankd trusts a reader (ability ``slots.1``)."""
+
+    WORKING = 0
+    SUSPENDED = 1  # left alone for a while, after several failures in a row
+    PROBING = 2  # tried once more
+
+
 @dataclass(frozen=True, slots=True)
 class ComponentIdentity:
     """Who speaks."""
@@ -143,6 +153,18 @@ class AddressesInd:
     """Where clients reach a bankd: ability ``advertise.1``. Empty: where it calls from, at the classic port."""
 
     addresses: tuple[AdvertisedAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderHealthInd:
+    """A reader has failed several times in a row, is tried once more, or works again: ability ``slots.1``."""
+
+    bank_slot: BankSlot
+    state: ReaderState
+    #: Failures in a row.
+    failures: int
+    #: Why the last one failed.
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +388,7 @@ Response = (
     | ConfigClientBankRes
     | ResetStateRes
 )
-Addition = RevocationListInd | AuditInd | CertifiedInd | CardInd | AddressesInd
+Addition = RevocationListInd | AuditInd | CertifiedInd | CardInd | AddressesInd | ReaderHealthInd
 Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition
 Message = Request | Response | Indication
 

@@ -24,7 +24,14 @@ class Integer:
 class Enumerated:
     """ENUMERATED; an open one keeps numbers that are not listed."""
 
-    cls: type[rspro.ComponentType | rspro.ResultCode | rspro.ErrorCode | rspro.ErrorSeverity | rspro.AddressKind]
+    cls: type[
+        rspro.ComponentType
+        | rspro.ResultCode
+        | rspro.ErrorCode
+        | rspro.ErrorSeverity
+        | rspro.AddressKind
+        | rspro.ReaderState
+    ]
     is_open: bool
 
 
@@ -277,6 +284,16 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
         "addressesInd",
         rspro.AddressesInd,
         (Field("addresses", "addresses", SEQUENCE, SequenceOf(SEQUENCE, ADVERTISED_ADDRESS, MAX_ADVERTISED)),),
+    ),
+    49: Struct(
+        "readerHealthInd",
+        rspro.ReaderHealthInd,
+        (
+            Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
+            Field("state", "state", ENUMERATED, Enumerated(rspro.ReaderState, is_open=True)),
+            Field("failures", "failures", INTEGER, Integer(0, rspro.MAX_FAILURES)),
+            Field("cause", "cause", 0x80, Text(1, rspro.MAX_ERROR_STRING), is_optional=True),
+        ),
     ),
 }
 #: Alternatives of ours; classic programs know the others.

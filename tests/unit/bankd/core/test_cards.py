@@ -3,14 +3,15 @@
 
 import pytest
 
-from remsim.bankd.core import cards
 from remsim.bankd.core.actions import CloseCard, FaultKind, OpenCard, ResetCard
-from remsim.bankd.core.states import CardState
+from remsim.bankd.core.breaker import DELAYS_S, JITTER, TRIPS_AFTER
+from remsim.bankd.core.states import BreakerState, CardState
 from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.link.abilities import ABILITIES
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
-from tests.doubles.bank import Bank, stub_atr
+from tests.doubles.bank import SERVER, Bank, stub_atr
 
 
 def kinds(bank: Bank, link: int) -> list[str]:
@@ -132,17 +133,118 @@ def test_fault_after_its_client_left_concerns_nobody(bank: Bank) -> None:
 def test_card_that_cannot_be_opened_is_tried_again_with_growing_delays(bank: Bank) -> None:
     bank.cards.faults[0] = FaultKind.MUTE
     client = bank.connect(is_own=True)
-    begin = bank.now
-    bank.wait(begin + sum(cards.RETRY_DELAYS_S) + 2 * cards.RETRY_DELAYS_S[-1])
-    assert bank.cards.log.count((0, "open")) == 1 + len(cards.RETRY_DELAYS_S) + 2
+    for number, delay_s in enumerate([*DELAYS_S, DELAYS_S[-1], DELAYS_S[-1]], start=2):
+        due = bank.coordinator.next_deadline()
+        assert due is not None
+        assert delay_s * (1 - JITTER) <= due - bank.now <= delay_s * (1 + JITTER)
+        bank.wait(due)
+        assert bank.cards.log.count((0, "open")) == number
     assert [notice.level for notice in bank.cards.notices if notice.name == "card_not_powered"][:2] == [
         "warning",
         "debug",
     ]
     del bank.cards.faults[0]
-    bank.wait(bank.now + cards.RETRY_DELAYS_S[-1])
+    bank.wait(bank.now + DELAYS_S[-1] * (1 + JITTER))
     assert kinds(bank, client)[-2:] == ["SetAtrReq", "BankSlotStatusInd"]
     assert bank.coordinator.next_deadline() is None
+
+
+def breaker_state(bank: Bank) -> BreakerState:
+    return bank.coordinator.cards.positions[0].breaker.state
+
+
+def test_reader_whose_commands_fail_is_left_alone_for_longer_and_longer(bank: Bank) -> None:
+    client = bank.connect(is_own=True)
+    for _ in range(TRIPS_AFTER + 3):
+        bank.command(client, "00fe000000")
+        bank.wait(bank.coordinator.next_deadline() or bank.now)
+    # Each time it powers up; that alone is no reason to trust it.
+    assert breaker_state(bank) is BreakerState.PROBING
+    assert bank.cards.log.count((0, "open")) == 1 + TRIPS_AFTER + 3
+    assert bank.now - 100.0 > sum(DELAYS_S[1 : TRIPS_AFTER + 3]) * (1 - JITTER)
+    assert bank.events().count("reader_suspended") == 1
+    assert bank.coordinator.cards.breaker_counts()[BreakerState.PROBING] == 1
+    bank.command(client)
+    bank.command(client)
+    assert breaker_state(bank) is BreakerState.CLOSED
+    assert bank.events().count("reader_recovered") == 1
+    assert bank.coordinator.next_deadline() is None
+
+
+def test_single_fault_is_forgotten_with_the_next_answer(bank: Bank) -> None:
+    client = bank.connect(is_own=True)
+    for _ in range(TRIPS_AFTER * 2):
+        bank.command(client, "00fe000000")
+        bank.command(client)
+    assert bank.cards.log.count((0, "open")) == 1 + TRIPS_AFTER * 2
+    assert "reader_suspended" not in bank.events()
+    assert "reader_recovered" not in bank.events()
+
+
+def test_client_that_comes_while_its_reader_is_left_alone_is_told_and_waits(bank: Bank) -> None:
+    bank.cards.faults[0] = FaultKind.MUTE
+    first = bank.connect()
+    while breaker_state(bank) is BreakerState.CLOSED:
+        bank.wait(bank.coordinator.next_deadline() or bank.now)
+    bank.lose(first)
+    opened = bank.cards.log.count((0, "open"))
+    del bank.cards.faults[0]
+    second = bank.connect(is_own=True)
+    assert bank.result(second) is ResultCode.CARD_UNRESPONSIVE
+    assert bank.cards.log.count((0, "open")) == opened
+    assert state(bank) is CardState.WAITING
+    bank.wait(bank.coordinator.next_deadline() or bank.now)
+    assert kinds(bank, second)[-2:] == ["SetAtrReq", "BankSlotStatusInd"]
+    assert breaker_state(bank) is BreakerState.PROBING
+
+
+def health(bank: Bank, server: int) -> list[tuple[str, int, str | None]]:
+    found = [message for message in bank.sent[server] if isinstance(message, rspro.ReaderHealthInd)]
+    return [(message.state.name, message.failures, message.cause) for message in found]
+
+
+def test_server_of_ours_hears_of_each_change_and_a_new_one_of_what_lasts() -> None:
+    bank = Bank()
+    server = bank.server()
+    bank.map(server)
+    bank.cards.faults[0] = FaultKind.MUTE
+    bank.connect(is_own=True)
+    while breaker_state(bank) is BreakerState.CLOSED:
+        bank.wait(bank.coordinator.next_deadline() or bank.now)
+    assert health(bank, server) == [("SUSPENDED", TRIPS_AFTER, "card mute")]
+    bank.wait(bank.coordinator.next_deadline() or bank.now)
+    told = [("PROBING", TRIPS_AFTER, "card mute"), ("SUSPENDED", TRIPS_AFTER + 1, "card mute")]
+    assert health(bank, server)[1:] == told
+    bank.lose(server)
+    again = bank.link(is_dialled=True)
+    bank.say(again, rspro.ConnectBankRes(SERVER.with_abilities(ABILITIES), ResultCode.OK))
+    assert health(bank, again) == [("SUSPENDED", TRIPS_AFTER + 1, "card mute")]
+    bank.presence(0, is_present=False)
+    assert health(bank, again)[1:] == [("WORKING", 0, None)]
+
+
+def test_classic_server_hears_nothing_of_readers() -> None:
+    bank = Bank()
+    server = bank.server(is_own=False)
+    bank.map(server)
+    bank.cards.faults[0] = FaultKind.MUTE
+    bank.connect(is_own=True)
+    while breaker_state(bank) is BreakerState.CLOSED:
+        bank.wait(bank.coordinator.next_deadline() or bank.now)
+    assert health(bank, server) == []
+
+
+def test_card_that_is_pulled_and_inserted_again_is_tried_at_once(bank: Bank) -> None:
+    bank.cards.faults[0] = FaultKind.MUTE
+    client = bank.connect(is_own=True)
+    while breaker_state(bank) is BreakerState.CLOSED:
+        bank.wait(bank.coordinator.next_deadline() or bank.now)
+    bank.presence(0, is_present=False)
+    assert breaker_state(bank) is BreakerState.CLOSED
+    del bank.cards.faults[0]
+    bank.presence(0, is_present=True)
+    assert kinds(bank, client)[-2:] == ["SetAtrReq", "BankSlotStatusInd"]
+    assert bank.events().count("reader_suspended") == bank.events().count("reader_recovered") == 1
 
 
 def test_card_without_t0_is_not_tried_again_until_it_is_changed(bank: Bank) -> None:

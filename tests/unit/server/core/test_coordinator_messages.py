@@ -117,6 +117,24 @@ def test_error_indication_is_kept_and_reported() -> None:
     assert "about_client_slot" not in world.log[-1].shown_fields()
 
 
+def test_reader_that_does_not_work_is_kept_until_it_works_again() -> None:
+    world = ServerWorld()
+    link = world.bank(1, is_own=True)
+    peer = world.coordinator.peers.by_bank(1)
+    assert peer is not None
+    suspended = rspro.ReaderHealthInd(BankSlot(1, 2), rspro.ReaderState.SUSPENDED, 3, "card mute")
+    probing = rspro.ReaderHealthInd(BankSlot(1, 2), rspro.ReaderState.PROBING, 3, "card mute")
+    world.receive(link, suspended)
+    world.receive(link, probing)
+    assert peer.readers == {2: probing}
+    assert world.reported().count("bank_reader_health") == 2
+    for slot in (BankSlot(2, 2), BankSlot(1, 1023)):
+        world.receive(link, rspro.ReaderHealthInd(slot, rspro.ReaderState.SUSPENDED, 3))
+    assert world.reported().count("foreign_reader_health") == 2
+    world.receive(link, rspro.ReaderHealthInd(BankSlot(1, 2), rspro.ReaderState.WORKING, 0))
+    assert peer.readers == {}
+
+
 def test_slot_status_of_a_bankd_is_kept() -> None:
     world = ServerWorld()
     bank = world.bank(1)

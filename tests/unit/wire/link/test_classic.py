@@ -53,6 +53,7 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
     (extensions.CertifiedInd(is_first=True, is_last=True, clients=()), set(), "extensions: as above"),
     (extensions.CardInd(BANK), set(), "extensions: as above"),
     (rspro.AddressesInd(()), set(), "extensions: as above"),
+    (rspro.ReaderHealthInd(BANK, rspro.ReaderState.SUSPENDED, 3), set(), "extensions: as above"),
     (rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)), {CLIENT_ROLE}, "c"),
     (rspro.ResetStateReq(), {BANKD}, "36: clients ignore it"),
 ]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The codec of a session gives and takes exactly the bytes of the general codec."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,3 +103,11 @@ def test_codec_encodes_a_size_seen_before_with_its_own_data() -> None:
     codec = SessionCodec(CLIENT, BANK, is_bank=True)
     for data in (b"\x90\0", b"\x61\x10"):
         assert codec.encode(7, data) == response_frame(7, data)
+
+
+def test_codec_takes_no_frame_of_zeros_whatever_its_size_and_the_size_of_its_tag() -> None:
+    codec = SessionCodec(CLIENT, BANK, is_bank=True)
+    for size, tag_size in itertools.product(range(640), range(8)):
+        frame = bytearray(size)
+        frame[10:11] = bytes([tag_size]) if size > 10 else b""
+        assert codec.decode(bytes(frame)) is None, (size, tag_size)

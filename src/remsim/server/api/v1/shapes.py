@@ -78,12 +78,21 @@ class CardShape(_Shape):
     iccid: str = Field(description="shortened: 890010…0018")
 
 
+class ReaderShape(_Shape):
+    """A reader that does not work."""
+
+    state: str = Field(description="suspended, or probing: tried once more")
+    failures: int = Field(description="in a row")
+    cause: str | None = None
+
+
 class SlotShape(_Shape):
     """A slot of a bank."""
 
     slotNr: int  # noqa: N815
     cardPresent: bool | None = None  # noqa: N815
     iccid: str | None = Field(None, description="shortened: 890010…0018")
+    reader: ReaderShape | None = Field(None, description="only while it does not work")
     mapping: MappingShape | None = None
 
 

@@ -13,7 +13,14 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.redaction import shorten_iccid
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import BankInfo, ClientInfo, MappingInfo, PeerInfo, SlotInfo
-from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ErrorInd, ResultCode, SlotPhysStatus
+from remsim.wire.messages.rspro import (
+    ComponentIdentity,
+    ComponentType,
+    ErrorInd,
+    ReaderHealthInd,
+    ResultCode,
+    SlotPhysStatus,
+)
 
 #: A JSON object.
 Json = dict[str, object]
@@ -167,10 +174,17 @@ def slot(info: SlotInfo, *, may_see: MaySee = see_all) -> Json:
         shown |= _lines(info.status)
     if info.iccid is not None:
         shown["iccid"] = shorten_iccid(info.iccid)
+    if info.reader is not None:
+        shown["reader"] = _reader(info.reader)
     item = info.mapping
     if item is None or not may_see(item.bank, item.client):
         return shown
     return shown | {"mapping": mapping(item, more=True)}
+
+
+def _reader(health: ReaderHealthInd) -> Json:
+    shown: Json = {"state": asn1_name(health.state), "failures": health.failures}
+    return shown if health.cause is None else shown | {"cause": health.cause}
 
 
 def cards(iccids: dict[int, str]) -> list[Json]:

@@ -140,6 +140,22 @@ def test_peer_with_whose_certificate_another_program_came_shows_from_where() -> 
     assert shown_bank(peer)["contestedBy"] == "192.0.2.2"
 
 
+def test_slot_shows_a_reader_that_does_not_work() -> None:
+    world = ServerWorld()
+    link = world.bank(3, is_own=True)
+    peer = world.coordinator.peers.by_bank(3)
+    assert peer is not None
+    world.receive(link, rspro.ReaderHealthInd(BankSlot(3, 1), rspro.ReaderState.SUSPENDED, 4, "card mute"))
+    info = BankInfo(peer, world.coordinator, STATUS)
+    assert views.slot(info.slots[1]) == {
+        "slotNr": 1,
+        "reader": {"state": "suspended", "failures": 4, "cause": "card mute"},
+    }
+    world.receive(link, rspro.ReaderHealthInd(BankSlot(3, 1), rspro.ReaderState.PROBING, 4))
+    assert views.slot(info.slots[1])["reader"] == {"state": "probing", "failures": 4}
+    assert "reader" not in views.slot(info.slots[0])
+
+
 def test_client_shows_what_it_was_told_and_whether_it_obeyed() -> None:
     peer = make_peer(ComponentType.REMSIM_CLIENT)
     peer.announced = rspro.ConfigClientBankReq(BankSlot(1, 2), IpPort(ip_address("192.0.2.9"), 9999))

@@ -18,7 +18,9 @@ E_CANCELLED: Final = 0x80100002
 E_INVALID_PARAMETER: Final = 0x80100004
 E_TIMEOUT: Final = 0x8010000A
 E_UNKNOWN_READER: Final = 0x80100009
+E_SHARING_VIOLATION: Final = 0x8010000B
 E_PROTO_MISMATCH: Final = 0x8010000F
+E_NO_SERVICE: Final = 0x8010001D
 E_NO_READERS_AVAILABLE: Final = 0x8010002E
 W_UNSUPPORTED_CARD: Final = 0x80100065
 
@@ -27,7 +29,7 @@ _MEANINGS: Final[dict[int, tuple[type[ReaderError], str]]] = {
     0x80100003: (ReaderUnavailableError, "the PC/SC service was restarted"),
     E_UNKNOWN_READER: (ReaderUnavailableError, "there is no such reader"),
     E_TIMEOUT: (CardMuteError, "the card did not answer in time"),
-    0x8010000B: (ReaderBusyError, "another program uses the card"),
+    E_SHARING_VIOLATION: (ReaderBusyError, "another program uses the card"),
     0x8010000C: (CardAbsentError, "there is no card in the reader"),
     E_PROTO_MISMATCH: (CardProtocolError, "the card does not speak T=0"),
     0x80100010: (ReaderUnavailableError, "the reader is not ready"),
@@ -35,7 +37,7 @@ _MEANINGS: Final[dict[int, tuple[type[ReaderError], str]]] = {
     0x80100016: (CardTransmissionError, "the exchange with the card failed"),
     0x80100017: (ReaderUnavailableError, "the reader is gone"),
     0x8010001C: (CardProtocolError, "the reader does not support this card"),
-    0x8010001D: (ReaderUnavailableError, "the PC/SC service does not run"),
+    E_NO_SERVICE: (ReaderUnavailableError, "the PC/SC service does not run"),
     0x8010001E: (ReaderUnavailableError, "the PC/SC service was stopped"),
     E_NO_READERS_AVAILABLE: (ReaderUnavailableError, "there are no readers"),
     0x8010002F: (ReaderUnavailableError, "the connection to the PC/SC service broke"),
