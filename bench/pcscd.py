@@ -131,11 +131,14 @@ async def _take(target: str, sessions: int, program: Path, environment: dict[str
             reader = "pcsc" if target == "pcsc" else "pcscd"
             async with AsyncExitStack() as stack:
                 running = [await stack.enter_async_context(_bank(reader, bank, folder)) for bank in banks]
-                works = [
-                    measure_load(reader, bankd, port, sum(share.count for share in bank), options)
-                    for (bankd, port), bank in zip(running, banks, strict=True)
-                ]
-                return _together(target, await asyncio.gather(*works))
+                async with asyncio.TaskGroup() as group:
+                    works = [
+                        group.create_task(
+                            measure_load(reader, bankd, port, sum(share.count for share in bank), options)
+                        )
+                        for (bankd, port), bank in zip(running, banks, strict=True)
+                    ]
+                return _together(target, [work.result() for work in works])
 
 
 async def measure(

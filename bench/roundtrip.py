@@ -108,7 +108,10 @@ async def measure_load(name: str, program: Program, port: int, sessions: int, op
     # The generator ends with the measuring time, so the last samples lie within it, and those for connecting do not.
     since = samples[-1][0] - _STEADY_PART * options.seconds
     steady = [sample for sample in samples if sample[0] >= since]
-    (began, used_first), (ended, used_last) = steady[0], steady[-2]
+    # On a machine that is busy with other things there may be few samples.
+    (began, used_first), (ended, used_last) = (steady if len(steady) > 2 else samples[-3:])[0], samples[-2]
+    if ended <= began:
+        raise LoadError(f"{sessions} sessions: the machine is too busy to be measured")
     cpu_us = (used_last - used_first) / (ended - began) * 1e6 / seen.rate
     return Result(name, seen, cpu_us, (peak - idle) / 1024 / sessions)
 

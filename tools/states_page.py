@@ -106,6 +106,15 @@ MACHINES: Final = (
         bankd_transitions.BreakerState.CLOSED,
     ),
     Machine(
+        "A card session of the bankd",
+        "One client's use of one card. A client that can return within the hold time gets a token when its card is "
+        "powered; without one, the session ends with its link.",
+        "remsim.bankd.core.states",
+        "HOLD_TRANSITIONS",
+        _rows_of(bankd_transitions.HOLD_TRANSITIONS),
+        bankd_transitions.HoldState.ATTACHED,
+    ),
+    Machine(
         "A client slot",
         "What the slot can do for its modem. Its two links have states of their own, as above.",
         "remsim.client.core.states",

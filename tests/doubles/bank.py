@@ -22,6 +22,7 @@ from remsim.bankd.core.actions import (
     TraceTpdu,
 )
 from remsim.bankd.core.certified import CertifiedMemory
+from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
@@ -175,6 +176,7 @@ class Bank:
         memory: CertifiedMemory | None = None,
         reads_numbers: bool = False,
         policy: GuardPolicy = GuardPolicy(()),  # noqa: B008  # immutable
+        hold: HoldPolicy | None = None,
     ) -> None:
         self.cards = StubCards()
         self.coordinator = BankdCoordinator(
@@ -185,6 +187,7 @@ class Bank:
             memory=memory,
             reads_numbers=reads_numbers,
             policy=policy,
+            hold=hold,
         )
         self.coordinator.is_listening = True
         self.cards.coordinator = self.coordinator

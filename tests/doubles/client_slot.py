@@ -13,6 +13,7 @@ from remsim.client.core.actions import (
 )
 from remsim.client.core.coordinator import ClientCoordinator
 from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.session import HoldOptions
 from remsim.client.core.states import SlotState
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
@@ -61,6 +62,7 @@ class Slot:
         keeps_atr: bool = False,
         atr_policy: AtrPolicy = AS_IT_IS,
         resets_for_atr: bool = False,
+        hold: HoldOptions = HoldOptions(),  # noqa: B008  # immutable
     ) -> None:
         self.coordinator = ClientCoordinator(
             identity=IDENTITY,
@@ -69,6 +71,7 @@ class Slot:
             keeps_default_atr=keeps_atr,
             atr_policy=atr_policy,
             resets_for_atr=resets_for_atr,
+            hold=hold,
         )
         #: Everything that the coordinator asked for, notices included, in order.
         self.everything: list[Action] = []
@@ -122,7 +125,7 @@ class Slot:
 
     def tpdu(self, tpdu: bytes) -> list[Action]:
         self.number += 1
-        return self.done(self.coordinator.on_tpdu(self.number, tpdu, CAME_AT))
+        return self.done(self.coordinator.on_tpdu(self.number, tpdu, CAME_AT, self.now))
 
     def lines(self, lines: SlotPhysStatus) -> list[Action]:
         return self.done(self.coordinator.on_lines(lines, self.now))

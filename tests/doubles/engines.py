@@ -62,9 +62,14 @@ def sent(connection: LinkEngine) -> list[RsproPdu | bytes]:
     return found
 
 
-def server_with_bankd(*, abilities: tuple[str, ...] | None, keep_alive: KeepAliveTimes | None = None) -> LinkEngine:
-    """A server's end after a bankd with these abilities (None: classic) was accepted at time 0."""
-    server = engine(ComponentType.REMSIM_SERVER, None, keep_alive=keep_alive)
+def server_with_bankd(
+    *,
+    abilities: tuple[str, ...] | None,
+    keep_alive: KeepAliveTimes | None = None,
+    own: tuple[str, ...] = ABILITIES,
+) -> LinkEngine:
+    """A server's end, with ``own`` abilities, after a bankd with these (None: classic) was accepted at time 0."""
+    server = engine(ComponentType.REMSIM_SERVER, None, keep_alive=keep_alive, abilities=own)
     bankd = identity(ComponentType.REMSIM_BANKD).with_abilities(abilities)
     receive(server, frame(rspro.ConnectBankReq(bankd, 1, 8)))
     server.send(rspro.ConnectBankRes(server.identity, ResultCode.OK), now=0.0, reply_to=0)

@@ -35,7 +35,7 @@ class ClassicConnection(StrictConnection):
         else:
             super()._on_ccm(payload, now)
 
-    def _learn_abilities(self, identity: ComponentIdentity) -> None:
+    def _learn_abilities(self, identity: ComponentIdentity, now: float) -> None:
         return
 
 

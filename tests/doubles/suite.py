@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import httpx2
 
@@ -20,6 +20,7 @@ from remsim.core.ids import ClientSlot
 from remsim.emulators.base import CardEmulator
 from remsim.net.runtime.process import Service
 from remsim.server.service import ServerService
+from tests.doubles.cutting_proxy import CuttingProxy
 
 _ANY_PORT: Final = HostPort("127.0.0.1", 0)
 _CLIENT: Final = 7
@@ -29,8 +30,23 @@ _BANK: Final = 1
 class Suite:
     """One client slot for each emulator, mapped to a software card of its own; ``async with`` runs it."""
 
-    def __init__(self, folder: Path, emulators: Sequence[CardEmulator], *, profile: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        emulators: Sequence[CardEmulator],
+        *,
+        profile: str,
+        proxy: CuttingProxy | None = None,
+        resume: Literal["proven", "always", "off"] = "proven",
+        card_time_ms: float = 0.0,
+        observer: ClientObserver | None = None,
+    ) -> None:
+        """``proxy`` stands between clients and bankd."""
         self._folder = folder
+        self._proxy = proxy
+        self._resume = resume
+        self._card_time_ms = card_time_ms
+        self._observer = observer or ClientObserver()
         self._emulators = emulators
         self._profile = profile
         self._stack = AsyncExitStack()
@@ -60,8 +76,11 @@ class Suite:
             )
         )
         await self._run(server)
-        bankd = BankdService(
+        self.bankd = bankd = BankdService(
             BankdConfig(
+                advertise=() if self._proxy is None else (self._proxy.address,),
+                resume=self._resume,
+                card_time_ms=self._card_time_ms,
                 server=server.rspro_address,
                 bank_id=_BANK,
                 slots=len(self._emulators),
@@ -73,15 +92,18 @@ class Suite:
             )
         )
         await self._run(bankd)
+        if self._proxy is not None and bankd.listener is not None:
+            self._proxy.target = HostPort("127.0.0.1", bankd.listener.port)
         specs = [
             SlotSpec(
                 ClientConfig(
                     server=server.rspro_address,
                     client=ClientSlot(_CLIENT, number),
+                    resume=self._resume,
                     plaintext=True,  # type: ignore[arg-type]  # as in a file
                 ),
                 emulator,
-                ClientObserver(),
+                self._observer,
             )
             for number, emulator in enumerate(self._emulators)
         ]

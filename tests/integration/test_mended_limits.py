@@ -57,6 +57,16 @@ async def test_accepted_links_do_not_wait_to_fill_segments() -> None:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+async def test_system_gives_up_what_is_not_acknowledged_when_the_peer_is_given_up() -> None:
+    async with world() as (manager, program):
+        listener = await manager.listen(HostPort("127.0.0.1", 0), factory())
+        async with dialled_raw("127.0.0.1", listener.port):
+            link, _ = await program.ups.get()
+            sock: socket.socket = manager._links[link]._transport.get_extra_info("socket")
+            expected_ms = manager._links[link].connection.dead_after_s * 1000
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == expected_ms
+
+
 def _server(state: Path, *options: str) -> Program:
     return Program(
         remsim(

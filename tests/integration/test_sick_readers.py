@@ -21,7 +21,7 @@ from tests.doubles.pcsc_socket import pcsc_at
 _MUTE: Final = 15
 _COMMAND: Final = "00a40000023f00"
 #: Of a command in the tests, in place of a minute.
-_DEADLINE_S: Final = 0.3
+_DEADLINE_S: Final = 1.0
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def test_fifteen_mute_cards_do_not_disturb_the_one_that_works(world: BankW
             assert await works.transmit(_COMMAND) == "9000"
             slowest, answered = max(slowest, time.monotonic() - began), answered + 1
             await asyncio.sleep(0.002)
-        assert answered > 100
+        assert answered > 20
         assert slowest < _DEADLINE_S
         assert positions[_MUTE].breaker.failures == 0
         assert metric(world, "breaker_trips_total") == _MUTE
@@ -166,7 +166,7 @@ async def test_bank_ends_in_time_while_pcscd_hangs(world: BankWorld, pcscd: Null
         world.service.request_stop()
         for client in (*clients, last):
             await client.listen()
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 4 * _DEADLINE_S
         await world.until(lambda: world.service.coordinator.is_at_rest)
     finally:
         pcscd.program.send_signal(signal.SIGCONT)

@@ -2,6 +2,7 @@
 """Software readers: what is theirs alone, and what their cards keep on disk."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,14 @@ async def test_state_may_shrink(tmp_path: Path) -> None:
     reader = source.reader(_NAME)
     select, long, gone = "00A4080C067F105F3B4F48", "80DB0080F08181ED" + "00" * 237, "80DB00800181"
     answers = [reader.submit(bytes.fromhex(command), unheard) for command in (select, long, gone, gone, long, gone)]
-    assert [answer.hex() for answer in answers] == ["9000", "9000", "9000", "6a88", "9000", "9000"]
+    assert [answer.hex() for answer in answers if answer is not None] == [
+        "9000",
+        "9000",
+        "9000",
+        "6a88",
+        "9000",
+        "9000",
+    ]
     await _open(SimSource(state_dir=tmp_path))
 
 
@@ -162,3 +170,28 @@ async def test_unknown_reader_and_profile_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match="cannot read"):
         SimSource(profile=str(tmp_path / "none.toml"))
     assert Presence.PRESENT is SimSource().reader(_NAME).presence
+
+
+async def test_card_takes_the_time_that_it_is_told() -> None:
+    reader = SimSource(card_time_s=0.02).reader(_NAME)
+    await reader.open()
+    answered = asyncio.get_running_loop().create_future()
+    began = time.perf_counter()
+    assert reader.submit(bytes.fromhex("00A40004023F00"), answered.set_result) is None
+    assert not answered.done()
+    assert isinstance(await answered, bytes)
+    assert time.perf_counter() - began >= 0.02
+    began = time.perf_counter()
+    assert await reader.transmit(bytes.fromhex("00A40004023F00"))
+    assert time.perf_counter() - began >= 0.02
+
+
+async def test_slow_card_that_is_powered_off_gives_no_answer() -> None:
+    reader = SimSource(card_time_s=0.01).reader(_NAME)
+    await reader.open()
+    answers: list[object] = []
+    reader.submit(bytes.fromhex("00A40004023F00"), answers.append)
+    await reader.close()
+    await reader.open()
+    await reader.transmit(bytes.fromhex("00A40004023F00"))
+    assert answers == []

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from remsim.bankd.core import audit
 from remsim.bankd.core.actions import CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
-from remsim.bankd.core.states import CardState, ConnectionState
+from remsim.bankd.core.breaker import DELAYS_S, JITTER, TRIPS_AFTER
+from remsim.bankd.core.states import BreakerState, CardState, ConnectionState
 from remsim.core.identity import Identity, Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.errors import DecodeError
@@ -180,7 +181,7 @@ class BankMachine(RuleBasedStateMachine):
         if isinstance(action, OpenCard) and is_due:
             assert position.state is not CardState.READY, "a card that was not read is given to a client"
 
-    @rule(seconds=st.floats(0.1, 20.0))
+    @rule(seconds=st.floats(0.1, 80.0))
     def time_passes(self, seconds: float) -> None:
         self.bank.wait(self.bank.now + seconds)
 
@@ -222,6 +223,23 @@ class BankMachine(RuleBasedStateMachine):
             if connection.state is ConnectionState.CONNECTED_CLIENT_WAIT_MAP:
                 assert connection.client is not None
                 assert coordinator.mappings.of_client(connection.client) is None
+
+    @invariant()
+    def readers_that_fail_are_tried_again_and_not_too_soon(self) -> None:
+        if not hasattr(self, "bank"):
+            return
+        bank, next_deadline = self.bank, self.bank.coordinator.next_deadline()
+        for position in bank.coordinator.cards.positions:
+            breaker = position.breaker
+            is_waiting = position.state is CardState.WAITING and position.is_present
+            if is_waiting and position.fault is not FaultKind.PROTOCOL:
+                assert next_deadline is not None, "it is never tried again"
+                assert next_deadline <= bank.now + DELAYS_S[-1] * (1 + JITTER)
+            if breaker.state is BreakerState.CLOSED:
+                continue
+            assert breaker.failures >= TRIPS_AFTER
+            if breaker.state is BreakerState.OPEN:
+                assert position.state not in (CardState.OPENING, CardState.READY, CardState.BUSY)
 
     @invariant()
     def nobody_with_a_certificate_is_served_without(self) -> None:

@@ -25,6 +25,7 @@ LEVELS = {
     "config": 2,
     "policy": 2,
     "ahead": 2,
+    "session": 2,
     "redaction": 2,
     "logs": 3,
     "metrics": 3,
@@ -89,6 +90,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("predictor", "library"),
         ("bank_side",),
     ),
+    "session": (("hold", "ledger", "lines", "token"), ("outbox",)),
     "pki": (
         ("errors",),
         ("codes", "facts", "files"),
@@ -142,10 +144,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "bankd.slots": (("plan",), ("auto", "csv"), ("store",)),
     "client": (
-        ("core.*", "report"),
+        ("core.*",),
         ("core.coordinator",),
         ("scripting.*", "observer"),
-        ("limits",),
+        ("limits", "report"),
         ("metrics",),
         ("runner",),
         ("service",),

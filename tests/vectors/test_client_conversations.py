@@ -110,7 +110,7 @@ class ClientAdapter:
         line = what.partition(": ")[2]
         if line == "RESET":
             return [action for lines in (OFF, ON) for action in self.coordinator.on_lines(lines, now)]
-        return list[object](self.coordinator.on_tpdu(next(self.numbers), bytes.fromhex(line), now))
+        return list[object](self.coordinator.on_tpdu(next(self.numbers), bytes.fromhex(line), now, now))
 
     def perform(self, action: object, now: float) -> list[object]:
         match action:
@@ -310,7 +310,7 @@ class IllegalModem(ClientAdapter):
         return (
             []
             if length is None
-            else list[object](self.coordinator.on_tpdu(next(self.numbers), bytes(int(length[1])), now))
+            else list[object](self.coordinator.on_tpdu(next(self.numbers), bytes(int(length[1])), now, now))
         )
 
 

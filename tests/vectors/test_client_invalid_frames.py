@@ -80,7 +80,7 @@ class Slot:
                 self._carry_out(self.coordinator.on_event(link, event, 0.0))
 
     def command(self) -> None:
-        self._carry_out(self.coordinator.on_tpdu(1, bytes.fromhex("00b0000002"), 0.0))
+        self._carry_out(self.coordinator.on_tpdu(1, bytes.fromhex("00b0000002"), 0.0, 0.0))
 
     def _carry_out(self, actions: list[Action]) -> None:
         self.done += actions

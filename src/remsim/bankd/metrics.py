@@ -47,6 +47,7 @@ class BankdMetrics(ProgramMetrics):
         yield faults
         trips = sum(position.breaker.trips for position in bank.cards.positions)
         stuck = self._stuck
+        yield from _of_holds(bank)
         present = sum(position.is_present for position in bank.cards.positions)
         for name, text, number in (
             ("server_connected", "1 if this bank has an active server", int(bank.control.active_server is not None)),
@@ -80,3 +81,36 @@ class BankdMetrics(ProgramMetrics):
             counter = Counter(f"remsim_bankd_{name}", text)
             counter.inc(number)
             yield counter
+
+
+def _of_holds(bank: BankdCoordinator) -> Iterator[Metric]:
+    """Of sessions that outlive their link."""
+    holds = bank.cards.holds
+    counts = holds.counts
+    resumes = Counter("remsim_bankd_resumes", "Sessions that went on over another link", ["after"])
+    resumes.labels("cut").inc(counts.resumed)
+    # The old link was still thought to be alive.
+    resumes.labels("take_over").inc(counts.taken_over)
+    yield resumes
+    ended = Counter("remsim_bankd_holds_ended", "Sessions that ended while they were held", ["cause"])
+    for cause, number in counts.ended.items():
+        ended.labels(cause.name.lower()).inc(number)
+    yield ended
+    for name, text, number in (
+        ("held_sessions", "Sessions that are held without a link", len(holds.detached())),
+        (
+            "longest_hold_milliseconds",
+            "Longest time for which a session was held and went on",
+            round(counts.longest_s * 1000),
+        ),
+    ):
+        gauge = Gauge(f"remsim_bankd_{name}", text)
+        gauge.set(number)
+        yield gauge
+    for name, text, number in (
+        ("cuts", "Links of sessions that were lost, the session being held", counts.cuts),
+        ("suppressed_commands", "Commands that were not run a second time after a cut", counts.suppressed),
+    ):
+        counter = Counter(f"remsim_bankd_{name}", text)
+        counter.inc(number)
+        yield counter

@@ -53,12 +53,17 @@ async def make_source(config: BankdConfig, plan: SlotPlan, log: Logger) -> Reade
     if name in (PCSC, PCSCD):
         # Only where slots are given out by what readers are: to ask connects to each of them.
         finds_places = isinstance(plan, AutoPlan)
-        sharing = _sharing(config, plan)
+        is_shared = sharing(config, plan)
         # Of pcscd, each request has the longest deadline of all; those of operations are kept by the slot's driver.
         ours = {"daemons": _daemons(config), "deadline_s": config.card_deadline_s} if name == PCSCD else {}
-        return factory(is_shared=sharing, finds_places=finds_places, **ours)
+        return factory(is_shared=is_shared, finds_places=finds_places, **ours)
     if name == "sim":
-        return factory(slots=config.slots, profile=config.sim_profile or "default", state_dir=config.state_dir)
+        return factory(
+            slots=config.slots,
+            profile=config.sim_profile or "default",
+            state_dir=config.state_dir,
+            card_time_s=config.card_time_ms / 1000,
+        )
     return factory()
 
 
@@ -86,7 +91,7 @@ def _daemons(config: BankdConfig) -> list["PcscdDaemon"]:
     return name_daemons([(entry.socket, entry.name or "") for entry in config.pcscd])
 
 
-def _sharing(config: BankdConfig, plan: SlotPlan) -> Callable[[str], bool]:
+def sharing(config: BankdConfig, plan: SlotPlan) -> Callable[[str], bool]:
     """Whether the card in a reader of some name is opened in shared mode."""
 
     def is_shared(reader: str) -> bool:

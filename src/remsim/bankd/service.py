@@ -2,6 +2,7 @@
 """``remsim bankd`` as a program: sockets, readers and log around the coordinator. Takes no decisions of its own."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -23,13 +24,14 @@ from remsim.bankd.core.actions import (
     TraceAtr,
     TraceTpdu,
 )
+from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
 from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
 from remsim.bankd.metrics import BankdMetrics
-from remsim.bankd.readers import SlotReaders, make_source
+from remsim.bankd.readers import SlotReaders, make_source, sharing
 from remsim.bankd.slots.store import make_plan
 from remsim.bankd.stuck import StuckReaders
 from remsim.config import BankdConfig
@@ -49,8 +51,10 @@ from remsim.net.runtime.state_lock import StateLock
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.net.tls.security import protect, quota_of
 from remsim.readers.base import ReaderSource
+from remsim.session.hold import HoldTimes
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, reveal_all
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.engine import EngineMaker
 from remsim.wire.link.events import Event
 from remsim.wire.messages.extensions import AuditInd
 from remsim.wire.messages.revocation import StoreRevocations
@@ -102,6 +106,7 @@ class BankdService:
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
         self._mask = TraceMask()
+        self._sharing: Callable[[str], bool] | None = None
         self._reload = Reload(log=self._log)
         self._engines = EngineFactory.of(config, own_identity(config, ComponentType.REMSIM_BANKD))
         self.protection = protect(
@@ -145,10 +150,26 @@ class BankdService:
             reads_numbers=config.read_numbers,
             limits=self._metrics.limits,
             policy=read_guard_policy(config),
+            hold=self._hold_policy(),
         )
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
+
+    def _hold_policy(self) -> HoldPolicy | None:
+        config = self.config
+        if config.resume == "off":
+            return None
+        return HoldPolicy(
+            HoldTimes(config.hold_idle_s, config.hold_busy_s),
+            needs_proof=not config.resumes(is_proven=False),
+            random=secrets.token_bytes,
+            is_shared=self._is_shared,
+        )
+
+    def _is_shared(self, reader: str) -> bool:
+        """Whether the cards in this reader are shared with other programs; known once the slots are planned."""
+        return self._sharing is not None and self._sharing(reader)
 
     def _traced_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:
@@ -166,6 +187,7 @@ class BankdService:
         plan, warnings = make_plan(config, folder=self._folder)
         for text in warnings:
             self._log.warning("slots_file", text=text)
+        self._sharing = sharing(config, plan)
         source = self._given_source or await make_source(config, plan, self._log)
         advertise = await advertised_hosts(config)
         await self._tasks.__aenter__()
@@ -199,10 +221,17 @@ class BankdService:
     def _keep_fresh(self, manager: ConnectionManager) -> None:
         steps: list[Step] = [self._reload_guard]
         if self.protection.contexts is not None:
-            self.certificates = CertificateManager(self.protection.contexts, manager, log=self._log)
+            self.certificates = CertificateManager(self.protection.contexts, self, log=self._log)
             self._tasks.vital(self.certificates.run(), name="certificate")
             steps.append(self.certificates.reload)
         self._tasks.vital(self._reload.run(*steps), name="reload")
+
+    def close_revoked(self, is_revoked: Callable[[int], bool]) -> list[LinkId]:
+        """Close the links whose peer's certificate is revoked; sessions are not held for them either."""
+        if self._manager is None:
+            return []
+        self._do(self.coordinator.on_revoked(is_revoked, self._now()))
+        return self._manager.close_revoked(is_revoked)
 
     async def _reload_guard(self) -> None:
         policy = await reread_guard_policy(self.config, self._log)
@@ -215,19 +244,24 @@ class BankdService:
 
     async def _listen(self, manager: ConnectionManager, hosts: Hosts) -> None:
         config, protection = self.config, self.protection
-        engines = self._engines.accepting(ComponentType.REMSIM_CLIENT, pings_at_once=False)
-        self.listener = await manager.listen(
-            config.listen, engines, tls=protection.tls(Role.CLIENT, Role.SERVER), networks=protection.networks
-        )
+        tls = protection.tls(Role.CLIENT, Role.SERVER)
+        engines = self._client_engines(is_proven=tls is not None)
+        self.listener = await manager.listen(config.listen, engines, tls=tls, networks=protection.networks)
         kind = AddressKind.PLAINTEXT if protection.contexts is None else AddressKind.TLS
         ports = {kind: self.listener.port}
         if config.listen_plaintext is not None:
-            networks = config.listener_networks
-            self.plain_listener = await manager.listen(config.listen_plaintext, engines, networks=networks)
+            plain = self._client_engines(is_proven=False)
+            self.plain_listener = await manager.listen(
+                config.listen_plaintext, plain, networks=config.listener_networks
+            )
             ports.setdefault(AddressKind.PLAINTEXT, self.plain_listener.port)
         self._log.info("listening", address=self.listener.addresses[0], bank_id=config.bank_id, slots=config.slots)
         self.coordinator.is_listening = True
         self.coordinator.control.advertise = announcement(hosts, ports)
+
+    def _client_engines(self, *, is_proven: bool) -> EngineMaker:
+        resumes = self.config.resumes(is_proven=is_proven)
+        return self._engines.accepting(ComponentType.REMSIM_CLIENT, pings_at_once=False, resumes=resumes)
 
     async def run(self) -> None:
         """Serve until told to stop; then finish commands in progress, close clients, power cards off last."""

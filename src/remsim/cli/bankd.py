@@ -23,7 +23,9 @@ def bankd(
     auto: Flag = None,
     reader: Annotated[str | None, Parameter(metavar="SOURCE")] = None,
     sim_profile: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    card_time_ms: Annotated[str | None, Parameter(metavar="MS")] = None,
     card_deadline_s: Annotated[str | None, Parameter(metavar="SECONDS")] = None,
+    resume: Annotated[str | None, Parameter(metavar="WORD")] = None,
     gsmtap: Annotated[str | None, Parameter(metavar="HOST")] = None,
     gsmtap_slot: Annotated[str | None, Parameter(metavar="N")] = None,
     gsmtap_reveal: Flag = None,
@@ -57,8 +59,12 @@ def bankd(
         Source of readers: pcscd, pcsc, or sim for software cards (default: pcscd, else pcsc).
     sim_profile: str
         Profile of the software cards.
+    card_time_ms: str
+        Time that a software card takes for a command, as real ones do (default: 0).
     card_deadline_s: str
         A card that does not answer for this long has failed (default: 60).
+    resume: str
+        Card sessions outlive their link: proven (default, those over TLS), always or off.
     gsmtap: str
         Send GSMTAP to this host.
     gsmtap_slot: str
@@ -89,7 +95,9 @@ def bankd(
         auto=auto,
         reader=reader,
         sim_profile=sim_profile,
+        card_time_ms=card_time_ms,
         card_deadline_s=card_deadline_s,
+        resume=resume,
         gsmtap=gsmtap,
         gsmtap_slot=gsmtap_slot,
         gsmtap_reveal=gsmtap_reveal,

@@ -30,6 +30,12 @@ class ClientOptions(DaemonOptions):
     card_wait_s: Annotated[
         str | None, Parameter(metavar="SECONDS", help="Give up if no card comes within this time (default: 30).")
     ] = None
+    resume: Annotated[
+        str | None,
+        Parameter(
+            metavar="WORD", help="Card sessions outlive their link: proven (default, those over TLS), always or off."
+        ),
+    ] = None
 
 
 NO_CLIENT_OPTIONS: Final = ClientOptions()
@@ -127,6 +133,14 @@ def run(
         str | None,
         Parameter(metavar="WORD", help="Refuse (default) or receive unknown commands.", show_default=False),
     ] = None,
+    resume: Annotated[
+        str | None,
+        Parameter(
+            metavar="WORD",
+            help="Card sessions outlive their link: proven (default, those over TLS), always or off.",
+            show_default=False,
+        ),
+    ] = None,
     options: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Serve all client slots of this host: the [[slot]] tables of the configuration file."""
@@ -140,6 +154,7 @@ def run(
         auto_client=auto_client,
         command_cases=command_cases,
         unknown_commands=unknown_commands,
+        resume=resume,
     )
     from remsim.client.commands import run as run_slots
 

@@ -52,8 +52,8 @@ _ROOT_OPTIONS: Final = {
 _HELP_WIDTH: Final = 80
 
 USAGE_STATUS: Final = 2
-#: What is imported stays: to look through it again and again for garbage takes a tenth of the start.
-_START_GC_THRESHOLDS: Final = (50_000, 20, 50)
+#: What is imported stays: to look through it for garbage takes a tenth of the start. No start makes as many objects.
+_START_GC_THRESHOLDS: Final = (500_000, 20, 50)
 
 
 class CommandLineError(RemsimError):

@@ -25,10 +25,10 @@ from remsim.pki.codes import LIFETIME_S, TRIES
 from remsim.pki.credentials import DIRECTORY, Credentials
 from remsim.pki.errors import AuthorityError
 from remsim.pki.facts import decode_pem, read_certificate
-from remsim.pki.ledger import Issued
 
 if TYPE_CHECKING:
     from remsim.pki.authority import Authority
+    from remsim.pki.ledger import Issued
 
 app = command_app("pki", "Create an authority, issue, renew and revoke certificates, make enrolment codes.")
 
@@ -278,7 +278,7 @@ def code(identity: str, /, *, options: PkiOptions = _NO_OPTIONS) -> int:
     return options.show({"identity": str(made.identity), "code": text, "lifetime_s": LIFETIME_S}, text)
 
 
-def _revoke(authority: "Authority", which: str, now: float, reason: str) -> list[Issued]:
+def _revoke(authority: "Authority", which: str, now: float, reason: str) -> "list[Issued]":
     try:
         identity = Identity.parse(which)
     except IdentityError as error:
@@ -302,13 +302,13 @@ def _day(seconds: float) -> str:
     return _moment(seconds).partition("T")[0]
 
 
-def _state(entry: Issued) -> str:
+def _state(entry: "Issued") -> str:
     if entry.revoked_at is not None:
         return "revoked"
     return "valid" if entry.is_valid(time.time()) else "expired"
 
 
-def _object(entry: Issued) -> dict[str, object]:
+def _object(entry: "Issued") -> dict[str, object]:
     found: dict[str, object] = {
         "identity": str(entry.identity),
         "serial": f"{entry.serial:x}",
@@ -321,7 +321,7 @@ def _object(entry: Issued) -> dict[str, object]:
     return found
 
 
-def _print_table(issued: Sequence[Issued]) -> None:
+def _print_table(issued: "Sequence[Issued]") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of ``remsim client``: shell, script, run and vpcd."""
+"""The commands of ``remsim client``: shell, script, run and vpcd.
+
+Each imports its emulator at its beginning, because a process runs one command: the others' take a tenth of its start.
+"""
 
 import contextlib
 import json
@@ -8,11 +11,11 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.metrics import ClientMetrics
-from remsim.client.observer import ClientObserver
+from remsim.client.observer import ClientObserver, CutCounter
 from remsim.client.runner import SlotSpec
 from remsim.client.service import ClientService, Frontend
 from remsim.config import (
@@ -27,12 +30,11 @@ from remsim.core.errors import ConfigError, RemsimError, StartError
 from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator, NoCardError
 from remsim.emulators.registry import make_emulator
-from remsim.emulators.script.player import Progress, ScriptPlayer
-from remsim.emulators.script.recording import Step, load_recording
-from remsim.emulators.shell.plain import PlainShell
-from remsim.emulators.simtrace2.find import DeviceError
-from remsim.emulators.vpcd.emulator import VpcdEmulator
 from remsim.net.runtime.process import run_service
+
+if TYPE_CHECKING:
+    from remsim.emulators.script.player import Progress
+    from remsim.emulators.script.recording import Step
 
 #: What a person at the shell is told as it happens; insertion and removal the console tells by itself.
 _SENTENCES: Final = {
@@ -70,6 +72,8 @@ def shell(config: ClientConfig) -> int:
     0 when every line was answered, 1 when a line was no command or a command got no answer, 3 when no card came.
     Raises StartError without standard input or output.
     """
+    from remsim.emulators.shell.plain import PlainShell
+
     if sys.stdin is None or sys.stdout is None:
         raise StartError("standard input or output is closed", hint="the shell reads commands and writes answers there")
     emulator = DrivenEmulator()
@@ -102,6 +106,9 @@ def script(
     0: played; 1: a command got no answer, or with ``check`` an answer was not as recorded; 3: no card came. Raises
     ConfigError if the recording or an option is wrong, StartError if ``dump`` cannot be written.
     """
+    from remsim.emulators.script.player import ScriptPlayer
+    from remsim.emulators.script.recording import load_recording
+
     if repeat < 1:
         raise ConfigError(f"--repeat {repeat}: at least 1 is needed")
     steps = load_recording(file)
@@ -116,19 +123,23 @@ def script(
             progress=_progress(stack, steps, repeat),
         )
 
+        cuts = CutCounter()
+
         async def frontend() -> int:
             await player.run()
+            cuts.stop()
             return 0
 
         is_watched = sys.stderr.isatty()
         on_error = _print_error if as_json else _say_nothing
-        status = run_frontend(_quiet(config) if is_watched else config, emulator, frontend, on_error=on_error)
+        chosen = _quiet(config) if is_watched else config
+        status = run_frontend(chosen, emulator, frontend, observer=cuts, on_error=on_error)
     if status != 0:
         return status
     from remsim.client.report import write_json, write_table
 
     write = write_json if as_json else write_table
-    write(player.outcome, file=str(file), output=sys.stdout)
+    write(player.outcome, cuts, file=str(file), output=sys.stdout)
     return int(check and player.outcome.has_mismatch)
 
 
@@ -225,7 +236,7 @@ def _open_dump(path: Path) -> TextIO:
         raise StartError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def _progress(stack: contextlib.ExitStack, steps: Sequence[Step], repeat: int) -> Progress | None:
+def _progress(stack: contextlib.ExitStack, steps: "Sequence[Step]", repeat: int) -> "Progress | None":
     """A bar on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         return None
@@ -263,6 +274,7 @@ def found_slots(config: ClientRunConfig) -> list[ClientSlotConfig]:
     Raises ConfigError if a table's settings cannot be used, StartError if there is no slot at all.
     """
     from remsim.emulators.simtrace2.emulator import found_settings
+    from remsim.emulators.simtrace2.find import DeviceError
     from remsim.emulators.simtrace2.libusb import LibusbBus
 
     claimed = [slot.settings for slot in config.slot if slot.emulator == "simtrace2"]
@@ -285,6 +297,8 @@ def found_slots(config: ClientRunConfig) -> list[ClientSlotConfig]:
 
 def vpcd(config: ClientVpcdConfig) -> int:
     """Be the card in one virtual reader and return the exit status."""
+    from remsim.emulators.vpcd.emulator import VpcdEmulator
+
     return _serve([SlotSpec(config, VpcdEmulator(config.reader), ClientObserver())], config)
 
 

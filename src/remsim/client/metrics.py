@@ -21,6 +21,11 @@ class ClientMetrics(ProgramMetrics):
         self.duration = self.histogram("tpdu_seconds", "From a command to its answer", _LABEL)
         self.resets = self.counter("resets", "Resets by the modem", (*_LABEL, "kind"))
         self.sessions = self.counter("sessions", "Sessions with a bankd that came into service", _LABEL)
+        self.cuts = self.counter("cuts", "Links to a bankd that were lost while the session was held", _LABEL)
+        self.resumes = self.counter("resumes", "Sessions that went on over another link", _LABEL)
+        self.longest_hold = self.gauge(
+            "longest_hold_milliseconds", "Longest time for which a session was held and went on", _LABEL
+        )
         self.refusals = self.counter("refusals", "Connect requests refused", (*_LABEL, "by"))
         self.scripts = self.counter(
             "event_scripts", "Calls of the event script, by what became of them", (*_LABEL, "result")
@@ -44,5 +49,11 @@ class ClientMetrics(ProgramMetrics):
 
     def forget_slot(self, client_slot: str) -> None:
         """Drop the gauges of a slot that bears another number from now on."""
-        for gauge in (self.state, self.server_connected, self.card_inserted, self.hardware_present):
+        for gauge in (
+            self.state,
+            self.server_connected,
+            self.card_inserted,
+            self.hardware_present,
+            self.longest_hold,
+        ):
             gauge.forget(client_slot)

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from remsim.client.core.notices import Notice
+from remsim.client.core.notices import Notice, NoticeKind
 from remsim.core.ids import ClientSlot
 
 
@@ -31,3 +31,25 @@ class ClientObserver:
     def on_command(self, record: CommandRecord) -> None:
         """A command was answered, or failed."""
         return
+
+
+class CutCounter(ClientObserver):
+    """Counts what became of the slot's links while something ran on it."""
+
+    def __init__(self) -> None:
+        #: Links that were lost while the session was held, and sessions that went on over another link.
+        self.cuts = self.resumes = 0
+        #: How often the modem lost its card.
+        self.losses = 0
+        self._is_counting = True
+
+    def stop(self) -> None:
+        """What follows is the end of the program."""
+        self._is_counting = False
+
+    def on_notice(self, client_slot: ClientSlot | None, notice: Notice) -> None:
+        """Count it."""
+        if self._is_counting:
+            self.cuts += notice.kind is NoticeKind.SESSION_HELD
+            self.resumes += notice.kind is NoticeKind.SESSION_RESUMED
+            self.losses += notice.kind is NoticeKind.CARD_REMOVED

@@ -10,16 +10,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from remsim.client.observer import CutCounter
+from remsim.core.text import counted
 from remsim.emulators.script.player import ScriptOutcome
 
 
-def write_json(outcome: ScriptOutcome, *, file: str, output: TextIO) -> None:
+def write_json(outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: TextIO) -> None:
     """One JSON object on one line."""
     report = {
         "file": file,
         "atr": outcome.atr.hex(),
         "commands": outcome.commands,
-        "resets": outcome.resets,
+        # Those of the recording, and those that the modem would have seen for the loss of its card.
+        "resets": outcome.resets + cuts.losses,
+        "cuts": cuts.cuts,
+        "resumes": cuts.resumes,
         "mismatches": {"sw": outcome.sw_mismatches, "rlen": outcome.length_mismatches},
         "differences": [asdict(difference) for difference in outcome.differences],
         "card_after_s": round(outcome.card_after_s, 6),
@@ -33,7 +38,7 @@ def write_json(outcome: ScriptOutcome, *, file: str, output: TextIO) -> None:
     output.flush()
 
 
-def write_table(outcome: ScriptOutcome, *, file: str, output: TextIO) -> None:
+def write_table(outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: TextIO) -> None:
     """A table with one row per kind of command, and a sentence below it."""
     console = Console(file=output, highlight=False)
     table = Table(box=box.SIMPLE, title=file, title_justify="left")
@@ -55,6 +60,10 @@ def write_table(outcome: ScriptOutcome, *, file: str, output: TextIO) -> None:
     console.print(table)
     resets = f"{outcome.resets} reset{'' if outcome.resets == 1 else 's'}"
     console.print(f"{outcome.commands} commands and {resets} in {outcome.played_s:.2f} s.", soft_wrap=True)
+    if cuts.cuts or cuts.losses:
+        text = f"{counted(cuts.cuts, 'cut')} of the link, {cuts.resumes} resumed"
+        lost = f"; the modem lost its card {counted(cuts.losses, 'time')}" if cuts.losses else ""
+        console.print(f"{text}{lost}.", soft_wrap=True)
     if outcome.has_mismatch:
         console.print(
             f"Not as recorded: {outcome.sw_mismatches} status words, {outcome.length_mismatches} lengths.",

@@ -8,6 +8,7 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from remsim.client.core.actions import (
     Abort,
@@ -26,6 +27,7 @@ from remsim.client.core.actions import (
 from remsim.client.core.coordinator import ClientCoordinator
 from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.core.server_link import NO_NUMBERS
+from remsim.client.core.session import HoldOptions
 from remsim.client.core.states import SlotState
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver, CommandRecord
@@ -43,11 +45,16 @@ from remsim.net.engines import EngineFactory, own_identity
 from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import Expectation
 from remsim.net.tls.security import TransportSecurity
-from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, Probe, Send
-from remsim.wire.link.dialing import DialState
+from remsim.session.hold import HoldTimes
+from remsim.wire.link.actions import Accepted, AnnounceReturn, AskIdentity, Close, LinkId, Probe, Send
+from remsim.wire.link.dialing import Backoff, DialState
 from remsim.wire.link.engine import Event
+from remsim.wire.link.tags import LinkTags
 from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
+
+#: A session is held for half a minute while its modem waits, so its bankd is dialled every few seconds.
+_WHILE_HELD: Final = Backoff(most_s=4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,10 @@ class ClientSlotRunner(EmulatorEvents):
             keeps_default_atr=config.atr_ignore_rspro,
             atr_policy=config.atr_rules.policy(),
             resets_for_atr=config.atr_late == "reset",
+            hold=HoldOptions(
+                HoldTimes(config.hold_idle_s, config.hold_busy_s),
+                None if self.emulator.stalls else config.stall_limit_s,
+            ),
         )
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
@@ -97,6 +108,7 @@ class ClientSlotRunner(EmulatorEvents):
         # The link that is just being lost; its ``DialledLink`` does not know yet.
         self._lost: LinkId | None = None
         self._is_stopping = False
+        self._longest_hold_ms = 0
         self._identify()
         self._causes = EventCauses()
         self._environment = EventEnvironment(config.server)
@@ -110,11 +122,21 @@ class ClientSlotRunner(EmulatorEvents):
 
     def _dial(self, identity: ComponentIdentity, peer: ComponentType, protection: TransportSecurity) -> DialledLink:
         whose = "" if self.config.client is None else f" of {self.config.client}"
-        name, role = ("server", Role.SERVER) if peer is ComponentType.REMSIM_SERVER else ("bankd", Role.BANK)
+        engines = EngineFactory.of(self.config, identity)
+        if peer is ComponentType.REMSIM_SERVER:
+            name, tls, backoff = "server", protection.tls(Role.SERVER), None
+            make = engines.dialling(peer)
+        else:
+            name, tls = "bankd", protection.tls(Role.BANK)
+            resumes = self.config.resumes(is_proven=tls is not None)
+            tags = (lambda: self.coordinator.tags) if resumes else LinkTags
+            make = engines.dialling(peer, resumes=resumes, tags=tags)
+            backoff = _WHILE_HELD if resumes else None
         return self._manager.dial(
-            EngineFactory.of(self.config, identity).dialling(peer),
+            make,
             name=f"{name}{whose}",
-            tls=protection.tls(role),
+            tls=tls,
+            backoff=backoff,
             networks=protection.networks,
         )
 
@@ -163,6 +185,8 @@ class ClientSlotRunner(EmulatorEvents):
                 )
             case SlotState.WAIT_BANKD:
                 return self._why_bankd_serves_nothing()
+            case SlotState.HOLDING:
+                return f"the link to the bankd is lost, and its return is awaited{self._trouble(self.bankd)}"
             case SlotState.OPERATIONAL:
                 return f"bank slot {self.coordinator.bank_slot} has no card, says the bankd"
 
@@ -192,6 +216,8 @@ class ClientSlotRunner(EmulatorEvents):
     async def stop(self) -> None:
         """Hang up and let go of the emulator."""
         self._is_stopping = True
+        self._alarm.cancel()
+        self._run(self.coordinator.stop())
         self._alarm.cancel()
         self.bankd.unwant()
         self.server.unwant()
@@ -226,7 +252,7 @@ class ClientSlotRunner(EmulatorEvents):
     def on_tpdu(self, number: int, tpdu: bytes) -> None:
         """A command of the modem."""
         # The loop's time is not fine enough for the duration of a command.
-        self._run(self.coordinator.on_tpdu(number, tpdu, time.perf_counter()))
+        self._run(self.coordinator.on_tpdu(number, tpdu, time.perf_counter(), self._manager.now()))
 
     def on_lines(self, lines: Lines) -> None:
         """The modem changed its lines."""
@@ -274,7 +300,9 @@ class ClientSlotRunner(EmulatorEvents):
             Notice: self._on_notice,
             LogEvent: self._log_event,
         }
-        performers.update(dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._manager.execute))
+        performers.update(
+            dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity, AnnounceReturn), self._manager.execute)
+        )
         if self.script is None:
             return performers
         return {kind: self._and_script(perform) for kind, perform in performers.items()}
@@ -377,6 +405,13 @@ class ClientSlotRunner(EmulatorEvents):
                 metrics.refusals.labels(label, "bankd").inc()
             case NoticeKind.BANKD_CONNECTED:
                 metrics.sessions.labels(label).inc()
+            case NoticeKind.SESSION_HELD:
+                metrics.cuts.labels(label).inc()
+                self.bankd.redial_at_once()
+            case NoticeKind.SESSION_RESUMED:
+                metrics.resumes.labels(label).inc()
+                self._longest_hold_ms = max(self._longest_hold_ms, round((notice.held_s or 0.0) * 1000))
+                metrics.longest_hold.labels(label).set(self._longest_hold_ms)
             case NoticeKind.MODEM_RESET if notice.reset is not None:
                 metrics.resets.labels(label, notice.reset.value).inc()
             case _:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from remsim.card.apdu_case import CommandRules, UnknownCommandPolicy
 from remsim.card.atr_policy import AtrPart, AtrPolicy
 from remsim.config import fields
-from remsim.config.models import ContradictionError, DaemonConfig, EmulatorSettings, Settings
+from remsim.config.models import ContradictionError, DaemonConfig, EmulatorSettings, SessionSettings, Settings
 from remsim.config.values import RSPRO_PORT, VPCD_PORT, HostPort
 
 _Parts = Annotated[tuple[Literal["historical", "interface"], ...], BeforeValidator(fields.items)]
@@ -52,6 +52,9 @@ class CardSettings(Settings):
     #: What to do when the card's ATR comes after the modem was shown the configured one:
     #: `reinsert` takes the card out and puts it in again, `reset` pulses the modem's own reset line.
     atr_late: Literal["reinsert", "reset"] = "reinsert"
+    #: A command that waits for a lost link fails after this time where the emulator cannot keep the modem waiting for
+    #: as long as it takes: in virtual readers, the shell, scripts and Python programs.
+    stall_limit_s: fields.Seconds = 10.0
     #: Command for `sh`, run at each event of the slot with the cause as its last word.
     event_script: fields.PlainText | None = None
     #: End a run of the event script after this time.
@@ -66,7 +69,7 @@ class CardSettings(Settings):
         return self
 
 
-class ClientConfig(CardSettings, DaemonConfig):
+class ClientConfig(CardSettings, SessionSettings, DaemonConfig):
     """Settings of the ``remsim client`` commands for one client slot."""
 
     program: ClassVar[str] = "client"
@@ -114,7 +117,7 @@ class ClientSlotConfig(CardSettings):
     unknown_commands: UnknownWord | None = None
 
 
-class ClientRunConfig(DaemonConfig):
+class ClientRunConfig(SessionSettings, DaemonConfig):
     """Settings of ``remsim client run``: every client slot of a host in one process."""
 
     program: ClassVar[str] = "client"
@@ -135,7 +138,9 @@ class ClientRunConfig(DaemonConfig):
 
     def of_slot(self, slot: ClientSlotConfig) -> ClientConfig:
         """The settings of one slot together with those that all share."""
-        shared = {name: getattr(self, name) for name in (*DaemonConfig.model_fields, "server")}
+        shared = {
+            name: getattr(self, name) for name in (*DaemonConfig.model_fields, *SessionSettings.model_fields, "server")
+        }
         return ClientConfig(
             client=slot.client, **{name: getattr(slot, name) for name in CardSettings.model_fields}, **shared
         )

@@ -59,6 +59,33 @@ class KeepAliveSettings(Settings):
     interval_s: fields.Seconds = 30.0
     #: The link ends if no PONG comes within this time.
     timeout_s: fields.Seconds = 10.0
+    #: The same between programs of ours where a card session survives the loss of its link. There a dead link is to be
+    #: noticed before the modem grows impatient, and one that is given up too early costs nothing.
+    own_s: fields.Seconds = 2.0
+    #: With `own_s`: a dead peer is noticed within the sum of both.
+    own_timeout_s: fields.Seconds = 3.0
+
+
+ResumeWord = Literal["proven", "always", "off"]
+
+
+class SessionSettings(Settings):
+    """What becomes of a card session when the network fails; the same settings at client and bankd."""
+
+    #: Whether a card session goes on when its link is lost and comes back: on `proven` links, which are those over
+    #: TLS; `always`, which lets anybody who can read a plain link take its session over; or `off`, as the C suite
+    #: does it. It is done only if both ends allow it.
+    resume: ResumeWord = "proven"
+    #: How long an idle session is held without a link, with the card powered and out of use for others. The shorter
+    #: time of both ends counts.
+    hold_idle_s: fields.HoldTime = 60.0
+    #: The same while a command of the modem waits. It is shorter because some modems give a card up that lets them wait
+    #: for half a minute, and then a reset by us is quicker than theirs.
+    hold_busy_s: fields.HoldTime = 30.0
+
+    def resumes(self, *, is_proven: bool) -> bool:
+        """Whether to offer it on a link; ``is_proven``: over TLS."""
+        return self.resume == "always" or (self.resume == "proven" and is_proven)
 
 
 class Timers(Settings):
@@ -249,7 +276,7 @@ class PcscdSocket(Settings):
         return self
 
 
-class BankdConfig(DaemonConfig):
+class BankdConfig(SessionSettings, DaemonConfig):
     """Settings of ``remsim bankd``."""
 
     program: ClassVar[str] = "bankd"
@@ -280,6 +307,8 @@ class BankdConfig(DaemonConfig):
     #: Tables ``[[pcscd]]``; none: the pcscd of this host.
     pcscd: tuple[PcscdSocket, ...] = ()
     sim_profile: fields.PlainText | None = None
+    #: What a software card takes for a command; real ones take some 5 to 50 ms.
+    card_time_ms: fields.CardTime = 0.0
     #: Open cards in shared mode, so that other programs may use them, too.
     shared_access: fields.Switch = False
     #: Tell the server the numbers (ICCIDs) of cards, which are powered for that when they come.
@@ -314,6 +343,10 @@ class BankdConfig(DaemonConfig):
         if self.sim_profile is not None and self.reader != SIM_SOURCE:
             raise ContradictionError(
                 ("sim_profile", "reader"), "a profile is for software cards only", hint="add --reader sim"
+            )
+        if self.card_time_ms and self.reader != SIM_SOURCE:
+            raise ContradictionError(
+                ("card_time_ms", "reader"), "only software cards are as slow as they are told", hint="add --reader sim"
             )
         return self
 
@@ -427,6 +460,7 @@ __all__ = [
     "PcscdSocket",
     "ReaderDeadlines",
     "ServerConfig",
+    "SessionSettings",
     "Settings",
     "SlotReader",
     "SlotSource",

@@ -282,6 +282,17 @@ class IdentityClaims(Generic[K, H]):
             del self._place[challenger]
         return tuple(sorted(held.challengers, key=lambda challenger: challenger != held.successor))
 
+    def hand_over(self, holder: H, who: H, proof: Proof | None, host: Hashable) -> bool:
+        """``who`` has proven to be what ``holder`` was, whose link is surely dead: it takes its place at once.
+
+        Returns whether others wait, who are to know whether the new holder is alive.
+        """
+        held = self._place.pop(holder)
+        held.holder, held.claimant = who, _Claimant(proof, host)
+        held.is_closing, held.successor = False, None
+        self._place[who] = held
+        return bool(held.challengers)
+
     def withdraw(self, who: H) -> None:
         """The claim of one that waits is void."""
         del self._place.pop(who).challengers[who]

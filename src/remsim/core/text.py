@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text that is safe to show, no matter who wrote it."""
+"""Text for people: safe to show, no matter who wrote it, and numbers with their nouns."""
 
 
 def escape(text: str) -> str:
@@ -10,3 +10,8 @@ def escape(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode()
         for character in text
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """``no command``, ``1 command``, ``2 commands``."""
+    return f"{number or 'no'} {noun}{'s' if number > 1 else ''}"

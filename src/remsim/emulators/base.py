@@ -9,7 +9,7 @@ neither links nor messages. Built in are ``simtrace2``, ``vpcd``, and ``shell`` 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from remsim.card.apdu_case import CommandRules
 from remsim.core.limits import LimitName
@@ -74,6 +74,10 @@ class EmulatorEvents(Protocol):
 
 class CardEmulator(ABC):
     """One client slot's card, as its modem sees it. Used from the event loop only; no method but start/stop waits."""
+
+    #: It can keep its modem waiting for an answer for any time, as NULL procedure bytes do (ISO/IEC 7816-3, 10.3.3).
+    #: A command of one that cannot fails after a few seconds while the link to the card is lost.
+    stalls: ClassVar[bool] = False
 
     @abstractmethod
     async def start(self, events: EmulatorEvents) -> None:

@@ -23,7 +23,17 @@ from remsim.net.runtime.tasks import TaskOwner
 from remsim.net.tls.contexts import LinkTls
 from remsim.net.tls.transport import Dialer, SecureTransport
 from remsim.wire.errors import LocalProtocolError
-from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
+from remsim.wire.link.actions import (
+    Accepted,
+    AnnounceReturn,
+    AskIdentity,
+    Close,
+    LinkAction,
+    LinkId,
+    PeerAddress,
+    Probe,
+    Send,
+)
 from remsim.wire.link.dialing import Backoff
 from remsim.wire.link.engine import EngineMaker, Event
 
@@ -137,7 +147,7 @@ class ConnectionManager:
         """Descriptors are few: close the link of an unknown peer for a connection from ``peer``. False: none."""
         return self._limiter.spare(peer)
 
-    def execute(self, action: LinkAction) -> None:
+    def execute(self, action: LinkAction | AnnounceReturn) -> None:
         """Carry out one action; one on a link that is gone does nothing."""
         link = self._links.get(action.link)
         if link is None or link.is_closing:
@@ -161,6 +171,9 @@ class ConnectionManager:
             case AskIdentity():
                 link.connection.send_id_get(when_heard=action.when_heard)
                 link.flush()
+            case AnnounceReturn():
+                # Not written yet: it is to be in one segment with the connect request.
+                link.connection.announce_return(action.message)
 
     def attach_session(self, link: LinkId, client: ClientSlot, bank: BankSlot, on_tpdu: TpduHandler) -> None:
         """Hand the command TPDUs between these slots to ``on_tpdu`` instead of an event for each.

@@ -99,6 +99,10 @@ class DialledLink:
         """Hang up and do not dial again."""
         self._run(self._schedule.unwant(self._manager.now()))
 
+    def redial_at_once(self) -> None:
+        """The link that is being lost was of use: dial again at once, however many were lost before."""
+        self._schedule.on_use(self._manager.now())
+
     # Called by the connection manager
 
     def awaits(self, attempt: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Self
 
 from remsim import __version__
 from remsim.config.models import DaemonConfig, Timers
-from remsim.wire.link.abilities import ABILITIES
+from remsim.wire.link.abilities import ABILITIES, RESUME
 from remsim.wire.link.engine import EngineMaker, LinkEngine
 from remsim.wire.link.keep_alive import KeepAliveTimes
 from remsim.wire.link.tags import LinkTags, TagPolicy
@@ -30,28 +30,38 @@ class EngineFactory:
     keep_alive: KeepAliveTimes
     timers: Timers
     abilities: tuple[str, ...] = ABILITIES
-    #: Makes the tag policy of a new link.
-    tags: Callable[[], TagPolicy] = LinkTags
+    #: For links on which sessions can be resumed.
+    resume_keep_alive: KeepAliveTimes | None = None
 
     @classmethod
     def of(cls, config: DaemonConfig, identity: ComponentIdentity) -> Self:
         """The factory of a program with these settings."""
         keep_alive = KeepAliveTimes(config.keepalive.interval_s, config.keepalive.timeout_s)
-        return cls(identity=identity, keep_alive=keep_alive, timers=config.timers)
+        own = KeepAliveTimes(config.keepalive.own_s, config.keepalive.own_timeout_s)
+        return cls(identity=identity, keep_alive=keep_alive, timers=config.timers, resume_keep_alive=own)
 
-    def dialling(self, peer: ComponentType) -> EngineMaker:
-        """For links that we dial to peers in this role."""
-        return partial(self._make, peer, self.keep_alive, self.timers.connect_s, is_accepted=False)
+    def dialling(
+        self, peer: ComponentType, *, resumes: bool = False, tags: Callable[[], TagPolicy] = LinkTags
+    ) -> EngineMaker:
+        """For links that we dial to peers in this role. ``tags`` makes the tag policy of a new link.
 
-    def accepting(self, peer: ComponentType | None = None, *, pings_at_once: bool = True) -> EngineMaker:
+        ``resumes``: name the ability ``resume.1``.
+        """
+        make = partial(self._make, peer, self.keep_alive, self.timers.connect_s)
+        return partial(make, is_accepted=False, resumes=resumes, tags=tags)
+
+    def accepting(
+        self, peer: ComponentType | None = None, *, pings_at_once: bool = True, resumes: bool = False
+    ) -> EngineMaker:
         """For links that we accept. ``peer`` is the role of all peers there; None: each one's first message tells.
 
-        With ``pings_at_once`` the first PING goes out when the link comes up, else after one interval.
+        With ``pings_at_once`` the first PING goes out when the link comes up, else after one interval. ``resumes``:
+        name the ability ``resume.1``.
         """
         times = self.keep_alive
         if not pings_at_once:
             times = KeepAliveTimes(times.interval_s, times.timeout_s, first_after_s=times.interval_s)
-        return partial(self._make, peer, times, self.timers.identify_s, is_accepted=True)
+        return partial(self._make, peer, times, self.timers.identify_s, is_accepted=True, resumes=resumes)
 
     def _make(
         self,
@@ -61,14 +71,17 @@ class EngineFactory:
         now: float,
         *,
         is_accepted: bool,
+        resumes: bool,
+        tags: Callable[[], TagPolicy] = LinkTags,
     ) -> LinkEngine:
         return LinkEngine(
             identity=self.identity,
             peer=peer,
             now=now,
             keep_alive=keep_alive,
-            tags=self.tags(),
-            abilities=self.abilities,
+            resume_keep_alive=self.resume_keep_alive,
+            tags=tags(),
+            abilities=(*self.abilities, RESUME) if resumes else self.abilities,
             connect_timeout_s=connect_timeout_s,
             is_accepted=is_accepted,
         )

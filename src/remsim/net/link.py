@@ -28,6 +28,8 @@ PIECE_BYTES: Final = 2048
 FIRST_PIECE_BYTES: Final = 512
 #: What is still to be written after ``close`` must be gone within this time: a peer that does not read keeps nothing.
 FLUSH_TIMEOUT_S: Final = 2.0
+#: Linux; None where the platform has no such option.
+_USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
 #: Takes the tag and bytes of a command TPDU and the time; returns the response if it is there at once.
@@ -133,11 +135,21 @@ class Link(asyncio.Protocol):
         self.peer = peer_address(transport.get_extra_info("peername"))
         self.local = peer_address(transport.get_extra_info("sockname"))
         self.connection: LinkEngine = self._factory(self._loop.time())
+        self._limit_silence()
         self.id = self._owner.register(self)
         if self.is_closing:  # nobody wants it any more
             return
         self.is_announced = True
         self._pump(self._announce)
+
+    def _limit_silence(self) -> None:
+        """Let the system give up what the peer does not acknowledge when we would give the peer up (RFC 5482).
+
+        Otherwise it keeps sending it for a quarter of an hour, and a peer that is reached again by then gets it.
+        """
+        if _USER_TIMEOUT is not None:
+            sock: socket.socket = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, round(self.connection.dead_after_s * 1000))
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer."""
@@ -255,6 +267,7 @@ class Link(asyncio.Protocol):
         """The peer is accepted: the limits for unknown peers do not hold for it any more."""
         self._is_accepted = True
         self.connection.connected()
+        self._limit_silence()
         self._transport.set_write_buffer_limits(high=MAX_WRITE_BUFFER)
         self._allowance.widen(ACCEPTED_RATE)
         if self._rest is not None:

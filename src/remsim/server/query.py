@@ -11,7 +11,7 @@ from typing import Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.coordinator import Coordinator
-from remsim.server.core.peers import Peer
+from remsim.server.core.peers import Peer, SessionReport
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
 from remsim.server.store.audit import StoredEntry
@@ -54,16 +54,19 @@ class RuntimeStatus:
     is_open: bool = False
     #: When links came up, by the wall clock of that moment, which may be set later.
     connected_at: dict[LinkId, float] = field(default_factory=dict)
+    #: The time that the coordinator is given.
+    now: Callable[[], float] = lambda: 0.0
 
 
 class MappingInfo:
     """A live mapping, and what is known around it."""
 
-    __slots__ = ("_coordinator", "_mapping")
+    __slots__ = ("_coordinator", "_mapping", "_status")
 
-    def __init__(self, mapping: Mapping, coordinator: Coordinator) -> None:
+    def __init__(self, mapping: Mapping, coordinator: Coordinator, status: RuntimeStatus) -> None:
         self._mapping = mapping
         self._coordinator = coordinator
+        self._status = status
 
     @property
     def bank(self) -> BankSlot:
@@ -104,6 +107,19 @@ class MappingInfo:
     def problem(self) -> str:
         """Why its client has no card, as far as the server knows; empty if nothing is wrong."""
         return problem_of(self._mapping, self._bank_peer, self._client_peer)
+
+    @property
+    def session(self) -> SessionReport | None:
+        """What its bankd says of its card session; None if there is none, or the bankd does not tell."""
+        bank = self._bank_peer
+        found = None if bank is None else bank.sessions.get(self.bank.slot_nr)
+        return found if found is not None and found.client == self.client else None
+
+    @property
+    def session_age_s(self) -> float:
+        """For how long the session has been in its state."""
+        session = self.session
+        return 0.0 if session is None else max(0.0, self._status.now() - session.since)
 
     @property
     def _bank_peer(self) -> Peer | None:
@@ -180,7 +196,7 @@ class ClientInfo(PeerInfo):
         """Its mapping, if it has one."""
         slot = self._peer.client
         mapping = None if slot is None else self._coordinator.slotmap.by_client_slot(slot)
-        return None if mapping is None else MappingInfo(mapping, self._coordinator)
+        return None if mapping is None else MappingInfo(mapping, self._coordinator, self._status)
 
     @property
     def told(self) -> ConfigClientBankReq | None:
@@ -250,7 +266,7 @@ class BankInfo(PeerInfo):
         """Its slots, and those beyond that are mapped."""
         cards, status, readers = self.cards, self._peer.slot_status, self._peer.readers
         live = self._coordinator.slotmap.live_of_bank(self.bank_id)
-        mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator) for mapping in live}
+        mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         slot_nrs = sorted({*range(self.number_of_slots), *mappings})
         return [SlotInfo(nr, status.get(nr), cards.get(nr), mappings.get(nr), readers.get(nr)) for nr in slot_nrs]
 
@@ -268,12 +284,12 @@ class ServerQuery:
     def mappings(self, shown: Callable[[BankSlot, ClientSlot], bool]) -> list[MappingInfo]:
         """The live mappings that are to be ``shown``, in the order of their creation."""
         slotmap = self._coordinator.slotmap
-        return [MappingInfo(item, self._coordinator) for item in slotmap if shown(item.bank, item.client)]
+        return [MappingInfo(item, self._coordinator, self._status) for item in slotmap if shown(item.bank, item.client)]
 
     def mapping(self, slot: BankSlot) -> MappingInfo | None:
         """The live mapping of a bank slot."""
         mapping = self._coordinator.slotmap.by_bank_slot(slot)
-        return None if mapping is None else MappingInfo(mapping, self._coordinator)
+        return None if mapping is None else MappingInfo(mapping, self._coordinator, self._status)
 
     # Clients
 

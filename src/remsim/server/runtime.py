@@ -53,6 +53,7 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
         *(
             "foreign_slot_status",
             "foreign_reader_health",
+            "foreign_session_state",
             "foreign_audit_entry",
             "odd_audit_action",
             "foreign_card",
@@ -98,7 +99,7 @@ class ServerRuntime:
     ) -> None:
         self.coordinator = coordinator
         self.store = store
-        self.status = RuntimeStatus()
+        self.status = RuntimeStatus(now=asyncio.get_running_loop().time)
         self.query = ServerQuery(coordinator, store, self.status)
         self._metrics = metrics
         self._log = log

@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from remsim.client.core.assignment import Assignment
+from remsim.client.core.notices import NoticeKind, Notices
+from remsim.client.observer import CutCounter
 from remsim.client.report import write_json, write_table
 from remsim.emulators.script.player import Difference, ScriptOutcome
 
@@ -23,7 +26,7 @@ def outcome() -> ScriptOutcome:
 
 def test_table_has_a_row_for_each_kind_and_for_all(outcome: ScriptOutcome) -> None:
     output = io.StringIO()
-    write_table(outcome, file="boot.jsonl", output=output)
+    write_table(outcome, CutCounter(), file="boot.jsonl", output=output)
     rows = [line.split() for line in output.getvalue().splitlines()]
     assert ["SELECT", "2", "1.00", "3.00", "3.00", "4.0"] in rows
     assert ["FETCH", "1", "2.00", "2.00", "2.00", "2.0"] in rows
@@ -34,7 +37,7 @@ def test_table_has_a_row_for_each_kind_and_for_all(outcome: ScriptOutcome) -> No
 def test_table_tells_differences(outcome: ScriptOutcome) -> None:
     outcome.resets, outcome.sw_mismatches = 1, 2
     output = io.StringIO()
-    write_table(outcome, file="boot.jsonl", output=output)
+    write_table(outcome, CutCounter(), file="boot.jsonl", output=output)
     assert "3 commands and 1 reset in" in output.getvalue()
     assert "Not as recorded: 2 status words, 0 lengths." in output.getvalue()
 
@@ -43,13 +46,13 @@ def test_differences_are_named_and_the_rest_is_counted(outcome: ScriptOutcome) -
     outcome.sw_mismatches = outcome.different_answers = 3
     outcome.differences = [Difference(7, 12, "SELECT EF.IMSI", "611A ok", "6A82 file not found")]
     output = io.StringIO()
-    write_table(outcome, file="boot.jsonl", output=output)
+    write_table(outcome, CutCounter(), file="boot.jsonl", output=output)
     assert output.getvalue().splitlines()[-2:] == [
         "  command 7 (line 12), SELECT EF.IMSI: expected 611A ok, got 6A82 file not found",
         "  and 2 more",
     ]
     output = io.StringIO()
-    write_json(outcome, file="boot.jsonl", output=output)
+    write_json(outcome, CutCounter(), file="boot.jsonl", output=output)
     assert json.loads(output.getvalue())["differences"] == [
         {"number": 7, "line": 12, "command": "SELECT EF.IMSI", "expected": "611A ok", "got": "6A82 file not found"}
     ]
@@ -57,7 +60,7 @@ def test_differences_are_named_and_the_rest_is_counted(outcome: ScriptOutcome) -
 
 def test_json_is_one_line(outcome: ScriptOutcome) -> None:
     output = io.StringIO()
-    write_json(outcome, file="boot.jsonl", output=output)
+    write_json(outcome, CutCounter(), file="boot.jsonl", output=output)
     (line,) = output.getvalue().splitlines()
     report = json.loads(line)
     assert report["kinds"][-1] == {
@@ -69,3 +72,19 @@ def test_json_is_one_line(outcome: ScriptOutcome) -> None:
         "total_ms": 6.0,
     }
     assert report["atr"] == "3b00"
+
+
+def test_cuts_are_told(outcome: ScriptOutcome) -> None:
+    cuts, notices = CutCounter(), Notices(Assignment(None))
+    for kind in (NoticeKind.SESSION_HELD, NoticeKind.SESSION_RESUMED, NoticeKind.SESSION_HELD, NoticeKind.CARD_REMOVED):
+        cuts.on_notice(None, notices.make(kind))
+    cuts.stop()
+    cuts.on_notice(None, notices.make(NoticeKind.CARD_REMOVED))
+    output = io.StringIO()
+    write_json(outcome, cuts, file="boot.jsonl", output=output)
+    report = json.loads(output.getvalue())
+    # Two resets of the recording, and one for the card that was lost.
+    assert (report["cuts"], report["resumes"], report["resets"]) == (2, 1, 3)
+    output = io.StringIO()
+    write_table(outcome, cuts, file="boot.jsonl", output=output)
+    assert "2 cuts of the link, 1 resumed; the modem lost its card 1 time." in output.getvalue()

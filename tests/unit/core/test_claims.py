@@ -229,3 +229,13 @@ def test_those_that_claim_nothing_hold_nothing() -> None:
     assert held.challengers("new") == ()
     with pytest.raises(ValueError, match="already"):
         held.claim("B2", "new", NONE, B, 1.0)
+
+
+def test_holder_that_has_proven_to_be_the_same_is_exchanged_at_once() -> None:
+    held = held_by("old", CERTIFICATE)
+    assert not held.hand_over("old", "new", CERTIFICATE, B)
+    assert held.holder("B1") == "new"
+    assert held.release("old") == (), "it holds nothing any more"
+    held.claim("B1", "other", NONE, C, 1.0)
+    assert held.hand_over("new", "newest", CERTIFICATE, B), "another waits to hear whether it is alive"
+    assert held.on_alive("newest", 2.0) == [Refused("other", ClaimRefusal.IN_USE)]

@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.core.text import escape
+from remsim.core.text import counted, escape
 
 
 @pytest.mark.parametrize(
@@ -13,3 +13,8 @@ from remsim.core.text import escape
 def test_what_is_not_printable_is_escaped(text: str, shown: str) -> None:
     assert escape(text) == shown
     assert escape(text).isprintable()
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "no command"), (1, "1 command"), (2, "2 commands")])
+def test_number_and_noun_agree(number: int, text: str) -> None:
+    assert counted(number, "command") == text

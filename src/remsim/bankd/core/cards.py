@@ -21,19 +21,21 @@ from remsim.bankd.core.actions import (
     SendResponse,
     TraceAtr,
 )
+from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.guarding import Guards
+from remsim.bankd.core.holds import SessionHolds
 from remsim.bankd.core.iccid_reader import CardNumbers, NumberListener
 from remsim.bankd.core.mappings import MappingTable, SlotMapping
-from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection
-from remsim.bankd.core.states import BreakerState, CardEvent, CardState, ConnectionInput
+from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
+from remsim.bankd.core.states import BreakerState, CardEvent, CardState, ConnectionInput, HoldState
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import Level, LogEvent
 from remsim.wire.link.actions import Send
 from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import ReaderState, ResultCode, SlotPhysStatus
+from remsim.wire.messages.rspro import ReaderState, ResultCode, SessionEnd, SlotPhysStatus
 
 _REPORTED_STATE: Final = {
     BreakerState.CLOSED: ReaderState.WORKING,
@@ -56,6 +58,10 @@ class ServerListener(NumberListener, Protocol):
         """A reader is suspended, tried once more, or works again."""
         ...
 
+    def session_changed(self, report: rspro.SessionStateInd) -> None:
+        """A card session has begun, changed or ended."""
+        ...
+
     def card_failed(self, bank_slot: BankSlot, client_slot: ClientSlot | None, text: str) -> None:
         """A command failed with unknown outcome."""
         ...
@@ -68,8 +74,8 @@ class ConnectionOwner(Protocol):
         """Answer the connect request, if that is still due."""
         ...
 
-    def close(self, connection: Connection, reason: str, now: float) -> None:
-        """End the connection from our side."""
+    def close(self, connection: Connection, reason: str, now: float, *, cause: SessionEnd = SessionEnd.REFUSED) -> None:
+        """End the connection, and its session, from our side; ``cause`` is for a client that could return."""
         ...
 
     def refuse(self, connection: Connection, reason: str, now: float) -> None:
@@ -91,7 +97,8 @@ class CardSlots:
         counts: BankdCounts,
         traced_slots: frozenset[int],
         reads_numbers: bool,
-        deadlines: Deadlines[Connection | CardSlot],
+        deadlines: Deadlines[Due],
+        hold: HoldPolicy | None,
     ) -> None:
         self._mappings = mappings
         self._server = server
@@ -106,6 +113,9 @@ class CardSlots:
         ]
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
+        self.holds = SessionHolds(
+            hold, positions=self.positions, cards=self, out=out, deadlines=deadlines, server=server
+        )
 
     def is_card_present(self, slot_nr: int) -> bool:
         """There is a card in that slot's reader, as far as the reader tells."""
@@ -135,6 +145,7 @@ class CardSlots:
 
     def end(self, session: CardSession, now: float) -> None:
         """The session is over; its card is powered off when it is idle."""
+        self.holds.report_end(session)
         session.slot.session = None
         self.drive(session.slot, now)
 
@@ -183,18 +194,21 @@ class CardSlots:
         session = position.powered_for = position.session
         connection = session.connection if session is not None else None
         if session is not None and connection is not None and self._may_serve(position, session):
-            self._enter_service(position, session, connection)
+            self._enter_service(position, session, connection, now)
         self.drive(position, now)
 
-    def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection) -> None:
+    def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection, now: float) -> None:
         connection.step(ConnectionInput.CARD_OPENED)
         self._guards.begin(session)
         is_late = connection.request is None
         self.owner.answer(connection, ResultCode.OK)
+        self.holds.offer(session, connection)
+        self.holds.report(session, now)
         self._send_atr(session, position)
         if is_late and connection.hears_slots:
             self._send_presence(session, is_present=True)
-        self._out.append(CardAttached(connection.link, session.client, position.bank_slot, session.submit))
+        submit = session.submit if session.continuity is None else session.take
+        self._out.append(CardAttached(connection.link, session.client, position.bank_slot, submit))
         self._note("info", "card_in_service", position, reader=position.reader)
 
     def on_card_response(self, slot_nr: int, response: bytes, now: float) -> SendResponse | None:
@@ -341,7 +355,7 @@ class CardSlots:
                 self._lose_card(session, "card removed", now)
             self._power_off(position)
         elif session.is_ending and session.connection is not None:
-            self.owner.close(session.connection, "shutting down", now)
+            self.owner.close(session.connection, "shutting down", now, cause=SessionEnd.STOPPING)
         elif session.queue:
             command = session.queue.popleft()
             if isinstance(command, ResetKind):
@@ -405,13 +419,22 @@ class CardSlots:
         session.queue.clear()
         connection = session.connection
         if connection is None:
+            if session.state is HoldState.DETACHED:
+                self.holds.end_detached(session, SessionEnd.CARD_GONE, now)
             return
+        self.holds.forget(session, SessionEnd.CARD_GONE)
+        self.holds.report_end(session)
         connection.step(ConnectionInput.CARD_LOST)
         if connection.hears_slots and not session.is_ending:
             self._out.append(CardDetached(connection.link))
             self._send_presence(session, is_present=False)
         else:
             self.owner.close(connection, reason, now)
+
+    def report_sessions(self, now: float) -> None:
+        """Tell the active server of all sessions in service."""
+        for session in self.in_service():
+            self.holds.report(session, now)
 
     # What clients hear
 
@@ -425,6 +448,8 @@ class CardSlots:
             self._out.append(Send(session.connection.link, message))
 
     def _send_atr(self, session: CardSession, position: CardSlot) -> None:
+        if session.continuity is not None:
+            session.continuity.owes_atr = True
         self._send(session, rspro.SetAtrReq(session.client, position.atr))
         if position.is_traced:
             self._out.append(TraceAtr(position.slot_nr, position.atr))

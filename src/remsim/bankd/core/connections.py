@@ -5,15 +5,17 @@ A connection that has a mapping attaches to a ``CardSession``. Connections witho
 there are too many: ``PendingConnections`` knows them by source and age.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Final
 
 from remsim.bankd.core.actions import BankdAction, Origin
 from remsim.bankd.core.cards import CardSlots
 from remsim.bankd.core.certified import CertifiedClients
+from remsim.bankd.core.continuity import Continuity
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.mappings import MappingTable, SlotMapping
-from remsim.bankd.core.session import BankdCounts, CardSession, CardSlot, Connection
+from remsim.bankd.core.session import BankdCounts, CardSession, Connection, Due
 from remsim.bankd.core.states import CardState, ConnectionInput, ConnectionState
 from remsim.core.claims import CONTEST_HINT, MAX_CHALLENGERS, ClaimRefusal, ClaimVerdict, IdentityClaims, contest_texts
 from remsim.core.deadlines import Deadlines
@@ -21,10 +23,11 @@ from remsim.core.identity import Proof
 from remsim.core.ids import ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import Level, LogEvent
-from remsim.wire.link.abilities import SLOTS
+from remsim.session.ledger import Standing
+from remsim.wire.link.abilities import RESUME, SLOTS
 from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send, source_of
 from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import ComponentIdentity, ResultCode, SlotPhysStatus
+from remsim.wire.messages.rspro import ComponentIdentity, ResultCode, SessionEnd, SlotPhysStatus
 
 #: Connections that have no card: not introduced yet, not mapped, or challengers. A bank has at most 1023 slots, so this
 #: leaves room for several times as many rightful clients that wait.
@@ -88,7 +91,7 @@ class ClientConnections:
         counts: BankdCounts,
         takeover_s: float,
         certified: CertifiedClients,
-        deadlines: Deadlines[Connection | CardSlot],
+        deadlines: Deadlines[Due],
     ) -> None:
         self._identity = identity
         self._mappings = mappings
@@ -100,6 +103,7 @@ class ClientConnections:
         #: Which connection is which client.
         self.claims: IdentityClaims[ClientSlot, Connection] = IdentityClaims()
         self._certified = certified
+        self._holds = cards.holds
         self._unserved = PendingConnections()
         self._deadlines = deadlines
         self._is_stopping = False
@@ -123,11 +127,17 @@ class ClientConnections:
             self.close(oldest, "too many connections without a card", now)
 
     def on_link_lost(self, connection: Connection, reason: str, now: float) -> None:
-        """The connection is gone; its card is powered off, the mapping stays."""
-        self._forget(connection, reason, now)
+        """The connection is gone. Its session is held if its client can return, else the card is powered off."""
+        session = connection.session
+        is_held = session is not None and self._holds.may_hold(session) and not self._is_stopping
+        if is_held and session is not None:
+            self._holds.begin(session, reason, now)
+        self._forget(connection, reason, now, is_held=is_held)
 
-    def close(self, connection: Connection, reason: str, now: float) -> None:
-        """End the connection from our side."""
+    def close(self, connection: Connection, reason: str, now: float, *, cause: SessionEnd = SessionEnd.REFUSED) -> None:
+        """End the connection, and its session, from our side; ``cause`` is for a client that could return."""
+        if connection.session is not None:
+            self._holds.say_end(connection.session, cause)
         self._out.append(Close(connection.link, reason))
         self._forget(connection, reason, now)
 
@@ -142,16 +152,16 @@ class ClientConnections:
         del self.connections[connection.link]
         self._unserved.discard(connection)
 
-    def _forget(self, connection: Connection, reason: str, now: float) -> None:
+    def _forget(self, connection: Connection, reason: str, now: float, *, is_held: bool = False) -> None:
         del self.connections[connection.link]
         self._unserved.discard(connection)
         self._deadlines.cancel(connection)
-        self._note("info" if connection.client else "debug", "client_gone", connection, reason=reason)
+        # That a session is held has a line of its own.
+        self._note("info" if connection.client and not is_held else "debug", "client_gone", connection, reason=reason)
         connection.step(ConnectionInput.ENDED)
         challengers = self.claims.release(connection)
         session = connection.session
         if session is not None:
-            # Nothing takes a session up again yet, so it ends with its connection.
             session.detach()
             self._cards.end(session, now)
         # When all connections end, none takes the place of another.
@@ -166,6 +176,7 @@ class ClientConnections:
         connection.request, connection.request_tag = request, tag
         connection.is_own = request.identity.abilities is not None
         connection.hears_slots = SLOTS in (request.identity.abilities or ())
+        connection.returns = RESUME in (request.identity.abilities or ())
         if is_second or request.client_slot is None:
             self.answer(connection, ResultCode.ILLEGAL_CLIENT_ID)
             self.refuse(
@@ -183,7 +194,76 @@ class ClientConnections:
             self._certified.on_shown(connection.proof.identity, now)
         # The peer has said who it is; whatever takes longer now is our doing.
         self._out.append(Accepted(connection.link))
-        self._identify(connection, now)
+        if not self._take_back(connection, request.client_slot, now):
+            self._identify(connection, now)
+
+    # A client returns
+
+    def on_return(self, connection: Connection, request: rspro.ResumeInd, now: float) -> None:
+        """A client announces that it returns to its session; its connect request follows."""
+        if connection.state is not ConnectionState.CONNECTED_WAIT_ID or connection.returning is not None:
+            self.refuse(connection, "resumeInd behind the connect request", now)
+        else:
+            connection.returning = request
+
+    def _take_back(self, connection: Connection, client: ClientSlot, now: float) -> bool:
+        """Let a client that has shown a token go on with its session, if it can."""
+        request, connection.returning = connection.returning, None
+        if request is None or not connection.returns:
+            return False
+        session = self._holds.find(client, request.token, connection.proof)
+        if isinstance(session, SessionEnd):
+            self._note("info", "session_not_resumed", connection, claims=client, cause=session.name.lower())
+            self._out.append(Send(connection.link, rspro.SessionEndInd(session)))
+            return False
+        self._put_in_place(connection, client, session.connection, now)
+        connection.client = client
+        for step in (ConnectionInput.IS_CLIENT, ConnectionInput.MAPPED, ConnectionInput.CARD_OPENED):
+            connection.step(step)
+        session.attach(connection)
+        self._unserved.discard(connection)
+        self.answer(connection, ResultCode.OK)
+        if not self._holds.resume(session, connection, request, now):
+            self.refuse(connection, f"it waits for command {request.waits_for}, which is too old", now)
+            return True
+        self._cards.drive(session.slot, now)
+        return True
+
+    def _put_in_place(self, connection: Connection, client: ClientSlot, old: Connection | None, now: float) -> None:
+        """The client is this connection now. An older one with its session is surely dead: the token proves it."""
+        if old is None:
+            self.claims.claim(client, connection, connection.proof, connection.peer.host, now)
+            return
+        session, old.session = old.session, None
+        if session is not None:
+            session.connection = None
+        if self.claims.hand_over(old, connection, connection.proof, connection.peer.host):
+            self._out.append(Probe(connection.link, self._takeover_s))
+        self.close(old, "its client has returned over another link", now)
+
+    def on_leaving(self, connection: Connection) -> None:
+        """The client ends its session with this link."""
+        if connection.session is not None:
+            self._holds.forget(connection.session, SessionEnd.LEAVING)
+
+    def on_atr_taken(self, connection: Connection) -> None:
+        """The client has the ATR of its card."""
+        continuity = None if connection.session is None else connection.session.continuity
+        if continuity is not None:
+            continuity.owes_atr = False
+            continuity.settle()
+
+    def on_revoked(self, is_revoked: Callable[[int], bool], now: float) -> None:
+        """Certificates were revoked, by their serial numbers: nobody returns with one of them."""
+        for session in self._holds.detached():
+            proof = None if session.continuity is None else session.continuity.proof
+            if proof is not None and is_revoked(proof.serial):
+                self._holds.end_detached(session, SessionEnd.NOT_TRUSTED, now)
+        for connection in list(self.connections.values()):
+            if connection.proof is not None and is_revoked(connection.proof.serial) and connection.session is not None:
+                self._holds.say_end(connection.session, SessionEnd.NOT_TRUSTED)
+
+    # Who is it?
 
     def _objection(self, connection: Connection, claimed: ClientSlot) -> str:
         """What the peer's certificate, or the lack of one, has against what it says it is; nothing if it is right."""
@@ -194,6 +274,10 @@ class ClientConnections:
 
     def close_plain(self, now: float) -> None:
         """End the connections without TLS of clients that, as is known now, have a certificate."""
+        for session in self._holds.detached():
+            if session.continuity is not None and session.continuity.proof is None:
+                if self._certified.objection(session.client):
+                    self._holds.end_detached(session, SessionEnd.NOT_TRUSTED, now)
         plain = [connection for connection in self.connections.values() if connection.proof is None]
         # Newcomers first: they must not be let in because the one before them goes.
         for connection in sorted(plain, key=lambda connection: not self.claims.is_waiting(connection)):
@@ -202,7 +286,7 @@ class ClientConnections:
             if objection:
                 self._note("warning", "plain_session_ended", connection, claims=claimed, reason=objection)
                 self.answer(connection, ResultCode.ILLEGAL_CLIENT_ID)
-                self.close(connection, objection, now)
+                self.close(connection, objection, now, cause=SessionEnd.NOT_TRUSTED)
 
     def _identify(self, connection: Connection, now: float) -> None:
         """Accept the peer as the client that it says it is, unless another connection with that identity lives."""
@@ -223,7 +307,7 @@ class ClientConnections:
         self._out.append(LogEvent("info", "duplicate_client", None, client, peers))
         if verdict is ClaimVerdict.TAKES_OVER:
             # The same certificate: the client has come back, and knows better than we whether the old link is alive.
-            self.close(holder, "its holder has connected anew", now)
+            self.close(holder, "its holder has connected anew", now, cause=SessionEnd.REPLACED)
         elif verdict is ClaimVerdict.PROBE:
             self._out.append(Probe(holder.link, self._takeover_s))
 
@@ -248,6 +332,8 @@ class ClientConnections:
     def _admit(self, connection: Connection, client: ClientSlot, now: float) -> None:
         connection.client = client
         connection.step(ConnectionInput.IS_CLIENT)
+        # It has no token, so it was restarted, and knows nothing of what the card has done.
+        self._holds.end_of_client(client, SessionEnd.REPLACED, now)
         mapping = self._mappings.of_client(client)
         if mapping is not None:
             self._attach(connection, mapping, now)
@@ -280,7 +366,8 @@ class ClientConnections:
         connection = self.claims.holder(mapping.client)
         if connection is not None:
             connection.step(ConnectionInput.UNMAPPED)
-            self.close(connection, "mapping removed", now)
+            self.close(connection, "mapping removed", now, cause=SessionEnd.UNMAPPED)
+        self._holds.end_of_client(mapping.client, SessionEnd.UNMAPPED, now)
 
     def _attach(self, connection: Connection, mapping: SlotMapping, now: float) -> None:
         connection.step(ConnectionInput.MAPPED)
@@ -302,18 +389,47 @@ class ClientConnections:
             reason = f"command from {message.from_client_slot} to {message.to_bank_slot}"
             self.refuse(connection, reason, now)
         else:
-            response = session.submit(tag, message.data, Origin.MODEM, now)
+            response = session.take(tag, message.data, Origin.MODEM, now)
             if response is not None:
                 session.answer(tag, response)
 
-    def on_status(self, connection: Connection, status: SlotPhysStatus, now: float) -> None:
-        """The modem's lines changed (9.4); slots in the message are not checked, nothing is answered."""
-        kind = connection.edges.on_status(status)
+    def on_status(self, connection: Connection, status: SlotPhysStatus, tag: int, now: float) -> None:
+        """The modem's lines changed (9.4). Slots in the message are not checked.
+
+        Nothing is answered, unless the client can return: it has to know what arrived.
+        """
         session = connection.session
+        if session is not None and session.continuity is not None:
+            if not self._note_lines(connection, session, session.continuity, status, tag, now):
+                return
+        kind = connection.edges.on_status(status)
         if kind is None or session is None or not session.is_in_service:
             return
         session.enqueue(kind, now)
         self._cards.drive(session.slot, now)
+
+    def _note_lines(
+        self,
+        connection: Connection,
+        session: CardSession,
+        continuity: Continuity,
+        status: SlotPhysStatus,
+        tag: int,
+        now: float,
+    ) -> bool:
+        """Answer a change of lines. False: it has come before, or is out of order."""
+        continuity.settle()
+        standing = continuity.ledger.take_lines(tag)
+        if standing not in (Standing.NEW, Standing.ANSWERED):
+            self.refuse(connection, f"lines with tag {tag}: {standing.value}", now)
+            return False
+        told = replace(status, card_present=True)
+        answer = rspro.BankSlotStatusInd(session.slot.bank_slot, session.client, told)
+        self._out.append(Send(connection.link, answer, tag))
+        is_new = standing is Standing.NEW
+        if is_new and (status.reset_active or status.vcc_present is False):
+            continuity.ledger.void()
+        return is_new
 
     # The end
 
@@ -324,13 +440,14 @@ class ClientConnections:
     def stop(self, now: float) -> None:
         """End all connections; those with a command in progress end after its answer."""
         self._is_stopping = True
+        self._holds.end_all(SessionEnd.STOPPING, now)
         for connection in list(self.connections.values()):
             session = connection.session
             if session is not None and session.slot.state is CardState.BUSY and session.slot.caller is session:
                 session.is_ending = True
                 session.queue.clear()
             else:
-                self.close(connection, "shutting down", now)
+                self.close(connection, "shutting down", now, cause=SessionEnd.STOPPING)
 
     def state_counts(self) -> dict[ConnectionState, int]:
         """Sessions by state."""

@@ -9,17 +9,18 @@ as the value of a call, ``CardSession.submit`` if it is there at once, else ``on
 for each costs more than all the rest.
 """
 
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 
 from remsim.bankd.core.actions import BankdAction, CardFault, SendResponse
 from remsim.bankd.core.audit import AuditTrail
 from remsim.bankd.core.cards import CardSlots
 from remsim.bankd.core.certified import CertifiedClients, CertifiedMemory
 from remsim.bankd.core.connections import ClientConnections
+from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.guarding import Guards
 from remsim.bankd.core.mappings import MappingTable
 from remsim.bankd.core.server_links import ServerLinks
-from remsim.bankd.core.session import BankdCounts, CardPort, CardSlot, Connection
+from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
 from remsim.bankd.core.states import CardState, ConnectionState
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
@@ -46,8 +47,11 @@ class BankdCoordinator:
     when a newer one claims its identity. ``traced_slots`` are those for which TraceAtr and TraceTpdu are wanted.
     ``needs_proof``: we have a certificate, so a server must show one, too. ``memory`` is what earlier runs have stored
     of clients' certificates. ``reads_numbers``: servers that want the numbers of cards get them. ``limits`` counts
-    those that are reached.
+    those that are reached. ``hold``: which sessions outlive their link; None: none.
     """
+
+    #: Clients can connect.
+    is_listening = False
 
     def __init__(
         self,
@@ -63,13 +67,13 @@ class BankdCoordinator:
         reads_numbers: bool = True,
         limits: LimitCounts | None = None,
         policy: GuardPolicy = GuardPolicy(()),  # noqa: B008  # immutable
+        hold: HoldPolicy | None = None,
     ) -> None:
         self._out: list[BankdAction] = []
         #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
         self.actions: Sized = self._out
         self.counts = BankdCounts(limits=limits or LimitCounts())
         self.mappings = MappingTable(bank_id, len(cards))
-        self.is_listening = False
         self._needs_proof = needs_proof
         self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ServerLinks(
@@ -82,7 +86,7 @@ class BankdCoordinator:
             certified=self.certified,
         )
         # When a connect request must be answered, and when a card is tried again.
-        self._deadlines: Deadlines[Connection | CardSlot] = Deadlines()
+        self._deadlines: Deadlines[Due] = Deadlines()
         self.audit = AuditTrail(self.control, self._out, self.counts)
         self.guards = Guards(policy, counts=self.counts, out=self._out, audit=self.audit)
         self.cards = CardSlots(
@@ -95,6 +99,7 @@ class BankdCoordinator:
             traced_slots=traced_slots,
             reads_numbers=reads_numbers,
             deadlines=self._deadlines,
+            hold=hold,
         )
         self.clients = ClientConnections(
             identity=identity,
@@ -106,8 +111,7 @@ class BankdCoordinator:
             certified=self.certified,
             deadlines=self._deadlines,
         )
-        self.cards.owner = self.certified.sessions = self.clients
-        self.control.listener = self.clients
+        self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
 
     def take(self) -> list[BankdAction]:
@@ -159,8 +163,8 @@ class BankdCoordinator:
     def _on_client_event(self, connection: Connection, event: Event, now: float) -> None:
         clients = self.clients
         match event:
-            case Received(rspro.ClientSlotStatusInd() as status):
-                clients.on_status(connection, status.slot_phys_status, now)
+            case Received(rspro.ClientSlotStatusInd() as status, tag):
+                clients.on_status(connection, status.slot_phys_status, tag, now)
             case Received(rspro.ConnectClientReq() as request, tag):
                 if self._is_server(connection, request):
                     clients.take_away(connection)
@@ -170,7 +174,11 @@ class BankdCoordinator:
                 else:
                     clients.on_connect_request(connection, request, tag, now)
             case Received(rspro.SetAtrRes()):
-                pass
+                clients.on_atr_taken(connection)
+            case Received(rspro.ResumeInd() as request):
+                clients.on_return(connection, request, now)
+            case Received(rspro.SessionEndInd()):
+                clients.on_leaving(connection)
             case ProbeAnswered():
                 clients.on_probe_answered(connection, now)
             case Received(message):
@@ -242,6 +250,11 @@ class BankdCoordinator:
         self.audit.add(entry, now)
         return self.take()
 
+    def on_revoked(self, is_revoked: Callable[[int], bool], now: float) -> list[BankdAction]:
+        """Certificates were revoked, by their serial numbers; links of their holders are closed next."""
+        self.clients.on_revoked(is_revoked, now)
+        return self.take()
+
     def on_guard_policy(self, policy: GuardPolicy) -> list[BankdAction]:
         """The guard's rules have changed."""
         self.guards.change(policy, self.cards.in_service())
@@ -258,6 +271,8 @@ class BankdCoordinator:
         while (due := self._deadlines.pop_due(now)) is not None:
             if isinstance(due, CardSlot):
                 self.cards.retry(due)
+            elif isinstance(due, CardSession):
+                self.cards.holds.on_hold_over(due, now)
             else:
                 self.clients.give_up_waiting(due)
         return self.take()

@@ -29,7 +29,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import scrub
-from remsim.wire.link.abilities import ADVERTISE, CARDS, SLOTS
+from remsim.wire.link.abilities import ADVERTISE, CARDS, SESSIONS, SLOTS
 from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.messages import extensions, rspro
@@ -80,6 +80,10 @@ class Presences(Protocol):
 
     def report_readers(self) -> None:
         """There is an active server: it hears which readers do not work."""
+        ...
+
+    def report_sessions(self, now: float) -> None:
+        """Tell the active server of all sessions."""
         ...
 
 
@@ -262,6 +266,7 @@ class ServerLinks:
                 self._out.append(Send(server.link, rspro.AddressesInd(self.advertise or ())))
             self.presences.report_readers()
             self.presences.numbers.on_server_active(is_wanted=CARDS in (abilities or ()))
+            self.presences.report_sessions(now)
 
     def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:
         match message:
@@ -314,6 +319,11 @@ class ServerLinks:
             self._out.append(
                 Send(self.active_server.link, rspro.BankSlotStatusInd(mapping.bank, mapping.client, status))
             )
+
+    def session_changed(self, report: rspro.SessionStateInd) -> None:
+        """A card session has begun, changed or ended."""
+        if self.active_server is not None and SESSIONS in (self.active_server.abilities or ()):
+            self._out.append(Send(self.active_server.link, report))
 
     def card_number(self, bank_slot: BankSlot, iccid: str | None) -> None:
         """The number of the card there; None if there is none or it cannot be read."""

@@ -11,13 +11,17 @@ from typing import Final, Protocol
 
 from remsim.bankd.core.actions import BankdAction, CardFault, FaultKind, Origin, SendResponse, TraceTpdu
 from remsim.bankd.core.breaker import SlotBreaker
+from remsim.bankd.core.continuity import Continuity
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
     CONNECTION_TRANSITIONS,
+    HOLD_TRANSITIONS,
     CardEvent,
     CardState,
     ConnectionInput,
     ConnectionState,
+    HoldEvent,
+    HoldState,
 )
 from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
@@ -26,12 +30,16 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.state_machine import Stateful
 from remsim.policy.guard import BLOCKED_RESPONSE
+from remsim.session.ledger import Standing
+from remsim.session.lines import ResetEdges
+from remsim.session.token import SessionTokens
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
     MAX_COMMAND,
     MIN_COMMAND,
     ConnectClientReq,
-    SlotPhysStatus,
+    ResumeInd,
+    SessionEnd,
 )
 
 #: Commands of one client that wait for its card. A modem has one in flight; more is a client that does not listen.
@@ -45,6 +53,7 @@ _READY: Final = CardState.READY
 _COMMAND: Final = CardEvent.COMMAND
 _DONE: Final = CardEvent.DONE
 _IN_SERVICE: Final = ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
+_DETACHED: Final = HoldState.DETACHED
 
 
 @dataclass(slots=True)
@@ -76,29 +85,6 @@ class BankdCounts:
     limits: LimitCounts = field(default_factory=LimitCounts)
 
 
-@dataclass(slots=True)
-class ResetEdges:
-    """Turns the lines of the modem's slot into resets (rspro.md, 9.4): edges count, not levels.
-
-    Fresh for every connection: what the previous client left behind would swallow a reset.
-    """
-
-    vcc: bool = True
-    rst: bool = False
-
-    def on_status(self, status: SlotPhysStatus) -> ResetKind | None:
-        """The reset that this change of lines asks for, if any."""
-        kind = None
-        if status.vcc_present is False:
-            kind = ResetKind.COLD if self.vcc else None
-        elif status.reset_active and not self.rst:
-            kind = ResetKind.WARM
-        if status.vcc_present is not None:
-            self.vcc = status.vcc_present
-        self.rst = status.reset_active
-        return kind
-
-
 class Connection(Stateful[ConnectionState, ConnectionInput]):
     """What is known of one connection to us."""
 
@@ -112,6 +98,8 @@ class Connection(Stateful[ConnectionState, ConnectionInput]):
         "proof",
         "request",
         "request_tag",
+        "returning",
+        "returns",
         "session",
     )
 
@@ -132,6 +120,9 @@ class Connection(Stateful[ConnectionState, ConnectionInput]):
         self.is_own = False
         #: The peer understands bankSlotStatusInd (ability ``slots.1``).
         self.hears_slots = False
+        #: The peer can return to a session over another link (ability ``resume.1``); and what it shows to do so now.
+        self.returns = False
+        self.returning: ResumeInd | None = None
         #: The session that it is attached to; None until there is a mapping.
         self.session: CardSession | None = None
         self.edges = ResetEdges()
@@ -157,6 +148,7 @@ class CardSlot(Stateful[CardState, CardEvent]):
         "breaker",
         "caller",
         "card",
+        "ended",
         "fault",
         "iccid",
         "is_present",
@@ -195,6 +187,8 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.fault: FaultKind | None = None
         #: How soon it is tried again.
         self.breaker = SlotBreaker(bank_slot.slot_nr)
+        #: The last session here that somebody could have returned to, and why that is over.
+        self.ended: tuple[SessionTokens, SessionEnd] | None = None
 
     @property
     def slot_nr(self) -> int:
@@ -243,7 +237,7 @@ class QueuedCommand:
     origin: Origin
 
 
-class CardSession:
+class CardSession(Stateful[HoldState, HoldEvent]):
     """One client's use of one card, from the mapping that both have in common on. Its connection attaches to it."""
 
     __slots__ = (
@@ -252,17 +246,21 @@ class CardSession:
         "_owner",
         "client",
         "connection",
+        "continuity",
+        "cuts",
         "guard",
         "is_ending",
-        "last_response",
-        "last_tag",
         "queue",
+        "since",
         "slot",
     )
+
+    TRANSITIONS = HOLD_TRANSITIONS
 
     def __init__(
         self, slot: CardSlot, client: ClientSlot, *, owner: SessionOwner, out: list[BankdAction], counts: BankdCounts
     ) -> None:
+        super().__init__(HoldState.ATTACHED)
         self.slot = slot
         self.client = client
         self._owner = owner
@@ -273,9 +271,12 @@ class CardSession:
         #: Asked before each command, told of each response; None: no rule is about this session.
         self.guard: SessionGuard | None = None
         self.queue: deque[QueuedCommand | ResetKind] = deque()
-        #: The last command that was answered, by its tag, and the answer.
-        self.last_tag: int | None = None
-        self.last_response = b""
+        #: What it takes to go on over another link; None if the session ends with its link.
+        self.continuity: Continuity | None = None
+        #: How often its link was lost while it was held.
+        self.cuts = 0
+        #: Since when it has been in its state; None: it is not in service.
+        self.since: float | None = None
         #: The bank stops: the session ends after the command in progress.
         self.is_ending = False
 
@@ -295,9 +296,33 @@ class CardSession:
     @property
     def is_in_service(self) -> bool:
         """The card is powered for this session, and its client knows that."""
-        return self.connection is not None and self.connection.state is _IN_SERVICE
+        connection = self.connection
+        return self._state is _DETACHED if connection is None else connection.state is _IN_SERVICE
+
+    @property
+    def waiting(self) -> int:
+        """Commands that run or wait to be run."""
+        slot = self.slot
+        runs = slot.caller is self and slot.tpdu is not None and slot.state is CardState.BUSY
+        return runs + sum(isinstance(command, QueuedCommand) for command in self.queue)
 
     # Commands
+
+    def take(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
+        """``submit`` for a session that outlives its link: a command that comes again is not run again."""
+        continuity = self.continuity
+        if continuity is None:
+            return self.submit(tag, tpdu, origin, now)
+        if continuity.is_unsettled:
+            continuity.settle()
+        standing = continuity.ledger.take_command(tag, tpdu)
+        if standing is Standing.NEW:
+            return self.submit(tag, tpdu, origin, now)
+        if standing is Standing.ANSWERED:
+            return continuity.ledger.response
+        if standing is not Standing.RUNNING:
+            self._owner.refuse(self, f"command with tag {tag}: {standing.value}", now)
+        return None
 
     def submit(self, tag: int, tpdu: bytes, origin: Origin, now: float) -> bytes | None:
         """Take a command: run it, queue it, or end the session (rspro.md, 9.3).
@@ -351,6 +376,12 @@ class CardSession:
         else:
             self.queue.append(command)
 
+    def drop_void(self, waits_for: int | None) -> None:
+        """Of the commands that have not been run, nobody waits for any but this one. Resets are due all the same."""
+        self.queue = deque(
+            command for command in self.queue if not isinstance(command, QueuedCommand) or command.tag == waits_for
+        )
+
     def run_queued(self, command: QueuedCommand, now: float) -> None:
         """Run a command that has waited; the card is free."""
         response = self.submit(command.tag, command.tpdu, command.origin, now)
@@ -367,7 +398,7 @@ class CardSession:
             self.guard.on_exchange(tpdu, response)
         self._on_answered(tag, tpdu, response)
         connection = self.connection
-        if connection is None or slot.session is not self:
+        if connection is None or slot.session is not self or not self._is_awaited(tag):
             return None
         return SendResponse(connection.link, tag, self.client, slot.bank_slot, response)
 
@@ -375,7 +406,8 @@ class CardSession:
         slot = self.slot
         slot.step(_DONE)
         slot.caller = None
-        self.last_tag, self.last_response = tag, response
+        if self.continuity is not None:
+            self.continuity.ledger.complete(tag, response)
         self._counts.tpdus += 1
         if slot.breaker.failures:
             self._owner.on_recovered(slot)
@@ -384,5 +416,13 @@ class CardSession:
 
     def answer(self, tag: int, response: bytes) -> None:
         """Send a response to the client, if one is attached."""
-        if self.connection is not None:
+        if self.connection is not None and self._is_awaited(tag):
             self._out.append(SendResponse(self.connection.link, tag, self.client, self.slot.bank_slot, response))
+
+    def _is_awaited(self, tag: int) -> bool:
+        """Whether the link that there is now waits for this answer: not one to what a reset made void on another."""
+        return self.continuity is None or self.continuity.is_awaited(tag)
+
+
+#: What has a deadline.
+Due = Connection | CardSlot | CardSession

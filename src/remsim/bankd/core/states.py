@@ -148,3 +148,37 @@ BREAKER_TRANSITIONS: Final[Transitions[BreakerState, BreakerEvent]] = Transition
         (_B.PROBING, _W.EXCHANGED): _B.CLOSED,
     },
 )
+
+
+class HoldState(State):
+    """A card session: whether it outlives its link."""
+
+    ATTACHED = "ATTACHED"  # has a connection, and ends with it
+    RESUMABLE = "RESUMABLE"  # has a connection, and outlives it: its client has a token
+    DETACHED = "DETACHED"  # its link is lost; it is held for its client
+    ENDED = "ENDED"  # nobody can return to it
+
+
+class HoldEvent(Event):
+    """What moves a card session."""
+
+    OFFERED = "card powered, client got a token"
+    LINK_LOST = "link lost"
+    RETURNED = "client is back"
+    OVER = "card gone, hold time over, or ended"
+
+
+_HS, _HE = HoldState, HoldEvent
+
+HOLD_TRANSITIONS: Final[Transitions[HoldState, HoldEvent]] = Transitions(
+    "card session",
+    {
+        (_HS.ATTACHED, _HE.OFFERED): _HS.RESUMABLE,
+        (_HS.RESUMABLE, _HE.LINK_LOST): _HS.DETACHED,
+        # Over a link that was still thought to be alive.
+        (_HS.RESUMABLE, _HE.RETURNED): _HS.RESUMABLE,
+        (_HS.DETACHED, _HE.RETURNED): _HS.RESUMABLE,
+        (_HS.RESUMABLE, _HE.OVER): _HS.ATTACHED,
+        (_HS.DETACHED, _HE.OVER): _HS.ENDED,
+    },
+)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from remsim.client.core.notices import Notice
 from remsim.core.log_event import LogEvent
-from remsim.wire.link.actions import LinkAction
+from remsim.wire.link.actions import AnnounceReturn, LinkAction
 from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import IpPort, TpduModemToCard
 
@@ -93,4 +93,4 @@ class Abort:
 
 #: What is asked of the emulator.
 EmulatorAction = SelectSim | SetAtr | InsertCard | RemoveCard | GiveUpCard | ResetModem | Respond | Abort
-Action = LinkAction | StoreRevocations | DialBankd | HangUpBankd | EmulatorAction | Notice | LogEvent
+Action = LinkAction | AnnounceReturn | StoreRevocations | DialBankd | HangUpBankd | EmulatorAction | Notice | LogEvent

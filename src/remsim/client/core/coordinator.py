@@ -12,7 +12,7 @@ from remsim.client.core.actions import Action, DialBankd, HangUpBankd
 from remsim.client.core.assignment import Assignment, address_text
 from remsim.client.core.notices import NoticeKind, Notices
 from remsim.client.core.server_link import SlotServerLink
-from remsim.client.core.session import AtrOptions, Session
+from remsim.client.core.session import AtrOptions, HoldOptions, Session
 from remsim.client.core.states import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.state_machine import Stateful, Transitions
@@ -25,6 +25,7 @@ from remsim.wire.link.engine import (
     Undecodable,
     UnsupportedVersion,
 )
+from remsim.wire.link.tags import TagPolicy
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
 
 _AS_IT_IS: Final = AtrPolicy()
@@ -44,6 +45,7 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
         keeps_default_atr: bool = False,
         atr_policy: AtrPolicy = _AS_IT_IS,
         resets_for_atr: bool = False,
+        hold: HoldOptions = HoldOptions(),  # noqa: B008  # immutable
     ) -> None:
         """``client_slot`` None: the server is asked for a number. For the rest see ``AtrOptions``."""
         super().__init__(SlotState.INIT)
@@ -56,9 +58,15 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
             identity=identity,
             atr=AtrOptions(default_atr, keeps_default_atr, atr_policy, resets_for_atr),
             on_served=self._on_served,
+            hold=hold,
         )
 
     # How it stands
+
+    @property
+    def tags(self) -> TagPolicy:
+        """What numbers the messages to the bankd, over all links of a session."""
+        return self._session.tags
 
     @property
     def client_slot(self) -> ClientSlot | None:
@@ -107,7 +115,11 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
         if not self._session.owns(link):
             return []
         was_accepted = self._session.is_accepted
-        actions = self._session.end(f"link to the bankd lost: {reason}")
+        held = self._session.hold(reason, now)
+        if held is not None:
+            held += self._move(SlotEvent.LINK_HELD)
+            return [self._notices.make(NoticeKind.BANKD_LOST, reason), *held] if was_accepted else held
+        actions = self._session.end(f"link to the bankd lost: {reason}", is_lost=True)
         actions += self._move(SlotEvent.BANKD_LOST)
         return [self._notices.make(NoticeKind.BANKD_LOST, reason), *actions] if was_accepted else actions
 
@@ -116,7 +128,7 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
         match event:
             case Received():
                 if self._session.owns(link):
-                    return self._session.on_message(event, now)
+                    return self._unless_held(self._session.on_message(event, now))
                 if self._server.owns(link):
                     return self._server.on_message(event)
             case IdentityReceived():
@@ -155,7 +167,9 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
         known = self._assignment
         if known.client_slot is None:
             return ResultCode.ILLEGAL_CLIENT_ID, []
-        if (bank_slot, address) == (known.bank_slot, known.bankd) and self._session.is_linked:
+        if (bank_slot, address) == (known.bank_slot, known.bankd) and (
+            self._session.is_linked or self._session.is_held
+        ):
             # known-limits.md, 34: a session must not be cut because the server said the same again.
             return ResultCode.OK, [self._notices.make(NoticeKind.BANKD_UNCHANGED)]
         known.bank_slot = bank_slot
@@ -183,17 +197,18 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
         return [*actions, HangUpBankd(), *self._move(event)]
 
     def _on_served(self) -> list[Action]:
-        return self._move(SlotEvent.BANKD_ACCEPTED) if self.state is SlotState.WAIT_BANKD else []
+        waits = self.state in (SlotState.WAIT_BANKD, SlotState.HOLDING)
+        return self._move(SlotEvent.BANKD_ACCEPTED) if waits else []
 
     # Modem
 
-    def on_tpdu(self, number: int, tpdu: bytes, came_at: float) -> list[Action]:
+    def on_tpdu(self, number: int, tpdu: bytes, came_at: float, now: float) -> list[Action]:
         """The modem sent a command, at ``came_at`` of the caller's clock. ``number`` is the emulator's."""
-        return self._session.on_tpdu(number, tpdu, came_at)
+        return self._session.on_tpdu(number, tpdu, came_at, now)
 
     def on_lines(self, lines: SlotPhysStatus, now: float) -> list[Action]:
         """The modem changed VCC, RST or CLK; with VCC gone or RST active, commands in progress are void."""
-        return self._session.on_lines(lines)
+        return self._session.on_lines(lines, now)
 
     # Time and state
 
@@ -203,7 +218,17 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do what is due at ``now``."""
-        return self._session.handle_timer(now)
+        return self._unless_held(self._session.handle_timer(now))
+
+    def stop(self) -> list[Action]:
+        """The program ends: the bankd is told, so that it does not hold the session."""
+        return self._session.leave()
+
+    def _unless_held(self, actions: list[Action]) -> list[Action]:
+        """A session that was held and is not any more, without having gone on, leaves the slot without one."""
+        if self.state is SlotState.HOLDING and not self._session.is_held:
+            actions += self._move(SlotEvent.HOLD_OVER)
+        return actions
 
     def _move(self, event: SlotEvent) -> list[Action]:
         before = self.state

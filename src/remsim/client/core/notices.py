@@ -41,6 +41,8 @@ class NoticeKind(Enum):
     PEER_ERROR = "error_reported_by_peer"
     SERVER_SAYS = "no_bankd_for_us"
     MODEM_RESET = "modem_reset_card"
+    SESSION_HELD = "session_held"
+    SESSION_RESUMED = "session_resumed"
 
 
 #: The others are "info". A lost link has its line already, from the side that dials it.
@@ -70,6 +72,8 @@ class Notice:
     state: SlotState | None = None
     #: How, with kind MODEM_RESET.
     reset: ResetKind | None = None
+    #: For how long the session was held, in seconds, with kind SESSION_RESUMED.
+    held_s: float | None = None
 
     @property
     def text(self) -> str:
@@ -89,7 +93,13 @@ class Notices:
         self._refusals = OncePerEpisode[str]()
 
     def make(
-        self, kind: NoticeKind, text: str = "", *, state: SlotState | None = None, reset: ResetKind | None = None
+        self,
+        kind: NoticeKind,
+        text: str = "",
+        *,
+        state: SlotState | None = None,
+        reset: ResetKind | None = None,
+        held_s: float | None = None,
     ) -> Notice:
         """A notice of this kind, about the slot as it is now."""
         level = _LEVELS.get(kind, "info")
@@ -108,7 +118,7 @@ class Notices:
         if kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN):
             self.server_says = ""
         fields = {} if reset is None else {"kind": reset.value}
-        return Notice(kind, self.log(level, kind.value, text, **fields), state, reset)
+        return Notice(kind, self.log(level, kind.value, text, **fields), state, reset, held_s)
 
     def log(self, level: Level, name: str, text: str = "", **fields: str) -> LogEvent:
         """A line for the log only."""

@@ -2,12 +2,13 @@
 """What runs in a client slot: the link to its bankd, the card that the modem sees, the commands in flight. No I/O.
 
 Every command of the modem gets exactly one ``Respond`` or ``Abort``, unless a reset made it void. A command is never
-sent twice: when a link is lost, whether the card executed it is unknown.
+executed twice. When a link is lost, whether the card executed the command in flight is unknown, and the session ends;
+unless the bankd has granted a lease (``lease``): then it is held, and goes on over the next link.
 """
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -26,12 +27,19 @@ from remsim.client.core.actions import (
     SetAtr,
 )
 from remsim.client.core.assignment import Assignment
+from remsim.client.core.lease import SessionLease
 from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
 from remsim.core.deadlines import Deadlines
-from remsim.wire.link.actions import Accepted, Close, LinkId, Send
+from remsim.core.text import counted
+from remsim.session.hold import HoldTimes
+from remsim.session.lines import ResetEdges
+from remsim.session.outbox import ReturnPlan
+from remsim.wire.link.abilities import RESUME
+from remsim.wire.link.actions import Accepted, AnnounceReturn, Close, LinkId, Send
 from remsim.wire.link.engine import Received
+from remsim.wire.link.tags import SessionTags
 from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
+from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SessionEnd, SlotPhysStatus
 
 #: A classic bankd sends the ATR together with its connect answer. One that has not done so by then never will, and the
 #: modem gets the configured ATR, as the classic client would show it from the start.
@@ -55,6 +63,8 @@ _WORTH_WAITING: Final = frozenset(
 )
 
 _IDLE_LINES: Final = SlotPhysStatus(reset_active=False, vcc_present=True, clk_active=True)
+_NO_POWER: Final = SlotPhysStatus(reset_active=True, vcc_present=False, clk_active=False)
+_IN_RESET: Final = SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,15 @@ class AtrOptions:
     resets_modem: bool
 
 
+@dataclass(frozen=True, slots=True)
+class HoldOptions:
+    """What becomes of the session when its link is lost, if the bankd allows it."""
+
+    times: HoldTimes = field(default_factory=HoldTimes)
+    #: How long the emulator can keep its modem waiting; None: for any time.
+    stall_limit_s: float | None = None
+
+
 @dataclass(slots=True)
 class _Link:
     """What is known of the link to the bankd."""
@@ -81,6 +100,8 @@ class _Link:
     is_own: bool = False
     #: A status was sent, so the bankd's idea of our lines is ours.
     has_shown_lines: bool = False
+    #: Lines as the bankd was shown them, until there is a lease.
+    edges: ResetEdges = field(default_factory=ResetEdges)
 
 
 class _Due(Enum):
@@ -88,6 +109,8 @@ class _Due(Enum):
 
     ATR = "the bankd's ATR"
     LINES = "the modem's first sign of life"
+    HOLD = "the end of the hold time"
+    STALL = "the time for which the emulator lets a command wait"
 
 
 class Session:
@@ -101,6 +124,7 @@ class Session:
         identity: ComponentIdentity,
         atr: AtrOptions,
         on_served: Callable[[], list[Action]],
+        hold: HoldOptions,
     ) -> None:
         #: What the modem was told to be the card's ATR; None if it sees no card.
         self.atr: bytes | None = None
@@ -109,6 +133,10 @@ class Session:
         self._identity = identity
         self._options = atr
         self._on_served = on_served
+        self._hold = hold
+        #: Numbers what goes to the bankd, over all links of a session.
+        self.tags = SessionTags()
+        self._lease: SessionLease | None = None
         self._link: _Link | None = None
         self._is_remote = False
         #: Oldest first. A void one stays until its answer comes, or the card goes.
@@ -136,19 +164,63 @@ class Session:
         """Whether this is the link to the bankd."""
         return self._link is not None and self._link.id == link
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the session goes on as soon as there is a link that takes it up."""
+        return self._lease is not None and self._lease.hold is not None
+
     def on_link_up(self, link: LinkId) -> list[Action]:
         """The link to the bankd is up: introduce ourselves."""
         self._link = _Link(link)
-        return [Send(link, rspro.ConnectClientReq(self._identity, self._assignment.client_slot))]
+        self.tags.begin_link()
+        introduction = Send(link, rspro.ConnectClientReq(self._identity, self._assignment.client_slot))
+        lease = self._lease
+        if lease is None:
+            return [introduction]
+        return [AnnounceReturn(link, rspro.ResumeInd(lease.token, lease.outbox.awaited)), introduction]
 
-    def end(self, reason: str) -> list[Action]:
-        """Forget the bankd's link and give the modem its own card back."""
+    def hold(self, reason: str, now: float) -> list[Action] | None:
+        """The link is lost: keep the modem waiting. None: this session ends with its link."""
+        lease = self._lease
+        if lease is None or self.atr is None:
+            return None
         self._link = None
+        if not lease.begin_hold(now, is_busy=bool(self._commands)):
+            return []
+        self._watch(lease)
+        waiting = len(self._commands)
+        return [self._notices.make(NoticeKind.SESSION_HELD, f"{counted(waiting, 'command')} waiting: {reason}")]
+
+    def end(self, reason: str, *, is_lost: bool = False) -> list[Action]:
+        """Forget the bankd's link and give the modem its own card back. ``is_lost``: the link is gone already."""
+        actions = [] if is_lost else self.leave()
+        self._link = None
+        actions += self._give_back(reason)
+        self.tags.restart()
+        return actions
+
+    def leave(self) -> list[Action]:
+        """The session ends with its link. Without a word, the bankd would hold it for us."""
+        link, lease, self._lease = self._link, self._lease, None
+        if link is None or lease is None or not link.is_accepted:
+            return []
+        return [Send(link.id, rspro.SessionEndInd(SessionEnd.LEAVING))]
+
+    def _give_back(self, reason: str) -> list[Action]:
+        """The modem gets its own card back."""
         actions = self._hide_card(reason)
         if self._is_remote:
             self._is_remote = False
             actions += [SelectSim(remote=False), ResetModem()]
         return actions
+
+    def _watch(self, lease: SessionLease) -> None:
+        """Set the deadlines of a session that is held, or drop them."""
+        for due, at in ((_Due.HOLD, lease.hold_deadline), (_Due.STALL, lease.stall_deadline)):
+            if at is None:
+                self._deadlines.cancel(due)
+            else:
+                self._deadlines.set(due, at)
 
     # What the bankd says
 
@@ -158,6 +230,8 @@ class Session:
         if link is None:
             return []
         match event.message:
+            case rspro.TpduCardToModem() if self._lease is not None:
+                return self._on_leased_response(link, self._lease, event.tag, event.message.data)
             case rspro.TpduCardToModem() if event.request is not None:
                 return self._on_response(event.request, event.message.data)
             case rspro.ConnectClientRes() if event.request is not None:
@@ -172,7 +246,13 @@ class Session:
             case rspro.BankSlotStatusInd() if link.is_own:
                 if event.message.slot_phys_status.card_present is False:
                     return self._hide_card("the bankd's card is gone")
+                if self._lease is not None:
+                    self._lease.outbox.lines_acknowledged(event.tag)
                 return []
+            case rspro.SessionInd() if link.is_accepted:
+                return self._on_session(link, event.message, now)
+            case rspro.SessionEndInd():
+                return self._give_back(f"the bankd ended the session: {event.message.cause.name.lower()}")
             case rspro.ErrorInd():
                 return [self._notices.peer_error(event.message)]
         return [self._notices.ignored(type(event.message).__name__)]
@@ -191,11 +271,19 @@ class Session:
             link.is_accepted = True
             return [Accepted(link.id), self._notices.make(NoticeKind.BANKD_WAITS, answer.result.name.lower())]
         refusal = refusal_in(answer, ComponentType.REMSIM_BANKD)
+        if refusal and self.is_held:
+            # It may take us back later: the session is held until its time is over.
+            return [self._notices.make(NoticeKind.BANKD_REFUSED, refusal), Close(link.id, refusal)]
         if refusal:
             # A classic bankd may find card and mapping later and never tell (rspro.md, 9.2): ask again.
             return [self._notices.make(NoticeKind.BANKD_REFUSED, refusal), Close(link.id, refusal)]
         link.is_accepted = True
+        if self.is_held and RESUME in (answer.identity.abilities or ()):
+            # The session goes on with sessionInd.
+            return [Accepted(link.id), self._notices.make(NoticeKind.BANKD_CONNECTED, answer.identity.name)]
+        lost = self._give_back("another program is at the bankd's place") if self.is_held else []
         actions = [
+            *lost,
             Accepted(link.id),
             self._notices.make(NoticeKind.BANKD_CONNECTED, answer.identity.name),
             *self._on_served(),
@@ -215,9 +303,83 @@ class Session:
         self._commands.remove(command)
         if command.is_void:
             return []
+        return [self._answer(command, data)]
+
+    def _answer(self, command: Command, data: bytes) -> Action:
         if not rspro.MIN_RESPONSE <= len(data) <= rspro.MAX_RESPONSE:
-            return [Abort(command, f"the card's answer has {len(data)} bytes")]
-        return [Respond(command, data)]
+            return Abort(command, f"the card's answer has {len(data)} bytes")
+        return Respond(command, data)
+
+    # A session that outlives its link
+
+    def _on_session(self, link: _Link, told: rspro.SessionInd, now: float) -> list[Action]:
+        """The bankd grants a lease, or takes a session up again."""
+        theirs = HoldTimes(told.hold_idle_ms / 1000, told.hold_busy_ms / 1000)
+        times = self._hold.times.shorter(theirs)
+        lease = self._lease
+        if lease is None or not told.is_resumed:
+            actions = [] if lease is None else self._give_back("the bankd began another session")
+            self._lease = SessionLease(told.token, times, edges=link.edges, stall_limit_s=self._hold.stall_limit_s)
+            return actions
+        hold = lease.hold
+        lease.renew(told.token, times)
+        self._watch(lease)
+        held_s = 0.0 if hold is None else hold.age(now)
+        text = f"held {held_s:.1f} s, {counted(len(self._commands), 'command')} in progress, card undisturbed"
+        resumed = self._notices.make(NoticeKind.SESSION_RESUMED, text, held_s=held_s)
+        return [*self._on_served(), resumed, *self._go_on(link, lease, lease.outbox.on_return(told.last_tag))]
+
+    def _go_on(self, link: _Link, lease: SessionLease, plan: ReturnPlan) -> list[Action]:
+        """Send what the bankd does not have: resets first."""
+        actions: list[Action] = []
+        if plan.shows_lines:
+            actions += self._send_lines(link, lease, _cycle(plan.reset, self._lines))
+        if plan.sends_command:
+            command = self._commands[0]
+            assert command.request is not None
+            if plan.needs_new_tag:
+                command.request = replace(command.request)
+            actions.append(self._send_command(link, lease, command.request))
+        return actions + self._send_next(link, lease)
+
+    def _send_next(self, link: _Link, lease: SessionLease) -> list[Action]:
+        """Send the oldest command that waits, if no other waits for its answer."""
+        if lease.hold is not None or lease.outbox.awaited is not None or not self._commands:
+            return []
+        request = self._commands[0].request
+        assert request is not None
+        return [self._send_command(link, lease, request)]
+
+    def _send_command(self, link: _Link, lease: SessionLease, request: rspro.TpduModemToCard) -> Action:
+        lease.outbox.command_sent(self.tags.number_command(request))
+        return Send(link.id, request)
+
+    def _send_lines(self, link: _Link, lease: SessionLease, shown: list[SlotPhysStatus]) -> list[Action]:
+        known = self._assignment
+        assert known.client_slot is not None
+        assert known.bank_slot is not None
+        actions: list[Action] = []
+        for status in shown:
+            message = rspro.ClientSlotStatusInd(known.client_slot, known.bank_slot, status)
+            reset = lease.edges.on_status(status)
+            lease.outbox.lines_sent(self.tags.number(message), reset)
+            actions.append(Send(link.id, message))
+        return actions
+
+    def _on_leased_response(self, link: _Link, lease: SessionLease, tag: int, data: bytes) -> list[Action]:
+        if not lease.outbox.command_answered(tag):
+            return []
+        command = self._commands.popleft()
+        return [self._answer(command, data), *self._send_next(link, lease)]
+
+    def _on_stall_over(self, lease: SessionLease, now: float) -> list[Action]:
+        """The emulator cannot let its modem wait any longer."""
+        commands = tuple(self._commands)
+        self._commands.clear()
+        lease.outbox.void()
+        lease.on_waiting(now, is_busy=False)
+        self._watch(lease)
+        return [Abort(command, f"no link to the bankd for {lease.stall_limit_s:g} s") for command in commands]
 
     # What the modem sees
 
@@ -234,6 +396,9 @@ class Session:
         was_stand_in, self._shows_stand_in = self._shows_stand_in, False
         if was_stand_in and before is not None:
             return actions if before == atr else [*actions, *self._replace_stand_in(atr)]
+        if before == atr and self._lease is not None:
+            # A bankd that does not know whether we have it says it again.
+            return actions
         if before is not None:
             return [*actions, SetAtr(atr), self._notices.log("info", "atr_changed", atr.hex())]
         # Hardware that is connected to a powered modem begins to send its ATR at once, so it must have the right one
@@ -254,8 +419,9 @@ class Session:
     def _hide_card(self, reason: str) -> list[Action]:
         actions: list[Action] = [Abort(command, reason) for command in self._commands if not command.is_void]
         self._commands.clear()
-        self._deadlines.cancel(_Due.ATR)
-        self._deadlines.cancel(_Due.LINES)
+        for due in _Due:
+            self._deadlines.cancel(due)
+        self._lease = None
         self._shows_stand_in = False
         if self.atr is not None:
             self.atr = None
@@ -264,21 +430,29 @@ class Session:
 
     # What the modem does
 
-    def on_tpdu(self, number: int, tpdu: bytes, came_at: float) -> list[Action]:
+    def on_tpdu(self, number: int, tpdu: bytes, came_at: float, now: float) -> list[Action]:
         """The modem sent a command."""
         command = Command(number, tpdu, came_at)
         if not rspro.MIN_COMMAND <= len(tpdu) <= rspro.MAX_COMMAND:
             # known-limits.md, 85: silence would leave the modem waiting; a bankd would close the link.
             text = f"{len(tpdu)} bytes, {rspro.MIN_COMMAND}..{rspro.MAX_COMMAND} are possible"
             return [Respond(command, SW_WRONG_LENGTH), self._notices.log("warning", "tpdu_refused", text)]
-        link, known = self._link, self._assignment
-        if link is None or known.client_slot is None or known.bank_slot is None or self.atr is None:
+        link, known, lease = self._link, self._assignment, self._lease
+        has_bankd = link is not None or lease is not None
+        if not has_bankd or known.client_slot is None or known.bank_slot is None or self.atr is None:
             return [Abort(command, "no card is there")]
         command.request = rspro.TpduModemToCard(known.client_slot, known.bank_slot, rspro.NO_FLAGS, tpdu)
         self._commands.append(command)
-        return [Send(link.id, command.request)]
+        if lease is None:
+            assert link is not None
+            return [Send(link.id, command.request)]
+        if link is not None and lease.hold is None:
+            return self._send_next(link, lease)
+        lease.on_waiting(now, is_busy=True)
+        self._watch(lease)
+        return []
 
-    def on_lines(self, lines: SlotPhysStatus) -> list[Action]:
+    def on_lines(self, lines: SlotPhysStatus, now: float) -> list[Action]:
         """The modem changed VCC, RST or CLK; with VCC gone or RST active, commands in progress are void."""
         self._lines = lines
         is_reset = lines.reset_active or lines.vcc_present is False
@@ -287,6 +461,8 @@ class Session:
                 command.is_void = True
         told = self._told_reset(lines, is_reset=is_reset)
         link = self._link
+        if self._lease is not None:
+            return [*told, *self._on_leased_lines(link, self._lease, lines, now, is_reset=is_reset)]
         if link is None or not link.is_accepted:
             return [*told]
         shown = [lines]
@@ -295,6 +471,20 @@ class Session:
             # rspro.md, 9.4 therefore wants a full cycle.
             shown.insert(0, _IDLE_LINES)
         return [*told, *self._show_lines(link, shown)]
+
+    def _on_leased_lines(
+        self, link: _Link | None, lease: SessionLease, lines: SlotPhysStatus, now: float, *, is_reset: bool
+    ) -> list[Action]:
+        if is_reset:
+            # Answers are known by their tags, so one to a void command is not mistaken for another.
+            self._commands.clear()
+            lease.outbox.void()
+        if link is not None and lease.hold is None:
+            return self._send_lines(link, lease, [lines])
+        lease.outbox.lines_not_sent(lease.edges.on_status(lines))
+        lease.on_waiting(now, is_busy=bool(self._commands))
+        self._watch(lease)
+        return []
 
     def _told_reset(self, lines: SlotPhysStatus, *, is_reset: bool) -> list[Notice]:
         """Hardware tells of each line as it changes; only when all let the card run, the reset is complete.
@@ -317,6 +507,8 @@ class Session:
             return []
         self._deadlines.cancel(_Due.LINES)
         link.has_shown_lines = True
+        for status in shown:
+            link.edges.on_status(status)
         return [
             Send(link.id, rspro.ClientSlotStatusInd(known.client_slot, known.bank_slot, status)) for status in shown
         ]
@@ -333,9 +525,22 @@ class Session:
         while (due := self._deadlines.pop_due(now)) is not None:
             if due is _Due.ATR:
                 actions += self._show_stand_in()
+            elif due is _Due.HOLD:
+                actions += self._on_hold_over()
+            elif due is _Due.STALL:
+                assert self._lease is not None
+                actions += self._on_stall_over(self._lease, now)
             elif self._link is not None:
                 # A bankd that has sent no ATR may wait to hear how the modem's lines are.
                 actions += self._show_lines(self._link, [self._lines])
+        return actions
+
+    def _on_hold_over(self) -> list[Action]:
+        """The bankd was away for too long. A link that has not taken the session up is given up with it."""
+        link, self._link = self._link, None
+        closing = [] if link is None else [Close(link.id, "hold time over")]
+        actions = [*closing, *self._give_back("no link to the bankd within the hold time")]
+        self.tags.restart()
         return actions
 
     def _show_stand_in(self) -> list[Action]:
@@ -343,3 +548,10 @@ class Session:
         actions = [self._notices.make(NoticeKind.ATR_MISSING, default.hex()), *self._show_card(default)]
         self._shows_stand_in = True
         return actions
+
+
+def _cycle(reset: ResetKind | None, lines: SlotPhysStatus) -> list[SlotPhysStatus]:
+    """How lines are shown that have changed while nobody looked: with an edge for the reset, and as they are now."""
+    if reset is None:
+        return [lines]
+    return [_IDLE_LINES, _NO_POWER if reset is ResetKind.COLD else _IN_RESET, lines]

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """State table of a client slot. A pair that is not listed is illegal; the diagram in the docs is drawn from here.
 
-The two links of a slot have a table of their own (``wire.link.dialing``); this one says what the slot is good for. A
-card session that outlives its link will be one more state, left by BANKD_ACCEPTED and by the end of the hold time.
+The two links of a slot have a table of their own (``wire.link.dialing``); this one says what the slot is good for.
 """
 
 from typing import Final
@@ -17,6 +16,7 @@ class SlotState(State):
     UNCONFIGURED = "UNCONFIGURED"  # known to the server, no bankd given
     WAIT_BANKD = "WAIT_BANKD"  # bankd given; not connected, or it has no card for us yet
     OPERATIONAL = "OPERATIONAL"  # the bankd serves us
+    HOLDING = "HOLDING"  # the link is lost, the session is held: to the modem, its card is slow
 
 
 class SlotEvent(Event):
@@ -28,6 +28,8 @@ class SlotEvent(Event):
     STATE_RESET = "resetStateReq"
     BANKD_ACCEPTED = "bankd accepted us"
     BANKD_LOST = "bankd link lost"
+    LINK_HELD = "bankd link lost, session held"
+    HOLD_OVER = "session not held any more"
 
 
 def _table() -> dict[tuple[SlotState, SlotEvent], SlotState]:
@@ -36,8 +38,12 @@ def _table() -> dict[tuple[SlotState, SlotEvent], SlotState]:
         (SlotState.WAIT_BANKD, SlotEvent.BANKD_ACCEPTED): SlotState.OPERATIONAL,
         (SlotState.WAIT_BANKD, SlotEvent.BANKD_LOST): SlotState.WAIT_BANKD,
         (SlotState.OPERATIONAL, SlotEvent.BANKD_LOST): SlotState.WAIT_BANKD,
+        (SlotState.OPERATIONAL, SlotEvent.LINK_HELD): SlotState.HOLDING,
+        (SlotState.HOLDING, SlotEvent.LINK_HELD): SlotState.HOLDING,
+        (SlotState.HOLDING, SlotEvent.BANKD_ACCEPTED): SlotState.OPERATIONAL,
+        (SlotState.HOLDING, SlotEvent.HOLD_OVER): SlotState.WAIT_BANKD,
     }
-    for state in (SlotState.UNCONFIGURED, SlotState.WAIT_BANKD, SlotState.OPERATIONAL):
+    for state in (SlotState.UNCONFIGURED, SlotState.WAIT_BANKD, SlotState.OPERATIONAL, SlotState.HOLDING):
         # The server may come and go; the session with the bankd goes on.
         table[state, SlotEvent.SERVER_ACCEPTED] = state
         table[state, SlotEvent.BANKD_GIVEN] = SlotState.WAIT_BANKD

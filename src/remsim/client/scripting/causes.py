@@ -46,6 +46,8 @@ class ScriptCause(Enum):
     SERVER_BACK = "event-server-back"
     BANKD_REFUSED = "event-bankd-refused"
     TPDU_FAILED = "event-tpdu-failed"
+    HOLD = "event-hold"
+    RESUME = "event-resume"
 
     @property
     def is_request(self) -> bool:
@@ -101,6 +103,12 @@ class EventCauses:
                 return ScriptCause.BANKD_REFUSED
             case NoticeKind.STATE if notice.state is SlotState.OPERATIONAL:
                 self._awaits_card = True
+            case NoticeKind.SESSION_HELD:
+                return ScriptCause.HOLD
+            case NoticeKind.SESSION_RESUMED:
+                # In service again, with the card that the modem has.
+                self._awaits_card = False
+                return ScriptCause.RESUME
             case NoticeKind.CARD_INSERTED if self._awaits_card:
                 self._awaits_card, self._refusal = False, ""
                 return ScriptCause.BANKD_CONNECT

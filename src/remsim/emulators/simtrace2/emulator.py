@@ -65,6 +65,9 @@ def selector_of(settings: SimtraceSettings) -> Selector:
 class SimtraceEmulator(CardEmulator, UsbListener, BoardHandler):
     """One client slot on one interface."""
 
+    #: The firmware sends NULL bytes until it has the answer.
+    stalls = True
+
     def __init__(self, settings: SimtraceSettings, bus: UsbBus) -> None:
         self._settings = settings
         self._selector = selector_of(settings)

@@ -9,12 +9,11 @@ the network blocks and runs in a thread. Knows nothing of who issues certificate
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from remsim.logs import Logger
-from remsim.net.connections import ConnectionManager
 from remsim.net.runtime.tasks import in_thread
 from remsim.net.tls.contexts import TlsContexts, TlsSetupError
 from remsim.pki import enrol
@@ -37,13 +36,21 @@ MAX_LISTS: Final = 8
 Renewal = Callable[[], object]
 
 
+class RevocableLinks(Protocol):
+    """The links of a program, and what else depends on certificates of peers."""
+
+    def close_revoked(self, is_revoked: Callable[[int], bool]) -> Sized:
+        """Close the links whose peer's certificate, by its serial number, is revoked; return them."""
+        ...
+
+
 class CertificateManager:
     """One for a program. ``run`` is a task; ``reload`` and ``accept_list`` may be called at any time."""
 
     def __init__(
         self,
         contexts: TlsContexts,
-        links: ConnectionManager,
+        links: RevocableLinks,
         *,
         log: Logger,
         renewal: Renewal | None = None,

@@ -21,7 +21,16 @@ _NAME: Final = "remsim sim {:02d}"
 class SimReader(CardReader):
     """One reader of a ``SimSource``."""
 
-    def __init__(self, name: str, index: int, profile: Profile, state_path: Path | None, *, is_fresh: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        index: int,
+        profile: Profile,
+        state_path: Path | None,
+        *,
+        is_fresh: bool,
+        card_time_s: float = 0.0,
+    ) -> None:
         self.name = name
         self.presence = Presence.PRESENT
         self._index = index
@@ -30,6 +39,9 @@ class SimReader(CardReader):
         self._is_fresh = is_fresh
         self._card: StoredCard | None = None
         self._is_powered = False
+        self._card_time_s = card_time_s
+        # The answer that is due once the card's time is over.
+        self._answer: asyncio.TimerHandle | None = None
 
     @property
     def uicc(self) -> Uicc:
@@ -76,12 +88,19 @@ class SimReader(CardReader):
         return self._powered().uicc.warm_reset()
 
     async def transmit(self, tpdu: bytes) -> bytes:
-        """Answer at once."""
-        return self._powered().transmit(tpdu)
+        """Answer at once, or after the card's time."""
+        response = self._powered().transmit(tpdu)
+        if self._card_time_s:
+            await asyncio.sleep(self._card_time_s)
+        return response
 
-    def submit(self, tpdu: bytes, done: Done) -> bytes:
-        """Answer at once."""
-        return self._powered().transmit(tpdu)
+    def submit(self, tpdu: bytes, done: Done) -> bytes | None:
+        """Answer at once, or after the card's time."""
+        response = self._powered().transmit(tpdu)
+        if not self._card_time_s:
+            return response
+        self._answer = asyncio.get_running_loop().call_later(self._card_time_s, done, response)
+        return None
 
     def _powered(self) -> StoredCard:
         if not self._is_powered or self._card is None:
@@ -92,6 +111,9 @@ class SimReader(CardReader):
     async def close(self) -> None:
         """Power off."""
         self._is_powered = False
+        if self._answer is not None:
+            self._answer.cancel()
+            self._answer = None
 
 
 class SimSource(ReaderSource):
@@ -99,11 +121,18 @@ class SimSource(ReaderSource):
 
     ``profile`` names a shipped profile or a profile file; of several, separated by commas, the last one serves all
     further slots. ``state_dir`` keeps what the cards remember, without it they forget when this object goes.
-    ``fresh`` starts every card anew, whatever is stored. Raises ProfileError.
+    ``fresh`` starts every card anew, whatever is stored. ``card_time_s`` is what a card takes for a command, where it
+    shall take as long as real ones do. Raises ProfileError.
     """
 
     def __init__(
-        self, *, slots: int = 1, profile: str = "default", state_dir: Path | str | None = None, fresh: bool = False
+        self,
+        *,
+        slots: int = 1,
+        profile: str = "default",
+        state_dir: Path | str | None = None,
+        fresh: bool = False,
+        card_time_s: float = 0.0,
     ) -> None:
         profiles = [load_profile(name.strip()) for name in profile.split(",")]
         folder = None if state_dir is None else Path(state_dir)
@@ -113,7 +142,7 @@ class SimSource(ReaderSource):
             name = _NAME.format(index)
             path = None if folder is None else state_path(folder, index)
             chosen = profiles[min(index, len(profiles) - 1)]
-            self._readers[name] = SimReader(name, index, chosen, path, is_fresh=fresh)
+            self._readers[name] = SimReader(name, index, chosen, path, is_fresh=fresh, card_time_s=card_time_s)
 
     async def start(self) -> None:
         """Check that the cards can work here. Raises ReaderUnavailableError."""

@@ -36,6 +36,7 @@ from remsim.server.core.peer_reports import (
     on_dial_refused,
     on_error,
     on_reader_health,
+    on_session_state,
     on_slot_status,
 )
 from remsim.server.core.peers import Peer, PeerState, PeerTable
@@ -70,6 +71,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     rspro.ResetStateRes: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.BankSlotStatusInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ReaderHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
+    rspro.SessionStateInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.ConfigClientBankRes: frozenset({PeerState.CONNECTED_CLIENT}),
     rspro.ErrorInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
@@ -329,6 +331,8 @@ class Coordinator:
                 return on_slot_status(peer, message)
             case rspro.ReaderHealthInd() as message, _:
                 return on_reader_health(peer, message)
+            case rspro.SessionStateInd() as message, _:
+                return on_session_state(peer, message, now)
             case extensions.CardInd() as message, _:
                 return self.inventory.on_card(peer, message)
             case rspro.AddressesInd() as message, _:

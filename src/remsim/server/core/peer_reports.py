@@ -15,10 +15,18 @@ from remsim.core.rate_limit import FloodLimit
 from remsim.redaction import scrub
 from remsim.server.core.actions import DONE, REFUSED, Action, Actor, Entry
 from remsim.server.core.log_events import ignored, peer_event
-from remsim.server.core.peers import Peer
+from remsim.server.core.peers import Peer, SessionReport
 from remsim.wire.link.actions import Close
 from remsim.wire.messages.extensions import AuditInd
-from remsim.wire.messages.rspro import BankSlotStatusInd, ConnectClientRes, ErrorInd, ReaderHealthInd, ReaderState
+from remsim.wire.messages.rspro import (
+    BankSlotStatusInd,
+    ConnectClientRes,
+    ErrorInd,
+    ReaderHealthInd,
+    ReaderState,
+    SessionPhase,
+    SessionStateInd,
+)
 
 
 def on_slot_status(peer: Peer, message: BankSlotStatusInd) -> list[Action]:
@@ -50,6 +58,19 @@ def on_reader_health(peer: Peer, message: ReaderHealthInd) -> list[Action]:
     is_new = (before is None) is not (message.state is ReaderState.WORKING)
     fields: dict[str, object] = {"state": message.state.name, "failures": message.failures}
     return [LogEvent("info" if is_new else "debug", "bank_reader_health", slot, fields=fields)]
+
+
+def on_session_state(peer: Peer, message: SessionStateInd, now: float) -> list[Action]:
+    """A bankd says how the session of a mapping stands."""
+    slot = message.bank_slot
+    if slot.bank_id != peer.bank_id or slot.slot_nr >= peer.number_of_slots:
+        return [ignored(peer, "foreign_session_state", slot)]
+    if message.phase is SessionPhase.NONE:
+        peer.sessions.pop(slot.slot_nr, None)
+    else:
+        since = now - message.age_ms / 1000
+        peer.sessions[slot.slot_nr] = SessionReport(message.client_slot, message.phase.name, since, message.cuts)
+    return []
 
 
 def on_error(peer: Peer, error: ErrorInd) -> list[Action]:

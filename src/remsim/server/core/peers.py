@@ -85,6 +85,19 @@ class NotABankdError(RemsimError):
     """A peer was asked for its bank and is no bankd: always a bug of ours."""
 
 
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """What a bankd says of one card session."""
+
+    client: ClientSlot
+    #: ATTACHED, RESUMABLE, DETACHED, or what a later version says.
+    state: str
+    #: Since when it has been in this state, in the time that coordinators are given.
+    since: float
+    #: How often its link was lost while it was held.
+    cuts: int
+
+
 @dataclass(slots=True, eq=False)
 class Peer(Stateful[PeerState, PeerEvent]):
     """One connection. Created when TCP is up, forgotten when it is down."""
@@ -113,6 +126,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     slot_status: dict[int, SlotPhysStatus] = field(default_factory=dict)
     #: Readers that do not work, by slot number.
     readers: dict[int, ReaderHealthInd] = field(default_factory=dict)
+    #: By slot number; where there is no session, nothing.
+    sessions: dict[int, SessionReport] = field(default_factory=dict)
 
     # Of clients
     #: What it was told last on this connection.

@@ -16,7 +16,10 @@ from remsim.wire.link.ability_bits import (
     CERTIFIED,
     ECHO,
     MEANINGS,
+    REGISTRY,
+    RESUME,
     REVOKE,
+    SESSIONS,
     SLOTS,
 )
 from remsim.wire.messages import extensions, rspro
@@ -31,7 +34,10 @@ __all__ = [
     "CERTIFIED",
     "ECHO",
     "MEANINGS",
+    "REGISTRY",
+    "RESUME",
     "REVOKE",
+    "SESSIONS",
     "SLOTS",
     "introduce",
     "voids_commands",
@@ -46,6 +52,10 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     extensions.CardInd: CARDS,
     rspro.AddressesInd: ADVERTISE,
     rspro.ReaderHealthInd: SLOTS,
+    rspro.SessionInd: RESUME,
+    rspro.ResumeInd: RESUME,
+    rspro.SessionEndInd: RESUME,
+    rspro.SessionStateInd: SESSIONS,
 }
 
 

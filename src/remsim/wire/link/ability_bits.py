@@ -16,6 +16,8 @@ REVOKE: Final = "revoke.1"
 AUDIT: Final = "audit.1"
 CERTIFIED: Final = "certified.1"
 CARDS: Final = "cards.1"
+RESUME: Final = "resume.1"
+SESSIONS: Final = "sessions.1"
 #: Every ability of this version, with what it means. Its place is its bit, so new ones go to the end.
 MEANINGS: Final = {
     ECHO: "answers carry the operation tag of their request",
@@ -25,8 +27,12 @@ MEANINGS: Final = {
     AUDIT: "a bankd tells what belongs into the audit log",
     CERTIFIED: "a server tells a bankd which clients have a certificate",
     CARDS: "a bankd tells the numbers of its cards",
+    RESUME: "a card session goes on over another link, within its hold time",
+    SESSIONS: "a bankd reports the state of its card sessions at each change",
 }
-ABILITIES: Final = tuple(MEANINGS)
+REGISTRY: Final = tuple(MEANINGS)
+#: What a program names on any link. ``resume.1`` is named where the settings of the program allow it.
+ABILITIES: Final = tuple(name for name in REGISTRY if name != RESUME)
 
 #: What ``software`` of a program with abilities begins with.
 SOFTWARE: Final = "remsim-"
@@ -43,7 +49,7 @@ def named_abilities(software: str, version: str) -> tuple[str, ...] | None:
     if found is None or not software.startswith(SOFTWARE):
         return None
     bits = int(found[1], 16)
-    return tuple(name for bit, name in enumerate(ABILITIES) if bits >> bit & 1)
+    return tuple(name for bit, name in enumerate(REGISTRY) if bits >> bit & 1)
 
 
 def plain_version(version: str) -> str:
@@ -56,6 +62,6 @@ def version_with(version: str, abilities: tuple[str, ...] | None) -> str:
     version = plain_version(version)
     if abilities is None:
         return version
-    suffix = f"+x{sum(1 << ABILITIES.index(name) for name in set(abilities)):x}"
+    suffix = f"+x{sum(1 << REGISTRY.index(name) for name in set(abilities)):x}"
     # Build metadata of another kind, such as Python's local versions have, makes room.
     return version.partition("+")[0][: MAX_VERSION - len(suffix)] + suffix

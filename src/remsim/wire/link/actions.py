@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final, NewType
 
-from remsim.wire.messages.rspro import Message
+from remsim.wire.messages.rspro import Message, ResumeInd
 
 #: Names one link for its lifetime; never used again within a process.
 LinkId = NewType("LinkId", int)
@@ -75,6 +75,14 @@ class AskIdentity:
 
     link: LinkId
     when_heard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceReturn:
+    """Show a bankd that has given us a token that we return to our session; the connect request follows."""
+
+    link: LinkId
+    message: ResumeInd
 
 
 LinkAction = Send | Close | Accepted | Probe | AskIdentity

@@ -70,6 +70,9 @@ CLASSIC_DIAL_STATE: Final[dict[DialState, str]] = {
 TCP_TIMEOUT_S: Final = 10.0
 #: A link that was in service for this long starts again at the shortest delay.
 _STABLE_AFTER_S: Final = 32.0
+#: As ``_STABLE_AFTER_S`` where a card session waits for the next link. A peer that hangs up on us each time must not be
+#: dialled in a tight loop.
+_USEFUL_AFTER_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,14 @@ class DialSchedule(Stateful[DialState, DialEvent]):
         """The peer accepted us."""
         self._in_service_since = now
         return self._move(DialEvent.ACCEPTED, now)
+
+    def on_use(self, now: float) -> None:
+        """The link in service has done its work, though not for long: after its loss, the next attempt comes at once.
+
+        Links that do not live for ``_USEFUL_AFTER_S`` are dialled with growing delays all the same.
+        """
+        if self._in_service_since is not None and now - self._in_service_since >= _USEFUL_AFTER_S:
+            self.failures = 0
 
     def on_failed(self, now: float) -> list[DialAction]:
         """The attempt failed or the link is lost."""

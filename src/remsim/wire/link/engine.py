@@ -17,7 +17,7 @@ from remsim.wire import ccm, ipa
 from remsim.wire.ccm import CcmType
 from remsim.wire.errors import DecodeError, FrameError, FrameSizeError, LocalProtocolError
 from remsim.wire.link import classic
-from remsim.wire.link.abilities import ABILITIES, ABILITY_OF, ADVERTISE, ECHO, SLOTS, introduce, voids_commands
+from remsim.wire.link.abilities import ABILITIES, ABILITY_OF, ADVERTISE, ECHO, RESUME, SLOTS, introduce, voids_commands
 from remsim.wire.link.events import (
     Event,
     IdentityReceived,
@@ -30,7 +30,7 @@ from remsim.wire.link.events import (
 )
 from remsim.wire.link.keep_alive import KeepAliveTimes, LivenessMonitor, PeerSilent, SendPing
 from remsim.wire.link.requests import MAX_OUTSTANDING, MAX_UNANSWERED, Asked, Requests
-from remsim.wire.link.tags import LinkTags, TagPolicy
+from remsim.wire.link.tags import LinkTags, TagPolicy, is_newer
 from remsim.wire.messages import rspro
 from remsim.wire.messages.codec import decode_pdu, encode_pdu
 from remsim.wire.messages.fast_codec import SessionCodec
@@ -87,9 +87,10 @@ class LinkEngine:
     """One end of one link. ``peer`` is the role that the other end plays on it; None: the connect request will tell.
 
     ``is_accepted``: the peer has dialled us; it has if ``peer`` is None. ``identity`` is our own, without abilities;
-    they are added where the rules allow it. ``tags`` number what we send, by default for this link alone. The owner
-    calls ``receive_data`` and ``handle_timer``, drains ``next_event`` after each, writes what ``data_to_send`` returns,
-    and calls ``handle_timer`` again at ``next_deadline``.
+    they are added where the rules allow it. ``resume_keep_alive`` replaces ``keep_alive`` once both ends have named
+    ``resume.1``: there, a link that is given up too early costs nothing. ``tags`` number what we send, by default for
+    this link alone. The owner calls ``receive_data`` and ``handle_timer``, drains ``next_event`` after each, writes
+    what ``data_to_send`` returns, and calls ``handle_timer`` again at ``next_deadline``.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class LinkEngine:
         peer: ComponentType | None,
         now: float,
         keep_alive: KeepAliveTimes | None = None,
+        resume_keep_alive: KeepAliveTimes | None = None,
         tags: TagPolicy | None = None,
         abilities: tuple[str, ...] = ABILITIES,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
@@ -124,10 +126,13 @@ class LinkEngine:
         self._session: SessionCodec | None = None
         # The command that ``receive_tpdu`` returned last, until it is answered: cheaper than among all requests.
         self._tpdu_tag: int | None = None
+        # The command that the peer waits for, if it has returned to a session.
+        self._awaited: int | None = None
         self._failed = False
         #: How many frames it has taken by ``receive_data``.
         self.frames = 0
         self._liveness = LivenessMonitor(keep_alive or KeepAliveTimes(), now)
+        self._resume_keep_alive = resume_keep_alive
         self._connect_by: float | None = now + connect_timeout_s
         self._connect_timeout_s = connect_timeout_s
         #: Set when ``next_deadline`` may have become earlier; the owner clears it when it has set its timer.
@@ -145,7 +150,8 @@ class LinkEngine:
             tag = self._requests.complete(cast(Response, message), reply_to)
         else:
             self._check_safe(message)
-            tag = self._tags.next_tag(message)
+            # An indication may answer another one: bankSlotStatusInd, where both ends can resume.
+            tag = self._tags.next_tag(message) if reply_to is None else reply_to
         if isinstance(message, _CONNECT_REQUESTS + _CONNECT_RESPONSES):
             common = self.common_abilities if self._peer_named_abilities else None
             message = introduce(message, self._own_abilities, common)
@@ -162,7 +168,24 @@ class LinkEngine:
         elif voids_commands(message):
             self._requests.cancel_commands()
             self._tpdu_tag = None
+        elif isinstance(message, rspro.SessionInd):
+            self._expect_awaited(message)
         self._output.append(frame)
+        return tag
+
+    def _expect_awaited(self, message: rspro.SessionInd) -> None:
+        """The command that a returning client waits for came over an earlier link, and is answered over this one."""
+        awaited, self._awaited = self._awaited, None
+        if message.is_resumed and awaited is not None and not is_newer(awaited, message.last_tag):
+            self.expect_response(TpduModemToCard, awaited)
+
+    def announce_return(self, message: rspro.ResumeInd) -> int:
+        """Queue the message that goes ahead of the connect request, and return its tag.
+
+        Nothing is known of the peer yet, but it has given us the token, so it is a bankd that understands it.
+        """
+        tag = self._tags.next_tag(message)
+        self._output.append(ipa.encode_rspro(encode_pdu(RsproPdu(tag, message))))
         return tag
 
     def send_id_get(self, *, when_heard: bool = False) -> None:
@@ -291,11 +314,13 @@ class LinkEngine:
                 return
             if isinstance(message, _CONNECT_REQUESTS):
                 self._learn_role(message)
-                self._learn_abilities(message.identity)
+                self._learn_abilities(message.identity, now)
             elif self._session is not None and isinstance(message, rspro.TpduModemToCard):
                 self._session.learn_flags(message)
             elif voids_commands(message):
                 self._requests.forget_commands()
+            elif isinstance(message, rspro.ResumeInd):
+                self._awaited = message.waits_for
             self._events.append(Received(message, pdu.tag))
 
     def _on_undecodable(self, error: DecodeError, payload: bytes, now: float) -> None:
@@ -316,7 +341,7 @@ class LinkEngine:
             self._liveness.on_command_answered(now)
             self.is_deadline_changed = True
         if isinstance(message, _CONNECT_RESPONSES) and asked is not None:
-            self._learn_abilities(message.identity)
+            self._learn_abilities(message.identity, now)
         self._events.append(Received(message, tag, asked.request if asked else None))
 
     def expect_response(self, kind: type, tag: int) -> bool:
@@ -341,10 +366,13 @@ class LinkEngine:
             is_server = message.identity.type is ComponentType.REMSIM_SERVER
             self.peer = ComponentType.REMSIM_SERVER if is_server else ComponentType.REMSIM_CLIENT
 
-    def _learn_abilities(self, identity: ComponentIdentity) -> None:
+    def _learn_abilities(self, identity: ComponentIdentity, now: float) -> None:
         if identity.abilities is not None:
             self._peer_named_abilities = True
             self.common_abilities = frozenset(identity.abilities) & frozenset(self._own_abilities)
+        if self._resume_keep_alive is not None and RESUME in self.common_abilities:
+            self._liveness.change(self._resume_keep_alive, now)
+            self.is_deadline_changed = True
 
     def _refuse_version(self, kind: type, pdu: RsproPdu, now: float) -> None:
         answer = rspro.refusal(kind, ResultCode.UNSUPPORTED_PROTOCOL_VERSION, self.identity)
@@ -401,6 +429,11 @@ class LinkEngine:
         """Until when a classic bankd's card may keep it from answering PING; None if it has no command."""
         since = None if self._peer_named_abilities else self._requests.oldest_command()
         return None if since is None else since + TPDU_GRACE_S
+
+    @property
+    def dead_after_s(self) -> float:
+        """A dead peer is noticed within this time, by PING."""
+        return self._liveness.dead_after_s
 
     @property
     def has_failed(self) -> bool:

@@ -37,6 +37,19 @@ class LivenessMonitor:
         #: When a PONG must be here; None if none is awaited.
         self.pong_by: float | None = None
 
+    @property
+    def dead_after_s(self) -> float:
+        """A dead peer is noticed within this time."""
+        return self._times.interval_s + self._times.timeout_s
+
+    def change(self, times: KeepAliveTimes, now: float) -> None:
+        """Other times hold from now on; a PING or PONG that would be due later than by them is due earlier."""
+        self._times = times
+        if self._ping_at is not None:
+            self._ping_at = min(self._ping_at, now + times.interval_s)
+        if self.pong_by is not None:
+            self.pong_by = min(self.pong_by, now + times.timeout_s)
+
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
         return min((at for at in (self._ping_at, self.pong_by, self._probe_by) if at is not None), default=None)

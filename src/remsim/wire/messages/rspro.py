@@ -24,6 +24,10 @@ MAX_ERROR_STRING: Final = 255
 MAX_ATR: Final = 55
 #: Failures of a reader that are told; more count as so many.
 MAX_FAILURES: Final = 65535
+#: A session token has at least 128 bits.
+MIN_TOKEN, MAX_TOKEN = 16, 64
+#: An hour: nobody holds a card for longer.
+MAX_HOLD_MS: Final = 3_600_000
 
 #: A command TPDU is CLA INS P1 P2 P3 and up to 255 bytes of data (ISO 7816-3, 10.3).
 MIN_COMMAND, MAX_COMMAND = 5, 260
@@ -98,6 +102,20 @@ class ReaderState(_OpenEnum):
     PROBING = 2  # tried once more
 
 
+class SessionEnd(_OpenEnum):
+    """Why a card session has ended, or does not go on (ability ``resume.1``)."""
+
+    UNKNOWN = 0  # there is none with this token: it is over for long, or the bankd was restarted
+    HOLD_OVER = 1  # the client was away for too long
+    CARD_GONE = 2  # the card or its reader was pulled, or failed
+    UNMAPPED = 3  # the mapping was removed
+    REPLACED = 4  # the same client has begun another session
+    NOT_TRUSTED = 5  # the certificate was revoked
+    STOPPING = 6  # the bankd stops
+    REFUSED = 7  # the client broke the protocol
+    LEAVING = 8  # the client ends it: it stops, or is given another card
+
+
 @dataclass(frozen=True, slots=True)
 class ComponentIdentity:
     """Who speaks."""
@@ -165,6 +183,59 @@ class ReaderHealthInd:
     failures: int
     #: Why the last one failed.
     cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInd:
+    """A bankd has attached a client to a session that outlives this link: ability ``resume.1``."""
+
+    #: The client goes on with the session that it had, after ``last_tag``.
+    is_resumed: bool
+    #: Proves the session at the next return, once.
+    token: bytes
+    #: How long the bankd holds the session without a link, in milliseconds: idle, and while a command waits.
+    hold_idle_ms: int
+    hold_busy_ms: int
+    #: The newest operation of the client that the bankd has received; 0: none.
+    last_tag: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeInd:
+    """A client returns to its session: ability ``resume.1``. It goes ahead of the connect request."""
+
+    token: bytes
+    #: The command whose answer the client waits for.
+    waits_for: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEndInd:
+    """A session is over, says either end: ability ``resume.1``."""
+
+    cause: SessionEnd
+
+
+class SessionPhase(_OpenEnum):
+    """Where a card session stands (ability ``sessions.1``)."""
+
+    NONE = 0  # there is none, or it is over
+    ATTACHED = 1  # it ends with its link
+    RESUMABLE = 2  # it outlives its link
+    DETACHED = 3  # its link is lost; it is held
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStateInd:
+    """The card session of a mapping has changed: ability ``sessions.1``."""
+
+    bank_slot: BankSlot
+    client_slot: ClientSlot
+    phase: SessionPhase
+    #: For how long it has been in this state, in milliseconds.
+    age_ms: int
+    #: How often its link was lost while it was held.
+    cuts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +459,18 @@ Response = (
     | ConfigClientBankRes
     | ResetStateRes
 )
-Addition = RevocationListInd | AuditInd | CertifiedInd | CardInd | AddressesInd | ReaderHealthInd
+Addition = (
+    RevocationListInd
+    | AuditInd
+    | CertifiedInd
+    | CardInd
+    | AddressesInd
+    | SessionInd
+    | ResumeInd
+    | SessionEndInd
+    | SessionStateInd
+    | ReaderHealthInd
+)
 Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition
 Message = Request | Response | Indication
 

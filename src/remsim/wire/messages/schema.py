@@ -31,6 +31,8 @@ class Enumerated:
         | rspro.ErrorSeverity
         | rspro.AddressKind
         | rspro.ReaderState
+        | rspro.SessionEnd
+        | rspro.SessionPhase
     ]
     is_open: bool
 
@@ -103,6 +105,7 @@ _ID = Integer(0, MAX_ID)
 _NAME = Text(1, rspro.MAX_NAME)
 _RESULT = Field("result", "result", ENUMERATED, Enumerated(rspro.ResultCode, is_open=True))
 _FLAG = Boolean()
+_TOKEN = ByteString(rspro.MIN_TOKEN, rspro.MAX_TOKEN)
 
 COMPONENT_IDENTITY = Struct(
     "ComponentIdentity",
@@ -284,6 +287,41 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
         "addressesInd",
         rspro.AddressesInd,
         (Field("addresses", "addresses", SEQUENCE, SequenceOf(SEQUENCE, ADVERTISED_ADDRESS, MAX_ADVERTISED)),),
+    ),
+    45: Struct(
+        "sessionInd",
+        rspro.SessionInd,
+        (
+            Field("isResumed", "is_resumed", BOOLEAN, _FLAG),
+            Field("token", "token", OCTET_STRING, _TOKEN),
+            Field("holdIdleMs", "hold_idle_ms", INTEGER, Integer(0, rspro.MAX_HOLD_MS)),
+            Field("holdBusyMs", "hold_busy_ms", INTEGER, Integer(0, rspro.MAX_HOLD_MS)),
+            Field("lastTag", "last_tag", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
+        ),
+    ),
+    46: Struct(
+        "resumeInd",
+        rspro.ResumeInd,
+        (
+            Field("token", "token", OCTET_STRING, _TOKEN),
+            Field("waitsFor", "waits_for", 0x80, Integer(0, rspro.MAX_OPERATION_TAG), is_optional=True),
+        ),
+    ),
+    47: Struct(
+        "sessionEndInd",
+        rspro.SessionEndInd,
+        (Field("cause", "cause", ENUMERATED, Enumerated(rspro.SessionEnd, is_open=True)),),
+    ),
+    48: Struct(
+        "sessionStateInd",
+        rspro.SessionStateInd,
+        (
+            Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
+            Field("clientSlot", "client_slot", SEQUENCE, CLIENT_SLOT),
+            Field("phase", "phase", ENUMERATED, Enumerated(rspro.SessionPhase, is_open=True)),
+            Field("ageMs", "age_ms", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
+            Field("cuts", "cuts", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
+        ),
     ),
     49: Struct(
         "readerHealthInd",

@@ -56,8 +56,7 @@ def test_command_that_fails_leaves_an_own_client_connected_and_the_card_is_opene
 def test_server_of_ours_hears_of_the_fault(bank: Bank) -> None:
     client = bank.connect()
     bank.command(client, "00fe000000")
-    error = bank.sent[1][-1]
-    assert isinstance(error, rspro.ErrorInd)
+    (error,) = [message for message in bank.sent[1] if isinstance(message, rspro.ErrorInd)]
     assert (error.bank_slot, error.client_slot, error.error_string) == (BankSlot(1, 0), ClientSlot(1, 0), "stub")
 
 

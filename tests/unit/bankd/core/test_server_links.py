@@ -70,7 +70,10 @@ def test_reset_state_closes_served_clients_only() -> None:
     bank.say(server, rspro.ResetStateReq())
     assert set(bank.closed) == {served}
     assert waiting not in bank.closed
-    assert bank.sent[server][-1] == rspro.ResetStateRes(ResultCode.OK)
+    # Answered first; then the server hears of the session's end.
+    *_, answer, end = bank.sent[server]
+    assert answer == rspro.ResetStateRes(ResultCode.OK)
+    assert isinstance(end, rspro.SessionStateInd)
 
 
 def test_loss_of_the_server_disturbs_nobody() -> None:

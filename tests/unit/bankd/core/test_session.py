@@ -4,10 +4,11 @@
 import pytest
 
 from remsim.bankd.core.actions import CardDetached, FaultKind, Origin
-from remsim.bankd.core.session import CardSession, ResetEdges
+from remsim.bankd.core.session import CardSession
 from remsim.bankd.core.states import CardEvent, CardState, ConnectionState
 from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.session.lines import ResetEdges
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import SlotPhysStatus, TpduCardToModem
@@ -93,8 +94,6 @@ def test_card_that_answers_at_once_answers_through_the_call() -> None:
     assert steps == [CardEvent.COMMAND, CardEvent.DONE]
     assert answers(bank, client) == []
     assert bank.coordinator.counts.tpdus == 1
-    session = session_of(bank, client)
-    assert (session.last_tag, session.last_response) == (7, OK)
 
 
 def test_card_that_answers_later_is_busy_meanwhile() -> None:
@@ -105,7 +104,6 @@ def test_card_that_answers_later_is_busy_meanwhile() -> None:
     bank.let_cards_act()
     assert (state(bank), bank.coordinator.counts.tpdus) == (CardState.READY, 1)
     assert answers(bank, client) == [(7, OK)]
-    assert session_of(bank, client).last_tag == 7
 
 
 def test_commands_wait_for_their_turn_however_they_arrive() -> None:
@@ -236,7 +234,7 @@ def test_connection_can_be_detached_without_ending_the_session() -> None:
     assert bank.coordinator.clients.connections[LinkId(client)].session is None
     bank.let_cards_act()
     assert answers(bank, client) == []
-    assert (session.last_tag, session.last_response) == (7, OK)
+    assert bank.coordinator.counts.tpdus == 1
     session.attach(connection)
     assert connection.session is session
     assert connection.state is ConnectionState.CONNECTED_CLIENT_MAPPED_CARD

@@ -8,6 +8,7 @@ from remsim.client.core.actions import SetAtr
 from remsim.client.scripting.causes import EventCauses, EventEnvironment, ScriptCause
 from remsim.config import HostPort
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.wire.link.actions import LinkId
 from remsim.wire.link.dialing import DialState
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus
@@ -28,6 +29,7 @@ from tests.doubles.client_slot import (
 )
 
 ENTER = [ScriptCause.SIM_REMOTE, ScriptCause.CARD_INSERT, ScriptCause.MODEM_RESET]
+RESUMING_BANKD = OWN_BANKD.with_abilities(("slots.1", "resume.1"))
 LEAVE = [ScriptCause.CARD_REMOVE, ScriptCause.SIM_LOCAL, ScriptCause.MODEM_RESET]
 
 
@@ -197,3 +199,23 @@ def test_server_accepts_an_old_friend(called: Called) -> None:
     called.slot.up(SERVER)
     called.slot.answer(SERVER, OWN_SERVER, ResultCode.IDENTITY_IN_USE)
     assert called.new() == []
+
+
+def test_session_that_is_held_and_goes_on_is_told_and_is_no_new_bankd(called: Called) -> None:
+    slot, again = called.slot.with_bankd(RESUMING_BANKD), LinkId(3)
+
+    def session(*, is_resumed: bool) -> rspro.SessionInd:
+        return rspro.SessionInd(is_resumed=is_resumed, token=bytes(16), hold_idle_ms=60_000, hold_busy_ms=30_000)
+
+    slot.hear(BANKD, session(is_resumed=False))
+    slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    called.new()
+    slot.lose(BANKD)
+    slot.up(again)
+    slot.answer(again, RESUMING_BANKD)
+    slot.hear(again, session(is_resumed=True))
+    assert called.new() == [ScriptCause.HOLD, ScriptCause.RESUME]
+    gone = SlotPhysStatus(reset_active=False, card_present=False)
+    slot.hear(again, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, gone))
+    slot.hear(again, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    assert ScriptCause.BANKD_CONNECT not in called.new()

@@ -5,7 +5,7 @@ import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.coordinator import LEGAL_IN
-from remsim.server.core.peers import PeerState
+from remsim.server.core.peers import PeerState, SessionReport
 from remsim.wire.errors import DecodeError
 from remsim.wire.link.actions import LinkId
 from remsim.wire.link.engine import IdentityReceived, ReceivedUnknown, Undecodable, UnsupportedVersion
@@ -145,6 +145,29 @@ def test_slot_status_of_a_bankd_is_kept() -> None:
     assert peer is not None
     assert peer.slot_status == {3: status}
     assert "foreign_slot_status" in world.reported()
+
+
+def test_sessions_of_a_bankd_are_kept_until_they_end() -> None:
+    world = ServerWorld()
+    bank = world.bank(1, is_own=True)
+    slot, client = BankSlot(1, 0), ClientSlot(7, 0)
+    peer = world.coordinator.peers.by_bank(1)
+    assert peer is not None
+    world.receive(bank, rspro.SessionStateInd(slot, client, rspro.SessionPhase.DETACHED, 1500, 3))
+    assert peer.sessions == {0: SessionReport(client, "DETACHED", world.now - 1.5, 3)}
+    world.receive(bank, rspro.SessionStateInd(slot, client, rspro.SessionPhase.NONE, 0, 3))
+    assert peer.sessions == {}
+
+
+@pytest.mark.parametrize("slot", [BankSlot(2, 0), BankSlot(1, 1023)])
+def test_session_of_a_slot_that_the_bank_does_not_have_is_ignored(slot: BankSlot) -> None:
+    world = ServerWorld()
+    bank = world.bank(1, is_own=True)
+    world.receive(bank, rspro.SessionStateInd(slot, ClientSlot(7, 0), rspro.SessionPhase.ATTACHED, 0, 0))
+    peer = world.coordinator.peers.by_bank(1)
+    assert peer is not None
+    assert peer.sessions == {}
+    assert "foreign_session_state" in world.reported()
 
 
 def test_events_of_a_link_that_is_gone_are_ignored() -> None:

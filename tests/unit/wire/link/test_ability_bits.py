@@ -9,7 +9,8 @@ from remsim.wire.link import abilities, ability_bits
 @pytest.mark.parametrize(
     ("software", "version", "expected"),
     [
-        ("remsim-client", "0.3.0+x7f", abilities.ABILITIES),
+        ("remsim-client", "0.3.0+x17f", abilities.ABILITIES),
+        ("remsim-client", "0.3.0+x1ff", abilities.REGISTRY),
         ("remsim-client", "0.3.0+x0", ()),
         ("remsim-client", "0.3.0+x5", ("echo.1", "slots.1")),
         # Bits of later versions say nothing to this one.
@@ -55,7 +56,7 @@ def test_version_with_abilities_is_a_legal_name(version: str, named: tuple[str, 
 
 def test_every_ability_has_the_bit_that_it_had() -> None:
     # A bit never changes its meaning: programs of different versions meet.
-    assert {name: 1 << bit for bit, name in enumerate(abilities.ABILITIES)} == {
+    assert {name: 1 << bit for bit, name in enumerate(abilities.REGISTRY)} == {
         "echo.1": 0x01,
         "advertise.1": 0x02,
         "slots.1": 0x04,
@@ -63,4 +64,6 @@ def test_every_ability_has_the_bit_that_it_had() -> None:
         "audit.1": 0x10,
         "certified.1": 0x20,
         "cards.1": 0x40,
+        "resume.1": 0x80,
+        "sessions.1": 0x100,
     }

@@ -54,6 +54,14 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
     (extensions.CardInd(BANK), set(), "extensions: as above"),
     (rspro.AddressesInd(()), set(), "extensions: as above"),
     (rspro.ReaderHealthInd(BANK, rspro.ReaderState.SUSPENDED, 3), set(), "extensions: as above"),
+    (
+        rspro.SessionInd(is_resumed=False, token=bytes(16), hold_idle_ms=60_000, hold_busy_ms=30_000),
+        set(),
+        "extensions: as above",
+    ),
+    (rspro.ResumeInd(bytes(16)), set(), "extensions: as above"),
+    (rspro.SessionEndInd(rspro.SessionEnd.STOPPING), set(), "extensions: as above"),
+    (rspro.SessionStateInd(BANK, CLIENT, rspro.SessionPhase.DETACHED, 1800, 3), set(), "extensions: as above"),
     (rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)), {CLIENT_ROLE}, "c"),
     (rspro.ResetStateReq(), {BANKD}, "36: clients ignore it"),
 ]

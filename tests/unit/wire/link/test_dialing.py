@@ -197,3 +197,26 @@ def test_unwanted_while_idle_needs_no_hanging_up(state: DialState) -> None:
     found = in_state(state)
     assert found.unwant(0) == []
     assert found.state is DialState.DISCONNECTED
+
+
+@pytest.mark.parametrize(("served_s", "failures"), [(0.5, 1), (0.4, 4)])
+def test_link_that_was_of_use_is_dialled_again_at_once_unless_it_lived_for_a_moment_only(
+    served_s: float, failures: int
+) -> None:
+    found = dialling()
+    for _ in range(3):
+        found.on_failed(0)
+        found.handle_timer(found.next_deadline() or 0)
+    now = 100.0
+    found.on_tcp_up(now)
+    found.on_accepted(now)
+    found.on_use(now + served_s)
+    found.on_failed(now + served_s)
+    assert found.failures == failures
+
+
+def test_link_that_was_never_accepted_was_of_no_use() -> None:
+    found = dialling()
+    found.on_failed(0)
+    found.on_use(100)
+    assert found.failures == 1

@@ -9,8 +9,8 @@ import pytest
 from remsim.core.ids import ClientSlot
 from remsim.wire import ccm, ipa
 from remsim.wire.errors import LocalProtocolError
-from remsim.wire.link.abilities import ABILITY_OF
-from remsim.wire.link.engine import ABILITIES, ECHO, SLOTS, LinkEngine
+from remsim.wire.link.abilities import ABILITY_OF, REGISTRY
+from remsim.wire.link.engine import ECHO, SLOTS, LinkEngine
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import REQUEST_OF, ComponentType, Message, ResultCode
 from tests.doubles import engines
@@ -74,7 +74,7 @@ def test_bankd_that_introduced_itself_without_abilities_is_classic(
 def test_own_peer_gets_what_the_common_abilities_allow(
     message: Message, allowed: set[ComponentType], reason: str
 ) -> None:
-    assert is_let_out(server_with_bankd(abilities=ABILITIES), message)
+    assert is_let_out(server_with_bankd(abilities=REGISTRY, own=REGISTRY), message)
     # Some need their ability; the other messages are classic ones, and harmless to a peer of ours.
     assert is_let_out(server_with_bankd(abilities=(ECHO,)), message) == (type(message) not in ABILITY_OF)
 

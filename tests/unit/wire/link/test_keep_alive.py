@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """When to send PING, and when a peer counts as dead."""
 
+import pytest
+
 from remsim.wire.link.keep_alive import KeepAliveTimes, LivenessMonitor, PeerSilent, SendPing
 
 TIMES = KeepAliveTimes(interval_s=30.0, timeout_s=10.0, first_after_s=5.0)
@@ -66,3 +68,19 @@ def test_pong_answers_a_probe_once() -> None:
     assert monitor.on_pong(1.0)
     assert not monitor.on_pong(1.0)
     assert monitor.next_deadline() == 5.0
+
+
+@pytest.mark.parametrize(("at", "is_asked", "due"), [(1.0, False, 3.0), (5.0, True, 8.0)])
+def test_other_times_make_what_is_due_due_earlier(at: float, is_asked: bool, due: float) -> None:
+    monitor = LivenessMonitor(TIMES, 0.0)
+    assert monitor.dead_after_s == TIMES.interval_s + TIMES.timeout_s
+    assert (monitor.handle_timer(at) is not None) is is_asked
+    monitor.change(KeepAliveTimes(2.0, 3.0), at)
+    assert monitor.next_deadline() == due
+    assert monitor.dead_after_s == 5.0
+
+
+def test_other_times_put_nothing_off() -> None:
+    monitor = LivenessMonitor(KeepAliveTimes(2.0, 3.0, first_after_s=2.0), 0.0)
+    monitor.change(KeepAliveTimes(30.0, 10.0), 1.0)
+    assert monitor.next_deadline() == 2.0

@@ -43,6 +43,14 @@ class ClientSlotShape(_Shape):
     slotNr: int  # noqa: N815
 
 
+class SessionShape(_Shape):
+    """A card session, as its bankd tells."""
+
+    state: str = Field(description="ATTACHED, RESUMABLE (it outlives its link) or DETACHED (its link is lost)")
+    ageS: float = Field(description="seconds in this state")  # noqa: N815
+    cuts: int = Field(description="how often its link was lost while it was held")
+
+
 class MappingShape(_Shape):
     """A live mapping."""
 
@@ -52,6 +60,7 @@ class MappingShape(_Shape):
     result: str | None = Field(None, description="more: the bankd refused the mapping with this result")
     problem: str | None = Field(None, description="more: why the client has no card")
     clientConnected: bool | None = Field(None, description=_MORE)  # noqa: N815
+    session: SessionShape | None = Field(None, description="more: its card session, if the bankd tells of one")
     id: int | None = Field(None, description="more: bankId * 65536 + slotNr")
     createdAt: str | None = Field(None, description=_MORE)  # noqa: N815
 

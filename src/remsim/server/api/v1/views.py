@@ -112,6 +112,8 @@ def mapping(item: MappingInfo, *, more: bool) -> Json:
     if problem := item.problem:
         shown["problem"] = problem
     shown["clientConnected"] = item.is_client_connected
+    if (session := item.session) is not None:
+        shown["session"] = {"state": session.state, "ageS": round(item.session_age_s, 1), "cuts": session.cuts}
     return shown | {"id": slotmap_id(item.bank), "createdAt": time_text(item.created_at)}
 
 

@@ -99,7 +99,7 @@ def test_component_shows_everything_that_was_sent() -> None:
 
 def test_refused_mapping_is_unacknowledged_with_its_result() -> None:
     mapping = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0, initial=MappingState.REFUSED, result=3)
-    info = MappingInfo(mapping, COORDINATOR)
+    info = MappingInfo(mapping, COORDINATOR, STATUS)
     assert views.mapping(info, more=False) == {
         "bank": {"bankId": 1, "slotNr": 9},
         "client": {"clientId": 7, "slotNr": 0},
@@ -110,13 +110,24 @@ def test_refused_mapping_is_unacknowledged_with_its_result() -> None:
     assert (shown["state"], shown["result"]) == ("UNACKNOWLEDGED", "illegalSlotId")
 
 
+@pytest.mark.parametrize(("client", "shown"), [(ClientSlot(7, 0), True), (ClientSlot(7, 1), False)])
+def test_session_of_a_mapping_is_shown_with_its_age(client: ClientSlot, shown: bool) -> None:
+    mapping, world = Mapping(1, BankSlot(1, 0), ClientSlot(7, 0), 0.0), ServerWorld()
+    bank = world.bank(1, is_own=True)
+    world.receive(bank, rspro.SessionStateInd(BankSlot(1, 0), client, rspro.SessionPhase.DETACHED, 1500, 3))
+    info = MappingInfo(mapping, world.coordinator, RuntimeStatus(now=lambda: world.now + 0.3))
+    expected = {"state": "DETACHED", "ageS": 1.8, "cuts": 3}
+    assert views.mapping(info, more=True).get("session") == (expected if shown else None)
+    assert "session" not in views.mapping(info, more=False)
+
+
 @pytest.mark.parametrize(("is_bank_there", "state"), [(False, "NEW"), (True, "UNACKNOWLEDGED")])
 def test_new_mapping_of_a_bank_that_is_there_is_unacknowledged(is_bank_there: bool, state: str) -> None:
     # While the database is told that the bankd may know, nobody needs to see a state that v1 does not have there.
     mapping, world = Mapping(1, BankSlot(1, 9), ClientSlot(7, 0), 0.0), ServerWorld()
     if is_bank_there:
         world.bank(1)
-    assert views.mapping(MappingInfo(mapping, world.coordinator), more=False)["state"] == state
+    assert views.mapping(MappingInfo(mapping, world.coordinator, STATUS), more=False)["state"] == state
 
 
 def test_peer_that_is_nothing_yet_shows_its_address() -> None:
@@ -173,7 +184,7 @@ def test_bank_shows_abilities_and_slots() -> None:
     }
     assert shown_bank(peer)["abilities"] == ["echo.1"]
     mapping = Mapping(1, BankSlot(3, 2), ClientSlot(7, 0), 0.0)
-    mapped = MappingInfo(mapping, COORDINATOR)
+    mapped = MappingInfo(mapping, COORDINATOR, STATUS)
     assert views.slot(SlotInfo(1, peer.slot_status[1])) == {
         "slotNr": 1,
         "resetActive": True,

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a session waits for its client to return."""
+
+from dataclasses import dataclass
+from typing import Final
+
+#: Whole seconds travel; nobody holds a card for longer than an hour.
+MAX_HOLD_S: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTimes:
+    """Seconds that a session without a link is held: ``busy_s`` while a command of the modem waits, else ``idle_s``.
+
+    Some modems give a card up after tens of seconds of NULL bytes, so a waiting command shortens the time.
+    """
+
+    idle_s: float = 60.0
+    busy_s: float = 30.0
+
+    def shorter(self, other: "HoldTimes") -> "HoldTimes":
+        """What counts if the ends have different times."""
+        return HoldTimes(min(self.idle_s, other.idle_s), min(self.busy_s, other.busy_s))
+
+
+@dataclass(slots=True)
+class Hold:
+    """One stay without a link, from ``since`` on; ``busy_since`` is when the waiting command came, if one waits."""
+
+    times: HoldTimes
+    since: float
+    busy_since: float | None = None
+
+    @property
+    def deadline(self) -> float:
+        """When the session ends."""
+        idle = self.since + self.times.idle_s
+        if self.busy_since is None:
+            return idle
+        return min(idle, max(self.since, self.busy_since) + self.times.busy_s)
+
+    def age(self, now: float) -> float:
+        """Seconds since the link was lost."""
+        return now - self.since
