@@ -61,6 +61,8 @@ class Options:
     slots: int
     seconds: float
     card_time_ms: float
+    #: How long a modem waits for an answer while its session is held; hardware makes it wait for any time.
+    stall_limit_s: float
     every_s: dict[Fault, float]
 
 
@@ -200,6 +202,7 @@ class _Run:
                         "server": HostPort("127.0.0.1", rspro_port),
                         "client": ClientSlot(_CLIENT, number),
                         "resume": self.resume,
+                        "stall_limit_s": self.options.stall_limit_s,
                         "plaintext": True,
                     }
                 ),
@@ -290,6 +293,7 @@ def main(arguments: Sequence[str]) -> int:
         "--seconds", type=float, default=120.0, help="in which boots begin, for each row (default: 120)"
     )
     parser.add_argument("--card-time-ms", type=float, default=30.0, metavar="MS", help="per command (default: 30)")
+    parser.add_argument("--stall-limit", type=float, default=60.0, metavar="S", help="of the modems (default: 60)")
     parser.add_argument("--cut-every", type=float, default=1.0, metavar="S", help="reset all links (default: 1)")
     parser.add_argument("--freeze-every", type=float, default=10.0, metavar="S", help="freeze them (default: 10)")
     parser.add_argument("--fault", nargs="+", choices=get_args(Fault), default=get_args(Fault), help="default: both")
@@ -297,7 +301,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     given = parser.parse_args(arguments)
     every_s: dict[Fault, float] = {"cut": given.cut_every, "freeze": given.freeze_every}
-    options = Options(given.slots, given.seconds, given.card_time_ms, every_s)
+    options = Options(given.slots, given.seconds, given.card_time_ms, given.stall_limit, every_s)
     setup_logging(level="error", log_format="text")
     raise_open_file_limit()
     rows = run(measure(given.fault, given.resume, options))

@@ -42,6 +42,11 @@ class CuttingProxy:
         host, port = self._server.sockets[0].getsockname()[:2]
         return HostPort(host, port)
 
+    @property
+    def connections(self) -> int:
+        """So many are open, both ends counted."""
+        return len(self._writers)
+
     def cut(self) -> None:
         """Reset all connections, at both ends."""
         self.links_hit += len(self._writers - self._frozen) // 2

@@ -68,6 +68,7 @@ SPANS: Final = {
     ".venv/bin/python -m tests.fuzz.guided NAME --keep": "tests/integration/test_guided.py keeps inputs",
     ".venv/bin/python -m tests.fuzz.rest N": "tests/integration/test_rest_schema.py makes the same calls, some of them",
     ".venv/bin/python -m tests.kills": "tests/integration/test_kill_loop.py does the same, a few times",
+    ".venv/bin/python -m tests.soak": "tests/integration/test_soak.py does the same, with fewer commands",
     "tools/measured.py": "make test loads it as a plug-in of pytest",
     "tools/replay_capture.py": "tests/unit/test_replay_capture.py runs it",
     "remsim client script --dump": "tests/integration/test_client_programs.py runs it",

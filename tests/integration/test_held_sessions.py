@@ -87,6 +87,36 @@ async def test_link_that_is_frozen_is_noticed_and_taken_over(tmp_path: Path) -> 
     assert suite.bankd.coordinator.counts.tpdus == run.player.outcome.commands == 360
 
 
+async def test_many_clients_that_are_cut_together_go_on_together(tmp_path: Path) -> None:
+    many = 100
+    path = tmp_path / "boot.jsonl"
+    path.write_text(_RECORDING)
+    steps = load_recording(path)
+    emulators = [DrivenEmulator() for _ in range(many)]
+    counter = CutCounter()
+    async with CuttingProxy() as proxy:
+        suite = Suite(tmp_path, emulators, profile="default", proxy=proxy, resume="always", observer=counter)
+        async with suite, asyncio.timeout(_PATIENCE_S):
+            await asyncio.gather(*(emulator.wait_card(_PATIENCE_S) for emulator in emulators))
+            players = [ScriptPlayer(emulator, steps, card_wait_s=_PATIENCE_S) for emulator in emulators]
+            async with asyncio.TaskGroup() as group:
+                playing = [group.create_task(player.run()) for player in players]
+                # One modem has all its answers; most others wait for one.
+                await asyncio.wait(playing, return_when=asyncio.FIRST_COMPLETED)
+                proxy.cut()
+            # Each has its answers, and now works over its new link.
+            outcomes = await asyncio.gather(
+                *(ScriptPlayer(emulator, steps, card_wait_s=_PATIENCE_S).run() for emulator in emulators)
+            )
+            counter.stop()
+    assert sum(outcome.commands for outcome in outcomes) == 3 * many
+    assert counter.cuts == counter.resumes == many
+    assert counter.losses == 0
+    counts = suite.bankd.coordinator.counts
+    assert (counts.tpdus, counts.resets) == (6 * many, 2 * many)
+    assert suite.bankd.coordinator.cards.holds.counts.longest_s < 10.0
+
+
 async def test_without_resume_the_modem_loses_its_card(tmp_path: Path) -> None:
     run = _Run(tmp_path, repeat=80, resume="off", card_time_ms=5)
     with pytest.RaisesGroup(PlayError, flatten_subgroups=True):

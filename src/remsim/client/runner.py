@@ -54,7 +54,7 @@ from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode, SlotPhysStatus
 
 #: A session is held for half a minute while its modem waits, so its bankd is dialled every few seconds.
-_WHILE_HELD: Final = Backoff(most_s=4.0)
+WHILE_HELD: Final = Backoff(most_s=4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,13 @@ class ClientSlotRunner(EmulatorEvents):
             name, tls = "bankd", protection.tls(Role.BANK)
             resumes = self.config.resumes(is_proven=tls is not None)
             tags = (lambda: self.coordinator.tags) if resumes else LinkTags
+<<<<<<< HEAD
             make = engines.dialling(peer, resumes=resumes, is_ahead=self.config.is_ahead, tags=tags)
             backoff = _WHILE_HELD if resumes else None
+=======
+            make = engines.dialling(peer, resumes=resumes, tags=tags)
+            backoff = WHILE_HELD if resumes else None
+>>>>>>> main
         return self._manager.dial(
             make,
             name=f"{name}{whose}",

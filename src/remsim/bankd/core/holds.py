@@ -78,6 +78,10 @@ class SessionHolds:
         self._out = out
         self._deadlines = deadlines
         self._server = server
+        # By client, the session that it may return to, and the slot of the last one that is over: a thousand that
+        # return together must not cost a search of all slots each.
+        self._live: dict[ClientSlot, CardSession] = {}
+        self._over: dict[ClientSlot, CardSlot] = {}
         self.counts = HoldCounts()
 
     def detached(self) -> list[CardSession]:
@@ -113,6 +117,7 @@ class SessionHolds:
             return
         continuity = Continuity(session.client, connection.proof, connection.edges, random=policy.random)
         session.continuity = continuity
+        self._live[session.client] = session
         session.step(HoldEvent.OFFERED)
         token = continuity.tokens.issue()
         self._out.append(Send(connection.link, _told(token, policy.times)))
@@ -146,13 +151,13 @@ class SessionHolds:
 
     def find(self, client: ClientSlot, token: bytes, proof: Proof | None) -> CardSession | SessionEnd:
         """The session that this token is for; or why there is none."""
-        for position in self._positions:
-            session, ended = position.session, position.ended
-            if session is not None and session.client == client and session.continuity is not None:
-                if session.continuity.tokens.prove(token, client, proof):
-                    return session
-            if ended is not None and ended[0].client == client and ended[0].prove(token, client, proof):
-                return ended[1]
+        session = self._live.get(client)
+        if session is not None and session.slot.session is session and session.continuity is not None:
+            if session.continuity.tokens.prove(token, client, proof):
+                return session
+        position = self._over.get(client)
+        if position is not None and position.ended is not None and position.ended[0].prove(token, client, proof):
+            return position.ended[1]
         return SessionEnd.UNKNOWN
 
     def resume(self, session: CardSession, connection: Connection, request: rspro.ResumeInd, now: float) -> bool:
@@ -172,6 +177,8 @@ class SessionHolds:
             return False
         session.drop_void(request.waits_for)
         connection.edges = continuity.edges
+        # The certificate may have been renewed: it is the new one whose revocation counts from now on.
+        continuity.proof = connection.proof
         continuity.go_on(request.waits_for)
         token = continuity.tokens.issue(request.token)
         link, slot = connection.link, session.slot
@@ -232,10 +239,17 @@ class SessionHolds:
 
     def forget(self, session: CardSession, cause: SessionEnd) -> None:
         """The session cannot be taken up again; its client will be told why if it tries."""
-        if session.continuity is not None:
-            session.slot.ended = (session.continuity.tokens, cause)
-            session.continuity = None
-            session.step(HoldEvent.OVER)
+        continuity, slot = session.continuity, session.slot
+        if continuity is None:
+            return
+        if self._live.get(session.client) is session:
+            del self._live[session.client]
+        if slot.ended is not None and self._over.get(slot.ended[0].client) is slot:
+            del self._over[slot.ended[0].client]
+        slot.ended = (continuity.tokens, cause)
+        self._over[session.client] = slot
+        session.continuity = None
+        session.step(HoldEvent.OVER)
 
     def on_hold_over(self, session: CardSession, now: float) -> None:
         """Its client was away for too long."""

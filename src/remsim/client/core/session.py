@@ -208,6 +208,8 @@ class Session:
     def leave(self) -> list[Action]:
         """The session ends with its link. Without a word, the bankd would hold it for us."""
         link, lease, self._lease = self._link, self._lease, None
+        for due in (_Due.HOLD, _Due.STALL):
+            self._deadlines.cancel(due)
         if link is None or lease is None or not link.is_accepted:
             return []
         return [Send(link.id, rspro.SessionEndInd(SessionEnd.LEAVING))]
@@ -299,7 +301,9 @@ class Session:
         ]
         if not link.is_own:
             self._deadlines.set(_Due.LINES, now + LINES_WAIT_S)
-        if self._options.keeps_default:
+        # One that lets sessions outlive their link grants the lease, and sends its ATR, right behind this. A command of
+        # the modem must not come before: nobody would know of it when the link is lost.
+        if self._options.keeps_default and RESUME not in (answer.identity.abilities or ()):
             return actions + self._show_card(self._options.default)
         if not link.is_own:
             self._deadlines.set(_Due.ATR, now + ATR_WAIT_S)
@@ -333,6 +337,8 @@ class Session:
             return actions
         hold = lease.hold
         lease.renew(told.token, times)
+        # As at the bankd: what follows on this link, also another session, goes on from the lines as they were shown.
+        link.edges = lease.edges
         self._watch(lease)
         self.ahead.on_link_up()
         held_s = 0.0 if hold is None else hold.age(now)

@@ -26,8 +26,8 @@ IDENTITY = CLIENT.with_abilities(REGISTRY)
 OFF, ON = SlotPhysStatus(reset_active=True, vcc_present=False), SlotPhysStatus(reset_active=False, vcc_present=True)
 
 
-def bank(*, needs_proof: bool = False, shared: str = "") -> Bank:
-    numbers = count(1)
+def bank(*, needs_proof: bool = False, shared: str = "", first_token: int = 1) -> Bank:
+    numbers = count(first_token)
     policy = HoldPolicy(
         HoldTimes(60.0, 30.0),
         needs_proof=needs_proof,
@@ -433,6 +433,19 @@ def test_card_that_is_pulled_ends_it() -> None:
     token = held(made)
     made.presence(0, is_present=False)
     assert over(made, token) is SessionEnd.CARD_GONE
+
+
+def test_card_that_is_exchanged_ends_it_and_the_next_one_is_another_session() -> None:
+    made = bank()
+    token = held(made)
+    made.presence(0, is_present=False)
+    made.presence(0, is_present=True)
+    link = back(made, token)
+    kinds = [type(message) for message in made.sent[link]]
+    assert kinds == [rspro.SessionEndInd, rspro.ConnectClientRes, rspro.SessionInd, rspro.SetAtrReq]
+    assert ends(made, link) == [SessionEnd.CARD_GONE]
+    assert not told(made, link).is_resumed
+    assert opened(made) == 2
 
 
 def test_reader_that_is_unplugged_ends_it() -> None:

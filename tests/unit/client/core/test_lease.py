@@ -1,28 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client slot whose link to the bankd is cut: what the modem notices, and what goes out over the next link."""
 
+from ipaddress import IPv4Address
+
 import pytest
 
 from remsim.client.core.actions import Abort, Action, DialBankd, HangUpBankd, InsertCard, RemoveCard, Respond
 from remsim.client.core.notices import NoticeKind
 from remsim.client.core.session import HoldOptions
 from remsim.client.core.states import SlotState
+from remsim.core.ids import BankSlot
 from remsim.session.hold import HoldTimes
 from remsim.wire.link.actions import Accepted, AnnounceReturn, Close, LinkId, Send
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import (
     ComponentIdentity,
     ComponentType,
+    IpPort,
     ResultCode,
     SessionEnd,
     SlotPhysStatus,
     TpduCardToModem,
 )
 from tests.doubles.client_slot import (
+    ADDRESS,
     BANK_SLOT,
     BANKD,
     CARD_ATR,
     CLIENT_SLOT,
+    DEFAULT_ATR,
     IDENTITY,
     LEAVE,
     NOWHERE,
@@ -351,3 +357,117 @@ def test_cut_and_return_are_said_in_a_line_each() -> None:
     resumed = found[NoticeKind.SESSION_RESUMED]
     assert resumed.text == "held 1.8 s, 1 command in progress, card undisturbed"
     assert resumed.held_s == pytest.approx(1.8)
+
+
+def test_bankd_elsewhere_with_the_same_number_costs_the_card_once() -> None:
+    """The server has accepted another bankd in the place of ours: it cannot have the session."""
+    slot = leased()
+    slot.command()
+    slot.lose(BANKD)
+    elsewhere = IpPort(IPv4Address("192.0.2.77"), 9999)
+    accepted, abort, *rest = slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, elsewhere))
+    assert isinstance(accepted, Send)
+    assert isinstance(abort, Abort)
+    assert rest == [*LEAVE, DialBankd(elsewhere)]
+    # The token is not shown to a bankd that has not given it.
+    assert slot.up(AGAIN) == [Send(AGAIN, CONNECT)]
+    slot.answer(AGAIN, BANK)
+    slot.hear(AGAIN, session(NEXT_TOKEN))
+    assert InsertCard() in slot.hear(AGAIN, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    assert state_of(slot) is SlotState.OPERATIONAL
+
+
+def test_another_session_in_place_of_the_one_that_is_held_costs_the_card() -> None:
+    """A bankd that says nothing of the old session, and begins one with a token of its own."""
+    slot = leased()
+    slot.command()
+    slot.lose(BANKD)
+    back(slot)
+    abort, *rest = slot.hear(AGAIN, session(NEXT_TOKEN))
+    assert isinstance(abort, Abort)
+    assert rest == LEAVE
+    assert InsertCard() in slot.hear(AGAIN, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    slot.lose(AGAIN)
+    assert back(slot, LinkId(4))[0] == AnnounceReturn(LinkId(4), rspro.ResumeInd(NEXT_TOKEN))
+
+
+def test_mapping_that_is_removed_while_held_costs_the_card_at_once() -> None:
+    slot = leased()
+    slot.command()
+    slot.lose(BANKD)
+    _, abort, *rest = slot.hear(SERVER, rspro.ConfigClientBankReq(BANK_SLOT, NOWHERE))
+    assert isinstance(abort, Abort)
+    assert rest == [*LEAVE, HangUpBankd()]
+
+
+def test_mapping_to_another_slot_of_the_same_bankd_costs_the_card_once() -> None:
+    slot = leased()
+    _, *actions = slot.hear(SERVER, rspro.ConfigClientBankReq(BankSlot(1, 4), ADDRESS))
+    assert actions == [Send(BANKD, rspro.SessionEndInd(SessionEnd.LEAVING)), *LEAVE, DialBankd(ADDRESS)]
+    assert slot.up(AGAIN) == [Send(AGAIN, CONNECT)]
+
+
+def test_power_loss_of_the_modem_while_held_is_one_cold_reset_however_the_lines_moved() -> None:
+    slot = leased()
+    tag = tag_of(slot, slot.command())
+    slot.lose(BANKD)
+    in_reset = SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True)
+    for lines in (in_reset, OFF, in_reset, ON, in_reset, ON):
+        assert slot.lines(lines) == []
+    assert back(slot)[0] == AnnounceReturn(AGAIN, rspro.ResumeInd(TOKEN))
+    shown = told_lines(slot.hear(AGAIN, session(NEXT_TOKEN, last_tag=tag)))
+    assert [(lines.vcc_present, lines.reset_active) for lines in shown] == [(True, False), (False, True), (True, False)]
+
+
+def test_warm_reset_while_held_is_shown_as_one() -> None:
+    slot = leased()
+    slot.lose(BANKD)
+    for lines in (SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True), ON):
+        slot.lines(lines)
+    back(slot)
+    shown = told_lines(slot.hear(AGAIN, session(NEXT_TOKEN, last_tag=0)))
+    assert [(lines.vcc_present, lines.reset_active) for lines in shown] == [(True, False), (True, True), (True, False)]
+
+
+def test_modem_in_reset_over_two_sessions_is_not_reset_again() -> None:
+    """What the bankd was shown before the cut counts for the next session on the same link, too."""
+    slot = leased()
+    in_reset = SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True)
+    (shown,) = slot.lines(in_reset)
+    assert isinstance(shown, Send)
+    tag = tag_of(slot, shown.message)
+    slot.lose(BANKD)
+    back(slot)
+    slot.hear(AGAIN, session(NEXT_TOKEN, last_tag=tag))
+    gone = SlotPhysStatus(reset_active=False, card_present=False)
+    slot.hear(AGAIN, rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, gone))
+    slot.hear(AGAIN, session(bytes([2] * 16)))
+    slot.hear(AGAIN, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    slot.lose(AGAIN)
+    slot.lines(SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=False))
+    link = LinkId(4)
+    back(slot, link)
+    told = told_lines(slot.hear(link, session(NEXT_TOKEN, last_tag=tag)))
+    assert [lines.reset_active for lines in told] == [True], "as they are, without another edge"
+
+
+@pytest.mark.parametrize("stall_limit_s", [None, 10.0])
+def test_program_that_ends_while_held_has_nothing_due(stall_limit_s: float | None) -> None:
+    slot = leased(HoldOptions(stall_limit_s=stall_limit_s))
+    slot.command()
+    slot.lose(BANKD)
+    assert slot.coordinator.stop() == []
+    assert slot.coordinator.next_deadline() is None
+
+
+def test_card_with_an_atr_of_its_own_is_not_shown_before_the_lease() -> None:
+    """A command that the modem sent before would be unknown to the ledger: lost, or run twice."""
+    slot = Slot(keeps_atr=True).with_bankd_given()
+    slot.up(BANKD)
+    assert slot.answer(BANKD, BANK) == [Accepted(BANKD)]
+    assert slot.hear(BANKD, session()) == []
+    assert InsertCard() in slot.hear(BANKD, rspro.SetAtrReq(CLIENT_SLOT, CARD_ATR))
+    assert slot.coordinator.atr == DEFAULT_ATR
+    tag = tag_of(slot, slot.command())
+    slot.lose(BANKD)
+    assert back(slot)[0] == AnnounceReturn(AGAIN, rspro.ResumeInd(TOKEN, tag))

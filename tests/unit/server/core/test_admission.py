@@ -5,7 +5,7 @@ import pytest
 
 from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.identity import Identity, Proof
-from remsim.core.ids import ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.actions import StoreClientId
 from remsim.server.core.peers import PeerState
 from remsim.wire.link.actions import LinkId
@@ -122,6 +122,46 @@ class TestOneIdentityTwice:
         old, new = world.bank(1), world.bank(1)
         world.pong(old)
         assert result(world, new) is ResultCode.IDENTITY_IN_USE
+
+    def test_second_bankd_with_the_same_id_does_not_touch_sessions_that_are_held(self) -> None:
+        world = ServerWorld()
+        old = world.bank(1, is_own=True)
+        world.post("1:0", "7:0")
+        world.answer(old, rspro.CreateMappingReq)
+        client = world.client("7:0", is_own=True)
+        told = world.told(client)
+        held = rspro.SessionStateInd(BankSlot(1, 0), ClientSlot(7, 0), rspro.SessionPhase.DETACHED, 0, 1)
+        world.receive(old, held)
+        new = world.bank(1, "192.0.2.10", is_own=True)
+        # What it says of sessions while it waits to be judged is not what the bank's are.
+        gone = rspro.SessionStateInd(BankSlot(1, 0), ClientSlot(7, 0), rspro.SessionPhase.NONE, 0, 1)
+        world.receive(new, gone)
+        world.pong(old)
+        assert result(world, new) is ResultCode.IDENTITY_IN_USE
+        peer = world.coordinator.peers.by_bank(1)
+        assert peer is not None
+        assert peer.sessions[0].state == "DETACHED"
+        assert world.told(client) == told, "the client is not sent elsewhere"
+        assert world.asked(new) == []
+
+    def test_bankd_that_takes_over_sends_the_clients_to_its_own_address(self) -> None:
+        """Each of them then ends the session that it holds, because the new bankd does not have it."""
+        world = ServerWorld()
+        old = world.bank(1, is_own=True)
+        world.post("1:0", "7:0")
+        world.answer(old, rspro.CreateMappingReq)
+        client = world.client("7:0", is_own=True)
+        world.receive(old, rspro.SessionStateInd(BankSlot(1, 0), ClientSlot(7, 0), rspro.SessionPhase.DETACHED, 0, 1))
+        new = world.bank(1, "192.0.2.10", is_own=True)
+        world.lose(old, "the peer did not answer a probe")
+        assert result(world, new) is ResultCode.OK
+        peer = world.coordinator.peers.by_bank(1)
+        assert peer is not None
+        assert peer.sessions == {}
+        # As a bankd of ours does once it is let in.
+        world.receive(new, rspro.AddressesInd(()))
+        world.answer(new, rspro.CreateMappingReq)
+        assert world.told(client)[-1] == "B1:0 192.0.2.10:9999"
 
 
 class TestClientIds:
