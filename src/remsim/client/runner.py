@@ -130,13 +130,8 @@ class ClientSlotRunner(EmulatorEvents):
             name, tls = "bankd", protection.tls(Role.BANK)
             resumes = self.config.resumes(is_proven=tls is not None)
             tags = (lambda: self.coordinator.tags) if resumes else LinkTags
-<<<<<<< HEAD
             make = engines.dialling(peer, resumes=resumes, is_ahead=self.config.is_ahead, tags=tags)
-            backoff = _WHILE_HELD if resumes else None
-=======
-            make = engines.dialling(peer, resumes=resumes, tags=tags)
             backoff = WHILE_HELD if resumes else None
->>>>>>> main
         return self._manager.dial(
             make,
             name=f"{name}{whose}",
