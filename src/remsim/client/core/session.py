@@ -29,6 +29,7 @@ from remsim.client.core.actions import (
 )
 from remsim.client.core.assignment import Assignment
 from remsim.client.core.lease import SessionLease
+from remsim.client.core.modem_lines import IDLE_LINES, cycle_of
 from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
 from remsim.core.deadlines import Deadlines
 from remsim.core.text import counted
@@ -62,10 +63,6 @@ _WORTH_WAITING: Final = frozenset(
         ResultCode.UNKNOWN_SLOTMAP,
     }
 )
-
-_IDLE_LINES: Final = SlotPhysStatus(reset_active=False, vcc_present=True, clk_active=True)
-_NO_POWER: Final = SlotPhysStatus(reset_active=True, vcc_present=False, clk_active=False)
-_IN_RESET: Final = SlotPhysStatus(reset_active=True, vcc_present=True, clk_active=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +144,7 @@ class Session:
         #: Oldest first. A void one stays until its answer comes, or the card goes.
         self._commands: deque[Command] = deque()
         self._deadlines = Deadlines[_Due]()
-        self._lines = _IDLE_LINES
+        self._lines = IDLE_LINES
         #: The modem keeps the card from running, and whether VCC was off since it did.
         self._is_held = self._had_no_power = False
         #: The modem sees the default because the bankd named no ATR.
@@ -350,7 +347,7 @@ class Session:
         """Send what the bankd does not have: resets first."""
         actions: list[Action] = []
         if plan.shows_lines:
-            actions += self._send_lines(link, lease, _cycle(plan.reset, self._lines))
+            actions += self._send_lines(link, lease, cycle_of(plan.reset, self._lines))
         if plan.sends_command:
             command = self._commands[0]
             assert command.request is not None
@@ -517,7 +514,7 @@ class Session:
         if is_reset and not link.has_shown_lines and not link.is_own:
             # A classic bankd acts on edges and may remember the lines of the client before us (known-limits.md, 46);
             # rspro.md, 9.4 therefore wants a full cycle.
-            shown.insert(0, _IDLE_LINES)
+            shown.insert(0, IDLE_LINES)
         return [*told, *used, *self._show_lines(link, shown)]
 
     def _on_leased_lines(
@@ -596,10 +593,3 @@ class Session:
         actions = [self._notices.make(NoticeKind.ATR_MISSING, default.hex()), *self._show_card(default)]
         self._shows_stand_in = True
         return actions
-
-
-def _cycle(reset: ResetKind | None, lines: SlotPhysStatus) -> list[SlotPhysStatus]:
-    """How lines are shown that have changed while nobody looked: with an edge for the reset, and as they are now."""
-    if reset is None:
-        return [lines]
-    return [_IDLE_LINES, _NO_POWER if reset is ResetKind.COLD else _IN_RESET, lines]
