@@ -33,7 +33,7 @@ from remsim.wire.link.engine import (
     Undecodable,
     UnsupportedVersion,
 )
-from remsim.wire.messages import rspro
+from remsim.wire.messages import extensions, rspro
 from remsim.wire.messages.rspro import ComponentIdentity, ResultCode, SlotPhysStatus
 from tests.doubles.client_slot import (
     BANK_SLOT,
@@ -413,3 +413,32 @@ class TestOddities:
         assert {state for state, _event, _to in SLOT_TRANSITIONS} == set(SlotState)
         assert {event for _state, event, _to in SLOT_TRANSITIONS} == set(SlotEvent)
         assert {to for _state, _event, to in SLOT_TRANSITIONS} == set(SlotState) - {SlotState.INIT}
+
+
+class TestAnswersAhead:
+    """A bankd that sends answers before the modem asks."""
+
+    SELECT = bytes.fromhex("00a40004022fe2")
+    AHEAD_BANKD = OWN_BANKD.with_abilities(("slots.1", "ahead.1"))
+
+    def test_next_command_is_answered_at_once_if_it_is_the_one(self) -> None:
+        slot = Slot().with_card(self.AHEAD_BANKD)
+        slot.card_answers(slot.command(), b"\x90\x00")
+        assert slot.hear(BANKD, extensions.AheadInd(5, 1, self.SELECT, b"\x61\x10")) == []
+        (response,) = [each for each in slot.tpdu(self.SELECT) if isinstance(each, Respond)]
+        assert response.response == b"\x61\x10"
+        assert slot.coordinator.ahead.hits == 1
+
+    def test_another_command_goes_to_the_card(self) -> None:
+        slot = Slot().with_card(self.AHEAD_BANKD)
+        slot.card_answers(slot.command(), b"\x90\x00")
+        slot.hear(BANKD, extensions.AheadInd(5, 1, self.SELECT, b"\x61\x10"))
+        sent = [each.message for each in slot.tpdu(READ) if isinstance(each, Send)]
+        assert rspro.TpduModemToCard(CLIENT_SLOT, BANK_SLOT, rspro.NO_FLAGS, READ) in sent
+        assert slot.coordinator.ahead.hits == 0
+
+    def test_bankd_that_did_not_name_the_ability_is_not_listened_to(self) -> None:
+        slot = Slot().with_card(OWN_BANKD)
+        slot.card_answers(slot.command(), b"\x90\x00")
+        slot.hear(BANKD, extensions.AheadInd(5, 1, self.SELECT, b"\x61\x10"))
+        assert not any(isinstance(each, Respond) for each in slot.tpdu(self.SELECT))
