@@ -94,7 +94,9 @@ TARGETS: Final[dict[str, Target]] = {
 
 #: No parser of ours: by its fault it shows that faults are found.
 PLANTED: Final = "planted"
-_PLANTED: Final = Target(on_proofs.planted, (IdentityError, IdRangeError), longest=40, words=(b"bank/", b"1"))
+_PLANTED: Final = Target(
+    on_proofs.planted, (IdentityError, IdRangeError), longest=40, words=(b"bank/", b"1"), plays_a_second=40_000
+)
 
 
 def target_named(name: str) -> Target:

@@ -2,6 +2,7 @@
 """Answers ahead on real sockets, through a proxy that delays and cuts: a recorded start, answered as the card does."""
 
 import asyncio
+import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.script.player import ScriptPlayer
 from remsim.emulators.script.recording import load_recording
 from tests.doubles.cutting_proxy import CuttingProxy
+from tests.doubles.programs import remsim
 from tests.doubles.suite import Suite
 from tests.reference import reference
 
@@ -87,3 +89,17 @@ async def test_cuts_of_the_link_are_not_noticed(tmp_path: Path) -> None:
     assert start.counter.losses == 0
     assert ahead.hits >= 300
     assert outcome.commands - 16 <= suite.bankd.coordinator.counts.tpdus <= outcome.commands
+
+
+def test_bank_is_taught_by_a_recorded_start_and_says_what_it_cannot_read(tmp_path: Path) -> None:
+    recording = reference("traces", "iot-modem-boot.jsonl")
+    for new in (1, 0):
+        learn = remsim("bankd", "learn", str(recording), "--state", str(tmp_path))
+        done = subprocess.run(learn, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"1 start read, {new} of them new; 151 commands are known for all cards\n"
+    assert [path.name for path in stored(tmp_path)] == ["all.learnt"]
+    absent = remsim("bankd", "learn", str(tmp_path / "absent"), "--state", str(tmp_path))
+    done = subprocess.run(absent, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+    assert done.returncode == 2
+    assert "cannot read" in done.stderr

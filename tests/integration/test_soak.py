@@ -31,7 +31,7 @@ async def test_nothing_grows_while_links_are_cut(tmp_path: Path) -> None:
         replace(_SAMPLE, objects=102_000),
         replace(_SAMPLE, descriptors=71),
         replace(_SAMPLE, tasks=31),
-        replace(_SAMPLE, threads=3),
+        replace(_SAMPLE, threads=2 + 33),
     ],
 )
 def test_growth_is_found(grown: Sample) -> None:
