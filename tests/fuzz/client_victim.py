@@ -125,16 +125,22 @@ class HostilePeers:
         """For the time of the block."""
         async with AsyncExitStack() as stack:
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            held: list[asyncio.Task[None]] = []
-            stack.callback(lambda: [task.cancel() for task in held])
+            held: list[tuple[asyncio.Task[None], asyncio.StreamWriter]] = []
+
+            def end() -> None:
+                for task, writer in held:
+                    task.cancel()
+                    # A task that is cancelled before its first step closes nothing.
+                    writer.transport.abort()
+
+            stack.callback(end)
 
             async def listen(be: _Handler) -> int:
-                # Tasks of our own: those of asyncio's servers cannot be cancelled without a complaint.
-                listener = await stack.enter_async_context(
-                    await asyncio.start_server(
-                        lambda reader, writer: held.append(group.create_task(_hold(be, reader, writer))), "127.0.0.1", 0
-                    )
-                )
+                def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                    # Tasks of our own: those of asyncio's servers cannot be cancelled without a complaint.
+                    held.append((group.create_task(_hold(be, reader, writer)), writer))
+
+                listener = await stack.enter_async_context(await asyncio.start_server(hold, "127.0.0.1", 0))
                 return int(listener.sockets[0].getsockname()[1])
 
             self.server_port, self._bankd_port = await listen(self._be_server), await listen(self._be_bankd)
