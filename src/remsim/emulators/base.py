@@ -3,7 +3,7 @@
 
 Events go up through ``EmulatorEvents``, calls come down on ``CardEmulator``. Emulators speak of cards: they know
 neither links nor messages. Built in are ``simtrace2``, ``vpcd``, and ``shell`` and ``script`` (one class, in
-``driven``). A new one is a ``CardEmulator`` and a line in ``registry``.
+``driven``). A new one is a ``CardEmulator`` and a line in ``registry``; docs/development.md lists all that it needs.
 """
 
 from abc import ABC, abstractmethod
