@@ -143,9 +143,9 @@ class ConnectionManager:
         self._dialled.append(dialled)
         return dialled
 
-    def spare(self, peer: PeerAddress) -> bool:
-        """Descriptors are few: close the link of an unknown peer for a connection from ``peer``. False: none."""
-        return self._limiter.spare(peer)
+    def spare(self) -> bool:
+        """Descriptors are few: close the link of an unknown peer for a newcomer. False: there is none."""
+        return self._limiter.spare()
 
     def execute(self, action: LinkAction | AnnounceReturn) -> None:
         """Carry out one action; one on a link that is gone does nothing."""

@@ -2,12 +2,15 @@
 """Takes connections of a listening socket: a few in each round of the loop, and only while there are descriptors.
 
 The event loops' own servers accept all that wait before any of them is looked at, so a burst takes every descriptor of
-the process. A new descriptor is the lowest that is free: its number tells how many are in use, whatever for.
+the process. A new descriptor is the lowest that is free. As long as no connection gets a number above a bound, the next
+free number tells when that many are in use, whatever for. So the number is looked at before a connection is taken: one
+that had a higher number would hide, once lower ones are free again, how many are in use.
 """
 
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -21,7 +24,6 @@ PER_ROUND: Final = 16
 #: When the system has no descriptor or memory for a connection, there may be some a moment later.
 PAUSE_S: Final = 0.5
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_NOBODY: Final = PeerAddress(peer_address(None).host, 0)
 
 
 class Acceptor:
@@ -32,7 +34,7 @@ class Acceptor:
         listener: socket.socket,
         take: Callable[[socket.socket, PeerAddress], None],
         *,
-        spare: Callable[[PeerAddress], bool],
+        spare: Callable[[], bool],
         per_round: int = PER_ROUND,
     ) -> None:
         """``take`` gets each connection and owns its socket.
@@ -47,9 +49,8 @@ class Acceptor:
         self._pause: asyncio.TimerHandle | None = None
         allowed = descriptors_allowed()
         reserved = descriptors_reserved(allowed)
-        # From the first number on, a newcomer needs the place of somebody else; from the second on it gets none.
+        # From this number on, a newcomer needs the descriptor of another.
         self._few_from = allowed - reserved // 2
-        self._none_from = allowed - reserved // 4
 
     def start(self) -> None:
         """Begin to accept. The socket must be listening."""
@@ -66,8 +67,12 @@ class Acceptor:
             self._listener.close()
 
     def _on_waiting(self) -> None:
-        for _ in range(self._per_round):
+        for taken in range(self._per_round):
             try:
+                is_few = self._next_number() >= self._few_from
+                if is_few and (taken or self._spare()):
+                    # The descriptor is free in one of the next rounds. A newcomer waits for it in the kernel.
+                    return
                 sock, name = self._listener.accept()
             except (BlockingIOError, InterruptedError):
                 return
@@ -77,22 +82,19 @@ class Acceptor:
                     return
                 # accept(2): other errors are those of the connection, whose peer has given up.
                 continue
-            self._judge(sock, peer_address(name))
-
-    def _judge(self, sock: socket.socket, peer: PeerAddress) -> None:
-        number = sock.fileno()
-        if number >= self._few_from:
-            has_room = self._spare(peer)
-            # One more than comes in, because those that are closed are gone a moment later only.
-            self._spare(peer)
-            if not has_room or number >= self._none_from:
+            if is_few:
                 sock.close()
-                return
-        sock.settimeout(0)
-        self._take(sock, peer)
+                continue
+            sock.settimeout(0)
+            self._take(sock, peer_address(name))
+
+    def _next_number(self) -> int:
+        number = os.dup(self._listener.fileno())
+        os.close(number)
+        return number
 
     def _wait_a_moment(self) -> None:
-        self._spare(_NOBODY)
+        self._spare()
         self._loop.remove_reader(self._listener.fileno())
         self._pause = self._loop.call_later(PAUSE_S, self._go_on)
 

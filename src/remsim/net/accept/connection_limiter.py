@@ -59,9 +59,9 @@ class ConnectionLimiter:
             self._note(limit, peer)
         return None if is_in else limit
 
-    def spare(self, peer: PeerAddress) -> bool:
+    def spare(self) -> bool:
         """The process is short of descriptors: whether one of an unknown peer is being closed for a newcomer's."""
-        self._note(QuotaKind.CONNECTIONS, peer)
+        self._note(QuotaKind.CONNECTIONS)
         return self._quota is not None and self._quota.make_room()
 
     def refuse_plaintext(self, peer: PeerAddress, networks: Networks | None, who: Yielding) -> str | None:
@@ -80,11 +80,12 @@ class ConnectionLimiter:
         if self._quota is not None:
             self._quota.release(who)
 
-    def _note(self, limit: QuotaKind, peer: PeerAddress) -> None:
+    def _note(self, limit: QuotaKind, peer: PeerAddress | None = None) -> None:
         self._count(limit.value)
         self._limits.reached(limit.name_of_count)
         if self._quota is None or self._quota.is_first_report(limit):
-            self._log.warning("limit_reached", limit=limit.value, peer=str(peer))
+            fields = {} if peer is None else {"peer": str(peer)}
+            self._log.warning("limit_reached", limit=limit.value, **fields)
 
     def close(self) -> None:
         """Drop all connections that have not proven themselves, also those that come meanwhile."""

@@ -94,7 +94,7 @@ class Listener:
             acceptor.close()
 
 
-def nothing_to_spare(_peer: PeerAddress) -> bool:
+def nothing_to_spare() -> bool:
     """What ``spare`` of an Acceptor is where no connection can be closed for another."""
     return False
 
@@ -105,7 +105,7 @@ async def listen(
     *,
     tasks: TaskOwner,
     backlog: int = BACKLOG,
-    spare: Callable[[PeerAddress], bool] = nothing_to_spare,
+    spare: Callable[[], bool] = nothing_to_spare,
 ) -> Listener:
     """Listen on ``address``; ``factory`` makes the protocol of each connection. Raises StartError.
 

@@ -46,7 +46,7 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         tls: ssl.SSLContext | None,
         counts: LimitCounts,
-        spare: Callable[[PeerAddress], bool],
+        spare: Callable[[], bool],
     ) -> None:
         super().__init__(config)
         self._spare_link = spare
@@ -110,16 +110,17 @@ class _Server(uvicorn.Server):
             self._unproven.release(visit)
             sock.close()
 
-    def _spare(self, peer: PeerAddress) -> bool:
-        self._note(QuotaKind.CONNECTIONS, LimitName.CONNECTIONS, peer)
-        if len(self._unproven) < _FEW and self._spare_link(peer):
+    def _spare(self) -> bool:
+        self._note(QuotaKind.CONNECTIONS, LimitName.CONNECTIONS)
+        if len(self._unproven) < _FEW and self._spare_link():
             return True
         return self._unproven.make_room()
 
-    def _note(self, limit: QuotaKind, counted_as: LimitName, peer: PeerAddress) -> None:
+    def _note(self, limit: QuotaKind, counted_as: LimitName, peer: PeerAddress | None = None) -> None:
         self._counts.reached(counted_as)
         if self._unproven.is_first_report(limit):
-            self._log.warning("limit_reached", limit=counted_as.value, peer=str(peer))
+            fields = {} if peer is None else {"peer": str(peer)}
+            self._log.warning("limit_reached", limit=counted_as.value, **fields)
 
     def _prove(self, visit: "_Visit") -> None:
         if len(self._proven) < limits.MAX_CONNECTIONS:
@@ -181,7 +182,7 @@ class RestListener:
         *,
         tls: ssl.SSLContext | None = None,
         counts: LimitCounts | None = None,
-        spare: Callable[[PeerAddress], bool] = nothing_to_spare,
+        spare: Callable[[], bool] = nothing_to_spare,
     ) -> None:
         """Bind. Raises StartError. ``tls``: HTTPS with this context. ``counts`` are those of limits reached.
 
