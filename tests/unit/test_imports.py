@@ -42,6 +42,7 @@ LEVELS = {
     "doctor": 7,
     "api": 7,
     "demo": 7,
+    "top": 7,
     "cli": 8,
 }
 
@@ -174,11 +175,12 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
     ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
+    "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
         ("options", "rest", "main"),
         ("tables", "examination", "session"),
         ("fleet",),
-        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl"),
+        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),
     ),
 }
@@ -255,6 +257,7 @@ EXTRAS = {
     "starlette": ("remsim.server.api",),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
+    "textual": ("remsim.top",),
     "uvloop": ("remsim.net.runtime",),
 }
 
@@ -267,7 +270,7 @@ BASE = {
     "prompt_toolkit": ("remsim.emulators.shell",),
     "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet"),
     "pydantic_core": ("remsim.config",),
-    "rich": ("remsim.cli", "remsim.client.report", "remsim.demo"),
+    "rich": ("remsim.cli", "remsim.client.report", "remsim.demo", "remsim.top"),
 }
 
 
