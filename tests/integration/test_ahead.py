@@ -67,6 +67,21 @@ async def test_modem_far_away_is_answered_ahead(tmp_path: Path) -> None:
     assert ahead.hits + ahead.round_trips == outcome.commands
     # The last ones that were used may not have been reported.
     assert outcome.commands - 16 <= suite.bankd.coordinator.counts.tpdus <= outcome.commands
+    there, here = suite.bankd.coordinator.latency(0), suite.client.slots[0].coordinator.latency
+    assert (here.commands, here.ahead.hits) == (outcome.commands, ahead.hits)
+    assert here.ahead.hits - 16 <= there.ahead.hits <= there.ahead.guesses
+    assert there.ahead.guesses - there.ahead.hits - there.ahead.undone <= 512
+    # 40 ms a round trip, and 1 ms for the card.
+    assert here.round_trip_s is not None
+    assert 0.04 <= here.round_trip_s <= 0.2
+    assert here.waited_s is not None
+    assert there.card_s is not None
+    assert 0.001 * here.round_trips <= there.card_s < here.waited_s
+    assert here.ahead.saved_s >= 0.03 * ahead.hits
+    assert there.ahead.saved_s >= 0.03 * (ahead.hits - 16)
+    assert suite.metric("ahead_hits_total") == ahead.hits
+    assert suite.metric("ahead_saved_milliseconds_total") == round(here.ahead.saved_s * 1000)
+    assert suite.metric("round_trips_total") == here.round_trips
     (learnt,) = stored(tmp_path)
     assert learnt.stat().st_size < 1 << 20
 

@@ -84,7 +84,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
     "policy": (("fields",), ("guard", "mapping")),
     "ahead": (
-        ("return_path", "pace"),
+        ("return_path", "pace", "figures"),
         ("symbols",),
         ("view", "context_model", "client_side"),
         ("rules", "structure"),

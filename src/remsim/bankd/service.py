@@ -4,6 +4,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -128,11 +129,15 @@ class BankdService:
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         self._learnt = LearntFiles(config.state_dir / LEARNT_FOLDER, self._log)
         self._library: Library | None = None
-        observe = self._metrics.card_times.observe
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [
             CardDriver(
-                nr, events=self, tasks=self._tasks, observe=observe, deadlines=card_deadlines(config), stuck=self.stuck
+                nr,
+                events=self,
+                tasks=self._tasks,
+                observe=partial(self._on_card_time, nr),
+                deadlines=card_deadlines(config),
+                stuck=self.stuck,
             )
             for nr in range(config.slots)
         ]
@@ -170,6 +175,10 @@ class BankdService:
         self._learnt.load_all(library)
         self._library = library
         return AheadPolicy(library)
+
+    def _on_card_time(self, slot_nr: int, seconds: float) -> None:
+        self._metrics.card_times.observe(seconds)
+        self.coordinator.on_card_time(slot_nr, seconds)
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)

@@ -139,11 +139,9 @@ def script(
         return status
     from remsim.client.report import write_json, write_table
 
-    if as_json:
-        ahead = services[0].slots[0].coordinator.ahead
-        write_json(player.outcome, cuts, file=str(file), output=sys.stdout, ahead=ahead)
-    else:
-        write_table(player.outcome, cuts, file=str(file), output=sys.stdout)
+    write = write_json if as_json else write_table
+    latency = services[0].slots[0].coordinator.latency
+    write(player.outcome, cuts, file=str(file), output=sys.stdout, latency=latency)
     return int(check and player.outcome.has_mismatch)
 
 

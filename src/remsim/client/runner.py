@@ -26,8 +26,8 @@ from remsim.client.core.actions import (
 )
 from remsim.client.core.coordinator import ClientCoordinator
 from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.options import HoldOptions
 from remsim.client.core.server_link import NO_NUMBERS
-from remsim.client.core.session import HoldOptions
 from remsim.client.core.states import SlotState
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver, CommandRecord
@@ -146,6 +146,7 @@ class ClientSlotRunner(EmulatorEvents):
         label = "none" if coordinator.client_slot is None else str(coordinator.client_slot)
         if label != self._label:
             self._metrics.forget_slot(self._label)
+            self._metrics.show_latency(label, lambda: self.coordinator.latency)
         self._label = label
         if self._has_hardware is not None:
             self._metrics.hardware_present.labels(label).set(self._has_hardware)

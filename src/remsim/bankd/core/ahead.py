@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from remsim.ahead.bank_side import AheadSession, Answer, Broken
 from remsim.ahead.client_side import SentAhead, Used
+from remsim.ahead.figures import AheadFigures
 from remsim.ahead.library import Library, Pair
 from remsim.ahead.predictor import Predictor
 from remsim.ahead.return_path import Step
@@ -100,11 +101,30 @@ class AheadRun:
         self._is_due = False
         # The newest command that came over the link that there is now.
         self._newest: int | None = None
+        self._guesses = 0
 
     @property
     def view(self) -> CardView:
         """What is selected, for the session's guard."""
         return self._plan.view
+
+    @property
+    def figures(self) -> AheadFigures:
+        """What this run has done so far."""
+        counts = self._plan.counts
+        return AheadFigures(
+            guesses=self._guesses,
+            hits=counts.hits,
+            misses=counts.misses,
+            undone=counts.wasted,
+            restores=counts.restored,
+            saved_s=self._plan.pace.saved,
+        )
+
+    @property
+    def round_trip_s(self) -> float:
+        """How far the modem is."""
+        return self._plan.pace.round_trip
 
     # Commands of the modem
 
@@ -207,6 +227,7 @@ class AheadRun:
     def _count(self, tag: int, tpdu: bytes, response: bytes) -> None:
         self._complete(tag, response)
         self._counts.tpdus += 1
+        self._session.slot.usage.commands += 1
         self._trace(tpdu, response)
 
     def _complete(self, tag: int, response: bytes) -> None:
@@ -227,6 +248,7 @@ class AheadRun:
     def _note_used(self) -> None:
         for answer in self._plan.used:
             self._counts.tpdus += 1
+            self._session.slot.usage.commands += 1
             self._counts.ahead_hits += 1
             self._trace(answer.tpdu, answer.response)
         self._plan.used.clear()
@@ -237,7 +259,8 @@ class AheadRun:
         """Run a command on the idle card; None: ``complete`` follows, or the card has failed."""
         slot = self._session.slot
         slot.step(CardEvent.COMMAND)
-        self._origin, self._began = origin, now
+        self._origin = slot.origin = origin
+        self._began = now
         # The tag is that of the command which waits for this one.
         slot.caller, slot.tpdu = self._session, tpdu
         slot.tag = 0 if self._command is None else self._command[0]
@@ -313,6 +336,7 @@ class AheadRun:
         answer = self._plan.on_step_done(response, seconds=now - self._began)
         if answer is not None:
             self._counts.ahead_guesses += 1
+            self._guesses += 1
             self._send(answer)
         self._schedule()
 
@@ -338,5 +362,6 @@ class AheadRun:
         recording = self._plan.on_reset()
         self._command = None
         self._restore.clear()
+        self._session.slot.origin = Origin.MODEM
         if self._policy.library.learn(self._pair, recording):
             self._out.append(StoreLearnt(self._pair))

@@ -12,6 +12,7 @@ for each costs more than all the rest.
 from collections.abc import Callable, Sequence, Sized
 
 from remsim.ahead.client_side import Used
+from remsim.ahead.figures import LatencyFigures
 from remsim.bankd.core.actions import BankdAction, CardFault, SendResponse
 from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.audit import AuditTrail
@@ -114,6 +115,8 @@ class BankdCoordinator:
             certified=self.certified,
             deadlines=self._deadlines,
         )
+        #: Slot number and seconds: the card took so long for the command that runs. Told before its response is.
+        self.on_card_time = self.cards.on_card_time
         self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
 
@@ -269,6 +272,10 @@ class BankdCoordinator:
         """RunAhead was asked for, and it is the next turn of the loop."""
         self.cards.on_ahead_turn(slot_nr, now)
         return self.take()
+
+    def latency(self, slot_nr: int) -> LatencyFigures:
+        """Where the time of a slot's commands went, since the start."""
+        return self.cards.latency(slot_nr)
 
     # Time and the end
 
