@@ -130,17 +130,7 @@ class BankdService:
         self._learnt = LearntFiles(config.state_dir / LEARNT_FOLDER, self._log)
         self._library: Library | None = None
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
-        self._slots = [
-            CardDriver(
-                nr,
-                events=self,
-                tasks=self._tasks,
-                observe=partial(self._on_card_time, nr),
-                deadlines=card_deadlines(config),
-                stuck=self.stuck,
-            )
-            for nr in range(config.slots)
-        ]
+        self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
         self._metrics.show(self.coordinator, self.stuck)
         self._alarm = Alarm(self._on_alarm)
@@ -150,6 +140,16 @@ class BankdService:
         self._do = ActionExecutor[BankdAction](
             self._performers(), on_failure=self._on_failed_action, after=self._after_actions
         ).run
+
+    def _make_driver(self, slot_nr: int) -> CardDriver:
+        return CardDriver(
+            slot_nr,
+            events=self,
+            tasks=self._tasks,
+            observe=partial(self._on_card_time, slot_nr),
+            deadlines=card_deadlines(self.config),
+            stuck=self.stuck,
+        )
 
     def _make_coordinator(self) -> BankdCoordinator:
         config = self.config

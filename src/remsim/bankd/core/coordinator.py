@@ -115,8 +115,6 @@ class BankdCoordinator:
             certified=self.certified,
             deadlines=self._deadlines,
         )
-        #: Slot number and seconds: the card took so long for the command that runs. Told before its response is.
-        self.on_card_time = self.cards.on_card_time
         self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
 
@@ -272,6 +270,10 @@ class BankdCoordinator:
         """RunAhead was asked for, and it is the next turn of the loop."""
         self.cards.on_ahead_turn(slot_nr, now)
         return self.take()
+
+    def on_card_time(self, slot_nr: int, seconds: float) -> None:
+        """The card took so long for the command that runs; told before its response is."""
+        self.cards.on_card_time(slot_nr, seconds)
 
     def latency(self, slot_nr: int) -> LatencyFigures:
         """Where the time of a slot's commands went, since the start."""
