@@ -138,7 +138,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
         ("certified_store", "gsmtap", "learnt_files", "stuck"),
-        ("driver", "learning"),
+        ("ahead_slots", "driver", "learning"),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),

@@ -109,6 +109,8 @@ class ClientSlotRunner(EmulatorEvents):
         self._lost: LinkId | None = None
         self._is_stopping = False
         self._longest_hold_ms = 0
+        #: Whether sessions that begin take answers ahead; and whether the one that runs does.
+        self.is_ahead = self._is_offered_ahead = config.is_ahead
         self._identify()
         self._causes = EventCauses()
         self._environment = EventEnvironment(config.server)
@@ -130,7 +132,7 @@ class ClientSlotRunner(EmulatorEvents):
             name, tls = "bankd", protection.tls(Role.BANK)
             resumes = self.config.resumes(is_proven=tls is not None)
             tags = (lambda: self.coordinator.tags) if resumes else LinkTags
-            make = engines.dialling(peer, resumes=resumes, is_ahead=self.config.is_ahead, tags=tags)
+            make = engines.dialling(peer, resumes=resumes, is_ahead=self._offers_ahead, tags=tags)
             backoff = WHILE_HELD if resumes else None
         return self._manager.dial(
             make,
@@ -139,6 +141,12 @@ class ClientSlotRunner(EmulatorEvents):
             backoff=backoff,
             networks=protection.networks,
         )
+
+    def _offers_ahead(self) -> bool:
+        """Whether a link that is made now takes answers ahead. A session that is held goes on as it began."""
+        if self.coordinator.state is not SlotState.HOLDING:
+            self._is_offered_ahead = self.is_ahead
+        return self._is_offered_ahead
 
     def _identify(self) -> None:
         """Give log lines and metrics the slot's present number."""

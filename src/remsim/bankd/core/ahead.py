@@ -8,6 +8,7 @@ never guessed.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -59,6 +60,8 @@ class AheadPolicy:
     round_trips: dict[ClientSlot, float] = field(default_factory=dict)
     #: Patterns that modems search for, which are never stored.
     patterns: dict[Pair, dict[tuple[bytes, bytes], bytes]] = field(default_factory=dict)
+    #: Whether a session that begins now in this slot is answered ahead.
+    allows: Callable[[int], bool] = lambda _slot_nr: True
 
     def session(self, pair: Pair) -> AheadSession:
         """For one use of a card by a modem."""

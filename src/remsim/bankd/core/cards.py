@@ -118,7 +118,8 @@ class CardSlots:
         ]
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
-        self._ahead = ahead
+        #: What sessions that begin are answered ahead by; None: nothing.
+        self.ahead = ahead
         self.holds = SessionHolds(
             hold, positions=self.positions, cards=self, out=out, deadlines=deadlines, server=server
         )
@@ -228,8 +229,8 @@ class CardSlots:
 
     def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection, now: float) -> None:
         connection.step(ConnectionInput.CARD_OPENED)
-        if self._ahead is not None and connection.hears_ahead:
-            session.ahead = AheadRun(session, self._ahead, owner=self, out=self._out, counts=self._counts)
+        if self.ahead is not None and connection.hears_ahead and self.ahead.allows(position.slot_nr):
+            session.ahead = AheadRun(session, self.ahead, owner=self, out=self._out, counts=self._counts)
         self._guards.begin(session)
         is_late = connection.request is None
         self.owner.answer(connection, ResultCode.OK)

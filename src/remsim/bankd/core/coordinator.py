@@ -266,6 +266,10 @@ class BankdCoordinator:
         self.guards.change(policy, self.cards.in_service())
         return self.take()
 
+    def on_ahead_policy(self, policy: AheadPolicy) -> None:
+        """Sessions that begin from now on may be answered ahead."""
+        self.cards.ahead = policy
+
     def on_ahead_turn(self, slot_nr: int, now: float) -> list[BankdAction]:
         """RunAhead was asked for, and it is the next turn of the loop."""
         self.cards.on_ahead_turn(slot_nr, now)

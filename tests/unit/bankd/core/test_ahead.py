@@ -56,7 +56,12 @@ class _Card:
 class _World:
     """A bank with one card in service of a client that is far away."""
 
-    def __init__(self, policy: GuardPolicy = _NO_RULES, abilities: tuple[str, ...] = (*ABILITIES, AHEAD)) -> None:
+    def __init__(
+        self,
+        policy: GuardPolicy = _NO_RULES,
+        abilities: tuple[str, ...] = (*ABILITIES, AHEAD),
+        allows: Callable[[int], bool] = lambda _slot_nr: True,
+    ) -> None:
         library = Library()
         library.learn(Pair(_BANK, _CLIENT, _ATR), _START)
         self.card = _Card()
@@ -66,7 +71,7 @@ class _World:
             identity=_ME,
             reads_numbers=False,
             policy=policy,
-            ahead=AheadPolicy(library, {_CLIENT: 0.3}),
+            ahead=AheadPolicy(library, {_CLIENT: 0.3}, allows=allows),
         )
         self.done: list[BankdAction] = []
         self.now = 0.0
@@ -146,6 +151,12 @@ def test_client_without_the_ability_gets_nothing_ahead() -> None:
     assert world.command(5, _MF) == b"\x90\x00"
     assert (world.ahead(), world.card.seen) == ([], [_MF])
     assert world.bank.on_event(_LINK, Received(AheadUsedInd(5, 2), 6), 0.3) == []
+
+
+def test_slot_that_is_not_allowed_gets_nothing_ahead() -> None:
+    world = _World(allows=lambda slot_nr: slot_nr != 0)
+    assert world.command(5, _MF) == b"\x90\x00"
+    assert (world.ahead(), world.card.seen) == ([], [_MF])
 
 
 def test_start_is_learnt_when_the_card_is_reset() -> None:
