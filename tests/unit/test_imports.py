@@ -85,7 +85,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
     "policy": (("fields",), ("guard", "mapping")),
     "ahead": (
-        ("return_path", "pace"),
+        ("return_path", "pace", "figures"),
         ("symbols",),
         ("view", "context_model", "client_side"),
         ("rules", "structure"),
@@ -139,7 +139,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
         ("certified_store", "gsmtap", "learnt_files", "stuck"),
-        ("driver", "learning"),
+        ("ahead_slots", "driver", "learning"),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),
