@@ -47,6 +47,13 @@ class ClientMetrics(ProgramMetrics):
         self.server_connected.labels(client_slot).set(is_server_connected)
         self.card_inserted.labels(client_slot).set(has_card)
 
+    def missing(self) -> list[str]:
+        """A server, for each client slot."""
+        slots = self.server_connected.members()
+        if not slots:
+            return ["the client is starting"]
+        return [f"{slot} is not connected to its server" for (slot,), connected in slots if not connected.value]
+
     def forget_slot(self, client_slot: str) -> None:
         """Drop the gauges of a slot that bears another number from now on."""
         for gauge in (
