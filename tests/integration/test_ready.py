@@ -60,6 +60,8 @@ async def test_a_bankd_is_ready_with_a_server_and_a_reader(tmp_path: Path) -> No
         await world.server.close()
         await world.until(lambda: world.service.coordinator.control.active_server is None)
         assert await asked(world.metrics) == not_ready("no server is connected", "no reader can be used")
+        await world.accept_server()
+        assert await asked(world.metrics) == not_ready("no reader can be used")
 
 
 async def test_a_bankd_without_a_reader_is_not_ready(tmp_path: Path) -> None:

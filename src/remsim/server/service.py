@@ -126,7 +126,6 @@ class ServerService:
         tasks.vital(self._reload.run(*steps), name="reload")
         await self._start_rest(runtime, tasks, rest_contexts, authority)
         self._dial_banks(runtime, security)
-        tasks.vital(Lookout(runtime, self._outside(security, authority)).run(), name="lookout")
         runtime.status.is_open = True
         self.started.set()
         self._log.info(
@@ -213,6 +212,7 @@ class ServerService:
 
             looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))
             tasks.vital(looking, name="authority")
+        tasks.vital(Lookout(runtime, self._outside(security, authority)).run(), name="lookout")
 
     def _follow(self, runtime: ServerRuntime, authority: "AuthorityMonitor") -> None:
         runtime.push_certified(authority.holders)
