@@ -34,5 +34,7 @@ KINDS: Final[Mapping[str, str]] = {
     "bankd_reset_ordered": "a bankd was told to drop its mappings",
     "bankd_reset": "it has; those that are desired are created again",
     "bankd_did_not_reset": "it has not",
+    "warning": "something is wrong; data says what, about what, and what to do",
+    "warning_cleared": "that is over",
     "peer_reports_error": "a bankd or client reports an error",
 }

@@ -57,6 +57,7 @@ class LimitName(StrEnum):
     LABELS = "labels"
     KNOWN_CLIENTS = "known_clients"
     LEASES = "leases"
+    WARNINGS = "warnings"
     EVENT_READERS = "event_readers"
     KEPT_ANSWERS = "kept_answers"
     # Of bankds

@@ -44,6 +44,8 @@ from remsim.server.core.event_feed import EventFeed
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
 from remsim.server.core.slotmap import Mapping
+from remsim.server.core.warnings import Severity, Warnings
+from remsim.server.core.watch import Found
 from remsim.server.lease_query import LeaseQuery
 from remsim.server.metrics import ServerMetrics
 from remsim.server.query import RuntimeStatus, ServerQuery
@@ -125,6 +127,7 @@ class ServerRuntime:
         self.changes = Changes()
         self._feed = EventFeed(presentable)
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
+        metrics.lacks = self._lacks
         self.leases = LeaseQuery(coordinator.lending.table, self.query)
         self._metrics = metrics
         self._log = log
@@ -276,6 +279,36 @@ class ServerRuntime:
             self.store.record(Entry(by, "mapping.reset", "all", detail="there was none"))
             return
         await self._store(decision, Entry(by, "mapping.reset", "all", detail=f"{len(decision.mappings)} mappings"))
+
+    def _lacks(self) -> list[str]:
+        """In words, what the server lacks to do its work."""
+        lacks = [] if self.query.is_open else ["the server is starting or stopping"]
+        return lacks if self.query.is_store_healthy else [*lacks, "the database did not take the last change"]
+
+    # Warnings
+
+    @property
+    def warnings(self) -> Warnings:
+        """What is wrong now. Changed by ``warn``, ``clear_warning`` and ``set_warnings`` only."""
+        return self.coordinator.warnings
+
+    def warn(
+        self, kind: str, about: BankSlot | ClientSlot | str, text: str, hint: str, *, severity: Severity = "warning"
+    ) -> None:
+        """Something is wrong with ``about``. May be said again and again; see ``Warnings.set``."""
+        self._tell(self.warnings.set(kind, about, text, hint, wall=time.time(), severity=severity))
+
+    def clear_warning(self, kind: str, about: BankSlot | ClientSlot | str) -> None:
+        """That is over, if it ever was."""
+        self._tell(self.warnings.clear(kind, about))
+
+    def set_warnings(self, kinds: frozenset[str], found: Found) -> None:
+        """Of these kinds there is exactly what was ``found`` now."""
+        self._tell(self.warnings.replace(kinds, found, time.time()))
+
+    def _tell(self, events: Sequence[LogEvent]) -> None:
+        if events:
+            self._executor.run(events)
 
     # Leases
 

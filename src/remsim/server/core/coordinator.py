@@ -52,6 +52,8 @@ from remsim.server.core.peer_reports import (
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+from remsim.server.core.warnings import Warnings
+from remsim.server.core.watch import Watch, arrival_name
 from remsim.wire.link.abilities import ADVERTISE
 from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
 from remsim.wire.link.engine import (
@@ -145,6 +147,8 @@ class Coordinator:
             limits=self.limits,
             host=self,
         )
+        self.warnings = Warnings(self.limits)
+        self.watch = Watch(self.slotmap, self.peers, self.inventory, self.known)
         for stored in memory.mappings:
             self.slotmap.restore(stored)
         for mapping_id, client, bank in memory.releases:
@@ -487,6 +491,7 @@ class Coordinator:
 
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
+        self.watch.arrivals.note(arrival_name(peer, slot), now)
         return [
             program_event("info", "client_connected", peer),
             *note_of(peer),
@@ -498,6 +503,7 @@ class Coordinator:
         """Admission let a bankd in."""
         bank_id = request.bank_id
         self.lending.stir(now)
+        self.watch.arrivals.note(arrival_name(peer), now)
         peer.number_of_slots = request.number_of_slots
         known = self.configurator.bank_addresses.get(bank_id, ())
         if known and ADVERTISE in (request.identity.abilities or ()):
