@@ -56,7 +56,8 @@ FOR_EQUALS = {"remsim.net.runtime.tasks"}
 #: whose modules are free among themselves. A package's own ``__init__`` stands above all.
 INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "wire": (
-        ("errors", "link.foreign", "link.ability_bits", "messages.extensions"),
+        ("errors", "link.foreign", "link.ability_bits", "messages.extensions", "messages.open_enum"),
+        ("messages.health",),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
         ("ccm", "messages.schema", "messages.fast_codec"),
         ("messages.*",),
