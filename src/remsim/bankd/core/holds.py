@@ -22,13 +22,13 @@ from remsim.session.hold import Hold, HoldTimes
 from remsim.session.ledger import Standing
 from remsim.wire.link.actions import Send
 from remsim.wire.messages import rspro
+from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import (
     MAX_HOLD_MS,
     MAX_OPERATION_TAG,
     SessionEnd,
     SessionEndInd,
     SessionInd,
-    SessionPhase,
     SessionStateInd,
 )
 

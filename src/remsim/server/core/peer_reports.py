@@ -18,13 +18,13 @@ from remsim.server.core.log_events import ignored, peer_event
 from remsim.server.core.peers import Peer, SessionReport
 from remsim.wire.link.actions import Close
 from remsim.wire.messages.extensions import AuditInd
+from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import (
     BankSlotStatusInd,
     ConnectClientRes,
     ErrorInd,
     ReaderHealthInd,
     ReaderState,
-    SessionPhase,
     SessionStateInd,
 )
 

@@ -14,8 +14,7 @@ from typing import Final, cast
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link.ability_bits import named_abilities, plain_version, version_with
 from remsim.wire.messages.extensions import AheadInd, AheadUsedInd, AuditInd, CardInd, CertifiedInd, RevocationListInd
-from remsim.wire.messages.health import ClientHealthInd, InventoryInd, SlotHealthInd
-from remsim.wire.messages.health import SessionPhase as SessionPhase
+from remsim.wire.messages.health import ClientHealthInd, InventoryInd, SessionPhase, SlotHealthInd
 from remsim.wire.messages.open_enum import OpenEnum
 
 #: The only protocol version in use. Requests with a larger one are answered ``unsupportedProtocolVersion``.

@@ -11,6 +11,7 @@ import pytest
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link import classic
 from remsim.wire.messages import extensions, health, rspro
+from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import (
     NO_FLAGS,
     RESPONSE_TO,
@@ -61,7 +62,7 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
     ),
     (rspro.ResumeInd(bytes(16)), set(), "extensions: as above"),
     (rspro.SessionEndInd(rspro.SessionEnd.STOPPING), set(), "extensions: as above"),
-    (rspro.SessionStateInd(BANK, CLIENT, rspro.SessionPhase.DETACHED, 1800, 3), set(), "extensions: as above"),
+    (rspro.SessionStateInd(BANK, CLIENT, SessionPhase.DETACHED, 1800, 3), set(), "extensions: as above"),
     (extensions.AheadInd(1, 1, bytes(5), bytes(2)), set(), "extensions: as above"),
     (extensions.AheadUsedInd(1, 16), set(), "extensions: as above"),
     (
