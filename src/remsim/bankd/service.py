@@ -161,6 +161,7 @@ class BankdService:
             policy=read_guard_policy(config),
             hold=self._hold_policy(),
             ahead=self._ahead_policy(),
+            card_times=[slot.times for slot in self._slots],
         )
 
     def _ahead_policy(self) -> AheadPolicy | None:

@@ -27,6 +27,7 @@ from remsim.bankd.core.states import CardState, ConnectionState
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
+from remsim.core.recent import RecentDurations
 from remsim.policy.guard import GuardPolicy
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.events import (
@@ -50,7 +51,8 @@ class BankdCoordinator:
     ``needs_proof``: we have a certificate, so a server must show one, too. ``memory`` is what earlier runs have stored
     of clients' certificates. ``reads_numbers``: servers that want the numbers of cards get them. ``limits`` counts
     those that are reached. ``hold``: which sessions outlive their link; None: none. ``ahead``: what is known of modems
-    whose commands may be run before they send them; None: nothing is answered ahead.
+    whose commands may be run before they send them; None: nothing is answered ahead. ``card_times``: what the cards
+    took for their commands, filled by those who drive them.
     """
 
     #: Clients can connect.
@@ -72,6 +74,7 @@ class BankdCoordinator:
         policy: GuardPolicy = GuardPolicy(()),  # noqa: B008  # immutable
         hold: HoldPolicy | None = None,
         ahead: AheadPolicy | None = None,
+        card_times: Sequence[RecentDurations] = (),
     ) -> None:
         self._out: list[BankdAction] = []
         #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
@@ -103,6 +106,7 @@ class BankdCoordinator:
             deadlines=self._deadlines,
             hold=hold,
             ahead=ahead,
+            card_times=card_times,
         )
         self.clients = ClientConnections(
             identity=identity,
@@ -274,7 +278,8 @@ class BankdCoordinator:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` must be called; None if nothing is due."""
-        return self._deadlines.next()
+        due = (self._deadlines.next(), self.cards.reports.due)
+        return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[BankdAction]:
         """Do what is due."""
@@ -285,6 +290,9 @@ class BankdCoordinator:
                 self.cards.holds.on_hold_over(due, now)
             else:
                 self.clients.give_up_waiting(due)
+        reports = self.cards.reports
+        if reports.due is not None and reports.due <= now:
+            reports.on_due(now)
         return self.take()
 
     def stop(self, now: float) -> list[BankdAction]:

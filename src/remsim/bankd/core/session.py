@@ -22,6 +22,7 @@ from remsim.bankd.core.actions import (
 )
 from remsim.bankd.core.breaker import SlotBreaker
 from remsim.bankd.core.continuity import Continuity
+from remsim.bankd.core.slot_record import SlotRecord
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
     CONNECTION_TRANSITIONS,
@@ -38,6 +39,7 @@ from remsim.card.status import SW_WRONG_LENGTH
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
+from remsim.core.recent import RecentDurations
 from remsim.core.state_machine import Stateful
 from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.session.ledger import Standing
@@ -171,6 +173,7 @@ class CardSlot(Stateful[CardState, CardEvent]):
         "is_traced",
         "powered_for",
         "reader",
+        "record",
         "session",
         "tag",
         "tpdu",
@@ -178,7 +181,10 @@ class CardSlot(Stateful[CardState, CardEvent]):
 
     TRANSITIONS = CARD_TRANSITIONS
 
-    def __init__(self, bank_slot: BankSlot, card: CardPort, *, is_traced: bool = False) -> None:
+    def __init__(
+        self, bank_slot: BankSlot, card: CardPort, *, is_traced: bool = False, card_times: RecentDurations | None = None
+    ) -> None:
+        """``card_times`` is filled by whoever drives the card."""
         super().__init__(CardState.OFF)
         self.bank_slot = bank_slot
         self.card = card
@@ -203,6 +209,8 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.fault: FaultKind | None = None
         #: How soon it is tried again.
         self.breaker = SlotBreaker(bank_slot.slot_nr)
+        #: Counts and faults, of which its health is told.
+        self.record = SlotRecord(card_times or RecentDurations())
         #: The last session here that somebody could have returned to, and why that is over.
         self.ended: tuple[SessionTokens, SessionEnd] | None = None
 
@@ -481,6 +489,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if self.continuity is not None:
             self.continuity.ledger.complete(tag, response)
         self._counts.tpdus += 1
+        slot.record.on_answered(response)
         if slot.breaker.failures:
             self._owner.on_recovered(slot)
         if slot.is_traced:

@@ -107,15 +107,29 @@ class SameStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class AheadFigures:
-    """What became of the commands that a bankd ran before the modem sent them."""
+class Latency:
+    """Where a modem's waiting went, and what answers ahead spared it: totals since the program started."""
 
-    hits: int
-    misses: int
-    #: Guesses after which the card was brought back to what the modem believes.
-    undone: int
-    #: Waiting that the modem was spared, together.
-    saved_ms: int
+    commands: int = 0
+    #: Commands for which the modem waited for the bankd.
+    round_trips: int = 0
+    #: How long sessions were held while a command waited.
+    hold_ms: int = 0
+    #: Commands that the bankd ran before the modem sent them; those of them that it sent, and those that did not fit.
+    guesses: int = 0
+    hits: int = 0
+    misses: int = 0
+    #: Guesses after which the card was brought back to what the modem believes, and the commands that this took.
+    undone: int = 0
+    restores: int = 0
+    #: Waiting that the modem was spared, less what guessing cost it.
+    saved_ms: int = 0
+    #: How long the modem waited: known to its client only.
+    waited_ms: int | None = None
+    #: How long the card took: known to its bankd only.
+    card_ms: int | None = None
+    #: How long a command and its answer are on their way.
+    round_trip_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +154,7 @@ class SlotHealthInd:
     last_error: LastError | None = None
     same_status: SameStatus | None = None
     card_time: Quantiles | None = None
-    ahead: AheadFigures | None = None
+    latency: Latency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +214,7 @@ class ClientHealthInd:
     speed: Speed | None = None
     #: From a command's hand-over to its answer, guesses left out.
     round_trip: Quantiles | None = None
+    latency: Latency | None = None
 
 
 @dataclass(frozen=True, slots=True)

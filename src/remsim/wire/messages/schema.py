@@ -218,14 +218,22 @@ SAME_STATUS = Struct(
         Field("ageMs", "age_ms", INTEGER, _AGE),
     ),
 )
-AHEAD_FIGURES = Struct(
-    "AheadFigures",
-    health.AheadFigures,
+LATENCY = Struct(
+    "Latency",
+    health.Latency,
     (
+        Field("commands", "commands", INTEGER, _COUNT),
+        Field("roundTrips", "round_trips", INTEGER, _COUNT),
+        Field("holdMs", "hold_ms", INTEGER, _COUNT),
+        Field("guesses", "guesses", INTEGER, _COUNT),
         Field("hits", "hits", INTEGER, _COUNT),
         Field("misses", "misses", INTEGER, _COUNT),
         Field("undone", "undone", INTEGER, _COUNT),
-        Field("savedMs", "saved_ms", INTEGER, _COUNT),
+        Field("restores", "restores", INTEGER, _COUNT),
+        Field("savedMs", "saved_ms", INTEGER, Integer(-health.MAX_COUNT, health.MAX_COUNT)),
+        Field("waitedMs", "waited_ms", 0x80, _COUNT, is_optional=True),
+        Field("cardMs", "card_ms", 0x81, _COUNT, is_optional=True),
+        Field("roundTripMs", "round_trip_ms", 0x82, _COUNT, is_optional=True),
     ),
 )
 CLIENT_COUNTERS = Struct(
@@ -464,7 +472,7 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             Field("lastError", "last_error", 0xA4, LAST_ERROR, is_optional=True),
             Field("sameStatus", "same_status", 0xA5, SAME_STATUS, is_optional=True),
             Field("cardTime", "card_time", 0xA6, QUANTILES, is_optional=True),
-            Field("ahead", "ahead", 0xA7, AHEAD_FIGURES, is_optional=True),
+            Field("latency", "latency", 0xA7, LATENCY, is_optional=True),
         ),
     ),
     53: Struct(
@@ -483,6 +491,7 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             Field("lines", "lines", 0xA5, MODEM_LINES, is_optional=True),
             Field("speed", "speed", 0xA6, SPEED, is_optional=True),
             Field("roundTrip", "round_trip", 0xA7, QUANTILES, is_optional=True),
+            Field("latency", "latency", 0xA8, LATENCY, is_optional=True),
         ),
     ),
     57: Struct(
