@@ -148,7 +148,7 @@ class BankdService:
 
     def _make_coordinator(self) -> BankdCoordinator:
         config = self.config
-        return BankdCoordinator(
+        coordinator = BankdCoordinator(
             bank_id=config.bank_id,
             cards=self._slots,
             identity=self._engines.identity,
@@ -161,8 +161,9 @@ class BankdService:
             policy=read_guard_policy(config),
             hold=self._hold_policy(),
             ahead=self._ahead_policy(),
-            card_times=[slot.times for slot in self._slots],
         )
+        coordinator.tell_card_times([slot.times for slot in self._slots])
+        return coordinator
 
     def _ahead_policy(self) -> AheadPolicy | None:
         if not self.config.is_ahead:

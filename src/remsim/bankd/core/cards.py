@@ -36,7 +36,6 @@ from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import Level, LogEvent
-from remsim.core.recent import RecentDurations
 from remsim.wire.link.actions import Send
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ReaderState, ResultCode, SessionEnd, SlotPhysStatus
@@ -104,9 +103,7 @@ class CardSlots:
         deadlines: Deadlines[Due],
         hold: HoldPolicy | None,
         ahead: AheadPolicy | None,
-        card_times: Sequence[RecentDurations] = (),
     ) -> None:
-        """``card_times`` are filled by those who drive the cards; empty: nobody does."""
         self._mappings = mappings
         self._server = server
         self._guards = guards
@@ -115,12 +112,7 @@ class CardSlots:
         #: Set by the coordinator.
         self.owner: ConnectionOwner
         self.positions = [
-            CardSlot(
-                BankSlot(mappings.bank_id, nr),
-                card,
-                is_traced=nr in traced_slots,
-                card_times=card_times[nr] if card_times else None,
-            )
+            CardSlot(BankSlot(mappings.bank_id, nr), card, is_traced=nr in traced_slots)
             for nr, card in enumerate(cards)
         ]
         self.reports = SlotReports(self.positions, server=server)

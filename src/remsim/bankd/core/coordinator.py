@@ -51,8 +51,7 @@ class BankdCoordinator:
     ``needs_proof``: we have a certificate, so a server must show one, too. ``memory`` is what earlier runs have stored
     of clients' certificates. ``reads_numbers``: servers that want the numbers of cards get them. ``limits`` counts
     those that are reached. ``hold``: which sessions outlive their link; None: none. ``ahead``: what is known of modems
-    whose commands may be run before they send them; None: nothing is answered ahead. ``card_times``: what the cards
-    took for their commands, filled by those who drive them.
+    whose commands may be run before they send them; None: nothing is answered ahead.
     """
 
     #: Clients can connect.
@@ -74,7 +73,6 @@ class BankdCoordinator:
         policy: GuardPolicy = GuardPolicy(()),  # noqa: B008  # immutable
         hold: HoldPolicy | None = None,
         ahead: AheadPolicy | None = None,
-        card_times: Sequence[RecentDurations] = (),
     ) -> None:
         self._out: list[BankdAction] = []
         #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
@@ -106,7 +104,6 @@ class BankdCoordinator:
             deadlines=self._deadlines,
             hold=hold,
             ahead=ahead,
-            card_times=card_times,
         )
         self.clients = ClientConnections(
             identity=identity,
@@ -120,6 +117,11 @@ class BankdCoordinator:
         )
         self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
+
+    def tell_card_times(self, card_times: Sequence[RecentDurations]) -> None:
+        """How long the cards of slots 0, 1 and so on take is written there by those who drive them."""
+        for position, times in zip(self.cards.positions, card_times, strict=True):
+            position.record.card_times = times
 
     def take(self) -> list[BankdAction]:
         """What is to be done, in order."""

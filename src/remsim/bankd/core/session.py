@@ -39,7 +39,6 @@ from remsim.card.status import SW_WRONG_LENGTH
 from remsim.core.identity import Proof
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.core.recent import RecentDurations
 from remsim.core.state_machine import Stateful
 from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.session.ledger import Standing
@@ -181,10 +180,7 @@ class CardSlot(Stateful[CardState, CardEvent]):
 
     TRANSITIONS = CARD_TRANSITIONS
 
-    def __init__(
-        self, bank_slot: BankSlot, card: CardPort, *, is_traced: bool = False, card_times: RecentDurations | None = None
-    ) -> None:
-        """``card_times`` is filled by whoever drives the card."""
+    def __init__(self, bank_slot: BankSlot, card: CardPort, *, is_traced: bool = False) -> None:
         super().__init__(CardState.OFF)
         self.bank_slot = bank_slot
         self.card = card
@@ -210,7 +206,7 @@ class CardSlot(Stateful[CardState, CardEvent]):
         #: How soon it is tried again.
         self.breaker = SlotBreaker(bank_slot.slot_nr)
         #: Counts and faults, of which its health is told.
-        self.record = SlotRecord(card_times or RecentDurations())
+        self.record = SlotRecord()
         #: The last session here that somebody could have returned to, and why that is over.
         self.ended: tuple[SessionTokens, SessionEnd] | None = None
 

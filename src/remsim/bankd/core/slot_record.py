@@ -23,7 +23,7 @@ _KINDS: Final = {
 
 
 class SlotRecord:
-    """One slot's, since the start of the program. ``card_times`` is filled by whoever drives the card."""
+    """One slot's, since the start of the program."""
 
     __slots__ = (
         "atr",
@@ -44,8 +44,9 @@ class SlotRecord:
         "transmission_errors",
     )
 
-    def __init__(self, card_times: RecentDurations) -> None:
-        self.card_times = card_times
+    def __init__(self) -> None:
+        #: What the card took for its last commands; its driver notes that.
+        self.card_times = RecentDurations()
         #: What the card answered to reset last, also while it has no power; empty: it was not powered since it came.
         self.atr = b""
         self.commands = self.resets = self.recoveries = 0

@@ -104,6 +104,8 @@ class SlotReports:
         # When each slot with something to tell may do so; those whose state has changed come first.
         self._states: Deadlines[CardSlot] = Deadlines()
         self._figures: Deadlines[CardSlot] = Deadlines()
+        # Those in the first queue keep their place, however often they change.
+        self._changed: set[CardSlot] = set()
         self._next_look = 0.0
         self._budget = TokenBuckets(burst=BURST, interval_s=1 / PER_SECOND)
         # By slot, in which phase its session is, and since when.
@@ -116,20 +118,19 @@ class SlotReports:
         self._is_wanted = is_wanted
         self._told.clear()
         self._states, self._figures = Deadlines(), Deadlines()
+        self._changed.clear()
         if not is_wanted:
             self.due = None
             return
         for position in self._positions:
-            self._states.set(position, now)
+            self._want(position, now)
         self._next_look = now + FIGURES_S
         self.due = now
 
     def on_changed(self, position: CardSlot, now: float) -> None:
         """Something about this slot may have changed."""
         if self._is_wanted:
-            told = self._told.get(position)
-            at = now if told is None else max(now, told.at + INTERVAL_S)
-            self._states.set(position, at)
+            at = self._want(position, now)
             self.due = at if self.due is None else min(self.due, at)
 
     def on_server_lost(self) -> None:
@@ -148,8 +149,18 @@ class SlotReports:
             while (due := waiting.next()) is not None and due <= now and self._budget.wait_s("", now) == 0.0:
                 position = waiting.pop_due(now)
                 assert position is not None
+                self._changed.discard(position)
                 self._tell(position, now)
         self.due = self._next_time(now)
+
+    def _want(self, position: CardSlot, now: float) -> float:
+        """Let it tell its state as soon as it may, which is returned."""
+        told = self._told.get(position)
+        at = now if told is None else max(now, told.at + INTERVAL_S)
+        if position not in self._changed:
+            self._changed.add(position)
+            self._states.set(position, at)
+        return at
 
     def _next_time(self, now: float) -> float:
         waiting = [due for due in (self._states.next(), self._figures.next()) if due is not None]
@@ -168,7 +179,7 @@ class SlotReports:
             if told is None:
                 continue
             if self._state(position, now) != told.state:
-                self._states.set(position, told.at + INTERVAL_S)
+                self._want(position, now)
             elif _figures(record, now) != told.figures:
                 self._figures.set(position, max(now, told.at + INTERVAL_S))
 

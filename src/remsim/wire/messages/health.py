@@ -187,7 +187,7 @@ class ModemLines:
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class ModemSpeed:
     """What modem and emulator agreed on (ISO/IEC 7816-3, clause 9)."""
 
     f_index: int
@@ -211,7 +211,7 @@ class ClientHealthInd:
     #: The bank slot that it was given.
     bank_slot: BankSlot | None = None
     lines: ModemLines | None = None
-    speed: Speed | None = None
+    speed: ModemSpeed | None = None
     #: From a command's hand-over to its answer, guesses left out.
     round_trip: Quantiles | None = None
     latency: Latency | None = None

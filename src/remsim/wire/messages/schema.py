@@ -261,9 +261,9 @@ MODEM_LINES = Struct(
         Field("clkActive", "has_clk", 0x81, _FLAG, is_optional=True),
     ),
 )
-SPEED = Struct(
-    "Speed",
-    health.Speed,
+MODEM_SPEED = Struct(
+    "ModemSpeed",
+    health.ModemSpeed,
     (
         Field("fIndex", "f_index", INTEGER, Integer(0, health.MAX_SPEED_INDEX)),
         Field("dIndex", "d_index", INTEGER, Integer(0, health.MAX_SPEED_INDEX)),
@@ -489,7 +489,7 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             Field("hasHardware", "has_hardware", 0x83, _FLAG, is_optional=True),
             Field("bankSlot", "bank_slot", 0xA4, BANK_SLOT, is_optional=True),
             Field("lines", "lines", 0xA5, MODEM_LINES, is_optional=True),
-            Field("speed", "speed", 0xA6, SPEED, is_optional=True),
+            Field("speed", "speed", 0xA6, MODEM_SPEED, is_optional=True),
             Field("roundTrip", "round_trip", 0xA7, QUANTILES, is_optional=True),
             Field("latency", "latency", 0xA8, LATENCY, is_optional=True),
         ),

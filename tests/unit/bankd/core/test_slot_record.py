@@ -5,13 +5,12 @@ import pytest
 
 from remsim.bankd.core.actions import FaultKind
 from remsim.bankd.core.slot_record import SlotRecord
-from remsim.core.recent import RecentDurations
 from remsim.wire.messages.health import CardErrorKind
 
 
 @pytest.fixture
 def record() -> SlotRecord:
-    return SlotRecord(RecentDurations())
+    return SlotRecord()
 
 
 def answer(record: SlotRecord, *responses: str) -> None:

@@ -167,7 +167,7 @@ def test_a_thousand_slots_share_a_budget() -> None:
     heard: Counter[int] = Counter()
     for number in range(40):
         for slot_nr in range(1000):
-            bank.presence(slot_nr, is_present=bool(number % 2))
+            bank.presence(slot_nr, is_present=True, reader=f"reader {number}")
         heard.update(report.bank_slot.slot_nr for report in settle(bank, server, 1.0))
     assert set(heard) == set(range(1000))
     assert sum(heard.values()) <= BURST + 40 * (PER_SECOND + 1)
