@@ -42,6 +42,7 @@ LEVELS = {
     "doctor": 7,
     "api": 7,
     "demo": 7,
+    "top": 7,
     "cli": 8,
 }
 
@@ -85,8 +86,8 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
     "policy": (("fields",), ("guard", "mapping")),
     "ahead": (
-        ("return_path", "pace"),
-        ("symbols",),
+        ("return_path", "pace", "figures"),
+        ("symbols", "as_message"),
         ("view", "context_model", "client_side"),
         ("rules", "structure"),
         ("predictor", "library"),
@@ -139,7 +140,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
         ("certified_store", "gsmtap", "learnt_files", "stuck"),
-        ("driver", "learning"),
+        ("ahead_slots", "driver", "learning"),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),
@@ -175,11 +176,12 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
     ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
+    "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
         ("options", "rest", "main"),
         ("tables", "examination", "session"),
         ("fleet",),
-        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl"),
+        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),
     ),
 }
@@ -256,6 +258,7 @@ EXTRAS = {
     "starlette": ("remsim.server.api",),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
+    "textual": ("remsim.top",),
     "uvloop": ("remsim.net.runtime",),
 }
 
@@ -268,7 +271,7 @@ BASE = {
     "prompt_toolkit": ("remsim.emulators.shell",),
     "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet"),
     "pydantic_core": ("remsim.config",),
-    "rich": ("remsim.cli", "remsim.client.report", "remsim.demo"),
+    "rich": ("remsim.cli", "remsim.client.report", "remsim.demo", "remsim.top"),
 }
 
 

@@ -17,7 +17,6 @@ from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKin
 from remsim.bankd.stuck import StuckReaders
 from remsim.card.iccid import read_iccid
 from remsim.card.reset import ResetKind
-from remsim.core.recent import RecentDurations
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.readers.base import CardReader, Outcome, as_reader_error
@@ -109,8 +108,7 @@ class SlotEvents(Protocol):
 class CardDriver:
     """The reader of slot ``slot_nr``. ``reader`` is None while it has none, and may be exchanged at any time.
 
-    ``observe`` is told the seconds that the card took for each command that it answered, and ``times`` has the last of
-    them. An operation whose deadline
+    ``observe`` is told the seconds that the card took for each command that it answered. An operation whose deadline
     passes has failed; the reader is closed and left to itself, and ``stuck`` counts it until its driver returns.
     """
 
@@ -126,7 +124,6 @@ class CardDriver:
     ) -> None:
         self.slot_nr = slot_nr
         self.reader: CardReader | None = None
-        self.times = RecentDurations()
         self._events = events
         self._tasks = tasks
         self._observe = observe
@@ -165,9 +162,7 @@ class CardDriver:
                 self._watchdog = asyncio.get_running_loop().call_later(self._deadlines.command_s, self._watch)
             return None
         if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
-            took_s = perf_counter() - began
-            self._observe(took_s)
-            self.times.observe(took_s)
+            self._observe(perf_counter() - began)
             return outcome
         return card_fault(failure_of(outcome))
 
@@ -179,9 +174,7 @@ class CardDriver:
             return
         self._is_waiting = False
         if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
-            took_s = perf_counter() - self._began
-            self._observe(took_s)
-            self.times.observe(took_s)
+            self._observe(perf_counter() - self._began)
             self._events.on_response(self.slot_nr, outcome)
         else:
             self._fail(failure_of(outcome))

@@ -176,8 +176,8 @@ _BANKS: Final = (
         LimitName.HEALTH_REPORTS,
         HEALTH_BURST,
         f"reports on slots over one link, then {HEALTH_PER_SECOND} in a second",
-        "every slot of the largest bank at once, then twice as many as a bankd of ours sends; each has some 200 bytes, and "
-        "the newest of each slot is kept",
+        "every slot of the largest bank at once, then twice as many as a bankd of ours sends; each has some 200 bytes, "
+        "and the newest of each slot is kept",
         "the report is counted, and not read",
     ),
     Limit(

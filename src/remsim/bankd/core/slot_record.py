@@ -45,7 +45,7 @@ class SlotRecord:
     )
 
     def __init__(self) -> None:
-        #: What the card took for its last commands; its driver notes that.
+        #: What the card took for its last commands.
         self.card_times = RecentDurations()
         #: What the card answered to reset last, also while it has no power; empty: it was not powered since it came.
         self.atr = b""
