@@ -141,6 +141,8 @@ class HealthBoard:
         for place in places:
             self._last.pop(place, None)
             self._unsteady.pop(place, None)
+        if not self._unsteady:
+            self._next_look = None
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""

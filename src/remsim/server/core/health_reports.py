@@ -40,10 +40,10 @@ class HealthReports:
             return [ignored(peer, "foreign_slot_health", slot)]
         if not self.takes(peer.link, now):
             return [ignored(peer, "too_many_reports", slot)]
-        reader, iccid = message.reader, message.iccid
+        iccid = message.iccid
         report = replace(
             message,
-            reader=None if reader is None else escape(reader),
+            reader=_clean(message.reader),
             iccid=iccid if iccid is not None and is_iccid(iccid) else None,
         )
         peer.slot_health[slot.slot_nr] = Heard(report, now)
@@ -55,9 +55,13 @@ class HealthReports:
             return [ignored(peer, "foreign_client_health")]
         if not self.takes(peer.link, now):
             return [ignored(peer, "too_many_reports")]
-        texts = {name: getattr(message, name) for name in ("emulator", "board", "firmware")}
-        cleaned = {name: None if text is None else escape(text) for name, text in texts.items()}
-        peer.client_health = Heard(replace(message, **cleaned), now)
+        report = replace(
+            message,
+            emulator=_clean(message.emulator),
+            board=_clean(message.board),
+            firmware=_clean(message.firmware),
+        )
+        peer.client_health = Heard(report, now)
         return None
 
     def takes(self, link: LinkId, now: float) -> bool:
@@ -66,3 +70,8 @@ class HealthReports:
             return True
         self._limits.reached(LimitName.HEALTH_REPORTS)
         return False
+
+
+def _clean(text: str | None) -> str | None:
+    """A text of a peer, to be kept and shown to anybody."""
+    return None if text is None else escape(text)

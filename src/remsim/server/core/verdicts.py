@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from remsim.core.text import counted
+from remsim.core.text import counted, escape
 from remsim.redaction import scrub
 from remsim.server.core.peers import SessionReport
 from remsim.wire.messages.health import (
@@ -152,7 +152,7 @@ def _reader(facts: SlotFacts) -> tuple[str, float | None] | None:
     health = facts.reader
     if health is None or health.state is ReaderState.WORKING:
         return None
-    cause = scrub(health.cause or "") or "it fails"
+    cause = escape(scrub(health.cause or "")) or "it fails"
     return f"reader does not answer: {cause}, {counted(health.failures, 'failure')} in a row", None
 
 
@@ -268,9 +268,10 @@ def _held_modem(facts: ClientFacts) -> tuple[str, float | None] | None:
 
 def _waiting(facts: ClientFacts) -> tuple[str, float | None] | None:
     age_s = _phase_age(facts, ClientPhase.WAIT_BANKD)
-    if facts.report is None or age_s is None or age_s < WAITING_S:
+    if age_s is None or age_s < WAITING_S:
         return None
-    return f"waits for {facts.report.bank_slot or 'its bank'} for {lasting(age_s)}", age_s
+    # Which bank slot, not everybody may see who may see the client.
+    return f"has no card for {lasting(age_s)}: its bankd does not serve it", age_s
 
 
 def _unsteady(facts: ClientFacts) -> tuple[str, float | None] | None:

@@ -14,13 +14,11 @@ class Colour(OpenEnum):
 
 def test_a_number_that_is_not_listed_is_kept() -> None:
     later = Colour(7)
-    assert (later, later.name, later.value) == (7, "UNKNOWN_7", 7)
-    assert isinstance(later, Colour)
+    assert (int(later), later.name, type(later)) == (7, "UNKNOWN_7", Colour)
     assert later == Colour(7)
-    assert later != Colour.RED
     assert list(Colour) == [Colour.RED]
 
 
 def test_what_is_no_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="blue"):
-        Colour("blue")
+    with pytest.raises(ValueError, match=r"1\.5"):
+        Colour(1.5)  # type: ignore[arg-type]
