@@ -57,7 +57,8 @@ FOR_EQUALS = {"remsim.net.runtime.tasks"}
 #: whose modules are free among themselves. A package's own ``__init__`` stands above all.
 INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "wire": (
-        ("errors", "link.foreign", "link.ability_bits", "messages.extensions"),
+        ("errors", "link.foreign", "link.ability_bits", "messages.extensions", "messages.open_enum"),
+        ("messages.health",),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
         ("ccm", "messages.schema", "messages.fast_codec"),
         ("messages.*",),
@@ -86,7 +87,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "policy": (("fields",), ("guard", "mapping")),
     "ahead": (
         ("return_path", "pace", "figures"),
-        ("symbols",),
+        ("symbols", "as_message"),
         ("view", "context_model", "client_side"),
         ("rules", "structure"),
         ("predictor", "library"),
@@ -159,7 +160,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "server": (
         ("core.*", "changes"),
         ("core.coordinator", "store.schema"),
-        ("store.*", "authority.monitor"),
+        ("store.*", "authority.monitor", "health_query"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
@@ -193,6 +194,7 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry")),
     *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError")),
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
+    "remsim.server.core.health_board.Standing",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),

@@ -60,6 +60,8 @@ class LimitName(StrEnum):
     WARNINGS = "warnings"
     EVENT_READERS = "event_readers"
     KEPT_ANSWERS = "kept_answers"
+    HEALTH_REPORTS = "health_reports"
+    HEALTH_EVENTS = "health_events"
     # Of bankds
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"

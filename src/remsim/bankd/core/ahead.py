@@ -273,12 +273,13 @@ class AheadRun:
         if isinstance(outcome, CardFault):
             self._owner.on_fault(slot, outcome, now)
             return None
-        self._done()
+        self._done(outcome)
         return outcome
 
-    def _done(self) -> None:
+    def _done(self, response: bytes) -> None:
         """The card has answered."""
         slot = self._session.slot
+        slot.record.on_answered(response)
         slot.step(CardEvent.DONE)
         slot.caller = None
         if slot.breaker.failures:
@@ -288,7 +289,7 @@ class AheadRun:
         """The card answered later than at once. Returns what is to be done first of all."""
         session = self._session
         slot = session.slot
-        self._done()
+        self._done(response)
         answer: bytes | None = None
         command = self._command
         if self._origin is Origin.GUESS:

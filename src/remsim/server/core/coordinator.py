@@ -35,6 +35,8 @@ from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
+from remsim.server.core.health_board import HealthBoard
+from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
@@ -65,7 +67,7 @@ from remsim.wire.link.engine import (
     Undecodable,
     UnsupportedVersion,
 )
-from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages import extensions, health, rspro
 from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message, ResultCode, UnknownMessage
 from remsim.wire.messages.schema import NUMBER_OF
 
@@ -89,6 +91,8 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
+    health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
+    health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }
 
 
@@ -127,6 +131,8 @@ class Coordinator:
         self.inventory = Inventory(memory.cards)
         self.labels = Labels(memory.labels)
         self.known = KnownPeers(memory.banks, memory.clients, limits=self.limits)
+        self.health = HealthBoard(self.peers, self.slotmap, self.known, self.limits)
+        self._reports = HealthReports(self.limits)
         self._bank_timers: Deadlines[int] = Deadlines()
         self._link_timers: Deadlines[LinkId] = Deadlines()
         self.configurator = ClientConfigurator(
@@ -220,6 +226,7 @@ class Coordinator:
             actions = self._reconciler.on_bankd_lost(peer.bank, now)
         actions += note_of(peer)
         level: Final = "debug" if peer.state in (PeerState.ESTABLISHED, PeerState.REJECTED) else "info"
+        self.health.forget(peer)
         self.peers.remove(peer)
         actions.append(peer_event(level, "peer_lost", peer, reason=reason))
         return actions + self._admission.on_lost(peer, now)
@@ -236,7 +243,8 @@ class Coordinator:
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
         timers = (self._link_timers.next(), self._bank_timers.next(), self.lending.next_deadline())
-        return min((t for t in timers if t is not None), default=None)
+        due = (*timers, self.health.next_deadline())
+        return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do all that is due."""
@@ -245,7 +253,7 @@ class Coordinator:
             actions += self._admission.on_timer(link)
         while (bank_id := self._bank_timers.pop_due(now)) is not None:
             actions += self._reconciler.on_timer(bank_id, now)
-        return actions + self.lending.handle_timer(now)
+        return actions + self.lending.handle_timer(now) + self.health.handle_timer(now)
 
     # Orders of operators
 
@@ -446,12 +454,14 @@ class Coordinator:
             case rspro.ConfigClientBankRes() as message, request:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
-                return on_slot_status(peer, message, now)
+                return [*on_slot_status(peer, message, now), *self._judge(peer, message.from_bank_slot, now)]
             case rspro.ReaderHealthInd() as message, _:
                 self.lending.stir(now)
-                return on_reader_health(peer, message)
+                return [*on_reader_health(peer, message), *self._judge(peer, message.bank_slot, now)]
             case rspro.SessionStateInd() as message, _:
-                return on_session_state(peer, message, now)
+                return [*on_session_state(peer, message, now), *self._judge(peer, message.bank_slot, now)]
+            case (health.SlotHealthInd() | health.ClientHealthInd()) as message, _:
+                return self._on_health(peer, message, now)
             case extensions.CardInd() as message, _:
                 self.lending.stir(now)
                 return self.inventory.on_card(peer, message, now)
@@ -462,6 +472,21 @@ class Coordinator:
             case extensions.AuditInd() as message, _:
                 return self.bank_audit.on_audit(peer, message, now)
         return [ignored(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
+
+    def _on_health(
+        self, peer: Peer, message: health.SlotHealthInd | health.ClientHealthInd, now: float
+    ) -> list[Action]:
+        """A peer tells how a slot stands."""
+        if isinstance(message, health.SlotHealthInd):
+            refused = self._reports.on_slot(peer, message, now)
+            return self._judge(peer, message.bank_slot, now) if refused is None else refused
+        refused = self._reports.on_client(peer, message, now)
+        return self.health.on_client(message.client_slot, now) if refused is None else refused
+
+    def _judge(self, peer: Peer, slot: BankSlot, now: float) -> list[Action]:
+        """Whether the verdict on a slot has changed; slots that the bank does not have are nobody's."""
+        is_its_own = slot.bank_id == peer.bank_id and slot.slot_nr < peer.number_of_slots
+        return self.health.on_slot(slot, now) if is_its_own else []
 
     def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
         error = event.error
