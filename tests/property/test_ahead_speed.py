@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from bench.boot import changed, measure, play
+from bench.boot_clock import changed, measure, play
 from remsim.ahead.bank_side import AheadSession, symbols
 from remsim.ahead.context_model import ContextModel
 from remsim.ahead.predictor import Predictor
