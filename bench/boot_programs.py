@@ -2,12 +2,7 @@
 """The start of a modem far from its card with the real programs: server, bankd and client, each a process of its own.
 
 A proxy stands between client and bankd, and delays without loss. The client is ``remsim client script``, which tells
-how long the recorded start took. Kinds of starts are those of ``boot_clock``, and one more:
-
-shipped
-    the first start on this bank, which knows what is shipped with it
-restarted
-    warm, and the bankd was started anew in between, with the same state directory
+how long the recorded start took. Kinds of starts are those of ``boot_clock``.
 """
 
 import asyncio
@@ -18,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 from bench.programs import open_server
 from remsim.config import HostPort
@@ -27,6 +23,7 @@ from tests.doubles.rest_calls import RestCalls
 
 CARD_TIME_MS: Final = 3
 _START_S: Final = 60.0
+_METRICS: Final = r"\bmetrics_listening\b.* address=(127\.0\.0\.1:\d+)"
 _LISTENING: Final = r"\blistening\b.* address=127\.0\.0\.1:(\d+)"
 #: Starts ``remsim`` without the recordings that are shipped.
 _BARE: Final = (sys.executable, "-m", "bench.bare_bankd")
@@ -43,6 +40,8 @@ class Start:
     misses: int
     #: Answers that are not as recorded, as far as the recording tells.
     differences: int
+    #: What the card took for a command, in seconds: its own time, and what the machine added.
+    card_time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ class Stage:
     def __init__(self, place: Place, profile: str) -> None:
         self._place = place
         self._profile = profile
+        self._metrics = ""
 
     @asynccontextmanager
     async def bank(self, *, ahead: bool, state: str, is_bare: bool = False) -> AsyncIterator[None]:
@@ -68,9 +68,10 @@ class Stage:
         words = ["--server", f"127.0.0.1:{place.rspro_port}", "--listen", "127.0.0.1:0", "--slots", "1"]
         words += ["--advertise", str(place.proxy.address), "--reader", "sim", "--sim-profile", self._profile]
         words += ["--card-time-ms", str(CARD_TIME_MS), "--ahead", "on" if ahead else "off"]
-        words += ["--plaintext", "--resume", "always", "--state", str(place.folder / state)]
+        words += ["--plaintext", "--resume", "always", "--state", str(place.folder / state), "--metrics", "127.0.0.1:0"]
         argv = [*_BARE, "bankd", *words] if is_bare else remsim("bankd", *words)
         with Program(argv) as bankd:
+            self._metrics = (await asyncio.to_thread(bankd.wait_for, _METRICS, timeout_s=_START_S))[1]
             said = await asyncio.to_thread(bankd.wait_for, _LISTENING, timeout_s=_START_S)
             place.proxy.target = HostPort("127.0.0.1", int(said[1]))
             await asyncio.to_thread(bankd.wait_for, r"\bserver_connected\b", timeout_s=_START_S)
@@ -81,6 +82,7 @@ class Stage:
         """The modem starts. Raises SystemExit with what the client said if it fails."""
         words = ["script", str(recording), "--check", "--json", "--server", f"127.0.0.1:{self._place.rspro_port}"]
         words += ["--client", "7:0", "--plaintext", "--resume", "always", "--ahead", "on" if ahead else "off"]
+        before = await asyncio.to_thread(self._card_seconds)
         process = await asyncio.create_subprocess_exec(
             *remsim("client", *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
@@ -91,6 +93,9 @@ class Stage:
             raise SystemExit(
                 f"client script ended with {process.returncode}: {said.decode(errors='replace')}"
             ) from None
+        sum_s, count = (
+            now - then for now, then in zip(await asyncio.to_thread(self._card_seconds), before, strict=True)
+        )
         return Start(
             report["commands"],
             report["seconds"],
@@ -98,7 +103,16 @@ class Stage:
             report["ahead"]["hits"],
             report["ahead"]["misses"],
             report["mismatches"]["sw"] + report["mismatches"]["rlen"],
+            card_s / count if count else CARD_TIME_MS / 1000,
         )
+
+    def _card_seconds(self) -> tuple[float, float]:
+        """Seconds that the card took until now, and for how many commands."""
+        with urlopen(f"http://{self._metrics}/metrics", timeout=_START_S) as answer:
+            text: str = answer.read().decode()
+        values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        name = "remsim_bankd_card_seconds"
+        return float(values[f"{name}_sum"]), float(values[f"{name}_count"])
 
 
 @asynccontextmanager
@@ -132,13 +146,11 @@ async def cold(stage: Stage, recording: Path) -> Start:
         return await stage.start(recording, ahead=True)
 
 
-async def shipped_warm_restarted(
-    stage: Stage, recording: Path, other: Path | None = None
-) -> tuple[Start, Start, Start, Start | None]:
+async def shipped_warm_restarted(stage: Stage, recording: Path, other: Path) -> tuple[Start, Start, Start, Start]:
     """First start, second one, second one after a restart of the bankd, and ``other``, which differs from them."""
     async with stage.bank(ahead=True, state="ahead"):
         shipped = await stage.start(recording, ahead=True)
         warm = await stage.start(recording, ahead=True)
     async with stage.bank(ahead=True, state="ahead"):
         restarted = await stage.start(recording, ahead=True)
-        return shipped, warm, restarted, None if other is None else await stage.start(other, ahead=True)
+        return shipped, warm, restarted, await stage.start(other, ahead=True)

@@ -34,7 +34,7 @@ class Pace:
         self._first_round_trip = round_trip
         self.card_time = _FIRST_CARD_TIME_S
         self.loss = _FIRST_LOSS_COMMANDS * _FIRST_CARD_TIME_S
-        #: Seconds saved less seconds lost of late. Guessing pauses where more than a round trip was lost: the very first
+        #: Seconds saved less seconds lost of late. Guessing pauses where more than a round trip was lost: the first
         #: guesses may be wrong, and a hit pays for many of them.
         self.gain = 0.0
         self.saved = 0.0
