@@ -93,9 +93,8 @@ class Stage:
             raise SystemExit(
                 f"client script ended with {process.returncode}: {said.decode(errors='replace')}"
             ) from None
-        sum_s, count = (
-            now - then for now, then in zip(await asyncio.to_thread(self._card_seconds), before, strict=True)
-        )
+        after = await asyncio.to_thread(self._card_seconds)
+        card_s, count = after[0] - before[0], after[1] - before[1]
         return Start(
             report["commands"],
             report["seconds"],
