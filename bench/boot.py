@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import boot_clock, boot_programs, tables
+from bench import boot_clock, boot_others, boot_programs, tables
 from bench.boot_clock import THINK_S
 from bench.boot_programs import Start
 from bench.loops import run
@@ -182,6 +182,16 @@ def apart(rows: Sequence[dict[str, Cell]], tolerance: float) -> list[str]:
     return found
 
 
+def _main_others(sessions: int, rounds: int, json_file: Path | None) -> int:
+    rows: list[dict[str, Cell]] = []
+    for card_time_ms in (boot_programs.CARD_TIME_MS, 0):
+        found = run(boot_others.measure(boot_others.Options(sessions, rounds, card_time_ms)))
+        tables.show(f"{sessions} other sessions while a far modem is answered ahead, and while it is not", found)
+        rows += found
+    tables.save(json_file, {"machine": tables.machine(), "rows": rows})
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
     """Return the exit status: 1 if the programs and the simulated clock do not agree."""
     parser = argparse.ArgumentParser(
@@ -196,10 +206,16 @@ def main(arguments: Sequence[str]) -> int:
         help=f"round trip, may be given several times; with the real programs, too (default: {REAL_MS} of them, "
         f"and {', '.join(map(str, ROUND_TRIPS_MS))} by the simulated clock)",
     )
+    parser.add_argument(
+        "--others", type=int, metavar="N", help="measure instead what N other sessions of the bank notice"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of windows for --others (default: 3)")
     parser.add_argument("--simulated", action="store_true", help="only by the simulated clock")
     parser.add_argument("--tolerance", type=float, default=_TOLERANCE, help="share (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
     options = parser.parse_args(arguments)
+    if options.others is not None:
+        return _main_others(options.others, options.rounds, options.json)
     if options.trace is not None:
         starts = [read_start(options.trace)]
     else:
