@@ -80,6 +80,7 @@ SPANS: Final = {
     "remsim server --policy FILE": "tests/contract/test_rest_access.py has a server with such a file",
     "remsim pki init": "tests/contract/test_pki_commands.py runs it",
     "remsim pki issue IDENTITY --out DIR": "tests/contract/test_pki_commands.py runs it",
+    "remsim top": "tests/contract/test_top.py shows its screen",
     "remsim uicc": "puts the cards into the readers of these pages",
 }
 

@@ -56,6 +56,7 @@ class LimitName(StrEnum):
     BANK_AUDIT = "bank_audit"
     LABELS = "labels"
     KNOWN_CLIENTS = "known_clients"
+    LEASES = "leases"
     EVENT_READERS = "event_readers"
     KEPT_ANSWERS = "kept_answers"
     # Of bankds

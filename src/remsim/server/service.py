@@ -98,7 +98,9 @@ class ServerService:
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
         authority = _open_authority(config)
-        coordinator = Coordinator(self._settings(overrides, authority), memory, limits=self._metrics.limits)
+        now = asyncio.get_running_loop().time()
+        settings = self._settings(overrides, authority)
+        coordinator = Coordinator(settings, memory, limits=self._metrics.limits, now=now)
         self._metrics.watch(coordinator)
         runtime = ServerRuntime(
             coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=quota_of(config), policy=policy
