@@ -81,7 +81,7 @@ SPANS: Final = {
     "remsim server --policy FILE": "tests/contract/test_rest_access.py has a server with such a file",
     "remsim pki init": "tests/contract/test_pki_commands.py runs it",
     "remsim pki issue IDENTITY --out DIR": "tests/contract/test_pki_commands.py runs it",
-    "systemctl status pcscd.socket": "no systemd here; tests/integration/test_pcscd_activated.py has a socket like its own",
+    "systemctl status pcscd.socket": "no systemd here; tests/integration/test_pcscd_activated.py has such a socket",
     "systemctl reset-failed pcscd": "no systemd here",
     "systemctl restart pcscd.socket": "no systemd here",
     "remsim top": "tests/contract/test_top.py shows its screen",

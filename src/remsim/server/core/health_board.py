@@ -12,7 +12,7 @@ from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.core.log_event import LogEvent
+from remsim.core.log_event import Level, LogEvent
 from remsim.core.rate_limit import TokenBuckets
 from remsim.server.core.actions import Action
 from remsim.server.core.known import KnownPeers, absence
@@ -175,11 +175,12 @@ class HealthBoard:
         if not self._budget.take(owner, now):
             self._limits.reached(LimitName.HEALTH_EVENTS)
             return []
-        slots = (place, None) if isinstance(place, BankSlot) else (None, place)
+        bank_slot, client_slot = (place, None) if isinstance(place, BankSlot) else (None, place)
         fields: dict[str, object] = {"verdict": verdict.kind.value, "before": before.value}
         if verdict.text:
             fields |= {"text": verdict.text, "hint": verdict.advice}
-        return [LogEvent("warning" if verdict.kind.is_trouble else "info", "slot_health", *slots, fields)]
+        level: Level = "warning" if verdict.kind.is_trouble else "info"
+        return [LogEvent(level, "slot_health", bank_slot, client_slot, fields)]
 
 
 def _silence(peer: Peer, name: str, ability: str) -> str:
