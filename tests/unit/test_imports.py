@@ -42,6 +42,7 @@ LEVELS = {
     "doctor": 7,
     "api": 7,
     "demo": 7,
+    "top": 7,
     "cli": 8,
 }
 
@@ -84,7 +85,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "config": (("values", "files"), ("fields",), ("models",), ("client", "load"), ("simtrace2",)),
     "policy": (("fields",), ("guard", "mapping")),
     "ahead": (
-        ("return_path", "pace"),
+        ("return_path", "pace", "figures"),
         ("symbols",),
         ("view", "context_model", "client_side"),
         ("rules", "structure"),
@@ -110,7 +111,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-    "rest": (("models", "errors"), ("calls", "stream"), ("client",)),
+    "rest": (("models", "errors"), ("calls", "stream"), ("client", "leases", "warnings")),
     "readers": (
         ("errors",),
         ("base",),
@@ -138,7 +139,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
         ("certified_store", "gsmtap", "learnt_files", "stuck"),
-        ("driver", "learning"),
+        ("ahead_slots", "driver", "learning"),
         ("guard", "readers"),
         ("limits",),
         ("metrics",),
@@ -160,10 +161,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("core.coordinator", "store.schema"),
         ("store.*", "authority.monitor"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),
-        ("limits", "api.connection"),
+        ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules",),
+        ("rules", "lookout"),
         ("api.*",),
         ("service",),
     ),
@@ -174,11 +175,12 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
     ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
+    "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
         ("options", "rest", "main"),
         ("tables", "examination", "session"),
-        ("fleet",),
-        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl"),
+        ("fleet", "leases", "warnings"),
+        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),
     ),
 }
@@ -194,6 +196,8 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
+    "remsim.server.core.leases.LeaseState",
+    *(f"remsim.server.core.warnings.{name}" for name in ("Alert", "WARNING_KINDS")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(
         f"remsim.server.core.tokens.{name}"
@@ -255,6 +259,7 @@ EXTRAS = {
     "starlette": ("remsim.server.api",),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
+    "textual": ("remsim.top",),
     "uvloop": ("remsim.net.runtime",),
 }
 
@@ -265,9 +270,9 @@ BASE = {
     "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
-    "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet"),
+    "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet", "remsim.cli.leases"),
     "pydantic_core": ("remsim.config",),
-    "rich": ("remsim.cli", "remsim.client.report", "remsim.demo"),
+    "rich": ("remsim.cli", "remsim.client.report", "remsim.demo", "remsim.top"),
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from remsim.ahead.client_side import Used
+from remsim.ahead.figures import AheadFigures, LatencyFigures
 from remsim.bankd.core.actions import (
     RESULT_OF_FAULT,
     BankdAction,
@@ -18,6 +19,7 @@ from remsim.bankd.core.actions import (
     CloseCard,
     FaultKind,
     OpenCard,
+    Origin,
     ResetCard,
     SendResponse,
     TraceAtr,
@@ -116,7 +118,8 @@ class CardSlots:
         ]
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
-        self._ahead = ahead
+        #: What sessions that begin are answered ahead by; None: nothing.
+        self.ahead = ahead
         self.holds = SessionHolds(
             hold, positions=self.positions, cards=self, out=out, deadlines=deadlines, server=server
         )
@@ -138,6 +141,27 @@ class CardSlots:
         for position in self.positions:
             counts[position.state] += 1
         return counts
+
+    def on_card_time(self, slot_nr: int, seconds: float) -> None:
+        """The card took so long for the command that runs. While it runs a guess, no modem waits for it."""
+        position = self.positions[slot_nr]
+        if position.origin is not Origin.GUESS:
+            position.usage.card_s += seconds
+
+    def latency(self, slot_nr: int) -> LatencyFigures:
+        """Where the time of a slot's commands went, since the start."""
+        position = self.positions[slot_nr]
+        usage, session = position.usage, position.powered_for
+        run = None if session is None else session.ahead
+        ahead = usage.ahead if run is None else usage.ahead + run.figures
+        return LatencyFigures(
+            commands=usage.commands,
+            round_trips=usage.commands - ahead.hits,
+            card_s=usage.card_s,
+            hold_s=usage.held_s,
+            round_trip_s=None if run is None else run.round_trip_s or None,
+            ahead=ahead,
+        )
 
     # Sessions begin and end
 
@@ -205,8 +229,8 @@ class CardSlots:
 
     def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection, now: float) -> None:
         connection.step(ConnectionInput.CARD_OPENED)
-        if self._ahead is not None and connection.hears_ahead:
-            session.ahead = AheadRun(session, self._ahead, owner=self, out=self._out, counts=self._counts)
+        if self.ahead is not None and connection.hears_ahead and self.ahead.allows(position.slot_nr):
+            session.ahead = AheadRun(session, self.ahead, owner=self, out=self._out, counts=self._counts)
         self._guards.begin(session)
         is_late = connection.request is None
         self.owner.answer(connection, ResultCode.OK)
@@ -429,8 +453,15 @@ class CardSlots:
             session.guard = None
             if session.ahead is not None:
                 session.ahead.on_reset()
-                session.ahead = None
+                self._end_ahead(position, session, session.ahead.figures)
         self._out.append(CloseCard(position.slot_nr))
+
+    def _end_ahead(self, position: CardSlot, session: CardSession, figures: AheadFigures) -> None:
+        session.ahead = None
+        position.usage.ahead += figures
+        if figures.guesses:
+            event = LogEvent("info", "answered_ahead", position.bank_slot, session.client, figures.shown())
+            self._out.append(event)
 
     def retry(self, position: CardSlot) -> None:
         """Try again to power a card that is wanted."""

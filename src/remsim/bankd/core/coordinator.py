@@ -12,6 +12,7 @@ for each costs more than all the rest.
 from collections.abc import Callable, Sequence, Sized
 
 from remsim.ahead.client_side import Used
+from remsim.ahead.figures import LatencyFigures
 from remsim.bankd.core.actions import BankdAction, CardFault, SendResponse
 from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.audit import AuditTrail
@@ -265,10 +266,22 @@ class BankdCoordinator:
         self.guards.change(policy, self.cards.in_service())
         return self.take()
 
+    def on_ahead_policy(self, policy: AheadPolicy) -> None:
+        """Sessions that begin from now on may be answered ahead."""
+        self.cards.ahead = policy
+
     def on_ahead_turn(self, slot_nr: int, now: float) -> list[BankdAction]:
         """RunAhead was asked for, and it is the next turn of the loop."""
         self.cards.on_ahead_turn(slot_nr, now)
         return self.take()
+
+    def on_card_time(self, slot_nr: int, seconds: float) -> None:
+        """The card took so long for the command that runs; told before its response is."""
+        self.cards.on_card_time(slot_nr, seconds)
+
+    def latency(self, slot_nr: int) -> LatencyFigures:
+        """Where the time of a slot's commands went, since the start."""
+        return self.cards.latency(slot_nr)
 
     # Time and the end
 

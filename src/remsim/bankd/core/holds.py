@@ -190,7 +190,7 @@ class SessionHolds:
             session.ahead.on_detached()
             session.ahead.on_attached()
         self._out.append(CardAttached(link, session.client, slot.bank_slot, session.entry))
-        self._count(hold, standing, now)
+        self._count(slot, hold, standing, now)
         if hold is not None:
             self.report(session, now, is_new=True)
         held = "taken over" if hold is None else f"held {hold.age(now):.1f} s"
@@ -203,11 +203,12 @@ class SessionHolds:
             session.answer(request.waits_for, ledger.response)
         return True
 
-    def _count(self, hold: Hold | None, standing: Standing, now: float) -> None:
+    def _count(self, slot: CardSlot, hold: Hold | None, standing: Standing, now: float) -> None:
         if hold is None:
             self.counts.taken_over += 1
         else:
             self.counts.resumed += 1
+            slot.usage.held_s += hold.age(now)
             self.counts.longest_s = max(self.counts.longest_s, hold.age(now))
         self.counts.suppressed += standing is not Standing.NEW
 
@@ -221,6 +222,7 @@ class SessionHolds:
         self._deadlines.cancel(session)
         self.counts.ended[cause] = self.counts.ended.get(cause, 0) + 1
         age = continuity.hold.age(now)
+        session.slot.usage.held_s += age
         fields = {
             "cause": cause.name.lower(),
             "detail": f"held {age:.1f} s, {counted(session.waiting, 'command')} lost",
