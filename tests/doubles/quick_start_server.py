@@ -318,7 +318,9 @@ def main(address: str, folder: Path, modules: list[str]) -> None:
     """Serve, or run one script in a forked process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in modules:
-        importlib.import_module(name)
+        # Who needs a library that is not here is told so when it runs.
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
     if threads := list(_alone()):
         raise SystemExit(f"imports have started threads: {threads}")
     server = Server(address, folder)
