@@ -175,11 +175,11 @@ class HealthBoard:
         if not self._budget.take(owner, now):
             self._limits.reached(LimitName.HEALTH_EVENTS)
             return []
-        slots = (place, None) if isinstance(place, BankSlot) else (None, place)
+        bank, client = (place, None) if isinstance(place, BankSlot) else (None, place)
         fields: dict[str, object] = {"verdict": verdict.kind.value, "before": before.value}
         if verdict.text:
             fields |= {"text": verdict.text, "hint": verdict.advice}
-        return [LogEvent("warning" if verdict.kind.is_trouble else "info", "slot_health", *slots, fields)]
+        return [LogEvent("warning" if verdict.kind.is_trouble else "info", "slot_health", bank, client, fields)]
 
 
 def _silence(peer: Peer, name: str, ability: str) -> str:

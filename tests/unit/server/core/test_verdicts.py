@@ -220,7 +220,8 @@ def test_every_kind_of_trouble_has_one_rule_with_advice() -> None:
     assert len(set(of_slots)) == len(of_slots)
     assert len(set(of_clients)) == len(of_clients)
     assert {*of_slots, *of_clients} == {kind for kind in VerdictKind if kind.is_trouble}
-    assert all(rule.advice for rule in (*SLOT_RULES, *CLIENT_RULES))
+    assert all(rule.advice for rule in SLOT_RULES)
+    assert all(rule.advice for rule in CLIENT_RULES)
 
 
 @pytest.mark.parametrize(
