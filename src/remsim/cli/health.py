@@ -74,7 +74,7 @@ def _print_troubled(troubled: "Sequence[tuple[str, HealthModel]]", found: "Seque
         print(f"{slot:{width}}  {escape(item.verdict)} (for {lasting(item.age_s)})")
         print(f"{'':{width}}  {escape(item.advice)}")
     kinds = Counter("unwell" if item.trouble else item.kind for _, item in found)
-    parts = [f"{kinds[kind] or 'no'} {word}" for kind, word in (("unwell", "in trouble"), ("ok", "well"))]
+    parts = [f"{kinds[kind] or 'none'} {word}" for kind, word in (("unwell", "in trouble"), ("ok", "well"))]
     if unknown := len(found) - kinds["unwell"] - kinds["ok"]:
         parts.append(f"{unknown} not known")
     print(f"{counted(len(found), 'slot')}: {', '.join(parts)}")
