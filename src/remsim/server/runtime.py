@@ -23,6 +23,7 @@ from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
+from remsim.redaction import shorten_iccid
 from remsim.server.changes import Changes
 from remsim.server.core.actions import (
     Action,
@@ -216,10 +217,12 @@ class ServerRuntime:
         by: Actor,
         *,
         labels: dict[str, tuple[str, ...]] | None = None,
+        follows: dict[BankSlot, str] | None = None,
     ) -> None:
         """End the mappings of client slots, make others, and change labels; returns when that is committed.
 
-        Either everything is stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
+        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. Either everything is
+        stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
         LabelError and StoreError.
         """
         found: list[Mapping] = []
@@ -230,7 +233,9 @@ class ServerRuntime:
             found.append(mapping)
         for bank, client in created:
             self._check_policy(bank, client, by)
-        decision = self.coordinator.plan_change(found, created, labels)
+            if follows is not None and bank in follows:
+                self.coordinator.check_follow(client, follows[bank])
+        decision = self.coordinator.plan_change(found, created, labels, follows)
         if decision is None:
             return
         gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in found]
@@ -240,6 +245,20 @@ class ServerRuntime:
         ]
         entry = Entry(by, "mapping.change", _one(gone, new, named), detail=", ".join([*gone, *new, *named]))
         await self._store(decision, entry)
+
+    async def follow(self, client: ClientSlot, iccid: str | None, by: Actor) -> None:
+        """Let the mapping of a client slot follow this card, or stay with its slot; returns when that is committed.
+
+        Raises UnknownMappingError, ConflictError and StoreError.
+        """
+        mapping = self.coordinator.slotmap.by_client_slot(client)
+        if mapping is None:
+            raise UnknownMappingError(f"{client} is not mapped")
+        if iccid is not None:
+            self.coordinator.check_follow(client, iccid)
+        decision = self.coordinator.plan_follow(mapping, iccid)
+        detail = "its slot" if iccid is None else f"the card {shorten_iccid(iccid)}"
+        await self._store(decision, Entry(by, "mapping.follow", _pair(mapping.bank, client), detail=detail))
 
     def check_policy(self, created: Iterable[tuple[BankSlot, ClientSlot]]) -> None:
         """Whether the rules allow these mappings; nothing is noted. Raises PolicyRefusalError."""

@@ -84,6 +84,8 @@ class StoreMapping:
     client: ClientSlot
     is_sent: bool
     iccid: str | None = None
+    #: The number of the card that it follows into other slots.
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,14 @@ class StoreSent:
 
     bank_id: int
     mappings: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFollow:
+    """A mapping follows this card from now on, or none: its slot."""
+
+    mapping_id: int
+    follows: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +180,7 @@ Decision = (
     StoreMapping
     | StoreDeletion
     | StoreSent
+    | StoreFollow
     | StoreClientId
     | StoreChange
     | StoreLabels
@@ -276,6 +287,7 @@ class StoredMapping:
     is_sent: bool
     is_acknowledged: bool
     result: int | None
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

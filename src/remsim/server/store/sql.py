@@ -25,6 +25,7 @@ from remsim.server.core.actions import (
     StoreDeletion,
     StoredMapping,
     StoredState,
+    StoreFollow,
     StoreGrant,
     StoreLabels,
     StoreLease,
@@ -132,6 +133,7 @@ def _mapping(row: Row[tuple[object, ...]]) -> StoredMapping:
         is_sent=row.is_sent,
         is_acknowledged=row.is_acknowledged,
         result=row.result,
+        follows=row.follows,
     )
 
 
@@ -175,6 +177,7 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
                     created_at=wall,
                     is_sent=decision.is_sent,
                     is_acknowledged=False,
+                    follows=decision.follows,
                 )
             )
             (number,) = done.inserted_primary_key or (0,)
@@ -210,6 +213,9 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             await leases.end_with_mappings(connection, decision.mappings, decision.lease_end, wall)
         case StoreSent():
             await connection.execute(_SET_SENT, [{"of": number} for number in decision.mappings])
+        case StoreFollow(mapping_id, follows):
+            changed = update(MAPPINGS).where(MAPPINGS.c.id == mapping_id).values(follows=follows)
+            await connection.execute(changed)
         case StoreClientId():
             kind, value = decision.key
             await connection.execute(
