@@ -35,13 +35,16 @@ from remsim.server.core.actions import (
     Note,
     StoreChange,
     StoreDeletion,
+    StoredWebhook,
     StoreGrant,
     StoreLease,
     StoreMapping,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
-from remsim.server.core.event_feed import EventFeed
+from remsim.server.core.event_feed import EventFeed, FeedEvent
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
 from remsim.server.core.slotmap import Mapping
@@ -127,6 +130,8 @@ class ServerRuntime:
         #: Wakes those who wait for something to come about.
         self.changes = Changes()
         self._feed = EventFeed(presentable)
+        #: Hears of each event that is kept.
+        self.on_kept: Callable[[FeedEvent], None] | None = None
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
         metrics.lacks = self._lacks
         self.leases = LeaseQuery(coordinator.lending.table, self.query)
@@ -428,6 +433,14 @@ class ServerRuntime:
         self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
         return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
+    async def store_webhook(self, hook: StoredWebhook, entry: Entry) -> None:
+        """Keep a new webhook; returns when that is committed. Raises StoreError."""
+        await self._store(StoreWebhook(hook), entry)
+
+    async def delete_webhook(self, number: int, entry: Entry) -> None:
+        """Forget a webhook; returns when that is committed. Raises StoreError."""
+        await self._store(StoreWebhookEnd(number), entry)
+
     def record(self, entry: Entry) -> None:
         """Store what somebody did that changed nothing."""
         self.store.record(entry)
@@ -483,7 +496,8 @@ class ServerRuntime:
 
     def _log_event(self, event: LogEvent) -> None:
         self._metrics.events.labels(event.name).inc()
-        self._feed.on_event(event, time.time())
+        if self._feed.on_event(event, time.time()) and self.on_kept is not None:
+            self.on_kept(self._feed.newest)
         slots = {"bank_slot": event.bank_slot, "client_slot": event.client_slot}
         fields = {name: slot for name, slot in slots.items() if slot is not None} | event.shown_fields()
         # What operators do is said each time.

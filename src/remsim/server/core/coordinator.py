@@ -24,6 +24,7 @@ from remsim.server.core.actions import (
     LeaseEnd,
     StoreChange,
     StoreDeletion,
+    StoreDeliveries,
     StoredState,
     StoreFollow,
     StoreGrant,
@@ -33,6 +34,8 @@ from remsim.server.core.actions import (
     StoreMapping,
     StoreRenewal,
     StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
@@ -350,7 +353,7 @@ class Coordinator:
     ) -> list[Action]:
         """A decision is committed. ``created_at`` is when, in seconds since 1970-01-01 UTC; new mappings have ids."""
         actions = self._carry_out(decision, now, mapping_ids, created_at)
-        return actions if isinstance(decision, StoreSent) else [*actions, *self.lending.serve(now)]
+        return actions if isinstance(decision, StoreSent | StoreDeliveries) else [*actions, *self.lending.serve(now)]
 
     def _carry_out(
         self, decision: Decision, now: float, mapping_ids: tuple[int, ...], created_at: float
@@ -379,6 +382,8 @@ class Coordinator:
                 self.labels.on_stored(decision)
                 fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
                 return [LogEvent("info", "labels_changed", *slots_of(decision.subject), fields)]
+            case StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
+                return []
             case StoreSent():
                 return self._reconciler.on_sent_stored(decision, now)
             case _:
@@ -408,7 +413,7 @@ class Coordinator:
             case StoreChange(deletion, creations):
                 actions = [] if deletion is None else self.on_store_failed(deletion)
                 return actions + [action for each in creations for action in self.on_store_failed(each)]
-            case StoreLabels() | StoreFollow():
+            case StoreLabels() | StoreFollow() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():
                 self.lending.on_lease_failed(decision)

@@ -23,6 +23,7 @@ from remsim.server.core.actions import (
     StoreChange,
     StoreClientId,
     StoreDeletion,
+    StoreDeliveries,
     StoredMapping,
     StoredState,
     StoreFollow,
@@ -33,9 +34,11 @@ from remsim.server.core.actions import (
     StoreMapping,
     StoreRenewal,
     StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
-from remsim.server.store import leases
+from remsim.server.store import leases, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -110,6 +113,8 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         last_lease=await leases.read_last_id(connection),
         lent_at=await leases.read_lent_at(connection),
         read_at=wall,
+        webhooks=await webhooks.read_webhooks(connection),
+        deliveries=await webhooks.read_deliveries(connection),
     )
 
 
@@ -197,6 +202,12 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             made = await write_decision(connection, creation, wall)
             await leases.write_grant(connection, lease_id, made[0], wall)
             return made
+        case StoreWebhook(hook):
+            await webhooks.write_webhook(connection, hook)
+        case StoreWebhookEnd(number):
+            await webhooks.delete_webhook(connection, number)
+        case StoreDeliveries():
+            await webhooks.write_deliveries(connection, decision)
         case StoreRenewal():
             await leases.write_renewal(connection, decision, wall)
         case StoreLeaseEnd():
