@@ -9,16 +9,17 @@ import asyncio
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
 
 from remsim.config import ServerConfig
 from remsim.server.core.page_sessions import PAGE_SECRET_BYTES
@@ -35,8 +36,9 @@ _FLAGS: Final = (
 )
 WIDE: Final = (1440, 900)
 PHONE: Final = (390, 844)
+_THREADS: Final = 4
 #: What a page waits for at most.
-PATIENCE_MS: Final = 15_000
+PATIENCE_MS: Final = 45_000
 
 Scheme = Literal["light", "dark"]
 
@@ -44,12 +46,23 @@ Scheme = Literal["light", "dark"]
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     """The browser; new contexts of it know nothing of each other."""
+    _start_threads()
+    expect.set_options(timeout=PATIENCE_MS)
     path = CHROMIUM if CHROMIUM.exists() else shutil.which("chromium")
     assert path is not None, "there is no Chromium: tools/setup-system.sh installs it, or says how"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=str(path), args=list(_FLAGS), chromium_sandbox=False)
         yield browser
         await browser.close()
+
+
+def _start_threads() -> None:
+    """Let the loop have all the threads of its pool now: tests do not leave them behind, they are shared."""
+    pool = ThreadPoolExecutor(max_workers=_THREADS)
+    meeting = threading.Barrier(_THREADS)
+    for _ in range(_THREADS):
+        pool.submit(meeting.wait)
+    asyncio.get_running_loop().set_default_executor(pool)
 
 
 class Site:
@@ -72,7 +85,12 @@ class Site:
         config = ServerConfig(state_dir=self.state)
         lifetime_s = more.get("lifetime_s")
         text, _ = await asyncio.to_thread(
-            create_token, config, name=f"{role.text} of a test", role=role, scope=scope or Scope(), lifetime_s=lifetime_s
+            create_token,
+            config,
+            name=f"{role.text} of a test",
+            role=role,
+            scope=scope or Scope(),
+            lifetime_s=lifetime_s,
         )
         return text
 
@@ -124,7 +142,7 @@ class Site:
 
 async def live(page: Page) -> None:
     """Return when the page is up to date, and would notice if it were not."""
-    await page.wait_for_function("document.getElementById('live')?._htmx?.sse != null && !remsim.isStale()")
+    await page.locator("body[data-live]").wait_for()
 
 
 async def _watch(context: BrowserContext, violations: list[str], address: str) -> None:
@@ -138,7 +156,7 @@ async def _watch(context: BrowserContext, violations: list[str], address: str) -
     context.on("request", on_request)
     context.on("weberror", lambda error: violations.append(f"a script failed: {error.error}"))
     await context.add_init_script(
-        "addEventListener('securitypolicyviolation', e => console.error('POLICY ' + e.violatedDirective + ' ' + e.blockedURI))"
+        "addEventListener('securitypolicyviolation', e => console.error(`POLICY ${e.effectiveDirective} ${e.sample}`))"
     )
     context.on("console", lambda said: violations.append(said.text) if "POLICY" in said.text else None)
 

@@ -163,8 +163,9 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("limits", "api.connection"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules",),
+        ("rules", "page.assets"),
         ("api.*",),
+        ("page.*",),
         ("service",),
     ),
     "doctor": (
@@ -193,12 +194,16 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
+    *(
+        f"remsim.server.core.page_sessions.{name}"
+        for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PageFileError", "PageSessions", "is_proof", "proof_of")
+    ),
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(
         f"remsim.server.core.tokens.{name}"
         for name in (
-            *("EVERYTHING", "Grant", "Refusal", "StoredToken", "TokenRole"),
+            *("EVERYTHING", "Grant", "Refusal", "Scope", "StoredToken", "TokenRole"),
             *(
                 "bearer_token",
                 "check_token",
@@ -211,6 +216,7 @@ VALUES_FOR_REST = {
         )
     ),
     "remsim.server.store.audit.StoredEntry",
+    "remsim.server.store.page_files.PageFiles",
     "remsim.server.store.writer.StoreError",
 }
 
@@ -248,13 +254,14 @@ EXTRAS = {
     "cryptography": ("remsim.uicc.milenage", "remsim.pki.signing"),
     "aiosqlite": ("remsim.server.store",),
     "alembic": ("remsim.server.store",),
-    "fastapi": ("remsim.server.api", "remsim.server.service"),
+    "fastapi": ("remsim.server.api", "remsim.server.page", "remsim.server.service"),
     "greenlet": (),
     "h11": ("remsim.server.api",),
     "sqlalchemy": ("remsim.server.store",),
     "starlette": ("remsim.server.api",),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
+    "jinja2": ("remsim.server.page.rendering",),
     "uvloop": ("remsim.net.runtime",),
 }
 
@@ -404,7 +411,7 @@ def _names_taken_by_rest() -> set[str]:
     """What REST takes from the server's decisions and its database, as ``module.name``."""
     taken: set[str] = set()
     for name, path in sources.modules().items():
-        if not name.startswith("remsim.server.api"):
+        if not name.startswith(("remsim.server.api", "remsim.server.page")):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_INSIDE_THE_SERVER):
@@ -414,7 +421,7 @@ def _names_taken_by_rest() -> set[str]:
     return taken
 
 
-def test_rest_takes_nothing_from_inside_the_server_but_values() -> None:
+def test_rest_and_page_take_nothing_from_inside_the_server_but_values() -> None:
     assert _names_taken_by_rest() == VALUES_FOR_REST
 
 

@@ -182,11 +182,13 @@ def _is_for_person(scope: Scope, error: ApiError) -> bool:
 
 
 def _to_login(error: ApiError, scope: Scope) -> RedirectResponse:
-    asked = {"next": scope["path"]} if scope["path"] != "/" else {}
+    query = scope["query_string"].decode("ascii", "replace")
+    target = f"{scope['path']}?{query}" if query else scope["path"]
+    asked = {"next": target} if target != "/" else {}
     if isinstance(error, SessionEndedError):
         asked["why"] = error.code
-    query = f"?{urlencode(asked)}" if asked else ""
-    return RedirectResponse(f"{LOGIN_PATH}{query}", 303, {"Cache-Control": "no-store"})
+    behind = f"?{urlencode(asked)}" if asked else ""
+    return RedirectResponse(f"{LOGIN_PATH}{behind}", 303, {"Cache-Control": "no-store"})
 
 
 async def _grant(request: Request) -> Grant:  # FastAPI would call a plain function in a thread, for every request.

@@ -155,9 +155,9 @@ def _sessions(values: Iterable[object]) -> list[PageSession]:
     sessions: list[PageSession] = []
     for value in values:
         match value:
-            case {"digest": str(digest), "token_id": str(token_id), "expires_at": float(at)} if (
-                _SESSION_TEXT.fullmatch(digest) and _TOKEN_ID.fullmatch(token_id)
-            ):
+            case {"digest": str(digest), "token_id": str(token_id), "expires_at": float(at)} if _SESSION_TEXT.fullmatch(
+                digest
+            ) and _TOKEN_ID.fullmatch(token_id):
                 sessions.append(PageSession(digest, token_id, at))
             case _:
                 raise PageFileError("these are no sessions")

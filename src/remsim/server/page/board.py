@@ -76,7 +76,7 @@ class Dirt:
         self.everything |= not (event.banks or event.clients)
 
 
-class Board:
+class OverviewBoard:
     """For one scope, and one set of buttons."""
 
     def __init__(self, query: ServerQuery, grant: Grant) -> None:

@@ -187,9 +187,12 @@ async def log_out(request: Request, login: TheLogin) -> Response:
 @for_anybody
 async def take_report(request: Request, login: TheLogin) -> Response:
     """A browser tells what the policy of the page forbade (Content Security Policy 3, 5.3)."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in ("application/csp-report", "application/reports+json"):
+        raise bad_request("this is no report")
     body = await read_body(request)
     login.note_report(body[:_MAX_REPORT].decode("utf-8", "replace"), time.monotonic())
-    return Response(status_code=204, headers=dict(HEADERS))
+    return Response(status_code=200, headers=dict(HEADERS))
 
 
 def may_be_admin(grant: Grant) -> bool:

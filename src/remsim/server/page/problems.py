@@ -17,7 +17,7 @@ from remsim.server.query import NO_CARD, READER_FAILS, ServerQuery
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class PageProblem:
     """One line."""
 
     #: What it is about, ``B1``, ``B1:3`` or ``C7:0``, and the address of its page.
@@ -30,13 +30,13 @@ class Problem:
     is_grave: bool = True
 
 
-def find_problems(query: ServerQuery, views: Views, grant: Grant) -> list[Problem]:
+def find_problems(query: ServerQuery, views: Views, grant: Grant) -> list[PageProblem]:
     """All of them, the grave ones first."""
     found = [*_of_banks(query, views, grant), *_of_mappings(query, views, grant)]
     return sorted(found, key=lambda problem: (not problem.is_grave, problem.since or ""))
 
 
-def _of_banks(query: ServerQuery, views: Views, grant: Grant) -> Iterator[Problem]:
+def _of_banks(query: ServerQuery, views: Views, grant: Grant) -> Iterator[PageProblem]:
     for number in query.known_banks():
         if not grant.allows(TokenRole.VIEWER, bank_id=number):
             continue
@@ -48,7 +48,7 @@ def _of_banks(query: ServerQuery, views: Views, grant: Grant) -> Iterator[Proble
             if is_used:
                 text += f": {counted(bank.mappings, 'mapping')} without a card"
             todo = "start remsim bankd on its host" + (f" ({bank.name})" if bank.name else "") + ", or look at its log"
-            yield Problem(
+            yield PageProblem(
                 f"B{number}", f"/#bank{number}", text, bank.link.since, bank.link.source, todo, is_grave=is_used
             )
         else:
@@ -58,11 +58,11 @@ def _of_banks(query: ServerQuery, views: Views, grant: Grant) -> Iterator[Proble
                     yield _of_slot(model, READER_FAILS)
 
 
-def _of_slot(slot: models.BankSlotModel, text: str) -> Problem:
-    return Problem(slot.slot, f"/slots/{slot.slot}", text, slot.card.since, slot.card.source, _todo(text))
+def _of_slot(slot: models.BankSlotModel, text: str) -> PageProblem:
+    return PageProblem(slot.slot, f"/slots/{slot.slot}", text, slot.card.since, slot.card.source, _todo(text))
 
 
-def _of_mappings(query: ServerQuery, views: Views, grant: Grant) -> Iterator[Problem]:
+def _of_mappings(query: ServerQuery, views: Views, grant: Grant) -> Iterator[PageProblem]:
     for info in query.mappings(sight_of(grant)):
         if not info.is_bank_connected:
             continue
@@ -77,7 +77,9 @@ def _of_mappings(query: ServerQuery, views: Views, grant: Grant) -> Iterator[Pro
             since, source, address = model.state.since, model.state.source, f"/slots/{info.bank}"
         is_grave = states.of_mapping(model).state == "problem"
         subject = f"{info.client} → {info.bank}"
-        yield Problem(subject, address, states.short(missing[0]), since, source, _todo(missing[0]), is_grave=is_grave)
+        yield PageProblem(
+            subject, address, states.short(missing[0]), since, source, _todo(missing[0]), is_grave=is_grave
+        )
 
 
 def _todo(text: str) -> str:

@@ -15,13 +15,13 @@ from remsim.core.limits import LimitName
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.api import limits
 from remsim.server.api.auth import TheGrant, for_anybody
-from remsim.server.api.errors import ApiError
+from remsim.server.api.errors import ApiError, bad_request, not_found
 from remsim.server.api.judging import TokenJudge, cookie_of
 from remsim.server.api.routing import TheQuery, TheRuntime
 from remsim.server.api.v2.events import STREAM_TYPE, Readers
 from remsim.server.core.tokens import Grant, Scope, TokenRole
 from remsim.server.page import assets, login
-from remsim.server.page.board import Board
+from remsim.server.page.board import OverviewBoard
 from remsim.server.page.frame import HEADERS, page
 from remsim.server.page.rendering import environment
 from remsim.server.page.stream import PageStream, Viewer
@@ -40,14 +40,14 @@ class Boards:
 
     def __init__(self, query: ServerQuery) -> None:
         self._query = query
-        self._boards: OrderedDict[tuple[Scope, bool], Board] = OrderedDict()
+        self._boards: OrderedDict[tuple[Scope, bool], OverviewBoard] = OrderedDict()
 
-    def overview(self, grant: Grant) -> Board:
+    def overview(self, grant: Grant) -> OverviewBoard:
         """The overview for this caller."""
         key = (grant.scope, grant.role >= TokenRole.OPERATOR)
         board = self._boards.get(key)
         if board is None:
-            board = self._boards[key] = Board(self._query, grant)
+            board = self._boards[key] = OverviewBoard(self._query, grant)
             if len(self._boards) > _MAX_BOARDS:
                 self._boards.popitem(last=False)
         self._boards.move_to_end(key)
@@ -93,6 +93,8 @@ async def follow(
     last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> Response:
     """What changes in the overview, behind the version that a browser has."""
+    if STREAM_TYPE not in request.headers.get("accept", ""):
+        raise bad_request("this is a stream", f"ask for it with Accept: {STREAM_TYPE}")
     readers = cast(Readers, request.app.state.event_readers)
     if readers.count >= limits.MAX_READERS:
         text = f"{limits.MAX_READERS} streams are open already"
@@ -114,9 +116,13 @@ def _position(text: str, run: int) -> tuple[int, int]:
     return int(found[2]), int(found[3])
 
 
-async def show_asset(request: Request) -> Response:
+@router.get(f"{assets.PREFIX}/{{name}}")
+@for_anybody
+async def show_asset(name: str, request: Request) -> Response:
     """A file of the page."""
-    found = await in_thread(assets.asset, request.url.path.rpartition("/")[2])
+    if name not in assets.TYPES:
+        raise not_found(f"the page has no file {name!r}")
+    found = await in_thread(assets.asset, name)
     is_named = request.query_params.get("v") == found.stamp
     headers = {
         "X-Content-Type-Options": "nosniff",
@@ -130,8 +136,3 @@ async def show_asset(request: Request) -> Response:
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(found.compressed, 200, {**headers, "Content-Encoding": "gzip"}, found.media_type)
     return Response(found.content, 200, headers, found.media_type)
-
-
-for_anybody(show_asset)
-for _path in sorted(assets.ASSET_PATHS):
-    router.add_api_route(_path, show_asset, methods=["GET"])

@@ -7,10 +7,13 @@ succeeds once. Nothing in these files logs anybody in: they hold hashes.
 
 import secrets
 import time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from remsim.config import ServerConfig
 from remsim.pki import files
+from remsim.pki.credentials import Credentials
 from remsim.pki.errors import KeyFileError
 from remsim.server.core.page_sessions import (
     LINK_ID_BYTES,
@@ -86,3 +89,24 @@ class PageFiles:
             return LoginLink.from_json(files.read_private(path).decode("utf-8", "replace"))
         except (PageFileError, KeyFileError):
             return None
+
+
+def login_link(config: ServerConfig, token_id: str) -> str:
+    """A link that logs in to the page of this server once, by this token. Raises KeyFileError, CertificateError."""
+    directory = config.credentials_dir
+    credentials = None if directory is None else Credentials(directory)
+    is_protected = credentials is not None and credentials.exist() and not config.rest_open
+    address = config.rest_address(is_protected=is_protected)
+    hosts = credentials.certificate().hosts if credentials is not None and is_protected else ()
+    host = _reachable(address.host) or (hosts[0] if hosts else "127.0.0.1")
+    shown = f"[{host}]" if ":" in host else host
+    text = PageFiles(config.state_dir).add_link(token_id)
+    return f"{'https' if is_protected else 'http'}://{shown}:{address.port}/login#{text}"
+
+
+def _reachable(host: str) -> str:
+    """A host to listen on, unless it means all addresses."""
+    try:
+        return "" if not host or ip_address(host).is_unspecified else host
+    except ValueError:
+        return host

@@ -49,6 +49,7 @@ window.remsim = (() => {
     if (brokenSince === null) {
       brokenSince = heardAt;
       document.body.classList.add("stale");
+      delete document.body.dataset.live;
       bar.hidden = false;
     }
     showBar();
@@ -75,6 +76,7 @@ window.remsim = (() => {
       const found = JSON.parse(event.detail.data);
       serverZero = found.now - performance.now();
       if (brokenSince !== null) mend();
+      document.body.dataset.live = "";
       showAges();
     });
     live.addEventListener("ended", (event) => end(event.detail.data.trim()));
@@ -91,6 +93,13 @@ window.remsim = (() => {
       document.dispatchEvent(new CustomEvent("remsim:changed"));
     });
   }
+  // htmx looks at the page as soon as it is loaded itself, which may be before its extension is: it is told to look at
+  // the stream when both are there.
+  document.addEventListener("DOMContentLoaded", () => {
+    if (!live) return;
+    live.setAttribute("hx-sse:connect", live.dataset.stream);
+    htmx.process(live);
+  });
   addEventListener("pagehide", () => { isLeaving = true; });
   addEventListener("pageshow", () => { isLeaving = false; });
 

@@ -101,7 +101,7 @@
       const option = document.createElement("li");
       option.role = "option";
       option.id = `mapper-${number}`;
-      option.dataset.slot = item.dataset.slot;
+      option.dataset.choice = item.dataset.slot;
       option.setAttribute("aria-selected", String(number === 0));
       const name = item.querySelector(".what, .name")?.textContent ?? "";
       option.textContent = `${item.dataset.slot}  ${name}${item.dataset.to ? `  (has ${item.dataset.to})` : ""}`;
@@ -140,7 +140,7 @@
     const at = options.findIndex((option) => option.getAttribute("aria-selected") === "true");
     if (event.key === "Enter") {
       event.preventDefault();
-      if (at >= 0) take(options[at].dataset.slot);
+      if (at >= 0) take(options[at].dataset.choice);
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       const next = options[at + (event.key === "ArrowDown" ? 1 : -1)];
