@@ -29,8 +29,6 @@ _PORTION: Final = 16
 _MAX_EVENTS: Final = 2000
 #: Everything is looked at this often.
 SWEEP_S: Final = 10.0
-#: The list of problems is made at most this often.
-_PROBLEMS_S: Final = 1.0
 #: Removals that are remembered; who is further behind gets everything anew.
 _MAX_GONE: Final = 1000
 
@@ -87,7 +85,6 @@ class OverviewBoard:
         self._turn = asyncio.Lock()
         self._seen = 0
         self._swept_at = float("-inf")
-        self._problems_at = float("-inf")
         self._looked_at = float("-inf")
         self._sent: dict[int, str] = {}
         self._gone: list[tuple[int, str]] = []
@@ -103,16 +100,17 @@ class OverviewBoard:
         async with self._turn:
             if now - self._looked_at < spacing_s:
                 return
+            if self._seen == self._query.feed.last and now - self._swept_at < SWEEP_S:
+                self._looked_at = now
+                return
             dirt = self._dirt(now)
             self._sent.clear()
             before, self.version = self.version, self.version + 1
             self._has_changed = False
             await self._look_at_banks(dirt)
             await self._look_at_clients(dirt)
-            if dirt.everything or now - self._problems_at >= _PROBLEMS_S:
-                self._problems_at = now
-                found = find_problems(self._query, self._views, self._grant)
-                self._put(PROBLEMS, render("problems.html", problems=found))
+            found = find_problems(self._query, self._views, self._grant)
+            self._put(PROBLEMS, render("problems.html", problems=found))
             self._looked_at = now
             if not self._has_changed:
                 self.version = before
@@ -271,15 +269,25 @@ class OverviewBoard:
             yield swapped(self.pieces[PROBLEMS].html)
 
     def _changes_of_list(self, place: str, version: int) -> Iterable[str]:
-        before = f"afterbegin:#{place}"
+        # A browser finds all places before it fills any: those that come together are put in together.
+        before, together = f"afterbegin:#{place}", ""
         for name in self.lists.get(place, ()):
             piece = self.pieces[name]
             if piece.born > version:
-                html = self.bank_html(int(name.removeprefix("bank"))) if place == BANKS else piece.html
-                yield f'<ul hx-swap-oob="{before}">{html}</ul>'
-            elif piece.version > version and piece.html:
+                together += self.bank_html(int(name.removeprefix("bank"))) if place == BANKS else piece.html
+                continue
+            if together:
+                yield _inserted(before, together)
+                together = ""
+            if piece.version > version and piece.html:
                 yield swapped(piece.html)
             before = f"afterend:#{name}"
+        if together:
+            yield _inserted(before, together)
+
+
+def _inserted(where: str, html: str) -> str:
+    return f'<ul hx-swap-oob="{where}">{html}</ul>'
 
 
 def swapped(html: str) -> str:

@@ -26,9 +26,9 @@ MEANINGS: Final = {
     "waiting": "waiting",
     "active": "in force",
     "free": "free",
-    "unknown": "perhaps free",
+    "unknown": "unknown",
     "empty": "no card",
-    "away": "not connected",
+    "away": "away",
 }
 #: Reasons that do not go away by themselves.
 _TROUBLE: Final = frozenset({NO_CARD, READER_FAILS})
