@@ -48,6 +48,7 @@ look() {
     need "libusb-1.0" libusb-1.0-0 has_libusb
     need "systemd-analyze (judges our units)" systemd has systemd-analyze
     need "chromium (the page is tested in it)" chromium has chromium
+    need "groff (judges our manual pages)" groff-base has groff
     need "shellcheck" shellcheck has shellcheck
     need "unshare and nsenter" util-linux has nsenter
     need "ip (sets up loopback)" iproute2 has ip

@@ -26,8 +26,8 @@ from remsim.client.core.actions import (
 )
 from remsim.client.core.coordinator import ClientCoordinator
 from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.options import HoldOptions
 from remsim.client.core.server_link import NO_NUMBERS
-from remsim.client.core.session import HoldOptions
 from remsim.client.core.states import SlotState
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver, CommandRecord
@@ -109,6 +109,8 @@ class ClientSlotRunner(EmulatorEvents):
         self._lost: LinkId | None = None
         self._is_stopping = False
         self._longest_hold_ms = 0
+        #: Whether sessions that begin take answers ahead; and whether the one that runs does.
+        self.is_ahead = self._is_offered_ahead = config.is_ahead
         self._identify()
         self._causes = EventCauses()
         self._environment = EventEnvironment(config.server)
@@ -130,7 +132,7 @@ class ClientSlotRunner(EmulatorEvents):
             name, tls = "bankd", protection.tls(Role.BANK)
             resumes = self.config.resumes(is_proven=tls is not None)
             tags = (lambda: self.coordinator.tags) if resumes else LinkTags
-            make = engines.dialling(peer, resumes=resumes, is_ahead=self.config.is_ahead, tags=tags)
+            make = engines.dialling(peer, resumes=resumes, is_ahead=self._offers_ahead, tags=tags)
             backoff = WHILE_HELD if resumes else None
         return self._manager.dial(
             make,
@@ -140,12 +142,19 @@ class ClientSlotRunner(EmulatorEvents):
             networks=protection.networks,
         )
 
+    def _offers_ahead(self) -> bool:
+        """Whether a link that is made now takes answers ahead. A session that is held goes on as it began."""
+        if self.coordinator.state is not SlotState.HOLDING:
+            self._is_offered_ahead = self.is_ahead
+        return self._is_offered_ahead
+
     def _identify(self) -> None:
         """Give log lines and metrics the slot's present number."""
         coordinator = self.coordinator
         label = "none" if coordinator.client_slot is None else str(coordinator.client_slot)
         if label != self._label:
             self._metrics.forget_slot(self._label)
+            self._metrics.show_latency(label, lambda: self.coordinator.latency)
         self._label = label
         if self._has_hardware is not None:
             self._metrics.hardware_present.labels(label).set(self._has_hardware)
@@ -407,7 +416,7 @@ class ClientSlotRunner(EmulatorEvents):
                 metrics.sessions.labels(label).inc()
             case NoticeKind.SESSION_HELD:
                 metrics.cuts.labels(label).inc()
-                self.bankd.redial_at_once()
+                self.bankd.redial_at_once(has_answered=notice.has_answered)
             case NoticeKind.SESSION_RESUMED:
                 metrics.resumes.labels(label).inc()
                 self._longest_hold_ms = max(self._longest_hold_ms, round((notice.held_s or 0.0) * 1000))

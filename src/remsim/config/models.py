@@ -67,6 +67,7 @@ class KeepAliveSettings(Settings):
 
 
 ResumeWord = Literal["proven", "always", "off"]
+AheadWord = Literal["on", "off"]
 
 
 class SessionSettings(Settings):
@@ -86,7 +87,7 @@ class SessionSettings(Settings):
     #: Whether answers are sent ahead: while an answer travels, the bankd runs the commands that the modem will probably
     #: send next, if they leave no trace on the card, and the client answers its modem at once if it does send them. It
     #: is done only if both ends allow it.
-    ahead: Literal["on", "off"] = "off"
+    ahead: AheadWord = "off"
 
     @property
     def is_ahead(self) -> bool:
@@ -286,6 +287,13 @@ class PcscdSocket(Settings):
         return self
 
 
+class SlotOverride(Settings):
+    """What holds for one slot in place of what the bank has, ``[overrides.N]``."""
+
+    #: Whether answers of this slot's card are sent ahead.
+    ahead: AheadWord
+
+
 class BankdConfig(SessionSettings, DaemonConfig):
     """Settings of ``remsim bankd``."""
 
@@ -307,6 +315,8 @@ class BankdConfig(SessionSettings, DaemonConfig):
     #: Addresses at which clients reach this bankd; port 0 stands for the port of ``listen``.
     advertise: fields.AdvertisedAddresses = ()
     state_dir: fields.FilePath
+    #: Tables ``[overrides.N]``, wherever the readers of the slots come from.
+    overrides: dict[fields.SlotKey, SlotOverride] = {}
     csv: fields.FilePath | None = None
     auto: fields.Switch = False
     #: Tables ``[[slot]]``.
@@ -383,6 +393,20 @@ class BankdConfig(SessionSettings, DaemonConfig):
         return self
 
     @model_validator(mode="after")
+    def _check_overrides(self) -> Self:
+        beyond = [number for number in self.overrides if number >= self.slots]
+        if beyond:
+            raise ContradictionError(
+                ("overrides", "slots"), f"slot {beyond[0]} does not exist in this bank", hint="count from 0"
+            )
+        return self
+
+    def is_ahead_in(self, slot_nr: int) -> bool:
+        """Whether answers of this slot's card are sent ahead."""
+        override = self.overrides.get(slot_nr)
+        return (self.ahead if override is None else override.ahead) == "on"
+
+    @model_validator(mode="after")
     def _check_gsmtap(self) -> Self:
         if self.gsmtap_slot is not None and self.gsmtap is None:
             raise ContradictionError(
@@ -457,6 +481,7 @@ def has_tables(model: type[BaseModel], key: str) -> bool:
 
 __all__ = [
     "SECRET_KEYS",
+    "AheadWord",
     "BankOverride",
     "BankdConfig",
     "CommonConfig",
@@ -472,6 +497,7 @@ __all__ = [
     "ServerConfig",
     "SessionSettings",
     "Settings",
+    "SlotOverride",
     "SlotReader",
     "SlotSource",
     "Timers",

@@ -8,11 +8,13 @@ never guessed.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from remsim.ahead.bank_side import AheadSession, Answer, Broken
 from remsim.ahead.client_side import SentAhead, Used
+from remsim.ahead.figures import AheadFigures
 from remsim.ahead.library import Library, Pair
 from remsim.ahead.predictor import Predictor
 from remsim.ahead.return_path import Step
@@ -58,6 +60,8 @@ class AheadPolicy:
     round_trips: dict[ClientSlot, float] = field(default_factory=dict)
     #: Patterns that modems search for, which are never stored.
     patterns: dict[Pair, dict[tuple[bytes, bytes], bytes]] = field(default_factory=dict)
+    #: Whether a session that begins now in this slot is answered ahead.
+    allows: Callable[[int], bool] = lambda _slot_nr: True
 
     def session(self, pair: Pair) -> AheadSession:
         """For one use of a card by a modem."""
@@ -100,11 +104,30 @@ class AheadRun:
         self._is_due = False
         # The newest command that came over the link that there is now.
         self._newest: int | None = None
+        self._guesses = 0
 
     @property
     def view(self) -> CardView:
         """What is selected, for the session's guard."""
         return self._plan.view
+
+    @property
+    def figures(self) -> AheadFigures:
+        """What this run has done so far."""
+        counts = self._plan.counts
+        return AheadFigures(
+            guesses=self._guesses,
+            hits=counts.hits,
+            misses=counts.misses,
+            undone=counts.wasted,
+            restores=counts.restored,
+            saved_s=self._plan.pace.saved,
+        )
+
+    @property
+    def round_trip_s(self) -> float:
+        """How far the modem is."""
+        return self._plan.pace.round_trip
 
     # Commands of the modem
 
@@ -207,6 +230,7 @@ class AheadRun:
     def _count(self, tag: int, tpdu: bytes, response: bytes) -> None:
         self._complete(tag, response)
         self._counts.tpdus += 1
+        self._session.slot.usage.commands += 1
         self._trace(tpdu, response)
 
     def _complete(self, tag: int, response: bytes) -> None:
@@ -227,6 +251,7 @@ class AheadRun:
     def _note_used(self) -> None:
         for answer in self._plan.used:
             self._counts.tpdus += 1
+            self._session.slot.usage.commands += 1
             self._counts.ahead_hits += 1
             self._trace(answer.tpdu, answer.response)
         self._plan.used.clear()
@@ -237,7 +262,8 @@ class AheadRun:
         """Run a command on the idle card; None: ``complete`` follows, or the card has failed."""
         slot = self._session.slot
         slot.step(CardEvent.COMMAND)
-        self._origin, self._began = origin, now
+        self._origin = slot.origin = origin
+        self._began = now
         # The tag is that of the command which waits for this one.
         slot.caller, slot.tpdu = self._session, tpdu
         slot.tag = 0 if self._command is None else self._command[0]
@@ -247,12 +273,13 @@ class AheadRun:
         if isinstance(outcome, CardFault):
             self._owner.on_fault(slot, outcome, now)
             return None
-        self._done()
+        self._done(outcome)
         return outcome
 
-    def _done(self) -> None:
+    def _done(self, response: bytes) -> None:
         """The card has answered."""
         slot = self._session.slot
+        slot.record.on_answered(response)
         slot.step(CardEvent.DONE)
         slot.caller = None
         if slot.breaker.failures:
@@ -262,7 +289,7 @@ class AheadRun:
         """The card answered later than at once. Returns what is to be done first of all."""
         session = self._session
         slot = session.slot
-        self._done()
+        self._done(response)
         answer: bytes | None = None
         command = self._command
         if self._origin is Origin.GUESS:
@@ -313,6 +340,7 @@ class AheadRun:
         answer = self._plan.on_step_done(response, seconds=now - self._began)
         if answer is not None:
             self._counts.ahead_guesses += 1
+            self._guesses += 1
             self._send(answer)
         self._schedule()
 
@@ -338,5 +366,6 @@ class AheadRun:
         recording = self._plan.on_reset()
         self._command = None
         self._restore.clear()
+        self._session.slot.origin = Origin.MODEM
         if self._policy.library.learn(self._pair, recording):
             self._out.append(StoreLearnt(self._pair))

@@ -8,12 +8,14 @@ in here: events and the time come in, actions go out.
 from typing import ClassVar, Final
 
 from remsim.ahead.client_side import AnswersAhead
+from remsim.ahead.figures import LatencyFigures
 from remsim.card.atr_policy import AtrPolicy
 from remsim.client.core.actions import Action, DialBankd, HangUpBankd
 from remsim.client.core.assignment import Assignment, address_text
 from remsim.client.core.notices import NoticeKind, Notices
+from remsim.client.core.options import AtrOptions, HoldOptions
 from remsim.client.core.server_link import SlotServerLink
-from remsim.client.core.session import AtrOptions, HoldOptions, Session
+from remsim.client.core.session import Session
 from remsim.client.core.states import SLOT_TRANSITIONS, SlotEvent, SlotState
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.state_machine import Stateful, Transitions
@@ -73,6 +75,11 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
     def ahead(self) -> AnswersAhead:
         """Answers to commands that the modem has not sent yet, and how often they were of use."""
         return self._session.ahead
+
+    @property
+    def latency(self) -> LatencyFigures:
+        """Where the time of the modem's commands went, since the program's start."""
+        return self._session.waits.figures
 
     @property
     def client_slot(self) -> ClientSlot | None:
