@@ -37,6 +37,6 @@ stage "import levels, unit, vectors, property, contract" \
     tests fast -p tools.measured -n 2 --dist worksteal tests/unit tests/vectors tests/property tests/contract
 stage "coverage" $bin/python tools/check_coverage.py
 # A file stays in one process: what its tests share is made once.
-stage "integration" tests integration -n 2 --dist loadfile tests/integration
+stage "integration" tests integration -n 2 --dist loadfile tests/integration tests/browser
 stage "slowest tests" $bin/python tools/slowest.py "$results"
 all_stages_done "all tests"
