@@ -165,8 +165,9 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules", "lookout", "webhooks"),
+        ("rules", "lookout", "webhooks", "page.assets"),
         ("api.*",),
+        ("page.*",),
         ("service",),
     ),
     "doctor": (
@@ -198,6 +199,10 @@ VALUES_FOR_REST = {
     "remsim.server.core.health_board.HealthStanding",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
+    *(
+        f"remsim.server.core.page_sessions.{name}"
+        for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PageFileError", "PageSessions", "is_proof", "proof_of")
+    ),
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     "remsim.server.core.leases.LeaseState",
     *(f"remsim.server.core.warnings.{name}" for name in ("Alert", "WARNING_KINDS")),
@@ -205,7 +210,7 @@ VALUES_FOR_REST = {
     *(
         f"remsim.server.core.tokens.{name}"
         for name in (
-            *("EVERYTHING", "Grant", "Refusal", "StoredToken", "TokenRole"),
+            *("EVERYTHING", "Grant", "Refusal", "Scope", "StoredToken", "TokenRole"),
             *(
                 "bearer_token",
                 "check_token",
@@ -218,6 +223,7 @@ VALUES_FOR_REST = {
         )
     ),
     "remsim.server.store.audit.StoredEntry",
+    "remsim.server.store.page_files.PageFiles",
     "remsim.server.store.writer.StoreError",
 }
 
@@ -255,13 +261,14 @@ EXTRAS = {
     "cryptography": ("remsim.uicc.milenage", "remsim.pki.signing"),
     "aiosqlite": ("remsim.server.store",),
     "alembic": ("remsim.server.store",),
-    "fastapi": ("remsim.server.api", "remsim.server.service"),
+    "fastapi": ("remsim.server.api", "remsim.server.page", "remsim.server.service"),
     "greenlet": (),
     "h11": ("remsim.server.api",),
     "sqlalchemy": ("remsim.server.store",),
     "starlette": ("remsim.server.api",),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
+    "jinja2": ("remsim.server.page.rendering",),
     "textual": ("remsim.top",),
     "uvloop": ("remsim.net.runtime",),
 }
@@ -412,7 +419,7 @@ def _names_taken_by_rest() -> set[str]:
     """What REST takes from the server's decisions and its database, as ``module.name``."""
     taken: set[str] = set()
     for name, path in sources.modules().items():
-        if not name.startswith("remsim.server.api"):
+        if not name.startswith(("remsim.server.api", "remsim.server.page")):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_INSIDE_THE_SERVER):
@@ -422,7 +429,7 @@ def _names_taken_by_rest() -> set[str]:
     return taken
 
 
-def test_rest_takes_nothing_from_inside_the_server_but_values() -> None:
+def test_rest_and_page_take_nothing_from_inside_the_server_but_values() -> None:
     assert _names_taken_by_rest() == VALUES_FOR_REST
 
 
