@@ -139,7 +139,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
-        ("certified_store", "gsmtap", "learnt_files", "stuck"),
+        ("ahead_turns", "certified_store", "gsmtap", "learnt_files", "stuck"),
         ("ahead_slots", "driver", "learning"),
         ("guard", "readers"),
         ("limits",),
@@ -277,7 +277,7 @@ EXTRAS = {
 #: library.
 BASE = {
     "cyclopts": ("remsim.cli",),
-    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo"),
+    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo", "remsim.server.webhooks"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
     "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet", "remsim.cli.leases"),
