@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python tools/slowest.py FOLDER`` prints the slowest tests of all ``*.xml`` files that pytest has written there.
 
-A test's time holds that of its fixtures: what a file's tests share is charged to the first of them. Below the table stands
+A test's time holds that of its fixtures: what a file's tests share is charged to the first of them. Below the table is
 how many cases there were in the tests that count them (``record_property("cases", …)``).
 """
 
