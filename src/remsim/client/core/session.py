@@ -391,8 +391,8 @@ class Session:
             return []
         link.has_answered = True
         self.ahead.on_answer(tag)
-        command = self._commands.popleft()
-        return [self._answer(command, data), *self._send_next(link, lease)]
+        answer = self._answer(self._commands.popleft(), data)
+        return [answer, *self._send_next(link, lease)] if self._commands else [answer]
 
     def _on_stall_over(self, lease: SessionLease, now: float) -> list[Action]:
         """The emulator cannot let its modem wait any longer."""
