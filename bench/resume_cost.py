@@ -7,7 +7,6 @@ of many short turns, so that a busy machine hardly shows.
 """
 
 import argparse
-import asyncio
 import statistics
 import tempfile
 import time
