@@ -66,6 +66,7 @@ _COMMAND: Final = CardEvent.COMMAND
 _DONE: Final = CardEvent.DONE
 _IN_SERVICE: Final = ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
 _DETACHED: Final = HoldState.DETACHED
+_NEW: Final = Standing.NEW
 
 
 @dataclass(slots=True)
@@ -422,7 +423,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if continuity.is_unsettled:
             continuity.settle()
         standing = continuity.ledger.take_command(tag, tpdu)
-        if standing is Standing.NEW:
+        if standing is _NEW:
             return self.submit(tag, tpdu, origin, now)
         if standing is Standing.ANSWERED:
             return continuity.ledger.response
