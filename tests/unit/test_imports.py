@@ -137,7 +137,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
-        ("certified_store", "gsmtap", "learnt_files", "stuck"),
+        ("certified_store", "gsmtap", "learnt_files", "recorded_starts", "stuck"),
         ("ahead_slots", "driver", "learning"),
         ("guard", "readers"),
         ("limits",),
