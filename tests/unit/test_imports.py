@@ -42,6 +42,7 @@ LEVELS = {
     "doctor": 7,
     "api": 7,
     "demo": 7,
+    "top": 7,
     "cli": 8,
 }
 
@@ -56,7 +57,8 @@ FOR_EQUALS = {"remsim.net.runtime.tasks"}
 #: whose modules are free among themselves. A package's own ``__init__`` stands above all.
 INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "wire": (
-        ("errors", "link.foreign", "link.ability_bits", "messages.extensions"),
+        ("errors", "link.foreign", "link.ability_bits", "messages.extensions", "messages.open_enum"),
+        ("messages.health",),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
         ("ccm", "messages.schema", "messages.fast_codec"),
         ("messages.*",),
@@ -85,7 +87,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "policy": (("fields",), ("guard", "mapping")),
     "ahead": (
         ("return_path", "pace", "figures"),
-        ("symbols",),
+        ("symbols", "as_message"),
         ("view", "context_model", "client_side"),
         ("rules", "structure"),
         ("predictor", "library"),
@@ -110,7 +112,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-    "rest": (("models", "errors"), ("calls", "stream"), ("client",)),
+    "rest": (("models", "errors"), ("calls", "stream"), ("client", "leases", "warnings")),
     "readers": (
         ("errors",),
         ("base",),
@@ -158,12 +160,12 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "server": (
         ("core.*", "changes"),
         ("core.coordinator", "store.schema"),
-        ("store.*", "authority.monitor"),
+        ("store.*", "authority.monitor", "health_query"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),
-        ("limits", "api.connection"),
+        ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules",),
+        ("rules", "lookout"),
         ("api.*",),
         ("service",),
     ),
@@ -174,11 +176,12 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
     ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
+    "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
         ("options", "rest", "main"),
         ("tables", "examination", "session"),
-        ("fleet",),
-        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl"),
+        ("fleet", "leases", "warnings"),
+        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),
     ),
 }
@@ -191,9 +194,12 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry")),
     *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError")),
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
+    "remsim.server.core.health_board.Standing",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
+    "remsim.server.core.leases.LeaseState",
+    *(f"remsim.server.core.warnings.{name}" for name in ("Alert", "WARNING_KINDS")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(
         f"remsim.server.core.tokens.{name}"
@@ -255,6 +261,7 @@ EXTRAS = {
     "starlette": ("remsim.server.api",),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
+    "textual": ("remsim.top",),
     "uvloop": ("remsim.net.runtime",),
 }
 
@@ -265,9 +272,9 @@ BASE = {
     "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
-    "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet"),
+    "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet", "remsim.cli.leases"),
     "pydantic_core": ("remsim.config",),
-    "rich": ("remsim.cli", "remsim.client.report", "remsim.demo"),
+    "rich": ("remsim.cli", "remsim.client.report", "remsim.demo", "remsim.top"),
 }
 
 

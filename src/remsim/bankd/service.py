@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from remsim.bankd.ahead_slots import AheadSlots, Reread
+from remsim.bankd.ahead_turns import AheadTurns
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.certified_store import NAME, CertifiedFile
 from remsim.bankd.core.actions import (
@@ -30,6 +31,7 @@ from remsim.bankd.core.actions import (
 )
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.core.states import BreakerState
 from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
@@ -107,6 +109,7 @@ class BankdService:
         self._log = get_logger("bankd")
         # For each command: asking for the loop costs a system call.
         self._now: Callable[[], float] = asyncio.get_running_loop().time
+        self._ahead_turns = AheadTurns(self._on_ahead_turn)
         self._stop_wanted = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
@@ -134,7 +137,7 @@ class BankdService:
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
-        self._metrics.show(self.coordinator, self.stuck)
+        self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
             self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
@@ -176,6 +179,11 @@ class BankdService:
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
+
+    def _usable_readers(self) -> int:
+        """How many slots have a reader that is not left alone because it fails."""
+        places = zip(self._slots, self.coordinator.cards.positions, strict=True)
+        return sum(slot.reader is not None and place.breaker.state is not BreakerState.OPEN for slot, place in places)
 
     def _hold_policy(self) -> HoldPolicy | None:
         config = self.config
@@ -463,7 +471,7 @@ class BankdService:
         self._tasks.session(self._certified_file.save(self.coordinator.certified.proven), name="certified")
 
     def _run_ahead(self, action: RunAhead) -> None:
-        asyncio.get_running_loop().call_soon(self._on_ahead_turn, action.slot_nr)
+        self._ahead_turns.want(action.slot_nr, action.delay_s)
 
     def _on_ahead_turn(self, slot_nr: int) -> None:
         self._do(self.coordinator.on_ahead_turn(slot_nr, self._now()))

@@ -343,6 +343,12 @@ class BankdConfig(SessionSettings, DaemonConfig):
     guard: fields.FilePath | None = None
 
     @property
+    def credentials_dir(self) -> Path | None:
+        """Where key and certificate are; None, also if there are some in the state directory, where all is plain."""
+        is_plain = self.plaintext is not None and self.listen_plaintext is None
+        return None if is_plain and self.tls_dir is None else super().credentials_dir
+
+    @property
     def slot_source(self) -> SlotSource:
         """Where the readers of the slots are to be learnt from."""
         if self.csv is not None:

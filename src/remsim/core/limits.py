@@ -56,8 +56,12 @@ class LimitName(StrEnum):
     BANK_AUDIT = "bank_audit"
     LABELS = "labels"
     KNOWN_CLIENTS = "known_clients"
+    LEASES = "leases"
+    WARNINGS = "warnings"
     EVENT_READERS = "event_readers"
     KEPT_ANSWERS = "kept_answers"
+    HEALTH_REPORTS = "health_reports"
+    HEALTH_EVENTS = "health_events"
     # Of bankds
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"

@@ -90,6 +90,11 @@ def show_client_slot(slot: str) -> Call[models.ClientSlotModel]:
     return _get(f"/clients/{where.client_id}/slots/{where.slot_nr}", models.ClientSlotModel)
 
 
+def list_sessions() -> Call[models.SessionPage]:
+    """All card sessions."""
+    return _get("/sessions", models.SessionPage)
+
+
 def list_cards(*, reveal: bool = False) -> Call[models.CardPage]:
     """All cards whose numbers are known; ``reveal``: in full, for admins."""
     return _get("/cards", models.CardPage, {"reveal": "true"} if reveal else {})

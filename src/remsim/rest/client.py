@@ -32,7 +32,7 @@ MAX_ANSWER_BYTES: Final = 16 << 20
 #: A stream says something at least every 15 s.
 STREAM_SILENCE_S: Final = 45.0
 #: Nothing takes longer than the longest wait, and some.
-_CALL_S: Final = 330.0
+_CALL_S: Final = 930.0
 _CONNECT_S: Final = 10.0
 #: An event of this kind says that others were lost.
 LOST: Final = "lost"
@@ -75,6 +75,9 @@ class _Common:
         if self._explain is not None:
             return self._explain(error)
         return RestApiError(f"cannot ask {self.base}: {error}", hint="is the server running, with its REST there?")
+
+    def _broken(self) -> RestApiError:
+        return RestApiError(f"{self.base} has broken off the stream", hint="is the server running?")
 
     def _stream_headers(self, last: str | None) -> dict[str, str]:
         return {"Accept": "text/event-stream"} | ({} if last is None else {"Last-Event-ID": last})
@@ -177,24 +180,31 @@ class Rest(_Common):
                 return
             call = call.behind(page.next)
 
-    def events(self, last: str | None = None) -> Iterator[models.EventModel]:
+    def events(
+        self, last: str | None = None, *, on_open: Callable[[], None] | None = None
+    ) -> Iterator[models.EventModel]:
         """What happens from now on, or behind the event with the id ``last``, until the server ends the stream.
 
+        ``on_open`` is called once the stream is open: a list asked for then is not older than what the stream tells.
         Raises EventsLostError where events were lost, too.
         """
         import httpx2
 
         reader = EventReader()
         timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
+        is_open = False
         try:
             with self._http.stream("GET", "/events", headers=self._stream_headers(last), timeout=timeout) as answer:
                 if not answer.is_success:
                     raise refusal(answer.status_code, answer.read())
+                is_open = True
+                if on_open is not None:
+                    on_open()
                 for line in answer.iter_lines():
                     if (found := reader.on_line(line)) is not None:
                         yield _event(found)
         except httpx2.HTTPError as error:
-            raise self._failure(error) from None
+            raise self._broken() if is_open else self._failure(error) from None
 
 
 class AsyncRest(_Common):
@@ -263,20 +273,26 @@ class AsyncRest(_Common):
                 return
             call = call.behind(page.next)
 
-    async def events(self, last: str | None = None) -> AsyncGenerator[models.EventModel, None]:
+    async def events(
+        self, last: str | None = None, *, on_open: Callable[[], None] | None = None
+    ) -> AsyncGenerator[models.EventModel, None]:
         """As ``Rest.events``."""
         import httpx2
 
         reader = EventReader()
         timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
+        is_open = False
         try:
             async with self._http.stream(
                 "GET", "/events", headers=self._stream_headers(last), timeout=timeout
             ) as answer:
                 if not answer.is_success:
                     raise refusal(answer.status_code, await answer.aread())
+                is_open = True
+                if on_open is not None:
+                    on_open()
                 async for line in answer.aiter_lines():
                     if (found := reader.on_line(line)) is not None:
                         yield _event(found)
         except httpx2.HTTPError as error:
-            raise self._failure(error) from None
+            raise self._broken() if is_open else self._failure(error) from None

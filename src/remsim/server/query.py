@@ -19,6 +19,7 @@ from remsim.server.core.known import Seen, absence
 from remsim.server.core.peers import Peer, SessionReport
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
+from remsim.server.health_query import HealthQuery
 from remsim.server.store.audit import StoredEntry
 from remsim.wire.link.abilities import CARDS
 from remsim.wire.link.actions import LinkId, PeerAddress
@@ -362,6 +363,8 @@ class ServerQuery:
         self._status = status
         #: What happened last.
         self.feed = feed
+        #: How slots stand.
+        self.health = HealthQuery(coordinator, status.now)
 
     # Mappings
 
@@ -439,6 +442,11 @@ class ServerQuery:
         live = self._coordinator.slotmap.live_of_bank(bank_id)
         mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         return [SlotInfo(nr, mapping=mappings.get(nr)) for nr in sorted({*range(size), *mappings})]
+
+    def mapping_by_id(self, number: int) -> MappingInfo | None:
+        """The live mapping with this id."""
+        mapping = self._coordinator.slotmap.get(number)
+        return None if mapping is None else MappingInfo(mapping, self._coordinator, self._status)
 
     def mapping_of_client(self, slot: ClientSlot) -> MappingInfo | None:
         """The live mapping of a client slot."""

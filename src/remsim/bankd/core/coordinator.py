@@ -287,7 +287,8 @@ class BankdCoordinator:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` must be called; None if nothing is due."""
-        return self._deadlines.next()
+        due = (self._deadlines.next(), self.cards.reports.due)
+        return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[BankdAction]:
         """Do what is due."""
@@ -298,6 +299,9 @@ class BankdCoordinator:
                 self.cards.holds.on_hold_over(due, now)
             else:
                 self.clients.give_up_waiting(due)
+        reports = self.cards.reports
+        if reports.due is not None and reports.due <= now:
+            reports.on_due(now)
         return self.take()
 
     def stop(self, now: float) -> list[BankdAction]:

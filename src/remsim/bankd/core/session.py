@@ -23,6 +23,7 @@ from remsim.bankd.core.actions import (
 )
 from remsim.bankd.core.breaker import SlotBreaker
 from remsim.bankd.core.continuity import Continuity
+from remsim.bankd.core.slot_record import SlotRecord
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
     CONNECTION_TRANSITIONS,
@@ -73,6 +74,8 @@ class BankdCounts:
 
     #: Commands that were answered.
     tpdus: int = 0
+    #: Commands of modems whose cards answered at once, in the call.
+    at_once: int = 0
     #: Resets that a card survived.
     resets: int = 0
     #: Operations of a card that failed, by kind.
@@ -186,6 +189,7 @@ class CardSlot(Stateful[CardState, CardEvent]):
         "origin",
         "powered_for",
         "reader",
+        "record",
         "session",
         "tag",
         "tpdu",
@@ -221,6 +225,8 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.fault: FaultKind | None = None
         #: How soon it is tried again.
         self.breaker = SlotBreaker(bank_slot.slot_nr)
+        #: Counts and faults, of which its health is told.
+        self.record = SlotRecord()
         #: The last session here that somebody could have returned to, and why that is over.
         self.ended: tuple[SessionTokens, SessionEnd] | None = None
         self.usage = SlotUsage()
@@ -454,6 +460,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
                 return None
             if guard is not None:
                 guard.on_exchange(tpdu, outcome)
+        self._counts.at_once += 1
         self._on_answered(tag, tpdu, outcome)
         return outcome
 
@@ -511,6 +518,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
             self.continuity.ledger.complete(tag, response)
         self._counts.tpdus += 1
         slot.usage.commands += 1
+        slot.record.on_answered(response)
         if slot.breaker.failures:
             self._owner.on_recovered(slot)
         if slot.is_traced:
