@@ -196,6 +196,9 @@ class ServerConfig(DaemonConfig):
     #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
     #: has no route to an address, so this is off by default.
     ipv6_clients: fields.IdsOrSwitch = False
+    #: Webhooks are sent to addresses of these networks only; none: to all but link-local ones and those where clouds
+    #: give away credentials.
+    webhook_networks: fields.Networks = ()
 
     def rest_address(self, *, is_protected: bool) -> HostPort:
         """Where REST is served; ``is_protected``: over TLS, and with tokens."""
