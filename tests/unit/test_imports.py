@@ -139,7 +139,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
-        ("ahead_turns", "certified_store", "gsmtap", "learnt_files", "stuck"),
+        ("ahead_turns", "certified_store", "gsmtap", "learnt_files", "recorded_starts", "stuck"),
         ("ahead_slots", "driver", "learning"),
         ("guard", "readers"),
         ("limits",),
