@@ -112,7 +112,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-    "rest": (("models", "errors"), ("calls", "stream"), ("client",)),
+    "rest": (("models", "errors"), ("calls", "stream"), ("client", "leases", "warnings")),
     "readers": (
         ("errors",),
         ("base",),
@@ -162,10 +162,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("core.coordinator", "store.schema"),
         ("store.*", "authority.monitor", "health_query"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),
-        ("limits", "api.connection"),
+        ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules",),
+        ("rules", "lookout"),
         ("api.*",),
         ("service",),
     ),
@@ -180,7 +180,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (
         ("options", "rest", "main"),
         ("tables", "examination", "session"),
-        ("fleet", "health"),
+        ("fleet", "health", "leases", "warnings"),
         ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),
     ),
@@ -198,6 +198,8 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
+    "remsim.server.core.leases.LeaseState",
+    *(f"remsim.server.core.warnings.{name}" for name in ("Alert", "WARNING_KINDS")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(
         f"remsim.server.core.tokens.{name}"
@@ -270,7 +272,7 @@ BASE = {
     "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
-    "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet"),
+    "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet", "remsim.cli.leases"),
     "pydantic_core": ("remsim.config",),
     "rich": ("remsim.cli", "remsim.client.report", "remsim.demo", "remsim.top"),
 }

@@ -30,6 +30,7 @@ from remsim.bankd.core.actions import (
 )
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.core.states import BreakerState
 from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
@@ -134,7 +135,7 @@ class BankdService:
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
-        self._metrics.show(self.coordinator, self.stuck)
+        self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
             self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
@@ -176,6 +177,11 @@ class BankdService:
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
+
+    def _usable_readers(self) -> int:
+        """How many slots have a reader that is not left alone because it fails."""
+        places = zip(self._slots, self.coordinator.cards.positions, strict=True)
+        return sum(slot.reader is not None and place.breaker.state is not BreakerState.OPEN for slot, place in places)
 
     def _hold_policy(self) -> HoldPolicy | None:
         config = self.config

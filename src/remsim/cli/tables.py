@@ -94,6 +94,18 @@ def print_cards(rows: Sequence[Sequence[str]]) -> None:
     _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no bank has told of a card")
 
 
+def print_leases(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per lease."""
+    columns = ["LEASE", "POOL", "CLIENT SLOT", "STATE", "BANK SLOT", "UNTIL", "MISSING"]
+    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no card is lent")
+
+
+def print_warnings(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per warning."""
+    columns = ["SEVERITY", "ABOUT", "KIND", "SINCE", "WHAT IS WRONG", "WHAT TO DO"]
+    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="nothing is wrong")
+
+
 def bank_slot_text(mapping: JsonObject) -> str:
     """Return ``B1:3`` for the bank side of a mapping."""
     return _pair("B", mapping.get("bank"), "bankId")

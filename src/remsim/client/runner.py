@@ -429,7 +429,7 @@ class ClientSlotRunner(EmulatorEvents):
                 metrics.sessions.labels(label).inc()
             case NoticeKind.SESSION_HELD:
                 metrics.cuts.labels(label).inc()
-                self.bankd.redial_at_once()
+                self.bankd.redial_at_once(has_answered=notice.has_answered)
             case NoticeKind.SESSION_RESUMED:
                 metrics.resumes.labels(label).inc()
                 self._longest_hold_ms = max(self._longest_hold_ms, round((notice.held_s or 0.0) * 1000))

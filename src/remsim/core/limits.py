@@ -56,6 +56,8 @@ class LimitName(StrEnum):
     BANK_AUDIT = "bank_audit"
     LABELS = "labels"
     KNOWN_CLIENTS = "known_clients"
+    LEASES = "leases"
+    WARNINGS = "warnings"
     EVENT_READERS = "event_readers"
     KEPT_ANSWERS = "kept_answers"
     HEALTH_REPORTS = "health_reports"

@@ -32,7 +32,7 @@ MAX_ANSWER_BYTES: Final = 16 << 20
 #: A stream says something at least every 15 s.
 STREAM_SILENCE_S: Final = 45.0
 #: Nothing takes longer than the longest wait, and some.
-_CALL_S: Final = 330.0
+_CALL_S: Final = 930.0
 _CONNECT_S: Final = 10.0
 #: An event of this kind says that others were lost.
 LOST: Final = "lost"

@@ -16,8 +16,10 @@ from remsim.server.core.health_reports import PER_SECOND as HEALTH_PER_SECOND
 from remsim.server.core.kept_answers import MAX_KEPT, MAX_KEPT_BYTES
 from remsim.server.core.known import MAX_CLIENTS
 from remsim.server.core.labels import MAX_LABELS, MAX_SUBJECTS
+from remsim.server.core.leases import MAX_LEASES
 from remsim.server.core.peer_reports import BURST, REFILL_S
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
+from remsim.server.core.warnings import MAX_WARNINGS
 from remsim.server.store.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
 from remsim.wire.messages.extensions import MAX_LIST
 
@@ -54,6 +56,20 @@ _PEERS: Final = (
         "slots and cards",
         f"every slot of the largest installation, and its card, several times; each has at most {MAX_LABELS} labels",
         _ANSWER.format(409),
+    ),
+    Limit(
+        LimitName.LEASES,
+        MAX_LEASES,
+        "leases",
+        "each is of one client slot, and waits or has a card: as many as there are client slots to remember",
+        _ANSWER.format(409),
+    ),
+    Limit(
+        LimitName.WARNINGS,
+        MAX_WARNINGS,
+        "warnings",
+        "there is one of a kind about a thing, so more than these are no help to anybody",
+        "what else is wrong is not listed until others are over",
     ),
     Limit(
         LimitName.REVOCATION_LIST,

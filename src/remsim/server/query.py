@@ -443,6 +443,11 @@ class ServerQuery:
         mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         return [SlotInfo(nr, mapping=mappings.get(nr)) for nr in sorted({*range(size), *mappings})]
 
+    def mapping_by_id(self, number: int) -> MappingInfo | None:
+        """The live mapping with this id."""
+        mapping = self._coordinator.slotmap.get(number)
+        return None if mapping is None else MappingInfo(mapping, self._coordinator, self._status)
+
     def mapping_of_client(self, slot: ClientSlot) -> MappingInfo | None:
         """The live mapping of a client slot."""
         mapping = self._coordinator.slotmap.by_client_slot(slot)

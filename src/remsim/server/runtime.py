@@ -28,17 +28,25 @@ from remsim.server.core.actions import (
     Action,
     Actor,
     AskPolicy,
+    Audited,
     Decision,
     Entry,
     Note,
     StoreChange,
     StoreDeletion,
+    StoreGrant,
+    StoreLease,
     StoreMapping,
 )
+from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
 from remsim.server.core.event_feed import EventFeed
 from remsim.server.core.labels import shown_subject
+from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
 from remsim.server.core.slotmap import Mapping
+from remsim.server.core.warnings import Severity, Warnings
+from remsim.server.core.watch import Found
+from remsim.server.lease_query import LeaseQuery
 from remsim.server.metrics import ServerMetrics
 from remsim.server.query import RuntimeStatus, ServerQuery
 from remsim.server.store import audit
@@ -69,14 +77,24 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
 )
 
 #: Events that follow from what operators ask for, not from what peers do again and again.
-_OF_OPERATORS: Final = frozenset({"mapping_created", "mapping_deleted", "bankd_reset_ordered"})
+_OF_OPERATORS: Final = frozenset(
+    {"mapping_created", "mapping_deleted", "bankd_reset_ordered", "lease_granted", "lease_released", "lease_renewed"}
+)
 
 #: The refusal of a caller that has proven nothing: the entry names whatever it said.
 _TOKEN_REFUSED: Final = "token_refused"
 
 _POLICY_HINT: Final = "the server's policy file says who may use which card"
 
-__all__ = ["PolicyRefusalError", "ServerRuntime", "UnknownBankError", "UnknownMappingError"]
+__all__ = [
+    "NoFreeCardError",
+    "PolicyRefusalError",
+    "ServerRuntime",
+    "TooManyLeasesError",
+    "UnknownBankError",
+    "UnknownLeaseError",
+    "UnknownMappingError",
+]
 
 
 _SAY: Final = {"debug": Logger.debug, "info": Logger.info, "warning": Logger.warning, "error": Logger.error}
@@ -112,9 +130,12 @@ class ServerRuntime:
         self.changes = Changes()
         self._feed = EventFeed(presentable)
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
+        metrics.lacks = self._lacks
+        self.leases = LeaseQuery(coordinator.lending.table, self.query)
         self._metrics = metrics
         self._log = log
         self._policy = policy
+        coordinator.lending.may_use = self._may_use
         self._alarm = Alarm(self._on_alarm)
         self._executor: ActionExecutor[Action] = ActionExecutor(
             self._performers(), on_failure=self._on_failure, after=self._after_actions
@@ -262,6 +283,90 @@ class ServerRuntime:
             return
         await self._store(decision, Entry(by, "mapping.reset", "all", detail=f"{len(decision.mappings)} mappings"))
 
+    def _lacks(self) -> list[str]:
+        """In words, what the server lacks to do its work."""
+        lacks = [] if self.query.is_open else ["the server is starting or stopping"]
+        return lacks if self.query.is_store_healthy else [*lacks, "the database did not take the last change"]
+
+    # Warnings
+
+    @property
+    def warnings(self) -> Warnings:
+        """What is wrong now. Changed by ``warn``, ``clear_warning`` and ``set_warnings`` only."""
+        return self.coordinator.warnings
+
+    def warn(
+        self, kind: str, about: BankSlot | ClientSlot | str, text: str, hint: str, *, severity: Severity = "warning"
+    ) -> None:
+        """Something is wrong with ``about``. May be said again and again; see ``Warnings.set``."""
+        self._tell(self.warnings.set(kind, about, text, hint, wall=time.time(), severity=severity))
+
+    def clear_warning(self, kind: str, about: BankSlot | ClientSlot | str) -> None:
+        """That is over, if it ever was."""
+        self._tell(self.warnings.clear(kind, about))
+
+    def set_warnings(self, kinds: frozenset[str], found: Found) -> None:
+        """Of these kinds there is exactly what was ``found`` now."""
+        self._tell(self.warnings.replace(kinds, found, time.time()))
+
+    def _tell(self, events: Sequence[LogEvent]) -> None:
+        if events:
+            self._executor.run(events)
+
+    # Leases
+
+    async def take_lease(
+        self,
+        pool: CardChoice,
+        client: ClientSlot,
+        by: Actor,
+        *,
+        banks: frozenset[int] | None,
+        priority: int,
+        duration_s: float,
+        wait_s: float,
+    ) -> int:
+        """Lend a card of ``pool`` of these banks, now or within ``wait_s``; returns the lease's number.
+
+        Returns when that is committed. Raises ConflictError and StoreError.
+        """
+        decision = self.coordinator.lending.plan(
+            pool,
+            client,
+            banks=banks,
+            who=by.who,
+            priority=priority,
+            duration_s=duration_s,
+            wait_s=wait_s,
+            wall=time.time(),
+            now=self._loop.time(),
+        )
+        self._alarm.set(self.coordinator.next_deadline())
+        number, creation = decision.order.id, decision.creation
+        got = "waits" if creation is None else str(creation.bank)
+        entry = Entry(by, "lease.take", f"{client} {pool}", detail=f"lease {number}, {duration_s:g} s: {got}")
+        await self._store(decision, entry)
+        return number
+
+    async def renew_lease(self, number: int, duration_s: float, by: Actor) -> None:
+        """Let a lease last so long from now on; returns when that is committed.
+
+        Raises UnknownLeaseError, ConflictError and StoreError.
+        """
+        decision = self.coordinator.lending.plan_renewal(number, duration_s)
+        await self._store(decision, Entry(by, "lease.renew", f"lease {number}", detail=f"{duration_s:g} s"))
+
+    async def release_lease(self, number: int, by: Actor) -> None:
+        """End a lease, whether it waits or has a card; returns when that is committed.
+
+        Raises UnknownLeaseError, ConflictError and StoreError.
+        """
+        decision = self.coordinator.lending.plan_release(number)
+        await self._store(decision, Entry(by, "lease.release", f"lease {number}"))
+
+    def _may_use(self, bank: BankSlot, client: ClientSlot) -> bool:
+        return self._policy.decide(client, bank, self.coordinator.inventory.number(bank)).is_allowed
+
     def reset_bank(self, bank_id: int, by: Actor) -> None:
         """Order a bankd to drop all mappings and create those that are desired again. Raises UnknownBankError."""
         self._executor.run(self.coordinator.reset_bank(bank_id))
@@ -278,6 +383,9 @@ class ServerRuntime:
         self.store.record(Entry(audit.SERVER, "policy.reload", detail=policy.size), done)
         await done
         await self.enforce_policy()
+        # Who waits for a card may be allowed another one now.
+        self.coordinator.lending.stir(self._loop.time())
+        self._alarm.set(self.coordinator.next_deadline())
         # Some of it may have been deleted already, where it was judged after its commit.
         await self.store.written()
 
@@ -335,6 +443,7 @@ class ServerRuntime:
         performers: dict[type, Callable[..., None]] = {
             LogEvent: self._log_event,
             Entry: self.store.record,
+            Audited: lambda action: self.store.submit(action.decision, entry=action.entry),
             AskPolicy: lambda action: self._ask_policy(action.bank),
         }
         performers |= dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action)
@@ -373,6 +482,8 @@ def _creations(decision: Decision) -> tuple[StoreMapping, ...]:
             return (decision,)
         case StoreChange():
             return decision.creations
+        case StoreLease(_, StoreMapping() as creation) | StoreGrant(_, creation):
+            return (creation,)
         case _:
             return ()
 

@@ -31,6 +31,7 @@ from remsim.server.api.auth import check_open_address, is_loopback
 from remsim.server.api.listener import RestListener
 from remsim.server.authority.audit import FOLLOWED, CertificateAudit
 from remsim.server.core.coordinator import Coordinator, ServerSettings
+from remsim.server.lookout import CertificateEnd, Lookout, Outside
 from remsim.server.metrics import ServerMetrics
 from remsim.server.rules import read_policy, reload_policy
 from remsim.server.runtime import ServerRuntime
@@ -98,7 +99,9 @@ class ServerService:
         tasks = await self._stack.enter_async_context(TaskOwner("server", log=self._log))
         self._stack.callback(tasks.cancel)
         authority = _open_authority(config)
-        coordinator = Coordinator(self._settings(overrides, authority), memory, limits=self._metrics.limits)
+        now = asyncio.get_running_loop().time()
+        settings = self._settings(overrides, authority)
+        coordinator = Coordinator(settings, memory, limits=self._metrics.limits, now=now)
         self._metrics.watch(coordinator)
         runtime = ServerRuntime(
             coordinator, store, self._metrics, tasks=tasks, log=self._log, admission=quota_of(config), policy=policy
@@ -144,6 +147,19 @@ class ServerService:
     async def stop(self) -> None:
         """Close links with what is due to them, write what is known, release everything."""
         await self._stack.aclose()
+
+    def _outside(self, security: TransportSecurity, authority: "AuthorityMonitor | None") -> Outside:
+        contexts = security.contexts
+
+        def certificates() -> list[CertificateEnd]:
+            found = [] if contexts is None else [CertificateEnd(contexts.identity, contexts.not_after.timestamp())]
+            issued = () if authority is None else authority.issued
+            # The server's own is the one that it uses.
+            others = [one for one in issued if one.revoked_at is None and one.identity.role is not Role.SERVER]
+            return [*found, *(CertificateEnd(one.identity, one.expires_at) for one in others)]
+
+        is_doubtful = (lambda: False) if authority is None else authority.is_clock_doubtful
+        return Outside(self._config.state_dir, certificates, is_doubtful)
 
     async def _listen(self, runtime: ServerRuntime, security: TransportSecurity) -> None:
         config = self._config
@@ -196,6 +212,7 @@ class ServerService:
 
             looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))
             tasks.vital(looking, name="authority")
+        tasks.vital(Lookout(runtime, self._outside(security, authority)).run(), name="lookout")
 
     def _follow(self, runtime: ServerRuntime, authority: "AuthorityMonitor") -> None:
         runtime.push_certified(authority.holders)

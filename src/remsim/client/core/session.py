@@ -76,6 +76,8 @@ class _Link:
     is_own: bool = False
     #: It sends answers ahead.
     is_ahead: bool = False
+    #: The bankd has answered a command of the modem or a change of its lines.
+    has_answered: bool = False
     #: A status was sent, so the bankd's idea of our lines is ours.
     has_shown_lines: bool = False
     #: Lines as the bankd was shown them, until there is a lease.
@@ -165,13 +167,14 @@ class Session:
         lease = self._lease
         if lease is None or self.atr is None:
             return None
-        self._link = None
+        link, self._link = self._link, None
         self.ahead.on_link_lost()
         if not lease.begin_hold(now, is_busy=bool(self._commands)):
             return []
         self._watch(lease)
-        waiting = len(self._commands)
-        return [self._notices.make(NoticeKind.SESSION_HELD, f"{counted(waiting, 'command')} waiting: {reason}")]
+        text = f"{counted(len(self._commands), 'command')} waiting: {reason}"
+        has_answered = link is not None and link.has_answered
+        return [self._notices.make(NoticeKind.SESSION_HELD, text, has_answered=has_answered)]
 
     def end(self, reason: str, *, is_lost: bool = False) -> list[Action]:
         """Forget the bankd's link and give the modem its own card back. ``is_lost``: the link is gone already."""
@@ -233,6 +236,7 @@ class Session:
                 if event.message.slot_phys_status.card_present is False:
                     return self._hide_card("the bankd's card is gone")
                 if self._lease is not None:
+                    link.has_answered = True
                     self._lease.outbox.lines_acknowledged(event.tag)
                 return []
             case rspro.SessionInd() if link.is_accepted:
@@ -367,6 +371,7 @@ class Session:
     def _on_leased_response(self, link: _Link, lease: SessionLease, tag: int, data: bytes, now: float) -> list[Action]:
         if not lease.outbox.command_answered(tag):
             return []
+        link.has_answered = True
         self.ahead.on_answer(tag)
         command = self._commands.popleft()
         self.waits.on_answer(now - command.taken_at)

@@ -12,7 +12,7 @@ from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.api import errors, limits
 from remsim.server.api.auth import OPEN_PATHS, AuthMiddleware, judge_route
 from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
-from remsim.server.api.v2 import access, apply, cards, events, mappings, peers, sessions
+from remsim.server.api.v2 import access, apply, cards, events, leases, mappings, peers, sessions, warnings
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
@@ -82,7 +82,22 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         dependencies=[Depends(judge_route)],
     )
     errors.install(app, limits)
-    for resource in (clients, banks, slotmaps, audits, status, peers, sessions, cards, mappings, apply, access, events):
+    for resource in (
+        clients,
+        banks,
+        slotmaps,
+        audits,
+        status,
+        peers,
+        sessions,
+        cards,
+        mappings,
+        leases,
+        apply,
+        access,
+        events,
+        warnings,
+    ):
         app.include_router(resource.router)
     return app
 

@@ -18,11 +18,16 @@ from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
     Action,
     Decision,
+    LeaseEnd,
     StoreChange,
     StoreDeletion,
     StoredState,
+    StoreGrant,
     StoreLabels,
+    StoreLease,
+    StoreLeaseEnd,
     StoreMapping,
+    StoreRenewal,
     StoreSent,
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
@@ -35,6 +40,7 @@ from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
+from remsim.server.core.lending import Lending
 from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
 from remsim.server.core.peer_reports import (
     BankAudit,
@@ -48,6 +54,8 @@ from remsim.server.core.peer_reports import (
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+from remsim.server.core.warnings import Warnings
+from remsim.server.core.watch import Watch, arrival_name
 from remsim.wire.link.abilities import ADVERTISE
 from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
 from remsim.wire.link.engine import (
@@ -108,7 +116,9 @@ class ServerSettings:
 class Coordinator:
     """One for the server. ``memory`` is what earlier runs have stored."""
 
-    def __init__(self, settings: ServerSettings, memory: StoredState, *, limits: LimitCounts | None = None) -> None:
+    def __init__(
+        self, settings: ServerSettings, memory: StoredState, *, limits: LimitCounts | None = None, now: float = 0.0
+    ) -> None:
         """``limits`` counts the limits that are reached."""
         self._settings = settings
         self.limits = LimitCounts() if limits is None else limits
@@ -143,10 +153,22 @@ class Coordinator:
             limits=self.limits,
             host=self,
         )
+        self.warnings = Warnings(self.limits)
+        self.watch = Watch(self.slotmap, self.peers, self.inventory, self.known)
         for stored in memory.mappings:
             self.slotmap.restore(stored)
         for mapping_id, client, bank in memory.releases:
             self.configurator.restore_unmap(client, PendingUnmap(mapping_id, bank))
+        self.lending = Lending(
+            memory,
+            slotmap=self.slotmap,
+            peers=self.peers,
+            inventory=self.inventory,
+            labels=self.labels,
+            limits=self.limits,
+            plan_deletion=self.plan_deletion,
+            now=now,
+        )
 
     @property
     def contest_refusals(self) -> int:
@@ -200,6 +222,7 @@ class Coordinator:
             return []
         actions: list[Action] = []
         if peer.state is PeerState.CONNECTED_BANKD:
+            self.lending.stir(now)
             actions = self._reconciler.on_bankd_lost(peer.bank, now)
         actions += note_of(peer)
         level: Final = "debug" if peer.state in (PeerState.ESTABLISHED, PeerState.REJECTED) else "info"
@@ -219,7 +242,8 @@ class Coordinator:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
-        due = (self._link_timers.next(), self._bank_timers.next(), self.health.next_deadline())
+        timers = (self._link_timers.next(), self._bank_timers.next(), self.lending.next_deadline())
+        due = (*timers, self.health.next_deadline())
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
@@ -229,7 +253,7 @@ class Coordinator:
             actions += self._admission.on_timer(link)
         while (bank_id := self._bank_timers.pop_due(now)) is not None:
             actions += self._reconciler.on_timer(bank_id, now)
-        return actions + self.health.handle_timer(now)
+        return actions + self.lending.handle_timer(now) + self.health.handle_timer(now)
 
     # Orders of operators
 
@@ -274,7 +298,9 @@ class Coordinator:
         """Give a slot, client slot or card these labels. Raises LabelError."""
         return self.labels.plan(subject, labels)
 
-    def plan_deletion(self, mappings: Iterable[Mapping]) -> StoreDeletion | None:
+    def plan_deletion(
+        self, mappings: Iterable[Mapping], lease_end: LeaseEnd = LeaseEnd.UNMAPPED
+    ) -> StoreDeletion | None:
         """Delete live mappings; those whose deletion waits already are left out. None if nothing is left."""
         chosen = [mapping for mapping in mappings if not mapping.is_ending]
         for mapping in chosen:
@@ -285,6 +311,7 @@ class Coordinator:
             tuple(m.id for m in chosen),
             tuple(m.id for m in chosen if m.is_sent),
             tuple(m.id for m in chosen if m.is_acknowledged),
+            lease_end,
         )
 
     def reset_bank(self, bank_id: int) -> list[Action]:
@@ -302,17 +329,29 @@ class Coordinator:
     def on_stored(
         self, decision: Decision, now: float, *, mapping_ids: tuple[int, ...] = (), created_at: float = 0.0
     ) -> list[Action]:
-        """A decision is committed. New mappings have got their ids and time (seconds since 1970-01-01 UTC)."""
+        """A decision is committed. ``created_at`` is when, in seconds since 1970-01-01 UTC; new mappings have ids."""
+        actions = self._carry_out(decision, now, mapping_ids, created_at)
+        return actions if isinstance(decision, StoreSent) else [*actions, *self.lending.serve(now)]
+
+    def _carry_out(
+        self, decision: Decision, now: float, mapping_ids: tuple[int, ...], created_at: float
+    ) -> list[Action]:
         match decision:
             case StoreMapping():
                 return self._create(mapping_ids[0], decision, created_at, now)
-            case StoreDeletion():
-                return [action for number in decision.mappings for action in self._delete(number, now)]
+            case StoreDeletion(numbers):
+                return [act for number in numbers for act in self._delete(number, decision.lease_end, now, created_at)]
             case StoreChange(deletion, creations, labelled):
-                actions = [] if deletion is None else self.on_stored(deletion, now)
+                actions = [] if deletion is None else self._carry_out(deletion, now, (), created_at)
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
-                return actions + [action for each in labelled for action in self.on_stored(each, now)]
+                return actions + [act for each in labelled for act in self._carry_out(each, now, (), created_at)]
+            case StoreLease() | StoreGrant():
+                return self._on_lent(decision, now, mapping_ids, created_at)
+            case StoreRenewal():
+                return self.lending.on_renewal_stored(decision, created_at, now)
+            case StoreLeaseEnd():
+                return self.lending.on_end_stored(decision, created_at)
             case StoreLabels():
                 self.labels.on_stored(decision)
                 fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
@@ -321,6 +360,16 @@ class Coordinator:
                 return self._reconciler.on_sent_stored(decision, now)
             case _:
                 return self._admission.on_id_stored(decision)
+
+    def _on_lent(
+        self, decision: StoreLease | StoreGrant, now: float, mapping_ids: tuple[int, ...], created_at: float
+    ) -> list[Action]:
+        creation = decision.creation
+        made = [] if creation is None else self._create(mapping_ids[0], creation, created_at, now)
+        if isinstance(decision, StoreGrant):
+            return [*made, *self.lending.on_grant_stored(decision, mapping_ids[0], created_at, now)]
+        number = mapping_ids[0] if mapping_ids else None
+        return [*made, *self.lending.on_lease_stored(decision, number, created_at, now)]
 
     def on_store_failed(self, decision: Decision) -> list[Action]:
         """A decision could not be committed: everything is as it was before."""
@@ -338,6 +387,15 @@ class Coordinator:
                 return actions + [action for each in creations for action in self.on_store_failed(each)]
             case StoreLabels():
                 return []
+            case StoreLease():
+                self.lending.on_lease_failed(decision)
+                return []
+            case StoreGrant():
+                self.lending.on_grant_failed(decision)
+                return []
+            case StoreRenewal() | StoreLeaseEnd():
+                self.lending.on_change_failed(decision)
+                return []
             case StoreSent():
                 return self._reconciler.on_sent_failed(decision)
             case _:
@@ -351,11 +409,12 @@ class Coordinator:
         event = mapping_event("info", "mapping_created", mapping)
         return [event, *self._reconciler.on_mapping_stored(mapping, now)]
 
-    def _delete(self, mapping_id: int, now: float) -> list[Action]:
+    def _delete(self, mapping_id: int, lease_end: LeaseEnd, now: float, wall: float) -> list[Action]:
         mapping = self.slotmap.get(mapping_id)
         if mapping is None:
             return []
         actions: list[Action] = [mapping_event("info", "mapping_deleted", mapping)]
+        actions += self.lending.on_mapping_deleted(mapping_id, lease_end, wall)
         if self.slotmap.delete(mapping):
             actions += self._reconciler.on_mapping_deleted(mapping, now)
         if mapping.is_acknowledged:
@@ -397,12 +456,14 @@ class Coordinator:
             case rspro.BankSlotStatusInd() as message, _:
                 return [*on_slot_status(peer, message, now), *self._judge(peer, message.from_bank_slot, now)]
             case rspro.ReaderHealthInd() as message, _:
+                self.lending.stir(now)
                 return [*on_reader_health(peer, message), *self._judge(peer, message.bank_slot, now)]
             case rspro.SessionStateInd() as message, _:
                 return [*on_session_state(peer, message, now), *self._judge(peer, message.bank_slot, now)]
             case (health.SlotHealthInd() | health.ClientHealthInd()) as message, _:
                 return self._on_health(peer, message, now)
             case extensions.CardInd() as message, _:
+                self.lending.stir(now)
                 return self.inventory.on_card(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
@@ -455,6 +516,7 @@ class Coordinator:
 
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
+        self.watch.arrivals.note(arrival_name(peer, slot), now)
         return [
             program_event("info", "client_connected", peer),
             *note_of(peer),
@@ -465,6 +527,8 @@ class Coordinator:
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
         """Admission let a bankd in."""
         bank_id = request.bank_id
+        self.lending.stir(now)
+        self.watch.arrivals.note(arrival_name(peer), now)
         peer.number_of_slots = request.number_of_slots
         known = self.configurator.bank_addresses.get(bank_id, ())
         if known and ADVERTISE in (request.identity.abilities or ()):

@@ -105,9 +105,11 @@ def _about(event: LogEvent) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The banks and clients that an event tells of."""
     banks: set[int] = set()
     clients: set[int] = set()
-    bank = event.fields.get("bank")
+    bank, client = event.fields.get("bank"), event.fields.get("client")
     if isinstance(bank, int):
         banks.add(bank)
+    if isinstance(client, int):
+        clients.add(client)
     for value in (event.bank_slot, event.client_slot, *event.fields.values()):
         if isinstance(value, BankSlot):
             banks.add(value.bank_id)

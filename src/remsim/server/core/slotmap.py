@@ -175,6 +175,14 @@ class SlotMap:
         self._reserved_bank_slots.discard(bank)
         self._reserved_client_slots.discard(client)
 
+    def is_bank_free(self, slot: BankSlot) -> bool:
+        """Whether a bank slot is neither mapped nor just being mapped."""
+        return slot not in self._by_bank_slot and slot not in self._reserved_bank_slots
+
+    def is_client_free(self, slot: ClientSlot) -> bool:
+        """Whether a client slot is neither mapped nor just being mapped."""
+        return slot not in self._by_client_slot and slot not in self._reserved_client_slots
+
     # Life
 
     def add(self, mapping: Mapping) -> None:

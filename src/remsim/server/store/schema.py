@@ -34,6 +34,7 @@ METADATA: Final = MetaData(
 )
 
 _LIVE: Final = text("deleted_at IS NULL")
+_NOT_ENDED: Final = text("ended_at IS NULL")
 
 #: Times are seconds since 1970-01-01 UTC.
 MAPPINGS: Final = Table(
@@ -132,6 +133,33 @@ CLIENT_NUMBERS: Final = Table(
     UniqueConstraint("client_id"),
 )
 
+#: Cards lent for a time, and requests that wait for one. A granted lease is one live mapping.
+LEASES: Final = Table(
+    "leases",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("pool", String(80), nullable=False),
+    Column("client_id", Integer, nullable=False),
+    Column("client_slot_nr", Integer, nullable=False),
+    # Numbers with commas; NULL: all.
+    Column("banks", Text),
+    Column("who", String(128), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("duration_s", Double, nullable=False),
+    Column("wait_s", Double, nullable=False),
+    Column("requested_at", Double, nullable=False),
+    # NULL: it waits, or never got a card.
+    Column("mapping_id", ForeignKey(MAPPINGS.c.id)),
+    Column("granted_at", Double),
+    Column("expires_at", Double),
+    # NULL: it waits, or has its card.
+    Column("ended_at", Double),
+    Column("ended_by", String(16)),
+    Index("ix_leases_live_client", "client_id", "client_slot_nr", unique=True, sqlite_where=_NOT_ENDED),
+    Index("ix_leases_mapping_id", "mapping_id", unique=True),
+    Index("ix_leases_ended_at", "ended_at"),
+)
+
 #: Single values: how often the server was started.
 COUNTERS: Final = Table(
     "counters",
@@ -180,5 +208,5 @@ def use_dialect(name: str) -> None:
     Not said with the tables, because naming a dialect there imports it in every server.
     """
     if name == "postgresql":
-        for index in MAPPINGS.indexes:
+        for index in (*MAPPINGS.indexes, *LEASES.indexes):
             index.dialect_options[name]["where"] = index.dialect_options["sqlite"]["where"]
