@@ -70,6 +70,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("apdu", "tlv", "tpdu", "atr", "instructions", "selection"),
         ("apdu_case", "t0_exchange", "atr_policy", "pps"),
         ("iccid", "t0_over_apdu"),
+        ("identity",),
         ("contents",),
     ),
     "uicc": (

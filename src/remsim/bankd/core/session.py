@@ -35,6 +35,7 @@ from remsim.bankd.core.states import (
     HoldEvent,
     HoldState,
 )
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.core.identity import Proof
@@ -185,6 +186,7 @@ class CardSlot(Stateful[CardState, CardEvent]):
         "ended",
         "fault",
         "iccid",
+        "identity",
         "is_present",
         "is_traced",
         "origin",
@@ -210,6 +212,8 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.reader = ""
         #: The number of the card that is in the reader now, where it was read.
         self.iccid: str | None = None
+        #: What else it says without a PIN, where that was read.
+        self.identity: CardIdentity | None = None
         #: The session that wants the card.
         self.session: CardSession | None = None
         #: The session that the card was powered for; it is powered off before another gets it.
