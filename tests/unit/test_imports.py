@@ -170,7 +170,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "doctor": (
         ("check", "pcscd", "roles", "told"),
-        ("owner", "power", "links", "host", "usb", "vpcd"),
+        ("owner", "power", "links", "host", "usb", "vpcd", "warnings"),
         ("bank", "certificate", "configuration"),
         ("server",),
     ),
@@ -178,7 +178,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
         ("options", "rest", "main"),
-        ("tables", "examination", "session"),
+        ("tables", "examination", "session", "completion"),
         ("fleet", "leases", "warnings"),
         ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),
@@ -268,7 +268,7 @@ EXTRAS = {
 #: library.
 BASE = {
     "cyclopts": ("remsim.cli",),
-    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo"),
+    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo", "remsim.server.webhooks"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
     "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet", "remsim.cli.leases"),

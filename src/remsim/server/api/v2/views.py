@@ -13,7 +13,7 @@ from remsim.server.api.v1.views import MaySee, time_text
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
 
-_STATES = {
+STATE_NAMES = {
     MappingState.NEW: "stored",
     MappingState.UNACKNOWLEDGED: "sent",
     MappingState.ACTIVE: "active",
@@ -45,7 +45,7 @@ class Views:
             client=str(info.client),
             bank=str(info.bank),
             state=models.MappingObserved.model_validate(
-                {"state": _STATES[info.state], "source": source, **self._times(info.changed_at)}
+                {"state": STATE_NAMES[info.state], "source": source, **self._times(info.changed_at)}
             ),
             operational=not missing,
             missing=missing,
@@ -83,13 +83,14 @@ class Views:
         return models.BankSlotModel(
             slot=str(where),
             labels=list(self._query.labels(str(where))),
-            card=self._presence(bank_id, slot),
+            card=self.presence(bank_id, slot),
             reader=None if slot.reader is None else slot.reader.state.name.lower(),
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
             mapping=self.seen_mapping(slot.mapping),
         )
 
-    def _presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
+    def presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
+        """Whether there is a card in a slot."""
         reported = None if slot.status is None else slot.status.card_present
         if reported is None and slot.iccid is not None:
             # It was read, so it is there.
