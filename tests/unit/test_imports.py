@@ -173,7 +173,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "doctor": (
         ("check", "pcscd", "roles", "told"),
-        ("owner", "power", "links", "host", "usb", "vpcd"),
+        ("owner", "power", "links", "host", "usb", "vpcd", "warnings"),
         ("bank", "certificate", "configuration"),
         ("server",),
     ),
@@ -181,7 +181,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
         ("options", "rest", "main"),
-        ("tables", "examination", "session"),
+        ("tables", "examination", "session", "completion"),
         ("fleet", "health", "leases", "warnings"),
         ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),

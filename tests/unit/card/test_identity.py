@@ -12,7 +12,6 @@ from remsim.card.tpdu import is_well_formed
 from remsim.readers.sim.profiles import load_profile
 from remsim.redaction import is_pin_command
 from remsim.uicc import Uicc
-from remsim.uicc.identity import SubscriberIdentity
 
 ICCID_FILE = "980001010000000010f8"
 IMSI_FILE = "080910101032547698"
