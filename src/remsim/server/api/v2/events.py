@@ -107,7 +107,7 @@ def _page(runtime: ServerRuntime, grant: Grant, number: int, size: int, *, is_lo
     while len(shown) < size and (events := feed.after(number, _PORTION)):
         for event in events:
             number = event.number
-            if _may_see(grant, event):
+            if may_see_event(grant, event):
                 shown.append(_with_id(run, event))
                 if len(shown) == size:
                     break
@@ -142,7 +142,7 @@ class EventStream:
                 events = feed.after(number, _PORTION)
                 for event in events:
                     number = event.number
-                    if _may_see(self._grant, event):
+                    if may_see_event(self._grant, event):
                         yield f"id: {run}-{number}\nevent: {event.kind}\ndata: {_with_id(run, event)}\n\n"
                 if not events and await changes.until(partial(_newer, feed, number), KEEP_ALIVE_S) is None:
                     yield f": {run}-{number}\n\n"
@@ -177,7 +177,7 @@ def _lost(run: int, number: int) -> str:
     return f'id: {run}-{number}\nevent: lost\ndata: {{"id":"{run}-{number}"}}\n\n'
 
 
-def _may_see(grant: Grant, event: FeedEvent) -> bool:
+def may_see_event(grant: Grant, event: FeedEvent) -> bool:
     """A token with limits hears of what is within them as a whole; what names nothing concerns everything."""
     scope = grant.scope
     if not scope.is_limited:
