@@ -112,7 +112,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-    "rest": (("models", "errors"), ("calls", "stream"), ("client", "leases", "warnings")),
+    "rest": (("models", "errors"), ("calls", "stream"), ("authority", "client", "leases", "warnings", "webhooks")),
     "readers": (
         ("errors",),
         ("base",),
@@ -165,7 +165,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules", "lookout", "page.assets"),
+        ("rules", "lookout", "webhooks", "page.assets"),
         ("api.*",),
         ("page.*",),
         ("service",),
@@ -181,7 +181,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (
         ("options", "rest", "main"),
         ("tables", "examination", "session"),
-        ("fleet", "leases", "warnings"),
+        ("fleet", "health", "leases", "warnings"),
         ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),
     ),
@@ -192,11 +192,12 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
-    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry")),
+    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery")),
+    *(f"remsim.server.core.webhooks.{name}" for name in ("WebhookError", "WebhookQueue")),
     *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError")),
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
-    "remsim.server.core.health_board.Standing",
-    *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
+    "remsim.server.core.health_board.HealthStanding",
+    *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(
         f"remsim.server.core.page_sessions.{name}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from remsim.bankd.ahead_slots import AheadSlots, Reread
+from remsim.bankd.ahead_turns import AheadTurns
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.certified_store import NAME, CertifiedFile
 from remsim.bankd.core.actions import (
@@ -108,6 +109,7 @@ class BankdService:
         self._log = get_logger("bankd")
         # For each command: asking for the loop costs a system call.
         self._now: Callable[[], float] = asyncio.get_running_loop().time
+        self._ahead_turns = AheadTurns(self._on_ahead_turn)
         self._stop_wanted = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
@@ -469,7 +471,7 @@ class BankdService:
         self._tasks.session(self._certified_file.save(self.coordinator.certified.proven), name="certified")
 
     def _run_ahead(self, action: RunAhead) -> None:
-        asyncio.get_running_loop().call_soon(self._on_ahead_turn, action.slot_nr)
+        self._ahead_turns.want(action.slot_nr, action.delay_s)
 
     def _on_ahead_turn(self, slot_nr: int) -> None:
         self._do(self.coordinator.on_ahead_turn(slot_nr, self._now()))

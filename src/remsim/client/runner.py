@@ -98,6 +98,7 @@ class ClientSlotRunner(EmulatorEvents):
                 None if self.emulator.stalls else config.stall_limit_s,
             ),
         )
+        self.coordinator.health.emulator = self.emulator.kind
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
@@ -274,6 +275,8 @@ class ClientSlotRunner(EmulatorEvents):
     def on_pps(self, result: PpsResult) -> None:
         """The modem changed the speed; RSPRO has no place for it."""
         self._log.debug("pps", f_index=result.f_index, d_index=result.d_index)
+        self.coordinator.health.on_speed(result.f_index, result.d_index, self._manager.now())
+        self._set_alarm()
 
     def on_hardware(self, hardware: Hardware) -> None:
         """The hardware came or went; what it is, the emulator has logged."""
@@ -281,6 +284,13 @@ class ClientSlotRunner(EmulatorEvents):
             self._metrics.hardware_losses.labels(self._label).inc()
         self._has_hardware = hardware.is_present
         self._metrics.hardware_present.labels(self._label).set(hardware.is_present)
+        self.coordinator.health.on_board(hardware.board, self._manager.now(), is_present=hardware.is_present)
+        self._set_alarm()
+
+    def on_firmware(self, version: str) -> None:
+        """The hardware tells which firmware it runs."""
+        self.coordinator.health.on_firmware(version, self._manager.now())
+        self._set_alarm()
 
     def on_unknown_command(self, *, is_refused: bool) -> None:
         """The emulator has logged which."""
@@ -341,6 +351,7 @@ class ClientSlotRunner(EmulatorEvents):
 
     def _abort(self, action: Abort) -> None:
         self._metrics.failed_tpdus.labels(self._label).inc()
+        self.coordinator.health.on_failed()
         self._log.warning("command_without_answer", reason=action.reason)
         self._tell_of_command(action.command, None, action.reason)
         self.emulator.abort(action.command.number, action.reason)
@@ -349,6 +360,8 @@ class ClientSlotRunner(EmulatorEvents):
         duration_s = time.perf_counter() - command.came_at
         if response is not None:
             self._duration.observe(duration_s)
+            # Without a request, its answer was there before.
+            self.coordinator.health.on_answered(None if command.request is None else duration_s)
         self._observer.on_command(
             CommandRecord(self.coordinator.client_slot, command.tpdu, response, duration_s, failure=failure)
         )

@@ -58,6 +58,8 @@ class LimitName(StrEnum):
     KNOWN_CLIENTS = "known_clients"
     LEASES = "leases"
     WARNINGS = "warnings"
+    WEBHOOKS = "webhooks"
+    WEBHOOK_QUEUE = "webhook_queue"
     EVENT_READERS = "event_readers"
     KEPT_ANSWERS = "kept_answers"
     HEALTH_REPORTS = "health_reports"

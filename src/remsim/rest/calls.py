@@ -115,9 +115,16 @@ def show_mapping(client: str, *, wait: Goal | None = None, timeout: str = "30s")
     return _get(f"/mappings/{ClientSlot.parse(client)}", models.MappingModel, _waiting(wait, timeout))
 
 
-def put_mapping(client: str, card: str, *, wait: Goal | None = None, timeout: str = "30s") -> Call[models.MappingModel]:
+def put_mapping(
+    client: str,
+    card: str,
+    *,
+    follow: Literal["slot", "card"] | None = None,
+    wait: Goal | None = None,
+    timeout: str = "30s",
+) -> Call[models.MappingModel]:
     """Give a client slot a card. Raises IdRangeError, and ValidationError for what names no card."""
-    path, body = f"/mappings/{ClientSlot.parse(client)}", models.MappingOrder(card=card)
+    path, body = f"/mappings/{ClientSlot.parse(client)}", models.MappingOrder(card=card, follow=follow)
     return Call("PUT", path, models.MappingModel, _waiting(wait, timeout), body)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.core.coordinator import Coordinator
-from remsim.server.core.health_board import Standing
+from remsim.server.core.health_board import HealthStanding
 from remsim.server.core.peers import Heard, SessionReport
 from remsim.wire.messages.health import ClientHealthInd, SlotHealthInd
 
@@ -26,11 +26,11 @@ class HealthQuery:
         self._coordinator = coordinator
         self._now = now
 
-    def slot(self, slot: BankSlot) -> Standing:
+    def slot(self, slot: BankSlot) -> HealthStanding:
         """The verdict on a bank slot, connected or not."""
         return self._coordinator.health.slot(slot, self._now())
 
-    def client(self, slot: ClientSlot) -> Standing:
+    def client(self, slot: ClientSlot) -> HealthStanding:
         """The verdict on a client slot, connected or not."""
         return self._coordinator.health.client(slot, self._now())
 

@@ -20,6 +20,7 @@ from remsim.server.core.leases import MAX_LEASES
 from remsim.server.core.peer_reports import BURST, REFILL_S
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
 from remsim.server.core.warnings import MAX_WARNINGS
+from remsim.server.core.webhooks import MAX_PENDING, MAX_WEBHOOKS
 from remsim.server.store.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
 from remsim.wire.messages.extensions import MAX_LIST
 
@@ -133,6 +134,20 @@ _REST: Final = (
         "a page or program has one; each wakes up at every change. All read the same 100 000 events, so a reader costs "
         "no memory; the events take some 50 MB, and 95 MB at most",
         _ANSWER.format(503),
+    ),
+    Limit(
+        LimitName.WEBHOOKS,
+        MAX_WEBHOOKS,
+        "webhooks",
+        "a few systems are told; each costs a task and a queue",
+        _ANSWER.format(409),
+    ),
+    Limit(
+        LimitName.WEBHOOK_QUEUE,
+        MAX_PENDING,
+        "deliveries of one webhook",
+        "some megabytes: a receiver that is away for long gets the lists anew",
+        "the oldest delivery is dropped; the log of deliveries says so",
     ),
     Limit(
         LimitName.KEPT_ANSWERS,

@@ -23,6 +23,7 @@ from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
+from remsim.redaction import shorten_iccid
 from remsim.server.changes import Changes
 from remsim.server.core.actions import (
     Action,
@@ -34,13 +35,16 @@ from remsim.server.core.actions import (
     Note,
     StoreChange,
     StoreDeletion,
+    StoredWebhook,
     StoreGrant,
     StoreLease,
     StoreMapping,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
-from remsim.server.core.event_feed import EventFeed
+from remsim.server.core.event_feed import EventFeed, FeedEvent
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
 from remsim.server.core.slotmap import Mapping
@@ -129,6 +133,8 @@ class ServerRuntime:
         #: Wakes those who wait for something to come about.
         self.changes = Changes()
         self._feed = EventFeed(presentable)
+        #: Hears of each event that is kept.
+        self.on_kept: Callable[[FeedEvent], None] | None = None
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
         metrics.lacks = self._lacks
         self.leases = LeaseQuery(coordinator.lending.table, self.query)
@@ -219,10 +225,12 @@ class ServerRuntime:
         by: Actor,
         *,
         labels: dict[str, tuple[str, ...]] | None = None,
+        follows: dict[BankSlot, str] | None = None,
     ) -> None:
         """End the mappings of client slots, make others, and change labels; returns when that is committed.
 
-        Either everything is stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
+        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. Either everything is
+        stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
         LabelError and StoreError.
         """
         found: list[Mapping] = []
@@ -233,7 +241,9 @@ class ServerRuntime:
             found.append(mapping)
         for bank, client in created:
             self._check_policy(bank, client, by)
-        decision = self.coordinator.plan_change(found, created, labels)
+            if follows is not None and bank in follows:
+                self.coordinator.check_follow(client, follows[bank])
+        decision = self.coordinator.plan_change(found, created, labels, follows)
         if decision is None:
             return
         gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in found]
@@ -243,6 +253,20 @@ class ServerRuntime:
         ]
         entry = Entry(by, "mapping.change", _one(gone, new, named), detail=", ".join([*gone, *new, *named]))
         await self._store(decision, entry)
+
+    async def follow(self, client: ClientSlot, iccid: str | None, by: Actor) -> None:
+        """Let the mapping of a client slot follow this card, or stay with its slot; returns when that is committed.
+
+        Raises UnknownMappingError, ConflictError and StoreError.
+        """
+        mapping = self.coordinator.slotmap.by_client_slot(client)
+        if mapping is None:
+            raise UnknownMappingError(f"{client} is not mapped")
+        if iccid is not None:
+            self.coordinator.check_follow(client, iccid)
+        decision = self.coordinator.plan_follow(mapping, iccid)
+        detail = "its slot" if iccid is None else f"the card {shorten_iccid(iccid)}"
+        await self._store(decision, Entry(by, "mapping.follow", _pair(mapping.bank, client), detail=detail))
 
     def check_policy(self, created: Iterable[tuple[BankSlot, ClientSlot]]) -> None:
         """Whether the rules allow these mappings; nothing is noted. Raises PolicyRefusalError."""
@@ -412,6 +436,14 @@ class ServerRuntime:
         self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
         return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
+    async def store_webhook(self, hook: StoredWebhook, entry: Entry) -> None:
+        """Keep a new webhook; returns when that is committed. Raises StoreError."""
+        await self._store(StoreWebhook(hook), entry)
+
+    async def delete_webhook(self, number: int, entry: Entry) -> None:
+        """Forget a webhook; returns when that is committed. Raises StoreError."""
+        await self._store(StoreWebhookEnd(number), entry)
+
     def record(self, entry: Entry) -> None:
         """Store what somebody did that changed nothing."""
         self.store.record(entry)
@@ -467,7 +499,8 @@ class ServerRuntime:
 
     def _log_event(self, event: LogEvent) -> None:
         self._metrics.events.labels(event.name).inc()
-        self._feed.on_event(event, time.time())
+        if self._feed.on_event(event, time.time()) and self.on_kept is not None:
+            self.on_kept(self._feed.newest)
         slots = {"bank_slot": event.bank_slot, "client_slot": event.client_slot}
         fields = {name: slot for name, slot in slots.items() if slot is not None} | event.shown_fields()
         # What operators do is said each time.

@@ -314,9 +314,11 @@ class CardSlots:
         position.step(CardEvent.OPEN_FAILED)
         is_new, position.fault = position.fault is not fault.kind, fault.kind
         if fault.kind is not FaultKind.PROTOCOL:
-            # Nothing but another card mends that one.
             self._count_failure(position, fault, now)
             self._deadlines.set(position, position.breaker.next_try)
+        elif position.breaker.on_unfit(fault.kind):
+            # Nothing but another card mends that one.
+            self._report(position)
         event = "reader_busy" if fault.kind is FaultKind.BUSY else "card_not_powered"
         self._note("warning" if is_new else "debug", event, position, reader=position.reader, error=fault.text)
         if is_new and fault.kind is FaultKind.BUSY:

@@ -74,6 +74,8 @@ class BankdCounts:
 
     #: Commands that were answered.
     tpdus: int = 0
+    #: Commands of modems whose cards answered at once, in the call.
+    at_once: int = 0
     #: Resets that a card survived.
     resets: int = 0
     #: Operations of a card that failed, by kind.
@@ -458,6 +460,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
                 return None
             if guard is not None:
                 guard.on_exchange(tpdu, outcome)
+        self._counts.at_once += 1
         self._on_answered(tag, tpdu, outcome)
         return outcome
 

@@ -13,10 +13,23 @@ from remsim.server.api import errors, limits
 from remsim.server.api.auth import OPEN_PATHS, AuthMiddleware, judge_route
 from remsim.server.api.judging import TokenJudge
 from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
-from remsim.server.api.v2 import access, apply, authority, cards, events, leases, mappings, peers, sessions, warnings
+from remsim.server.api.v2 import (
+    access,
+    apply,
+    authority,
+    cards,
+    events,
+    leases,
+    mappings,
+    peers,
+    sessions,
+    warnings,
+    webhooks,
+)
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
+from remsim.server.webhooks import WebhookSender
 
 #: What the schema calls the token.
 _TOKEN: Final = "token"
@@ -26,10 +39,13 @@ _MAPPED: Final = "::ffff:"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def build_app(runtime: ServerRuntime, metrics: ServerMetrics, *, is_open: bool = False) -> FastAPI:
-    """The application over ``runtime``; ``is_open``: no token is needed."""
+def build_app(
+    runtime: ServerRuntime, metrics: ServerMetrics, hooks: WebhookSender, *, is_open: bool = False
+) -> FastAPI:
+    """The application over ``runtime`` and ``hooks``; ``is_open``: no token is needed."""
     app = resources(metrics.limits)
     app.state.runtime = runtime
+    app.state.webhooks = hooks
     app.state.event_readers = events.Readers()
     app.state.kept_answers = KeptAnswers(metrics.limits)
     app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)
@@ -100,6 +116,7 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         authority,
         events,
         warnings,
+        webhooks,
     ):
         app.include_router(resource.router)
     return app

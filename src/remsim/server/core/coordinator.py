@@ -16,12 +16,17 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
 from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
+    SERVER,
     Action,
+    Audited,
     Decision,
+    Entry,
     LeaseEnd,
     StoreChange,
     StoreDeletion,
+    StoreDeliveries,
     StoredState,
+    StoreFollow,
     StoreGrant,
     StoreLabels,
     StoreLease,
@@ -29,12 +34,15 @@ from remsim.server.core.actions import (
     StoreMapping,
     StoreRenewal,
     StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
+from remsim.server.core.following import Move, plan_move
 from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import Inventory
@@ -268,10 +276,12 @@ class Coordinator:
         ended: Iterable[Mapping],
         created: Sequence[tuple[BankSlot, ClientSlot]],
         labels: dict[str, tuple[str, ...]] | None = None,
+        follows: dict[BankSlot, str] | None = None,
     ) -> StoreChange | None:
         """Delete live mappings, create others, and change labels at once. None if nothing is left to do.
 
-        All slots are reserved until it is stored or has failed, or none is. Raises ConflictError and LabelError.
+        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. All slots are reserved
+        until it is stored or has failed, or none is. Raises ConflictError and LabelError.
         """
         chosen = list(ended)
         labelled = tuple(self.labels.plan(subject, names) for subject, names in (labels or {}).items())
@@ -291,8 +301,28 @@ class Coordinator:
         if deletion is None and not created and not labelled:
             return None
         # A new mapping goes out behind the removals of its bank; the reconciler asks the database again then.
-        creations = tuple(StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b)) for b, c in created)
+        cards = follows or {}
+        creations = tuple(
+            StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b), follows=cards.get(b)) for b, c in created
+        )
         return StoreChange(deletion, creations, labelled)
+
+    def plan_follow(self, mapping: Mapping, follows: str | None) -> StoreFollow:
+        """Let a mapping follow this card, or stay with its slot. Raises ConflictError."""
+        if mapping.is_ending:
+            raise ConflictError(f"the mapping of {mapping.client} is just being deleted", hint="look again")
+        return StoreFollow(mapping.id, follows)
+
+    def check_follow(self, client: ClientSlot, iccid: str) -> None:
+        """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
+        other = self.slotmap.follower(iccid)
+        if other is not None and other.client != client:
+            raise ConflictError(
+                f"the mapping of {other.client} follows this card already", hint="change that one first"
+            )
+        lease = self.lending.table.by_client(client)
+        if lease is not None:
+            raise ConflictError(f"{client} has a card on loan", hint="release that lease first")
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
@@ -331,7 +361,7 @@ class Coordinator:
     ) -> list[Action]:
         """A decision is committed. ``created_at`` is when, in seconds since 1970-01-01 UTC; new mappings have ids."""
         actions = self._carry_out(decision, now, mapping_ids, created_at)
-        return actions if isinstance(decision, StoreSent) else [*actions, *self.lending.serve(now)]
+        return actions if isinstance(decision, StoreSent | StoreDeliveries) else [*actions, *self.lending.serve(now)]
 
     def _carry_out(
         self, decision: Decision, now: float, mapping_ids: tuple[int, ...], created_at: float
@@ -346,6 +376,10 @@ class Coordinator:
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
                 return actions + [act for each in labelled for act in self._carry_out(each, now, (), created_at)]
+            case StoreFollow(mapping_id, follows):
+                if (mapping := self.slotmap.get(mapping_id)) is not None:
+                    self.slotmap.follow(mapping, follows)
+                return []
             case StoreLease() | StoreGrant():
                 return self._on_lent(decision, now, mapping_ids, created_at)
             case StoreRenewal():
@@ -356,6 +390,8 @@ class Coordinator:
                 self.labels.on_stored(decision)
                 fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
                 return [LogEvent("info", "labels_changed", *slots_of(decision.subject), fields)]
+            case StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
+                return []
             case StoreSent():
                 return self._reconciler.on_sent_stored(decision, now)
             case _:
@@ -385,7 +421,7 @@ class Coordinator:
             case StoreChange(deletion, creations):
                 actions = [] if deletion is None else self.on_store_failed(deletion)
                 return actions + [action for each in creations for action in self.on_store_failed(each)]
-            case StoreLabels():
+            case StoreLabels() | StoreFollow() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():
                 self.lending.on_lease_failed(decision)
@@ -403,7 +439,13 @@ class Coordinator:
 
     def _create(self, mapping_id: int, decision: StoreMapping, created_at: float, now: float) -> list[Action]:
         mapping = Mapping(
-            mapping_id, decision.bank, decision.client, created_at, is_sent=decision.is_sent, changed_at=now
+            mapping_id,
+            decision.bank,
+            decision.client,
+            created_at,
+            is_sent=decision.is_sent,
+            changed_at=now,
+            follows=decision.follows,
         )
         self.slotmap.add(mapping)
         event = mapping_event("info", "mapping_created", mapping)
@@ -424,6 +466,22 @@ class Coordinator:
         else:
             actions += self.configurator.refresh(mapping.client)
         return actions
+
+    def _follow_card(self, message: extensions.CardInd) -> list[Action]:
+        slot, iccid = message.bank_slot, message.iccid
+        if iccid is None or self.inventory.number(slot) != iccid:
+            return []
+        found = plan_move(self.slotmap, self.inventory, slot, iccid, self.lending.may_use)
+        if not isinstance(found, Move):
+            return [] if found is None else [found]
+        pairs = [(bank, client) for bank, client, _ in found.created]
+        try:
+            decision = self.plan_change(found.ended, pairs, follows={bank: card for bank, _, card in found.created})
+        except ConflictError:
+            # One of the slots is just being mapped: what an operator does counts.
+            return []
+        entry = Entry(SERVER, "mapping.follow", found.target, detail=found.detail)
+        return [] if decision is None else [found.event, Audited(decision, entry)]
 
     # Messages
 
@@ -464,7 +522,7 @@ class Coordinator:
                 return self._on_health(peer, message, now)
             case extensions.CardInd() as message, _:
                 self.lending.stir(now)
-                return self.inventory.on_card(peer, message, now)
+                return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:

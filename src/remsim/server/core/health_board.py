@@ -12,7 +12,7 @@ from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts, LimitName
-from remsim.core.log_event import Level, LogEvent
+from remsim.core.log_event import LogEvent
 from remsim.core.rate_limit import TokenBuckets
 from remsim.server.core.actions import Action
 from remsim.server.core.known import KnownPeers, absence
@@ -21,7 +21,7 @@ from remsim.server.core.slotmap import SlotMap
 from remsim.server.core.verdicts import (
     ClientFacts,
     SlotFacts,
-    Verdict,
+    SlotVerdict,
     VerdictKind,
     client_verdict,
     slot_verdict,
@@ -43,10 +43,10 @@ Place = BankSlot | ClientSlot
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class HealthStanding:
     """A verdict, and since when there is one of its kind, in the time that coordinators are given."""
 
-    verdict: Verdict
+    verdict: SlotVerdict
     since: float
 
 
@@ -65,11 +65,11 @@ class HealthBoard:
 
     # What is known
 
-    def slot(self, slot: BankSlot, now: float) -> Standing:
+    def slot(self, slot: BankSlot, now: float) -> HealthStanding:
         """How a bank slot is."""
         return self._standing(slot, slot_verdict(self._slot_facts(slot, now)), now)
 
-    def client(self, slot: ClientSlot, now: float) -> Standing:
+    def client(self, slot: ClientSlot, now: float) -> HealthStanding:
         """How a client slot is."""
         return self._standing(slot, client_verdict(self._client_facts(slot, now)), now)
 
@@ -77,11 +77,11 @@ class HealthBoard:
         """How many slots of connected peers have each verdict, as it was when it was last looked at."""
         return Counter(kind for kind, _ in self._last.values())
 
-    def _standing(self, place: Place, verdict: Verdict, now: float) -> Standing:
+    def _standing(self, place: Place, verdict: SlotVerdict, now: float) -> HealthStanding:
         if verdict.age_s is not None:
-            return Standing(verdict, now - verdict.age_s)
+            return HealthStanding(verdict, now - verdict.age_s)
         kind, since = self._last.get(place, (None, now))
-        return Standing(verdict, since if kind is verdict.kind else now)
+        return HealthStanding(verdict, since if kind is verdict.kind else now)
 
     def _slot_facts(self, slot: BankSlot, now: float) -> SlotFacts:
         bank, nr = self._peers.by_bank(slot.bank_id), slot.slot_nr
@@ -158,7 +158,7 @@ class HealthBoard:
             actions += self.on_slot(place, now) if isinstance(place, BankSlot) else self.on_client(place, now)
         return actions
 
-    def _note(self, place: Place, standing: Standing, now: float, *, is_unsteady: bool) -> list[Action]:
+    def _note(self, place: Place, standing: HealthStanding, now: float, *, is_unsteady: bool) -> list[Action]:
         verdict = standing.verdict
         if verdict.kind.is_trouble or is_unsteady:
             self._unsteady[place] = None
@@ -175,12 +175,11 @@ class HealthBoard:
         if not self._budget.take(owner, now):
             self._limits.reached(LimitName.HEALTH_EVENTS)
             return []
-        bank_slot, client_slot = (place, None) if isinstance(place, BankSlot) else (None, place)
+        bank, client = (place, None) if isinstance(place, BankSlot) else (None, place)
         fields: dict[str, object] = {"verdict": verdict.kind.value, "before": before.value}
         if verdict.text:
             fields |= {"text": verdict.text, "hint": verdict.advice}
-        level: Level = "warning" if verdict.kind.is_trouble else "info"
-        return [LogEvent(level, "slot_health", bank_slot, client_slot, fields)]
+        return [LogEvent("warning" if verdict.kind.is_trouble else "info", "slot_health", bank, client, fields)]
 
 
 def _silence(peer: Peer, name: str, ability: str) -> str:

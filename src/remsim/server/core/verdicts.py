@@ -2,7 +2,7 @@
 """From what peers report of a slot to a verdict in words, and what to do about it. Pure: facts in, verdict out.
 
 The rules are a table: the first one that applies decides. A rule applies as long as its facts do, so a verdict clears
-itself. ``docs/manual/health.md`` says the same for people; a test compares the kinds.
+itself. ``docs/manual/rest.md`` says the same for people; a test compares the kinds.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from remsim.core.text import counted, escape
+from remsim.core.text import counted, escape, lasting
 from remsim.redaction import scrub
 from remsim.server.core.peers import SessionReport
 from remsim.wire.messages.health import (
@@ -73,7 +73,7 @@ class VerdictKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SlotVerdict:
     """What is wrong, in words, and what to do; both empty if nothing is."""
 
     kind: VerdictKind
@@ -112,7 +112,7 @@ F = TypeVar("F")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule(Generic[F]):
+class HealthRule(Generic[F]):
     """One line of a table. ``find`` gives text and age if the rule applies."""
 
     kind: VerdictKind
@@ -120,29 +120,21 @@ class Rule(Generic[F]):
     find: Callable[[F], tuple[str, float | None] | None]
 
 
-def slot_verdict(facts: SlotFacts) -> Verdict:
+def slot_verdict(facts: SlotFacts) -> SlotVerdict:
     """How a bank slot is."""
     return _first(SLOT_RULES, facts, facts.unknown)
 
 
-def client_verdict(facts: ClientFacts) -> Verdict:
+def client_verdict(facts: ClientFacts) -> SlotVerdict:
     """How a client slot is."""
     return _first(CLIENT_RULES, facts, facts.unknown)
 
 
-def _first(rules: Sequence[Rule[F]], facts: F, unknown: str) -> Verdict:
+def _first(rules: Sequence[HealthRule[F]], facts: F, unknown: str) -> SlotVerdict:
     for rule in rules:
         if (found := rule.find(facts)) is not None:
-            return Verdict(rule.kind, found[0], rule.advice, found[1])
-    return Verdict(VerdictKind.UNKNOWN, unknown) if unknown else Verdict(VerdictKind.OK)
-
-
-def lasting(seconds: float) -> str:
-    """``12 s``, ``3 min``, ``2 h``, ``5 days``, rounded down."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= size * (2 if unit == "days" else 1):
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))} s"
+            return SlotVerdict(rule.kind, found[0], rule.advice, found[1])
+    return SlotVerdict(VerdictKind.UNKNOWN, unknown) if unknown else SlotVerdict(VerdictKind.OK)
 
 
 # Bank slots
@@ -239,18 +231,18 @@ def _p99(durations: Quantiles | None) -> float | None:
     return None if durations is None or durations.samples < MIN_SAMPLES else durations.p99_us / 1e6
 
 
-SLOT_RULES: Final[tuple[Rule[SlotFacts], ...]] = (
-    Rule(VerdictKind.READER, "plug the reader in again; check its cable, hub and power", _reader),
-    Rule(VerdictKind.NO_READER, "plug the reader in, or see remsim doctor bankd on the bank's host", _no_reader),
-    Rule(VerdictKind.NO_CARD, "insert the card, or map its client to another one", _no_card),
-    Rule(
+SLOT_RULES: Final[tuple[HealthRule[SlotFacts], ...]] = (
+    HealthRule(VerdictKind.READER, "plug the reader in again; check its cable, hub and power", _reader),
+    HealthRule(VerdictKind.NO_READER, "plug the reader in, or see remsim doctor bankd on the bank's host", _no_reader),
+    HealthRule(VerdictKind.NO_CARD, "insert the card, or map its client to another one", _no_card),
+    HealthRule(
         VerdictKind.HELD, "it goes on when the client returns; if it does not, look at the client's network", _held_card
     ),
-    Rule(VerdictKind.BUSY, "end the other program; remsim doctor bankd on the bank's host names it", _busy),
-    Rule(VerdictKind.BROKEN, "pull the card and insert it again; if that does not help, replace it", _broken),
-    Rule(VerdictKind.CONTACT, "clean the card or move it to another slot", _contact),
-    Rule(VerdictKind.MUTE, "pull the card and insert it again; if that does not help, try another slot", _mute),
-    Rule(VerdictKind.SLOW, "compare it with another card in this reader", _slow),
+    HealthRule(VerdictKind.BUSY, "end the other program; remsim doctor bankd on the bank's host names it", _busy),
+    HealthRule(VerdictKind.BROKEN, "pull the card and insert it again; if that does not help, replace it", _broken),
+    HealthRule(VerdictKind.CONTACT, "clean the card or move it to another slot", _contact),
+    HealthRule(VerdictKind.MUTE, "pull the card and insert it again; if that does not help, try another slot", _mute),
+    HealthRule(VerdictKind.SLOW, "compare it with another card in this reader", _slow),
 )
 
 
@@ -291,10 +283,10 @@ def _phase_age(facts: ClientFacts, phase: ClientPhase) -> float | None:
     return None if report is None or report.phase is not phase else report.phase_age_ms / 1000 + facts.report_age_s
 
 
-CLIENT_RULES: Final[tuple[Rule[ClientFacts], ...]] = (
-    Rule(VerdictKind.HARDWARE, "plug it in; remsim doctor client on the client's host shows what is there", _hardware),
-    Rule(VerdictKind.HELD, "it goes on when the bankd is reached; if it is not, look at the network", _held_modem),
-    Rule(VerdictKind.WAITING, "see what its mapping lacks: remsim ctl mappings", _waiting),
-    Rule(VerdictKind.UNSTEADY, "look at the client's network: mobile cover, Wi-Fi, VPN", _unsteady),
-    Rule(VerdictKind.FAR, "look at the network and the card's own time; ahead = on hides part of it", _far),
+CLIENT_RULES: Final[tuple[HealthRule[ClientFacts], ...]] = (
+    HealthRule(VerdictKind.HARDWARE, "plug it in; remsim doctor on the client's host shows what is there", _hardware),
+    HealthRule(VerdictKind.HELD, "it goes on when the bankd is reached; if it is not, check the network", _held_modem),
+    HealthRule(VerdictKind.WAITING, "see what its mapping lacks: remsim ctl mappings", _waiting),
+    HealthRule(VerdictKind.UNSTEADY, "look at the client's network: mobile cover, Wi-Fi, VPN", _unsteady),
+    HealthRule(VerdictKind.FAR, "look at the network and the card's own time; ahead = on hides part of it", _far),
 )

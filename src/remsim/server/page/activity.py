@@ -9,8 +9,7 @@ from urllib.parse import urlencode
 
 from remsim.core.event_kinds import KINDS
 from remsim.core.text import rfc3339
-from remsim.server.api.v2.events import may_see_event
-from remsim.server.core.event_feed import FeedEvent
+from remsim.server.core.event_feed import FeedEvent, is_visible
 from remsim.server.core.tokens import Grant
 from remsim.server.page.rendering import render
 from remsim.server.page.sheet import Happenings
@@ -94,7 +93,7 @@ def recent(query: ServerQuery, grant: Grant, wanted: Wanted, entries: Iterable[S
     for event in reversed(feed.after(max(feed.first - 1, feed.last - _LOOKED_THROUGH), _LOOKED_THROUGH)):
         if len(found) == SHOWN:
             break
-        if may_see_event(grant, event) and wanted.takes(shown := shown_event(event)):
+        if is_visible(event, grant.scope) and wanted.takes(shown := shown_event(event)):
             found.append(shown)
     audited = [shown for entry in entries if wanted.takes(shown := of_entry(entry))]
     return sorted([*found, *audited], key=lambda event: event.at, reverse=True)[:SHOWN]
@@ -116,7 +115,7 @@ def happenings(query: ServerQuery, grant: Grant, wanted: Wanted) -> Happenings:
     """New rows as they come. Entries of the audit log come with the next look: each change is an event, too."""
 
     def show(event: FeedEvent) -> str:
-        if not may_see_event(grant, event):
+        if not is_visible(event, grant.scope):
             return ""
         shown = shown_event(event)
         return row(shown) if wanted.takes(shown) else ""
@@ -133,7 +132,7 @@ async def exported(query: ServerQuery, grant: Grant, wanted: Wanted, *, with_aud
     while events := feed.after(number, _PORTION):
         for event in events:
             number = event.number
-            if may_see_event(grant, event) and wanted.takes(shown_event(event)):
+            if is_visible(event, grant.scope) and wanted.takes(shown_event(event)):
                 yield f'{{"source":"event","number":{event.number},{event.text[1:]}\n'
     after = 0
     while with_audit and (entries := list(await query.audit(after=after, limit=_PORTION))):

@@ -10,9 +10,8 @@ from remsim.card.atr import AtrError, parse_atr
 from remsim.core.event_kinds import KINDS
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.api.routing import sight_of
-from remsim.server.api.v2.events import may_see_event
 from remsim.server.api.v2.views import Views
-from remsim.server.core.event_feed import FeedEvent
+from remsim.server.core.event_feed import FeedEvent, is_visible
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.page import states
 from remsim.server.page.rendering import render
@@ -125,7 +124,7 @@ def _history(query: ServerQuery, grant: Grant, is_wanted: Callable[[PageEvent], 
     for event in reversed(events):
         if len(found) == _SHOWN:
             break
-        if may_see_event(grant, event):
+        if is_visible(event, grant.scope):
             shown = shown_event(event)
             if is_wanted(shown):
                 found.append(shown)

@@ -24,6 +24,7 @@ from remsim.wire.messages.health import (
     SlotHealthInd,
 )
 from remsim.wire.messages.rspro import SessionStateInd
+from tests.doubles.reaching import reaches
 from tests.doubles.server_world import ServerWorld
 
 SLOT, CLIENT = BankSlot(1, 3), ClientSlot(7, 0)
@@ -142,6 +143,7 @@ def test_texts_of_peers_are_made_safe(world: ServerWorld) -> None:
     assert (heard.report.emulator, heard.report.board) == ("\\x07", "b\\r")
 
 
+@reaches(LimitName.HEALTH_REPORTS)
 def test_bank_that_reports_at_full_rate_is_read_up_to_the_limit(world: ServerWorld) -> None:
     link = world.bank(1, slots=1023, is_own=True)
     for number in range(3 * BURST):
@@ -155,6 +157,7 @@ def test_bank_that_reports_at_full_rate_is_read_up_to_the_limit(world: ServerWor
     assert world.coordinator.limits[LimitName.HEALTH_REPORTS] == 2 * BURST + PER_SECOND
 
 
+@reaches(LimitName.HEALTH_EVENTS)
 def test_slot_that_flaps_does_not_fill_the_events(world: ServerWorld) -> None:
     link = world.bank(1, is_own=True)
     for number in range(EVENT_BURST + 100):

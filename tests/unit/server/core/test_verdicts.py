@@ -21,7 +21,6 @@ from remsim.server.core.verdicts import (
     SlotFacts,
     VerdictKind,
     client_verdict,
-    lasting,
     slot_verdict,
 )
 from remsim.wire.messages.health import (
@@ -222,19 +221,3 @@ def test_every_kind_of_trouble_has_one_rule_with_advice() -> None:
     assert {*of_slots, *of_clients} == {kind for kind in VerdictKind if kind.is_trouble}
     assert all(rule.advice for rule in SLOT_RULES)
     assert all(rule.advice for rule in CLIENT_RULES)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-1, "0 s"),
-        (59.9, "59 s"),
-        (60, "1 min"),
-        (3599, "59 min"),
-        (3600, "1 h"),
-        (172_799, "47 h"),
-        (172_800, "2 days"),
-    ],
-)
-def test_times_are_short(seconds: float, text: str) -> None:
-    assert lasting(seconds) == text

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.api.v1.views import MaySee
-from remsim.server.core.health_board import Standing
+from remsim.server.core.health_board import HealthStanding
 from remsim.server.health_query import HealthQuery, SessionInfo
 from remsim.wire.messages.health import ClientHealthInd, Latency, Quantiles, SlotHealthInd
 
@@ -142,7 +142,7 @@ class HealthViews:
             }
         )
 
-    def _verdict(self, standing: Standing) -> dict[str, object]:
+    def _verdict(self, standing: HealthStanding) -> dict[str, object]:
         verdict = standing.verdict
         return {
             "kind": verdict.kind.value,

@@ -53,6 +53,7 @@ class Views:
             operational=not missing,
             missing=missing,
             iccid=None if iccid is None else shorten_iccid(iccid),
+            follow="slot" if info.follows is None else "card",
             created_at=time_text(info.created_at),
         )
 
