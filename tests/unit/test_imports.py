@@ -113,7 +113,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-    "rest": (("models", "errors"), ("calls", "stream"), ("client", "leases", "warnings", "webhooks")),
+    "rest": (("models", "errors"), ("calls", "stream"), ("authority", "client", "leases", "warnings", "webhooks")),
     "readers": (
         ("errors",),
         ("base",),

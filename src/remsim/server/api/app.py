@@ -13,7 +13,19 @@ from remsim.server.api import errors, limits
 from remsim.server.api.auth import OPEN_PATHS, AuthMiddleware, judge_route
 from remsim.server.api.judging import TokenJudge
 from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
-from remsim.server.api.v2 import access, apply, cards, events, leases, mappings, peers, sessions, warnings, webhooks
+from remsim.server.api.v2 import (
+    access,
+    apply,
+    authority,
+    cards,
+    events,
+    leases,
+    mappings,
+    peers,
+    sessions,
+    warnings,
+    webhooks,
+)
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
@@ -101,6 +113,7 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         leases,
         apply,
         access,
+        authority,
         events,
         warnings,
         webhooks,
