@@ -30,6 +30,7 @@ LEVELS = {
     "logs": 3,
     "metrics": 3,
     "causes": 3,
+    "captures": 3,
     "vpcd": 3,
     "pki": 4,
     "net": 5,
@@ -48,15 +49,17 @@ LEVELS = {
 #: Imports of a lower level that are not allowed all the same: readers and emulators speak of cards, not of messages.
 NEVER = {("readers", "wire"), ("emulators", "wire")}
 
-#: Modules that parts of their own level may import: tasks are started in one place only, for emulators, too.
-FOR_EQUALS = {"remsim.net.runtime.tasks"}
+#: Modules that parts of their own level may import: tasks are started in one place only, for emulators, too, and what
+#: is secret is judged in one place only.
+FOR_EQUALS = {"remsim.net.runtime.tasks", "remsim.redaction"}
 
 #: The order inside a package: groups of modules from the bottom to the top. A module imports from the groups below its
 #: own. Entries of one group know nothing of each other; ``core.*`` is all of a folder that is not named by itself,
 #: whose modules are free among themselves. A package's own ``__init__`` stands above all.
 INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "wire": (
-        ("errors", "link.foreign", "link.ability_bits", "messages.extensions"),
+        ("errors", "messages.open_enum"),
+        ("link.foreign", "link.ability_bits", "messages.extensions"),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
         ("ccm", "messages.schema", "messages.fast_codec"),
         ("messages.*",),
@@ -110,7 +113,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-    "rest": (("models", "errors"), ("calls", "stream"), ("client",)),
+    "rest": (("models", "errors"), ("calls", "stream", "traces"), ("client",)),
     "readers": (
         ("errors",),
         ("base",),
@@ -140,7 +143,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("certified_store", "gsmtap", "learnt_files", "stuck"),
         ("driver", "learning"),
         ("guard", "readers"),
-        ("limits",),
+        ("limits", "tracing"),
         ("metrics",),
         ("service",),
     ),
@@ -209,6 +212,10 @@ VALUES_FOR_REST = {
                 "token_id_of",
             ),
         )
+    ),
+    *(
+        f"remsim.server.core.tracing.{name}"
+        for name in ("Slot", "TraceEnd", "TraceEntry", "TraceFeed")
     ),
     "remsim.server.store.audit.StoredEntry",
     "remsim.server.store.writer.StoreError",

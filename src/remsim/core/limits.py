@@ -58,6 +58,11 @@ class LimitName(StrEnum):
     KNOWN_CLIENTS = "known_clients"
     EVENT_READERS = "event_readers"
     KEPT_ANSWERS = "kept_answers"
+    TRACED_SLOTS = "traced_slots"
+    TRACE_READERS = "trace_readers"
+    TRACE_RECORDS = "trace_records"
+    # Of bankds and clients
+    TRACE_RATE = "trace_rate"
     # Of bankds
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"

@@ -21,6 +21,7 @@ from remsim.bankd.core.actions import (
     ResetCard,
     SendResponse,
     TraceAtr,
+    TraceTpdu,
 )
 from remsim.bankd.core.ahead import AheadPolicy, AheadRun
 from remsim.bankd.core.continuity import HoldPolicy
@@ -262,6 +263,9 @@ class CardSlots:
         client_slot = session.client if session is not None else None
         fields = {"during": "reset" if position.tpdu is None else "command", "error": fault.text}
         self._out.append(LogEvent("warning", "card_fault", position.bank_slot, client_slot, fields))
+        if position.is_traced and position.tpdu is not None:
+            label = b"" if session is None else session.label
+            self._out.append(TraceTpdu(slot_nr, position.tpdu, None, session=label, tag=position.tag))
         position.step(CardEvent.FAULT)
         self._server.card_failed(position.bank_slot, client_slot, fault.text)
         self._count_failure(position, fault, now, was_in_service=True)

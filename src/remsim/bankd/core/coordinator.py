@@ -24,10 +24,12 @@ from remsim.bankd.core.mappings import MappingTable
 from remsim.bankd.core.server_links import ServerLinks
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
 from remsim.bankd.core.states import CardState, ConnectionState
+from remsim.bankd.core.tracing import SlotTraces
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
 from remsim.policy.guard import GuardPolicy
+from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.events import (
     Event,
@@ -114,6 +116,10 @@ class BankdCoordinator:
             certified=self.certified,
             deadlines=self._deadlines,
         )
+        self.traces = SlotTraces(
+            self.cards.positions, fixed=traced_slots, out=self._out, deadlines=self._deadlines
+        )
+        self.control.traces = self.traces
         self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
 
@@ -283,6 +289,8 @@ class BankdCoordinator:
                 self.cards.retry(due)
             elif isinstance(due, CardSession):
                 self.cards.holds.on_hold_over(due, now)
+            elif isinstance(due, SlotTap):
+                self.traces.on_due(due, now)
             else:
                 self.clients.give_up_waiting(due)
         return self.take()

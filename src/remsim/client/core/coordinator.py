@@ -15,6 +15,7 @@ from remsim.client.core.notices import NoticeKind, Notices
 from remsim.client.core.server_link import SlotServerLink
 from remsim.client.core.session import AtrOptions, HoldOptions, Session
 from remsim.client.core.states import SLOT_TRANSITIONS, SlotEvent, SlotState
+from remsim.client.core.tracing import ClientTrace
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.state_machine import Stateful, Transitions
 from remsim.wire.link.actions import Close, LinkId
@@ -27,6 +28,7 @@ from remsim.wire.link.engine import (
     UnsupportedVersion,
 )
 from remsim.wire.link.tags import TagPolicy
+from remsim.wire.messages.extensions import TraceReq
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
 
 _AS_IT_IS: Final = AtrPolicy()
@@ -61,6 +63,8 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
             on_served=self._on_served,
             hold=hold,
         )
+        #: What the server is told while somebody watches the slot there.
+        self.trace = ClientTrace(self._assignment)
 
     # How it stands
 
@@ -73,6 +77,16 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
     def ahead(self) -> AnswersAhead:
         """Answers to commands that the modem has not sent yet, and how often they were of use."""
         return self._session.ahead
+
+    @property
+    def label(self) -> bytes:
+        """The session's name in traces; empty if it ends with its link."""
+        return self._session.label
+
+    @property
+    def has_own_bankd(self) -> bool:
+        """Whether the bankd is a program of ours."""
+        return self._session.has_own_bankd
 
     @property
     def client_slot(self) -> ClientSlot | None:
@@ -117,6 +131,7 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
     def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[Action]:
         """A link is gone. The one to the server does not matter to a session; dialling again is not our business."""
         if self._server.owns(link):
+            self.trace.on_link_lost(link)
             return self._server.on_link_lost(reason)
         if not self._session.owns(link):
             return []
@@ -136,6 +151,10 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
                 if self._session.owns(link):
                     return self._unless_held(self._session.on_message(event, now))
                 if self._server.owns(link):
+                    message = event.message
+                    if isinstance(message, TraceReq) and self._server.is_accepted:
+                        if self.trace.on_request(message, link, now):
+                            return []
                     return self._server.on_message(event)
             case IdentityReceived():
                 return self._server.on_identity() if self._server.owns(link) else []
@@ -220,11 +239,15 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
-        return self._session.next_deadline()
+        due = self._session.next_deadline()
+        if self.trace.tap is None:
+            return due
+        traced = self.trace.tap.next_deadline()
+        return traced if due is None else min(due, traced)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do what is due at ``now``."""
-        return self._unless_held(self._session.handle_timer(now))
+        return [*self._unless_held(self._session.handle_timer(now)), *self.trace.handle_timer(now)]
 
     def stop(self) -> list[Action]:
         """The program ends: the bankd is told, so that it does not hold the session."""

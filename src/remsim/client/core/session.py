@@ -162,6 +162,16 @@ class Session:
         """Whether the bankd has accepted us."""
         return self._link is not None and self._link.is_accepted
 
+    @property
+    def label(self) -> bytes:
+        """The session's name in traces; empty if it ends with its link."""
+        return b"" if self._lease is None else self._lease.label
+
+    @property
+    def has_own_bankd(self) -> bool:
+        """Whether the bankd is a program of ours, which answers with the tags of its requests."""
+        return self._link is not None and self._link.is_own
+
     def owns(self, link: LinkId) -> bool:
         """Whether this is the link to the bankd."""
         return self._link is not None and self._link.id == link
@@ -314,6 +324,7 @@ class Session:
         if command.is_void:
             return []
         self.ahead.on_answer(tag)
+        command.tag = tag
         return [self._answer(command, data)]
 
     def _answer(self, command: Command, data: bytes) -> Action:
@@ -387,6 +398,7 @@ class Session:
             return []
         self.ahead.on_answer(tag)
         command = self._commands.popleft()
+        command.tag = tag
         return [self._answer(command, data), *self._send_next(link, lease)]
 
     def _on_stall_over(self, lease: SessionLease, now: float) -> list[Action]:
@@ -407,6 +419,7 @@ class Session:
         if hit is None or command is None:
             return []
         self._commands.remove(command)
+        command.tag, command.index = message.base, message.index
         answered = [self._answer(command, hit.response), *self._tell(hit.report)]
         if self._lease is None:
             return answered
@@ -481,6 +494,7 @@ class Session:
         if not has_bankd or known.client_slot is None or known.bank_slot is None or self.atr is None:
             return [Abort(command, "no card is there")]
         if not self._commands and (hit := self.ahead.on_command(tpdu)) is not None:
+            command.tag, command.index = hit.base, hit.index
             return [self._answer(command, hit.response), *self._tell(hit.report)]
         command.request = rspro.TpduModemToCard(known.client_slot, known.bank_slot, rspro.NO_FLAGS, tpdu)
         self._commands.append(command)

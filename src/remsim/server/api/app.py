@@ -12,7 +12,7 @@ from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.api import errors, limits
 from remsim.server.api.auth import OPEN_PATHS, AuthMiddleware, judge_route
 from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
-from remsim.server.api.v2 import access, apply, cards, events, mappings, peers
+from remsim.server.api.v2 import access, apply, cards, events, mappings, peers, traces
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
@@ -30,6 +30,7 @@ def build_app(runtime: ServerRuntime, metrics: ServerMetrics, *, is_open: bool =
     app = resources(metrics.limits)
     app.state.runtime = runtime
     app.state.event_readers = events.Readers()
+    app.state.trace_readers = traces.TraceReaders()
     app.state.kept_answers = KeptAnswers(metrics.limits)
     # The last one is the outermost.
     app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits)
@@ -82,7 +83,7 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         dependencies=[Depends(judge_route)],
     )
     errors.install(app, limits)
-    for resource in (clients, banks, slotmaps, audits, status, peers, cards, mappings, apply, access, events):
+    for resource in (clients, banks, slotmaps, audits, status, peers, cards, mappings, apply, access, events, traces):
         app.include_router(resource.router)
     return app
 

@@ -22,6 +22,7 @@ from remsim.wire.link.ability_bits import (
     REVOKE,
     SESSIONS,
     SLOTS,
+    TRACE,
 )
 from remsim.wire.messages import extensions, rspro
 from remsim.wire.messages.rspro import Message
@@ -41,6 +42,7 @@ __all__ = [
     "REVOKE",
     "SESSIONS",
     "SLOTS",
+    "TRACE",
     "introduce",
     "voids_commands",
 ]
@@ -60,6 +62,8 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     rspro.SessionStateInd: SESSIONS,
     extensions.AheadInd: AHEAD,
     extensions.AheadUsedInd: AHEAD,
+    extensions.TraceReq: TRACE,
+    extensions.TraceInd: TRACE,
 }
 
 

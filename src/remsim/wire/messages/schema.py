@@ -33,6 +33,8 @@ class Enumerated:
         | rspro.ReaderState
         | rspro.SessionEnd
         | rspro.SessionPhase
+        | extensions.TraceKind
+        | extensions.TraceOrigin
     ]
     is_open: bool
 
@@ -164,6 +166,29 @@ SLOT_PHYS_STATUS = Struct(
         Field("vccPresent", "vcc_present", 0x81, _FLAG, is_optional=True),
         Field("clkActive", "clk_active", 0x82, _FLAG, is_optional=True),
         Field("cardPresent", "card_present", 0x83, _FLAG, is_optional=True),
+    ),
+)
+
+_MICROSECONDS = Integer(0, extensions.MAX_MICROSECONDS)
+_HIDDEN = ByteString(1, extensions.MAX_HIDDEN)
+TRACE_RECORD = Struct(
+    "TraceRecord",
+    extensions.TraceRecord,
+    (
+        Field("kind", "kind", ENUMERATED, Enumerated(extensions.TraceKind, is_open=True)),
+        Field("origin", "origin", ENUMERATED, Enumerated(extensions.TraceOrigin, is_open=True)),
+        Field("ageUs", "age_us", INTEGER, _MICROSECONDS),
+        Field(
+            "session", "session", 0x80, ByteString(extensions.SESSION_LABEL, extensions.SESSION_LABEL), is_optional=True
+        ),
+        Field("tag", "tag", 0x81, Integer(0, rspro.MAX_OPERATION_TAG), is_optional=True),
+        Field("index", "index", 0x82, Integer(1, extensions.MAX_AHEAD), is_optional=True),
+        Field("command", "command", 0x83, ByteString(0, rspro.MAX_COMMAND), is_optional=True),
+        Field("response", "response", 0x84, ByteString(0, rspro.MAX_RESPONSE), is_optional=True),
+        Field("hiddenCommand", "hidden_command", 0x85, _HIDDEN, is_optional=True),
+        Field("hiddenResponse", "hidden_response", 0x86, _HIDDEN, is_optional=True),
+        Field("words", "words", 0x87, Text(1, extensions.MAX_WORDS), is_optional=True),
+        Field("spentUs", "spent_us", 0x88, _MICROSECONDS, is_optional=True),
     ),
 )
 
@@ -349,6 +374,25 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
         (
             Field("base", "base", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
             Field("count", "count", INTEGER, Integer(1, extensions.MAX_AHEAD)),
+        ),
+    ),
+    54: Struct(
+        "traceReq",
+        extensions.TraceReq,
+        (
+            Field("forMs", "for_ms", INTEGER, Integer(0, extensions.MAX_TRACE_MS)),
+            Field("bankSlot", "bank_slot", 0xA0, BANK_SLOT, is_optional=True),
+            Field("clientSlot", "client_slot", 0xA1, CLIENT_SLOT, is_optional=True),
+        ),
+    ),
+    55: Struct(
+        "traceInd",
+        extensions.TraceInd,
+        (
+            Field("leftOut", "left_out", INTEGER, Integer(0, extensions.MAX_MICROSECONDS)),
+            Field("records", "records", SEQUENCE, SequenceOf(SEQUENCE, TRACE_RECORD, extensions.MAX_TRACE_RECORDS)),
+            Field("bankSlot", "bank_slot", 0xA0, BANK_SLOT, is_optional=True),
+            Field("clientSlot", "client_slot", 0xA1, CLIENT_SLOT, is_optional=True),
         ),
     ),
 }

@@ -64,6 +64,8 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
     (rspro.SessionStateInd(BANK, CLIENT, rspro.SessionPhase.DETACHED, 1800, 3), set(), "extensions: as above"),
     (extensions.AheadInd(1, 1, bytes(5), bytes(2)), set(), "extensions: as above"),
     (extensions.AheadUsedInd(1, 16), set(), "extensions: as above"),
+    (extensions.TraceReq(30_000, BANK), set(), "extensions: as above"),
+    (extensions.TraceInd(0, (), BANK), set(), "extensions: as above"),
     (rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)), {CLIENT_ROLE}, "c"),
     (rspro.ResetStateReq(), {BANKD}, "36: clients ignore it"),
 ]
