@@ -63,7 +63,7 @@ class RollingCapture:
             self.close()
         file = self._file or self._begin()
         file.write(block)
-        # Whoever reads along sees whole packets; and a crash loses none.
+        # Those who read along see whole packets; and a crash loses none.
         file.flush()
         self._size += len(block)
 
@@ -75,7 +75,9 @@ class RollingCapture:
 
     def files(self) -> list[Path]:
         """The files that there are, oldest first."""
-        found = [(int(match[1]), path) for path in self._folder.iterdir() if (match := self._pattern.fullmatch(path.name))]
+        found = [
+            (int(match[1]), path) for path in self._folder.iterdir() if (match := self._pattern.fullmatch(path.name))
+        ]
         return [path for _, path in sorted(found)]
 
     def _is_due(self, more: int) -> bool:
@@ -86,9 +88,9 @@ class RollingCapture:
 
     def _begin(self) -> IO[bytes]:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._remove_old()
         numbers = [int(match[1]) for path in self.files() if (match := self._pattern.fullmatch(path.name))]
         self._number = max([self._number, *numbers]) + 1
+        self._remove_old()
         self._began = self._now()
         stamp = time.strftime(_STAMP, time.gmtime(self._began))
         path = self._folder / f"{self._stem}_{stamp}_{self._number:04d}{_SUFFIX}"

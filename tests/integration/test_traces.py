@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,15 +13,20 @@ from typing import Literal
 import httpx2
 import pytest
 
+from remsim.cli.main import main
+from remsim.core.ids import BankSlot
 from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.script.player import ScriptPlayer
 from remsim.emulators.script.recording import RecordedCommand, load_recording
 from remsim.rest.stream import EventReader
 from remsim.rest.traces import TraceEndsModel, TraceModel
+from tests.doubles.programs import remsim
 from tests.doubles.suite import Suite
 from tests.reference import reference
 
 _PATIENCE_S = 60.0
+#: What the header of a GSMTAP datagram with a command begins with.
+_GSMTAP = bytes.fromhex("02040400")
 _RECORDING = reference("traces", "iot-modem-boot.jsonl")
 
 
@@ -73,9 +79,7 @@ class Stage:
     ) -> None:
         self.emulator = DrivenEmulator()
         self.steps = load_recording(_RECORDING)
-        self.suite = Suite(
-            folder, [self.emulator], profile="iot-modem", resume=resume, card_time_ms=1, ahead=ahead
-        )
+        self.suite = Suite(folder, [self.emulator], profile="iot-modem", resume=resume, card_time_ms=1, ahead=ahead)
 
     @property
     def recorded(self) -> list[str]:
@@ -85,6 +89,13 @@ class Stage:
         player = ScriptPlayer(self.emulator, self.steps, repeat=1, card_wait_s=_PATIENCE_S)
         await player.run()
         assert not player.outcome.differences
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator[None]:
+        """While the start is played; lasts until its end."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.play())
+            yield
 
     def rest(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=f"http://{self.suite.server.rest_address}", timeout=_PATIENCE_S)
@@ -99,9 +110,8 @@ def agrees(shown: str, sent: str) -> bool:
 async def test_start_of_a_modem_is_seen_command_by_command(tmp_path: Path, resume: Literal["always", "off"]) -> None:
     stage = Stage(tmp_path, resume=resume)
     async with stage.suite, stage.rest() as rest, watching(rest, "B1:0") as watcher, asyncio.timeout(_PATIENCE_S):
-        playing = asyncio.create_task(stage.play())
-        found = await watcher.commands(len(stage.recorded))
-        await playing
+        async with stage.playing():
+            found = await watcher.commands(len(stage.recorded))
     assert all(agrees(one.command or "", sent) for one, sent in zip(found, stage.recorded, strict=True))
     assert watcher.ends is not None
     assert [(end.slot, end.traces) for end in watcher.ends.ends] == [("B1:0", True), ("C7:0", True)]
@@ -121,9 +131,8 @@ async def test_start_of_a_modem_is_seen_command_by_command(tmp_path: Path, resum
 async def test_nothing_secret_leaves_the_bank(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     async with stage.suite, stage.rest() as rest, watching(rest, "C7:0") as watcher, asyncio.timeout(_PATIENCE_S):
-        playing = asyncio.create_task(stage.play())
-        found = await watcher.commands(len(stage.recorded))
-        await playing
+        async with stage.playing():
+            found = await watcher.commands(len(stage.recorded))
     by_words = {one.words: one for one in found}
     imsi = by_words["READ BINARY SFI 07, 9 bytes [EF.IMSI]"]
     assert imsi.response is not None
@@ -134,24 +143,26 @@ async def test_nothing_secret_leaves_the_bank(tmp_path: Path) -> None:
 
 
 async def test_trace_ends_by_itself_when_nobody_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("remsim.server.core.tracing.LINGER_S", 0.3)
+    monkeypatch.setattr("remsim.server.core.tracing.LINGER_S", 2.0)
+    monkeypatch.setattr("remsim.server.core.tracing.RENEW_S", 0.5)
     stage = Stage(tmp_path)
     async with stage.suite as suite, stage.rest() as rest, asyncio.timeout(_PATIENCE_S):
-        position = suite.bankd.coordinator.cards.positions[0]
-        client = suite.client.slots[0].coordinator
-        assert not position.is_traced
+        assert not tapped(suite)
         async with watching(rest, "B1:0") as watcher:
-            playing = asyncio.create_task(stage.play())
-            await watcher.commands(3)
-            assert position.is_traced
-            assert client.trace.tap is not None
-            await playing
-        while position.is_traced or client.trace.tap is not None:  # noqa: ASYNC110  # both end by their clocks
+            async with stage.playing():
+                await watcher.commands(3)
+                assert tapped(suite)
+        # All end by their clocks.
+        while tapped(suite):  # noqa: ASYNC110  # as above
             await asyncio.sleep(0.01)
-        runtime = suite.server.runtime
-        assert runtime is not None
-        while len(runtime.coordinator.traces):  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0.01)
+
+
+def tapped(suite: Suite) -> bool:
+    """Whether anything is traced at bankd, client or server."""
+    runtime = suite.server.runtime
+    is_watched = runtime is not None and len(runtime.coordinator.traces) > 0
+    position, client = suite.bankd.coordinator.cards.positions[0], suite.client.slots[0].coordinator
+    return position.is_traced or client.trace.tap is not None or is_watched
 
 
 async def test_guesses_are_told_apart_and_joined_with_the_command_that_they_answer(tmp_path: Path) -> None:
@@ -159,17 +170,16 @@ async def test_guesses_are_told_apart_and_joined_with_the_command_that_they_answ
     async with stage.suite, stage.rest() as rest, asyncio.timeout(_PATIENCE_S):
         await stage.play()
         async with watching(rest, "B1:0") as watcher:
-            playing = asyncio.create_task(stage.play())
-            records = [await watcher.next()]
-            while sum(one.kind == "command" and one.origin == "modem" for one in records) < len(stage.recorded) - 16:
-                records.append(await watcher.next())
-            await playing
+            async with stage.playing():
+                records = [await watcher.next()]
+                while sum(one.origin == "modem" for one in records) < len(stage.recorded) - 16:
+                    records.append(await watcher.next())
     guesses = {one.command_id: one for one in records if one.origin == "guess" and one.command_id}
-    hits = [one for one in records if one.origin == "modem" and one.command_id in guesses]
+    hits = [(one, guesses[one.command_id]) for one in records if one.origin == "modem" and one.command_id in guesses]
     assert len(hits) >= 30
-    assert all(one.command == guesses[one.command_id].command for one in hits)
-    assert all(guesses[one.command_id].card_ms is not None and one.card_ms is None for one in hits)
-    assert any(one.total_ms is not None for one in hits)
+    assert all(hit.command == guess.command for hit, guess in hits)
+    assert all(guess.card_ms is not None and hit.card_ms is None for hit, guess in hits)
+    assert any(hit.total_ms is not None for hit, _ in hits)
 
 
 def read_by_tshark(file: Path, *fields: str) -> list[list[str]]:
@@ -187,18 +197,94 @@ async def test_capture_is_read_by_wireshark(tmp_path: Path) -> None:
     async with stage.suite, stage.rest() as rest, asyncio.timeout(_PATIENCE_S):
         async with rest.stream("GET", url) as answer:
             assert answer.headers["content-type"] == "application/x-pcapng"
-            playing = asyncio.create_task(stage.play())
-            raw, packets = bytearray(), 0
-            async for piece in answer.aiter_bytes():
-                raw += piece
-                packets = raw.count(b"\x02\x04\x04\x00")
-                if packets >= len(stage.recorded):
-                    break
-            await playing
+            raw = bytearray()
+            async with stage.playing():
+                async for piece in answer.aiter_bytes():
+                    raw += piece
+                    if raw.count(_GSMTAP) >= len(stage.recorded):
+                        break
     file.write_bytes(raw)
     fields = ("frame.protocols", "gsm_sim.apdu.ins", "frame.comment", "_ws.malformed")
     lines = await asyncio.to_thread(read_by_tshark, file, *fields)
     assert len(lines) >= len(stage.recorded)
     assert all("udp:gsmtap" in line[0] for line in lines)
     assert all(line[2].startswith("B1:0 C7:0, ") for line in lines)
-    print([line for line in lines if line[3]])
+    assert not [line for line in lines if line[3]]
+
+
+async def remsim_trace(stage: Stage, *words: str) -> asyncio.subprocess.Process:
+    """The command, which watches B1:0."""
+    command = remsim("trace", "B1:0", "--rest", f"http://{stage.suite.server.rest_address}", *words)
+    return await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+async def are_watching(stage: Stage, readers: int) -> None:
+    """Return when so many read the trace of B1:0, and bankd and client have been asked."""
+    runtime = stage.suite.server.runtime
+    assert runtime is not None
+    traces, tapped = runtime.coordinator.traces, stage.suite.bankd.coordinator.traces
+    while (feed := traces.feed(BankSlot(1, 0))) is None or feed.watchers < readers or not tapped.watched:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_command_shows_lines_and_writes_captures(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    folder, file = tmp_path / "captures", tmp_path / "one.pcapng"
+    async with stage.suite, asyncio.timeout(_PATIENCE_S):
+        rolling = await remsim_trace(
+            stage, "--dir", str(folder), "--rotate-size", "1k", "--keep", "3", "--count", "150"
+        )
+        plain = await remsim_trace(stage, "--pcapng", str(file), "--json", "--count", "150")
+        await are_watching(stage, 2)
+        async with stage.playing():
+            lines, said = await rolling.communicate()
+            objects, _ = await plain.communicate()
+    assert (rolling.returncode, plain.returncode) == (0, 0)
+    shown = lines.decode().splitlines()
+    assert b"\033" not in lines
+    assert any(line.endswith("READ BINARY, 10 bytes [EF.ICCID]: 9000 ok, 10 bytes") for line in shown)
+    assert said.decode().splitlines() == ["remsim trace: tracing B1:0 and C7:0"]
+    assert len([TraceModel.model_validate_json(line) for line in objects.splitlines()]) == 150
+    rolled = sorted(folder.iterdir())
+    assert [path.name[:5] for path in rolled] == ["B1-0_"] * 3
+    assert all(path.stat().st_size <= 1500 for path in rolled)
+    for path in (*rolled, file):
+        packets = await asyncio.to_thread(read_by_tshark, path, "frame.protocols", "_ws.malformed")
+        assert packets
+        assert all("gsmtap" in protocols and not malformed for protocols, malformed in packets)
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_command_ends_cleanly(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.suite, asyncio.timeout(_PATIENCE_S):
+        stopped = await remsim_trace(stage, "--pcapng", "-")
+        left = await remsim_trace(stage)
+        await are_watching(stage, 2)
+        assert left.stdout is not None
+        await left.stdout.readline()
+        # The reader of a pipe has gone.
+        left.stdout._transport.close()  # type: ignore[attr-defined]  # asyncio gives no other
+        async with stage.playing():
+            assert stopped.stdout is not None
+            raw = b""
+            while raw.count(_GSMTAP) < 5:
+                raw += await stopped.stdout.read(1000)
+            stopped.send_signal(signal.SIGINT)
+            rest, said = await stopped.communicate()
+            _, complaint = await left.communicate()
+    assert (stopped.returncode, left.returncode) == (0, 0)
+    assert b"Traceback" not in said + complaint
+    file = tmp_path / "pipe.pcapng"
+    file.write_bytes(raw + rest)
+    assert len(await asyncio.to_thread(read_by_tshark, file, "frame.number")) >= 5
+
+
+def test_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trace", "X1:0"]) == 2
+    assert main(["trace", "B1:0", "--rotate-size", "10M"]) == 2
+    assert main(["trace", "B1:0", "--dir", "x", "--rotate-size", "10"]) == 2
+    assert main(["trace", "B1:0", "--dir", "x", "--pcapng", "y"]) == 2
+    assert main(["trace", "B1:0", "--rest", "http://127.0.0.1:1"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len([line for line in said if line.startswith("remsim trace: ")]) == 5

@@ -113,7 +113,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-    "rest": (("models", "errors"), ("calls", "stream", "traces"), ("client",)),
+    "rest": (("models", "errors"), ("calls", "stream", "traces"), ("client", "captures")),
     "readers": (
         ("errors",),
         ("base",),
@@ -179,9 +179,9 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "cli": (
         ("options", "rest", "main"),
-        ("tables", "examination", "session"),
+        ("tables", "examination", "session", "tracing"),
         ("fleet",),
-        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl"),
+        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "uicc", "apitool", "ctl", "trace"),
         ("classic",),
     ),
 }
@@ -213,10 +213,7 @@ VALUES_FOR_REST = {
             ),
         )
     ),
-    *(
-        f"remsim.server.core.tracing.{name}"
-        for name in ("Slot", "TraceEnd", "TraceEntry", "TraceFeed")
-    ),
+    *(f"remsim.server.core.tracing.{name}" for name in ("Slot", "TraceEnd", "TraceEntry", "TraceFeed")),
     "remsim.server.store.audit.StoredEntry",
     "remsim.server.store.writer.StoreError",
 }

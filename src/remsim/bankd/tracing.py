@@ -20,7 +20,7 @@ _READ: Final = "powered up to be read"
 
 
 class TraceOutlets:
-    """One for a bank. ``count`` is told the seconds that cards took, whoever watches."""
+    """One for a bank. ``count`` is told the seconds that cards took, watched or not."""
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from remsim.client.core.actions import (
@@ -100,6 +101,7 @@ class ClientSlotRunner(EmulatorEvents):
             ),
         )
         self._trace = self.coordinator.trace
+        self._trace.on_left_out = partial(metrics.limits.reached, LimitName.TRACE_RATE)
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
@@ -352,9 +354,9 @@ class ClientSlotRunner(EmulatorEvents):
         self, tap: SlotTap, command: Command, response: bytes | None, duration_s: float, failure: str
     ) -> None:
         """Somebody watches."""
-        coordinator = self.coordinator
-        # A classic bankd answers with whatever tag it likes.
-        command_id = CommandId(coordinator.label, command.tag, command.index) if coordinator.has_own_bankd else NO_ID
+        label = self.coordinator.label
+        # The tags of a classic bankd mean nothing.
+        command_id = NO_ID if label is None else CommandId(label, command.tag, command.index)
         tap.on_command(
             command.tpdu, response, self._manager.now(), command_id=command_id, spent_s=duration_s, failure=failure
         )
@@ -436,6 +438,8 @@ class ClientSlotRunner(EmulatorEvents):
             case NoticeKind.MODEM_RESET if notice.reset is not None:
                 metrics.resets.labels(label, notice.reset.value).inc()
                 if self._trace.tap is not None:
-                    self._trace.tap.on_reset(notice.reset, self._manager.now(), words=f"modem, {notice.reset.value} reset")
+                    self._trace.tap.on_reset(
+                        notice.reset, self._manager.now(), words=f"modem, {notice.reset.value} reset"
+                    )
             case _:
                 return

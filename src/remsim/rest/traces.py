@@ -55,8 +55,18 @@ class TraceEndModel(V2Model):
     problem: str | None = Field(None, description="why it does not", examples=["bank 1 is not connected"])
 
 
+class TraceMissedModel(V2Model):
+    """The reader has missed records: it was away, or too slow."""
+
+    records: int | None = Field(None, ge=1, description="so many; absent: nobody knows")
+
+
 class TraceEndsModel(V2Model):
     """Who tells of a slot: sent first, and when it changes."""
 
     slot: SlotText
     ends: list[TraceEndModel]
+
+
+#: What a stream of a trace consists of.
+TraceItem = TraceModel | TraceEndsModel | TraceMissedModel

@@ -15,7 +15,7 @@ from remsim.core.ids import ClientSlot
 
 #: Bytes of a token: 128 bits cannot be guessed, whatever the rate.
 TOKEN_BYTES: Final = 16
-#: Bytes of a session's label in traces: enough for all sessions of a trace, and nothing of the token can be told from it.
+#: Bytes of a session's label in traces: enough for all sessions of a trace, and the token cannot be told from it.
 LABEL_BYTES: Final = 6
 
 

@@ -65,7 +65,7 @@ def _datagram(payload: bytes) -> bytes:
 
 def _checksum(head: bytes) -> int:
     """Of an IPv4 header (RFC 791, 3.1)."""
-    total = sum(struct.unpack(f">{len(head) // 2}H", head))
+    total = sum(int.from_bytes(head[place : place + 2]) for place in range(0, len(head), 2))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -5,6 +5,7 @@ Every command goes through redaction; hidden bytes do not leave this object. It 
 middle of a card's use, so what files hold is hidden until a file is selected in sight. Knows no socket and no clock.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from remsim.card.filenames import file_name
 from remsim.card.instructions import describe_command
 from remsim.card.reset import ResetKind
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.core.rate_limit import TokenBucket
+from remsim.core.rate_limit import TokenBuckets
 from remsim.redaction import CardRedactor, Masked
 from remsim.wire.messages.extensions import (
     MAX_MICROSECONDS,
@@ -47,18 +48,23 @@ class CommandId:
 NO_ID: Final = CommandId()
 
 
-class SlotTap:
-    """One slot's. ``until`` is when the trace ends by itself."""
+def _nobody() -> None:
+    return
 
-    def __init__(self, until: float) -> None:
+
+class SlotTap:
+    """One slot's. ``until`` is when the trace ends by itself; ``on_left_out`` is called for each record too many."""
+
+    def __init__(self, until: float, *, on_left_out: Callable[[], None] = _nobody) -> None:
         self.until = until
+        self._on_left_out = on_left_out
         #: Records that were too many.
         self.left_out = 0
         # Commands as the modem believes the card to have had them; and, where that differs, as the card had them.
         self._modem = CardRedactor.midway()
         self._card: CardRedactor | None = None
         self._records: list[tuple[float, TraceRecord]] = []
-        self._bucket = TokenBucket(burst=RATE, interval_s=1 / RATE)
+        self._bucket = TokenBuckets(burst=RATE, interval_s=1 / RATE, most_keys=1)
         self._told_left_out = 0
         self._flush_at: float | None = None
 
@@ -139,8 +145,9 @@ class SlotTap:
     def _add(self, at: float, record: TraceRecord) -> None:
         if self._flush_at is None:
             self._flush_at = at + FLUSH_S
-        if not self._bucket.take(at):
+        if not self._bucket.take(None, at):
             self.left_out += 1
+            self._on_left_out()
             return
         self._records.append((at, record))
         if len(self._records) >= MAX_TRACE_RECORDS:

@@ -32,6 +32,7 @@ from remsim.bankd.core.iccid_reader import CardNumbers, NumberListener
 from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
 from remsim.bankd.core.states import BreakerState, CardEvent, CardState, ConnectionInput, HoldState
+from remsim.bankd.core.tracing import SlotTraces
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
@@ -117,6 +118,8 @@ class CardSlots:
         ]
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
+        #: Of positions that somebody watches.
+        self.traces = SlotTraces(self.positions, fixed=traced_slots, out=out, deadlines=deadlines, limits=counts.limits)
         self._ahead = ahead
         self.holds = SessionHolds(
             hold, positions=self.positions, cards=self, out=out, deadlines=deadlines, server=server

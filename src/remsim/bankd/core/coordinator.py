@@ -24,7 +24,6 @@ from remsim.bankd.core.mappings import MappingTable
 from remsim.bankd.core.server_links import ServerLinks
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
 from remsim.bankd.core.states import CardState, ConnectionState
-from remsim.bankd.core.tracing import SlotTraces
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
@@ -79,7 +78,6 @@ class BankdCoordinator:
         #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
         self.actions: Sized = self._out
         self.counts, self.mappings = BankdCounts(limits=limits or LimitCounts()), MappingTable(bank_id, len(cards))
-        self._needs_proof = needs_proof
         self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ServerLinks(
             identity=identity,
@@ -90,7 +88,7 @@ class BankdCoordinator:
             advertise=advertise,
             certified=self.certified,
         )
-        self._deadlines: Deadlines[Due] = Deadlines()
+        self._deadlines, self._needs_proof = Deadlines[Due](), needs_proof
         self.audit = AuditTrail(self.control, self._out, self.counts)
         self.guards = Guards(policy, counts=self.counts, out=self._out, audit=self.audit)
         self.cards = CardSlots(
@@ -116,10 +114,7 @@ class BankdCoordinator:
             certified=self.certified,
             deadlines=self._deadlines,
         )
-        self.traces = SlotTraces(
-            self.cards.positions, fixed=traced_slots, out=self._out, deadlines=self._deadlines
-        )
-        self.control.traces = self.traces
+        self.traces = self.control.traces = self.cards.traces
         self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
 

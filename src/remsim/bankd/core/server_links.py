@@ -58,7 +58,7 @@ class MappingListener(Protocol):
         ...
 
 
-class Traces(Protocol):
+class TraceOrders(Protocol):
     """Who tells of what passes at slots that somebody watches."""
 
     def on_request(self, request: extensions.TraceReq, link: LinkId, now: float) -> bool:
@@ -144,7 +144,7 @@ class ServerLinks:
         #: Set by the coordinator.
         self.listener: MappingListener
         self.presences: Presences
-        self.traces: Traces
+        self.traces: TraceOrders
 
     @property
     def active_server(self) -> ServerLink | None:

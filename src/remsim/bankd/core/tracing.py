@@ -6,11 +6,13 @@ command that ``TraceTpdu`` asks it to trace, because it alone knows what the car
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from remsim.bankd.core.actions import BankdAction, Origin, TimeCard, TraceTpdu
 from remsim.bankd.core.session import CardSlot, Due
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
+from remsim.core.limits import LimitCounts, LimitName
 from remsim.trace.tap import CommandId, SlotTap
 from remsim.wire.link.actions import LinkId, Send
 from remsim.wire.messages.extensions import TraceOrigin, TraceReq
@@ -23,7 +25,7 @@ ORIGINS = {
 
 
 class SlotTraces:
-    """Of one bank. ``fixed`` are the slots that are traced for somebody else, whoever watches."""
+    """Of one bank. ``fixed`` are the slots that are traced for others, watched or not."""
 
     def __init__(
         self,
@@ -32,7 +34,9 @@ class SlotTraces:
         fixed: frozenset[int],
         out: list[BankdAction],
         deadlines: Deadlines[Due],
+        limits: LimitCounts,
     ) -> None:
+        self._on_left_out = partial(limits.reached, LimitName.TRACE_RATE)
         self._positions = positions
         self._fixed = fixed
         self._out = out
@@ -59,7 +63,7 @@ class SlotTraces:
         until = now + request.for_ms / 1000
         tap = self._taps.get(slot.slot_nr)
         if tap is None:
-            tap = self._taps[slot.slot_nr] = SlotTap(until)
+            tap = self._taps[slot.slot_nr] = SlotTap(until, on_left_out=self._on_left_out)
             self._positions[slot.slot_nr].is_traced = True
             self._out.append(TimeCard(slot.slot_nr, is_on=True))
         tap.until = until
@@ -86,7 +90,7 @@ class SlotTraces:
         else:
             self._deadlines.set(tap, tap.next_deadline())
 
-    # What happens at the slots. The timer that is due then is set by whoever calls.
+    # What happens at the slots. The timer that is due then is set by the caller.
 
     def on_tpdu(self, traced: TraceTpdu, spent_s: float | None, now: float) -> None:
         """A command was answered, or failed."""

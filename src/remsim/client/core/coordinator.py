@@ -79,14 +79,9 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
         return self._session.ahead
 
     @property
-    def label(self) -> bytes:
-        """The session's name in traces; empty if it ends with its link."""
+    def label(self) -> bytes | None:
+        """The session's name in traces, empty if it ends with its link. None: the bankd is a classic one."""
         return self._session.label
-
-    @property
-    def has_own_bankd(self) -> bool:
-        """Whether the bankd is a program of ours."""
-        return self._session.has_own_bankd
 
     @property
     def client_slot(self) -> ClientSlot | None:

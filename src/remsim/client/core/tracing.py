@@ -4,11 +4,17 @@
 A slot that is not watched costs its commands one look at ``tap``.
 """
 
+from collections.abc import Callable
+
 from remsim.client.core.actions import Action
 from remsim.client.core.assignment import Assignment
 from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, Send
 from remsim.wire.messages.extensions import TraceReq
+
+
+def _nobody() -> None:
+    return
 
 
 class ClientTrace:
@@ -19,6 +25,8 @@ class ClientTrace:
         self._link: LinkId | None = None
         #: Takes what happens; None: nobody watches.
         self.tap: SlotTap | None = None
+        #: Called for each record that is too many.
+        self.on_left_out: Callable[[], None] = _nobody
 
     def on_request(self, request: TraceReq, link: LinkId, now: float) -> bool:
         """The server wants to hear of this slot, or no more. False: it is another slot."""
@@ -30,7 +38,7 @@ class ClientTrace:
         until = now + request.for_ms / 1000
         self._link = link
         if self.tap is None:
-            self.tap = SlotTap(until)
+            self.tap = SlotTap(until, on_left_out=self.on_left_out)
         self.tap.until = until
         return True
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Slots that somebody watches: who is asked to trace them, and what was told, in one order and joined by command. No I/O.
+"""Slots that somebody watches: who is asked to trace them, and what was told, joined by command. No I/O.
 
 A watched slot has a ``TraceFeed``. Its bankd or client is asked, and so is the other end of its mapping, because each
 knows one half: the bankd what the card took, the client how long its modem waited. Both halves of a command have one
@@ -87,15 +87,17 @@ class _Pending:
 class TraceFeed:
     """What is told of one watched slot; readers have a position in it and nothing else."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: Slot, began: int) -> None:
+        """``began`` is the number behind which its entries are counted."""
         self.slot = slot
+        self.began = began
         self.watchers = 0
         #: When it is forgotten; None while somebody watches.
         self.ends_at: float | None = None
         #: Who was asked.
         self.ends: tuple[TraceEnd, ...] = ()
-        #: The number of the newest entry; 0: there was none.
-        self.last = 0
+        #: The number of the newest entry, or ``began``.
+        self.last = began
         self._entries: deque[TraceEntry] = deque(maxlen=KEPT_RECORDS)
         self._pending: deque[_Pending] = deque()
         self._by_key: dict[CommandKey, _Pending] = {}
@@ -201,6 +203,7 @@ class Traces:
         self._limits = limits
         self._feeds: dict[Slot, TraceFeed] = {}
         self._renew_at: float | None = None
+        self._began = 0
 
     def __len__(self) -> int:
         """Return how many slots are watched, or were a moment ago."""
@@ -223,7 +226,7 @@ class Traces:
             if not self.has_room(slot):
                 self._limits.reached(LimitName.TRACED_SLOTS)
                 raise TooManyTracesError
-            feed = self._feeds[slot] = TraceFeed(slot)
+            feed = self._feeds[slot] = TraceFeed(slot, self._began)
         feed.watchers += 1
         feed.ends_at = None
         if self._renew_at is None:
@@ -290,6 +293,8 @@ class Traces:
             feed.settle(now)
             if feed.ends_at is not None and feed.ends_at <= now:
                 del self._feeds[feed.slot]
+                # Who comes back with a number of that feed is told that it is over.
+                self._began = max(self._began, feed.last + 1)
         if not self._feeds:
             self._renew_at = None
             return []

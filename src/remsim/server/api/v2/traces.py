@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What passes at a slot, live: server-sent events, or a capture for Wireshark. Slots are traced only while read here."""
+"""What passes at a slot, live: server-sent events, or a capture. A slot is traced only while read here."""
 
 import re
 from collections.abc import AsyncGenerator, Iterator
@@ -18,6 +18,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.text import counted
 from remsim.rest import traces
+from remsim.rest.captures import packet_of
 from remsim.rest.models import BANK_SLOT, CLIENT_SLOT
 from remsim.server.api import limits
 from remsim.server.api.auth import TheGrant
@@ -29,8 +30,7 @@ from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.core.tracing import Slot, TraceEnd, TraceEntry, TraceFeed
 from remsim.server.runtime import ServerRuntime
-from remsim.trace.gsmtap import AtrRecord, TpduRecord
-from remsim.trace.pcapng import Packet, file_header, packet_block
+from remsim.trace.pcapng import file_header, packet_block
 from remsim.trace.tap import hidden_places
 from remsim.wire.messages.extensions import TraceKind, TraceOrigin, TraceRecord
 
@@ -41,6 +41,7 @@ PCAPNG_TYPE: Final = "application/x-pcapng"
 _PORTION: Final = 64
 _ID: Final = re.compile(r"([0-9]{1,10})-([0-9]{1,15})", re.ASCII)
 _STATUS: Final = 2
+_OF_EARLIER_RUN: Final = -1
 
 SlotPath = Annotated[
     str,
@@ -124,12 +125,12 @@ def _may_see(grant: Grant, *slots: Slot | None) -> bool:
     )
 
 
-def _position(runtime: ServerRuntime, text: str) -> int | None:
-    """The number behind which to go on; None: it is one of an earlier run. Raises ApiError."""
+def _position(runtime: ServerRuntime, text: str) -> int:
+    """The number behind which to go on; one that never was if it is of an earlier run. Raises ApiError."""
     found = _ID.fullmatch(text)
     if found is None:
         raise bad_request("that is no record's id", "give the id of a record, or leave it out")
-    return int(found[2]) if int(found[1]) == runtime.query.restart_counter else None
+    return int(found[2]) if int(found[1]) == runtime.query.restart_counter else _OF_EARLIER_RUN
 
 
 class TraceStream:
@@ -160,13 +161,17 @@ class TraceStream:
         run = self._runtime.query.restart_counter
         ends: tuple[TraceEnd, ...] | None = None
         with self._watching() as feed:
-            if last is not None and last <= feed.last:
-                self._number = last
             yield f"retry: {RETRY_MS}\n\n"
+            if last is not None and feed.began <= last <= feed.last:
+                self._number = last
+            elif last is not None:
+                # Nobody knows how many: the slot was not traced meanwhile.
+                yield "event: missed\ndata: {}\n\n"
             async for entries, missed in self._portions(feed):
                 if ends != feed.ends:
                     ends = feed.ends
-                    yield f"event: ends\ndata: {self._view.ends(feed.slot, ends).model_dump_json(exclude_none=True)}\n\n"
+                    text = self._view.ends(feed.slot, ends).model_dump_json(exclude_none=True)
+                    yield f"event: ends\ndata: {text}\n\n"
                 if missed:
                     yield f'event: missed\ndata: {{"records":{missed}}}\n\n'
                 for entry in entries:
@@ -188,7 +193,7 @@ class TraceStream:
 
     async def _portions(self, feed: TraceFeed) -> AsyncGenerator[tuple[list[TraceEntry], int], None]:
         """What there is, and how much was missed before it; the first portion, and one after each silence, is empty."""
-        changes = self._runtime.changes
+        changes, silence_s = self._runtime.changes, KEEP_ALIVE_S
         checked_at = monotonic()
         yield [], 0
         ends = feed.ends
@@ -201,7 +206,7 @@ class TraceStream:
             if entries:
                 self._number = entries[-1].number
                 yield entries, missed
-            elif await changes.until(partial(_news, feed, self._number, ends), KEEP_ALIVE_S) is None or ends != feed.ends:
+            elif await changes.until(partial(_newer, feed, self._number, ends), silence_s) is None or ends != feed.ends:
                 ends = feed.ends
                 yield [], 0
             if monotonic() - checked_at >= KEEP_ALIVE_S:
@@ -210,7 +215,7 @@ class TraceStream:
                     return
 
 
-def _news(feed: TraceFeed, number: int, ends: tuple[TraceEnd, ...]) -> int | None:
+def _newer(feed: TraceFeed, number: int, ends: tuple[TraceEnd, ...]) -> int | None:
     return feed.last if feed.last > number or feed.ends != ends else None
 
 
@@ -264,30 +269,9 @@ class TraceViews:
 
     def block(self, entry: TraceEntry) -> bytes | None:
         """A record in a capture; None if it is not for this token, or nothing that GSMTAP knows."""
-        shown, record = self.record(entry), entry.record
-        if shown is None or record is None or record.response is None:
-            return None
-        slot_nr = entry.source.slot_nr
-        packed: AtrRecord | TpduRecord
-        if record.kind is TraceKind.ATR:
-            packed = AtrRecord(slot_nr, record.response)
-        elif record.kind is TraceKind.COMMAND and record.command is not None:
-            packed = TpduRecord(slot_nr, record.command, record.response)
-        else:
-            return None
-        return packet_block(Packet(self._query.moment(entry.at), packed, comment(shown)))
-
-
-def comment(shown: traces.TraceModel) -> str:
-    """What stands beside a packet, in words."""
-    times = [
-        f"{name} {value:g} ms"
-        for name, value in (("card", shown.card_ms), ("network", shown.network_ms), ("modem", shown.total_ms))
-        if value is not None
-    ]
-    places = [place for place in (shown.bank, shown.client) if place is not None] or [shown.source]
-    parts = [" ".join(places), shown.origin or "", shown.words or "", *times, shown.command_id or ""]
-    return ", ".join(part for part in parts if part)
+        shown = self.record(entry)
+        packet = None if shown is None else packet_of(shown)
+        return None if packet is None else packet_block(packet)
 
 
 def command_id(record: TraceRecord, bank: BankSlot | None, client: ClientSlot | None) -> str | None:
