@@ -32,7 +32,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.policy.guard import GuardPolicy
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, encode_gsmtap
-from remsim.wire.link.abilities import ABILITIES
+from remsim.wire.link.abilities import ABILITIES, SLOTS_2
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.events import Event, ProbeAnswered, Received
 from remsim.wire.messages import rspro
@@ -296,10 +296,14 @@ class Bank:
             self.do(self.coordinator.handle_timer(due))
         self.now = until
 
-    def server(self, *, is_own: bool = True, proof: Proof | None = None) -> int:
-        """A server that we dialled and that accepted us; what was said so far is forgotten."""
+    def server(self, *, is_own: bool = True, proof: Proof | None = None, hears_health: bool = False) -> int:
+        """A server that we dialled and that accepted us; what was said so far is forgotten.
+
+        ``hears_health``: it wants to hear how slots stand, for which a bank always has a deadline.
+        """
         link = self.link(is_dialled=True, proof=proof)
-        identity = SERVER.with_abilities(ABILITIES if is_own else None)
+        named = tuple(name for name in ABILITIES if hears_health or name != SLOTS_2)
+        identity = SERVER.with_abilities(named if is_own else None)
         self.say(link, rspro.ConnectBankRes(identity, ResultCode.OK))
         self.sent[link].clear()
         return link

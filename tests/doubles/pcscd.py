@@ -15,12 +15,14 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
 from tests.doubles.programs import PATIENCE_S, TIED_TO_US, Program, ProgramError
+from tests.doubles.socket_activator import hundredfold_alarm
 from tests.reference import ROOT
 
 #: Where Debian's package vsmartcard-vpcd tells pcscd about its driver.
@@ -45,10 +47,12 @@ read -r _ || true
 class PcscdNamespace:
     """The namespaces with pcscd in them. Everything started through it is ended by ``close`` (or ``with``)."""
 
-    def __init__(self, folder: Path, *, has_twins: bool = False) -> None:
+    def __init__(self, folder: Path, *, has_twins: bool = False, is_activated: bool = False) -> None:
         """Make the namespaces and start pcscd; ``folder`` (a tmp_path) takes its configuration.
 
         ``has_twins``: a second entry has the same FRIENDLYNAME, so that there are two readers of each name.
+        ``is_activated``: it is started for who connects, as systemd does it, and ends when idle for 0.6 s (in place of
+        60 s); ``pcscd`` is what starts it, see ``socket_activator``.
 
         Raises ProgramError if namespaces, pcscd or vpcd are not to be had.
         """
@@ -58,7 +62,7 @@ class PcscdNamespace:
         self._write_config(has_twins=has_twins)
         self._holder = _hold_namespaces()
         try:
-            self.pcscd = self.start_pcscd()
+            self.pcscd = self.activate_pcscd() if is_activated else self.start_pcscd()
         except BaseException:
             self.close()
             raise
@@ -115,13 +119,26 @@ class PcscdNamespace:
 
     def start_pcscd(self) -> Program:
         """Start pcscd (again, after its ``stop`` or ``kill``) and wait until it serves. It becomes ``pcscd``."""
-        argv = ["pcscd", "--foreground", "--info", "--config", str(self._config)]
-        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-        self.pcscd = self.program(argv, env={"PCSCLITE_HP_DROPDIR": str(self._no_drivers), "PATH": path})
+        self.pcscd = self.program(self._pcscd_argv(), env=self._pcscd_env())
         self.pcscd.wait_for_stdout("daemon ready")
         # It says so before it listens.
         wait_for_socket(self.socket, self.pcscd)
         return self.pcscd
+
+    def activate_pcscd(self) -> Program:
+        """Own its socket, and start pcscd for who connects. It becomes ``pcscd``."""
+        argv = ["env", f"LD_PRELOAD={hundredfold_alarm()}", *self._pcscd_argv(), "--auto-exit"]
+        activator = [sys.executable, "-m", "tests.doubles.socket_activator", "/run/pcscd/pcscd.comm", *argv]
+        self.pcscd = self.program(activator, env=self._pcscd_env())
+        self.pcscd.wait_for_stdout("socket owned")
+        return self.pcscd
+
+    def _pcscd_argv(self) -> list[str]:
+        return ["pcscd", "--foreground", "--info", "--config", str(self._config)]
+
+    def _pcscd_env(self) -> dict[str, str]:
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+        return {"PCSCLITE_HP_DROPDIR": str(self._no_drivers), "PATH": path}
 
     def close(self) -> None:
         """End what still runs inside, last started first, and let the namespaces go. Idempotent."""

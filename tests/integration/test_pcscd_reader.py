@@ -28,6 +28,7 @@ from remsim.readers.errors import (
 from remsim.readers.pcsc_common import codes
 from remsim.readers.pcscd import PcscdDaemon, PcscdSource, name_daemons, protocol_of
 from remsim.readers.pcscd import card as card_module
+from remsim.readers.pcscd import retry as retry_module
 from remsim.readers.pcscd import watcher as watcher_module
 from remsim.readers.pcscd.card import PcscdReader
 from remsim.readers.pcscd.channel import PcscdChannel
@@ -200,7 +201,7 @@ async def test_pcscd_that_hangs_keeps_readers_until_it_goes_on(
 ) -> None:
     monkeypatch.setattr(watcher_module, "LOOK_AGAIN_S", 0.1)
     monkeypatch.setattr(watcher_module, "ANSWER_S", 2.0)
-    monkeypatch.setattr(watcher_module, "RETRY_S", 0.05)
+    monkeypatch.setattr(retry_module, "ABSENT_S", 0.05)
     with null_pcscd(tmp_path, env={"READERS": "1"}) as pcscd:
         async with started(pcscd.socket) as source:
             watched = Watched()
@@ -230,7 +231,7 @@ async def test_pcscd_that_hangs_keeps_readers_until_it_goes_on(
 async def test_pcscd_that_dies_fails_the_command_and_is_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(watcher_module, "RETRY_S", 0.05)
+    monkeypatch.setattr(retry_module, "ABSENT_S", 0.05)
     async with started(tmp_path / "null.comm") as source:
         assert await source.names() == []
         watched = Watched()

@@ -4,11 +4,12 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from remsim.ahead.context_model import ContextModel
-from remsim.ahead.library import Library
+from remsim.bankd.ahead_slots import AheadSlots, Reread
+from remsim.bankd.ahead_turns import AheadTurns
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.certified_store import NAME, CertifiedFile
 from remsim.bankd.core.actions import (
@@ -27,14 +28,14 @@ from remsim.bankd.core.actions import (
     TraceAtr,
     TraceTpdu,
 )
-from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.core.states import BreakerState
 from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.gsmtap import GsmtapSender, revealing
 from remsim.bankd.guard import read_guard_policy, reread_guard_policy
 from remsim.bankd.learnt_files import FOLDER as LEARNT_FOLDER
-from remsim.bankd.learnt_files import LearntFiles, shipped_recordings
+from remsim.bankd.learnt_files import LearntFiles
 from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source, sharing
@@ -83,7 +84,10 @@ _DRAIN_S: Final = 10.0
 
 
 class BankdService:
-    """One bank. ``source`` replaces the configured readers, in tests and the demo; it is started and stopped here."""
+    """One bank. ``source`` replaces the configured readers, in tests and the demo; it is started and stopped here.
+
+    ``reread`` reads the settings anew for a reload; None: they stay.
+    """
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class BankdService:
         source: ReaderSource | None = None,
         metrics: BankdMetrics | None = None,
         folder: Path | None = None,
+        reread: Reread | None = None,
     ) -> None:
         self.config = config
         self.started = asyncio.Event()
@@ -104,6 +109,7 @@ class BankdService:
         self._log = get_logger("bankd")
         # For each command: asking for the loop costs a system call.
         self._now: Callable[[], float] = asyncio.get_running_loop().time
+        self._ahead_turns = AheadTurns(self._on_ahead_turn)
         self._stop_wanted = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
@@ -126,18 +132,12 @@ class BankdService:
         self._lock = StateLock(config.state_dir / _LOCK_NAME, what=f"the state directory {config.state_dir}")
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         self._learnt = LearntFiles(config.state_dir / LEARNT_FOLDER, self._log)
-        self._library: Library | None = None
-        observe = self._metrics.card_times.observe
+        self._ahead = AheadSlots(config, learnt=self._learnt, log=self._log, reread=reread)
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
-        self._slots = [
-            CardDriver(
-                nr, events=self, tasks=self._tasks, observe=observe, deadlines=card_deadlines(config), stuck=self.stuck
-            )
-            for nr in range(config.slots)
-        ]
+        self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
-        self._outlets = TraceOutlets(self.coordinator, self._slots, count=observe, now=self._now)
-        self._metrics.show(self.coordinator, self.stuck)
+        self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
+        self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
             self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
@@ -145,6 +145,16 @@ class BankdService:
         self._do = ActionExecutor[BankdAction](
             self._performers(), on_failure=self._on_failed_action, after=self._after_actions
         ).run
+
+    def _make_driver(self, slot_nr: int) -> CardDriver:
+        return CardDriver(
+            slot_nr,
+            events=self,
+            tasks=self._tasks,
+            observe=partial(self._on_card_time, slot_nr),
+            deadlines=card_deadlines(self.config),
+            stuck=self.stuck,
+        )
 
     def _make_coordinator(self) -> BankdCoordinator:
         config = self.config
@@ -160,19 +170,20 @@ class BankdService:
             limits=self._metrics.limits,
             policy=read_guard_policy(config),
             hold=self._hold_policy(),
-            ahead=self._ahead_policy(),
+            ahead=self._ahead.policy,
         )
 
-    def _ahead_policy(self) -> AheadPolicy | None:
-        if not self.config.is_ahead:
-            return None
-        library = Library(shipped_recordings())
-        self._learnt.load_all(library)
-        self._library = library
-        return AheadPolicy(library)
+    def _on_card_time(self, slot_nr: int, seconds: float) -> None:
+        self._metrics.card_times.observe(seconds)
+        self.coordinator.on_card_time(slot_nr, seconds)
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
+
+    def _usable_readers(self) -> int:
+        """How many slots have a reader that is not left alone because it fails."""
+        places = zip(self._slots, self.coordinator.cards.positions, strict=True)
+        return sum(slot.reader is not None and place.breaker.state is not BreakerState.OPEN for slot, place in places)
 
     def _hold_policy(self) -> HoldPolicy | None:
         config = self.config
@@ -238,7 +249,7 @@ class BankdService:
         self.started.set()
 
     def _keep_fresh(self, manager: ConnectionManager) -> None:
-        steps: list[Step] = [self._reload_guard]
+        steps: list[Step] = [self._reload_guard, self._reload_ahead]
         if self.protection.contexts is not None:
             self.certificates = CertificateManager(self.protection.contexts, self, log=self._log)
             self._tasks.vital(self.certificates.run(), name="certificate")
@@ -257,8 +268,17 @@ class BankdService:
         if policy is not None:
             self._do(self.coordinator.on_guard_policy(policy))
 
+    def answers_ahead(self, slot_nr: int) -> bool:
+        """Whether a session that begins now in this slot is answered ahead, if its client takes such answers."""
+        return self._ahead.allows(slot_nr)
+
+    async def _reload_ahead(self) -> None:
+        policy = await self._ahead.reload()
+        if policy is not None:
+            self.coordinator.on_ahead_policy(policy)
+
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificate and the guard's rules that the files hold now."""
+        """SIGHUP: use the certificate, the guard's rules and the settings of answers ahead that the files hold now."""
         self._reload.request()
 
     async def _listen(self, manager: ConnectionManager, hosts: Hosts) -> None:
@@ -281,7 +301,7 @@ class BankdService:
     def _client_engines(self, *, is_proven: bool) -> EngineMaker:
         resumes = self.config.resumes(is_proven=is_proven)
         return self._engines.accepting(
-            ComponentType.REMSIM_CLIENT, pings_at_once=False, resumes=resumes, is_ahead=self.config.is_ahead
+            ComponentType.REMSIM_CLIENT, pings_at_once=False, resumes=resumes, is_ahead=self._ahead.is_offered
         )
 
     async def run(self) -> None:
@@ -444,14 +464,14 @@ class BankdService:
         self._tasks.session(self._certified_file.save(self.coordinator.certified.proven), name="certified")
 
     def _run_ahead(self, action: RunAhead) -> None:
-        asyncio.get_running_loop().call_soon(self._on_ahead_turn, action.slot_nr)
+        self._ahead_turns.want(action.slot_nr, action.delay_s)
 
     def _on_ahead_turn(self, slot_nr: int) -> None:
         self._do(self.coordinator.on_ahead_turn(slot_nr, self._now()))
 
     def _store_learnt(self, action: StoreLearnt) -> None:
-        if self._library is not None and self._has_tasks:
-            model = ContextModel(self._library.models(action.pair)[0].recordings)
+        model = self._ahead.learnt_of(action.pair)
+        if model is not None and self._has_tasks:
             self._tasks.session(in_thread(self._learnt.save, action.pair, model), name="learnt")
 
     def _log_event(self, event: LogEvent) -> None:
@@ -471,7 +491,7 @@ def card_deadlines(config: BankdConfig) -> CardDeadlines:
     return CardDeadlines(times.open_s, times.reset_s, config.card_deadline_s, times.close_s)
 
 
-def serve(config: BankdConfig) -> int:
-    """Run ``remsim bankd`` until a signal ends it; the exit status."""
+def serve(config: BankdConfig, reread: Reread | None = None) -> int:
+    """Run ``remsim bankd`` until a signal ends it; the exit status. ``reread`` reads its settings anew for a reload."""
     metrics = BankdMetrics()
-    return run_service(lambda: BankdService(config, metrics=metrics), config=config, metrics=metrics)
+    return run_service(lambda: BankdService(config, metrics=metrics, reread=reread), config=config, metrics=metrics)

@@ -20,26 +20,25 @@ _READ: Final = "powered up to be read"
 
 
 class TraceOutlets:
-    """One for a bank. ``count`` is told the seconds that cards took, watched or not."""
+    """One for a bank."""
 
     def __init__(
         self,
         coordinator: BankdCoordinator,
         drivers: Sequence[CardDriver],
         *,
-        count: Callable[[float], None],
         now: Callable[[], float],
     ) -> None:
         self._coordinator = coordinator
         self._drivers = drivers
-        self._count = count
         self._now = now
         self.mask = TraceMask()
         #: Takes records of these slots, if there is one.
         self.send: Callable[[TraceRecord], None] | None = None
         self.sent_slots: frozenset[int] = frozenset()
-        # What cards took for commands of watched slots.
+        # What cards took for commands of watched slots, and who is told of it, watched or not.
         self._times: dict[int, deque[tuple[bytes | None, float]]] = {}
+        self._counts: dict[int, Callable[[float], None]] = {}
 
     def on_card_action(self, action: CardAction) -> None:
         """Something begins that powers a card up or resets it."""
@@ -75,15 +74,16 @@ class TraceOutlets:
         """Somebody watches a slot, or nobody does any more."""
         slot_nr = action.slot_nr
         driver = self._drivers[slot_nr]
-        self._times.pop(slot_nr, None)
-        driver.observe, driver.tell_reading = self._count, None
+        if self._times.pop(slot_nr, None) is not None:
+            driver.observe, driver.tell_reading = self._counts.pop(slot_nr), None
         if action.is_on:
             self._times[slot_nr] = deque(maxlen=_MAX_TIMES)
+            self._counts[slot_nr] = driver.observe
             driver.observe = partial(self._on_time, slot_nr)
             driver.tell_reading = partial(self._on_reading, slot_nr)
 
     def _on_time(self, slot_nr: int, seconds: float) -> None:
-        self._count(seconds)
+        self._counts[slot_nr](seconds)
         self._times[slot_nr].append((self._coordinator.cards.positions[slot_nr].tpdu, seconds))
 
     def _on_reading(self, slot_nr: int, tpdu: bytes, response: bytes, seconds: float) -> None:

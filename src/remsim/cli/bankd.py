@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``remsim bankd``: options of a bank. What they mean is written in ``remsim.config.BankdConfig``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -86,7 +87,8 @@ def bankd(
     """
     from remsim.config import BankdConfig
 
-    config = resolve(
+    read = partial(
+        resolve,
         BankdConfig,
         daemon,
         server=server,
@@ -111,9 +113,10 @@ def bankd(
         read_numbers=read_numbers,
         listen_plaintext=listen_plaintext,
     )
+    config = read()
     from remsim.bankd.service import serve
 
-    return serve(config)
+    return serve(config, read)
 
 
 @app.command

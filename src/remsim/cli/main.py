@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "client": "Use cards of a bank: emulators, virtual reader, shell or script.",
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
     "trace": "Watch the commands at a slot live: decoded, as JSON, or for Wireshark.",
+    "top": "See banks, clients, cards and problems of a server, live.",
     "token": "Make, list and revoke access tokens for the server's REST interface.",
     "doctor": "Find what is wrong with this host, and how to fix it.",
     "uicc": "Run a software card.",
@@ -44,6 +45,7 @@ _EXTRAS: Final = {
     "bankd": "pyscard,sim",
     "uicc": "sim",
     "demo": "server,sim",
+    "top": "top",
 }
 
 _ROOT_OPTIONS: Final = {

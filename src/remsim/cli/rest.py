@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from remsim.config import CtlConfig
-    from remsim.rest import Rest, RestApiError
+    from remsim.rest import AsyncRest, Rest, RestApiError
 
 JsonObject = dict[str, object]
 
@@ -142,6 +142,12 @@ class RestClient:
         from remsim.rest import Rest
 
         return Rest(self.base, token=self._token, tls=self._tls, explain=self._unreached)
+
+    def async_v2(self) -> "AsyncRest":
+        """The same for asyncio."""
+        from remsim.rest import AsyncRest
+
+        return AsyncRest(self.base, token=self._token, tls=self._tls, explain=self._unreached)
 
     def _unreached(self, error: Exception) -> "RestApiError":
         from remsim.rest import RestApiError

@@ -27,8 +27,8 @@ from remsim.client.core.actions import (
 )
 from remsim.client.core.coordinator import ClientCoordinator
 from remsim.client.core.notices import Notice, NoticeKind
+from remsim.client.core.options import HoldOptions
 from remsim.client.core.server_link import NO_NUMBERS
-from remsim.client.core.session import HoldOptions
 from remsim.client.core.states import SlotState
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver, CommandRecord
@@ -102,6 +102,7 @@ class ClientSlotRunner(EmulatorEvents):
         )
         self._trace = self.coordinator.trace
         self._trace.on_left_out = partial(metrics.limits.reached, LimitName.TRACE_RATE)
+        self.coordinator.health.emulator = self.emulator.kind
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
@@ -113,6 +114,8 @@ class ClientSlotRunner(EmulatorEvents):
         self._lost: LinkId | None = None
         self._is_stopping = False
         self._longest_hold_ms = 0
+        #: Whether sessions that begin take answers ahead; and whether the one that runs does.
+        self.is_ahead = self._is_offered_ahead = config.is_ahead
         self._identify()
         self._causes = EventCauses()
         self._environment = EventEnvironment(config.server)
@@ -134,7 +137,7 @@ class ClientSlotRunner(EmulatorEvents):
             name, tls = "bankd", protection.tls(Role.BANK)
             resumes = self.config.resumes(is_proven=tls is not None)
             tags = (lambda: self.coordinator.tags) if resumes else LinkTags
-            make = engines.dialling(peer, resumes=resumes, is_ahead=self.config.is_ahead, tags=tags)
+            make = engines.dialling(peer, resumes=resumes, is_ahead=self._offers_ahead, tags=tags)
             backoff = WHILE_HELD if resumes else None
         return self._manager.dial(
             make,
@@ -144,12 +147,19 @@ class ClientSlotRunner(EmulatorEvents):
             networks=protection.networks,
         )
 
+    def _offers_ahead(self) -> bool:
+        """Whether a link that is made now takes answers ahead. A session that is held goes on as it began."""
+        if self.coordinator.state is not SlotState.HOLDING:
+            self._is_offered_ahead = self.is_ahead
+        return self._is_offered_ahead
+
     def _identify(self) -> None:
         """Give log lines and metrics the slot's present number."""
         coordinator = self.coordinator
         label = "none" if coordinator.client_slot is None else str(coordinator.client_slot)
         if label != self._label:
             self._metrics.forget_slot(self._label)
+            self._metrics.show_latency(label, lambda: self.coordinator.latency)
         self._label = label
         if self._has_hardware is not None:
             self._metrics.hardware_present.labels(label).set(self._has_hardware)
@@ -269,6 +279,8 @@ class ClientSlotRunner(EmulatorEvents):
     def on_pps(self, result: PpsResult) -> None:
         """The modem changed the speed; RSPRO has no place for it."""
         self._log.debug("pps", f_index=result.f_index, d_index=result.d_index)
+        self.coordinator.health.on_speed(result.f_index, result.d_index, self._manager.now())
+        self._set_alarm()
 
     def on_hardware(self, hardware: Hardware) -> None:
         """The hardware came or went; what it is, the emulator has logged."""
@@ -276,6 +288,13 @@ class ClientSlotRunner(EmulatorEvents):
             self._metrics.hardware_losses.labels(self._label).inc()
         self._has_hardware = hardware.is_present
         self._metrics.hardware_present.labels(self._label).set(hardware.is_present)
+        self.coordinator.health.on_board(hardware.board, self._manager.now(), is_present=hardware.is_present)
+        self._set_alarm()
+
+    def on_firmware(self, version: str) -> None:
+        """The hardware tells which firmware it runs."""
+        self.coordinator.health.on_firmware(version, self._manager.now())
+        self._set_alarm()
 
     def on_unknown_command(self, *, is_refused: bool) -> None:
         """The emulator has logged which."""
@@ -336,6 +355,7 @@ class ClientSlotRunner(EmulatorEvents):
 
     def _abort(self, action: Abort) -> None:
         self._metrics.failed_tpdus.labels(self._label).inc()
+        self.coordinator.health.on_failed()
         self._log.warning("command_without_answer", reason=action.reason)
         self._tell_of_command(action.command, None, action.reason)
         self.emulator.abort(action.command.number, action.reason)
@@ -344,6 +364,8 @@ class ClientSlotRunner(EmulatorEvents):
         duration_s = time.perf_counter() - command.came_at
         if response is not None:
             self._duration.observe(duration_s)
+            # Without a request, its answer was there before.
+            self.coordinator.health.on_answered(None if command.request is None else duration_s)
         if self._trace.tap is not None:
             self._trace_command(self._trace.tap, command, response, duration_s, failure)
         self._observer.on_command(
@@ -430,7 +452,7 @@ class ClientSlotRunner(EmulatorEvents):
                 metrics.sessions.labels(label).inc()
             case NoticeKind.SESSION_HELD:
                 metrics.cuts.labels(label).inc()
-                self.bankd.redial_at_once()
+                self.bankd.redial_at_once(has_answered=notice.has_answered)
             case NoticeKind.SESSION_RESUMED:
                 metrics.resumes.labels(label).inc()
                 self._longest_hold_ms = max(self._longest_hold_ms, round((notice.held_s or 0.0) * 1000))

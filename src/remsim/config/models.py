@@ -67,6 +67,7 @@ class KeepAliveSettings(Settings):
 
 
 ResumeWord = Literal["proven", "always", "off"]
+AheadWord = Literal["on", "off"]
 
 
 class SessionSettings(Settings):
@@ -86,7 +87,7 @@ class SessionSettings(Settings):
     #: Whether answers are sent ahead: while an answer travels, the bankd runs the commands that the modem will probably
     #: send next, if they leave no trace on the card, and the client answers its modem at once if it does send them. It
     #: is done only if both ends allow it.
-    ahead: Literal["on", "off"] = "off"
+    ahead: AheadWord = "off"
 
     @property
     def is_ahead(self) -> bool:
@@ -195,6 +196,9 @@ class ServerConfig(DaemonConfig):
     #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
     #: has no route to an address, so this is off by default.
     ipv6_clients: fields.IdsOrSwitch = False
+    #: Webhooks are sent to addresses of these networks only; none: to all but link-local ones and those where clouds
+    #: give away credentials.
+    webhook_networks: fields.Networks = ()
 
     def rest_address(self, *, is_protected: bool) -> HostPort:
         """Where REST is served; ``is_protected``: over TLS, and with tokens."""
@@ -286,6 +290,13 @@ class PcscdSocket(Settings):
         return self
 
 
+class SlotOverride(Settings):
+    """What holds for one slot in place of what the bank has, ``[overrides.N]``."""
+
+    #: Whether answers of this slot's card are sent ahead.
+    ahead: AheadWord
+
+
 class BankdConfig(SessionSettings, DaemonConfig):
     """Settings of ``remsim bankd``."""
 
@@ -307,6 +318,8 @@ class BankdConfig(SessionSettings, DaemonConfig):
     #: Addresses at which clients reach this bankd; port 0 stands for the port of ``listen``.
     advertise: fields.AdvertisedAddresses = ()
     state_dir: fields.FilePath
+    #: Tables ``[overrides.N]``, wherever the readers of the slots come from.
+    overrides: dict[fields.SlotKey, SlotOverride] = {}
     csv: fields.FilePath | None = None
     auto: fields.Switch = False
     #: Tables ``[[slot]]``.
@@ -331,6 +344,12 @@ class BankdConfig(SessionSettings, DaemonConfig):
     gsmtap_reveal: fields.Switch = False
     #: Rules on commands, a TOML file; without it, the shipped ones, which note and block nothing.
     guard: fields.FilePath | None = None
+
+    @property
+    def credentials_dir(self) -> Path | None:
+        """Where key and certificate are; None, also if there are some in the state directory, where all is plain."""
+        is_plain = self.plaintext is not None and self.listen_plaintext is None
+        return None if is_plain and self.tls_dir is None else super().credentials_dir
 
     @property
     def slot_source(self) -> SlotSource:
@@ -381,6 +400,20 @@ class BankdConfig(SessionSettings, DaemonConfig):
             if numbers.count(number) > 1:
                 raise ContradictionError(("slot",), f"slot {number} is described more than once", hint="keep one")
         return self
+
+    @model_validator(mode="after")
+    def _check_overrides(self) -> Self:
+        beyond = [number for number in self.overrides if number >= self.slots]
+        if beyond:
+            raise ContradictionError(
+                ("overrides", "slots"), f"slot {beyond[0]} does not exist in this bank", hint="count from 0"
+            )
+        return self
+
+    def is_ahead_in(self, slot_nr: int) -> bool:
+        """Whether answers of this slot's card are sent ahead."""
+        override = self.overrides.get(slot_nr)
+        return (self.ahead if override is None else override.ahead) == "on"
 
     @model_validator(mode="after")
     def _check_gsmtap(self) -> Self:
@@ -457,6 +490,7 @@ def has_tables(model: type[BaseModel], key: str) -> bool:
 
 __all__ = [
     "SECRET_KEYS",
+    "AheadWord",
     "BankOverride",
     "BankdConfig",
     "CommonConfig",
@@ -472,6 +506,7 @@ __all__ = [
     "ServerConfig",
     "SessionSettings",
     "Settings",
+    "SlotOverride",
     "SlotReader",
     "SlotSource",
     "Timers",

@@ -90,6 +90,11 @@ def show_client_slot(slot: str) -> Call[models.ClientSlotModel]:
     return _get(f"/clients/{where.client_id}/slots/{where.slot_nr}", models.ClientSlotModel)
 
 
+def list_sessions() -> Call[models.SessionPage]:
+    """All card sessions."""
+    return _get("/sessions", models.SessionPage)
+
+
 def list_cards(*, reveal: bool = False) -> Call[models.CardPage]:
     """All cards whose numbers are known; ``reveal``: in full, for admins."""
     return _get("/cards", models.CardPage, {"reveal": "true"} if reveal else {})
@@ -110,9 +115,16 @@ def show_mapping(client: str, *, wait: Goal | None = None, timeout: str = "30s")
     return _get(f"/mappings/{ClientSlot.parse(client)}", models.MappingModel, _waiting(wait, timeout))
 
 
-def put_mapping(client: str, card: str, *, wait: Goal | None = None, timeout: str = "30s") -> Call[models.MappingModel]:
+def put_mapping(
+    client: str,
+    card: str,
+    *,
+    follow: Literal["slot", "card"] | None = None,
+    wait: Goal | None = None,
+    timeout: str = "30s",
+) -> Call[models.MappingModel]:
     """Give a client slot a card. Raises IdRangeError, and ValidationError for what names no card."""
-    path, body = f"/mappings/{ClientSlot.parse(client)}", models.MappingOrder(card=card)
+    path, body = f"/mappings/{ClientSlot.parse(client)}", models.MappingOrder(card=card, follow=follow)
     return Call("PUT", path, models.MappingModel, _waiting(wait, timeout), body)
 
 

@@ -35,7 +35,7 @@ MAX_ANSWER_BYTES: Final = 16 << 20
 #: A stream says something at least every 15 s.
 STREAM_SILENCE_S: Final = 45.0
 #: Nothing takes longer than the longest wait, and some.
-_CALL_S: Final = 330.0
+_CALL_S: Final = 930.0
 _CONNECT_S: Final = 10.0
 #: An event of this kind says that others were lost.
 LOST: Final = "lost"
@@ -78,6 +78,9 @@ class _Common:
         if self._explain is not None:
             return self._explain(error)
         return RestApiError(f"cannot ask {self.base}: {error}", hint="is the server running, with its REST there?")
+
+    def _broken(self) -> RestApiError:
+        return RestApiError(f"{self.base} has broken off the stream", hint="is the server running?")
 
     def _stream_headers(self, last: str | None) -> dict[str, str]:
         return {"Accept": "text/event-stream"} | ({} if last is None else {"Last-Event-ID": last})
@@ -204,12 +207,15 @@ class Rest(_Common):
                 return
             call = call.behind(page.next)
 
-    def events(self, last: str | None = None) -> Iterator[models.EventModel]:
+    def events(
+        self, last: str | None = None, *, on_open: Callable[[], None] | None = None
+    ) -> Iterator[models.EventModel]:
         """What happens from now on, or behind the event with the id ``last``, until the server ends the stream.
 
+        ``on_open`` is called once the stream is open: a list asked for then is not older than what the stream tells.
         Raises EventsLostError where events were lost, too.
         """
-        for found in self._stream("/events", last):
+        for found in self._stream("/events", last, on_open):
             yield _event(found)
 
     def trace(self, slot: str, last: str | None = None) -> Iterator[TraceItem]:
@@ -221,20 +227,26 @@ class Rest(_Common):
             if (item := _trace_item(found)) is not None:
                 yield item
 
-    def _stream(self, path: str, last: str | None) -> Iterator[ServerSentEvent]:
+    def _stream(
+        self, path: str, last: str | None, on_open: Callable[[], None] | None = None
+    ) -> Iterator[ServerSentEvent]:
         import httpx2
 
         reader = EventReader()
         timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
+        is_open = False
         try:
             with self._http.stream("GET", path, headers=self._stream_headers(last), timeout=timeout) as answer:
                 if not answer.is_success:
                     raise refusal(answer.status_code, answer.read())
+                is_open = True
+                if on_open is not None:
+                    on_open()
                 for line in answer.iter_lines():
                     if (found := reader.on_line(line)) is not None:
                         yield found
         except httpx2.HTTPError as error:
-            raise self._failure(error) from None
+            raise self._broken() if is_open else self._failure(error) from None
 
 
 class AsyncRest(_Common):
@@ -303,9 +315,11 @@ class AsyncRest(_Common):
                 return
             call = call.behind(page.next)
 
-    async def events(self, last: str | None = None) -> AsyncGenerator[models.EventModel, None]:
+    async def events(
+        self, last: str | None = None, *, on_open: Callable[[], None] | None = None
+    ) -> AsyncGenerator[models.EventModel, None]:
         """As ``Rest.events``."""
-        async with aclosing(self._stream("/events", last)) as stream:
+        async with aclosing(self._stream("/events", last, on_open)) as stream:
             async for found in stream:
                 yield _event(found)
 
@@ -316,17 +330,23 @@ class AsyncRest(_Common):
                 if (item := _trace_item(found)) is not None:
                     yield item
 
-    async def _stream(self, path: str, last: str | None) -> AsyncGenerator[ServerSentEvent, None]:
+    async def _stream(
+        self, path: str, last: str | None, on_open: Callable[[], None] | None = None
+    ) -> AsyncGenerator[ServerSentEvent, None]:
         import httpx2
 
         reader = EventReader()
         timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
+        is_open = False
         try:
             async with self._http.stream("GET", path, headers=self._stream_headers(last), timeout=timeout) as answer:
                 if not answer.is_success:
                     raise refusal(answer.status_code, await answer.aread())
+                is_open = True
+                if on_open is not None:
+                    on_open()
                 async for line in answer.aiter_lines():
                     if (found := reader.on_line(line)) is not None:
                         yield found
         except httpx2.HTTPError as error:
-            raise self._failure(error) from None
+            raise self._broken() if is_open else self._failure(error) from None

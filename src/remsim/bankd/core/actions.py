@@ -163,9 +163,10 @@ class StoreCertified:
 
 @dataclass(frozen=True, slots=True)
 class RunAhead:
-    """Call the coordinator's ``on_ahead_turn`` for this slot in the next turn of the loop."""
+    """Call the coordinator's ``on_ahead_turn`` for this slot in a turn of the loop to come, ``delay_s`` from now."""
 
     slot_nr: int
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

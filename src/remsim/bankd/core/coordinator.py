@@ -12,6 +12,7 @@ for each costs more than all the rest.
 from collections.abc import Callable, Sequence, Sized
 
 from remsim.ahead.client_side import Used
+from remsim.ahead.figures import LatencyFigures
 from remsim.bankd.core.actions import BankdAction, CardFault, SendResponse
 from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.audit import AuditTrail
@@ -266,16 +267,29 @@ class BankdCoordinator:
         self.guards.change(policy, self.cards.in_service())
         return self.take()
 
+    def on_ahead_policy(self, policy: AheadPolicy) -> None:
+        """Sessions that begin from now on may be answered ahead."""
+        self.cards.ahead = policy
+
     def on_ahead_turn(self, slot_nr: int, now: float) -> list[BankdAction]:
         """RunAhead was asked for, and it is the next turn of the loop."""
         self.cards.on_ahead_turn(slot_nr, now)
         return self.take()
 
+    def on_card_time(self, slot_nr: int, seconds: float) -> None:
+        """The card took so long for the command that runs; told before its response is."""
+        self.cards.on_card_time(slot_nr, seconds)
+
+    def latency(self, slot_nr: int) -> LatencyFigures:
+        """Where the time of a slot's commands went, since the start."""
+        return self.cards.latency(slot_nr)
+
     # Time and the end
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` must be called; None if nothing is due."""
-        return self._deadlines.next()
+        due = (self._deadlines.next(), self.cards.reports.due)
+        return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[BankdAction]:
         """Do what is due."""
@@ -288,6 +302,9 @@ class BankdCoordinator:
                 self.traces.on_due(due, now)
             else:
                 self.clients.give_up_waiting(due)
+        reports = self.cards.reports
+        if reports.due is not None and reports.due <= now:
+            reports.on_due(now)
         return self.take()
 
     def stop(self, now: float) -> list[BankdAction]:

@@ -29,10 +29,11 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import scrub
-from remsim.wire.link.abilities import ADVERTISE, CARDS, SESSIONS, SLOTS
+from remsim.wire.link.abilities import ADVERTISE, CARDS, SESSIONS, SLOTS, SLOTS_2
 from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.health import SlotHealthInd
 from remsim.wire.messages.revocation import ListParts, StoreRevocations
 from remsim.wire.messages.rspro import (
     AdvertisedAddress,
@@ -78,12 +79,29 @@ class Numbers(Protocol):
         ...
 
 
+class Reports(Protocol):
+    """Who knows how slots stand."""
+
+    def on_server_active(self, now: float, *, is_wanted: bool) -> None:
+        """There is an active server; it may want to hear of all slots."""
+        ...
+
+    def on_server_lost(self) -> None:
+        """Nobody hears us."""
+        ...
+
+
 class Presences(Protocol):
     """Who knows where cards are."""
 
     @property
     def numbers(self) -> Numbers:
         """Who knows their numbers."""
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """Who knows how slots stand."""
         ...
 
     def is_card_present(self, slot_nr: int) -> bool:
@@ -199,6 +217,7 @@ class ServerLinks:
             self.traces.end_all()
             # Of a link that we dial, the dialler says so, too.
             self._note("debug" if server.is_dialled else "warning", "server_lost", server, reason=reason)
+            self.presences.reports.on_server_lost()
         for challenger in self._drop(server):
             self._on_server(challenger, now)
 
@@ -281,6 +300,7 @@ class ServerLinks:
             self.presences.report_readers()
             self.presences.numbers.on_server_active(is_wanted=CARDS in (abilities or ()))
             self.presences.report_sessions(now)
+            self.presences.reports.on_server_active(now, is_wanted=SLOTS_2 in (abilities or ()))
 
     def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:
         match message:
@@ -339,6 +359,11 @@ class ServerLinks:
     def session_changed(self, report: rspro.SessionStateInd) -> None:
         """A card session has begun, changed or ended."""
         if self.active_server is not None and SESSIONS in (self.active_server.abilities or ()):
+            self._out.append(Send(self.active_server.link, report))
+
+    def slot_health(self, report: SlotHealthInd) -> None:
+        """How a slot stands."""
+        if self.active_server is not None and SLOTS_2 in (self.active_server.abilities or ()):
             self._out.append(Send(self.active_server.link, report))
 
     def card_number(self, bank_slot: BankSlot, iccid: str | None) -> None:

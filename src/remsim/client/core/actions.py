@@ -23,6 +23,8 @@ class Command:
     tpdu: bytes
     #: In seconds of the caller's clock.
     came_at: float
+    #: In seconds of the coordinator's time.
+    taken_at: float = field(default=0.0, compare=False)
     #: How it went to the bankd; None if it did not.
     request: TpduModemToCard | None = field(default=None, compare=False)
     #: The modem was reset meanwhile and does not wait for the answer any more.

@@ -35,7 +35,8 @@ class SessionLease:
         """The link is lost. False: the session is held already."""
         if self.hold is not None:
             return False
-        self.hold = Hold(self.times, now, now if is_busy else None)
+        # To the bankd, a command that a reset made void is under way until it has seen the reset.
+        self.hold = Hold(self.times, now, now if is_busy else None, was_busy=not self.outbox.is_settled)
         return True
 
     def on_waiting(self, now: float, *, is_busy: bool) -> None:

@@ -13,7 +13,6 @@ from enum import Enum
 from typing import Final
 
 from remsim.ahead.client_side import AnswersAhead, SentAhead, Used
-from remsim.card.atr_policy import AtrPolicy
 from remsim.card.errors import AtrError
 from remsim.card.reset import ResetKind
 from remsim.client.core.actions import (
@@ -31,6 +30,8 @@ from remsim.client.core.assignment import Assignment
 from remsim.client.core.lease import SessionLease
 from remsim.client.core.modem_lines import IDLE_LINES, cycle_of
 from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
+from remsim.client.core.options import AtrOptions, HoldOptions
+from remsim.client.core.waits import Waits
 from remsim.core.deadlines import Deadlines
 from remsim.core.text import counted
 from remsim.session.hold import HoldTimes
@@ -65,29 +66,6 @@ _WORTH_WAITING: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AtrOptions:
-    """Which ATR the modem sees."""
-
-    #: Shown if the bankd names none, or always if ``keeps_default``.
-    default: bytes
-    keeps_default: bool
-    #: What becomes of the bankd's.
-    policy: AtrPolicy
-    #: A modem that was shown the default takes note of the true one by a reset of its own, rather than by a card that
-    #: is removed and inserted.
-    resets_modem: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HoldOptions:
-    """What becomes of the session when its link is lost, if the bankd allows it."""
-
-    times: HoldTimes = field(default_factory=HoldTimes)
-    #: How long the emulator can keep its modem waiting; None: for any time.
-    stall_limit_s: float | None = None
-
-
 @dataclass(slots=True)
 class _Link:
     """What is known of the link to the bankd."""
@@ -98,6 +76,8 @@ class _Link:
     is_own: bool = False
     #: It sends answers ahead.
     is_ahead: bool = False
+    #: The bankd has answered a command of the modem or a change of its lines.
+    has_answered: bool = False
     #: A status was sent, so the bankd's idea of our lines is ours.
     has_shown_lines: bool = False
     #: Lines as the bankd was shown them, until there is a lease.
@@ -138,6 +118,7 @@ class Session:
         self.tags = SessionTags()
         #: Answers to commands that the modem has not sent yet.
         self.ahead = AnswersAhead()
+        self.waits = Waits(self.ahead)
         self._lease: SessionLease | None = None
         self._link: _Link | None = None
         self._is_remote = False
@@ -193,13 +174,14 @@ class Session:
         lease = self._lease
         if lease is None or self.atr is None:
             return None
-        self._link = None
+        link, self._link = self._link, None
         self.ahead.on_link_lost()
         if not lease.begin_hold(now, is_busy=bool(self._commands)):
             return []
         self._watch(lease)
-        waiting = len(self._commands)
-        return [self._notices.make(NoticeKind.SESSION_HELD, f"{counted(waiting, 'command')} waiting: {reason}")]
+        text = f"{counted(len(self._commands), 'command')} waiting: {reason}"
+        has_answered = link is not None and link.has_answered
+        return [self._notices.make(NoticeKind.SESSION_HELD, text, has_answered=has_answered)]
 
     def end(self, reason: str, *, is_lost: bool = False) -> list[Action]:
         """Forget the bankd's link and give the modem its own card back. ``is_lost``: the link is gone already."""
@@ -243,11 +225,11 @@ class Session:
             return []
         match event.message:
             case extensions.AheadInd() if link.is_ahead:
-                return self._on_ahead(link, event.message)
+                return self._on_ahead(link, event.message, now)
             case rspro.TpduCardToModem() if self._lease is not None:
-                return self._on_leased_response(link, self._lease, event.tag, event.message.data)
+                return self._on_leased_response(link, self._lease, event.tag, event.message.data, now)
             case rspro.TpduCardToModem() if event.request is not None:
-                return self._on_response(event.request, event.tag, event.message.data)
+                return self._on_response(event.request, event.tag, event.message.data, now)
             case rspro.ConnectClientRes() if event.request is not None:
                 return self._on_connect_answer(link, event.message, now)
             case rspro.SetAtrReq() if link.is_accepted:
@@ -261,6 +243,7 @@ class Session:
                 if event.message.slot_phys_status.card_present is False:
                     return self._hide_card("the bankd's card is gone")
                 if self._lease is not None:
+                    link.has_answered = True
                     self._lease.outbox.lines_acknowledged(event.tag)
                 return []
             case rspro.SessionInd() if link.is_accepted:
@@ -311,7 +294,7 @@ class Session:
             self._deadlines.set(_Due.ATR, now + ATR_WAIT_S)
         return actions
 
-    def _on_response(self, request: rspro.Request, tag: int, data: bytes) -> list[Action]:
+    def _on_response(self, request: rspro.Request, tag: int, data: bytes, now: float) -> list[Action]:
         command = next((known for known in self._commands if known.request is request), None)
         if command is None:
             return []
@@ -319,6 +302,7 @@ class Session:
         if command.is_void:
             return []
         self.ahead.on_answer(tag)
+        self.waits.on_answer(now - command.taken_at)
         return [self._answer(command, data, tag)]
 
     def _answer(self, command: Command, data: bytes, tag: int, index: int = 0) -> Action:
@@ -343,6 +327,8 @@ class Session:
         # As at the bankd: what follows on this link, also another session, goes on from the lines as they were shown.
         link.edges = lease.edges
         self._watch(lease)
+        if hold is not None and hold.busy_since is not None:
+            self.waits.on_held(now - hold.busy_since)
         self.ahead.on_link_up()
         held_s = 0.0 if hold is None else hold.age(now)
         text = f"held {held_s:.1f} s, {counted(len(self._commands), 'command')} in progress, card undisturbed"
@@ -388,11 +374,13 @@ class Session:
             actions.append(Send(link.id, message))
         return actions
 
-    def _on_leased_response(self, link: _Link, lease: SessionLease, tag: int, data: bytes) -> list[Action]:
+    def _on_leased_response(self, link: _Link, lease: SessionLease, tag: int, data: bytes, now: float) -> list[Action]:
         if not lease.outbox.command_answered(tag):
             return []
+        link.has_answered = True
         self.ahead.on_answer(tag)
         command = self._commands.popleft()
+        self.waits.on_answer(now - command.taken_at)
         return [self._answer(command, data, tag), *self._send_next(link, lease)]
 
     def _on_stall_over(self, lease: SessionLease, now: float) -> list[Action]:
@@ -406,13 +394,14 @@ class Session:
 
     # Answers that come ahead
 
-    def _on_ahead(self, link: _Link, message: extensions.AheadInd) -> list[Action]:
+    def _on_ahead(self, link: _Link, message: extensions.AheadInd, now: float) -> list[Action]:
         """The bankd answers what it thinks the modem will send; the modem may have done so meanwhile."""
         hit = self.ahead.on_ahead(SentAhead(message.base, message.index, message.command, message.response))
         command = next((known for known in self._commands if not known.is_void), None)
         if hit is None or command is None:
             return []
         self._commands.remove(command)
+        self.waits.on_hit(now - command.taken_at)
         answered = [self._answer(command, hit.response, hit.base, hit.index), *self._tell(hit.report)]
         if self._lease is None:
             return answered
@@ -448,6 +437,7 @@ class Session:
         # Hardware that is connected to a powered modem begins to send its ATR at once, so it must have the right one
         # before. The card is inserted last (known-limits.md, 87): the modem never sees another one first.
         actions.append(SetAtr(atr))
+        self.waits.begin()
         if not self._is_remote:
             actions.append(SelectSim(remote=True))
         self._is_remote = True
@@ -471,13 +461,16 @@ class Session:
         if self.atr is not None:
             self.atr = None
             actions += [RemoveCard(), self._notices.make(NoticeKind.CARD_REMOVED, reason)]
+            figures = self.waits.of_session
+            if figures.hits or figures.misses:
+                actions.append(self._notices.log("info", "answered_ahead", "", **figures.shown()))
         return actions
 
     # What the modem does
 
     def on_tpdu(self, number: int, tpdu: bytes, came_at: float, now: float) -> list[Action]:
         """The modem sent a command."""
-        command = Command(number, tpdu, came_at)
+        command = Command(number, tpdu, came_at, now)
         if not rspro.MIN_COMMAND <= len(tpdu) <= rspro.MAX_COMMAND:
             # known-limits.md, 85: silence would leave the modem waiting; a bankd would close the link.
             text = f"{len(tpdu)} bytes, {rspro.MIN_COMMAND}..{rspro.MAX_COMMAND} are possible"
@@ -486,6 +479,7 @@ class Session:
         if (link is None and lease is None) or known.client_slot is None or known.bank_slot is None or self.atr is None:
             return [Abort(command, "no card is there")]
         if not self._commands and (hit := self.ahead.on_command(tpdu)) is not None:
+            self.waits.on_hit(0.0)
             return [self._answer(command, hit.response, hit.base, hit.index), *self._tell(hit.report)]
         command.request = rspro.TpduModemToCard(known.client_slot, known.bank_slot, rspro.NO_FLAGS, tpdu)
         self._commands.append(command)

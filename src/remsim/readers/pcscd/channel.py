@@ -51,6 +51,8 @@ class PcscdChannel:
         self.on_lost: Callable[[ReaderError], None] | None = None
         #: The version that pcscd speaks itself.
         self.server_minor = 0
+        #: Something listened at the socket.
+        self.was_reached = False
         #: Why it is over; None while it is not.
         self.trouble: ReaderError | None = None
         self._path = path
@@ -79,6 +81,7 @@ class PcscdChannel:
         try:
             async with asyncio.timeout(self._deadline_s):
                 self._socket = await self._connect()
+                self.was_reached = True
                 self._loop.add_reader(self._socket, self._on_readable)
                 await self._agree()
         except (TimeoutError, CardMuteError):

@@ -20,13 +20,12 @@ from remsim.readers.pcsc_common.states import ReaderStates
 from remsim.readers.pcscd.channel import PcscdChannel
 from remsim.readers.pcscd.client import TableReply, VersionReply, WaitEnded
 from remsim.readers.pcscd.protocol import MAJOR, TABLE_ROWS, ReaderRow, ReaderTable
+from remsim.readers.pcscd.retry import PcscdRetry
 
 #: A wait is ended after so long, to see that pcscd is alive.
 LOOK_AGAIN_S: Final = 2.0
 #: pcscd answers at once. One that systemd starts for us looks for its readers first.
 ANSWER_S: Final = 10.0
-#: How often it is tried to reach a pcscd that is gone.
-RETRY_S: Final = 0.5
 #: Each opening of a card is an event: so many are looked at together.
 _LEAST_S: Final = 0.02
 
@@ -46,6 +45,7 @@ class PcscdWatcher:
         self._find_places = find_places
         self._loop = asyncio.get_running_loop()
         self._states = ReaderStates(get_logger("readers"))
+        self._retry = PcscdRetry()
         self._first: asyncio.Future[list[str]] = self._loop.create_future()
         self._ended: asyncio.Future[None] | None = None
         self._channels: list[PcscdChannel] = []
@@ -88,11 +88,13 @@ class PcscdWatcher:
                 if not self._is_stopping:
                     self._on_service_gone(error)
             finally:
+                was_reached = any(channel.was_reached for channel in self._channels)
                 while self._channels:
                     self._channels.pop().close()
-            if not self._is_stopping:
+            delay_s = self._retry.on_lost(self._loop.time(), was_reached=was_reached)
+            if delay_s and not self._is_stopping:
                 self._wake.clear()
-                await self._pause(RETRY_S)
+                await self._pause(delay_s)
 
     async def _pause(self, seconds: float) -> bool:
         """Wait for an event, the loss of the connection or our end; False if nothing happened for so long."""
@@ -138,6 +140,7 @@ class PcscdWatcher:
             assert isinstance(reply, TableReply)
             await self._on_table(reply.table)
             self._states.on_service_there()
+            self._retry.on_served(self._loop.time())
             if not lists_all:
                 self._check_limit(channel, sum(1 for _ in reply.table))
             await self._wait(channel)

@@ -35,14 +35,14 @@ MEANINGS: Final = {
     RESUME: "a card session goes on over another link, within its hold time",
     SESSIONS: "a bankd reports the state of its card sessions at each change",
     AHEAD: "a bankd sends answers to commands that the modem has not sent yet",
-    SLOTS_2: "a bankd tells how each slot fares",
-    CLIENT: "a client tells how it fares",
-    INVENTORY: "a bankd tells what its cards are",
+    SLOTS_2: "a bankd tells how each of its slots stands",
+    CLIENT: "a client tells how its slot stands",
+    INVENTORY: "a bankd tells what cards say of themselves without a PIN",
     TRACE: "bankd and client tell of each command while somebody watches their slot",
 }
 REGISTRY: Final = tuple(MEANINGS)
 #: What a program names on any link. The others are named where the settings of the program allow it.
-ABILITIES: Final = tuple(name for name in REGISTRY if name not in (RESUME, AHEAD, SLOTS_2, CLIENT, INVENTORY))
+ABILITIES: Final = tuple(name for name in REGISTRY if name not in (RESUME, AHEAD))
 
 #: What ``software`` of a program with abilities begins with.
 SOFTWARE: Final = "remsim-"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extensible enumerations of ASN.1."""
+"""Enumerations that a later version may add to."""
 
 from enum import IntEnum
 

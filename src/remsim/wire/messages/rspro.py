@@ -23,6 +23,7 @@ from remsim.wire.messages.extensions import (
     TraceInd,
     TraceReq,
 )
+from remsim.wire.messages.health import ClientHealthInd, InventoryInd, SessionPhase, SlotHealthInd
 from remsim.wire.messages.open_enum import OpenEnum
 
 #: The only protocol version in use. Requests with a larger one are answered ``unsupportedProtocolVersion``.
@@ -211,15 +212,6 @@ class SessionEndInd:
     """A session is over, says either end: ability ``resume.1``."""
 
     cause: SessionEnd
-
-
-class SessionPhase(OpenEnum):
-    """Where a card session stands (ability ``sessions.1``)."""
-
-    NONE = 0  # there is none, or it is over
-    ATTACHED = 1  # it ends with its link
-    RESUMABLE = 2  # it outlives its link
-    DETACHED = 3  # its link is lost; it is held
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +461,9 @@ Addition = (
     | AheadInd
     | AheadUsedInd
     | ReaderHealthInd
+    | SlotHealthInd
+    | ClientHealthInd
+    | InventoryInd
     | TraceReq
     | TraceInd
 )

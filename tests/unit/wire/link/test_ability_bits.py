@@ -9,7 +9,7 @@ from remsim.wire.link import abilities, ability_bits
 @pytest.mark.parametrize(
     ("software", "version", "expected"),
     [
-        ("remsim-client", "0.3.0+x217f", abilities.ABILITIES),
+        ("remsim-client", "0.3.0+x3d7f", abilities.ABILITIES),
         ("remsim-client", "0.3.0+x3fff", abilities.REGISTRY),
         ("remsim-client", "0.3.0+x0", ()),
         ("remsim-client", "0.3.0+x5", ("echo.1", "slots.1")),

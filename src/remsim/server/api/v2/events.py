@@ -20,7 +20,7 @@ from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v2.answers import gives, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, page_size
 from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on
-from remsim.server.core.event_feed import EventFeed, FeedEvent
+from remsim.server.core.event_feed import EventFeed, FeedEvent, is_visible
 from remsim.server.core.tokens import Grant
 from remsim.server.runtime import ServerRuntime
 
@@ -101,7 +101,7 @@ def _page(runtime: ServerRuntime, grant: Grant, number: int, size: int, *, is_lo
     while len(shown) < size and (events := feed.after(number, _PORTION)):
         for event in events:
             number = event.number
-            if _may_see(grant, event):
+            if is_visible(event, grant.scope):
                 shown.append(_with_id(run, event))
                 if len(shown) == size:
                     break
@@ -136,7 +136,7 @@ class EventStream:
                 events = feed.after(number, _PORTION)
                 for event in events:
                     number = event.number
-                    if _may_see(self._grant, event):
+                    if is_visible(event, self._grant.scope):
                         yield f"id: {run}-{number}\nevent: {event.kind}\ndata: {_with_id(run, event)}\n\n"
                 if not events and await changes.until(partial(_newer, feed, number), KEEP_ALIVE_S) is None:
                     yield f": {run}-{number}\n\n"
@@ -158,13 +158,3 @@ def _with_id(run: int, event: FeedEvent) -> str:
 
 def _lost(run: int, number: int) -> str:
     return f'id: {run}-{number}\nevent: lost\ndata: {{"id":"{run}-{number}"}}\n\n'
-
-
-def _may_see(grant: Grant, event: FeedEvent) -> bool:
-    """A token with limits hears of what is within them as a whole; what names nothing concerns everything."""
-    scope = grant.scope
-    if not scope.is_limited:
-        return True
-    return bool(event.banks or event.clients) and (
-        all(scope.has_bank(bank) for bank in event.banks) and all(scope.has_client(client) for client in event.clients)
-    )

@@ -132,8 +132,11 @@ async def put_mapping(
     bank = _chosen(query, grant, order.card, before)
     await require_operator(request, grant, bank_id=bank.bank_id, client_id=slot.client_id)
     is_new = before is None or before.bank != bank
+    follows = _followed(query, bank) if order.follow == "card" else None
     if is_new:
-        await _map(runtime, query, grant, actor, slot, bank, before)
+        await _map(runtime, query, grant, actor, slot, bank, before, follows)
+    elif before is not None and order.follow is not None and before.follows != follows:
+        await runtime.follow(slot, follows, actor)
     if wait is not None:
         await runtime.changes.until(partial(_reached_or_gone, query, slot, wait), patience_s)
     info = query.mapping_of_client(slot)
@@ -171,13 +174,17 @@ async def _map(
     slot: ClientSlot,
     bank: BankSlot,
     before: MappingInfo | None,
+    follows: str | None,
 ) -> None:
     may_see = sight_of(grant)
     if before is not None and not may_see(before.bank, slot):
         text = f"{slot} is mapped already, to something that the token is not for"
         raise ApiError(409, "conflict", text, "ask who may delete that mapping")
     try:
-        await runtime.change_mappings([] if before is None else [slot], [(bank, slot)], actor)
+        ended = [] if before is None else [slot]
+        await runtime.change_mappings(
+            ended, [(bank, slot)], actor, follows=None if follows is None else {bank: follows}
+        )
     except ConflictError:
         taken = query.mapping(bank)
         if taken is None or may_see(taken.bank, taken.client):
@@ -185,6 +192,15 @@ async def _map(
         # With what it is mapped is none of this token's business.
         text = f"{bank} is mapped already, to something that the token is not for"
         raise ApiError(409, "conflict", text, "ask who may delete that mapping") from None
+
+
+def _followed(query: ServerQuery, bank: BankSlot) -> str:
+    """The number of the card that a mapping is to follow. Raises ApiError."""
+    iccid = query.number(bank)
+    if iccid is None:
+        text = f"the number of the card in {bank} is not known, so it cannot be followed"
+        raise ApiError(409, "conflict", text, "see remsim ctl slots; a classic bankd tells no numbers")
+    return iccid
 
 
 def _chosen(query: ServerQuery, grant: Grant, card: str, before: MappingInfo | None) -> BankSlot:
