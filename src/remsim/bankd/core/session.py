@@ -46,6 +46,7 @@ from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.session.ledger import Standing
 from remsim.session.lines import ResetEdges
 from remsim.session.token import SessionTokens
+from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
     MAX_COMMAND,
@@ -527,7 +528,15 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if slot.breaker.failures:
             self._owner.on_recovered(slot)
         if slot.is_traced:
-            self._out.append(TraceTpdu(slot.bank_slot.slot_nr, tpdu, response))
+            was_run = response is not BLOCKED_RESPONSE and response is not _WRONG_LENGTH
+            self._out.append(
+                TraceTpdu(slot.bank_slot.slot_nr, tpdu, response, was_run=was_run, session=self.label, tag=tag)
+            )
+
+    @property
+    def label(self) -> bytes:
+        """Its name in traces; empty if it ends with its link."""
+        return b"" if self.continuity is None else self.continuity.tokens.label
 
     def answer(self, tag: int, response: bytes) -> None:
         """Send a response to the client, if one is attached."""
@@ -540,4 +549,4 @@ class CardSession(Stateful[HoldState, HoldEvent]):
 
 
 #: What has a deadline.
-Due = Connection | CardSlot | CardSession
+Due = Connection | CardSlot | CardSession | SlotTap

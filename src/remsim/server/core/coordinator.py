@@ -62,6 +62,7 @@ from remsim.server.core.peer_reports import (
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+from remsim.server.core.tracing import Traces
 from remsim.server.core.unreadable import CONNECT_REQUESTS, on_undecodable, on_unsupported_version
 from remsim.server.core.warnings import Warnings
 from remsim.server.core.watch import Watch, arrival_name
@@ -96,6 +97,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
+    extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
     health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }
@@ -147,6 +149,7 @@ class Coordinator:
             | {bank_id: of_any_kind(override) for bank_id, override in settings.overrides.items()},
             takes_ipv6=settings.takes_ipv6,
         )
+        self.traces = Traces(self.peers, self.slotmap, self.limits)
         self._reconciler = Reconciler(self.slotmap, self.configurator, self._bank_timers)
         self._admission = Admission(
             self.peers,
@@ -248,7 +251,7 @@ class Coordinator:
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
         timers = (self._link_timers.next(), self._bank_timers.next(), self.lending.next_deadline())
-        due = (*timers, self.health.next_deadline())
+        due = (*timers, self.health.next_deadline(), self.traces.next_deadline())
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
@@ -258,7 +261,8 @@ class Coordinator:
             actions += self._admission.on_timer(link)
         while (bank_id := self._bank_timers.pop_due(now)) is not None:
             actions += self._reconciler.on_timer(bank_id, now)
-        return actions + self.lending.handle_timer(now) + self.health.handle_timer(now)
+        actions += self.lending.handle_timer(now) + self.health.handle_timer(now)
+        return actions + self.traces.handle_timer(now)
 
     # Orders of operators
 
@@ -520,6 +524,8 @@ class Coordinator:
             case extensions.CardInd() as message, _:
                 self.lending.stir(now)
                 return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
+            case extensions.TraceInd() as message, _:
+                return self.traces.on_told(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:
@@ -553,6 +559,7 @@ class Coordinator:
             *note_of(peer),
             *self.revocations.tell(peer),
             *self.configurator.welcome(slot),
+            *self.traces.on_accepted(peer),
         ]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
@@ -570,7 +577,13 @@ class Coordinator:
         places = places_of(peer)
         event = program_event("info", "bankd_connected", peer, slots=peer.number_of_slots, clients_go_to=places)
         told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
-        return [event, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        return [
+            event,
+            *note_of(peer),
+            *told,
+            *self._reconciler.on_bankd_connected(peer, bank_id, now),
+            *self.traces.on_accepted(peer),
+        ]
 
     def _on_addresses(self, peer: Peer, message: rspro.AddressesInd) -> list[Action]:
         """A bankd says where clients reach it."""
