@@ -116,15 +116,11 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-<<<<<<< HEAD
-    "rest": (("models", "errors"), ("calls", "stream"), ("authority", "client", "leases", "warnings", "webhooks")),
-=======
     "rest": (
         ("models", "errors"),
         ("calls", "stream", "traces"),
-        ("client", "captures", "leases", "warnings", "webhooks"),
+        ("authority", "client", "captures", "leases", "warnings", "webhooks"),
     ),
->>>>>>> trace
     "readers": (
         ("errors",),
         ("base",),
@@ -192,11 +188,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
         ("options", "rest", "main"),
-<<<<<<< HEAD
-        ("tables", "examination", "session", "completion"),
-=======
-        ("tables", "examination", "session", "tracing"),
->>>>>>> trace
+        ("tables", "examination", "session", "completion", "tracing"),
         ("fleet", "health", "leases", "warnings"),
         (
             *(
