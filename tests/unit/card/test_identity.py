@@ -45,8 +45,7 @@ def scripted(answers: dict[str, str]) -> Callable[[bytes], bytes]:
 
 @pytest.mark.parametrize("name", ["default", "phone", "iot-modem"])
 def test_software_cards_tell_what_their_profile_says(name: str) -> None:
-    identity = load_profile(name).identity
-    found, _ = read(Uicc(load_profile(name)).transmit)
+    found, asked = read(Uicc(load_profile(name)).transmit)
     assert (found.iccid, found.imsi, found.service_provider) == ("8900101000000000018", None, "Remsim")
     # It is not asked again, in no other class.
     assert asked.count("00b0000009") == 1

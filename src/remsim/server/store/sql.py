@@ -173,20 +173,7 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
         case StoreMapping():
             if decision.iccid is not None:
                 await _upsert(connection, CARDS, [_card_values(decision.bank, decision.iccid, wall)])
-            done = await connection.execute(
-                insert(MAPPINGS).values(
-                    bank_id=decision.bank.bank_id,
-                    bank_slot_nr=decision.bank.slot_nr,
-                    client_id=decision.client.client_id,
-                    client_slot_nr=decision.client.slot_nr,
-                    created_at=wall,
-                    is_sent=decision.is_sent,
-                    is_acknowledged=False,
-                    follows=decision.follows,
-                )
-            )
-            (number,) = done.inserted_primary_key or (0,)
-            return (int(number),)
+            return (await _insert_mapping(connection, decision, wall),)
         case StoreChange():
             if decision.deletion is not None:
                 await write_decision(connection, decision.deletion, wall)
@@ -233,6 +220,23 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
                 insert(CLIENT_NUMBERS).values(kind=kind, value=value, client_id=decision.client_id, given_at=wall)
             )
     return ()
+
+
+async def _insert_mapping(connection: AsyncConnection, decision: StoreMapping, wall: float) -> int:
+    done = await connection.execute(
+        insert(MAPPINGS).values(
+            bank_id=decision.bank.bank_id,
+            bank_slot_nr=decision.bank.slot_nr,
+            client_id=decision.client.client_id,
+            client_slot_nr=decision.client.slot_nr,
+            created_at=wall,
+            is_sent=decision.is_sent,
+            is_acknowledged=False,
+            follows=decision.follows,
+        )
+    )
+    (number,) = done.inserted_primary_key or (0,)
+    return int(number)
 
 
 async def _insert_ids(connection: AsyncConnection, table: Table, numbers: Sequence[int]) -> None:
