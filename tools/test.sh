@@ -38,6 +38,6 @@ stage "import levels, unit, vectors, property, contract" \
     tests fast -p tools.measured -n 3 --dist worksteal tests/unit tests/vectors tests/property tests/contract
 stage "coverage" $bin/python tools/check_coverage.py
 # Which process runs which test is said in tests/slowest_first.py.
-stage "integration" tests integration -n 3 --dist loadfile tests/integration
+stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser
 stage "slowest tests" $bin/python tools/slowest.py "$results"
 all_stages_done "all tests"

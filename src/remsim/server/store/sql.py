@@ -23,8 +23,10 @@ from remsim.server.core.actions import (
     StoreChange,
     StoreClientId,
     StoreDeletion,
+    StoreDeliveries,
     StoredMapping,
     StoredState,
+    StoreFollow,
     StoreGrant,
     StoreLabels,
     StoreLease,
@@ -32,9 +34,11 @@ from remsim.server.core.actions import (
     StoreMapping,
     StoreRenewal,
     StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
-from remsim.server.store import leases
+from remsim.server.store import leases, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -109,6 +113,8 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         last_lease=await leases.read_last_id(connection),
         lent_at=await leases.read_lent_at(connection),
         read_at=wall,
+        webhooks=await webhooks.read_webhooks(connection),
+        deliveries=await webhooks.read_deliveries(connection),
     )
 
 
@@ -132,6 +138,7 @@ def _mapping(row: Row[tuple[object, ...]]) -> StoredMapping:
         is_sent=row.is_sent,
         is_acknowledged=row.is_acknowledged,
         result=row.result,
+        follows=row.follows,
     )
 
 
@@ -175,6 +182,7 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
                     created_at=wall,
                     is_sent=decision.is_sent,
                     is_acknowledged=False,
+                    follows=decision.follows,
                 )
             )
             (number,) = done.inserted_primary_key or (0,)
@@ -194,6 +202,12 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             made = await write_decision(connection, creation, wall)
             await leases.write_grant(connection, lease_id, made[0], wall)
             return made
+        case StoreWebhook(hook):
+            await webhooks.write_webhook(connection, hook)
+        case StoreWebhookEnd(number):
+            await webhooks.delete_webhook(connection, number)
+        case StoreDeliveries():
+            await webhooks.write_deliveries(connection, decision)
         case StoreRenewal():
             await leases.write_renewal(connection, decision, wall)
         case StoreLeaseEnd():
@@ -210,6 +224,9 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             await leases.end_with_mappings(connection, decision.mappings, decision.lease_end, wall)
         case StoreSent():
             await connection.execute(_SET_SENT, [{"of": number} for number in decision.mappings])
+        case StoreFollow(mapping_id, follows):
+            changed = update(MAPPINGS).where(MAPPINGS.c.id == mapping_id).values(follows=follows)
+            await connection.execute(changed)
         case StoreClientId():
             kind, value = decision.key
             await connection.execute(

@@ -296,7 +296,7 @@ def test_notice_of_a_cut_says_whether_the_bankd_has_answered_over_that_link() ->
             slot.hear(link, answer_to(), tag=tag)
         if link == LinkId(6):
             slot.lines(OFF)
-            status = rspro.BankSlotStatusInd(CLIENT_SLOT, BANK_SLOT, IDLE)
+            status = rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, IDLE)
             slot.hear(link, status, tag=tag + 1)
         slot.lose(link)
     held = [notice for notice in slot.notices if notice.kind is NoticeKind.SESSION_HELD]
