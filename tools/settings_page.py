@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, get_origin
 
 from cyclopts import App
 from pydantic import BaseModel
@@ -137,7 +137,8 @@ def _rows(program: _Program, model: type[CommonConfig], without: type[CommonConf
             yield _row(name, variable_name((name,)), option if text else "", default, meaning)
             continue
         is_fixed = any(key[0] == name for key in scalar_keys(program.model))
-        pattern = f"{name}.{{}}" if is_fixed else f"{name}.N.{{}}" if name == "banks" else f"{name}[].{{}}"
+        is_keyed = get_origin(field.annotation) is dict
+        pattern = f"{name}.{{}}" if is_fixed else f"{name}.N.{{}}" if is_keyed else f"{name}[].{{}}"
         for inner, inner_field in table.model_fields.items():
             if deeper := table_model(table, inner):
                 yield from _table_rows(deeper, pattern.format(f"{inner}.{{}}"))

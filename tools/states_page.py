@@ -14,7 +14,7 @@ from remsim.client.core import states as client_transitions
 from remsim.core.state_machine import Event, State, Transitions
 from remsim.emulators.simtrace2 import card as simtrace2_card
 from remsim.emulators.simtrace2 import t0
-from remsim.server.core import peers, slotmap
+from remsim.server.core import leases, peers, slotmap
 from remsim.wire.link import dialing as wire_transitions
 
 Table = Mapping[tuple[Enum, Enum], Enum]
@@ -80,6 +80,14 @@ MACHINES: Final = (
         "MAPPING_TRANSITIONS",
         _rows_of(slotmap.MAPPING_TRANSITIONS),
         slotmap.MappingState.NEW,
+    ),
+    Machine(
+        "A lease in the server",
+        "A granted lease is one live mapping: both are stored, and end, in one transaction.",
+        "remsim.server.core.leases",
+        "LEASE_TRANSITIONS",
+        _rows_of(leases.LEASE_TRANSITIONS),
+        leases.LeaseState.WAITING,
     ),
     Machine(
         "A connection of the bankd",

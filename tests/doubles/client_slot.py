@@ -13,7 +13,7 @@ from remsim.client.core.actions import (
 )
 from remsim.client.core.coordinator import ClientCoordinator
 from remsim.client.core.notices import Notice, NoticeKind
-from remsim.client.core.session import HoldOptions
+from remsim.client.core.options import HoldOptions
 from remsim.client.core.states import SlotState
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent

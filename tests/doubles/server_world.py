@@ -15,6 +15,7 @@ from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
     Action,
     AskPolicy,
+    Audited,
     Decision,
     Entry,
     Note,
@@ -27,10 +28,16 @@ from remsim.server.core.actions import (
     StoreChange,
     StoreClientId,
     StoreDeletion,
+    StoredLease,
     StoredMapping,
     StoredState,
+    StoreFollow,
+    StoreGrant,
     StoreLabels,
+    StoreLease,
+    StoreLeaseEnd,
     StoreMapping,
+    StoreRenewal,
     StoreSent,
 )
 from remsim.server.core.coordinator import Coordinator, ServerSettings
@@ -68,6 +75,21 @@ class Rows:
         self.cards: dict[BankSlot, str] = {}
         self.labels: dict[str, tuple[str, ...]] = {}
         self.last_id = 0
+        #: Those that have not ended, with their mappings.
+        self.leases: dict[int, StoredLease] = {}
+        self.last_lease = 0
+        self.lent_at: dict[BankSlot, float] = {}
+        #: Seconds since 1970.
+        self.wall = 1e9
+
+    def grant(self, lease_id: int, creation: StoreMapping) -> tuple[int, ...]:
+        """Commit a mapping with its lease."""
+        (number,) = self.decide(creation)
+        lease = self.leases[lease_id]
+        until = self.wall + lease.order.duration_s
+        self.leases[lease_id] = replace(lease, mapping_id=number, granted_at=self.wall, expires_at=until)
+        self.lent_at[creation.bank] = self.wall
+        return (number,)
 
     def decide(self, decision: Decision) -> tuple[int, ...]:
         """Commit; return the ids of new mappings."""
@@ -82,11 +104,12 @@ class Rows:
                     id=self.last_id,
                     bank=decision.bank,
                     client=decision.client,
-                    created_at=1e9,
+                    created_at=self.wall,
                     is_live=True,
                     is_sent=decision.is_sent,
                     is_acknowledged=False,
                     result=None,
+                    follows=decision.follows,
                 )
                 return (self.last_id,)
             case StoreDeletion():
@@ -94,9 +117,29 @@ class Rows:
                     self.mappings[number] = replace(self.mappings[number], is_live=False)
                 self.removals |= set(decision.removals)
                 self.releases |= set(decision.releases)
+                ended = [number for number, each in self.leases.items() if each.mapping_id in decision.mappings]
+                for number in ended:
+                    del self.leases[number]
+            case StoreLease(order, creation):
+                assert order.client not in {each.order.client for each in self.leases.values()}
+                assert order.id > self.last_lease
+                self.last_lease = order.id
+                self.leases[order.id] = StoredLease(order, self.wall)
+                return () if creation is None else self.grant(order.id, creation)
+            case StoreGrant(lease_id, creation):
+                return self.grant(lease_id, creation)
+            case StoreRenewal(lease_id, duration_s):
+                if lease_id in self.leases:
+                    kept = self.leases[lease_id]
+                    order = replace(kept.order, duration_s=duration_s)
+                    self.leases[lease_id] = replace(kept, order=order, expires_at=self.wall + duration_s)
+            case StoreLeaseEnd(lease_id):
+                del self.leases[lease_id]
             case StoreSent():
                 for number in decision.mappings:
                     self.mappings[number] = replace(self.mappings[number], is_sent=True)
+            case StoreFollow(mapping_id, follows):
+                self.mappings[mapping_id] = replace(self.mappings[mapping_id], follows=follows)
             case StoreClientId():
                 assert decision.client_id not in self.numbers.values()
                 self.numbers[decision.key] = decision.client_id
@@ -137,7 +180,9 @@ class Rows:
         releases = tuple((row.id, row.client, row.bank) for row in rows if row.id in self.releases)
         memory = StoredState((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
         labels = {subject: labels for subject, labels in self.labels.items() if labels}
-        return replace(memory, cards=dict(self.cards), labels=labels)
+        leases = tuple(self.leases[number] for number in sorted(self.leases))
+        memory = replace(memory, leases=leases, last_lease=self.last_lease, lent_at=dict(self.lent_at))
+        return replace(memory, cards=dict(self.cards), labels=labels, read_at=self.wall)
 
 
 @dataclass(slots=True)
@@ -186,7 +231,7 @@ class ServerWorld:
         self.log: list[LogEvent] = []
         self.entries: list[Entry] = []
         self.asked_policy: list[BankSlot] = []
-        self.coordinator = Coordinator(self.settings, self.rows.memory())
+        self.coordinator = Coordinator(self.settings, self.rows.memory(), now=self.now)
 
     def run(self, actions: list[Action]) -> None:
         """Carry out what the coordinator asks for."""
@@ -210,12 +255,19 @@ class ServerWorld:
                     self.log.append(action)
                 case Entry():
                     self.entries.append(action)
-                case StoreMapping() | StoreDeletion() | StoreSent() | StoreClientId() | StoreChange() | StoreLabels():
-                    self.waiting.append(action)
-                    if not self.is_store_slow:
-                        self.commit()
-                case _:
+                case Audited(decision, entry):
+                    self.entries.append(entry)
+                    self.decide(decision)
+                case NoteOutcome() | NoteRemoved() | NoteReleased() | NoteBank() | NoteCard() | NoteClient():
                     self.rows.note(action)
+                case _:
+                    self.decide(action)
+
+    def decide(self, decision: Decision) -> None:
+        """A decision goes to the database."""
+        self.waiting.append(decision)
+        if not self.is_store_slow:
+            self.commit()
 
     def commit(self) -> None:
         """The database commits what waits, or refuses it."""
@@ -225,15 +277,19 @@ class ServerWorld:
                 self.run(self.coordinator.on_store_failed(decision))
             else:
                 numbers = self.rows.decide(decision)
-                self.run(self.coordinator.on_stored(decision, self.now, mapping_ids=numbers, created_at=1e9))
+                self.run(self.coordinator.on_stored(decision, self.now, mapping_ids=numbers, created_at=self.rows.wall))
 
     def advance(self, seconds: float) -> None:
         """Let time pass; everything that comes due is done at its time."""
         until = self.now + seconds
         while (due := self.coordinator.next_deadline()) is not None and due <= until:
-            self.now = max(self.now, due)
+            self._set_now(max(self.now, due))
             self.run(self.coordinator.handle_timer(self.now))
-        self.now = until
+        self._set_now(until)
+
+    def _set_now(self, now: float) -> None:
+        self.rows.wall += now - self.now
+        self.now = now
 
     # Operators
 

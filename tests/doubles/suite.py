@@ -2,7 +2,7 @@
 """Server, bank of software cards and client in one loop, meeting over loopback as on three hosts."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -41,8 +41,11 @@ class Suite:
         card_time_ms: float = 0.0,
         ahead: Literal["on", "off"] = "off",
         observer: ClientObserver | None = None,
+        reread_bankd: Callable[[], BankdConfig] | None = None,
+        reread_client: Callable[[], Sequence[bool]] | None = None,
     ) -> None:
-        """``proxy`` stands between clients and bankd."""
+        """``proxy`` stands between clients and bankd. ``reread_…``: as for the services."""
+        self._reread_bankd, self._reread_client = reread_bankd, reread_client
         self._folder = folder
         self._proxy = proxy
         self._resume = resume
@@ -68,7 +71,7 @@ class Suite:
         await self._stack.aclose()
 
     async def _build(self) -> None:
-        server = ServerService(
+        self.server = server = ServerService(
             ServerConfig(
                 rspro=_ANY_PORT,
                 rest=_ANY_PORT,
@@ -92,7 +95,8 @@ class Suite:
                 plaintext=True,  # type: ignore[arg-type]  # as in a file
                 sim_profile=self._profile,
                 state_dir=self._folder / "bankd",
-            )
+            ),
+            reread=self._reread_bankd,
         )
         await self._run(bankd)
         if self._proxy is not None and bankd.listener is not None:
@@ -120,7 +124,7 @@ class Suite:
                 }
                 response = await client.post("/slotmaps", json=body)
                 assert response.status_code == httpx2.codes.CREATED, response.text
-        self.client = ClientService(specs, metrics=self.metrics)
+        self.client = ClientService(specs, metrics=self.metrics, reread=self._reread_client)
         await self._run(self.client)
 
     async def _run(self, service: Service) -> None:

@@ -42,6 +42,8 @@ _LISTEN_S: Final = 0.02
 _LINGER_S: Final = 0.1
 #: Nobody is to wait longer than this for an answer of the live card, on a machine with other work.
 _PATIENCE_S: Final = 15.0
+#: Rounds of the loop from accepting a connection to the call of its handler, with some to spare.
+_ROUNDS_TO_OPEN: Final = 5
 _SPARE_DESCRIPTORS: Final = 2 * len(_VICTIMS) + 6
 
 SERVER: Final = ComponentIdentity(ComponentType.REMSIM_SERVER, "hostile", "hostile", "1")
@@ -126,17 +128,26 @@ class HostilePeers:
         async with AsyncExitStack() as stack:
             group = await stack.enter_async_context(asyncio.TaskGroup())
             held: list[tuple[asyncio.Task[None], asyncio.StreamWriter]] = []
+            is_over = False
 
-            def end() -> None:
+            async def end() -> None:
+                nonlocal is_over
+                is_over = True
                 for task, writer in held:
                     task.cancel()
                     # A task that is cancelled before its first step closes nothing.
                     writer.transport.abort()
+                for _ in range(_ROUNDS_TO_OPEN):
+                    await asyncio.sleep(0)
 
-            stack.callback(end)
+            stack.push_async_callback(end)
 
             async def listen(be: _Handler) -> int:
                 def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                    if is_over:
+                        # It was accepted before the listener closed.
+                        writer.transport.abort()
+                        return
                     # Tasks of our own: those of asyncio's servers cannot be cancelled without a complaint.
                     held.append((group.create_task(_hold(be, reader, writer)), writer))
 

@@ -3,11 +3,15 @@
 
 import asyncio
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import pytest
+
 from remsim.ahead.client_side import AnswersAhead
 from remsim.client.observer import CutCounter
+from remsim.config import BankdConfig, SlotOverride
 from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.script.player import ScriptPlayer
 from remsim.emulators.script.recording import load_recording
@@ -67,6 +71,21 @@ async def test_modem_far_away_is_answered_ahead(tmp_path: Path) -> None:
     assert ahead.hits + ahead.round_trips == outcome.commands
     # The last ones that were used may not have been reported.
     assert outcome.commands - 16 <= suite.bankd.coordinator.counts.tpdus <= outcome.commands
+    there, here = suite.bankd.coordinator.latency(0), suite.client.slots[0].coordinator.latency
+    assert (here.commands, here.ahead.hits) == (outcome.commands, ahead.hits)
+    assert here.ahead.hits - 16 <= there.ahead.hits <= there.ahead.guesses
+    assert there.ahead.guesses - there.ahead.hits - there.ahead.undone <= 512
+    # 40 ms a round trip, and 1 ms for the card.
+    assert here.round_trip_s is not None
+    assert 0.04 <= here.round_trip_s <= 0.2
+    assert here.waited_s is not None
+    assert there.card_s is not None
+    assert 0.001 * here.round_trips <= there.card_s < here.waited_s
+    assert here.ahead.saved_s >= 0.03 * ahead.hits
+    assert there.ahead.saved_s >= 0.03 * (ahead.hits - 16)
+    assert suite.metric("ahead_hits_total") == ahead.hits
+    assert suite.metric("ahead_saved_milliseconds_total") == round(here.ahead.saved_s * 1000)
+    assert suite.metric("round_trips_total") == here.round_trips
     (learnt,) = stored(tmp_path)
     assert learnt.stat().st_size < 1 << 20
 
@@ -91,13 +110,54 @@ async def test_cuts_of_the_link_are_not_noticed(tmp_path: Path) -> None:
     assert outcome.commands - 16 <= suite.bankd.coordinator.counts.tpdus <= outcome.commands
 
 
+@pytest.mark.parametrize("end", ["bankd", "client"])
+async def test_reload_holds_for_sessions_that_begin_then(tmp_path: Path, end: Literal["bankd", "client"]) -> None:
+    steps = load_recording(reference("traces", "iot-modem-boot.jsonl"))
+    there = BankdConfig(state_dir=tmp_path, ahead="on", overrides={0: SlotOverride(ahead="off")})
+    async with CuttingProxy(delay_s=0.005) as proxy, asyncio.timeout(_PATIENCE_S):
+        emulator = DrivenEmulator()
+        suite = Suite(
+            tmp_path,
+            [emulator],
+            profile="iot-modem",
+            proxy=proxy,
+            resume="off",
+            ahead="on",
+            reread_bankd=lambda: there,
+            reread_client=lambda: [False],
+        )
+        hits = []
+        async with suite:
+            slot = suite.client.slots[0]
+            for round_nr in range(3):
+                player = ScriptPlayer(emulator, steps, card_wait_s=_PATIENCE_S)
+                await player.run()
+                assert not player.outcome.differences
+                hits.append(slot.coordinator.ahead.hits)
+                if round_nr == 0:
+                    (suite.bankd if end == "bankd" else suite.client).on_hangup()
+                    await _until(lambda: not (suite.bankd.answers_ahead(0) if end == "bankd" else slot.is_ahead))
+                elif round_nr == 1:
+                    proxy.cut()
+                    await _until(lambda: emulator.card_number > 1)
+        # The session goes on as it began; the next one is another.
+        assert hits[0] >= 100
+        assert hits[1] >= 2 * hits[0]
+        assert hits[2] == hits[1]
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - the ends do not tell when they have changed
+        await asyncio.sleep(0.005)
+
+
 def test_bank_is_taught_by_a_recorded_start_and_says_what_it_cannot_read(tmp_path: Path) -> None:
     recording = reference("traces", "iot-modem-boot.jsonl")
     for new in (1, 0):
         learn = remsim("bankd", "learn", str(recording), "--state", str(tmp_path))
         done = subprocess.run(learn, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"1 start read, {new} of them new; 151 commands are known for all cards\n"
+        assert done.stdout.splitlines()[-1] == f"1 start read, {new} of them new; 151 commands are known for all cards"
     assert [path.name for path in stored(tmp_path)] == ["all.learnt"]
     absent = remsim("bankd", "learn", str(tmp_path / "absent"), "--state", str(tmp_path))
     done = subprocess.run(absent, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)

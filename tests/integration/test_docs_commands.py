@@ -63,6 +63,7 @@ SPANS: Final = {
     ".venv/bin/remsim": "the demonstration and all integration tests start it",
     ".venv/bin/pytest tests/unit/wire/test_ber.py -k name": "this is how the tests themselves are run",
     ".venv/bin/python -m tools.generate_docs": "tests/unit/test_generated_docs.py makes the same and compares",
+    ".venv/bin/python -m tools.site FOLDER": "tests/integration/test_site.py builds it",
     ".venv/bin/python -m tests.fuzz.guided": "tests/integration/test_guided.py hunts in all targets, for a short while",
     ".venv/bin/python -m tests.fuzz.guided NAME --replay HEX": "tests/integration/test_guided.py runs it",
     ".venv/bin/python -m tests.fuzz.guided NAME --keep": "tests/integration/test_guided.py keeps inputs",
@@ -71,6 +72,7 @@ SPANS: Final = {
     ".venv/bin/python -m tests.soak": "tests/integration/test_soak.py does the same, with fewer commands",
     "tools/measured.py": "make test loads it as a plug-in of pytest",
     "tools/replay_capture.py": "tests/unit/test_replay_capture.py runs it",
+    "remsim trace B1:0 --pcapng - | wireshark -k -i -": "the page pipes the same into tshark",
     "remsim bankd learn FILE": "tests/integration/test_ahead.py teaches a bank",
     "remsim client script FILE --json": "tests/integration/test_client_programs.py runs it",
     "remsim client script --dump": "tests/integration/test_client_programs.py runs it",
@@ -80,6 +82,10 @@ SPANS: Final = {
     "remsim server --policy FILE": "tests/contract/test_rest_access.py has a server with such a file",
     "remsim pki init": "tests/contract/test_pki_commands.py runs it",
     "remsim pki issue IDENTITY --out DIR": "tests/contract/test_pki_commands.py runs it",
+    "systemctl status pcscd.socket": "no systemd here; tests/integration/test_pcscd_activated.py has such a socket",
+    "systemctl reset-failed pcscd": "no systemd here",
+    "systemctl restart pcscd.socket": "no systemd here",
+    "remsim top": "tests/contract/test_top.py shows its screen",
     "remsim uicc": "puts the cards into the readers of these pages",
 }
 

@@ -92,6 +92,19 @@ class TestBankd:
         hang_up(bankd, "certificate_loaded identity=bank/1")
         assert bankd.stop() == 0
 
+    def test_settings_of_answers_ahead_are_read_again(self, tmp_path: Path, start: Start) -> None:
+        file = tmp_path / "bankd.toml"
+        file.write_text('ahead = "on"\nslots = 4\n[overrides.3]\nahead = "off"\n')
+        options = ["--server", NOBODY, "--listen", "127.0.0.1:0", "--reader", "sim", "--state", str(tmp_path / "b")]
+        bankd = start("bankd", "--plaintext", *options, "--config", str(file))
+        file.write_text("slots = 4\n")
+        hang_up(bankd, r"ahead_reloaded slots=0")
+        file.write_text("ahead = 4\n")
+        hang_up(bankd, r"error .*settings_not_reloaded .*bankd.toml: ahead: 4 is not one of")
+        file.write_text('slots = 4\n[overrides.1]\nahead = "on"\n')
+        hang_up(bankd, r"ahead_reloaded slots=1")
+        assert bankd.stop() == 0
+
     async def test_session_that_runs_comes_under_the_new_rules(self, tmp_path: Path) -> None:
         rules = tmp_path / "guard.toml"
         rules.write_text('[presets]\npin-change = "off"\nfile-update = "off"\nglobalplatform = "off"\n')
@@ -125,6 +138,20 @@ class TestClient:
         own = CertificateWorld(tmp_path / "lab").credentials(CLIENT)
         client = start(*self.options("--tls", str(own.directory)))
         hang_up(client, "certificate_loaded identity=client/23")
+        assert client.stop() == 0
+
+    def test_settings_of_answers_ahead_are_read_again(self, tmp_path: Path, start: Start) -> None:
+        file = tmp_path / "slots.toml"
+        slot = f'[[slot]]\nclient = "23:{{}}"\nemulator = "vpcd"\nsettings = {{{{ vpcd = "{NOBODY}{{}}" }}}}\n'
+        one, other = slot.format(0, ""), slot.format(1, "1")
+        file.write_text(one + other)
+        client = start("client", "run", "--plaintext", "--server", NOBODY, "--config", str(file))
+        file.write_text(one + other + 'ahead = "on"\n')
+        hang_up(client, "ahead_reloaded slots=1")
+        file.write_text('ahead = "on"\n' + one + 'ahead = "off"\n' + other)
+        hang_up(client)
+        file.write_text(one)
+        hang_up(client, "error .*settings_not_reloaded .*the slots are not those that run.*hint=.restart")
         assert client.stop() == 0
 
     def test_what_stands_at_a_terminal_ends_with_it(self, tmp_path: Path) -> None:

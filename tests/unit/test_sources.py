@@ -35,6 +35,7 @@ OF_THE_WHOLE = {
     "test_settings_page",
     "test_stands_alone",
     "test_captures",
+    "test_man_pages",
     "test_replay_capture",
 }
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bank's numbers for Prometheus. Counting happens elsewhere, in plain integers; here they are shown on request."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Final
 
+from remsim.ahead.figures import LatencyFigures
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.limits import LIMITS
 from remsim.bankd.stuck import StuckReaders
@@ -18,10 +20,19 @@ class BankdMetrics(ProgramMetrics):
         self.card_times = self.histogram("card_seconds", "Time that cards took for a command")
         self._coordinator: BankdCoordinator | None = None
         self._stuck: StuckReaders | None = None
+        self._readers: Callable[[], int] = lambda: 0
 
-    def show(self, coordinator: BankdCoordinator, stuck: StuckReaders) -> None:
-        """The bank whose numbers are shown from now on."""
-        self._coordinator, self._stuck = coordinator, stuck
+    def show(self, coordinator: BankdCoordinator, stuck: StuckReaders, readers: Callable[[], int]) -> None:
+        """The bank whose numbers are shown from now on; ``readers`` gives how many of its readers can be used."""
+        self._coordinator, self._stuck, self._readers = coordinator, stuck, readers
+
+    def missing(self) -> list[str]:
+        """A server that orders, and a reader."""
+        bank = self._coordinator
+        if bank is None:
+            return ["the bankd is starting"]
+        lacks = [] if bank.control.active_server is not None else ["no server is connected"]
+        return lacks if self._readers() else [*lacks, "no reader can be used"]
 
     def shown(self) -> Iterator[Metric]:
         """All numbers, as they are now; those of a bank once there is one."""
@@ -48,6 +59,7 @@ class BankdMetrics(ProgramMetrics):
         trips = sum(position.breaker.trips for position in bank.cards.positions)
         stuck = self._stuck
         yield from _of_holds(bank)
+        yield from _of_slots(bank)
         present = sum(position.is_present for position in bank.cards.positions)
         for name, text, number in (
             ("server_connected", "1 if this bank has an active server", int(bank.control.active_server is not None)),
@@ -81,6 +93,56 @@ class BankdMetrics(ProgramMetrics):
             counter = Counter(f"remsim_bankd_{name}", text)
             counter.inc(number)
             yield counter
+
+
+#: Of each slot that was used: its name, its text, and the number, of ``LatencyFigures``. Times in milliseconds.
+_COUNTERS_OF_SLOTS: Final[tuple[tuple[str, str, Callable[[LatencyFigures], int]], ...]] = (
+    ("slot_commands", "Commands of the modem that were answered", lambda figures: figures.commands),
+    ("slot_round_trips", "Commands that were not answered ahead", lambda figures: figures.round_trips),
+    (
+        "slot_card_milliseconds",
+        "Time that the card worked while the modem waited",
+        lambda figures: round((figures.card_s or 0.0) * 1000),
+    ),
+    (
+        "slot_hold_milliseconds",
+        "Time for which the session was held without a link",
+        lambda figures: round(figures.hold_s * 1000),
+    ),
+    ("ahead_guesses", "Commands that were run before the modem sent them", lambda figures: figures.ahead.guesses),
+    ("ahead_hits", "Commands that were answered ahead", lambda figures: figures.ahead.hits),
+    ("ahead_misses", "Commands that were not those that were guessed", lambda figures: figures.ahead.misses),
+    ("ahead_undone", "Guessed commands that the modem did not send", lambda figures: figures.ahead.undone),
+    ("ahead_restores", "Commands that undid wrong guesses", lambda figures: figures.ahead.restores),
+)
+_GAUGES_OF_SLOTS: Final[tuple[tuple[str, str, Callable[[LatencyFigures], int]], ...]] = (
+    (
+        "slot_round_trip_milliseconds",
+        "How far the modem is, as measured where answers go ahead; else 0",
+        lambda figures: round((figures.round_trip_s or 0.0) * 1000),
+    ),
+    (
+        "ahead_saved_milliseconds",
+        "Time that the modem did not have to wait, less what wrong guesses cost",
+        lambda figures: round(figures.ahead.saved_s * 1000),
+    ),
+)
+
+
+def _of_slots(bank: BankdCoordinator) -> Iterator[Metric]:
+    """Where the time of each slot's commands went, and what answers ahead did about it."""
+    used = [(str(slot.bank_slot), bank.latency(slot.slot_nr)) for slot in bank.cards.positions]
+    used = [(name, figures) for name, figures in used if figures.commands or figures.ahead.guesses]
+    for name, text, number in _COUNTERS_OF_SLOTS:
+        counter = Counter(f"remsim_bankd_{name}", text, ["bank_slot"])
+        for slot, figures in used:
+            counter.labels(slot).inc(number(figures))
+        yield counter
+    for name, text, number in _GAUGES_OF_SLOTS:
+        gauge = Gauge(f"remsim_bankd_{name}", text, ["bank_slot"])
+        for slot, figures in used:
+            gauge.labels(slot).set(number(figures))
+        yield gauge
 
 
 def _of_holds(bank: BankdCoordinator) -> Iterator[Metric]:

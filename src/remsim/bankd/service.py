@@ -4,11 +4,12 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from remsim.ahead.context_model import ContextModel
-from remsim.ahead.library import Library
+from remsim.bankd.ahead_slots import AheadSlots, Reread
+from remsim.bankd.ahead_turns import AheadTurns
 from remsim.bankd.announcement import Hosts, advertised_hosts, announcement
 from remsim.bankd.certified_store import NAME, CertifiedFile
 from remsim.bankd.core.actions import (
@@ -18,29 +19,30 @@ from remsim.bankd.core.actions import (
     CardAttached,
     CardDetached,
     CardFault,
-    OpenCard,
     Origin,
-    ResetCard,
     RunAhead,
     SendResponse,
     StoreCertified,
     StoreLearnt,
+    TimeCard,
     TraceAtr,
     TraceTpdu,
 )
-from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.core.states import BreakerState
 from remsim.bankd.driver import CardDeadlines, CardDriver
 from remsim.bankd.gsmtap import GsmtapSender, revealing
-from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
+from remsim.bankd.guard import read_guard_policy, reread_guard_policy
 from remsim.bankd.learnt_files import FOLDER as LEARNT_FOLDER
-from remsim.bankd.learnt_files import LearntFiles, shipped_recordings
+from remsim.bankd.learnt_files import LearntFiles
 from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source, sharing
 from remsim.bankd.slots.store import make_plan
 from remsim.bankd.stuck import StuckReaders
+from remsim.bankd.tracing import TraceOutlets
+from remsim.card.identity import CardIdentity
 from remsim.config import BankdConfig
 from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity, Role
@@ -59,7 +61,7 @@ from remsim.net.runtime.tasks import Alarm, TaskOwner, in_thread
 from remsim.net.tls.security import protect, quota_of
 from remsim.readers.base import ReaderSource
 from remsim.session.hold import HoldTimes
-from remsim.trace.gsmtap import AtrRecord, TpduRecord, reveal_all
+from remsim.trace.gsmtap import reveal_all
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.engine import EngineMaker
 from remsim.wire.link.events import Event
@@ -83,7 +85,10 @@ _DRAIN_S: Final = 10.0
 
 
 class BankdService:
-    """One bank. ``source`` replaces the configured readers, in tests and the demo; it is started and stopped here."""
+    """One bank. ``source`` replaces the configured readers, in tests and the demo; it is started and stopped here.
+
+    ``reread`` reads the settings anew for a reload; None: they stay.
+    """
 
     def __init__(
         self,
@@ -92,6 +97,7 @@ class BankdService:
         source: ReaderSource | None = None,
         metrics: BankdMetrics | None = None,
         folder: Path | None = None,
+        reread: Reread | None = None,
     ) -> None:
         self.config = config
         self.started = asyncio.Event()
@@ -104,6 +110,7 @@ class BankdService:
         self._log = get_logger("bankd")
         # For each command: asking for the loop costs a system call.
         self._now: Callable[[], float] = asyncio.get_running_loop().time
+        self._ahead_turns = AheadTurns(self._on_ahead_turn)
         self._stop_wanted = asyncio.Event()
         self._at_rest = asyncio.Event()
         self._tasks = TaskOwner("bankd", log=self._log)
@@ -112,7 +119,6 @@ class BankdService:
         self._server: DialledLink | None = None
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
-        self._mask = TraceMask()
         self._sharing: Callable[[str], bool] | None = None
         self._reload = Reload(log=self._log)
         self._engines = EngineFactory.of(config, own_identity(config, ComponentType.REMSIM_BANKD))
@@ -127,17 +133,12 @@ class BankdService:
         self._lock = StateLock(config.state_dir / _LOCK_NAME, what=f"the state directory {config.state_dir}")
         self._certified_file = CertifiedFile(config.state_dir / NAME, self._log)
         self._learnt = LearntFiles(config.state_dir / LEARNT_FOLDER, self._log)
-        self._library: Library | None = None
-        observe = self._metrics.card_times.observe
+        self._ahead = AheadSlots(config, learnt=self._learnt, log=self._log, reread=reread)
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
-        self._slots = [
-            CardDriver(
-                nr, events=self, tasks=self._tasks, observe=observe, deadlines=card_deadlines(config), stuck=self.stuck
-            )
-            for nr in range(config.slots)
-        ]
+        self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
-        self._metrics.show(self.coordinator, self.stuck)
+        self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
+        self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
             self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
@@ -146,9 +147,19 @@ class BankdService:
             self._performers(), on_failure=self._on_failed_action, after=self._after_actions
         ).run
 
+    def _make_driver(self, slot_nr: int) -> CardDriver:
+        return CardDriver(
+            slot_nr,
+            events=self,
+            tasks=self._tasks,
+            observe=partial(self._on_card_time, slot_nr),
+            deadlines=card_deadlines(self.config),
+            stuck=self.stuck,
+        )
+
     def _make_coordinator(self) -> BankdCoordinator:
         config = self.config
-        return BankdCoordinator(
+        coordinator = BankdCoordinator(
             bank_id=config.bank_id,
             cards=self._slots,
             identity=self._engines.identity,
@@ -160,19 +171,22 @@ class BankdService:
             limits=self._metrics.limits,
             policy=read_guard_policy(config),
             hold=self._hold_policy(),
-            ahead=self._ahead_policy(),
+            ahead=self._ahead.policy,
         )
+        coordinator.cards.numbers.takes_inventory = config.inventory == "on"
+        return coordinator
 
-    def _ahead_policy(self) -> AheadPolicy | None:
-        if not self.config.is_ahead:
-            return None
-        library = Library(shipped_recordings())
-        self._learnt.load_all(library)
-        self._library = library
-        return AheadPolicy(library)
+    def _on_card_time(self, slot_nr: int, seconds: float) -> None:
+        self._metrics.card_times.observe(seconds)
+        self.coordinator.on_card_time(slot_nr, seconds)
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
+
+    def _usable_readers(self) -> int:
+        """How many slots have a reader that is not left alone because it fails."""
+        places = zip(self._slots, self.coordinator.cards.positions, strict=True)
+        return sum(slot.reader is not None and place.breaker.state is not BreakerState.OPEN for slot, place in places)
 
     def _hold_policy(self) -> HoldPolicy | None:
         config = self.config
@@ -220,8 +234,9 @@ class BankdService:
             limits=self._metrics.limits,
         )
         if config.gsmtap is not None:
-            redact = reveal_all if config.gsmtap_reveal else self._mask
+            redact = reveal_all if config.gsmtap_reveal else self._outlets.mask
             self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
+            self._outlets.send, self._outlets.sent_slots = self._gsmtap.send, self._traced_slots()
             if config.gsmtap_reveal:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
                 self._audit(revealing(config))
@@ -237,7 +252,7 @@ class BankdService:
         self.started.set()
 
     def _keep_fresh(self, manager: ConnectionManager) -> None:
-        steps: list[Step] = [self._reload_guard]
+        steps: list[Step] = [self._reload_guard, self._reload_ahead]
         if self.protection.contexts is not None:
             self.certificates = CertificateManager(self.protection.contexts, self, log=self._log)
             self._tasks.vital(self.certificates.run(), name="certificate")
@@ -256,8 +271,17 @@ class BankdService:
         if policy is not None:
             self._do(self.coordinator.on_guard_policy(policy))
 
+    def answers_ahead(self, slot_nr: int) -> bool:
+        """Whether a session that begins now in this slot is answered ahead, if its client takes such answers."""
+        return self._ahead.allows(slot_nr)
+
+    async def _reload_ahead(self) -> None:
+        policy = await self._ahead.reload()
+        if policy is not None:
+            self.coordinator.on_ahead_policy(policy)
+
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificate and the guard's rules that the files hold now."""
+        """SIGHUP: use the certificate, the guard's rules and the settings of answers ahead that the files hold now."""
         self._reload.request()
 
     async def _listen(self, manager: ConnectionManager, hosts: Hosts) -> None:
@@ -280,7 +304,7 @@ class BankdService:
     def _client_engines(self, *, is_proven: bool) -> EngineMaker:
         resumes = self.config.resumes(is_proven=is_proven)
         return self._engines.accepting(
-            ComponentType.REMSIM_CLIENT, pings_at_once=False, resumes=resumes, is_ahead=self.config.is_ahead
+            ComponentType.REMSIM_CLIENT, pings_at_once=False, resumes=resumes, is_ahead=self._ahead.is_offered
         )
 
     async def run(self) -> None:
@@ -361,9 +385,10 @@ class BankdService:
         """The card or its reader failed."""
         self._do(self.coordinator.on_card_failed(slot_nr, fault, self._now()))
 
-    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+    def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
         """The card's number was read, or cannot be."""
-        self._do(self.coordinator.on_card_number(slot_nr, iccid, reason, self._now()))
+        contents = found if found != CardIdentity(found.iccid) else None
+        self._do(self.coordinator.on_card_number(slot_nr, found.iccid, reason, self._now(), contents))
 
     def _on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
         self._do(
@@ -381,8 +406,9 @@ class BankdService:
             CardDetached: self._detach,
             SendResponse: self._send_response,
             LogEvent: self._log_event,
-            TraceAtr: self._trace_atr,
-            TraceTpdu: self._trace_tpdu,
+            TraceAtr: self._outlets.trace_atr,
+            TraceTpdu: self._outlets.trace_tpdu,
+            TimeCard: self._outlets.time_card,
             StoreRevocations: self._store_revocations,
             StoreCertified: self._store_certified,
             RunAhead: self._run_ahead,
@@ -405,8 +431,7 @@ class BankdService:
             self._manager.execute(action)
 
     def _on_card_action(self, action: CardAction) -> None:
-        if isinstance(action, OpenCard | ResetCard):
-            self._mask.on_reset(action.slot_nr)
+        self._outlets.on_card_action(action)
         self._slots[action.slot_nr].run(action)
 
     def _attach(self, action: CardAttached) -> None:
@@ -434,14 +459,6 @@ class BankdService:
     def _audit(self, entry: AuditInd) -> None:
         self._do(self.coordinator.on_audit(entry, self._now()))
 
-    def _trace_atr(self, action: TraceAtr) -> None:
-        if self._gsmtap is not None:
-            self._gsmtap.send(AtrRecord(action.slot_nr, action.atr))
-
-    def _trace_tpdu(self, action: TraceTpdu) -> None:
-        if self._gsmtap is not None:
-            self._gsmtap.send(TpduRecord(action.slot_nr, action.tpdu, action.response))
-
     def _store_revocations(self, action: StoreRevocations) -> None:
         if self.certificates is not None:
             self._tasks.session(self.certificates.accept_list(action.raw), name="revocations")
@@ -451,14 +468,14 @@ class BankdService:
         self._tasks.session(self._certified_file.save(self.coordinator.certified.proven), name="certified")
 
     def _run_ahead(self, action: RunAhead) -> None:
-        asyncio.get_running_loop().call_soon(self._on_ahead_turn, action.slot_nr)
+        self._ahead_turns.want(action.slot_nr, action.delay_s)
 
     def _on_ahead_turn(self, slot_nr: int) -> None:
         self._do(self.coordinator.on_ahead_turn(slot_nr, self._now()))
 
     def _store_learnt(self, action: StoreLearnt) -> None:
-        if self._library is not None and self._has_tasks:
-            model = ContextModel(self._library.models(action.pair)[0].recordings)
+        model = self._ahead.learnt_of(action.pair)
+        if model is not None and self._has_tasks:
             self._tasks.session(in_thread(self._learnt.save, action.pair, model), name="learnt")
 
     def _log_event(self, event: LogEvent) -> None:
@@ -478,7 +495,7 @@ def card_deadlines(config: BankdConfig) -> CardDeadlines:
     return CardDeadlines(times.open_s, times.reset_s, config.card_deadline_s, times.close_s)
 
 
-def serve(config: BankdConfig) -> int:
-    """Run ``remsim bankd`` until a signal ends it; the exit status."""
+def serve(config: BankdConfig, reread: Reread | None = None) -> int:
+    """Run ``remsim bankd`` until a signal ends it; the exit status. ``reread`` reads its settings anew for a reload."""
     metrics = BankdMetrics()
-    return run_service(lambda: BankdService(config, metrics=metrics), config=config, metrics=metrics)
+    return run_service(lambda: BankdService(config, metrics=metrics, reread=reread), config=config, metrics=metrics)

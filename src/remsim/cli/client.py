@@ -2,6 +2,7 @@
 """``remsim client``: options of the client commands. What they mean is written in ``remsim.config.ClientConfig``."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -102,16 +103,18 @@ def vpcd(
     """Put the bank's card into a virtual PC/SC reader, for the PC/SC programs of this host."""
     from remsim.config import ClientVpcdConfig
 
-    config = resolve(
+    read = partial(
+        resolve,
         ClientVpcdConfig,
         options,
         vpcd=vpcd,
         auto_get_response=auto_get_response,
         answer_timeout_s=answer_timeout_s,
     )
+    config = read()
     from remsim.client.commands import vpcd as run_vpcd
 
-    return run_vpcd(config)
+    return run_vpcd(config, read)
 
 
 @app.command
@@ -156,7 +159,8 @@ def run(
     """Serve all client slots of this host: the [[slot]] tables of the configuration file."""
     from remsim.config import ClientRunConfig
 
-    config = resolve(
+    read = partial(
+        resolve,
         ClientRunConfig,
         options,
         server=server,
@@ -167,6 +171,7 @@ def run(
         resume=resume,
         ahead=ahead,
     )
+    config = read()
     from remsim.client.commands import run as run_slots
 
-    return run_slots(config)
+    return run_slots(config, read)

@@ -17,7 +17,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from remsim.card.iccid import is_iccid
-from remsim.cli import fleet, tables
+from remsim.cli import fleet, health, leases, tables, warnings
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
 from remsim.cli.session import CtlSession, Given, IdText
@@ -27,9 +27,9 @@ from remsim.core.ids import BankSlot, ClientSlot, check_id
 from remsim.logs import setup_logging
 from remsim.policy.mapping import parse_mapping_policy
 
-_commands = command_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
+commands = command_app("ctl", "Look at banks, clients and mappings of a server, and change mappings.")
 #: Options of ``remsim ctl`` itself may stand before or after its command.
-app = _commands.meta
+app = commands.meta
 
 #: A bankd answers a mapping request from memory: one that is there has done so after this long.
 SETTLING_S: Final = 2.0
@@ -69,7 +69,7 @@ def ctl(
 
 
 def _run(words: tuple[str, ...], *, json: bool, rest: str | None, authority: str | None, common: CommonOptions) -> int:
-    command, bound, ignored = _commands.parse_args(words, exit_on_error=False, print_error=False)
+    command, bound, ignored = commands.parse_args(words, exit_on_error=False, print_error=False)
     if "session" not in ignored:
         # Help or version: they need no server.
         result = command(*bound.args, **bound.kwargs)
@@ -83,7 +83,7 @@ def _run(words: tuple[str, ...], *, json: bool, rest: str | None, authority: str
     return status if isinstance(status, int) else 0
 
 
-@_commands.command
+@commands.command
 def banks(bank_id: IdText = None, /, *, session: Given) -> int:
     """List the connected banks, or show one: 1 or B1."""
     if bank_id is None:
@@ -94,7 +94,7 @@ def banks(bank_id: IdText = None, /, *, session: Given) -> int:
     return session.show(bank, lambda: tables.print_bank(bank))
 
 
-@_commands.command
+@commands.command
 def clients(client_id: IdText = None, /, *, session: Given) -> int:
     """List the connected clients, or show those of one client, 7 or C7, or one slot, 7:0 or C7:0."""
     items = session.rest.get_list("clients")
@@ -112,7 +112,7 @@ def clients(client_id: IdText = None, /, *, session: Given) -> int:
     return session.show(items, lambda: tables.print_clients(items))
 
 
-@_commands.command(alias="slotmaps")
+@commands.command(alias="slotmaps")
 def mappings(which: IdText = None, /, *, session: Given) -> int:
     """List the mappings, or those of a bank (B1), bank slot (B1:0), client (C7), client slot (C7:0) or number."""
     items = session.rest.get_list("slotmaps")
@@ -124,7 +124,7 @@ def mappings(which: IdText = None, /, *, session: Given) -> int:
     return session.show(items, lambda: tables.print_mappings(items))
 
 
-@_commands.command(name="map", alias="create")
+@commands.command(name="map", alias="create")
 def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
     """Give a bank's card to a client: BANK:SLOT CLIENT:SLOT."""
     bank, client = BankSlot.parse(bank_slot), ClientSlot.parse(client_slot)
@@ -166,7 +166,7 @@ def _settled(rest: RestClient, bank: BankSlot, client: ClientSlot) -> JsonObject
             return _find(rest, bank, client)
 
 
-@_commands.command(name="unmap", alias="delete")
+@commands.command(name="unmap", alias="delete")
 def delete(bank_slot: str, /, *, session: Given) -> int:
     """Take a bank's card away from its client: BANK:SLOT, or the number of the mapping."""
     bank = _parse_bank_slot(bank_slot)
@@ -174,7 +174,7 @@ def delete(bank_slot: str, /, *, session: Given) -> int:
     return session.show({"deleted": slotmap_id(bank)}, lambda: print(f"unmapped {bank}"))
 
 
-@_commands.command
+@commands.command
 def audit(
     *, after: Annotated[int, Parameter(help="Show what follows this entry.", metavar="N")] = 0, session: Given
 ) -> int:
@@ -195,7 +195,7 @@ policy = App(
     help="Check rules on who may use which card: policy check FILE.",
     help_format="plaintext",
 )
-_commands.command(policy)
+commands.command(policy)
 
 
 @policy.command
@@ -221,7 +221,7 @@ def check(file: str, bank_slot: IdText = None, client_slot: IdText = None, /, *,
     return 0
 
 
-@_commands.command(name="global-reset", alias="reset")
+@commands.command(name="global-reset", alias="reset")
 def global_reset(
     *, yes: Annotated[bool, Parameter(negative=(), show_default=False, help="Do not ask.")] = False, session: Given
 ) -> int:
@@ -232,7 +232,10 @@ def global_reset(
     return session.show({}, lambda: print("all mappings are deleted"))
 
 
-fleet.add_to(_commands)
+fleet.add_to(commands)
+health.add_to(commands)
+commands.command(leases.lease)
+commands.command(warnings.warnings)
 
 
 def _ask_before_reset(rest: RestClient) -> None:

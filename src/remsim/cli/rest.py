@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from remsim.config import CtlConfig
-    from remsim.rest import Rest, RestApiError
+    from remsim.rest import AsyncRest, Rest, RestApiError
 
 JsonObject = dict[str, object]
 
@@ -143,6 +143,12 @@ class RestClient:
 
         return Rest(self.base, token=self._token, tls=self._tls, explain=self._unreached)
 
+    def async_v2(self) -> "AsyncRest":
+        """The same for asyncio."""
+        from remsim.rest import AsyncRest
+
+        return AsyncRest(self.base, token=self._token, tls=self._tls, explain=self._unreached)
+
     def _unreached(self, error: Exception) -> "RestApiError":
         from remsim.rest import RestApiError
 
@@ -168,6 +174,13 @@ class RestClient:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise RestError(f"{self.base} did not give a list of {name}", hint="is this a server's REST port?")
         return value
+
+    def get_warnings(self) -> list[JsonObject]:
+        """Return what is wrong, as far as a server of ours knows; by REST v2. Raises RestApiError."""
+        from remsim.rest.warnings import list_warnings
+
+        with self.v2() as rest:
+            return [found.model_dump(mode="json") for found in rest.items(list_warnings())]
 
     def create_mapping(self, bank_slot: BankSlot, client_slot: ClientSlot) -> None:
         """Store a mapping; the bank and the client are told by the server."""

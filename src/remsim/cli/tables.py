@@ -84,7 +84,7 @@ def print_mappings(mappings: Sequence[JsonObject]) -> None:
 
 def print_slots(rows: Sequence[Sequence[str]]) -> None:
     """Print one line per bank slot."""
-    columns = ["SLOT", "CARD", "ICCID", "LABELS", "CLIENT SLOT", "STATE", "MISSING"]
+    columns = ["SLOT", "CARD", "ICCID", "LABELS", "HEALTH", "CLIENT SLOT", "STATE", "MISSING"]
     _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no slot is known")
 
 
@@ -92,6 +92,18 @@ def print_cards(rows: Sequence[Sequence[str]]) -> None:
     """Print one line per card."""
     columns = ["ICCID", "SLOT", "CARD", "LABELS", "CLIENT SLOT"]
     _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no bank has told of a card")
+
+
+def print_leases(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per lease."""
+    columns = ["LEASE", "POOL", "CLIENT SLOT", "STATE", "BANK SLOT", "UNTIL", "MISSING"]
+    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no card is lent")
+
+
+def print_warnings(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per warning."""
+    columns = ["SEVERITY", "ABOUT", "KIND", "SINCE", "WHAT IS WRONG", "WHAT TO DO"]
+    _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="nothing is wrong")
 
 
 def bank_slot_text(mapping: JsonObject) -> str:

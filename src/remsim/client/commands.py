@@ -17,7 +17,7 @@ from remsim.client.core.notices import Notice, NoticeKind
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver, CutCounter
 from remsim.client.runner import SlotSpec
-from remsim.client.service import ClientService, Frontend
+from remsim.client.service import ClientService, Frontend, Reread
 from remsim.config import (
     ClientConfig,
     ClientRunConfig,
@@ -139,11 +139,9 @@ def script(
         return status
     from remsim.client.report import write_json, write_table
 
-    if as_json:
-        ahead = services[0].slots[0].coordinator.ahead
-        write_json(player.outcome, cuts, file=str(file), output=sys.stdout, ahead=ahead)
-    else:
-        write_table(player.outcome, cuts, file=str(file), output=sys.stdout)
+    write = write_json if as_json else write_table
+    latency = services[0].slots[0].coordinator.latency
+    write(player.outcome, cuts, file=str(file), output=sys.stdout, latency=latency)
     return int(check and player.outcome.has_mismatch)
 
 
@@ -258,12 +256,27 @@ def _progress(stack: contextlib.ExitStack, steps: "Sequence[Step]", repeat: int)
     return lambda done: bar.update(task, completed=done)
 
 
-def run(config: ClientRunConfig) -> int:
-    """Serve every slot of ``config`` and return the exit status.
+def run(config: ClientRunConfig, reread: Callable[[], ClientRunConfig] | None = None) -> int:
+    """Serve every slot of ``config`` and return the exit status. ``reread`` reads it anew for a reload.
 
     Raises ConfigError if an emulator cannot be made, StartError if there is nothing to serve.
     """
-    return _serve(slot_specs(config), config)
+    specs = slot_specs(config)
+    found = len(specs) - len(config.slot)
+
+    def words() -> list[bool]:
+        assert reread is not None
+        now = reread()
+        if [_place(slot) for slot in now.slot] != [_place(slot) for slot in config.slot]:
+            raise ConfigError("the slots are not those that run", hint="restart the client to change its slots")
+        return [now.of_slot(slot).is_ahead for slot in now.slot] + [now.is_ahead] * found
+
+    return _serve(specs, config, None if reread is None else words)
+
+
+def _place(slot: ClientSlotConfig) -> tuple[object, ...]:
+    """Which slot of the host it is."""
+    return slot.client, slot.emulator, slot.settings
 
 
 def slot_specs(config: ClientRunConfig) -> list[SlotSpec]:
@@ -306,13 +319,14 @@ def found_slots(config: ClientRunConfig) -> list[ClientSlotConfig]:
     ]
 
 
-def vpcd(config: ClientVpcdConfig) -> int:
-    """Be the card in one virtual reader and return the exit status."""
+def vpcd(config: ClientVpcdConfig, reread: Callable[[], ClientVpcdConfig] | None = None) -> int:
+    """Be the card in one virtual reader and return the exit status. ``reread`` reads ``config`` anew for a reload."""
     from remsim.emulators.vpcd.emulator import VpcdEmulator
 
-    return _serve([SlotSpec(config, VpcdEmulator(config.reader), ClientObserver())], config)
+    words = None if reread is None else lambda: [reread().is_ahead]
+    return _serve([SlotSpec(config, VpcdEmulator(config.reader), ClientObserver())], config, words)
 
 
-def _serve(specs: Sequence[SlotSpec], config: DaemonConfig) -> int:
+def _serve(specs: Sequence[SlotSpec], config: DaemonConfig, reread: Reread | None) -> int:
     metrics = ClientMetrics()
-    return run_service(lambda: ClientService(specs, metrics=metrics), config=config, metrics=metrics)
+    return run_service(lambda: ClientService(specs, metrics=metrics, reread=reread), config=config, metrics=metrics)

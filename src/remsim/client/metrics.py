@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client's metrics: what an operator wants to see of each client slot."""
 
+from collections.abc import Callable
+
+from remsim.ahead.figures import LatencyFigures
 from remsim.client.core.states import SlotState
 from remsim.client.limits import LIMITS
 from remsim.metrics import ProgramMetrics
@@ -38,6 +41,14 @@ class ClientMetrics(ProgramMetrics):
         self.hardware_losses = self.counter(
             "hardware_losses", "How often the card-emulation hardware was unplugged, or failed", _LABEL
         )
+        self.round_trips = self.counter("round_trips", "Commands that were not answered ahead", _LABEL)
+        self.waited = self.counter("waited_milliseconds", "Time that the modem waited for its answers", _LABEL)
+        self.held = self.counter("hold_milliseconds", "Time that commands waited for a lost link", _LABEL)
+        self.ahead_hits = self.counter("ahead_hits", "Commands that were answered ahead", _LABEL)
+        self.ahead_misses = self.counter(
+            "ahead_misses", "Commands that were not those whose answers had come ahead", _LABEL
+        )
+        self.saved = self.counter("ahead_saved_milliseconds", "Time that the modem did not have to wait", _LABEL)
         self.state = self.gauge("slot_state", "1 for the state that the slot is in", (*_LABEL, "state"))
 
     def show_slot(self, client_slot: str, state: SlotState, *, is_server_connected: bool, has_card: bool) -> None:
@@ -47,13 +58,38 @@ class ClientMetrics(ProgramMetrics):
         self.server_connected.labels(client_slot).set(is_server_connected)
         self.card_inserted.labels(client_slot).set(has_card)
 
+    def missing(self) -> list[str]:
+        """A server, for each client slot."""
+        slots = self.server_connected.members()
+        if not slots:
+            return ["the client is starting"]
+        return [f"{slot} is not connected to its server" for (slot,), connected in slots if not connected.value]
+
+    def show_latency(self, client_slot: str, read: Callable[[], LatencyFigures]) -> None:
+        """Show from now on what ``read`` returns."""
+        for counter, number in (
+            (self.round_trips, lambda: read().round_trips),
+            (self.waited, lambda: round((read().waited_s or 0.0) * 1000)),
+            (self.held, lambda: round(read().hold_s * 1000)),
+            (self.ahead_hits, lambda: read().ahead.hits),
+            (self.ahead_misses, lambda: read().ahead.misses),
+            (self.saved, lambda: round(read().ahead.saved_s * 1000)),
+        ):
+            counter.labels(client_slot).set_function(number)
+
     def forget_slot(self, client_slot: str) -> None:
-        """Drop the gauges of a slot that bears another number from now on."""
-        for gauge in (
+        """Drop the gauges, and the totals that are read, of a slot that bears another number from now on."""
+        for metric in (
+            self.round_trips,
+            self.waited,
+            self.held,
+            self.ahead_hits,
+            self.ahead_misses,
+            self.saved,
             self.state,
             self.server_connected,
             self.card_inserted,
             self.hardware_present,
             self.longest_hold,
         ):
-            gauge.forget(client_slot)
+            metric.forget(client_slot)

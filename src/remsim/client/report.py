@@ -10,16 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from remsim.ahead.client_side import AnswersAhead
+from remsim.ahead.figures import LatencyFigures
 from remsim.client.observer import CutCounter
 from remsim.core.text import counted
 from remsim.emulators.script.player import ScriptOutcome
 
 
-def write_json(
-    outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: TextIO, ahead: AnswersAhead | None = None
-) -> None:
-    """One JSON object on one line. ``ahead`` tells how many commands had to wait for the bankd."""
+def write_json(outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: TextIO, latency: LatencyFigures) -> None:
+    """One JSON object on one line. ``latency`` tells how many commands had to wait for the bankd, and how long."""
     report = {
         "file": file,
         "atr": outcome.atr.hex(),
@@ -33,8 +31,14 @@ def write_json(
         "card_after_s": round(outcome.card_after_s, 6),
         "played_s": round(outcome.played_s, 6),
         "seconds": round(outcome.played_s, 6),
-        "round_trips": outcome.commands if ahead is None else ahead.round_trips,
-        "ahead": {"hits": 0 if ahead is None else ahead.hits, "misses": 0 if ahead is None else ahead.misses},
+        "round_trips": latency.round_trips,
+        "waited_s": round(latency.waited_s or 0.0, 6),
+        "held_s": round(latency.hold_s, 6),
+        "ahead": {
+            "hits": latency.ahead.hits,
+            "misses": latency.ahead.misses,
+            "saved_s": round(latency.ahead.saved_s, 6),
+        },
         "kinds": [
             {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(timing).items()}
             for timing in outcome.timings()
@@ -44,7 +48,9 @@ def write_json(
     output.flush()
 
 
-def write_table(outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: TextIO) -> None:
+def write_table(
+    outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: TextIO, latency: LatencyFigures
+) -> None:
     """A table with one row per kind of command, and a sentence below it."""
     console = Console(file=output, highlight=False)
     table = Table(box=box.SIMPLE, title=file, title_justify="left")
@@ -66,6 +72,9 @@ def write_table(outcome: ScriptOutcome, cuts: CutCounter, *, file: str, output: 
     console.print(table)
     resets = f"{outcome.resets} reset{'' if outcome.resets == 1 else 's'}"
     console.print(f"{outcome.commands} commands and {resets} in {outcome.played_s:.2f} s.", soft_wrap=True)
+    if (ahead := latency.ahead).hits:
+        text = f"{counted(ahead.hits, 'command')} answered ahead, {ahead.saved_s:.2f} s saved"
+        console.print(f"{text}; another one came {counted(ahead.misses, 'time')}.", soft_wrap=True)
     if cuts.cuts or cuts.losses:
         text = f"{counted(cuts.cuts, 'cut')} of the link, {cuts.resumes} resumed"
         lost = f"; the modem lost its card {counted(cuts.losses, 'time')}" if cuts.losses else ""

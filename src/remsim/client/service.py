@@ -13,14 +13,16 @@ from typing import Final
 
 from remsim.client.metrics import ClientMetrics
 from remsim.client.runner import ClientSlotRunner, SlotSpec
+from remsim.core.errors import ConfigError
 from remsim.core.identity import Identity, Role
 from remsim.core.ids import ClientSlot
 from remsim.logs import get_logger
 from remsim.net.connections import ConnectionManager
 from remsim.net.runtime.certificates import CertificateManager
+from remsim.net.runtime.reload import Reload, Step
 from remsim.net.runtime.report import SIGNAL_EXIT_BASE
 from remsim.net.runtime.state_lock import StateLock
-from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.runtime.tasks import TaskOwner, in_thread
 from remsim.net.tls.security import TransportSecurity, protect
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.engine import Event
@@ -34,13 +36,22 @@ _SCRIPT_GRACE_S: Final = 5.0
 #: What stands in the modem's place; returns the exit status.
 Frontend = Callable[[], Awaitable[int]]
 
+#: Reads the settings anew: of each slot, in order, whether it takes answers ahead. Raises ConfigError.
+Reread = Callable[[], Sequence[bool]]
+
 
 class ClientService:
     """Client slots at work (``net.process.Service``). With a ``frontend`` it runs until that is done."""
 
     def __init__(
-        self, slots: Sequence[SlotSpec], *, frontend: Frontend | None = None, metrics: ClientMetrics | None = None
+        self,
+        slots: Sequence[SlotSpec],
+        *,
+        frontend: Frontend | None = None,
+        metrics: ClientMetrics | None = None,
+        reread: Reread | None = None,
     ) -> None:
+        """``reread`` reads the settings anew for a reload; None: they stay."""
         self.started = asyncio.Event()
         #: What ``frontend`` returned.
         self.exit_status = 0
@@ -48,8 +59,10 @@ class ClientService:
         self.certificates: list[CertificateManager] = []
         self._specs = tuple(slots)
         self._frontend = frontend
+        self._reread = reread
         self._metrics = metrics or ClientMetrics()
         self._log = get_logger("client")
+        self._reload = Reload(log=self._log)
         self._owned = AsyncExitStack()
         self._scope: asyncio.Timeout | None = None
         self._is_stopping = False
@@ -80,6 +93,8 @@ class ClientService:
             if slot.script is not None:
                 tasks.session(slot.script.run(), name=f"event-script-{len(self.slots)}")
             await slot.start()
+        steps: list[Step] = [certificate.reload for certificate in self.certificates]
+        tasks.vital(self._reload.run(*steps, self._reload_settings), name="reload")
         self.started.set()
 
     def _lock_slots(self, protections: Sequence[TransportSecurity]) -> None:
@@ -111,13 +126,28 @@ class ClientService:
         return on_list
 
     def on_hangup(self) -> None:
-        """SIGHUP: use the certificates that the files hold now. What stands at a terminal ends with it."""
+        """SIGHUP: use the certificates and the settings of answers ahead that the files hold now.
+
+        What stands at a terminal ends with it.
+        """
         if self._frontend is not None:
             self.request_stop()
             return
-        for certificate in self.certificates:
-            certificate.reload()
-        self._log.info("reloaded")
+        self._reload.request()
+
+    async def _reload_settings(self) -> None:
+        if self._reread is None:
+            return
+        try:
+            words = await in_thread(self._reread)
+        except ConfigError as error:
+            self._log.error("settings_not_reloaded", error=str(error), hint=error.hint)
+            return
+        changed = [(slot, word) for slot, word in zip(self.slots, words, strict=True) if slot.is_ahead != word]
+        for slot, word in changed:
+            slot.is_ahead = word
+        if changed:
+            self._log.info("ahead_reloaded", slots=sum(slot.is_ahead for slot in self.slots))
 
     def _protect(self) -> list[TransportSecurity]:
         """The protection of each slot; slots with the same certificate share it."""

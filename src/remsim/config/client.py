@@ -11,7 +11,14 @@ from pydantic import BeforeValidator, Field, model_validator
 from remsim.card.apdu_case import CommandRules, UnknownCommandPolicy
 from remsim.card.atr_policy import AtrPart, AtrPolicy
 from remsim.config import fields
-from remsim.config.models import ContradictionError, DaemonConfig, EmulatorSettings, SessionSettings, Settings
+from remsim.config.models import (
+    AheadWord,
+    ContradictionError,
+    DaemonConfig,
+    EmulatorSettings,
+    SessionSettings,
+    Settings,
+)
 from remsim.config.values import RSPRO_PORT, VPCD_PORT, HostPort
 
 _Parts = Annotated[tuple[Literal["historical", "interface"], ...], BeforeValidator(fields.items)]
@@ -108,6 +115,8 @@ class ClientSlotConfig(CardSettings):
     client: fields.ClientSlotField | None = None
     #: What plays the card: `simtrace2`, `vpcd`, or one that another package provides.
     emulator: fields.PlainText
+    #: Whether answers ahead are taken for this slot; without it as for the whole file.
+    ahead: AheadWord | None = None
     #: The emulator's own settings.
     settings: dict[str, object] = Field(default_factory=dict)
     #: Direction of commands' data, as `CLA[/MASK] INS [P1] = CASE`; these precede those of the whole file and the
@@ -141,6 +150,8 @@ class ClientRunConfig(SessionSettings, DaemonConfig):
         shared = {
             name: getattr(self, name) for name in (*DaemonConfig.model_fields, *SessionSettings.model_fields, "server")
         }
+        if slot.ahead is not None:
+            shared["ahead"] = slot.ahead
         return ClientConfig(
             client=slot.client, **{name: getattr(slot, name) for name in CardSettings.model_fields}, **shared
         )

@@ -139,11 +139,16 @@ def _pattern(text: str) -> re.Pattern[str]:
         raise ValueTextError("is nested too deeply for a regular expression") from None
 
 
-def _bank_key(value: object) -> int:
-    text = str(value)
-    if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) is None:
-        raise ValueTextError(f"[banks.{text}]: {text!r} is no bank id")
-    return check_id(int(text), "bank id")
+def _id_key(table: str, what: str) -> Callable[[object], int]:
+    """Read the key of a table in ``table`` as the number of a ``what``."""
+
+    def validate(value: object) -> int:
+        text = str(value)
+        if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) is None:
+            raise ValueTextError(f"[{table}.{text}]: {text!r} is no {what}")
+        return check_id(int(text), what)
+
+    return validate
 
 
 def items(value: object) -> object:
@@ -178,6 +183,16 @@ def _plaintext(value: object) -> tuple[IpNetwork, ...] | None:
         if len(texts) == len(value):
             return parse_networks(",".join(texts))
     raise ValueTextError("must be true, false, or networks such as 10.0.0.0/8")
+
+
+def _networks(value: object) -> tuple[IpNetwork, ...]:
+    if isinstance(value, str):
+        return parse_networks(value) if value.strip() else ()
+    if isinstance(value, list | tuple):
+        texts = [str(item) for item in value if isinstance(item, str | ipaddress.IPv4Network | ipaddress.IPv6Network)]
+        if len(texts) == len(value):
+            return parse_networks(",".join(texts)) if texts else ()
+    raise ValueTextError("must be networks such as 10.0.0.0/8")
 
 
 def _ids_or_switch(value: object) -> object:
@@ -218,11 +233,14 @@ AdvertisedAddress = Annotated[HostPort, _callable_host_port(0)]
 
 BankdAddresses = Annotated[tuple[BankdAddress, ...], BeforeValidator(items)]
 AdvertisedAddresses = Annotated[tuple[AdvertisedAddress, ...], BeforeValidator(items)]
-BankKey = Annotated[int, PlainValidator(_bank_key)]
+BankKey = Annotated[int, PlainValidator(_id_key("banks", "bank id"))]
+#: Of `[overrides.N]`.
+SlotKey = Annotated[int, PlainValidator(_id_key("overrides", "slot number"))]
 CommandCase = Annotated[
     CaseOverride, PlainValidator(_parsed(CaseOverride, 'a string such as "80/F0 E0 = 3"', parse_override))
 ]
 CommandCases = Annotated[tuple[CommandCase, ...], BeforeValidator(items)]
 IdPool = Annotated[tuple[int, ...], PlainValidator(_id_pool)]
+Networks = Annotated[tuple[IpNetwork, ...], PlainValidator(_networks)]
 Plaintext = Annotated[tuple[IpNetwork, ...] | None, PlainValidator(_plaintext)]
 IdsOrSwitch = Annotated[bool | tuple[int, ...], PlainValidator(_ids_or_switch)]

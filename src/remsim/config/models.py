@@ -67,6 +67,7 @@ class KeepAliveSettings(Settings):
 
 
 ResumeWord = Literal["proven", "always", "off"]
+AheadWord = Literal["on", "off"]
 
 
 class SessionSettings(Settings):
@@ -86,7 +87,7 @@ class SessionSettings(Settings):
     #: Whether answers are sent ahead: while an answer travels, the bankd runs the commands that the modem will probably
     #: send next, if they leave no trace on the card, and the client answers its modem at once if it does send them. It
     #: is done only if both ends allow it.
-    ahead: Literal["on", "off"] = "off"
+    ahead: AheadWord = "off"
 
     @property
     def is_ahead(self) -> bool:
@@ -187,6 +188,8 @@ class ServerConfig(DaemonConfig):
     state_dir: fields.FilePath
     #: SQLAlchemy URL; without it an SQLite file in the state directory. May hold a password: never shown.
     database: Annotated[fields.PlainText | None, Field(repr=False)] = None
+    #: Keep the IMSIs that bankds tell, also in the database; without it they are dropped when they come.
+    keep_imsi: fields.Switch = False
     #: Bankds that cannot dial out are dialled at these addresses (architecture: CONNECTED_SERVER).
     dial_bank: fields.BankdAddresses = ()
     banks: dict[fields.BankKey, BankOverride] = {}
@@ -195,6 +198,9 @@ class ServerConfig(DaemonConfig):
     #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
     #: has no route to an address, so this is off by default.
     ipv6_clients: fields.IdsOrSwitch = False
+    #: Webhooks are sent to addresses of these networks only; none: to all but link-local ones and those where clouds
+    #: give away credentials.
+    webhook_networks: fields.Networks = ()
 
     def rest_address(self, *, is_protected: bool) -> HostPort:
         """Where REST is served; ``is_protected``: over TLS, and with tokens."""
@@ -286,6 +292,13 @@ class PcscdSocket(Settings):
         return self
 
 
+class SlotOverride(Settings):
+    """What holds for one slot in place of what the bank has, ``[overrides.N]``."""
+
+    #: Whether answers of this slot's card are sent ahead.
+    ahead: AheadWord
+
+
 class BankdConfig(SessionSettings, DaemonConfig):
     """Settings of ``remsim bankd``."""
 
@@ -307,6 +320,8 @@ class BankdConfig(SessionSettings, DaemonConfig):
     #: Addresses at which clients reach this bankd; port 0 stands for the port of ``listen``.
     advertise: fields.AdvertisedAddresses = ()
     state_dir: fields.FilePath
+    #: Tables ``[overrides.N]``, wherever the readers of the slots come from.
+    overrides: dict[fields.SlotKey, SlotOverride] = {}
     csv: fields.FilePath | None = None
     auto: fields.Switch = False
     #: Tables ``[[slot]]``.
@@ -323,6 +338,9 @@ class BankdConfig(SessionSettings, DaemonConfig):
     shared_access: fields.Switch = False
     #: Tell the server the numbers (ICCIDs) of cards, which are powered for that when they come.
     read_numbers: fields.Switch = True
+    #: Tell a server that asks for it what cards say without a PIN: IMSI, service provider, and the EID of an eUICC. It
+    #: is read with the number, so not without `read_numbers`.
+    inventory: Literal["on", "off"] = "on"
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
     reader_deadlines: ReaderDeadlines = ReaderDeadlines()
@@ -387,6 +405,20 @@ class BankdConfig(SessionSettings, DaemonConfig):
             if numbers.count(number) > 1:
                 raise ContradictionError(("slot",), f"slot {number} is described more than once", hint="keep one")
         return self
+
+    @model_validator(mode="after")
+    def _check_overrides(self) -> Self:
+        beyond = [number for number in self.overrides if number >= self.slots]
+        if beyond:
+            raise ContradictionError(
+                ("overrides", "slots"), f"slot {beyond[0]} does not exist in this bank", hint="count from 0"
+            )
+        return self
+
+    def is_ahead_in(self, slot_nr: int) -> bool:
+        """Whether answers of this slot's card are sent ahead."""
+        override = self.overrides.get(slot_nr)
+        return (self.ahead if override is None else override.ahead) == "on"
 
     @model_validator(mode="after")
     def _check_gsmtap(self) -> Self:
@@ -463,6 +495,7 @@ def has_tables(model: type[BaseModel], key: str) -> bool:
 
 __all__ = [
     "SECRET_KEYS",
+    "AheadWord",
     "BankOverride",
     "BankdConfig",
     "CommonConfig",
@@ -478,6 +511,7 @@ __all__ = [
     "ServerConfig",
     "SessionSettings",
     "Settings",
+    "SlotOverride",
     "SlotReader",
     "SlotSource",
     "Timers",

@@ -22,6 +22,10 @@ def own_identity(config: DaemonConfig, role: ComponentType) -> ComponentIdentity
     return ComponentIdentity(role, name, f"remsim-{config.program}", clean_name(__version__))
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFactory:
     """What all engines of a program have in common. ``dialling`` and ``accepting`` say what a link is for."""
@@ -45,15 +49,15 @@ class EngineFactory:
         peer: ComponentType,
         *,
         resumes: bool = False,
-        is_ahead: bool = False,
+        is_ahead: Callable[[], bool] = _never,
         tags: Callable[[], TagPolicy] = LinkTags,
     ) -> EngineMaker:
         """For links that we dial to peers in this role. ``tags`` makes the tag policy of a new link.
 
-        ``resumes``: name the ability ``resume.1``; ``is_ahead``: name ``ahead.1``.
+        ``resumes``: name the ability ``resume.1``. ``is_ahead``: whether a link that is made now names ``ahead.1``.
         """
         make = partial(self._make, peer, self.keep_alive, self.timers.connect_s)
-        return partial(make, is_accepted=False, more=_more(resumes=resumes, is_ahead=is_ahead), tags=tags)
+        return partial(make, is_accepted=False, more=partial(_more, resumes, is_ahead), tags=tags)
 
     def accepting(
         self,
@@ -61,15 +65,15 @@ class EngineFactory:
         *,
         pings_at_once: bool = True,
         resumes: bool = False,
-        is_ahead: bool = False,
+        is_ahead: Callable[[], bool] = _never,
     ) -> EngineMaker:
         """For links that we accept. ``peer`` is the role of all peers there; None: each one's first message tells.
 
         With ``pings_at_once`` the first PING goes out when the link comes up, else after one interval. ``resumes``:
-        name the ability ``resume.1``; ``is_ahead``: name ``ahead.1``.
+        name the ability ``resume.1``. ``is_ahead``: whether a link that is made now names ``ahead.1``.
         """
         times = self.keep_alive
-        more = _more(resumes=resumes, is_ahead=is_ahead)
+        more = partial(_more, resumes, is_ahead)
         if not pings_at_once:
             times = KeepAliveTimes(times.interval_s, times.timeout_s, first_after_s=times.interval_s)
         return partial(self._make, peer, times, self.timers.identify_s, is_accepted=True, more=more)
@@ -82,7 +86,7 @@ class EngineFactory:
         now: float,
         *,
         is_accepted: bool,
-        more: tuple[str, ...],
+        more: Callable[[], tuple[str, ...]],
         tags: Callable[[], TagPolicy] = LinkTags,
     ) -> LinkEngine:
         return LinkEngine(
@@ -92,12 +96,12 @@ class EngineFactory:
             keep_alive=keep_alive,
             resume_keep_alive=self.resume_keep_alive,
             tags=tags(),
-            abilities=(*self.abilities, *more),
+            abilities=(*self.abilities, *more()),
             connect_timeout_s=connect_timeout_s,
             is_accepted=is_accepted,
         )
 
 
-def _more(*, resumes: bool, is_ahead: bool) -> tuple[str, ...]:
+def _more(resumes: bool, is_ahead: Callable[[], bool], /) -> tuple[str, ...]:
     """The abilities that the settings of a program allow on a link."""
-    return (RESUME,) * resumes + (AHEAD,) * is_ahead
+    return (RESUME,) * resumes + (AHEAD,) * is_ahead()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server's metrics, all in one place."""
 
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from remsim.metrics import ProgramMetrics
+from remsim.metrics.instruments import Gauge, Metric
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.slotmap import MappingState, SlotMap
 from remsim.server.limits import LIMITS
@@ -16,6 +18,9 @@ class ServerMetrics(ProgramMetrics):
 
     def __init__(self) -> None:
         super().__init__("server", limits=LIMITS)
+        #: What the server lacks, in words; replaced by who knows it.
+        self.lacks: Callable[[], list[str]] = lambda: ["the server is starting"]
+        self._warnings: Callable[[], Mapping[str, int]] = dict
         self.events = self.counter("events", "Events in the log, those below its level included", ["event"])
         self.connections = self.gauge("connections", "RSPRO connections, identified or not")
         self.unidentified = self.gauge("unidentified_connections", "RSPRO connections that have not been accepted")
@@ -26,8 +31,21 @@ class ServerMetrics(ProgramMetrics):
         self.requests = self.counter("rest_requests", "REST requests by method and status", ["method", "status"])
         self.request_time = self.histogram("rest_request_seconds", "Time to answer a REST request", ["method"])
 
+    def missing(self) -> list[str]:
+        """Its ports, and a database that takes what is to be stored."""
+        return self.lacks()
+
+    def shown(self) -> Iterator[Metric]:
+        """All metrics as they are now."""
+        yield from super().shown()
+        warnings = Gauge("remsim_warnings", "What is wrong now, by kind; remsim ctl warnings lists it", ["kind"])
+        for kind, number in self._warnings().items():
+            warnings.labels(kind).set(number)
+        yield warnings
+
     def watch(self, coordinator: Coordinator) -> None:
         """Show this coordinator's state from now on."""
+        self._warnings = coordinator.warnings.counts
         peers, slotmap = coordinator.peers, coordinator.slotmap
         self.connections.set_function(lambda: len(peers))
         self.unidentified.set_function(lambda: peers.unidentified)

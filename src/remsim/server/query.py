@@ -19,6 +19,7 @@ from remsim.server.core.known import Seen, absence
 from remsim.server.core.peers import Peer, SessionReport
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
+from remsim.server.health_query import HealthQuery
 from remsim.server.store.audit import StoredEntry
 from remsim.wire.link.abilities import CARDS
 from remsim.wire.link.actions import LinkId, PeerAddress
@@ -106,6 +107,11 @@ class MappingInfo:
     def created_at(self) -> float:
         """Seconds since 1970-01-01 UTC."""
         return self._mapping.created_at
+
+    @property
+    def follows(self) -> str | None:
+        """The number of the card that it follows into other slots; None: it stays with its slot."""
+        return self._mapping.follows
 
     @property
     def is_bank_connected(self) -> bool:
@@ -362,6 +368,8 @@ class ServerQuery:
         self._status = status
         #: What happened last.
         self.feed = feed
+        #: How slots stand.
+        self.health = HealthQuery(coordinator, status.now)
 
     # Mappings
 
@@ -440,6 +448,11 @@ class ServerQuery:
         mappings = {mapping.bank.slot_nr: MappingInfo(mapping, self._coordinator, self._status) for mapping in live}
         return [SlotInfo(nr, mapping=mappings.get(nr)) for nr in sorted({*range(size), *mappings})]
 
+    def mapping_by_id(self, number: int) -> MappingInfo | None:
+        """The live mapping with this id."""
+        mapping = self._coordinator.slotmap.get(number)
+        return None if mapping is None else MappingInfo(mapping, self._coordinator, self._status)
+
     def mapping_of_client(self, slot: ClientSlot) -> MappingInfo | None:
         """The live mapping of a client slot."""
         mapping = self._coordinator.slotmap.by_client_slot(slot)
@@ -482,6 +495,10 @@ class ServerQuery:
     def slots_of_card(self, iccid: str) -> list[BankSlot]:
         """Where a card with this number was heard of."""
         return [slot for slot, number in self._coordinator.inventory.all_numbers().items() if number == iccid]
+
+    def number(self, slot: BankSlot) -> str | None:
+        """The number of the card that is in a slot, as far as is known."""
+        return self._coordinator.inventory.number(slot)
 
     def last_number(self, slot: BankSlot) -> str | None:
         """The number of the card that was heard of last in a slot."""

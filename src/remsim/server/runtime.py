@@ -23,22 +23,35 @@ from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
+from remsim.redaction import shorten_iccid
 from remsim.server.changes import Changes
 from remsim.server.core.actions import (
     Action,
     Actor,
     AskPolicy,
+    Audited,
     Decision,
     Entry,
     Note,
     StoreChange,
     StoreDeletion,
+    StoredWebhook,
+    StoreGrant,
+    StoreLease,
     StoreMapping,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
+from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
-from remsim.server.core.event_feed import EventFeed
+from remsim.server.core.event_feed import EventFeed, FeedEvent
 from remsim.server.core.labels import shown_subject
+from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
 from remsim.server.core.slotmap import Mapping
+from remsim.server.core.tracing import TraceFeed
+from remsim.server.core.warnings import Severity, Warnings
+from remsim.server.core.watch import Found
+from remsim.server.lease_query import LeaseQuery
 from remsim.server.metrics import ServerMetrics
 from remsim.server.query import RuntimeStatus, ServerQuery
 from remsim.server.store import audit
@@ -56,9 +69,13 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
             "foreign_slot_status",
             "foreign_reader_health",
             "foreign_session_state",
+            "foreign_slot_health",
+            "foreign_client_health",
+            "too_many_reports",
             "foreign_audit_entry",
             "odd_audit_action",
             "foreign_card",
+            "foreign_trace",
             "bad_card_number",
         ),
         *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
@@ -66,14 +83,24 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
 )
 
 #: Events that follow from what operators ask for, not from what peers do again and again.
-_OF_OPERATORS: Final = frozenset({"mapping_created", "mapping_deleted", "bankd_reset_ordered"})
+_OF_OPERATORS: Final = frozenset(
+    {"mapping_created", "mapping_deleted", "bankd_reset_ordered", "lease_granted", "lease_released", "lease_renewed"}
+)
 
 #: The refusal of a caller that has proven nothing: the entry names whatever it said.
 _TOKEN_REFUSED: Final = "token_refused"
 
 _POLICY_HINT: Final = "the server's policy file says who may use which card"
 
-__all__ = ["PolicyRefusalError", "ServerRuntime", "UnknownBankError", "UnknownMappingError"]
+__all__ = [
+    "NoFreeCardError",
+    "PolicyRefusalError",
+    "ServerRuntime",
+    "TooManyLeasesError",
+    "UnknownBankError",
+    "UnknownLeaseError",
+    "UnknownMappingError",
+]
 
 
 _SAY: Final = {"debug": Logger.debug, "info": Logger.info, "warning": Logger.warning, "error": Logger.error}
@@ -108,10 +135,15 @@ class ServerRuntime:
         #: Wakes those who wait for something to come about.
         self.changes = Changes()
         self._feed = EventFeed(presentable)
+        #: Hears of each event that is kept.
+        self.on_kept: Callable[[FeedEvent], None] | None = None
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
+        metrics.lacks = self._lacks
+        self.leases = LeaseQuery(coordinator.lending.table, self.query)
         self._metrics = metrics
         self._log = log
         self._policy = policy
+        coordinator.lending.may_use = self._may_use
         self._alarm = Alarm(self._on_alarm)
         self._executor: ActionExecutor[Action] = ActionExecutor(
             self._performers(), on_failure=self._on_failure, after=self._after_actions
@@ -129,6 +161,24 @@ class ServerRuntime:
         )
         #: Links that the server dials itself.
         self.dialled: list[DialledLink] = []
+
+    def has_room_for_trace(self, slot: BankSlot | ClientSlot) -> bool:
+        """Whether one more slot can be watched, or this one is already."""
+        return self.coordinator.traces.has_room(slot)
+
+    def watch_trace(self, slot: BankSlot | ClientSlot) -> TraceFeed:
+        """Have what happens at a slot traced, until ``leave_trace``. Raises TooManyTracesError."""
+        feed, actions = self.coordinator.traces.watch(slot, self._loop.time())
+        self._executor.run(actions)
+        return feed
+
+    def trace_missed(self) -> None:
+        """A reader of a trace was too slow."""
+        self._metrics.limits.reached(LimitName.TRACE_RECORDS)
+
+    def leave_trace(self, feed: TraceFeed) -> None:
+        """One who watched it does so no more."""
+        self._executor.run(self.coordinator.traces.leave(feed, self._loop.time()))
 
     def close(self) -> None:
         """Stop the clock."""
@@ -195,10 +245,12 @@ class ServerRuntime:
         by: Actor,
         *,
         labels: dict[str, tuple[str, ...]] | None = None,
+        follows: dict[BankSlot, str] | None = None,
     ) -> None:
         """End the mappings of client slots, make others, and change labels; returns when that is committed.
 
-        Either everything is stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
+        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. Either everything is
+        stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
         LabelError and StoreError.
         """
         found: list[Mapping] = []
@@ -209,7 +261,9 @@ class ServerRuntime:
             found.append(mapping)
         for bank, client in created:
             self._check_policy(bank, client, by)
-        decision = self.coordinator.plan_change(found, created, labels)
+            if follows is not None and bank in follows:
+                self.coordinator.check_follow(client, follows[bank])
+        decision = self.coordinator.plan_change(found, created, labels, follows)
         if decision is None:
             return
         gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in found]
@@ -219,6 +273,20 @@ class ServerRuntime:
         ]
         entry = Entry(by, "mapping.change", _one(gone, new, named), detail=", ".join([*gone, *new, *named]))
         await self._store(decision, entry)
+
+    async def follow(self, client: ClientSlot, iccid: str | None, by: Actor) -> None:
+        """Let the mapping of a client slot follow this card, or stay with its slot; returns when that is committed.
+
+        Raises UnknownMappingError, ConflictError and StoreError.
+        """
+        mapping = self.coordinator.slotmap.by_client_slot(client)
+        if mapping is None:
+            raise UnknownMappingError(f"{client} is not mapped")
+        if iccid is not None:
+            self.coordinator.check_follow(client, iccid)
+        decision = self.coordinator.plan_follow(mapping, iccid)
+        detail = "its slot" if iccid is None else f"the card {shorten_iccid(iccid)}"
+        await self._store(decision, Entry(by, "mapping.follow", _pair(mapping.bank, client), detail=detail))
 
     def check_policy(self, created: Iterable[tuple[BankSlot, ClientSlot]]) -> None:
         """Whether the rules allow these mappings; nothing is noted. Raises PolicyRefusalError."""
@@ -259,6 +327,90 @@ class ServerRuntime:
             return
         await self._store(decision, Entry(by, "mapping.reset", "all", detail=f"{len(decision.mappings)} mappings"))
 
+    def _lacks(self) -> list[str]:
+        """In words, what the server lacks to do its work."""
+        lacks = [] if self.query.is_open else ["the server is starting or stopping"]
+        return lacks if self.query.is_store_healthy else [*lacks, "the database did not take the last change"]
+
+    # Warnings
+
+    @property
+    def warnings(self) -> Warnings:
+        """What is wrong now. Changed by ``warn``, ``clear_warning`` and ``set_warnings`` only."""
+        return self.coordinator.warnings
+
+    def warn(
+        self, kind: str, about: BankSlot | ClientSlot | str, text: str, hint: str, *, severity: Severity = "warning"
+    ) -> None:
+        """Something is wrong with ``about``. May be said again and again; see ``Warnings.set``."""
+        self._tell(self.warnings.set(kind, about, text, hint, wall=time.time(), severity=severity))
+
+    def clear_warning(self, kind: str, about: BankSlot | ClientSlot | str) -> None:
+        """That is over, if it ever was."""
+        self._tell(self.warnings.clear(kind, about))
+
+    def set_warnings(self, kinds: frozenset[str], found: Found) -> None:
+        """Of these kinds there is exactly what was ``found`` now."""
+        self._tell(self.warnings.replace(kinds, found, time.time()))
+
+    def _tell(self, events: Sequence[LogEvent]) -> None:
+        if events:
+            self._executor.run(events)
+
+    # Leases
+
+    async def take_lease(
+        self,
+        pool: CardChoice,
+        client: ClientSlot,
+        by: Actor,
+        *,
+        banks: frozenset[int] | None,
+        priority: int,
+        duration_s: float,
+        wait_s: float,
+    ) -> int:
+        """Lend a card of ``pool`` of these banks, now or within ``wait_s``; returns the lease's number.
+
+        Returns when that is committed. Raises ConflictError and StoreError.
+        """
+        decision = self.coordinator.lending.plan(
+            pool,
+            client,
+            banks=banks,
+            who=by.who,
+            priority=priority,
+            duration_s=duration_s,
+            wait_s=wait_s,
+            wall=time.time(),
+            now=self._loop.time(),
+        )
+        self._alarm.set(self.coordinator.next_deadline())
+        number, creation = decision.order.id, decision.creation
+        got = "waits" if creation is None else str(creation.bank)
+        entry = Entry(by, "lease.take", f"{client} {pool}", detail=f"lease {number}, {duration_s:g} s: {got}")
+        await self._store(decision, entry)
+        return number
+
+    async def renew_lease(self, number: int, duration_s: float, by: Actor) -> None:
+        """Let a lease last so long from now on; returns when that is committed.
+
+        Raises UnknownLeaseError, ConflictError and StoreError.
+        """
+        decision = self.coordinator.lending.plan_renewal(number, duration_s)
+        await self._store(decision, Entry(by, "lease.renew", f"lease {number}", detail=f"{duration_s:g} s"))
+
+    async def release_lease(self, number: int, by: Actor) -> None:
+        """End a lease, whether it waits or has a card; returns when that is committed.
+
+        Raises UnknownLeaseError, ConflictError and StoreError.
+        """
+        decision = self.coordinator.lending.plan_release(number)
+        await self._store(decision, Entry(by, "lease.release", f"lease {number}"))
+
+    def _may_use(self, bank: BankSlot, client: ClientSlot) -> bool:
+        return self._policy.decide(client, bank, self.coordinator.inventory.number(bank)).is_allowed
+
     def reset_bank(self, bank_id: int, by: Actor) -> None:
         """Order a bankd to drop all mappings and create those that are desired again. Raises UnknownBankError."""
         self._executor.run(self.coordinator.reset_bank(bank_id))
@@ -275,6 +427,9 @@ class ServerRuntime:
         self.store.record(Entry(audit.SERVER, "policy.reload", detail=policy.size), done)
         await done
         await self.enforce_policy()
+        # Who waits for a card may be allowed another one now.
+        self.coordinator.lending.stir(self._loop.time())
+        self._alarm.set(self.coordinator.next_deadline())
         # Some of it may have been deleted already, where it was judged after its commit.
         await self.store.written()
 
@@ -300,6 +455,14 @@ class ServerRuntime:
         target = _pair(mapping.bank, mapping.client)
         self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
         return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
+
+    async def store_webhook(self, hook: StoredWebhook, entry: Entry) -> None:
+        """Keep a new webhook; returns when that is committed. Raises StoreError."""
+        await self._store(StoreWebhook(hook), entry)
+
+    async def delete_webhook(self, number: int, entry: Entry) -> None:
+        """Forget a webhook; returns when that is committed. Raises StoreError."""
+        await self._store(StoreWebhookEnd(number), entry)
 
     def record(self, entry: Entry) -> None:
         """Store what somebody did that changed nothing."""
@@ -332,6 +495,7 @@ class ServerRuntime:
         performers: dict[type, Callable[..., None]] = {
             LogEvent: self._log_event,
             Entry: self.store.record,
+            Audited: lambda action: self.store.submit(action.decision, entry=action.entry),
             AskPolicy: lambda action: self._ask_policy(action.bank),
         }
         performers |= dict.fromkeys((Send, Close, Accepted, Probe, AskIdentity), self._on_link_action)
@@ -355,7 +519,8 @@ class ServerRuntime:
 
     def _log_event(self, event: LogEvent) -> None:
         self._metrics.events.labels(event.name).inc()
-        self._feed.on_event(event, time.time())
+        if self._feed.on_event(event, time.time()) and self.on_kept is not None:
+            self.on_kept(self._feed.newest)
         slots = {"bank_slot": event.bank_slot, "client_slot": event.client_slot}
         fields = {name: slot for name, slot in slots.items() if slot is not None} | event.shown_fields()
         # What operators do is said each time.
@@ -370,6 +535,8 @@ def _creations(decision: Decision) -> tuple[StoreMapping, ...]:
             return (decision,)
         case StoreChange():
             return decision.creations
+        case StoreLease(_, StoreMapping() as creation) | StoreGrant(_, creation):
+            return (creation,)
         case _:
             return ()
 

@@ -8,7 +8,9 @@ repeated: after a fault its outcome is unknown. Connections are known to ``conne
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
+from remsim.ahead.as_message import as_message
 from remsim.ahead.client_side import Used
+from remsim.ahead.figures import AheadFigures, LatencyFigures
 from remsim.bankd.core.actions import (
     RESULT_OF_FAULT,
     BankdAction,
@@ -18,9 +20,11 @@ from remsim.bankd.core.actions import (
     CloseCard,
     FaultKind,
     OpenCard,
+    Origin,
     ResetCard,
     SendResponse,
     TraceAtr,
+    TraceTpdu,
 )
 from remsim.bankd.core.ahead import AheadPolicy, AheadRun
 from remsim.bankd.core.continuity import HoldPolicy
@@ -30,7 +34,10 @@ from remsim.bankd.core.holds import SessionHolds
 from remsim.bankd.core.iccid_reader import CardNumbers, NumberListener
 from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
+from remsim.bankd.core.slot_reports import HealthListener, SlotReports
 from remsim.bankd.core.states import BreakerState, CardEvent, CardState, ConnectionInput, HoldState
+from remsim.bankd.core.tracing import SlotTraces
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
@@ -49,7 +56,7 @@ _SUSPENDED_HINT: Final = (
 )
 
 
-class ServerListener(NumberListener, Protocol):
+class ServerListener(NumberListener, HealthListener, Protocol):
     """How the server hears what it wants to know."""
 
     def slot_changed(self, mapping: SlotMapping, *, is_present: bool) -> None:
@@ -114,11 +121,21 @@ class CardSlots:
             CardSlot(BankSlot(mappings.bank_id, nr), card, is_traced=nr in traced_slots)
             for nr, card in enumerate(cards)
         ]
+        self.reports = SlotReports(self.positions, server=server, latency=lambda nr: as_message(self.latency(nr)))
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
-        self._ahead = ahead
+        #: Of positions that somebody watches.
+        self.traces = SlotTraces(self.positions, fixed=traced_slots, out=out, deadlines=deadlines, limits=counts.limits)
+        #: What sessions that begin are answered ahead by; None: nothing.
+        self.ahead = ahead
         self.holds = SessionHolds(
-            hold, positions=self.positions, cards=self, out=out, deadlines=deadlines, server=server
+            hold,
+            positions=self.positions,
+            cards=self,
+            out=out,
+            deadlines=deadlines,
+            server=server,
+            reports=self.reports,
         )
 
     def is_card_present(self, slot_nr: int) -> bool:
@@ -139,6 +156,28 @@ class CardSlots:
             counts[position.state] += 1
         return counts
 
+    def on_card_time(self, slot_nr: int, seconds: float) -> None:
+        """The card took so long for the command that runs. While it runs a guess, no modem waits for it."""
+        position = self.positions[slot_nr]
+        position.record.card_times.observe(seconds)
+        if position.origin is not Origin.GUESS:
+            position.usage.card_s += seconds
+
+    def latency(self, slot_nr: int) -> LatencyFigures:
+        """Where the time of a slot's commands went, since the start."""
+        position = self.positions[slot_nr]
+        usage, session = position.usage, position.powered_for
+        run = None if session is None else session.ahead
+        ahead = usage.ahead if run is None else usage.ahead + run.figures
+        return LatencyFigures(
+            commands=usage.commands,
+            round_trips=usage.commands - ahead.hits,
+            card_s=usage.card_s,
+            hold_s=usage.held_s,
+            round_trip_s=None if run is None else run.round_trip_s or None,
+            ahead=ahead,
+        )
+
     # Sessions begin and end
 
     def begin(self, mapping: SlotMapping) -> CardSession:
@@ -149,7 +188,7 @@ class CardSlots:
 
     def end(self, session: CardSession, now: float) -> None:
         """The session is over; its card is powered off when it is idle."""
-        self.holds.report_end(session)
+        self.holds.report_end(session, now)
         session.slot.session = None
         self.drive(session.slot, now)
 
@@ -173,6 +212,7 @@ class CardSlots:
     def on_recovered(self, slot: CardSlot) -> None:
         """A card that has failed answers again."""
         failures = slot.breaker.failures
+        slot.record.recoveries += 1
         if slot.breaker.on_answered():
             self._note("info", "reader_recovered", slot, reader=slot.reader, failures=failures, by="a command")
             self._report(slot)
@@ -197,6 +237,8 @@ class CardSlots:
         position = self.positions[slot_nr]
         position.step(CardEvent.OPENED)
         position.atr, position.fault = atr, None
+        position.record.atr = atr
+        self.reports.on_changed(position, now)
         session = position.powered_for = position.session
         connection = session.connection if session is not None else None
         if session is not None and connection is not None and self._may_serve(position, session):
@@ -205,8 +247,8 @@ class CardSlots:
 
     def _enter_service(self, position: CardSlot, session: CardSession, connection: Connection, now: float) -> None:
         connection.step(ConnectionInput.CARD_OPENED)
-        if self._ahead is not None and connection.hears_ahead:
-            session.ahead = AheadRun(session, self._ahead, owner=self, out=self._out, counts=self._counts)
+        if self.ahead is not None and connection.hears_ahead and self.ahead.allows(position.slot_nr):
+            session.ahead = AheadRun(session, self.ahead, owner=self, out=self._out, counts=self._counts)
         self._guards.begin(session)
         is_late = connection.request is None
         self.owner.answer(connection, ResultCode.OK)
@@ -240,8 +282,10 @@ class CardSlots:
         position = self.positions[slot_nr]
         position.step(CardEvent.DONE)
         self._counts.resets += 1
+        position.record.resets += 1
         has_changed = atr != position.atr
         position.atr, position.caller = atr, None
+        position.record.atr = atr
         session = position.powered_for
         if session is not None and session.guard is not None:
             session.guard.on_reset()
@@ -255,6 +299,8 @@ class CardSlots:
         """The operation that ran failed. A command is never repeated: whether the card executed it is unknown."""
         position = self.positions[slot_nr]
         self._counts.faults[fault.kind] += 1
+        position.record.on_fault(fault.kind, now)
+        self.reports.on_changed(position, now)
         if position.state is CardState.OPENING:
             self._on_open_failed(position, fault, now)
             return
@@ -262,6 +308,9 @@ class CardSlots:
         client_slot = session.client if session is not None else None
         fields = {"during": "reset" if position.tpdu is None else "command", "error": fault.text}
         self._out.append(LogEvent("warning", "card_fault", position.bank_slot, client_slot, fields))
+        if position.is_traced and position.tpdu is not None:
+            label = b"" if session is None else session.label
+            self._out.append(TraceTpdu(slot_nr, position.tpdu, None, session=label, tag=position.tag))
         position.step(CardEvent.FAULT)
         self._server.card_failed(position.bank_slot, client_slot, fault.text)
         self._count_failure(position, fault, now, was_in_service=True)
@@ -305,10 +354,13 @@ class CardSlots:
         position.powered_for, position.atr = None, b""
         self.drive(position, now)
 
-    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> None:
+    def on_card_number(
+        self, slot_nr: int, iccid: str | None, reason: str, now: float, identity: CardIdentity | None = None
+    ) -> None:
         """The reading that ran is over, and the card powered off; a session may wait for it."""
         position = self.positions[slot_nr]
-        self.numbers.on_number(position, iccid, reason)
+        self.numbers.on_number(position, iccid, reason, identity)
+        self.reports.on_changed(position, now)
         self.drive(position, now)
 
     def on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str, now: float) -> None:
@@ -316,9 +368,11 @@ class CardSlots:
         position = self.positions[slot_nr]
         name = reader or position.reader
         position.reader = reader
+        self.reports.on_changed(position, now)
         if is_present == position.is_present:
             return
         position.is_present = is_present
+        position.record.on_exchange(now)
         mapping = self._mappings.of_slot(slot_nr)
         client = mapping.client if mapping is not None else None
         event = "card_present" if is_present else "card_gone"
@@ -431,8 +485,15 @@ class CardSlots:
             session.guard = None
             if session.ahead is not None:
                 session.ahead.on_reset()
-                session.ahead = None
+                self._end_ahead(position, session, session.ahead.figures)
         self._out.append(CloseCard(position.slot_nr))
+
+    def _end_ahead(self, position: CardSlot, session: CardSession, figures: AheadFigures) -> None:
+        session.ahead = None
+        position.usage.ahead += figures
+        if figures.guesses:
+            event = LogEvent("info", "answered_ahead", position.bank_slot, session.client, figures.shown())
+            self._out.append(event)
 
     def retry(self, position: CardSlot) -> None:
         """Try again to power a card that is wanted."""
@@ -449,7 +510,7 @@ class CardSlots:
                 self.holds.end_detached(session, SessionEnd.CARD_GONE, now)
             return
         self.holds.forget(session, SessionEnd.CARD_GONE)
-        self.holds.report_end(session)
+        self.holds.report_end(session, now)
         connection.step(ConnectionInput.CARD_LOST)
         if connection.hears_slots and not session.is_ending:
             self._out.append(CardDetached(connection.link))

@@ -12,6 +12,7 @@ for each costs more than all the rest.
 from collections.abc import Callable, Sequence, Sized
 
 from remsim.ahead.client_side import Used
+from remsim.ahead.figures import LatencyFigures
 from remsim.bankd.core.actions import BankdAction, CardFault, SendResponse
 from remsim.bankd.core.ahead import AheadPolicy
 from remsim.bankd.core.audit import AuditTrail
@@ -24,10 +25,12 @@ from remsim.bankd.core.mappings import MappingTable
 from remsim.bankd.core.server_links import ServerLinks
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
 from remsim.bankd.core.states import CardState, ConnectionState
+from remsim.card.identity import CardIdentity
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
 from remsim.policy.guard import GuardPolicy
+from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.events import (
     Event,
@@ -77,7 +80,6 @@ class BankdCoordinator:
         #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
         self.actions: Sized = self._out
         self.counts, self.mappings = BankdCounts(limits=limits or LimitCounts()), MappingTable(bank_id, len(cards))
-        self._needs_proof = needs_proof
         self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ServerLinks(
             identity=identity,
@@ -88,7 +90,7 @@ class BankdCoordinator:
             advertise=advertise,
             certified=self.certified,
         )
-        self._deadlines: Deadlines[Due] = Deadlines()
+        self._deadlines, self._needs_proof = Deadlines[Due](), needs_proof
         self.audit = AuditTrail(self.control, self._out, self.counts)
         self.guards = Guards(policy, counts=self.counts, out=self._out, audit=self.audit)
         self.cards = CardSlots(
@@ -114,6 +116,7 @@ class BankdCoordinator:
             certified=self.certified,
             deadlines=self._deadlines,
         )
+        self.traces = self.control.traces = self.cards.traces
         self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
 
@@ -238,9 +241,11 @@ class BankdCoordinator:
         self.cards.on_card_failed(slot_nr, fault, now)
         return self.take()
 
-    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> list[BankdAction]:
-        """ReadNumber is done; ``reason`` says why there is no number."""
-        self.cards.on_card_number(slot_nr, iccid, reason, now)
+    def on_card_number(
+        self, slot_nr: int, iccid: str | None, reason: str, now: float, identity: CardIdentity | None = None
+    ) -> list[BankdAction]:
+        """ReadNumber is done; ``reason`` says why there is no number. ``identity``: where all was to be read."""
+        self.cards.on_card_number(slot_nr, iccid, reason, now, identity)
         return self.take()
 
     def on_presence(
@@ -265,16 +270,29 @@ class BankdCoordinator:
         self.guards.change(policy, self.cards.in_service())
         return self.take()
 
+    def on_ahead_policy(self, policy: AheadPolicy) -> None:
+        """Sessions that begin from now on may be answered ahead."""
+        self.cards.ahead = policy
+
     def on_ahead_turn(self, slot_nr: int, now: float) -> list[BankdAction]:
         """RunAhead was asked for, and it is the next turn of the loop."""
         self.cards.on_ahead_turn(slot_nr, now)
         return self.take()
 
+    def on_card_time(self, slot_nr: int, seconds: float) -> None:
+        """The card took so long for the command that runs; told before its response is."""
+        self.cards.on_card_time(slot_nr, seconds)
+
+    def latency(self, slot_nr: int) -> LatencyFigures:
+        """Where the time of a slot's commands went, since the start."""
+        return self.cards.latency(slot_nr)
+
     # Time and the end
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` must be called; None if nothing is due."""
-        return self._deadlines.next()
+        due = (self._deadlines.next(), self.cards.reports.due)
+        return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[BankdAction]:
         """Do what is due."""
@@ -283,8 +301,13 @@ class BankdCoordinator:
                 self.cards.retry(due)
             elif isinstance(due, CardSession):
                 self.cards.holds.on_hold_over(due, now)
+            elif isinstance(due, SlotTap):
+                self.traces.on_due(due, now)
             else:
                 self.clients.give_up_waiting(due)
+        reports = self.cards.reports
+        if reports.due is not None and reports.due <= now:
+            reports.on_due(now)
         return self.take()
 
     def stop(self, now: float) -> list[BankdAction]:

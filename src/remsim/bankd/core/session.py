@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from remsim.ahead.client_side import Used
+from remsim.ahead.figures import AheadFigures
 from remsim.ahead.view import CardView
 from remsim.bankd.core.actions import (
     BankdAction,
@@ -22,6 +23,7 @@ from remsim.bankd.core.actions import (
 )
 from remsim.bankd.core.breaker import SlotBreaker
 from remsim.bankd.core.continuity import Continuity
+from remsim.bankd.core.slot_record import SlotRecord
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
     CONNECTION_TRANSITIONS,
@@ -33,6 +35,7 @@ from remsim.bankd.core.states import (
     HoldEvent,
     HoldState,
 )
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.core.identity import Proof
@@ -43,6 +46,7 @@ from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.session.ledger import Standing
 from remsim.session.lines import ResetEdges
 from remsim.session.token import SessionTokens
+from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
     MAX_COMMAND,
@@ -73,6 +77,8 @@ class BankdCounts:
 
     #: Commands that were answered.
     tpdus: int = 0
+    #: Commands of modems whose cards answered at once, in the call.
+    at_once: int = 0
     #: Resets that a card survived.
     resets: int = 0
     #: Operations of a card that failed, by kind.
@@ -156,6 +162,19 @@ class CardPort(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class SlotUsage:
+    """What one slot was used for, since the start."""
+
+    #: Commands of modems that were answered.
+    commands: int = 0
+    #: Seconds that the card worked while a modem waited, and those for which sessions were held without a link.
+    card_s: float = 0.0
+    held_s: float = 0.0
+    #: Of answers ahead, but for the session that runs.
+    ahead: AheadFigures = field(default_factory=AheadFigures)
+
+
 class CardSlot(Stateful[CardState, CardEvent]):
     """One slot of this bank: what its card does, and for whom."""
 
@@ -168,13 +187,17 @@ class CardSlot(Stateful[CardState, CardEvent]):
         "ended",
         "fault",
         "iccid",
+        "identity",
         "is_present",
         "is_traced",
+        "origin",
         "powered_for",
         "reader",
+        "record",
         "session",
         "tag",
         "tpdu",
+        "usage",
     )
 
     TRANSITIONS = CARD_TRANSITIONS
@@ -190,6 +213,8 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.reader = ""
         #: The number of the card that is in the reader now, where it was read.
         self.iccid: str | None = None
+        #: What else it says without a PIN, where that was read.
+        self.identity: CardIdentity | None = None
         #: The session that wants the card.
         self.session: CardSession | None = None
         #: The session that the card was powered for; it is powered off before another gets it.
@@ -200,12 +225,17 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.caller: CardSession | None = None
         self.tag = 0
         self.tpdu: bytes | None = None
+        #: Who asked for it.
+        self.origin = Origin.MODEM
         #: Why the last attempt to power the card failed.
         self.fault: FaultKind | None = None
         #: How soon it is tried again.
         self.breaker = SlotBreaker(bank_slot.slot_nr)
+        #: Counts and faults, of which its health is told.
+        self.record = SlotRecord()
         #: The last session here that somebody could have returned to, and why that is over.
         self.ended: tuple[SessionTokens, SessionEnd] | None = None
+        self.usage = SlotUsage()
 
     @property
     def slot_nr(self) -> int:
@@ -260,6 +290,16 @@ class QueuedCommand:
 
 class SessionAhead(Protocol):
     """Answers ahead of one session, see ``ahead``."""
+
+    @property
+    def figures(self) -> AheadFigures:
+        """What they have done so far."""
+        ...
+
+    @property
+    def round_trip_s(self) -> float:
+        """How far the modem is."""
+        ...
 
     @property
     def view(self) -> CardView:
@@ -426,6 +466,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
                 return None
             if guard is not None:
                 guard.on_exchange(tpdu, outcome)
+        self._counts.at_once += 1
         self._on_answered(tag, tpdu, outcome)
         return outcome
 
@@ -482,10 +523,20 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if self.continuity is not None:
             self.continuity.ledger.complete(tag, response)
         self._counts.tpdus += 1
+        slot.usage.commands += 1
+        slot.record.on_answered(response)
         if slot.breaker.failures:
             self._owner.on_recovered(slot)
         if slot.is_traced:
-            self._out.append(TraceTpdu(slot.bank_slot.slot_nr, tpdu, response))
+            was_run = response is not BLOCKED_RESPONSE and response is not _WRONG_LENGTH
+            self._out.append(
+                TraceTpdu(slot.bank_slot.slot_nr, tpdu, response, was_run=was_run, session=self.label, tag=tag)
+            )
+
+    @property
+    def label(self) -> bytes:
+        """Its name in traces; empty if it ends with its link."""
+        return b"" if self.continuity is None else self.continuity.tokens.label
 
     def answer(self, tag: int, response: bytes) -> None:
         """Send a response to the client, if one is attached."""
@@ -498,4 +549,4 @@ class CardSession(Stateful[HoldState, HoldEvent]):
 
 
 #: What has a deadline.
-Due = Connection | CardSlot | CardSession
+Due = Connection | CardSlot | CardSession | SlotTap

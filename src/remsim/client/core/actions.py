@@ -23,10 +23,15 @@ class Command:
     tpdu: bytes
     #: In seconds of the caller's clock.
     came_at: float
+    #: In seconds of the coordinator's time.
+    taken_at: float = field(default=0.0, compare=False)
     #: How it went to the bankd; None if it did not.
     request: TpduModemToCard | None = field(default=None, compare=False)
     #: The modem was reset meanwhile and does not wait for the answer any more.
     is_void: bool = field(default=False, compare=False)
+    #: The operation tag of its answer, and the place behind it of one that came ahead: for traces.
+    tag: int | None = field(default=None, compare=False)
+    index: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

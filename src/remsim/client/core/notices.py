@@ -120,10 +120,10 @@ class Notices:
                 pass
         if kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN):
             self.server_says = ""
-        fields = {} if reset is None else {"kind": reset.value}
+        fields: dict[str, object] = {} if reset is None else {"kind": reset.value}
         return Notice(kind, self.log(level, kind.value, text, **fields), state, reset, held_s, has_answered)
 
-    def log(self, level: Level, name: str, text: str = "", **fields: str) -> LogEvent:
+    def log(self, level: Level, name: str, text: str = "", **fields: object) -> LogEvent:
         """A line for the log only."""
         known = self._assignment
         return LogEvent(level, name, known.bank_slot, known.client_slot, {"detail": text, **fields} if text else fields)

@@ -13,7 +13,6 @@ from enum import Enum
 from typing import Final
 
 from remsim.ahead.client_side import AnswersAhead, SentAhead, Used
-from remsim.card.atr_policy import AtrPolicy
 from remsim.card.errors import AtrError
 from remsim.card.reset import ResetKind
 from remsim.client.core.actions import (
@@ -31,6 +30,8 @@ from remsim.client.core.assignment import Assignment
 from remsim.client.core.lease import SessionLease
 from remsim.client.core.modem_lines import IDLE_LINES, cycle_of
 from remsim.client.core.notices import Notice, NoticeKind, Notices, refusal_in
+from remsim.client.core.options import AtrOptions, HoldOptions
+from remsim.client.core.waits import Waits
 from remsim.core.deadlines import Deadlines
 from remsim.core.text import counted
 from remsim.session.hold import HoldTimes
@@ -63,29 +64,6 @@ _WORTH_WAITING: Final = frozenset(
         ResultCode.UNKNOWN_SLOTMAP,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class AtrOptions:
-    """Which ATR the modem sees."""
-
-    #: Shown if the bankd names none, or always if ``keeps_default``.
-    default: bytes
-    keeps_default: bool
-    #: What becomes of the bankd's.
-    policy: AtrPolicy
-    #: A modem that was shown the default takes note of the true one by a reset of its own, rather than by a card that
-    #: is removed and inserted.
-    resets_modem: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HoldOptions:
-    """What becomes of the session when its link is lost, if the bankd allows it."""
-
-    times: HoldTimes = field(default_factory=HoldTimes)
-    #: How long the emulator can keep its modem waiting; None: for any time.
-    stall_limit_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -140,6 +118,7 @@ class Session:
         self.tags = SessionTags()
         #: Answers to commands that the modem has not sent yet.
         self.ahead = AnswersAhead()
+        self.waits = Waits(self.ahead)
         self._lease: SessionLease | None = None
         self._link: _Link | None = None
         self._is_remote = False
@@ -163,6 +142,13 @@ class Session:
     def is_accepted(self) -> bool:
         """Whether the bankd has accepted us."""
         return self._link is not None and self._link.is_accepted
+
+    @property
+    def label(self) -> bytes | None:
+        """The session's name in traces, empty if it ends with its link. None: the bankd, a classic one, has no tags."""
+        if self._lease is not None:
+            return self._lease.label
+        return b"" if self._link is not None and self._link.is_own else None
 
     def owns(self, link: LinkId) -> bool:
         """Whether this is the link to the bankd."""
@@ -239,11 +225,11 @@ class Session:
             return []
         match event.message:
             case extensions.AheadInd() if link.is_ahead:
-                return self._on_ahead(link, event.message)
+                return self._on_ahead(link, event.message, now)
             case rspro.TpduCardToModem() if self._lease is not None:
-                return self._on_leased_response(link, self._lease, event.tag, event.message.data)
+                return self._on_leased_response(link, self._lease, event.tag, event.message.data, now)
             case rspro.TpduCardToModem() if event.request is not None:
-                return self._on_response(event.request, event.tag, event.message.data)
+                return self._on_response(event.request, event.tag, event.message.data, now)
             case rspro.ConnectClientRes() if event.request is not None:
                 return self._on_connect_answer(link, event.message, now)
             case rspro.SetAtrReq() if link.is_accepted:
@@ -283,11 +269,9 @@ class Session:
             link.is_accepted = True
             return [Accepted(link.id), self._notices.make(NoticeKind.BANKD_WAITS, answer.result.name.lower())]
         refusal = refusal_in(answer, ComponentType.REMSIM_BANKD)
-        if refusal and self.is_held:
-            # It may take us back later: the session is held until its time is over.
-            return [self._notices.make(NoticeKind.BANKD_REFUSED, refusal), Close(link.id, refusal)]
         if refusal:
-            # A classic bankd may find card and mapping later and never tell (rspro.md, 9.2): ask again.
+            # It may take us back later: a session is held until its time is over. A classic bankd may find card and
+            # mapping later and never tell (rspro.md, 9.2): ask again.
             return [self._notices.make(NoticeKind.BANKD_REFUSED, refusal), Close(link.id, refusal)]
         link.is_accepted = True
         if self.is_held and RESUME in (answer.identity.abilities or ()):
@@ -310,7 +294,7 @@ class Session:
             self._deadlines.set(_Due.ATR, now + ATR_WAIT_S)
         return actions
 
-    def _on_response(self, request: rspro.Request, tag: int, data: bytes) -> list[Action]:
+    def _on_response(self, request: rspro.Request, tag: int, data: bytes, now: float) -> list[Action]:
         command = next((known for known in self._commands if known.request is request), None)
         if command is None:
             return []
@@ -318,9 +302,11 @@ class Session:
         if command.is_void:
             return []
         self.ahead.on_answer(tag)
-        return [self._answer(command, data)]
+        self.waits.on_answer(now - command.taken_at)
+        return [self._answer(command, data, tag)]
 
-    def _answer(self, command: Command, data: bytes) -> Action:
+    def _answer(self, command: Command, data: bytes, tag: int, index: int = 0) -> Action:
+        command.tag, command.index = tag, index
         if not rspro.MIN_RESPONSE <= len(data) <= rspro.MAX_RESPONSE:
             return Abort(command, f"the card's answer has {len(data)} bytes")
         return Respond(command, data)
@@ -341,6 +327,8 @@ class Session:
         # As at the bankd: what follows on this link, also another session, goes on from the lines as they were shown.
         link.edges = lease.edges
         self._watch(lease)
+        if hold is not None and hold.busy_since is not None:
+            self.waits.on_held(now - hold.busy_since)
         self.ahead.on_link_up()
         held_s = 0.0 if hold is None else hold.age(now)
         text = f"held {held_s:.1f} s, {counted(len(self._commands), 'command')} in progress, card undisturbed"
@@ -386,12 +374,14 @@ class Session:
             actions.append(Send(link.id, message))
         return actions
 
-    def _on_leased_response(self, link: _Link, lease: SessionLease, tag: int, data: bytes) -> list[Action]:
+    def _on_leased_response(self, link: _Link, lease: SessionLease, tag: int, data: bytes, now: float) -> list[Action]:
         if not lease.outbox.command_answered(tag):
             return []
         link.has_answered = True
         self.ahead.on_answer(tag)
-        answer = self._answer(self._commands.popleft(), data)
+        command = self._commands.popleft()
+        self.waits.on_answer(now - command.taken_at)
+        answer = self._answer(command, data, tag)
         return [answer, *self._send_next(link, lease)] if self._commands else [answer]
 
     def _on_stall_over(self, lease: SessionLease, now: float) -> list[Action]:
@@ -405,14 +395,15 @@ class Session:
 
     # Answers that come ahead
 
-    def _on_ahead(self, link: _Link, message: extensions.AheadInd) -> list[Action]:
+    def _on_ahead(self, link: _Link, message: extensions.AheadInd, now: float) -> list[Action]:
         """The bankd answers what it thinks the modem will send; the modem may have done so meanwhile."""
         hit = self.ahead.on_ahead(SentAhead(message.base, message.index, message.command, message.response))
         command = next((known for known in self._commands if not known.is_void), None)
         if hit is None or command is None:
             return []
         self._commands.remove(command)
-        answered = [self._answer(command, hit.response), *self._tell(hit.report)]
+        self.waits.on_hit(now - command.taken_at)
+        answered = [self._answer(command, hit.response, hit.base, hit.index), *self._tell(hit.report)]
         if self._lease is None:
             return answered
         # The bankd's own answer is still to come, and is passed over.
@@ -447,6 +438,7 @@ class Session:
         # Hardware that is connected to a powered modem begins to send its ATR at once, so it must have the right one
         # before. The card is inserted last (known-limits.md, 87): the modem never sees another one first.
         actions.append(SetAtr(atr))
+        self.waits.begin()
         if not self._is_remote:
             actions.append(SelectSim(remote=True))
         self._is_remote = True
@@ -470,23 +462,26 @@ class Session:
         if self.atr is not None:
             self.atr = None
             actions += [RemoveCard(), self._notices.make(NoticeKind.CARD_REMOVED, reason)]
+            figures = self.waits.of_session
+            if figures.hits or figures.misses:
+                actions.append(self._notices.log("info", "answered_ahead", "", **figures.shown()))
         return actions
 
     # What the modem does
 
     def on_tpdu(self, number: int, tpdu: bytes, came_at: float, now: float) -> list[Action]:
         """The modem sent a command."""
-        command = Command(number, tpdu, came_at)
+        command = Command(number, tpdu, came_at, now)
         if not rspro.MIN_COMMAND <= len(tpdu) <= rspro.MAX_COMMAND:
             # known-limits.md, 85: silence would leave the modem waiting; a bankd would close the link.
             text = f"{len(tpdu)} bytes, {rspro.MIN_COMMAND}..{rspro.MAX_COMMAND} are possible"
             return [Respond(command, SW_WRONG_LENGTH), self._notices.log("warning", "tpdu_refused", text)]
         link, known, lease = self._link, self._assignment, self._lease
-        has_bankd = link is not None or lease is not None
-        if not has_bankd or known.client_slot is None or known.bank_slot is None or self.atr is None:
+        if (link is None and lease is None) or known.client_slot is None or known.bank_slot is None or self.atr is None:
             return [Abort(command, "no card is there")]
         if not self._commands and (hit := self.ahead.on_command(tpdu)) is not None:
-            return [self._answer(command, hit.response), *self._tell(hit.report)]
+            self.waits.on_hit(0.0)
+            return [self._answer(command, hit.response, hit.base, hit.index), *self._tell(hit.report)]
         command.request = rspro.TpduModemToCard(known.client_slot, known.bank_slot, rspro.NO_FLAGS, tpdu)
         self._commands.append(command)
         if lease is None:

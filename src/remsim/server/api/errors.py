@@ -17,7 +17,13 @@ from starlette.routing import compile_path
 from remsim.core.errors import RemsimError
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.core.slotmap import ConflictError
-from remsim.server.runtime import PolicyRefusalError, UnknownMappingError
+from remsim.server.runtime import (
+    NoFreeCardError,
+    PolicyRefusalError,
+    TooManyLeasesError,
+    UnknownLeaseError,
+    UnknownMappingError,
+)
 from remsim.server.store.writer import StoreError
 
 #: Paths of v2 begin with this.
@@ -125,7 +131,10 @@ def answer(error: ApiError, path: str) -> JSONResponse:
 _KNOWN: dict[type[RemsimError], tuple[int, str]] = {
     PolicyRefusalError: (403, "policy"),
     ConflictError: (409, "conflict"),
+    NoFreeCardError: (409, "no_free_card"),
+    TooManyLeasesError: (409, "too_many"),
     UnknownMappingError: (404, "not_found"),
+    UnknownLeaseError: (404, "not_found"),
     StoreError: (503, "not_stored"),
 }
 

@@ -2,6 +2,7 @@
 """What the server's coordinator asks of the I/O around it, besides what concerns links: storing and reporting."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from remsim.core.ids import BankSlot, ClientSlot
@@ -40,6 +41,34 @@ class Entry:
 #: What tells a client without an id from others: what kind of name ("serial", "name"), and it.
 ClientKey = tuple[str, str]
 
+
+class LeaseEnd(StrEnum):
+    """How a lease ended."""
+
+    EXPIRED = "expired"  # its time is over
+    RELEASED = "released"  # it was given back, or its request was withdrawn
+    UNMAPPED = "unmapped"  # its mapping was deleted, by an operator or by the rules
+    TIMED_OUT = "timed_out"  # no card was free for as long as it was to wait
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseOrder:
+    """What is asked for: any free card of ``pool`` for a client slot, for ``duration_s`` from when it is granted.
+
+    ``pool`` is a text that ``CardChoice`` reads; ``banks`` limits it to the banks of a token. The one with the higher
+    priority gets a card first, among equals the one with the lower id.
+    """
+
+    id: int
+    pool: str
+    client: ClientSlot
+    banks: frozenset[int] | None
+    who: str
+    priority: int
+    duration_s: float
+    wait_s: float
+
+
 # Decisions
 
 
@@ -55,6 +84,8 @@ class StoreMapping:
     client: ClientSlot
     is_sent: bool
     iccid: str | None = None
+    #: The number of the card that it follows into other slots.
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +93,14 @@ class StoreDeletion:
     """Store the deletion of live mappings, in one transaction.
 
     ``removals`` are those of them that a bankd may know of and must be told to remove; ``releases`` are those whose
-    clients may have been sent to the bankd and must be told to leave it.
+    clients may have been sent to the bankd and must be told to leave it. The leases of these mappings end with them,
+    as ``lease_end`` says.
     """
 
     mappings: tuple[int, ...]
     removals: tuple[int, ...]
     releases: tuple[int, ...]
+    lease_end: LeaseEnd = LeaseEnd.UNMAPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +109,14 @@ class StoreSent:
 
     bank_id: int
     mappings: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFollow:
+    """A mapping follows this card from now on, or none: its slot."""
+
+    mapping_id: int
+    follows: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +144,116 @@ class StoreChange:
     labels: tuple[StoreLabels, ...] = ()
 
 
-Decision = StoreMapping | StoreDeletion | StoreSent | StoreClientId | StoreChange | StoreLabels
+@dataclass(frozen=True, slots=True)
+class StoreLease:
+    """Store a new lease: granted, with its mapping, or waiting for a card."""
+
+    order: LeaseOrder
+    creation: StoreMapping | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreGrant:
+    """Give a card to a lease that waited, in one transaction with its mapping."""
+
+    lease_id: int
+    creation: StoreMapping
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRenewal:
+    """A granted lease lasts so long from now on."""
+
+    lease_id: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLeaseEnd:
+    """End a lease that waits."""
+
+    lease_id: int
+    end: LeaseEnd
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWebhook:
+    """To whom events are sent: those of ``kinds`` (None: all) that a token for these banks and clients may see."""
+
+    number: int
+    url: str
+    secret: str = field(repr=False)
+    kinds: frozenset[str] | None
+    banks: frozenset[int] | None
+    clients: frozenset[int] | None
+    who: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDelivery:
+    """One event for one webhook. Times are seconds since 1970-01-01 UTC; ``ended_at`` None: it waits."""
+
+    number: int
+    webhook: int
+    kind: str
+    #: The JSON that is sent.
+    body: str
+    created_at: float
+    attempts: int = 0
+    tried_at: float | None = None
+    ended_at: float | None = None
+    is_delivered: bool = False
+    #: What came of the last attempt.
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWebhook:
+    """Keep a new webhook."""
+
+    hook: StoredWebhook
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWebhookEnd:
+    """Forget a webhook, with all its deliveries."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDeliveries:
+    """Keep deliveries as they are now, and forget others."""
+
+    deliveries: tuple[StoredDelivery, ...]
+    forgotten: tuple[int, ...]
+
+
+Decision = (
+    StoreMapping
+    | StoreDeletion
+    | StoreSent
+    | StoreFollow
+    | StoreClientId
+    | StoreChange
+    | StoreLabels
+    | StoreLease
+    | StoreGrant
+    | StoreRenewal
+    | StoreLeaseEnd
+    | StoreWebhook
+    | StoreWebhookEnd
+    | StoreDeliveries
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """A decision of the server's own, and the entry that is stored with it."""
+
+    decision: Decision
+    entry: Entry
 
 
 # Notes
@@ -176,7 +326,7 @@ class AskPolicy:
 
 
 #: An entry is for the audit log.
-Action = LinkAction | LogEvent | Decision | Note | Entry | AskPolicy
+Action = LinkAction | LogEvent | Decision | Audited | Note | Entry | AskPolicy
 
 
 # What was stored, and is there again after a restart
@@ -194,6 +344,18 @@ class StoredMapping:
     is_sent: bool
     is_acknowledged: bool
     result: int | None
+    follows: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLease:
+    """A lease that has not ended. Times are seconds since 1970-01-01 UTC; None: it waits."""
+
+    order: LeaseOrder
+    requested_at: float
+    mapping_id: int | None = None
+    granted_at: float | None = None
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,3 +376,14 @@ class StoredState:
     clients: tuple[tuple[NoteClient, float], ...] = ()
     #: By subject: ``B1:3``, ``C7:0``, ``iccid:8949…``.
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Those that wait, or have a card.
+    leases: tuple[StoredLease, ...] = ()
+    #: The highest number that a lease ever had.
+    last_lease: int = 0
+    #: When each card was lent last, in seconds since 1970-01-01 UTC.
+    lent_at: dict[BankSlot, float] = field(default_factory=dict)
+    #: When this was read, in seconds since 1970-01-01 UTC.
+    read_at: float = field(default=0.0, compare=False)
+    webhooks: tuple[StoredWebhook, ...] = ()
+    #: Those that wait, and those that ended of late.
+    deliveries: tuple[StoredDelivery, ...] = ()

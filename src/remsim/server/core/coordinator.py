@@ -16,23 +16,39 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
 from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
+    SERVER,
     Action,
+    Audited,
     Decision,
+    Entry,
+    LeaseEnd,
     StoreChange,
     StoreDeletion,
+    StoreDeliveries,
     StoredState,
+    StoreFollow,
+    StoreGrant,
     StoreLabels,
+    StoreLease,
+    StoreLeaseEnd,
     StoreMapping,
+    StoreRenewal,
     StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
+from remsim.server.core.following import Move, plan_move
+from remsim.server.core.health_board import HealthBoard
+from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
+from remsim.server.core.lending import Lending
 from remsim.server.core.log_events import ignored, mapping_event, note_of, peer_event, places_of, program_event
 from remsim.server.core.peer_reports import (
     BankAudit,
@@ -46,8 +62,12 @@ from remsim.server.core.peer_reports import (
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+from remsim.server.core.tracing import Traces
+from remsim.server.core.unreadable import CONNECT_REQUESTS, on_undecodable, on_unsupported_version
+from remsim.server.core.warnings import Warnings
+from remsim.server.core.watch import Watch, arrival_name
 from remsim.wire.link.abilities import ADVERTISE
-from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
+from remsim.wire.link.actions import AskIdentity, LinkId, PeerAddress, Send
 from remsim.wire.link.engine import (
     Event,
     IdentityReceived,
@@ -57,12 +77,8 @@ from remsim.wire.link.engine import (
     Undecodable,
     UnsupportedVersion,
 )
-from remsim.wire.messages import extensions, rspro
-from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message, ResultCode, UnknownMessage
-from remsim.wire.messages.schema import NUMBER_OF
-
-_CONNECT_REQUESTS: Final = (rspro.ConnectBankReq, rspro.ConnectClientReq)
-_CONNECT_KINDS: Final[dict[int | None, type]] = {NUMBER_OF[kind]: kind for kind in _CONNECT_REQUESTS}
+from remsim.wire.messages import extensions, health, rspro
+from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message
 
 #: Which message means something in which state of the peer. Everything else is ignored, logged once and counted.
 LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
@@ -81,6 +97,9 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
+    extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
+    health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }
 
 
@@ -104,7 +123,9 @@ class ServerSettings:
 class Coordinator:
     """One for the server. ``memory`` is what earlier runs have stored."""
 
-    def __init__(self, settings: ServerSettings, memory: StoredState, *, limits: LimitCounts | None = None) -> None:
+    def __init__(
+        self, settings: ServerSettings, memory: StoredState, *, limits: LimitCounts | None = None, now: float = 0.0
+    ) -> None:
         """``limits`` counts the limits that are reached."""
         self._settings = settings
         self.limits = LimitCounts() if limits is None else limits
@@ -117,6 +138,8 @@ class Coordinator:
         self.inventory = Inventory(memory.cards)
         self.labels = Labels(memory.labels)
         self.known = KnownPeers(memory.banks, memory.clients, limits=self.limits)
+        self.health = HealthBoard(self.peers, self.slotmap, self.known, self.limits)
+        self._reports = HealthReports(self.limits)
         self._bank_timers: Deadlines[int] = Deadlines()
         self._link_timers: Deadlines[LinkId] = Deadlines()
         self.configurator = ClientConfigurator(
@@ -126,6 +149,7 @@ class Coordinator:
             | {bank_id: of_any_kind(override) for bank_id, override in settings.overrides.items()},
             takes_ipv6=settings.takes_ipv6,
         )
+        self.traces = Traces(self.peers, self.slotmap, self.limits)
         self._reconciler = Reconciler(self.slotmap, self.configurator, self._bank_timers)
         self._admission = Admission(
             self.peers,
@@ -137,10 +161,22 @@ class Coordinator:
             limits=self.limits,
             host=self,
         )
+        self.warnings = Warnings(self.limits)
+        self.watch = Watch(self.slotmap, self.peers, self.inventory, self.known)
         for stored in memory.mappings:
             self.slotmap.restore(stored)
         for mapping_id, client, bank in memory.releases:
             self.configurator.restore_unmap(client, PendingUnmap(mapping_id, bank))
+        self.lending = Lending(
+            memory,
+            slotmap=self.slotmap,
+            peers=self.peers,
+            inventory=self.inventory,
+            labels=self.labels,
+            limits=self.limits,
+            plan_deletion=self.plan_deletion,
+            now=now,
+        )
 
     @property
     def contest_refusals(self) -> int:
@@ -177,9 +213,9 @@ class Coordinator:
             case ProbeAnswered():
                 return self._admission.on_probe_answered(peer, now)
             case Undecodable():
-                return self._on_undecodable(peer, event)
+                return on_undecodable(peer, event, self._settings.identity)
             case UnsupportedVersion():
-                return self._on_unsupported_version(peer, event)
+                return on_unsupported_version(peer, event)
             case ReceivedUnknown():
                 return [ignored(peer, "unknown_message", number=event.number)]
             case IdentityReceived() if peer.dialled_port is not None and peer.identity is None:
@@ -194,9 +230,11 @@ class Coordinator:
             return []
         actions: list[Action] = []
         if peer.state is PeerState.CONNECTED_BANKD:
+            self.lending.stir(now)
             actions = self._reconciler.on_bankd_lost(peer.bank, now)
         actions += note_of(peer)
         level: Final = "debug" if peer.state in (PeerState.ESTABLISHED, PeerState.REJECTED) else "info"
+        self.health.forget(peer)
         self.peers.remove(peer)
         actions.append(peer_event(level, "peer_lost", peer, reason=reason))
         return actions + self._admission.on_lost(peer, now)
@@ -212,8 +250,9 @@ class Coordinator:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
-        due = [t for t in (self._link_timers.next(), self._bank_timers.next()) if t is not None]
-        return min(due, default=None)
+        timers = (self._link_timers.next(), self._bank_timers.next(), self.lending.next_deadline())
+        due = (*timers, self.health.next_deadline(), self.traces.next_deadline())
+        return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do all that is due."""
@@ -222,7 +261,8 @@ class Coordinator:
             actions += self._admission.on_timer(link)
         while (bank_id := self._bank_timers.pop_due(now)) is not None:
             actions += self._reconciler.on_timer(bank_id, now)
-        return actions
+        actions += self.lending.handle_timer(now) + self.health.handle_timer(now)
+        return actions + self.traces.handle_timer(now)
 
     # Orders of operators
 
@@ -237,10 +277,12 @@ class Coordinator:
         ended: Iterable[Mapping],
         created: Sequence[tuple[BankSlot, ClientSlot]],
         labels: dict[str, tuple[str, ...]] | None = None,
+        follows: dict[BankSlot, str] | None = None,
     ) -> StoreChange | None:
         """Delete live mappings, create others, and change labels at once. None if nothing is left to do.
 
-        All slots are reserved until it is stored or has failed, or none is. Raises ConflictError and LabelError.
+        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. All slots are reserved
+        until it is stored or has failed, or none is. Raises ConflictError and LabelError.
         """
         chosen = list(ended)
         labelled = tuple(self.labels.plan(subject, names) for subject, names in (labels or {}).items())
@@ -260,14 +302,36 @@ class Coordinator:
         if deletion is None and not created and not labelled:
             return None
         # A new mapping goes out behind the removals of its bank; the reconciler asks the database again then.
-        creations = tuple(StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b)) for b, c in created)
+        cards = follows or {}
+        creations = tuple(
+            StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b), follows=cards.get(b)) for b, c in created
+        )
         return StoreChange(deletion, creations, labelled)
+
+    def plan_follow(self, mapping: Mapping, follows: str | None) -> StoreFollow:
+        """Let a mapping follow this card, or stay with its slot. Raises ConflictError."""
+        if mapping.is_ending:
+            raise ConflictError(f"the mapping of {mapping.client} is just being deleted", hint="look again")
+        return StoreFollow(mapping.id, follows)
+
+    def check_follow(self, client: ClientSlot, iccid: str) -> None:
+        """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
+        other = self.slotmap.follower(iccid)
+        if other is not None and other.client != client:
+            raise ConflictError(
+                f"the mapping of {other.client} follows this card already", hint="change that one first"
+            )
+        lease = self.lending.table.by_client(client)
+        if lease is not None:
+            raise ConflictError(f"{client} has a card on loan", hint="release that lease first")
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
         return self.labels.plan(subject, labels)
 
-    def plan_deletion(self, mappings: Iterable[Mapping]) -> StoreDeletion | None:
+    def plan_deletion(
+        self, mappings: Iterable[Mapping], lease_end: LeaseEnd = LeaseEnd.UNMAPPED
+    ) -> StoreDeletion | None:
         """Delete live mappings; those whose deletion waits already are left out. None if nothing is left."""
         chosen = [mapping for mapping in mappings if not mapping.is_ending]
         for mapping in chosen:
@@ -278,6 +342,7 @@ class Coordinator:
             tuple(m.id for m in chosen),
             tuple(m.id for m in chosen if m.is_sent),
             tuple(m.id for m in chosen if m.is_acknowledged),
+            lease_end,
         )
 
     def reset_bank(self, bank_id: int) -> list[Action]:
@@ -295,25 +360,53 @@ class Coordinator:
     def on_stored(
         self, decision: Decision, now: float, *, mapping_ids: tuple[int, ...] = (), created_at: float = 0.0
     ) -> list[Action]:
-        """A decision is committed. New mappings have got their ids and time (seconds since 1970-01-01 UTC)."""
+        """A decision is committed. ``created_at`` is when, in seconds since 1970-01-01 UTC; new mappings have ids."""
+        actions = self._carry_out(decision, now, mapping_ids, created_at)
+        return actions if isinstance(decision, StoreSent | StoreDeliveries) else [*actions, *self.lending.serve(now)]
+
+    def _carry_out(
+        self, decision: Decision, now: float, mapping_ids: tuple[int, ...], created_at: float
+    ) -> list[Action]:
         match decision:
             case StoreMapping():
                 return self._create(mapping_ids[0], decision, created_at, now)
-            case StoreDeletion():
-                return [action for number in decision.mappings for action in self._delete(number, now)]
+            case StoreDeletion(numbers):
+                return [act for number in numbers for act in self._delete(number, decision.lease_end, now, created_at)]
             case StoreChange(deletion, creations, labelled):
-                actions = [] if deletion is None else self.on_stored(deletion, now)
+                actions = [] if deletion is None else self._carry_out(deletion, now, (), created_at)
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
-                return actions + [action for each in labelled for action in self.on_stored(each, now)]
+                return actions + [act for each in labelled for act in self._carry_out(each, now, (), created_at)]
+            case StoreFollow(mapping_id, follows):
+                if (mapping := self.slotmap.get(mapping_id)) is not None:
+                    self.slotmap.follow(mapping, follows)
+                return []
+            case StoreLease() | StoreGrant():
+                return self._on_lent(decision, now, mapping_ids, created_at)
+            case StoreRenewal():
+                return self.lending.on_renewal_stored(decision, created_at, now)
+            case StoreLeaseEnd():
+                return self.lending.on_end_stored(decision, created_at)
             case StoreLabels():
                 self.labels.on_stored(decision)
                 fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
                 return [LogEvent("info", "labels_changed", *slots_of(decision.subject), fields)]
+            case StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
+                return []
             case StoreSent():
                 return self._reconciler.on_sent_stored(decision, now)
             case _:
                 return self._admission.on_id_stored(decision)
+
+    def _on_lent(
+        self, decision: StoreLease | StoreGrant, now: float, mapping_ids: tuple[int, ...], created_at: float
+    ) -> list[Action]:
+        creation = decision.creation
+        made = [] if creation is None else self._create(mapping_ids[0], creation, created_at, now)
+        if isinstance(decision, StoreGrant):
+            return [*made, *self.lending.on_grant_stored(decision, mapping_ids[0], created_at, now)]
+        number = mapping_ids[0] if mapping_ids else None
+        return [*made, *self.lending.on_lease_stored(decision, number, created_at, now)]
 
     def on_store_failed(self, decision: Decision) -> list[Action]:
         """A decision could not be committed: everything is as it was before."""
@@ -329,7 +422,16 @@ class Coordinator:
             case StoreChange(deletion, creations):
                 actions = [] if deletion is None else self.on_store_failed(deletion)
                 return actions + [action for each in creations for action in self.on_store_failed(each)]
-            case StoreLabels():
+            case StoreLabels() | StoreFollow() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
+                return []
+            case StoreLease():
+                self.lending.on_lease_failed(decision)
+                return []
+            case StoreGrant():
+                self.lending.on_grant_failed(decision)
+                return []
+            case StoreRenewal() | StoreLeaseEnd():
+                self.lending.on_change_failed(decision)
                 return []
             case StoreSent():
                 return self._reconciler.on_sent_failed(decision)
@@ -338,17 +440,24 @@ class Coordinator:
 
     def _create(self, mapping_id: int, decision: StoreMapping, created_at: float, now: float) -> list[Action]:
         mapping = Mapping(
-            mapping_id, decision.bank, decision.client, created_at, is_sent=decision.is_sent, changed_at=now
+            mapping_id,
+            decision.bank,
+            decision.client,
+            created_at,
+            is_sent=decision.is_sent,
+            changed_at=now,
+            follows=decision.follows,
         )
         self.slotmap.add(mapping)
         event = mapping_event("info", "mapping_created", mapping)
         return [event, *self._reconciler.on_mapping_stored(mapping, now)]
 
-    def _delete(self, mapping_id: int, now: float) -> list[Action]:
+    def _delete(self, mapping_id: int, lease_end: LeaseEnd, now: float, wall: float) -> list[Action]:
         mapping = self.slotmap.get(mapping_id)
         if mapping is None:
             return []
         actions: list[Action] = [mapping_event("info", "mapping_deleted", mapping)]
+        actions += self.lending.on_mapping_deleted(mapping_id, lease_end, wall)
         if self.slotmap.delete(mapping):
             actions += self._reconciler.on_mapping_deleted(mapping, now)
         if mapping.is_acknowledged:
@@ -359,6 +468,22 @@ class Coordinator:
             actions += self.configurator.refresh(mapping.client)
         return actions
 
+    def _follow_card(self, message: extensions.CardInd) -> list[Action]:
+        slot, iccid = message.bank_slot, message.iccid
+        if iccid is None or self.inventory.number(slot) != iccid:
+            return []
+        found = plan_move(self.slotmap, self.inventory, slot, iccid, self.lending.may_use)
+        if not isinstance(found, Move):
+            return [] if found is None else [found]
+        pairs = [(bank, client) for bank, client, _ in found.created]
+        try:
+            decision = self.plan_change(found.ended, pairs, follows={bank: card for bank, _, card in found.created})
+        except ConflictError:
+            # One of the slots is just being mapped: what an operator does counts.
+            return []
+        entry = Entry(SERVER, "mapping.follow", found.target, detail=found.detail)
+        return [] if decision is None else [found.event, Audited(decision, entry)]
+
     # Messages
 
     def _on_received(self, peer: Peer, event: Received, now: float) -> list[Action]:
@@ -366,7 +491,7 @@ class Coordinator:
         if kind in REQUEST_OF and event.request is None:
             # Matched by request: whatever a confused peer answers unasked moves nothing (known-limits 3, 27).
             return [ignored(peer, "unasked_answer", message=kind.__name__)]
-        if kind in _CONNECT_REQUESTS and peer.identity is not None:
+        if kind in CONNECT_REQUESTS and peer.identity is not None:
             return [ignored(peer, "repeated_connect_request")]
         is_legal = peer.state in LEGAL_IN.get(kind, frozenset())
         match event.message if is_legal else None, event.request:
@@ -388,13 +513,22 @@ class Coordinator:
             case rspro.ConfigClientBankRes() as message, request:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
-                return on_slot_status(peer, message, now)
+                return [
+                    *on_slot_status(peer, message, now),
+                    *self.health.on_report(peer, message.from_bank_slot, now),
+                ]
             case rspro.ReaderHealthInd() as message, _:
-                return on_reader_health(peer, message)
+                self.lending.stir(now)
+                return [*on_reader_health(peer, message), *self.health.on_report(peer, message.bank_slot, now)]
             case rspro.SessionStateInd() as message, _:
-                return on_session_state(peer, message, now)
+                return [*on_session_state(peer, message, now), *self.health.on_report(peer, message.bank_slot, now)]
+            case (health.SlotHealthInd() | health.ClientHealthInd()) as message, _:
+                return self.health.on_told(peer, message, self._reports, now)
             case extensions.CardInd() as message, _:
-                return self.inventory.on_card(peer, message, now)
+                self.lending.stir(now)
+                return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
+            case extensions.TraceInd() as message, _:
+                return self.traces.on_told(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:
@@ -403,44 +537,24 @@ class Coordinator:
                 return self.bank_audit.on_audit(peer, message, now)
         return [ignored(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
 
-    def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
-        error = event.error
-        actions: list[Action] = [ignored(peer, "undecodable_message", error=str(error))]
-        kind = _CONNECT_KINDS.get(error.alternative)
-        if kind is None or peer.identity is not None:
-            return actions
-        # Nobody who cannot say who he is gets any further (known-limits 22).
-        result = ResultCode.ILLEGAL_BANK_ID if kind is rspro.ConnectBankReq else ResultCode.ILLEGAL_CLIENT_ID
-        refusal = rspro.refusal(kind, result, self._settings.identity)
-        if refusal is not None and error.tag is not None:
-            actions.append(Send(peer.link, refusal, error.tag))
-        return [*actions, Close(peer.link, "its connect request cannot be read")]
-
-    def _on_unsupported_version(self, peer: Peer, event: UnsupportedVersion) -> list[Action]:
-        """The engine has refused it already."""
-        actions: list[Action] = [ignored(peer, "unsupported_version", version=event.version)]
-        message = event.message
-        is_connect = isinstance(message, _CONNECT_REQUESTS) or (
-            isinstance(message, UnknownMessage) and message.number in _CONNECT_KINDS
-        )
-        if is_connect and peer.identity is None:
-            actions.append(Close(peer.link, "unsupported protocol version"))
-        return actions
-
     # Accepted peers
 
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
+        self.watch.arrivals.note(arrival_name(peer, slot), now)
         return [
             program_event("info", "client_connected", peer),
             *note_of(peer),
             *self.revocations.tell(peer),
             *self.configurator.welcome(slot),
+            *self.traces.on_accepted(peer),
         ]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
         """Admission let a bankd in."""
         bank_id = request.bank_id
+        self.lending.stir(now)
+        self.watch.arrivals.note(arrival_name(peer), now)
         peer.number_of_slots = request.number_of_slots
         known = self.configurator.bank_addresses.get(bank_id, ())
         if known and ADVERTISE in (request.identity.abilities or ()):
@@ -451,7 +565,13 @@ class Coordinator:
         places = places_of(peer)
         event = program_event("info", "bankd_connected", peer, slots=peer.number_of_slots, clients_go_to=places)
         told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
-        return [event, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        return [
+            event,
+            *note_of(peer),
+            *told,
+            *self._reconciler.on_bankd_connected(peer, bank_id, now),
+            *self.traces.on_accepted(peer),
+        ]
 
     def _on_addresses(self, peer: Peer, message: rspro.AddressesInd) -> list[Action]:
         """A bankd says where clients reach it."""

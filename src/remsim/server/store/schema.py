@@ -34,6 +34,7 @@ METADATA: Final = MetaData(
 )
 
 _LIVE: Final = text("deleted_at IS NULL")
+_NOT_ENDED: Final = text("ended_at IS NULL")
 
 #: Times are seconds since 1970-01-01 UTC.
 MAPPINGS: Final = Table(
@@ -53,6 +54,8 @@ MAPPINGS: Final = Table(
     Column("is_acknowledged", Boolean, nullable=False),
     # ResultCode of a refusal.
     Column("result", Integer),
+    # The number of the card that it follows into other slots; NULL: it stays with its slot.
+    Column("follows", String(20)),
     CheckConstraint("bank_id BETWEEN 0 AND 1023 AND bank_slot_nr BETWEEN 0 AND 1023", name="bank_in_range"),
     CheckConstraint("client_id BETWEEN 0 AND 1023 AND client_slot_nr BETWEEN 0 AND 1023", name="client_in_range"),
     Index("ix_mappings_live_bank_slot", "bank_id", "bank_slot_nr", unique=True, sqlite_where=_LIVE),
@@ -132,6 +135,68 @@ CLIENT_NUMBERS: Final = Table(
     UniqueConstraint("client_id"),
 )
 
+#: Cards lent for a time, and requests that wait for one. A granted lease is one live mapping.
+LEASES: Final = Table(
+    "leases",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("pool", String(80), nullable=False),
+    Column("client_id", Integer, nullable=False),
+    Column("client_slot_nr", Integer, nullable=False),
+    # Numbers with commas; NULL: all.
+    Column("banks", Text),
+    Column("who", String(128), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("duration_s", Double, nullable=False),
+    Column("wait_s", Double, nullable=False),
+    Column("requested_at", Double, nullable=False),
+    # NULL: it waits, or never got a card.
+    Column("mapping_id", ForeignKey(MAPPINGS.c.id)),
+    Column("granted_at", Double),
+    Column("expires_at", Double),
+    # NULL: it waits, or has its card.
+    Column("ended_at", Double),
+    Column("ended_by", String(16)),
+    Index("ix_leases_live_client", "client_id", "client_slot_nr", unique=True, sqlite_where=_NOT_ENDED),
+    Index("ix_leases_mapping_id", "mapping_id", unique=True),
+    Index("ix_leases_ended_at", "ended_at"),
+)
+
+#: To whom events are sent. The secret signs what is sent, so it is kept as it is.
+WEBHOOKS: Final = Table(
+    "webhooks",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("url", Text, nullable=False),
+    Column("secret", String(128), nullable=False),
+    # With commas; NULL: all.
+    Column("kinds", Text),
+    # Of the token that made it: numbers with commas; NULL: all.
+    Column("banks", Text),
+    Column("clients", Text),
+    Column("who", String(128), nullable=False),
+    Column("created_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+#: What is to be sent to webhooks, and what was of late. ``ended_at`` NULL: it waits.
+DELIVERIES: Final = Table(
+    "deliveries",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("webhook_id", ForeignKey(WEBHOOKS.c.id), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("tried_at", Double),
+    Column("ended_at", Double),
+    Column("is_delivered", Boolean, nullable=False),
+    Column("outcome", String(200), nullable=False),
+    Index("ix_deliveries_webhook_id_ended_at", "webhook_id", "ended_at"),
+    sqlite_autoincrement=True,
+)
+
 #: Single values: how often the server was started.
 COUNTERS: Final = Table(
     "counters",
@@ -180,5 +245,5 @@ def use_dialect(name: str) -> None:
     Not said with the tables, because naming a dialect there imports it in every server.
     """
     if name == "postgresql":
-        for index in MAPPINGS.indexes:
+        for index in (*MAPPINGS.indexes, *LEASES.indexes):
             index.dialect_options[name]["where"] = index.dialect_options["sqlite"]["where"]

@@ -23,13 +23,22 @@ from remsim.server.core.actions import (
     StoreChange,
     StoreClientId,
     StoreDeletion,
+    StoreDeliveries,
     StoredMapping,
     StoredState,
+    StoreFollow,
+    StoreGrant,
     StoreLabels,
+    StoreLease,
+    StoreLeaseEnd,
     StoreMapping,
+    StoreRenewal,
     StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
+from remsim.server.store import leases, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -37,6 +46,7 @@ from remsim.server.store.schema import (
     CLIENTS,
     COUNTERS,
     LABELS,
+    LEASES,
     MAPPINGS,
     PENDING_RELEASES,
     PENDING_REMOVALS,
@@ -72,8 +82,8 @@ _TABLES: Final[dict[type[Note], Table]] = {NoteBank: BANKS, NoteClient: CLIENTS,
 # Reading
 
 
-async def load_memory(connection: AsyncConnection) -> StoredState:
-    """Everything that earlier runs have left."""
+async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
+    """Everything that earlier runs have left; ``wall`` is now."""
     client_ids: dict[ClientKey, int] = {
         (row.kind, row.value): row.client_id for row in await connection.execute(select(CLIENT_NUMBERS))
     }
@@ -99,6 +109,12 @@ async def load_memory(connection: AsyncConnection) -> StoredState:
         banks=tuple(banks),
         clients=tuple((_client(row), row.last_seen_at) for row in clients),
         labels=labels,
+        leases=await leases.read_leases(connection),
+        last_lease=await leases.read_last_id(connection),
+        lent_at=await leases.read_lent_at(connection),
+        read_at=wall,
+        webhooks=await webhooks.read_webhooks(connection),
+        deliveries=await webhooks.read_deliveries(connection),
     )
 
 
@@ -122,6 +138,7 @@ def _mapping(row: Row[tuple[object, ...]]) -> StoredMapping:
         is_sent=row.is_sent,
         is_acknowledged=row.is_acknowledged,
         result=row.result,
+        follows=row.follows,
     )
 
 
@@ -135,12 +152,14 @@ async def count_start(connection: AsyncConnection) -> None:
 
 
 async def forget_history(connection: AsyncConnection, wall: float) -> None:
-    """Drop mappings that were deleted long ago and that nobody waits for."""
+    """Drop mappings that were deleted long ago and that nobody waits for, and leases that ended as long ago."""
+    await leases.forget_leases(connection, wall - HISTORY_S)
     await connection.execute(
         delete(MAPPINGS).where(
             MAPPINGS.c.deleted_at < wall - HISTORY_S,
             MAPPINGS.c.id.not_in(select(PENDING_REMOVALS.c.mapping_id)),
             MAPPINGS.c.id.not_in(select(PENDING_RELEASES.c.mapping_id)),
+            MAPPINGS.c.id.not_in(select(LEASES.c.mapping_id).where(LEASES.c.mapping_id.is_not(None))),
         )
     )
 
@@ -163,6 +182,7 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
                     created_at=wall,
                     is_sent=decision.is_sent,
                     is_acknowledged=False,
+                    follows=decision.follows,
                 )
             )
             (number,) = done.inserted_primary_key or (0,)
@@ -174,6 +194,24 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             for labels in decision.labels:
                 await write_decision(connection, labels, wall)
             return tuple(number for numbers in created for number in numbers)
+        case StoreLease(order, creation):
+            made = () if creation is None else await write_decision(connection, creation, wall)
+            await leases.write_lease(connection, order, made[0] if made else None, wall)
+            return made
+        case StoreGrant(lease_id, creation):
+            made = await write_decision(connection, creation, wall)
+            await leases.write_grant(connection, lease_id, made[0], wall)
+            return made
+        case StoreWebhook(hook):
+            await webhooks.write_webhook(connection, hook)
+        case StoreWebhookEnd(number):
+            await webhooks.delete_webhook(connection, number)
+        case StoreDeliveries():
+            await webhooks.write_deliveries(connection, decision)
+        case StoreRenewal():
+            await leases.write_renewal(connection, decision, wall)
+        case StoreLeaseEnd():
+            await leases.write_end(connection, decision, wall)
         case StoreLabels():
             await connection.execute(delete(LABELS).where(LABELS.c.subject == decision.subject))
             rows = [{"subject": decision.subject, "label": label, "given_at": wall} for label in decision.labels]
@@ -183,8 +221,12 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             await connection.execute(_SET_DELETED, [{"of": number, "at": wall} for number in decision.mappings])
             await _insert_ids(connection, PENDING_REMOVALS, decision.removals)
             await _insert_ids(connection, PENDING_RELEASES, decision.releases)
+            await leases.end_with_mappings(connection, decision.mappings, decision.lease_end, wall)
         case StoreSent():
             await connection.execute(_SET_SENT, [{"of": number} for number in decision.mappings])
+        case StoreFollow(mapping_id, follows):
+            changed = update(MAPPINGS).where(MAPPINGS.c.id == mapping_id).values(follows=follows)
+            await connection.execute(changed)
         case StoreClientId():
             kind, value = decision.key
             await connection.execute(

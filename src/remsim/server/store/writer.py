@@ -105,7 +105,7 @@ class Store:
             await self._drop_old(self._connection)
         self._set_forget_timer()
         async with self._connection.begin():
-            return await sql.load_memory(self._connection)
+            return await sql.load_memory(self._connection, self._wall())
 
     # Called by the service
 

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers ahead in a bank's coordinator: no guess that a rule is about; a failed restoring ends the session."""
 
+import re
+from collections.abc import Callable
 from ipaddress import IPv4Address
 
+from remsim.ahead.figures import AheadFigures
 from remsim.ahead.library import Library, Pair
 from remsim.bankd.core.actions import BankdAction, CardAttached, Origin, RunAhead, SendResponse, StoreLearnt
-from remsim.bankd.core.ahead import AheadPolicy
+from remsim.bankd.core.ahead import YIELD_S, AheadPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.metrics import BankdMetrics
+from remsim.bankd.stuck import StuckReaders
 from remsim.card.reset import ResetKind
+from remsim.client.metrics import ClientMetrics
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.log_event import LogEvent
 from remsim.policy.guard import PRESETS, GuardPolicy, parse_guard_policy
 from remsim.wire.link.abilities import ABILITIES, AHEAD
 from remsim.wire.link.actions import Close, LinkId, PeerAddress, Send
@@ -16,6 +23,8 @@ from remsim.wire.link.events import Received
 from remsim.wire.messages import rspro
 from remsim.wire.messages.extensions import AheadInd, AheadUsedInd
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode
+from tests.doubles.noted_log import NotedLog
+from tests.reference import ROOT
 
 _BANK, _CLIENT = BankSlot(1, 0), ClientSlot(7, 0)
 _LINK, _SERVER = LinkId(10), LinkId(1)
@@ -35,17 +44,24 @@ class _Card:
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
+        self.tell: Callable[[int, float], None] = lambda _slot_nr, _seconds: None
         self.answers: dict[bytes, bytes] = {_ICCID: b"\x61\x05", _FETCH: b"\x62\x03\x82\x01\x00\x90\x00"}
 
     def submit(self, tpdu: bytes, /) -> bytes:
         self.seen.append(tpdu)
+        self.tell(0, 0.25)
         return self.answers.get(tpdu, b"\x90\x00")
 
 
 class _World:
     """A bank with one card in service of a client that is far away."""
 
-    def __init__(self, policy: GuardPolicy = _NO_RULES, abilities: tuple[str, ...] = (*ABILITIES, AHEAD)) -> None:
+    def __init__(
+        self,
+        policy: GuardPolicy = _NO_RULES,
+        abilities: tuple[str, ...] = (*ABILITIES, AHEAD),
+        allows: Callable[[int], bool] = lambda _slot_nr: True,
+    ) -> None:
         library = Library()
         library.learn(Pair(_BANK, _CLIENT, _ATR), _START)
         self.card = _Card()
@@ -55,7 +71,7 @@ class _World:
             identity=_ME,
             reads_numbers=False,
             policy=policy,
-            ahead=AheadPolicy(library, {_CLIENT: 0.3}),
+            ahead=AheadPolicy(library, {_CLIENT: 0.3}, allows=allows),
         )
         self.done: list[BankdAction] = []
         self.now = 0.0
@@ -70,6 +86,7 @@ class _World:
         bank.on_event(_LINK, Received(request, 1), 0.0)
         attached = [a for a in bank.on_card_opened(0, _ATR, 0.0) if isinstance(a, CardAttached)]
         self._submit = attached[0].submit
+        self.card.tell = bank.on_card_time
 
     def command(self, tag: int, tpdu: bytes) -> bytes | None:
         """One of the modem's; what follows in later turns of the loop is done, too."""
@@ -136,6 +153,12 @@ def test_client_without_the_ability_gets_nothing_ahead() -> None:
     assert world.bank.on_event(_LINK, Received(AheadUsedInd(5, 2), 6), 0.3) == []
 
 
+def test_slot_that_is_not_allowed_gets_nothing_ahead() -> None:
+    world = _World(allows=lambda slot_nr: slot_nr != 0)
+    assert world.command(5, _MF) == b"\x90\x00"
+    assert (world.ahead(), world.card.seen) == ([], [_MF])
+
+
 def test_start_is_learnt_when_the_card_is_reset() -> None:
     world = _World()
     new = bytes.fromhex("00a40004022f05")
@@ -150,3 +173,83 @@ def test_start_is_learnt_when_the_card_is_reset() -> None:
     ]
     assert world.command(21, _MF) == b"\x90\x00"
     assert not any(isinstance(action, SendResponse) for action in world.done)
+
+
+def test_figures_tell_what_guesses_did_and_where_the_time_went() -> None:
+    world = _World()
+    world.command(5, _MF)
+    assert world.bank.latency(0).ahead == AheadFigures(guesses=3)
+    world.now = 0.3
+    world.bank.on_event(_LINK, Received(AheadUsedInd(5, 1), 6), 0.3)
+    world.command(7, bytes.fromhex("00a40004022f05"))
+    figures = world.bank.latency(0)
+    assert (figures.commands, figures.round_trips, figures.hold_s) == (3, 2, 0.0)
+    ahead = figures.ahead
+    assert (ahead.hits, ahead.misses, ahead.undone) == (1, 1, 2)
+    assert ahead.restores >= 1
+    # No modem waits while the card runs a guess.
+    assert figures.card_s == 0.25 * (2 + ahead.restores)
+    assert ahead.saved_s > 0
+    assert figures.round_trip_s == 0.3
+
+
+def test_figures_outlive_the_session_whose_end_tells_them() -> None:
+    world = _World()
+    world.command(5, _MF)
+    world.bank.on_event(_LINK, Received(AheadUsedInd(5, 3), 6), 0.3)
+    before = world.bank.latency(0)
+    actions = world.bank.on_link_lost(_LINK, "cut", 1.0)
+    (line,) = [action for action in actions if isinstance(action, LogEvent) and action.name == "answered_ahead"]
+    assert (line.bank_slot, line.client_slot) == (_BANK, _CLIENT)
+    assert {"guesses": 3, "hits": 3, "undone": 0}.items() <= line.fields.items()
+    world.bank.on_card_closed(0, 1.0)
+    assert world.bank.latency(0).ahead == before.ahead
+    assert world.bank.latency(0).round_trip_s is None
+
+
+def test_metrics_show_the_figures_of_slots_that_were_used_and_the_manual_names_them() -> None:
+    world = _World()
+    metrics = BankdMetrics()
+    metrics.show(world.bank, StuckReaders(readers=lambda: 1, log=NotedLog().logger), lambda: 1)
+    assert metrics.registry.get_sample_value("remsim_bankd_ahead_guesses_total", {"bank_slot": "B1:0"}) is None
+    world.command(5, _MF)
+    world.bank.on_event(_LINK, Received(AheadUsedInd(5, 2), 6), 0.3)
+    seen = metrics.registry.get_sample_value
+    slot = {"bank_slot": "B1:0"}
+    assert seen("remsim_bankd_ahead_guesses_total", slot) == 3
+    assert seen("remsim_bankd_ahead_hits_total", slot) == 2
+    assert seen("remsim_bankd_slot_commands_total", slot) == 3
+    assert seen("remsim_bankd_slot_card_milliseconds_total", slot) == 250
+    assert seen("remsim_bankd_ahead_saved_milliseconds", slot) == 600
+    ours = {sample.name for family in metrics.registry.collect() for sample in family.samples}
+    theirs = {family.name for family in ClientMetrics().registry.collect()}
+    page = (ROOT / "docs" / "manual" / "far-away.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(remsim_[a-z_]+)`", page))
+    assert {name for name in named if name.startswith("remsim_bankd_")} <= ours
+    assert {name.removesuffix("_total") for name in named if name.startswith("remsim_client_")} <= theirs
+    assert {name for name in ours if "_ahead_" in name} <= named
+
+
+def test_guesses_leave_time_to_others_whose_cards_answer_at_once() -> None:
+    world = _World()
+    # A guess was made just now, and another modem has had a command answered at once.
+    world.now = YIELD_S / 2
+    world.bank.counts.at_once += 1
+    world._submit(5, _MF, Origin.MODEM, world.now)
+    world.bank.take()
+    (put_off,) = [action for action in world.bank.on_ahead_turn(0, world.now) if isinstance(action, RunAhead)]
+    assert 0 < put_off.delay_s <= YIELD_S
+    assert world.card.seen == [_MF]
+    # Nobody else is at work any more.
+    world.now += 2 * YIELD_S
+    world.turns(world.bank.on_ahead_turn(0, world.now))
+    assert world.ahead() == [_ICCID, _FETCH, _READ]
+
+
+def test_guesses_are_not_put_off_for_the_modem_itself() -> None:
+    world = _World()
+    world.command(5, _MF)
+    world.command(6, bytes.fromhex("00a40004022f05"))
+    later = [action for action in world.done if isinstance(action, RunAhead)]
+    assert later
+    assert all(action.delay_s == 0 for action in later)

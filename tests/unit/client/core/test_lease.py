@@ -7,7 +7,7 @@ import pytest
 
 from remsim.client.core.actions import Abort, Action, DialBankd, HangUpBankd, InsertCard, RemoveCard, Respond
 from remsim.client.core.notices import NoticeKind
-from remsim.client.core.session import HoldOptions
+from remsim.client.core.options import HoldOptions
 from remsim.client.core.states import SlotState
 from remsim.core.ids import BankSlot
 from remsim.session.hold import HoldTimes
