@@ -73,6 +73,7 @@ SPANS: Final = {
     "tools/measured.py": "make test loads it as a plug-in of pytest",
     "tools/replay_capture.py": "tests/unit/test_replay_capture.py runs it",
     "remsim bankd learn FILE": "tests/integration/test_ahead.py teaches a bank",
+    "remsim ctl latency B1:3": "tests/integration/test_ahead.py asks for a slot of its own",
     "remsim client script FILE --json": "tests/integration/test_client_programs.py runs it",
     "remsim client script --dump": "tests/integration/test_client_programs.py runs it",
     "tools/compile-requirements.sh": "asks a package index; tests/unit/test_requirements.py holds its results",

@@ -180,7 +180,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (
         ("options", "rest", "main"),
         ("tables", "examination", "session"),
-        ("fleet", "health", "leases", "warnings"),
+        ("fleet", "health", "latency", "leases", "warnings"),
         ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),
     ),
