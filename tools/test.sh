@@ -38,6 +38,6 @@ stage "import levels, unit, vectors, property, contract" \
 stage "coverage" $bin/python tools/check_coverage.py
 # Much of their time these wait for each other's programs, so there are more of them than processors. Which process runs
 # which test is said in tests/slowest_first.py.
-stage "integration" tests integration -n 3 --dist loadfile tests/integration
+stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser
 stage "slowest tests" $bin/python tools/slowest.py "$results"
 all_stages_done "all tests"

@@ -72,6 +72,7 @@ SPANS: Final = {
     ".venv/bin/python -m tests.soak": "tests/integration/test_soak.py does the same, with fewer commands",
     "tools/measured.py": "make test loads it as a plug-in of pytest",
     "tools/replay_capture.py": "tests/unit/test_replay_capture.py runs it",
+    "remsim trace B1:0 --pcapng - | wireshark -k -i -": "the page pipes the same into tshark",
     "remsim bankd learn FILE": "tests/integration/test_ahead.py teaches a bank",
     "remsim ctl latency B1:3": "tests/integration/test_ahead.py asks for a slot of its own",
     "remsim client script FILE --json": "tests/integration/test_client_programs.py runs it",

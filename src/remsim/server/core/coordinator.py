@@ -62,10 +62,12 @@ from remsim.server.core.peer_reports import (
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+from remsim.server.core.tracing import Traces
+from remsim.server.core.unreadable import CONNECT_REQUESTS, on_undecodable, on_unsupported_version
 from remsim.server.core.warnings import Warnings
 from remsim.server.core.watch import Watch, arrival_name
 from remsim.wire.link.abilities import ADVERTISE
-from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
+from remsim.wire.link.actions import AskIdentity, LinkId, PeerAddress, Send
 from remsim.wire.link.engine import (
     Event,
     IdentityReceived,
@@ -76,11 +78,7 @@ from remsim.wire.link.engine import (
     UnsupportedVersion,
 )
 from remsim.wire.messages import extensions, health, rspro
-from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message, ResultCode, UnknownMessage
-from remsim.wire.messages.schema import NUMBER_OF
-
-_CONNECT_REQUESTS: Final = (rspro.ConnectBankReq, rspro.ConnectClientReq)
-_CONNECT_KINDS: Final[dict[int | None, type]] = {NUMBER_OF[kind]: kind for kind in _CONNECT_REQUESTS}
+from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message
 
 #: Which message means something in which state of the peer. Everything else is ignored, logged once and counted.
 LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
@@ -99,6 +97,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
+    extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
     health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }
@@ -150,6 +149,7 @@ class Coordinator:
             | {bank_id: of_any_kind(override) for bank_id, override in settings.overrides.items()},
             takes_ipv6=settings.takes_ipv6,
         )
+        self.traces = Traces(self.peers, self.slotmap, self.limits)
         self._reconciler = Reconciler(self.slotmap, self.configurator, self._bank_timers)
         self._admission = Admission(
             self.peers,
@@ -213,9 +213,9 @@ class Coordinator:
             case ProbeAnswered():
                 return self._admission.on_probe_answered(peer, now)
             case Undecodable():
-                return self._on_undecodable(peer, event)
+                return on_undecodable(peer, event, self._settings.identity)
             case UnsupportedVersion():
-                return self._on_unsupported_version(peer, event)
+                return on_unsupported_version(peer, event)
             case ReceivedUnknown():
                 return [ignored(peer, "unknown_message", number=event.number)]
             case IdentityReceived() if peer.dialled_port is not None and peer.identity is None:
@@ -251,7 +251,7 @@ class Coordinator:
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
         timers = (self._link_timers.next(), self._bank_timers.next(), self.lending.next_deadline())
-        due = (*timers, self.health.next_deadline())
+        due = (*timers, self.health.next_deadline(), self.traces.next_deadline())
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
@@ -261,7 +261,8 @@ class Coordinator:
             actions += self._admission.on_timer(link)
         while (bank_id := self._bank_timers.pop_due(now)) is not None:
             actions += self._reconciler.on_timer(bank_id, now)
-        return actions + self.lending.handle_timer(now) + self.health.handle_timer(now)
+        actions += self.lending.handle_timer(now) + self.health.handle_timer(now)
+        return actions + self.traces.handle_timer(now)
 
     # Orders of operators
 
@@ -490,7 +491,7 @@ class Coordinator:
         if kind in REQUEST_OF and event.request is None:
             # Matched by request: whatever a confused peer answers unasked moves nothing (known-limits 3, 27).
             return [ignored(peer, "unasked_answer", message=kind.__name__)]
-        if kind in _CONNECT_REQUESTS and peer.identity is not None:
+        if kind in CONNECT_REQUESTS and peer.identity is not None:
             return [ignored(peer, "repeated_connect_request")]
         is_legal = peer.state in LEGAL_IN.get(kind, frozenset())
         match event.message if is_legal else None, event.request:
@@ -523,6 +524,8 @@ class Coordinator:
             case extensions.CardInd() as message, _:
                 self.lending.stir(now)
                 return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
+            case extensions.TraceInd() as message, _:
+                return self.traces.on_told(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:
@@ -546,30 +549,6 @@ class Coordinator:
         is_its_own = slot.bank_id == peer.bank_id and slot.slot_nr < peer.number_of_slots
         return self.health.on_slot(slot, now) if is_its_own else []
 
-    def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
-        error = event.error
-        actions: list[Action] = [ignored(peer, "undecodable_message", error=str(error))]
-        kind = _CONNECT_KINDS.get(error.alternative)
-        if kind is None or peer.identity is not None:
-            return actions
-        # Nobody who cannot say who he is gets any further (known-limits 22).
-        result = ResultCode.ILLEGAL_BANK_ID if kind is rspro.ConnectBankReq else ResultCode.ILLEGAL_CLIENT_ID
-        refusal = rspro.refusal(kind, result, self._settings.identity)
-        if refusal is not None and error.tag is not None:
-            actions.append(Send(peer.link, refusal, error.tag))
-        return [*actions, Close(peer.link, "its connect request cannot be read")]
-
-    def _on_unsupported_version(self, peer: Peer, event: UnsupportedVersion) -> list[Action]:
-        """The engine has refused it already."""
-        actions: list[Action] = [ignored(peer, "unsupported_version", version=event.version)]
-        message = event.message
-        is_connect = isinstance(message, _CONNECT_REQUESTS) or (
-            isinstance(message, UnknownMessage) and message.number in _CONNECT_KINDS
-        )
-        if is_connect and peer.identity is None:
-            actions.append(Close(peer.link, "unsupported protocol version"))
-        return actions
-
     # Accepted peers
 
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
@@ -580,6 +559,7 @@ class Coordinator:
             *note_of(peer),
             *self.revocations.tell(peer),
             *self.configurator.welcome(slot),
+            *self.traces.on_accepted(peer),
         ]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
@@ -597,7 +577,13 @@ class Coordinator:
         places = places_of(peer)
         event = program_event("info", "bankd_connected", peer, slots=peer.number_of_slots, clients_go_to=places)
         told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
-        return [event, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        return [
+            event,
+            *note_of(peer),
+            *told,
+            *self._reconciler.on_bankd_connected(peer, bank_id, now),
+            *self.traces.on_accepted(peer),
+        ]
 
     def _on_addresses(self, peer: Peer, message: rspro.AddressesInd) -> list[Action]:
         """A bankd says where clients reach it."""
