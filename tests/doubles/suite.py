@@ -115,7 +115,8 @@ class Suite:
             )
             for number, emulator in enumerate(self._emulators)
         ]
-        rest = f"http://{server.rest_address}/api/backend/v1"
+        self.rest = f"http://{server.rest_address}"
+        rest = f"{self.rest}/api/backend/v1"
         async with httpx2.AsyncClient(base_url=rest, timeout=20.0) as client:
             for number in range(len(self._emulators)):
                 body = {
