@@ -92,6 +92,9 @@ def _bank_rows(slot: "BankSlotModel") -> Iterator[Row]:
     card += [f"ICCID {slot.iccid}"] if slot.iccid else []
     card += [f"ATR {slot.atr}"] if slot.atr else []
     yield "card", ", ".join(card)
+    if (told := slot.inventory) is not None:
+        parts = (told.service_provider, told.imsi and f"IMSI {told.imsi}", told.eid and f"EID {told.eid}")
+        yield "says", ", ".join(part for part in parts if part) or "nothing"
     if slot.reader_name:
         yield "reader", slot.reader_name
     if slot.mapping is not None:

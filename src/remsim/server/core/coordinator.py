@@ -37,7 +37,7 @@ from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
 from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
-from remsim.server.core.inventory import Inventory
+from remsim.server.core.inventory import CardContents, Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
 from remsim.server.core.lending import Lending
@@ -91,6 +91,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
+    health.InventoryInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }
@@ -111,6 +112,8 @@ class ServerSettings:
     takeover_s: float = 3.0
     #: Whether a certificate was ever issued that speaks for this bank or client: it is refused without one.
     is_certified: Callable[[Identity], bool] = lambda _identity: False
+    #: Whether IMSIs that bankds tell are kept.
+    keeps_imsi: bool = False
 
 
 class Coordinator:
@@ -128,7 +131,8 @@ class Coordinator:
         self.certified = CertificateLists(self.peers)
         self._certified: frozenset[Identity] | None = None
         self.bank_audit = BankAudit(self.limits)
-        self.inventory = Inventory(memory.cards)
+        contents = {slot: CardContents(*told) for slot, told in memory.contents.items()}
+        self.inventory = Inventory(memory.cards, contents, keeps_imsi=settings.keeps_imsi)
         self.labels = Labels(memory.labels)
         self.known = KnownPeers(memory.banks, memory.clients, limits=self.limits)
         self.health = HealthBoard(self.peers, self.slotmap, self.known, self.limits)
@@ -465,6 +469,8 @@ class Coordinator:
             case extensions.CardInd() as message, _:
                 self.lending.stir(now)
                 return self.inventory.on_card(peer, message, now)
+            case health.InventoryInd() as message, _:
+                return self.inventory.on_contents(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:
