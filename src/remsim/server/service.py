@@ -293,6 +293,7 @@ class ServerService:
             takes_ipv6=self._config.gives_ipv6_to,
             takeover_s=self._config.timers.takeover_s,
             is_certified=_nobody if authority is None else authority.is_certified,
+            keeps_imsi=self._config.keep_imsi,
         )
 
 
