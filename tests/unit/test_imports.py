@@ -177,8 +177,9 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
+        ("completion",),
         ("options", "rest", "main"),
-        ("tables", "examination", "session", "completion"),
+        ("tables", "examination", "session"),
         ("fleet", "leases", "warnings"),
         ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
         ("classic",),

@@ -42,7 +42,7 @@ from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
-from remsim.server.core.following import Move, plan_move
+from remsim.server.core.following import Move, check_follow, plan_move
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
@@ -307,14 +307,7 @@ class Coordinator:
 
     def check_follow(self, client: ClientSlot, iccid: str) -> None:
         """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
-        other = self.slotmap.follower(iccid)
-        if other is not None and other.client != client:
-            raise ConflictError(
-                f"the mapping of {other.client} follows this card already", hint="change that one first"
-            )
-        lease = self.lending.table.by_client(client)
-        if lease is not None:
-            raise ConflictError(f"{client} has a card on loan", hint="release that lease first")
+        check_follow(self.slotmap, self.lending.table, client, iccid)
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""

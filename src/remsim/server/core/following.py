@@ -13,7 +13,8 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.redaction import shorten_iccid
 from remsim.server.core.inventory import Inventory
-from remsim.server.core.slotmap import Mapping, SlotMap
+from remsim.server.core.leases import LeaseTable
+from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,15 @@ def plan_move(
     detail = f"the card {shorten_iccid(iccid)} has moved from {old} to {slot}"
     event = LogEvent("info", "card_followed", slot, client, about)
     return Move(tuple(ended), tuple(created), f"{slot} {client}", detail, event)
+
+
+def check_follow(slotmap: SlotMap, leases: LeaseTable, client: ClientSlot, iccid: str) -> None:
+    """One mapping follows a card at a time, and one that is a lease follows none. Raises ConflictError."""
+    other = slotmap.follower(iccid)
+    if other is not None and other.client != client:
+        raise ConflictError(f"the mapping of {other.client} follows this card already", hint="change that one first")
+    if leases.by_client(client) is not None:
+        raise ConflictError(f"{client} has a card on loan", hint="release that lease first")
 
 
 def _end(here: Mapping, slot: BankSlot, iccid: str) -> Move:
