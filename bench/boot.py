@@ -1,162 +1,244 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a modem takes to start when its card is far away, with and without answering ahead, by a simulated clock.
+"""How long a modem takes to start when its card is far away, with and without answering ahead.
 
-Recorded starts are played against the software card that answers as the recorded one did. The clock is simulated, so
-the figures are what the link and the card cost, without what this machine adds; a boot takes milliseconds to measure.
-Ratios are to the same start without anything ahead. Kinds of starts:
+Measured twice. With the real programs (``boot_programs``): server, bankd and client are processes, and a proxy between
+client and bankd delays without loss. And by a simulated clock (``boot_clock``), which has the time of link and card and
+not that of programs, and takes milliseconds for what else takes minutes: the table over all round trips comes from it.
+Where both were measured, they are compared, the simulated clock with the round trip and the time of the card that the
+programs had; the exit status is 1 if they are further apart than ``--tolerance``.
 
-cold
-    the first one ever: nothing is known but how modems go about it
-other model
-    cold, with what another kind of modem taught
-warm
-    the second one of the same modem
-warm, changed
-    a second one that differs: a tenth of the commands is left out, swapped with a neighbour, or new
-perfect
-    what the rules allow at most: the predictor knows all that will come
+Ratios are to the same start without anything ahead. Of a long start, that one is played with the real programs for its
+first commands only, and computed for the others from what these took.
 """
 
 import argparse
+import asyncio
 import json
 import random
-from collections import Counter
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import tables
+from bench import boot_clock, boot_others, boot_programs, tables
+from bench.boot_clock import THINK_S
+from bench.boot_programs import Start
+from bench.loops import run
 from bench.tables import Cell
-from remsim.ahead.bank_side import AheadSession, symbols
-from remsim.ahead.context_model import ContextModel
-from remsim.ahead.predictor import Predictor
-from remsim.card.instructions import command_name
 from remsim.core.errors import ConfigError
+from remsim.emulators.script.recording import RecordedCommand, load_recording
 from remsim.uicc import Uicc
-from tests.doubles.ahead_equivalence import TRACES, PerfectPredictor, profile, recorded
-from tests.doubles.ahead_world import FarModem
+from tests.doubles.ahead_equivalence import PROFILES, TRACES, profile
+from tests.reference import reference
 
 ROUND_TRIPS_MS: Final = (0, 20, 100, 300, 600)
-CARD_TIME_S: Final = 0.003
-#: Between an answer and the next command; recorded modems needed 0.2 to 1 ms.
-THINK_S: Final = 0.0005
-_CHANGED: Final = 0.1
-_GET_RESPONSE: Final = 0xC0
+#: Played with the real programs where nothing else is asked for.
+REAL_MS: Final = 300
+#: A start of more commands is played without answers ahead only for its first commands, so many.
+_WHOLE: Final = 200
+_PREFIX: Final = 100
+_TOLERANCE: Final = 0.1
 _SEED: Final = 4711
 
-Commands = Sequence[bytes]
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recorded start, and the profile of the software card that answers as the recorded one did."""
+
+    name: str
+    path: Path
+    profile: str
+    commands: tuple[bytes, ...]
 
 
-def play(trace: str, commands: Commands, session: AheadSession | None, round_trip: float) -> FarModem:
-    """One start; ``round_trip`` in seconds."""
-    modem = FarModem(
-        Uicc(profile(trace)),
-        session,
-        commands,
-        delay=lambda: round_trip / 2,
-        card_time=lambda: CARD_TIME_S,
-        think=THINK_S,
+def read_start(path: Path, name: str | None = None) -> Recording:
+    """A recorded start, JSON lines with ``cmd``. Raises ConfigError."""
+    steps = [step for step in load_recording(path) if isinstance(step, RecordedCommand)]
+    if not steps:
+        raise ConfigError(f"{path} has no command", hint="give a recorded start, JSON lines with cmd")
+
+    def differences(chosen: str) -> int:
+        card = Uicc(profile(chosen))
+        answers = [card.transmit(step.tpdu) for step in steps]
+        return sum(
+            step.sw not in (None, int.from_bytes(answer[-2:])) or step.length not in (None, len(answer) - 2)
+            for step, answer in zip(steps, answers, strict=True)
+        )
+
+    return Recording(name or path.stem, path, min(PROFILES, key=differences), tuple(step.tpdu for step in steps))
+
+
+# By a simulated clock
+
+
+def simulated(recording: Recording, round_trips_ms: Sequence[int]) -> list[dict[str, Cell]]:
+    """A row for each round trip."""
+    return [
+        {"start": recording.name, **boot_clock.measure(recording.profile, recording.commands, trip / 1000)}
+        for trip in round_trips_ms
+    ]
+
+
+# With the real programs
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All starts of one recording at one round trip; seconds of the one without answers ahead may be computed."""
+
+    alone: Start
+    alone_s: float
+    cold: Start
+    shipped: Start
+    warm: Start
+    restarted: Start
+    changed: Start
+    changed_alone_s: float
+
+
+async def _measure_programs(recording: Recording, round_trip: float, folder: Path) -> Measured:
+    lines = [line for line in recording.path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    count = len(recording.commands)
+    prefix = lines if count <= _WHOLE else lines[: _PREFIX + 1]
+    changed = boot_clock.changed(recording.commands, random.Random(_SEED))
+    played = boot_programs.write_recording(folder / f"{recording.name}.jsonl", lines)
+    first = boot_programs.write_recording(folder / f"{recording.name}-first.jsonl", prefix)
+    other = boot_programs.write_recording(
+        folder / f"{recording.name}-changed.jsonl", [json.dumps({"cmd": command.hex()}) for command in changed]
     )
-    modem.run()
-    return modem
+
+    for what in ("alone", "cold", "ahead"):
+        (folder / what).mkdir()
+
+    async def slow(what: str) -> Start:
+        # They wait for the link nearly all the time, and do not disturb each other.
+        async with boot_programs.open_stage(folder / what, recording.profile, round_trip) as stage:
+            return await (boot_programs.alone(stage, first) if what == "alone" else boot_programs.cold(stage, played))
+
+    alone, cold = await asyncio.gather(slow("alone"), slow("cold"))
+    async with boot_programs.open_stage(folder / "ahead", recording.profile, round_trip) as stage:
+        shipped, warm, restarted, differing = await boot_programs.shipped_warm_restarted(stage, played, other)
+    each = alone.seconds / alone.commands
+    return Measured(
+        alone, each * count, cold, shipped, warm, restarted, differing, changed_alone_s=each * differing.commands
+    )
 
 
-def changed(commands: Commands, rng: random.Random) -> list[bytes]:
-    """The same start on another day. A command and the GET RESPONSE behind it stay together."""
-    units: list[list[bytes]] = []
-    for command in commands:
-        if command[1] == _GET_RESPONSE and units:
-            units[-1].append(command)
-        else:
-            units.append([command])
-    at = 0
-    result: list[list[bytes]] = []
-    while at < len(units):
-        chance = rng.random()
-        if chance < _CHANGED / 3:
-            at += 1
-        elif chance < 2 * _CHANGED / 3 and at + 1 < len(units):
-            result += [units[at + 1], units[at]]
-            at += 2
-        else:
-            result.append(units[at])
-            at += 1
-            if chance > 1 - _CHANGED / 3:
-                result.append(rng.choice(units))
-    return [command for unit in result for command in unit]
+def programs(recording: Recording, round_trip_ms: int) -> Measured:
+    """Play all starts with the real programs."""
+    with tempfile.TemporaryDirectory(prefix="remsim-boot-") as folder:
+        return run(_measure_programs(recording, round_trip_ms / 1000, Path(folder)))
 
 
-def _ratio(trace: str, commands: Commands, predictor: Predictor, round_trip: float) -> tuple[FarModem, float]:
-    alone = play(trace, commands, None, round_trip)
-    ahead = play(trace, commands, AheadSession(predictor), round_trip)
-    assert ahead.answers == alone.answers
-    return ahead, alone.finished_at / ahead.finished_at
+def rows_of(recording: Recording, round_trip_ms: int, measured: Measured) -> list[dict[str, Cell]]:
+    """A row for each kind of start, next to what the simulated clock says of it.
+
+    That clock takes the round trip and the time of the card as they were: the programs and this machine add their share
+    to each.
+    """
+    alone = measured.alone
+    each = alone.seconds / alone.commands
+    round_trip = each - alone.card_time - THINK_S
+
+    def row(kind: str, start: Start, alone_s: float) -> dict[str, Cell]:
+        commands = recording.commands[: start.commands] if kind == "alone" else recording.commands
+        clock, _ = boot_clock.start(kind, recording.profile, commands, round_trip, start.card_time)
+        return {
+            "start": recording.name,
+            "round trip, ms": round_trip_ms,
+            "kind": kind,
+            "commands": start.commands,
+            "seconds": start.seconds,
+            "round trips": start.round_trips,
+            "hits": start.hits,
+            "misses": start.misses,
+            "not as recorded": start.differences,
+            "alone, s": alone_s,
+            "faster, ×": alone_s / start.seconds,
+            "as measured: round trip, ms": round(1000 * round_trip, 1),
+            "card, ms": round(1000 * start.card_time, 2),
+            "simulated, s": clock.finished_at,
+            "apart, %": round(100 * (start.seconds / clock.finished_at - 1), 1),
+        }
+
+    return [
+        row("alone", alone, alone.seconds),
+        row("cold", measured.cold, measured.alone_s),
+        row("shipped", measured.shipped, measured.alone_s),
+        row("warm", measured.warm, measured.alone_s),
+        row("restarted", measured.restarted, measured.alone_s),
+        row(boot_clock.CHANGED, measured.changed, measured.changed_alone_s),
+    ]
 
 
-def measure(trace: str, commands: Commands, round_trip: float) -> dict[str, Cell]:
-    """One row of the table."""
-    cold_session = AheadSession(Predictor([]))
-    patterns: dict[tuple[bytes, bytes], bytes] = {}
-    others = [symbols(recorded(name)) for name in TRACES if name != trace]
-    alone = play(trace, commands, None, round_trip)
-    cold = play(trace, commands, cold_session, round_trip)
-    model = ContextModel([cold_session.recording])
-    rng = random.Random(_SEED)
-    # Patterns that the modem looks for are remembered while the bankd runs.
-    play(trace, commands, AheadSession(Predictor([ContextModel()], patterns)), round_trip)
-    warm, warm_ratio = _ratio(trace, commands, Predictor([model], patterns), round_trip)
-    _, restarted_ratio = _ratio(trace, commands, Predictor([model]), round_trip)
-    _, other_ratio = _ratio(trace, commands, Predictor([ContextModel(others)]), round_trip)
-    _, changed_ratio = _ratio(trace, changed(commands, rng), Predictor([model], patterns), round_trip)
-    _, perfect_ratio = _ratio(trace, commands, PerfectPredictor(commands), round_trip)
-    return {
-        "start": trace,
-        "round trip, ms": round(round_trip * 1000),
-        "alone, s": alone.finished_at,
-        "cold, ×": alone.finished_at / cold.finished_at,
-        "other model, ×": other_ratio,
-        "warm, s": warm.finished_at,
-        "warm, ×": warm_ratio,
-        "after a restart, ×": restarted_ratio,
-        "warm, changed, ×": changed_ratio,
-        "perfect, ×": perfect_ratio,
-    }
+def apart(rows: Sequence[dict[str, Cell]], tolerance: float) -> list[str]:
+    """What the programs needed more or less time for than the simulated clock says."""
+    found = []
+    for row in rows:
+        percent = row["apart, %"]
+        if isinstance(percent, float) and abs(percent) > 100 * tolerance:
+            found.append(f"{row['start']}, {row['kind']}: {percent:+.1f} %")
+    return found
 
 
-def remaining(trace: str, commands: Commands, round_trip: float) -> dict[str, int]:
-    """Which commands of a warm start still wait for a round trip, by name."""
-    patterns: dict[tuple[bytes, bytes], bytes] = {}
-    first = AheadSession(Predictor([ContextModel()], patterns))
-    play(trace, commands, first, round_trip)
-    warm = play(trace, commands, AheadSession(Predictor([ContextModel([first.recording])], patterns)), round_trip)
-    return dict(Counter(command_name(command[0], command[1]) for command in warm.executed.modem))
-
-
-def read_start(path: Path) -> list[bytes]:
-    """Commands of a recorded start, as JSON lines with ``cmd``. Raises ConfigError."""
-    try:
-        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [bytes.fromhex(entry["cmd"]) for entry in entries if "cmd" in entry]
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"{path} is no recorded start: {error}", hint="give JSON lines with cmd") from None
+def _main_others(sessions: int, rounds: int, json_file: Path | None) -> int:
+    rows: list[dict[str, Cell]] = []
+    for card_time_ms in (boot_programs.CARD_TIME_MS, 0):
+        found = run(boot_others.measure(boot_others.Options(sessions, rounds, card_time_ms)))
+        tables.show(f"{sessions} other sessions while a far modem is answered ahead, and while it is not", found)
+        rows += found
+    tables.save(json_file, {"machine": tables.machine(), "rows": rows})
+    return 0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bench boot", description=__doc__)
-    parser.add_argument("--trace", type=Path, help="a recorded start to play instead, on the card of profile iot-modem")
-    parser.add_argument("--rtt", type=int, action="append", help="round trip in ms; may be given several times")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
+    """Return the exit status: 1 if the programs and the simulated clock do not agree."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench boot", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="a recorded start to play instead of the two")
+    parser.add_argument(
+        "--rtt",
+        type=int,
+        action="append",
+        metavar="MS",
+        help=f"round trip, may be given several times; with the real programs, too (default: {REAL_MS} of them, "
+        f"and {', '.join(map(str, ROUND_TRIPS_MS))} by the simulated clock)",
+    )
+    parser.add_argument(
+        "--others", type=int, metavar="N", help="measure instead what N other sessions of the bank notice"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="pairs of windows for --others (default: 3)")
+    parser.add_argument("--simulated", action="store_true", help="only by the simulated clock")
+    parser.add_argument("--tolerance", type=float, default=_TOLERANCE, help="share (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
     options = parser.parse_args(arguments)
-    starts: dict[str, Commands] = {name: recorded(name) for name in TRACES}
+    if options.others is not None:
+        return _main_others(options.others, options.rounds, options.json)
     if options.trace is not None:
-        starts = {"iot-modem": read_start(options.trace)}
-    round_trips = [trip / 1000 for trip in options.rtt or ROUND_TRIPS_MS]
-    rows = [measure(name, commands, trip) for name, commands in starts.items() for trip in round_trips]
-    tables.show("Start of a modem far from its card, card at 3 ms a command", rows)
-    left = {name: remaining(name, commands, max(round_trips)) for name, commands in starts.items()}
+        starts = [read_start(options.trace)]
+    else:
+        starts = [read_start(reference("traces", f"{name}-boot.jsonl"), name) for name in TRACES]
+    table = [row for start in starts for row in simulated(start, options.rtt or ROUND_TRIPS_MS)]
+    tables.show("Start of a modem far from its card, card at 3 ms a command, simulated clock", table)
+    left = {
+        f"{start.name}, {kind}": boot_clock.remaining(start.profile, start.commands, kind, REAL_MS / 1000)
+        for start in starts
+        for kind in ("warm", "restarted")
+    }
     for name, causes in left.items():
-        total = sum(causes.values())
-        tables.show(f"Commands of a warm start that wait for a round trip, {name}: {total}", [dict(causes)])
-    tables.save(options.json, {"machine": tables.machine(), "rows": rows, "remaining": left})
-    return 0
+        tables.show(f"Commands that wait for a round trip, {name}: {sum(causes.values())}", [dict(causes)])
+    rows: list[dict[str, Cell]] = []
+    if not options.simulated:
+        for start in starts:
+            for trip in options.rtt or (REAL_MS,):
+                rows += rows_of(start, trip, programs(start, trip))
+                tables.show(f"The same with the real programs, {start.name}", rows[-6:])
+    found = apart(rows, options.tolerance)
+    for line in found:
+        print(f"programs and simulated clock are apart: {line}")
+    tables.save(
+        options.json, {"machine": tables.machine(), "rows": table, "programs": rows, "remaining": left, "apart": found}
+    )
+    return 1 if found else 0

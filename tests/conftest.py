@@ -2,15 +2,20 @@
 """What holds for every test: reproducible property tests, nothing left behind, nothing skipped."""
 
 import logging
+import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
 from remsim.logs import reset_logging
 from tests import leftovers
+from tests.doubles.programs import INSTALLED, STAND_INS
+from tests.doubles.quick_start import QuickStart
 from tests.reference import reference as reference_file
+from tests.slowest_first import SlowestFirst
 
 # A loaded machine makes a draw slow without saying anything about the test: no deadline, no complaint about speed.
 _QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -19,6 +24,25 @@ settings.register_profile("long", _QUIET, max_examples=20_000)
 settings.load_profile("check")
 
 _BEFORE = pytest.StashKey[leftovers.Snapshot]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SlowestFirst | None:
+    """Make ``--dist loadfile`` what tests/slowest_first.py says."""
+    return SlowestFirst(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session")
+def quick_start() -> Iterator[None]:
+    """Our programs start quickly: see tests/doubles/quick_start.py."""
+    # Not below pytest's folders: the address of a socket is short.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        QuickStart(Path(folder), installed=INSTALLED),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv(STAND_INS, folder)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,8 @@ rm -rf .coverage && mkdir .coverage
 stage "import levels, unit, vectors, property, contract" \
     tests fast -p tools.measured -n 2 --dist worksteal tests/unit tests/vectors tests/property tests/contract
 stage "coverage" $bin/python tools/check_coverage.py
-# A file stays in one process: what its tests share is made once.
-stage "integration" tests integration -n 2 --dist loadfile tests/integration
+# Much of their time these wait for each other's programs, so there are more of them than processors. Which process runs
+# which test is said in tests/slowest_first.py.
+stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser
 stage "slowest tests" $bin/python tools/slowest.py "$results"
 all_stages_done "all tests"

@@ -64,8 +64,9 @@ class Lab:
         assert runtime is not None
         assert await runtime.changes.until(lambda: runtime.query.bank(bank_id) is None or None, 20)
 
-    async def client(self, client_id: int) -> RigPeer:
-        return await self._stack.enter_async_context(await connect_client(self.service, client_id))
+    async def client(self, client_id: int, *, is_own: bool = False) -> RigPeer:
+        peer = await connect_client(self.service, client_id, is_own=is_own)
+        return await self._stack.enter_async_context(peer)
 
 
 @pytest.fixture

@@ -194,7 +194,8 @@ async def test_a_token_sees_and_takes_only_what_is_its_own(
             who = limited if client == "C7:1" else admin
             answer = await who.post(f"{V2}/leases?timeout=1ms", json=wants(client, wait="1h"))
             assert answer.status_code == 202
-        assert answer.json()["ahead"] == 0
+            if who is limited:
+                assert answer.json()["ahead"] == 0
         mine = (await limited.get(f"{V2}/leases")).json()["items"]
         assert [(item["client"], item["state"]["state"]) for item in mine] == [("C7:0", "granted"), ("C7:1", "waiting")]
         other = next(

@@ -24,9 +24,10 @@ class CuttingProxy:
         self.links_hit = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._frozen: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
     async def __aexit__(
@@ -35,6 +36,7 @@ class CuttingProxy:
         self._server.close()
         self.cut()
         await self._server.wait_closed()
+        await asyncio.gather(*self._serving)
 
     @property
     def address(self) -> HostPort:
@@ -66,6 +68,11 @@ class CuttingProxy:
         """
         self.links_hit += len(self._writers - self._frozen) // 2
         self._frozen |= self._writers
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert self.target is not None

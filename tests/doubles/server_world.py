@@ -181,8 +181,8 @@ class Rows:
         memory = StoredState((*live, *removals), releases, dict(self.addresses), dict(self.numbers), 1)
         labels = {subject: labels for subject, labels in self.labels.items() if labels}
         leases = tuple(self.leases[number] for number in sorted(self.leases))
-        lent = {"leases": leases, "last_lease": self.last_lease, "lent_at": dict(self.lent_at)}
-        return replace(memory, cards=dict(self.cards), labels=labels, read_at=self.wall, **lent)
+        memory = replace(memory, leases=leases, last_lease=self.last_lease, lent_at=dict(self.lent_at))
+        return replace(memory, cards=dict(self.cards), labels=labels, read_at=self.wall)
 
 
 @dataclass(slots=True)

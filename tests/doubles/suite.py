@@ -71,7 +71,7 @@ class Suite:
         await self._stack.aclose()
 
     async def _build(self) -> None:
-        server = ServerService(
+        self.server = server = ServerService(
             ServerConfig(
                 rspro=_ANY_PORT,
                 rest=_ANY_PORT,

@@ -219,7 +219,8 @@ class Market:
     def ask_again(self) -> None:
         """Those whose request was lost with the server ask once more."""
         known = {
-            ClientSlot(client, nr) for client, nr in rows(self.folder, "SELECT client_id, client_slot_nr FROM leases")
+            ClientSlot(int(str(client)), int(str(nr)))
+            for client, nr in rows(self.folder, "SELECT client_id, client_slot_nr FROM leases")
         }
         self.to_ask = [client for client in EVERYBODY if client not in known]
         self.random.shuffle(self.to_ask)

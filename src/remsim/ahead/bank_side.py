@@ -112,6 +112,10 @@ class AheadSession:
         self.counts = AheadCounts()
         self._predictor = predictor
         self._here = Moment(self.view.snapshot(), predictor.start())
+        # The exchange that has led here and is not a part of ``_here`` yet: the answer to a modem goes out first.
+        self._late: tuple[bytes, bytes] | None = None
+        # What is expected next, as far as that was found out already.
+        self._foreseen: tuple[Expected | None] | None = None
         self._guessed: deque[Guessed] = deque()
         # The last command that was answered otherwise than by a guess; guesses since then, and those that were used.
         self._base = 0
@@ -146,13 +150,15 @@ class AheadSession:
         if guess is not None and guess.answer.tpdu == tpdu:
             self._confirm()
             return Answer(guess.answer.response, is_guess=True, again=self._again(tag) if has_new_link else ())
-        self.pace.on_command()
+        self._catch_up()
         self._missed_at = now if guess is not None else None
         if guess is None:
-            self._predictor.note(self._predictor.next(self._here.context, self.view), tpdu)
+            if not self.pace.is_paused:
+                self._predictor.note(self._expected(), tpdu)
         else:
             self._predictor.note(guess.expected, tpdu)
             self._take_back(guess)
+        self.pace.on_command()
         plan = self.view.way_to(self._here.card)
         if plan is None:
             return Broken("what the modem believes to be selected cannot be selected again")
@@ -178,7 +184,7 @@ class AheadSession:
             self._missed_at = None
         if was_run:
             self.view.on_exchange(tpdu, response)
-        self._here = Moment(self.view.snapshot(), self._predictor.after(self._here.context, tpdu, response))
+        self._late, self._foreseen = (tpdu, response), None
         self._record(tpdu)
         self._base, self._made, self._used = tag, 0, 0
         self._sent_at = now
@@ -193,11 +199,14 @@ class AheadSession:
 
     def next_step(self) -> Guess | Trial | None:
         """What to run on the idle card; None: nothing until the modem sends or confirms something."""
-        if self._step is not None or self._is_stopped or self._has_new_link or self._held is not None:
+        if self._step is not None:
+            return None
+        self._catch_up()
+        if self._is_stopped or self._has_new_link or self._held is not None:
             return None
         if self.pace.is_paused or len(self._guessed) >= self.pace.window:
             return None
-        expected = self._predictor.next(self._here.context, self.view)
+        expected = self._expected()
         if expected is None or not self.pace.pays(self._predictor.share(expected.source)):
             self._is_stopped = True
             return None
@@ -219,6 +228,7 @@ class AheadSession:
             self.pace.on_card_time(seconds)
         if isinstance(step, Trial):
             self.view.on_tried(step.tpdu, response)
+            self._foreseen = None
             return None
         if step is None or self._pending is None:
             return None
@@ -227,7 +237,8 @@ class AheadSession:
         answer = SentAhead(self._base, self._made, step.tpdu, response)
         self._guessed.append(Guessed(answer, expected, self._here, row))
         self.view.on_exchange(step.tpdu, response)
-        self._here = Moment(self.view.snapshot(), self._predictor.after(self._here.context, step.tpdu, response))
+        self._late, self._foreseen = (step.tpdu, response), None
+        self._catch_up()
         return answer
 
     def cancel_step(self) -> None:
@@ -244,6 +255,7 @@ class AheadSession:
         self._guessed.clear()
         self._recording.clear()
         self._here = Moment(self.view.snapshot(), self._predictor.start())
+        self._late = self._foreseen = None
         self._held = self._step = self._pending = self._sent_at = self._missed_at = None
         self._base = self._made = self._used = 0
         self._is_stopped, self._has_new_link = True, not self._is_attached
@@ -268,6 +280,18 @@ class AheadSession:
         return None if self._held is None else self._held[:2]
 
     # Inside
+
+    def _catch_up(self) -> None:
+        """What the card is like now."""
+        if self._late is not None:
+            (tpdu, response), self._late = self._late, None
+            self._here = Moment(self.view.snapshot(), self._predictor.after(self._here.context, tpdu, response))
+
+    def _expected(self) -> Expected | None:
+        """What the modem will probably send next. It may be asked twice: before it is guessed, and when it came."""
+        if self._foreseen is None:
+            self._foreseen = (self._predictor.next(self._here.context, self.view),)
+        return self._foreseen[0]
 
     def _confirm(self) -> None:
         """The modem has sent the oldest command that was guessed."""
@@ -299,7 +323,7 @@ class AheadSession:
         """The modem did not send what was guessed from here on."""
         self.counts.misses += 1
         self.counts.wasted += len(self._guessed)
-        self._here = guess.before
+        self._here, self._foreseen = guess.before, None
         fetching = guess.before.card.fetching
         if guess.row == _FETCH_ONCE and fetching is not None:
             self._held = fetching.channel, guess.answer.response[:-2], guess.answer.response[-2:]

@@ -24,7 +24,7 @@ _FIRST_LOSS_COMMANDS: Final = 3
 #: How much a second that was saved or lost counts after the next command.
 _DECAY: Final = 0.98
 #: Commands without guesses after guessing cost more than it saved, doubled each time up to the most.
-_PAUSE, _MOST_PAUSE = 256, 4096
+_PAUSE, _MOST_PAUSE = 64, 4096
 
 
 class Pace:
@@ -34,7 +34,8 @@ class Pace:
         self._first_round_trip = round_trip
         self.card_time = _FIRST_CARD_TIME_S
         self.loss = _FIRST_LOSS_COMMANDS * _FIRST_CARD_TIME_S
-        #: Seconds saved less seconds lost of late. Below zero, guessing pauses.
+        #: Seconds saved less seconds lost of late. Guessing pauses where more than a round trip was lost: the first
+        #: guesses may be wrong, and a hit pays for many of them.
         self.gain = 0.0
         self.saved = 0.0
         self._has_card_time = False
@@ -89,7 +90,7 @@ class Pace:
         self.loss += _SHARE_OF_NEW * (seconds - self.loss)
         self.saved -= seconds
         self.gain -= seconds
-        if self.gain < 0:
+        if self.gain < -self.round_trip:
             self._paused_for = self._pause
             self._pause = min(2 * self._pause, _MOST_PAUSE)
             self.gain = 0.0

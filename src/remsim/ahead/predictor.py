@@ -13,7 +13,7 @@ from typing import Final
 from remsim.ahead.context_model import MAX_ORDER, ContextModel, Cursor, Prediction
 from remsim.ahead.return_path import INS_SEARCH
 from remsim.ahead.structure import Exchanged, Expected, Source, expected
-from remsim.ahead.symbols import START, symbol_of
+from remsim.ahead.symbols import START, command_of, symbol_of
 from remsim.ahead.view import CardView
 from remsim.card.tpdu import HEADER_LENGTH
 
@@ -135,10 +135,5 @@ class Predictor:
         return None
 
     def _command(self, context: Context, prediction: Prediction, source: Source) -> Expected | None:
-        symbol = prediction.symbol
-        if len(symbol) < HEADER_LENGTH:
-            return None
-        if symbol[1] == INS_SEARCH and len(symbol) == HEADER_LENGTH:
-            whole = self._patterns.get((context.history[-1], symbol))
-            return None if whole is None else Expected(whole, source)
-        return Expected(symbol, source)
+        whole = command_of(prediction.symbol) or self._patterns.get((context.history[-1], prediction.symbol))
+        return None if whole is None else Expected(whole, source)

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "bankd": "Run a bank of SIM cards.",
     "client": "Use cards of a bank: emulators, virtual reader, shell or script.",
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
+    "trace": "Watch the commands at a slot live: decoded, as JSON, or for Wireshark.",
     "top": "See banks, clients, cards and problems of a server, live.",
     "token": "Make, list and revoke access tokens for the server's REST interface.",
     "doctor": "Find what is wrong with this host, and how to fix it.",
@@ -102,7 +103,7 @@ def guarded(program: str, work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return SIGNAL_EXIT_BASE + signal.SIGINT
     except BrokenPipeError:
-        return _on_closed_output()
+        return on_closed_output()
     except ModuleNotFoundError as error:
         if (error.name or "remsim").partition(".")[0] == "remsim":
             return report_error(error, program=program)
@@ -182,7 +183,7 @@ def _run_for_program(command: str, words: Sequence[str]) -> int:
         return error.exit_status
 
 
-def _on_closed_output() -> int:
+def on_closed_output() -> int:
     """The reader of our output has left, as ``head`` does. Python must not complain about it again at exit."""
     with contextlib.suppress(OSError):
         output = sys.stdout.fileno()

@@ -84,7 +84,7 @@ def print_mappings(mappings: Sequence[JsonObject]) -> None:
 
 def print_slots(rows: Sequence[Sequence[str]]) -> None:
     """Print one line per bank slot."""
-    columns = ["SLOT", "CARD", "ICCID", "LABELS", "CLIENT SLOT", "STATE", "MISSING"]
+    columns = ["SLOT", "CARD", "ICCID", "LABELS", "HEALTH", "CLIENT SLOT", "STATE", "MISSING"]
     _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="no slot is known")
 
 

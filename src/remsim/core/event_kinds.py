@@ -16,6 +16,8 @@ KINDS: Final[Mapping[str, str]] = {
     "mapping_removed": "the bankd has confirmed that",
     "bank_slot_status": "a bankd says whether there is a card in a slot",
     "bank_reader_health": "a reader has failed several times in a row, is tried once more, or works again",
+    "slot_health": "the verdict on a bank slot or client slot has changed",
+    "session_state": "a card session has begun, is held, goes on, or has ended",
     "card_number": "another card was read in a slot",
     "card_gone": "the card of a slot is gone, or cannot be read",
     "card_followed": "a card was recognised in another slot, and its mapping goes there",

@@ -94,6 +94,11 @@ def show_client_slot(slot: str) -> Call[models.ClientSlotModel]:
     return _get(f"/clients/{where.client_id}/slots/{where.slot_nr}", models.ClientSlotModel)
 
 
+def list_sessions() -> Call[models.SessionPage]:
+    """All card sessions."""
+    return _get("/sessions", models.SessionPage)
+
+
 def list_cards(
     *, reveal: bool = False, state: Presence | None = None, label: str | None = None, bank: int | None = None
 ) -> Call[models.CardPage]:

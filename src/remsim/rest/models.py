@@ -85,6 +85,107 @@ class MappingModel(V2Model):
     created_at: Time
 
 
+class SessionModel(Observed):
+    """A card session: attached (it ends with its link), resumable (it outlives it), or detached (its link is lost)."""
+
+    bank: BankSlotText
+    client: ClientSlotText
+    cuts: int = Field(ge=0, description="how often its link was lost while it was held")
+
+
+class DurationsModel(V2Model):
+    """Of the last commands: half of them took no longer than p50."""
+
+    samples: int = Field(ge=0)
+    p50_us: int = Field(ge=0)
+    p99_us: int = Field(ge=0)
+
+
+class LatencyModel(V2Model):
+    """Where the waiting of a modem went, and what answers ahead spared it: totals since the program started."""
+
+    commands: int = Field(ge=0)
+    round_trips: int = Field(ge=0)
+    hold_s: float = Field(ge=0)
+    guesses: int = Field(ge=0)
+    hits: int = Field(ge=0)
+    misses: int = Field(ge=0)
+    undone: int = Field(ge=0)
+    restores: int = Field(ge=0)
+    saved_s: float = Field(description="what the modem was spared, less what guessing cost it")
+    waited_s: float | None = Field(None, ge=0, description="of clients")
+    card_s: float | None = Field(None, ge=0, description="of bank slots")
+    round_trip_s: float | None = Field(None, ge=0)
+
+
+class CardErrorModel(V2Model):
+    """The last operation of a card that failed."""
+
+    kind: str = Field(
+        examples=["transmission"], description="no_reader, reader_busy, no_card, mute, protocol, transmission"
+    )
+    since: Time
+    age_s: float = Field(ge=0)
+
+
+class SlotFiguresModel(V2Model):
+    """What a bankd counts of one slot, since it started."""
+
+    since: Time = Field(description="when the bankd told this")
+    age_s: float = Field(ge=0)
+    commands: int = Field(ge=0)
+    resets: int = Field(ge=0)
+    mutes: int = Field(ge=0)
+    transmission_errors: int = Field(ge=0)
+    other_errors: int = Field(ge=0)
+    recoveries: int = Field(ge=0)
+    mutes_in_1h: int = Field(ge=0)
+    transmission_errors_in_1h: int = Field(ge=0)
+    last_error: CardErrorModel | None = None
+    card_time: DurationsModel | None = None
+    latency: LatencyModel | None = None
+
+
+class ClientFiguresModel(V2Model):
+    """What a client counts of one slot, since it started."""
+
+    since: Time = Field(description="when the client told this")
+    age_s: float = Field(ge=0)
+    commands: int = Field(ge=0)
+    failures: int = Field(ge=0, description="commands without an answer")
+    resets: int = Field(ge=0)
+    cuts: int = Field(ge=0)
+    cuts_in_1h: int = Field(ge=0)
+    resumes: int = Field(ge=0)
+    longest_hold_s: float = Field(ge=0)
+    guesses_hit: int = Field(ge=0)
+    guesses_missed: int = Field(ge=0)
+    latency: LatencyModel | None = None
+
+
+class HealthModel(V2Model):
+    """A verdict on a slot. It is made anew for each answer, and clears itself."""
+
+    kind: str = Field(examples=["contact"], description="for programs; ok and unknown are no trouble")
+    trouble: bool = Field(description="somebody should look at it")
+    verdict: str = Field(description="in words; empty if all is well")
+    advice: str = Field(description="what to do; empty if nothing is")
+    since: Time
+    age_s: float = Field(ge=0)
+
+
+class SlotHealthModel(HealthModel):
+    """The verdict on a bank slot."""
+
+    figures: SlotFiguresModel | None = Field(None, description="where one slot is asked for, and its bankd tells")
+
+
+class ClientHealthModel(HealthModel):
+    """The verdict on a client slot."""
+
+    figures: ClientFiguresModel | None = Field(None, description="where one slot is asked for, and its client tells")
+
+
 class BankModel(V2Model):
     """A bank that is, or was, connected, or has mappings."""
 
@@ -113,6 +214,39 @@ class BankSlotModel(V2Model):
     )
     iccid: ShortIccid | None = None
     mapping: MappingModel | None = None
+    session: SessionModel | None = None
+    health: SlotHealthModel | None = None
+    reader_name: str | None = Field(None, description="where one slot is asked for, and its bankd tells")
+    atr: str | None = Field(None, description="likewise: what the card answered to reset last, in hex")
+
+
+class LinesModel(V2Model):
+    """The lines of a modem's card slot; what is absent, the hardware does not tell."""
+
+    reset: bool = Field(description="the modem holds RST active")
+    vcc: bool | None = None
+    clk: bool | None = None
+    since: Time
+    age_s: float = Field(ge=0)
+    f_index: int | None = Field(None, ge=0, le=15, description="the speed that the modem chose (ISO/IEC 7816-3)")
+    d_index: int | None = Field(None, ge=0, le=15)
+
+
+class BoardModel(V2Model):
+    """What plays the card to the modem."""
+
+    present: bool
+    name: str | None = None
+    firmware: str | None = None
+
+
+class ClientPhaseModel(Observed):
+    """What a client says that it can do for its modem.
+
+    init, unconfigured (no bankd given), wait_bankd, operational (the bankd serves it), holding (its link is lost).
+    """
+
+    bank: BankSlotText | None = Field(None, description="the bank slot that it was given")
 
 
 class ClientSlotModel(V2Model):
@@ -127,6 +261,12 @@ class ClientSlotModel(V2Model):
     version: str | None = None
     address: str | None = None
     mapping: MappingModel | None = None
+    health: ClientHealthModel | None = None
+    session: ClientPhaseModel | None = None
+    emulator: str | None = Field(None, examples=["simtrace2"])
+    board: BoardModel | None = None
+    lines: LinesModel | None = None
+    round_trip: DurationsModel | None = Field(None, description="from a command's hand-over to its answer")
 
 
 class ClientModel(V2Model):
@@ -239,6 +379,10 @@ class CardPage(PageOf[CardModel]):
 
 class MappingPage(PageOf[MappingModel]):
     """Mappings."""
+
+
+class SessionPage(PageOf[SessionModel]):
+    """Card sessions."""
 
 
 class LabelsPage(PageOf[LabelsModel]):

@@ -19,6 +19,7 @@ from remsim.server.core.known import Seen, absence
 from remsim.server.core.peers import Peer, SessionReport
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
+from remsim.server.health_query import HealthQuery
 from remsim.server.store.audit import StoredEntry
 from remsim.wire.link.abilities import CARDS
 from remsim.wire.link.actions import LinkId, PeerAddress
@@ -367,6 +368,8 @@ class ServerQuery:
         self._status = status
         #: What happened last.
         self.feed = feed
+        #: How slots stand.
+        self.health = HealthQuery(coordinator, status.now)
 
     # Mappings
 

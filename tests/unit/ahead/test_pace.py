@@ -61,7 +61,16 @@ def test_guessing_pauses_when_it_costs_more_than_it_saves_and_each_time_for_long
     pace.on_miss(0.005)
     assert _pause(pace) == 0
     pace.on_miss(0.02)
-    assert _pause(pace) == 256
+    assert _pause(pace) == 64
     pace.on_miss(0.02)
-    assert _pause(pace) == 512
+    assert _pause(pace) == 128
     assert pace.saved < 0
+
+
+def test_first_guess_may_be_wrong_as_long_as_a_round_trip_pays_for_it() -> None:
+    pace = _measured(0.3, 0.003)
+    for _ in range(33):
+        pace.on_miss(0.009)
+    assert _pause(pace) == 0
+    pace.on_miss(0.009)
+    assert _pause(pace) == 64

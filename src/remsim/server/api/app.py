@@ -11,8 +11,22 @@ from remsim import __version__
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.api import errors, limits
 from remsim.server.api.auth import OPEN_PATHS, AuthMiddleware, judge_route
+from remsim.server.api.judging import TokenJudge
 from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
-from remsim.server.api.v2 import access, apply, cards, events, leases, mappings, peers, warnings, webhooks
+from remsim.server.api.v2 import (
+    access,
+    apply,
+    authority,
+    cards,
+    events,
+    leases,
+    mappings,
+    peers,
+    sessions,
+    traces,
+    warnings,
+    webhooks,
+)
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
@@ -34,9 +48,11 @@ def build_app(
     app.state.runtime = runtime
     app.state.webhooks = hooks
     app.state.event_readers = events.Readers()
+    app.state.trace_readers = traces.TraceReaders()
     app.state.kept_answers = KeptAnswers(metrics.limits)
+    app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)
     # The last one is the outermost.
-    app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits)
+    app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits, judge=judge)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     return app
 
@@ -93,12 +109,15 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         audits,
         status,
         peers,
+        sessions,
         cards,
         mappings,
         leases,
         apply,
         access,
+        authority,
         events,
+        traces,
         warnings,
         webhooks,
     ):

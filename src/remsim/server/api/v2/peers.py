@@ -119,13 +119,13 @@ async def list_bank_slots(
     responses={**gives(models.BankSlotModel), **problems(400, 404)},
 )
 async def show_bank_slot(bank_id: IdText, slot_nr: IdText, query: TheQuery, grant: TheGrant) -> Response:
-    """One slot of a bank."""
+    """One slot of a bank, with all that is known of it."""
     where = bank_slot(bank_id, slot_nr)
     number = _known_bank(query, grant, bank_id)
     slot = next((slot for slot in query.slots_of_bank(number) if slot.slot_nr == where.slot_nr), None)
     if slot is None:
         raise not_found(f"there is no slot {where}", f"see {V2}/banks/{number}/slots")
-    return shown(Views(query, sight_of(grant)).bank_slot(number, slot))
+    return shown(Views(query, sight_of(grant)).bank_slot(number, slot, is_whole=True))
 
 
 @router.post(
@@ -213,8 +213,8 @@ async def list_client_slots(
     responses={**gives(models.ClientSlotModel), **problems(400, 404)},
 )
 async def show_client_slot(client_id: IdText, slot_nr: IdText, query: TheQuery, grant: TheGrant) -> Response:
-    """One client slot."""
+    """One client slot, with all that is known of it."""
     wanted = ClientSlot(identifier(client_id, "client id"), identifier(slot_nr, "slot number"))
     if wanted not in _slots_of(query, grant, client_id):
         raise not_found(f"there is no client slot {wanted}", f"see {V2}/clients/{wanted.client_id}")
-    return shown(Views(query, sight_of(grant)).client_slot(wanted))
+    return shown(Views(query, sight_of(grant)).client_slot(wanted, is_whole=True))

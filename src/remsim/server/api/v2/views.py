@@ -10,6 +10,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.redaction import shorten_iccid
 from remsim.rest import models
 from remsim.server.api.v1.views import MaySee, time_text
+from remsim.server.api.v2.health_views import HealthViews
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
 
@@ -27,6 +28,8 @@ class Views:
     def __init__(self, query: ServerQuery, may_see: MaySee) -> None:
         self._query = query
         self._may_see = may_see
+        #: How slots stand.
+        self.health = HealthViews(query.health, may_see, self._times)
 
     def _times(self, heard_at: float | None) -> dict[str, object]:
         """``since`` and ``age_s`` of a moment in the server's own time."""
@@ -77,9 +80,10 @@ class Views:
             known_cards=0 if info is None else len(info.cards),
         )
 
-    def bank_slot(self, bank_id: int, slot: SlotInfo) -> models.BankSlotModel:
-        """A slot of a bank."""
+    def bank_slot(self, bank_id: int, slot: SlotInfo, *, is_whole: bool = False) -> models.BankSlotModel:
+        """A slot of a bank; ``is_whole``: with all that is known."""
         where = BankSlot(bank_id, slot.slot_nr)
+        reader_name, atr = self.health.reader(where) if is_whole else (None, None)
         return models.BankSlotModel(
             slot=str(where),
             labels=list(self._query.labels(str(where))),
@@ -87,10 +91,19 @@ class Views:
             reader=None if slot.reader is None else slot.reader.state.name.lower(),
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
             mapping=self.seen_mapping(slot.mapping),
+            session=self.health.session(where),
+            health=self.health.slot(where, is_whole=is_whole),
+            reader_name=reader_name,
+            atr=atr,
         )
 
     def presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
         """Whether there is a card in a slot."""
+        heard = self._query.health.slot_report(BankSlot(bank_id, slot.slot_nr))
+        if heard is not None:
+            times = self._times(heard.at - heard.report.presence_age_ms / 1000)
+            state = "present" if heard.report.is_present else "absent"
+            return models.PresenceObserved.model_validate({"state": state, "source": f"B{bank_id}", **times})
         reported = None if slot.status is None else slot.status.card_present
         if reported is None and slot.iccid is not None:
             # It was read, so it is there.
@@ -103,19 +116,22 @@ class Views:
         times = self._times(heard_at)
         return models.PresenceObserved.model_validate({"state": state, "source": f"B{bank_id}", **times})
 
-    def client_slot(self, slot: ClientSlot) -> models.ClientSlotModel:
-        """A client slot, connected or not."""
+    def client_slot(self, slot: ClientSlot, *, is_whole: bool = False) -> models.ClientSlotModel:
+        """A client slot, connected or not; ``is_whole``: with all that is known."""
         info, seen = self._query.client(slot), self._query.seen_client(slot)
-        return models.ClientSlotModel(
-            slot=str(slot),
-            labels=list(self._query.labels(str(slot))),
-            link=self._link(info, None if seen is None or not seen.is_fresh else seen.at),
-            last_seen_at=None if seen is None else time_text(seen.at),
-            name=None if seen is None else seen.note.name,
-            software=None if seen is None else seen.note.software,
-            version=None if seen is None else seen.note.sw_version,
-            address=None if info is None else str(info.address),
-            mapping=self.seen_mapping(self._query.mapping_of_client(slot)),
+        return models.ClientSlotModel.model_validate(
+            {
+                "slot": str(slot),
+                "labels": list(self._query.labels(str(slot))),
+                "link": self._link(info, None if seen is None or not seen.is_fresh else seen.at),
+                "last_seen_at": None if seen is None else time_text(seen.at),
+                "name": None if seen is None else seen.note.name,
+                "software": None if seen is None else seen.note.software,
+                "version": None if seen is None else seen.note.sw_version,
+                "address": None if info is None else str(info.address),
+                "mapping": self.seen_mapping(self._query.mapping_of_client(slot)),
+                **self.health.client(slot, is_whole=is_whole),
+            }
         )
 
     def client(self, slots: Sequence[ClientSlot]) -> models.ClientModel:
