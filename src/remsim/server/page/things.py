@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from remsim.card.atr import AtrError, parse_atr
+from remsim.card.atr import parse_atr
+from remsim.card.errors import AtrError
 from remsim.core.event_kinds import KINDS
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.server.api.routing import sight_of
