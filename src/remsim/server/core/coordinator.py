@@ -16,11 +16,8 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
 from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
-    SERVER,
     Action,
-    Audited,
     Decision,
-    Entry,
     LeaseEnd,
     StoreChange,
     StoreDeletion,
@@ -42,7 +39,7 @@ from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
-from remsim.server.core.following import Move, plan_move
+from remsim.server.core.following import check_follow, follow_card
 from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import CardContents, Inventory
@@ -320,14 +317,7 @@ class Coordinator:
 
     def check_follow(self, client: ClientSlot, iccid: str) -> None:
         """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
-        other = self.slotmap.follower(iccid)
-        if other is not None and other.client != client:
-            raise ConflictError(
-                f"the mapping of {other.client} follows this card already", hint="change that one first"
-            )
-        lease = self.lending.table.by_client(client)
-        if lease is not None:
-            raise ConflictError(f"{client} has a card on loan", hint="release that lease first")
+        check_follow(self.slotmap, self.lending.table, client, iccid)
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
@@ -473,20 +463,9 @@ class Coordinator:
         return actions
 
     def _follow_card(self, message: extensions.CardInd) -> list[Action]:
-        slot, iccid = message.bank_slot, message.iccid
-        if iccid is None or self.inventory.number(slot) != iccid:
-            return []
-        found = plan_move(self.slotmap, self.inventory, slot, iccid, self.lending.may_use)
-        if not isinstance(found, Move):
-            return [] if found is None else [found]
-        pairs = [(bank, client) for bank, client, _ in found.created]
-        try:
-            decision = self.plan_change(found.ended, pairs, follows={bank: card for bank, _, card in found.created})
-        except ConflictError:
-            # One of the slots is just being mapped: what an operator does counts.
-            return []
-        entry = Entry(SERVER, "mapping.follow", found.target, detail=found.detail)
-        return [] if decision is None else [found.event, Audited(decision, entry)]
+        return follow_card(
+            self.slotmap, self.inventory, message.bank_slot, message.iccid, self.lending.may_use, self.plan_change
+        )
 
     # Messages
 
