@@ -42,6 +42,7 @@ from remsim.bankd.readers import SlotReaders, make_source, sharing
 from remsim.bankd.slots.store import make_plan
 from remsim.bankd.stuck import StuckReaders
 from remsim.bankd.tracing import TraceOutlets
+from remsim.card.identity import CardIdentity
 from remsim.config import BankdConfig
 from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity, Role
@@ -158,7 +159,7 @@ class BankdService:
 
     def _make_coordinator(self) -> BankdCoordinator:
         config = self.config
-        return BankdCoordinator(
+        coordinator = BankdCoordinator(
             bank_id=config.bank_id,
             cards=self._slots,
             identity=self._engines.identity,
@@ -172,6 +173,8 @@ class BankdService:
             hold=self._hold_policy(),
             ahead=self._ahead.policy,
         )
+        coordinator.cards.numbers.takes_inventory = config.inventory == "on"
+        return coordinator
 
     def _on_card_time(self, slot_nr: int, seconds: float) -> None:
         self._metrics.card_times.observe(seconds)
@@ -382,9 +385,10 @@ class BankdService:
         """The card or its reader failed."""
         self._do(self.coordinator.on_card_failed(slot_nr, fault, self._now()))
 
-    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+    def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
         """The card's number was read, or cannot be."""
-        self._do(self.coordinator.on_card_number(slot_nr, iccid, reason, self._now()))
+        contents = found if found != CardIdentity(found.iccid) else None
+        self._do(self.coordinator.on_card_number(slot_nr, found.iccid, reason, self._now(), contents))
 
     def _on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
         self._do(

@@ -233,9 +233,9 @@ def global_reset(
 
 
 fleet.add_to(commands)
+health.add_to(commands)
 commands.command(leases.lease)
 commands.command(warnings.warnings)
-health.add_to(commands)
 
 
 def _ask_before_reset(rest: RestClient) -> None:

@@ -60,9 +60,8 @@ def _all(session: Given) -> int:
         banks = [bank.bank for bank in rest.items(calls.list_banks())]
         slots = [slot for bank_id in banks for slot in rest.items(calls.list_bank_slots(bank_id))]
         clients = [slot for client in rest.items(calls.list_clients()) for slot in client.slots]
-    found: list[tuple[str, HealthModel]] = [
-        (item.slot, item.health) for item in (*slots, *clients) if item.health is not None
-    ]
+    found: list[tuple[str, HealthModel]] = [(slot.slot, slot.health) for slot in slots if slot.health is not None]
+    found += [(slot.slot, slot.health) for slot in clients if slot.health is not None]
     troubled = [(slot, item) for slot, item in found if item.trouble]
     shown = [{"slot": slot, **item.model_dump(mode="json", exclude_none=True)} for slot, item in found]
     return session.show(shown, lambda: _print_troubled(troubled, found))

@@ -57,6 +57,8 @@ class Origin(Enum):
     GUESS = "guess"
     #: It selects again what the modem believes to be selected, after wrong guesses.
     RESTORE = "restore"
+    #: The bankd, to know the card: before any client gets it, which then finds it reset.
+    INVENTORY = "inventory"
 
 
 #: Tag, command, origin, now. The response if it is there at once; else None, and a Send may follow later.
@@ -87,9 +89,13 @@ class CloseCard:
 
 @dataclass(frozen=True, slots=True)
 class ReadNumber:
-    """Power the card up, read its ICCID, power it off; ``on_card_number`` follows, whatever goes wrong."""
+    """Power the card up, read its ICCID, power it off; ``on_card_number`` follows, whatever goes wrong.
+
+    ``reads_all``: what else it says without a PIN, too. Origin of these commands is ``Origin.INVENTORY``.
+    """
 
     slot_nr: int
+    reads_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

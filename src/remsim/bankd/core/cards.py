@@ -37,6 +37,7 @@ from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSl
 from remsim.bankd.core.slot_reports import HealthListener, SlotReports
 from remsim.bankd.core.states import BreakerState, CardEvent, CardState, ConnectionInput, HoldState
 from remsim.bankd.core.tracing import SlotTraces
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
@@ -353,10 +354,12 @@ class CardSlots:
         position.powered_for, position.atr = None, b""
         self.drive(position, now)
 
-    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> None:
+    def on_card_number(
+        self, slot_nr: int, iccid: str | None, reason: str, now: float, identity: CardIdentity | None = None
+    ) -> None:
         """The reading that ran is over, and the card powered off; a session may wait for it."""
         position = self.positions[slot_nr]
-        self.numbers.on_number(position, iccid, reason)
+        self.numbers.on_number(position, iccid, reason, identity)
         self.reports.on_changed(position, now)
         self.drive(position, now)
 

@@ -25,6 +25,7 @@ from remsim.bankd.core.mappings import MappingTable
 from remsim.bankd.core.server_links import ServerLinks
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
 from remsim.bankd.core.states import CardState, ConnectionState
+from remsim.card.identity import CardIdentity
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
@@ -240,9 +241,11 @@ class BankdCoordinator:
         self.cards.on_card_failed(slot_nr, fault, now)
         return self.take()
 
-    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> list[BankdAction]:
-        """ReadNumber is done; ``reason`` says why there is no number."""
-        self.cards.on_card_number(slot_nr, iccid, reason, now)
+    def on_card_number(
+        self, slot_nr: int, iccid: str | None, reason: str, now: float, identity: CardIdentity | None = None
+    ) -> list[BankdAction]:
+        """ReadNumber is done; ``reason`` says why there is no number. ``identity``: where all was to be read."""
+        self.cards.on_card_number(slot_nr, iccid, reason, now, identity)
         return self.take()
 
     def on_presence(

@@ -14,6 +14,7 @@ from remsim.bankd.core.certified import CertifiedClients
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.mappings import MappingChange, MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts
+from remsim.card.identity import CardIdentity
 from remsim.core.claims import (
     CONTEST_HINT,
     MAX_CHALLENGERS,
@@ -29,11 +30,11 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import scrub
-from remsim.wire.link.abilities import ADVERTISE, CARDS, SESSIONS, SLOTS, SLOTS_2
+from remsim.wire.link.abilities import ADVERTISE, CARDS, INVENTORY, SESSIONS, SLOTS, SLOTS_2
 from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.messages import extensions, rspro
-from remsim.wire.messages.health import SlotHealthInd
+from remsim.wire.messages.health import MAX_PROVIDER, InventoryInd, SlotHealthInd
 from remsim.wire.messages.revocation import ListParts, StoreRevocations
 from remsim.wire.messages.rspro import (
     AdvertisedAddress,
@@ -74,8 +75,8 @@ class TraceOrders(Protocol):
 class Numbers(Protocol):
     """Who knows the numbers of cards."""
 
-    def on_server_active(self, *, is_wanted: bool) -> None:
-        """There is an active server; it may want to hear them."""
+    def on_server_active(self, *, is_wanted: bool, wants_all: bool) -> None:
+        """There is an active server; it may want to hear them, and all that cards say without a PIN."""
         ...
 
 
@@ -298,7 +299,8 @@ class ServerLinks:
                 # Before any answer about a mapping: the server must know the address when it tells the client.
                 self._out.append(Send(server.link, rspro.AddressesInd(self.advertise or ())))
             self.presences.report_readers()
-            self.presences.numbers.on_server_active(is_wanted=CARDS in (abilities or ()))
+            named = abilities or ()
+            self.presences.numbers.on_server_active(is_wanted=CARDS in named, wants_all=INVENTORY in named)
             self.presences.report_sessions(now)
             self.presences.reports.on_server_active(now, is_wanted=SLOTS_2 in (abilities or ()))
 
@@ -371,6 +373,11 @@ class ServerLinks:
         if self.active_server is not None and CARDS in (self.active_server.abilities or ()):
             self._out.append(Send(self.active_server.link, extensions.CardInd(bank_slot, iccid)))
 
+    def card_contents(self, bank_slot: BankSlot, identity: CardIdentity) -> None:
+        """What the card there says of itself without a PIN."""
+        if self.active_server is not None and INVENTORY in (self.active_server.abilities or ()):
+            self._out.append(Send(self.active_server.link, _inventory(bank_slot, identity)))
+
     def reader_health(self, health: rspro.ReaderHealthInd) -> None:
         """A reader is suspended, tried once more, or works again."""
         if self.active_server is not None and SLOTS in (self.active_server.abilities or ()):
@@ -384,3 +391,11 @@ class ServerLinks:
 
     def _note(self, level: Level, event: str, server: ServerLink, **fields: object) -> None:
         self._out.append(LogEvent(level, event, fields={"peer": server.peer, **fields}))
+
+
+def _inventory(bank_slot: BankSlot, identity: CardIdentity) -> InventoryInd:
+    name = (identity.service_provider or "").encode("utf-8", "replace")
+    while len(name) > MAX_PROVIDER:
+        # Not within a character.
+        name = name.decode()[:-1].encode()
+    return InventoryInd(bank_slot, identity.iccid, identity.imsi, name or None, identity.eid)

@@ -35,6 +35,7 @@ from remsim.bankd.core.states import (
     HoldEvent,
     HoldState,
 )
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.core.identity import Proof
@@ -67,6 +68,7 @@ _COMMAND: Final = CardEvent.COMMAND
 _DONE: Final = CardEvent.DONE
 _IN_SERVICE: Final = ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
 _DETACHED: Final = HoldState.DETACHED
+_NEW: Final = Standing.NEW
 
 
 @dataclass(slots=True)
@@ -185,6 +187,7 @@ class CardSlot(Stateful[CardState, CardEvent]):
         "ended",
         "fault",
         "iccid",
+        "identity",
         "is_present",
         "is_traced",
         "origin",
@@ -210,6 +213,8 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.reader = ""
         #: The number of the card that is in the reader now, where it was read.
         self.iccid: str | None = None
+        #: What else it says without a PIN, where that was read.
+        self.identity: CardIdentity | None = None
         #: The session that wants the card.
         self.session: CardSession | None = None
         #: The session that the card was powered for; it is powered off before another gets it.
@@ -423,7 +428,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if continuity.is_unsettled:
             continuity.settle()
         standing = continuity.ledger.take_command(tag, tpdu)
-        if standing is Standing.NEW:
+        if standing is _NEW:
             return self.submit(tag, tpdu, origin, now)
         if standing is Standing.ANSWERED:
             return continuity.ledger.response

@@ -381,7 +381,8 @@ class Session:
         self.ahead.on_answer(tag)
         command = self._commands.popleft()
         self.waits.on_answer(now - command.taken_at)
-        return [self._answer(command, data, tag), *self._send_next(link, lease)]
+        answer = self._answer(command, data, tag)
+        return [answer, *self._send_next(link, lease)] if self._commands else [answer]
 
     def _on_stall_over(self, lease: SessionLease, now: float) -> list[Action]:
         """The emulator cannot let its modem wait any longer."""

@@ -63,10 +63,11 @@ from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 from remsim.server.core.tracing import Traces
+from remsim.server.core.unreadable import CONNECT_REQUESTS, on_undecodable, on_unsupported_version
 from remsim.server.core.warnings import Warnings
 from remsim.server.core.watch import Watch, arrival_name
 from remsim.wire.link.abilities import ADVERTISE
-from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
+from remsim.wire.link.actions import AskIdentity, LinkId, PeerAddress, Send
 from remsim.wire.link.engine import (
     Event,
     IdentityReceived,
@@ -77,11 +78,7 @@ from remsim.wire.link.engine import (
     UnsupportedVersion,
 )
 from remsim.wire.messages import extensions, health, rspro
-from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message, ResultCode, UnknownMessage
-from remsim.wire.messages.schema import NUMBER_OF
-
-_CONNECT_REQUESTS: Final = (rspro.ConnectBankReq, rspro.ConnectClientReq)
-_CONNECT_KINDS: Final[dict[int | None, type]] = {NUMBER_OF[kind]: kind for kind in _CONNECT_REQUESTS}
+from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message
 
 #: Which message means something in which state of the peer. Everything else is ignored, logged once and counted.
 LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
@@ -216,9 +213,9 @@ class Coordinator:
             case ProbeAnswered():
                 return self._admission.on_probe_answered(peer, now)
             case Undecodable():
-                return self._on_undecodable(peer, event)
+                return on_undecodable(peer, event, self._settings.identity)
             case UnsupportedVersion():
-                return self._on_unsupported_version(peer, event)
+                return on_unsupported_version(peer, event)
             case ReceivedUnknown():
                 return [ignored(peer, "unknown_message", number=event.number)]
             case IdentityReceived() if peer.dialled_port is not None and peer.identity is None:
@@ -494,7 +491,7 @@ class Coordinator:
         if kind in REQUEST_OF and event.request is None:
             # Matched by request: whatever a confused peer answers unasked moves nothing (known-limits 3, 27).
             return [ignored(peer, "unasked_answer", message=kind.__name__)]
-        if kind in _CONNECT_REQUESTS and peer.identity is not None:
+        if kind in CONNECT_REQUESTS and peer.identity is not None:
             return [ignored(peer, "repeated_connect_request")]
         is_legal = peer.state in LEGAL_IN.get(kind, frozenset())
         match event.message if is_legal else None, event.request:
@@ -551,30 +548,6 @@ class Coordinator:
         """Whether the verdict on a slot has changed; slots that the bank does not have are nobody's."""
         is_its_own = slot.bank_id == peer.bank_id and slot.slot_nr < peer.number_of_slots
         return self.health.on_slot(slot, now) if is_its_own else []
-
-    def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
-        error = event.error
-        actions: list[Action] = [ignored(peer, "undecodable_message", error=str(error))]
-        kind = _CONNECT_KINDS.get(error.alternative)
-        if kind is None or peer.identity is not None:
-            return actions
-        # Nobody who cannot say who he is gets any further (known-limits 22).
-        result = ResultCode.ILLEGAL_BANK_ID if kind is rspro.ConnectBankReq else ResultCode.ILLEGAL_CLIENT_ID
-        refusal = rspro.refusal(kind, result, self._settings.identity)
-        if refusal is not None and error.tag is not None:
-            actions.append(Send(peer.link, refusal, error.tag))
-        return [*actions, Close(peer.link, "its connect request cannot be read")]
-
-    def _on_unsupported_version(self, peer: Peer, event: UnsupportedVersion) -> list[Action]:
-        """The engine has refused it already."""
-        actions: list[Action] = [ignored(peer, "unsupported_version", version=event.version)]
-        message = event.message
-        is_connect = isinstance(message, _CONNECT_REQUESTS) or (
-            isinstance(message, UnknownMessage) and message.number in _CONNECT_KINDS
-        )
-        if is_connect and peer.identity is None:
-            actions.append(Close(peer.link, "unsupported protocol version"))
-        return actions
 
     # Accepted peers
 

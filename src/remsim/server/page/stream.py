@@ -10,11 +10,13 @@ import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from remsim.server.api.errors import ApiError
 from remsim.server.api.judging import TokenJudge
 from remsim.server.api.v2.events import Readers
+from remsim.server.core.event_feed import EventFeed
 from remsim.server.core.tokens import Grant, is_still_good
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.writer import StoreError
@@ -40,6 +42,10 @@ class Followed(Protocol):
     def newer_than(self, epoch: int, version: int) -> str:
         """What has changed since, as HTML; empty: nothing."""
         ...
+
+
+def _has_more(feed: EventFeed, heard: int) -> bool | None:
+    return True if feed.last != heard else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class PageStream:
                 # What happens meanwhile is told together.
                 await asyncio.sleep(SPACING_S)
                 left_s = max(0.0, beat_at + BEAT_S - loop.time())
-                await changes.until(lambda heard=heard: True if feed.last != heard else None, left_s)
+                await changes.until(partial(_has_more, feed, heard), left_s)
         finally:
             self._readers.count -= 1
 
