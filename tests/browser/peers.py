@@ -31,6 +31,11 @@ class ObedientPeer(RigPeer):
                 case _:
                     pass
 
+    async def drained(self) -> None:
+        """Return when the server has what was sent."""
+        await self._writer.drain()
+        await asyncio.sleep(0.05)
+
     async def _next(self) -> Received | None:
         """Like ``receive``, with any patience."""
         while True:
@@ -51,6 +56,12 @@ async def map_slots(service: ServerService, client: str, bank: str) -> None:
     assert service.runtime is not None
     pair = (BankSlot.parse(bank), ClientSlot.parse(client))
     await service.runtime.change_mappings([], [pair], Actor("test", "-"))
+
+
+async def label(service: ServerService, subject: str, *labels: str) -> None:
+    """Give it labels; returns when that is stored."""
+    assert service.runtime is not None
+    await service.runtime.set_labels(subject, labels, Actor("test", "-"))
 
 
 @asynccontextmanager

@@ -119,7 +119,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "rest": (
         ("models", "errors"),
         ("calls", "stream", "traces"),
-        ("client", "captures", "leases", "warnings", "webhooks"),
+        ("authority", "client", "captures", "leases", "warnings", "webhooks"),
     ),
     "readers": (
         ("errors",),
@@ -180,7 +180,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "doctor": (
         ("check", "pcscd", "roles", "told"),
-        ("owner", "power", "links", "host", "usb", "vpcd"),
+        ("owner", "power", "links", "host", "usb", "vpcd", "warnings"),
         ("bank", "certificate", "configuration"),
         ("server",),
     ),
@@ -188,7 +188,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
         ("options", "rest", "main"),
-        ("tables", "examination", "session", "tracing"),
+        ("tables", "examination", "session", "completion", "tracing"),
         ("fleet", "health", "leases", "warnings"),
         (
             *(

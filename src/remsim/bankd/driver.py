@@ -281,7 +281,11 @@ class CardDriver:
 
 
 async def _read(
-    reader: CardReader, found: CardIdentity, tell: Callable[[bytes, bytes, float], None] | None, *, reads_all: bool
+    reader: CardReader,
+    found: CardIdentity,
+    tell: Callable[[bytes, bytes, float], None] | None,
+    *,
+    reads_all: bool,
 ) -> ReaderError | None:
     """Power the card up and read its ICCID, and all that it says without a PIN. The caller closes the reader."""
     atr = await _outcome(reader.open())

@@ -51,6 +51,8 @@ _EXTRAS: Final = {
 _ROOT_OPTIONS: Final = {
     "--help (-h)": "Show this text.",
     "--version": "Show the version.",
+    "--install-completion SHELL": "Let bash, zsh or fish complete commands and options.",
+    "--show-completion SHELL": "Print the script for that.",
 }
 _HELP_WIDTH: Final = 80
 
@@ -72,6 +74,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return guarded("remsim", lambda: _print(root_help()))
     if words[0] == "--version":
         return guarded("remsim", lambda: _print(__version__))
+    if words[0] in ("--install-completion", "--show-completion"):
+        return guarded("remsim", lambda: _complete(words[0], words[1:]))
     command = words[0]
     if command.startswith("-"):
         say_error(f"unknown option {command}", hint="name a command first; see remsim --help")
@@ -127,6 +131,19 @@ def root_help() -> str:
         for name, text in entries:
             lines += textwrap.wrap(text, _HELP_WIDTH, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
     return "\n".join([*lines, "", "remsim COMMAND --help shows the options of a command."])
+
+
+def _complete(option: str, words: Sequence[str]) -> int:
+    """Show or install a shell's completion. Raises CommandLineError."""
+    shell = words[0] if words else os.environ.get("SHELL", "").rpartition("/")[2]
+    if len(words) > 1:
+        raise CommandLineError(f"{option} takes one shell", hint="write for example remsim --install-completion bash")
+    # It imports the parser and all commands.
+    from remsim.cli import completion
+
+    if option == "--show-completion":
+        return _print(completion.script(shell, COMMANDS))
+    return _print(f"wrote {completion.install(shell, COMMANDS)}; begin a new shell to use it")
 
 
 def _print(text: str) -> int:

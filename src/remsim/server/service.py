@@ -243,7 +243,14 @@ class ServerService:
     ) -> None:
         await self._warn_of_rest(runtime, is_protected=contexts is not None)
         self.app = build_app(runtime, self._metrics, webhooks, is_open=self._config.rest_open)
-        mount_page(self.app, runtime.query, PageFiles(self._config.state_dir), is_open=self._config.rest_open)
+        mount_page(
+            self.app,
+            runtime,
+            PageFiles(self._config.state_dir),
+            is_open=self._config.rest_open,
+            rspro_port=self.rspro_address.port,
+        )
+        self.app.state.authority = None if authority is None else authority.authority
         limits = self._metrics.limits
         if contexts is not None and authority is not None and self._audit is not None:
             # The authority's library is loaded with the authority; a server without one has no use for it.

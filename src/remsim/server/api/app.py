@@ -16,6 +16,7 @@ from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
 from remsim.server.api.v2 import (
     access,
     apply,
+    authority,
     cards,
     events,
     leases,
@@ -114,6 +115,7 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         leases,
         apply,
         access,
+        authority,
         events,
         traces,
         warnings,

@@ -513,14 +513,17 @@ class Coordinator:
             case rspro.ConfigClientBankRes() as message, request:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
-                return [*on_slot_status(peer, message, now), *self._judge(peer, message.from_bank_slot, now)]
+                return [
+                    *on_slot_status(peer, message, now),
+                    *self.health.on_report(peer, message.from_bank_slot, now),
+                ]
             case rspro.ReaderHealthInd() as message, _:
                 self.lending.stir(now)
-                return [*on_reader_health(peer, message), *self._judge(peer, message.bank_slot, now)]
+                return [*on_reader_health(peer, message), *self.health.on_report(peer, message.bank_slot, now)]
             case rspro.SessionStateInd() as message, _:
-                return [*on_session_state(peer, message, now), *self._judge(peer, message.bank_slot, now)]
+                return [*on_session_state(peer, message, now), *self.health.on_report(peer, message.bank_slot, now)]
             case (health.SlotHealthInd() | health.ClientHealthInd()) as message, _:
-                return self._on_health(peer, message, now)
+                return self.health.on_told(peer, message, self._reports, now)
             case extensions.CardInd() as message, _:
                 self.lending.stir(now)
                 return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
@@ -533,21 +536,6 @@ class Coordinator:
             case extensions.AuditInd() as message, _:
                 return self.bank_audit.on_audit(peer, message, now)
         return [ignored(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
-
-    def _on_health(
-        self, peer: Peer, message: health.SlotHealthInd | health.ClientHealthInd, now: float
-    ) -> list[Action]:
-        """A peer tells how a slot stands."""
-        if isinstance(message, health.SlotHealthInd):
-            refused = self._reports.on_slot(peer, message, now)
-            return self._judge(peer, message.bank_slot, now) if refused is None else refused
-        refused = self._reports.on_client(peer, message, now)
-        return self.health.on_client(message.client_slot, now) if refused is None else refused
-
-    def _judge(self, peer: Peer, slot: BankSlot, now: float) -> list[Action]:
-        """Whether the verdict on a slot has changed; slots that the bank does not have are nobody's."""
-        is_its_own = slot.bank_id == peer.bank_id and slot.slot_nr < peer.number_of_slots
-        return self.health.on_slot(slot, now) if is_its_own else []
 
     # Accepted peers
 

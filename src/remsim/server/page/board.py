@@ -21,7 +21,7 @@ from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.page import states
 from remsim.server.page.problems import find_problems
 from remsim.server.page.rendering import render, template
-from remsim.server.query import ServerQuery
+from remsim.server.runtime import ServerRuntime
 
 #: Pieces between two looks at others' work: a portion takes a few milliseconds.
 _PORTION: Final = 16
@@ -77,8 +77,9 @@ class Dirt:
 class OverviewBoard:
     """For one scope, and one set of buttons."""
 
-    def __init__(self, query: ServerQuery, grant: Grant) -> None:
-        self._query = query
+    def __init__(self, runtime: ServerRuntime, grant: Grant) -> None:
+        self._runtime = runtime
+        self._query = query = runtime.query
         self._grant = grant
         self._views = Views(query, sight_of(grant))
         self._may_write = grant.role >= TokenRole.OPERATOR
@@ -109,7 +110,7 @@ class OverviewBoard:
             self._has_changed = False
             await self._look_at_banks(dirt)
             await self._look_at_clients(dirt)
-            found = find_problems(self._query, self._views, self._grant)
+            found = find_problems(self._runtime, self._views, self._grant)
             self._put(PROBLEMS, render("problems.html", problems=found))
             self._looked_at = now
             if not self._has_changed:

@@ -29,7 +29,7 @@ HEADERS: Final = {
 }
 
 
-async def page(request: Request, grant: Grant, name: str, *, here: str, **values: object) -> Response:
+async def page(request: Request, grant: Grant, view: str, /, *, here: str, **values: object) -> Response:
     """A view in its frame; ``here`` is its entry in the menu."""
     # The first one compiles the templates, which takes a moment.
     await in_thread(environment)
@@ -45,7 +45,7 @@ async def page(request: Request, grant: Grant, name: str, *, here: str, **values
         "is_session": cookie is not None,
         "version": __version__,
     }
-    return html(render(name, **frame, **values))
+    return html(render(view, **frame, **values))
 
 
 def html(text: str, status: int = 200) -> Response:

@@ -149,6 +149,10 @@ async def log_in(request: Request, login: TheLogin, runtime: TheRuntime) -> Resp
     source = str(client[0]) if client else "unknown"
     actor = Actor(f"token {grant.token_id} {grant.name}", source)
     runtime.record(Entry(actor, "page.login", detail="by a link" if link else "by its text"))
+    query = runtime.query
+    if target == "/" and not grant.scope.is_limited and not query.known_banks() and not query.known_clients():
+        # Nothing to see yet; there is something to do.
+        target = "/start"
     answer = RedirectResponse(target, 303, {"Cache-Control": "no-store"})
     answer.set_cookie(
         cookie_name(request.scope),

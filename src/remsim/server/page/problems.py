@@ -1,26 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong, one line each: what, since when, and what to do. Derived from what v2 says, within the token's limits.
+"""What is wrong, one line each: what, since when, and what to do.
 
-A cause is told once: the cards of a bank that is away are not each a problem of their own.
+First the server's warnings, which it gives to everybody. Then what stands between a modem and its card without being
+a warning yet: a page says at once what a warning says after a minute. All within the token's limits.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from remsim.core.text import counted
-from remsim.rest import models
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.text import counted, rfc3339
 from remsim.server.api.routing import sight_of
 from remsim.server.api.v2.views import Views
 from remsim.server.core.tokens import Grant, TokenRole
+from remsim.server.core.warnings import Alert
 from remsim.server.page import states
-from remsim.server.query import NO_CARD, READER_FAILS, ServerQuery
+from remsim.server.query import NO_CARD, READER_FAILS
+from remsim.server.runtime import ServerRuntime
 
 
 @dataclass(frozen=True, slots=True)
 class PageProblem:
     """One line."""
 
-    #: What it is about, ``B1``, ``B1:3`` or ``C7:0``, and the address of its page.
+    #: What it is about, and the address of its page.
     subject: str
     address: str
     text: str
@@ -30,56 +33,64 @@ class PageProblem:
     is_grave: bool = True
 
 
-def find_problems(query: ServerQuery, views: Views, grant: Grant) -> list[PageProblem]:
+def find_problems(runtime: ServerRuntime, views: Views, grant: Grant) -> list[PageProblem]:
     """All of them, the grave ones first."""
-    found = [*_of_banks(query, views, grant), *_of_mappings(query, views, grant)]
+    warnings = [alert for alert in runtime.warnings if alert.is_visible(grant.scope)]
+    told = {alert.about for alert in warnings}
+    told |= {str(alert.other) for alert in warnings if alert.other is not None}
+    found = [_of_warning(alert) for alert in warnings]
+    found += _of_banks(runtime, views, grant, told)
+    found += _of_mappings(runtime, views, grant, told)
     return sorted(found, key=lambda problem: (not problem.is_grave, problem.since or ""))
 
 
-def _of_banks(query: ServerQuery, views: Views, grant: Grant) -> Iterator[PageProblem]:
+def address_of(about: str) -> str:
+    """The page of a slot, a client slot, a bank, a client or the server."""
+    if about.startswith("B"):
+        return f"/slots/{about}" if ":" in about else f"/#bank{about[1:]}"
+    if about.startswith("C"):
+        return f"/clients/{about}" if ":" in about else f"/?q={about.lower()}:"
+    return "/activity"
+
+
+def _of_warning(alert: Alert) -> PageProblem:
+    is_grave = alert.severity == "error" or alert.kind in ("card-pulled", "mapping-refused", "bank-absent")
+    since = rfc3339(alert.since)
+    return PageProblem(alert.about, address_of(alert.about), alert.text, since, "server", alert.hint, is_grave=is_grave)
+
+
+def _of_banks(runtime: ServerRuntime, views: Views, grant: Grant, told: set[str]) -> Iterator[PageProblem]:
+    query = runtime.query
     for number in query.known_banks():
-        if not grant.allows(TokenRole.VIEWER, bank_id=number):
+        name = f"B{number}"
+        if name in told or query.bank(number) is not None or not grant.allows(TokenRole.VIEWER, bank_id=number):
             continue
-        info = query.bank(number)
-        if info is None:
-            bank = views.bank(number)
-            is_used = bank.mappings > 0
-            text = f"bank {number} is not connected"
-            if is_used:
-                text += f": {counted(bank.mappings, 'mapping')} without a card"
-            todo = "start remsim bankd on its host" + (f" ({bank.name})" if bank.name else "") + ", or look at its log"
-            yield PageProblem(
-                f"B{number}", f"/#bank{number}", text, bank.link.since, bank.link.source, todo, is_grave=is_used
-            )
-        else:
-            for slot in info.slots:
-                if slot.reader is not None and slot.mapping is None:
-                    model = views.bank_slot(number, slot)
-                    yield _of_slot(model, READER_FAILS)
+        bank = views.bank(number)
+        text = f"bank {number} is not connected"
+        if bank.mappings:
+            text += f": {counted(bank.mappings, 'mapping')} without a card"
+        todo = "start remsim bankd on its host" + (f" ({bank.name})" if bank.name else "") + ", or look at its log"
+        grave = bank.mappings > 0
+        yield PageProblem(name, address_of(name), text, bank.link.since, bank.link.source, todo, is_grave=grave)
 
 
-def _of_slot(slot: models.BankSlotModel, text: str) -> PageProblem:
-    return PageProblem(slot.slot, f"/slots/{slot.slot}", text, slot.card.since, slot.card.source, _todo(text))
-
-
-def _of_mappings(query: ServerQuery, views: Views, grant: Grant) -> Iterator[PageProblem]:
-    for info in query.mappings(sight_of(grant)):
-        if not info.is_bank_connected:
-            continue
-        missing = info.missing
-        if not missing:
+def _of_mappings(runtime: ServerRuntime, views: Views, grant: Grant, told: set[str]) -> Iterator[PageProblem]:
+    for info in runtime.query.mappings(sight_of(grant)):
+        if not info.is_bank_connected or not (missing := info.missing) or _is_told(info.bank, info.client, told):
             continue
         model = views.mapping(info)
         if not info.is_client_connected:
             client = views.client_slot(info.client)
-            since, source, address = client.link.since, client.link.source, f"/clients/{info.client}"
+            since, source, address = client.link.since, client.link.source, address_of(str(info.client))
         else:
-            since, source, address = model.state.since, model.state.source, f"/slots/{info.bank}"
+            since, source, address = model.state.since, model.state.source, address_of(str(info.bank))
         is_grave = states.of_mapping(model).state == "problem"
-        subject = f"{info.client} → {info.bank}"
-        yield PageProblem(
-            subject, address, states.short(missing[0]), since, source, _todo(missing[0]), is_grave=is_grave
-        )
+        subject, text = f"{info.client} → {info.bank}", states.short(missing[0])
+        yield PageProblem(subject, address, text, since, source, _todo(missing[0]), is_grave=is_grave)
+
+
+def _is_told(bank: BankSlot, client: ClientSlot, told: set[str]) -> bool:
+    return not told.isdisjoint({str(bank), str(client), f"B{bank.bank_id}"})
 
 
 def _todo(text: str) -> str:

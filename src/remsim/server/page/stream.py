@@ -7,17 +7,27 @@ page that hears none for a while says that it is not up to date. At most four me
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
-from remsim.server.api.errors import ApiError
-from remsim.server.api.judging import TokenJudge
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+
+from remsim.core.limits import LimitName
+from remsim.net.runtime.tasks import in_thread
+from remsim.server.api import limits
+from remsim.server.api.errors import ApiError, bad_request
+from remsim.server.api.judging import TokenJudge, cookie_of
 from remsim.server.api.v2.events import Readers
+from remsim.server.api.v2.streams import STREAM_TYPE
 from remsim.server.core.event_feed import EventFeed
 from remsim.server.core.tokens import Grant, is_still_good
+from remsim.server.page.frame import HEADERS
+from remsim.server.page.rendering import environment
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.writer import StoreError
 
@@ -27,6 +37,7 @@ SPACING_S: Final = 0.25
 BEAT_S: Final = 2.0
 #: A session or token that has ended ends its streams within this time.
 CHECK_S: Final = 5.0
+_POSITION: Final = re.compile(r"([0-9]{1,10})-([0-9]{1,10})-([0-9]{1,12})", re.ASCII)
 
 
 class Followed(Protocol):
@@ -42,10 +53,6 @@ class Followed(Protocol):
     def newer_than(self, epoch: int, version: int) -> str:
         """What has changed since, as HTML; empty: nothing."""
         ...
-
-
-def _has_more(feed: EventFeed, heard: int) -> bool | None:
-    return True if feed.last != heard else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class PageStream:
                 # What happens meanwhile is told together.
                 await asyncio.sleep(SPACING_S)
                 left_s = max(0.0, beat_at + BEAT_S - loop.time())
-                await changes.until(partial(_has_more, feed, heard), left_s)
+                await changes.until(partial(_newer, feed, heard), left_s)
         finally:
             self._readers.count -= 1
 
@@ -119,3 +126,35 @@ class PageStream:
 def _message(position: str, html: str) -> str:
     lines = "\n".join(f"data: {line}" for line in html.split("\n"))
     return f"id: {position}\n{lines}\n\n"
+
+
+async def open_stream(
+    request: Request, runtime: ServerRuntime, grant: Grant, show: Callable[[], Followed]
+) -> StreamingResponse:
+    """Answer with the stream of what ``show`` gives, behind the position that the browser has. Raises ApiError."""
+    if STREAM_TYPE not in request.headers.get("accept", ""):
+        raise bad_request("this is a stream", f"ask for it with Accept: {STREAM_TYPE}")
+    readers = cast(Readers, request.app.state.event_readers)
+    if readers.count >= limits.MAX_READERS:
+        text = f"{limits.MAX_READERS} streams are open already"
+        raise ApiError(503, "too_many_readers", text, "close other pages", limit=LimitName.EVENT_READERS)
+    await in_thread(environment)
+    asked = request.headers.get("last-event-id") or request.query_params.get("at", "")
+    epoch, version = _position(asked, runtime.query.restart_counter)
+    judge = cast(TokenJudge, request.app.state.judge)
+    may_go_on = partial(Viewer(grant, cookie_of(request.scope)).end, judge, runtime)
+    stream = PageStream(runtime, readers, show(), may_go_on)
+    headers = {**HEADERS, "X-Accel-Buffering": "no"}
+    return StreamingResponse(stream.run(epoch, version), 200, headers, STREAM_TYPE)
+
+
+def _position(text: str, run: int) -> tuple[int, int]:
+    """Epoch and version that a browser has; (0, 0), which nothing has, if they are of another run."""
+    found = _POSITION.fullmatch(text)
+    if found is None or int(found[1]) != run:
+        return 0, 0
+    return int(found[2]), int(found[3])
+
+
+def _newer(feed: EventFeed, number: int) -> bool | None:
+    return True if feed.last != number else None

@@ -2,44 +2,37 @@
 """The routes of the page: its views, the stream that keeps them up to date, and its files."""
 
 import asyncio
-import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Annotated, Final, cast
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import Response
 
-from remsim.core.limits import LimitName
 from remsim.net.runtime.tasks import in_thread
-from remsim.server.api import limits
 from remsim.server.api.auth import TheGrant, for_anybody
-from remsim.server.api.errors import ApiError, bad_request, not_found
-from remsim.server.api.judging import TokenJudge, cookie_of
+from remsim.server.api.errors import not_found
+from remsim.server.api.judging import TokenJudge
 from remsim.server.api.routing import TheQuery, TheRuntime
-from remsim.server.api.v2.events import STREAM_TYPE, Readers
 from remsim.server.core.tokens import Grant, Scope, TokenRole
-from remsim.server.page import assets, login
+from remsim.server.page import assets, login, routes
 from remsim.server.page.board import OverviewBoard
-from remsim.server.page.frame import HEADERS, page
+from remsim.server.page.frame import page
 from remsim.server.page.rendering import environment
-from remsim.server.page.stream import PageStream, Viewer
-from remsim.server.query import ServerQuery
+from remsim.server.page.stream import open_stream
+from remsim.server.runtime import ServerRuntime
 from remsim.server.store.page_files import PageFiles
 
 router = APIRouter(include_in_schema=False)
 
 #: Boards that are kept: one for each scope that is looked at.
 _MAX_BOARDS: Final = 32
-_POSITION: Final = re.compile(r"([0-9]{1,10})-([0-9]{1,10})-([0-9]{1,12})", re.ASCII)
 
 
 class Boards:
     """What is shown, shared by those who may see the same."""
 
-    def __init__(self, query: ServerQuery) -> None:
-        self._query = query
+    def __init__(self, runtime: ServerRuntime) -> None:
+        self._runtime = runtime
         self._boards: OrderedDict[tuple[Scope, bool], OverviewBoard] = OrderedDict()
 
     def overview(self, grant: Grant) -> OverviewBoard:
@@ -47,7 +40,7 @@ class Boards:
         key = (grant.scope, grant.role >= TokenRole.OPERATOR)
         board = self._boards.get(key)
         if board is None:
-            board = self._boards[key] = OverviewBoard(self._query, grant)
+            board = self._boards[key] = OverviewBoard(self._runtime, grant)
             if len(self._boards) > _MAX_BOARDS:
                 self._boards.popitem(last=False)
         self._boards.move_to_end(key)
@@ -61,14 +54,16 @@ async def _boards(request: Request) -> Boards:
 TheBoards = Annotated[Boards, Depends(_boards)]
 
 
-def mount(app: FastAPI, query: ServerQuery, files: PageFiles, *, is_open: bool) -> login.Login:
-    """Add the page to the application."""
+def mount(app: FastAPI, runtime: ServerRuntime, files: PageFiles, *, is_open: bool, rspro_port: int) -> login.Login:
+    """Add the page to the application; ``rspro_port`` is where bankds and clients reach the server."""
     made = login.Login(cast(TokenJudge, app.state.judge), files, is_open=is_open)
     made.restore()
     app.state.login = made
-    app.state.boards = Boards(query)
+    app.state.boards = Boards(runtime)
     app.include_router(router)
     app.include_router(login.router)
+    app.include_router(routes.router)
+    app.state.rspro_port = rspro_port
     return made
 
 
@@ -84,36 +79,9 @@ async def show_overview(request: Request, grant: TheGrant, boards: TheBoards, qu
 
 
 @router.get("/page/stream")
-async def follow(
-    request: Request,
-    runtime: TheRuntime,
-    grant: TheGrant,
-    boards: TheBoards,
-    at: str = "",
-    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
-) -> Response:
+async def follow(request: Request, runtime: TheRuntime, grant: TheGrant, boards: TheBoards) -> Response:
     """What changes in the overview, behind the version that a browser has."""
-    if STREAM_TYPE not in request.headers.get("accept", ""):
-        raise bad_request("this is a stream", f"ask for it with Accept: {STREAM_TYPE}")
-    readers = cast(Readers, request.app.state.event_readers)
-    if readers.count >= limits.MAX_READERS:
-        text = f"{limits.MAX_READERS} streams are open already"
-        raise ApiError(503, "too_many_readers", text, "close other pages", limit=LimitName.EVENT_READERS)
-    await in_thread(environment)
-    epoch, version = _position(last_event_id or at, runtime.query.restart_counter)
-    viewer = Viewer(grant, cookie_of(request.scope))
-    ask: Callable[[], Awaitable[str | None]] = partial(viewer.end, request.app.state.judge, runtime)
-    stream = PageStream(runtime, readers, boards.overview(grant), ask)
-    headers = {**HEADERS, "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream.run(epoch, version), 200, headers, STREAM_TYPE)
-
-
-def _position(text: str, run: int) -> tuple[int, int]:
-    """Epoch and version that a browser has; (0, 0), which no board has, if they are of another run."""
-    found = _POSITION.fullmatch(text)
-    if found is None or int(found[1]) != run:
-        return 0, 0
-    return int(found[2]), int(found[3])
+    return await open_stream(request, runtime, grant, lambda: boards.overview(grant))
 
 
 @router.get(f"{assets.PREFIX}/{{name}}")
