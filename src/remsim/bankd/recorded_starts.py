@@ -16,7 +16,7 @@ from remsim.ahead.symbols import symbol_of
 from remsim.card.apdu_case import PreviousCommand
 from remsim.config import TextError, decode_text
 from remsim.emulators.script.recording import RecordedCommand, RecordingError, parse_line
-from remsim.trace.packets import CaptureError, CutShortError, CapturedPacket, gsmtap_in, is_capture, read_packets
+from remsim.trace.packets import CapturedPacket, CaptureError, CutShortError, gsmtap_in, is_capture, read_packets
 from remsim.trace.sim_frames import LeftOut, SeenReset, SimFrames, SimStep
 
 #: A line with the longest command and answer in hex has some 1100 characters.

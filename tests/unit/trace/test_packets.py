@@ -9,10 +9,10 @@ import pytest
 
 from remsim.trace.packets import (
     MAX_PACKET,
+    CapturedPacket,
     CaptureError,
     CutShortError,
     Datagram,
-    CapturedPacket,
     gsmtap_in,
     is_capture,
     read_packets,
