@@ -3,14 +3,14 @@
 
 import sys
 
-from remsim.bankd import service
+from remsim.bankd import ahead_slots
 from remsim.cli import main
 
 
 def main_without_recordings() -> int:
     """Return the exit status of ``remsim``."""
     # No setting does this: nobody but a measurement wants a bank that knows less.
-    vars(service)["shipped_recordings"] = list
+    vars(ahead_slots)["shipped_recordings"] = list
     return main.main(sys.argv[1:])
 
 

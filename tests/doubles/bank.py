@@ -156,7 +156,7 @@ class StubCards:
                 self.notices.append(action)
             case TraceAtr(slot_nr, atr):
                 self.datagrams.append(encode_gsmtap(AtrRecord(slot_nr, atr)))
-            case TraceTpdu(slot_nr, tpdu, response):
+            case TraceTpdu(slot_nr, tpdu, bytes(response), origin=Origin.MODEM):
                 self.datagrams.append(encode_gsmtap(TpduRecord(slot_nr, tpdu, response)))
         return []
 

@@ -509,8 +509,8 @@ class CutWorld:
                     pipe = self._pipe(link)
                     if pipe is not None:
                         pipe.bankd.detach_session()
-                case RunAhead():
-                    self.later(0.0, lambda: self.do_bank(self.bank.on_ahead_turn(0, self.now)))
+                case RunAhead(_, delay_s):
+                    self.later(delay_s, lambda: self.do_bank(self.bank.on_ahead_turn(0, self.now)))
                 case OpenCard():
                     self.later(0.001, self._card_opens)
                 case ResetCard():

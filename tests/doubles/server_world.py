@@ -31,6 +31,7 @@ from remsim.server.core.actions import (
     StoredLease,
     StoredMapping,
     StoredState,
+    StoreFollow,
     StoreGrant,
     StoreLabels,
     StoreLease,
@@ -109,6 +110,7 @@ class Rows:
                     is_sent=decision.is_sent,
                     is_acknowledged=False,
                     result=None,
+                    follows=decision.follows,
                 )
                 return (self.last_id,)
             case StoreDeletion():
@@ -137,6 +139,8 @@ class Rows:
             case StoreSent():
                 for number in decision.mappings:
                     self.mappings[number] = replace(self.mappings[number], is_sent=True)
+            case StoreFollow(mapping_id, follows):
+                self.mappings[mapping_id] = replace(self.mappings[mapping_id], follows=follows)
             case StoreClientId():
                 assert decision.client_id not in self.numbers.values()
                 self.numbers[decision.key] = decision.client_id

@@ -196,6 +196,18 @@ def _pcscd_replies() -> Iterator[bytes]:
     yield bytes((2, 2, 13, 14)) + _NO_CUT + VERSION.pack(4, 6, 0) + EVENT.pack(0, 0x80100002)
 
 
+def _starts() -> Iterator[bytes]:
+    """What ``bankd learn`` reads, commands and answers together or apart."""
+    yield b'{"event": "reset"}\n{"cmd": "00a40004023f00", "sw": "6135", "rlen": 0}\n'
+    together = capture_files.joined("81ca00fe02df256110", "00b0000002080a9000")
+    apart = capture_files.joined("00a40004023f00", "6110", "00b0000002", "080a9000")
+    for datagrams in (together, apart):
+        yield capture_files.pcapng(capture_files.BARE, datagrams)
+        yield capture_files.pcap(capture_files.RAW_IP, [capture_files.in_udp(one) for one in datagrams], order=">")
+        cooked = [capture_files.on_link(capture_files.COOKED_2, capture_files.in_udp(one)) for one in datagrams]
+        yield capture_files.pcapng(capture_files.COOKED_2, cooked, order=">", is_simple=True)
+
+
 def _captures() -> Iterator[bytes]:
     """One of each format; the first byte chooses how it is read, and 0 leaves that to its beginning."""
     lines = (
@@ -289,6 +301,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "profiles": _profiles,
     "card-states": lambda: iter([UiccState.fresh(load_profile("default")).to_bytes()]),
     "captures": _captures,
+    "starts": _starts,
     "learnt": lambda: iter(
         [b"remsim-ahead 1\ncard B1:3 modem C7:0 atr 3b9f\n00a40004023f00 00c0000010 00b000000a 00b2010428"]
     ),

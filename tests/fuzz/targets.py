@@ -74,6 +74,7 @@ TARGETS: Final[dict[str, Target]] = {
     "captures": Target(
         on_files.captures, (ConfigError,), longest=1024, words=(*_JSON, b"TX Data = {", b"RX Data = {", b"TPDU: ")
     ),
+    "starts": Target(on_files.starts, (ConfigError,), longest=1024, words=(*_JSON, bytes.fromhex("12790002"))),
     "recordings": Target(on_files.recordings, (ConfigError,), words=_JSON),
     "learnt": Target(on_files.learnt, (LearntError,), words=(b"remsim-ahead 1\n", b" atr 3b", b"00b0000001 ")),
     # From callers of REST, and from its server.

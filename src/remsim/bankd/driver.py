@@ -127,7 +127,10 @@ class CardDriver:
         self.reader: CardReader | None = None
         self._events = events
         self._tasks = tasks
-        self._observe = observe
+        #: Told what the card took for each command that it answered.
+        self.observe = observe
+        #: Told of each command of a reading, its answer, and what it took; None: nobody watches.
+        self.tell_reading: Callable[[bytes, bytes, float], None] | None = None
         self._deadlines = deadlines
         self._stuck = stuck
         # The reader in use between OpenCard and CloseCard, whatever ``reader`` has become meanwhile.
@@ -163,7 +166,7 @@ class CardDriver:
                 self._watchdog = asyncio.get_running_loop().call_later(self._deadlines.command_s, self._watch)
             return None
         if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
-            self._observe(perf_counter() - began)
+            self.observe(perf_counter() - began)
             return outcome
         return card_fault(failure_of(outcome))
 
@@ -175,7 +178,7 @@ class CardDriver:
             return
         self._is_waiting = False
         if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
-            self._observe(perf_counter() - self._began)
+            self.observe(perf_counter() - self._began)
             self._events.on_response(self.slot_nr, outcome)
         else:
             self._fail(failure_of(outcome))
@@ -267,7 +270,7 @@ class CardDriver:
             return
         try:
             async with asyncio.timeout(READING_S):
-                error = await _read(reader, found, reads_all=reads_all)
+                error = await _read(reader, found, self.tell_reading, reads_all=reads_all)
         except TimeoutError:
             error = CardMuteError(f"it was not read within {READING_S:g} s")
         finally:
@@ -277,7 +280,13 @@ class CardDriver:
         self._events.on_number(self.slot_nr, found, reason)
 
 
-async def _read(reader: CardReader, found: CardIdentity, *, reads_all: bool) -> ReaderError | None:
+async def _read(
+    reader: CardReader,
+    found: CardIdentity,
+    tell: Callable[[bytes, bytes, float], None] | None,
+    *,
+    reads_all: bool,
+) -> ReaderError | None:
     """Power the card up and read its ICCID, and all that it says without a PIN. The caller closes the reader."""
     atr = await _outcome(reader.open())
     if isinstance(atr, ReaderError):
@@ -285,9 +294,12 @@ async def _read(reader: CardReader, found: CardIdentity, *, reads_all: bool) -> 
     reading = read_identity(found) if reads_all else _read_iccid(found)
     tpdu = next(reading)
     while True:
+        began = perf_counter()
         response = await _outcome(reader.transmit(tpdu))
         if isinstance(response, ReaderError) or not MIN_RESPONSE <= len(response) <= MAX_RESPONSE:
             return failure_of(response)
+        if tell is not None:
+            tell(tpdu, response, perf_counter() - began)
         try:
             tpdu = reading.send(response)
         except StopIteration:

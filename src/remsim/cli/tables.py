@@ -117,6 +117,11 @@ def print_warnings(rows: Sequence[Sequence[str]]) -> None:
     _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="nothing is wrong")
 
 
+def print_parts(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per part of the time that commands took."""
+    _print_table(["PART", "TIME", "SHARE", "EACH"], rows, nothing="no time was measured")
+
+
 def bank_slot_text(mapping: JsonObject) -> str:
     """Return ``B1:3`` for the bank side of a mapping."""
     return _pair("B", mapping.get("bank"), "bankId")

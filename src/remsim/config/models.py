@@ -198,6 +198,9 @@ class ServerConfig(DaemonConfig):
     #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
     #: has no route to an address, so this is off by default.
     ipv6_clients: fields.IdsOrSwitch = False
+    #: Webhooks are sent to addresses of these networks only; none: to all but link-local ones and those where clouds
+    #: give away credentials.
+    webhook_networks: fields.Networks = ()
 
     def rest_address(self, *, is_protected: bool) -> HostPort:
         """Where REST is served; ``is_protected``: over TLS, and with tokens."""
@@ -346,6 +349,12 @@ class BankdConfig(SessionSettings, DaemonConfig):
     gsmtap_reveal: fields.Switch = False
     #: Rules on commands, a TOML file; without it, the shipped ones, which note and block nothing.
     guard: fields.FilePath | None = None
+
+    @property
+    def credentials_dir(self) -> Path | None:
+        """Where key and certificate are; None, also if there are some in the state directory, where all is plain."""
+        is_plain = self.plaintext is not None and self.listen_plaintext is None
+        return None if is_plain and self.tls_dir is None else super().credentials_dir
 
     @property
     def slot_source(self) -> SlotSource:

@@ -20,6 +20,8 @@ KINDS: Final[Mapping[str, str]] = {
     "session_state": "a card session has begun, is held, goes on, or has ended",
     "card_number": "another card was read in a slot",
     "card_gone": "the card of a slot is gone, or cannot be read",
+    "card_followed": "a card was recognised in another slot, and its mapping goes there",
+    "card_not_followed": "a card is in another slot, where its mapping cannot go; or another card is in its slot",
     "labels_changed": "something has other labels",
     "lease_queued": "somebody waits for a free card",
     "lease_granted": "a card is lent; its mapping is stored",

@@ -79,6 +79,9 @@ class MappingModel(V2Model):
     )
     missing: list[str] = Field(description="in words, what stands between the modem and its card")
     iccid: ShortIccid | None = None
+    follow: Literal["slot", "card"] = Field(
+        "slot", description="card: when its card is recognised in another slot, the mapping goes there"
+    )
     created_at: Time
 
 
@@ -425,6 +428,9 @@ class MappingOrder(V2Order):
         description="a bank slot, a card by its number, or any free card with a label",
         pattern=rf"^({BANK_SLOT}|iccid:{ICCID_DIGITS}|label:\S(.{{0,62}}\S)?)$",
         examples=["B1:3", "iccid:8900101234567890018", "label:roaming"],
+    )
+    follow: Literal["slot", "card"] | None = Field(
+        None, description="what the mapping follows; absent: as it is, and the slot for a new one"
     )
 
 

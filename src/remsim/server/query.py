@@ -110,6 +110,11 @@ class MappingInfo:
         return self._mapping.created_at
 
     @property
+    def follows(self) -> str | None:
+        """The number of the card that it follows into other slots; None: it stays with its slot."""
+        return self._mapping.follows
+
+    @property
     def is_bank_connected(self) -> bool:
         """Whether its bankd is connected."""
         return self._bank_peer is not None
@@ -491,6 +496,10 @@ class ServerQuery:
     def slots_of_card(self, iccid: str) -> list[BankSlot]:
         """Where a card with this number was heard of."""
         return [slot for slot, number in self._coordinator.inventory.all_numbers().items() if number == iccid]
+
+    def number(self, slot: BankSlot) -> str | None:
+        """The number of the card that is in a slot, as far as is known."""
+        return self._coordinator.inventory.number(slot)
 
     def last_number(self, slot: BankSlot) -> str | None:
         """The number of the card that was heard of last in a slot."""

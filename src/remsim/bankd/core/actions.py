@@ -143,7 +143,23 @@ class TraceTpdu:
 
     slot_nr: int
     tpdu: bytes
-    response: bytes
+    #: None: the card failed.
+    response: bytes | None
+    origin: Origin = Origin.MODEM
+    #: False: the card was not asked, or not now.
+    was_run: bool = True
+    #: What joins it with what the client says of it: the session's label, the operation tag, the place behind it.
+    session: bytes = b""
+    tag: int | None = None
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCard:
+    """Note what the card of this slot takes for each command, or do not any more: somebody watches."""
+
+    slot_nr: int
+    is_on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +169,10 @@ class StoreCertified:
 
 @dataclass(frozen=True, slots=True)
 class RunAhead:
-    """Call the coordinator's ``on_ahead_turn`` for this slot in the next turn of the loop."""
+    """Call the coordinator's ``on_ahead_turn`` for this slot in a turn of the loop to come, ``delay_s`` from now."""
 
     slot_nr: int
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +184,7 @@ class StoreLearnt:
 
 CardAction = OpenCard | ResetCard | CloseCard | ReadNumber
 CARD_ACTIONS: Final[tuple[type, ...]] = get_args(CardAction)
-Trace = TraceAtr | TraceTpdu
+Trace = TraceAtr | TraceTpdu | TimeCard
 BankdAction = (
     LinkAction
     | StoreRevocations

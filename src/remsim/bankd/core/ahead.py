@@ -39,6 +39,9 @@ from remsim.wire.messages.extensions import AheadInd
 from remsim.wire.messages.rspro import MAX_COMMAND, MIN_COMMAND
 
 _WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
+#: Where other modems use cards that answer at once, a command of theirs takes less than a guess: one in so many seconds
+#: is run then, so that hardly any of theirs has to wait for it.
+YIELD_S: Final = 0.03
 #: Modems whose distance is remembered.
 _MAX_MODEMS: Final = 1024
 
@@ -105,6 +108,10 @@ class AheadRun:
         # The newest command that came over the link that there is now.
         self._newest: int | None = None
         self._guesses = 0
+        # Commands of this modem, and of all others as last looked at, whose card answered at once.
+        self._at_once = self._others_at_once = 0
+        # Others have sent such commands until shortly before this time; and when the last guess was made.
+        self._busy_until = self._guessed_at = 0.0
 
     @property
     def view(self) -> CardView:
@@ -200,6 +207,7 @@ class AheadRun:
 
     def _restored(self, response: bytes, now: float) -> bool:
         step = self._restore.popleft()
+        self._trace(step.command, response, None, origin=Origin.RESTORE, was_run=True)
         sw = int.from_bytes(response[-2:])
         if step.is_matched_by(sw):
             return True
@@ -216,31 +224,45 @@ class AheadRun:
         if guard is not None and guard.blocks(tpdu, now):
             return self._finish(BLOCKED_RESPONSE, now, was_run=False)
         response = self._run(tpdu, Origin.MODEM, now)
-        return None if response is None else self._finish(response, now)
+        if response is None:
+            return None
+        self._at_once += 1
+        self._counts.at_once += 1
+        return self._finish(response, now)
 
     def _finish(self, response: bytes, now: float, *, was_run: bool = True) -> bytes:
         assert self._command is not None
         (tag, tpdu), self._command = self._command, None
         seconds = now - self._began if was_run else None
         self._plan.on_response(tag, tpdu, response, now, seconds=seconds, was_run=was_run)
-        self._count(tag, tpdu, response)
+        self._count(tag, tpdu, response, was_run=was_run)
         self._schedule()
         return response
 
-    def _count(self, tag: int, tpdu: bytes, response: bytes) -> None:
+    def _count(self, tag: int, tpdu: bytes, response: bytes, *, was_run: bool = False) -> None:
         self._complete(tag, response)
         self._counts.tpdus += 1
         self._session.slot.usage.commands += 1
-        self._trace(tpdu, response)
+        self._trace(tpdu, response, tag, was_run=was_run)
 
     def _complete(self, tag: int, response: bytes) -> None:
         if self._session.continuity is not None:
             self._session.continuity.ledger.complete(tag, response)
 
-    def _trace(self, tpdu: bytes, response: bytes) -> None:
+    def _trace(
+        self,
+        tpdu: bytes,
+        response: bytes,
+        tag: int | None,
+        index: int = 0,
+        *,
+        origin: Origin = Origin.MODEM,
+        was_run: bool = False,
+    ) -> None:
         slot = self._session.slot
         if slot.is_traced:
-            self._out.append(TraceTpdu(slot.slot_nr, tpdu, response))
+            label = self._session.label
+            self._out.append(TraceTpdu(slot.slot_nr, tpdu, response, origin, was_run, label, tag, index))
 
     def on_used(self, used: Used) -> None:
         """The client has used answers; commands that came before this have been dealt with."""
@@ -253,7 +275,7 @@ class AheadRun:
             self._counts.tpdus += 1
             self._session.slot.usage.commands += 1
             self._counts.ahead_hits += 1
-            self._trace(answer.tpdu, answer.response)
+            self._trace(answer.tpdu, answer.response, answer.base, answer.index)
         self._plan.used.clear()
 
     # The card
@@ -308,11 +330,11 @@ class AheadRun:
 
     # Guesses
 
-    def _schedule(self) -> None:
-        """Let the next turn of the loop run a guess."""
+    def _schedule(self, delay_s: float = 0.0) -> None:
+        """Let the next turn of the loop run a guess, or one after a while."""
         if not self._is_due:
             self._is_due = True
-            self._out.append(RunAhead(self._session.slot.slot_nr))
+            self._out.append(RunAhead(self._session.slot.slot_nr, delay_s))
 
     def on_turn(self, now: float) -> None:
         """Nothing else is to be done just now: run one guess."""
@@ -322,22 +344,37 @@ class AheadRun:
         is_idle = slot.state is CardState.READY and slot.powered_for is session and slot.session is session
         if not is_idle or session.queue or session.is_ending or session.connection is None or self._command is not None:
             return
+        if (delay_s := self._time_for_others(now)) > 0:
+            self._schedule(delay_s)
+            return
         step = self._plan.next_step()
         if step is None:
             return
         if self._is_ruled(step.tpdu):
             self._plan.cancel_step()
             return
+        self._guessed_at = now
         response = self._run(step.tpdu, Origin.GUESS, now)
         if response is not None:
             self._step_done(response, now)
+
+    def _time_for_others(self, now: float) -> float:
+        """How long the next guess is put off for other modems."""
+        others = self._counts.at_once - self._at_once
+        if others != self._others_at_once:
+            self._others_at_once, self._busy_until = others, now + YIELD_S
+        return self._guessed_at + YIELD_S - now if now < self._busy_until else 0.0
 
     def _is_ruled(self, tpdu: bytes) -> bool:
         guard = self._session.guard
         return guard is not None and guard.concerns(tpdu)
 
     def _step_done(self, response: bytes, now: float) -> None:
+        tpdu = self._session.slot.tpdu
         answer = self._plan.on_step_done(response, seconds=now - self._began)
+        if tpdu is not None:
+            base, index = (None, 0) if answer is None else (answer.base, answer.index)
+            self._trace(tpdu, response, base, index, origin=Origin.GUESS, was_run=True)
         if answer is not None:
             self._counts.ahead_guesses += 1
             self._guesses += 1

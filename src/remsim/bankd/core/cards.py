@@ -24,6 +24,7 @@ from remsim.bankd.core.actions import (
     ResetCard,
     SendResponse,
     TraceAtr,
+    TraceTpdu,
 )
 from remsim.bankd.core.ahead import AheadPolicy, AheadRun
 from remsim.bankd.core.continuity import HoldPolicy
@@ -35,6 +36,7 @@ from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
 from remsim.bankd.core.slot_reports import HealthListener, SlotReports
 from remsim.bankd.core.states import BreakerState, CardEvent, CardState, ConnectionInput, HoldState
+from remsim.bankd.core.tracing import SlotTraces
 from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
@@ -122,6 +124,8 @@ class CardSlots:
         self.reports = SlotReports(self.positions, server=server, latency=lambda nr: as_message(self.latency(nr)))
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
+        #: Of positions that somebody watches.
+        self.traces = SlotTraces(self.positions, fixed=traced_slots, out=out, deadlines=deadlines, limits=counts.limits)
         #: What sessions that begin are answered ahead by; None: nothing.
         self.ahead = ahead
         self.holds = SessionHolds(
@@ -304,6 +308,9 @@ class CardSlots:
         client_slot = session.client if session is not None else None
         fields = {"during": "reset" if position.tpdu is None else "command", "error": fault.text}
         self._out.append(LogEvent("warning", "card_fault", position.bank_slot, client_slot, fields))
+        if position.is_traced and position.tpdu is not None:
+            label = b"" if session is None else session.label
+            self._out.append(TraceTpdu(slot_nr, position.tpdu, None, session=label, tag=position.tag))
         position.step(CardEvent.FAULT)
         self._server.card_failed(position.bank_slot, client_slot, fault.text)
         self._count_failure(position, fault, now, was_in_service=True)
@@ -315,9 +322,11 @@ class CardSlots:
         position.step(CardEvent.OPEN_FAILED)
         is_new, position.fault = position.fault is not fault.kind, fault.kind
         if fault.kind is not FaultKind.PROTOCOL:
-            # Nothing but another card mends that one.
             self._count_failure(position, fault, now)
             self._deadlines.set(position, position.breaker.next_try)
+        elif position.breaker.on_unfit(fault.kind):
+            # Nothing but another card mends that one.
+            self._report(position)
         event = "reader_busy" if fault.kind is FaultKind.BUSY else "card_not_powered"
         self._note("warning" if is_new else "debug", event, position, reader=position.reader, error=fault.text)
         if is_new and fault.kind is FaultKind.BUSY:

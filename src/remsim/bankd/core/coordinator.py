@@ -30,6 +30,7 @@ from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
 from remsim.policy.guard import GuardPolicy
+from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.events import (
     Event,
@@ -79,7 +80,6 @@ class BankdCoordinator:
         #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
         self.actions: Sized = self._out
         self.counts, self.mappings = BankdCounts(limits=limits or LimitCounts()), MappingTable(bank_id, len(cards))
-        self._needs_proof = needs_proof
         self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ServerLinks(
             identity=identity,
@@ -90,7 +90,7 @@ class BankdCoordinator:
             advertise=advertise,
             certified=self.certified,
         )
-        self._deadlines: Deadlines[Due] = Deadlines()
+        self._deadlines, self._needs_proof = Deadlines[Due](), needs_proof
         self.audit = AuditTrail(self.control, self._out, self.counts)
         self.guards = Guards(policy, counts=self.counts, out=self._out, audit=self.audit)
         self.cards = CardSlots(
@@ -116,6 +116,7 @@ class BankdCoordinator:
             certified=self.certified,
             deadlines=self._deadlines,
         )
+        self.traces = self.control.traces = self.cards.traces
         self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
 
@@ -300,6 +301,8 @@ class BankdCoordinator:
                 self.cards.retry(due)
             elif isinstance(due, CardSession):
                 self.cards.holds.on_hold_over(due, now)
+            elif isinstance(due, SlotTap):
+                self.traces.on_due(due, now)
             else:
                 self.clients.give_up_waiting(due)
         reports = self.cards.reports

@@ -60,6 +60,18 @@ class MappingListener(Protocol):
         ...
 
 
+class TraceOrders(Protocol):
+    """Who tells of what passes at slots that somebody watches."""
+
+    def on_request(self, request: extensions.TraceReq, link: LinkId, now: float) -> bool:
+        """The active server wants to hear of a slot. False: it is none of this bank."""
+        ...
+
+    def end_all(self) -> None:
+        """Nobody watches any more."""
+        ...
+
+
 class Numbers(Protocol):
     """Who knows the numbers of cards."""
 
@@ -151,6 +163,7 @@ class ServerLinks:
         #: Set by the coordinator.
         self.listener: MappingListener
         self.presences: Presences
+        self.traces: TraceOrders
 
     @property
     def active_server(self) -> ServerLink | None:
@@ -202,6 +215,7 @@ class ServerLinks:
     def on_link_lost(self, server: ServerLink, reason: str, now: float) -> None:
         """The link is gone. Mappings and their clients stay; a server that waited for this takes over."""
         if self.active_server is server:
+            self.traces.end_all()
             # Of a link that we dial, the dialler says so, too.
             self._note("debug" if server.is_dialled else "warning", "server_lost", server, reason=reason)
             self.presences.reports.on_server_lost()
@@ -310,6 +324,8 @@ class ServerLinks:
                     self._out.append(StoreRevocations(whole))
             case extensions.CertifiedInd():
                 self._certified.on_part(server.link, message, now, is_proven=server.proof is not None)
+            case extensions.TraceReq() if self.traces.on_request(message, server.link, now):
+                pass
             case _:
                 self._note("debug", "server_message_ignored", server, type=type(message).__name__)
 

@@ -46,6 +46,7 @@ from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.session.ledger import Standing
 from remsim.session.lines import ResetEdges
 from remsim.session.token import SessionTokens
+from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
     MAX_COMMAND,
@@ -67,6 +68,7 @@ _COMMAND: Final = CardEvent.COMMAND
 _DONE: Final = CardEvent.DONE
 _IN_SERVICE: Final = ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
 _DETACHED: Final = HoldState.DETACHED
+_NEW: Final = Standing.NEW
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ class BankdCounts:
 
     #: Commands that were answered.
     tpdus: int = 0
+    #: Commands of modems whose cards answered at once, in the call.
+    at_once: int = 0
     #: Resets that a card survived.
     resets: int = 0
     #: Operations of a card that failed, by kind.
@@ -424,7 +428,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if continuity.is_unsettled:
             continuity.settle()
         standing = continuity.ledger.take_command(tag, tpdu)
-        if standing is Standing.NEW:
+        if standing is _NEW:
             return self.submit(tag, tpdu, origin, now)
         if standing is Standing.ANSWERED:
             return continuity.ledger.response
@@ -462,6 +466,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
                 return None
             if guard is not None:
                 guard.on_exchange(tpdu, outcome)
+        self._counts.at_once += 1
         self._on_answered(tag, tpdu, outcome)
         return outcome
 
@@ -523,7 +528,15 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if slot.breaker.failures:
             self._owner.on_recovered(slot)
         if slot.is_traced:
-            self._out.append(TraceTpdu(slot.bank_slot.slot_nr, tpdu, response))
+            was_run = response is not BLOCKED_RESPONSE and response is not _WRONG_LENGTH
+            self._out.append(
+                TraceTpdu(slot.bank_slot.slot_nr, tpdu, response, was_run=was_run, session=self.label, tag=tag)
+            )
+
+    @property
+    def label(self) -> bytes:
+        """Its name in traces; empty if it ends with its link."""
+        return b"" if self.continuity is None else self.continuity.tokens.label
 
     def answer(self, tag: int, response: bytes) -> None:
         """Send a response to the client, if one is attached."""
@@ -536,4 +549,4 @@ class CardSession(Stateful[HoldState, HoldEvent]):
 
 
 #: What has a deadline.
-Due = Connection | CardSlot | CardSession
+Due = Connection | CardSlot | CardSession | SlotTap

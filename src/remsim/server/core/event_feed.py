@@ -16,6 +16,7 @@ from remsim.core.event_kinds import KINDS
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.core.text import rfc3339
+from remsim.server.core.tokens import Scope
 
 #: Events that are kept, ...
 MAX_EVENTS: Final = 100_000
@@ -54,6 +55,11 @@ class EventFeed:
     def __len__(self) -> int:
         """Return how many are kept."""
         return len(self._events)
+
+    @property
+    def newest(self) -> FeedEvent:
+        """The newest event; there must be one."""
+        return self._events[-1]
 
     @property
     def first(self) -> int:
@@ -99,6 +105,15 @@ class EventFeed:
             shown["client_slot"] = str(event.client_slot)
         shown["data"] = self._redact(event.shown_fields())
         return json.dumps(shown, separators=(",", ":"))
+
+
+def is_visible(event: FeedEvent, scope: Scope) -> bool:
+    """A token with limits hears of what is within them as a whole; what names nothing concerns everything."""
+    if not scope.is_limited:
+        return True
+    return bool(event.banks or event.clients) and (
+        all(scope.has_bank(bank) for bank in event.banks) and all(scope.has_client(client) for client in event.clients)
+    )
 
 
 def _about(event: LogEvent) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -23,8 +23,10 @@ from remsim.server.core.actions import (
     StoreChange,
     StoreClientId,
     StoreDeletion,
+    StoreDeliveries,
     StoredMapping,
     StoredState,
+    StoreFollow,
     StoreGrant,
     StoreLabels,
     StoreLease,
@@ -32,9 +34,11 @@ from remsim.server.core.actions import (
     StoreMapping,
     StoreRenewal,
     StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
-from remsim.server.store import leases
+from remsim.server.store import leases, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -112,6 +116,8 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         last_lease=await leases.read_last_id(connection),
         lent_at=await leases.read_lent_at(connection),
         read_at=wall,
+        webhooks=await webhooks.read_webhooks(connection),
+        deliveries=await webhooks.read_deliveries(connection),
     )
 
 
@@ -135,6 +141,7 @@ def _mapping(row: Row[tuple[object, ...]]) -> StoredMapping:
         is_sent=row.is_sent,
         is_acknowledged=row.is_acknowledged,
         result=row.result,
+        follows=row.follows,
     )
 
 
@@ -169,19 +176,7 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
         case StoreMapping():
             if decision.iccid is not None:
                 await _upsert(connection, CARDS, [_card_values(decision.bank, decision.iccid, wall)])
-            done = await connection.execute(
-                insert(MAPPINGS).values(
-                    bank_id=decision.bank.bank_id,
-                    bank_slot_nr=decision.bank.slot_nr,
-                    client_id=decision.client.client_id,
-                    client_slot_nr=decision.client.slot_nr,
-                    created_at=wall,
-                    is_sent=decision.is_sent,
-                    is_acknowledged=False,
-                )
-            )
-            (number,) = done.inserted_primary_key or (0,)
-            return (int(number),)
+            return (await _insert_mapping(connection, decision, wall),)
         case StoreChange():
             if decision.deletion is not None:
                 await write_decision(connection, decision.deletion, wall)
@@ -197,6 +192,12 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             made = await write_decision(connection, creation, wall)
             await leases.write_grant(connection, lease_id, made[0], wall)
             return made
+        case StoreWebhook(hook):
+            await webhooks.write_webhook(connection, hook)
+        case StoreWebhookEnd(number):
+            await webhooks.delete_webhook(connection, number)
+        case StoreDeliveries():
+            await webhooks.write_deliveries(connection, decision)
         case StoreRenewal():
             await leases.write_renewal(connection, decision, wall)
         case StoreLeaseEnd():
@@ -213,12 +214,32 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             await leases.end_with_mappings(connection, decision.mappings, decision.lease_end, wall)
         case StoreSent():
             await connection.execute(_SET_SENT, [{"of": number} for number in decision.mappings])
+        case StoreFollow(mapping_id, follows):
+            changed = update(MAPPINGS).where(MAPPINGS.c.id == mapping_id).values(follows=follows)
+            await connection.execute(changed)
         case StoreClientId():
             kind, value = decision.key
             await connection.execute(
                 insert(CLIENT_NUMBERS).values(kind=kind, value=value, client_id=decision.client_id, given_at=wall)
             )
     return ()
+
+
+async def _insert_mapping(connection: AsyncConnection, decision: StoreMapping, wall: float) -> int:
+    done = await connection.execute(
+        insert(MAPPINGS).values(
+            bank_id=decision.bank.bank_id,
+            bank_slot_nr=decision.bank.slot_nr,
+            client_id=decision.client.client_id,
+            client_slot_nr=decision.client.slot_nr,
+            created_at=wall,
+            is_sent=decision.is_sent,
+            is_acknowledged=False,
+            follows=decision.follows,
+        )
+    )
+    (number,) = done.inserted_primary_key or (0,)
+    return int(number)
 
 
 async def _insert_ids(connection: AsyncConnection, table: Table, numbers: Sequence[int]) -> None:

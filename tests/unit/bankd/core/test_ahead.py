@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from remsim.ahead.figures import AheadFigures
 from remsim.ahead.library import Library, Pair
 from remsim.bankd.core.actions import BankdAction, CardAttached, Origin, RunAhead, SendResponse, StoreLearnt
-from remsim.bankd.core.ahead import AheadPolicy
+from remsim.bankd.core.ahead import YIELD_S, AheadPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.stuck import StuckReaders
@@ -228,3 +228,28 @@ def test_metrics_show_the_figures_of_slots_that_were_used_and_the_manual_names_t
     assert {name for name in named if name.startswith("remsim_bankd_")} <= ours
     assert {name.removesuffix("_total") for name in named if name.startswith("remsim_client_")} <= theirs
     assert {name for name in ours if "_ahead_" in name} <= named
+
+
+def test_guesses_leave_time_to_others_whose_cards_answer_at_once() -> None:
+    world = _World()
+    # A guess was made just now, and another modem has had a command answered at once.
+    world.now = YIELD_S / 2
+    world.bank.counts.at_once += 1
+    world._submit(5, _MF, Origin.MODEM, world.now)
+    world.bank.take()
+    (put_off,) = [action for action in world.bank.on_ahead_turn(0, world.now) if isinstance(action, RunAhead)]
+    assert 0 < put_off.delay_s <= YIELD_S
+    assert world.card.seen == [_MF]
+    # Nobody else is at work any more.
+    world.now += 2 * YIELD_S
+    world.turns(world.bank.on_ahead_turn(0, world.now))
+    assert world.ahead() == [_ICCID, _FETCH, _READ]
+
+
+def test_guesses_are_not_put_off_for_the_modem_itself() -> None:
+    world = _World()
+    world.command(5, _MF)
+    world.command(6, bytes.fromhex("00a40004022f05"))
+    later = [action for action in world.done if isinstance(action, RunAhead)]
+    assert later
+    assert all(action.delay_s == 0 for action in later)

@@ -14,7 +14,7 @@ from remsim.server.api.v2.health_views import HealthViews
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
 
-_STATES = {
+STATE_NAMES = {
     MappingState.NEW: "stored",
     MappingState.UNACKNOWLEDGED: "sent",
     MappingState.ACTIVE: "active",
@@ -48,11 +48,12 @@ class Views:
             client=str(info.client),
             bank=str(info.bank),
             state=models.MappingObserved.model_validate(
-                {"state": _STATES[info.state], "source": source, **self._times(info.changed_at)}
+                {"state": STATE_NAMES[info.state], "source": source, **self._times(info.changed_at)}
             ),
             operational=not missing,
             missing=missing,
             iccid=None if iccid is None else shorten_iccid(iccid),
+            follow="slot" if info.follows is None else "card",
             created_at=time_text(info.created_at),
         )
 
@@ -86,7 +87,7 @@ class Views:
         return models.BankSlotModel(
             slot=str(where),
             labels=list(self._query.labels(str(where))),
-            card=self._presence(bank_id, slot),
+            card=self.presence(bank_id, slot),
             reader=None if slot.reader is None else slot.reader.state.name.lower(),
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
             mapping=self.seen_mapping(slot.mapping),
@@ -97,7 +98,8 @@ class Views:
             atr=atr,
         )
 
-    def _presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
+    def presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
+        """Whether there is a card in a slot."""
         heard = self._query.health.slot_report(BankSlot(bank_id, slot.slot_nr))
         if heard is not None:
             times = self._times(heard.at - heard.report.presence_age_ms / 1000)
