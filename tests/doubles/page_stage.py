@@ -27,7 +27,7 @@ from tests.doubles.programs import INSTALLED, PATIENCE_S, Program, ProgramError,
 from tests.reference import ROOT
 
 #: What a daemon says when it is ready, by the name of its program.
-_READY: Final = {"remsim": r"\sstarted( |$)", "tshark": "Capturing on"}
+_READY: Final = {"remsim": r"\sstarted( |$)|: tracing ", "tshark": "Capturing on"}
 #: What a terminal does not show as text, and a prompt that something was written behind.
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 _PROMPT: Final = re.compile(r"(remsim|C\d+:\d+)> ")

@@ -71,7 +71,7 @@ class Suite:
         await self._stack.aclose()
 
     async def _build(self) -> None:
-        server = ServerService(
+        self.server = server = ServerService(
             ServerConfig(
                 rspro=_ANY_PORT,
                 rest=_ANY_PORT,
@@ -115,7 +115,8 @@ class Suite:
             )
             for number, emulator in enumerate(self._emulators)
         ]
-        rest = f"http://{server.rest_address}/api/backend/v1"
+        self.rest = f"http://{server.rest_address}"
+        rest = f"{self.rest}/api/backend/v1"
         async with httpx2.AsyncClient(base_url=rest, timeout=20.0) as client:
             for number in range(len(self._emulators)):
                 body = {

@@ -2,10 +2,11 @@
 """Answers ahead on real sockets, through a proxy that delays and cuts: a recorded start, answered as the card does."""
 
 import asyncio
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -110,6 +111,46 @@ async def test_cuts_of_the_link_are_not_noticed(tmp_path: Path) -> None:
     assert outcome.commands - 16 <= suite.bankd.coordinator.counts.tpdus <= outcome.commands
 
 
+async def test_latency_of_a_slot_is_told_at_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("remsim.bankd.core.slot_reports", "remsim.client.core.health"):
+        for name in ("FIGURES_S", "INTERVAL_S"):
+            monkeypatch.setattr(f"{module}.{name}", 0.05)
+    steps = load_recording(reference("traces", "iot-modem-boot.jsonl"))
+    async with CuttingProxy(delay_s=0.01) as proxy, asyncio.timeout(_PATIENCE_S):
+        emulator = DrivenEmulator()
+        suite = Suite(tmp_path, [emulator], profile="iot-modem", proxy=proxy, ahead="on", card_time_ms=1)
+        async with suite:
+            player = ScriptPlayer(emulator, steps, card_wait_s=_PATIENCE_S)
+            await player.run()
+            latency = ["ctl", "latency", "--rest", suite.rest]
+            shown: dict[str, Any] = {}
+            while shown.get("commands") != 151 or shown["bankd"]["commands"] < 151 - 16:
+                done = await _output(*latency, "C7:0", "--json")
+                shown = json.loads(done)
+            text = await _output(*latency, "b1:0")
+        here = suite.client.slots[0].coordinator.latency
+    assert (shown["bank_slot"], shown["client_slot"]) == ("B1:0", "C7:0")
+    assert shown["ahead"]["hits"] == here.ahead.hits > 100
+    assert shown["ahead"]["guesses"] >= here.ahead.hits - 16
+    assert shown["waited_s"] == pytest.approx(here.waited_s, abs=0.001)
+    assert shown["card_s"] + shown["network_s"] + shown["hold_s"] == pytest.approx(shown["waited_s"], abs=0.01)
+    # There and back; the card takes a tenth of that.
+    assert shown["network_s"] >= 0.018 * shown["round_trips"]
+    assert 0.001 * shown["round_trips"] <= shown["card_s"] < shown["network_s"]
+    lines = text.splitlines()
+    assert lines[0].startswith("B1:0 with C7:0: 151 commands, ")
+    assert lines[1].startswith(f"answered ahead: {here.ahead.hits}, ")
+    assert [line.split()[0] for line in lines[-4:]] == ["PART", "card", "network", "hold"]
+
+
+async def _output(*words: str) -> str:
+    """What a command of ours prints."""
+    process = await asyncio.create_subprocess_exec(*remsim(*words), stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
 @pytest.mark.parametrize("end", ["bankd", "client"])
 async def test_reload_holds_for_sessions_that_begin_then(tmp_path: Path, end: Literal["bankd", "client"]) -> None:
     steps = load_recording(reference("traces", "iot-modem-boot.jsonl"))
@@ -157,7 +198,7 @@ def test_bank_is_taught_by_a_recorded_start_and_says_what_it_cannot_read(tmp_pat
         learn = remsim("bankd", "learn", str(recording), "--state", str(tmp_path))
         done = subprocess.run(learn, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"1 start read, {new} of them new; 151 commands are known for all cards\n"
+        assert done.stdout.splitlines()[-1] == f"1 start read, {new} of them new; 151 commands are known for all cards"
     assert [path.name for path in stored(tmp_path)] == ["all.learnt"]
     absent = remsim("bankd", "learn", str(tmp_path / "absent"), "--state", str(tmp_path))
     done = subprocess.run(absent, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)

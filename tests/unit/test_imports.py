@@ -30,6 +30,7 @@ LEVELS = {
     "logs": 3,
     "metrics": 3,
     "causes": 3,
+    "captures": 3,
     "vpcd": 3,
     "pki": 4,
     "net": 5,
@@ -49,15 +50,17 @@ LEVELS = {
 #: Imports of a lower level that are not allowed all the same: readers and emulators speak of cards, not of messages.
 NEVER = {("readers", "wire"), ("emulators", "wire")}
 
-#: Modules that parts of their own level may import: tasks are started in one place only, for emulators, too.
-FOR_EQUALS = {"remsim.net.runtime.tasks"}
+#: Modules that parts of their own level may import: tasks are started in one place only, for emulators, too, and what
+#: is secret is judged in one place only.
+FOR_EQUALS = {"remsim.net.runtime.tasks", "remsim.redaction"}
 
 #: The order inside a package: groups of modules from the bottom to the top. A module imports from the groups below its
 #: own. Entries of one group know nothing of each other; ``core.*`` is all of a folder that is not named by itself,
 #: whose modules are free among themselves. A package's own ``__init__`` stands above all.
 INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "wire": (
-        ("errors", "link.foreign", "link.ability_bits", "messages.extensions", "messages.open_enum"),
+        ("errors", "link.foreign", "link.ability_bits", "messages.open_enum"),
+        ("messages.extensions",),
         ("messages.health",),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
         ("ccm", "messages.schema", "messages.fast_codec"),
@@ -70,6 +73,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("apdu", "tlv", "tpdu", "atr", "instructions", "selection"),
         ("apdu_case", "t0_exchange", "atr_policy", "pps"),
         ("iccid", "t0_over_apdu"),
+        ("identity",),
         ("contents",),
     ),
     "uicc": (
@@ -112,7 +116,11 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-    "rest": (("models", "errors"), ("calls", "stream"), ("authority", "client", "leases", "warnings", "webhooks")),
+    "rest": (
+        ("models", "errors"),
+        ("calls", "stream", "traces"),
+        ("authority", "client", "captures", "leases", "warnings", "webhooks"),
+    ),
     "readers": (
         ("errors",),
         ("base",),
@@ -139,10 +147,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
-        ("certified_store", "gsmtap", "learnt_files", "stuck"),
+        ("ahead_turns", "certified_store", "gsmtap", "learnt_files", "recorded_starts", "stuck"),
         ("ahead_slots", "driver", "learning"),
         ("guard", "readers"),
-        ("limits",),
+        ("limits", "tracing"),
         ("metrics",),
         ("service",),
     ),
@@ -172,17 +180,33 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "doctor": (
         ("check", "pcscd", "roles", "told"),
-        ("owner", "power", "links", "host", "usb", "vpcd"),
+        ("owner", "power", "links", "host", "usb", "vpcd", "warnings"),
         ("bank", "certificate", "configuration"),
         ("server",),
     ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
-        ("options", "rest", "main"),
-        ("tables", "examination", "session"),
-        ("fleet", "health", "leases", "warnings"),
-        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
+        ("options", "rest", "completion"),
+        ("main", "tables", "examination", "session", "tracing"),
+        ("fleet", "health", "latency", "leases", "warnings"),
+        (
+            *(
+                "bankd",
+                "client",
+                "demo",
+                "doctor",
+                "enroll",
+                "pki",
+                "server",
+                "token",
+                "top",
+                "trace",
+                "uicc",
+                "apitool",
+            ),
+            "ctl",
+        ),
         ("classic",),
     ),
 }
@@ -222,6 +246,7 @@ VALUES_FOR_REST = {
             ),
         )
     ),
+    *(f"remsim.server.core.tracing.{name}" for name in ("Slot", "TraceEnd", "TraceEntry", "TraceFeed")),
     "remsim.server.store.audit.StoredEntry",
     "remsim.server.store.page_files.PageFiles",
     "remsim.server.store.writer.StoreError",
@@ -277,7 +302,7 @@ EXTRAS = {
 #: library.
 BASE = {
     "cyclopts": ("remsim.cli",),
-    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo"),
+    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo", "remsim.server.webhooks"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
     "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet", "remsim.cli.leases"),

@@ -8,6 +8,7 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from remsim.client.core.actions import (
@@ -46,6 +47,7 @@ from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import Expectation
 from remsim.net.tls.security import TransportSecurity
 from remsim.session.hold import HoldTimes
+from remsim.trace.tap import NO_ID, CommandId, SlotTap
 from remsim.wire.link.actions import Accepted, AnnounceReturn, AskIdentity, Close, LinkId, Probe, Send
 from remsim.wire.link.dialing import Backoff, DialState
 from remsim.wire.link.engine import Event
@@ -98,6 +100,8 @@ class ClientSlotRunner(EmulatorEvents):
                 None if self.emulator.stalls else config.stall_limit_s,
             ),
         )
+        self._trace = self.coordinator.trace
+        self._trace.on_left_out = partial(metrics.limits.reached, LimitName.TRACE_RATE)
         self.coordinator.health.emulator = self.emulator.kind
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
@@ -307,7 +311,7 @@ class ClientSlotRunner(EmulatorEvents):
         performers: dict[type, Callable[..., None]] = {
             Respond: self._respond,
             Abort: self._abort,
-            SetAtr: lambda action: emulator.set_atr(action.atr),
+            SetAtr: self._set_atr,
             InsertCard: lambda _: emulator.insert_card(),
             RemoveCard: lambda _: emulator.remove_card(),
             SelectSim: lambda action: emulator.select_sim(remote=action.remote),
@@ -362,9 +366,28 @@ class ClientSlotRunner(EmulatorEvents):
             self._duration.observe(duration_s)
             # Without a request, its answer was there before.
             self.coordinator.health.on_answered(None if command.request is None else duration_s)
+        if self._trace.tap is not None:
+            self._trace_command(self._trace.tap, command, response, duration_s, failure)
         self._observer.on_command(
             CommandRecord(self.coordinator.client_slot, command.tpdu, response, duration_s, failure=failure)
         )
+
+    def _trace_command(
+        self, tap: SlotTap, command: Command, response: bytes | None, duration_s: float, failure: str
+    ) -> None:
+        """Somebody watches."""
+        label = self.coordinator.label
+        # The tags of a classic bankd mean nothing.
+        command_id = NO_ID if label is None else CommandId(label, command.tag, command.index)
+        tap.on_command(
+            command.tpdu, response, self._manager.now(), command_id=command_id, spent_s=duration_s, failure=failure
+        )
+
+    def _set_atr(self, action: SetAtr) -> None:
+        if self._trace.tap is not None:
+            self._trace.tap.on_unknown_card()
+            self._trace.tap.on_atr(action.atr, self._manager.now())
+        self.emulator.set_atr(action.atr)
 
     def _store_revocations(self, action: StoreRevocations) -> None:
         if self._on_revocations is not None:
@@ -436,5 +459,9 @@ class ClientSlotRunner(EmulatorEvents):
                 metrics.longest_hold.labels(label).set(self._longest_hold_ms)
             case NoticeKind.MODEM_RESET if notice.reset is not None:
                 metrics.resets.labels(label, notice.reset.value).inc()
+                if self._trace.tap is not None:
+                    self._trace.tap.on_reset(
+                        notice.reset, self._manager.now(), words=f"modem, {notice.reset.value} reset"
+                    )
             case _:
                 return

@@ -188,6 +188,8 @@ class ServerConfig(DaemonConfig):
     state_dir: fields.FilePath
     #: SQLAlchemy URL; without it an SQLite file in the state directory. May hold a password: never shown.
     database: Annotated[fields.PlainText | None, Field(repr=False)] = None
+    #: Keep the IMSIs that bankds tell, also in the database; without it they are dropped when they come.
+    keep_imsi: fields.Switch = False
     #: Bankds that cannot dial out are dialled at these addresses (architecture: CONNECTED_SERVER).
     dial_bank: fields.BankdAddresses = ()
     banks: dict[fields.BankKey, BankOverride] = {}
@@ -336,6 +338,9 @@ class BankdConfig(SessionSettings, DaemonConfig):
     shared_access: fields.Switch = False
     #: Tell the server the numbers (ICCIDs) of cards, which are powered for that when they come.
     read_numbers: fields.Switch = True
+    #: Tell a server that asks for it what cards say without a PIN: IMSI, service provider, and the EID of an eUICC. It
+    #: is read with the number, so not without `read_numbers`.
+    inventory: Literal["on", "off"] = "on"
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
     reader_deadlines: ReaderDeadlines = ReaderDeadlines()

@@ -64,6 +64,11 @@ class LimitName(StrEnum):
     KEPT_ANSWERS = "kept_answers"
     HEALTH_REPORTS = "health_reports"
     HEALTH_EVENTS = "health_events"
+    TRACED_SLOTS = "traced_slots"
+    TRACE_READERS = "trace_readers"
+    TRACE_RECORDS = "trace_records"
+    # Of bankds and clients
+    TRACE_RATE = "trace_rate"
     # Of bankds
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"

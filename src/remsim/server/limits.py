@@ -19,9 +19,11 @@ from remsim.server.core.labels import MAX_LABELS, MAX_SUBJECTS
 from remsim.server.core.leases import MAX_LEASES
 from remsim.server.core.peer_reports import BURST, REFILL_S
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
+from remsim.server.core.tracing import KEPT_RECORDS, MAX_TRACED
 from remsim.server.core.warnings import MAX_WARNINGS
 from remsim.server.core.webhooks import MAX_PENDING, MAX_WEBHOOKS
 from remsim.server.store.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
+from remsim.trace.tap import RATE
 from remsim.wire.messages.extensions import MAX_LIST
 
 _CLOSED: Final = "the connection is closed"
@@ -134,6 +136,27 @@ _REST: Final = (
         "a page or program has one; each wakes up at every change. All read the same 100 000 events, so a reader costs "
         "no memory; the events take some 50 MB, and 95 MB at most",
         _ANSWER.format(503),
+    ),
+    Limit(
+        LimitName.TRACED_SLOTS,
+        MAX_TRACED,
+        "slots that are traced at a time",
+        f"each may send {RATE} records in each second, and decoding that takes a few per cent of a processor",
+        _ANSWER.format(503),
+    ),
+    Limit(
+        LimitName.TRACE_READERS,
+        rest.MAX_TRACE_READERS,
+        "streams of traces",
+        "a page or program has one for each slot that it watches",
+        _ANSWER.format(503),
+    ),
+    Limit(
+        LimitName.TRACE_RECORDS,
+        KEPT_RECORDS,
+        "records of each traced slot",
+        "ten seconds of the busiest slot, for a reader that is slow or comes back; some 2 MB",
+        "the reader is told how many it has missed",
     ),
     Limit(
         LimitName.WEBHOOKS,

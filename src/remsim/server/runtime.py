@@ -48,6 +48,7 @@ from remsim.server.core.event_feed import EventFeed, FeedEvent
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
 from remsim.server.core.slotmap import Mapping
+from remsim.server.core.tracing import TraceFeed
 from remsim.server.core.warnings import Severity, Warnings
 from remsim.server.core.watch import Found
 from remsim.server.lease_query import LeaseQuery
@@ -70,10 +71,12 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
             "foreign_session_state",
             "foreign_slot_health",
             "foreign_client_health",
+            "foreign_card_contents",
             "too_many_reports",
             "foreign_audit_entry",
             "odd_audit_action",
             "foreign_card",
+            "foreign_trace",
             "bad_card_number",
         ),
         *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
@@ -159,6 +162,24 @@ class ServerRuntime:
         )
         #: Links that the server dials itself.
         self.dialled: list[DialledLink] = []
+
+    def has_room_for_trace(self, slot: BankSlot | ClientSlot) -> bool:
+        """Whether one more slot can be watched, or this one is already."""
+        return self.coordinator.traces.has_room(slot)
+
+    def watch_trace(self, slot: BankSlot | ClientSlot) -> TraceFeed:
+        """Have what happens at a slot traced, until ``leave_trace``. Raises TooManyTracesError."""
+        feed, actions = self.coordinator.traces.watch(slot, self._loop.time())
+        self._executor.run(actions)
+        return feed
+
+    def trace_missed(self) -> None:
+        """A reader of a trace was too slow."""
+        self._metrics.limits.reached(LimitName.TRACE_RECORDS)
+
+    def leave_trace(self, feed: TraceFeed) -> None:
+        """One who watched it does so no more."""
+        self._executor.run(self.coordinator.traces.leave(feed, self._loop.time()))
 
     def close(self) -> None:
         """Stop the clock."""

@@ -11,6 +11,7 @@ from remsim.bankd import stuck
 from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
 from remsim.bankd.driver import CardDeadlines, CardDriver, card_fault, fault_kind
 from remsim.bankd.stuck import StuckReaders
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
@@ -51,8 +52,9 @@ class Events:
         self.log.append(("closed", slot_nr))
         self.has_more.set()
 
-    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
-        self.log.append(("number", slot_nr, iccid, reason))
+    def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
+        self.log.append(("number", slot_nr, found.iccid, reason))
+        self.found = found
 
     def on_failed(self, slot_nr: int, fault: CardFault) -> None:
         self.log.append(("failed", slot_nr, fault.kind))

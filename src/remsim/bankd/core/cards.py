@@ -24,6 +24,7 @@ from remsim.bankd.core.actions import (
     ResetCard,
     SendResponse,
     TraceAtr,
+    TraceTpdu,
 )
 from remsim.bankd.core.ahead import AheadPolicy, AheadRun
 from remsim.bankd.core.continuity import HoldPolicy
@@ -35,6 +36,8 @@ from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
 from remsim.bankd.core.slot_reports import HealthListener, SlotReports
 from remsim.bankd.core.states import BreakerState, CardEvent, CardState, ConnectionInput, HoldState
+from remsim.bankd.core.tracing import SlotTraces
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
@@ -121,6 +124,8 @@ class CardSlots:
         self.reports = SlotReports(self.positions, server=server, latency=lambda nr: as_message(self.latency(nr)))
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
+        #: Of positions that somebody watches.
+        self.traces = SlotTraces(self.positions, fixed=traced_slots, out=out, deadlines=deadlines, limits=counts.limits)
         #: What sessions that begin are answered ahead by; None: nothing.
         self.ahead = ahead
         self.holds = SessionHolds(
@@ -303,6 +308,9 @@ class CardSlots:
         client_slot = session.client if session is not None else None
         fields = {"during": "reset" if position.tpdu is None else "command", "error": fault.text}
         self._out.append(LogEvent("warning", "card_fault", position.bank_slot, client_slot, fields))
+        if position.is_traced and position.tpdu is not None:
+            label = b"" if session is None else session.label
+            self._out.append(TraceTpdu(slot_nr, position.tpdu, None, session=label, tag=position.tag))
         position.step(CardEvent.FAULT)
         self._server.card_failed(position.bank_slot, client_slot, fault.text)
         self._count_failure(position, fault, now, was_in_service=True)
@@ -346,10 +354,12 @@ class CardSlots:
         position.powered_for, position.atr = None, b""
         self.drive(position, now)
 
-    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> None:
+    def on_card_number(
+        self, slot_nr: int, iccid: str | None, reason: str, now: float, identity: CardIdentity | None = None
+    ) -> None:
         """The reading that ran is over, and the card powered off; a session may wait for it."""
         position = self.positions[slot_nr]
-        self.numbers.on_number(position, iccid, reason)
+        self.numbers.on_number(position, iccid, reason, identity)
         self.reports.on_changed(position, now)
         self.drive(position, now)
 

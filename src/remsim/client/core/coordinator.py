@@ -19,6 +19,7 @@ from remsim.client.core.options import AtrOptions, HoldOptions
 from remsim.client.core.server_link import SlotServerLink
 from remsim.client.core.session import Session
 from remsim.client.core.states import SLOT_TRANSITIONS, SlotEvent, SlotState
+from remsim.client.core.tracing import ClientTrace
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.state_machine import Stateful, Transitions
 from remsim.wire.link.actions import Close, LinkId
@@ -31,6 +32,7 @@ from remsim.wire.link.engine import (
     UnsupportedVersion,
 )
 from remsim.wire.link.tags import TagPolicy
+from remsim.wire.messages.extensions import TraceReq
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
 
 _AS_IT_IS: Final = AtrPolicy()
@@ -65,6 +67,8 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
             on_served=self._on_served,
             hold=hold,
         )
+        #: What the server is told while somebody watches the slot there.
+        self.trace = ClientTrace(self._assignment)
         #: What the server is told of this slot. It hears of what the runtime alone knows, too.
         self.health = ClientHealth(self._assignment, self._session.ahead, lambda: as_message(self.latency))
 
@@ -79,6 +83,11 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
     def ahead(self) -> AnswersAhead:
         """Answers to commands that the modem has not sent yet, and how often they were of use."""
         return self._session.ahead
+
+    @property
+    def label(self) -> bytes | None:
+        """The session's name in traces, empty if it ends with its link. None: the bankd is a classic one."""
+        return self._session.label
 
     @property
     def latency(self) -> LatencyFigures:
@@ -131,6 +140,7 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
 
     def _on_link_lost(self, link: LinkId, reason: str, now: float) -> list[Action]:
         if self._server.owns(link):
+            self.trace.on_link_lost(link)
             return self._server.on_link_lost(reason)
         if not self._session.owns(link):
             return []
@@ -153,6 +163,10 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
                 if self._session.owns(link):
                     return self._unless_held(self._session.on_message(event, now))
                 if self._server.owns(link):
+                    message = event.message
+                    if isinstance(message, TraceReq) and self._server.is_accepted:
+                        if self.trace.on_request(message, link, now):
+                            return []
                     return self._server.on_message(event)
             case IdentityReceived():
                 return self._server.on_identity() if self._server.owns(link) else []
@@ -238,13 +252,13 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
-        due = (self._session.next_deadline(), self.health.due)
+        due = (self._session.next_deadline(), self.health.due, self.trace.next_deadline())
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do what is due at ``now``."""
         actions = self._noted(self._unless_held(self._session.handle_timer(now)), now)
-        return [*actions, *self.health.on_due(now)]
+        return [*actions, *self.health.on_due(now), *self.trace.handle_timer(now)]
 
     def stop(self) -> list[Action]:
         """The program ends: the bankd is told, so that it does not hold the session."""

@@ -7,16 +7,19 @@ While the session is held, its modem's card is merely slow. Knows no messages an
 from remsim.session.hold import Hold, HoldTimes
 from remsim.session.lines import ResetEdges
 from remsim.session.outbox import Outbox
+from remsim.session.token import session_label
 
 
 class SessionLease:
     """Granted by the bankd with each token; ``edges`` are the lines as the bankd knows them."""
 
-    __slots__ = ("edges", "hold", "outbox", "stall_limit_s", "times", "token")
+    __slots__ = ("edges", "hold", "label", "outbox", "stall_limit_s", "times", "token")
 
     def __init__(self, token: bytes, times: HoldTimes, *, edges: ResetEdges, stall_limit_s: float | None) -> None:
         """``stall_limit_s``: how long the emulator lets a command wait without a link; None: for any time."""
         self.token = token
+        #: The session's name in traces.
+        self.label = session_label(token)
         self.times = times
         self.edges = edges
         self.stall_limit_s = stall_limit_s

@@ -23,6 +23,7 @@ from remsim.server.api.v2 import (
     mappings,
     peers,
     sessions,
+    traces,
     warnings,
     webhooks,
 )
@@ -47,6 +48,7 @@ def build_app(
     app.state.runtime = runtime
     app.state.webhooks = hooks
     app.state.event_readers = events.Readers()
+    app.state.trace_readers = traces.TraceReaders()
     app.state.kept_answers = KeptAnswers(metrics.limits)
     app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)
     # The last one is the outermost.
@@ -115,6 +117,7 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         access,
         authority,
         events,
+        traces,
         warnings,
         webhooks,
     ):

@@ -16,11 +16,8 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
 from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
-    SERVER,
     Action,
-    Audited,
     Decision,
-    Entry,
     LeaseEnd,
     StoreChange,
     StoreDeletion,
@@ -42,10 +39,10 @@ from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
-from remsim.server.core.following import Move, plan_move
+from remsim.server.core.following import check_follow, follow_card
 from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
-from remsim.server.core.inventory import Inventory
+from remsim.server.core.inventory import CardContents, Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
 from remsim.server.core.lending import Lending
@@ -62,10 +59,12 @@ from remsim.server.core.peer_reports import (
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+from remsim.server.core.tracing import Traces
+from remsim.server.core.unreadable import CONNECT_REQUESTS, on_undecodable, on_unsupported_version
 from remsim.server.core.warnings import Warnings
 from remsim.server.core.watch import Watch, arrival_name
 from remsim.wire.link.abilities import ADVERTISE
-from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
+from remsim.wire.link.actions import AskIdentity, LinkId, PeerAddress, Send
 from remsim.wire.link.engine import (
     Event,
     IdentityReceived,
@@ -76,11 +75,7 @@ from remsim.wire.link.engine import (
     UnsupportedVersion,
 )
 from remsim.wire.messages import extensions, health, rspro
-from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message, ResultCode, UnknownMessage
-from remsim.wire.messages.schema import NUMBER_OF
-
-_CONNECT_REQUESTS: Final = (rspro.ConnectBankReq, rspro.ConnectClientReq)
-_CONNECT_KINDS: Final[dict[int | None, type]] = {NUMBER_OF[kind]: kind for kind in _CONNECT_REQUESTS}
+from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message
 
 #: Which message means something in which state of the peer. Everything else is ignored, logged once and counted.
 LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
@@ -99,6 +94,8 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
+    extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    health.InventoryInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }
@@ -119,6 +116,8 @@ class ServerSettings:
     takeover_s: float = 3.0
     #: Whether a certificate was ever issued that speaks for this bank or client: it is refused without one.
     is_certified: Callable[[Identity], bool] = lambda _identity: False
+    #: Whether IMSIs that bankds tell are kept.
+    keeps_imsi: bool = False
 
 
 class Coordinator:
@@ -136,7 +135,8 @@ class Coordinator:
         self.certified = CertificateLists(self.peers)
         self._certified: frozenset[Identity] | None = None
         self.bank_audit = BankAudit(self.limits)
-        self.inventory = Inventory(memory.cards)
+        contents = {slot: CardContents(*told) for slot, told in memory.contents.items()}
+        self.inventory = Inventory(memory.cards, contents, keeps_imsi=settings.keeps_imsi)
         self.labels = Labels(memory.labels)
         self.known = KnownPeers(memory.banks, memory.clients, limits=self.limits)
         self.health = HealthBoard(self.peers, self.slotmap, self.known, self.limits)
@@ -150,6 +150,7 @@ class Coordinator:
             | {bank_id: of_any_kind(override) for bank_id, override in settings.overrides.items()},
             takes_ipv6=settings.takes_ipv6,
         )
+        self.traces = Traces(self.peers, self.slotmap, self.limits)
         self._reconciler = Reconciler(self.slotmap, self.configurator, self._bank_timers)
         self._admission = Admission(
             self.peers,
@@ -213,9 +214,9 @@ class Coordinator:
             case ProbeAnswered():
                 return self._admission.on_probe_answered(peer, now)
             case Undecodable():
-                return self._on_undecodable(peer, event)
+                return on_undecodable(peer, event, self._settings.identity)
             case UnsupportedVersion():
-                return self._on_unsupported_version(peer, event)
+                return on_unsupported_version(peer, event)
             case ReceivedUnknown():
                 return [ignored(peer, "unknown_message", number=event.number)]
             case IdentityReceived() if peer.dialled_port is not None and peer.identity is None:
@@ -251,7 +252,7 @@ class Coordinator:
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
         timers = (self._link_timers.next(), self._bank_timers.next(), self.lending.next_deadline())
-        due = (*timers, self.health.next_deadline())
+        due = (*timers, self.health.next_deadline(), self.traces.next_deadline())
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
@@ -261,7 +262,8 @@ class Coordinator:
             actions += self._admission.on_timer(link)
         while (bank_id := self._bank_timers.pop_due(now)) is not None:
             actions += self._reconciler.on_timer(bank_id, now)
-        return actions + self.lending.handle_timer(now) + self.health.handle_timer(now)
+        actions += self.lending.handle_timer(now) + self.health.handle_timer(now)
+        return actions + self.traces.handle_timer(now)
 
     # Orders of operators
 
@@ -315,14 +317,7 @@ class Coordinator:
 
     def check_follow(self, client: ClientSlot, iccid: str) -> None:
         """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
-        other = self.slotmap.follower(iccid)
-        if other is not None and other.client != client:
-            raise ConflictError(
-                f"the mapping of {other.client} follows this card already", hint="change that one first"
-            )
-        lease = self.lending.table.by_client(client)
-        if lease is not None:
-            raise ConflictError(f"{client} has a card on loan", hint="release that lease first")
+        check_follow(self.slotmap, self.lending.table, client, iccid)
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
@@ -468,20 +463,9 @@ class Coordinator:
         return actions
 
     def _follow_card(self, message: extensions.CardInd) -> list[Action]:
-        slot, iccid = message.bank_slot, message.iccid
-        if iccid is None or self.inventory.number(slot) != iccid:
-            return []
-        found = plan_move(self.slotmap, self.inventory, slot, iccid, self.lending.may_use)
-        if not isinstance(found, Move):
-            return [] if found is None else [found]
-        pairs = [(bank, client) for bank, client, _ in found.created]
-        try:
-            decision = self.plan_change(found.ended, pairs, follows={bank: card for bank, _, card in found.created})
-        except ConflictError:
-            # One of the slots is just being mapped: what an operator does counts.
-            return []
-        entry = Entry(SERVER, "mapping.follow", found.target, detail=found.detail)
-        return [] if decision is None else [found.event, Audited(decision, entry)]
+        return follow_card(
+            self.slotmap, self.inventory, message.bank_slot, message.iccid, self.lending.may_use, self.plan_change
+        )
 
     # Messages
 
@@ -490,7 +474,7 @@ class Coordinator:
         if kind in REQUEST_OF and event.request is None:
             # Matched by request: whatever a confused peer answers unasked moves nothing (known-limits 3, 27).
             return [ignored(peer, "unasked_answer", message=kind.__name__)]
-        if kind in _CONNECT_REQUESTS and peer.identity is not None:
+        if kind in CONNECT_REQUESTS and peer.identity is not None:
             return [ignored(peer, "repeated_connect_request")]
         is_legal = peer.state in LEGAL_IN.get(kind, frozenset())
         match event.message if is_legal else None, event.request:
@@ -512,17 +496,24 @@ class Coordinator:
             case rspro.ConfigClientBankRes() as message, request:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
-                return [*on_slot_status(peer, message, now), *self._judge(peer, message.from_bank_slot, now)]
+                return [
+                    *on_slot_status(peer, message, now),
+                    *self.health.on_report(peer, message.from_bank_slot, now),
+                ]
             case rspro.ReaderHealthInd() as message, _:
                 self.lending.stir(now)
-                return [*on_reader_health(peer, message), *self._judge(peer, message.bank_slot, now)]
+                return [*on_reader_health(peer, message), *self.health.on_report(peer, message.bank_slot, now)]
             case rspro.SessionStateInd() as message, _:
-                return [*on_session_state(peer, message, now), *self._judge(peer, message.bank_slot, now)]
+                return [*on_session_state(peer, message, now), *self.health.on_report(peer, message.bank_slot, now)]
             case (health.SlotHealthInd() | health.ClientHealthInd()) as message, _:
-                return self._on_health(peer, message, now)
+                return self.health.on_told(peer, message, self._reports, now)
             case extensions.CardInd() as message, _:
                 self.lending.stir(now)
                 return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
+            case extensions.TraceInd() as message, _:
+                return self.traces.on_told(peer, message, now)
+            case health.InventoryInd() as message, _:
+                return self.inventory.on_contents(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:
@@ -530,45 +521,6 @@ class Coordinator:
             case extensions.AuditInd() as message, _:
                 return self.bank_audit.on_audit(peer, message, now)
         return [ignored(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
-
-    def _on_health(
-        self, peer: Peer, message: health.SlotHealthInd | health.ClientHealthInd, now: float
-    ) -> list[Action]:
-        """A peer tells how a slot stands."""
-        if isinstance(message, health.SlotHealthInd):
-            refused = self._reports.on_slot(peer, message, now)
-            return self._judge(peer, message.bank_slot, now) if refused is None else refused
-        refused = self._reports.on_client(peer, message, now)
-        return self.health.on_client(message.client_slot, now) if refused is None else refused
-
-    def _judge(self, peer: Peer, slot: BankSlot, now: float) -> list[Action]:
-        """Whether the verdict on a slot has changed; slots that the bank does not have are nobody's."""
-        is_its_own = slot.bank_id == peer.bank_id and slot.slot_nr < peer.number_of_slots
-        return self.health.on_slot(slot, now) if is_its_own else []
-
-    def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
-        error = event.error
-        actions: list[Action] = [ignored(peer, "undecodable_message", error=str(error))]
-        kind = _CONNECT_KINDS.get(error.alternative)
-        if kind is None or peer.identity is not None:
-            return actions
-        # Nobody who cannot say who he is gets any further (known-limits 22).
-        result = ResultCode.ILLEGAL_BANK_ID if kind is rspro.ConnectBankReq else ResultCode.ILLEGAL_CLIENT_ID
-        refusal = rspro.refusal(kind, result, self._settings.identity)
-        if refusal is not None and error.tag is not None:
-            actions.append(Send(peer.link, refusal, error.tag))
-        return [*actions, Close(peer.link, "its connect request cannot be read")]
-
-    def _on_unsupported_version(self, peer: Peer, event: UnsupportedVersion) -> list[Action]:
-        """The engine has refused it already."""
-        actions: list[Action] = [ignored(peer, "unsupported_version", version=event.version)]
-        message = event.message
-        is_connect = isinstance(message, _CONNECT_REQUESTS) or (
-            isinstance(message, UnknownMessage) and message.number in _CONNECT_KINDS
-        )
-        if is_connect and peer.identity is None:
-            actions.append(Close(peer.link, "unsupported protocol version"))
-        return actions
 
     # Accepted peers
 
@@ -580,6 +532,7 @@ class Coordinator:
             *note_of(peer),
             *self.revocations.tell(peer),
             *self.configurator.welcome(slot),
+            *self.traces.on_accepted(peer),
         ]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
@@ -597,7 +550,13 @@ class Coordinator:
         places = places_of(peer)
         event = program_event("info", "bankd_connected", peer, slots=peer.number_of_slots, clients_go_to=places)
         told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
-        return [event, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        return [
+            event,
+            *note_of(peer),
+            *told,
+            *self._reconciler.on_bankd_connected(peer, bank_id, now),
+            *self.traces.on_accepted(peer),
+        ]
 
     def _on_addresses(self, peer: Peer, message: rspro.AddressesInd) -> list[Action]:
         """A bankd says where clients reach it."""

@@ -37,7 +37,7 @@ SIGNATURE_HEADER: Final = "Remsim-Signature"
 
 _MAX_URL: Final = 2048
 _MAX_OUTCOME: Final = 200
-#: Where clouds give away credentials to whoever can make a host ask; the one of most is link-local anyhow.
+#: Where clouds give away credentials to programs that can make a host ask; that of most is link-local anyhow.
 _METADATA: Final = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
 
 

@@ -25,6 +25,7 @@ from remsim.wire.link.ability_bits import (
     SESSIONS,
     SLOTS,
     SLOTS_2,
+    TRACE,
 )
 from remsim.wire.messages import extensions, health, rspro
 from remsim.wire.messages.rspro import Message
@@ -47,6 +48,7 @@ __all__ = [
     "SESSIONS",
     "SLOTS",
     "SLOTS_2",
+    "TRACE",
     "introduce",
     "voids_commands",
 ]
@@ -69,6 +71,8 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     health.SlotHealthInd: SLOTS_2,
     health.ClientHealthInd: CLIENT,
     health.InventoryInd: INVENTORY,
+    extensions.TraceReq: TRACE,
+    extensions.TraceInd: TRACE,
 }
 
 

@@ -22,6 +22,7 @@ AHEAD: Final = "ahead.1"
 SLOTS_2: Final = "slots.2"
 CLIENT: Final = "client.1"
 INVENTORY: Final = "inventory.1"
+TRACE: Final = "trace.1"
 #: Every ability of this version, with what it means. Its place is its bit, so new ones go to the end.
 MEANINGS: Final = {
     ECHO: "answers carry the operation tag of their request",
@@ -37,6 +38,7 @@ MEANINGS: Final = {
     SLOTS_2: "a bankd tells how each of its slots stands",
     CLIENT: "a client tells how its slot stands",
     INVENTORY: "a bankd tells what cards say of themselves without a PIN",
+    TRACE: "bankd and client tell of each command while somebody watches their slot",
 }
 REGISTRY: Final = tuple(MEANINGS)
 #: What a program names on any link. The others are named where the settings of the program allow it.

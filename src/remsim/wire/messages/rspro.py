@@ -13,7 +13,16 @@ from typing import Final, cast
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link.ability_bits import named_abilities, plain_version, version_with
-from remsim.wire.messages.extensions import AheadInd, AheadUsedInd, AuditInd, CardInd, CertifiedInd, RevocationListInd
+from remsim.wire.messages.extensions import (
+    AheadInd,
+    AheadUsedInd,
+    AuditInd,
+    CardInd,
+    CertifiedInd,
+    RevocationListInd,
+    TraceInd,
+    TraceReq,
+)
 from remsim.wire.messages.health import ClientHealthInd, InventoryInd, SessionPhase, SlotHealthInd
 from remsim.wire.messages.open_enum import OpenEnum
 
@@ -455,6 +464,8 @@ Addition = (
     | SlotHealthInd
     | ClientHealthInd
     | InventoryInd
+    | TraceReq
+    | TraceInd
 )
 Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition
 Message = Request | Response | Indication

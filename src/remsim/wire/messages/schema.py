@@ -35,6 +35,8 @@ class Enumerated:
         | health.SessionPhase
         | health.CardErrorKind
         | health.ClientPhase
+        | extensions.TraceKind
+        | extensions.TraceOrigin
     ]
     is_open: bool
 
@@ -169,6 +171,28 @@ SLOT_PHYS_STATUS = Struct(
     ),
 )
 
+_MICROSECONDS = Integer(0, extensions.MAX_MICROSECONDS)
+_HIDDEN = ByteString(1, extensions.MAX_HIDDEN)
+TRACE_RECORD = Struct(
+    "TraceRecord",
+    extensions.TraceRecord,
+    (
+        Field("kind", "kind", ENUMERATED, Enumerated(extensions.TraceKind, is_open=True)),
+        Field("origin", "origin", ENUMERATED, Enumerated(extensions.TraceOrigin, is_open=True)),
+        Field("ageUs", "age_us", INTEGER, _MICROSECONDS),
+        Field(
+            "session", "session", 0x80, ByteString(extensions.SESSION_LABEL, extensions.SESSION_LABEL), is_optional=True
+        ),
+        Field("tag", "tag", 0x81, Integer(0, rspro.MAX_OPERATION_TAG), is_optional=True),
+        Field("index", "index", 0x82, Integer(1, extensions.MAX_AHEAD), is_optional=True),
+        Field("command", "command", 0x83, ByteString(0, rspro.MAX_COMMAND), is_optional=True),
+        Field("response", "response", 0x84, ByteString(0, rspro.MAX_RESPONSE), is_optional=True),
+        Field("hiddenCommand", "hidden_command", 0x85, _HIDDEN, is_optional=True),
+        Field("hiddenResponse", "hidden_response", 0x86, _HIDDEN, is_optional=True),
+        Field("words", "words", 0x87, Text(1, extensions.MAX_WORDS), is_optional=True),
+        Field("spentUs", "spent_us", 0x88, _MICROSECONDS, is_optional=True),
+    ),
+)
 _COUNT = Integer(0, health.MAX_COUNT)
 _AGE = Integer(0, health.MAX_AGE_MS)
 
@@ -492,6 +516,25 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
             Field("speed", "speed", 0xA6, MODEM_SPEED, is_optional=True),
             Field("roundTrip", "round_trip", 0xA7, QUANTILES, is_optional=True),
             Field("latency", "latency", 0xA8, LATENCY, is_optional=True),
+        ),
+    ),
+    54: Struct(
+        "traceReq",
+        extensions.TraceReq,
+        (
+            Field("forMs", "for_ms", INTEGER, Integer(0, extensions.MAX_TRACE_MS)),
+            Field("bankSlot", "bank_slot", 0xA0, BANK_SLOT, is_optional=True),
+            Field("clientSlot", "client_slot", 0xA1, CLIENT_SLOT, is_optional=True),
+        ),
+    ),
+    55: Struct(
+        "traceInd",
+        extensions.TraceInd,
+        (
+            Field("leftOut", "left_out", INTEGER, Integer(0, extensions.MAX_MICROSECONDS)),
+            Field("records", "records", SEQUENCE, SequenceOf(SEQUENCE, TRACE_RECORD, extensions.MAX_TRACE_RECORDS)),
+            Field("bankSlot", "bank_slot", 0xA0, BANK_SLOT, is_optional=True),
+            Field("clientSlot", "client_slot", 0xA1, CLIENT_SLOT, is_optional=True),
         ),
     ),
     57: Struct(

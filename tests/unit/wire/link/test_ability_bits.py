@@ -9,8 +9,8 @@ from remsim.wire.link import abilities, ability_bits
 @pytest.mark.parametrize(
     ("software", "version", "expected"),
     [
-        ("remsim-client", "0.3.0+x1d7f", abilities.ABILITIES),
-        ("remsim-client", "0.3.0+x1fff", abilities.REGISTRY),
+        ("remsim-client", "0.3.0+x3d7f", abilities.ABILITIES),
+        ("remsim-client", "0.3.0+x3fff", abilities.REGISTRY),
         ("remsim-client", "0.3.0+x0", ()),
         ("remsim-client", "0.3.0+x5", ("echo.1", "slots.1")),
         # Bits of later versions say nothing to this one.
@@ -70,4 +70,5 @@ def test_every_ability_has_the_bit_that_it_had() -> None:
         "slots.2": 0x400,
         "client.1": 0x800,
         "inventory.1": 0x1000,
+        "trace.1": 0x2000,
     }

@@ -16,16 +16,20 @@ from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
+    BankText,
     ClientSlotPath,
     CursorText,
+    LabelText,
     LimitText,
+    MappingStateText,
+    bank_filter,
     check_preconditions,
     client_slot,
     duration,
     read_json,
     read_model,
 )
-from remsim.server.api.v2.views import Views, mapping_tag
+from remsim.server.api.v2.views import STATE_NAMES, Views, mapping_tag
 from remsim.server.core.actions import Actor
 from remsim.server.core.card_choice import CardChoiceError
 from remsim.server.core.slotmap import ConflictError, MappingState
@@ -57,10 +61,23 @@ _BODY: Final = {
 
 @router.get("/mappings", responses={**gives(models.MappingPage), **problems(400)})
 async def list_mappings(
-    query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
+    query: TheQuery,
+    grant: TheGrant,
+    state: MappingStateText = None,
+    label: LabelText = None,
+    bank: BankText = None,
+    limit: LimitText = DEFAULT_LIMIT,
+    cursor: CursorText = None,
 ) -> Response:
-    """All mappings that the token is for, in the order of their client slots."""
-    found = sorted(query.mappings(sight_of(grant)), key=lambda info: info.client)
+    """All mappings that the token is for, in the order of their client slots; a label is one of any of its parts."""
+    number = bank_filter(bank)
+    found = [
+        info
+        for info in sorted(query.mappings(sight_of(grant)), key=lambda info: info.client)
+        if number in (None, info.bank.bank_id)
+        and state in (None, STATE_NAMES[info.state])
+        and (label is None or label in _labels_around(query, info))
+    ]
     return await page(
         found,
         key=lambda info: (info.client.client_id, info.client.slot_nr),
@@ -192,6 +209,13 @@ async def _map(
         # With what it is mapped is none of this token's business.
         text = f"{bank} is mapped already, to something that the token is not for"
         raise ApiError(409, "conflict", text, "ask who may delete that mapping") from None
+
+
+def _labels_around(query: ServerQuery, info: MappingInfo) -> tuple[str, ...]:
+    """The labels of its bank slot, its client slot and its card."""
+    iccid = query.last_number(info.bank)
+    card = () if iccid is None else query.labels(f"iccid:{iccid}")
+    return (*query.labels(str(info.bank)), *query.labels(str(info.client)), *card)
 
 
 def _followed(query: ServerQuery, bank: BankSlot) -> str:

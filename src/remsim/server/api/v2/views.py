@@ -7,14 +7,14 @@ import time
 from collections.abc import Sequence
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.redaction import shorten_iccid
+from remsim.redaction import shorten_eid, shorten_iccid, shorten_imsi
 from remsim.rest import models
 from remsim.server.api.v1.views import MaySee, time_text
 from remsim.server.api.v2.health_views import HealthViews
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
 
-_STATES = {
+STATE_NAMES = {
     MappingState.NEW: "stored",
     MappingState.UNACKNOWLEDGED: "sent",
     MappingState.ACTIVE: "active",
@@ -48,7 +48,7 @@ class Views:
             client=str(info.client),
             bank=str(info.bank),
             state=models.MappingObserved.model_validate(
-                {"state": _STATES[info.state], "source": source, **self._times(info.changed_at)}
+                {"state": STATE_NAMES[info.state], "source": source, **self._times(info.changed_at)}
             ),
             operational=not missing,
             missing=missing,
@@ -87,17 +87,19 @@ class Views:
         return models.BankSlotModel(
             slot=str(where),
             labels=list(self._query.labels(str(where))),
-            card=self._presence(bank_id, slot),
+            card=self.presence(bank_id, slot),
             reader=None if slot.reader is None else slot.reader.state.name.lower(),
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
             mapping=self.seen_mapping(slot.mapping),
             session=self.health.session(where),
             health=self.health.slot(where, is_whole=is_whole),
+            inventory=self.inventory(where) if is_whole else None,
             reader_name=reader_name,
             atr=atr,
         )
 
-    def _presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
+    def presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
+        """Whether there is a card in a slot."""
         heard = self._query.health.slot_report(BankSlot(bank_id, slot.slot_nr))
         if heard is not None:
             times = self._times(heard.at - heard.report.presence_age_ms / 1000)
@@ -154,6 +156,24 @@ class Views:
             presence=presence,
             labels=list(info.labels),
             mapping=self.seen_mapping(info.mapping),
+            inventory=self.inventory(info.bank, reveal=reveal),
+        )
+
+    def inventory(self, slot: BankSlot, *, reveal: bool = False) -> models.InventoryModel | None:
+        """What the card of a slot says without a PIN."""
+        found = self._query.card_contents(slot)
+        if found is None:
+            return None
+        contents, told_at = found
+        imsi, eid = contents.imsi, contents.eid
+        return models.InventoryModel.model_validate(
+            {
+                "imsi": imsi if reveal or imsi is None else shorten_imsi(imsi),
+                "service_provider": contents.service_provider,
+                "eid": eid if reveal or eid is None else shorten_eid(eid),
+                "source": "database" if told_at is None else f"B{slot.bank_id}",
+                **self._times(told_at),
+            }
         )
 
     def _link(self, info: PeerInfo | None, left_at: float | None) -> models.LinkObserved:
