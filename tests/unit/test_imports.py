@@ -173,7 +173,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules", "lookout", "webhooks", "page.assets"),
+        ("rules", "lookout", "webhooks", "page.assets", "bundle"),
         ("api.*",),
         ("page.*",),
         ("service",),
@@ -189,7 +189,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (
         ("options", "rest", "main"),
         ("tables", "examination", "session", "completion", "tracing"),
-        ("fleet", "health", "leases", "warnings"),
+        ("bundles", "fleet", "health", "leases", "warnings"),
         (
             *(
                 "bankd",

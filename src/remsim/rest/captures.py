@@ -5,13 +5,13 @@ from datetime import datetime
 
 from remsim.rest.traces import TraceModel
 from remsim.trace.gsmtap import AtrRecord, TpduRecord
-from remsim.trace.pcapng import Packet
+from remsim.trace.pcapng import CapturePacket
 
 _HIDDEN = "**"
 _FILL = "ff"
 
 
-def packet_of(record: TraceModel) -> Packet | None:
+def packet_of(record: TraceModel) -> CapturePacket | None:
     """The packet of a record; None if GSMTAP has nothing for it: resets, and commands without an answer."""
     if record.response is None:
         return None
@@ -19,10 +19,10 @@ def packet_of(record: TraceModel) -> Packet | None:
     at = datetime.fromisoformat(record.at).timestamp()
     response = _bytes(record.response)
     if record.kind == "atr":
-        return Packet(at, AtrRecord(slot_nr, response), _comment(record))
+        return CapturePacket(at, AtrRecord(slot_nr, response), _comment(record))
     if record.kind != "command" or record.command is None:
         return None
-    return Packet(at, TpduRecord(slot_nr, _bytes(record.command), response), _comment(record))
+    return CapturePacket(at, TpduRecord(slot_nr, _bytes(record.command), response), _comment(record))
 
 
 def _bytes(text: str) -> bytes:
