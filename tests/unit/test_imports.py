@@ -187,9 +187,9 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
-        ("options", "rest", "main"),
-        ("tables", "examination", "session", "completion", "tracing"),
-        ("bundles", "fleet", "health", "leases", "warnings"),
+        ("options", "rest", "completion"),
+        ("main", "tables", "examination", "session", "tracing"),
+        ("bundles", "fleet", "health", "latency", "leases", "warnings"),
         (
             *(
                 "bankd",
