@@ -91,7 +91,7 @@ def banks(bank_id: IdText = None, /, *, session: Given) -> int:
         return session.show(items, lambda: tables.print_banks(items))
     number = _parse_number(bank_id, "B", "bank id")
     bank = _known(session.rest.get(f"/banks/{number}"), f"bank {number} is not connected")
-    return session.show(bank, lambda: tables.print_bank(bank))
+    return session.show(bank, lambda: tables.print_bank(bank, health.of_bank(session, number)))
 
 
 @commands.command
@@ -109,7 +109,7 @@ def clients(client_id: IdText = None, /, *, session: Given) -> int:
             items = [item for item in items if str(item.get("peer")).partition(":")[0] == wanted]
         if not items:
             raise RestError(f"client {wanted} is not connected", hint="list them with: remsim ctl clients")
-    return session.show(items, lambda: tables.print_clients(items))
+    return session.show(items, lambda: tables.print_clients(items, health.of_clients(session)))
 
 
 @commands.command(alias="slotmaps")

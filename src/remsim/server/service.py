@@ -92,9 +92,8 @@ class ServerService:
             check_open_address(self.rest_address)
         policy = read_policy(config)
         overrides = await _resolve_overrides(config)
-        lock = StateLock(
-            config.state_dir / "server.lock", what=f"the state directory {config.state_dir}", must_exist=True
-        )
+        folder = config.state_dir
+        lock = StateLock(folder / "server.lock", what=f"the state directory {folder}", must_exist=True)
         lock.take(self._log)
         self._stack.callback(lock.release)
         store = Store.at(config.database_url, log=self._log)
@@ -294,6 +293,7 @@ class ServerService:
             takes_ipv6=self._config.gives_ipv6_to,
             takeover_s=self._config.timers.takeover_s,
             is_certified=_nobody if authority is None else authority.is_certified,
+            keeps_imsi=self._config.keep_imsi,
         )
 
 

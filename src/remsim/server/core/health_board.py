@@ -15,6 +15,7 @@ from remsim.core.limits import LimitCounts, LimitName
 from remsim.core.log_event import LogEvent
 from remsim.core.rate_limit import TokenBuckets
 from remsim.server.core.actions import Action
+from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.known import KnownPeers, absence
 from remsim.server.core.peers import Peer, PeerTable
 from remsim.server.core.slotmap import SlotMap
@@ -27,7 +28,7 @@ from remsim.server.core.verdicts import (
     slot_verdict,
 )
 from remsim.wire.link.abilities import CLIENT, SLOTS_2
-from remsim.wire.messages.health import ClientPhase, SessionPhase
+from remsim.wire.messages.health import ClientHealthInd, ClientPhase, SessionPhase, SlotHealthInd
 
 #: How often those are looked at that change with time.
 LOOK_S: Final = 2.0
@@ -72,6 +73,10 @@ class HealthBoard:
     def client(self, slot: ClientSlot, now: float) -> HealthStanding:
         """How a client slot is."""
         return self._standing(slot, client_verdict(self._client_facts(slot, now)), now)
+
+    def troubled(self) -> list[Place]:
+        """The slots whose verdict, when it was last looked at, was that somebody should look at them."""
+        return [place for place, (kind, _) in self._last.items() if kind.is_trouble]
 
     def counts(self) -> Mapping[VerdictKind, int]:
         """How many slots of connected peers have each verdict, as it was when it was last looked at."""
@@ -121,6 +126,21 @@ class HealthBoard:
         session = None if bank is None else bank.sessions.get(slot.slot_nr)
         is_held = session is not None and session.state == SessionPhase.DETACHED.name
         return self._note(slot, standing, now, is_unsteady=is_held)
+
+    def on_report(self, peer: Peer, slot: BankSlot, now: float) -> list[Action]:
+        """The same, if the slot is one of the bank that reports it; others are nobody's."""
+        is_its_own = slot.bank_id == peer.bank_id and slot.slot_nr < peer.number_of_slots
+        return self.on_slot(slot, now) if is_its_own else []
+
+    def on_told(
+        self, peer: Peer, message: SlotHealthInd | ClientHealthInd, reports: HealthReports, now: float
+    ) -> list[Action]:
+        """A peer tells how a slot stands; ``reports`` keeps that, or refuses it."""
+        if isinstance(message, SlotHealthInd):
+            refused = reports.on_slot(peer, message, now)
+            return self.on_report(peer, message.bank_slot, now) if refused is None else refused
+        refused = reports.on_client(peer, message, now)
+        return self.on_client(message.client_slot, now) if refused is None else refused
 
     def on_client(self, slot: ClientSlot, now: float) -> list[Action]:
         """Something of a connected client's slot may have changed."""

@@ -22,7 +22,8 @@ from remsim.net.runtime.tasks import in_thread
 from remsim.server.api import limits
 from remsim.server.api.errors import ApiError, bad_request
 from remsim.server.api.judging import TokenJudge, cookie_of
-from remsim.server.api.v2.events import STREAM_TYPE, Readers
+from remsim.server.api.v2.events import Readers
+from remsim.server.api.v2.streams import STREAM_TYPE
 from remsim.server.core.event_feed import EventFeed
 from remsim.server.core.tokens import Grant, is_still_good
 from remsim.server.page.frame import HEADERS
