@@ -27,6 +27,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "startup": Bench("bench.startup", "processor time until a program is ready, next to the bare interpreter"),
     "codec": Bench("bench.codec", "encode and decode messages, next to asn1tools"),
     "roundtrip": Bench("bench.roundtrip", "a TPDU through the bankd and back, next to a bare echo"),
+    "resume": Bench("bench.resume_cost", "what it costs a TPDU at client and bankd that its session outlives a link"),
     "boot": Bench("bench.boot", "the start of a modem far from its card, with and without answers ahead"),
     "pcscd": Bench("bench.pcscd", "PC/SC by a library with threads, and by pcscd's socket from the event loop"),
     "vpcd": Bench("bench.vpcd", "a PC/SC program on the virtual reader, next to the same on the reader itself"),
@@ -36,6 +37,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "garbage": Bench("bench.garbage", "sessions while garbage comes to the ports, and without it"),
     "flood": Bench("bench.flood", "a session over TLS, and the programs' end, while PINGs flood the plaintext ports"),
     "cuts": Bench("bench.cuts", "modems that boot while their links are cut or freeze, with and without resume"),
+    "page": Bench("bench.page", "the page of a large installation while many look at it, in a browser"),
     "server": Bench("bench.server_swarm", "a server with ten thousand clients"),
 }
 

@@ -3,14 +3,18 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
 from remsim.logs import reset_logging
 from tests import leftovers
+from tests.doubles.programs import quick_programs, stand_ins
 from tests.reference import reference as reference_file
+from tests.slowest_first import SlowestFirst
 
 # A loaded machine makes a draw slow without saying anything about the test: no deadline, no complaint about speed.
 _QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -19,6 +23,19 @@ settings.register_profile("long", _QUIET, max_examples=20_000)
 settings.load_profile("check")
 
 _BEFORE = pytest.StashKey[leftovers.Snapshot]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SlowestFirst | None:
+    """Make ``--dist loadfile`` what tests/slowest_first.py says."""
+    return SlowestFirst(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session")
+def quick_start() -> Iterator[Path]:
+    """Our programs start quickly: see tests/doubles/quick_start.py. The folder with their stand-ins."""
+    with ExitStack() as stack:
+        yield stand_ins() or stack.enter_context(quick_programs())
 
 
 @pytest.fixture(scope="session")

@@ -8,38 +8,23 @@ outside: work and memory are bounded by the length of the input, and what cannot
 
 import json
 import re
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
+from io import BytesIO
 from typing import Final
 
 from remsim.card.tpdu import HEADER_LENGTH, MAX_TPDU
-from remsim.core.errors import ConfigError
+from remsim.trace.packets import CaptureError, gsmtap_in, is_capture, read_packets
+from remsim.trace.sim_frames import LeftOut, SeenData, SeenReset, SimFrames, SimStep, seen_of_joined
 
 MAX_CAPTURE: Final = 64 << 20
 #: A line of text: header, 256 bytes in hex with blanks, and what stands before them.
 MAX_LINE: Final = 4096
 
 _STATUS: Final = 2
-_INS_GET_RESPONSE: Final = 0xC0
-_SW1_MORE: Final = frozenset({0x61, 0x9F})
 _SW1_LENGTH: Final = 0x6C
+_PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
 _SW1_ERROR: Final = frozenset(range(0x64, 0x70)) - {_SW1_LENGTH}
 _HINT: Final = "JSON lines, pcapng or pcap with GSMTAP, SIMtrace text and Qualcomm 0x19B7 text are read"
-
-
-class CaptureError(ConfigError):
-    """A capture that cannot be read; the message says where."""
-
-
-class Seen(Enum):
-    """Which way the data of a command really went."""
-
-    TO_CARD = "data to the card"
-    FROM_CARD = "no data to the card"
-    #: The capture does not tell: P3 bytes and a status word may be either, and so may a refusal alone.
-    UNDECIDED = "not told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +41,7 @@ class Exchange:
 
     place: int
     header: bytes
-    seen: Seen
+    seen: SeenData
     sw: int | None
     card: str = ""
 
@@ -73,29 +58,14 @@ class Capture:
     skipped: int = 0
 
 
-def seen_of_answer(brought: int, answered: int, sw: int) -> Seen:
+def seen_of_answer(brought: int, answered: int, sw: int) -> SeenData:
     """The way of a command's data where the recorder told data of the command and of the answer apart."""
     if brought:
-        return Seen.TO_CARD
+        return SeenData.TO_CARD
     if not answered and sw >> 8 in _SW1_ERROR:
         # Refused before anybody had to send data.
-        return Seen.UNDECIDED
-    return Seen.FROM_CARD
-
-
-def seen_of_joined(header: bytes, behind: int, sw: int) -> Seen:
-    """The way of a command's data where all that follows the header is one row of ``behind`` bytes and a status word.
-
-    P3 bytes and a status word may be either; 61xx and 9Fxx behind them speak of an answer still to be fetched.
-    """
-    p3 = header[4]
-    if behind == 0:
-        return Seen.FROM_CARD if sw >> 8 == _SW1_LENGTH else Seen.UNDECIDED
-    if p3 == 0 or behind < p3:
-        return Seen.FROM_CARD
-    if behind > p3:
-        return Seen.TO_CARD
-    return Seen.TO_CARD if sw >> 8 in _SW1_MORE and header[1] != _INS_GET_RESPONSE else Seen.UNDECIDED
+        return SeenData.UNDECIDED
+    return SeenData.FROM_CARD
 
 
 def _of_joined(place: int, raw: bytes) -> Exchange | None:
@@ -115,7 +85,7 @@ def read_capture(raw: bytes, kind: str | None = None) -> Capture:
         raise CaptureError(f"the capture is larger than {MAX_CAPTURE >> 20} MiB", hint="cut it into parts")
     kind = kind or _kind_of(raw)
     if kind in ("pcapng", "pcap"):
-        return _read_packets(raw, kind)
+        return _read_packets(raw)
     lines = raw.decode("utf-8", "replace").splitlines()
     match kind:
         case "json":
@@ -128,10 +98,8 @@ def read_capture(raw: bytes, kind: str | None = None) -> Capture:
 
 
 def _kind_of(raw: bytes) -> str:
-    if raw[:4] == _PCAPNG:
-        return "pcapng"
-    if raw[:4] in _PCAP_ORDERS:
-        return "pcap"
+    if is_capture(raw):
+        return "pcapng" if raw[:4] == _PCAPNG else "pcap"
     for line in raw[: 1 << 20].decode("utf-8", "replace").splitlines():
         if line.lstrip().startswith("{"):
             return "json"
@@ -175,7 +143,7 @@ def _json_step(number: int, line: str) -> Step:
         raise ValueError(f"cmd has {len(tpdu)} bytes; a command has {HEADER_LENGTH}..{MAX_TPDU}")
     header, brought = tpdu[:HEADER_LENGTH], len(tpdu) - HEADER_LENGTH
     if entry.get("sw") is None:
-        return Exchange(number, header, Seen.TO_CARD if brought else Seen.UNDECIDED, None)
+        return Exchange(number, header, SeenData.TO_CARD if brought else SeenData.UNDECIDED, None)
     sw = _json_hex(entry["sw"], "sw")
     if len(sw) != _STATUS:
         raise ValueError("sw is no status word in hex")
@@ -322,7 +290,7 @@ class _Talk:
             seen = seen_of_answer(self._brought, answered, sw)
             if self._is_fetching and not answered:
                 # Data were about to pass, and the log has lost them.
-                seen = Seen.UNDECIDED
+                seen = SeenData.UNDECIDED
             self._capture.steps.append(Exchange(self._place, self._header, seen, sw, self._card))
         elif self._header:
             self._capture.skipped += 1
@@ -332,126 +300,20 @@ class _Talk:
 
 # Packet captures
 
-_PCAPNG: Final = b"\x0a\x0d\x0d\x0a"
-_PCAP_ORDERS: Final = {
-    b"\xa1\xb2\xc3\xd4": ">",
-    b"\xd4\xc3\xb2\xa1": "<",
-    b"\xa1\xb2\x3c\x4d": ">",
-    b"\x4d\x3c\xb2\xa1": "<",
-}
-_SECTION, _INTERFACE, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 3, 6
-_BYTE_ORDER: Final = 0x1A2B3C4D
-_MAX_INTERFACES: Final = 256
 
-_NULL_LINK, _ETHERNET, _RAW_IP, _LOOP, _COOKED, _COOKED_2 = 0, 1, 101, 108, 113, 276
-_RAW_V4, _RAW_V6 = 228, 229
-#: Packets that are GSMTAP from their first byte on: two types of its own, and the first one for private use.
-_BARE: Final = frozenset({217, 218, 147})
-_VLAN: Final = frozenset({0x8100, 0x88A8})
-_IPV4, _IPV6, _UDP = 0x0800, 0x86DD, 17
-_GSMTAP_PORT: Final = 4729
-_GSMTAP_VERSION, _GSMTAP_SIM = 2, 4
-_SUB_APDU, _SUB_ATR = 0, 1
-_GSMTAP_HEADER: Final = 16
-_GSMTAP_SUB_TYPE: Final = 12
-
-
-def _read_packets(raw: bytes, kind: str) -> Capture:
-    capture = Capture(kind)
-    packets = _pcapng_packets(raw) if kind == "pcapng" else _pcap_packets(raw)
-    for number, (link, packet) in enumerate(packets, start=1):
-        payload = packet if link in _BARE else _udp_payload(link, packet)
-        if payload is None or len(payload) < _GSMTAP_HEADER or payload[0] != _GSMTAP_VERSION:
-            continue
-        length = payload[1] * 4
-        if payload[2] != _GSMTAP_SIM or not _GSMTAP_HEADER <= length <= len(payload):
-            continue
-        body = payload[length:]
-        step: Step | None = None
-        if payload[_GSMTAP_SUB_TYPE] == _SUB_ATR:
-            step = Reset(number)
-        elif payload[_GSMTAP_SUB_TYPE] == _SUB_APDU:
-            step = _of_joined(number, body)
-        if step is None:
-            capture.skipped += 1
-        else:
-            capture.steps.append(step)
+def _read_packets(raw: bytes) -> Capture:
+    """GSMTAP of SIMs; a packet that has none is passed over, a frame that is no command is counted."""
+    capture = Capture("pcapng" if raw[:4] == _PCAPNG else "pcap")
+    reader = SimFrames()
+    for packet in read_packets(BytesIO(raw)):
+        if not packet.is_cut:
+            capture.steps += map(_of_frames, reader.on_datagram(packet.number, gsmtap_in(packet)))
+    capture.steps += map(_of_frames, reader.finish())
+    capture.skipped = reader.left_out[LeftOut.NO_COMMANDS]
     return capture
 
 
-def _pcap_packets(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    order = _PCAP_ORDERS.get(raw[:4])
-    if order is None or len(raw) < 24:
-        raise CaptureError("the beginning is not that of a pcap file", hint=_HINT)
-    (link,) = struct.unpack_from(f"{order}I", raw, 20)
-    at = 24
-    while at < len(raw):
-        if len(raw) - at < 16:
-            raise CaptureError(f"the packet at byte {at} is cut short", hint="copy the file again")
-        (size,) = struct.unpack_from(f"{order}I", raw, at + 8)
-        if size > len(raw) - at - 16:
-            raise CaptureError(f"the packet at byte {at} is cut short", hint="copy the file again")
-        yield link & 0xFFFF, raw[at + 16 : at + 16 + size]
-        at += 16 + size
-
-
-def _pcapng_packets(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    """Link type and bytes of each packet, block by block."""
-    order, links, at = "<", list[int](), 0
-    while at < len(raw):
-        if len(raw) - at < 12:
-            raise CaptureError(f"the block at byte {at} is cut short", hint="copy the file again")
-        if raw[at : at + 4] == _PCAPNG:
-            order = "<" if raw[at + 8 : at + 12] == _BYTE_ORDER.to_bytes(4, "little") else ">"
-            links = []
-        kind, size = struct.unpack_from(f"{order}II", raw, at)
-        if size < 12 or size % 4 or size > len(raw) - at:
-            raise CaptureError(f"the block at byte {at} has the length {size}", hint="copy the file again")
-        body = raw[at + 8 : at + size - 4]
-        if kind == _INTERFACE and len(body) >= 8 and len(links) < _MAX_INTERFACES:
-            links.append(int(struct.unpack_from(f"{order}H", body)[0]))
-        elif kind == _ENHANCED and len(body) >= 20:
-            number, length = (int(word) for word in struct.unpack_from(f"{order}I8xI", body))
-            if number < len(links):
-                yield links[number], body[20 : 20 + length]
-        elif kind == _SIMPLE and len(body) >= 4 and links:
-            (length,) = struct.unpack_from(f"{order}I", body)
-            yield links[0], body[4 : 4 + length]
-        at += size
-
-
-def _udp_payload(link: int, packet: bytes) -> bytes | None:
-    """The payload of a UDP datagram of GSMTAP's port; None for everything else."""
-    if link == _ETHERNET:
-        protocol, at = int.from_bytes(packet[12:14]), 14
-        while protocol in _VLAN and at < len(packet):
-            protocol, at = int.from_bytes(packet[at + 2 : at + 4]), at + 4
-    elif link == _COOKED:
-        protocol, at = int.from_bytes(packet[14:16]), 16
-    elif link == _COOKED_2:
-        protocol, at = int.from_bytes(packet[:2]), 20
-    elif link in (_RAW_IP, _RAW_V4, _RAW_V6, _NULL_LINK, _LOOP):
-        at = 4 if link in (_NULL_LINK, _LOOP) else 0
-        protocol = {4: _IPV4, 6: _IPV6}.get(packet[at] >> 4, 0) if len(packet) > at else 0
-    else:
-        return None
-    return _of_ip(packet[at:], protocol)
-
-
-def _of_ip(packet: bytes, protocol: int) -> bytes | None:
-    if protocol == _IPV4 and len(packet) >= 20:
-        # Fragments but for a whole datagram are passed over: GSMTAP fits into one packet.
-        is_part = int.from_bytes(packet[6:8]) & 0x3FFF != 0
-        return None if packet[9] != _UDP or is_part else _of_udp(packet[(packet[0] & 0x0F) * 4 :])
-    if protocol == _IPV6 and len(packet) >= 40 and packet[6] == _UDP:
-        return _of_udp(packet[40:])
-    return None
-
-
-def _of_udp(datagram: bytes) -> bytes | None:
-    if len(datagram) < 8:
-        return None
-    source, target, length = struct.unpack_from(">HHH", datagram)
-    if _GSMTAP_PORT not in (source, target) or not 8 <= length <= len(datagram):
-        return None
-    return datagram[8:length]
+def _of_frames(step: SimStep) -> Step:
+    if isinstance(step, SeenReset):
+        return Reset(step.place, step.sender)
+    return Exchange(step.place, step.header, step.seen, step.sw, step.sender)

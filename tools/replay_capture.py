@@ -31,11 +31,13 @@ from remsim.card.apdu_case import (  # noqa: E402  # behind the path
 )
 from remsim.card.errors import ApduCaseError  # noqa: E402
 from remsim.card.instructions import command_name  # noqa: E402
-from tools.captures import MAX_CAPTURE, Capture, CaptureError, Exchange, Reset, Seen, Step, read_capture  # noqa: E402
+from remsim.trace.packets import CaptureError  # noqa: E402
+from remsim.trace.sim_frames import SeenData  # noqa: E402
+from tools.captures import MAX_CAPTURE, Capture, Exchange, Reset, Step, read_capture  # noqa: E402
 
 KINDS: Final = ("json", "pcapng", "pcap", "simtrace", "qualcomm")
 _SW1_REFUSED: Final = frozenset({0x68, 0x6D, 0x6E})
-_CASE_OF: Final = {Seen.TO_CARD: Case.TO_CARD, Seen.FROM_CARD: Case.FROM_CARD}
+_CASE_OF: Final = {SeenData.TO_CARD: Case.TO_CARD, SeenData.FROM_CARD: Case.FROM_CARD}
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class Difference:
 
     header: bytes
     expected: str
-    seen: Seen
+    seen: SeenData
     first: int
     is_unknown: bool
     count: int = 1
@@ -77,7 +79,7 @@ class Report:
 def compare(steps: Iterable[Step], rules: CommandRules) -> Report:
     """Decide every command as an emulator would, and compare with what happened."""
     report = Report(0, 0, [])
-    known: dict[tuple[bytes, str, Seen], Difference] = {}
+    known: dict[tuple[bytes, str, SeenData], Difference] = {}
     previous: dict[str, PreviousCommand] = {}
     for step in steps:
         if isinstance(step, Reset):
@@ -85,9 +87,9 @@ def compare(steps: Iterable[Step], rules: CommandRules) -> Report:
             continue
         report.commands += 1
         decision = decide(step.header, previous=previous.get(step.card), rules=rules)
-        way = Direction.RECEIVE if step.seen is Seen.TO_CARD else Direction.FORWARD
+        way = Direction.RECEIVE if step.seen is SeenData.TO_CARD else Direction.FORWARD
         previous[step.card] = PreviousCommand(step.header, step.sw or 0, way)
-        if step.header[4] and step.seen is Seen.UNDECIDED:
+        if step.header[4] and step.seen is SeenData.UNDECIDED:
             report.undecided += 1
         expected = _contradicted(decision, step)
         if expected is None:
@@ -109,10 +111,10 @@ def _contradicted(decision: CaseDecision, step: Exchange) -> str | None:
         is_alike = step.sw is not None and step.sw >> 8 in _SW1_REFUSED
         return None if is_alike else f"unknown, refused with {decision.sw:04X}"
     is_to_card = decision.direction is Direction.RECEIVE
-    if step.seen is Seen.UNDECIDED or is_to_card == (step.seen is Seen.TO_CARD):
+    if step.seen is SeenData.UNDECIDED or is_to_card == (step.seen is SeenData.TO_CARD):
         return None
     case = "unknown" if decision.case is None else f"case {int(decision.case)}"
-    return f"{case}, {(Seen.TO_CARD if is_to_card else Seen.FROM_CARD).value}"
+    return f"{case}, {(SeenData.TO_CARD if is_to_card else SeenData.FROM_CARD).value}"
 
 
 def _table(capture: Capture, report: Report) -> str:

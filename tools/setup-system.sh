@@ -47,6 +47,7 @@ look() {
     need "GObject introspection for /usr/bin/python3" python3-gi /usr/bin/python3 -c 'import gi'
     need "libusb-1.0" libusb-1.0-0 has_libusb
     need "systemd-analyze (judges our units)" systemd has systemd-analyze
+    need "chromium (the page is tested in it)" chromium has chromium
     need "groff (judges our manual pages)" groff-base has groff
     need "shellcheck" shellcheck has shellcheck
     need "unshare and nsenter" util-linux has nsenter

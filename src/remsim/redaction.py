@@ -15,7 +15,7 @@ that were not made to be shown, such as those of exceptions, ``scrub`` takes out
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Self
 
 from remsim.card.atr import mend_atr
 from remsim.card.class_byte import class_byte
@@ -107,11 +107,27 @@ class Masked:
 class CardRedactor:
     """Redacts the commands and answers of one card, in their order; starts as after a reset."""
 
-    def __init__(self) -> None:
-        self._tracker = SelectionTracker()
+    def __init__(self, tracker: SelectionTracker | None = None) -> None:
+        """``tracker`` knows what is selected; without it, the card has just been reset."""
+        self._tracker = SelectionTracker() if tracker is None else tracker
         # Where GET RESPONSE brings the rest of an answer that is no secret: on the channel of the exchange directly
         # before. Cards differ in what they keep over another command, so after that it may bring anything.
         self._open_channel: int | None = None
+
+    @classmethod
+    def midway(cls) -> Self:
+        """One that joins a card in use: what is selected is not known, so what files hold is hidden until it is."""
+        return cls(SelectionTracker.midway())
+
+    def copy(self) -> Self:
+        """Another one that knows the same, but for what a GET RESPONSE would bring now, which it hides."""
+        tracker = SelectionTracker()
+        tracker.restore(self._tracker.saved())
+        return type(self)(tracker)
+
+    def file_of(self, tpdu: bytes) -> Path | None:
+        """The file with whose data a command deals; None if it deals with none, or that is not known."""
+        return self._tracker.target(tpdu) if is_well_formed(tpdu) and tpdu[1] in _FILE_DATA else None
 
     def on_reset(self) -> None:
         """The card was reset."""
@@ -199,6 +215,11 @@ def shorten_imsi(imsi: str) -> str:
 def shorten_iccid(iccid: str) -> str:
     """``890044…1234``: issuer, and four digits to tell cards apart."""
     return _shorten(iccid, 6, 4)
+
+
+def shorten_eid(eid: str) -> str:
+    """``89049032…0018``: who made the eUICC, and four digits to tell eUICCs apart."""
+    return _shorten(eid, 8, 4)
 
 
 def mask_tokens(text: str) -> str:

@@ -28,14 +28,15 @@ from tests.doubles.pcscd import READER_NAMES, VPCD_PORTS, PcscdNamespace
 from tests.doubles.programs import PATIENCE_S, remsim
 from tests.doubles.scard import FakeReader, FakeScard, following
 
+pytestmark = pytest.mark.usefixtures("quick_start")
+
 _ATR = load_profile("default").atr
 _SELECT_MF = bytes.fromhex("00A40004023F00")
 _SELECT_ICCID = bytes.fromhex("00A4080C022FE2")
 _READ_ICCID = bytes.fromhex("00B000000A")
 
 
-#: The card in the virtual reader; and one in a reader that exchanges APDUs.
-_CARD = remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[0]}")
+#: A card in a reader that exchanges APDUs.
 _FOLLOWING = [sys.executable, "-m", "tests.doubles.vpcd_following", str(VPCD_PORTS[0])]
 
 
@@ -81,10 +82,8 @@ async def _sim_bench(folder: Path) -> AsyncIterator[Bench]:
 class PcscBench(Bench):
     """The first virtual reader of a real pcscd; its card is a program."""
 
-    def __init__(
-        self, source: PcscSource | PcscdSource, namespace: PcscdNamespace, card: Sequence[str] = _CARD
-    ) -> None:
-        self._argv = card
+    def __init__(self, source: PcscSource | PcscdSource, namespace: PcscdNamespace, card: Sequence[str] = ()) -> None:
+        self._argv = card or remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[0]}")
         self.source: PcscSource | PcscdSource = source
         self.name = READER_NAMES[0]
         self._namespace = namespace
@@ -120,7 +119,7 @@ async def _pcsc_bench(folder: Path) -> AsyncIterator[Bench]:
 
 
 @asynccontextmanager
-async def _pcscd_bench(folder: Path, card: Sequence[str] = _CARD) -> AsyncIterator[Bench]:
+async def _pcscd_bench(folder: Path, card: Sequence[str] = ()) -> AsyncIterator[Bench]:
     with PcscdNamespace(folder) as namespace:
         source = PcscdSource(daemons=[PcscdDaemon(namespace.socket)])
         await source.start()

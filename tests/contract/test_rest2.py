@@ -64,8 +64,9 @@ class Lab:
         assert runtime is not None
         assert await runtime.changes.until(lambda: runtime.query.bank(bank_id) is None or None, 20)
 
-    async def client(self, client_id: int) -> RigPeer:
-        return await self._stack.enter_async_context(await connect_client(self.service, client_id))
+    async def client(self, client_id: int, *, is_own: bool = False) -> RigPeer:
+        peer = await connect_client(self.service, client_id, is_own=is_own)
+        return await self._stack.enter_async_context(peer)
 
 
 @pytest.fixture
@@ -493,3 +494,30 @@ class TestApply:
         done = await rest.post(f"{V2}/apply", json={"mappings": {}, "labels": {}})
         assert [change["subject"] for change in done.json()["changes"]] == ["C7:0", "B1:0"]
         assert await self.state(lab) == ({"C8:0": "B1:1", "C7:1": "B2:0"}, {"B2:0": ["x"]})
+
+
+async def test_a_mapping_that_follows_its_card(lab: Lab) -> None:
+    bank = await lab.bank(1)
+    unknown = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0", "follow": "card"})
+    assert problem(unknown, 409, "conflict") == "the number of the card in B1:0 is not known, so it cannot be followed"
+    bank.send(CardInd(BankSlot(1, 0), ICCIDS[0]))
+    await bank.settle()
+    first = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": f"iccid:{ICCIDS[0]}"})
+    assert first.json()["follow"] == "slot"
+    second = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0", "follow": "card"})
+    assert (second.status_code, second.json()["follow"], second.headers["etag"]) == (200, "card", first.headers["etag"])
+    # What it follows is kept unless the order says something else.
+    third = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:0"})
+    assert third.json()["follow"] == "card"
+    for nr, iccid in ((0, None), (5, ICCIDS[0])):
+        bank.send(CardInd(BankSlot(1, nr), iccid))
+    await bank.settle()
+    runtime = lab.service.runtime
+    assert runtime is not None
+    assert await runtime.changes.until(lambda: runtime.query.mapping(BankSlot(1, 5)), 20)
+    moved = (await lab.admin.get(f"{V2}/mappings/C7:0")).json()
+    assert (moved["bank"], moved["follow"]) == ("B1:5", "card")
+    back = await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:5", "follow": "slot"})
+    assert (back.status_code, back.json()["follow"]) == (200, "slot")
+    actions = [entry["action"] for entry in (await lab.admin.get(f"{V2}/audit")).json()["items"]]
+    assert actions == ["token.create", "mapping.change", "mapping.follow", "mapping.follow", "mapping.follow"]

@@ -20,6 +20,7 @@ from remsim.core.errors import StartError
 from remsim.server.api.auth import OPEN_PATHS
 from remsim.server.authority import audit, monitor
 from remsim.server.core.tokens import FAILURES_ALLOWED, Scope, TokenRole
+from remsim.server.page.assets import ASSET_PATHS
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token, list_tokens, revoke_token
 from tests.doubles.certificates import BANK, SERVER, CertificateWorld
@@ -62,14 +63,13 @@ def every_request(service: ServerService) -> list[tuple[str, str]]:
     ]
 
 
-def test_nothing_is_open_but_health_and_enrolment() -> None:
-    assert sorted(OPEN_PATHS) == [
-        "/enrolment/anchor",
-        "/enrolment/certificate",
-        "/enrolment/renewal",
-        "/health",
-        "/ready",
-    ]
+ENROLMENT = ["/enrolment/anchor", "/enrolment/certificate", "/enrolment/renewal"]
+
+
+def test_nothing_is_open_but_health_enrolment_login_and_the_files_of_the_page() -> None:
+    files = {path for path in OPEN_PATHS if path.startswith("/page/static/")}
+    assert files == ASSET_PATHS
+    assert sorted(OPEN_PATHS - files) == [*ENROLMENT, "/health", "/login", "/logout", "/page/report", "/ready"]
 
 
 def code_of(answer: httpx2.Response) -> object:
@@ -108,7 +108,7 @@ async def test_no_route_of_a_server_with_an_authority_answers_without_a_token(tm
         async with httpx2.AsyncClient(base_url=f"https://{service.rest_address}", verify=context) as rest:
             await check_that_nothing_answers(rest, service)
             # Who has neither a code nor a certificate gets nothing here, either.
-            for path in sorted(OPEN_PATHS - {"/health", "/ready"}):
+            for path in ENROLMENT:
                 assert ("POST", path) in every_request(service)
                 assert (await rest.post(path, json={})).status_code == 400
                 assert (await rest.get(path)).status_code == 404

@@ -41,7 +41,7 @@ _FORBIDDEN: Final = 0.15
 
 @dataclass
 class CountingUicc:
-    """The software UICC; counts all that it is given, whoever asks for it."""
+    """The software UICC; counts all that it is given, no matter who asks."""
 
     uicc: Uicc
     given: Counter[bytes] = field(default_factory=Counter)

@@ -24,6 +24,7 @@ from remsim.bankd.core.actions import (
 from remsim.bankd.core.certified import CertifiedMemory
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.card.tpdu import HEADER_LENGTH
@@ -32,7 +33,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.policy.guard import GuardPolicy
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, encode_gsmtap
-from remsim.wire.link.abilities import ABILITIES
+from remsim.wire.link.abilities import ABILITIES, INVENTORY, SLOTS_2
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.events import Event, ProbeAnswered, Received
 from remsim.wire.messages import rspro
@@ -110,6 +111,8 @@ class StubCards:
     resets: int = 0
     #: Numbers of the cards; one that is not here cannot be read.
     numbers: dict[int, str] = field(default_factory=dict)
+    #: What cards say besides, if they are asked for all.
+    identities: dict[int, CardIdentity] = field(default_factory=dict)
     #: Set by the test.
     coordinator: BankdCoordinator = field(init=False)
 
@@ -144,15 +147,16 @@ class StubCards:
             case CloseCard(slot_nr):
                 self.log.append((slot_nr, "close"))
                 return self.coordinator.on_card_closed(slot_nr, now)
-            case ReadNumber(slot_nr):
-                self.log.append((slot_nr, "read"))
+            case ReadNumber(slot_nr, reads_all):
+                self.log.append((slot_nr, "read all" if reads_all else "read"))
                 number = self.numbers.get(slot_nr)
-                return self.coordinator.on_card_number(slot_nr, number, "" if number else "stub", now)
+                identity = self.identities.get(slot_nr) if reads_all else None
+                return self.coordinator.on_card_number(slot_nr, number, "" if number else "stub", now, identity)
             case LogEvent():
                 self.notices.append(action)
             case TraceAtr(slot_nr, atr):
                 self.datagrams.append(encode_gsmtap(AtrRecord(slot_nr, atr)))
-            case TraceTpdu(slot_nr, tpdu, response):
+            case TraceTpdu(slot_nr, tpdu, bytes(response), origin=Origin.MODEM):
                 self.datagrams.append(encode_gsmtap(TpduRecord(slot_nr, tpdu, response)))
         return []
 
@@ -296,12 +300,27 @@ class Bank:
             self.do(self.coordinator.handle_timer(due))
         self.now = until
 
-    def server(self, *, is_own: bool = True, proof: Proof | None = None) -> int:
-        """A server that we dialled and that accepted us; what was said so far is forgotten."""
+    def server(
+        self,
+        *,
+        is_own: bool = True,
+        proof: Proof | None = None,
+        hears_health: bool = False,
+        wants_all: bool = False,
+        keeps: bool = False,
+    ) -> int:
+        """A server that we dialled and that accepted us; what was said so far is forgotten, unless it ``keeps`` it.
+
+        ``hears_health``: it wants to hear how slots stand, for which a bank always has a deadline. ``wants_all``: it
+        wants to know all that cards say without a PIN.
+        """
         link = self.link(is_dialled=True, proof=proof)
-        identity = SERVER.with_abilities(ABILITIES if is_own else None)
+        unnamed = {*(() if hears_health else (SLOTS_2,)), *(() if wants_all else (INVENTORY,))}
+        named = tuple(name for name in ABILITIES if name not in unnamed)
+        identity = SERVER.with_abilities(named if is_own else None)
         self.say(link, rspro.ConnectBankRes(identity, ResultCode.OK))
-        self.sent[link].clear()
+        if not keeps:
+            self.sent[link].clear()
         return link
 
     def map(self, server: int, client: str = "C1:0", bank: str = "B1:0") -> ResultCode:

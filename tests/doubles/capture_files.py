@@ -5,7 +5,7 @@ import struct
 from collections.abc import Sequence
 
 GSMTAP_SIM_APDU = bytes.fromhex("02040400000000000000000000000000")
-BARE, ETHERNET, NULL_LINK, RAW_IP, COOKED, COOKED_2 = 217, 1, 0, 101, 113, 276
+BARE, ETHERNET, NULL_LINK, RAW_IP, LOOP, COOKED, COOKED_2 = 217, 1, 0, 101, 108, 113, 276
 
 
 def joined(*commands: str) -> list[bytes]:
@@ -31,28 +31,32 @@ def on_link(link: int, packet: bytes) -> bytes:
     heads = {
         ETHERNET: bytes(12) + protocol,
         NULL_LINK: b"\x02\0\0\0",
+        LOOP: b"\0\0\0\x02",
         COOKED: bytes(14) + protocol,
         COOKED_2: protocol + bytes(18),
     }
     return heads.get(link, b"") + packet
 
 
-def _block(order: str, kind: int, body: bytes) -> bytes:
+def block(order: str, kind: int, body: bytes) -> bytes:
+    """One block of pcapng."""
     body += bytes(-len(body) % 4)
     size = struct.pack(f"{order}I", 12 + len(body))
     return struct.pack(f"{order}I", kind) + size + body + size
 
 
-def pcapng(link: int, packets: Sequence[bytes], *, order: str = "<", is_simple: bool = False) -> bytes:
-    """One section with one interface, a block that nobody knows, and the packets."""
-    out = _block(order, 0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1))
-    out += _block(order, 1, struct.pack(f"{order}HHI", link, 0, 0)) + _block(order, 0xBAD, b"abc")
+def pcapng(
+    link: int, packets: Sequence[bytes], *, order: str = "<", is_simple: bool = False, options: bytes = b""
+) -> bytes:
+    """One section with one interface that has these options, a block that nobody knows, and the packets."""
+    out = block(order, 0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1))
+    out += block(order, 1, struct.pack(f"{order}HHI", link, 0, 0) + options) + block(order, 0xBAD, b"abc")
     for packet in packets:
         if is_simple:
-            out += _block(order, 3, struct.pack(f"{order}I", len(packet)) + packet)
+            out += block(order, 3, struct.pack(f"{order}I", len(packet)) + packet)
         else:
             head = struct.pack(f"{order}IIIII", 0, 0, 0, len(packet), len(packet))
-            out += _block(order, 6, head + packet)
+            out += block(order, 6, head + packet)
     return out
 
 

@@ -5,10 +5,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
+
+import pytest
 
 from remsim.bankd.core.actions import CardFault
+from remsim.wire.link import engine
 from remsim.wire.link.actions import LinkId
 from remsim.wire.link.engine import LinkEngine
+from remsim.wire.messages import codec
 
 
 class LinkFailure(Enum):
@@ -84,3 +89,9 @@ class ScriptedModem:
         self.has_card = False
         self.insertions = 0
         self.removals = 0
+
+
+def code_each_message_once(patch: pytest.MonkeyPatch) -> None:
+    """Keep what the codec gives: thousands of runs send the same messages. Neither bytes nor messages ever change."""
+    for name in ("encode_pdu", "decode_pdu"):
+        patch.setattr(engine, name, lru_cache(maxsize=None)(getattr(codec, name)))

@@ -13,7 +13,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +23,11 @@ from packaging.requirements import Requirement
 
 from tests.doubles.console_pages import Command, FileText, Typed, first_gap, words
 from tests.doubles.pcscd import PcscdNamespace
-from tests.doubles.programs import PATIENCE_S, Program, ProgramError
+from tests.doubles.programs import INSTALLED, PATIENCE_S, Program, ProgramError, stand_ins
 from tests.reference import ROOT
 
 #: What a daemon says when it is ready, by the name of its program.
-_READY: Final = {"remsim": r"\sstarted( |$)", "tshark": "Capturing on"}
+_READY: Final = {"remsim": r"\sstarted( |$)|: tracing ", "tshark": "Capturing on"}
 #: What a terminal does not show as text, and a prompt that something was written behind.
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 _PROMPT: Final = re.compile(r"(remsim|C\d+:\d+)> ")
@@ -71,7 +70,9 @@ class PageStage:
         """Start ``command`` in the page's folder, stdout and stderr as one."""
         keep = [name for name in os.environ if name.startswith("REMSIM_")]
         forget = [word for name in keep for word in ("-u", name)]
-        path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+        path = ":".join(
+            map(str, (stand_ins() or INSTALLED, INSTALLED, os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+        )
         home = [f"--chdir={self.folder}", f"HOME={self._home}", f"PATH={path}", "TERM=dumb", "COLUMNS=100"]
         script = "; ".join(["exec 2>&1", *self._exports, command.replace("/var/lib/", f"{self._state}/")])
         return self._namespace.program(["env", *forget, *home, *self._environment, "bash", "-c", script])

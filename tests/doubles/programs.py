@@ -10,12 +10,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Self
 
+from tests.doubles.quick_start import QuickStart, running_for
 from tests.reference import ROOT
 
 #: How long a program may take to say or do what a test waits for; a loaded machine is slow.
@@ -29,9 +32,38 @@ class ProgramError(AssertionError):
     """A program did not say or do what was waited for; the text carries its last lines."""
 
 
+#: Names the folder with stand-ins of the installed scripts, where there is one (tests/doubles/quick_start.py).
+STAND_INS: Final = "STAND_INS_OF_TESTS"
+#: Where the scripts are installed.
+INSTALLED: Final = Path(sys.executable).parent
+
+
+def stand_ins() -> Path | None:
+    """The folder with stand-ins of the installed scripts; None where there are none."""
+    folder = os.environ.get(STAND_INS)
+    return None if folder is None else Path(folder)
+
+
+@contextmanager
+def quick_programs() -> Iterator[Path]:
+    """Within it ``remsim`` and the other scripts have stand-ins, in this folder."""
+    # Not below pytest's folders: the address of a socket is short.
+    with tempfile.TemporaryDirectory() as folder, QuickStart(Path(folder), installed=INSTALLED):
+        os.environ[STAND_INS] = folder
+        try:
+            yield Path(folder)
+        finally:
+            del os.environ[STAND_INS]
+
+
 def remsim(*arguments: str) -> list[str]:
-    """The command line of ``remsim`` with this interpreter, whatever is on PATH."""
-    return [str(Path(sys.executable).with_name("remsim")), *arguments]
+    """The command line of ``remsim`` with this interpreter, whatever is on PATH; it starts quickly where it can."""
+    return [str((stand_ins() or INSTALLED) / "remsim"), *arguments]
+
+
+def installed_remsim(*arguments: str) -> list[str]:
+    """Like ``remsim``, for what is about the start itself."""
+    return [str(INSTALLED / "remsim"), *arguments]
 
 
 class Output:
@@ -106,8 +138,11 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """The program's process id."""
-        return self._process.pid
+        """The program's process id. One that starts quickly has another until it runs, so wait for a line before."""
+        folder = stand_ins()
+        return (
+            self._process.pid if folder is None or self.status is not None else running_for(folder, self._process.pid)
+        )
 
     @property
     def status(self) -> int | None:
@@ -148,11 +183,16 @@ class Program:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens if it has ended."""
-        self._process.send_signal(number)
+        if self.status is not None:
+            return
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:  # it has just ended
+            pass
 
     def kill(self) -> None:
         """End it without warning (SIGKILL) and wait until it is gone."""
-        self._process.kill()
+        self.send_signal(signal.SIGKILL)
         self.wait()
 
     def wait(self, timeout_s: float = PATIENCE_S) -> int:

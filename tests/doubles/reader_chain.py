@@ -6,6 +6,7 @@ namespaces of ``tests.doubles.pcscd``.
 """
 
 import re
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,13 +58,11 @@ class ReaderChain:
         self.bankd.wait_for("started")
         return self.bankd
 
-    def await_unread(self, port: int) -> None:
-        """Wait until something has arrived at ``port`` that its program, which is stopped, does not read."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not re.search(r"ESTAB +[1-9]", self.namespace.run(["ss", "-tn", f"sport = :{port}"]).stdout):
-            if time.monotonic() > deadline:
-                raise ProgramError(f"nothing arrived at port {port}")
-            time.sleep(0.05)
+    def watch_for(self, port: int, data: bytes) -> Program:
+        """A program that ends when these bytes have arrived at ``port``, whether they are read there or not."""
+        watcher = self._program([sys.executable, "-m", "tests.doubles.arriving_bytes", str(port), data.hex()])
+        watcher.wait_for_stdout("ready")
+        return watcher
 
     def start_client(self, *options: str) -> Program:
         """In the virtual reader; waits until pcscd shows its card."""

@@ -3,13 +3,17 @@
 
 import atexit
 import hashlib
+import io
 import tempfile
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from remsim.ahead.library import from_text, to_text
+from remsim.ahead.symbols import is_symbol
 from remsim.bankd.certified_store import CertifiedFile
+from remsim.bankd.recorded_starts import RecordedFile, read_starts
 from remsim.bankd.slots.csv import parse_slots_csv
 from remsim.bankd.slots.store import load_auto
 from remsim.card.apdu_case import AS_TABLES_SAY
@@ -157,6 +161,15 @@ def captures(raw: bytes) -> None:
         places = [step.place for step in capture.steps if step.card == card]
         assert places == sorted(set(places))
     assert compare(capture.steps, AS_TABLES_SAY).commands <= len(capture.steps)
+
+
+def starts(raw: bytes) -> None:
+    """A file to learn from gives starts of what may be learnt, no more than its bytes can hold, or is refused."""
+    file = RecordedFile(Path("start"))
+    found = list(read_starts(io.BytesIO(raw), file))
+    assert all(map(is_symbol, chain.from_iterable(found)))
+    assert sum(map(len, found)) <= file.commands <= len(raw)
+    assert sum(file.left_out.values()) <= len(raw)
 
 
 def recordings(raw: bytes) -> None:

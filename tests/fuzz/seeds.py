@@ -48,6 +48,17 @@ _CSV: Final = (
     '# a comment\n1, 2, ^(Generic|Other) [[:alpha:]_-]+ \\[x\\] 0{1,2}$\n"1","2","twice"\n"1","99","far"\n',
     '"1","3","a\\>b\\wc\\.d+[^]x]*","more"\n',
 )
+#: A card that tells everything: number, IMSI, provider, and the EID of an eUICC.
+_IDENTITY_ANSWERS: Final = tuple(
+    map(
+        bytes.fromhex,
+        (
+            *("612f", "611e", "981010325476981032f49000"),
+            *("6130", "611e", "0809101010325476989000", "611e", "0152656d73696dffffffffffffffffffff9000"),
+            *("6121", "6115", "bf3e125a10890490320000000000000000000000189000"),
+        ),
+    )
+)
 _MAPPING_RULES: Final = """\
 default = "deny"
 [[client]]
@@ -118,6 +129,8 @@ def _pdus() -> Iterator[bytes]:
     tolerance = vectors.document("tolerance.json")
     yield from (bytes.fromhex(entry["der"]) for entry in tolerance["extensions"])
     yield from (bytes.fromhex(entry["ber"]) for entry in tolerance["ber"])
+    ours = ROOT / "tests" / "vectors" / "rspro" / "extensions.json"
+    yield from (bytes.fromhex(entry["der"]) for entry in json.loads(ours.read_text(encoding="utf-8"))["messages"])
 
 
 def _streams() -> Iterator[bytes]:
@@ -181,6 +194,18 @@ def _pcscd_replies() -> Iterator[bytes]:
         yield bytes((minor, 2, 11, 8)) + b"\2\x0a\x64" + ATTRIBUTE.pack(card, 0x20110, b"\1\2\3\4", 4, 0)
     yield bytes((2, 2, 12, 13)) + _NO_CUT + COUNT.pack(2) + row * 2 + EVENT.pack(0, 0) + VERSION.pack(4, 6, 0)
     yield bytes((2, 2, 13, 14)) + _NO_CUT + VERSION.pack(4, 6, 0) + EVENT.pack(0, 0x80100002)
+
+
+def _starts() -> Iterator[bytes]:
+    """What ``bankd learn`` reads, commands and answers together or apart."""
+    yield b'{"event": "reset"}\n{"cmd": "00a40004023f00", "sw": "6135", "rlen": 0}\n'
+    together = capture_files.joined("81ca00fe02df256110", "00b0000002080a9000")
+    apart = capture_files.joined("00a40004023f00", "6110", "00b0000002", "080a9000")
+    for datagrams in (together, apart):
+        yield capture_files.pcapng(capture_files.BARE, datagrams)
+        yield capture_files.pcap(capture_files.RAW_IP, [capture_files.in_udp(one) for one in datagrams], order=">")
+        cooked = [capture_files.on_link(capture_files.COOKED_2, capture_files.in_udp(one)) for one in datagrams]
+        yield capture_files.pcapng(capture_files.COOKED_2, cooked, order=">", is_simple=True)
 
 
 def _captures() -> Iterator[bytes]:
@@ -255,6 +280,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "typed-lines": lambda: iter(_LINES),
     "scrubbed-texts": lambda: iter([joined(b"refused ", b"1234", b"0020000108", bytes(range(16)))]),
     "card-numbers": lambda: iter([joined(b"\x61\x10", b"\x90\0", bytes.fromhex("981010325476981032f49000"))]),
+    "card-identities": lambda: iter([joined(*_IDENTITY_ANSWERS)]),
     "input-lines": lambda: iter([b"\3\5\5\5" + b"\r\n".join(_LINES) + b"\n\nRESET\rreset"]),
     "guards": _talks,
     "ahead": _talks,
@@ -275,6 +301,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "profiles": _profiles,
     "card-states": lambda: iter([UiccState.fresh(load_profile("default")).to_bytes()]),
     "captures": _captures,
+    "starts": _starts,
     "learnt": lambda: iter(
         [b"remsim-ahead 1\ncard B1:3 modem C7:0 atr 3b9f\n00a40004023f00 00c0000010 00b000000a 00b2010428"]
     ),

@@ -63,6 +63,13 @@ def test_round_trip_with_resume_offered_is_told_as_ratio_to_that_without(tmp_pat
 
 
 @pytest.mark.timeout(180)
+def test_processor_time_with_resume_is_told_as_ratio_to_that_without(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "resume", "--rounds", "2", "--commands", "20")
+    assert [row["figure"] for row in rows] == ["smallest", "median"]
+    assert all(row["CPU µs/TPDU"] and row["CPU µs/TPDU, resume"] and row["ratio"] for row in rows)
+
+
+@pytest.mark.timeout(180)
 def test_round_trip_needs_no_compiler(tmp_path: Path) -> None:
     # What starts a program is on PATH, a compiler is not.
     starter = shutil.which("setpriv")

@@ -9,12 +9,12 @@ import tomllib
 import pytest
 
 from remsim import __version__
-from tests.doubles.programs import PATIENCE_S, remsim
+from tests.doubles.programs import PATIENCE_S, installed_remsim
 from tests.reference import ROOT
 
 
 def test_command_tells_the_version_of_the_package() -> None:
-    done = subprocess.run(remsim("--version"), capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    done = subprocess.run(installed_remsim("--version"), capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert (done.stdout, done.stderr) == (f"{__version__}\n", "")
     assert declared == __version__
@@ -25,7 +25,9 @@ _PRINTS = ["-c", "from remsim.cli.main import guarded; raise SystemExit(guarded(
 
 
 @pytest.mark.parametrize(
-    "argv", [remsim("--version"), remsim("--help"), [sys.executable, *_PRINTS]], ids=["version", "help", "print"]
+    "argv",
+    [installed_remsim("--version"), installed_remsim("--help"), [sys.executable, *_PRINTS]],
+    ids=["version", "help", "print"],
 )
 def test_reader_that_has_left_is_no_reason_to_complain(argv: list[str]) -> None:
     read_end, write_end = os.pipe()
@@ -40,7 +42,9 @@ def test_reader_that_has_left_is_no_reason_to_complain(argv: list[str]) -> None:
 
 @pytest.mark.parametrize("verb", ["server", "bankd", "client", "ctl", "uicc"])
 def test_unknown_option_is_one_line(verb: str) -> None:
-    done = subprocess.run(remsim(verb, "--nope"), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(
+        installed_remsim(verb, "--nope"), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 2
     assert done.stderr.startswith(f"remsim {verb}: ")
     assert done.stderr.count("\n") == 1

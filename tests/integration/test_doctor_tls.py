@@ -74,10 +74,14 @@ class Rows:
 
     def get_list(self, name: str) -> list[dict[str, object]]:
         """As RestClient does."""
-        assert name == "clients"
+        assert name in ("clients", "warnings")
         if self._error is not None:
             raise self._error
         return self._rows
+
+    def get_warnings(self) -> list[dict[str, object]]:
+        """As RestClient does."""
+        return self.get_list("warnings")
 
     def open(self) -> RestCalls:
         """The way to it."""

@@ -58,7 +58,7 @@ class _Run:
 
 async def test_cuts_of_the_link_are_not_noticed(tmp_path: Path) -> None:
     run = _Run(tmp_path, repeat=120, resume="always", card_time_ms=5)
-    suite = await run.play(CuttingProxy.cut, 0.6)
+    suite = await run.play(CuttingProxy.cut, 0.3)
     commands = run.player.outcome.commands
     assert commands == 360
     assert run.counter.cuts >= 3

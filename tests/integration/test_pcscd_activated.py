@@ -66,7 +66,7 @@ async def test_killed_pcscd_is_started_by_the_bank_and_its_cards_are_opened_agai
         source.watch(watched)
         assert await source.names() == [first, second]
         namespace.program(remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[0]}"))
-        reader, after = source.reader(first), 0
+        reader, after, process = source.reader(first), 0, 0
         for is_last in (False, True):
             await until(lambda: watched.latest.get(first) is Presence.PRESENT)
             await reader.open()

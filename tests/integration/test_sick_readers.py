@@ -112,7 +112,6 @@ async def test_fifteen_mute_cards_do_not_disturb_the_one_that_works(world: BankW
             began = time.monotonic()
             assert await works.transmit(_COMMAND) == "9000"
             slowest, answered = max(slowest, time.monotonic() - began), answered + 1
-            await asyncio.sleep(0.002)
         assert answered > 20
         assert slowest < _DEADLINE_S
         assert positions[_MUTE].breaker.failures == 0

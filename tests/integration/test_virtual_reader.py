@@ -106,9 +106,10 @@ async def test_command_in_flight_ends_with_a_status_word_when_the_bankd_goes(cha
     await reader.open()
     await reader.transmit(SELECT_ICCID)
     chain.bankd.send_signal(signal.SIGSTOP)
+    arriving = chain.watch_for(9999, READ_ICCID)
     async with asyncio.TaskGroup() as group:
         answer = group.create_task(reader.transmit(READ_ICCID))
-        await asyncio.to_thread(chain.await_unread, 9999)
+        assert await asyncio.to_thread(arriving.wait) == 0
         chain.bankd.kill()
     assert answer.result().hex() == "6f00"
     await reader.close()

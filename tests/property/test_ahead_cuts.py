@@ -16,7 +16,7 @@ from remsim.ahead.pace import Pace
 from remsim.bankd.core.ahead import AheadPolicy
 from remsim.uicc import Uicc
 from tests.doubles.ahead_equivalence import SurePredictor, profile
-from tests.doubles.cut_parts import CountingCard, LinkFailure
+from tests.doubles.cut_parts import CountingCard, LinkFailure, code_each_message_once
 from tests.doubles.cut_world import CutWorld
 from tests.property.test_cuts import HEALING
 
@@ -78,6 +78,11 @@ class SurePolicy(AheadPolicy):
         return session
 
     recording: list[bytes]
+
+
+@pytest.fixture(autouse=True)
+def _codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    code_each_message_once(monkeypatch)
 
 
 def _world(recording: list[bytes], **options: object) -> CutWorld:

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 import pytest
 
-from tests.doubles.cut_parts import LinkFailure
+from tests.doubles.cut_parts import LinkFailure, code_each_message_once
 from tests.doubles.cut_world import CutWorld
 
 #: Of the boot of a phone: files, a PIN, authentication, a proactive command. None is a reset.
@@ -43,6 +43,11 @@ HEALING = [
     LinkFailure.REFUSED_TWICE,
     LinkFailure.AGAIN,
 ]
+
+
+@pytest.fixture(autouse=True)
+def _codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    code_each_message_once(monkeypatch)
 
 
 def uncut(script: list[bytes | None]) -> CutWorld:

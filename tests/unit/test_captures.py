@@ -5,15 +5,17 @@ import json
 
 import pytest
 
+from remsim.trace.packets import CaptureError
+from remsim.trace.sim_frames import SeenData, seen_of_joined
 from tests.doubles import capture_files as files
 from tests.doubles.capture_files import in_udp, joined, on_link
 from tests.reference import reference
-from tools.captures import MAX_LINE, CaptureError, Exchange, Reset, Seen, read_capture, seen_of_joined
+from tools.captures import MAX_LINE, Exchange, Reset, read_capture
 
-TO, FROM, OPEN = Seen.TO_CARD, Seen.FROM_CARD, Seen.UNDECIDED
+TO, FROM, OPEN = SeenData.TO_CARD, SeenData.FROM_CARD, SeenData.UNDECIDED
 
 
-def seen(raw: bytes | str) -> list[str | tuple[str, Seen, int | None]]:
+def seen(raw: bytes | str) -> list[str | tuple[str, SeenData, int | None]]:
     """The steps in short: header, way, status word; "reset"."""
     recorded = raw.encode() if isinstance(raw, str) else raw
     return [
@@ -81,7 +83,9 @@ class TestJoined:
             ("00d6000010", 0, 0x6982, OPEN),
         ],
     )
-    def test_way_where_command_and_answer_are_one_row(self, header: str, behind: int, sw: int, expected: Seen) -> None:
+    def test_way_where_command_and_answer_are_one_row(
+        self, header: str, behind: int, sw: int, expected: SeenData
+    ) -> None:
         assert seen_of_joined(bytes.fromhex(header), behind, sw) is expected
 
 
@@ -100,8 +104,7 @@ class TestPackets:
     )
     @pytest.mark.parametrize("is_v6", [False, True])
     def test_gsmtap_in_udp(self, link: int, is_v6: bool) -> None:
-        head = b"\x02\0\0\0" if link == 108 else b""
-        packets = [head + on_link(link, in_udp(one, is_v6=is_v6)) for one in self.COMMANDS]
+        packets = [on_link(link, in_udp(one, is_v6=is_v6)) for one in self.COMMANDS]
         assert seen(files.pcapng(link, packets)) == [*self.EXPECTED]
         assert seen(files.pcap(link, packets)) == [*self.EXPECTED]
 

@@ -30,6 +30,7 @@ LEVELS = {
     "logs": 3,
     "metrics": 3,
     "causes": 3,
+    "captures": 3,
     "vpcd": 3,
     "pki": 4,
     "net": 5,
@@ -49,15 +50,18 @@ LEVELS = {
 #: Imports of a lower level that are not allowed all the same: readers and emulators speak of cards, not of messages.
 NEVER = {("readers", "wire"), ("emulators", "wire")}
 
-#: Modules that parts of their own level may import: tasks are started in one place only, for emulators, too.
-FOR_EQUALS = {"remsim.net.runtime.tasks"}
+#: Modules that parts of their own level may import: tasks are started in one place only, for emulators, too, and what
+#: is secret is judged in one place only.
+FOR_EQUALS = {"remsim.net.runtime.tasks", "remsim.redaction"}
 
 #: The order inside a package: groups of modules from the bottom to the top. A module imports from the groups below its
 #: own. Entries of one group know nothing of each other; ``core.*`` is all of a folder that is not named by itself,
 #: whose modules are free among themselves. A package's own ``__init__`` stands above all.
 INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "wire": (
-        ("errors", "link.foreign", "link.ability_bits", "messages.extensions"),
+        ("errors", "link.foreign", "link.ability_bits", "messages.open_enum"),
+        ("messages.extensions",),
+        ("messages.health",),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
         ("ccm", "messages.schema", "messages.fast_codec"),
         ("messages.*",),
@@ -69,6 +73,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("apdu", "tlv", "tpdu", "atr", "instructions", "selection"),
         ("apdu_case", "t0_exchange", "atr_policy", "pps"),
         ("iccid", "t0_over_apdu"),
+        ("identity",),
         ("contents",),
     ),
     "uicc": (
@@ -86,7 +91,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "policy": (("fields",), ("guard", "mapping")),
     "ahead": (
         ("return_path", "pace", "figures"),
-        ("symbols",),
+        ("symbols", "as_message"),
         ("view", "context_model", "client_side"),
         ("rules", "structure"),
         ("predictor", "library"),
@@ -104,14 +109,18 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "net": (
         ("runtime.tasks", "runtime.report", "runtime.state_lock", "tls.contexts", "allowance", "engines"),
         ("accept.waiting", "runtime.exposed_files", "runtime.reload"),
-        ("accept.quota", "log_limiter", "plain", "runtime.process"),
+        ("accept.quota", "gsmtap", "log_limiter", "plain", "runtime.process"),
         ("link", "tls.security", "accept.handshake_queue"),
         ("accept.acceptor", "tls.transport"),
         ("accept.listen", "accept.connection_limiter", "dialled"),
         ("connections",),
         ("runtime.certificates", "link_limits"),
     ),
-    "rest": (("models", "errors"), ("calls", "stream"), ("leases",), ("client",)),
+    "rest": (
+        ("models", "errors"),
+        ("calls", "stream", "traces"),
+        ("authority", "client", "captures", "leases", "warnings", "webhooks"),
+    ),
     "readers": (
         ("errors",),
         ("base",),
@@ -138,10 +147,10 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "bankd": (
         ("core.*", "slots.*", "announcement", "choice"),
         ("core.coordinator",),
-        ("certified_store", "gsmtap", "learnt_files", "stuck"),
+        ("ahead_turns", "certified_store", "gsmtap", "learnt_files", "recorded_starts", "stuck"),
         ("ahead_slots", "driver", "learning"),
         ("guard", "readers"),
-        ("limits",),
+        ("limits", "tracing"),
         ("metrics",),
         ("service",),
     ),
@@ -159,28 +168,45 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "server": (
         ("core.*", "changes"),
         ("core.coordinator", "store.schema"),
-        ("store.*", "authority.monitor"),
+        ("store.*", "authority.monitor", "health_query"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules",),
+        ("rules", "lookout", "webhooks", "page.assets"),
         ("api.*",),
+        ("page.*",),
         ("service",),
     ),
     "doctor": (
         ("check", "pcscd", "roles", "told"),
-        ("owner", "power", "links", "host", "usb", "vpcd"),
+        ("owner", "power", "links", "host", "usb", "vpcd", "warnings"),
         ("bank", "certificate", "configuration"),
         ("server",),
     ),
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
-        ("options", "rest", "main"),
-        ("tables", "examination", "session"),
-        ("fleet", "leases"),
-        ("bankd", "client", "demo", "doctor", "enroll", "pki", "server", "token", "top", "uicc", "apitool", "ctl"),
+        ("options", "rest", "completion"),
+        ("main", "tables", "examination", "session", "tracing"),
+        ("fleet", "health", "latency", "leases", "warnings"),
+        (
+            *(
+                "bankd",
+                "client",
+                "demo",
+                "doctor",
+                "enroll",
+                "pki",
+                "server",
+                "token",
+                "top",
+                "trace",
+                "uicc",
+                "apitool",
+            ),
+            "ctl",
+        ),
         ("classic",),
     ),
 }
@@ -190,18 +216,25 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
-    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry")),
+    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery")),
+    *(f"remsim.server.core.webhooks.{name}" for name in ("WebhookError", "WebhookQueue")),
     *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError")),
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
-    *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent")),
+    "remsim.server.core.health_board.HealthStanding",
+    *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
+    *(
+        f"remsim.server.core.page_sessions.{name}"
+        for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PageFileError", "PageSessions", "is_proof", "proof_of")
+    ),
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     "remsim.server.core.leases.LeaseState",
+    *(f"remsim.server.core.warnings.{name}" for name in ("Alert", "WARNING_KINDS")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(
         f"remsim.server.core.tokens.{name}"
         for name in (
-            *("EVERYTHING", "Grant", "Refusal", "StoredToken", "TokenRole"),
+            *("EVERYTHING", "Grant", "Refusal", "Scope", "StoredToken", "TokenRole"),
             *(
                 "bearer_token",
                 "check_token",
@@ -213,7 +246,9 @@ VALUES_FOR_REST = {
             ),
         )
     ),
+    *(f"remsim.server.core.tracing.{name}" for name in ("Slot", "TraceEnd", "TraceEntry", "TraceFeed")),
     "remsim.server.store.audit.StoredEntry",
+    "remsim.server.store.page_files.PageFiles",
     "remsim.server.store.writer.StoreError",
 }
 
@@ -251,13 +286,14 @@ EXTRAS = {
     "cryptography": ("remsim.uicc.milenage", "remsim.pki.signing"),
     "aiosqlite": ("remsim.server.store",),
     "alembic": ("remsim.server.store",),
-    "fastapi": ("remsim.server.api", "remsim.server.service"),
+    "fastapi": ("remsim.server.api", "remsim.server.page", "remsim.server.service"),
     "greenlet": (),
     "h11": ("remsim.server.api",),
     "sqlalchemy": ("remsim.server.store",),
     "starlette": ("remsim.server.api",),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
+    "jinja2": ("remsim.server.page.rendering",),
     "textual": ("remsim.top",),
     "uvloop": ("remsim.net.runtime",),
 }
@@ -266,7 +302,7 @@ EXTRAS = {
 #: library.
 BASE = {
     "cyclopts": ("remsim.cli",),
-    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo"),
+    "httpx2": ("remsim.cli.rest", "remsim.rest", "remsim.demo", "remsim.server.webhooks"),
     "prometheus_client": ("remsim.metrics",),
     "prompt_toolkit": ("remsim.emulators.shell",),
     "pydantic": ("remsim.config", "remsim.rest", "remsim.server.api", "remsim.cli.fleet", "remsim.cli.leases"),
@@ -408,7 +444,7 @@ def _names_taken_by_rest() -> set[str]:
     """What REST takes from the server's decisions and its database, as ``module.name``."""
     taken: set[str] = set()
     for name, path in sources.modules().items():
-        if not name.startswith("remsim.server.api"):
+        if not name.startswith(("remsim.server.api", "remsim.server.page")):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_INSIDE_THE_SERVER):
@@ -418,7 +454,7 @@ def _names_taken_by_rest() -> set[str]:
     return taken
 
 
-def test_rest_takes_nothing_from_inside_the_server_but_values() -> None:
+def test_rest_and_page_take_nothing_from_inside_the_server_but_values() -> None:
     assert _names_taken_by_rest() == VALUES_FOR_REST
 
 

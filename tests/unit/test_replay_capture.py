@@ -11,10 +11,11 @@ import pytest
 
 from remsim.card import apdu_case
 from remsim.card.apdu_case import AS_TABLES_SAY, Case, CommandRules, UnknownCommandPolicy, look_up, parse_override
+from remsim.trace.sim_frames import SeenData
 from tests.doubles import capture_files as files
 from tests.reference import ROOT, reference
 from tests.vectors.test_apdu_cases import DIFFERENT
-from tools.captures import Exchange, Reset, Seen, Step, read_capture
+from tools.captures import Exchange, Reset, Step, read_capture
 from tools.replay_capture import compare, main
 
 #: A tag list, the toolkit on channel 4 and on another one, and IoT SAFE, as a modem's log has them.
@@ -45,7 +46,7 @@ def test_recorded_datagrams_of_the_c_bankd_agree() -> None:
 def test_verdicts_of_the_reference_differ_where_we_mean_to() -> None:
     """Each special header as if it had happened the way the reference decides."""
     document = json.loads(reference("vectors", "simtrace2", "apdu-cases.json").read_text(encoding="utf-8"))
-    ways = {"forward to card": Seen.FROM_CARD, "ask phone for data": Seen.TO_CARD}
+    ways = {"forward to card": SeenData.FROM_CARD, "ask phone for data": SeenData.TO_CARD}
     steps: list[Step] = []
     for entry in document["special"]:
         if entry["action"] in ways:
@@ -116,7 +117,7 @@ def test_command_that_the_card_refuses_too_is_no_difference() -> None:
 
 
 def test_unknown_ones_that_are_received_are_held_against_what_happened() -> None:
-    steps = [Exchange(1, bytes.fromhex("80e0000010"), Seen.TO_CARD, 0x9000)]
+    steps = [Exchange(1, bytes.fromhex("80e0000010"), SeenData.TO_CARD, 0x9000)]
     (difference,) = compare(steps, CommandRules(unknown=UnknownCommandPolicy.RECEIVE)).differences
     assert difference.expected == "unknown, no data to the card"
 
@@ -148,7 +149,7 @@ class TestCommandLine:
             (["nothing.txt"], "no capture of a known format"),
             (["nothing.txt", "--case", "x"], "is not CLA"),
             (["nothing.txt", "--format", "pcap"], "not that of a pcap file"),
-            (["nothing.txt", "--format", "pcapng"], "cut short"),
+            (["nothing.txt", "--format", "pcapng"], "nor of a pcapng file"),
         ],
     )
     def test_what_cannot_be_read_is_2_in_one_line(

@@ -33,3 +33,11 @@ def test_report_that_is_not_whole_is_a_failure(tmp_path: Path, capsys: pytest.Ca
     shown = capsys.readouterr()
     assert "test_one" in shown.out
     assert shown.err.startswith("integration.xml: ")
+
+
+def test_cases_that_tests_have_counted_are_added_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    counted = _CASE.replace(" />", '><properties><property name="cases" value="{2}" /></properties></testcase>')
+    cases = [counted.format("cuts", 1.0, 945), counted.format("cuts", 1.0, 906), _CASE.format("other", 2.0)]
+    (tmp_path / "fast.xml").write_text(_REPORT.format("".join(cases)), encoding="utf-8")
+    assert slowest.main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "    1851 cases  tests.unit.test_cuts"

@@ -40,6 +40,9 @@ class Hit:
 
     response: bytes
     report: Used | None
+    #: Which of the answers it was.
+    base: int = 0
+    index: int = 0
 
 
 #: More would be a bankd that does not keep to its window.
@@ -135,4 +138,5 @@ class AnswersAhead:
     def _hit(self, answer: SentAhead) -> Hit:
         self.hits += 1
         self._used = answer.index
-        return Hit(answer.response, self.report() if self._used - self._reported >= REPORT_INTERVAL else None)
+        report = self.report() if self._used - self._reported >= REPORT_INTERVAL else None
+        return Hit(answer.response, report, answer.base, answer.index)

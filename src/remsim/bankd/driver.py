@@ -7,7 +7,7 @@ calls back and how often.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
 from remsim.bankd.stuck import StuckReaders
 from remsim.card.iccid import read_iccid
+from remsim.card.identity import CardIdentity, read_identity
 from remsim.card.reset import ResetKind
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
@@ -96,7 +97,7 @@ class SlotEvents(Protocol):
         """CloseCard is done."""
         ...
 
-    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+    def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
         """ReadNumber is done; without a number, ``reason`` says why."""
         ...
 
@@ -126,7 +127,10 @@ class CardDriver:
         self.reader: CardReader | None = None
         self._events = events
         self._tasks = tasks
-        self._observe = observe
+        #: Told what the card took for each command that it answered.
+        self.observe = observe
+        #: Told of each command of a reading, its answer, and what it took; None: nobody watches.
+        self.tell_reading: Callable[[bytes, bytes, float], None] | None = None
         self._deadlines = deadlines
         self._stuck = stuck
         # The reader in use between OpenCard and CloseCard, whatever ``reader`` has become meanwhile.
@@ -162,7 +166,7 @@ class CardDriver:
                 self._watchdog = asyncio.get_running_loop().call_later(self._deadlines.command_s, self._watch)
             return None
         if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
-            self._observe(perf_counter() - began)
+            self.observe(perf_counter() - began)
             return outcome
         return card_fault(failure_of(outcome))
 
@@ -174,7 +178,7 @@ class CardDriver:
             return
         self._is_waiting = False
         if isinstance(outcome, bytes) and MIN_RESPONSE <= len(outcome) <= MAX_RESPONSE:
-            self._observe(perf_counter() - self._began)
+            self.observe(perf_counter() - self._began)
             self._events.on_response(self.slot_nr, outcome)
         else:
             self._fail(failure_of(outcome))
@@ -202,8 +206,8 @@ class CardDriver:
                 self._start(self._reset(kind), f"{kind.value}-reset")
             case CloseCard():
                 self._start(self._close(), "close")
-            case ReadNumber():
-                self._start(self._read_number(), "read-number")
+            case ReadNumber(_, reads_all):
+                self._start(self._read_number(reads_all=reads_all), "read-number")
 
     def _start(self, work: Coroutine[object, object, None], what: str) -> None:
         self._tasks.session(work, name=f"{what}-{self.slot_nr}")
@@ -259,40 +263,51 @@ class CardDriver:
             get_logger("readers").warning("reader_not_closed", reader=reader.name, after_s=self._deadlines.close_s)
         self._stuck.look_at(reader)
 
-    async def _read_number(self) -> None:
-        reader = self.reader
+    async def _read_number(self, *, reads_all: bool) -> None:
+        reader, found = self.reader, CardIdentity()
         if reader is None:
-            self._events.on_number(self.slot_nr, None, "no reader belongs to this slot")
+            self._events.on_number(self.slot_nr, found, "no reader belongs to this slot")
             return
         try:
             async with asyncio.timeout(READING_S):
-                number = await _number_of(reader)
+                error = await _read(reader, found, self.tell_reading, reads_all=reads_all)
         except TimeoutError:
-            number = CardMuteError(f"it was not read within {READING_S:g} s")
+            error = CardMuteError(f"it was not read within {READING_S:g} s")
         finally:
             await self._let_go(reader)
-        if isinstance(number, ReaderError):
-            self._events.on_number(self.slot_nr, None, card_fault(number).text)
-        else:
-            self._events.on_number(self.slot_nr, number, "" if number else "the card gives no ICCID")
+        # A card that gave its number and nothing else is as good as any.
+        reason = "" if found.iccid else "the card gives no ICCID" if error is None else card_fault(error).text
+        self._events.on_number(self.slot_nr, found, reason)
 
 
-async def _number_of(reader: CardReader) -> str | ReaderError | None:
-    """Power the card up and read its ICCID. The caller closes the reader."""
+async def _read(
+    reader: CardReader,
+    found: CardIdentity,
+    tell: Callable[[bytes, bytes, float], None] | None,
+    *,
+    reads_all: bool,
+) -> ReaderError | None:
+    """Power the card up and read its ICCID, and all that it says without a PIN. The caller closes the reader."""
     atr = await _outcome(reader.open())
     if isinstance(atr, ReaderError):
         return atr
-    reading = read_iccid()
+    reading = read_identity(found) if reads_all else _read_iccid(found)
     tpdu = next(reading)
     while True:
+        began = perf_counter()
         response = await _outcome(reader.transmit(tpdu))
         if isinstance(response, ReaderError) or not MIN_RESPONSE <= len(response) <= MAX_RESPONSE:
             return failure_of(response)
+        if tell is not None:
+            tell(tpdu, response, perf_counter() - began)
         try:
             tpdu = reading.send(response)
-        except StopIteration as end:
-            number: str | None = end.value
-            return number
+        except StopIteration:
+            return None
+
+
+def _read_iccid(found: CardIdentity) -> Generator[bytes, bytes, None]:
+    found.iccid = yield from read_iccid()
 
 
 async def _outcome(work: Coroutine[object, object, bytes], what: str = "", deadline_s: float | None = None) -> Outcome:

@@ -10,7 +10,7 @@ from remsim.bankd.core.session import MAX_QUEUED
 from remsim.core.claims import MAX_CHALLENGERS
 from remsim.core.limits import Limit, LimitName
 from remsim.metrics import LIMITS as METRICS_LIMITS
-from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT
+from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, RECURRENCE_LIMIT, TRACE_LIMIT
 
 #: Events in the log about peers that are not accepted, or send what they should not: they have a small budget.
 UNAUTHENTICATED_EVENTS: Final = frozenset(
@@ -62,4 +62,4 @@ _CLIENTS: Final = (
     ),
 )
 
-LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_CLIENTS, LINE_LIMIT, RECURRENCE_LIMIT, *METRICS_LIMITS)
+LIMITS: Final = (*LINK_LIMITS, *LISTENER_LIMITS, *_CLIENTS, LINE_LIMIT, RECURRENCE_LIMIT, TRACE_LIMIT, *METRICS_LIMITS)

@@ -20,10 +20,19 @@ class BankdMetrics(ProgramMetrics):
         self.card_times = self.histogram("card_seconds", "Time that cards took for a command")
         self._coordinator: BankdCoordinator | None = None
         self._stuck: StuckReaders | None = None
+        self._readers: Callable[[], int] = lambda: 0
 
-    def show(self, coordinator: BankdCoordinator, stuck: StuckReaders) -> None:
-        """The bank whose numbers are shown from now on."""
-        self._coordinator, self._stuck = coordinator, stuck
+    def show(self, coordinator: BankdCoordinator, stuck: StuckReaders, readers: Callable[[], int]) -> None:
+        """The bank whose numbers are shown from now on; ``readers`` gives how many of its readers can be used."""
+        self._coordinator, self._stuck, self._readers = coordinator, stuck, readers
+
+    def missing(self) -> list[str]:
+        """A server that orders, and a reader."""
+        bank = self._coordinator
+        if bank is None:
+            return ["the bankd is starting"]
+        lacks = [] if bank.control.active_server is not None else ["no server is connected"]
+        return lacks if self._readers() else [*lacks, "no reader can be used"]
 
     def shown(self) -> Iterator[Metric]:
         """All numbers, as they are now; those of a bank once there is one."""

@@ -19,21 +19,21 @@ from remsim.bankd.core.actions import (
     CardAttached,
     CardDetached,
     CardFault,
-    OpenCard,
     Origin,
-    ResetCard,
     RunAhead,
     SendResponse,
     StoreCertified,
     StoreLearnt,
+    TimeCard,
     TraceAtr,
     TraceTpdu,
 )
 from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.core.states import BreakerState
 from remsim.bankd.driver import CardDeadlines, CardDriver
-from remsim.bankd.gsmtap import GsmtapSender, revealing
-from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
+from remsim.bankd.gsmtap import revealing
+from remsim.bankd.guard import read_guard_policy, reread_guard_policy
 from remsim.bankd.learnt_files import FOLDER as LEARNT_FOLDER
 from remsim.bankd.learnt_files import LearntFiles
 from remsim.bankd.limits import UNAUTHENTICATED_EVENTS
@@ -41,6 +41,8 @@ from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.readers import SlotReaders, make_source, sharing
 from remsim.bankd.slots.store import make_plan
 from remsim.bankd.stuck import StuckReaders
+from remsim.bankd.tracing import TraceOutlets
+from remsim.card.identity import CardIdentity
 from remsim.config import BankdConfig
 from remsim.core.executor import ActionExecutor
 from remsim.core.identity import Identity, Role
@@ -49,6 +51,7 @@ from remsim.logs import get_logger
 from remsim.net.accept.listen import Listener
 from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.engines import EngineFactory, own_identity
+from remsim.net.gsmtap import GsmtapSender
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.certificates import CertificateManager
 from remsim.net.runtime.exposed_files import warn_of_exposed
@@ -59,7 +62,7 @@ from remsim.net.runtime.tasks import Alarm, TaskOwner, in_thread
 from remsim.net.tls.security import protect, quota_of
 from remsim.readers.base import ReaderSource
 from remsim.session.hold import HoldTimes
-from remsim.trace.gsmtap import AtrRecord, TpduRecord, reveal_all
+from remsim.trace.gsmtap import reveal_all
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkAction, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.engine import EngineMaker
 from remsim.wire.link.events import Event
@@ -117,7 +120,6 @@ class BankdService:
         self._server: DialledLink | None = None
         self._readers: SlotReaders | None = None
         self._gsmtap: GsmtapSender | None = None
-        self._mask = TraceMask()
         self._sharing: Callable[[str], bool] | None = None
         self._reload = Reload(log=self._log)
         self._engines = EngineFactory.of(config, own_identity(config, ComponentType.REMSIM_BANKD))
@@ -136,7 +138,8 @@ class BankdService:
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
-        self._metrics.show(self.coordinator, self.stuck)
+        self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
+        self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
             self._log, self._metrics.limits, unauthenticated=UNAUTHENTICATED_EVENTS, now=self._now
@@ -157,7 +160,7 @@ class BankdService:
 
     def _make_coordinator(self) -> BankdCoordinator:
         config = self.config
-        return BankdCoordinator(
+        coordinator = BankdCoordinator(
             bank_id=config.bank_id,
             cards=self._slots,
             identity=self._engines.identity,
@@ -171,6 +174,8 @@ class BankdService:
             hold=self._hold_policy(),
             ahead=self._ahead.policy,
         )
+        coordinator.cards.numbers.takes_inventory = config.inventory == "on"
+        return coordinator
 
     def _on_card_time(self, slot_nr: int, seconds: float) -> None:
         self._metrics.card_times.observe(seconds)
@@ -178,6 +183,11 @@ class BankdService:
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
+
+    def _usable_readers(self) -> int:
+        """How many slots have a reader that is not left alone because it fails."""
+        places = zip(self._slots, self.coordinator.cards.positions, strict=True)
+        return sum(slot.reader is not None and place.breaker.state is not BreakerState.OPEN for slot, place in places)
 
     def _hold_policy(self) -> HoldPolicy | None:
         config = self.config
@@ -225,8 +235,10 @@ class BankdService:
             limits=self._metrics.limits,
         )
         if config.gsmtap is not None:
-            redact = reveal_all if config.gsmtap_reveal else self._mask
+            redact = reveal_all if config.gsmtap_reveal else self._outlets.mask
             self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
+            self._outlets.send, self._outlets.sent_slots = self._gsmtap.send, self._traced_slots()
+            self._outlets.sends_guesses = config.gsmtap_guesses
             if config.gsmtap_reveal:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
                 self._audit(revealing(config))
@@ -375,9 +387,10 @@ class BankdService:
         """The card or its reader failed."""
         self._do(self.coordinator.on_card_failed(slot_nr, fault, self._now()))
 
-    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
+    def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
         """The card's number was read, or cannot be."""
-        self._do(self.coordinator.on_card_number(slot_nr, iccid, reason, self._now()))
+        contents = found if found != CardIdentity(found.iccid) else None
+        self._do(self.coordinator.on_card_number(slot_nr, found.iccid, reason, self._now(), contents))
 
     def _on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str) -> None:
         self._do(
@@ -395,8 +408,9 @@ class BankdService:
             CardDetached: self._detach,
             SendResponse: self._send_response,
             LogEvent: self._log_event,
-            TraceAtr: self._trace_atr,
-            TraceTpdu: self._trace_tpdu,
+            TraceAtr: self._outlets.trace_atr,
+            TraceTpdu: self._outlets.trace_tpdu,
+            TimeCard: self._outlets.time_card,
             StoreRevocations: self._store_revocations,
             StoreCertified: self._store_certified,
             RunAhead: self._run_ahead,
@@ -419,8 +433,7 @@ class BankdService:
             self._manager.execute(action)
 
     def _on_card_action(self, action: CardAction) -> None:
-        if isinstance(action, OpenCard | ResetCard):
-            self._mask.on_reset(action.slot_nr)
+        self._outlets.on_card_action(action)
         self._slots[action.slot_nr].run(action)
 
     def _attach(self, action: CardAttached) -> None:
@@ -447,14 +460,6 @@ class BankdService:
 
     def _audit(self, entry: AuditInd) -> None:
         self._do(self.coordinator.on_audit(entry, self._now()))
-
-    def _trace_atr(self, action: TraceAtr) -> None:
-        if self._gsmtap is not None:
-            self._gsmtap.send(AtrRecord(action.slot_nr, action.atr))
-
-    def _trace_tpdu(self, action: TraceTpdu) -> None:
-        if self._gsmtap is not None:
-            self._gsmtap.send(TpduRecord(action.slot_nr, action.tpdu, action.response))
 
     def _store_revocations(self, action: StoreRevocations) -> None:
         if self.certificates is not None:

@@ -11,6 +11,7 @@ from typing import Final
 from remsim.card.errors import TlvError
 from remsim.card.filenames import application_name
 from remsim.card.iccid import decode_iccid
+from remsim.card.identity import alpha_text, decode_imsi
 from remsim.card.selection import MF, Path
 from remsim.card.service_tables import ENABLED_SERVICES, ISIM_SERVICES, SIM_SERVICES, USIM_SERVICES
 from remsim.card.tlv import parse_tlvs
@@ -56,26 +57,13 @@ def _iccid(data: bytes) -> list[str]:
 
 
 def _imsi(data: bytes) -> list[str]:
-    length = data[0]
-    if not 1 <= length <= 8 or len(data) < 1 + length:
-        return []
-    nibbles = "".join(f"{byte & 0x0F:X}{byte >> 4:X}" for byte in data[1 : 1 + length])
-    # The first nibble says that it is an IMSI, and whether the number of digits is odd (3GPP TS 24.008, 10.5.1.4).
-    digits = nibbles[1:].rstrip("F")
-    return [f"IMSI {digits}"] if digits.isdecimal() else []
-
-
-def _text(data: bytes) -> str:
-    """An alpha identifier (ETSI TS 102 221, annex A)."""
-    if data[:1] == b"\x80":
-        even = data[1 : 1 + (len(data) - 1) // 2 * 2]
-        return even.decode("utf-16-be", "replace").rstrip("\uffff")
-    return data.rstrip(b"\xff").decode("ascii", "replace")
+    digits = decode_imsi(data)
+    return [] if digits is None else [f"IMSI {digits}"]
 
 
 def _spn(data: bytes) -> list[str]:
     shows_network = "shown" if data[0] & 0x01 else "not shown"
-    return [f"service provider name {_text(data[1:])!r}, the network's name is {shows_network} at home"]
+    return [f"service provider name {alpha_text(data[1:])!r}, the network's name is {shows_network} at home"]
 
 
 def _ad(data: bytes) -> list[str]:
@@ -115,7 +103,7 @@ def _application(data: bytes) -> list[str]:
     if template.tag != 0x61 or 0x4F not in fields:
         return []
     aid = fields[0x4F]
-    label = f", {_text(fields[0x50])!r}" if 0x50 in fields else ""
+    label = f", {alpha_text(fields[0x50])!r}" if 0x50 in fields else ""
     return [f"{application_name(aid)}, AID {aid.hex().upper()}{label}"]
 
 

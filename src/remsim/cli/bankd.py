@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``remsim bankd``: options of a bank. What they mean is written in ``remsim.config.BankdConfig``."""
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,7 @@ def bankd(
     gsmtap: Annotated[str | None, Parameter(metavar="HOST")] = None,
     gsmtap_slot: Annotated[str | None, Parameter(metavar="N")] = None,
     gsmtap_reveal: Flag = None,
+    gsmtap_guesses: Flag = None,
     guard: Annotated[str | None, Parameter(metavar="FILE.toml")] = None,
     shared: Flag = None,
     read_numbers: Annotated[bool | None, Parameter(negative="--no-read-numbers", show_default=False)] = None,
@@ -76,6 +78,8 @@ def bankd(
         Send GSMTAP of this slot only.
     gsmtap_reveal: bool
         Do not mask PINs, keys and identities in GSMTAP.
+    gsmtap_guesses: bool
+        Also send the commands that no modem has sent (--ahead), marked by their antenna number.
     guard: str
         Rules on which commands reach the cards.
     shared: bool
@@ -108,6 +112,7 @@ def bankd(
         gsmtap=gsmtap,
         gsmtap_slot=gsmtap_slot,
         gsmtap_reveal=gsmtap_reveal,
+        gsmtap_guesses=gsmtap_guesses,
         guard=guard,
         shared_access=shared,
         read_numbers=read_numbers,
@@ -121,13 +126,16 @@ def bankd(
 
 @app.command
 def learn(
-    *files: Annotated[Path, Parameter(metavar="FILE", help="Recorded starts of modems, JSON lines.")],
+    *files: Annotated[
+        Path, Parameter(metavar="FILE", help="Recorded starts of modems: JSON lines, or captures of GSMTAP.")
+    ],
     state: Annotated[
         str | None, Parameter(metavar="DIR", help="State directory of the bank.", show_default=False)
     ] = None,
     bank_id: Annotated[
         str | None, Parameter(metavar="N", help="Number of the bank, for its usual directory.", show_default=False)
     ] = None,
+    json: Annotated[Flag, Parameter(help="Report as JSON.")] = None,
 ) -> int:
     """Learn from recorded starts what modems send, for answers ahead (--ahead); the bank uses it at its next start."""
     from remsim.config import BankdConfig
@@ -135,4 +143,17 @@ def learn(
     config = resolve(BankdConfig, NO_DAEMON_OPTIONS, state_dir=state, bank_id=bank_id)
     from remsim.bankd.learning import learn_files
 
-    return learn_files(files, config.state_dir)
+    if not sys.stderr.isatty():
+        return learn_files(files, config.state_dir, as_json=bool(json))
+    # Only for a person who waits: it takes a tenth of a second to import.
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        tasks = {path: bar.add_task(path.name, total=None) for path in files}
+
+        def show(path: Path, done: int, size: int) -> None:
+            bar.update(tasks[path], completed=done, total=size)
+
+        return learn_files(files, config.state_dir, as_json=bool(json), progress=show)

@@ -191,7 +191,8 @@ def _dumped(found: "Sequence[BaseModel]") -> list[object]:
 def _slot_row(slot: "BankSlotModel") -> list[str]:
     mapping = slot.mapping
     mapped = ["", "", ""] if mapping is None else [mapping.client, mapping.state.state, "; ".join(mapping.missing)]
-    return [slot.slot, slot.card.state, slot.iccid or "", ", ".join(slot.labels), *mapped]
+    health = "" if slot.health is None else slot.health.kind
+    return [slot.slot, slot.card.state, slot.iccid or "", ", ".join(slot.labels), health, *mapped]
 
 
 def _card_row(card: "CardModel") -> list[str]:

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "bankd": "Run a bank of SIM cards.",
     "client": "Use cards of a bank: emulators, virtual reader, shell or script.",
     "ctl": "Look at banks, clients and mappings of a server, and change mappings.",
+    "trace": "Watch the commands at a slot live: decoded, as JSON, or for Wireshark.",
     "top": "See banks, clients, cards and problems of a server, live.",
     "token": "Make, list and revoke access tokens for the server's REST interface.",
     "doctor": "Find what is wrong with this host, and how to fix it.",
@@ -50,6 +51,8 @@ _EXTRAS: Final = {
 _ROOT_OPTIONS: Final = {
     "--help (-h)": "Show this text.",
     "--version": "Show the version.",
+    "--install-completion SHELL": "Let bash, zsh or fish complete commands and options.",
+    "--show-completion SHELL": "Print the script for that.",
 }
 _HELP_WIDTH: Final = 80
 
@@ -71,6 +74,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return guarded("remsim", lambda: _print(root_help()))
     if words[0] == "--version":
         return guarded("remsim", lambda: _print(__version__))
+    if words[0] in ("--install-completion", "--show-completion"):
+        return guarded("remsim", lambda: _complete(words[0], words[1:]))
     command = words[0]
     if command.startswith("-"):
         say_error(f"unknown option {command}", hint="name a command first; see remsim --help")
@@ -98,7 +103,7 @@ def guarded(program: str, work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return SIGNAL_EXIT_BASE + signal.SIGINT
     except BrokenPipeError:
-        return _on_closed_output()
+        return on_closed_output()
     except ModuleNotFoundError as error:
         if (error.name or "remsim").partition(".")[0] == "remsim":
             return report_error(error, program=program)
@@ -126,6 +131,19 @@ def root_help() -> str:
         for name, text in entries:
             lines += textwrap.wrap(text, _HELP_WIDTH, initial_indent=f"  {name:<12} ", subsequent_indent=" " * 15)
     return "\n".join([*lines, "", "remsim COMMAND --help shows the options of a command."])
+
+
+def _complete(option: str, words: Sequence[str]) -> int:
+    """Show or install a shell's completion. Raises CommandLineError."""
+    shell = words[0] if words else os.environ.get("SHELL", "").rpartition("/")[2]
+    if len(words) > 1:
+        raise CommandLineError(f"{option} takes one shell", hint="write for example remsim --install-completion bash")
+    # It imports the parser and all commands.
+    from remsim.cli import completion
+
+    if option == "--show-completion":
+        return _print(completion.script(shell, COMMANDS))
+    return _print(f"wrote {completion.install(shell, COMMANDS)}; begin a new shell to use it")
 
 
 def _print(text: str) -> int:
@@ -165,7 +183,7 @@ def _run_for_program(command: str, words: Sequence[str]) -> int:
         return error.exit_status
 
 
-def _on_closed_output() -> int:
+def on_closed_output() -> int:
     """The reader of our output has left, as ``head`` does. Python must not complain about it again at exit."""
     with contextlib.suppress(OSError):
         output = sys.stdout.fileno()

@@ -175,6 +175,13 @@ class RestClient:
             raise RestError(f"{self.base} did not give a list of {name}", hint="is this a server's REST port?")
         return value
 
+    def get_warnings(self) -> list[JsonObject]:
+        """Return what is wrong, as far as a server of ours knows; by REST v2. Raises RestApiError."""
+        from remsim.rest.warnings import list_warnings
+
+        with self.v2() as rest:
+            return [found.model_dump(mode="json") for found in rest.items(list_warnings())]
+
     def create_mapping(self, bank_slot: BankSlot, client_slot: ClientSlot) -> None:
         """Store a mapping; the bank and the client are told by the server."""
         self._ask("POST", "/slotmaps", body=mapping_object(bank_slot, client_slot))

@@ -126,6 +126,7 @@ def init(
     config = resolve(ServerConfig, common, state_dir=state, database=database)
     from remsim.pki.bootstrap import found_server
     from remsim.server.core.tokens import check_name
+    from remsim.server.store.page_files import login_link
     from remsim.server.store.tokens import create_first_token, local_user
 
     holder = local_user() if token_name is None else token_name
@@ -134,8 +135,9 @@ def init(
     credentials = Credentials(config.credentials_dir or config.state_dir / CREDENTIALS_NAME)
     made = found_server(config.authority_dir, credentials, name=name, hosts=host, now=time.time())
     token = create_first_token(config, name=holder)
+    link = None if token is None else login_link(config, token[1].token_id)
     if json:
-        print(json_format.dumps(_as_json(config, made, token), indent=2))
+        print(json_format.dumps(_as_json(config, made, token) | {"link": link}, indent=2))
         return 0
     _tell(config, made)
     if token is None:
@@ -144,6 +146,7 @@ def init(
     text, record = token
     print(text)
     print(f"token {record.token_id} (admin) for {holder}; it is shown once: put it into REMSIM_TOKEN", file=sys.stderr)
+    print(f"the page, to log in once, within ten minutes: {link}", file=sys.stderr)
     return 0
 
 

@@ -47,6 +47,7 @@ def create(
     clients: Annotated[str | None, Parameter(metavar="N,N-M")] = None,
     days: Annotated[float | None, Parameter(metavar="DAYS")] = None,
     to: Annotated[Path | None, Parameter(metavar="FILE")] = None,
+    link: Flag = None,
     state: _State = None,
     database: _Database = None,
     common: CommonOptions = NO_COMMON_OPTIONS,
@@ -67,9 +68,12 @@ def create(
         Let it expire after this many days.
     to: Path
         Write it to this file, which only this user can read, instead of printing it. Must not exist.
+    link: bool
+        Print a link, too, which logs in to the server's page once, within ten minutes.
     """
     from remsim.pki.files import create_private
     from remsim.server.core.tokens import Scope, TokenRole
+    from remsim.server.store.page_files import login_link
     from remsim.server.store.tokens import create_token
 
     scope = Scope(_numbers(banks), _numbers(clients))
@@ -89,6 +93,8 @@ def create(
         else f'use it with: REMSIM_TOKEN="$(cat {quote(str(to))})"'
     )
     print(f"{made}; {use}", file=sys.stderr)
+    if link:
+        print(f"log in to the page, once, within ten minutes: {login_link(config, record.token_id)}", file=sys.stderr)
     return 0
 
 

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -231,11 +231,18 @@ def _history_file() -> Path | None:
         return None
 
 
-def _open_dump(path: Path) -> TextIO:
+@contextlib.contextmanager
+def _open_dump(path: Path) -> Iterator[TextIO]:
     try:
-        return path.open("w", encoding="utf-8")
+        # Each line goes out by itself, so that the player is told at once of one that cannot be written.
+        stream = path.open("w", encoding="utf-8", buffering=1)
     except OSError as error:
         raise StartError(f"cannot write {path}: {error.strerror or error}") from None
+    try:
+        yield stream
+    finally:
+        with contextlib.suppress(OSError):
+            stream.close()
 
 
 def _progress(stack: contextlib.ExitStack, steps: "Sequence[Step]", repeat: int) -> "Progress | None":

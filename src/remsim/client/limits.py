@@ -10,7 +10,7 @@ from remsim.client.scripting.runner import MAX_WAITING
 from remsim.core.limits import Limit, LimitName
 from remsim.emulators.simtrace2.header import MAX_MESSAGE
 from remsim.metrics import LIMITS as METRICS_LIMITS
-from remsim.net.link_limits import LINK_LIMITS, RECURRENCE_LIMIT
+from remsim.net.link_limits import LINK_LIMITS, RECURRENCE_LIMIT, TRACE_LIMIT
 
 _SLOTS: Final = (
     Limit(
@@ -29,4 +29,4 @@ _SLOTS: Final = (
     ),
 )
 
-LIMITS: Final = (*LINK_LIMITS, *_SLOTS, RECURRENCE_LIMIT, *METRICS_LIMITS)
+LIMITS: Final = (*LINK_LIMITS, *_SLOTS, RECURRENCE_LIMIT, TRACE_LIMIT, *METRICS_LIMITS)

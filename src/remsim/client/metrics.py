@@ -58,6 +58,13 @@ class ClientMetrics(ProgramMetrics):
         self.server_connected.labels(client_slot).set(is_server_connected)
         self.card_inserted.labels(client_slot).set(has_card)
 
+    def missing(self) -> list[str]:
+        """A server, for each client slot."""
+        slots = self.server_connected.members()
+        if not slots:
+            return ["the client is starting"]
+        return [f"{slot} is not connected to its server" for (slot,), connected in slots if not connected.value]
+
     def show_latency(self, client_slot: str, read: Callable[[], LatencyFigures]) -> None:
         """Show from now on what ``read`` returns."""
         for counter, number in (

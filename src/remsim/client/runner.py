@@ -8,6 +8,7 @@ Takes no decisions: turns what happens into coordinator calls and carries out th
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from remsim.client.core.actions import (
@@ -42,10 +43,14 @@ from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines,
 from remsim.logs import Logger, get_logger
 from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.engines import EngineFactory, own_identity
+from remsim.net.gsmtap import GsmtapSender
 from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import Expectation
 from remsim.net.tls.security import TransportSecurity
 from remsim.session.hold import HoldTimes
+from remsim.trace.gsmtap import AtrRecord, TpduRecord
+from remsim.trace.mask import TraceMask
+from remsim.trace.tap import NO_ID, CommandId, SlotTap
 from remsim.wire.link.actions import Accepted, AnnounceReturn, AskIdentity, Close, LinkId, Probe, Send
 from remsim.wire.link.dialing import Backoff, DialState
 from remsim.wire.link.engine import Event
@@ -98,6 +103,11 @@ class ClientSlotRunner(EmulatorEvents):
                 None if self.emulator.stalls else config.stall_limit_s,
             ),
         )
+        self._gsmtap: GsmtapSender | None = None
+        self._mask = TraceMask()
+        self._trace = self.coordinator.trace
+        self._trace.on_left_out = partial(metrics.limits.reached, LimitName.TRACE_RATE)
+        self.coordinator.health.emulator = self.emulator.kind
         self.server = self._dial(identity, ComponentType.REMSIM_SERVER, protection)
         self.bankd = self._dial(identity, ComponentType.REMSIM_BANKD, protection)
         self._alarm = Alarm(self._on_alarm)
@@ -217,6 +227,8 @@ class ClientSlotRunner(EmulatorEvents):
 
     async def start(self) -> None:
         """Take the emulator and dial the server. Raises StartError."""
+        if self.config.gsmtap is not None:
+            self._gsmtap = await GsmtapSender.open(self.config.gsmtap, redact=self._mask)
         await self.emulator.start(self)
         # A modem that powers its slot up before there is a card must not wait for an ATR in vain.
         self.emulator.set_atr(self.config.atr)
@@ -231,6 +243,8 @@ class ClientSlotRunner(EmulatorEvents):
         self.bankd.unwant()
         self.server.unwant()
         await self.emulator.stop()
+        if self._gsmtap is not None:
+            self._gsmtap.close()
 
     # Links
 
@@ -274,6 +288,8 @@ class ClientSlotRunner(EmulatorEvents):
     def on_pps(self, result: PpsResult) -> None:
         """The modem changed the speed; RSPRO has no place for it."""
         self._log.debug("pps", f_index=result.f_index, d_index=result.d_index)
+        self.coordinator.health.on_speed(result.f_index, result.d_index, self._manager.now())
+        self._set_alarm()
 
     def on_hardware(self, hardware: Hardware) -> None:
         """The hardware came or went; what it is, the emulator has logged."""
@@ -281,6 +297,13 @@ class ClientSlotRunner(EmulatorEvents):
             self._metrics.hardware_losses.labels(self._label).inc()
         self._has_hardware = hardware.is_present
         self._metrics.hardware_present.labels(self._label).set(hardware.is_present)
+        self.coordinator.health.on_board(hardware.board, self._manager.now(), is_present=hardware.is_present)
+        self._set_alarm()
+
+    def on_firmware(self, version: str) -> None:
+        """The hardware tells which firmware it runs."""
+        self.coordinator.health.on_firmware(version, self._manager.now())
+        self._set_alarm()
 
     def on_unknown_command(self, *, is_refused: bool) -> None:
         """The emulator has logged which."""
@@ -297,7 +320,7 @@ class ClientSlotRunner(EmulatorEvents):
         performers: dict[type, Callable[..., None]] = {
             Respond: self._respond,
             Abort: self._abort,
-            SetAtr: lambda action: emulator.set_atr(action.atr),
+            SetAtr: self._set_atr,
             InsertCard: lambda _: emulator.insert_card(),
             RemoveCard: lambda _: emulator.remove_card(),
             SelectSim: lambda action: emulator.select_sim(remote=action.remote),
@@ -341,6 +364,7 @@ class ClientSlotRunner(EmulatorEvents):
 
     def _abort(self, action: Abort) -> None:
         self._metrics.failed_tpdus.labels(self._label).inc()
+        self.coordinator.health.on_failed()
         self._log.warning("command_without_answer", reason=action.reason)
         self._tell_of_command(action.command, None, action.reason)
         self.emulator.abort(action.command.number, action.reason)
@@ -349,9 +373,42 @@ class ClientSlotRunner(EmulatorEvents):
         duration_s = time.perf_counter() - command.came_at
         if response is not None:
             self._duration.observe(duration_s)
+            # Without a request, its answer was there before.
+            self.coordinator.health.on_answered(None if command.request is None else duration_s)
+        if self._trace.tap is not None:
+            self._trace_command(self._trace.tap, command, response, duration_s, failure)
+        if self._gsmtap is not None:
+            self._send_gsmtap(self._gsmtap, command, response)
         self._observer.on_command(
             CommandRecord(self.coordinator.client_slot, command.tpdu, response, duration_s, failure=failure)
         )
+
+    def _trace_command(
+        self, tap: SlotTap, command: Command, response: bytes | None, duration_s: float, failure: str
+    ) -> None:
+        """Somebody watches."""
+        label = self.coordinator.label
+        # The tags of a classic bankd mean nothing.
+        command_id = NO_ID if label is None else CommandId(label, command.tag, command.index)
+        tap.on_command(
+            command.tpdu, response, self._manager.now(), command_id=command_id, spent_s=duration_s, failure=failure
+        )
+
+    def _send_gsmtap(self, sender: GsmtapSender, command: Command, response: bytes | None) -> None:
+        if response is None:
+            # The card may have done it all the same.
+            self._mask.on_unknown_card(0)
+        else:
+            sender.send(TpduRecord(0, command.tpdu, response))
+
+    def _set_atr(self, action: SetAtr) -> None:
+        if self._gsmtap is not None:
+            self._mask.on_unknown_card(0)
+            self._gsmtap.send(AtrRecord(0, action.atr))
+        if self._trace.tap is not None:
+            self._trace.tap.on_unknown_card()
+            self._trace.tap.on_atr(action.atr, self._manager.now())
+        self.emulator.set_atr(action.atr)
 
     def _store_revocations(self, action: StoreRevocations) -> None:
         if self._on_revocations is not None:
@@ -416,12 +473,17 @@ class ClientSlotRunner(EmulatorEvents):
                 metrics.sessions.labels(label).inc()
             case NoticeKind.SESSION_HELD:
                 metrics.cuts.labels(label).inc()
-                self.bankd.redial_at_once()
+                self.bankd.redial_at_once(has_answered=notice.has_answered)
             case NoticeKind.SESSION_RESUMED:
                 metrics.resumes.labels(label).inc()
                 self._longest_hold_ms = max(self._longest_hold_ms, round((notice.held_s or 0.0) * 1000))
                 metrics.longest_hold.labels(label).set(self._longest_hold_ms)
             case NoticeKind.MODEM_RESET if notice.reset is not None:
                 metrics.resets.labels(label, notice.reset.value).inc()
+                self._mask.on_reset(0)
+                if self._trace.tap is not None:
+                    self._trace.tap.on_reset(
+                        notice.reset, self._manager.now(), words=f"modem, {notice.reset.value} reset"
+                    )
             case _:
                 return

@@ -185,6 +185,16 @@ def _plaintext(value: object) -> tuple[IpNetwork, ...] | None:
     raise ValueTextError("must be true, false, or networks such as 10.0.0.0/8")
 
 
+def _networks(value: object) -> tuple[IpNetwork, ...]:
+    if isinstance(value, str):
+        return parse_networks(value) if value.strip() else ()
+    if isinstance(value, list | tuple):
+        texts = [str(item) for item in value if isinstance(item, str | ipaddress.IPv4Network | ipaddress.IPv6Network)]
+        if len(texts) == len(value):
+            return parse_networks(",".join(texts)) if texts else ()
+    raise ValueTextError("must be networks such as 10.0.0.0/8")
+
+
 def _ids_or_switch(value: object) -> object:
     if isinstance(value, bool):
         return value
@@ -231,5 +241,6 @@ CommandCase = Annotated[
 ]
 CommandCases = Annotated[tuple[CommandCase, ...], BeforeValidator(items)]
 IdPool = Annotated[tuple[int, ...], PlainValidator(_id_pool)]
+Networks = Annotated[tuple[IpNetwork, ...], PlainValidator(_networks)]
 Plaintext = Annotated[tuple[IpNetwork, ...] | None, PlainValidator(_plaintext)]
 IdsOrSwitch = Annotated[bool | tuple[int, ...], PlainValidator(_ids_or_switch)]

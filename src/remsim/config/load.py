@@ -20,6 +20,7 @@ from remsim.config.models import (
     BankdConfig,
     CommonConfig,
     ContradictionError,
+    DaemonConfig,
     EmulatorSettings,
     has_tables,
     table_model,
@@ -71,12 +72,17 @@ def load_config(
     sources.add_options(options or {})
     if "state_dir" in model.model_fields and "state_dir" not in sources.values:
         sources.values["state_dir"] = default_state_dir(state_name(model, sources.values), environ)
-    if "tls_dir" in model.model_fields and "tls_dir" not in sources.values:
+    is_default_place = "tls_dir" in model.model_fields and "tls_dir" not in sources.values
+    if is_default_place:
         sources.values["tls_dir"] = _default_credentials(model, sources.values, environ)
     try:
-        return model.model_validate(sources.values)
+        config = model.model_validate(sources.values)
     except ValidationError as error:
         raise sources.explain(error) from None
+    if is_default_place and isinstance(config, DaemonConfig) and config.plaintext is not None:
+        # Plain TCP was asked for, so a certificate that this host happens to have is not used. --tls names it.
+        return config.model_copy(update={"tls_dir": None})
+    return config
 
 
 def state_name(model: type[CommonConfig], values: Mapping[str, object]) -> str:

@@ -188,6 +188,8 @@ class ServerConfig(DaemonConfig):
     state_dir: fields.FilePath
     #: SQLAlchemy URL; without it an SQLite file in the state directory. May hold a password: never shown.
     database: Annotated[fields.PlainText | None, Field(repr=False)] = None
+    #: Keep the IMSIs that bankds tell, also in the database; without it they are dropped when they come.
+    keep_imsi: fields.Switch = False
     #: Bankds that cannot dial out are dialled at these addresses (architecture: CONNECTED_SERVER).
     dial_bank: fields.BankdAddresses = ()
     banks: dict[fields.BankKey, BankOverride] = {}
@@ -196,6 +198,9 @@ class ServerConfig(DaemonConfig):
     #: Classic clients that may be sent to an IPv6 address: all, none, or these ids. A classic client ends when it
     #: has no route to an address, so this is off by default.
     ipv6_clients: fields.IdsOrSwitch = False
+    #: Webhooks are sent to addresses of these networks only; none: to all but link-local ones and those where clouds
+    #: give away credentials.
+    webhook_networks: fields.Networks = ()
 
     def rest_address(self, *, is_protected: bool) -> HostPort:
         """Where REST is served; ``is_protected``: over TLS, and with tokens."""
@@ -333,14 +338,24 @@ class BankdConfig(SessionSettings, DaemonConfig):
     shared_access: fields.Switch = False
     #: Tell the server the numbers (ICCIDs) of cards, which are powered for that when they come.
     read_numbers: fields.Switch = True
+    #: Tell a server that asks for it what cards say without a PIN: IMSI, service provider, and the EID of an eUICC. It
+    #: is read with the number, so not without `read_numbers`.
+    inventory: Literal["on", "off"] = "on"
     #: A card that has not answered a command by then has failed.
     card_deadline_s: fields.Seconds = 60.0
     reader_deadlines: ReaderDeadlines = ReaderDeadlines()
     gsmtap: fields.GsmtapAddress | None = None
     gsmtap_slot: fields.Id | None = None
     gsmtap_reveal: fields.Switch = False
+    gsmtap_guesses: fields.Switch = False
     #: Rules on commands, a TOML file; without it, the shipped ones, which note and block nothing.
     guard: fields.FilePath | None = None
+
+    @property
+    def credentials_dir(self) -> Path | None:
+        """Where key and certificate are; None, also if there are some in the state directory, where all is plain."""
+        is_plain = self.plaintext is not None and self.listen_plaintext is None
+        return None if is_plain and self.tls_dir is None else super().credentials_dir
 
     @property
     def slot_source(self) -> SlotSource:
@@ -411,6 +426,10 @@ class BankdConfig(SessionSettings, DaemonConfig):
         if self.gsmtap_slot is not None and self.gsmtap is None:
             raise ContradictionError(
                 ("gsmtap_slot",), "it limits GSMTAP to one slot, but no gsmtap host is given", hint="give --gsmtap HOST"
+            )
+        if self.gsmtap_guesses and self.gsmtap is None:
+            raise ContradictionError(
+                ("gsmtap_guesses",), "it adds to GSMTAP, but no gsmtap host is given", hint="give --gsmtap HOST"
             )
         if self.gsmtap_slot is not None and self.gsmtap_slot >= self.slots:
             raise ContradictionError(

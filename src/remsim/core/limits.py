@@ -57,8 +57,18 @@ class LimitName(StrEnum):
     LABELS = "labels"
     KNOWN_CLIENTS = "known_clients"
     LEASES = "leases"
+    WARNINGS = "warnings"
+    WEBHOOKS = "webhooks"
+    WEBHOOK_QUEUE = "webhook_queue"
     EVENT_READERS = "event_readers"
     KEPT_ANSWERS = "kept_answers"
+    HEALTH_REPORTS = "health_reports"
+    HEALTH_EVENTS = "health_events"
+    TRACED_SLOTS = "traced_slots"
+    TRACE_READERS = "trace_readers"
+    TRACE_RECORDS = "trace_records"
+    # Of bankds and clients
+    TRACE_RATE = "trace_rate"
     # Of bankds
     UNSERVED = "unserved"
     UNSERVED_PER_SOURCE = "unserved_per_source"

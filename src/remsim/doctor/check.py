@@ -45,6 +45,10 @@ class Finding:
 class RestCalls(Protocol):
     """What is asked of a server's REST interface."""
 
+    def get_warnings(self) -> list[dict[str, object]]:
+        """What is wrong, as far as the server knows. Blocks for a few seconds at most. Raises RemsimError."""
+        ...
+
     def get_list(self, name: str) -> list[dict[str, object]]:
         """All of ``banks`` or ``clients``. Blocks for a few seconds at most. Raises RemsimError."""
         ...
@@ -89,6 +93,7 @@ _COMMON: Final[dict[str, tuple[str, str]]] = {
     "clock": ("remsim.doctor.host", "check_clock"),
     "certificate": ("remsim.doctor.certificate", "check_certificate"),
 }
+_WARNINGS: Final[dict[str, tuple[str, str]]] = {"warnings": ("remsim.doctor.warnings", "check_warnings")}
 #: What a client needs.
 CHECKS: Final[dict[str, tuple[str, str]]] = {
     **_COMMON,
@@ -96,6 +101,7 @@ CHECKS: Final[dict[str, tuple[str, str]]] = {
     "bankd": ("remsim.doctor.links", "check_bankd"),
     "usb": ("remsim.doctor.usb", "check_usb"),
     "vpcd": ("remsim.doctor.vpcd", "check_vpcd"),
+    **_WARNINGS,
 }
 ROLE_CHECKS: Final[dict[Role, dict[str, tuple[str, str]]]] = {
     Role.CLIENT: CHECKS,
@@ -105,6 +111,7 @@ ROLE_CHECKS: Final[dict[Role, dict[str, tuple[str, str]]]] = {
         "port": ("remsim.doctor.links", "check_own_ports"),
         "pcscd": ("remsim.doctor.bank", "check_pcscd"),
         "power": ("remsim.doctor.power", "check_power"),
+        **_WARNINGS,
     },
     Role.SERVER: {
         **_COMMON,
@@ -112,6 +119,7 @@ ROLE_CHECKS: Final[dict[Role, dict[str, tuple[str, str]]]] = {
         "database": ("remsim.doctor.server", "check_database"),
         "disk": ("remsim.doctor.server", "check_disk"),
         "authority": ("remsim.doctor.server", "check_authority"),
+        **_WARNINGS,
     },
 }
 

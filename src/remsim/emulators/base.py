@@ -39,6 +39,8 @@ class Hardware:
 
     is_present: bool
     description: str = ""
+    #: The name of the board, where it is known.
+    board: str = ""
 
 
 class EmulatorEvents(Protocol):
@@ -63,6 +65,10 @@ class EmulatorEvents(Protocol):
         """The hardware was found, or is away. An emulator without hardware never tells."""
         return
 
+    def on_firmware(self, version: str) -> None:
+        """The hardware that is there runs this version of its firmware."""
+        return
+
     def on_unknown_command(self, *, is_refused: bool) -> None:
         """The modem sent a command whose direction is not known. Refused: it goes no further."""
         return
@@ -78,6 +84,8 @@ class CardEmulator(ABC):
     #: It can keep its modem waiting for an answer for any time, as NULL procedure bytes do (ISO/IEC 7816-3, 10.3.3).
     #: A command of one that cannot fails after a few seconds while the link to the card is lost.
     stalls: ClassVar[bool] = False
+    #: What kind of emulator it is, in a word for people; empty: nothing is told of it.
+    kind: ClassVar[str] = ""
 
     @abstractmethod
     async def start(self, events: EmulatorEvents) -> None:

@@ -46,6 +46,8 @@ class CardChange:
 class DrivenEmulator(CardEmulator):
     """A slot that a program drives. All methods belong to the event loop's thread."""
 
+    kind = "program"
+
     def __init__(self) -> None:
         #: The card's ATR while one is inserted.
         self.atr: bytes | None = None

@@ -8,6 +8,7 @@ one place. Nothing is registered globally: a test or the demo runs several progr
 """
 
 import asyncio
+import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,10 @@ REQUEST_DEADLINE_S: Final = 10.0
 #: Prometheus uses one connection; more are people looking. Beyond this a newcomer is dropped.
 MAX_CONNECTIONS: Final = 32
 
+
+#: Whether the process lives, and whether it can do its work.
+_HEALTH: Final = "/health"
+_READY: Final = "/ready"
 
 #: Limits of the endpoint itself.
 LIMITS: Final = (
@@ -108,6 +113,10 @@ class ProgramMetrics:
         yield reached
         yield from self._declared
 
+    def missing(self) -> list[str]:
+        """In words, what the program lacks to do its work; empty: it is ready. A program that does some says more."""
+        return []
+
     @property
     def registry(self) -> "CollectorRegistry":
         """All metrics as ``prometheus_client`` has them, which is imported only when somebody asks."""
@@ -182,8 +191,15 @@ class MetricsServer:
         lines = request.decode("latin-1").split("\r\n")
         method, _, rest = lines[0].partition(" ")
         path = rest.partition(" ")[0].partition("?")[0]
-        if method not in ("GET", "HEAD") or path not in ("/metrics", "/"):
+        if method not in ("GET", "HEAD") or path not in ("/metrics", "/", _HEALTH, _READY):
             return _response("404 Not Found", "text/plain; charset=utf-8", b"metrics are at /metrics\n", method)
+        if path == _HEALTH:
+            return _json("200 OK", {"status": "ok"}, method)
+        if path == _READY:
+            missing = self._metrics.missing()
+            if not missing:
+                return _json("200 OK", {"status": "ready"}, method)
+            return _json("503 Service Unavailable", {"status": "not ready", "reasons": missing}, method)
         headers = {
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
         }
@@ -200,6 +216,10 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+def _json(status: str, value: dict[str, object], method: str) -> bytes:
+    return _response(status, "application/json", json.dumps(value).encode() + b"\n", method)
+
+
 def _response(status: str, content_type: str, body: bytes, method: str) -> bytes:
     head = (
         f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -208,7 +228,10 @@ def _response(status: str, content_type: str, body: bytes, method: str) -> bytes
 
 
 async def serve_metrics(listen: HostPort, metrics: ProgramMetrics) -> MetricsServer:
-    """Serve ``metrics`` at ``http://listen/metrics`` until ``stop``. Raises StartError."""
+    """Serve ``metrics`` at ``http://listen/metrics``, and ``/health`` and ``/ready``, until ``stop``.
+
+    Raises StartError.
+    """
     server = MetricsServer(metrics)
     await server.start(listen)
     return server

@@ -99,9 +99,12 @@ class DialledLink:
         """Hang up and do not dial again."""
         self._run(self._schedule.unwant(self._manager.now()))
 
-    def redial_at_once(self) -> None:
-        """The link that is being lost was of use: dial again at once, however many were lost before."""
-        self._schedule.on_use(self._manager.now())
+    def redial_at_once(self, *, has_answered: bool) -> None:
+        """The link that is being lost carried a session: dial again at once, however many were lost before.
+
+        Not if it was lost at once without the peer having answered the session (``has_answered``).
+        """
+        self._schedule.on_use(self._manager.now(), has_answered=has_answered)
 
     # Called by the connection manager
 

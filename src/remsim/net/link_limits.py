@@ -12,6 +12,7 @@ from remsim.net.link import FLUSH_TIMEOUT_S, MAX_FIRST_WRITE_BUFFER, MAX_WRITE_B
 from remsim.net.log_limiter import EVENT_INTERVAL_S, EVENT_LINES, UNAUTHENTICATED_INTERVAL_S, UNAUTHENTICATED_LINES
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.net.tls.transport import MAX_UNREAD
+from remsim.trace.tap import RATE as TRACE_RATE
 from remsim.wire.link.engine import MAX_FIRST_FRAME
 from remsim.wire.link.requests import MAX_OUTSTANDING, MAX_UNANSWERED
 
@@ -159,4 +160,13 @@ RECURRENCE_LIMIT: Final = Limit(
     f"lines of each event about one peer, until it was quiet for {QUIET_S:g} s",
     "a program that is refused, or gets no card, tries again every second for weeks",
     "further ones are counted, and told at debug level; one line says that it begins, one that it has ended",
+)
+
+#: Of programs that can be watched.
+TRACE_LIMIT: Final = Limit(
+    LimitName.TRACE_RATE,
+    TRACE_RATE,
+    "records of a traced slot in each second, and as many at once",
+    "a modem's start-up has fewer; those who watch must not slow down the cards",
+    "the record is left out, and how many were is told",
 )

@@ -19,6 +19,8 @@ PREFIX: Final = "/api/v2"
 M = TypeVar("M", bound=BaseModel)
 M_co = TypeVar("M_co", bound=BaseModel, covariant=True)
 Goal = Literal["active", "operational"]
+Link = Literal["connected", "absent"]
+Presence = Literal["present", "absent", "unknown"]
 
 
 class Nothing(models.V2Model):
@@ -53,9 +55,9 @@ def _get(path: str, model: type[M], query: Mapping[str, str] | None = None) -> C
     return Call("GET", path, model, query or {})
 
 
-def list_banks() -> Call[models.BankPage]:
+def list_banks(*, state: Link | None = None) -> Call[models.BankPage]:
     """All banks that are or were connected."""
-    return _get("/banks", models.BankPage)
+    return _get("/banks", models.BankPage, _given(state=state))
 
 
 def show_bank(bank_id: int) -> Call[models.BankModel]:
@@ -63,9 +65,11 @@ def show_bank(bank_id: int) -> Call[models.BankModel]:
     return _get(f"/banks/{bank_id}", models.BankModel)
 
 
-def list_bank_slots(bank_id: int) -> Call[models.BankSlotPage]:
+def list_bank_slots(
+    bank_id: int, *, state: Presence | None = None, label: str | None = None
+) -> Call[models.BankSlotPage]:
     """The slots of a bank."""
-    return _get(f"/banks/{bank_id}/slots", models.BankSlotPage)
+    return _get(f"/banks/{bank_id}/slots", models.BankSlotPage, _given(state=state, label=label))
 
 
 def show_bank_slot(slot: str) -> Call[models.BankSlotModel]:
@@ -79,9 +83,9 @@ def reset_bank(bank_id: int) -> Call[Nothing]:
     return Call("POST", f"/banks/{bank_id}/reset", Nothing)
 
 
-def list_clients() -> Call[models.ClientPage]:
+def list_clients(*, state: Link | None = None, label: str | None = None) -> Call[models.ClientPage]:
     """All clients that are or were connected."""
-    return _get("/clients", models.ClientPage)
+    return _get("/clients", models.ClientPage, _given(state=state, label=label))
 
 
 def show_client_slot(slot: str) -> Call[models.ClientSlotModel]:
@@ -90,9 +94,17 @@ def show_client_slot(slot: str) -> Call[models.ClientSlotModel]:
     return _get(f"/clients/{where.client_id}/slots/{where.slot_nr}", models.ClientSlotModel)
 
 
-def list_cards(*, reveal: bool = False) -> Call[models.CardPage]:
+def list_sessions() -> Call[models.SessionPage]:
+    """All card sessions."""
+    return _get("/sessions", models.SessionPage)
+
+
+def list_cards(
+    *, reveal: bool = False, state: Presence | None = None, label: str | None = None, bank: int | None = None
+) -> Call[models.CardPage]:
     """All cards whose numbers are known; ``reveal``: in full, for admins."""
-    return _get("/cards", models.CardPage, {"reveal": "true"} if reveal else {})
+    wanted = _given(state=state, label=label, bank=None if bank is None else str(bank))
+    return _get("/cards", models.CardPage, {**wanted, "reveal": "true"} if reveal else wanted)
 
 
 def show_card(iccid: str) -> Call[models.CardModel]:
@@ -100,9 +112,15 @@ def show_card(iccid: str) -> Call[models.CardModel]:
     return _get(f"/cards/{quote(iccid, safe='')}", models.CardModel)
 
 
-def list_mappings() -> Call[models.MappingPage]:
-    """All mappings."""
-    return _get("/mappings", models.MappingPage)
+def list_mappings(
+    *,
+    state: Literal["stored", "sent", "active", "refused"] | None = None,
+    label: str | None = None,
+    bank: int | None = None,
+) -> Call[models.MappingPage]:
+    """All mappings; ``label`` is one of the bank slot, the client slot or the card."""
+    wanted = _given(state=state, label=label, bank=None if bank is None else str(bank))
+    return _get("/mappings", models.MappingPage, wanted)
 
 
 def show_mapping(client: str, *, wait: Goal | None = None, timeout: str = "30s") -> Call[models.MappingModel]:
@@ -110,9 +128,16 @@ def show_mapping(client: str, *, wait: Goal | None = None, timeout: str = "30s")
     return _get(f"/mappings/{ClientSlot.parse(client)}", models.MappingModel, _waiting(wait, timeout))
 
 
-def put_mapping(client: str, card: str, *, wait: Goal | None = None, timeout: str = "30s") -> Call[models.MappingModel]:
+def put_mapping(
+    client: str,
+    card: str,
+    *,
+    follow: Literal["slot", "card"] | None = None,
+    wait: Goal | None = None,
+    timeout: str = "30s",
+) -> Call[models.MappingModel]:
     """Give a client slot a card. Raises IdRangeError, and ValidationError for what names no card."""
-    path, body = f"/mappings/{ClientSlot.parse(client)}", models.MappingOrder(card=card)
+    path, body = f"/mappings/{ClientSlot.parse(client)}", models.MappingOrder(card=card, follow=follow)
     return Call("PUT", path, models.MappingModel, _waiting(wait, timeout), body)
 
 
@@ -155,6 +180,10 @@ def list_audit() -> Call[models.AuditPage]:
 def list_events(cursor: str | None = None) -> Call[models.EventPage]:
     """What happened behind an event, or all that is kept."""
     return _get("/events", models.EventPage, {} if cursor is None else {"cursor": cursor})
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _waiting(wait: Goal | None, timeout: str) -> dict[str, str]:

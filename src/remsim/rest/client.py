@@ -5,6 +5,7 @@ HTTP is imported with the first connection, because help and tables need none.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from remsim import __version__
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.rest.calls import PREFIX, Call, Nothing
 from remsim.rest.errors import RestApiError, refusal
 from remsim.rest.models import PageOf
 from remsim.rest.stream import EventReader, ServerSentEvent
+from remsim.rest.traces import TraceEndsModel, TraceItem, TraceMissedModel, TraceModel
 
 if TYPE_CHECKING:
     import ssl
@@ -111,6 +114,30 @@ def _event(found: ServerSentEvent) -> models.EventModel:
         ) from None
 
 
+def _trace_item(found: ServerSentEvent) -> TraceItem | None:
+    """What a stream of a trace says; None for what a newer server may say."""
+    try:
+        match found.kind:
+            case "record":
+                return TraceModel.model_validate_json(found.data)
+            case "ends":
+                return TraceEndsModel.model_validate_json(found.data)
+            case "missed":
+                return TraceMissedModel.model_validate_json(found.data)
+            case _:
+                return None
+    except ValidationError:
+        raise RestApiError(
+            "the server sends a record that cannot be read", hint="is its version a newer one?"
+        ) from None
+
+
+def _trace_path(slot: str) -> str:
+    """Raises IdRangeError for what is no slot."""
+    where = ClientSlot.parse(slot) if slot[:1] in "Cc" else BankSlot.parse(slot)
+    return f"/traces/{where}"
+
+
 class Rest(_Common):
     """One server. Use it as a context manager; every method raises RestApiError."""
 
@@ -188,13 +215,28 @@ class Rest(_Common):
         ``on_open`` is called once the stream is open: a list asked for then is not older than what the stream tells.
         Raises EventsLostError where events were lost, too.
         """
+        for found in self._stream("/events", last, on_open):
+            yield _event(found)
+
+    def trace(self, slot: str, last: str | None = None) -> Iterator[TraceItem]:
+        """What passes at a slot, ``B1:3`` or ``C7:0``, from now on or behind the record with the id ``last``.
+
+        Ends when the server ends the stream. Raises IdRangeError, too.
+        """
+        for found in self._stream(_trace_path(slot), last):
+            if (item := _trace_item(found)) is not None:
+                yield item
+
+    def _stream(
+        self, path: str, last: str | None, on_open: Callable[[], None] | None = None
+    ) -> Iterator[ServerSentEvent]:
         import httpx2
 
         reader = EventReader()
         timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
         is_open = False
         try:
-            with self._http.stream("GET", "/events", headers=self._stream_headers(last), timeout=timeout) as answer:
+            with self._http.stream("GET", path, headers=self._stream_headers(last), timeout=timeout) as answer:
                 if not answer.is_success:
                     raise refusal(answer.status_code, answer.read())
                 is_open = True
@@ -202,7 +244,7 @@ class Rest(_Common):
                     on_open()
                 for line in answer.iter_lines():
                     if (found := reader.on_line(line)) is not None:
-                        yield _event(found)
+                        yield found
         except httpx2.HTTPError as error:
             raise self._broken() if is_open else self._failure(error) from None
 
@@ -277,15 +319,27 @@ class AsyncRest(_Common):
         self, last: str | None = None, *, on_open: Callable[[], None] | None = None
     ) -> AsyncGenerator[models.EventModel, None]:
         """As ``Rest.events``."""
+        async with aclosing(self._stream("/events", last, on_open)) as stream:
+            async for found in stream:
+                yield _event(found)
+
+    async def trace(self, slot: str, last: str | None = None) -> AsyncGenerator[TraceItem, None]:
+        """As ``Rest.trace``."""
+        async with aclosing(self._stream(_trace_path(slot), last)) as stream:
+            async for found in stream:
+                if (item := _trace_item(found)) is not None:
+                    yield item
+
+    async def _stream(
+        self, path: str, last: str | None, on_open: Callable[[], None] | None = None
+    ) -> AsyncGenerator[ServerSentEvent, None]:
         import httpx2
 
         reader = EventReader()
         timeout = httpx2.Timeout(STREAM_SILENCE_S, connect=_CONNECT_S)
         is_open = False
         try:
-            async with self._http.stream(
-                "GET", "/events", headers=self._stream_headers(last), timeout=timeout
-            ) as answer:
+            async with self._http.stream("GET", path, headers=self._stream_headers(last), timeout=timeout) as answer:
                 if not answer.is_success:
                     raise refusal(answer.status_code, await answer.aread())
                 is_open = True
@@ -293,6 +347,6 @@ class AsyncRest(_Common):
                     on_open()
                 async for line in answer.aiter_lines():
                     if (found := reader.on_line(line)) is not None:
-                        yield _event(found)
+                        yield found
         except httpx2.HTTPError as error:
             raise self._broken() if is_open else self._failure(error) from None

@@ -79,7 +79,122 @@ class MappingModel(V2Model):
     )
     missing: list[str] = Field(description="in words, what stands between the modem and its card")
     iccid: ShortIccid | None = None
+    follow: Literal["slot", "card"] = Field(
+        "slot", description="card: when its card is recognised in another slot, the mapping goes there"
+    )
     created_at: Time
+
+
+class SessionModel(Observed):
+    """A card session: attached (it ends with its link), resumable (it outlives it), or detached (its link is lost)."""
+
+    bank: BankSlotText
+    client: ClientSlotText
+    cuts: int = Field(ge=0, description="how often its link was lost while it was held")
+
+
+class DurationsModel(V2Model):
+    """Of the last commands: half of them took no longer than p50."""
+
+    samples: int = Field(ge=0)
+    p50_us: int = Field(ge=0)
+    p99_us: int = Field(ge=0)
+
+
+class LatencyModel(V2Model):
+    """Where the waiting of a modem went, and what answers ahead spared it: totals since the program started."""
+
+    commands: int = Field(ge=0)
+    round_trips: int = Field(ge=0)
+    hold_s: float = Field(ge=0)
+    guesses: int = Field(ge=0)
+    hits: int = Field(ge=0)
+    misses: int = Field(ge=0)
+    undone: int = Field(ge=0)
+    restores: int = Field(ge=0)
+    saved_s: float = Field(description="what the modem was spared, less what guessing cost it")
+    waited_s: float | None = Field(None, ge=0, description="of clients")
+    card_s: float | None = Field(None, ge=0, description="of bank slots")
+    round_trip_s: float | None = Field(None, ge=0)
+
+
+class CardErrorModel(V2Model):
+    """The last operation of a card that failed."""
+
+    kind: str = Field(
+        examples=["transmission"], description="no_reader, reader_busy, no_card, mute, protocol, transmission"
+    )
+    since: Time
+    age_s: float = Field(ge=0)
+
+
+class InventoryModel(V2Model):
+    """What a card says of itself without a PIN. Numbers are shortened, unless revealed."""
+
+    imsi: str | None = Field(None, examples=["00101…89"], description="absent unless the server keeps IMSIs")
+    service_provider: str | None = None
+    eid: str | None = Field(None, examples=["89049032…0018"], description="of an eUICC")
+    since: Time | None = Field(None, description="absent: since before this run of the server")
+    age_s: float | None = Field(None, ge=0)
+    source: str
+
+
+class SlotFiguresModel(V2Model):
+    """What a bankd counts of one slot, since it started."""
+
+    since: Time = Field(description="when the bankd told this")
+    age_s: float = Field(ge=0)
+    commands: int = Field(ge=0)
+    resets: int = Field(ge=0)
+    mutes: int = Field(ge=0)
+    transmission_errors: int = Field(ge=0)
+    other_errors: int = Field(ge=0)
+    recoveries: int = Field(ge=0)
+    mutes_in_1h: int = Field(ge=0)
+    transmission_errors_in_1h: int = Field(ge=0)
+    last_error: CardErrorModel | None = None
+    card_time: DurationsModel | None = None
+    latency: LatencyModel | None = None
+
+
+class ClientFiguresModel(V2Model):
+    """What a client counts of one slot, since it started."""
+
+    since: Time = Field(description="when the client told this")
+    age_s: float = Field(ge=0)
+    commands: int = Field(ge=0)
+    failures: int = Field(ge=0, description="commands without an answer")
+    resets: int = Field(ge=0)
+    cuts: int = Field(ge=0)
+    cuts_in_1h: int = Field(ge=0)
+    resumes: int = Field(ge=0)
+    longest_hold_s: float = Field(ge=0)
+    guesses_hit: int = Field(ge=0)
+    guesses_missed: int = Field(ge=0)
+    latency: LatencyModel | None = None
+
+
+class HealthModel(V2Model):
+    """A verdict on a slot. It is made anew for each answer, and clears itself."""
+
+    kind: str = Field(examples=["contact"], description="for programs; ok and unknown are no trouble")
+    trouble: bool = Field(description="somebody should look at it")
+    verdict: str = Field(description="in words; empty if all is well")
+    advice: str = Field(description="what to do; empty if nothing is")
+    since: Time
+    age_s: float = Field(ge=0)
+
+
+class SlotHealthModel(HealthModel):
+    """The verdict on a bank slot."""
+
+    figures: SlotFiguresModel | None = Field(None, description="where one slot is asked for, and its bankd tells")
+
+
+class ClientHealthModel(HealthModel):
+    """The verdict on a client slot."""
+
+    figures: ClientFiguresModel | None = Field(None, description="where one slot is asked for, and its client tells")
 
 
 class BankModel(V2Model):
@@ -110,6 +225,40 @@ class BankSlotModel(V2Model):
     )
     iccid: ShortIccid | None = None
     mapping: MappingModel | None = None
+    session: SessionModel | None = None
+    health: SlotHealthModel | None = None
+    inventory: InventoryModel | None = Field(None, description="where one slot is asked for")
+    reader_name: str | None = Field(None, description="where one slot is asked for, and its bankd tells")
+    atr: str | None = Field(None, description="likewise: what the card answered to reset last, in hex")
+
+
+class LinesModel(V2Model):
+    """The lines of a modem's card slot; what is absent, the hardware does not tell."""
+
+    reset: bool = Field(description="the modem holds RST active")
+    vcc: bool | None = None
+    clk: bool | None = None
+    since: Time
+    age_s: float = Field(ge=0)
+    f_index: int | None = Field(None, ge=0, le=15, description="the speed that the modem chose (ISO/IEC 7816-3)")
+    d_index: int | None = Field(None, ge=0, le=15)
+
+
+class BoardModel(V2Model):
+    """What plays the card to the modem."""
+
+    present: bool
+    name: str | None = None
+    firmware: str | None = None
+
+
+class ClientPhaseModel(Observed):
+    """What a client says that it can do for its modem.
+
+    init, unconfigured (no bankd given), wait_bankd, operational (the bankd serves it), holding (its link is lost).
+    """
+
+    bank: BankSlotText | None = Field(None, description="the bank slot that it was given")
 
 
 class ClientSlotModel(V2Model):
@@ -124,6 +273,12 @@ class ClientSlotModel(V2Model):
     version: str | None = None
     address: str | None = None
     mapping: MappingModel | None = None
+    health: ClientHealthModel | None = None
+    session: ClientPhaseModel | None = None
+    emulator: str | None = Field(None, examples=["simtrace2"])
+    board: BoardModel | None = None
+    lines: LinesModel | None = None
+    round_trip: DurationsModel | None = Field(None, description="from a command's hand-over to its answer")
 
 
 class ClientModel(V2Model):
@@ -141,6 +296,7 @@ class CardModel(V2Model):
     presence: PresenceObserved
     labels: list[str] = Field(description="those of the card; its slot may have others")
     mapping: MappingModel | None = None
+    inventory: InventoryModel | None = None
 
 
 class LabelsModel(V2Model):
@@ -238,6 +394,10 @@ class MappingPage(PageOf[MappingModel]):
     """Mappings."""
 
 
+class SessionPage(PageOf[SessionModel]):
+    """Card sessions."""
+
+
 class LabelsPage(PageOf[LabelsModel]):
     """What has labels."""
 
@@ -268,6 +428,9 @@ class MappingOrder(V2Order):
         description="a bank slot, a card by its number, or any free card with a label",
         pattern=rf"^({BANK_SLOT}|iccid:{ICCID_DIGITS}|label:\S(.{{0,62}}\S)?)$",
         examples=["B1:3", "iccid:8900101234567890018", "label:roaming"],
+    )
+    follow: Literal["slot", "card"] | None = Field(
+        None, description="what the mapping follows; absent: as it is, and the slot for a new one"
     )
 
 

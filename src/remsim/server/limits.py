@@ -10,13 +10,20 @@ from remsim.net.link_limits import LINE_LIMIT, LINK_LIMITS, LISTENER_LIMITS, REC
 from remsim.net.tls.contexts import HANDSHAKE_TIMEOUT_S
 from remsim.pki.messages import RENEWAL_PERIOD_S, RENEWALS_ALLOWED
 from remsim.server.api import limits as rest
+from remsim.server.core.health_board import EVENT_BURST, EVENT_INTERVAL_S
+from remsim.server.core.health_reports import BURST as HEALTH_BURST
+from remsim.server.core.health_reports import PER_SECOND as HEALTH_PER_SECOND
 from remsim.server.core.kept_answers import MAX_KEPT, MAX_KEPT_BYTES
 from remsim.server.core.known import MAX_CLIENTS
 from remsim.server.core.labels import MAX_LABELS, MAX_SUBJECTS
 from remsim.server.core.leases import MAX_LEASES
 from remsim.server.core.peer_reports import BURST, REFILL_S
 from remsim.server.core.tokens import FAILURE_FORGIVEN_S, FAILURES_ALLOWED, MAX_SOURCES
+from remsim.server.core.tracing import KEPT_RECORDS, MAX_TRACED
+from remsim.server.core.warnings import MAX_WARNINGS
+from remsim.server.core.webhooks import MAX_PENDING, MAX_WEBHOOKS
 from remsim.server.store.audit import REFUSAL_INTERVAL_S, STORED_REFUSALS
+from remsim.trace.tap import RATE
 from remsim.wire.messages.extensions import MAX_LIST
 
 _CLOSED: Final = "the connection is closed"
@@ -59,6 +66,13 @@ _PEERS: Final = (
         "leases",
         "each is of one client slot, and waits or has a card: as many as there are client slots to remember",
         _ANSWER.format(409),
+    ),
+    Limit(
+        LimitName.WARNINGS,
+        MAX_WARNINGS,
+        "warnings",
+        "there is one of a kind about a thing, so more than these are no help to anybody",
+        "what else is wrong is not listed until others are over",
     ),
     Limit(
         LimitName.REVOCATION_LIST,
@@ -124,6 +138,41 @@ _REST: Final = (
         _ANSWER.format(503),
     ),
     Limit(
+        LimitName.TRACED_SLOTS,
+        MAX_TRACED,
+        "slots that are traced at a time",
+        f"each may send {RATE} records in each second, and decoding that takes a few per cent of a processor",
+        _ANSWER.format(503),
+    ),
+    Limit(
+        LimitName.TRACE_READERS,
+        rest.MAX_TRACE_READERS,
+        "streams of traces",
+        "a page or program has one for each slot that it watches",
+        _ANSWER.format(503),
+    ),
+    Limit(
+        LimitName.TRACE_RECORDS,
+        KEPT_RECORDS,
+        "records of each traced slot",
+        "ten seconds of the busiest slot, for a reader that is slow or comes back; some 2 MB",
+        "the reader is told how many it has missed",
+    ),
+    Limit(
+        LimitName.WEBHOOKS,
+        MAX_WEBHOOKS,
+        "webhooks",
+        "a few systems are told; each costs a task and a queue",
+        _ANSWER.format(409),
+    ),
+    Limit(
+        LimitName.WEBHOOK_QUEUE,
+        MAX_PENDING,
+        "deliveries of one webhook",
+        "some megabytes: a receiver that is away for long gets the lists anew",
+        "the oldest delivery is dropped; the log of deliveries says so",
+    ),
+    Limit(
         LimitName.KEPT_ANSWERS,
         MAX_KEPT,
         f"answers of up to {MAX_KEPT_BYTES // 1024} KiB",
@@ -176,6 +225,22 @@ _BANKS: Final = (
         f"entries of one bank, and of all without a certificate, then one in {REFILL_S:g} s",
         "twice what a bankd keeps for a server that was away; the audit log must not grow by one that repeats itself",
         "the entry is counted, and not stored",
+    ),
+    Limit(
+        LimitName.HEALTH_REPORTS,
+        HEALTH_BURST,
+        f"reports on slots over one link, then {HEALTH_PER_SECOND} in a second",
+        "every slot of the largest bank at once, then twice as many as a bankd of ours sends; each has some 200 bytes, "
+        "and the newest of each slot is kept",
+        "the report is counted, and not read",
+    ),
+    Limit(
+        LimitName.HEALTH_EVENTS,
+        EVENT_BURST,
+        f"changes of verdicts of one bank or client, then one in {EVENT_INTERVAL_S:g} s",
+        "a bank that loses power changes a thousand at once; one that does so again and again must not push everything "
+        "else out of the events",
+        "the verdict changes, but no event tells of it",
     ),
 )
 

@@ -15,10 +15,12 @@ from remsim.server.core.actions import NoteBank
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.event_feed import EventFeed
+from remsim.server.core.inventory import CardContents
 from remsim.server.core.known import Seen, absence
 from remsim.server.core.peers import Peer, SessionReport
 from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
+from remsim.server.health_query import HealthQuery
 from remsim.server.store.audit import StoredEntry
 from remsim.wire.link.abilities import CARDS
 from remsim.wire.link.actions import LinkId, PeerAddress
@@ -106,6 +108,11 @@ class MappingInfo:
     def created_at(self) -> float:
         """Seconds since 1970-01-01 UTC."""
         return self._mapping.created_at
+
+    @property
+    def follows(self) -> str | None:
+        """The number of the card that it follows into other slots; None: it stays with its slot."""
+        return self._mapping.follows
 
     @property
     def is_bank_connected(self) -> bool:
@@ -362,6 +369,8 @@ class ServerQuery:
         self._status = status
         #: What happened last.
         self.feed = feed
+        #: How slots stand.
+        self.health = HealthQuery(coordinator, status.now)
 
     # Mappings
 
@@ -488,6 +497,10 @@ class ServerQuery:
         """Where a card with this number was heard of."""
         return [slot for slot, number in self._coordinator.inventory.all_numbers().items() if number == iccid]
 
+    def number(self, slot: BankSlot) -> str | None:
+        """The number of the card that is in a slot, as far as is known."""
+        return self._coordinator.inventory.number(slot)
+
     def last_number(self, slot: BankSlot) -> str | None:
         """The number of the card that was heard of last in a slot."""
         return self._coordinator.inventory.last_number(slot)
@@ -495,6 +508,10 @@ class ServerQuery:
     def card_heard_at(self, slot: BankSlot) -> float | None:
         """Since when that is known, in the server's own time; None: since an earlier run."""
         return self._coordinator.inventory.heard_at(slot)
+
+    def card_contents(self, slot: BankSlot) -> tuple[CardContents, float | None] | None:
+        """What the card that was heard of last in a slot says without a PIN, and since when that is known."""
+        return self._coordinator.inventory.contents(slot)
 
     # Time
 

@@ -23,6 +23,7 @@ from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.tasks import Alarm, TaskOwner
 from remsim.policy.mapping import OPEN, MappingPolicy
+from remsim.redaction import shorten_iccid
 from remsim.server.changes import Changes
 from remsim.server.core.actions import (
     Action,
@@ -34,16 +35,22 @@ from remsim.server.core.actions import (
     Note,
     StoreChange,
     StoreDeletion,
+    StoredWebhook,
     StoreGrant,
     StoreLease,
     StoreMapping,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator, UnknownBankError
-from remsim.server.core.event_feed import EventFeed
+from remsim.server.core.event_feed import EventFeed, FeedEvent
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
 from remsim.server.core.slotmap import Mapping
+from remsim.server.core.tracing import TraceFeed
+from remsim.server.core.warnings import Severity, Warnings
+from remsim.server.core.watch import Found
 from remsim.server.lease_query import LeaseQuery
 from remsim.server.metrics import ServerMetrics
 from remsim.server.query import RuntimeStatus, ServerQuery
@@ -62,9 +69,14 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
             "foreign_slot_status",
             "foreign_reader_health",
             "foreign_session_state",
+            "foreign_slot_health",
+            "foreign_client_health",
+            "foreign_card_contents",
+            "too_many_reports",
             "foreign_audit_entry",
             "odd_audit_action",
             "foreign_card",
+            "foreign_trace",
             "bad_card_number",
         ),
         *("token_refused", "access_refused", "policy_refused", "enrolment_refused"),
@@ -124,7 +136,10 @@ class ServerRuntime:
         #: Wakes those who wait for something to come about.
         self.changes = Changes()
         self._feed = EventFeed(presentable)
+        #: Hears of each event that is kept.
+        self.on_kept: Callable[[FeedEvent], None] | None = None
         self.query = ServerQuery(coordinator, store, self.status, self._feed)
+        metrics.lacks = self._lacks
         self.leases = LeaseQuery(coordinator.lending.table, self.query)
         self._metrics = metrics
         self._log = log
@@ -147,6 +162,24 @@ class ServerRuntime:
         )
         #: Links that the server dials itself.
         self.dialled: list[DialledLink] = []
+
+    def has_room_for_trace(self, slot: BankSlot | ClientSlot) -> bool:
+        """Whether one more slot can be watched, or this one is already."""
+        return self.coordinator.traces.has_room(slot)
+
+    def watch_trace(self, slot: BankSlot | ClientSlot) -> TraceFeed:
+        """Have what happens at a slot traced, until ``leave_trace``. Raises TooManyTracesError."""
+        feed, actions = self.coordinator.traces.watch(slot, self._loop.time())
+        self._executor.run(actions)
+        return feed
+
+    def trace_missed(self) -> None:
+        """A reader of a trace was too slow."""
+        self._metrics.limits.reached(LimitName.TRACE_RECORDS)
+
+    def leave_trace(self, feed: TraceFeed) -> None:
+        """One who watched it does so no more."""
+        self._executor.run(self.coordinator.traces.leave(feed, self._loop.time()))
 
     def close(self) -> None:
         """Stop the clock."""
@@ -213,10 +246,12 @@ class ServerRuntime:
         by: Actor,
         *,
         labels: dict[str, tuple[str, ...]] | None = None,
+        follows: dict[BankSlot, str] | None = None,
     ) -> None:
         """End the mappings of client slots, make others, and change labels; returns when that is committed.
 
-        Either everything is stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
+        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. Either everything is
+        stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
         LabelError and StoreError.
         """
         found: list[Mapping] = []
@@ -227,7 +262,9 @@ class ServerRuntime:
             found.append(mapping)
         for bank, client in created:
             self._check_policy(bank, client, by)
-        decision = self.coordinator.plan_change(found, created, labels)
+            if follows is not None and bank in follows:
+                self.coordinator.check_follow(client, follows[bank])
+        decision = self.coordinator.plan_change(found, created, labels, follows)
         if decision is None:
             return
         gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in found]
@@ -237,6 +274,20 @@ class ServerRuntime:
         ]
         entry = Entry(by, "mapping.change", _one(gone, new, named), detail=", ".join([*gone, *new, *named]))
         await self._store(decision, entry)
+
+    async def follow(self, client: ClientSlot, iccid: str | None, by: Actor) -> None:
+        """Let the mapping of a client slot follow this card, or stay with its slot; returns when that is committed.
+
+        Raises UnknownMappingError, ConflictError and StoreError.
+        """
+        mapping = self.coordinator.slotmap.by_client_slot(client)
+        if mapping is None:
+            raise UnknownMappingError(f"{client} is not mapped")
+        if iccid is not None:
+            self.coordinator.check_follow(client, iccid)
+        decision = self.coordinator.plan_follow(mapping, iccid)
+        detail = "its slot" if iccid is None else f"the card {shorten_iccid(iccid)}"
+        await self._store(decision, Entry(by, "mapping.follow", _pair(mapping.bank, client), detail=detail))
 
     def check_policy(self, created: Iterable[tuple[BankSlot, ClientSlot]]) -> None:
         """Whether the rules allow these mappings; nothing is noted. Raises PolicyRefusalError."""
@@ -276,6 +327,36 @@ class ServerRuntime:
             self.store.record(Entry(by, "mapping.reset", "all", detail="there was none"))
             return
         await self._store(decision, Entry(by, "mapping.reset", "all", detail=f"{len(decision.mappings)} mappings"))
+
+    def _lacks(self) -> list[str]:
+        """In words, what the server lacks to do its work."""
+        lacks = [] if self.query.is_open else ["the server is starting or stopping"]
+        return lacks if self.query.is_store_healthy else [*lacks, "the database did not take the last change"]
+
+    # Warnings
+
+    @property
+    def warnings(self) -> Warnings:
+        """What is wrong now. Changed by ``warn``, ``clear_warning`` and ``set_warnings`` only."""
+        return self.coordinator.warnings
+
+    def warn(
+        self, kind: str, about: BankSlot | ClientSlot | str, text: str, hint: str, *, severity: Severity = "warning"
+    ) -> None:
+        """Something is wrong with ``about``. May be said again and again; see ``Warnings.set``."""
+        self._tell(self.warnings.set(kind, about, text, hint, wall=time.time(), severity=severity))
+
+    def clear_warning(self, kind: str, about: BankSlot | ClientSlot | str) -> None:
+        """That is over, if it ever was."""
+        self._tell(self.warnings.clear(kind, about))
+
+    def set_warnings(self, kinds: frozenset[str], found: Found) -> None:
+        """Of these kinds there is exactly what was ``found`` now."""
+        self._tell(self.warnings.replace(kinds, found, time.time()))
+
+    def _tell(self, events: Sequence[LogEvent]) -> None:
+        if events:
+            self._executor.run(events)
 
     # Leases
 
@@ -376,6 +457,14 @@ class ServerRuntime:
         self._log.warning("policy_unmapped", mapping=target, reason=decision.reason)
         return plan, Entry(audit.SERVER, "mapping.delete", target, detail=decision.reason)
 
+    async def store_webhook(self, hook: StoredWebhook, entry: Entry) -> None:
+        """Keep a new webhook; returns when that is committed. Raises StoreError."""
+        await self._store(StoreWebhook(hook), entry)
+
+    async def delete_webhook(self, number: int, entry: Entry) -> None:
+        """Forget a webhook; returns when that is committed. Raises StoreError."""
+        await self._store(StoreWebhookEnd(number), entry)
+
     def record(self, entry: Entry) -> None:
         """Store what somebody did that changed nothing."""
         self.store.record(entry)
@@ -431,7 +520,8 @@ class ServerRuntime:
 
     def _log_event(self, event: LogEvent) -> None:
         self._metrics.events.labels(event.name).inc()
-        self._feed.on_event(event, time.time())
+        if self._feed.on_event(event, time.time()) and self.on_kept is not None:
+            self.on_kept(self._feed.newest)
         slots = {"bank_slot": event.bank_slot, "client_slot": event.client_slot}
         fields = {name: slot for name, slot in slots.items() if slot is not None} | event.shown_fields()
         # What operators do is said each time.

@@ -30,11 +30,17 @@ from remsim.server.api.app import build_app
 from remsim.server.api.auth import check_open_address, is_loopback
 from remsim.server.api.listener import RestListener
 from remsim.server.authority.audit import FOLLOWED, CertificateAudit
+from remsim.server.core.actions import StoredState
 from remsim.server.core.coordinator import Coordinator, ServerSettings
+from remsim.server.core.webhooks import Webhooks
+from remsim.server.lookout import CertificateEnd, Lookout, Outside
 from remsim.server.metrics import ServerMetrics
+from remsim.server.page.views import mount as mount_page
 from remsim.server.rules import read_policy, reload_policy
 from remsim.server.runtime import ServerRuntime
+from remsim.server.store.page_files import PageFiles
 from remsim.server.store.writer import Store
+from remsim.server.webhooks import WebhookSender
 from remsim.wire.messages.rspro import ComponentType, IpPort
 
 if TYPE_CHECKING:
@@ -86,9 +92,8 @@ class ServerService:
             check_open_address(self.rest_address)
         policy = read_policy(config)
         overrides = await _resolve_overrides(config)
-        lock = StateLock(
-            config.state_dir / "server.lock", what=f"the state directory {config.state_dir}", must_exist=True
-        )
+        folder = config.state_dir
+        lock = StateLock(folder / "server.lock", what=f"the state directory {folder}", must_exist=True)
         lock.take(self._log)
         self._stack.callback(lock.release)
         store = Store.at(config.database_url, log=self._log)
@@ -123,7 +128,8 @@ class ServerService:
         if self.certificates is not None:
             steps.append(self.certificates.reload)
         tasks.vital(self._reload.run(*steps), name="reload")
-        await self._start_rest(runtime, tasks, rest_contexts, authority)
+        hooks = self._start_webhooks(runtime, memory, tasks)
+        await self._start_rest(runtime, tasks, rest_contexts, authority, hooks)
         self._dial_banks(runtime, security)
         runtime.status.is_open = True
         self.started.set()
@@ -146,6 +152,19 @@ class ServerService:
     async def stop(self) -> None:
         """Close links with what is due to them, write what is known, release everything."""
         await self._stack.aclose()
+
+    def _outside(self, security: TransportSecurity, authority: "AuthorityMonitor | None") -> Outside:
+        contexts = security.contexts
+
+        def certificates() -> list[CertificateEnd]:
+            found = [] if contexts is None else [CertificateEnd(contexts.identity, contexts.not_after.timestamp())]
+            issued = () if authority is None else authority.issued
+            # The server's own is the one that it uses.
+            others = [one for one in issued if one.revoked_at is None and one.identity.role is not Role.SERVER]
+            return [*found, *(CertificateEnd(one.identity, one.expires_at) for one in others)]
+
+        is_doubtful = (lambda: False) if authority is None else authority.is_clock_doubtful
+        return Outside(self._config.state_dir, certificates, is_doubtful)
 
     async def _listen(self, runtime: ServerRuntime, security: TransportSecurity) -> None:
         config = self._config
@@ -198,11 +217,20 @@ class ServerService:
 
             looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))
             tasks.vital(looking, name="authority")
+        tasks.vital(Lookout(runtime, self._outside(security, authority)).run(), name="lookout")
 
     def _follow(self, runtime: ServerRuntime, authority: "AuthorityMonitor") -> None:
         runtime.push_certified(authority.holders)
         if self._audit is not None:
             self._audit.follow(authority.issued, authority.codes, time.time())
+
+    def _start_webhooks(self, runtime: ServerRuntime, memory: StoredState, tasks: TaskOwner) -> WebhookSender:
+        table = Webhooks(memory.webhooks, memory.deliveries, self._metrics.limits)
+        networks = self._config.webhook_networks or None
+        sender = WebhookSender(runtime, table, tasks=tasks, networks=networks, log=self._log)
+        self._stack.push_async_callback(sender.stop)
+        sender.start()
+        return sender
 
     async def _start_rest(
         self,
@@ -210,9 +238,18 @@ class ServerService:
         tasks: TaskOwner,
         contexts: TlsContexts | None,
         authority: "AuthorityMonitor | None",
+        webhooks: WebhookSender,
     ) -> None:
         await self._warn_of_rest(runtime, is_protected=contexts is not None)
-        self.app = build_app(runtime, self._metrics, is_open=self._config.rest_open)
+        self.app = build_app(runtime, self._metrics, webhooks, is_open=self._config.rest_open)
+        mount_page(
+            self.app,
+            runtime,
+            PageFiles(self._config.state_dir),
+            is_open=self._config.rest_open,
+            rspro_port=self.rspro_address.port,
+        )
+        self.app.state.authority = None if authority is None else authority.authority
         limits = self._metrics.limits
         if contexts is not None and authority is not None and self._audit is not None:
             # The authority's library is loaded with the authority; a server without one has no use for it.
@@ -256,6 +293,7 @@ class ServerService:
             takes_ipv6=self._config.gives_ipv6_to,
             takeover_s=self._config.timers.takeover_s,
             is_certified=_nobody if authority is None else authority.is_certified,
+            keeps_imsi=self._config.keep_imsi,
         )
 
 

@@ -12,7 +12,8 @@ MAX_HOLD_S: Final = 3600
 class HoldTimes:
     """Seconds that a session without a link is held: ``busy_s`` while a command of the modem waits, else ``idle_s``.
 
-    Some modems give a card up after tens of seconds of NULL bytes, so a waiting command shortens the time.
+    Some modems give a card up after tens of seconds of NULL bytes, so a waiting command shortens the time. ``Hold``
+    says which commands count.
     """
 
     idle_s: float = 60.0
@@ -25,19 +26,29 @@ class HoldTimes:
 
 @dataclass(slots=True)
 class Hold:
-    """One stay without a link, from ``since`` on; ``busy_since`` is when the waiting command came, if one waits."""
+    """One stay without a link, from ``since`` on; ``busy_since`` is when the waiting command came, if one waits.
+
+    Both ends count alike, so that neither waits for the other in vain. A command that was under way when the link was
+    lost is known to both, and shortens the time for good (``was_busy``), whatever becomes of it: the bankd does not
+    hear of it if the modem is reset meanwhile, or has got an error in place of the answer. A command that came later is
+    known to the client only, and shortens the client's time for as long as it waits.
+    """
 
     times: HoldTimes
     since: float
     busy_since: float | None = None
+    was_busy: bool = False
+
+    def __post_init__(self) -> None:
+        self.was_busy = self.was_busy or self.busy_since is not None
 
     @property
     def deadline(self) -> float:
         """When the session ends."""
-        idle = self.since + self.times.idle_s
+        longest = self.since + (self.times.busy_s if self.was_busy else self.times.idle_s)
         if self.busy_since is None:
-            return idle
-        return min(idle, max(self.since, self.busy_since) + self.times.busy_s)
+            return longest
+        return min(longest, max(self.since, self.busy_since) + self.times.busy_s)
 
     def age(self, now: float) -> float:
         """Seconds since the link was lost."""

@@ -35,6 +35,11 @@ class Outbox:
         # What those meant that were not sent: three different things at most.
         self._not_sent: set[ResetKind | None] = set()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the bankd has answered all that was sent; if not, a command of ours may be under way there."""
+        return self.awaited is None and not self._lines
+
     def command_sent(self, tag: int) -> None:
         """A command went out."""
         self.awaited = tag

@@ -7,6 +7,7 @@ link comes back. It always counts for one client slot only.
 
 import hmac
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Final
 
 from remsim.core.identity import Proof
@@ -14,12 +15,19 @@ from remsim.core.ids import ClientSlot
 
 #: Bytes of a token: 128 bits cannot be guessed, whatever the rate.
 TOKEN_BYTES: Final = 16
+#: Bytes of a session's label in traces: enough for all sessions of a trace, and the token cannot be told from it.
+LABEL_BYTES: Final = 6
+
+
+def session_label(first_token: bytes) -> bytes:
+    """What both ends call a session in traces, over all its links: made of its first token, which both know."""
+    return blake2b(first_token, digest_size=LABEL_BYTES, person=b"remsim-trace").digest()
 
 
 class SessionTokens:
     """The tokens of one session. ``random`` gives so many unpredictable bytes."""
 
-    __slots__ = ("_current", "_previous", "_proof", "_random", "client")
+    __slots__ = ("_current", "_previous", "_proof", "_random", "client", "label")
 
     def __init__(self, client: ClientSlot, proof: Proof | None, *, random: Callable[[int], bytes]) -> None:
         """``proof`` is what the client's certificate says; None on links without TLS."""
@@ -29,6 +37,8 @@ class SessionTokens:
         self._random = random
         self._current = b""
         self._previous = b""
+        #: The session's name in traces.
+        self.label = b""
 
     def issue(self, presented: bytes = b"") -> bytes:
         """A new token, for the client that attaches now and has shown ``presented``; none at the first attach.
@@ -36,6 +46,7 @@ class SessionTokens:
         The presented one stays valid until ``settle``: the new one may be lost with the link.
         """
         self._previous, self._current = presented, self._random(TOKEN_BYTES)
+        self.label = self.label or session_label(self._current)
         return self._current
 
     def settle(self) -> None:

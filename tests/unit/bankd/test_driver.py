@@ -11,6 +11,7 @@ from remsim.bankd import stuck
 from remsim.bankd.core.actions import CardAction, CardFault, CloseCard, FaultKind, OpenCard, ReadNumber, ResetCard
 from remsim.bankd.driver import CardDeadlines, CardDriver, card_fault, fault_kind
 from remsim.bankd.stuck import StuckReaders
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.logs import get_logger
 from remsim.net.runtime.tasks import TaskOwner
@@ -51,8 +52,10 @@ class Events:
         self.log.append(("closed", slot_nr))
         self.has_more.set()
 
-    def on_number(self, slot_nr: int, iccid: str | None, reason: str) -> None:
-        self.log.append(("number", slot_nr, iccid, reason))
+    def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
+        self.log.append(("number", slot_nr, found.iccid, reason))
+        self.found = found
+        self.has_more.set()
 
     def on_failed(self, slot_nr: int, fault: CardFault) -> None:
         self.log.append(("failed", slot_nr, fault.kind))
@@ -267,6 +270,37 @@ async def test_number_is_read_between_power_up_and_power_off(stand: Stand) -> No
     assert isinstance(stand.slot.submit(TPDU), CardFault)
 
 
+async def test_all_that_a_card_says_is_read_with_its_number(stand: Stand) -> None:
+    source = SimSource(slots=1)
+    (name,) = await source.names()
+    stand.slot.reader = reader = source.reader(name)
+    identity = load_profile("default").identity
+    assert await stand.run(ReadNumber(3, reads_all=True)) == ("number", 3, identity.iccid_digits, "")
+    assert stand.events.found == CardIdentity(identity.iccid_digits, identity.imsi, "remsim test")
+    with pytest.raises(CardMuteError, match="no power"):
+        await reader.transmit(TPDU)
+    await stand.run(ReadNumber(3))
+    assert stand.events.found == CardIdentity(identity.iccid_digits)
+
+
+class QuietReader(ScriptedReader):
+    """Its card gives its number, and then hangs."""
+
+    async def transmit(self, tpdu: bytes) -> bytes:
+        if tpdu[:4] == bytes.fromhex("00a40404"):
+            await asyncio.Event().wait()
+        return bytes.fromhex("980001010000000010f89000" if tpdu[1] == 0xB0 else "9000")
+
+
+async def test_card_that_hangs_behind_its_number_has_one(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_module, "READING_S", 0.05)
+    stand.slot.reader = QuietReader()
+    stand.slot.run(ReadNumber(3, reads_all=True))
+    await stand.events.has_more.wait()
+    assert stand.events.log == [("number", 3, "8900101000000000018", "")]
+    assert stand.events.found == CardIdentity("8900101000000000018")
+
+
 @pytest.mark.parametrize(
     ("outcomes", "reason", "log"),
     [
@@ -351,14 +385,22 @@ async def test_reader_that_hangs_in_power_off_is_left_to_itself(
     assert "reader_not_closed" in capsys.readouterr().err
 
 
-async def test_deadline_counts_from_the_command_not_from_the_timer(hasty: Stand) -> None:
+async def test_deadline_counts_from_the_command_not_from_the_timer(
+    hasty: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hasty.slot.reader = reader = CallbackReader()
     await hasty.run(OpenCard(3))
-    began = asyncio.get_running_loop().time()
+    loop, skipped = asyncio.get_running_loop(), 0.0
+    for owner, name in ((loop, "time"), (slot_module, "perf_counter")):
+        clock = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda clock=clock: clock() + skipped)
     # For longer than a deadline, each command is answered well within its own.
-    while asyncio.get_running_loop().time() < began + 0.6:
+    for _ in range(10):
         assert hasty.slot.submit(TPDU) is None
-        await asyncio.sleep(0.005)
+        skipped += 0.1
+        # Timers that are due now are called in the round after the next.
+        for _ in range(3):
+            await asyncio.sleep(0)
         reader.done(b"\x90\x00")
     assert {entry[0] for entry in hasty.events.log if isinstance(entry, tuple)} == {"opened", "response"}
     hasty.slot.submit(TPDU)

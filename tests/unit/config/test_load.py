@@ -115,6 +115,21 @@ def test_plaintext_is_a_switch_or_networks(text: str, networks: tuple[object, ..
     assert load_config(ClientConfig, environ={}, options={"plaintext": text}).plaintext_networks == networks
 
 
+@pytest.mark.parametrize("plaintext", [None, "0", "1", "10.0.0.0/8"])
+@pytest.mark.parametrize("tls", [None, "/certificates"])
+def test_plaintext_passes_over_a_certificate_in_the_default_place(plaintext: str | None, tls: str | None) -> None:
+    options = {"plaintext": plaintext, "tls_dir": tls}
+    is_plain = plaintext in ("1", "10.0.0.0/8") and tls is None
+    client = load_config(ClientConfig, environ=HOME, options=options)
+    bank = load_config(BankdConfig, environ=HOME, options=options)
+    assert (client.credentials_dir is None) == (bank.credentials_dir is None) == is_plain
+    # Both kinds side by side: then it needs its certificate.
+    both = load_config(BankdConfig, environ=HOME, options=options | {"listen_plaintext": "127.0.0.1:9899"})
+    server = load_config(ServerConfig, environ=HOME, options=options)
+    assert both.credentials_dir is not None
+    assert server.credentials_dir is not None
+
+
 def test_plaintext_switch_in_a_file(given_file: Given) -> None:
     assert load_config(ClientConfig, environ={}, file=given_file("plaintext = true")).plaintext == LOOPBACK_NETWORKS
     assert load_config(ClientConfig, environ={}, file=given_file("plaintext = false")).plaintext is None

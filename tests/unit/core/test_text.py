@@ -3,7 +3,7 @@
 
 import pytest
 
-from remsim.core.text import counted, escape, rfc3339
+from remsim.core.text import counted, escape, lasting, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,19 @@ def test_number_and_noun_agree(number: int, text: str) -> None:
 )
 def test_times_are_rfc_3339_in_utc(wall: float, shown: str) -> None:
     assert rfc3339(wall) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (172_799, "47 h"),
+        (172_800, "2 days"),
+    ],
+)
+def test_times_are_short(seconds: float, text: str) -> None:
+    assert lasting(seconds) == text

@@ -57,6 +57,8 @@ class Origin(Enum):
     GUESS = "guess"
     #: It selects again what the modem believes to be selected, after wrong guesses.
     RESTORE = "restore"
+    #: The bankd, to know the card: before any client gets it, which then finds it reset.
+    INVENTORY = "inventory"
 
 
 #: Tag, command, origin, now. The response if it is there at once; else None, and a Send may follow later.
@@ -87,9 +89,13 @@ class CloseCard:
 
 @dataclass(frozen=True, slots=True)
 class ReadNumber:
-    """Power the card up, read its ICCID, power it off; ``on_card_number`` follows, whatever goes wrong."""
+    """Power the card up, read its ICCID, power it off; ``on_card_number`` follows, whatever goes wrong.
+
+    ``reads_all``: what else it says without a PIN, too. Origin of these commands is ``Origin.INVENTORY``.
+    """
 
     slot_nr: int
+    reads_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,23 @@ class TraceTpdu:
 
     slot_nr: int
     tpdu: bytes
-    response: bytes
+    #: None: the card failed.
+    response: bytes | None
+    origin: Origin = Origin.MODEM
+    #: False: the card was not asked, or not now.
+    was_run: bool = True
+    #: What joins it with what the client says of it: the session's label, the operation tag, the place behind it.
+    session: bytes = b""
+    tag: int | None = None
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCard:
+    """Note what the card of this slot takes for each command, or do not any more: somebody watches."""
+
+    slot_nr: int
+    is_on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +184,7 @@ class StoreLearnt:
 
 CardAction = OpenCard | ResetCard | CloseCard | ReadNumber
 CARD_ACTIONS: Final[tuple[type, ...]] = get_args(CardAction)
-Trace = TraceAtr | TraceTpdu
+Trace = TraceAtr | TraceTpdu | TimeCard
 BankdAction = (
     LinkAction
     | StoreRevocations

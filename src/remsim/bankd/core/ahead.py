@@ -207,6 +207,7 @@ class AheadRun:
 
     def _restored(self, response: bytes, now: float) -> bool:
         step = self._restore.popleft()
+        self._trace(step.command, response, None, origin=Origin.RESTORE, was_run=True)
         sw = int.from_bytes(response[-2:])
         if step.is_matched_by(sw):
             return True
@@ -234,24 +235,34 @@ class AheadRun:
         (tag, tpdu), self._command = self._command, None
         seconds = now - self._began if was_run else None
         self._plan.on_response(tag, tpdu, response, now, seconds=seconds, was_run=was_run)
-        self._count(tag, tpdu, response)
+        self._count(tag, tpdu, response, was_run=was_run)
         self._schedule()
         return response
 
-    def _count(self, tag: int, tpdu: bytes, response: bytes) -> None:
+    def _count(self, tag: int, tpdu: bytes, response: bytes, *, was_run: bool = False) -> None:
         self._complete(tag, response)
         self._counts.tpdus += 1
         self._session.slot.usage.commands += 1
-        self._trace(tpdu, response)
+        self._trace(tpdu, response, tag, was_run=was_run)
 
     def _complete(self, tag: int, response: bytes) -> None:
         if self._session.continuity is not None:
             self._session.continuity.ledger.complete(tag, response)
 
-    def _trace(self, tpdu: bytes, response: bytes) -> None:
+    def _trace(
+        self,
+        tpdu: bytes,
+        response: bytes,
+        tag: int | None,
+        index: int = 0,
+        *,
+        origin: Origin = Origin.MODEM,
+        was_run: bool = False,
+    ) -> None:
         slot = self._session.slot
         if slot.is_traced:
-            self._out.append(TraceTpdu(slot.slot_nr, tpdu, response))
+            label = self._session.label
+            self._out.append(TraceTpdu(slot.slot_nr, tpdu, response, origin, was_run, label, tag, index))
 
     def on_used(self, used: Used) -> None:
         """The client has used answers; commands that came before this have been dealt with."""
@@ -264,7 +275,7 @@ class AheadRun:
             self._counts.tpdus += 1
             self._session.slot.usage.commands += 1
             self._counts.ahead_hits += 1
-            self._trace(answer.tpdu, answer.response)
+            self._trace(answer.tpdu, answer.response, answer.base, answer.index)
         self._plan.used.clear()
 
     # The card
@@ -284,12 +295,13 @@ class AheadRun:
         if isinstance(outcome, CardFault):
             self._owner.on_fault(slot, outcome, now)
             return None
-        self._done()
+        self._done(outcome)
         return outcome
 
-    def _done(self) -> None:
+    def _done(self, response: bytes) -> None:
         """The card has answered."""
         slot = self._session.slot
+        slot.record.on_answered(response)
         slot.step(CardEvent.DONE)
         slot.caller = None
         if slot.breaker.failures:
@@ -299,7 +311,7 @@ class AheadRun:
         """The card answered later than at once. Returns what is to be done first of all."""
         session = self._session
         slot = session.slot
-        self._done()
+        self._done(response)
         answer: bytes | None = None
         command = self._command
         if self._origin is Origin.GUESS:
@@ -358,7 +370,11 @@ class AheadRun:
         return guard is not None and guard.concerns(tpdu)
 
     def _step_done(self, response: bytes, now: float) -> None:
+        tpdu = self._session.slot.tpdu
         answer = self._plan.on_step_done(response, seconds=now - self._began)
+        if tpdu is not None:
+            base, index = (None, 0) if answer is None else (answer.base, answer.index)
+            self._trace(tpdu, response, base, index, origin=Origin.GUESS, was_run=True)
         if answer is not None:
             self._counts.ahead_guesses += 1
             self._guesses += 1

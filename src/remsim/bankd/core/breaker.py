@@ -67,6 +67,14 @@ class SlotBreaker(Stateful[BreakerState, BreakerEvent]):
         if self.state is BreakerState.OPEN:
             self.step(BreakerEvent.INTERVAL_OVER)
 
+    def on_unfit(self, kind: FaultKind) -> bool:
+        """The card is of no use, and only another one mends that: it is not tried again. True: a probe is over."""
+        if self.state is not BreakerState.PROBING:
+            return False
+        self.fault = kind
+        self.step(BreakerEvent.PROBE_FAILED)
+        return True
+
     def on_answered(self) -> bool:
         """The card has answered a command. True: it closes by that."""
         return self._forget(BreakerEvent.ANSWERED)

@@ -8,6 +8,7 @@ repeated: after a fault its outcome is unknown. Connections are known to ``conne
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
+from remsim.ahead.as_message import as_message
 from remsim.ahead.client_side import Used
 from remsim.ahead.figures import AheadFigures, LatencyFigures
 from remsim.bankd.core.actions import (
@@ -23,6 +24,7 @@ from remsim.bankd.core.actions import (
     ResetCard,
     SendResponse,
     TraceAtr,
+    TraceTpdu,
 )
 from remsim.bankd.core.ahead import AheadPolicy, AheadRun
 from remsim.bankd.core.continuity import HoldPolicy
@@ -32,7 +34,10 @@ from remsim.bankd.core.holds import SessionHolds
 from remsim.bankd.core.iccid_reader import CardNumbers, NumberListener
 from remsim.bankd.core.mappings import MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
+from remsim.bankd.core.slot_reports import HealthListener, SlotReports
 from remsim.bankd.core.states import BreakerState, CardEvent, CardState, ConnectionInput, HoldState
+from remsim.bankd.core.tracing import SlotTraces
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.core.deadlines import Deadlines
 from remsim.core.ids import BankSlot, ClientSlot
@@ -51,7 +56,7 @@ _SUSPENDED_HINT: Final = (
 )
 
 
-class ServerListener(NumberListener, Protocol):
+class ServerListener(NumberListener, HealthListener, Protocol):
     """How the server hears what it wants to know."""
 
     def slot_changed(self, mapping: SlotMapping, *, is_present: bool) -> None:
@@ -116,12 +121,21 @@ class CardSlots:
             CardSlot(BankSlot(mappings.bank_id, nr), card, is_traced=nr in traced_slots)
             for nr, card in enumerate(cards)
         ]
+        self.reports = SlotReports(self.positions, server=server, latency=lambda nr: as_message(self.latency(nr)))
         self.numbers = CardNumbers(self.positions, server=server, out=out, is_enabled=reads_numbers)
         self._deadlines = deadlines
+        #: Of positions that somebody watches.
+        self.traces = SlotTraces(self.positions, fixed=traced_slots, out=out, deadlines=deadlines, limits=counts.limits)
         #: What sessions that begin are answered ahead by; None: nothing.
         self.ahead = ahead
         self.holds = SessionHolds(
-            hold, positions=self.positions, cards=self, out=out, deadlines=deadlines, server=server
+            hold,
+            positions=self.positions,
+            cards=self,
+            out=out,
+            deadlines=deadlines,
+            server=server,
+            reports=self.reports,
         )
 
     def is_card_present(self, slot_nr: int) -> bool:
@@ -145,6 +159,7 @@ class CardSlots:
     def on_card_time(self, slot_nr: int, seconds: float) -> None:
         """The card took so long for the command that runs. While it runs a guess, no modem waits for it."""
         position = self.positions[slot_nr]
+        position.record.card_times.observe(seconds)
         if position.origin is not Origin.GUESS:
             position.usage.card_s += seconds
 
@@ -173,7 +188,7 @@ class CardSlots:
 
     def end(self, session: CardSession, now: float) -> None:
         """The session is over; its card is powered off when it is idle."""
-        self.holds.report_end(session)
+        self.holds.report_end(session, now)
         session.slot.session = None
         self.drive(session.slot, now)
 
@@ -197,6 +212,7 @@ class CardSlots:
     def on_recovered(self, slot: CardSlot) -> None:
         """A card that has failed answers again."""
         failures = slot.breaker.failures
+        slot.record.recoveries += 1
         if slot.breaker.on_answered():
             self._note("info", "reader_recovered", slot, reader=slot.reader, failures=failures, by="a command")
             self._report(slot)
@@ -221,6 +237,8 @@ class CardSlots:
         position = self.positions[slot_nr]
         position.step(CardEvent.OPENED)
         position.atr, position.fault = atr, None
+        position.record.atr = atr
+        self.reports.on_changed(position, now)
         session = position.powered_for = position.session
         connection = session.connection if session is not None else None
         if session is not None and connection is not None and self._may_serve(position, session):
@@ -264,8 +282,10 @@ class CardSlots:
         position = self.positions[slot_nr]
         position.step(CardEvent.DONE)
         self._counts.resets += 1
+        position.record.resets += 1
         has_changed = atr != position.atr
         position.atr, position.caller = atr, None
+        position.record.atr = atr
         session = position.powered_for
         if session is not None and session.guard is not None:
             session.guard.on_reset()
@@ -279,6 +299,8 @@ class CardSlots:
         """The operation that ran failed. A command is never repeated: whether the card executed it is unknown."""
         position = self.positions[slot_nr]
         self._counts.faults[fault.kind] += 1
+        position.record.on_fault(fault.kind, now)
+        self.reports.on_changed(position, now)
         if position.state is CardState.OPENING:
             self._on_open_failed(position, fault, now)
             return
@@ -286,6 +308,9 @@ class CardSlots:
         client_slot = session.client if session is not None else None
         fields = {"during": "reset" if position.tpdu is None else "command", "error": fault.text}
         self._out.append(LogEvent("warning", "card_fault", position.bank_slot, client_slot, fields))
+        if position.is_traced and position.tpdu is not None:
+            label = b"" if session is None else session.label
+            self._out.append(TraceTpdu(slot_nr, position.tpdu, None, session=label, tag=position.tag))
         position.step(CardEvent.FAULT)
         self._server.card_failed(position.bank_slot, client_slot, fault.text)
         self._count_failure(position, fault, now, was_in_service=True)
@@ -297,9 +322,11 @@ class CardSlots:
         position.step(CardEvent.OPEN_FAILED)
         is_new, position.fault = position.fault is not fault.kind, fault.kind
         if fault.kind is not FaultKind.PROTOCOL:
-            # Nothing but another card mends that one.
             self._count_failure(position, fault, now)
             self._deadlines.set(position, position.breaker.next_try)
+        elif position.breaker.on_unfit(fault.kind):
+            # Nothing but another card mends that one.
+            self._report(position)
         event = "reader_busy" if fault.kind is FaultKind.BUSY else "card_not_powered"
         self._note("warning" if is_new else "debug", event, position, reader=position.reader, error=fault.text)
         if is_new and fault.kind is FaultKind.BUSY:
@@ -327,10 +354,13 @@ class CardSlots:
         position.powered_for, position.atr = None, b""
         self.drive(position, now)
 
-    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> None:
+    def on_card_number(
+        self, slot_nr: int, iccid: str | None, reason: str, now: float, identity: CardIdentity | None = None
+    ) -> None:
         """The reading that ran is over, and the card powered off; a session may wait for it."""
         position = self.positions[slot_nr]
-        self.numbers.on_number(position, iccid, reason)
+        self.numbers.on_number(position, iccid, reason, identity)
+        self.reports.on_changed(position, now)
         self.drive(position, now)
 
     def on_presence(self, slot_nr: int, *, is_present: bool, reader: str, cause: str, now: float) -> None:
@@ -338,9 +368,11 @@ class CardSlots:
         position = self.positions[slot_nr]
         name = reader or position.reader
         position.reader = reader
+        self.reports.on_changed(position, now)
         if is_present == position.is_present:
             return
         position.is_present = is_present
+        position.record.on_exchange(now)
         mapping = self._mappings.of_slot(slot_nr)
         client = mapping.client if mapping is not None else None
         event = "card_present" if is_present else "card_gone"
@@ -478,7 +510,7 @@ class CardSlots:
                 self.holds.end_detached(session, SessionEnd.CARD_GONE, now)
             return
         self.holds.forget(session, SessionEnd.CARD_GONE)
-        self.holds.report_end(session)
+        self.holds.report_end(session, now)
         connection.step(ConnectionInput.CARD_LOST)
         if connection.hears_slots and not session.is_ending:
             self._out.append(CardDetached(connection.link))

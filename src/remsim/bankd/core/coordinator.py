@@ -25,10 +25,12 @@ from remsim.bankd.core.mappings import MappingTable
 from remsim.bankd.core.server_links import ServerLinks
 from remsim.bankd.core.session import BankdCounts, CardPort, CardSession, CardSlot, Connection, Due
 from remsim.bankd.core.states import CardState, ConnectionState
+from remsim.card.identity import CardIdentity
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof, Role
 from remsim.core.limits import LimitCounts
 from remsim.policy.guard import GuardPolicy
+from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.link.events import (
     Event,
@@ -78,7 +80,6 @@ class BankdCoordinator:
         #: What is to be taken; empty between calls, but for those of ``CardSession.submit`` and ``on_card_response``.
         self.actions: Sized = self._out
         self.counts, self.mappings = BankdCounts(limits=limits or LimitCounts()), MappingTable(bank_id, len(cards))
-        self._needs_proof = needs_proof
         self.certified = CertifiedClients(memory or CertifiedMemory(), self._out)
         self.control = ServerLinks(
             identity=identity,
@@ -89,7 +90,7 @@ class BankdCoordinator:
             advertise=advertise,
             certified=self.certified,
         )
-        self._deadlines: Deadlines[Due] = Deadlines()
+        self._deadlines, self._needs_proof = Deadlines[Due](), needs_proof
         self.audit = AuditTrail(self.control, self._out, self.counts)
         self.guards = Guards(policy, counts=self.counts, out=self._out, audit=self.audit)
         self.cards = CardSlots(
@@ -115,6 +116,7 @@ class BankdCoordinator:
             certified=self.certified,
             deadlines=self._deadlines,
         )
+        self.traces = self.control.traces = self.cards.traces
         self.cards.owner = self.certified.sessions = self.control.listener = self.clients
         self.control.presences = self.cards
 
@@ -239,9 +241,11 @@ class BankdCoordinator:
         self.cards.on_card_failed(slot_nr, fault, now)
         return self.take()
 
-    def on_card_number(self, slot_nr: int, iccid: str | None, reason: str, now: float) -> list[BankdAction]:
-        """ReadNumber is done; ``reason`` says why there is no number."""
-        self.cards.on_card_number(slot_nr, iccid, reason, now)
+    def on_card_number(
+        self, slot_nr: int, iccid: str | None, reason: str, now: float, identity: CardIdentity | None = None
+    ) -> list[BankdAction]:
+        """ReadNumber is done; ``reason`` says why there is no number. ``identity``: where all was to be read."""
+        self.cards.on_card_number(slot_nr, iccid, reason, now, identity)
         return self.take()
 
     def on_presence(
@@ -287,7 +291,8 @@ class BankdCoordinator:
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` must be called; None if nothing is due."""
-        return self._deadlines.next()
+        due = (self._deadlines.next(), self.cards.reports.due)
+        return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[BankdAction]:
         """Do what is due."""
@@ -296,8 +301,13 @@ class BankdCoordinator:
                 self.cards.retry(due)
             elif isinstance(due, CardSession):
                 self.cards.holds.on_hold_over(due, now)
+            elif isinstance(due, SlotTap):
+                self.traces.on_due(due, now)
             else:
                 self.clients.give_up_waiting(due)
+        reports = self.cards.reports
+        if reports.due is not None and reports.due <= now:
+            reports.on_due(now)
         return self.take()
 
     def stop(self, now: float) -> list[BankdAction]:

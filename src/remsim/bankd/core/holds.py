@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from remsim.bankd.core.actions import BankdAction, CardAttached
 from remsim.bankd.core.continuity import Continuity, HoldCounts, HoldPolicy
 from remsim.bankd.core.session import CardSession, CardSlot, Connection, Due
+from remsim.bankd.core.slot_reports import SlotReports
 from remsim.bankd.core.states import HoldEvent, HoldState
 from remsim.core.deadlines import Deadlines
 from remsim.core.identity import Proof
@@ -22,13 +23,13 @@ from remsim.session.hold import Hold, HoldTimes
 from remsim.session.ledger import Standing
 from remsim.wire.link.actions import Send
 from remsim.wire.messages import rspro
+from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import (
     MAX_HOLD_MS,
     MAX_OPERATION_TAG,
     SessionEnd,
     SessionEndInd,
     SessionInd,
-    SessionPhase,
     SessionStateInd,
 )
 
@@ -71,6 +72,7 @@ class SessionHolds:
         out: list[BankdAction],
         deadlines: Deadlines[Due],
         server: SessionListener,
+        reports: SlotReports,
     ) -> None:
         self._policy = policy
         self._positions = positions
@@ -78,6 +80,7 @@ class SessionHolds:
         self._out = out
         self._deadlines = deadlines
         self._server = server
+        self._reports = reports
         # By client, the session that it may return to, and the slot of the last one that is over: a thousand that
         # return together must not cost a search of all slots each.
         self._live: dict[ClientSlot, CardSession] = {}
@@ -96,17 +99,18 @@ class SessionHolds:
         if is_new or session.since is None:
             session.since = now
         age_ms = min(MAX_OPERATION_TAG, round((now - session.since) * 1000))
-        self._tell(session, _PHASES[session.state], age_ms)
+        self._tell(session, _PHASES[session.state], age_ms, now)
 
-    def report_end(self, session: CardSession) -> None:
+    def report_end(self, session: CardSession, now: float) -> None:
         """Tell the server that a session is over, if it was told of it."""
         if session.since is not None:
             session.since = None
-            self._tell(session, SessionPhase.NONE, 0)
+            self._tell(session, SessionPhase.NONE, 0, now)
 
-    def _tell(self, session: CardSession, phase: SessionPhase, age_ms: int) -> None:
+    def _tell(self, session: CardSession, phase: SessionPhase, age_ms: int, now: float) -> None:
         report = SessionStateInd(session.slot.bank_slot, session.client, phase, age_ms, session.cuts)
         self._server.session_changed(report)
+        self._reports.on_changed(session.slot, now)
 
     # A session begins
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The numbers of the cards in a bank without I/O: whose is to be read, when, and what the server hears.
 
+With the number, all that a card says without a PIN can be read (ability ``inventory.1``); then the same holds for that.
+
 A card is read once, after it came, while nobody uses it, and before anybody gets it. Nothing is read before the bank
 has an active server that wants numbers: until then there is no mapping that it could judge by them, and a server of the
 C suite wants none. Never a second attempt: a card that cannot be read has no number until it is exchanged.
@@ -12,6 +14,7 @@ from typing import Final, Protocol
 from remsim.bankd.core.actions import BankdAction, ReadNumber
 from remsim.bankd.core.session import CardSlot
 from remsim.bankd.core.states import CardEvent, CardState
+from remsim.card.identity import CardIdentity
 from remsim.core.ids import BankSlot
 from remsim.core.log_event import LogEvent
 from remsim.redaction import shorten_iccid
@@ -27,18 +30,29 @@ class NumberListener(Protocol):
         """The number of the card there; None if there is none or it cannot be read."""
         ...
 
+    def card_contents(self, bank_slot: BankSlot, identity: CardIdentity) -> None:
+        """What the card there says of itself without a PIN."""
+        ...
+
 
 class CardNumbers:
     """``positions`` are all card positions of the bank. Not ``is_enabled``: no card is ever read."""
 
     def __init__(
-        self, positions: list[CardSlot], *, server: NumberListener, out: list[BankdAction], is_enabled: bool
+        self,
+        positions: list[CardSlot],
+        *,
+        server: NumberListener,
+        out: list[BankdAction],
+        is_enabled: bool,
     ) -> None:
         self._positions = positions
         self._server = server
         self._out = out
         self._is_enabled = is_enabled
-        self._is_wanted = self._is_over = False
+        self._is_wanted = self._is_over = self._reads_all = False
+        #: Whether all that cards say without a PIN is read, if the server wants that.
+        self.takes_inventory = True
         # Cards that came and were not read since, the oldest first.
         self._unread: dict[CardSlot, None] = {}
         self._readings = 0
@@ -49,17 +63,22 @@ class CardNumbers:
 
     # What happens
 
-    def on_server_active(self, *, is_wanted: bool) -> None:
-        """There is an active server; ``is_wanted``: it wants numbers. It hears all that is known already."""
+    def on_server_active(self, *, is_wanted: bool, wants_all: bool = False) -> None:
+        """There is an active server; ``is_wanted``: it wants numbers. It hears all that is known already.
+
+        ``wants_all``: it wants all that cards say without a PIN. Cards that were read before are not read again.
+        """
+        self._reads_all = wants_all and self.takes_inventory
         self._is_wanted = is_wanted and self._is_enabled and not self._is_over
         for position in self._positions:
             if position not in self._unread:
                 self._server.card_number(position.bank_slot, position.iccid)
+                self._tell_contents(position)
         self.go_on()
 
     def on_presence(self, position: CardSlot) -> None:
         """A card came or went; ``go_on``, or ``begin`` for a session that waits for it, is to be called next."""
-        position.iccid = None
+        position.iccid, position.identity = None, None
         if not self._is_enabled:
             return
         if position.is_present:
@@ -68,14 +87,16 @@ class CardNumbers:
             self._unread.pop(position, None)
             self._server.card_number(position.bank_slot, None)
 
-    def on_number(self, position: CardSlot, iccid: str | None, reason: str) -> None:
+    def on_number(
+        self, position: CardSlot, iccid: str | None, reason: str, identity: CardIdentity | None = None
+    ) -> None:
         """The reading there is over; ``reason`` says why there is no number. The position is off now."""
         position.step(CardEvent.NUMBER)
         self._readings -= 1
         if not position.is_present or position in self._unread:
             # That card is gone.
             return
-        position.iccid = iccid
+        position.iccid, position.identity = iccid, identity
         if iccid is None:
             fields: dict[str, object] = {"reader": position.reader, "error": reason}
             self._out.append(LogEvent("info", "card_number_unreadable", position.bank_slot, fields=fields))
@@ -83,6 +104,11 @@ class CardNumbers:
             fields = {"reader": position.reader, "iccid": shorten_iccid(iccid)}
             self._out.append(LogEvent("debug", "card_number", position.bank_slot, fields=fields))
         self._server.card_number(position.bank_slot, iccid)
+        self._tell_contents(position)
+
+    def _tell_contents(self, position: CardSlot) -> None:
+        if position.identity is not None:
+            self._server.card_contents(position.bank_slot, position.identity)
 
     def stop(self) -> None:
         """Begin no more readings, whatever server comes."""
@@ -95,7 +121,7 @@ class CardNumbers:
         del self._unread[position]
         self._readings += 1
         position.step(CardEvent.READ)
-        self._out.append(ReadNumber(position.slot_nr))
+        self._out.append(ReadNumber(position.slot_nr, self._reads_all))
 
     def go_on(self) -> None:
         """Read cards that nobody wants, as many at a time as may be."""

@@ -14,6 +14,7 @@ from remsim.bankd.core.certified import CertifiedClients
 from remsim.bankd.core.error_reports import error_ind
 from remsim.bankd.core.mappings import MappingChange, MappingTable, SlotMapping
 from remsim.bankd.core.session import BankdCounts
+from remsim.card.identity import CardIdentity
 from remsim.core.claims import (
     CONTEST_HINT,
     MAX_CHALLENGERS,
@@ -29,10 +30,11 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitName
 from remsim.core.log_event import Level, LogEvent
 from remsim.redaction import scrub
-from remsim.wire.link.abilities import ADVERTISE, CARDS, SESSIONS, SLOTS
+from remsim.wire.link.abilities import ADVERTISE, CARDS, INVENTORY, SESSIONS, SLOTS, SLOTS_2
 from remsim.wire.link.actions import Accepted, Close, LinkId, PeerAddress, Probe, Send
 from remsim.wire.link.events import Event, Received, ReceivedUnknown, Undecodable
 from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.health import MAX_PROVIDER, InventoryInd, SlotHealthInd
 from remsim.wire.messages.revocation import ListParts, StoreRevocations
 from remsim.wire.messages.rspro import (
     AdvertisedAddress,
@@ -58,11 +60,35 @@ class MappingListener(Protocol):
         ...
 
 
+class TraceOrders(Protocol):
+    """Who tells of what passes at slots that somebody watches."""
+
+    def on_request(self, request: extensions.TraceReq, link: LinkId, now: float) -> bool:
+        """The active server wants to hear of a slot. False: it is none of this bank."""
+        ...
+
+    def end_all(self) -> None:
+        """Nobody watches any more."""
+        ...
+
+
 class Numbers(Protocol):
     """Who knows the numbers of cards."""
 
-    def on_server_active(self, *, is_wanted: bool) -> None:
-        """There is an active server; it may want to hear them."""
+    def on_server_active(self, *, is_wanted: bool, wants_all: bool) -> None:
+        """There is an active server; it may want to hear them, and all that cards say without a PIN."""
+        ...
+
+
+class Reports(Protocol):
+    """Who knows how slots stand."""
+
+    def on_server_active(self, now: float, *, is_wanted: bool) -> None:
+        """There is an active server; it may want to hear of all slots."""
+        ...
+
+    def on_server_lost(self) -> None:
+        """Nobody hears us."""
         ...
 
 
@@ -72,6 +98,11 @@ class Presences(Protocol):
     @property
     def numbers(self) -> Numbers:
         """Who knows their numbers."""
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """Who knows how slots stand."""
         ...
 
     def is_card_present(self, slot_nr: int) -> bool:
@@ -132,6 +163,7 @@ class ServerLinks:
         #: Set by the coordinator.
         self.listener: MappingListener
         self.presences: Presences
+        self.traces: TraceOrders
 
     @property
     def active_server(self) -> ServerLink | None:
@@ -183,8 +215,10 @@ class ServerLinks:
     def on_link_lost(self, server: ServerLink, reason: str, now: float) -> None:
         """The link is gone. Mappings and their clients stay; a server that waited for this takes over."""
         if self.active_server is server:
+            self.traces.end_all()
             # Of a link that we dial, the dialler says so, too.
             self._note("debug" if server.is_dialled else "warning", "server_lost", server, reason=reason)
+            self.presences.reports.on_server_lost()
         for challenger in self._drop(server):
             self._on_server(challenger, now)
 
@@ -265,8 +299,10 @@ class ServerLinks:
                 # Before any answer about a mapping: the server must know the address when it tells the client.
                 self._out.append(Send(server.link, rspro.AddressesInd(self.advertise or ())))
             self.presences.report_readers()
-            self.presences.numbers.on_server_active(is_wanted=CARDS in (abilities or ()))
+            named = abilities or ()
+            self.presences.numbers.on_server_active(is_wanted=CARDS in named, wants_all=INVENTORY in named)
             self.presences.report_sessions(now)
+            self.presences.reports.on_server_active(now, is_wanted=SLOTS_2 in (abilities or ()))
 
     def _on_order(self, server: ServerLink, message: rspro.Message, tag: int, now: float) -> None:
         match message:
@@ -288,6 +324,8 @@ class ServerLinks:
                     self._out.append(StoreRevocations(whole))
             case extensions.CertifiedInd():
                 self._certified.on_part(server.link, message, now, is_proven=server.proof is not None)
+            case extensions.TraceReq() if self.traces.on_request(message, server.link, now):
+                pass
             case _:
                 self._note("debug", "server_message_ignored", server, type=type(message).__name__)
 
@@ -325,10 +363,20 @@ class ServerLinks:
         if self.active_server is not None and SESSIONS in (self.active_server.abilities or ()):
             self._out.append(Send(self.active_server.link, report))
 
+    def slot_health(self, report: SlotHealthInd) -> None:
+        """How a slot stands."""
+        if self.active_server is not None and SLOTS_2 in (self.active_server.abilities or ()):
+            self._out.append(Send(self.active_server.link, report))
+
     def card_number(self, bank_slot: BankSlot, iccid: str | None) -> None:
         """The number of the card there; None if there is none or it cannot be read."""
         if self.active_server is not None and CARDS in (self.active_server.abilities or ()):
             self._out.append(Send(self.active_server.link, extensions.CardInd(bank_slot, iccid)))
+
+    def card_contents(self, bank_slot: BankSlot, identity: CardIdentity) -> None:
+        """What the card there says of itself without a PIN."""
+        if self.active_server is not None and INVENTORY in (self.active_server.abilities or ()):
+            self._out.append(Send(self.active_server.link, _inventory(bank_slot, identity)))
 
     def reader_health(self, health: rspro.ReaderHealthInd) -> None:
         """A reader is suspended, tried once more, or works again."""
@@ -343,3 +391,11 @@ class ServerLinks:
 
     def _note(self, level: Level, event: str, server: ServerLink, **fields: object) -> None:
         self._out.append(LogEvent(level, event, fields={"peer": server.peer, **fields}))
+
+
+def _inventory(bank_slot: BankSlot, identity: CardIdentity) -> InventoryInd:
+    name = (identity.service_provider or "").encode("utf-8", "replace")
+    while len(name) > MAX_PROVIDER:
+        # Not within a character.
+        name = name.decode()[:-1].encode()
+    return InventoryInd(bank_slot, identity.iccid, identity.imsi, name or None, identity.eid)

@@ -23,6 +23,7 @@ from remsim.bankd.core.actions import (
 )
 from remsim.bankd.core.breaker import SlotBreaker
 from remsim.bankd.core.continuity import Continuity
+from remsim.bankd.core.slot_record import SlotRecord
 from remsim.bankd.core.states import (
     CARD_TRANSITIONS,
     CONNECTION_TRANSITIONS,
@@ -34,6 +35,7 @@ from remsim.bankd.core.states import (
     HoldEvent,
     HoldState,
 )
+from remsim.card.identity import CardIdentity
 from remsim.card.reset import ResetKind
 from remsim.card.status import SW_WRONG_LENGTH
 from remsim.core.identity import Proof
@@ -44,6 +46,7 @@ from remsim.policy.guard import BLOCKED_RESPONSE
 from remsim.session.ledger import Standing
 from remsim.session.lines import ResetEdges
 from remsim.session.token import SessionTokens
+from remsim.trace.tap import SlotTap
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
     MAX_COMMAND,
@@ -65,6 +68,7 @@ _COMMAND: Final = CardEvent.COMMAND
 _DONE: Final = CardEvent.DONE
 _IN_SERVICE: Final = ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
 _DETACHED: Final = HoldState.DETACHED
+_NEW: Final = Standing.NEW
 
 
 @dataclass(slots=True)
@@ -183,11 +187,13 @@ class CardSlot(Stateful[CardState, CardEvent]):
         "ended",
         "fault",
         "iccid",
+        "identity",
         "is_present",
         "is_traced",
         "origin",
         "powered_for",
         "reader",
+        "record",
         "session",
         "tag",
         "tpdu",
@@ -207,6 +213,8 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.reader = ""
         #: The number of the card that is in the reader now, where it was read.
         self.iccid: str | None = None
+        #: What else it says without a PIN, where that was read.
+        self.identity: CardIdentity | None = None
         #: The session that wants the card.
         self.session: CardSession | None = None
         #: The session that the card was powered for; it is powered off before another gets it.
@@ -223,6 +231,8 @@ class CardSlot(Stateful[CardState, CardEvent]):
         self.fault: FaultKind | None = None
         #: How soon it is tried again.
         self.breaker = SlotBreaker(bank_slot.slot_nr)
+        #: Counts and faults, of which its health is told.
+        self.record = SlotRecord()
         #: The last session here that somebody could have returned to, and why that is over.
         self.ended: tuple[SessionTokens, SessionEnd] | None = None
         self.usage = SlotUsage()
@@ -418,7 +428,7 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if continuity.is_unsettled:
             continuity.settle()
         standing = continuity.ledger.take_command(tag, tpdu)
-        if standing is Standing.NEW:
+        if standing is _NEW:
             return self.submit(tag, tpdu, origin, now)
         if standing is Standing.ANSWERED:
             return continuity.ledger.response
@@ -514,10 +524,19 @@ class CardSession(Stateful[HoldState, HoldEvent]):
             self.continuity.ledger.complete(tag, response)
         self._counts.tpdus += 1
         slot.usage.commands += 1
+        slot.record.on_answered(response)
         if slot.breaker.failures:
             self._owner.on_recovered(slot)
         if slot.is_traced:
-            self._out.append(TraceTpdu(slot.bank_slot.slot_nr, tpdu, response))
+            was_run = response is not BLOCKED_RESPONSE and response is not _WRONG_LENGTH
+            self._out.append(
+                TraceTpdu(slot.bank_slot.slot_nr, tpdu, response, was_run=was_run, session=self.label, tag=tag)
+            )
+
+    @property
+    def label(self) -> bytes:
+        """Its name in traces; empty if it ends with its link."""
+        return b"" if self.continuity is None else self.continuity.tokens.label
 
     def answer(self, tag: int, response: bytes) -> None:
         """Send a response to the client, if one is attached."""
@@ -530,4 +549,4 @@ class CardSession(Stateful[HoldState, HoldEvent]):
 
 
 #: What has a deadline.
-Due = Connection | CardSlot | CardSession
+Due = Connection | CardSlot | CardSession | SlotTap

@@ -29,6 +29,9 @@ class Command:
     request: TpduModemToCard | None = field(default=None, compare=False)
     #: The modem was reset meanwhile and does not wait for the answer any more.
     is_void: bool = field(default=False, compare=False)
+    #: The operation tag of its answer, and the place behind it of one that came ahead: for traces.
+    tag: int | None = field(default=None, compare=False)
+    index: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,19 @@ in here: events and the time come in, actions go out.
 
 from typing import ClassVar, Final
 
+from remsim.ahead.as_message import as_message
 from remsim.ahead.client_side import AnswersAhead
 from remsim.ahead.figures import LatencyFigures
 from remsim.card.atr_policy import AtrPolicy
 from remsim.client.core.actions import Action, DialBankd, HangUpBankd
 from remsim.client.core.assignment import Assignment, address_text
-from remsim.client.core.notices import NoticeKind, Notices
+from remsim.client.core.health import ClientHealth
+from remsim.client.core.notices import Notice, NoticeKind, Notices
 from remsim.client.core.options import AtrOptions, HoldOptions
 from remsim.client.core.server_link import SlotServerLink
 from remsim.client.core.session import Session
 from remsim.client.core.states import SLOT_TRANSITIONS, SlotEvent, SlotState
+from remsim.client.core.tracing import ClientTrace
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.state_machine import Stateful, Transitions
 from remsim.wire.link.actions import Close, LinkId
@@ -29,6 +32,7 @@ from remsim.wire.link.engine import (
     UnsupportedVersion,
 )
 from remsim.wire.link.tags import TagPolicy
+from remsim.wire.messages.extensions import TraceReq
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
 
 _AS_IT_IS: Final = AtrPolicy()
@@ -63,6 +67,10 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
             on_served=self._on_served,
             hold=hold,
         )
+        #: What the server is told while somebody watches the slot there.
+        self.trace = ClientTrace(self._assignment)
+        #: What the server is told of this slot. It hears of what the runtime alone knows, too.
+        self.health = ClientHealth(self._assignment, self._session.ahead, lambda: as_message(self.latency))
 
     # How it stands
 
@@ -75,6 +83,11 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
     def ahead(self) -> AnswersAhead:
         """Answers to commands that the modem has not sent yet, and how often they were of use."""
         return self._session.ahead
+
+    @property
+    def label(self) -> bytes | None:
+        """The session's name in traces, empty if it ends with its link. None: the bankd is a classic one."""
+        return self._session.label
 
     @property
     def latency(self) -> LatencyFigures:
@@ -123,7 +136,11 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
 
     def on_link_lost(self, link: LinkId, reason: str, now: float) -> list[Action]:
         """A link is gone. The one to the server does not matter to a session; dialling again is not our business."""
+        return self._noted(self._on_link_lost(link, reason, now), now)
+
+    def _on_link_lost(self, link: LinkId, reason: str, now: float) -> list[Action]:
         if self._server.owns(link):
+            self.trace.on_link_lost(link)
             return self._server.on_link_lost(reason)
         if not self._session.owns(link):
             return []
@@ -138,11 +155,18 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
 
     def on_event(self, link: LinkId, event: Event, now: float) -> list[Action]:
         """The peer at the other end of ``link`` sent something."""
+        return self._noted(self._on_event(link, event, now), now)
+
+    def _on_event(self, link: LinkId, event: Event, now: float) -> list[Action]:
         match event:
             case Received():
                 if self._session.owns(link):
                     return self._unless_held(self._session.on_message(event, now))
                 if self._server.owns(link):
+                    message = event.message
+                    if isinstance(message, TraceReq) and self._server.is_accepted:
+                        if self.trace.on_request(message, link, now):
+                            return []
                     return self._server.on_message(event)
             case IdentityReceived():
                 return self._server.on_identity() if self._server.owns(link) else []
@@ -221,17 +245,20 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
 
     def on_lines(self, lines: SlotPhysStatus, now: float) -> list[Action]:
         """The modem changed VCC, RST or CLK; with VCC gone or RST active, commands in progress are void."""
-        return self._session.on_lines(lines, now)
+        self.health.on_lines(lines, now)
+        return self._noted(self._session.on_lines(lines, now), now)
 
     # Time and state
 
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
-        return self._session.next_deadline()
+        due = (self._session.next_deadline(), self.health.due, self.trace.next_deadline())
+        return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do what is due at ``now``."""
-        return self._unless_held(self._session.handle_timer(now))
+        actions = self._noted(self._unless_held(self._session.handle_timer(now)), now)
+        return [*actions, *self.health.on_due(now), *self.trace.handle_timer(now)]
 
     def stop(self) -> list[Action]:
         """The program ends: the bankd is told, so that it does not hold the session."""
@@ -241,6 +268,14 @@ class ClientCoordinator(Stateful[SlotState, SlotEvent]):
         """A session that was held and is not any more, without having gone on, leaves the slot without one."""
         if self.state is SlotState.HOLDING and not self._session.is_held:
             actions += self._move(SlotEvent.HOLD_OVER)
+        return actions
+
+    def _noted(self, actions: list[Action], now: float) -> list[Action]:
+        """What is to be done next is noted for what the server is told of us."""
+        for action in actions:
+            if isinstance(action, Notice):
+                self.health.on_notice(action, now)
+        self.health.look(self.state, self._server.health_link, now)
         return actions
 
     def _move(self, event: SlotEvent) -> list[Action]:

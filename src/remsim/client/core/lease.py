@@ -7,16 +7,19 @@ While the session is held, its modem's card is merely slow. Knows no messages an
 from remsim.session.hold import Hold, HoldTimes
 from remsim.session.lines import ResetEdges
 from remsim.session.outbox import Outbox
+from remsim.session.token import session_label
 
 
 class SessionLease:
     """Granted by the bankd with each token; ``edges`` are the lines as the bankd knows them."""
 
-    __slots__ = ("edges", "hold", "outbox", "stall_limit_s", "times", "token")
+    __slots__ = ("edges", "hold", "label", "outbox", "stall_limit_s", "times", "token")
 
     def __init__(self, token: bytes, times: HoldTimes, *, edges: ResetEdges, stall_limit_s: float | None) -> None:
         """``stall_limit_s``: how long the emulator lets a command wait without a link; None: for any time."""
         self.token = token
+        #: The session's name in traces.
+        self.label = session_label(token)
         self.times = times
         self.edges = edges
         self.stall_limit_s = stall_limit_s
@@ -32,7 +35,8 @@ class SessionLease:
         """The link is lost. False: the session is held already."""
         if self.hold is not None:
             return False
-        self.hold = Hold(self.times, now, now if is_busy else None)
+        # To the bankd, a command that a reset made void is under way until it has seen the reset.
+        self.hold = Hold(self.times, now, now if is_busy else None, was_busy=not self.outbox.is_settled)
         return True
 
     def on_waiting(self, now: float, *, is_busy: bool) -> None:

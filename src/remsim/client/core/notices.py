@@ -74,6 +74,8 @@ class Notice:
     reset: ResetKind | None = None
     #: For how long the session was held, in seconds, with kind SESSION_RESUMED.
     held_s: float | None = None
+    #: With kind SESSION_HELD: over the link that was lost, the bankd has answered a command or a change of the lines.
+    has_answered: bool = False
 
     @property
     def text(self) -> str:
@@ -100,6 +102,7 @@ class Notices:
         state: SlotState | None = None,
         reset: ResetKind | None = None,
         held_s: float | None = None,
+        has_answered: bool = False,
     ) -> Notice:
         """A notice of this kind, about the slot as it is now."""
         level = _LEVELS.get(kind, "info")
@@ -118,7 +121,7 @@ class Notices:
         if kind in (NoticeKind.SERVER_CONNECTED, NoticeKind.BANKD_GIVEN, NoticeKind.BANKD_TAKEN):
             self.server_says = ""
         fields: dict[str, object] = {} if reset is None else {"kind": reset.value}
-        return Notice(kind, self.log(level, kind.value, text, **fields), state, reset, held_s)
+        return Notice(kind, self.log(level, kind.value, text, **fields), state, reset, held_s, has_answered)
 
     def log(self, level: Level, name: str, text: str = "", **fields: object) -> LogEvent:
         """A line for the log only."""

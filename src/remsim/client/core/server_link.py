@@ -11,6 +11,7 @@ from remsim.core.errors import CLOSED_UNHEARD
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.redaction import scrub
 from remsim.wire.errors import DecodeError
+from remsim.wire.link.abilities import CLIENT
 from remsim.wire.link.actions import Accepted, AskIdentity, Close, LinkId, Send
 from remsim.wire.link.engine import Received
 from remsim.wire.messages import extensions, rspro
@@ -58,6 +59,8 @@ class _Link:
     is_accepted: bool = False
     #: The server named abilities, so it is a program of ours.
     is_own: bool = False
+    #: It wants to hear how the slot stands (ability ``client.1``).
+    hears_health: bool = False
     list_parts: ListParts = field(default_factory=ListParts)
 
 
@@ -80,6 +83,12 @@ class SlotServerLink:
     def is_accepted(self) -> bool:
         """Whether a server has accepted us and is there."""
         return self._link is not None and self._link.is_accepted
+
+    @property
+    def health_link(self) -> LinkId | None:
+        """The link to a server that wants to hear how the slot stands; None: there is none."""
+        link = self._link
+        return link.id if link is not None and link.is_accepted and link.hears_health else None
 
     def owns(self, link: LinkId) -> bool:
         """Whether this is the link to the server."""
@@ -155,6 +164,7 @@ class SlotServerLink:
             return [self._notices.make(NoticeKind.SERVER_REFUSED, refusal), Close(link.id, refusal)]
         link.is_accepted = True
         link.is_own = answer.identity.abilities is not None
+        link.hears_health = CLIENT in (answer.identity.abilities or ())
         return [
             Accepted(link.id),
             self._notices.make(NoticeKind.SERVER_CONNECTED, answer.identity.name),

@@ -76,6 +76,8 @@ class _Link:
     is_own: bool = False
     #: It sends answers ahead.
     is_ahead: bool = False
+    #: The bankd has answered a command of the modem or a change of its lines.
+    has_answered: bool = False
     #: A status was sent, so the bankd's idea of our lines is ours.
     has_shown_lines: bool = False
     #: Lines as the bankd was shown them, until there is a lease.
@@ -141,6 +143,13 @@ class Session:
         """Whether the bankd has accepted us."""
         return self._link is not None and self._link.is_accepted
 
+    @property
+    def label(self) -> bytes | None:
+        """The session's name in traces, empty if it ends with its link. None: the bankd, a classic one, has no tags."""
+        if self._lease is not None:
+            return self._lease.label
+        return b"" if self._link is not None and self._link.is_own else None
+
     def owns(self, link: LinkId) -> bool:
         """Whether this is the link to the bankd."""
         return self._link is not None and self._link.id == link
@@ -165,13 +174,14 @@ class Session:
         lease = self._lease
         if lease is None or self.atr is None:
             return None
-        self._link = None
+        link, self._link = self._link, None
         self.ahead.on_link_lost()
         if not lease.begin_hold(now, is_busy=bool(self._commands)):
             return []
         self._watch(lease)
-        waiting = len(self._commands)
-        return [self._notices.make(NoticeKind.SESSION_HELD, f"{counted(waiting, 'command')} waiting: {reason}")]
+        text = f"{counted(len(self._commands), 'command')} waiting: {reason}"
+        has_answered = link is not None and link.has_answered
+        return [self._notices.make(NoticeKind.SESSION_HELD, text, has_answered=has_answered)]
 
     def end(self, reason: str, *, is_lost: bool = False) -> list[Action]:
         """Forget the bankd's link and give the modem its own card back. ``is_lost``: the link is gone already."""
@@ -233,6 +243,7 @@ class Session:
                 if event.message.slot_phys_status.card_present is False:
                     return self._hide_card("the bankd's card is gone")
                 if self._lease is not None:
+                    link.has_answered = True
                     self._lease.outbox.lines_acknowledged(event.tag)
                 return []
             case rspro.SessionInd() if link.is_accepted:
@@ -258,11 +269,9 @@ class Session:
             link.is_accepted = True
             return [Accepted(link.id), self._notices.make(NoticeKind.BANKD_WAITS, answer.result.name.lower())]
         refusal = refusal_in(answer, ComponentType.REMSIM_BANKD)
-        if refusal and self.is_held:
-            # It may take us back later: the session is held until its time is over.
-            return [self._notices.make(NoticeKind.BANKD_REFUSED, refusal), Close(link.id, refusal)]
         if refusal:
-            # A classic bankd may find card and mapping later and never tell (rspro.md, 9.2): ask again.
+            # It may take us back later: a session is held until its time is over. A classic bankd may find card and
+            # mapping later and never tell (rspro.md, 9.2): ask again.
             return [self._notices.make(NoticeKind.BANKD_REFUSED, refusal), Close(link.id, refusal)]
         link.is_accepted = True
         if self.is_held and RESUME in (answer.identity.abilities or ()):
@@ -294,9 +303,10 @@ class Session:
             return []
         self.ahead.on_answer(tag)
         self.waits.on_answer(now - command.taken_at)
-        return [self._answer(command, data)]
+        return [self._answer(command, data, tag)]
 
-    def _answer(self, command: Command, data: bytes) -> Action:
+    def _answer(self, command: Command, data: bytes, tag: int, index: int = 0) -> Action:
+        command.tag, command.index = tag, index
         if not rspro.MIN_RESPONSE <= len(data) <= rspro.MAX_RESPONSE:
             return Abort(command, f"the card's answer has {len(data)} bytes")
         return Respond(command, data)
@@ -367,10 +377,12 @@ class Session:
     def _on_leased_response(self, link: _Link, lease: SessionLease, tag: int, data: bytes, now: float) -> list[Action]:
         if not lease.outbox.command_answered(tag):
             return []
+        link.has_answered = True
         self.ahead.on_answer(tag)
         command = self._commands.popleft()
         self.waits.on_answer(now - command.taken_at)
-        return [self._answer(command, data), *self._send_next(link, lease)]
+        answer = self._answer(command, data, tag)
+        return [answer, *self._send_next(link, lease)] if self._commands else [answer]
 
     def _on_stall_over(self, lease: SessionLease, now: float) -> list[Action]:
         """The emulator cannot let its modem wait any longer."""
@@ -391,7 +403,7 @@ class Session:
             return []
         self._commands.remove(command)
         self.waits.on_hit(now - command.taken_at)
-        answered = [self._answer(command, hit.response), *self._tell(hit.report)]
+        answered = [self._answer(command, hit.response, hit.base, hit.index), *self._tell(hit.report)]
         if self._lease is None:
             return answered
         # The bankd's own answer is still to come, and is passed over.
@@ -465,12 +477,11 @@ class Session:
             text = f"{len(tpdu)} bytes, {rspro.MIN_COMMAND}..{rspro.MAX_COMMAND} are possible"
             return [Respond(command, SW_WRONG_LENGTH), self._notices.log("warning", "tpdu_refused", text)]
         link, known, lease = self._link, self._assignment, self._lease
-        has_bankd = link is not None or lease is not None
-        if not has_bankd or known.client_slot is None or known.bank_slot is None or self.atr is None:
+        if (link is None and lease is None) or known.client_slot is None or known.bank_slot is None or self.atr is None:
             return [Abort(command, "no card is there")]
         if not self._commands and (hit := self.ahead.on_command(tpdu)) is not None:
             self.waits.on_hit(0.0)
-            return [self._answer(command, hit.response), *self._tell(hit.report)]
+            return [self._answer(command, hit.response, hit.base, hit.index), *self._tell(hit.report)]
         command.request = rspro.TpduModemToCard(known.client_slot, known.bank_slot, rspro.NO_FLAGS, tpdu)
         self._commands.append(command)
         if lease is None:

@@ -10,7 +10,7 @@ from typing import Final, TextIO
 
 from remsim.card.instructions import command_name, describe_command
 from remsim.card.status import describe_sw
-from remsim.core.errors import RemsimError
+from remsim.core.errors import RemsimError, reason_of
 from remsim.emulators.driven import DrivenEmulator, ExchangeError
 from remsim.emulators.script.recording import Modem, RecordedCommand, RecordedReset, Step
 
@@ -193,8 +193,12 @@ class ScriptPlayer:
         self.outcome.differences.append(Difference(self.outcome.commands, step.line, command, expected, got))
 
     def _write(self, entry: dict[str, str]) -> None:
-        if self._dump is not None:
+        if self._dump is None:
+            return
+        try:
             self._dump.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise PlayError(f"cannot write the dump: {reason_of(error)}", hint="make room there (df)") from None
 
 
 def _answer_text(sw: int | None, length: int | None) -> str:

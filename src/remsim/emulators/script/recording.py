@@ -59,15 +59,15 @@ def load_recording(path: Path) -> list[Step]:
 
 def parse_recording(lines: Iterable[str], *, name: str) -> list[Step]:
     """Read the lines of a recording; empty ones are skipped. Raises RecordingError, which calls it ``name``."""
-    steps: list[Step] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            steps.append(_parse_line(line, number))
-        except ValueError as error:
-            raise RecordingError(f"{name}, line {number}: {error}", hint=_FORM) from None
-    return steps
+    return [parse_line(line, number, name=name) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def parse_line(line: str, number: int, *, name: str) -> Step:
+    """Read one line, which is not empty. Raises RecordingError, which calls the recording ``name``."""
+    try:
+        return _parse_line(line, number)
+    except ValueError as error:
+        raise RecordingError(f"{name}, line {number}: {error}", hint=_FORM) from None
 
 
 _FORM: Final = 'write {"cmd": HEX, "sw": "9000", "rlen": 0} or {"event": "reset"}'

@@ -67,6 +67,7 @@ class SimtraceEmulator(CardEmulator, UsbListener, BoardHandler):
 
     #: The firmware sends NULL bytes until it has the answer.
     stalls = True
+    kind = "simtrace2"
 
     def __init__(self, settings: SimtraceSettings, bus: UsbBus) -> None:
         self._settings = settings
@@ -161,9 +162,12 @@ class SimtraceEmulator(CardEmulator, UsbListener, BoardHandler):
         self._transfers = transfers = UsbTransfers(port, found.slot, self)
         transfers.open()
         self._log.info("device_opened", board=found.board.name, serial=found.device.serial)
-        self._show_hardware(Hardware(is_present=True, description=str(found)))
+        self._show_hardware(Hardware(is_present=True, description=str(found), board=found.board.name))
         self._perform(card.start(self._now()))
-        self._log.info("device_firmware", version=await port.read_string(VERSION_STRING) or "unknown")
+        version = await port.read_string(VERSION_STRING)
+        self._log.info("device_firmware", version=version or "unknown")
+        if version and self._events is not None:
+            self._events.on_firmware(version)
         await self._lost.wait()
         self._transfers = None
         self._log.warning("device_lost", reason=self._reason)

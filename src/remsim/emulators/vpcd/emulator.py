@@ -30,6 +30,8 @@ _SILENCE_S: Final = 5.0
 class VpcdEmulator(CardEmulator):
     """One client slot in one virtual reader."""
 
+    kind = "vpcd"
+
     def __init__(self, settings: VpcdSettings) -> None:
         self._settings = settings
         self._log = get_logger("vpcd").bind(address=str(settings.vpcd))

@@ -4,6 +4,7 @@
 A lock of the kernel (flock), which ends with the program however it ends. What is written into the file is for people.
 """
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -55,8 +56,10 @@ class StateLock:
             os.close(descriptor)
             log.info("not_locked", file=str(self._path), reason=error.strerror)
             return
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        # On a full disk there is a lock all the same, which does not say whose it is.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
 
     def release(self) -> None:

@@ -11,11 +11,26 @@ from remsim import __version__
 from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.api import errors, limits
 from remsim.server.api.auth import OPEN_PATHS, AuthMiddleware, judge_route
+from remsim.server.api.judging import TokenJudge
 from remsim.server.api.v1 import audits, banks, clients, slotmaps, status
-from remsim.server.api.v2 import access, apply, cards, events, leases, mappings, peers
+from remsim.server.api.v2 import (
+    access,
+    apply,
+    authority,
+    cards,
+    events,
+    leases,
+    mappings,
+    peers,
+    sessions,
+    traces,
+    warnings,
+    webhooks,
+)
 from remsim.server.core.kept_answers import KeptAnswers
 from remsim.server.metrics import ServerMetrics
 from remsim.server.runtime import ServerRuntime
+from remsim.server.webhooks import WebhookSender
 
 #: What the schema calls the token.
 _TOKEN: Final = "token"
@@ -25,14 +40,19 @@ _MAPPED: Final = "::ffff:"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-def build_app(runtime: ServerRuntime, metrics: ServerMetrics, *, is_open: bool = False) -> FastAPI:
-    """The application over ``runtime``; ``is_open``: no token is needed."""
+def build_app(
+    runtime: ServerRuntime, metrics: ServerMetrics, hooks: WebhookSender, *, is_open: bool = False
+) -> FastAPI:
+    """The application over ``runtime`` and ``hooks``; ``is_open``: no token is needed."""
     app = resources(metrics.limits)
     app.state.runtime = runtime
+    app.state.webhooks = hooks
     app.state.event_readers = events.Readers()
+    app.state.trace_readers = traces.TraceReaders()
     app.state.kept_answers = KeptAnswers(metrics.limits)
+    app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)
     # The last one is the outermost.
-    app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits)
+    app.add_middleware(AuthMiddleware, runtime=runtime, is_open=is_open, limits=metrics.limits, judge=judge)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     return app
 
@@ -82,7 +102,25 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         dependencies=[Depends(judge_route)],
     )
     errors.install(app, limits)
-    for resource in (clients, banks, slotmaps, audits, status, peers, cards, mappings, leases, apply, access, events):
+    for resource in (
+        clients,
+        banks,
+        slotmaps,
+        audits,
+        status,
+        peers,
+        sessions,
+        cards,
+        mappings,
+        leases,
+        apply,
+        access,
+        authority,
+        events,
+        traces,
+        warnings,
+        webhooks,
+    ):
         app.include_router(resource.router)
     return app
 

@@ -19,5 +19,7 @@ BODY_TIME_S: Final = 10.0
 ANSWER_TIME_S: Final = 30.0
 #: Streams of events at a time. A page or program has one each.
 MAX_READERS: Final = 128
+#: Traces that are read at a time.
+MAX_TRACE_READERS: Final = 64
 #: A connection without a request is kept this long for the next one.
 KEEP_ALIVE_S: Final = 5

@@ -56,6 +56,10 @@ class AuthorityMonitor:
         """Whether a certificate was ever issued that speaks for ``identity``, or for a part of it."""
         return any(holder.covers(identity) or identity.covers(holder) for holder in self._holders)
 
+    def is_clock_doubtful(self) -> bool:
+        """Whether the system's clock says something else than the authority has signed with until now."""
+        return self.authority.dates(time.time()).is_doubtful
+
     def refresh(self) -> None:
         """Learn what other processes did, sign a new list if it is time, and give it to the server. Raises PkiError."""
         with self._turn:

@@ -84,6 +84,8 @@ class StoreMapping:
     client: ClientSlot
     is_sent: bool
     iccid: str | None = None
+    #: The number of the card that it follows into other slots.
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,14 @@ class StoreSent:
 
     bank_id: int
     mappings: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFollow:
+    """A mapping follows this card from now on, or none: its slot."""
+
+    mapping_id: int
+    follows: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +176,65 @@ class StoreLeaseEnd:
     end: LeaseEnd
 
 
+@dataclass(frozen=True, slots=True)
+class StoredWebhook:
+    """To whom events are sent: those of ``kinds`` (None: all) that a token for these banks and clients may see."""
+
+    number: int
+    url: str
+    secret: str = field(repr=False)
+    kinds: frozenset[str] | None
+    banks: frozenset[int] | None
+    clients: frozenset[int] | None
+    who: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDelivery:
+    """One event for one webhook. Times are seconds since 1970-01-01 UTC; ``ended_at`` None: it waits."""
+
+    number: int
+    webhook: int
+    kind: str
+    #: The JSON that is sent.
+    body: str
+    created_at: float
+    attempts: int = 0
+    tried_at: float | None = None
+    ended_at: float | None = None
+    is_delivered: bool = False
+    #: What came of the last attempt.
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWebhook:
+    """Keep a new webhook."""
+
+    hook: StoredWebhook
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWebhookEnd:
+    """Forget a webhook, with all its deliveries."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDeliveries:
+    """Keep deliveries as they are now, and forget others."""
+
+    deliveries: tuple[StoredDelivery, ...]
+    forgotten: tuple[int, ...]
+
+
 Decision = (
     StoreMapping
     | StoreDeletion
     | StoreSent
+    | StoreFollow
     | StoreClientId
     | StoreChange
     | StoreLabels
@@ -177,6 +242,9 @@ Decision = (
     | StoreGrant
     | StoreRenewal
     | StoreLeaseEnd
+    | StoreWebhook
+    | StoreWebhookEnd
+    | StoreDeliveries
 )
 
 
@@ -241,10 +309,13 @@ class NoteClient:
 
 @dataclass(frozen=True, slots=True)
 class NoteCard:
-    """The number of the card in a slot; None: the slot is no more."""
+    """The number of the card in a slot, and what it says besides; None: the slot is no more."""
 
     bank: BankSlot
     iccid: str | None
+    imsi: str | None = field(default=None, repr=False)
+    service_provider: str | None = None
+    eid: str | None = field(default=None, repr=False)
 
 
 Note = NoteOutcome | NoteRemoved | NoteReleased | NoteBank | NoteClient | NoteCard
@@ -276,6 +347,7 @@ class StoredMapping:
     is_sent: bool
     is_acknowledged: bool
     result: int | None
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +374,8 @@ class StoredState:
     restart_counter: int = 0
     #: The last number that was heard of in each slot.
     cards: dict[BankSlot, str] = field(default_factory=dict)
+    #: What these cards said besides: IMSI, service provider, EID.
+    contents: dict[BankSlot, tuple[str | None, str | None, str | None]] = field(default_factory=dict, repr=False)
     #: Banks and clients that were here, each with the time at which it was noted (seconds since 1970-01-01 UTC).
     banks: tuple[tuple[NoteBank, float], ...] = ()
     clients: tuple[tuple[NoteClient, float], ...] = ()
@@ -315,3 +389,6 @@ class StoredState:
     lent_at: dict[BankSlot, float] = field(default_factory=dict)
     #: When this was read, in seconds since 1970-01-01 UTC.
     read_at: float = field(default=0.0, compare=False)
+    webhooks: tuple[StoredWebhook, ...] = ()
+    #: Those that wait, and those that ended of late.
+    deliveries: tuple[StoredDelivery, ...] = ()

@@ -21,7 +21,9 @@ from remsim.server.core.actions import (
     LeaseEnd,
     StoreChange,
     StoreDeletion,
+    StoreDeliveries,
     StoredState,
+    StoreFollow,
     StoreGrant,
     StoreLabels,
     StoreLease,
@@ -29,13 +31,18 @@ from remsim.server.core.actions import (
     StoreMapping,
     StoreRenewal,
     StoreSent,
+    StoreWebhook,
+    StoreWebhookEnd,
 )
 from remsim.server.core.addresses import bankd_addresses, of_any_kind
 from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
-from remsim.server.core.inventory import Inventory
+from remsim.server.core.following import check_follow, follow_card
+from remsim.server.core.health_board import HealthBoard
+from remsim.server.core.health_reports import HealthReports
+from remsim.server.core.inventory import CardContents, Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
 from remsim.server.core.lending import Lending
@@ -52,8 +59,12 @@ from remsim.server.core.peer_reports import (
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
+from remsim.server.core.tracing import Traces
+from remsim.server.core.unreadable import CONNECT_REQUESTS, on_undecodable, on_unsupported_version
+from remsim.server.core.warnings import Warnings
+from remsim.server.core.watch import Watch, arrival_name
 from remsim.wire.link.abilities import ADVERTISE
-from remsim.wire.link.actions import AskIdentity, Close, LinkId, PeerAddress, Send
+from remsim.wire.link.actions import AskIdentity, LinkId, PeerAddress, Send
 from remsim.wire.link.engine import (
     Event,
     IdentityReceived,
@@ -63,12 +74,8 @@ from remsim.wire.link.engine import (
     Undecodable,
     UnsupportedVersion,
 )
-from remsim.wire.messages import extensions, rspro
-from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message, ResultCode, UnknownMessage
-from remsim.wire.messages.schema import NUMBER_OF
-
-_CONNECT_REQUESTS: Final = (rspro.ConnectBankReq, rspro.ConnectClientReq)
-_CONNECT_KINDS: Final[dict[int | None, type]] = {NUMBER_OF[kind]: kind for kind in _CONNECT_REQUESTS}
+from remsim.wire.messages import extensions, health, rspro
+from remsim.wire.messages.rspro import REQUEST_OF, ComponentIdentity, IpPort, Message
 
 #: Which message means something in which state of the peer. Everything else is ignored, logged once and counted.
 LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
@@ -87,6 +94,10 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     extensions.AuditInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
+    extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    health.InventoryInd: frozenset({PeerState.CONNECTED_BANKD}),
+    health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
+    health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }
 
 
@@ -105,6 +116,8 @@ class ServerSettings:
     takeover_s: float = 3.0
     #: Whether a certificate was ever issued that speaks for this bank or client: it is refused without one.
     is_certified: Callable[[Identity], bool] = lambda _identity: False
+    #: Whether IMSIs that bankds tell are kept.
+    keeps_imsi: bool = False
 
 
 class Coordinator:
@@ -122,9 +135,12 @@ class Coordinator:
         self.certified = CertificateLists(self.peers)
         self._certified: frozenset[Identity] | None = None
         self.bank_audit = BankAudit(self.limits)
-        self.inventory = Inventory(memory.cards)
+        contents = {slot: CardContents(*told) for slot, told in memory.contents.items()}
+        self.inventory = Inventory(memory.cards, contents, keeps_imsi=settings.keeps_imsi)
         self.labels = Labels(memory.labels)
         self.known = KnownPeers(memory.banks, memory.clients, limits=self.limits)
+        self.health = HealthBoard(self.peers, self.slotmap, self.known, self.limits)
+        self._reports = HealthReports(self.limits)
         self._bank_timers: Deadlines[int] = Deadlines()
         self._link_timers: Deadlines[LinkId] = Deadlines()
         self.configurator = ClientConfigurator(
@@ -134,6 +150,7 @@ class Coordinator:
             | {bank_id: of_any_kind(override) for bank_id, override in settings.overrides.items()},
             takes_ipv6=settings.takes_ipv6,
         )
+        self.traces = Traces(self.peers, self.slotmap, self.limits)
         self._reconciler = Reconciler(self.slotmap, self.configurator, self._bank_timers)
         self._admission = Admission(
             self.peers,
@@ -145,6 +162,8 @@ class Coordinator:
             limits=self.limits,
             host=self,
         )
+        self.warnings = Warnings(self.limits)
+        self.watch = Watch(self.slotmap, self.peers, self.inventory, self.known)
         for stored in memory.mappings:
             self.slotmap.restore(stored)
         for mapping_id, client, bank in memory.releases:
@@ -195,9 +214,9 @@ class Coordinator:
             case ProbeAnswered():
                 return self._admission.on_probe_answered(peer, now)
             case Undecodable():
-                return self._on_undecodable(peer, event)
+                return on_undecodable(peer, event, self._settings.identity)
             case UnsupportedVersion():
-                return self._on_unsupported_version(peer, event)
+                return on_unsupported_version(peer, event)
             case ReceivedUnknown():
                 return [ignored(peer, "unknown_message", number=event.number)]
             case IdentityReceived() if peer.dialled_port is not None and peer.identity is None:
@@ -216,6 +235,7 @@ class Coordinator:
             actions = self._reconciler.on_bankd_lost(peer.bank, now)
         actions += note_of(peer)
         level: Final = "debug" if peer.state in (PeerState.ESTABLISHED, PeerState.REJECTED) else "info"
+        self.health.forget(peer)
         self.peers.remove(peer)
         actions.append(peer_event(level, "peer_lost", peer, reason=reason))
         return actions + self._admission.on_lost(peer, now)
@@ -232,7 +252,8 @@ class Coordinator:
     def next_deadline(self) -> float | None:
         """When ``handle_timer`` is due."""
         timers = (self._link_timers.next(), self._bank_timers.next(), self.lending.next_deadline())
-        return min((t for t in timers if t is not None), default=None)
+        due = (*timers, self.health.next_deadline(), self.traces.next_deadline())
+        return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> list[Action]:
         """Do all that is due."""
@@ -241,7 +262,8 @@ class Coordinator:
             actions += self._admission.on_timer(link)
         while (bank_id := self._bank_timers.pop_due(now)) is not None:
             actions += self._reconciler.on_timer(bank_id, now)
-        return actions + self.lending.handle_timer(now)
+        actions += self.lending.handle_timer(now) + self.health.handle_timer(now)
+        return actions + self.traces.handle_timer(now)
 
     # Orders of operators
 
@@ -256,10 +278,12 @@ class Coordinator:
         ended: Iterable[Mapping],
         created: Sequence[tuple[BankSlot, ClientSlot]],
         labels: dict[str, tuple[str, ...]] | None = None,
+        follows: dict[BankSlot, str] | None = None,
     ) -> StoreChange | None:
         """Delete live mappings, create others, and change labels at once. None if nothing is left to do.
 
-        All slots are reserved until it is stored or has failed, or none is. Raises ConflictError and LabelError.
+        ``follows`` are the numbers of the cards that new mappings follow, by their bank slots. All slots are reserved
+        until it is stored or has failed, or none is. Raises ConflictError and LabelError.
         """
         chosen = list(ended)
         labelled = tuple(self.labels.plan(subject, names) for subject, names in (labels or {}).items())
@@ -279,8 +303,21 @@ class Coordinator:
         if deletion is None and not created and not labelled:
             return None
         # A new mapping goes out behind the removals of its bank; the reconciler asks the database again then.
-        creations = tuple(StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b)) for b, c in created)
+        cards = follows or {}
+        creations = tuple(
+            StoreMapping(b, c, is_sent=False, iccid=self.inventory.number(b), follows=cards.get(b)) for b, c in created
+        )
         return StoreChange(deletion, creations, labelled)
+
+    def plan_follow(self, mapping: Mapping, follows: str | None) -> StoreFollow:
+        """Let a mapping follow this card, or stay with its slot. Raises ConflictError."""
+        if mapping.is_ending:
+            raise ConflictError(f"the mapping of {mapping.client} is just being deleted", hint="look again")
+        return StoreFollow(mapping.id, follows)
+
+    def check_follow(self, client: ClientSlot, iccid: str) -> None:
+        """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
+        check_follow(self.slotmap, self.lending.table, client, iccid)
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
@@ -319,7 +356,7 @@ class Coordinator:
     ) -> list[Action]:
         """A decision is committed. ``created_at`` is when, in seconds since 1970-01-01 UTC; new mappings have ids."""
         actions = self._carry_out(decision, now, mapping_ids, created_at)
-        return actions if isinstance(decision, StoreSent) else [*actions, *self.lending.serve(now)]
+        return actions if isinstance(decision, StoreSent | StoreDeliveries) else [*actions, *self.lending.serve(now)]
 
     def _carry_out(
         self, decision: Decision, now: float, mapping_ids: tuple[int, ...], created_at: float
@@ -334,6 +371,10 @@ class Coordinator:
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
                 return actions + [act for each in labelled for act in self._carry_out(each, now, (), created_at)]
+            case StoreFollow(mapping_id, follows):
+                if (mapping := self.slotmap.get(mapping_id)) is not None:
+                    self.slotmap.follow(mapping, follows)
+                return []
             case StoreLease() | StoreGrant():
                 return self._on_lent(decision, now, mapping_ids, created_at)
             case StoreRenewal():
@@ -344,6 +385,8 @@ class Coordinator:
                 self.labels.on_stored(decision)
                 fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
                 return [LogEvent("info", "labels_changed", *slots_of(decision.subject), fields)]
+            case StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
+                return []
             case StoreSent():
                 return self._reconciler.on_sent_stored(decision, now)
             case _:
@@ -373,7 +416,7 @@ class Coordinator:
             case StoreChange(deletion, creations):
                 actions = [] if deletion is None else self.on_store_failed(deletion)
                 return actions + [action for each in creations for action in self.on_store_failed(each)]
-            case StoreLabels():
+            case StoreLabels() | StoreFollow() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():
                 self.lending.on_lease_failed(decision)
@@ -391,7 +434,13 @@ class Coordinator:
 
     def _create(self, mapping_id: int, decision: StoreMapping, created_at: float, now: float) -> list[Action]:
         mapping = Mapping(
-            mapping_id, decision.bank, decision.client, created_at, is_sent=decision.is_sent, changed_at=now
+            mapping_id,
+            decision.bank,
+            decision.client,
+            created_at,
+            is_sent=decision.is_sent,
+            changed_at=now,
+            follows=decision.follows,
         )
         self.slotmap.add(mapping)
         event = mapping_event("info", "mapping_created", mapping)
@@ -413,6 +462,11 @@ class Coordinator:
             actions += self.configurator.refresh(mapping.client)
         return actions
 
+    def _follow_card(self, message: extensions.CardInd) -> list[Action]:
+        return follow_card(
+            self.slotmap, self.inventory, message.bank_slot, message.iccid, self.lending.may_use, self.plan_change
+        )
+
     # Messages
 
     def _on_received(self, peer: Peer, event: Received, now: float) -> list[Action]:
@@ -420,7 +474,7 @@ class Coordinator:
         if kind in REQUEST_OF and event.request is None:
             # Matched by request: whatever a confused peer answers unasked moves nothing (known-limits 3, 27).
             return [ignored(peer, "unasked_answer", message=kind.__name__)]
-        if kind in _CONNECT_REQUESTS and peer.identity is not None:
+        if kind in CONNECT_REQUESTS and peer.identity is not None:
             return [ignored(peer, "repeated_connect_request")]
         is_legal = peer.state in LEGAL_IN.get(kind, frozenset())
         match event.message if is_legal else None, event.request:
@@ -442,15 +496,24 @@ class Coordinator:
             case rspro.ConfigClientBankRes() as message, request:
                 return self.configurator.on_config_res(peer, message, request)
             case rspro.BankSlotStatusInd() as message, _:
-                return on_slot_status(peer, message, now)
+                return [
+                    *on_slot_status(peer, message, now),
+                    *self.health.on_report(peer, message.from_bank_slot, now),
+                ]
             case rspro.ReaderHealthInd() as message, _:
                 self.lending.stir(now)
-                return on_reader_health(peer, message)
+                return [*on_reader_health(peer, message), *self.health.on_report(peer, message.bank_slot, now)]
             case rspro.SessionStateInd() as message, _:
-                return on_session_state(peer, message, now)
+                return [*on_session_state(peer, message, now), *self.health.on_report(peer, message.bank_slot, now)]
+            case (health.SlotHealthInd() | health.ClientHealthInd()) as message, _:
+                return self.health.on_told(peer, message, self._reports, now)
             case extensions.CardInd() as message, _:
                 self.lending.stir(now)
-                return self.inventory.on_card(peer, message, now)
+                return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
+            case extensions.TraceInd() as message, _:
+                return self.traces.on_told(peer, message, now)
+            case health.InventoryInd() as message, _:
+                return self.inventory.on_contents(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:
@@ -459,45 +522,24 @@ class Coordinator:
                 return self.bank_audit.on_audit(peer, message, now)
         return [ignored(peer, "unexpected_message", message=kind.__name__, state=peer.state.value)]
 
-    def _on_undecodable(self, peer: Peer, event: Undecodable) -> list[Action]:
-        error = event.error
-        actions: list[Action] = [ignored(peer, "undecodable_message", error=str(error))]
-        kind = _CONNECT_KINDS.get(error.alternative)
-        if kind is None or peer.identity is not None:
-            return actions
-        # Nobody who cannot say who he is gets any further (known-limits 22).
-        result = ResultCode.ILLEGAL_BANK_ID if kind is rspro.ConnectBankReq else ResultCode.ILLEGAL_CLIENT_ID
-        refusal = rspro.refusal(kind, result, self._settings.identity)
-        if refusal is not None and error.tag is not None:
-            actions.append(Send(peer.link, refusal, error.tag))
-        return [*actions, Close(peer.link, "its connect request cannot be read")]
-
-    def _on_unsupported_version(self, peer: Peer, event: UnsupportedVersion) -> list[Action]:
-        """The engine has refused it already."""
-        actions: list[Action] = [ignored(peer, "unsupported_version", version=event.version)]
-        message = event.message
-        is_connect = isinstance(message, _CONNECT_REQUESTS) or (
-            isinstance(message, UnknownMessage) and message.number in _CONNECT_KINDS
-        )
-        if is_connect and peer.identity is None:
-            actions.append(Close(peer.link, "unsupported protocol version"))
-        return actions
-
     # Accepted peers
 
     def on_client_accepted(self, peer: Peer, slot: ClientSlot, now: float) -> list[Action]:
         """Admission let a client in."""
+        self.watch.arrivals.note(arrival_name(peer, slot), now)
         return [
             program_event("info", "client_connected", peer),
             *note_of(peer),
             *self.revocations.tell(peer),
             *self.configurator.welcome(slot),
+            *self.traces.on_accepted(peer),
         ]
 
     def on_bankd_accepted(self, peer: Peer, request: rspro.ConnectBankReq, now: float) -> list[Action]:
         """Admission let a bankd in."""
         bank_id = request.bank_id
         self.lending.stir(now)
+        self.watch.arrivals.note(arrival_name(peer), now)
         peer.number_of_slots = request.number_of_slots
         known = self.configurator.bank_addresses.get(bank_id, ())
         if known and ADVERTISE in (request.identity.abilities or ()):
@@ -508,7 +550,13 @@ class Coordinator:
         places = places_of(peer)
         event = program_event("info", "bankd_connected", peer, slots=peer.number_of_slots, clients_go_to=places)
         told = [*self.revocations.tell(peer), *self.certified.tell(peer), *self.inventory.on_bankd(peer)]
-        return [event, *note_of(peer), *told, *self._reconciler.on_bankd_connected(peer, bank_id, now)]
+        return [
+            event,
+            *note_of(peer),
+            *told,
+            *self._reconciler.on_bankd_connected(peer, bank_id, now),
+            *self.traces.on_accepted(peer),
+        ]
 
     def _on_addresses(self, peer: Peer, message: rspro.AddressesInd) -> list[Action]:
         """A bankd says where clients reach it."""

@@ -16,6 +16,7 @@ from remsim.core.event_kinds import KINDS
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.core.text import rfc3339
+from remsim.server.core.tokens import Scope
 
 #: Events that are kept, ...
 MAX_EVENTS: Final = 100_000
@@ -54,6 +55,11 @@ class EventFeed:
     def __len__(self) -> int:
         """Return how many are kept."""
         return len(self._events)
+
+    @property
+    def newest(self) -> FeedEvent:
+        """The newest event; there must be one."""
+        return self._events[-1]
 
     @property
     def first(self) -> int:
@@ -101,13 +107,24 @@ class EventFeed:
         return json.dumps(shown, separators=(",", ":"))
 
 
+def is_visible(event: FeedEvent, scope: Scope) -> bool:
+    """A token with limits hears of what is within them as a whole; what names nothing concerns everything."""
+    if not scope.is_limited:
+        return True
+    return bool(event.banks or event.clients) and (
+        all(scope.has_bank(bank) for bank in event.banks) and all(scope.has_client(client) for client in event.clients)
+    )
+
+
 def _about(event: LogEvent) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The banks and clients that an event tells of."""
     banks: set[int] = set()
     clients: set[int] = set()
-    bank = event.fields.get("bank")
+    bank, client = event.fields.get("bank"), event.fields.get("client")
     if isinstance(bank, int):
         banks.add(bank)
+    if isinstance(client, int):
+        clients.add(client)
     for value in (event.bank_slot, event.client_slot, *event.fields.values()):
         if isinstance(value, BankSlot):
             banks.add(value.bank_id)

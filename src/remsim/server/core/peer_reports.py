@@ -18,13 +18,13 @@ from remsim.server.core.log_events import ignored, peer_event
 from remsim.server.core.peers import Peer, SessionReport
 from remsim.wire.link.actions import Close
 from remsim.wire.messages.extensions import AuditInd
+from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import (
     BankSlotStatusInd,
     ConnectClientRes,
     ErrorInd,
     ReaderHealthInd,
     ReaderState,
-    SessionPhase,
     SessionStateInd,
 )
 
@@ -68,12 +68,17 @@ def on_session_state(peer: Peer, message: SessionStateInd, now: float) -> list[A
     slot = message.bank_slot
     if slot.bank_id != peer.bank_id or slot.slot_nr >= peer.number_of_slots:
         return [ignored(peer, "foreign_session_state", slot)]
+    before = peer.sessions.get(slot.slot_nr)
+    state = message.phase.name
     if message.phase is SessionPhase.NONE:
         peer.sessions.pop(slot.slot_nr, None)
     else:
         since = now - message.age_ms / 1000
-        peer.sessions[slot.slot_nr] = SessionReport(message.client_slot, message.phase.name, since, message.cuts)
-    return []
+        peer.sessions[slot.slot_nr] = SessionReport(message.client_slot, state, since, message.cuts)
+    if (SessionPhase.NONE.name if before is None else before.state) == state:
+        return []
+    fields: dict[str, object] = {"state": state.lower(), "cuts": message.cuts}
+    return [LogEvent("debug", "session_state", slot, message.client_slot, fields)]
 
 
 def on_error(peer: Peer, error: ErrorInd) -> list[Action]:

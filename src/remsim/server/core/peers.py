@@ -6,13 +6,14 @@ Knows no mapping and sends nothing.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from remsim.core.errors import RemsimError
 from remsim.core.identity import Proof
 from remsim.core.ids import ClientSlot
 from remsim.core.state_machine import Event, State, Stateful, Transitions
 from remsim.wire.link.actions import LinkId, PeerAddress
+from remsim.wire.messages.health import ClientHealthInd, SlotHealthInd
 from remsim.wire.messages.rspro import (
     AddressKind,
     AdvertisedAddress,
@@ -24,6 +25,8 @@ from remsim.wire.messages.rspro import (
     ReaderHealthInd,
     SlotPhysStatus,
 )
+
+R = TypeVar("R")
 
 
 class PeerState(State):
@@ -98,6 +101,14 @@ class SessionReport:
     cuts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Heard(Generic[R]):
+    """What a peer has told, and when, in the time that coordinators are given."""
+
+    report: R
+    at: float
+
+
 @dataclass(slots=True, eq=False)
 class Peer(Stateful[PeerState, PeerEvent]):
     """One connection. Created when TCP is up, forgotten when it is down."""
@@ -130,6 +141,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     readers: dict[int, ReaderHealthInd] = field(default_factory=dict)
     #: By slot number; where there is no session, nothing.
     sessions: dict[int, SessionReport] = field(default_factory=dict)
+    #: How its slots stand, by slot number, if it tells.
+    slot_health: dict[int, Heard[SlotHealthInd]] = field(default_factory=dict)
 
     # Of clients
     #: What it was told last on this connection.
@@ -138,6 +151,8 @@ class Peer(Stateful[PeerState, PeerEvent]):
     announced_result: int | None = None
     #: Why it cannot be sent to the bankd of its mapping; empty if it can, or has none.
     address_problem: str = ""
+    #: How its slot stands, if it tells.
+    client_health: Heard[ClientHealthInd] | None = None
 
     error_count: int = 0
     last_error: ErrorInd | None = None

@@ -114,6 +114,8 @@ class Mapping(Stateful[MappingState, MappingEvent]):
     is_held: bool = False
     #: The bankd owes the answer to a createMappingReq.
     is_create_unanswered: bool = False
+    #: The number of the card that it follows into other slots; None: it stays with its slot.
+    follows: str | None = None
     #: Since when it is in its state, in the time that coordinators are given; None: since an earlier run.
     changed_at: float | None = None
 
@@ -142,6 +144,7 @@ class SlotMap:
         self._live: dict[int, Mapping] = {}
         self._by_bank_slot: dict[BankSlot, Mapping] = {}
         self._by_client_slot: dict[ClientSlot, Mapping] = {}
+        self._by_card: dict[str, Mapping] = {}
         self._banks: dict[int, _Bank] = {}
         self._reserved_bank_slots: set[BankSlot] = set()
         self._reserved_client_slots: set[ClientSlot] = set()
@@ -191,6 +194,8 @@ class SlotMap:
         self._live[mapping.id] = mapping
         self._by_bank_slot[mapping.bank] = mapping
         self._by_client_slot[mapping.client] = mapping
+        if mapping.follows is not None:
+            self._by_card[mapping.follows] = mapping
         self._bank(mapping.bank.bank_id).live[mapping.id] = mapping
 
     def restore(self, stored: StoredMapping) -> None:
@@ -205,6 +210,7 @@ class SlotMap:
             is_sent=stored.is_sent,
             is_acknowledged=stored.is_acknowledged,
             result=stored.result,
+            follows=stored.follows,
         )
         if stored.is_live:
             self.add(mapping)
@@ -216,12 +222,22 @@ class SlotMap:
         bank = self._bank(mapping.bank.bank_id)
         del self._live[mapping.id], self._by_bank_slot[mapping.bank], self._by_client_slot[mapping.client]
         del bank.live[mapping.id]
+        if mapping.follows is not None and self._by_card.get(mapping.follows) is mapping:
+            del self._by_card[mapping.follows]
         if not mapping.is_sent:
             mapping.step(MappingEvent.WITHDRAWN)
             return False
         mapping.step(MappingEvent.DELETED)
         bank.removals[mapping.id] = mapping
         return True
+
+    def follow(self, mapping: Mapping, iccid: str | None) -> None:
+        """Let a live mapping follow this card, or its slot."""
+        if mapping.follows is not None and self._by_card.get(mapping.follows) is mapping:
+            del self._by_card[mapping.follows]
+        mapping.follows = iccid
+        if iccid is not None:
+            self._by_card[iccid] = mapping
 
     def removed(self, mapping: Mapping) -> None:
         """The bankd has answered removeMappingReq: forget the mapping. Raises IllegalTransitionError."""
@@ -241,6 +257,10 @@ class SlotMap:
     def by_client_slot(self, slot: ClientSlot) -> Mapping | None:
         """The live mapping of a client slot."""
         return self._by_client_slot.get(slot)
+
+    def follower(self, iccid: str) -> Mapping | None:
+        """The live mapping that follows a card."""
+        return self._by_card.get(iccid)
 
     def live_of_bank(self, bank_id: int) -> tuple[Mapping, ...]:
         """The live mappings of one bank, oldest first."""

@@ -54,6 +54,8 @@ MAPPINGS: Final = Table(
     Column("is_acknowledged", Boolean, nullable=False),
     # ResultCode of a refusal.
     Column("result", Integer),
+    # The number of the card that it follows into other slots; NULL: it stays with its slot.
+    Column("follows", String(20)),
     CheckConstraint("bank_id BETWEEN 0 AND 1023 AND bank_slot_nr BETWEEN 0 AND 1023", name="bank_in_range"),
     CheckConstraint("client_id BETWEEN 0 AND 1023 AND client_slot_nr BETWEEN 0 AND 1023", name="client_in_range"),
     Index("ix_mappings_live_bank_slot", "bank_id", "bank_slot_nr", unique=True, sqlite_where=_LIVE),
@@ -110,6 +112,10 @@ CARDS: Final = Table(
     Column("slot_nr", Integer, primary_key=True, autoincrement=False),
     Column("iccid", String(20), nullable=False),
     Column("seen_at", Double, nullable=False),
+    # What the card says without a PIN.
+    Column("imsi", String(15)),
+    Column("service_provider", String(64)),
+    Column("eid", String(32)),
 )
 
 #: Labels of bank slots (B1:3), client slots (C7:0) and cards (iccid:8949…).
@@ -158,6 +164,41 @@ LEASES: Final = Table(
     Index("ix_leases_live_client", "client_id", "client_slot_nr", unique=True, sqlite_where=_NOT_ENDED),
     Index("ix_leases_mapping_id", "mapping_id", unique=True),
     Index("ix_leases_ended_at", "ended_at"),
+)
+
+#: To whom events are sent. The secret signs what is sent, so it is kept as it is.
+WEBHOOKS: Final = Table(
+    "webhooks",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("url", Text, nullable=False),
+    Column("secret", String(128), nullable=False),
+    # With commas; NULL: all.
+    Column("kinds", Text),
+    # Of the token that made it: numbers with commas; NULL: all.
+    Column("banks", Text),
+    Column("clients", Text),
+    Column("who", String(128), nullable=False),
+    Column("created_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+#: What is to be sent to webhooks, and what was of late. ``ended_at`` NULL: it waits.
+DELIVERIES: Final = Table(
+    "deliveries",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("webhook_id", ForeignKey(WEBHOOKS.c.id), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("tried_at", Double),
+    Column("ended_at", Double),
+    Column("is_delivered", Boolean, nullable=False),
+    Column("outcome", String(200), nullable=False),
+    Index("ix_deliveries_webhook_id_ended_at", "webhook_id", "ended_at"),
+    sqlite_autoincrement=True,
 )
 
 #: Single values: how often the server was started.

@@ -15,15 +15,19 @@ from remsim.wire.link.ability_bits import (
     AUDIT,
     CARDS,
     CERTIFIED,
+    CLIENT,
     ECHO,
+    INVENTORY,
     MEANINGS,
     REGISTRY,
     RESUME,
     REVOKE,
     SESSIONS,
     SLOTS,
+    SLOTS_2,
+    TRACE,
 )
-from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages import extensions, health, rspro
 from remsim.wire.messages.rspro import Message
 
 __all__ = [
@@ -34,13 +38,17 @@ __all__ = [
     "AUDIT",
     "CARDS",
     "CERTIFIED",
+    "CLIENT",
     "ECHO",
+    "INVENTORY",
     "MEANINGS",
     "REGISTRY",
     "RESUME",
     "REVOKE",
     "SESSIONS",
     "SLOTS",
+    "SLOTS_2",
+    "TRACE",
     "introduce",
     "voids_commands",
 ]
@@ -60,6 +68,11 @@ ABILITY_OF: Final[dict[type[Message], str]] = {
     rspro.SessionStateInd: SESSIONS,
     extensions.AheadInd: AHEAD,
     extensions.AheadUsedInd: AHEAD,
+    health.SlotHealthInd: SLOTS_2,
+    health.ClientHealthInd: CLIENT,
+    health.InventoryInd: INVENTORY,
+    extensions.TraceReq: TRACE,
+    extensions.TraceInd: TRACE,
 }
 
 

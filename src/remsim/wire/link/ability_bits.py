@@ -19,6 +19,10 @@ CARDS: Final = "cards.1"
 RESUME: Final = "resume.1"
 SESSIONS: Final = "sessions.1"
 AHEAD: Final = "ahead.1"
+SLOTS_2: Final = "slots.2"
+CLIENT: Final = "client.1"
+INVENTORY: Final = "inventory.1"
+TRACE: Final = "trace.1"
 #: Every ability of this version, with what it means. Its place is its bit, so new ones go to the end.
 MEANINGS: Final = {
     ECHO: "answers carry the operation tag of their request",
@@ -31,6 +35,10 @@ MEANINGS: Final = {
     RESUME: "a card session goes on over another link, within its hold time",
     SESSIONS: "a bankd reports the state of its card sessions at each change",
     AHEAD: "a bankd sends answers to commands that the modem has not sent yet",
+    SLOTS_2: "a bankd tells how each of its slots stands",
+    CLIENT: "a client tells how its slot stands",
+    INVENTORY: "a bankd tells what cards say of themselves without a PIN",
+    TRACE: "bankd and client tell of each command while somebody watches their slot",
 }
 REGISTRY: Final = tuple(MEANINGS)
 #: What a program names on any link. The others are named where the settings of the program allow it.

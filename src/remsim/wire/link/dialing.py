@@ -70,8 +70,8 @@ CLASSIC_DIAL_STATE: Final[dict[DialState, str]] = {
 TCP_TIMEOUT_S: Final = 10.0
 #: A link that was in service for this long starts again at the shortest delay.
 _STABLE_AFTER_S: Final = 32.0
-#: As ``_STABLE_AFTER_S`` where a card session waits for the next link. A peer that hangs up on us each time must not be
-#: dialled in a tight loop.
+#: As ``_STABLE_AFTER_S`` where a card session waits for the next link, unless the last one has brought it an answer. A
+#: peer that hangs up on us each time must not be dialled in a tight loop.
 _USEFUL_AFTER_S: Final = 0.5
 
 
@@ -149,12 +149,14 @@ class DialSchedule(Stateful[DialState, DialEvent]):
         self._in_service_since = now
         return self._move(DialEvent.ACCEPTED, now)
 
-    def on_use(self, now: float) -> None:
-        """The link in service has done its work, though not for long: after its loss, the next attempt comes at once.
+    def on_use(self, now: float, *, has_answered: bool = False) -> None:
+        """The link in service has carried a session, though not for long: the attempt after its loss comes at once.
 
-        Links that do not live for ``_USEFUL_AFTER_S`` are dialled with growing delays all the same.
+        ``has_answered``: the peer has answered the session over it, so each attempt gets the session further. Without
+        that, links that do not live for ``_USEFUL_AFTER_S`` are dialled with growing delays.
         """
-        if self._in_service_since is not None and now - self._in_service_since >= _USEFUL_AFTER_S:
+        since = self._in_service_since
+        if since is not None and (has_answered or now - since >= _USEFUL_AFTER_S):
             self.failures = 0
 
     def on_failed(self, now: float) -> list[DialAction]:

@@ -44,10 +44,10 @@ class SessionTags:
     keeps its tag if it is sent again. All else that is sent takes a tag, too, so there are gaps.
     """
 
-    __slots__ = ("_command", "_command_tag", "_numbered", "_tags")
+    __slots__ = ("_command", "_command_tag", "_last", "_numbered")
 
     def __init__(self) -> None:
-        self._tags = LinkTags()
+        self._last = 0
         # The newest command, and its tag.
         self._command: Message | None = None
         self._command_tag = 0
@@ -57,12 +57,13 @@ class SessionTags:
     def number_command(self, command: TpduModemToCard) -> int:
         """The tag of a command that is about to be sent, maybe for the second time."""
         if command is not self._command:
-            self._command, self._command_tag = command, self._tags.next_tag(command)
+            self._last = self._command_tag = self._last % MAX_OPERATION_TAG + 1
+            self._command = command
         return self._command_tag
 
     def number(self, message: Message) -> int:
         """The tag of another operation, which is about to be sent once."""
-        tag = self._tags.next_tag(message)
+        self._last = tag = self._last % MAX_OPERATION_TAG + 1
         self._numbered[id(message)] = message, tag
         return tag
 
@@ -70,8 +71,11 @@ class SessionTags:
         """The tag that ``message`` was given, or the next one."""
         if message is self._command:
             return self._command_tag
-        found = self._numbered.pop(id(message), None)
-        return self._tags.next_tag(message) if found is None else found[1]
+        found = self._numbered.pop(id(message), None) if self._numbered else None
+        if found is not None:
+            return found[1]
+        self._last = self._last % MAX_OPERATION_TAG + 1
+        return self._last
 
     def begin_link(self) -> None:
         """There is another link: what was not sent over the last one is not sent any more."""
@@ -79,5 +83,5 @@ class SessionTags:
 
     def restart(self) -> None:
         """The session is over: the next one begins as on a first link."""
-        self._tags, self._command, self._command_tag = LinkTags(), None, 0
+        self._last, self._command, self._command_tag = 0, None, 0
         self._numbered.clear()

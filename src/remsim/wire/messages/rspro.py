@@ -13,7 +13,18 @@ from typing import Final, cast
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link.ability_bits import named_abilities, plain_version, version_with
-from remsim.wire.messages.extensions import AheadInd, AheadUsedInd, AuditInd, CardInd, CertifiedInd, RevocationListInd
+from remsim.wire.messages.extensions import (
+    AheadInd,
+    AheadUsedInd,
+    AuditInd,
+    CardInd,
+    CertifiedInd,
+    RevocationListInd,
+    TraceInd,
+    TraceReq,
+)
+from remsim.wire.messages.health import ClientHealthInd, InventoryInd, SessionPhase, SlotHealthInd
+from remsim.wire.messages.open_enum import OpenEnum
 
 #: The only protocol version in use. Requests with a larger one are answered ``unsupportedProtocolVersion``.
 VERSION: Final = 2
@@ -43,20 +54,7 @@ class ComponentType(IntEnum):
     REMSIM_BANKD = 2
 
 
-class _OpenEnum(IntEnum):
-    """An extensible enumeration: numbers that are not listed are kept, under the name ``UNKNOWN_n``."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> "_OpenEnum | None":
-        if not isinstance(value, int):
-            return None
-        member = int.__new__(cls, value)
-        member._name_ = f"UNKNOWN_{value}"
-        member._value_ = value
-        return member
-
-
-class ResultCode(_OpenEnum):
+class ResultCode(OpenEnum):
     """How a request ended."""
 
     OK = 0
@@ -71,7 +69,7 @@ class ResultCode(_OpenEnum):
     CARD_TRANSMISSION_ERROR = 102
 
 
-class ErrorCode(_OpenEnum):
+class ErrorCode(OpenEnum):
     """What an ``errorInd`` reports."""
 
     UNKNOWN_CLIENT_CONNECTED = 1
@@ -79,7 +77,7 @@ class ErrorCode(_OpenEnum):
     UNEXPECTED_PROTOCOL_VERSION = 3
 
 
-class ErrorSeverity(_OpenEnum):
+class ErrorSeverity(OpenEnum):
     """How bad it is."""
 
     MINOR = 1
@@ -87,14 +85,14 @@ class ErrorSeverity(_OpenEnum):
     FATAL = 3
 
 
-class AddressKind(_OpenEnum):
+class AddressKind(OpenEnum):
     """What a bankd speaks at an advertised address (ability ``advertise.1``)."""
 
     TLS = 0
     PLAINTEXT = 1
 
 
-class ReaderState(_OpenEnum):
+class ReaderState(OpenEnum):
     """How much a bankd trusts a reader (ability ``slots.1``)."""
 
     WORKING = 0
@@ -102,7 +100,7 @@ class ReaderState(_OpenEnum):
     PROBING = 2  # tried once more
 
 
-class SessionEnd(_OpenEnum):
+class SessionEnd(OpenEnum):
     """Why a card session has ended, or does not go on (ability ``resume.1``)."""
 
     UNKNOWN = 0  # there is none with this token: it is over for long, or the bankd was restarted
@@ -214,15 +212,6 @@ class SessionEndInd:
     """A session is over, says either end: ability ``resume.1``."""
 
     cause: SessionEnd
-
-
-class SessionPhase(_OpenEnum):
-    """Where a card session stands (ability ``sessions.1``)."""
-
-    NONE = 0  # there is none, or it is over
-    ATTACHED = 1  # it ends with its link
-    RESUMABLE = 2  # it outlives its link
-    DETACHED = 3  # its link is lost; it is held
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +461,11 @@ Addition = (
     | AheadInd
     | AheadUsedInd
     | ReaderHealthInd
+    | SlotHealthInd
+    | ClientHealthInd
+    | InventoryInd
+    | TraceReq
+    | TraceInd
 )
 Indication = ClientSlotStatusInd | BankSlotStatusInd | ErrorInd | Addition
 Message = Request | Response | Indication

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from remsim.core.ids import MAX_ID, BankSlot, ClientSlot
-from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages import extensions, health, rspro
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,11 @@ class Enumerated:
         | rspro.AddressKind
         | rspro.ReaderState
         | rspro.SessionEnd
-        | rspro.SessionPhase
+        | health.SessionPhase
+        | health.CardErrorKind
+        | health.ClientPhase
+        | extensions.TraceKind
+        | extensions.TraceOrigin
     ]
     is_open: bool
 
@@ -164,6 +168,129 @@ SLOT_PHYS_STATUS = Struct(
         Field("vccPresent", "vcc_present", 0x81, _FLAG, is_optional=True),
         Field("clkActive", "clk_active", 0x82, _FLAG, is_optional=True),
         Field("cardPresent", "card_present", 0x83, _FLAG, is_optional=True),
+    ),
+)
+
+_MICROSECONDS = Integer(0, extensions.MAX_MICROSECONDS)
+_HIDDEN = ByteString(1, extensions.MAX_HIDDEN)
+TRACE_RECORD = Struct(
+    "TraceRecord",
+    extensions.TraceRecord,
+    (
+        Field("kind", "kind", ENUMERATED, Enumerated(extensions.TraceKind, is_open=True)),
+        Field("origin", "origin", ENUMERATED, Enumerated(extensions.TraceOrigin, is_open=True)),
+        Field("ageUs", "age_us", INTEGER, _MICROSECONDS),
+        Field(
+            "session", "session", 0x80, ByteString(extensions.SESSION_LABEL, extensions.SESSION_LABEL), is_optional=True
+        ),
+        Field("tag", "tag", 0x81, Integer(0, rspro.MAX_OPERATION_TAG), is_optional=True),
+        Field("index", "index", 0x82, Integer(1, extensions.MAX_AHEAD), is_optional=True),
+        Field("command", "command", 0x83, ByteString(0, rspro.MAX_COMMAND), is_optional=True),
+        Field("response", "response", 0x84, ByteString(0, rspro.MAX_RESPONSE), is_optional=True),
+        Field("hiddenCommand", "hidden_command", 0x85, _HIDDEN, is_optional=True),
+        Field("hiddenResponse", "hidden_response", 0x86, _HIDDEN, is_optional=True),
+        Field("words", "words", 0x87, Text(1, extensions.MAX_WORDS), is_optional=True),
+        Field("spentUs", "spent_us", 0x88, _MICROSECONDS, is_optional=True),
+    ),
+)
+_COUNT = Integer(0, health.MAX_COUNT)
+_AGE = Integer(0, health.MAX_AGE_MS)
+
+QUANTILES = Struct(
+    "Quantiles",
+    health.Quantiles,
+    (
+        Field("samples", "samples", INTEGER, _COUNT),
+        Field("p50us", "p50_us", INTEGER, _COUNT),
+        Field("p99us", "p99_us", INTEGER, _COUNT),
+    ),
+)
+SLOT_COUNTERS = Struct(
+    "SlotCounters",
+    health.SlotCounters,
+    (
+        Field("commands", "commands", INTEGER, _COUNT),
+        Field("resets", "resets", INTEGER, _COUNT),
+        Field("mutes", "mutes", INTEGER, _COUNT),
+        Field("transmissionErrors", "transmission_errors", INTEGER, _COUNT),
+        Field("otherErrors", "other_errors", INTEGER, _COUNT),
+        Field("recoveries", "recoveries", INTEGER, _COUNT),
+    ),
+)
+RECENT_ERRORS = Struct(
+    "RecentErrors",
+    health.RecentErrors,
+    (
+        Field("mutes", "mutes", INTEGER, _COUNT),
+        Field("transmissionErrors", "transmission_errors", INTEGER, _COUNT),
+    ),
+)
+LAST_ERROR = Struct(
+    "LastError",
+    health.LastError,
+    (
+        Field("kind", "kind", ENUMERATED, Enumerated(health.CardErrorKind, is_open=True)),
+        Field("ageMs", "age_ms", INTEGER, _AGE),
+    ),
+)
+SAME_STATUS = Struct(
+    "SameStatus",
+    health.SameStatus,
+    (
+        Field("statusWord", "status_word", INTEGER, Integer(0, 65535)),
+        Field("count", "count", INTEGER, _COUNT),
+        Field("ageMs", "age_ms", INTEGER, _AGE),
+    ),
+)
+LATENCY = Struct(
+    "Latency",
+    health.Latency,
+    (
+        Field("commands", "commands", INTEGER, _COUNT),
+        Field("roundTrips", "round_trips", INTEGER, _COUNT),
+        Field("holdMs", "hold_ms", INTEGER, _COUNT),
+        Field("guesses", "guesses", INTEGER, _COUNT),
+        Field("hits", "hits", INTEGER, _COUNT),
+        Field("misses", "misses", INTEGER, _COUNT),
+        Field("undone", "undone", INTEGER, _COUNT),
+        Field("restores", "restores", INTEGER, _COUNT),
+        Field("savedMs", "saved_ms", INTEGER, Integer(-health.MAX_COUNT, health.MAX_COUNT)),
+        Field("waitedMs", "waited_ms", 0x80, _COUNT, is_optional=True),
+        Field("cardMs", "card_ms", 0x81, _COUNT, is_optional=True),
+        Field("roundTripMs", "round_trip_ms", 0x82, _COUNT, is_optional=True),
+    ),
+)
+CLIENT_COUNTERS = Struct(
+    "ClientCounters",
+    health.ClientCounters,
+    (
+        Field("commands", "commands", INTEGER, _COUNT),
+        Field("failures", "failures", INTEGER, _COUNT),
+        Field("resets", "resets", INTEGER, _COUNT),
+        Field("cuts", "cuts", INTEGER, _COUNT),
+        Field("resumes", "resumes", INTEGER, _COUNT),
+        Field("recentCuts", "recent_cuts", INTEGER, _COUNT),
+        Field("longestHoldMs", "longest_hold_ms", INTEGER, _COUNT),
+        Field("guessesHit", "guesses_hit", INTEGER, _COUNT),
+        Field("guessesMissed", "guesses_missed", INTEGER, _COUNT),
+    ),
+)
+MODEM_LINES = Struct(
+    "ModemLines",
+    health.ModemLines,
+    (
+        Field("ageMs", "age_ms", INTEGER, _AGE),
+        Field("resetActive", "is_reset_active", BOOLEAN, _FLAG),
+        Field("vccPresent", "has_vcc", 0x80, _FLAG, is_optional=True),
+        Field("clkActive", "has_clk", 0x81, _FLAG, is_optional=True),
+    ),
+)
+MODEM_SPEED = Struct(
+    "ModemSpeed",
+    health.ModemSpeed,
+    (
+        Field("fIndex", "f_index", INTEGER, Integer(0, health.MAX_SPEED_INDEX)),
+        Field("dIndex", "d_index", INTEGER, Integer(0, health.MAX_SPEED_INDEX)),
     ),
 )
 
@@ -318,7 +445,7 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
         (
             Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
             Field("clientSlot", "client_slot", SEQUENCE, CLIENT_SLOT),
-            Field("phase", "phase", ENUMERATED, Enumerated(rspro.SessionPhase, is_open=True)),
+            Field("phase", "phase", ENUMERATED, Enumerated(health.SessionPhase, is_open=True)),
             Field("ageMs", "age_ms", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
             Field("cuts", "cuts", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
         ),
@@ -349,6 +476,82 @@ ALTERNATIVES: Final[dict[int, Struct]] = {
         (
             Field("base", "base", INTEGER, Integer(0, rspro.MAX_OPERATION_TAG)),
             Field("count", "count", INTEGER, Integer(1, extensions.MAX_AHEAD)),
+        ),
+    ),
+    52: Struct(
+        "slotHealthInd",
+        health.SlotHealthInd,
+        (
+            Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
+            Field("isPresent", "is_present", BOOLEAN, _FLAG),
+            Field("presenceAgeMs", "presence_age_ms", INTEGER, _AGE),
+            Field("phase", "phase", ENUMERATED, Enumerated(health.SessionPhase, is_open=True)),
+            Field("phaseAgeMs", "phase_age_ms", INTEGER, _AGE),
+            Field("counters", "counters", SEQUENCE, SLOT_COUNTERS),
+            Field("recent", "recent", SEQUENCE, RECENT_ERRORS),
+            Field("reader", "reader", 0x80, Text(1, health.MAX_READER), is_optional=True),
+            Field("atr", "atr", 0x81, ByteString(1, rspro.MAX_ATR), is_optional=True),
+            Field("iccid", "iccid", 0x82, Text(1, extensions.MAX_ICCID), is_optional=True),
+            Field("client", "client", 0xA3, CLIENT_SLOT, is_optional=True),
+            Field("lastError", "last_error", 0xA4, LAST_ERROR, is_optional=True),
+            Field("sameStatus", "same_status", 0xA5, SAME_STATUS, is_optional=True),
+            Field("cardTime", "card_time", 0xA6, QUANTILES, is_optional=True),
+            Field("latency", "latency", 0xA7, LATENCY, is_optional=True),
+        ),
+    ),
+    53: Struct(
+        "clientHealthInd",
+        health.ClientHealthInd,
+        (
+            Field("clientSlot", "client_slot", SEQUENCE, CLIENT_SLOT),
+            Field("phase", "phase", ENUMERATED, Enumerated(health.ClientPhase, is_open=True)),
+            Field("phaseAgeMs", "phase_age_ms", INTEGER, _AGE),
+            Field("counters", "counters", SEQUENCE, CLIENT_COUNTERS),
+            Field("emulator", "emulator", 0x80, Text(1, health.MAX_KIND), is_optional=True),
+            Field("board", "board", 0x81, Text(1, health.MAX_DESCRIPTION), is_optional=True),
+            Field("firmware", "firmware", 0x82, Text(1, health.MAX_DESCRIPTION), is_optional=True),
+            Field("hasHardware", "has_hardware", 0x83, _FLAG, is_optional=True),
+            Field("bankSlot", "bank_slot", 0xA4, BANK_SLOT, is_optional=True),
+            Field("lines", "lines", 0xA5, MODEM_LINES, is_optional=True),
+            Field("speed", "speed", 0xA6, MODEM_SPEED, is_optional=True),
+            Field("roundTrip", "round_trip", 0xA7, QUANTILES, is_optional=True),
+            Field("latency", "latency", 0xA8, LATENCY, is_optional=True),
+        ),
+    ),
+    54: Struct(
+        "traceReq",
+        extensions.TraceReq,
+        (
+            Field("forMs", "for_ms", INTEGER, Integer(0, extensions.MAX_TRACE_MS)),
+            Field("bankSlot", "bank_slot", 0xA0, BANK_SLOT, is_optional=True),
+            Field("clientSlot", "client_slot", 0xA1, CLIENT_SLOT, is_optional=True),
+        ),
+    ),
+    55: Struct(
+        "traceInd",
+        extensions.TraceInd,
+        (
+            Field("leftOut", "left_out", INTEGER, Integer(0, extensions.MAX_MICROSECONDS)),
+            Field("records", "records", SEQUENCE, SequenceOf(SEQUENCE, TRACE_RECORD, extensions.MAX_TRACE_RECORDS)),
+            Field("bankSlot", "bank_slot", 0xA0, BANK_SLOT, is_optional=True),
+            Field("clientSlot", "client_slot", 0xA1, CLIENT_SLOT, is_optional=True),
+        ),
+    ),
+    57: Struct(
+        "inventoryInd",
+        health.InventoryInd,
+        (
+            Field("bankSlot", "bank_slot", SEQUENCE, BANK_SLOT),
+            Field("iccid", "iccid", 0x80, Text(1, extensions.MAX_ICCID), is_optional=True),
+            Field("imsi", "imsi", 0x81, Text(health.MIN_IMSI, health.MAX_IMSI), is_optional=True),
+            Field(
+                "serviceProvider",
+                "service_provider",
+                0x82,
+                ByteString(1, health.MAX_PROVIDER),
+                is_optional=True,
+            ),
+            Field("eid", "eid", 0x83, Text(health.EID_DIGITS, health.EID_DIGITS), is_optional=True),
         ),
     ),
 }

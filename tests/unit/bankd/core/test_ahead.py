@@ -210,7 +210,7 @@ def test_figures_outlive_the_session_whose_end_tells_them() -> None:
 def test_metrics_show_the_figures_of_slots_that_were_used_and_the_manual_names_them() -> None:
     world = _World()
     metrics = BankdMetrics()
-    metrics.show(world.bank, StuckReaders(readers=lambda: 1, log=NotedLog().logger))
+    metrics.show(world.bank, StuckReaders(readers=lambda: 1, log=NotedLog().logger), lambda: 1)
     assert metrics.registry.get_sample_value("remsim_bankd_ahead_guesses_total", {"bank_slot": "B1:0"}) is None
     world.command(5, _MF)
     world.bank.on_event(_LINK, Received(AheadUsedInd(5, 2), 6), 0.3)

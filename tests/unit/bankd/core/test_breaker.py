@@ -21,6 +21,17 @@ def test_every_state_is_entered_and_left() -> None:
     assert {event for _state, event, _to in rows} == set(BreakerEvent)
 
 
+def test_card_that_is_of_no_use_ends_a_probe_only() -> None:
+    breaker = SlotBreaker(0)
+    assert not breaker.on_unfit(FaultKind.PROTOCOL)
+    for _ in range(TRIPS_AFTER):
+        breaker.on_failure(FaultKind.MUTE, 10.0)
+    assert not breaker.on_unfit(FaultKind.PROTOCOL)
+    breaker.on_try()
+    assert breaker.on_unfit(FaultKind.PROTOCOL)
+    assert (breaker.state, breaker.fault, breaker.failures) == (BreakerState.OPEN, FaultKind.PROTOCOL, TRIPS_AFTER)
+
+
 def test_it_opens_once_and_is_closed_by_an_answered_command_only() -> None:
     breaker = SlotBreaker(0)
     states = []

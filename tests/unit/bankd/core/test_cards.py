@@ -197,6 +197,30 @@ def test_client_that_comes_while_its_reader_is_left_alone_is_told_and_waits(bank
     assert breaker_state(bank) is BreakerState.PROBING
 
 
+def test_card_without_t0_ends_a_probe_and_is_not_tried_again_until_another_comes() -> None:
+    bank = Bank()
+    server = bank.server()
+    bank.map(server)
+    bank.cards.faults[0] = FaultKind.MUTE
+    client = bank.connect(is_own=True)
+    while breaker_state(bank) is BreakerState.CLOSED:
+        bank.wait(bank.coordinator.next_deadline() or bank.now)
+    # At the next attempt the reader powers the card, which turns out to have T=1 only.
+    bank.cards.faults[0] = FaultKind.PROTOCOL
+    bank.wait(bank.coordinator.next_deadline() or bank.now)
+    assert breaker_state(bank) is BreakerState.OPEN
+    assert health(bank, server)[1:] == [
+        ("PROBING", TRIPS_AFTER, "card mute"),
+        ("SUSPENDED", TRIPS_AFTER, "protocol"),
+    ]
+    assert bank.coordinator.next_deadline() is None
+    bank.presence(0, is_present=False)
+    assert breaker_state(bank) is BreakerState.CLOSED
+    del bank.cards.faults[0]
+    bank.presence(0, is_present=True)
+    assert "SetAtrReq" in kinds(bank, client)
+
+
 def health(bank: Bank, server: int) -> list[tuple[str, int, str | None]]:
     found = [message for message in bank.sent[server] if isinstance(message, rspro.ReaderHealthInd)]
     return [(message.state.name, message.failures, message.cause) for message in found]

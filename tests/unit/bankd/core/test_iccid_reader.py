@@ -7,11 +7,14 @@ from remsim.bankd.core.actions import CloseCard, FaultKind, OpenCard, ReadNumber
 from remsim.bankd.core.iccid_reader import MAX_READINGS
 from remsim.bankd.core.states import CardState
 from remsim.core.ids import BankSlot
-from remsim.wire.link.abilities import ABILITIES, CARDS
+from remsim.wire.link import abilities as known_abilities
+from remsim.wire.link.abilities import CARDS, INVENTORY
 from remsim.wire.messages import extensions, rspro
 from remsim.wire.messages.rspro import ResultCode
 from tests.doubles.bank import SERVER, Bank
 
+#: A server that wants numbers, and no more; see test_iccid_reader_inventory.
+ABILITIES = tuple(name for name in known_abilities.ABILITIES if name != INVENTORY)
 NUMBERS = {0: "8900101000000000018", 1: "8900101000000000026"}
 
 

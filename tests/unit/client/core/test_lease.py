@@ -261,11 +261,46 @@ def test_emulator_that_cannot_stall_fails_the_command_and_keeps_the_card() -> No
     (abort,) = wait(slot, slot.now + 10.0)
     assert isinstance(abort, Abort)
     assert abort.command == command(1)
-    # Idle now: the longer hold time counts.
-    assert wait(slot, slot.now + 49.0) == []
+    # Idle now. The bankd does not know that, so it is the shorter hold time that counts.
+    assert wait(slot, slot.now + 19.0) == []
     assert back(slot)[0] == AnnounceReturn(AGAIN, rspro.ResumeInd(TOKEN))
     assert slot.hear(AGAIN, session(NEXT_TOKEN, last_tag=tag)) == []
     assert slot.coordinator.atr == CARD_ATR
+
+
+@pytest.mark.parametrize("ends_by", ["stall", "reset", "reset that was lost with the link"])
+def test_command_under_way_at_the_loss_counts_at_both_ends_however_it_ends(ends_by: str) -> None:
+    slot = leased(HoldOptions(stall_limit_s=10.0) if ends_by == "stall" else HoldOptions())
+    began = slot.now
+    slot.command()
+    if ends_by == "reset that was lost with the link":
+        slot.lines(OFF)
+        slot.lines(ON)
+    slot.lose(BANKD)
+    if ends_by == "reset":
+        slot.lines(OFF)
+        slot.lines(ON)
+    assert [type(action) for action in wait(slot, began + 29.9)] == ([Abort] if ends_by == "stall" else [])
+    # As the bankd, which may know of the command only.
+    assert wait(slot, began + 30.0) == LEAVE
+
+
+def test_notice_of_a_cut_says_whether_the_bankd_has_answered_over_that_link() -> None:
+    slot = leased()
+    tag = tag_of(slot, slot.command())
+    slot.lose(BANKD)
+    for link, token in ((LinkId(4), bytes([1] * 16)), (LinkId(5), bytes([2] * 16)), (LinkId(6), bytes([3] * 16))):
+        back(slot, link)
+        slot.hear(link, session(token, last_tag=tag))
+        if link == LinkId(5):
+            slot.hear(link, answer_to(), tag=tag)
+        if link == LinkId(6):
+            slot.lines(OFF)
+            status = rspro.BankSlotStatusInd(BANK_SLOT, CLIENT_SLOT, IDLE)
+            slot.hear(link, status, tag=tag + 1)
+        slot.lose(link)
+    held = [notice for notice in slot.notices if notice.kind is NoticeKind.SESSION_HELD]
+    assert [notice.has_answered for notice in held] == [False, False, True, True]
 
 
 def test_bankd_that_does_not_take_the_session_up_costs_the_card() -> None:

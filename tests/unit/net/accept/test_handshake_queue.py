@@ -45,3 +45,59 @@ async def test_work_that_fails_does_not_keep_the_others_back() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert (caught, done) == (["a mistake"], ["next"])
+
+
+#: As many clients as a large bank has, all back at once after a power cut.
+CLIENTS = 1000
+#: A TLS handshake with a client certificate takes the client's greeting and its proof; some come in more pieces.
+PIECES = 3
+
+
+class Newcomer:
+    """A client whose handshake takes ``pieces`` of work; each is asked for when the one before is done."""
+
+    def __init__(self, queue: HandshakeQueue, name: int, done: list[int], *, pieces: int) -> None:
+        self._queue, self._name, self._done, self._left = queue, name, done, pieces
+
+    def greet(self) -> None:
+        """Its next piece has arrived."""
+        self._queue.enter(self._work)
+
+    def _work(self) -> None:
+        self._done.append(self._name)
+        self._left -= 1
+        if self._left:
+            self.greet()
+
+
+async def test_thousand_that_return_together_are_served_in_turns_and_known_peers_between_any_two_pieces() -> None:
+    queue, done = HandshakeQueue(), list[int]()
+    for name in range(CLIENTS):
+        Newcomer(queue, name, done, pieces=PIECES).greet()
+    assert len(queue) == CLIENTS
+    before = 0
+    for _ in range(CLIENTS * PIECES):
+        # This test is a known peer: it wants one round of the loop, too, and gets each.
+        await asyncio.sleep(0)
+        assert len(done) == before + 1, "one piece in a round, and one in each: neither a storm nor a pause"
+        before = len(done)
+    assert len(queue) == 0
+    # Nobody has its second piece before all have their first: the slowest is as far as the quickest.
+    assert done == list(range(CLIENTS)) * PIECES
+
+
+async def test_newcomer_waits_for_those_before_it_once_however_much_they_ask_for() -> None:
+    queue, done = HandshakeQueue(), list[int]()
+    for name in range(CLIENTS):
+        Newcomer(queue, name, done, pieces=1_000_000).greet()
+    for _ in range(CLIENTS // 2):
+        await asyncio.sleep(0)
+    ahead, late = len(queue), Newcomer(queue, CLIENTS, done, pieces=1)
+    assert ahead == CLIENTS
+    late.greet()
+    for _ in range(ahead):
+        assert CLIENTS not in done
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert done[-1] == CLIENTS
+    assert len(queue) == CLIENTS

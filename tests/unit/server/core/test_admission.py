@@ -10,6 +10,7 @@ from remsim.server.core.actions import StoreClientId
 from remsim.server.core.peers import PeerState
 from remsim.wire.link.actions import LinkId
 from remsim.wire.messages import rspro
+from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, ResultCode
 from tests.doubles.server_world import BANKD, CLIENT, ServerWorld
 
@@ -130,11 +131,11 @@ class TestOneIdentityTwice:
         world.answer(old, rspro.CreateMappingReq)
         client = world.client("7:0", is_own=True)
         told = world.told(client)
-        held = rspro.SessionStateInd(BankSlot(1, 0), ClientSlot(7, 0), rspro.SessionPhase.DETACHED, 0, 1)
+        held = rspro.SessionStateInd(BankSlot(1, 0), ClientSlot(7, 0), SessionPhase.DETACHED, 0, 1)
         world.receive(old, held)
         new = world.bank(1, "192.0.2.10", is_own=True)
         # What it says of sessions while it waits to be judged is not what the bank's are.
-        gone = rspro.SessionStateInd(BankSlot(1, 0), ClientSlot(7, 0), rspro.SessionPhase.NONE, 0, 1)
+        gone = rspro.SessionStateInd(BankSlot(1, 0), ClientSlot(7, 0), SessionPhase.NONE, 0, 1)
         world.receive(new, gone)
         world.pong(old)
         assert result(world, new) is ResultCode.IDENTITY_IN_USE
@@ -151,7 +152,7 @@ class TestOneIdentityTwice:
         world.post("1:0", "7:0")
         world.answer(old, rspro.CreateMappingReq)
         client = world.client("7:0", is_own=True)
-        world.receive(old, rspro.SessionStateInd(BankSlot(1, 0), ClientSlot(7, 0), rspro.SessionPhase.DETACHED, 0, 1))
+        world.receive(old, rspro.SessionStateInd(BankSlot(1, 0), ClientSlot(7, 0), SessionPhase.DETACHED, 0, 1))
         new = world.bank(1, "192.0.2.10", is_own=True)
         world.lose(old, "the peer did not answer a probe")
         assert result(world, new) is ResultCode.OK

@@ -10,6 +10,7 @@ from remsim.wire.errors import DecodeError
 from remsim.wire.link.actions import LinkId
 from remsim.wire.link.engine import IdentityReceived, ReceivedUnknown, Undecodable, UnsupportedVersion
 from remsim.wire.messages import rspro
+from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus, UnknownMessage
 from tests.doubles.server_world import BANKD, CLIENT, ServerWorld
 
@@ -153,9 +154,9 @@ def test_sessions_of_a_bankd_are_kept_until_they_end() -> None:
     slot, client = BankSlot(1, 0), ClientSlot(7, 0)
     peer = world.coordinator.peers.by_bank(1)
     assert peer is not None
-    world.receive(bank, rspro.SessionStateInd(slot, client, rspro.SessionPhase.DETACHED, 1500, 3))
+    world.receive(bank, rspro.SessionStateInd(slot, client, SessionPhase.DETACHED, 1500, 3))
     assert peer.sessions == {0: SessionReport(client, "DETACHED", world.now - 1.5, 3)}
-    world.receive(bank, rspro.SessionStateInd(slot, client, rspro.SessionPhase.NONE, 0, 3))
+    world.receive(bank, rspro.SessionStateInd(slot, client, SessionPhase.NONE, 0, 3))
     assert peer.sessions == {}
 
 
@@ -163,7 +164,7 @@ def test_sessions_of_a_bankd_are_kept_until_they_end() -> None:
 def test_session_of_a_slot_that_the_bank_does_not_have_is_ignored(slot: BankSlot) -> None:
     world = ServerWorld()
     bank = world.bank(1, is_own=True)
-    world.receive(bank, rspro.SessionStateInd(slot, ClientSlot(7, 0), rspro.SessionPhase.ATTACHED, 0, 0))
+    world.receive(bank, rspro.SessionStateInd(slot, ClientSlot(7, 0), SessionPhase.ATTACHED, 0, 0))
     peer = world.coordinator.peers.by_bank(1)
     assert peer is not None
     assert peer.sessions == {}

@@ -10,7 +10,8 @@ import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.wire.link import classic
-from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages import extensions, health, rspro
+from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import (
     NO_FLAGS,
     RESPONSE_TO,
@@ -61,9 +62,30 @@ TABLE: list[tuple[Message, set[ComponentType], str]] = [
     ),
     (rspro.ResumeInd(bytes(16)), set(), "extensions: as above"),
     (rspro.SessionEndInd(rspro.SessionEnd.STOPPING), set(), "extensions: as above"),
-    (rspro.SessionStateInd(BANK, CLIENT, rspro.SessionPhase.DETACHED, 1800, 3), set(), "extensions: as above"),
+    (rspro.SessionStateInd(BANK, CLIENT, SessionPhase.DETACHED, 1800, 3), set(), "extensions: as above"),
     (extensions.AheadInd(1, 1, bytes(5), bytes(2)), set(), "extensions: as above"),
     (extensions.AheadUsedInd(1, 16), set(), "extensions: as above"),
+    (
+        health.SlotHealthInd(
+            bank_slot=BANK,
+            is_present=True,
+            presence_age_ms=0,
+            phase=health.SessionPhase.NONE,
+            phase_age_ms=0,
+            counters=health.SlotCounters(),
+            recent=health.RecentErrors(),
+        ),
+        set(),
+        "extensions: as above",
+    ),
+    (
+        health.ClientHealthInd(CLIENT, health.ClientPhase.OPERATIONAL, 0, health.ClientCounters()),
+        set(),
+        "extensions: as above",
+    ),
+    (health.InventoryInd(BANK), set(), "extensions: as above"),
+    (extensions.TraceReq(30_000, BANK), set(), "extensions: as above"),
+    (extensions.TraceInd(0, (), BANK), set(), "extensions: as above"),
     (rspro.ConfigClientBankReq(BANK, rspro.IpPort(IPv4Address("127.0.0.1"), 9999)), {CLIENT_ROLE}, "c"),
     (rspro.ResetStateReq(), {BANKD}, "36: clients ignore it"),
 ]

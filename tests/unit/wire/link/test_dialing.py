@@ -199,9 +199,12 @@ def test_unwanted_while_idle_needs_no_hanging_up(state: DialState) -> None:
     assert found.state is DialState.DISCONNECTED
 
 
-@pytest.mark.parametrize(("served_s", "failures"), [(0.5, 1), (0.4, 4)])
+@pytest.mark.parametrize(
+    ("served_s", "has_answered", "failures"),
+    [(0.5, False, 1), (0.4, False, 4), (0.4, True, 1), (0.0, True, 1)],
+)
 def test_link_that_was_of_use_is_dialled_again_at_once_unless_it_lived_for_a_moment_only(
-    served_s: float, failures: int
+    served_s: float, has_answered: bool, failures: int
 ) -> None:
     found = dialling()
     for _ in range(3):
@@ -210,13 +213,33 @@ def test_link_that_was_of_use_is_dialled_again_at_once_unless_it_lived_for_a_mom
     now = 100.0
     found.on_tcp_up(now)
     found.on_accepted(now)
-    found.on_use(now + served_s)
+    found.on_use(now + served_s, has_answered=has_answered)
     found.on_failed(now + served_s)
     assert found.failures == failures
+
+
+@pytest.mark.parametrize("has_answered", [True, False])
+def test_links_that_are_cut_again_and_again_are_dialled_at_once_as_long_as_they_bring_answers(
+    has_answered: bool,
+) -> None:
+    found, now, delays = dialling(), 0.0, []
+    for _ in range(100):
+        found.on_tcp_up(now)
+        found.on_accepted(now)
+        now += 0.4
+        found.on_use(now, has_answered=has_answered)
+        found.on_failed(now)
+        due = found.next_deadline()
+        assert due is not None
+        delays.append(due - now)
+        now = due
+        assert found.handle_timer(now) == [HERE]
+    assert delays[:4] == pytest.approx([0.0] * 4 if has_answered else [0.0, 0.25, 0.5, 1.0])
+    assert max(delays) == pytest.approx(0.0 if has_answered else 16.0)
 
 
 def test_link_that_was_never_accepted_was_of_no_use() -> None:
     found = dialling()
     found.on_failed(0)
-    found.on_use(100)
+    found.on_use(100, has_answered=True)
     assert found.failures == 1

@@ -28,7 +28,7 @@ async def list_tokens(
     """All access tokens, revoked ones included, without their secrets. For admins."""
     await require_operator(request, grant)
     found = sorted(await query.tokens(), key=lambda token: token.token_id)
-    return await page(found, key=lambda token: (token.token_id,), show=_token, limit=limit, cursor=cursor)
+    return await page(found, key=lambda token: (token.token_id,), show=show_token, limit=limit, cursor=cursor)
 
 
 @router.get("/audit", tags=["v2 access"], responses={**gives(models.AuditPage), **problems(400)})
@@ -47,7 +47,8 @@ async def list_audit(
     return listed([_entry(entry) for entry in entries[:size]], behind)
 
 
-def _token(token: StoredToken) -> models.TokenModel:
+def show_token(token: StoredToken) -> models.TokenModel:
+    """One token, without its secret."""
     banks, clients = token.scope.banks, token.scope.clients
     return models.TokenModel.model_validate(
         {

@@ -17,8 +17,12 @@ from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
+    BankText,
     CursorText,
+    LabelText,
     LimitText,
+    PresenceText,
+    bank_filter,
     check_preconditions,
     read_json,
     read_model,
@@ -64,13 +68,21 @@ async def list_cards(
     grant: TheGrant,
     actor: TheActor,
     reveal: _Reveal = False,
+    state: PresenceText = None,
+    label: LabelText = None,
+    bank: BankText = None,
     limit: LimitText = DEFAULT_LIMIT,
     cursor: CursorText = None,
 ) -> Response:
     """All cards whose numbers are known, in the order of the slots where they were heard of last."""
     _check_reveal(runtime, grant, actor, "all", is_asked=reveal)
-    found = query.cards(lambda slot: _has_bank(grant, slot))
+    number = bank_filter(bank)
     views = Views(query, sight_of(grant))
+    found = [
+        card
+        for card in query.cards(lambda slot: _has_bank(grant, slot) and number in (None, slot.bank_id))
+        if (label is None or label in card.labels) and (state is None or views.card(card).presence.state == state)
+    ]
     return await page(
         found,
         key=lambda card: (card.bank.bank_id, card.bank.slot_nr),

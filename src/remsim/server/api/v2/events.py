@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic, time
+from time import monotonic
 from typing import Annotated, Final, cast
 
 from fastapi import APIRouter, Header, Request
@@ -19,20 +19,15 @@ from remsim.server.api.errors import V2, ApiError, bad_request
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v2.answers import gives, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, page_size
-from remsim.server.core.event_feed import EventFeed, FeedEvent
-from remsim.server.core.tokens import Grant, is_still_good
+from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on
+from remsim.server.core.event_feed import EventFeed, FeedEvent, is_visible
+from remsim.server.core.tokens import Grant
 from remsim.server.runtime import ServerRuntime
-from remsim.server.store.writer import StoreError
 
 router = APIRouter(prefix=V2, tags=["v2 events"])
 
-STREAM_TYPE: Final = "text/event-stream"
-#: A stream on which nothing happens says so this often, and looks whether its token is good still.
-KEEP_ALIVE_S: Final = 15.0
 #: Events between two looks at others' work.
 _PORTION: Final = 64
-#: How long a reader waits before it comes back, in ms.
-_RETRY_MS: Final = 2000
 _ID: Final = re.compile(r"([0-9]{1,10})-([0-9]{1,15})", re.ASCII)
 
 _Accept = Annotated[str, Header(description=f"{STREAM_TYPE} for a stream, anything else for a page")]
@@ -80,8 +75,7 @@ async def follow(
             )
         start = _position(runtime, last_event_id if last_event_id is not None else cursor)
         stream = EventStream(runtime, grant, readers)
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream.run(start), 200, headers, STREAM_TYPE)
+        return StreamingResponse(stream.run(start), 200, HEADERS, STREAM_TYPE)
     number, is_lost = (0, False) if cursor is None else _position(runtime, cursor)
     return _page(runtime, grant, number, size, is_lost=is_lost)
 
@@ -107,7 +101,7 @@ def _page(runtime: ServerRuntime, grant: Grant, number: int, size: int, *, is_lo
     while len(shown) < size and (events := feed.after(number, _PORTION)):
         for event in events:
             number = event.number
-            if _may_see(grant, event):
+            if is_visible(event, grant.scope):
                 shown.append(_with_id(run, event))
                 if len(shown) == size:
                     break
@@ -130,7 +124,7 @@ class EventStream:
         feed, run, changes = self._runtime.query.feed, self._runtime.query.restart_counter, self._runtime.changes
         self._readers.count += 1
         try:
-            yield f"retry: {_RETRY_MS}\n\n"
+            yield f"retry: {RETRY_MS}\n\n"
             if is_lost:
                 yield _lost(run, number)
             checked_at = monotonic()
@@ -142,27 +136,16 @@ class EventStream:
                 events = feed.after(number, _PORTION)
                 for event in events:
                     number = event.number
-                    if _may_see(self._grant, event):
+                    if is_visible(event, self._grant.scope):
                         yield f"id: {run}-{number}\nevent: {event.kind}\ndata: {_with_id(run, event)}\n\n"
                 if not events and await changes.until(partial(_newer, feed, number), KEEP_ALIVE_S) is None:
                     yield f": {run}-{number}\n\n"
                 if monotonic() - checked_at >= KEEP_ALIVE_S:
                     checked_at = monotonic()
-                    if not await self._is_still_good():
+                    if not await may_go_on(self._runtime, self._grant):
                         return
         finally:
             self._readers.count -= 1
-
-    async def _is_still_good(self) -> bool:
-        token_id = self._grant.token_id
-        if not token_id:
-            # No token was needed.
-            return True
-        try:
-            return is_still_good(await self._runtime.query.find_token(token_id), time())
-        except StoreError:
-            # What is shown is in memory.
-            return True
 
 
 def _newer(feed: EventFeed, number: int) -> int | None:
@@ -175,13 +158,3 @@ def _with_id(run: int, event: FeedEvent) -> str:
 
 def _lost(run: int, number: int) -> str:
     return f'id: {run}-{number}\nevent: lost\ndata: {{"id":"{run}-{number}"}}\n\n'
-
-
-def _may_see(grant: Grant, event: FeedEvent) -> bool:
-    """A token with limits hears of what is within them as a whole; what names nothing concerns everything."""
-    scope = grant.scope
-    if not scope.is_limited:
-        return True
-    return bool(event.banks or event.clients) and (
-        all(scope.has_bank(bank) for bank in event.banks) and all(scope.has_client(client) for client in event.clients)
-    )

@@ -16,16 +16,20 @@ from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
+    BankText,
     ClientSlotPath,
     CursorText,
+    LabelText,
     LimitText,
+    MappingStateText,
+    bank_filter,
     check_preconditions,
     client_slot,
     duration,
     read_json,
     read_model,
 )
-from remsim.server.api.v2.views import Views, mapping_tag
+from remsim.server.api.v2.views import STATE_NAMES, Views, mapping_tag
 from remsim.server.core.actions import Actor
 from remsim.server.core.card_choice import CardChoiceError
 from remsim.server.core.slotmap import ConflictError, MappingState
@@ -57,10 +61,23 @@ _BODY: Final = {
 
 @router.get("/mappings", responses={**gives(models.MappingPage), **problems(400)})
 async def list_mappings(
-    query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
+    query: TheQuery,
+    grant: TheGrant,
+    state: MappingStateText = None,
+    label: LabelText = None,
+    bank: BankText = None,
+    limit: LimitText = DEFAULT_LIMIT,
+    cursor: CursorText = None,
 ) -> Response:
-    """All mappings that the token is for, in the order of their client slots."""
-    found = sorted(query.mappings(sight_of(grant)), key=lambda info: info.client)
+    """All mappings that the token is for, in the order of their client slots; a label is one of any of its parts."""
+    number = bank_filter(bank)
+    found = [
+        info
+        for info in sorted(query.mappings(sight_of(grant)), key=lambda info: info.client)
+        if number in (None, info.bank.bank_id)
+        and state in (None, STATE_NAMES[info.state])
+        and (label is None or label in _labels_around(query, info))
+    ]
     return await page(
         found,
         key=lambda info: (info.client.client_id, info.client.slot_nr),
@@ -132,8 +149,11 @@ async def put_mapping(
     bank = _chosen(query, grant, order.card, before)
     await require_operator(request, grant, bank_id=bank.bank_id, client_id=slot.client_id)
     is_new = before is None or before.bank != bank
+    follows = _followed(query, bank) if order.follow == "card" else None
     if is_new:
-        await _map(runtime, query, grant, actor, slot, bank, before)
+        await _map(runtime, query, grant, actor, slot, bank, before, follows)
+    elif before is not None and order.follow is not None and before.follows != follows:
+        await runtime.follow(slot, follows, actor)
     if wait is not None:
         await runtime.changes.until(partial(_reached_or_gone, query, slot, wait), patience_s)
     info = query.mapping_of_client(slot)
@@ -171,13 +191,17 @@ async def _map(
     slot: ClientSlot,
     bank: BankSlot,
     before: MappingInfo | None,
+    follows: str | None,
 ) -> None:
     may_see = sight_of(grant)
     if before is not None and not may_see(before.bank, slot):
         text = f"{slot} is mapped already, to something that the token is not for"
         raise ApiError(409, "conflict", text, "ask who may delete that mapping")
     try:
-        await runtime.change_mappings([] if before is None else [slot], [(bank, slot)], actor)
+        ended = [] if before is None else [slot]
+        await runtime.change_mappings(
+            ended, [(bank, slot)], actor, follows=None if follows is None else {bank: follows}
+        )
     except ConflictError:
         taken = query.mapping(bank)
         if taken is None or may_see(taken.bank, taken.client):
@@ -185,6 +209,22 @@ async def _map(
         # With what it is mapped is none of this token's business.
         text = f"{bank} is mapped already, to something that the token is not for"
         raise ApiError(409, "conflict", text, "ask who may delete that mapping") from None
+
+
+def _labels_around(query: ServerQuery, info: MappingInfo) -> tuple[str, ...]:
+    """The labels of its bank slot, its client slot and its card."""
+    iccid = query.last_number(info.bank)
+    card = () if iccid is None else query.labels(f"iccid:{iccid}")
+    return (*query.labels(str(info.bank)), *query.labels(str(info.client)), *card)
+
+
+def _followed(query: ServerQuery, bank: BankSlot) -> str:
+    """The number of the card that a mapping is to follow. Raises ApiError."""
+    iccid = query.number(bank)
+    if iccid is None:
+        text = f"the number of the card in {bank} is not known, so it cannot be followed"
+        raise ApiError(409, "conflict", text, "see remsim ctl slots; a classic bankd tells no numbers")
+    return iccid
 
 
 def _chosen(query: ServerQuery, grant: Grant, card: str, before: MappingInfo | None) -> BankSlot:

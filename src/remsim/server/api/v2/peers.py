@@ -7,14 +7,24 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 
-from remsim.core.ids import ClientSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, not_found
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
 from remsim.server.api.v2.idempotency import TheKept, once
-from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, IdText, LimitText, bank_slot, identifier
+from remsim.server.api.v2.reading import (
+    DEFAULT_LIMIT,
+    CursorText,
+    IdText,
+    LabelText,
+    LimitText,
+    LinkText,
+    PresenceText,
+    bank_slot,
+    identifier,
+)
 from remsim.server.api.v2.views import Views
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.query import ServerQuery
@@ -53,10 +63,19 @@ def _slots_of(query: ServerQuery, grant: Grant, text: str) -> list[ClientSlot]:
 
 @router.get("/banks", tags=["v2 banks"], responses={**gives(models.BankPage), **problems(400)})
 async def list_banks(
-    query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
+    query: TheQuery,
+    grant: TheGrant,
+    state: LinkText = None,
+    limit: LimitText = DEFAULT_LIMIT,
+    cursor: CursorText = None,
 ) -> Response:
     """All banks that are, or were, connected, or have mappings."""
-    found = [bank_id for bank_id in query.known_banks() if grant.allows(TokenRole.VIEWER, bank_id=bank_id)]
+    found = [
+        bank_id
+        for bank_id in query.known_banks()
+        if grant.allows(TokenRole.VIEWER, bank_id=bank_id)
+        and state in (None, "absent" if query.bank(bank_id) is None else "connected")
+    ]
     views = Views(query, sight_of(grant))
     return await page(found, key=lambda bank_id: (bank_id,), show=views.bank, limit=limit, cursor=cursor)
 
@@ -72,6 +91,8 @@ async def list_bank_slots(
     bank_id: IdText,
     query: TheQuery,
     grant: TheGrant,
+    state: PresenceText = None,
+    label: LabelText = None,
     limit: LimitText = DEFAULT_LIMIT,
     cursor: CursorText = None,
 ) -> Response:
@@ -79,7 +100,12 @@ async def list_bank_slots(
     number = _known_bank(query, grant, bank_id)
     views = Views(query, sight_of(grant))
     return await page(
-        query.slots_of_bank(number),
+        [
+            slot
+            for slot in query.slots_of_bank(number)
+            if (label is None or label in query.labels(str(BankSlot(number, slot.slot_nr))))
+            and (state is None or views.presence(number, slot).state == state)
+        ],
         key=lambda slot: (slot.slot_nr,),
         show=lambda slot: views.bank_slot(number, slot),
         limit=limit,
@@ -93,13 +119,13 @@ async def list_bank_slots(
     responses={**gives(models.BankSlotModel), **problems(400, 404)},
 )
 async def show_bank_slot(bank_id: IdText, slot_nr: IdText, query: TheQuery, grant: TheGrant) -> Response:
-    """One slot of a bank."""
+    """One slot of a bank, with all that is known of it."""
     where = bank_slot(bank_id, slot_nr)
     number = _known_bank(query, grant, bank_id)
     slot = next((slot for slot in query.slots_of_bank(number) if slot.slot_nr == where.slot_nr), None)
     if slot is None:
         raise not_found(f"there is no slot {where}", f"see {V2}/banks/{number}/slots")
-    return shown(Views(query, sight_of(grant)).bank_slot(number, slot))
+    return shown(Views(query, sight_of(grant)).bank_slot(number, slot, is_whole=True))
 
 
 @router.post(
@@ -138,10 +164,21 @@ async def reset_bank(
 
 @router.get("/clients", tags=["v2 clients"], responses={**gives(models.ClientPage), **problems(400)})
 async def list_clients(
-    query: TheQuery, grant: TheGrant, limit: LimitText = DEFAULT_LIMIT, cursor: CursorText = None
+    query: TheQuery,
+    grant: TheGrant,
+    state: LinkText = None,
+    label: LabelText = None,
+    limit: LimitText = DEFAULT_LIMIT,
+    cursor: CursorText = None,
 ) -> Response:
-    """All clients that are, or were, connected, or are mapped."""
-    found = [list(slots) for _, slots in groupby(_clients(query, grant), key=lambda slot: slot.client_id)]
+    """All clients that are, or were, connected, or are mapped; of each, the slots that are wanted."""
+    wanted = [
+        slot
+        for slot in _clients(query, grant)
+        if (label is None or label in query.labels(str(slot)))
+        and state in (None, "absent" if query.client(slot) is None else "connected")
+    ]
+    found = [list(slots) for _, slots in groupby(wanted, key=lambda slot: slot.client_id)]
     views = Views(query, sight_of(grant))
     return await page(found, key=lambda slots: (slots[0].client_id,), show=views.client, limit=limit, cursor=cursor)
 
@@ -176,8 +213,8 @@ async def list_client_slots(
     responses={**gives(models.ClientSlotModel), **problems(400, 404)},
 )
 async def show_client_slot(client_id: IdText, slot_nr: IdText, query: TheQuery, grant: TheGrant) -> Response:
-    """One client slot."""
+    """One client slot, with all that is known of it."""
     wanted = ClientSlot(identifier(client_id, "client id"), identifier(slot_nr, "slot number"))
     if wanted not in _slots_of(query, grant, client_id):
         raise not_found(f"there is no client slot {wanted}", f"see {V2}/clients/{wanted.client_id}")
-    return shown(Views(query, sight_of(grant)).client_slot(wanted))
+    return shown(Views(query, sight_of(grant)).client_slot(wanted, is_whole=True))

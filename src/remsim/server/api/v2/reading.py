@@ -5,7 +5,7 @@ import base64
 import binascii
 import json
 import re
-from typing import Annotated, Final, NoReturn, TypeVar
+from typing import Annotated, Final, Literal, NoReturn, TypeVar
 
 from fastapi import Path, Query, Request
 from pydantic import BaseModel, ValidationError, WithJsonSchema
@@ -49,6 +49,29 @@ CursorText = Annotated[
     Query(alias="cursor", description="the next of an answer: what follows it"),
 ]
 DEFAULT_LIMIT: Final = str(_PAGE)
+#: What lists can be limited to.
+LabelText = Annotated[
+    str | None, Query(alias="label", min_length=1, max_length=64, description="only what has this label")
+]
+BankText = Annotated[
+    str | None,
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_ID}),
+    Query(alias="bank", description="only what is of this bank"),
+]
+LinkText = Annotated[
+    Literal["connected", "absent"] | None, Query(alias="state", description="only those in this state")
+]
+PresenceText = Annotated[
+    Literal["present", "absent", "unknown"] | None, Query(alias="state", description="only where the card is so")
+]
+MappingStateText = Annotated[
+    Literal["stored", "sent", "active", "refused"] | None, Query(alias="state", description="only those in this state")
+]
+
+
+def bank_filter(text: str | None) -> int | None:
+    """Read ``bank``. Raises ApiError."""
+    return None if text is None else identifier(text, "bank id")
 
 
 def identifier(text: str, what: str) -> int:

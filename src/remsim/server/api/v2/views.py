@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.redaction import shorten_iccid
+from remsim.redaction import shorten_eid, shorten_iccid, shorten_imsi
 from remsim.rest import models
 from remsim.server.api.v1.views import MaySee, time_text
+from remsim.server.api.v2.health_views import HealthViews
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
 
-_STATES = {
+STATE_NAMES = {
     MappingState.NEW: "stored",
     MappingState.UNACKNOWLEDGED: "sent",
     MappingState.ACTIVE: "active",
@@ -27,6 +28,8 @@ class Views:
     def __init__(self, query: ServerQuery, may_see: MaySee) -> None:
         self._query = query
         self._may_see = may_see
+        #: How slots stand.
+        self.health = HealthViews(query.health, may_see, self._times)
 
     def _times(self, heard_at: float | None) -> dict[str, object]:
         """``since`` and ``age_s`` of a moment in the server's own time."""
@@ -45,11 +48,12 @@ class Views:
             client=str(info.client),
             bank=str(info.bank),
             state=models.MappingObserved.model_validate(
-                {"state": _STATES[info.state], "source": source, **self._times(info.changed_at)}
+                {"state": STATE_NAMES[info.state], "source": source, **self._times(info.changed_at)}
             ),
             operational=not missing,
             missing=missing,
             iccid=None if iccid is None else shorten_iccid(iccid),
+            follow="slot" if info.follows is None else "card",
             created_at=time_text(info.created_at),
         )
 
@@ -76,19 +80,31 @@ class Views:
             known_cards=0 if info is None else len(info.cards),
         )
 
-    def bank_slot(self, bank_id: int, slot: SlotInfo) -> models.BankSlotModel:
-        """A slot of a bank."""
+    def bank_slot(self, bank_id: int, slot: SlotInfo, *, is_whole: bool = False) -> models.BankSlotModel:
+        """A slot of a bank; ``is_whole``: with all that is known."""
         where = BankSlot(bank_id, slot.slot_nr)
+        reader_name, atr = self.health.reader(where) if is_whole else (None, None)
         return models.BankSlotModel(
             slot=str(where),
             labels=list(self._query.labels(str(where))),
-            card=self._presence(bank_id, slot),
+            card=self.presence(bank_id, slot),
             reader=None if slot.reader is None else slot.reader.state.name.lower(),
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
             mapping=self.seen_mapping(slot.mapping),
+            session=self.health.session(where),
+            health=self.health.slot(where, is_whole=is_whole),
+            inventory=self.inventory(where) if is_whole else None,
+            reader_name=reader_name,
+            atr=atr,
         )
 
-    def _presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
+    def presence(self, bank_id: int, slot: SlotInfo) -> models.PresenceObserved:
+        """Whether there is a card in a slot."""
+        heard = self._query.health.slot_report(BankSlot(bank_id, slot.slot_nr))
+        if heard is not None:
+            times = self._times(heard.at - heard.report.presence_age_ms / 1000)
+            state = "present" if heard.report.is_present else "absent"
+            return models.PresenceObserved.model_validate({"state": state, "source": f"B{bank_id}", **times})
         reported = None if slot.status is None else slot.status.card_present
         if reported is None and slot.iccid is not None:
             # It was read, so it is there.
@@ -101,19 +117,22 @@ class Views:
         times = self._times(heard_at)
         return models.PresenceObserved.model_validate({"state": state, "source": f"B{bank_id}", **times})
 
-    def client_slot(self, slot: ClientSlot) -> models.ClientSlotModel:
-        """A client slot, connected or not."""
+    def client_slot(self, slot: ClientSlot, *, is_whole: bool = False) -> models.ClientSlotModel:
+        """A client slot, connected or not; ``is_whole``: with all that is known."""
         info, seen = self._query.client(slot), self._query.seen_client(slot)
-        return models.ClientSlotModel(
-            slot=str(slot),
-            labels=list(self._query.labels(str(slot))),
-            link=self._link(info, None if seen is None or not seen.is_fresh else seen.at),
-            last_seen_at=None if seen is None else time_text(seen.at),
-            name=None if seen is None else seen.note.name,
-            software=None if seen is None else seen.note.software,
-            version=None if seen is None else seen.note.sw_version,
-            address=None if info is None else str(info.address),
-            mapping=self.seen_mapping(self._query.mapping_of_client(slot)),
+        return models.ClientSlotModel.model_validate(
+            {
+                "slot": str(slot),
+                "labels": list(self._query.labels(str(slot))),
+                "link": self._link(info, None if seen is None or not seen.is_fresh else seen.at),
+                "last_seen_at": None if seen is None else time_text(seen.at),
+                "name": None if seen is None else seen.note.name,
+                "software": None if seen is None else seen.note.software,
+                "version": None if seen is None else seen.note.sw_version,
+                "address": None if info is None else str(info.address),
+                "mapping": self.seen_mapping(self._query.mapping_of_client(slot)),
+                **self.health.client(slot, is_whole=is_whole),
+            }
         )
 
     def client(self, slots: Sequence[ClientSlot]) -> models.ClientModel:
@@ -137,6 +156,24 @@ class Views:
             presence=presence,
             labels=list(info.labels),
             mapping=self.seen_mapping(info.mapping),
+            inventory=self.inventory(info.bank, reveal=reveal),
+        )
+
+    def inventory(self, slot: BankSlot, *, reveal: bool = False) -> models.InventoryModel | None:
+        """What the card of a slot says without a PIN."""
+        found = self._query.card_contents(slot)
+        if found is None:
+            return None
+        contents, told_at = found
+        imsi, eid = contents.imsi, contents.eid
+        return models.InventoryModel.model_validate(
+            {
+                "imsi": imsi if reveal or imsi is None else shorten_imsi(imsi),
+                "service_provider": contents.service_provider,
+                "eid": eid if reveal or eid is None else shorten_eid(eid),
+                "source": "database" if told_at is None else f"B{slot.bank_id}",
+                **self._times(told_at),
+            }
         )
 
     def _link(self, info: PeerInfo | None, left_at: float | None) -> models.LinkObserved:

@@ -14,6 +14,7 @@ from remsim.server.query import BankInfo, ClientInfo, MappingInfo, RuntimeStatus
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages import rspro
 from remsim.wire.messages.extensions import CardInd
+from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, ResultCode, SlotPhysStatus
 from tests.doubles.server_world import ServerWorld
 
@@ -114,7 +115,7 @@ def test_refused_mapping_is_unacknowledged_with_its_result() -> None:
 def test_session_of_a_mapping_is_shown_with_its_age(client: ClientSlot, shown: bool) -> None:
     mapping, world = Mapping(1, BankSlot(1, 0), ClientSlot(7, 0), 0.0), ServerWorld()
     bank = world.bank(1, is_own=True)
-    world.receive(bank, rspro.SessionStateInd(BankSlot(1, 0), client, rspro.SessionPhase.DETACHED, 1500, 3))
+    world.receive(bank, rspro.SessionStateInd(BankSlot(1, 0), client, SessionPhase.DETACHED, 1500, 3))
     info = MappingInfo(mapping, world.coordinator, RuntimeStatus(now=lambda: world.now + 0.3))
     expected = {"state": "DETACHED", "ageS": 1.8, "cuts": 3}
     assert views.mapping(info, more=True).get("session") == (expected if shown else None)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where records of what the cards do go: GSMTAP, and the server while somebody watches there."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from remsim.bankd.core.actions import CardAction, OpenCard, Origin, ReadNumber, ResetCard, TimeCard, TraceAtr, TraceTpdu
+from remsim.bankd.core.coordinator import BankdCoordinator
+from remsim.bankd.driver import CardDriver
+from remsim.card.reset import ResetKind
+from remsim.trace.gsmtap import AtrRecord, TpduMark, TpduRecord, TraceRecord
+from remsim.trace.mask import TraceMask
+
+#: Times of commands that were not traced yet: a command of the modem, and what was run before it.
+_MAX_TIMES: Final = 16
+_MARKS: Final = {
+    Origin.MODEM: TpduMark.MODEM,
+    Origin.GUESS: TpduMark.GUESS,
+    Origin.RESTORE: TpduMark.RESTORE,
+}
+_POWERED: Final = "powered up"
+_READ: Final = "powered up to be read"
+
+
+class TraceOutlets:
+    """One for a bank."""
+
+    def __init__(
+        self,
+        coordinator: BankdCoordinator,
+        drivers: Sequence[CardDriver],
+        *,
+        now: Callable[[], float],
+    ) -> None:
+        self._coordinator = coordinator
+        self._drivers = drivers
+        self._now = now
+        self.mask = TraceMask()
+        #: Takes records of these slots, if there is one.
+        self.send: Callable[[TraceRecord], None] | None = None
+        self.sent_slots: frozenset[int] = frozenset()
+        #: It also gets the commands that no modem has sent.
+        self.sends_guesses = False
+        # What cards took for commands of watched slots, and who is told of it, watched or not.
+        self._times: dict[int, deque[tuple[bytes | None, float]]] = {}
+        self._counts: dict[int, Callable[[float], None]] = {}
+
+    def on_card_action(self, action: CardAction) -> None:
+        """Something begins that powers a card up or resets it."""
+        if isinstance(action, OpenCard | ResetCard):
+            self.mask.on_reset(action.slot_nr)
+        if action.slot_nr not in self._times:
+            return
+        traces, now = self._coordinator.traces, self._now()
+        match action:
+            case OpenCard(slot_nr):
+                traces.on_reset(slot_nr, ResetKind.COLD, now, words=_POWERED)
+            case ReadNumber(slot_nr):
+                traces.on_reset(slot_nr, ResetKind.COLD, now, words=_READ)
+            case ResetCard(slot_nr, kind):
+                traces.on_reset(slot_nr, kind, now)
+
+    def trace_atr(self, action: TraceAtr) -> None:
+        """A client is given an ATR."""
+        if self.send is not None and action.slot_nr in self.sent_slots:
+            self.send(AtrRecord(action.slot_nr, action.atr))
+        self._coordinator.traces.on_atr(action.slot_nr, action.atr, self._now())
+
+    def trace_tpdu(self, action: TraceTpdu) -> None:
+        """A card answered a command, or failed."""
+        slot_nr, response = action.slot_nr, action.response
+        is_wanted = action.origin is Origin.MODEM or self.sends_guesses
+        if self.send is not None and is_wanted and response is not None and slot_nr in self.sent_slots:
+            mark = _MARKS[action.origin]
+            self.send(TpduRecord(slot_nr, action.tpdu, response, mark, was_run=action.was_run))
+        if slot_nr in self._times:
+            self._coordinator.traces.on_tpdu(action, self._spent_s(action), self._now())
+
+    def time_card(self, action: TimeCard) -> None:
+        """Somebody watches a slot, or nobody does any more."""
+        slot_nr = action.slot_nr
+        driver = self._drivers[slot_nr]
+        if self._times.pop(slot_nr, None) is not None:
+            driver.observe, driver.tell_reading = self._counts.pop(slot_nr), None
+        if action.is_on:
+            self._times[slot_nr] = deque(maxlen=_MAX_TIMES)
+            self._counts[slot_nr] = driver.observe
+            driver.observe = partial(self._on_time, slot_nr)
+            driver.tell_reading = partial(self._on_reading, slot_nr)
+
+    def _on_time(self, slot_nr: int, seconds: float) -> None:
+        self._counts[slot_nr](seconds)
+        self._times[slot_nr].append((self._coordinator.cards.positions[slot_nr].tpdu, seconds))
+
+    def _on_reading(self, slot_nr: int, tpdu: bytes, response: bytes, seconds: float) -> None:
+        self._coordinator.traces.on_inventory(slot_nr, tpdu, response, seconds, self._now())
+
+    def _spent_s(self, action: TraceTpdu) -> float | None:
+        """What the card took for this very command, if it was run and its time is known."""
+        times = self._times[action.slot_nr]
+        while action.was_run and times:
+            tpdu, seconds = times.popleft()
+            if tpdu is action.tpdu:
+                return seconds
+        return None

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Captures in files that roll: a new file by size or age, and the oldest ones removed.
+
+``B1-3_20261129T140300_0001.pcapng``: the slot, when the file began (UTC), and a number that counts on. Only files of
+this form are removed, in the folder that was named, of the slot that was named.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from remsim.trace.pcapng import Packet, file_header, packet_block
+
+_SUFFIX: Final = ".pcapng"
+#: Captures hold what passes between a modem and its card: for their owner only.
+_MODE: Final = 0o600
+_STAMP: Final = "%Y%m%dT%H%M%S"
+
+
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """When a new file begins, and what is kept. None: whatever comes."""
+
+    max_bytes: int | None = None
+    max_age_s: float | None = None
+    #: Files of one slot, the one that is being written included.
+    keep: int | None = None
+    #: Files that were written last so long ago are removed.
+    keep_s: float | None = None
+
+
+class RollingCapture:
+    """The files of one slot in one folder. Each method may raise OSError."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        limits: Rolling,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """``name`` is the slot's, ``B1:3``. Nothing is opened before the first packet."""
+        self._folder = folder
+        self._name = name
+        self._stem = name.replace(":", "-")
+        self._limits = limits
+        self._now = now
+        self._file: IO[bytes] | None = None
+        self._began = 0.0
+        self._size = 0
+        self._number = 0
+        self._pattern = re.compile(rf"{re.escape(self._stem)}_[0-9]{{8}}T[0-9]{{6}}_([0-9]{{4,}}){_SUFFIX}", re.ASCII)
+
+    def write(self, packet: Packet) -> None:
+        """Append one packet, to a new file if it is time for one."""
+        block = packet_block(packet)
+        if self._file is not None and self._is_due(len(block)):
+            self.close()
+        file = self._file or self._begin()
+        file.write(block)
+        # Those who read along see whole packets; and a crash loses none.
+        file.flush()
+        self._size += len(block)
+
+    def close(self) -> None:
+        """End the present file. Idempotent."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def files(self) -> list[Path]:
+        """The files that there are, oldest first."""
+        found = [
+            (int(match[1]), path) for path in self._folder.iterdir() if (match := self._pattern.fullmatch(path.name))
+        ]
+        return [path for _, path in sorted(found)]
+
+    def _is_due(self, more: int) -> bool:
+        limits = self._limits
+        is_full = limits.max_bytes is not None and self._size + more > limits.max_bytes
+        is_old = limits.max_age_s is not None and self._now() - self._began >= limits.max_age_s
+        return is_full or is_old
+
+    def _begin(self) -> IO[bytes]:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        numbers = [int(match[1]) for path in self.files() if (match := self._pattern.fullmatch(path.name))]
+        self._number = max([self._number, *numbers]) + 1
+        self._remove_old()
+        self._began = self._now()
+        stamp = time.strftime(_STAMP, time.gmtime(self._began))
+        path = self._folder / f"{self._stem}_{stamp}_{self._number:04d}{_SUFFIX}"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        self._file = file = os.fdopen(handle, "wb")
+        header = file_header(self._name)
+        file.write(header)
+        self._size = len(header)
+        return file
+
+    def _remove_old(self) -> None:
+        limits, files = self._limits, self.files()
+        # The new one counts, too.
+        surplus = [] if limits.keep is None else files[: max(0, len(files) - limits.keep + 1)]
+        oldest = None if limits.keep_s is None else self._now() - limits.keep_s
+        for path in files:
+            if path in surplus or (oldest is not None and path.stat().st_mtime < oldest):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``remsim ctl warnings``: what is wrong now, since when, and what to do."""
+
+from typing import TYPE_CHECKING
+
+from remsim.cli import tables
+from remsim.cli.session import Given
+
+if TYPE_CHECKING:
+    from remsim.rest.warnings import WarningModel
+
+
+def warnings(*, session: Given) -> int:
+    """List what is wrong now, since when, and what to do."""
+    from remsim.rest.warnings import list_warnings
+
+    with session.rest.v2() as rest:
+        found = list(rest.items(list_warnings()))
+    dumped = [each.model_dump(mode="json", exclude_none=True) for each in found]
+    return session.show(dumped, lambda: tables.print_warnings([_row(each) for each in found]))
+
+
+def _row(found: "WarningModel") -> list[str]:
+    return [found.severity, found.about, found.kind, found.since, found.text, found.hint]

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What streams of REST v2 have in common: they last, so their token is looked at again while they do."""
+
+from time import time
+from typing import Final
+
+from remsim.server.core.tokens import Grant, is_still_good
+from remsim.server.runtime import ServerRuntime
+from remsim.server.store.writer import StoreError
+
+STREAM_TYPE: Final = "text/event-stream"
+#: A stream on which nothing happens says so this often, and looks whether its token is good still.
+KEEP_ALIVE_S: Final = 15.0
+#: How long a reader waits before it comes back, in ms.
+RETRY_MS: Final = 2000
+HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+async def may_go_on(runtime: ServerRuntime, grant: Grant) -> bool:
+    """Whether the token of a stream is good still."""
+    token_id = grant.token_id
+    if not token_id:
+        # No token was needed.
+        return True
+    try:
+        return is_still_good(await runtime.query.find_token(token_id), time())
+    except StoreError:
+        # What is shown is in memory.
+        return True

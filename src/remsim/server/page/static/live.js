@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps the page honest: ages that go on, and a bar as soon as the server is not heard any more.
+//
+// htmx and its extension for server-sent events put new HTML in place. This file watches that they do: a stream that
+// breaks, or is silent for SILENCE_MS, makes all that is shown old ("was …"), until the first beat behind a new
+// connection says that everything has been caught up with.
+"use strict";
+window.remsim = (() => {
+  const SILENCE_MS = 5000;
+  const live = document.getElementById("live");
+  const bar = document.getElementById("broken");
+  let heardAt = performance.now();
+  let heardWall = new Date();
+  let brokenSince = null;
+  // What the server's clock shows when performance.now() is 0; the page's own clock may be wrong.
+  let serverZero = Date.now() - performance.now();
+  let isLeaving = false;
+
+  const now = () => serverZero + performance.now();
+
+  function age(since) {
+    const s = Math.max(0, Math.round((now() - since) / 1000));
+    if (s < 60) return `${s} s`;
+    if (s < 3600) return `${Math.floor(s / 60)} min`;
+    if (s < 86400) return `${Math.floor(s / 3600)} h`;
+    return `${Math.floor(s / 86400)} d`;
+  }
+
+  const moments = new Map();
+  function momentOf(since) {
+    let found = moments.get(since);
+    if (found === undefined) {
+      if (moments.size > 5000) moments.clear();
+      found = Date.parse(since);
+      moments.set(since, found);
+    }
+    return found;
+  }
+
+  // All of them once a second; behind a swap those that are new, and so empty.
+  function showAges(selector = "time.age") {
+    for (const element of document.querySelectorAll(selector)) {
+      const since = element.dataset.since;
+      // Without a time: since before the server was started.
+      const text = since ? age(momentOf(since)) : "earlier";
+      if (element.textContent !== text) element.textContent = text;
+      if (since && element.dateTime !== since) element.dateTime = since;
+    }
+  }
+
+  function showBar() {
+    const seconds = Math.max(0, Math.round((performance.now() - heardAt) / 1000));
+    const clock = heardWall.toLocaleTimeString([], { hour12: false });
+    bar.textContent = `No word from the server since ${clock} (${seconds} s). What you see was so then.`;
+  }
+
+  function breakOff() {
+    if (isLeaving) return;
+    if (brokenSince === null) {
+      brokenSince = heardAt;
+      document.body.classList.add("stale");
+      delete document.body.dataset.live;
+      bar.hidden = false;
+    }
+    showBar();
+  }
+
+  function mend() {
+    brokenSince = null;
+    document.body.classList.remove("stale");
+    bar.hidden = true;
+  }
+
+  function end(reason) {
+    isLeaving = true;
+    const next = location.pathname + location.search;
+    location.href = `/login?why=${encodeURIComponent(reason)}&next=${encodeURIComponent(next)}`;
+  }
+
+  if (live) {
+    live.addEventListener("htmx:sse:before:message", () => {
+      heardAt = performance.now();
+      heardWall = new Date();
+    });
+    live.addEventListener("beat", (event) => {
+      const found = JSON.parse(event.detail.data);
+      serverZero = found.now - performance.now();
+      if (brokenSince !== null) mend();
+      document.body.dataset.live = "";
+    });
+    live.addEventListener("ended", (event) => end(event.detail.data.trim()));
+    live.addEventListener("htmx:sse:before:connection", (event) => {
+      if (event.detail.connection.attempt > 0) breakOff();
+    });
+    live.addEventListener("htmx:sse:close", breakOff);
+    live.addEventListener("htmx:sse:error", (event) => {
+      breakOff();
+      if (event.detail.status === 401) end("ended");
+    });
+    live.addEventListener("htmx:after:swap", () => {
+      showAges("time.age:empty");
+      document.dispatchEvent(new CustomEvent("remsim:changed"));
+    });
+  }
+  // htmx looks at the page in a timer of its own, maybe before its extension is there: it is told of the stream in a
+  // later one, so that it connects once.
+  document.addEventListener("DOMContentLoaded", () => setTimeout(() => {
+    if (!live) return;
+    live.setAttribute("hx-sse:connect", live.dataset.stream);
+    htmx.process(live);
+  }));
+  addEventListener("pagehide", () => { isLeaving = true; });
+  addEventListener("pageshow", () => { isLeaving = false; });
+
+  setInterval(() => {
+    if (live) {
+      if (brokenSince !== null) showBar();
+      else if (performance.now() - heardAt > SILENCE_MS) breakOff();
+      // The first connection may have failed; then the extension does not try again by itself.
+      if (brokenSince !== null && !live._htmx?.sse && !document.hidden) htmx.trigger(live, "reconnect");
+    }
+    showAges();
+  }, 1000);
+  showAges();
+
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      document.getElementById("search").focus();
+    }
+  });
+
+  return { now, showAges, end, isStale: () => brokenSince !== null };
+})();

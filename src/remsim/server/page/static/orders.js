@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changes things: by REST v2, as any program does, with what proves that the request comes from this page. Says what
+// came of it, and takes it back for ten seconds.
+"use strict";
+(() => {
+  const UNDO_S = 10;
+  const proof = document.querySelector('meta[name="proof"]').content;
+  const toasts = document.getElementById("toasts");
+
+  class Refusal extends Error {
+    constructor(status, problem) {
+      super(problem.detail || problem.title || `status ${status}`);
+      this.status = status;
+      this.hint = problem.hint || "";
+      this.code = problem.code || "";
+    }
+  }
+
+  async function order(method, path, body, headers = {}) {
+    if (remsim.isStale()) throw new Refusal(0, { detail: "the server is not there now", hint: "nothing was changed" });
+    const sent = { "X-Remsim-Proof": proof, Accept: "application/json", ...headers };
+    if (body !== undefined) sent["Content-Type"] = "application/json";
+    let answer;
+    try {
+      answer = await fetch(`/api/v2${path}`, {
+        method,
+        headers: sent,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        credentials: "same-origin",
+        redirect: "error",
+      });
+    } catch {
+      throw new Refusal(0, { detail: "the server did not answer", hint: "look before you try again" });
+    }
+    const text = await answer.text();
+    let found = {};
+    try {
+      found = text ? JSON.parse(text) : {};
+    } catch {
+      found = { detail: "the answer cannot be read" };
+    }
+    if (answer.status === 401) remsim.end(found.code || "ended");
+    if (!answer.ok) throw new Refusal(answer.status, found);
+    return { status: answer.status, body: found, etag: answer.headers.get("ETag") };
+  }
+
+  function toast(text, { hint = "", isBad = false, undo = null, seconds = 6 } = {}) {
+    const element = document.createElement("div");
+    element.className = isBad ? "toast bad" : "toast";
+    const words = document.createElement("p");
+    words.textContent = text;
+    element.append(words);
+    if (hint) {
+      const more = document.createElement("p");
+      more.className = "hint";
+      more.textContent = hint;
+      element.append(more);
+    }
+    let left = undo ? UNDO_S : isBad ? 12 : seconds;
+    const close = () => {
+      clearInterval(timer);
+      element.remove();
+    };
+    if (undo) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "undo";
+      const name = () => { button.textContent = `Undo (${left} s)`; };
+      name();
+      button.addEventListener("click", () => {
+        close();
+        undo();
+      });
+      element.append(button);
+      element.tick = name;
+    }
+    const timer = setInterval(() => {
+      left -= 1;
+      if (left <= 0) close();
+      else if (element.tick) element.tick();
+    }, 1000);
+    while (toasts.children.length >= 4) toasts.firstElementChild.remove();
+    toasts.append(element);
+  }
+
+  const refuse = (error) => {
+    if (!(error instanceof Refusal)) throw error;
+    toast(sentence(error.message), { hint: error.hint, isBad: true });
+  };
+  const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+  const slotPath = (slot) => encodeURIComponent(slot).replaceAll("%3A", ":");
+
+  // Give a client this card. What both had before comes back by "undo".
+  async function map(card, client) {
+    try {
+      const before = await current(client);
+      const made = await order("PUT", `/mappings/${slotPath(client)}`, { card });
+      if (made.status === 200 && before?.bank === made.body.bank) {
+        toast(`${client} has ${made.body.bank} already.`);
+        return;
+      }
+      toast(`${client} has ${made.body.bank} now${before ? ` instead of ${before.bank}` : ""}.`, {
+        undo: () => undoMap(client, before, made.etag),
+      });
+    } catch (error) {
+      refuse(error);
+    }
+  }
+
+  async function current(client) {
+    try {
+      return (await order("GET", `/mappings/${slotPath(client)}`)).body;
+    } catch (error) {
+      if (error.status === 404) return null;
+      throw error;
+    }
+  }
+
+  async function undoMap(client, before, etag) {
+    const match = etag ? { "If-Match": etag } : {};
+    try {
+      if (before) await order("PUT", `/mappings/${slotPath(client)}`, { card: before.bank }, match);
+      else await order("DELETE", `/mappings/${slotPath(client)}`, undefined, match);
+      toast(before ? `${client} has ${before.bank} again.` : `${client} has no card again.`);
+    } catch (error) {
+      refuse(error);
+    }
+  }
+
+  async function unmap(client) {
+    try {
+      const before = await current(client);
+      if (!before) {
+        toast(`${client} has no card.`);
+        return;
+      }
+      await order("DELETE", `/mappings/${slotPath(client)}`);
+      toast(`${before.bank} was taken from ${client}.`, { undo: () => remap(client, before.bank) });
+    } catch (error) {
+      refuse(error);
+    }
+  }
+
+  async function remap(client, card) {
+    try {
+      await order("PUT", `/mappings/${slotPath(client)}`, { card }, { "If-None-Match": "*" });
+      toast(`${client} has ${card} again.`);
+    } catch (error) {
+      refuse(error);
+    }
+  }
+
+  const labelPath = (subject) => `/labels/${slotPath(subject)}`;
+
+  // Give each of these slots other labels: `change` makes the new list of the old one.
+  async function relabel(subjects, change) {
+    const done = [];
+    const refused = [];
+    const work = [...subjects];
+    const one = async () => {
+      for (let subject = work.shift(); subject !== undefined; subject = work.shift()) {
+        try {
+          const old = await order("GET", labelPath(subject));
+          const wanted = [...new Set(change(old.body.labels))].sort();
+          if (wanted.join("\t") === old.body.labels.join("\t")) continue;
+          await order("PUT", labelPath(subject), { labels: wanted }, old.etag ? { "If-Match": old.etag } : {});
+          done.push([subject, old.body.labels]);
+        } catch (error) {
+          if (!(error instanceof Refusal)) throw error;
+          refused.push(error);
+        }
+      }
+    };
+    await Promise.all([one(), one(), one(), one()]);
+    const bad = refused.length ? ` ${refused.length} refused: ${refused[0].message}.` : "";
+    toast(`${done.length} ${done.length === 1 ? "slot has" : "slots have"} other labels now.${bad}`, {
+      isBad: refused.length > 0,
+      undo: done.length ? () => unlabel(done) : null,
+    });
+  }
+
+  async function unlabel(done) {
+    try {
+      for (const [subject, labels] of done) await order("PUT", labelPath(subject), { labels });
+      toast("The labels are as they were.");
+    } catch (error) {
+      refuse(error);
+    }
+  }
+
+  Object.assign(remsim, { order, toast, refuse, map, unmap, relabel, Refusal });
+})();

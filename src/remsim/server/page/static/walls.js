@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// The overview: filter and search without asking the server, wall or table, arrow keys, links between cards and
+// clients, labels for all that is shown. What is filtered is kept in the address.
+"use strict";
+(() => {
+  const overview = document.getElementById("overview");
+  const banks = document.getElementById("banks");
+  const clients = document.getElementById("clients");
+  const search = document.getElementById("search");
+  const byLabel = document.getElementById("filter-label");
+  const byBank = document.getElementById("filter-bank");
+  const found = document.getElementById("found");
+  const link = document.querySelector("#links path");
+  const given = new URLSearchParams(location.search);
+  const filter = {
+    q: given.get("q") || "",
+    state: given.get("state") || "",
+    label: given.get("label") || "",
+    bank: given.get("bank") || "",
+    view: given.get("view") === "table" ? "table" : "wall",
+  };
+  const tiles = () => banks.querySelectorAll(".tile");
+  const rows = () => clients.querySelectorAll(".client");
+  const labels = (element) => (element.dataset.labels ? element.dataset.labels.split("\t") : []);
+  const idOf = (slot) => (slot.startsWith("B") ? "s" : "c") + slot.slice(1).replace(":", "-");
+
+  // A number of a card is shown shortened; one that is typed in full is compared with what is shown of it.
+  function words() {
+    return filter.q.toLowerCase().split(/\s+/).filter(Boolean).map((word) =>
+      /^[0-9a-e]{15,20}$/.test(word) ? `${word.slice(0, 6)}…${word.slice(-4)}` : word);
+  }
+
+  function fits(element, wanted) {
+    if (filter.state && element.dataset.state !== filter.state) return false;
+    if (filter.bank && element.dataset.bank !== filter.bank) return false;
+    if (filter.label && !labels(element).includes(filter.label)) return false;
+    if (wanted.length) {
+      const text = element.textContent.toLowerCase();
+      if (!wanted.every((word) => text.includes(word))) return false;
+    }
+    return true;
+  }
+
+  function apply() {
+    const wanted = words();
+    const counts = {};
+    let shown = 0;
+    let all = 0;
+    for (const tile of tiles()) {
+      all += 1;
+      counts[tile.dataset.state] = (counts[tile.dataset.state] || 0) + 1;
+      const fit = fits(tile, wanted);
+      if (tile.hidden === fit) tile.hidden = !fit;
+      shown += fit;
+    }
+    for (const bank of banks.querySelectorAll(".bank")) {
+      const isEmpty = bank.querySelector(".tile") !== null && bank.querySelector(".tile:not([hidden])") === null;
+      if (bank.hidden !== isEmpty) bank.hidden = isEmpty;
+    }
+    let heard = 0;
+    for (const row of rows()) {
+      const fit = !wanted.length || wanted.every((word) => row.textContent.toLowerCase().includes(word));
+      if (row.hidden === fit) row.hidden = !fit;
+      heard += fit;
+    }
+    const isFiltered = Boolean(filter.q || filter.state || filter.label || filter.bank);
+    say(found, isFiltered ? `${shown} of ${all} slots` : `${all} slots`);
+    say(document.getElementById("clients-count"), String(heard));
+    document.getElementById("nothing").hidden = shown > 0;
+    for (const count of document.querySelectorAll("[data-count]")) {
+      say(count, String(count.dataset.count ? counts[count.dataset.count] || 0 : all));
+    }
+    const bulk = document.getElementById("bulk");
+    if (bulk) bulk.disabled = !isFiltered || shown === 0;
+    offer(byLabel, [...new Set([...tiles()].flatMap(labels))].sort(), filter.label);
+    offer(byBank, [...banks.querySelectorAll(".bank-head")].map((head) => head.dataset.bank), filter.bank);
+    rove();
+  }
+
+  function say(element, text) {
+    if (element.textContent !== text) element.textContent = text;
+  }
+
+  function offer(select, values, chosen) {
+    const wanted = chosen && !values.includes(chosen) ? [...values, chosen] : values;
+    const known = [...select.options].slice(1).map((option) => option.value);
+    if (known.join("\t") !== wanted.join("\t")) {
+      select.replaceChildren(select.options[0], ...wanted.map((value) => new Option(value, value)));
+    }
+    if (select.value !== chosen) select.value = chosen;
+  }
+
+  function show() {
+    overview.dataset.view = filter.view;
+    for (const button of document.querySelectorAll("[data-view][aria-pressed]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.view === filter.view));
+    }
+    for (const chip of document.querySelectorAll("[data-filter-state]")) {
+      chip.setAttribute("aria-pressed", String(chip.dataset.filterState === filter.state));
+    }
+    const kept = Object.entries(filter).filter(([name, value]) => value && !(name === "view" && value === "wall"));
+    const query = new URLSearchParams(kept).toString();
+    history.replaceState(null, "", query ? `/?${query}` : "/");
+    apply();
+  }
+
+  // One stop for the tabulator in each list; arrow keys go on from there.
+  function rove() {
+    for (const list of [banks, clients]) {
+      const current = list.querySelector('.stop[tabindex="0"]');
+      // Whether it is shown is read from attributes: to ask for its place would lay out the whole page.
+      if (current && !current.closest("[hidden]")) continue;
+      if (current) current.tabIndex = -1;
+      const first = [...list.querySelectorAll(".stop")].find((stop) => !stop.closest("[hidden]"));
+      if (first) first.tabIndex = 0;
+    }
+  }
+
+  function focus(stop) {
+    const list = stop.closest("#banks, #clients");
+    for (const other of list.querySelectorAll('.stop[tabindex="0"]')) other.tabIndex = -1;
+    stop.tabIndex = 0;
+    stop.focus();
+  }
+
+  function step(stop, key) {
+    const list = stop.closest("#banks, #clients");
+    const stops = [...list.querySelectorAll("li:not([hidden]) > .stop")];
+    const at = stops.indexOf(stop);
+    if (key === "Home") return stops[0];
+    if (key === "End") return stops[stops.length - 1];
+    if (key === "ArrowRight") return stops[at + 1];
+    if (key === "ArrowLeft") return stops[at - 1];
+    const from = stop.closest("li").getBoundingClientRect();
+    const ahead = key === "ArrowDown" ? stops.slice(at + 1) : stops.slice(0, at).reverse();
+    const isBeyond = (box) => (key === "ArrowDown" ? box.top >= from.bottom - 1 : box.bottom <= from.top + 1);
+    let best = null;
+    for (const other of ahead) {
+      const box = other.closest("li").getBoundingClientRect();
+      if (!isBeyond(box)) continue;
+      if (best && Math.abs(box.top - best.top) > 2) break;
+      const off = Math.abs(box.left - from.left);
+      if (!best || off < best.off) best = { other, off, top: box.top };
+    }
+    return best?.other;
+  }
+
+  document.addEventListener("keydown", (event) => {
+    const stop = event.target.closest(".stop");
+    if (!stop || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (/^(Arrow(Up|Down|Left|Right)|Home|End)$/.test(event.key)) {
+      const next = step(stop, event.key);
+      event.preventDefault();
+      if (next) focus(next);
+    } else if (event.key === "Enter" && stop.matches(".pick")) {
+      event.preventDefault();
+      location.href = stop.parentElement.querySelector("a.nr").href;
+    }
+  });
+
+  // What belongs together.
+  function join(element) {
+    for (const other of document.querySelectorAll(".joined")) other.classList.remove("joined");
+    link.setAttribute("d", "");
+    const other = element?.dataset.to ? document.getElementById(idOf(element.dataset.to)) : null;
+    if (!other || other.hidden) return;
+    element.classList.add("joined");
+    other.classList.add("joined");
+    const [tile, row] = element.matches(".tile") ? [element, other] : [other, element];
+    const frame = overview.getBoundingClientRect();
+    const list = clients.getBoundingClientRect();
+    const from = tile.getBoundingClientRect();
+    const to = row.getBoundingClientRect();
+    const isSeen = to.bottom > list.top && to.top < list.bottom && to.left > from.right;
+    if (!isSeen) return;
+    const [x1, y1] = [from.right - frame.left, from.top + from.height / 2 - frame.top];
+    const [x2, y2] = [to.left - frame.left, to.top + to.height / 2 - frame.top];
+    const bend = Math.max(24, (x2 - x1) / 2);
+    link.setAttribute("d", `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`);
+  }
+  const entry = (event) => event.target.closest?.(".tile, .client") ?? null;
+  overview.addEventListener("pointerover", (event) => join(entry(event)));
+  overview.addEventListener("pointerleave", () => join(null));
+  overview.addEventListener("focusin", (event) => join(entry(event)));
+  overview.addEventListener("focusout", () => join(null));
+  clients.addEventListener("scroll", () => join(null), { passive: true });
+
+  for (const chip of document.querySelectorAll("[data-filter-state]")) {
+    chip.addEventListener("click", () => {
+      filter.state = chip.dataset.filterState;
+      show();
+    });
+  }
+  for (const button of document.querySelectorAll("[data-view][aria-pressed]")) {
+    button.addEventListener("click", () => {
+      filter.view = button.dataset.view;
+      show();
+    });
+  }
+  byLabel.addEventListener("change", () => { filter.label = byLabel.value; show(); });
+  byBank.addEventListener("change", () => { filter.bank = byBank.value; show(); });
+  search.addEventListener("input", () => { filter.q = search.value.trim(); show(); });
+  search.form.addEventListener("submit", (event) => event.preventDefault());
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      search.value = "";
+      filter.q = "";
+      show();
+      search.blur();
+    }
+  });
+  document.addEventListener("remsim:changed", apply);
+
+  // Labels for all slots that are shown.
+  const bulk = document.getElementById("bulk");
+  if (bulk) {
+    const dialog = document.getElementById("labeller");
+    const add = document.getElementById("labeller-add");
+    const remove = document.getElementById("labeller-remove");
+    let chosen = [];
+    bulk.addEventListener("click", () => {
+      const shown = [...banks.querySelectorAll(".tile:not([hidden])")];
+      chosen = shown.map((tile) => tile.dataset.slot);
+      say(document.getElementById("labeller-text"), `${chosen.length} ${chosen.length === 1 ? "slot is" : "slots are"} shown by the filter.`);
+      offer(remove, [...new Set(shown.flatMap(labels))].sort(), "");
+      add.value = "";
+      dialog.showModal();
+      add.focus();
+    });
+    const label = () => {
+      const wanted = add.value.trim();
+      const unwanted = remove.value;
+      dialog.close();
+      if (wanted || unwanted) {
+        remsim.relabel(chosen, (old) => [...old.filter((one) => one !== unwanted), ...(wanted ? [wanted] : [])]);
+      }
+    };
+    document.getElementById("labeller-do").addEventListener("click", label);
+    add.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") {
+        event.preventDefault();
+        label();
+      }
+    });
+  }
+
+  search.value = filter.q;
+  show();
+  Object.assign(remsim, { idOf, tiles, rows, labelsOf: labels });
+})();

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How slots stand, by REST v2 over a whole server."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from remsim.core.ids import BankSlot, ClientSlot
+from remsim.rest import models
+from remsim.server.core.tokens import Scope, TokenRole
+from remsim.wire.messages.extensions import CardInd
+from remsim.wire.messages.health import (
+    CardErrorKind,
+    ClientCounters,
+    ClientHealthInd,
+    ClientPhase,
+    InventoryInd,
+    LastError,
+    Latency,
+    ModemLines,
+    ModemSpeed,
+    Quantiles,
+    RecentErrors,
+    SessionPhase,
+    SlotCounters,
+    SlotHealthInd,
+)
+from remsim.wire.messages.rspro import SessionStateInd
+from tests.contract.test_rest2 import V2, Lab
+from tests.doubles.server_rig import RigPeer, connect_client, running_server
+
+REPORT = SlotHealthInd(
+    bank_slot=BankSlot(1, 3),
+    is_present=True,
+    presence_age_ms=60_000,
+    phase=SessionPhase.RESUMABLE,
+    phase_age_ms=30_000,
+    counters=SlotCounters(commands=700, resets=2, mutes=1, transmission_errors=14, recoveries=14),
+    recent=RecentErrors(0, 14),
+    reader="Reader 3",
+    atr=b"\x3b\x00",
+    client=ClientSlot(7, 0),
+    last_error=LastError(CardErrorKind.TRANSMISSION, 180_000),
+    card_time=Quantiles(256, 21_000, 90_000),
+    latency=Latency(commands=700, round_trips=700, saved_ms=-100, card_ms=14_700),
+)
+MODEM = ClientHealthInd(
+    client_slot=ClientSlot(7, 0),
+    phase=ClientPhase.OPERATIONAL,
+    phase_age_ms=30_000,
+    counters=ClientCounters(commands=700, failures=1, resets=2, cuts=5, resumes=5, recent_cuts=1, longest_hold_ms=1500),
+    emulator="simtrace2",
+    board="sysmoQMOD st12",
+    firmware="0.9.0",
+    has_hardware=True,
+    bank_slot=BankSlot(1, 3),
+    lines=ModemLines(29_000, is_reset_active=False, has_vcc=True, has_clk=True),
+    speed=ModemSpeed(9, 6),
+    round_trip=Quantiles(256, 42_000, 95_000),
+    latency=Latency(commands=700, hits=10, waited_ms=30_000),
+)
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(running_server(tmp_path, rest_open=False))
+        made = Lab(service, stack, tmp_path)
+        made.admin = await made.caller(TokenRole.ADMIN)
+        yield made
+
+
+async def at_work(lab: Lab) -> tuple[RigPeer, RigPeer]:
+    """A bank and a client that have told everything."""
+    bank = await lab.bank(1)
+    client = await lab.client(7, is_own=True)
+    bank.send(SessionStateInd(BankSlot(1, 3), ClientSlot(7, 0), SessionPhase.RESUMABLE, 30_000, 2))
+    bank.send(REPORT)
+    client.send(MODEM)
+    await bank.settle()
+    await client.settle()
+    return bank, client
+
+
+async def test_one_bank_slot_is_shown_with_everything(lab: Lab) -> None:
+    await at_work(lab)
+    answer = await lab.admin.get(f"{V2}/banks/1/slots/3")
+    slot = models.BankSlotModel.model_validate_json(answer.content)
+    assert (slot.reader_name, slot.atr, slot.card.state) == ("Reader 3", "3b00", "present")
+    assert slot.card.age_s is not None
+    assert 60.0 <= slot.card.age_s < 65.0
+    assert slot.session is not None
+    assert (slot.session.state, slot.session.client, slot.session.source, slot.session.cuts) == (
+        "resumable",
+        "C7:0",
+        "B1",
+        2,
+    )
+    assert slot.health is not None
+    assert (slot.health.kind, slot.health.trouble) == ("contact", True)
+    assert slot.health.verdict == "contact trouble: 14 transmission errors in 1 h, last 3 min ago"
+    assert slot.health.advice == "clean the card or move it to another slot"
+    figures = slot.health.figures
+    assert figures is not None
+    assert (figures.commands, figures.transmission_errors, figures.transmission_errors_in_1h) == (700, 14, 14)
+    assert figures.card_time == models.DurationsModel(samples=256, p50_us=21_000, p99_us=90_000)
+    assert figures.last_error is not None
+    assert figures.last_error.kind == "transmission"
+    assert 180.0 <= figures.last_error.age_s < 185.0
+    assert figures.latency is not None
+    assert (figures.latency.saved_s, figures.latency.card_s, figures.latency.waited_s) == (-0.1, 14.7, None)
+
+
+async def test_lists_have_the_verdicts_without_figures(lab: Lab) -> None:
+    await at_work(lab)
+    slots = (await lab.admin.get(f"{V2}/banks/1/slots")).json()["items"]
+    assert [slot["health"]["kind"] for slot in slots] == [*["unknown"] * 3, "contact", *["unknown"] * 4]
+    assert not any("figures" in slot["health"] or "reader_name" in slot for slot in slots)
+    assert "bank 1 has not told yet" in slots[0]["health"]["verdict"]
+
+
+async def test_one_client_slot_is_shown_with_everything(lab: Lab) -> None:
+    await at_work(lab)
+    answer = await lab.admin.get(f"{V2}/clients/7/slots/0")
+    slot = models.ClientSlotModel.model_validate_json(answer.content)
+    assert (slot.emulator, slot.board) == (
+        "simtrace2",
+        models.BoardModel(present=True, name="sysmoQMOD st12", firmware="0.9.0"),
+    )
+    assert slot.session is not None
+    assert (slot.session.state, slot.session.bank, slot.session.source) == ("operational", "B1:3", "C7:0")
+    assert slot.lines is not None
+    assert (slot.lines.reset, slot.lines.vcc, slot.lines.clk) == (False, True, True)
+    assert (slot.lines.f_index, slot.lines.d_index) == (9, 6)
+    assert slot.round_trip == models.DurationsModel(samples=256, p50_us=42_000, p99_us=95_000)
+    assert slot.health is not None
+    assert (slot.health.kind, slot.health.trouble, slot.health.verdict) == ("ok", False, "")
+    assert slot.health.figures is not None
+    assert (slot.health.figures.cuts, slot.health.figures.longest_hold_s) == (5, 1.5)
+    assert slot.health.figures.latency is not None
+    assert slot.health.figures.latency.hits == 10
+    listed = (await lab.admin.get(f"{V2}/clients/7/slots")).json()["items"][0]
+    assert listed["round_trip"]["p50_us"] == 42_000
+    assert "figures" not in listed["health"]
+
+
+async def test_nothing_is_claimed_of_peers_that_are_gone(lab: Lab) -> None:
+    bank, client = await at_work(lab)
+    await bank.close()
+    await client.close()
+    await lab.bank_is_gone(1)
+    runtime = lab.service.runtime
+    assert runtime is not None
+    assert await runtime.changes.until(lambda: runtime.query.client(ClientSlot(7, 0)) is None or None, 20)
+    await lab.admin.put(f"{V2}/mappings/C7:0", json={"card": "B1:3"})
+    slot = (await lab.admin.get(f"{V2}/banks/1/slots/3")).json()
+    assert slot["health"]["kind"] == "unknown"
+    assert slot["health"]["verdict"].startswith("bank 1 is not connected since ")
+    assert {"session", "reader_name", "atr", "figures"}.isdisjoint({*slot, *slot["health"]})
+    modem = (await lab.admin.get(f"{V2}/clients/7/slots/0")).json()
+    assert modem["health"]["verdict"].startswith("client C7:0 is not connected since ")
+    assert {"session", "emulator", "board", "lines", "round_trip"}.isdisjoint(modem)
+    assert (await lab.admin.get(f"{V2}/sessions")).json()["items"] == []
+
+
+async def test_of_classic_peers_is_shown_what_is_known(lab: Lab) -> None:
+    await at_work(lab)
+    async with await connect_client(lab.service, 9, is_own=False):
+        slot = (await lab.admin.get(f"{V2}/clients/9/slots/0")).json()
+        assert slot["health"]["kind"] == "unknown"
+        assert slot["health"]["verdict"] == "client C9:0 does not tell"
+        assert slot["link"]["state"] == "connected"
+
+
+async def test_sessions_are_listed_in_pages(lab: Lab) -> None:
+    bank, _ = await at_work(lab)
+    bank.send(SessionStateInd(BankSlot(1, 0), ClientSlot(8, 0), SessionPhase.DETACHED, 0, 0))
+    await bank.settle()
+    first = (await lab.admin.get(f"{V2}/sessions?limit=1")).json()
+    assert [(item["bank"], item["client"], item["state"]) for item in first["items"]] == [("B1:0", "C8:0", "detached")]
+    second = (await lab.admin.get(f"{V2}/sessions?cursor={first['next']}")).json()
+    assert [item["bank"] for item in second["items"]] == ["B1:3"]
+    assert 30.0 <= second["items"][0]["age_s"] < 35.0
+
+
+async def test_changes_are_in_the_events(lab: Lab) -> None:
+    bank, _ = await at_work(lab)
+    bank.send(replace(REPORT, recent=RecentErrors()))
+    await bank.settle()
+    events = (await lab.admin.get(f"{V2}/events")).json()["items"]
+    verdicts = [(item["bank_slot"], item["data"]["verdict"]) for item in events if item["kind"] == "slot_health"]
+    assert verdicts == [("B1:3", "contact"), ("B1:3", "ok")]
+    states = [(item["client_slot"], item["data"]["state"]) for item in events if item["kind"] == "session_state"]
+    assert states == [("C7:0", "resumable")]
+
+
+@pytest.mark.parametrize(
+    ("scope", "sees_bank", "sees_client", "sees_session"),
+    [
+        (Scope(frozenset({1}), frozenset({7})), True, True, True),
+        (Scope(frozenset({1}), frozenset({8})), True, False, False),
+        (Scope(frozenset({2}), frozenset({7})), False, True, False),
+    ],
+)
+async def test_limited_token_sees_its_part_only(
+    lab: Lab, scope: Scope, sees_bank: bool, sees_client: bool, sees_session: bool
+) -> None:
+    await at_work(lab)
+    rest = await lab.caller(TokenRole.VIEWER, scope)
+    slot, modem = await rest.get(f"{V2}/banks/1/slots/3"), await rest.get(f"{V2}/clients/7/slots/0")
+    assert (slot.status_code == 200, modem.status_code == 200) == (sees_bank, sees_client)
+    sessions = (await rest.get(f"{V2}/sessions")).json()["items"]
+    events = (await rest.get(f"{V2}/events")).json()["items"]
+    assert bool(sessions) == sees_session
+    assert any(item["kind"] == "session_state" for item in events) == sees_session
+    assert any(item["kind"] == "slot_health" for item in events) == sees_bank
+    everything = " ".join((slot.text, modem.text, str(sessions), str(events)))
+    if not sees_bank:
+        assert "B1" not in everything
+    if not sees_client:
+        assert "C7" not in everything
+
+
+class TestInventory:
+    """What cards say without a PIN."""
+
+    IMSI, EID = "001010123456789", "89049032000000000000000000000018"
+    ICCID = "8900101234567890018"
+
+    async def test_it_is_shown_shortened_and_in_full_to_admins_who_ask(self, tmp_path: Path) -> None:
+        async with AsyncExitStack() as stack:
+            service = await stack.enter_async_context(running_server(tmp_path, rest_open=False, keep_imsi=True))
+            lab = Lab(service, stack, tmp_path)
+            lab.admin, viewer = await lab.caller(TokenRole.ADMIN), await lab.caller(TokenRole.VIEWER)
+            bank = await lab.bank(1)
+            bank.send(CardInd(BankSlot(1, 3), self.ICCID))
+            bank.send(InventoryInd(BankSlot(1, 3), self.ICCID, self.IMSI, b"Example", self.EID))
+            await bank.settle()
+            for rest in (viewer, lab.admin):
+                slot = (await rest.get(f"{V2}/banks/1/slots/3")).json()["inventory"]
+                assert (slot["imsi"], slot["service_provider"], slot["eid"]) == ("00101…89", "Example", "89049032…0018")
+                assert slot["source"] == "B1"
+                pages = [(await rest.get(f"{V2}/{path}")).text for path in ("cards", "banks/1/slots", "events")]
+                assert not [secret for secret in (self.IMSI, self.EID, self.ICCID) if secret in " ".join(pages)]
+            (card,) = (await lab.admin.get(f"{V2}/cards?reveal=true")).json()["items"]
+            assert (card["inventory"]["imsi"], card["inventory"]["eid"]) == (self.IMSI, self.EID)
+            assert (await viewer.get(f"{V2}/cards?reveal=true")).status_code == 403
+
+    async def test_it_outlives_the_server_without_the_imsi_that_is_not_kept(self, tmp_path: Path) -> None:
+        for keeps in (True, False):
+            async with AsyncExitStack() as stack:
+                service = await stack.enter_async_context(running_server(tmp_path, rest_open=False, keep_imsi=keeps))
+                lab = Lab(service, stack, tmp_path)
+                lab.admin = await lab.caller(TokenRole.ADMIN)
+                if keeps:
+                    bank = await lab.bank(1)
+                    bank.send(CardInd(BankSlot(1, 3), self.ICCID))
+                    bank.send(InventoryInd(BankSlot(1, 3), self.ICCID, self.IMSI, b"Example", self.EID))
+                    await bank.settle()
+                    continue
+                (card,) = (await lab.admin.get(f"{V2}/cards?reveal=true")).json()["items"]
+                assert card["inventory"] == {"service_provider": "Example", "eid": self.EID, "source": "database"}
