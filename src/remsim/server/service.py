@@ -7,6 +7,7 @@ import time
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -92,11 +93,7 @@ class ServerService:
             check_open_address(self.rest_address)
         policy = read_policy(config)
         overrides = await _resolve_overrides(config)
-        lock = StateLock(
-            config.state_dir / "server.lock", what=f"the state directory {config.state_dir}", must_exist=True
-        )
-        lock.take(self._log)
-        self._stack.callback(lock.release)
+        self._take_lock(config.state_dir)
         store = Store.at(config.database_url, log=self._log)
         self._stack.push_async_callback(store.close)
         memory = await store.open()
@@ -137,6 +134,11 @@ class ServerService:
         self._log.info(
             "listening", rspro=str(self.rspro_address), rest=str(self.rest_address), starts=memory.restart_counter
         )
+
+    def _take_lock(self, directory: Path) -> None:
+        lock = StateLock(directory / "server.lock", what=f"the state directory {directory}", must_exist=True)
+        lock.take(self._log)
+        self._stack.callback(lock.release)
 
     async def run(self) -> None:
         """Serve until ``request_stop``."""

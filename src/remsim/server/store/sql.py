@@ -194,24 +194,14 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             for labels in decision.labels:
                 await write_decision(connection, labels, wall)
             return tuple(number for numbers in created for number in numbers)
-        case StoreLease(order, creation):
-            made = () if creation is None else await write_decision(connection, creation, wall)
-            await leases.write_lease(connection, order, made[0] if made else None, wall)
-            return made
-        case StoreGrant(lease_id, creation):
-            made = await write_decision(connection, creation, wall)
-            await leases.write_grant(connection, lease_id, made[0], wall)
-            return made
+        case StoreLease() | StoreGrant() | StoreRenewal() | StoreLeaseEnd():
+            return await _write_lease(connection, decision, wall)
         case StoreWebhook(hook):
             await webhooks.write_webhook(connection, hook)
         case StoreWebhookEnd(number):
             await webhooks.delete_webhook(connection, number)
         case StoreDeliveries():
             await webhooks.write_deliveries(connection, decision)
-        case StoreRenewal():
-            await leases.write_renewal(connection, decision, wall)
-        case StoreLeaseEnd():
-            await leases.write_end(connection, decision, wall)
         case StoreLabels():
             await connection.execute(delete(LABELS).where(LABELS.c.subject == decision.subject))
             rows = [{"subject": decision.subject, "label": label, "given_at": wall} for label in decision.labels]
@@ -232,6 +222,25 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             await connection.execute(
                 insert(CLIENT_NUMBERS).values(kind=kind, value=value, client_id=decision.client_id, given_at=wall)
             )
+    return ()
+
+
+async def _write_lease(
+    connection: AsyncConnection, decision: StoreLease | StoreGrant | StoreRenewal | StoreLeaseEnd, wall: float
+) -> tuple[int, ...]:
+    match decision:
+        case StoreLease(order, creation):
+            made = () if creation is None else await write_decision(connection, creation, wall)
+            await leases.write_lease(connection, order, made[0] if made else None, wall)
+            return made
+        case StoreGrant(lease_id, creation):
+            made = await write_decision(connection, creation, wall)
+            await leases.write_grant(connection, lease_id, made[0], wall)
+            return made
+        case StoreRenewal():
+            await leases.write_renewal(connection, decision, wall)
+        case StoreLeaseEnd():
+            await leases.write_end(connection, decision, wall)
     return ()
 
 
