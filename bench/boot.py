@@ -182,13 +182,14 @@ def apart(rows: Sequence[dict[str, Cell]], tolerance: float) -> list[str]:
     return found
 
 
-def _main_others(sessions: int, rounds: int, json_file: Path | None) -> int:
+def _main_others(given: argparse.Namespace) -> int:
     rows: list[dict[str, Cell]] = []
     for card_time_ms in (boot_programs.CARD_TIME_MS, 0):
-        found = run(boot_others.measure(boot_others.Options(sessions, rounds, card_time_ms)))
-        tables.show(f"{sessions} other sessions while a far modem is answered ahead, and while it is not", found)
+        options = boot_others.Options(given.others, given.rounds, card_time_ms, given.realtime)
+        found = run(boot_others.measure(options))
+        tables.show(f"{given.others} other sessions while a far modem is answered ahead, and while it is not", found)
         rows += found
-    tables.save(json_file, {"machine": tables.machine(), "rows": rows})
+    tables.save(given.json, {"machine": tables.machine(), "rows": rows})
     return 0
 
 
@@ -210,12 +211,15 @@ def main(arguments: Sequence[str]) -> int:
         "--others", type=int, metavar="N", help="measure instead what N other sessions of the bank notice"
     )
     parser.add_argument("--rounds", type=int, default=3, help="pairs of windows for --others (default: 3)")
+    parser.add_argument(
+        "--realtime", action="store_true", help="with --others: real-time priority for what is measured (as root)"
+    )
     parser.add_argument("--simulated", action="store_true", help="only by the simulated clock")
     parser.add_argument("--tolerance", type=float, default=_TOLERANCE, help="share (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
     options = parser.parse_args(arguments)
     if options.others is not None:
-        return _main_others(options.others, options.rounds, options.json)
+        return _main_others(options)
     if options.trace is not None:
         starts = [read_start(options.trace)]
     else:

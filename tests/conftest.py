@@ -2,8 +2,8 @@
 """What holds for every test: reproducible property tests, nothing left behind, nothing skipped."""
 
 import logging
-import tempfile
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,7 @@ from xdist.remote import Producer
 
 from remsim.logs import reset_logging
 from tests import leftovers
-from tests.doubles.programs import INSTALLED, STAND_INS
-from tests.doubles.quick_start import QuickStart
+from tests.doubles.programs import quick_programs, stand_ins
 from tests.reference import reference as reference_file
 from tests.slowest_first import SlowestFirst
 
@@ -33,16 +32,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Slowest
 
 
 @pytest.fixture(scope="session")
-def quick_start() -> Iterator[None]:
-    """Our programs start quickly: see tests/doubles/quick_start.py."""
-    # Not below pytest's folders: the address of a socket is short.
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        QuickStart(Path(folder), installed=INSTALLED),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        patch.setenv(STAND_INS, folder)
-        yield
+def quick_start() -> Iterator[Path]:
+    """Our programs start quickly: see tests/doubles/quick_start.py. The folder with their stand-ins."""
+    with ExitStack() as stack:
+        yield stand_ins() or stack.enter_context(quick_programs())
 
 
 @pytest.fixture(scope="session")

@@ -32,12 +32,12 @@ stage "lint" $bin/ruff check --quiet .
 stage "shell scripts" shellcheck tools/*.sh .ci/run
 stage "types" $bin/mypy --no-error-summary src tests tools bench
 rm -rf .coverage && mkdir .coverage
-# The slow tests come last: a process that has none left takes some of the other's.
+# The slow tests come last: a process that has none left takes some of another's. Some of these wait for a database or a
+# clock, and most of the next stage's wait for each other's programs, so there are more processes than processors.
 stage "import levels, unit, vectors, property, contract" \
-    tests fast -p tools.measured -n 2 --dist worksteal tests/unit tests/vectors tests/property tests/contract
+    tests fast -p tools.measured -n 3 --dist worksteal tests/unit tests/vectors tests/property tests/contract
 stage "coverage" $bin/python tools/check_coverage.py
-# Much of their time these wait for each other's programs, so there are more of them than processors. Which process runs
-# which test is said in tests/slowest_first.py.
+# Which process runs which test is said in tests/slowest_first.py.
 stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser
 stage "slowest tests" $bin/python tools/slowest.py "$results"
 all_stages_done "all tests"

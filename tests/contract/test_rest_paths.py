@@ -17,6 +17,9 @@ from remsim.server.store.tokens import create_token
 from tests.doubles.server_rig import V1, running_server
 from tests.doubles.short_http import Caller, ask
 
+# Thousands of calls in each; on a machine with other work they take several times as long.
+pytestmark = pytest.mark.timeout(240)
+
 #: Each kind of right once; test_rest_access walks the other methods.
 METHODS = ("GET", "POST", "DELETE")
 

@@ -10,13 +10,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Self
 
-from tests.doubles.quick_start import running_for
+from tests.doubles.quick_start import QuickStart, running_for
 from tests.reference import ROOT
 
 #: How long a program may take to say or do what a test waits for; a loaded machine is slow.
@@ -40,6 +42,18 @@ def stand_ins() -> Path | None:
     """The folder with stand-ins of the installed scripts; None where there are none."""
     folder = os.environ.get(STAND_INS)
     return None if folder is None else Path(folder)
+
+
+@contextmanager
+def quick_programs() -> Iterator[Path]:
+    """Within it ``remsim`` and the other scripts have stand-ins, in this folder."""
+    # Not below pytest's folders: the address of a socket is short.
+    with tempfile.TemporaryDirectory() as folder, QuickStart(Path(folder), installed=INSTALLED):
+        os.environ[STAND_INS] = folder
+        try:
+            yield Path(folder)
+        finally:
+            del os.environ[STAND_INS]
 
 
 def remsim(*arguments: str) -> list[str]:

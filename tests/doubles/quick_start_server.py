@@ -112,12 +112,15 @@ class Server:
         self._root = Path("/").stat()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(address)
-        self._listener.listen(64)
         self._selector = selectors.DefaultSelector()
         self._selector.register(sys.stdin.fileno(), selectors.EVENT_READ, None)
-        self._selector.register(self._listener, selectors.EVENT_READ, None)
         #: The process that runs for each one that has asked, by its connection; and the number of the one that asked.
         self._running: dict[socket.socket, tuple[int, int]] = {}
+
+    def listen(self) -> None:
+        """From now on it is asked. Before, all who connect are refused, and start their scripts themselves."""
+        self._listener.listen(64)
+        self._selector.register(self._listener, selectors.EVENT_READ, None)
 
     def serve(self) -> Job | None:
         """Return a job in each forked process, and None in this one at the end."""
@@ -143,6 +146,9 @@ class Server:
         try:
             data, descriptors, _, _ = socket.recv_fds(link, 4 * (_MOST_DESCRIPTORS + 1), _MOST_DESCRIPTORS)
         except OSError:
+            data = b""
+        if not data:
+            # It wanted to know only whether we are here.
             link.close()
             return None
         numbers = struct.unpack(f"={len(data) // 4}i", data)
@@ -327,7 +333,7 @@ def main(address: str, folder: Path, modules: list[str]) -> None:
     # What is there already is not looked through again in each process, which would copy its pages.
     gc.collect()
     gc.freeze()
-    print("ready", flush=True)  # noqa: T201  # told to the one that has started us
+    server.listen()
     job = server.serve()
     if job is not None:
         try:

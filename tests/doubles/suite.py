@@ -2,7 +2,7 @@
 """Server, bank of software cards and client in one loop, meeting over loopback as on three hosts."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -41,10 +41,15 @@ class Suite:
         card_time_ms: float = 0.0,
         ahead: Literal["on", "off"] = "off",
         observer: ClientObserver | None = None,
+        bankd: Mapping[str, object] | None = None,
         reread_bankd: Callable[[], BankdConfig] | None = None,
         reread_client: Callable[[], Sequence[bool]] | None = None,
     ) -> None:
-        """``proxy`` stands between clients and bankd. ``reread_…``: as for the services."""
+        """``proxy`` stands between clients and bankd. ``bankd``: more of its settings.
+
+        ``reread_…``: as for the services.
+        """
+        self._bankd_settings = dict(bankd or {})
         self._reread_bankd, self._reread_client = reread_bankd, reread_client
         self._folder = folder
         self._proxy = proxy
@@ -95,6 +100,7 @@ class Suite:
                 plaintext=True,  # type: ignore[arg-type]  # as in a file
                 sim_profile=self._profile,
                 state_dir=self._folder / "bankd",
+                **self._bankd_settings,  # type: ignore[arg-type]  # as in a file
             ),
             reread=self._reread_bankd,
         )
@@ -115,7 +121,8 @@ class Suite:
             )
             for number, emulator in enumerate(self._emulators)
         ]
-        rest = f"http://{server.rest_address}/api/backend/v1"
+        self.rest = f"http://{server.rest_address}"
+        rest = f"{self.rest}/api/backend/v1"
         async with httpx2.AsyncClient(base_url=rest, timeout=20.0) as client:
             for number in range(len(self._emulators)):
                 body = {

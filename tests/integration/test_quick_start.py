@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from tests.doubles.programs import PATIENCE_S, Program, installed_remsim, remsim
-from tests.doubles.quick_start import QuickStart, running_for
+from tests.doubles.quick_start import QuickStart, running_for, wait_until_ready
 
 #: Tells all that a process gets when it starts. Its first argument is a process in whose namespaces it may be.
 _PROBE: Final = """\
@@ -105,6 +105,7 @@ def quick(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A folder with their stand-ins."""
     folder = tmp_path_factory.mktemp("q")
     with QuickStart(folder, installed=installed, scripts=["probe", "waits", *_ENDS], imports=["csv", "threading"]):
+        wait_until_ready(folder)
         yield folder
 
 
@@ -192,7 +193,8 @@ _TIME: Final = re.compile(r"^\S+Z ", re.MULTILINE)
         ),
     ],
 )
-def test_command_says_the_same(words: str, tmp_path: Path) -> None:
+def test_command_says_the_same(words: str, quick_start: Path, tmp_path: Path) -> None:
+    wait_until_ready(quick_start)
     environment = {**os.environ, "HOME": str(tmp_path)}
     ends = [
         subprocess.run(start(*words.split()), capture_output=True, text=True, env=environment, timeout=60, check=False)
@@ -210,7 +212,8 @@ def _card(argv: Sequence[str]) -> tuple[int, list[str]]:
     return status, [_TIME.sub("", line) for line in program.stderr.lines]
 
 
-def test_daemon_says_the_same_and_ends_the_same() -> None:
+def test_daemon_says_the_same_and_ends_the_same(quick_start: Path) -> None:
+    wait_until_ready(quick_start)
     words = ("uicc", "--vpcd", "127.0.0.1:9")
     assert _card(remsim(*words)) == _card(installed_remsim(*words))
 
@@ -242,7 +245,8 @@ def test_stand_in_ends_like_what_runs_for_it(quick: Path) -> None:
         assert process.wait(PATIENCE_S) == -signal.SIGKILL
 
 
-def test_program_knows_the_process_that_runs() -> None:
+def test_program_knows_the_process_that_runs(quick_start: Path) -> None:
+    wait_until_ready(quick_start)
     with Program(remsim("uicc", "--vpcd", "127.0.0.1:9")) as program:
         program.wait_for("vpcd_away")
         assert Path(f"/proc/{program.pid}/comm").read_text(encoding="utf-8") == "remsim\n"
@@ -255,6 +259,7 @@ def test_program_knows_the_process_that_runs() -> None:
 def test_nothing_outlives_the_server(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("r")
     with QuickStart(folder, installed=installed, scripts=["waits"], imports=[]):
+        wait_until_ready(folder)
         process = subprocess.Popen([folder / "waits"], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         process.stdout.readline()

@@ -187,10 +187,9 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
-        ("completion",),
-        ("options", "rest", "main"),
-        ("tables", "examination", "session", "tracing"),
-        ("fleet", "health", "leases", "warnings"),
+        ("options", "rest", "completion"),
+        ("main", "tables", "examination", "session", "tracing"),
+        ("fleet", "health", "latency", "leases", "warnings"),
         (
             *(
                 "bankd",

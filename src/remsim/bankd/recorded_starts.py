@@ -16,7 +16,7 @@ from remsim.ahead.symbols import symbol_of
 from remsim.card.apdu_case import PreviousCommand
 from remsim.config import TextError, decode_text
 from remsim.emulators.script.recording import RecordedCommand, RecordingError, parse_line
-from remsim.trace.packets import CaptureError, CutShortError, Packet, gsmtap_in, is_capture, read_packets
+from remsim.trace.packets import CapturedPacket, CaptureError, CutShortError, gsmtap_in, is_capture, read_packets
 from remsim.trace.sim_frames import LeftOut, SeenReset, SimFrames, SimStep
 
 #: A line with the longest command and answer in hex has some 1100 characters.
@@ -111,7 +111,7 @@ def _of_lines(stream: IO[bytes], file: RecordedFile, tell: Callable[[], None]) -
     yield from start.take()
 
 
-# Packet captures
+# CapturedPacket captures
 
 
 def _of_capture(stream: IO[bytes], file: RecordedFile, tell: Callable[[], None]) -> Iterator[tuple[bytes, ...]]:
@@ -134,7 +134,7 @@ def _of_capture(stream: IO[bytes], file: RecordedFile, tell: Callable[[], None])
             file.left_out[reason.value] += count
 
 
-def _packets(stream: IO[bytes], file: RecordedFile) -> Iterator[Packet]:
+def _packets(stream: IO[bytes], file: RecordedFile) -> Iterator[CapturedPacket]:
     """All packets, those of a capture that was cut short, too."""
     try:
         yield from read_packets(stream)

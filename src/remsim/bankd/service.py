@@ -237,6 +237,7 @@ class BankdService:
             redact = reveal_all if config.gsmtap_reveal else self._outlets.mask
             self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
             self._outlets.send, self._outlets.sent_slots = self._gsmtap.send, self._traced_slots()
+            self._outlets.sends_guesses = config.gsmtap_guesses
             if config.gsmtap_reveal:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
                 self._audit(revealing(config))

@@ -71,6 +71,7 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
             "foreign_session_state",
             "foreign_slot_health",
             "foreign_client_health",
+            "foreign_card_contents",
             "too_many_reports",
             "foreign_audit_entry",
             "odd_audit_action",

@@ -7,7 +7,6 @@ import time
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -93,7 +92,10 @@ class ServerService:
             check_open_address(self.rest_address)
         policy = read_policy(config)
         overrides = await _resolve_overrides(config)
-        self._take_lock(config.state_dir)
+        folder = config.state_dir
+        lock = StateLock(folder / "server.lock", what=f"the state directory {folder}", must_exist=True)
+        lock.take(self._log)
+        self._stack.callback(lock.release)
         store = Store.at(config.database_url, log=self._log)
         self._stack.push_async_callback(store.close)
         memory = await store.open()
@@ -134,11 +136,6 @@ class ServerService:
         self._log.info(
             "listening", rspro=str(self.rspro_address), rest=str(self.rest_address), starts=memory.restart_counter
         )
-
-    def _take_lock(self, directory: Path) -> None:
-        lock = StateLock(directory / "server.lock", what=f"the state directory {directory}", must_exist=True)
-        lock.take(self._log)
-        self._stack.callback(lock.release)
 
     async def run(self) -> None:
         """Serve until ``request_stop``."""
@@ -296,6 +293,7 @@ class ServerService:
             takes_ipv6=self._config.gives_ipv6_to,
             takeover_s=self._config.timers.takeover_s,
             is_certified=_nobody if authority is None else authority.is_certified,
+            keeps_imsi=self._config.keep_imsi,
         )
 
 

@@ -10,7 +10,7 @@ from remsim.config import BankdConfig
 from remsim.core.errors import StartError
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import DEFAULT
-from remsim.trace.gsmtap import AtrRecord, TpduRecord
+from remsim.trace.gsmtap import AtrRecord, TpduMark, TpduRecord
 from tests.doubles.noted_log import NotedLog
 
 SELECT_MF = bytes.fromhex("00a40004023f00")
@@ -93,3 +93,31 @@ def test_trace_follows_each_card_and_its_resets() -> None:
     assert isinstance(again, TpduRecord)
     # The MF is selected, of which nothing is secret.
     assert again.response == number
+
+
+def test_trace_knows_what_guesses_have_selected_and_what_the_modem_believes() -> None:
+    """The card is ahead of the modem: each is hidden by what is selected where it was run, or is believed to be."""
+    mask = TraceMask()
+    select = {name: bytes.fromhex(f"00a4000402{name}") for name in ("3f00", "2fe2", "2f00")}
+    read, content = bytes.fromhex("00b000000a"), bytes(range(0x10, 0x1A)) + b"\x90\x00"
+
+    def shown(tpdu: bytes, response: bytes, mark: TpduMark = TpduMark.MODEM, *, was_run: bool = True) -> bytes:
+        record = mask(TpduRecord(0, tpdu, response, mark, was_run=was_run))
+        assert isinstance(record, TpduRecord)
+        assert record.mark is mark
+        return record.response
+
+    ok = b"\x61\x20"
+    shown(select["3f00"], ok)
+    shown(select["2f00"], ok)
+    # The guess selects the card's number; the modem still has another file.
+    shown(select["2fe2"], ok, TpduMark.GUESS)
+    assert shown(read, content, TpduMark.GUESS) != content
+    assert shown(read, content, was_run=False) == content
+    # It is brought back, and the modem's own commands are followed, too.
+    shown(select["2f00"], ok, TpduMark.RESTORE)
+    assert shown(read, content, TpduMark.GUESS) == content
+    shown(select["2fe2"], ok)
+    assert shown(read, content, TpduMark.GUESS) != content
+    mask.on_reset(0)
+    assert shown(read, content, TpduMark.GUESS) == content

@@ -42,7 +42,7 @@ from remsim.server.core.client_ids import ClientIds
 from remsim.server.core.following import check_follow, follow_card
 from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
-from remsim.server.core.inventory import Inventory
+from remsim.server.core.inventory import CardContents, Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
 from remsim.server.core.lending import Lending
@@ -95,6 +95,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    health.InventoryInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }
@@ -115,6 +116,8 @@ class ServerSettings:
     takeover_s: float = 3.0
     #: Whether a certificate was ever issued that speaks for this bank or client: it is refused without one.
     is_certified: Callable[[Identity], bool] = lambda _identity: False
+    #: Whether IMSIs that bankds tell are kept.
+    keeps_imsi: bool = False
 
 
 class Coordinator:
@@ -132,7 +135,8 @@ class Coordinator:
         self.certified = CertificateLists(self.peers)
         self._certified: frozenset[Identity] | None = None
         self.bank_audit = BankAudit(self.limits)
-        self.inventory = Inventory(memory.cards)
+        contents = {slot: CardContents(*told) for slot, told in memory.contents.items()}
+        self.inventory = Inventory(memory.cards, contents, keeps_imsi=settings.keeps_imsi)
         self.labels = Labels(memory.labels)
         self.known = KnownPeers(memory.banks, memory.clients, limits=self.limits)
         self.health = HealthBoard(self.peers, self.slotmap, self.known, self.limits)
@@ -508,6 +512,8 @@ class Coordinator:
                 return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
             case extensions.TraceInd() as message, _:
                 return self.traces.on_told(peer, message, now)
+            case health.InventoryInd() as message, _:
+                return self.inventory.on_contents(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:

@@ -108,9 +108,10 @@
   function rove() {
     for (const list of [banks, clients]) {
       const current = list.querySelector('.stop[tabindex="0"]');
-      if (current && current.offsetParent !== null) continue;
+      // Whether it is shown is read from attributes: to ask for its place would lay out the whole page.
+      if (current && !current.closest("[hidden]")) continue;
       if (current) current.tabIndex = -1;
-      const first = [...list.querySelectorAll(".stop")].find((stop) => stop.closest("li").hidden === false);
+      const first = [...list.querySelectorAll(".stop")].find((stop) => !stop.closest("[hidden]"));
       if (first) first.tabIndex = 0;
     }
   }
