@@ -120,11 +120,6 @@ def vpcd(
     return run_vpcd(config, read)
 
 
-Gsmtap = Annotated[
-    str | None, Parameter(metavar="HOST", help="Send GSMTAP to this host; secrets are hidden.", show_default=False)
-]
-
-
 @app.command
 def run(
     *,
