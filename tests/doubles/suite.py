@@ -130,8 +130,7 @@ class Suite:
             for number, emulator in enumerate(self._emulators)
         ]
         self.rest = f"http://{server.rest_address}"
-        rest = f"{self.rest}/api/backend/v1"
-        async with httpx2.AsyncClient(base_url=rest, timeout=20.0) as client:
+        async with httpx2.AsyncClient(base_url=f"{self.rest}/api/backend/v1", timeout=20.0) as client:
             for number in range(len(self._emulators)):
                 body = {
                     "bank": {"bankId": _BANK, "slotNr": number},
