@@ -5,7 +5,6 @@ import asyncio
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 

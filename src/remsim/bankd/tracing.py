@@ -9,9 +9,9 @@ from typing import Final
 from remsim.bankd.core.actions import CardAction, OpenCard, Origin, ReadNumber, ResetCard, TimeCard, TraceAtr, TraceTpdu
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.driver import CardDriver
-from remsim.bankd.guard import TraceMask
 from remsim.card.reset import ResetKind
 from remsim.trace.gsmtap import AtrRecord, TpduMark, TpduRecord, TraceRecord
+from remsim.trace.mask import TraceMask
 
 #: Times of commands that were not traced yet: a command of the modem, and what was run before it.
 _MAX_TIMES: Final = 16
