@@ -74,6 +74,8 @@ def _told(rest: "Rest", slot: str) -> SlotLatency:
     from remsim.rest import calls
 
     text = slot.upper()
+    bank: str | None
+    client: str | None
     if text.startswith("B"):
         shown = rest.do(calls.show_bank_slot(str(BankSlot.parse(text))))
         bank, client = shown.slot, None if shown.mapping is None else shown.mapping.client

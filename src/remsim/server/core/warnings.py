@@ -31,7 +31,7 @@ WARNING_KINDS: Final[Mapping[str, str]] = {
     "mapping-refused": "a bankd does not want a mapping",
     "pcscd": "pcscd or its driver is too old for what it is to do",
     "reader": "a reader is busy, or has failed several times",
-    "slot-health": "what a bankd tells of a card and its reader looks bad",
+    "slot-health": "what a bankd or client tells of a slot looks bad",
 }
 #: More than one of each kind about each slot of a large installation is a flood.
 MAX_WARNINGS: Final = 16_384
