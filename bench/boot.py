@@ -35,6 +35,8 @@ from tests.reference import reference
 ROUND_TRIPS_MS: Final = (0, 20, 100, 300, 600)
 #: Played with the real programs where nothing else is asked for.
 REAL_MS: Final = 300
+#: Shares of packets that a link loses.
+LOSSES: Final = (0.01, 0.03)
 #: A start of more commands is played without answers ahead only for its first commands, so many.
 _WHOLE: Final = 200
 _PREFIX: Final = 100
@@ -226,6 +228,13 @@ def main(arguments: Sequence[str]) -> int:
         starts = [read_start(reference("traces", f"{name}-boot.jsonl"), name) for name in TRACES]
     table = [row for start in starts for row in simulated(start, options.rtt or ROUND_TRIPS_MS)]
     tables.show("Start of a modem far from its card, card at 3 ms a command, simulated clock", table)
+    lossy = [
+        {"start": start.name, **boot_clock.over_loss(start.profile, start.commands, trip / 1000, loss)}
+        for start in starts
+        for trip in options.rtt or (REAL_MS,)
+        for loss in LOSSES
+    ]
+    tables.show("The same over links that lose packets, simulated clock", lossy)
     left = {
         f"{start.name}, {kind}": boot_clock.remaining(start.profile, start.commands, kind, REAL_MS / 1000)
         for start in starts
@@ -243,6 +252,14 @@ def main(arguments: Sequence[str]) -> int:
     for line in found:
         print(f"programs and simulated clock are apart: {line}")
     tables.save(
-        options.json, {"machine": tables.machine(), "rows": table, "programs": rows, "remaining": left, "apart": found}
+        options.json,
+        {
+            "machine": tables.machine(),
+            "rows": table,
+            "lossy": lossy,
+            "programs": rows,
+            "remaining": left,
+            "apart": found,
+        },
     )
     return 1 if found else 0

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-import yaml  # type: ignore[import-untyped]  # there are no stubs
+import yaml
 from prometheus_client import Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
