@@ -85,7 +85,7 @@ SPANS: Final = {
     "remsim pki issue IDENTITY --out DIR": "tests/contract/test_pki_commands.py runs it",
     "systemctl status pcscd.socket": "no systemd here; tests/integration/test_pcscd_activated.py has such a socket",
     "systemctl restart pcscd": "no systemd here",
-    "remsim enroll --renew": "tests/integration/test_small_disks.py renews a certificate",
+    "remsim enroll --renew": "tests/contract/test_pki_commands.py runs it",
     "systemctl reset-failed pcscd": "no systemd here",
     "systemctl restart pcscd.socket": "no systemd here",
     "remsim top": "tests/contract/test_top.py shows its screen",
