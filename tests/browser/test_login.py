@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logging in with a token and with a link, and what happens when a token ends while somebody looks."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,8 @@ async def test_link_logs_in_once(site: Site) -> None:
     link = PageFiles(site.state).add_link(token.split("_")[1])
     page = await site.browser()
     await page.goto(f"{site.address}/login#{link}")
-    await expect(page).to_have_url(f"{site.address}/")
-    await live(page)
-    assert await page.evaluate("history.length") <= 3
+    # An empty server has something to do first.
+    await expect(page).to_have_url(f"{site.address}/start")
     second = await site.browser()
     await second.goto(f"{site.address}/login#{link}")
     await expect(second.get_by_role("alert")).to_contain_text("The link was used already, or is too old.")
@@ -59,7 +59,7 @@ async def test_session_over_https_is_for_https_only(chromium: Browser, tmp_path:
         context = await chromium.new_context(ignore_https_errors=True)
         page = await context.new_page()
         maker = Site(chromium, service, tmp_path, None)  # type: ignore[arg-type]  # makes a token only
-        await page.goto(f"https://{service.rest_address}/login")
+        await page.goto(f"https://{service.rest_address}/login?next=/activity")
         await page.get_by_label("Access token").fill(await maker.token())
         await page.get_by_role("button", name="Log in").click()
         await live(page)
@@ -72,12 +72,10 @@ async def test_revoked_token_ends_what_is_open_and_says_why(site: Site, monkeypa
     monkeypatch.setattr(stream, "CHECK_S", 0.2)
     token = await site.token(TokenRole.VIEWER)
     page = await site.browser()
-    await page.goto(f"{site.address}/login")
+    await page.goto(f"{site.address}/login?next=/activity")
     await page.get_by_label("Access token").fill(token)
     await page.get_by_role("button", name="Log in").click()
     await live(page)
-    import asyncio
-
     await asyncio.to_thread(revoke_token, ServerConfig(state_dir=site.state), token.split("_")[1])
     await expect(page.get_by_role("alert")).to_have_text(
         "Your session has ended because its token was revoked. Log in with another one."
@@ -90,7 +88,7 @@ async def test_token_that_expires_meanwhile_ends_what_is_open_and_says_why(
     monkeypatch.setattr(stream, "CHECK_S", 0.2)
     token = await site.token(TokenRole.VIEWER, lifetime_s=2.0)
     page = await site.browser()
-    await page.goto(f"{site.address}/login")
+    await page.goto(f"{site.address}/login?next=/activity")
     await page.get_by_label("Access token").fill(token)
     await page.get_by_role("button", name="Log in").click()
     await live(page)
