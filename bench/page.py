@@ -97,8 +97,8 @@ async def interact(page: Page, times: int) -> list[float]:
         await page.locator("#picked-clear").click()
         await page.locator("#search").press_sequentially("b3:1", delay=30)
         await page.keyboard.press("Escape")
-        await page.locator(f'[data-filter-state="{"empty" if turn % 2 else ""}"]').click()
-    await page.locator('[data-filter-state=""]').click()
+        await page.locator('[data-filter-state="empty"]').click()
+        await page.locator('[data-filter-state=""]').click()
     await page.wait_for_timeout(500)
     found: list[tuple[int, float]] = await page.evaluate("window.measured")
     longest: dict[int, float] = {}

@@ -2,17 +2,22 @@
 """A plug-in for pytest: ``-p tools.measured`` measures what must be covered, in the tests that must cover it.
 
 Measuring makes code three times as slow, so only the files that ``tools/check_coverage.py`` guards are measured, and
-only while modules are imported and while the tests run that belong to these files (``MEASURED``). None of these tests
+only while they are imported and while the tests run that belong to these files (``MEASURED``). None of these tests
 switches greenlets, so the measurement need not ask for the current one at each line.
 
 Programs that tests start are not measured: many of them are ended by a signal, so what they write depends on timing. A
 line that must be covered is reached by a test in its own process.
 
-With xdist the workers are measured, and each writes a file of its own. The plug-in is loaded, and starts, before
-anything of ours is imported, because the lines at the top of a module run only once.
+With xdist the workers are measured, and each writes a file of its own. The plug-in is loaded before anything of ours is
+imported, because the lines at the top of a module run only once.
 """
 
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType
 
 import coverage
 import pytest
@@ -27,23 +32,53 @@ MEASURED = (
 )
 _PREFIXES = tuple(f"tests/{path}" for path in MEASURED)
 
+_FILES = {str(path) for path in gated_files()}
+
 # Nothing but the gate's own settings: those in pyproject.toml are for a look at everything.
 _measurement = coverage.Coverage(
-    config_file=False, branch=True, data_file=str(DATA_FILE), data_suffix=True, include=[str(f) for f in gated_files()]
+    config_file=False, branch=True, data_file=str(DATA_FILE), data_suffix=True, include=sorted(_FILES)
 )
 _measurement.set_option("run:disable_warnings", ["no-data-collected"])
-_measurement.start()
+#: Imports within imports and within tests that are measured already.
+_depth = 0
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Stop in the process that only hands out tests to workers."""
-    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
-        _measurement.stop()
+@contextmanager
+def _measured() -> Iterator[None]:
+    global _depth  # noqa: PLW0603  # there is one measurement in a process
+    if _depth == 0:
+        _measurement.start()
+    _depth += 1
+    try:
+        yield
+    finally:
+        _depth -= 1
+        if _depth == 0:
+            _measurement.stop()
 
 
-def pytest_collection_finish() -> None:
-    """Stop when all test modules, and what they test, have been imported."""
-    _measurement.stop()
+class _Loader(SourceFileLoader):
+    def exec_module(self, module: ModuleType) -> None:
+        with _measured():
+            super().exec_module(module)
+
+
+class _Finder(MetaPathFinder):
+    """Finds what must be covered, and has its import measured."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not fullname.startswith("remsim."):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.origin not in _FILES:
+            return None
+        spec.loader = _Loader(fullname, spec.origin)
+        return spec
+
+
+sys.meta_path.insert(0, _Finder())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,11 +86,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Measure the tests that count."""
     if not item.nodeid.startswith(_PREFIXES):
         return (yield)
-    _measurement.start()
-    try:
+    with _measured():
         return (yield)
-    finally:
-        _measurement.stop()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

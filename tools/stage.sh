@@ -22,6 +22,22 @@ stage() {
     fi
 }
 
+# aside COMMAND… — starts it next to the stages that come. `stage NAME await_aside` is its stage, in which it is waited
+# for; what it has said is shown there. There is one at a time.
+aside() {
+    aside_log=$(mktemp)
+    "$@" >"$aside_log" 2>&1 &
+    aside_pid=$!
+}
+
+await_aside() {
+    local status=0
+    wait "$aside_pid" || status=$?
+    cat "$aside_log"
+    rm -f "$aside_log"
+    return "$status"
+}
+
 # all_stages_done WHAT — comes last: its status is that of the whole check.
 all_stages_done() {
     local took=$((SECONDS - check_began))

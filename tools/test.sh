@@ -27,15 +27,17 @@ if ! $bin/python -c 'import pytest' 2>/dev/null; then
     all_stages_done "all tests"
     exit 1
 fi
+# It uses one processor only, so it runs next to the stages that come.
+aside $bin/mypy --no-error-summary src tests tools bench
 stage "format" $bin/ruff format --check --quiet .
 stage "lint" $bin/ruff check --quiet .
 stage "shell scripts" shellcheck tools/*.sh .ci/run
-stage "types" $bin/mypy --no-error-summary src tests tools bench
 rm -rf .coverage && mkdir .coverage
 # The slow tests come last: a process that has none left takes some of another's. Some of these wait for a database or a
 # clock, and most of the next stage's wait for each other's programs, so there are more processes than processors.
 stage "import levels, unit, vectors, property, contract" \
     tests fast -p tools.measured -n 3 --dist worksteal tests/unit tests/vectors tests/property tests/contract
+stage "types" await_aside
 stage "coverage" $bin/python tools/check_coverage.py
 # Which process runs which test is said in tests/slowest_first.py.
 stage "integration" tests integration -n 3 --dist loadfile tests/integration tests/browser

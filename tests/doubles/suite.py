@@ -130,6 +130,11 @@ class Suite:
             for number, emulator in enumerate(self._emulators)
         ]
         self.rest = f"http://{server.rest_address}"
+        await self._map_slots()
+        self.client = ClientService(specs, metrics=self.metrics, reread=self._reread_client)
+        await self._run(self.client)
+
+    async def _map_slots(self) -> None:
         rest = f"{self.rest}/api/backend/v1"
         async with httpx2.AsyncClient(base_url=rest, timeout=20.0) as client:
             for number in range(len(self._emulators)):
@@ -139,8 +144,6 @@ class Suite:
                 }
                 response = await client.post("/slotmaps", json=body)
                 assert response.status_code == httpx2.codes.CREATED, response.text
-        self.client = ClientService(specs, metrics=self.metrics, reread=self._reread_client)
-        await self._run(self.client)
 
     async def _run(self, service: Service) -> None:
         self._stack.push_async_callback(service.stop)

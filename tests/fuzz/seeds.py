@@ -199,6 +199,7 @@ def _pcscd_replies() -> Iterator[bytes]:
 def _starts() -> Iterator[bytes]:
     """What ``bankd learn`` reads, commands and answers together or apart."""
     yield b'{"event": "reset"}\n{"cmd": "00a40004023f00", "sw": "6135", "rlen": 0}\n'
+    yield b'{"kind":"command","origin":"modem","command":"00200001**","response":"9000"}\n'
     together = capture_files.joined("81ca00fe02df256110", "00b0000002080a9000")
     apart = capture_files.joined("00a40004023f00", "6110", "00b0000002", "080a9000")
     for datagrams in (together, apart):

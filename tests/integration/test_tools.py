@@ -84,3 +84,13 @@ def test_check_without_failures_says_so() -> None:
     script = '. tools/stage.sh; stage "one" true; all_stages_done "all"'
     done = subprocess.run(bash(script), cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "== all passed: 0 s"
+
+
+@pytest.mark.parametrize(("ends", "status"), [("return 0", 0), ("return 3", 1)])
+def test_stage_that_runs_next_to_others_is_waited_for_and_shown(ends: str, status: int) -> None:
+    script = f'. tools/stage.sh; slow() {{ echo "it says"; {ends}; }}; aside slow; stage "one" true'
+    script += '; stage "two" await_aside; all_stages_done "all"'
+    done = subprocess.run(bash(script), cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == status
+    assert done.stdout.splitlines()[:4] == ["== one", "== one: 0 s", "== two", "it says"]
+    assert ("==   two" in done.stderr) == bool(status)

@@ -173,7 +173,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules", "lookout", "webhooks", "page.assets"),
+        ("rules", "lookout", "webhooks", "page.assets", "bundle"),
         ("api.*",),
         ("page.*",),
         ("service",),
@@ -189,7 +189,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (
         ("options", "rest", "completion"),
         ("main", "tables", "examination", "session", "tracing"),
-        ("fleet", "health", "latency", "leases", "warnings"),
+        ("bundles", "fleet", "health", "latency", "leases", "warnings"),
         (
             *(
                 "bankd",

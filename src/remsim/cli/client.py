@@ -157,10 +157,7 @@ def run(
             metavar="WORD", help="Take answers that the bankd sends ahead: on or off (default).", show_default=False
         ),
     ] = None,
-    gsmtap: Annotated[
-        str | None,
-        Parameter(metavar="HOST", help="Send GSMTAP to this host; secrets are hidden.", show_default=False),
-    ] = None,
+    gsmtap: Annotated[str | None, Parameter(metavar="HOST", help="Send GSMTAP; masked.", show_default=False)] = None,
     options: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Serve all client slots of this host: the [[slot]] tables of the configuration file."""

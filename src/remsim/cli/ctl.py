@@ -17,7 +17,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from remsim.card.iccid import is_iccid
-from remsim.cli import fleet, health, latency, leases, tables, warnings
+from remsim.cli import bundles, fleet, health, latency, leases, tables, warnings
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
 from remsim.cli.session import CtlSession, Given, IdText
@@ -236,6 +236,7 @@ fleet.add_to(commands)
 health.add_to(commands)
 commands.command(leases.lease)
 commands.command(warnings.warnings)
+commands.command(bundles.bundle)
 latency.add_to(commands)
 
 

@@ -167,6 +167,10 @@ class ServerRuntime:
         """Whether one more slot can be watched, or this one is already."""
         return self.coordinator.traces.has_room(slot)
 
+    def trace_of(self, slot: BankSlot | ClientSlot) -> TraceFeed | None:
+        """What is told of a slot that somebody watches, or did so a moment ago."""
+        return self.coordinator.traces.feed(slot)
+
     def watch_trace(self, slot: BankSlot | ClientSlot) -> TraceFeed:
         """Have what happens at a slot traced, until ``leave_trace``. Raises TooManyTracesError."""
         feed, actions = self.coordinator.traces.watch(slot, self._loop.time())

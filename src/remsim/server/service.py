@@ -242,6 +242,7 @@ class ServerService:
     ) -> None:
         await self._warn_of_rest(runtime, is_protected=contexts is not None)
         self.app = build_app(runtime, self._metrics, webhooks, is_open=self._config.rest_open)
+        self.app.state.settings = plain_settings(self._config)
         mount_page(
             self.app,
             runtime,
@@ -295,6 +296,16 @@ class ServerService:
             is_certified=_nobody if authority is None else authority.is_certified,
             keeps_imsi=self._config.keep_imsi,
         )
+
+
+def plain_settings(config: ServerConfig) -> dict[str, object]:
+    """Settings for others to see: switches and numbers; of the rest, which may say who and where, whether it is set."""
+    shown: dict[str, object] = {}
+    for key, field in type(config).model_fields.items():
+        value: object = getattr(config, key)
+        is_plain = isinstance(value, bool | int | float) or key in ("log_level", "log_format")
+        shown[key] = value if is_plain else "as by default" if value == field.get_default() else "set"
+    return shown
 
 
 def _nobody(_identity: Identity) -> bool:

@@ -93,7 +93,7 @@ class Views:
             mapping=self.seen_mapping(slot.mapping),
             session=self.health.session(where),
             health=self.health.slot(where, is_whole=is_whole),
-            inventory=self.inventory(where) if is_whole else None,
+            inventory=self.contents(where) if is_whole else None,
             reader_name=reader_name,
             atr=atr,
         )
@@ -156,10 +156,10 @@ class Views:
             presence=presence,
             labels=list(info.labels),
             mapping=self.seen_mapping(info.mapping),
-            inventory=self.inventory(info.bank, reveal=reveal),
+            inventory=self.contents(info.bank, reveal=reveal),
         )
 
-    def inventory(self, slot: BankSlot, *, reveal: bool = False) -> models.InventoryModel | None:
+    def contents(self, slot: BankSlot, *, reveal: bool = False) -> models.InventoryModel | None:
         """What the card of a slot says without a PIN."""
         found = self._query.card_contents(slot)
         if found is None:
