@@ -195,7 +195,7 @@ def _main_others(given: argparse.Namespace) -> int:
     return 0
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench boot", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -218,12 +218,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--simulated", action="store_true", help="only by the simulated clock")
     parser.add_argument("--tolerance", type=float, default=_TOLERANCE, help="share (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Return the exit status: 1 if the programs and the simulated clock do not agree."""
-    options = _options(arguments)
+    options = _parser().parse_args(arguments)
     if options.others is not None:
         return _main_others(options)
     if options.trace is not None:

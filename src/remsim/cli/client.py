@@ -176,7 +176,6 @@ def run(
         ahead=ahead,
         gsmtap=gsmtap,
     )
-    config = read()
     from remsim.client.commands import run as run_slots
 
-    return run_slots(config, read)
+    return run_slots(read(), read)

@@ -98,10 +98,21 @@
     for (const chip of document.querySelectorAll("[data-filter-state]")) {
       chip.setAttribute("aria-pressed", String(chip.dataset.filterState === filter.state));
     }
+    soon();
     const kept = Object.entries(filter).filter(([name, value]) => value && !(name === "view" && value === "wall"));
     const query = new URLSearchParams(kept).toString();
     history.replaceState(null, "", query ? `/?${query}` : "/");
-    apply();
+  }
+
+  // What was pressed or typed is painted first, then the slots are looked through: there may be thousands.
+  let isDue = false;
+  function soon() {
+    if (isDue) return;
+    isDue = true;
+    requestAnimationFrame(() => setTimeout(() => {
+      isDue = false;
+      apply();
+    }));
   }
 
   // One stop for the tabulator in each list; arrow keys go on from there.
@@ -209,7 +220,7 @@
       search.blur();
     }
   });
-  document.addEventListener("remsim:changed", apply);
+  document.addEventListener("remsim:changed", soon);
 
   // Labels for all slots that are shown.
   const bulk = document.getElementById("bulk");
@@ -246,5 +257,6 @@
 
   search.value = filter.q;
   show();
+  apply();
   Object.assign(remsim, { idOf, tiles, rows, labelsOf: labels });
 })();
