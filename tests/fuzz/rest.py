@@ -31,7 +31,7 @@ from remsim.client.service import ClientService
 from remsim.config import ClientConfig, ServerConfig
 from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
-from remsim.server.api import auth
+from remsim.server.api import judging
 from remsim.server.changes import Changes
 from remsim.server.core.tokens import EVERYTHING, Scope, TokenRole, failure_limiter
 from remsim.server.metrics import ServerMetrics
@@ -182,7 +182,7 @@ async def rest_world(folder: Path) -> AsyncIterator[RestWorld]:
         # Checks of schemathesis call without a token and want 401. After ten failures of one source it is 429, and how
         # soon that comes depends on how fast the machine is; tests/contract/test_rest_access.py is about that.
         patient = partial(failure_limiter, allowed=_FAILURES_ALLOWED)
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr(auth, "failure_limiter", patient)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(judging, "failure_limiter", patient)
         # Nor is anything waited for: the answer is that of a wait in vain.
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(Changes, "until", _at_once)
         metrics = ServerMetrics()
