@@ -37,6 +37,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "garbage": Bench("bench.garbage", "sessions while garbage comes to the ports, and without it"),
     "flood": Bench("bench.flood", "a session over TLS, and the programs' end, while PINGs flood the plaintext ports"),
     "cuts": Bench("bench.cuts", "modems that boot while their links are cut or freeze, with and without resume"),
+    "page": Bench("bench.page", "the page of a large installation while many look at it, in a browser"),
     "server": Bench("bench.server_swarm", "a server with ten thousand clients"),
 }
 

@@ -35,6 +35,8 @@ from tests.reference import reference
 ROUND_TRIPS_MS: Final = (0, 20, 100, 300, 600)
 #: Played with the real programs where nothing else is asked for.
 REAL_MS: Final = 300
+#: Shares of packets that a link loses.
+LOSSES: Final = (0.01, 0.03)
 #: A start of more commands is played without answers ahead only for its first commands, so many.
 _WHOLE: Final = 200
 _PREFIX: Final = 100
@@ -182,18 +184,18 @@ def apart(rows: Sequence[dict[str, Cell]], tolerance: float) -> list[str]:
     return found
 
 
-def _main_others(sessions: int, rounds: int, json_file: Path | None) -> int:
+def _main_others(given: argparse.Namespace) -> int:
     rows: list[dict[str, Cell]] = []
     for card_time_ms in (boot_programs.CARD_TIME_MS, 0):
-        found = run(boot_others.measure(boot_others.Options(sessions, rounds, card_time_ms)))
-        tables.show(f"{sessions} other sessions while a far modem is answered ahead, and while it is not", found)
+        options = boot_others.Options(given.others, given.rounds, card_time_ms, given.realtime)
+        found = run(boot_others.measure(options))
+        tables.show(f"{given.others} other sessions while a far modem is answered ahead, and while it is not", found)
         rows += found
-    tables.save(json_file, {"machine": tables.machine(), "rows": rows})
+    tables.save(given.json, {"machine": tables.machine(), "rows": rows})
     return 0
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Return the exit status: 1 if the programs and the simulated clock do not agree."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench boot", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -210,18 +212,33 @@ def main(arguments: Sequence[str]) -> int:
         "--others", type=int, metavar="N", help="measure instead what N other sessions of the bank notice"
     )
     parser.add_argument("--rounds", type=int, default=3, help="pairs of windows for --others (default: 3)")
+    parser.add_argument(
+        "--realtime", action="store_true", help="with --others: real-time priority for what is measured (as root)"
+    )
     parser.add_argument("--simulated", action="store_true", help="only by the simulated clock")
     parser.add_argument("--tolerance", type=float, default=_TOLERANCE, help="share (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return the exit status: 1 if the programs and the simulated clock do not agree."""
+    options = _parser().parse_args(arguments)
     if options.others is not None:
-        return _main_others(options.others, options.rounds, options.json)
+        return _main_others(options)
     if options.trace is not None:
         starts = [read_start(options.trace)]
     else:
         starts = [read_start(reference("traces", f"{name}-boot.jsonl"), name) for name in TRACES]
     table = [row for start in starts for row in simulated(start, options.rtt or ROUND_TRIPS_MS)]
     tables.show("Start of a modem far from its card, card at 3 ms a command, simulated clock", table)
+    lossy = [
+        {"start": start.name, **boot_clock.over_loss(start.profile, start.commands, trip / 1000, loss)}
+        for start in starts
+        for trip in options.rtt or (REAL_MS,)
+        for loss in LOSSES
+    ]
+    tables.show("The same over links that lose packets, simulated clock", lossy)
     left = {
         f"{start.name}, {kind}": boot_clock.remaining(start.profile, start.commands, kind, REAL_MS / 1000)
         for start in starts
@@ -239,6 +256,14 @@ def main(arguments: Sequence[str]) -> int:
     for line in found:
         print(f"programs and simulated clock are apart: {line}")
     tables.save(
-        options.json, {"machine": tables.machine(), "rows": table, "programs": rows, "remaining": left, "apart": found}
+        options.json,
+        {
+            "machine": tables.machine(),
+            "rows": table,
+            "lossy": lossy,
+            "programs": rows,
+            "remaining": left,
+            "apart": found,
+        },
     )
     return 1 if found else 0

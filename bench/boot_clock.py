@@ -40,6 +40,8 @@ from tests.doubles.ahead_world import FarModem
 CARD_TIME_S: Final = 0.003
 #: Between an answer and the next command; recorded modems needed 0.2 to 1 ms.
 THINK_S: Final = 0.0005
+#: TCP sends a lost packet again after a round trip and so many seconds (RFC 6298; Linux takes 0.2 at least).
+_RETRANSMIT_S: Final = 0.2
 _CHANGED: Final = 0.1
 _GET_RESPONSE: Final = 0xC0
 _SEED: Final = 4711
@@ -53,14 +55,25 @@ Patterns = dict[tuple[bytes, bytes], bytes]
 
 
 def play(
-    trace: str, commands: Commands, session: AheadSession | None, round_trip: float, card_time: float = CARD_TIME_S
+    trace: str,
+    commands: Commands,
+    session: AheadSession | None,
+    round_trip: float,
+    card_time: float = CARD_TIME_S,
+    loss: float = 0.0,
 ) -> FarModem:
-    """One start; ``round_trip`` in seconds."""
+    """One start; ``round_trip`` in seconds, ``loss`` the share of packets that are lost and sent again by TCP."""
+    rng = random.Random(_SEED)
+
+    def delay() -> float:
+        # What comes behind a lost packet waits for it: messages of one direction keep their order.
+        return round_trip / 2 + (round_trip + _RETRANSMIT_S if loss and rng.random() < loss else 0.0)
+
     modem = FarModem(
         Uicc(profile(trace)),
         session,
         commands,
-        delay=lambda: round_trip / 2,
+        delay=delay,
         card_time=lambda: card_time,
         think=THINK_S,
     )
@@ -122,7 +135,12 @@ def _session(kind: str, trace: str, commands: tuple[bytes, ...], round_trip: flo
 
 
 def start(
-    kind: str, trace: str, commands: Commands, round_trip: float, card_time: float = CARD_TIME_S
+    kind: str,
+    trace: str,
+    commands: Commands,
+    round_trip: float,
+    card_time: float = CARD_TIME_S,
+    loss: float = 0.0,
 ) -> tuple[FarModem, float]:
     """One start of a kind, and how many times faster it is than without answers ahead.
 
@@ -130,10 +148,10 @@ def start(
     """
     known = tuple(commands)
     played = changed(known, random.Random(_SEED)) if kind == CHANGED else known
-    alone = play(trace, played, None, round_trip, card_time)
+    alone = play(trace, played, None, round_trip, card_time, loss)
     if kind == "alone":
         return alone, 1.0
-    ahead = play(trace, played, _session(kind, trace, known, round_trip), round_trip, card_time)
+    ahead = play(trace, played, _session(kind, trace, known, round_trip), round_trip, card_time, loss)
     assert ahead.answers == alone.answers
     return ahead, alone.finished_at / ahead.finished_at
 
@@ -147,6 +165,14 @@ def measure(trace: str, commands: Commands, round_trip: float) -> dict[str, Cell
             row[f"{kind}, s"] = modem.finished_at
         if kind != "alone":
             row[f"{kind}, ×"] = ratio
+    return row
+
+
+def over_loss(trace: str, commands: Commands, round_trip: float, loss: float) -> dict[str, Cell]:
+    """One row of the table over links that lose packets: seconds without, at a first start, and at a second one."""
+    row: dict[str, Cell] = {"round trip, ms": round(round_trip * 1000), "loss, %": round(loss * 100)}
+    for kind in ("alone", "shipped", "warm"):
+        row[f"{kind}, s"] = start(kind, trace, commands, round_trip, loss=loss)[0].finished_at
     return row
 
 

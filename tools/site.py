@@ -28,7 +28,7 @@ _MENU: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
         (
             *("manual.md", "manual/readers.md", "manual/network.md", "manual/security.md", "manual/operation.md"),
             *("manual/slots.md", "manual/hardware.md", "manual/virtual-reader.md", "manual/failures.md"),
-            *("manual/far-away.md", "manual/rest.md", "manual/moving.md"),
+            *("manual/far-away.md", "manual/page.md", "manual/traces.md", "manual/rest.md", "manual/moving.md"),
         ),
     ),
     ("Tables", ("settings.md", "limits.md", "compatibility.md", "performance.md", "changelog.md")),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from remsim.trace.pcapng import Packet, file_header, packet_block
+from remsim.trace.pcapng import CapturePacket, file_header, packet_block
 
 _SUFFIX: Final = ".pcapng"
 #: Captures hold what passes between a modem and its card: for their owner only.
@@ -56,7 +56,7 @@ class RollingCapture:
         self._number = 0
         self._pattern = re.compile(rf"{re.escape(self._stem)}_[0-9]{{8}}T[0-9]{{6}}_([0-9]{{4,}}){_SUFFIX}", re.ASCII)
 
-    def write(self, packet: Packet) -> None:
+    def write(self, packet: CapturePacket) -> None:
         """Append one packet, to a new file if it is time for one."""
         block = packet_block(packet)
         if self._file is not None and self._is_due(len(block)):

@@ -217,6 +217,11 @@ def shorten_iccid(iccid: str) -> str:
     return _shorten(iccid, 6, 4)
 
 
+def shorten_eid(eid: str) -> str:
+    """``89049032…0018``: who made the eUICC, and four digits to tell eUICCs apart."""
+    return _shorten(eid, 8, 4)
+
+
 def mask_tokens(text: str) -> str:
     """The text with the secrets of access tokens taken out."""
     return _TOKEN.sub(r"\1…", text) if "remsim_" in text else text

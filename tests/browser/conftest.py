@@ -38,7 +38,7 @@ WIDE: Final = (1440, 900)
 PHONE: Final = (390, 844)
 _THREADS: Final = 4
 #: What a page waits for at most.
-PATIENCE_MS: Final = 45_000
+PATIENCE_MS: Final = 30_000
 
 Scheme = Literal["light", "dark"]
 

@@ -9,40 +9,10 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.net.runtime.tasks import TaskOwner
 from remsim.server.core.actions import Actor
 from remsim.server.service import ServerService
-from remsim.wire.link.engine import Received
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import ComponentType, ResultCode
+from tests.doubles.obedient_peer import ObedientPeer
 from tests.doubles.server_rig import RigPeer
-
-
-class ObedientPeer(RigPeer):
-    """Takes every mapping, and everything that it is told of its bankd, until it is to be silent."""
-
-    async def obey(self) -> None:
-        """Until the server hangs up."""
-        while (event := await self._next()) is not None:
-            match event.message:
-                case rspro.CreateMappingReq():
-                    self.send(rspro.CreateMappingRes(ResultCode.OK), event.tag)
-                case rspro.RemoveMappingReq():
-                    self.send(rspro.RemoveMappingRes(ResultCode.OK), event.tag)
-                case rspro.ConfigClientBankReq():
-                    self.send(rspro.ConfigClientBankRes(ResultCode.OK), event.tag)
-                case _:
-                    pass
-
-    async def drained(self) -> None:
-        """Return when the server has what was sent."""
-        await self._writer.drain()
-        await asyncio.sleep(0.05)
-
-    async def _next(self) -> Received | None:
-        """Like ``receive``, with any patience."""
-        while True:
-            try:
-                return await self.receive()
-            except TimeoutError:
-                continue
 
 
 def says_card(peer: RigPeer, bank_id: int, slot_nr: int, *, is_there: bool, client: ClientSlot) -> None:

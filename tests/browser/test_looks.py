@@ -84,7 +84,7 @@ async def test_every_view_is_for_everybody_and_fits(full: Site, size: tuple[int,
             found.append(f"it is {width} wide")
         if found:
             wrong[view] = found
-    assert not wrong
+    assert not wrong, "\n".join(f"{view}: {text}" for view, found in wrong.items() for text in found)
 
 
 async def test_nothing_is_cut_off_at_360_pixels(full: Site) -> None:

@@ -11,11 +11,13 @@ import pytest
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.core.tokens import Scope, TokenRole
+from remsim.wire.messages.extensions import CardInd
 from remsim.wire.messages.health import (
     CardErrorKind,
     ClientCounters,
     ClientHealthInd,
     ClientPhase,
+    InventoryInd,
     LastError,
     Latency,
     ModemLines,
@@ -220,3 +222,44 @@ async def test_limited_token_sees_its_part_only(
         assert "B1" not in everything
     if not sees_client:
         assert "C7" not in everything
+
+
+class TestInventory:
+    """What cards say without a PIN."""
+
+    IMSI, EID = "001010123456789", "89049032000000000000000000000018"
+    ICCID = "8900101234567890018"
+
+    async def test_it_is_shown_shortened_and_in_full_to_admins_who_ask(self, tmp_path: Path) -> None:
+        async with AsyncExitStack() as stack:
+            service = await stack.enter_async_context(running_server(tmp_path, rest_open=False, keep_imsi=True))
+            lab = Lab(service, stack, tmp_path)
+            lab.admin, viewer = await lab.caller(TokenRole.ADMIN), await lab.caller(TokenRole.VIEWER)
+            bank = await lab.bank(1)
+            bank.send(CardInd(BankSlot(1, 3), self.ICCID))
+            bank.send(InventoryInd(BankSlot(1, 3), self.ICCID, self.IMSI, b"Example", self.EID))
+            await bank.settle()
+            for rest in (viewer, lab.admin):
+                slot = (await rest.get(f"{V2}/banks/1/slots/3")).json()["inventory"]
+                assert (slot["imsi"], slot["service_provider"], slot["eid"]) == ("00101…89", "Example", "89049032…0018")
+                assert slot["source"] == "B1"
+                pages = [(await rest.get(f"{V2}/{path}")).text for path in ("cards", "banks/1/slots", "events")]
+                assert not [secret for secret in (self.IMSI, self.EID, self.ICCID) if secret in " ".join(pages)]
+            (card,) = (await lab.admin.get(f"{V2}/cards?reveal=true")).json()["items"]
+            assert (card["inventory"]["imsi"], card["inventory"]["eid"]) == (self.IMSI, self.EID)
+            assert (await viewer.get(f"{V2}/cards?reveal=true")).status_code == 403
+
+    async def test_it_outlives_the_server_without_the_imsi_that_is_not_kept(self, tmp_path: Path) -> None:
+        for keeps in (True, False):
+            async with AsyncExitStack() as stack:
+                service = await stack.enter_async_context(running_server(tmp_path, rest_open=False, keep_imsi=keeps))
+                lab = Lab(service, stack, tmp_path)
+                lab.admin = await lab.caller(TokenRole.ADMIN)
+                if keeps:
+                    bank = await lab.bank(1)
+                    bank.send(CardInd(BankSlot(1, 3), self.ICCID))
+                    bank.send(InventoryInd(BankSlot(1, 3), self.ICCID, self.IMSI, b"Example", self.EID))
+                    await bank.settle()
+                    continue
+                (card,) = (await lab.admin.get(f"{V2}/cards?reveal=true")).json()["items"]
+                assert card["inventory"] == {"service_provider": "Example", "eid": self.EID, "source": "database"}

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,14 @@ from remsim.server.lookout import CertificateEnd, Lookout, Outside
 from remsim.server.runtime import ServerRuntime
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
+from remsim.wire.messages.health import (
+    CardErrorKind,
+    LastError,
+    RecentErrors,
+    SessionPhase,
+    SlotCounters,
+    SlotHealthInd,
+)
 from remsim.wire.messages.rspro import ReaderHealthInd, ReaderState
 from tests.doubles.reaching import reaches
 from tests.doubles.server_rig import connect_bank, rest_client, running_server
@@ -75,8 +84,8 @@ async def test_they_appear_and_go_in_list_events_metric_and_command(
 async def test_a_token_sees_only_its_own(tmp_path: Path) -> None:
     async with running_server(tmp_path, rest_open=False) as service:
         runtime = runtime_of(service)
-        runtime.warn("slot-health", BankSlot(1, 3), "contact trouble", "clean the card")
-        runtime.warn("slot-health", BankSlot(2, 3), "contact trouble", "clean the card")
+        runtime.warn("pcscd", BankSlot(1, 3), "too old", "upgrade")
+        runtime.warn("pcscd", BankSlot(2, 3), "too old", "upgrade")
         runtime.warn("pcscd", "server", "too old", "upgrade", severity="error")
         config = ServerConfig(state_dir=tmp_path)
         for scope, seen in ((Scope(), ["B1:3", "B2:3", "server"]), (Scope(frozenset({2}), None), ["B2:3"])):
@@ -98,7 +107,7 @@ async def test_there_are_no_more_than_the_limit(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(registry, "MAX_WARNINGS", 1)
     async with running_server(tmp_path) as service:
         for number in range(3):
-            runtime_of(service).warn("slot-health", BankSlot(1, number), "x", "y")
+            runtime_of(service).warn("pcscd", BankSlot(1, number), "x", "y")
         assert len(runtime_of(service).warnings) == 1
 
 
@@ -168,3 +177,28 @@ async def test_certificates_that_end(
             ends = lambda: [CertificateEnd(identity, time.time() + left_s)]  # noqa: E731
         lookout = Lookout(runtime, Outside(tmp_path, certificates=ends))
         assert await texts(lookout, runtime) == expected
+
+
+async def test_a_slot_that_its_bankd_finds_sick(tmp_path: Path) -> None:
+    good = SlotHealthInd(
+        bank_slot=BankSlot(1, 3),
+        is_present=True,
+        presence_age_ms=0,
+        phase=SessionPhase.NONE,
+        phase_age_ms=0,
+        counters=SlotCounters(),
+        recent=RecentErrors(),
+        reader="R",
+    )
+    last = LastError(CardErrorKind.TRANSMISSION, 1000)
+    async with running_server(tmp_path) as service, await connect_bank(service, 1, is_own=True) as bank:
+        runtime = runtime_of(service)
+        lookout = Lookout(runtime, Outside(tmp_path))
+        bank.send(replace(good, recent=RecentErrors(0, 14), last_error=last))
+        await bank.settle()
+        (found,) = (await texts(lookout, runtime)).items()
+        assert found[0] == "slot-health B1:3"
+        assert found[1][1].startswith("contact trouble: 14 transmission errors in 1 h")
+        bank.send(good)
+        await bank.settle()
+        assert await texts(lookout, runtime) == {}

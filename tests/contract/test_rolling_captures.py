@@ -8,9 +8,9 @@ import pytest
 
 from remsim.captures import Rolling, RollingCapture
 from remsim.trace.gsmtap import TpduRecord
-from remsim.trace.pcapng import Packet, file_header, packet_block
+from remsim.trace.pcapng import CapturePacket, file_header, packet_block
 
-PACKET = Packet(1.0, TpduRecord(3, bytes(5), bytes.fromhex("9000")), "comment")
+PACKET = CapturePacket(1.0, TpduRecord(3, bytes(5), bytes.fromhex("9000")), "comment")
 HEADER, SIZE = len(file_header("B1:3")), len(packet_block(PACKET))
 
 

@@ -93,11 +93,12 @@ class Tally:
 class Pair:
     """Two cards of one kind, started again and again."""
 
-    def __init__(self, trace: str, seed: int) -> None:
+    def __init__(self, trace: str, seed: int, *, card: CountingUicc | None = None) -> None:
+        """``card`` replaces the second one."""
         self._trace = trace
         self._rng = random.Random(seed)
         self._plain = Uicc(profile(trace))
-        self._counted = CountingUicc(Uicc(profile(trace)))
+        self._counted = CountingUicc(Uicc(profile(trace))) if card is None else card
 
     def start(self, tally: Tally) -> None:
         """One more start. Raises AssertionError if anything differs."""

@@ -143,6 +143,7 @@ class Server:
         link.settimeout(_PATIENCE_S)
         raw = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         asker, _, _ = struct.unpack("3i", raw)
+        descriptors: list[int] = []
         try:
             data, descriptors, _, _ = socket.recv_fds(link, 4 * (_MOST_DESCRIPTORS + 1), _MOST_DESCRIPTORS)
         except OSError:

@@ -73,6 +73,7 @@ class Rows:
         self.numbers: dict[tuple[str, str], int] = {}
         self.clients: dict[ClientSlot, NoteClient] = {}
         self.cards: dict[BankSlot, str] = {}
+        self.contents: dict[BankSlot, tuple[str | None, str | None, str | None]] = {}
         self.labels: dict[str, tuple[str, ...]] = {}
         self.last_id = 0
         #: Those that have not ended, with their mappings.
@@ -167,8 +168,10 @@ class Rows:
                 self.addresses[note.bank_id] = note.addresses
             case NoteCard(bank, None):
                 del self.cards[bank]
+                self.contents.pop(bank, None)
             case NoteCard(bank, str(iccid)):
                 self.cards[bank] = iccid
+                self.contents[bank] = (note.imsi, note.service_provider, note.eid)
             case NoteClient():
                 self.clients[note.client] = note
 
@@ -182,7 +185,7 @@ class Rows:
         labels = {subject: labels for subject, labels in self.labels.items() if labels}
         leases = tuple(self.leases[number] for number in sorted(self.leases))
         memory = replace(memory, leases=leases, last_lease=self.last_lease, lent_at=dict(self.lent_at))
-        return replace(memory, cards=dict(self.cards), labels=labels, read_at=self.wall)
+        return replace(memory, cards=dict(self.cards), contents=dict(self.contents), labels=labels, read_at=self.wall)
 
 
 @dataclass(slots=True)
@@ -195,11 +198,22 @@ class _Sent:
 class ServerWorld:
     """See the module. Times are seconds; the clock starts at 1 000."""
 
-    def __init__(self, *, pool: tuple[int, ...] | None = None, ipv6_clients: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        *,
+        pool: tuple[int, ...] | None = None,
+        ipv6_clients: frozenset[int] = frozenset(),
+        keeps_imsi: bool = False,
+    ) -> None:
         #: To whom certificates were issued, as the authority's ledger has it.
         self.holders: frozenset[Identity] = frozenset()
         self.settings = ServerSettings(
-            SERVER, {}, pool, lambda client_id: client_id in ipv6_clients, is_certified=self._is_certified
+            SERVER,
+            {},
+            pool,
+            lambda client_id: client_id in ipv6_clients,
+            is_certified=self._is_certified,
+            keeps_imsi=keeps_imsi,
         )
         self.rows = Rows()
         self.now = 1000.0

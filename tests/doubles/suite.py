@@ -2,7 +2,7 @@
 """Server, bank of software cards and client in one loop, meeting over loopback as on three hosts."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 import httpx2
 
+from remsim.bankd.metrics import BankdMetrics
 from remsim.bankd.service import BankdService
 from remsim.client.metrics import ClientMetrics
 from remsim.client.observer import ClientObserver
@@ -19,6 +20,7 @@ from remsim.config import BankdConfig, ClientConfig, HostPort, ServerConfig
 from remsim.core.ids import ClientSlot
 from remsim.emulators.base import CardEmulator
 from remsim.net.runtime.process import Service
+from remsim.server.metrics import ServerMetrics
 from remsim.server.service import ServerService
 from tests.doubles.cutting_proxy import CuttingProxy
 
@@ -41,10 +43,16 @@ class Suite:
         card_time_ms: float = 0.0,
         ahead: Literal["on", "off"] = "off",
         observer: ClientObserver | None = None,
+        bankd: Mapping[str, object] | None = None,
         reread_bankd: Callable[[], BankdConfig] | None = None,
         reread_client: Callable[[], Sequence[bool]] | None = None,
+        gsmtap: HostPort | None = None,
     ) -> None:
-        """``proxy`` stands between clients and bankd. ``reread_…``: as for the services."""
+        """``proxy`` stands between clients and bankd. ``bankd``: more of its settings.
+
+        ``reread_…``: as for the services.
+        """
+        self._bankd_settings = dict(bankd or {})
         self._reread_bankd, self._reread_client = reread_bankd, reread_client
         self._folder = folder
         self._proxy = proxy
@@ -52,10 +60,12 @@ class Suite:
         self._card_time_ms = card_time_ms
         self._ahead = ahead
         self._observer = observer or ClientObserver()
+        self._gsmtap = gsmtap
         self._emulators = emulators
         self._profile = profile
         self._stack = AsyncExitStack()
         self.metrics = ClientMetrics()
+        self.server_metrics, self.bankd_metrics = ServerMetrics(), BankdMetrics()
 
     async def __aenter__(self) -> Self:
         try:
@@ -78,7 +88,8 @@ class Suite:
                 rest_open=True,
                 plaintext=True,  # type: ignore[arg-type]  # as in a file
                 state_dir=self._folder / "server",
-            )
+            ),
+            self.server_metrics,
         )
         await self._run(server)
         self.bankd = bankd = BankdService(
@@ -95,7 +106,9 @@ class Suite:
                 plaintext=True,  # type: ignore[arg-type]  # as in a file
                 sim_profile=self._profile,
                 state_dir=self._folder / "bankd",
+                **self._bankd_settings,  # type: ignore[arg-type]  # as in a file
             ),
+            metrics=self.bankd_metrics,
             reread=self._reread_bankd,
         )
         await self._run(bankd)
@@ -106,6 +119,7 @@ class Suite:
                 ClientConfig(
                     server=server.rspro_address,
                     client=ClientSlot(_CLIENT, number),
+                    gsmtap=self._gsmtap,
                     resume=self._resume,
                     ahead=self._ahead,
                     plaintext=True,  # type: ignore[arg-type]  # as in a file
@@ -115,7 +129,13 @@ class Suite:
             )
             for number, emulator in enumerate(self._emulators)
         ]
-        rest = f"http://{server.rest_address}/api/backend/v1"
+        self.rest = f"http://{server.rest_address}"
+        await self._map_slots()
+        self.client = ClientService(specs, metrics=self.metrics, reread=self._reread_client)
+        await self._run(self.client)
+
+    async def _map_slots(self) -> None:
+        rest = f"{self.rest}/api/backend/v1"
         async with httpx2.AsyncClient(base_url=rest, timeout=20.0) as client:
             for number in range(len(self._emulators)):
                 body = {
@@ -124,8 +144,6 @@ class Suite:
                 }
                 response = await client.post("/slotmaps", json=body)
                 assert response.status_code == httpx2.codes.CREATED, response.text
-        self.client = ClientService(specs, metrics=self.metrics, reread=self._reread_client)
-        await self._run(self.client)
 
     async def _run(self, service: Service) -> None:
         self._stack.push_async_callback(service.stop)

@@ -18,6 +18,7 @@ from remsim.card.atr_policy import AtrPart, cap_ta1, fit_for_emulation, offer_t0
 from remsim.card.class_byte import class_byte
 from remsim.card.errors import ApduCaseError, ApduError, TpduError
 from remsim.card.iccid import is_iccid, read_iccid
+from remsim.card.identity import CardIdentity, read_identity
 from remsim.card.pps import parse_pps, pps_length
 from remsim.card.selection import SelectionTracker
 from remsim.card.t0_exchange import exchange_apdu
@@ -29,7 +30,7 @@ from remsim.emulators.shell.plain import parse_hex_line
 from remsim.emulators.vpcd.slot import CloseReader, Forward, Reply, VpcdSlot
 from remsim.policy.guard import PRESETS, Action, Guard
 from remsim.readers.sim.profiles import load_profile
-from remsim.redaction import CardRedactor, Masked, scrub
+from remsim.redaction import CardRedactor, Masked, is_pin_command, scrub
 from remsim.uicc import Uicc, UiccState
 from remsim.uicc.profile.model import Profile
 from remsim.vpcd import MessageDecoder, encode_message
@@ -243,6 +244,26 @@ def card_numbers(raw: bytes) -> None:
     if number is not None:
         assert isinstance(number, str)
         assert is_iccid(number)
+
+
+def card_identities(raw: bytes) -> None:
+    """Reading all that a card says without a PIN comes to an end, asks for no PIN, and gives numbers or nothing."""
+    answers = [answer for answer in portions(raw) if len(answer) >= 2]
+    found = CardIdentity()
+    reading = read_identity(found)
+    command = next(reading)
+    for step in range(7 * (_MOST_STEPS + 2)):
+        CommandTpdu.from_bytes(command)
+        assert not is_pin_command(command)
+        try:
+            command = reading.send(answers[min(step, len(answers) - 1)] if answers else b"\x6f\x00")
+        except StopIteration:
+            break
+    else:
+        raise AssertionError("a card keeps its reader busy for ever")
+    assert found.iccid is None or is_iccid(found.iccid)
+    assert found.imsi is None or (found.imsi.isdecimal() and 6 <= len(found.imsi) <= 15)
+    assert found.eid is None or (found.eid.isdecimal() and len(found.eid) == 32)
 
 
 def input_lines(raw: bytes) -> None:

@@ -48,6 +48,17 @@ _CSV: Final = (
     '# a comment\n1, 2, ^(Generic|Other) [[:alpha:]_-]+ \\[x\\] 0{1,2}$\n"1","2","twice"\n"1","99","far"\n',
     '"1","3","a\\>b\\wc\\.d+[^]x]*","more"\n',
 )
+#: A card that tells everything: number, IMSI, provider, and the EID of an eUICC.
+_IDENTITY_ANSWERS: Final = tuple(
+    map(
+        bytes.fromhex,
+        (
+            *("612f", "611e", "981010325476981032f49000"),
+            *("6130", "611e", "0809101010325476989000", "611e", "0152656d73696dffffffffffffffffffff9000"),
+            *("6121", "6115", "bf3e125a10890490320000000000000000000000189000"),
+        ),
+    )
+)
 _MAPPING_RULES: Final = """\
 default = "deny"
 [[client]]
@@ -118,6 +129,8 @@ def _pdus() -> Iterator[bytes]:
     tolerance = vectors.document("tolerance.json")
     yield from (bytes.fromhex(entry["der"]) for entry in tolerance["extensions"])
     yield from (bytes.fromhex(entry["ber"]) for entry in tolerance["ber"])
+    ours = ROOT / "tests" / "vectors" / "rspro" / "extensions.json"
+    yield from (bytes.fromhex(entry["der"]) for entry in json.loads(ours.read_text(encoding="utf-8"))["messages"])
 
 
 def _streams() -> Iterator[bytes]:
@@ -186,6 +199,7 @@ def _pcscd_replies() -> Iterator[bytes]:
 def _starts() -> Iterator[bytes]:
     """What ``bankd learn`` reads, commands and answers together or apart."""
     yield b'{"event": "reset"}\n{"cmd": "00a40004023f00", "sw": "6135", "rlen": 0}\n'
+    yield b'{"kind":"command","origin":"modem","command":"00200001**","response":"9000"}\n'
     together = capture_files.joined("81ca00fe02df256110", "00b0000002080a9000")
     apart = capture_files.joined("00a40004023f00", "6110", "00b0000002", "080a9000")
     for datagrams in (together, apart):
@@ -267,6 +281,7 @@ _MADE: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
     "typed-lines": lambda: iter(_LINES),
     "scrubbed-texts": lambda: iter([joined(b"refused ", b"1234", b"0020000108", bytes(range(16)))]),
     "card-numbers": lambda: iter([joined(b"\x61\x10", b"\x90\0", bytes.fromhex("981010325476981032f49000"))]),
+    "card-identities": lambda: iter([joined(*_IDENTITY_ANSWERS)]),
     "input-lines": lambda: iter([b"\3\5\5\5" + b"\r\n".join(_LINES) + b"\n\nRESET\rreset"]),
     "guards": _talks,
     "ahead": _talks,

@@ -52,6 +52,7 @@ TARGETS: Final[dict[str, Target]] = {
     "typed-lines": Target(on_card.typed_lines, longest=100, words=(b"0x", b"00 20 00 01 08", b", ")),
     "scrubbed-texts": Target(on_card.scrubbed_texts, plays_a_second=2000, words=(b"[1, 2, 3, 4]", b"remsim_", b"b'")),
     "card-numbers": Target(on_card.card_numbers, longest=300),
+    "card-identities": Target(on_card.card_identities, longest=600),
     "input-lines": Target(on_card.input_lines, plays_a_second=2000, words=(b"\r\n", b"0x")),
     "guards": Target(on_card.guards, plays_a_second=1000),
     "cards": Target(on_card.cards, longest=1024, plays_a_second=600),

@@ -2,19 +2,26 @@
 """Answers ahead on real sockets, through a proxy that delays and cuts: a recorded start, answered as the card does."""
 
 import asyncio
+import json
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
+from remsim.ahead.bank_side import symbols
 from remsim.ahead.client_side import AnswersAhead
+from remsim.bankd.recorded_starts import RecordedFile, read_starts
 from remsim.client.observer import CutCounter
-from remsim.config import BankdConfig, SlotOverride
+from remsim.config import BankdConfig, HostPort, SlotOverride
 from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.script.player import ScriptPlayer
-from remsim.emulators.script.recording import load_recording
+from remsim.emulators.script.recording import RecordedCommand, load_recording
+from remsim.trace.gsmtap import TpduMark
+from remsim.trace.sim_frames import LeftOut
+from tests.doubles.captures import Datagrams, pcap
 from tests.doubles.cutting_proxy import CuttingProxy
 from tests.doubles.programs import remsim
 from tests.doubles.suite import Suite
@@ -108,6 +115,98 @@ async def test_cuts_of_the_link_are_not_noticed(tmp_path: Path) -> None:
     assert start.counter.losses == 0
     assert ahead.hits >= 300
     assert outcome.commands - 16 <= suite.bankd.coordinator.counts.tpdus <= outcome.commands
+
+
+async def test_latency_of_a_slot_is_told_at_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("remsim.bankd.core.slot_reports", "remsim.client.core.health"):
+        for name in ("FIGURES_S", "INTERVAL_S"):
+            monkeypatch.setattr(f"{module}.{name}", 0.05)
+    steps = load_recording(reference("traces", "iot-modem-boot.jsonl"))
+    async with CuttingProxy(delay_s=0.01) as proxy, asyncio.timeout(_PATIENCE_S):
+        emulator = DrivenEmulator()
+        suite = Suite(tmp_path, [emulator], profile="iot-modem", proxy=proxy, ahead="on", card_time_ms=1)
+        async with suite:
+            player = ScriptPlayer(emulator, steps, card_wait_s=_PATIENCE_S)
+            await player.run()
+            latency = ["ctl", "latency", "--rest", suite.rest]
+            shown: dict[str, Any] = {}
+            while shown.get("commands") != 151 or shown["bankd"]["commands"] < 151 - 16:
+                done = await _output(*latency, "C7:0", "--json")
+                shown = json.loads(done)
+            text = await _output(*latency, "b1:0")
+        here = suite.client.slots[0].coordinator.latency
+    assert (shown["bank_slot"], shown["client_slot"]) == ("B1:0", "C7:0")
+    assert shown["ahead"]["hits"] == here.ahead.hits > 100
+    assert shown["ahead"]["guesses"] >= here.ahead.hits - 16
+    assert shown["waited_s"] == pytest.approx(here.waited_s, abs=0.001)
+    assert shown["card_s"] + shown["network_s"] + shown["hold_s"] == pytest.approx(shown["waited_s"], abs=0.01)
+    # There and back; the card takes a tenth of that.
+    assert shown["network_s"] >= 0.018 * shown["round_trips"]
+    assert 0.001 * shown["round_trips"] <= shown["card_s"] < shown["network_s"]
+    lines = text.splitlines()
+    assert lines[0].startswith("B1:0 with C7:0: 151 commands, ")
+    assert lines[1].startswith(f"answered ahead: {here.ahead.hits}, ")
+    assert [line.split()[0] for line in lines[-4:]] == ["PART", "card", "network", "hold"]
+
+
+async def _output(*words: str) -> str:
+    """What a command of ours prints."""
+    process = await asyncio.create_subprocess_exec(*remsim(*words), stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
+@pytest.mark.parametrize("has_guesses", [False, True])
+async def test_gsmtap_has_what_the_modem_saw_and_guesses_are_marked(tmp_path: Path, has_guesses: bool) -> None:
+    steps = list(load_recording(reference("traces", "iot-modem-boot.jsonl")))
+    # A command that is not the one that was guessed.
+    other = RecordedCommand(0, bytes.fromhex("00a40004022f05"))
+    steps.insert(40, other)
+    datagrams = Datagrams()
+    try:
+        async with CuttingProxy(delay_s=0.01) as proxy, asyncio.timeout(_PATIENCE_S):
+            emulator = DrivenEmulator()
+            settings = {"gsmtap": HostPort("127.0.0.1", datagrams.port), "gsmtap_guesses": has_guesses}
+            suite = Suite(tmp_path, [emulator], profile="iot-modem", proxy=proxy, ahead="on", bankd=settings)
+            async with suite:
+                player = ScriptPlayer(emulator, steps, card_wait_s=_PATIENCE_S)
+                await player.run()
+                figures = suite.bankd.coordinator.latency(0).ahead
+    finally:
+        datagrams.close()
+    marks = Counter(one[13] for one in datagrams.received)
+    assert figures.undone > 0
+    assert figures.restores > 0
+    # Each command of the modem, but for the last ones, whose use was not reported; and the ATR of each session.
+    assert 152 - 16 <= marks[TpduMark.MODEM] <= 152 + 2
+    if has_guesses:
+        assert marks[TpduMark.GUESS] >= figures.guesses
+        assert marks[TpduMark.RESTORE] == figures.restores
+    else:
+        assert set(marks) == {TpduMark.MODEM}
+    capture = tmp_path / "capture.pcap"
+    capture.write_bytes(pcap(datagrams.received))
+    assert await _tshark(capture, "_ws.malformed") == 0
+    assert await _tshark(capture, "gsm_sim && udp.payload[13] == 0") == marks[TpduMark.MODEM]
+    assert await _tshark(capture, "gsm_sim && udp.payload[13] == 47") == marks[TpduMark.GUESS]
+    # What was guessed is not learnt: the modem may never have sent it.
+    file = RecordedFile(capture)
+    with capture.open("rb") as stream:
+        learnt = list(read_starts(stream, file))
+    assert file.left_out[LeftOut.GUESSES.value] == marks[TpduMark.GUESS] + marks[TpduMark.RESTORE]
+    commands = [step.tpdu for step in steps if isinstance(step, RecordedCommand)]
+    (start,) = [start for start in learnt if len(start) > 10]
+    assert start == symbols(commands)[: len(start)]
+
+
+async def _tshark(capture: Path, wanted: str) -> int:
+    """How many packets tshark shows of those that are wanted."""
+    command = ["tshark", "-r", str(capture), "-Y", wanted, "-T", "fields", "-e", "frame.number"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return len(output.splitlines())
 
 
 @pytest.mark.parametrize("end", ["bankd", "client"])

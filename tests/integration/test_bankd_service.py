@@ -5,7 +5,6 @@ import asyncio
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from remsim.readers.errors import CardMuteError, CardTransmissionError
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import AddressKind, ResultCode, SlotPhysStatus
 from tests.doubles.bank_world import BankWorld, Client, Peer
-from tests.doubles.captures import pcap
+from tests.doubles.captures import Datagrams, pcap
 from tests.doubles.programs import Program, remsim
 from tests.doubles.readers import CallbackReader, InstantReader, ScriptedReader, ScriptedSource
 
@@ -226,28 +225,6 @@ async def test_metrics_show_what_goes_on(world: BankWorld) -> None:
         'remsim_bankd_card_faults_total{kind="card_mute"} 0.0',
     ):
         assert line in text, line
-
-
-class Datagrams:
-    """A UDP socket that collects in a thread of its own, so that nothing is lost while the test works."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self.received: list[bytes] = []
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while data := self._socket.recv(2048):
-            self.received.append(data)
-
-    def close(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.sendto(b"", ("127.0.0.1", self.port))
-        self._thread.join()
-        self._socket.close()
 
 
 async def test_gsmtap_is_read_by_tshark(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ SPANS: Final = {
     "tools/replay_capture.py": "tests/unit/test_replay_capture.py runs it",
     "remsim trace B1:0 --pcapng - | wireshark -k -i -": "the page pipes the same into tshark",
     "remsim bankd learn FILE": "tests/integration/test_ahead.py teaches a bank",
+    "remsim ctl latency B1:3": "tests/integration/test_ahead.py asks for a slot of its own",
     "remsim client script FILE --json": "tests/integration/test_client_programs.py runs it",
     "remsim client script --dump": "tests/integration/test_client_programs.py runs it",
     "tools/compile-requirements.sh": "asks a package index; tests/unit/test_requirements.py holds its results",

@@ -3,8 +3,8 @@
 
 import socket
 
-from remsim.bankd.gsmtap import GsmtapSender
 from remsim.config import HostPort
+from remsim.net.gsmtap import GsmtapSender
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, encode_gsmtap
 
 _ATR = AtrRecord(0, bytes.fromhex("3b00"))

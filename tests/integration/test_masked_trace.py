@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from remsim.bankd.guard import TraceMask
 from remsim.card.tlv import encode_length
 from remsim.trace.gsmtap import TpduRecord, encode_gsmtap, reveal_all
+from remsim.trace.mask import TraceMask
 from tests.doubles.captures import pcap
 from tests.reference import reference
 

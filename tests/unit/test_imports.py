@@ -109,7 +109,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "net": (
         ("runtime.tasks", "runtime.report", "runtime.state_lock", "tls.contexts", "allowance", "engines"),
         ("accept.waiting", "runtime.exposed_files", "runtime.reload"),
-        ("accept.quota", "log_limiter", "plain", "runtime.process"),
+        ("accept.quota", "gsmtap", "log_limiter", "plain", "runtime.process"),
         ("link", "tls.security", "accept.handshake_queue"),
         ("accept.acceptor", "tls.transport"),
         ("accept.listen", "accept.connection_limiter", "dialled"),
@@ -173,7 +173,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules", "lookout", "webhooks", "page.assets"),
+        ("rules", "lookout", "webhooks", "page.assets", "bundle"),
         ("api.*",),
         ("page.*",),
         ("service",),
@@ -187,9 +187,9 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "demo": (("scene",), ("board", "stage"), ("show",)),
     "top": (("overview",), ("follow",), ("screen",)),
     "cli": (
-        ("options", "rest", "main"),
-        ("tables", "examination", "session", "completion", "tracing"),
-        ("fleet", "health", "leases", "warnings"),
+        ("options", "rest", "completion"),
+        ("main", "tables", "examination", "session", "tracing"),
+        ("bundles", "fleet", "health", "latency", "leases", "warnings"),
         (
             *(
                 "bankd",

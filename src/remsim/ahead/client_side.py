@@ -41,8 +41,8 @@ class Hit:
     response: bytes
     report: Used | None
     #: Which of the answers it was.
-    base: int = 0
-    index: int = 0
+    base: int
+    index: int
 
 
 #: More would be a bankd that does not keep to its window.

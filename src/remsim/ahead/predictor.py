@@ -125,6 +125,9 @@ class Predictor:
             found = model.by_context(context.history)
             if found is not None and found.order >= _LEAST and (best is None or found.order > best.order):
                 best = found
+                if best.order >= MAX_ORDER:
+                    # No other one can agree in more.
+                    break
         return best
 
     def _by_position(self, context: Context) -> Prediction | None:

@@ -29,11 +29,14 @@ class AheadTurns:
     def _arm(self) -> None:
         if self._waiting and not self._is_due:
             self._is_due = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._let_sockets_go_first)
+
+    def _let_sockets_go_first(self) -> None:
+        # What is called from here is in the next round of the loop, and this one looks at the sockets before it.
+        self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._is_due = False
         slot_nr = self._waiting.popleft()
-        # What is called from the loop now is in its next round, behind the sockets.
         self._arm()
         self._run(slot_nr)

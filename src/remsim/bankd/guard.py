@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guard's rules in their file, and the mask over traces. What the rules do is in ``core.guarding``."""
-
-from collections import defaultdict
+"""The guard's rules in their file. What the rules do is in ``core.guarding``."""
 
 from remsim.config import BankdConfig, TextError, read_text
 from remsim.core.errors import StartError
@@ -9,26 +7,6 @@ from remsim.logs import Logger
 from remsim.net.runtime.tasks import in_thread
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import DEFAULT, PRESETS, GuardPolicy, parse_guard_policy
-from remsim.redaction import CardRedactor
-from remsim.trace.gsmtap import AtrRecord, TpduRecord, TraceRecord
-
-
-class TraceMask:
-    """A Redactor of trace records. Must be told of resets, which not every one of them shows."""
-
-    def __init__(self) -> None:
-        self._cards: defaultdict[int, CardRedactor] = defaultdict(CardRedactor)
-
-    def __call__(self, record: TraceRecord) -> TraceRecord:
-        """The record with hidden bytes as FF."""
-        if isinstance(record, AtrRecord):
-            return record
-        command, response = self._cards[record.slot_nr].exchange(record.tpdu, record.response)
-        return TpduRecord(record.slot_nr, command.to_bytes(), response.to_bytes())
-
-    def on_reset(self, slot_nr: int) -> None:
-        """The slot's card starts anew."""
-        self._cards[slot_nr].on_reset()
 
 
 def read_guard_policy(config: BankdConfig) -> GuardPolicy:

@@ -17,7 +17,7 @@ from remsim.logs import get_logger
 
 _TOO_SHORT: Final = f"starts of fewer than {MIN_RECORDING} commands"
 _KNOWN: Final = "starts that were known"
-_READABLE: Final = "JSON lines of client script --dump, and packet captures (pcapng, pcap) with GSMTAP, can be read"
+_READABLE: Final = "JSON lines of client script --dump or trace --json, and captures of GSMTAP, can be read"
 
 #: File, bytes read so far, bytes in all.
 Progress = Callable[[Path, int, int], None]

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded starts of modems in files: JSON lines, and packet captures with GSMTAP.
+"""Recorded starts of modems in files: JSON lines of recordings and of traces, and packet captures with GSMTAP.
 
 A file is read once, from its beginning to its end, and may be long: of a start no more is kept than is learnt of it.
 Each reset begins a start. What is of no use is counted, with the reason.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ from typing import IO, Final
 from remsim.ahead.context_model import MAX_RECORDING
 from remsim.ahead.symbols import symbol_of
 from remsim.card.apdu_case import PreviousCommand
+from remsim.card.tpdu import HEADER_LENGTH, MAX_TPDU
 from remsim.config import TextError, decode_text
 from remsim.emulators.script.recording import RecordedCommand, RecordingError, parse_line
-from remsim.trace.packets import CaptureError, CutShortError, Packet, gsmtap_in, is_capture, read_packets
+from remsim.trace.packets import CapturedPacket, CaptureError, CutShortError, gsmtap_in, is_capture, read_packets
 from remsim.trace.sim_frames import LeftOut, SeenReset, SimFrames, SimStep
 
 #: A line with the longest command and answer in hex has some 1100 characters.
@@ -103,6 +105,10 @@ def _of_lines(stream: IO[bytes], file: RecordedFile, tell: Callable[[], None]) -
             raise RecordingError(f"{name}, line {number}: {error}", hint=_READABLE) from None
         if not line.strip():
             continue
+        record = _trace_record(line)
+        if record is not None:
+            yield from _on_record(record, start, file, f"{name}, line {number}")
+            continue
         step = parse_line(line, number, name=name)
         if isinstance(step, RecordedCommand):
             start.add(step.tpdu)
@@ -111,7 +117,38 @@ def _of_lines(stream: IO[bytes], file: RecordedFile, tell: Callable[[], None]) -
     yield from start.take()
 
 
-# Packet captures
+def _trace_record(line: str) -> dict[str, object] | None:
+    """What ``remsim trace --json`` wrote; None if the line is no such record."""
+    try:
+        found: object = json.loads(line)
+    except (json.JSONDecodeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and "kind" in found else None
+
+
+def _on_record(record: dict[str, object], start: _Start, file: RecordedFile, place: str) -> Iterator[tuple[bytes, ...]]:
+    """One record of a trace. Raises RecordingError."""
+    kind, command = record["kind"], record.get("command")
+    if kind in ("cold_reset", "warm_reset"):
+        yield from start.take()
+    elif kind != "command":
+        return
+    elif record.get("origin") != "modem":
+        file.left_out[LeftOut.GUESSES.value] += 1
+    elif record.get("response") is None:
+        file.left_out[_UNANSWERED] += 1
+    else:
+        try:
+            # Hidden bytes are never learnt anyway.
+            tpdu = bytes.fromhex(command.replace("**", "ff")) if isinstance(command, str) else b""
+        except ValueError:
+            tpdu = b""
+        if not HEADER_LENGTH <= len(tpdu) <= MAX_TPDU:
+            raise RecordingError(f"{place}: its command is none", hint=_READABLE)
+        start.add(tpdu)
+
+
+# CapturedPacket captures
 
 
 def _of_capture(stream: IO[bytes], file: RecordedFile, tell: Callable[[], None]) -> Iterator[tuple[bytes, ...]]:
@@ -134,7 +171,7 @@ def _of_capture(stream: IO[bytes], file: RecordedFile, tell: Callable[[], None])
             file.left_out[reason.value] += count
 
 
-def _packets(stream: IO[bytes], file: RecordedFile) -> Iterator[Packet]:
+def _packets(stream: IO[bytes], file: RecordedFile) -> Iterator[CapturedPacket]:
     """All packets, those of a capture that was cut short, too."""
     try:
         yield from read_packets(stream)

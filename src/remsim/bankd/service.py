@@ -32,7 +32,7 @@ from remsim.bankd.core.continuity import HoldPolicy
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.core.states import BreakerState
 from remsim.bankd.driver import CardDeadlines, CardDriver
-from remsim.bankd.gsmtap import GsmtapSender, revealing
+from remsim.bankd.gsmtap import revealing
 from remsim.bankd.guard import read_guard_policy, reread_guard_policy
 from remsim.bankd.learnt_files import FOLDER as LEARNT_FOLDER
 from remsim.bankd.learnt_files import LearntFiles
@@ -51,6 +51,7 @@ from remsim.logs import get_logger
 from remsim.net.accept.listen import Listener
 from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.engines import EngineFactory, own_identity
+from remsim.net.gsmtap import GsmtapSender
 from remsim.net.log_limiter import LogRateLimiter
 from remsim.net.runtime.certificates import CertificateManager
 from remsim.net.runtime.exposed_files import warn_of_exposed
@@ -237,6 +238,7 @@ class BankdService:
             redact = reveal_all if config.gsmtap_reveal else self._outlets.mask
             self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
             self._outlets.send, self._outlets.sent_slots = self._gsmtap.send, self._traced_slots()
+            self._outlets.sends_guesses = config.gsmtap_guesses
             if config.gsmtap_reveal:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
                 self._audit(revealing(config))

@@ -9,12 +9,17 @@ from typing import Final
 from remsim.bankd.core.actions import CardAction, OpenCard, Origin, ReadNumber, ResetCard, TimeCard, TraceAtr, TraceTpdu
 from remsim.bankd.core.coordinator import BankdCoordinator
 from remsim.bankd.driver import CardDriver
-from remsim.bankd.guard import TraceMask
 from remsim.card.reset import ResetKind
-from remsim.trace.gsmtap import AtrRecord, TpduRecord, TraceRecord
+from remsim.trace.gsmtap import AtrRecord, TpduMark, TpduRecord, TraceRecord
+from remsim.trace.mask import TraceMask
 
 #: Times of commands that were not traced yet: a command of the modem, and what was run before it.
 _MAX_TIMES: Final = 16
+_MARKS: Final = {
+    Origin.MODEM: TpduMark.MODEM,
+    Origin.GUESS: TpduMark.GUESS,
+    Origin.RESTORE: TpduMark.RESTORE,
+}
 _POWERED: Final = "powered up"
 _READ: Final = "powered up to be read"
 
@@ -36,6 +41,8 @@ class TraceOutlets:
         #: Takes records of these slots, if there is one.
         self.send: Callable[[TraceRecord], None] | None = None
         self.sent_slots: frozenset[int] = frozenset()
+        #: It also gets the commands that no modem has sent.
+        self.sends_guesses = False
         # What cards took for commands of watched slots, and who is told of it, watched or not.
         self._times: dict[int, deque[tuple[bytes | None, float]]] = {}
         self._counts: dict[int, Callable[[float], None]] = {}
@@ -64,9 +71,10 @@ class TraceOutlets:
     def trace_tpdu(self, action: TraceTpdu) -> None:
         """A card answered a command, or failed."""
         slot_nr, response = action.slot_nr, action.response
-        is_modems = action.origin is Origin.MODEM and response is not None
-        if self.send is not None and is_modems and response is not None and slot_nr in self.sent_slots:
-            self.send(TpduRecord(slot_nr, action.tpdu, response))
+        is_wanted = action.origin is Origin.MODEM or self.sends_guesses
+        if self.send is not None and is_wanted and response is not None and slot_nr in self.sent_slots:
+            mark = _MARKS[action.origin]
+            self.send(TpduRecord(slot_nr, action.tpdu, response, mark, was_run=action.was_run))
         if slot_nr in self._times:
             self._coordinator.traces.on_tpdu(action, self._spent_s(action), self._now())
 

@@ -33,6 +33,7 @@ def bankd(
     gsmtap: Annotated[str | None, Parameter(metavar="HOST")] = None,
     gsmtap_slot: Annotated[str | None, Parameter(metavar="N")] = None,
     gsmtap_reveal: Flag = None,
+    gsmtap_guesses: Flag = None,
     guard: Annotated[str | None, Parameter(metavar="FILE.toml")] = None,
     shared: Flag = None,
     read_numbers: Annotated[bool | None, Parameter(negative="--no-read-numbers", show_default=False)] = None,
@@ -77,6 +78,8 @@ def bankd(
         Send GSMTAP of this slot only.
     gsmtap_reveal: bool
         Do not mask PINs, keys and identities in GSMTAP.
+    gsmtap_guesses: bool
+        Also send the commands that no modem has sent (--ahead), marked by their antenna number.
     guard: str
         Rules on which commands reach the cards.
     shared: bool
@@ -109,6 +112,7 @@ def bankd(
         gsmtap=gsmtap,
         gsmtap_slot=gsmtap_slot,
         gsmtap_reveal=gsmtap_reveal,
+        gsmtap_guesses=gsmtap_guesses,
         guard=guard,
         shared_access=shared,
         read_numbers=read_numbers,

@@ -41,6 +41,9 @@ class ClientOptions(DaemonOptions):
         str | None,
         Parameter(metavar="WORD", help="Take answers that the bankd sends ahead: on or off (default)."),
     ] = None
+    gsmtap: Annotated[str | None, Parameter(metavar="HOST", help="Send GSMTAP to this host; secrets are hidden.")] = (
+        None
+    )
 
 
 NO_CLIENT_OPTIONS: Final = ClientOptions()
@@ -154,6 +157,7 @@ def run(
             metavar="WORD", help="Take answers that the bankd sends ahead: on or off (default).", show_default=False
         ),
     ] = None,
+    gsmtap: Annotated[str | None, Parameter(metavar="HOST", help="Send GSMTAP; masked.", show_default=False)] = None,
     options: DaemonOptions = NO_DAEMON_OPTIONS,
 ) -> int:
     """Serve all client slots of this host: the [[slot]] tables of the configuration file."""
@@ -170,8 +174,8 @@ def run(
         unknown_commands=unknown_commands,
         resume=resume,
         ahead=ahead,
+        gsmtap=gsmtap,
     )
-    config = read()
     from remsim.client.commands import run as run_slots
 
-    return run_slots(config, read)
+    return run_slots(read(), read)

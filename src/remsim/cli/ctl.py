@@ -17,7 +17,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from remsim.card.iccid import is_iccid
-from remsim.cli import fleet, health, leases, tables, warnings
+from remsim.cli import bundles, fleet, health, latency, leases, tables, warnings
 from remsim.cli.options import NO_COMMON_OPTIONS, CommonOptions, Flag, command_app, resolve
 from remsim.cli.rest import JsonObject, RestClient, RestError, mapping_object, open_rest, slotmap_id
 from remsim.cli.session import CtlSession, Given, IdText
@@ -91,7 +91,7 @@ def banks(bank_id: IdText = None, /, *, session: Given) -> int:
         return session.show(items, lambda: tables.print_banks(items))
     number = _parse_number(bank_id, "B", "bank id")
     bank = _known(session.rest.get(f"/banks/{number}"), f"bank {number} is not connected")
-    return session.show(bank, lambda: tables.print_bank(bank))
+    return session.show(bank, lambda: tables.print_bank(bank, health.of_bank(session, number)))
 
 
 @commands.command
@@ -109,7 +109,7 @@ def clients(client_id: IdText = None, /, *, session: Given) -> int:
             items = [item for item in items if str(item.get("peer")).partition(":")[0] == wanted]
         if not items:
             raise RestError(f"client {wanted} is not connected", hint="list them with: remsim ctl clients")
-    return session.show(items, lambda: tables.print_clients(items))
+    return session.show(items, lambda: tables.print_clients(items, health.of_clients(session)))
 
 
 @commands.command(alias="slotmaps")
@@ -236,6 +236,8 @@ fleet.add_to(commands)
 health.add_to(commands)
 commands.command(leases.lease)
 commands.command(warnings.warnings)
+commands.command(bundles.bundle)
+latency.add_to(commands)
 
 
 def _ask_before_reset(rest: RestClient) -> None:

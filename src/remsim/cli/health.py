@@ -53,6 +53,30 @@ def health(slot: IdText = None, /, *, session: Given) -> int:
     return session.show(shown, lambda: _print_rows(rows))
 
 
+def of_bank(session: Given, bank_id: int) -> dict[str, str]:
+    """The verdicts on the slots of a bank; none from a server that knows no v2."""
+    from remsim.rest import RestApiError, calls
+
+    try:
+        with session.rest.v2() as rest:
+            slots = list(rest.items(calls.list_bank_slots(bank_id)))
+    except RestApiError:
+        return {}
+    return {slot.slot: slot.health.kind for slot in slots if slot.health is not None}
+
+
+def of_clients(session: Given) -> dict[str, str]:
+    """The verdicts on all client slots; none from a server that knows no v2."""
+    from remsim.rest import RestApiError, calls
+
+    try:
+        with session.rest.v2() as rest:
+            slots = [slot for client in rest.items(calls.list_clients()) for slot in client.slots]
+    except RestApiError:
+        return {}
+    return {slot.slot: slot.health.kind for slot in slots if slot.health is not None}
+
+
 def _all(session: Given) -> int:
     from remsim.rest import calls
 
@@ -92,6 +116,9 @@ def _bank_rows(slot: "BankSlotModel") -> Iterator[Row]:
     card += [f"ICCID {slot.iccid}"] if slot.iccid else []
     card += [f"ATR {slot.atr}"] if slot.atr else []
     yield "card", ", ".join(card)
+    if (told := slot.inventory) is not None:
+        parts = (told.service_provider, told.imsi and f"IMSI {told.imsi}", told.eid and f"EID {told.eid}")
+        yield "says", ", ".join(part for part in parts if part) or "nothing"
     if slot.reader_name:
         yield "reader", slot.reader_name
     if slot.mapping is not None:

@@ -6,7 +6,8 @@ escaped and never read as markup.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from remsim.cli.rest import JsonObject
@@ -18,7 +19,7 @@ _UNFOLDED_WIDTH: Final = 500
 #: What each of the functions below is.
 Printer = Callable[[Sequence[JsonObject]], None]
 
-_GOOD_STATES: Final = frozenset({"ACTIVE", "active", "CONNECTED_BANKD", "CONNECTED_CLIENT"})
+_GOOD_STATES: Final = frozenset({"ok", "ACTIVE", "active", "CONNECTED_BANKD", "CONNECTED_CLIENT"})
 
 
 def print_banks(banks: Sequence[JsonObject]) -> None:
@@ -30,20 +31,26 @@ def print_banks(banks: Sequence[JsonObject]) -> None:
     _print_table(["BANK", "STATE", "SLOTS", "CARDS", "NAME", "SOFTWARE"], rows, nothing="no bank is connected")
 
 
-def print_bank(bank: JsonObject) -> None:
-    """Print one bank, and a line for each of its slots, as far as the server knows them."""
+def print_bank(bank: JsonObject, verdicts: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Print one bank, and a line for each of its slots, as far as the server knows them.
+
+    ``verdicts`` on its slots, by ``B1:3``; empty: nobody gave any.
+    """
     print_banks([bank])
     slots = bank.get("slots")
     if not isinstance(slots, list):
         return
     print()
     rows = [_slot(slot) for slot in slots if isinstance(slot, dict)]
+    name = _peer(bank)
+    rows = [[*row[:4], verdicts.get(f"{name}:{row[0]}", ""), *row[4:]] for row in rows]
     has_readers = any(row[1] for row in rows)
-    columns = ["SLOT", "READER", "CARD", "ICCID", "CLIENT SLOT", "STATE", "PROBLEM"]
-    if not has_readers:
-        # Not every bankd tells.
-        del columns[1]
-        rows = [[row[0], *row[2:]] for row in rows]
+    columns = ["SLOT", "READER", "CARD", "ICCID", "HEALTH", "CLIENT SLOT", "STATE", "PROBLEM"]
+    # Not every bankd tells, and not every server judges.
+    for place, is_known in ((4, bool(verdicts)), (1, has_readers)):
+        if not is_known:
+            columns = [*columns[:place], *columns[place + 1 :]]
+            rows = [[*row[:place], *row[place + 1 :]] for row in rows]
     _print_table(columns, rows, nothing="no slot is known")
 
 
@@ -63,11 +70,15 @@ def _outcome(mapping: JsonObject) -> list[str]:
     return [_state(mapping), problem]
 
 
-def print_clients(clients: Sequence[JsonObject]) -> None:
-    """Print one line per connected client slot."""
+def print_clients(clients: Sequence[JsonObject], verdicts: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Print one line per connected client slot. ``verdicts`` on them, by ``C7:0``; empty: nobody gave any."""
     rows = [[_peer(client), *_mapped(client), *_component(client)] for client in clients]
-    columns = ["CLIENT", "BANK SLOT", "STATE", "NAME", "SOFTWARE", "PROBLEM"]
-    _print_table(columns, [[*row[:3], *row[4:], row[3]] for row in rows], nothing="no client is connected")
+    columns = ["CLIENT", "BANK SLOT", "STATE", "HEALTH", "NAME", "SOFTWARE", "PROBLEM"]
+    rows = [[*row[:3], verdicts.get(row[0], ""), *row[4:], row[3]] for row in rows]
+    if not verdicts:
+        del columns[3]
+        rows = [[*row[:3], *row[4:]] for row in rows]
+    _print_table(columns, rows, nothing="no client is connected")
 
 
 def _mapped(client: JsonObject) -> list[str]:
@@ -104,6 +115,11 @@ def print_warnings(rows: Sequence[Sequence[str]]) -> None:
     """Print one line per warning."""
     columns = ["SEVERITY", "ABOUT", "KIND", "SINCE", "WHAT IS WRONG", "WHAT TO DO"]
     _print_table(columns, [[escape(cell) for cell in row] for row in rows], nothing="nothing is wrong")
+
+
+def print_parts(rows: Sequence[Sequence[str]]) -> None:
+    """Print one line per part of the time that commands took."""
+    _print_table(["PART", "TIME", "SHARE", "EACH"], rows, nothing="no time was measured")
 
 
 def bank_slot_text(mapping: JsonObject) -> str:

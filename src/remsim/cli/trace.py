@@ -64,6 +64,9 @@ class OutputOptions:
     rotate_size: Annotated[str | None, _option("With --dir: a new file at 500k, 10M (default), 1G.", "SIZE")] = None
     rotate_age: Annotated[str | None, _option("With --dir: a new file after 10m, 1h, 1d.", "TIME")] = None
     keep: Annotated[int | None, _option("With --dir: files of the slot (default: 10).", "N")] = None
+    gsmtap_guesses: Annotated[
+        Flag, Parameter(help="With --pcapng or --dir: also commands that no modem has sent, marked.")
+    ] = None
     json: Annotated[Flag, Parameter(help="Print a JSON object a line.")] = None
     show_bytes: Annotated[Flag, Parameter(name="--bytes", help="Print the bytes, too; ** is hidden.")] = None
 
@@ -216,6 +219,9 @@ def _outputs(slot: str, wanted: OutputOptions, rolling: "Rolling") -> "list[Trac
 
     pcapng, folder = wanted.pcapng, wanted.folder
     is_json, shows_bytes = bool(wanted.json), bool(wanted.show_bytes)
+    has_guesses = bool(wanted.gsmtap_guesses)
+    if has_guesses and pcapng is None and folder is None:
+        raise ConfigError("--gsmtap-guesses is about captures", hint="add --pcapng FILE or --dir DIR")
     if pcapng is not None and folder is not None:
         raise ConfigError("--pcapng writes one file, --dir several", hint="give one of them")
     if pcapng == "-" and (is_json or shows_bytes):
@@ -225,14 +231,15 @@ def _outputs(slot: str, wanted: OutputOptions, rolling: "Rolling") -> "list[Trac
     if pcapng == "-":
         if sys.stdout.isatty():
             raise ConfigError("a capture is nothing for a terminal", hint="pipe it on: --pcapng - | wireshark -k -i -")
-        return [FileOutput(None)]
+        return [FileOutput(None, has_guesses=has_guesses)]
     outputs: list[TraceOutput] = [
         JsonOutput(sys.stdout) if is_json else LineOutput(sys.stdout, shows_bytes=shows_bytes)
     ]
     if pcapng is not None:
-        outputs.append(FileOutput(Path(pcapng)))
+        outputs.append(FileOutput(Path(pcapng), has_guesses=has_guesses))
     if folder is not None:
-        outputs.append(RollingOutput(RollingCapture(Path(folder), slot, rolling), Path(folder)))
+        files = RollingCapture(Path(folder), slot, rolling)
+        outputs.append(RollingOutput(files, Path(folder), has_guesses=has_guesses))
     return outputs
 
 

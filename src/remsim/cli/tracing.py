@@ -127,8 +127,9 @@ class JsonOutput:
 class FileOutput:
     """A capture in a file, or into a pipe."""
 
-    def __init__(self, target: Path | None) -> None:
-        """``target`` None: standard output. Raises RemsimError."""
+    def __init__(self, target: Path | None, *, has_guesses: bool = False) -> None:
+        """``target`` None: standard output. ``has_guesses``: as for ``packet_of``. Raises RemsimError."""
+        self._has_guesses = has_guesses
         self._file: IO[bytes] = sys.stdout.buffer if target is None else _created(target)
         self._is_own = target is not None
 
@@ -138,7 +139,7 @@ class FileOutput:
 
     def record(self, record: TraceModel) -> None:
         """One packet, if GSMTAP has one for it."""
-        packet = packet_of(record)
+        packet = packet_of(record, has_guesses=self._has_guesses)
         if packet is not None:
             self._write(packet_block(packet))
 
@@ -155,7 +156,8 @@ class FileOutput:
 class RollingOutput:
     """Captures in a folder, a new file by size or age."""
 
-    def __init__(self, files: RollingCapture, folder: Path) -> None:
+    def __init__(self, files: RollingCapture, folder: Path, *, has_guesses: bool = False) -> None:
+        self._has_guesses = has_guesses
         self._files = files
         self._folder = folder
 
@@ -164,7 +166,7 @@ class RollingOutput:
 
     def record(self, record: TraceModel) -> None:
         """One packet. Raises RemsimError."""
-        packet = packet_of(record)
+        packet = packet_of(record, has_guesses=self._has_guesses)
         if packet is None:
             return
         try:

@@ -43,10 +43,13 @@ from remsim.emulators.base import CardEmulator, EmulatorEvents, Hardware, Lines,
 from remsim.logs import Logger, get_logger
 from remsim.net.connections import ConnectionManager, DialledLink
 from remsim.net.engines import EngineFactory, own_identity
+from remsim.net.gsmtap import GsmtapSender
 from remsim.net.runtime.tasks import Alarm
 from remsim.net.tls.contexts import Expectation
 from remsim.net.tls.security import TransportSecurity
 from remsim.session.hold import HoldTimes
+from remsim.trace.gsmtap import AtrRecord, TpduRecord
+from remsim.trace.mask import TraceMask
 from remsim.trace.tap import NO_ID, CommandId, SlotTap
 from remsim.wire.link.actions import Accepted, AnnounceReturn, AskIdentity, Close, LinkId, Probe, Send
 from remsim.wire.link.dialing import Backoff, DialState
@@ -100,6 +103,8 @@ class ClientSlotRunner(EmulatorEvents):
                 None if self.emulator.stalls else config.stall_limit_s,
             ),
         )
+        self._gsmtap: GsmtapSender | None = None
+        self._mask = TraceMask()
         self._trace = self.coordinator.trace
         self._trace.on_left_out = partial(metrics.limits.reached, LimitName.TRACE_RATE)
         self.coordinator.health.emulator = self.emulator.kind
@@ -222,6 +227,8 @@ class ClientSlotRunner(EmulatorEvents):
 
     async def start(self) -> None:
         """Take the emulator and dial the server. Raises StartError."""
+        if self.config.gsmtap is not None:
+            self._gsmtap = await GsmtapSender.open(self.config.gsmtap, redact=self._mask)
         await self.emulator.start(self)
         # A modem that powers its slot up before there is a card must not wait for an ATR in vain.
         self.emulator.set_atr(self.config.atr)
@@ -236,6 +243,8 @@ class ClientSlotRunner(EmulatorEvents):
         self.bankd.unwant()
         self.server.unwant()
         await self.emulator.stop()
+        if self._gsmtap is not None:
+            self._gsmtap.close()
 
     # Links
 
@@ -368,6 +377,8 @@ class ClientSlotRunner(EmulatorEvents):
             self.coordinator.health.on_answered(None if command.request is None else duration_s)
         if self._trace.tap is not None:
             self._trace_command(self._trace.tap, command, response, duration_s, failure)
+        if self._gsmtap is not None:
+            self._send_gsmtap(self._gsmtap, command, response)
         self._observer.on_command(
             CommandRecord(self.coordinator.client_slot, command.tpdu, response, duration_s, failure=failure)
         )
@@ -383,7 +394,17 @@ class ClientSlotRunner(EmulatorEvents):
             command.tpdu, response, self._manager.now(), command_id=command_id, spent_s=duration_s, failure=failure
         )
 
+    def _send_gsmtap(self, sender: GsmtapSender, command: Command, response: bytes | None) -> None:
+        if response is None:
+            # The card may have done it all the same.
+            self._mask.on_unknown_card(0)
+        else:
+            sender.send(TpduRecord(0, command.tpdu, response))
+
     def _set_atr(self, action: SetAtr) -> None:
+        if self._gsmtap is not None:
+            self._mask.on_unknown_card(0)
+            self._gsmtap.send(AtrRecord(0, action.atr))
         if self._trace.tap is not None:
             self._trace.tap.on_unknown_card()
             self._trace.tap.on_atr(action.atr, self._manager.now())
@@ -459,6 +480,7 @@ class ClientSlotRunner(EmulatorEvents):
                 metrics.longest_hold.labels(label).set(self._longest_hold_ms)
             case NoticeKind.MODEM_RESET if notice.reset is not None:
                 metrics.resets.labels(label, notice.reset.value).inc()
+                self._mask.on_reset(0)
                 if self._trace.tap is not None:
                     self._trace.tap.on_reset(
                         notice.reset, self._manager.now(), words=f"modem, {notice.reset.value} reset"

@@ -86,6 +86,8 @@ class ClientConfig(CardSettings, SessionSettings, DaemonConfig):
     client: fields.ClientSlotField | None = None
     #: How long commands wait for a card before the program gives up.
     card_wait_s: fields.Seconds = 30.0
+    #: Where GSMTAP is sent: each command of the modem with its answer, secrets hidden.
+    gsmtap: fields.GsmtapAddress | None = None
 
 
 class VpcdSettings(EmulatorSettings):
@@ -141,6 +143,8 @@ class ClientRunConfig(SessionSettings, DaemonConfig):
     auto_client: fields.ClientSlotField | None = None
     #: Direction of commands' data, as `CLA[/MASK] INS [P1] = CASE`; these precede the built-in tables.
     command_cases: fields.CommandCases = ()
+    #: Where GSMTAP is sent: each command of all modems with its answer, secrets hidden.
+    gsmtap: fields.GsmtapAddress | None = None
     #: What to do with unknown commands: `refuse` (6D00 or 6E00), or `receive`, as if the modem waited for data of the
     #: card.
     unknown_commands: UnknownWord = "refuse"
@@ -148,7 +152,8 @@ class ClientRunConfig(SessionSettings, DaemonConfig):
     def of_slot(self, slot: ClientSlotConfig) -> ClientConfig:
         """The settings of one slot together with those that all share."""
         shared = {
-            name: getattr(self, name) for name in (*DaemonConfig.model_fields, *SessionSettings.model_fields, "server")
+            name: getattr(self, name)
+            for name in (*DaemonConfig.model_fields, *SessionSettings.model_fields, "server", "gsmtap")
         }
         if slot.ahead is not None:
             shared["ahead"] = slot.ahead

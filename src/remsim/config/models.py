@@ -347,6 +347,7 @@ class BankdConfig(SessionSettings, DaemonConfig):
     gsmtap: fields.GsmtapAddress | None = None
     gsmtap_slot: fields.Id | None = None
     gsmtap_reveal: fields.Switch = False
+    gsmtap_guesses: fields.Switch = False
     #: Rules on commands, a TOML file; without it, the shipped ones, which note and block nothing.
     guard: fields.FilePath | None = None
 
@@ -425,6 +426,10 @@ class BankdConfig(SessionSettings, DaemonConfig):
         if self.gsmtap_slot is not None and self.gsmtap is None:
             raise ContradictionError(
                 ("gsmtap_slot",), "it limits GSMTAP to one slot, but no gsmtap host is given", hint="give --gsmtap HOST"
+            )
+        if self.gsmtap_guesses and self.gsmtap is None:
+            raise ContradictionError(
+                ("gsmtap_guesses",), "it adds to GSMTAP, but no gsmtap host is given", hint="give --gsmtap HOST"
             )
         if self.gsmtap_slot is not None and self.gsmtap_slot >= self.slots:
             raise ContradictionError(

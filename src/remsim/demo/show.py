@@ -76,6 +76,7 @@ class _Show:
     async def _play_live(self, stage: Stage) -> None:
         scene = stage.scene
         loop = asyncio.get_running_loop()
+        self._console.print(f"The same in a browser, once, within ten minutes: {stage.page}", soft_wrap=True)
         # Drawn between two commands only, so that drawing does not show in their durations.
         with Live(console=self._console, auto_refresh=False) as live:
             drawn_at = 0.0
@@ -104,6 +105,7 @@ class _Show:
         scene, say = stage.scene, self._console.print
         await stage.wait_for_peers()
         say(f"server: {scene.server.place}")
+        say(f"page:   {stage.page}", soft_wrap=True, highlight=False)
         say(f"bankd:  B{BANK_ID} at {scene.bankd.place}")
         say(f"client: {scene.client_slot}, {scene.client.place}")
         for bank_slot in self._slots():

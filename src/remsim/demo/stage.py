@@ -26,8 +26,11 @@ from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.script.player import ScriptPlayer
 from remsim.emulators.script.recording import RecordedCommand, parse_recording
 from remsim.net.runtime.process import Service
-from remsim.net.runtime.tasks import TaskOwner
+from remsim.net.runtime.tasks import TaskOwner, in_thread
+from remsim.server.core.tokens import TokenRole
 from remsim.server.service import ServerService
+from remsim.server.store.page_files import PageFiles
+from remsim.server.store.tokens import create_token
 
 RECORDING: Final = "iot-modem-boot.jsonl"
 PROFILE: Final = "iot-modem"
@@ -53,6 +56,8 @@ class Stage:
         self.scene = Scene(CLIENT, total=sum(isinstance(step, RecordedCommand) for step in self._steps))
         self._emulator = DrivenEmulator()
         self._stack = AsyncExitStack()
+        #: A link to the server's page, good once.
+        self.page = ""
 
     async def __aenter__(self) -> "Stage":
         try:
@@ -72,12 +77,15 @@ class Stage:
             ServerConfig(
                 rspro=_ANY_PORT,
                 rest=_ANY_PORT,
-                rest_open=True,
                 plaintext=LOOPBACK_NETWORKS,
                 state_dir=folder / "server",
             )
         )
         await self._run(server)
+        config = ServerConfig(state_dir=folder / "server")
+        token, record = await in_thread(create_token, config, name="demo", role=TokenRole.ADMIN)
+        secret = await in_thread(PageFiles(config.state_dir).add_link, record.token_id)
+        self.page = f"http://{server.rest_address}/login#{secret}"
         bankd = BankdService(
             BankdConfig(
                 server=server.rspro_address,
@@ -103,7 +111,9 @@ class Stage:
         await self._run(client)
         self._client = client
         rest = f"http://{server.rest_address}/api/backend/v1"
-        self._rest = await self._stack.enter_async_context(httpx2.AsyncClient(base_url=rest, timeout=DEADLINE_S))
+        headers = {"Authorization": f"Bearer {token}"}
+        client_of_rest = httpx2.AsyncClient(base_url=rest, timeout=DEADLINE_S, headers=headers)
+        self._rest = await self._stack.enter_async_context(client_of_rest)
         scene.server.place = f"port {server.rspro_address.port}, REST {server.rest_address.port}"
         port = bankd.listener.port if bankd.listener is not None else 0
         scene.bankd.title, scene.bankd.place = f"bankd B{BANK_ID}", f"port {port}, {CARDS} cards"

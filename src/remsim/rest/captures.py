@@ -4,25 +4,32 @@
 from datetime import datetime
 
 from remsim.rest.traces import TraceModel
-from remsim.trace.gsmtap import AtrRecord, TpduRecord
-from remsim.trace.pcapng import Packet
+from remsim.trace.gsmtap import AtrRecord, TpduMark, TpduRecord
+from remsim.trace.pcapng import CapturePacket
 
 _HIDDEN = "**"
 _FILL = "ff"
+_MARKS = {"guess": TpduMark.GUESS, "restore": TpduMark.RESTORE, "inventory": TpduMark.INVENTORY}
 
 
-def packet_of(record: TraceModel) -> Packet | None:
-    """The packet of a record; None if GSMTAP has nothing for it: resets, and commands without an answer."""
+def packet_of(record: TraceModel, *, has_guesses: bool = False) -> CapturePacket | None:
+    """The packet of a record; None if GSMTAP has nothing for it: resets, and commands without an answer.
+
+    A capture shows what the modem saw; with ``has_guesses`` also what no modem has sent, marked (``TpduMark``).
+    """
     if record.response is None:
         return None
     slot_nr = int(record.source.partition(":")[2])
     at = datetime.fromisoformat(record.at).timestamp()
     response = _bytes(record.response)
     if record.kind == "atr":
-        return Packet(at, AtrRecord(slot_nr, response), _comment(record))
+        return CapturePacket(at, AtrRecord(slot_nr, response), _comment(record))
     if record.kind != "command" or record.command is None:
         return None
-    return Packet(at, TpduRecord(slot_nr, _bytes(record.command), response), _comment(record))
+    mark = _MARKS.get(record.origin or "", TpduMark.MODEM)
+    if mark is not TpduMark.MODEM and not has_guesses:
+        return None
+    return CapturePacket(at, TpduRecord(slot_nr, _bytes(record.command), response, mark), _comment(record))
 
 
 def _bytes(text: str) -> bytes:

@@ -132,10 +132,9 @@ def _trace_item(found: ServerSentEvent) -> TraceItem | None:
         ) from None
 
 
-def _trace_path(slot: str) -> str:
-    """Raises IdRangeError for what is no slot."""
-    where = ClientSlot.parse(slot) if slot[:1] in "Cc" else BankSlot.parse(slot)
-    return f"/traces/{where}"
+def _slot_text(slot: str) -> str:
+    """A bank slot or client slot as it stands in paths. Raises IdRangeError for what is none."""
+    return str(ClientSlot.parse(slot) if slot[:1] in "Cc" else BankSlot.parse(slot))
 
 
 class Rest(_Common):
@@ -223,9 +222,21 @@ class Rest(_Common):
 
         Ends when the server ends the stream. Raises IdRangeError, too.
         """
-        for found in self._stream(_trace_path(slot), last):
+        for found in self._stream(f"/traces/{_slot_text(slot)}", last):
             if (item := _trace_item(found)) is not None:
                 yield item
+
+    def bundle(self, slot: str) -> bytes:
+        """Diagnostics of a slot, made anonymous: an archive, tar.gz. Raises IdRangeError, too."""
+        import httpx2
+
+        try:
+            answer = self._http.get(f"/bundles/{_slot_text(slot)}")
+        except httpx2.HTTPError as error:
+            raise self._failure(error) from None
+        if not answer.is_success:
+            raise refusal(answer.status_code, answer.content)
+        return answer.content
 
     def _stream(
         self, path: str, last: str | None, on_open: Callable[[], None] | None = None
@@ -325,10 +336,22 @@ class AsyncRest(_Common):
 
     async def trace(self, slot: str, last: str | None = None) -> AsyncGenerator[TraceItem, None]:
         """As ``Rest.trace``."""
-        async with aclosing(self._stream(_trace_path(slot), last)) as stream:
+        async with aclosing(self._stream(f"/traces/{_slot_text(slot)}", last)) as stream:
             async for found in stream:
                 if (item := _trace_item(found)) is not None:
                     yield item
+
+    async def bundle(self, slot: str) -> bytes:
+        """As ``Rest.bundle``."""
+        import httpx2
+
+        try:
+            answer = await self._http.get(f"/bundles/{_slot_text(slot)}")
+        except httpx2.HTTPError as error:
+            raise self._failure(error) from None
+        if not answer.is_success:
+            raise refusal(answer.status_code, answer.content)
+        return answer.content
 
     async def _stream(
         self, path: str, last: str | None, on_open: Callable[[], None] | None = None

@@ -128,6 +128,17 @@ class CardErrorModel(V2Model):
     age_s: float = Field(ge=0)
 
 
+class InventoryModel(V2Model):
+    """What a card says of itself without a PIN. Numbers are shortened, unless revealed."""
+
+    imsi: str | None = Field(None, examples=["00101…89"], description="absent unless the server keeps IMSIs")
+    service_provider: str | None = None
+    eid: str | None = Field(None, examples=["89049032…0018"], description="of an eUICC")
+    since: Time | None = Field(None, description="absent: since before this run of the server")
+    age_s: float | None = Field(None, ge=0)
+    source: str
+
+
 class SlotFiguresModel(V2Model):
     """What a bankd counts of one slot, since it started."""
 
@@ -216,6 +227,7 @@ class BankSlotModel(V2Model):
     mapping: MappingModel | None = None
     session: SessionModel | None = None
     health: SlotHealthModel | None = None
+    inventory: InventoryModel | None = Field(None, description="where one slot is asked for")
     reader_name: str | None = Field(None, description="where one slot is asked for, and its bankd tells")
     atr: str | None = Field(None, description="likewise: what the card answered to reset last, in hex")
 
@@ -284,6 +296,7 @@ class CardModel(V2Model):
     presence: PresenceObserved
     labels: list[str] = Field(description="those of the card; its slot may have others")
     mapping: MappingModel | None = None
+    inventory: InventoryModel | None = None
 
 
 class LabelsModel(V2Model):

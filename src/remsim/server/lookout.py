@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from remsim.core.identity import Identity, Role
+from remsim.core.ids import BankSlot
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.core.slotmap import Mapping
+from remsim.server.core.verdicts import VerdictKind
 from remsim.server.core.warnings import Alert
 from remsim.server.core.watch import KINDS, Found
 from remsim.server.runtime import ServerRuntime
@@ -34,6 +36,9 @@ _JUMP_SHOWN_S: Final = 3600.0
 _DISK_ERROR: Final = 50 << 20
 _DISK_WARNING: Final = 500 << 20
 
+_HEALTH: Final = frozenset({"slot-health"})
+#: Verdicts that have a warning of another kind, and those that say what is the case for a moment.
+_SAID_ELSEWHERE: Final = frozenset({VerdictKind.READER, VerdictKind.NO_CARD, VerdictKind.WAITING, VerdictKind.HELD})
 _OWN: Final = frozenset({"certificate", "clock", "database", "disk"})
 _SERVER: Final = "server"
 
@@ -83,7 +88,19 @@ class Lookout:
                 await asyncio.sleep(0)
         now = asyncio.get_running_loop().time()
         runtime.set_warnings(KINDS, runtime.coordinator.watch.look(rows, now))
+        runtime.set_warnings(_HEALTH, self._health(now))
         runtime.set_warnings(_OWN, await self._own(time.time(), now))
+
+    def _health(self, now: float) -> Found:
+        """What peers tell of slots, where nothing else here says it."""
+        board = self._runtime.coordinator.health
+        found: Found = {}
+        for place in board.troubled():
+            verdict = (board.slot(place, now) if isinstance(place, BankSlot) else board.client(place, now)).verdict
+            if verdict.kind.is_trouble and verdict.kind not in _SAID_ELSEWHERE:
+                about = str(place)
+                found["slot-health", about] = Alert(0, "slot-health", about, 0.0, verdict.text, verdict.advice)
+        return found
 
     async def _own(self, wall: float, now: float) -> Found:
         found = [*self._certificates(wall), *self._clock(wall, now), *self._database(), *await self._disk()]

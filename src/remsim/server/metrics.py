@@ -7,7 +7,9 @@ from functools import partial
 from remsim.metrics import ProgramMetrics
 from remsim.metrics.instruments import Gauge, Metric
 from remsim.server.core.coordinator import Coordinator
+from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.slotmap import MappingState, SlotMap
+from remsim.server.core.verdicts import VerdictKind
 from remsim.server.limits import LIMITS
 
 _SHOWN_STATES = (MappingState.NEW, MappingState.UNACKNOWLEDGED, MappingState.ACTIVE, MappingState.REFUSED)
@@ -27,6 +29,7 @@ class ServerMetrics(ProgramMetrics):
         self.clients = self.gauge("clients", "Connected client slots")
         self.banks = self.gauge("banks", "Connected banks")
         self.mappings = self.gauge("mappings", "Live mappings by state", ["state"])
+        self.verdicts = self.gauge("slot_verdicts", "Slots of connected peers by the verdict on them", ["verdict"])
         self.removals = self.gauge("pending_removals", "Deleted mappings that a bankd may still hold")
         self.requests = self.counter("rest_requests", "REST requests by method and status", ["method", "status"])
         self.request_time = self.histogram("rest_request_seconds", "Time to answer a REST request", ["method"])
@@ -56,8 +59,14 @@ class ServerMetrics(ProgramMetrics):
         self.counter("bank_audit_dropped", text).set_function(lambda: coordinator.bank_audit.dropped)
         text = "Newcomers refused because another program with their certificate was there first"
         self.counter("contested_refusals", text).set_function(lambda: coordinator.contest_refusals)
+        for kind in VerdictKind:
+            self.verdicts.labels(kind.value).set_function(partial(_verdicts, coordinator.health, kind))
         for state in _SHOWN_STATES:
             self.mappings.labels(state.value).set_function(partial(_count, slotmap, state))
+
+
+def _verdicts(board: HealthBoard, kind: VerdictKind) -> int:
+    return board.counts().get(kind, 0)
 
 
 def _count(slotmap: SlotMap, state: MappingState) -> int:

@@ -15,6 +15,7 @@ from remsim.server.core.actions import NoteBank
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.event_feed import EventFeed
+from remsim.server.core.inventory import CardContents
 from remsim.server.core.known import Seen, absence
 from remsim.server.core.peers import Peer, SessionReport
 from remsim.server.core.slotmap import Mapping, MappingState
@@ -507,6 +508,10 @@ class ServerQuery:
     def card_heard_at(self, slot: BankSlot) -> float | None:
         """Since when that is known, in the server's own time; None: since an earlier run."""
         return self._coordinator.inventory.heard_at(slot)
+
+    def card_contents(self, slot: BankSlot) -> tuple[CardContents, float | None] | None:
+        """What the card that was heard of last in a slot says without a PIN, and since when that is known."""
+        return self._coordinator.inventory.contents(slot)
 
     # Time
 

@@ -71,6 +71,7 @@ UNAUTHENTICATED_EVENTS: Final = frozenset(
             "foreign_session_state",
             "foreign_slot_health",
             "foreign_client_health",
+            "foreign_card_contents",
             "too_many_reports",
             "foreign_audit_entry",
             "odd_audit_action",
@@ -165,6 +166,10 @@ class ServerRuntime:
     def has_room_for_trace(self, slot: BankSlot | ClientSlot) -> bool:
         """Whether one more slot can be watched, or this one is already."""
         return self.coordinator.traces.has_room(slot)
+
+    def trace_of(self, slot: BankSlot | ClientSlot) -> TraceFeed | None:
+        """What is told of a slot that somebody watches, or did so a moment ago."""
+        return self.coordinator.traces.feed(slot)
 
     def watch_trace(self, slot: BankSlot | ClientSlot) -> TraceFeed:
         """Have what happens at a slot traced, until ``leave_trace``. Raises TooManyTracesError."""

@@ -92,9 +92,8 @@ class ServerService:
             check_open_address(self.rest_address)
         policy = read_policy(config)
         overrides = await _resolve_overrides(config)
-        lock = StateLock(
-            config.state_dir / "server.lock", what=f"the state directory {config.state_dir}", must_exist=True
-        )
+        folder = config.state_dir
+        lock = StateLock(folder / "server.lock", what=f"the state directory {folder}", must_exist=True)
         lock.take(self._log)
         self._stack.callback(lock.release)
         store = Store.at(config.database_url, log=self._log)
@@ -243,6 +242,7 @@ class ServerService:
     ) -> None:
         await self._warn_of_rest(runtime, is_protected=contexts is not None)
         self.app = build_app(runtime, self._metrics, webhooks, is_open=self._config.rest_open)
+        self.app.state.settings = plain_settings(self._config)
         mount_page(
             self.app,
             runtime,
@@ -294,7 +294,18 @@ class ServerService:
             takes_ipv6=self._config.gives_ipv6_to,
             takeover_s=self._config.timers.takeover_s,
             is_certified=_nobody if authority is None else authority.is_certified,
+            keeps_imsi=self._config.keep_imsi,
         )
+
+
+def plain_settings(config: ServerConfig) -> dict[str, object]:
+    """Settings for others to see: switches and numbers; of the rest, which may say who and where, whether it is set."""
+    shown: dict[str, object] = {}
+    for key, field in type(config).model_fields.items():
+        value: object = getattr(config, key)
+        is_plain = isinstance(value, bool | int | float) or key in ("log_level", "log_format")
+        shown[key] = value if is_plain else "as by default" if value == field.get_default() else "set"
+    return shown
 
 
 def _nobody(_identity: Identity) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packet captures: the packets of a pcap or pcapng file, and the datagrams of GSMTAP in them.
+"""CapturedPacket captures: the packets of a pcap or pcapng file, and the datagrams of GSMTAP in them.
 
 Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng, tcpdump.org's registry of link types; RFC 791, 8200, 768. A
 file comes from outside and may be long: it is read once, from its beginning to its end, and no more of it is kept than
@@ -59,7 +59,7 @@ class CutShortError(CaptureError):
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class CapturedPacket:
     """``number`` counts from 1. ``is_cut``: the capture has only its beginning."""
 
     number: int
@@ -108,7 +108,7 @@ class _Input:
             size -= len(self.must_read(min(size, _SKIPPED_AT_ONCE)))
 
 
-def read_packets(stream: IO[bytes]) -> Iterator[Packet]:
+def read_packets(stream: IO[bytes]) -> Iterator[CapturedPacket]:
     """The packets of a capture, in their order. Raises CaptureError."""
     file = _Input(stream)
     beginning = file.read(4)
@@ -122,7 +122,7 @@ def read_packets(stream: IO[bytes]) -> Iterator[Packet]:
         )
 
 
-def _pcap(file: _Input, order: str) -> Iterator[Packet]:
+def _pcap(file: _Input, order: str) -> Iterator[CapturedPacket]:
     header = file.must_read(_PCAP_HEADER - 4)
     # The upper half says whether packets end with a checksum.
     link = int(struct.unpack_from(f"{order}I", header, 16)[0]) & 0xFFFF
@@ -134,10 +134,10 @@ def _pcap(file: _Input, order: str) -> Iterator[Packet]:
                 f"the packet at byte {file.at - _PCAP_RECORD} has the length {kept}", hint="is the file damaged?"
             )
         number += 1
-        yield Packet(number, link, file.must_read(kept) if kept else b"", kept < whole)
+        yield CapturedPacket(number, link, file.must_read(kept) if kept else b"", kept < whole)
 
 
-def _pcapng(file: _Input) -> Iterator[Packet]:
+def _pcapng(file: _Input) -> Iterator[CapturedPacket]:
     """Block by block. ``file`` is behind the type of the first one."""
     order, links, number = "<", list[int](), 0
     kind_raw = _PCAPNG
@@ -165,7 +165,7 @@ def _pcapng(file: _Input) -> Iterator[Packet]:
         elif (found_packet := _packet_in(kind, body, order, links)) is not None:
             number += 1
             link, data, is_cut = found_packet
-            yield Packet(number, link, data, is_cut)
+            yield CapturedPacket(number, link, data, is_cut)
         kind_raw = file.read(4)
 
 
@@ -186,7 +186,7 @@ def _packet_in(kind: int, body: bytes, order: str, links: list[int]) -> tuple[in
     return links[interface], data, len(data) < whole
 
 
-def gsmtap_in(packet: Packet) -> Datagram | None:
+def gsmtap_in(packet: CapturedPacket) -> Datagram | None:
     """The datagram of GSMTAP's port in a packet; None for everything else."""
     link, data = packet.link, packet.data
     if link in _BARE:

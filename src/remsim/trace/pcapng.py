@@ -27,7 +27,7 @@ MAX_PACKET: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class CapturePacket:
     """One record at its time, in seconds since 1970-01-01 UTC, with what else is to be said of it."""
 
     at: float
@@ -44,7 +44,7 @@ def file_header(name: str) -> bytes:
     return _block(_SECTION, section) + _block(_INTERFACE, interface)
 
 
-def packet_block(packet: Packet) -> bytes:
+def packet_block(packet: CapturePacket) -> bytes:
     """One packet, behind ``file_header``."""
     raw = _datagram(encode_gsmtap(packet.record))
     microseconds = max(0, round(packet.at * 1e6))

@@ -15,11 +15,14 @@ from typing import Final
 
 from remsim.card.apdu_case import Direction, PreviousCommand, decide
 from remsim.card.tpdu import HEADER_LENGTH, MAX_TPDU
+from remsim.trace.gsmtap import TpduMark
 from remsim.trace.packets import Datagram
 
 _VERSION, _TYPE_SIM = 2, 4
 _HEADER: Final = 16
-_PLACE_OF_SUB_TYPE: Final = 12
+_PLACE_OF_SUB_TYPE, _PLACE_OF_MARK = 12, 13
+#: Our own programs mark what no modem has sent.
+_MARKS: Final = frozenset(TpduMark) - {TpduMark.MODEM}
 
 _STATUS: Final = 2
 _SHORTEST_JOINED: Final = HEADER_LENGTH + _STATUS
@@ -123,6 +126,7 @@ class LeftOut(Enum):
 
     OTHER_PACKETS = "packets that are no GSMTAP of a card"
     NO_COMMANDS = "frames that are no command"
+    GUESSES = "commands that no modem has sent"
     CUT = "packets of which the capture has only the beginning"
 
 
@@ -168,6 +172,9 @@ class SimFrames:
         length = payload[1] * 4
         if not _HEADER <= length <= len(payload):
             self.left_out[LeftOut.NO_COMMANDS] += 1
+            return
+        if payload[_PLACE_OF_MARK] in _MARKS:
+            self.left_out[LeftOut.GUESSES] += 1
             return
         sender = datagram.sender if datagram.sender in self._talks or len(self._talks) < _MAX_SENDERS else ""
         talk = self._talks.setdefault(sender, _Talk(sender))

@@ -11,6 +11,10 @@ def _ahead(index: int, base: int = _BASE) -> SentAhead:
     return SentAhead(base, index, b"C%d" % index, b"A%d" % index)
 
 
+def _hit(index: int, base: int = _BASE) -> Hit:
+    return Hit(b"A%d" % index, None, base, index)
+
+
 def _queue(*answers: SentAhead) -> AnswersAhead:
     """The bankd answered a command by itself, and others ahead."""
     queue = AnswersAhead()
@@ -23,8 +27,8 @@ def _queue(*answers: SentAhead) -> AnswersAhead:
 
 def test_guessed_commands_are_answered_at_once() -> None:
     queue = _queue(_ahead(1), _ahead(2))
-    assert queue.on_command(b"C1") == Hit(b"A1", None)
-    assert queue.on_command(b"C2") == Hit(b"A2", None)
+    assert queue.on_command(b"C1") == _hit(1)
+    assert queue.on_command(b"C2") == _hit(2)
     assert queue.on_command(b"C3") is None
     assert queue.report() == Used(_BASE, 2)
     assert queue.report() is None
@@ -41,18 +45,18 @@ def test_another_command_drops_all() -> None:
     queue.on_answer(8)
     assert queue.on_ahead(_ahead(4)) is None
     assert queue.on_ahead(_ahead(1, 8)) is None
-    assert queue.on_command(b"C1") == Hit(b"A1", None)
+    assert queue.on_command(b"C1") == _hit(1, 8)
 
 
 def test_answer_ahead_meets_its_command_on_the_way() -> None:
     queue = _queue()
     assert queue.on_command(b"C1") is None
     queue.on_sent(b"C1")
-    assert queue.on_ahead(_ahead(1)) == Hit(b"A1", None)
+    assert queue.on_ahead(_ahead(1)) == _hit(1)
     # The bankd answers by itself all the same, which is passed over; answers go on to be numbered as before.
     queue.on_answer(8)
     assert queue.on_ahead(_ahead(2)) is None
-    assert queue.on_command(b"C2") == Hit(b"A2", None)
+    assert queue.on_command(b"C2") == _hit(2)
 
 
 def test_wrong_guess_for_a_command_on_its_way_is_passed_over_with_all_that_follow() -> None:
@@ -93,7 +97,7 @@ def test_what_is_here_stays_good_when_the_link_is_lost() -> None:
     # The report may be lost, so it is made again; what was on its way is missing.
     assert queue.report() == Used(_BASE, 1)
     assert queue.on_ahead(_ahead(4)) is None
-    assert queue.on_command(b"C2") == Hit(b"A2", None)
+    assert queue.on_command(b"C2") == _hit(2)
     assert queue.on_command(b"C3") is None
 
 
@@ -117,4 +121,4 @@ def test_with_two_commands_under_way_nothing_is_used_until_both_are_answered() -
     assert queue.on_ahead(_ahead(1, 8)) is None
     queue.on_answer(9)
     assert queue.on_ahead(_ahead(1, 9)) is None
-    assert queue.on_command(b"C1") == Hit(b"A1", None)
+    assert queue.on_command(b"C1") == _hit(1, 9)

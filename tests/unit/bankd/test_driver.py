@@ -55,6 +55,7 @@ class Events:
     def on_number(self, slot_nr: int, found: CardIdentity, reason: str) -> None:
         self.log.append(("number", slot_nr, found.iccid, reason))
         self.found = found
+        self.has_more.set()
 
     def on_failed(self, slot_nr: int, fault: CardFault) -> None:
         self.log.append(("failed", slot_nr, fault.kind))
@@ -267,6 +268,37 @@ async def test_number_is_read_between_power_up_and_power_off(stand: Stand) -> No
     # Nothing of it is seen from outside: no session, no time of a command.
     assert stand.events.times == []
     assert isinstance(stand.slot.submit(TPDU), CardFault)
+
+
+async def test_all_that_a_card_says_is_read_with_its_number(stand: Stand) -> None:
+    source = SimSource(slots=1)
+    (name,) = await source.names()
+    stand.slot.reader = reader = source.reader(name)
+    identity = load_profile("default").identity
+    assert await stand.run(ReadNumber(3, reads_all=True)) == ("number", 3, identity.iccid_digits, "")
+    assert stand.events.found == CardIdentity(identity.iccid_digits, identity.imsi, "remsim test")
+    with pytest.raises(CardMuteError, match="no power"):
+        await reader.transmit(TPDU)
+    await stand.run(ReadNumber(3))
+    assert stand.events.found == CardIdentity(identity.iccid_digits)
+
+
+class QuietReader(ScriptedReader):
+    """Its card gives its number, and then hangs."""
+
+    async def transmit(self, tpdu: bytes) -> bytes:
+        if tpdu[:4] == bytes.fromhex("00a40404"):
+            await asyncio.Event().wait()
+        return bytes.fromhex("980001010000000010f89000" if tpdu[1] == 0xB0 else "9000")
+
+
+async def test_card_that_hangs_behind_its_number_has_one(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_module, "READING_S", 0.05)
+    stand.slot.reader = QuietReader()
+    stand.slot.run(ReadNumber(3, reads_all=True))
+    await stand.events.has_more.wait()
+    assert stand.events.log == [("number", 3, "8900101000000000018", "")]
+    assert stand.events.found == CardIdentity("8900101000000000018")
 
 
 @pytest.mark.parametrize(

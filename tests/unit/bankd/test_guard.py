@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guard's rules in their file, and the mask over traces."""
+"""The guard's rules in their file."""
 
 from pathlib import Path
 
 import pytest
 
-from remsim.bankd.guard import TraceMask, read_guard_policy, reread_guard_policy
+from remsim.bankd.guard import read_guard_policy, reread_guard_policy
 from remsim.config import BankdConfig
 from remsim.core.errors import StartError
 from remsim.policy.fields import PolicyError
 from remsim.policy.guard import DEFAULT
-from remsim.trace.gsmtap import AtrRecord, TpduRecord
 from tests.doubles.noted_log import NotedLog
-
-SELECT_MF = bytes.fromhex("00a40004023f00")
 
 
 def config(folder: Path, rules: str | None) -> BankdConfig:
@@ -65,31 +62,3 @@ async def test_without_a_file_there_is_nothing_to_read(tmp_path: Path) -> None:
     log = NotedLog()
     assert await reread_guard_policy(config(tmp_path, None), log.logger) is None
     assert log.is_empty()
-
-
-def test_trace_hides_pins_and_authentication() -> None:
-    mask = TraceMask()
-    verify = TpduRecord(0, bytes.fromhex("0020000108") + b"1234\xff\xff\xff\xff", b"\x90\x00")
-    assert mask(verify) == TpduRecord(0, bytes.fromhex("0020000108") + b"\xff" * 8, b"\x90\x00")
-    authenticate = TpduRecord(0, bytes.fromhex("0088008110") + bytes(16), bytes(4) + b"\x90\x00")
-    assert mask(authenticate) == TpduRecord(0, bytes.fromhex("0088008110") + b"\xff" * 16, b"\xff" * 4 + b"\x90\x00")
-    plain = TpduRecord(0, SELECT_MF, b"\x61\x20")
-    assert mask(plain) == plain
-    assert mask(AtrRecord(0, b"\x3b\x00")) == AtrRecord(0, b"\x3b\x00")
-
-
-def test_trace_follows_each_card_and_its_resets() -> None:
-    mask = TraceMask()
-    select = [bytes.fromhex("00a40004023f00"), bytes.fromhex("00a40004022fe2")]
-    read = bytes.fromhex("00b000000a")
-    number = bytes.fromhex("98100101000000000019") + b"\x90\x00"
-    for command in select:
-        mask(TpduRecord(0, command, b"\x61\x20"))
-    shown = mask(TpduRecord(0, read, number))
-    assert isinstance(shown, TpduRecord)
-    assert shown.response == bytes.fromhex("981001ffffffffff0019") + b"\x90\x00"
-    mask.on_reset(0)
-    again = mask(TpduRecord(0, read, number))
-    assert isinstance(again, TpduRecord)
-    # The MF is selected, of which nothing is secret.
-    assert again.response == number

@@ -139,3 +139,28 @@ def test_file_of_no_use_is_refused_and_nothing_is_stored(tmp_path: Path, raw: by
     assert str(path) in str(caught.value)
     assert caught.value.hint
     assert not (tmp_path / FOLDER).exists()
+
+
+def test_trace_teaches_what_the_modem_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    select, verify = "00a40004023f00", "0020000108" + "**" * 8
+    records = [
+        {"kind": "cold_reset"},
+        {"kind": "atr", "response": "3b00"},
+        *({"kind": "command", "origin": "modem", "command": select, "response": "6135"} for _ in range(3)),
+        {"kind": "command", "origin": "guess", "command": "00b000000a", "response": "9000"},
+        {"kind": "command", "origin": "modem", "command": verify, "response": "9000"},
+        {"kind": "command", "origin": "modem", "command": select},
+    ]
+    path = tmp_path / "trace.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert learn_files([path], tmp_path) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        f"{path}: 4 commands in 1 start, 1 of them new",
+        "  left out: commands that no modem has sent (1)",
+        "  left out: commands without an answer (1)",
+    ]
+    store = LearntFiles(tmp_path / FOLDER, NotedLog().logger)
+    assert store.load_general().recordings == ((*(bytes.fromhex(select),) * 3, bytes.fromhex("0020000108")),)
+    path.write_text('{"kind": "command", "origin": "modem", "command": "0*", "response": "9000"}\n')
+    with pytest.raises(ConfigError, match="line 1: its command is none"):
+        learn_files([path], tmp_path)

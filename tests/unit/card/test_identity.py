@@ -47,6 +47,20 @@ def scripted(answers: dict[str, str]) -> Callable[[bytes], bytes]:
 def test_software_cards_tell_what_their_profile_says(name: str) -> None:
     identity = load_profile(name).identity
     found, _ = read(Uicc(load_profile(name)).transmit)
+    assert found == CardIdentity(identity.iccid_digits, identity.imsi, "remsim test")
+
+
+def test_old_sim_is_asked_in_its_class() -> None:
+    files = {"a0a40000027f20": "9f17", "a0a40000026f07": "9f0f", "a0a40000026f46": "9f0f"}
+    found, asked = read(scripted(NUMBER | files | {"a0b0000009": IMSI_FILE + "9000", "a0b0000011": SPN_FILE + "9000"}))
+    assert (found.imsi, found.service_provider) == ("001010123456789", "Remsim")
+    assert "00a4040407a0000000871002" in asked
+
+
+def test_card_that_asks_for_a_pin_keeps_its_imsi() -> None:
+    files = {"00a4040407a0000000871002": "6130", "00a40004026f07": "611e", "00a40004026f46": "611e"}
+    answers = UICC | files | {"00b0000009": "6982", "00b0000011": SPN_FILE + "9000"}
+    found, asked = read(scripted(answers))
     assert (found.iccid, found.imsi, found.service_provider) == ("8900101000000000018", None, "Remsim")
     # It is not asked again, in no other class.
     assert asked.count("00b0000009") == 1

@@ -10,7 +10,9 @@ import pytest
 from remsim.cli.trace import TraceWatch
 from remsim.cli.tracing import LineOutput, ends_text, line_of
 from remsim.rest import Rest, RestApiError
+from remsim.rest.captures import packet_of
 from remsim.rest.traces import TraceEndModel, TraceEndsModel, TraceModel
+from remsim.trace.gsmtap import encode_gsmtap
 
 ENDS = 'event: ends\ndata: {"slot":"B1:3","ends":[{"slot":"B1:3","traces":true}]}\n\n'
 
@@ -62,6 +64,18 @@ def event(one: TraceModel) -> str:
 )
 def test_line_of_a_record(changes: dict[str, object], expected: str) -> None:
     assert line_of(record(1, **changes)) == expected
+
+
+@pytest.mark.parametrize(("origin", "mark"), [("guess", 0x47), ("restore", 0x52), ("inventory", 0x49)])
+def test_capture_has_what_the_modem_saw_unless_more_is_asked_for(origin: str, mark: int) -> None:
+    assert packet_of(record(1, origin=origin)) is None
+    packet = packet_of(record(1, origin=origin), has_guesses=True)
+    assert packet is not None
+    assert encode_gsmtap(packet.record)[13] == mark
+    for has_guesses in (False, True):
+        packet = packet_of(record(1), has_guesses=has_guesses)
+        assert packet is not None
+        assert encode_gsmtap(packet.record)[13] == 0
 
 
 def test_lines_are_plain_where_there_is_no_terminal() -> None:

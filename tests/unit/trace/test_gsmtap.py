@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """GSMTAP records: the header of rspro.md, section 14, and what follows it."""
 
-from remsim.trace.gsmtap import AtrRecord, TpduRecord, encode_gsmtap, reveal_all
+import pytest
+
+from remsim.trace.gsmtap import AtrRecord, TpduMark, TpduRecord, encode_gsmtap, reveal_all
 
 HEADER = "02040400" + "00" * 8
 
@@ -13,6 +15,15 @@ def test_atr_has_its_sub_type() -> None:
 def test_command_and_response_are_joined() -> None:
     record = TpduRecord(5, bytes.fromhex("00b0000001"), bytes.fromhex("aa9000"))
     assert encode_gsmtap(record).hex() == HEADER + "00000000" + "00b0000001" + "aa9000"
+
+
+MARKS = [("MODEM", "00"), ("GUESS", "47"), ("RESTORE", "52"), ("INVENTORY", "49")]
+
+
+@pytest.mark.parametrize(("mark", "antenna"), MARKS)
+def test_mark_is_the_antenna_number(mark: str, antenna: str) -> None:
+    record = TpduRecord(5, bytes.fromhex("00b0000001"), bytes.fromhex("aa9000"), TpduMark[mark])
+    assert encode_gsmtap(record).hex() == HEADER + "00" + antenna + "0000" + "00b0000001" + "aa9000"
 
 
 def test_nothing_is_held_back_unless_asked() -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from remsim.trace.packets import (
     MAX_PACKET,
+    CapturedPacket,
     CaptureError,
     CutShortError,
     Datagram,
-    Packet,
     gsmtap_in,
     is_capture,
     read_packets,
@@ -25,7 +25,7 @@ SENDER = "7f000001:40000"
 SENDER_V6 = f"{'00' * 15}01:40000"
 
 
-def packets(raw: bytes) -> list[Packet]:
+def packets(raw: bytes) -> list[CapturedPacket]:
     return list(read_packets(io.BytesIO(raw)))
 
 
@@ -35,7 +35,7 @@ class TestFiles:
     def test_packets_come_in_their_order(self, make: Callable[..., bytes], order: str) -> None:
         raw = make(files.RAW_IP, [b"one", b"two22"], order=order)
         assert is_capture(raw)
-        assert packets(raw) == [Packet(1, 101, b"one"), Packet(2, 101, b"two22")]
+        assert packets(raw) == [CapturedPacket(1, 101, b"one"), CapturedPacket(2, 101, b"two22")]
 
     @pytest.mark.parametrize("order", ["<", ">"])
     def test_pcap_with_nanoseconds(self, order: str) -> None:
@@ -52,18 +52,18 @@ class TestFiles:
         else:
             body = struct.pack(f"{order}HHIIII", 0, 7, 0, 0, 3, 3) + b"one"
             raw = files.pcapng(files.RAW_IP, [], order=order) + files.block(order, 2, body)
-        assert packets(raw) == [Packet(1, 101, b"one")]
+        assert packets(raw) == [CapturedPacket(1, 101, b"one")]
 
     def test_options_and_blocks_of_other_kinds_are_passed_over(self) -> None:
         options = struct.pack("<HH", 1, 5) + b"hello" + bytes(3) + struct.pack("<HH", 0, 0)
         head = struct.pack("<IIIII", 0, 0, 0, 3, 3)
         raw = files.pcapng(files.RAW_IP, [], options=options)
         raw += files.block("<", 4, bytes(200_000)) + files.block("<", 6, head + b"one\0" + options)
-        assert packets(raw) == [Packet(1, 101, b"one")]
+        assert packets(raw) == [CapturedPacket(1, 101, b"one")]
 
     def test_sections_have_their_own_order_and_interfaces(self) -> None:
         raw = files.pcapng(files.RAW_IP, [b"one"]) + files.pcapng(files.BARE, [b"two"], order=">")
-        assert packets(raw) == [Packet(1, 101, b"one"), Packet(2, 217, b"two")]
+        assert packets(raw) == [CapturedPacket(1, 101, b"one"), CapturedPacket(2, 217, b"two")]
 
     def test_packet_that_was_cut_when_it_was_captured_is_known_as_such(self) -> None:
         pcap = files.pcap(files.RAW_IP, []) + struct.pack("<IIII", 0, 0, 3, 90) + b"one"
@@ -124,26 +124,26 @@ class TestDatagrams:
     )
     @pytest.mark.parametrize("is_v6", [False, True])
     def test_gsmtap_behind_each_kind_of_link(self, link: int, is_v6: bool) -> None:
-        packet = Packet(1, link, on_link(link, in_udp(PAYLOAD, is_v6=is_v6)))
+        packet = CapturedPacket(1, link, on_link(link, in_udp(PAYLOAD, is_v6=is_v6)))
         assert gsmtap_in(packet) == Datagram(PAYLOAD, SENDER_V6 if is_v6 else SENDER)
 
     @pytest.mark.parametrize("link", [217, 218, 147])
     def test_gsmtap_without_anything_before_it(self, link: int) -> None:
-        assert gsmtap_in(Packet(1, link, PAYLOAD)) == Datagram(PAYLOAD)
+        assert gsmtap_in(CapturedPacket(1, link, PAYLOAD)) == Datagram(PAYLOAD)
 
     def test_vlans_and_ipv6_options_are_looked_through(self) -> None:
         tagged = bytes(12) + bytes.fromhex("88a8000581000007") + b"\x08\x00" + in_udp(PAYLOAD)
-        assert gsmtap_in(Packet(1, files.ETHERNET, tagged)) == Datagram(PAYLOAD, SENDER)
+        assert gsmtap_in(CapturedPacket(1, files.ETHERNET, tagged)) == Datagram(PAYLOAD, SENDER)
         plain = in_udp(PAYLOAD, is_v6=True)
         options = bytes((60, 0)) + bytes(6) + bytes((17, 1)) + bytes(14)
         with_options = plain[:6] + b"\0" + plain[7:40] + options + plain[40:]
-        assert gsmtap_in(Packet(1, files.RAW_IP, with_options)) == Datagram(PAYLOAD, SENDER_V6)
-        assert gsmtap_in(Packet(1, files.RAW_IP, plain[:6] + b"\0" + plain[7:40] + bytes(8) * 20)) is None
+        assert gsmtap_in(CapturedPacket(1, files.RAW_IP, with_options)) == Datagram(PAYLOAD, SENDER_V6)
+        assert gsmtap_in(CapturedPacket(1, files.RAW_IP, plain[:6] + b"\0" + plain[7:40] + bytes(8) * 20)) is None
 
     def test_ipv4_options_are_looked_through(self) -> None:
         plain = in_udp(PAYLOAD)
-        assert gsmtap_in(Packet(1, files.RAW_IP, b"\x46" + plain[1:20] + bytes(4) + plain[20:])) is not None
-        assert gsmtap_in(Packet(1, files.RAW_IP, b"\x41" + plain[1:])) is None
+        assert gsmtap_in(CapturedPacket(1, files.RAW_IP, b"\x46" + plain[1:20] + bytes(4) + plain[20:])) is not None
+        assert gsmtap_in(CapturedPacket(1, files.RAW_IP, b"\x41" + plain[1:])) is None
 
     @pytest.mark.parametrize(
         "data",
@@ -160,7 +160,7 @@ class TestDatagrams:
         ],
     )
     def test_everything_else_is_none(self, data: bytes) -> None:
-        assert gsmtap_in(Packet(1, files.RAW_IP, data)) is None
+        assert gsmtap_in(CapturedPacket(1, files.RAW_IP, data)) is None
 
     def test_link_that_is_not_known_is_none(self) -> None:
-        assert gsmtap_in(Packet(1, 999, PAYLOAD)) is None
+        assert gsmtap_in(CapturedPacket(1, 999, PAYLOAD)) is None

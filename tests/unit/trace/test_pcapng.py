@@ -4,7 +4,7 @@
 import struct
 
 from remsim.trace.gsmtap import AtrRecord, TpduRecord, encode_gsmtap
-from remsim.trace.pcapng import Packet, file_header, packet_block
+from remsim.trace.pcapng import CapturePacket, file_header, packet_block
 
 RECORD = TpduRecord(3, bytes.fromhex("00a40004023f00"), bytes.fromhex("9000"))
 
@@ -40,7 +40,7 @@ def test_file_begins_with_its_section_and_interface() -> None:
 
 
 def test_packet_is_gsmtap_as_it_is_sent_in_udp_in_ipv4() -> None:
-    ((kind, body),) = blocks(packet_block(Packet(1.5, RECORD, "SELECT MF")))
+    ((kind, body),) = blocks(packet_block(CapturePacket(1.5, RECORD, "SELECT MF")))
     interface, high, low, captured, length = struct.unpack_from("<IIIII", body)
     assert (kind, interface, high << 32 | low) == (6, 0, 1_500_000)
     assert captured == length
@@ -55,6 +55,6 @@ def test_packet_is_gsmtap_as_it_is_sent_in_udp_in_ipv4() -> None:
 
 
 def test_packet_without_a_comment_has_no_options() -> None:
-    ((_, body),) = blocks(packet_block(Packet(0.0, AtrRecord(0, b"\x3b\x00"))))
+    ((_, body),) = blocks(packet_block(CapturePacket(0.0, AtrRecord(0, b"\x3b\x00"))))
     (captured,) = struct.unpack_from("<I", body, 12)
     assert len(body) == 20 + captured + -captured % 4

@@ -3,10 +3,12 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from remsim.card.apdu_case import PreviousCommand
+from remsim.trace.gsmtap import TpduMark, TpduRecord, encode_gsmtap
 from remsim.trace.packets import Datagram
 from remsim.trace.sim_frames import LeftOut, SeenCommand, SeenData, SeenReset, SimFrames, SimStep, SubType
 from tests.reference import reference
@@ -131,6 +133,14 @@ def test_what_is_of_no_use_is_counted() -> None:
     reader.on_cut()
     assert not list(reader.finish())
     assert reader.left_out == {LeftOut.OTHER_PACKETS: 4, LeftOut.NO_COMMANDS: 6, LeftOut.CUT: 1}
+
+
+def test_what_our_own_programs_mark_is_no_command_of_the_modem() -> None:
+    record = TpduRecord(0, bytes.fromhex("00b0000001"), bytes.fromhex("aa9000"))
+    marked = [Datagram(encode_gsmtap(replace(record, mark=mark))) for mark in TpduMark]
+    steps, reader = read([*marked, *joined()])
+    assert tpdus(steps) == [record.tpdu, *TPDUS]
+    assert reader.left_out == {LeftOut.GUESSES: len(TpduMark) - 1}
 
 
 def test_recorded_datagrams_of_the_c_bankd() -> None:

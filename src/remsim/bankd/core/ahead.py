@@ -41,7 +41,7 @@ from remsim.wire.messages.rspro import MAX_COMMAND, MIN_COMMAND
 _WRONG_LENGTH: Final = SW_WRONG_LENGTH.to_bytes(2)
 #: Where other modems use cards that answer at once, a command of theirs takes less than a guess: one in so many seconds
 #: is run then, so that hardly any of theirs has to wait for it.
-YIELD_S: Final = 0.03
+YIELD_S: Final = 0.1
 #: Modems whose distance is remembered.
 _MAX_MODEMS: Final = 1024
 

@@ -335,6 +335,7 @@ class ClientConnections:
         self._note("error", "client_contested", holder, newcomer=newcomer.peer, hint=CONTEST_HINT)
 
     def _admit(self, connection: Connection, client: ClientSlot, now: float) -> None:
+        """Attach it to its card; without a mapping it is told so, stays, and waits for one."""
         connection.client = client
         connection.step(ConnectionInput.IS_CLIENT)
         # It has no token, so it was restarted, and knows nothing of what the card has done.

@@ -17,6 +17,7 @@ from remsim.server.api.v2 import (
     access,
     apply,
     authority,
+    bundles,
     cards,
     events,
     leases,
@@ -49,6 +50,7 @@ def build_app(
     app.state.webhooks = hooks
     app.state.event_readers = events.Readers()
     app.state.trace_readers = traces.TraceReaders()
+    app.state.metrics, app.state.settings = metrics, {}
     app.state.kept_answers = KeptAnswers(metrics.limits)
     app.state.judge = judge = TokenJudge(runtime, limits=metrics.limits)
     # The last one is the outermost.
@@ -118,6 +120,7 @@ def resources(limits: LimitCounts | None = None) -> FastAPI:
         authority,
         events,
         traces,
+        bundles,
         warnings,
         webhooks,
     ):

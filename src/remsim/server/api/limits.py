@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a caller of REST may take: connections, bytes and time. Numbers with their reasons, and nothing else."""
+"""What a caller of REST may take: connections, bytes and time. Their printed reasons are in ``server.limits``."""
 
 from typing import Final
 

@@ -309,10 +309,13 @@ class NoteClient:
 
 @dataclass(frozen=True, slots=True)
 class NoteCard:
-    """The number of the card in a slot; None: the slot is no more."""
+    """The number of the card in a slot, and what it says besides; None: the slot is no more."""
 
     bank: BankSlot
     iccid: str | None
+    imsi: str | None = field(default=None, repr=False)
+    service_provider: str | None = None
+    eid: str | None = field(default=None, repr=False)
 
 
 Note = NoteOutcome | NoteRemoved | NoteReleased | NoteBank | NoteClient | NoteCard
@@ -371,6 +374,8 @@ class StoredState:
     restart_counter: int = 0
     #: The last number that was heard of in each slot.
     cards: dict[BankSlot, str] = field(default_factory=dict)
+    #: What these cards said besides: IMSI, service provider, EID.
+    contents: dict[BankSlot, tuple[str | None, str | None, str | None]] = field(default_factory=dict, repr=False)
     #: Banks and clients that were here, each with the time at which it was noted (seconds since 1970-01-01 UTC).
     banks: tuple[tuple[NoteBank, float], ...] = ()
     clients: tuple[tuple[NoteClient, float], ...] = ()

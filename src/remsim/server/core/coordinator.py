@@ -16,11 +16,8 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.limits import LimitCounts
 from remsim.core.log_event import LogEvent
 from remsim.server.core.actions import (
-    SERVER,
     Action,
-    Audited,
     Decision,
-    Entry,
     LeaseEnd,
     StoreChange,
     StoreDeletion,
@@ -42,10 +39,10 @@ from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
-from remsim.server.core.following import Move, plan_move
+from remsim.server.core.following import check_follow, follow_card
 from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
-from remsim.server.core.inventory import Inventory
+from remsim.server.core.inventory import CardContents, Inventory
 from remsim.server.core.known import KnownPeers
 from remsim.server.core.labels import Labels, shown_subject, slots_of
 from remsim.server.core.lending import Lending
@@ -98,6 +95,7 @@ LEGAL_IN: Final[dict[type[Message], frozenset[PeerState]]] = {
     extensions.CardInd: frozenset({PeerState.CONNECTED_BANKD}),
     rspro.AddressesInd: frozenset({PeerState.CONNECTED_BANKD}),
     extensions.TraceInd: frozenset({PeerState.CONNECTED_BANKD, PeerState.CONNECTED_CLIENT}),
+    health.InventoryInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.SlotHealthInd: frozenset({PeerState.CONNECTED_BANKD}),
     health.ClientHealthInd: frozenset({PeerState.CONNECTED_CLIENT}),
 }
@@ -118,6 +116,8 @@ class ServerSettings:
     takeover_s: float = 3.0
     #: Whether a certificate was ever issued that speaks for this bank or client: it is refused without one.
     is_certified: Callable[[Identity], bool] = lambda _identity: False
+    #: Whether IMSIs that bankds tell are kept.
+    keeps_imsi: bool = False
 
 
 class Coordinator:
@@ -135,7 +135,8 @@ class Coordinator:
         self.certified = CertificateLists(self.peers)
         self._certified: frozenset[Identity] | None = None
         self.bank_audit = BankAudit(self.limits)
-        self.inventory = Inventory(memory.cards)
+        contents = {slot: CardContents(*told) for slot, told in memory.contents.items()}
+        self.inventory = Inventory(memory.cards, contents, keeps_imsi=settings.keeps_imsi)
         self.labels = Labels(memory.labels)
         self.known = KnownPeers(memory.banks, memory.clients, limits=self.limits)
         self.health = HealthBoard(self.peers, self.slotmap, self.known, self.limits)
@@ -316,14 +317,7 @@ class Coordinator:
 
     def check_follow(self, client: ClientSlot, iccid: str) -> None:
         """One mapping follows a card at a time, and a card on loan is followed by none. Raises ConflictError."""
-        other = self.slotmap.follower(iccid)
-        if other is not None and other.client != client:
-            raise ConflictError(
-                f"the mapping of {other.client} follows this card already", hint="change that one first"
-            )
-        lease = self.lending.table.by_client(client)
-        if lease is not None:
-            raise ConflictError(f"{client} has a card on loan", hint="release that lease first")
+        check_follow(self.slotmap, self.lending.table, client, iccid)
 
     def plan_labels(self, subject: str, labels: Iterable[str]) -> StoreLabels:
         """Give a slot, client slot or card these labels. Raises LabelError."""
@@ -469,20 +463,9 @@ class Coordinator:
         return actions
 
     def _follow_card(self, message: extensions.CardInd) -> list[Action]:
-        slot, iccid = message.bank_slot, message.iccid
-        if iccid is None or self.inventory.number(slot) != iccid:
-            return []
-        found = plan_move(self.slotmap, self.inventory, slot, iccid, self.lending.may_use)
-        if not isinstance(found, Move):
-            return [] if found is None else [found]
-        pairs = [(bank, client) for bank, client, _ in found.created]
-        try:
-            decision = self.plan_change(found.ended, pairs, follows={bank: card for bank, _, card in found.created})
-        except ConflictError:
-            # One of the slots is just being mapped: what an operator does counts.
-            return []
-        entry = Entry(SERVER, "mapping.follow", found.target, detail=found.detail)
-        return [] if decision is None else [found.event, Audited(decision, entry)]
+        return follow_card(
+            self.slotmap, self.inventory, message.bank_slot, message.iccid, self.lending.may_use, self.plan_change
+        )
 
     # Messages
 
@@ -529,6 +512,8 @@ class Coordinator:
                 return [*self.inventory.on_card(peer, message, now), *self._follow_card(message)]
             case extensions.TraceInd() as message, _:
                 return self.traces.on_told(peer, message, now)
+            case health.InventoryInd() as message, _:
+                return self.inventory.on_contents(peer, message, now)
             case rspro.AddressesInd() as message, _:
                 return self._on_addresses(peer, message)
             case rspro.ErrorInd() as message, _:

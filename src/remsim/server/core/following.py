@@ -6,14 +6,17 @@ the mapping goes there; if a mapping of another card stands there, whose card is
 another card appears in its slot, and its own is nowhere, it ends.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
 from remsim.redaction import shorten_iccid
+from remsim.server.core.actions import SERVER, Action, Audited, Entry, StoreChange
 from remsim.server.core.inventory import Inventory
-from remsim.server.core.slotmap import Mapping, SlotMap
+from remsim.server.core.leases import LeaseTable
+from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,53 @@ def plan_move(
     detail = f"the card {shorten_iccid(iccid)} has moved from {old} to {slot}"
     event = LogEvent("info", "card_followed", slot, client, about)
     return Move(tuple(ended), tuple(created), f"{slot} {client}", detail, event)
+
+
+class PlanChange(Protocol):
+    """Deletes mappings and makes others at once, as ``Coordinator.plan_change`` does."""
+
+    def __call__(
+        self,
+        ended: Iterable[Mapping],
+        created: Sequence[tuple[BankSlot, ClientSlot]],
+        *,
+        follows: dict[BankSlot, str] | None,
+    ) -> StoreChange | None:
+        """Raises ConflictError."""
+        ...
+
+
+def follow_card(
+    slotmap: SlotMap,
+    inventory: Inventory,
+    slot: BankSlot,
+    iccid: str | None,
+    may_use: Callable[[BankSlot, ClientSlot], bool],
+    plan_change: PlanChange,
+) -> list[Action]:
+    """A bankd has told of a card; ``inventory`` knows it already. Moves the mapping that follows it."""
+    if iccid is None or inventory.number(slot) != iccid:
+        return []
+    found = plan_move(slotmap, inventory, slot, iccid, may_use)
+    if not isinstance(found, Move):
+        return [] if found is None else [found]
+    pairs = [(bank, client) for bank, client, _ in found.created]
+    try:
+        decision = plan_change(found.ended, pairs, follows={bank: card for bank, _, card in found.created})
+    except ConflictError:
+        # One of the slots is just being mapped: what an operator does counts.
+        return []
+    entry = Entry(SERVER, "mapping.follow", found.target, detail=found.detail)
+    return [] if decision is None else [found.event, Audited(decision, entry)]
+
+
+def check_follow(slotmap: SlotMap, leases: LeaseTable, client: ClientSlot, iccid: str) -> None:
+    """One mapping follows a card at a time, and one that is a lease follows none. Raises ConflictError."""
+    other = slotmap.follower(iccid)
+    if other is not None and other.client != client:
+        raise ConflictError(f"the mapping of {other.client} follows this card already", hint="change that one first")
+    if leases.by_client(client) is not None:
+        raise ConflictError(f"{client} has a card on loan", hint="release that lease first")
 
 
 def _end(here: Mapping, slot: BankSlot, iccid: str) -> Move:

@@ -74,6 +74,10 @@ class HealthBoard:
         """How a client slot is."""
         return self._standing(slot, client_verdict(self._client_facts(slot, now)), now)
 
+    def troubled(self) -> list[Place]:
+        """The slots whose verdict, when it was last looked at, was that somebody should look at them."""
+        return [place for place, (kind, _) in self._last.items() if kind.is_trouble]
+
     def counts(self) -> Mapping[VerdictKind, int]:
         """How many slots of connected peers have each verdict, as it was when it was last looked at."""
         return Counter(kind for kind, _ in self._last.values())

@@ -6,23 +6,42 @@ by it, so that neither a card that is pulled for a moment nor a bankd that is ab
 counts only where it was not reported gone. Another number replaces it.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from remsim.card.iccid import is_iccid
 from remsim.core.ids import BankSlot
 from remsim.core.log_event import LogEvent
+from remsim.core.text import escape
 from remsim.redaction import shorten_iccid
 from remsim.server.core.actions import Action, AskPolicy, NoteCard
 from remsim.server.core.log_events import ignored
 from remsim.server.core.peers import Peer
 from remsim.wire.link.abilities import CARDS
 from remsim.wire.messages.extensions import CardInd
+from remsim.wire.messages.health import MAX_PROVIDER, InventoryInd
+
+_IMSI: Final = re.compile(r"[0-9]{6,15}", re.ASCII)
+_EID: Final = re.compile(r"[0-9]{32}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class CardContents:
+    """What a card says of itself without a PIN; None: it says nothing of that, asks for a PIN, or it is not kept."""
+
+    imsi: str | None = None
+    service_provider: str | None = None
+    eid: str | None = None
 
 
 @dataclass(slots=True)
 class _Card:
     iccid: str
+    #: What it told besides, and when, in the time that coordinators are given; None: in an earlier run.
+    contents: CardContents | None = None
+    told_at: float | None = None
     #: Nobody has said that it is gone, or cannot be read any more.
     is_there: bool = True
     #: When that was said, in the time that coordinators are given; None: in an earlier run.
@@ -30,12 +49,26 @@ class _Card:
 
 
 class Inventory:
-    """One for the server. ``stored`` are the numbers that earlier runs have heard of."""
+    """One for the server. ``stored`` are the numbers that earlier runs have heard of, ``contents`` what cards told.
 
-    def __init__(self, stored: Mapping[BankSlot, str]) -> None:
+    ``keeps_imsi``: IMSIs are kept; else they are dropped when they come, and those of earlier runs are not shown.
+    """
+
+    def __init__(
+        self,
+        stored: Mapping[BankSlot, str],
+        contents: Mapping[BankSlot, CardContents] | None = None,
+        *,
+        keeps_imsi: bool = False,
+    ) -> None:
+        self._keeps_imsi = keeps_imsi
         self._banks: dict[int, dict[int, _Card]] = {}
         for slot, iccid in stored.items():
             self._cards(slot.bank_id)[slot.slot_nr] = _Card(iccid)
+        for slot, told in (contents or {}).items():
+            card = self._cards(slot.bank_id).get(slot.slot_nr)
+            if card is not None:
+                card.contents = told if keeps_imsi else replace(told, imsi=None)
 
     def number(self, slot: BankSlot) -> str | None:
         """The number of the card there; None if none is known, or the card is gone."""
@@ -51,6 +84,11 @@ class Inventory:
         """Since when ``last_number`` is known to be there, or gone; None: since an earlier run."""
         card = self._cards(slot.bank_id).get(slot.slot_nr)
         return None if card is None else card.heard_at
+
+    def contents(self, slot: BankSlot) -> tuple[CardContents, float | None] | None:
+        """What the card that was heard of last told besides, and when (None: in an earlier run); None: nothing."""
+        card = self._cards(slot.bank_id).get(slot.slot_nr)
+        return None if card is None or card.contents is None else (card.contents, card.told_at)
 
     def all_numbers(self) -> dict[BankSlot, str]:
         """The last number of every slot, gone or not, in the order of slots."""
@@ -89,11 +127,34 @@ class Inventory:
             return []
         if before is not None and before.iccid == iccid and before.is_there and before.heard_at is not None:
             return []
-        cards[slot.slot_nr] = _Card(iccid, heard_at=now)
         if before is not None and before.iccid == iccid:
+            before.is_there, before.heard_at = True, now
             return []
+        cards[slot.slot_nr] = _Card(iccid, heard_at=now)
         event = LogEvent("info", "card_number", slot, fields={"iccid": shorten_iccid(iccid)})
         return [NoteCard(slot, iccid), event, AskPolicy(slot)]
 
+    def on_contents(self, peer: Peer, message: InventoryInd, now: float) -> list[Action]:
+        """A bankd tells what the card said without a PIN whose number it told just before."""
+        slot = message.bank_slot
+        card = self._cards(slot.bank_id).get(slot.slot_nr) if slot.bank_id == peer.bank_id else None
+        if card is None or not card.is_there or card.iccid != message.iccid:
+            return [ignored(peer, "foreign_card_contents", slot)]
+        contents = CardContents(
+            message.imsi if self._keeps_imsi and message.imsi is not None and _IMSI.fullmatch(message.imsi) else None,
+            _name(message.service_provider),
+            message.eid if message.eid is not None and _EID.fullmatch(message.eid) else None,
+        )
+        card.told_at = now
+        if contents == card.contents:
+            return []
+        card.contents = contents
+        return [NoteCard(slot, card.iccid, contents.imsi, contents.service_provider, contents.eid)]
+
     def _cards(self, bank_id: int) -> dict[int, _Card]:
         return self._banks.setdefault(bank_id, {})
+
+
+def _name(raw: bytes | None) -> str | None:
+    """A name of a peer, to be kept and shown to anybody."""
+    return None if raw is None else escape(raw.decode("utf-8", "replace"))[:MAX_PROVIDER]

@@ -31,7 +31,7 @@ WARNING_KINDS: Final[Mapping[str, str]] = {
     "mapping-refused": "a bankd does not want a mapping",
     "pcscd": "pcscd or its driver is too old for what it is to do",
     "reader": "a reader is busy, or has failed several times",
-    "slot-health": "what a bankd tells of a card and its reader looks bad",
+    "slot-health": "what a bankd or client tells of a slot looks bad",
 }
 #: More than one of each kind about each slot of a large installation is a flood.
 MAX_WARNINGS: Final = 16_384
@@ -117,7 +117,7 @@ class Warnings:
             return []
         self._last += 1
         alert = self._alerts[key] = Alert(self._last, kind, str(about), wall, text, hint, severity, other)
-        return [_event("warning", alert, severity, text=text, hint=hint)]
+        return [_event("warning", alert, "warning", severity=severity, text=text, hint=hint)]
 
     def clear(self, kind: str, about: BankSlot | ClientSlot | str) -> list[LogEvent]:
         """That is over, if it ever was."""
@@ -148,7 +148,7 @@ def _ids(about: str) -> list[tuple[str, int]]:
     return [] if found is None else [(found[1], int(found[2]))]
 
 
-def _event(name: str, alert: Alert, level: Literal["info", "warning", "error"], **fields: object) -> LogEvent:
+def _event(name: str, alert: Alert, level: Literal["info", "warning"], **fields: object) -> LogEvent:
     about: dict[str, object] = {"warning": alert.number, "kind": alert.kind, "about": alert.about}
     slots: dict[str, BankSlot | ClientSlot] = {}
     for text in (alert.about, "" if alert.other is None else str(alert.other)):

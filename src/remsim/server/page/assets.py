@@ -24,6 +24,7 @@ TYPES: Final = {
     "walls.js": "text/javascript; charset=utf-8",
     "mapping.js": "text/javascript; charset=utf-8",
     "thing.js": "text/javascript; charset=utf-8",
+    "trace.js": "text/javascript; charset=utf-8",
     "join.js": "text/javascript; charset=utf-8",
 }
 ASSET_PATHS: Final = frozenset(f"{PREFIX}/{name}" for name in TYPES)

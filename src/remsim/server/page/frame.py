@@ -6,7 +6,6 @@ from typing import Final
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
-from remsim import __version__
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.api.auth import REPORT_PATH, who_has
 from remsim.server.api.judging import cookie_of
@@ -43,7 +42,6 @@ async def page(request: Request, grant: Grant, view: str, /, *, here: str, **val
         "is_admin": grant.role >= TokenRole.ADMIN and not grant.scope.is_limited,
         "proof": "" if cookie is None else proof_of(cookie),
         "is_session": cookie is not None,
-        "version": __version__,
     }
     return html(render(view, **frame, **values))
 

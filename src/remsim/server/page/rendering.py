@@ -43,7 +43,7 @@ def template(name: str) -> Template:
     return environment().get_template(name)
 
 
-def render(name: str, **values: object) -> str:
+def render(name: str, /, **values: object) -> str:
     """One of them, filled in."""
     return template(name).render(**values)
 

@@ -173,9 +173,13 @@ def _is_admin(grant: Grant) -> bool:
 def _joining(request: Request, query: ServerQuery) -> dict[str, object]:
     """What the commands of a new host need: numbers that are free, and where it reaches this server."""
     banks, clients = set(query.known_banks()), {slot.client_id for slot in query.known_clients()}
+    next_bank = next(number for number in range(1, 1025) if number not in banks)
+    next_client = next(number for number in range(1, 1025) if number not in clients)
     return {
         "has_authority": getattr(request.app.state, "authority", None) is not None,
         "rspro": request.app.state.rspro_port,
-        "next_bank": next(number for number in range(1, 1025) if number not in banks),
-        "next_client": next(number for number in range(1, 1025) if number not in clients),
+        "next_bank": next_bank,
+        "next_client": next_client,
+        "first_bank": min(banks, default=next_bank),
+        "first_client": min(clients, default=next_client),
     }

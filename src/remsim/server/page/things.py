@@ -43,7 +43,12 @@ def shown_event(event: FeedEvent) -> PageEvent:
     found: Mapping[str, object] = json.loads(event.text)
     data = found.get("data")
     fields = data if isinstance(data, dict) else {}
-    detail = ", ".join(f"{name} {_plain(value)}" for name, value in fields.items() if value not in (None, ""))
+    text, hint = fields.get("text"), fields.get("hint")
+    if isinstance(text, str) and text:
+        detail = f"{text}; {hint}" if hint else text
+    else:
+        told = {name: value for name, value in fields.items() if value is not None and value != ""}
+        detail = ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in told.items())
     where, who = found.get("bank_slot"), found.get("client_slot")
     return PageEvent(
         number=event.number,
@@ -58,6 +63,8 @@ def shown_event(event: FeedEvent) -> PageEvent:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return " ".join(str(part) for part in value) if isinstance(value, list) else str(value)
 
 

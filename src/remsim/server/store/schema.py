@@ -112,6 +112,10 @@ CARDS: Final = Table(
     Column("slot_nr", Integer, primary_key=True, autoincrement=False),
     Column("iccid", String(20), nullable=False),
     Column("seen_at", Double, nullable=False),
+    # What the card says without a PIN.
+    Column("imsi", String(15)),
+    Column("service_provider", String(64)),
+    Column("eid", String(32)),
 )
 
 #: Labels of bank slots (B1:3), client slots (C7:0) and cards (iccid:8949…).

@@ -96,6 +96,8 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
     live = await connection.execute(select(MAPPINGS).where(MAPPINGS.c.deleted_at.is_(None)).order_by(MAPPINGS.c.id))
     removed = await connection.execute(select(MAPPINGS).join(PENDING_REMOVALS).order_by(MAPPINGS.c.id))
     released = await connection.execute(select(MAPPINGS).join(PENDING_RELEASES).order_by(MAPPINGS.c.id))
+    rows = await connection.execute(select(CARDS))
+    cards = {BankSlot(row.bank_id, row.slot_nr): row for row in rows}
     return StoredState(
         mappings=(*(_mapping(row) for row in live), *(_mapping(row) for row in removed)),
         releases=tuple(
@@ -105,7 +107,8 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         bank_addresses={bank.bank_id: bank.addresses for bank, _ in banks},
         client_ids=client_ids,
         restart_counter=restarts or 0,
-        cards={BankSlot(row.bank_id, row.slot_nr): row.iccid for row in await connection.execute(select(CARDS))},
+        cards={slot: row.iccid for slot, row in cards.items()},
+        contents={slot: (row.imsi, row.service_provider, row.eid) for slot, row in cards.items() if _has_contents(row)},
         banks=tuple(banks),
         clients=tuple((_client(row), row.last_seen_at) for row in clients),
         labels=labels,
@@ -173,20 +176,7 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
         case StoreMapping():
             if decision.iccid is not None:
                 await _upsert(connection, CARDS, [_card_values(decision.bank, decision.iccid, wall)])
-            done = await connection.execute(
-                insert(MAPPINGS).values(
-                    bank_id=decision.bank.bank_id,
-                    bank_slot_nr=decision.bank.slot_nr,
-                    client_id=decision.client.client_id,
-                    client_slot_nr=decision.client.slot_nr,
-                    created_at=wall,
-                    is_sent=decision.is_sent,
-                    is_acknowledged=False,
-                    follows=decision.follows,
-                )
-            )
-            (number,) = done.inserted_primary_key or (0,)
-            return (int(number),)
+            return (await _insert_mapping(connection, decision, wall),)
         case StoreChange():
             if decision.deletion is not None:
                 await write_decision(connection, decision.deletion, wall)
@@ -235,6 +225,23 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
     return ()
 
 
+async def _insert_mapping(connection: AsyncConnection, decision: StoreMapping, wall: float) -> int:
+    done = await connection.execute(
+        insert(MAPPINGS).values(
+            bank_id=decision.bank.bank_id,
+            bank_slot_nr=decision.bank.slot_nr,
+            client_id=decision.client.client_id,
+            client_slot_nr=decision.client.slot_nr,
+            created_at=wall,
+            is_sent=decision.is_sent,
+            is_acknowledged=False,
+            follows=decision.follows,
+        )
+    )
+    (number,) = done.inserted_primary_key or (0,)
+    return int(number)
+
+
 async def _insert_ids(connection: AsyncConnection, table: Table, numbers: Sequence[int]) -> None:
     if numbers:
         await connection.execute(insert(table), [{"mapping_id": number} for number in numbers])
@@ -262,6 +269,10 @@ async def write_notes(connection: AsyncConnection, notes: Iterable[tuple[Note, f
             await _upsert(connection, _TABLES[kind], rows)
 
 
+def _has_contents(row: Row[tuple[object, ...]]) -> bool:
+    return row.imsi is not None or row.service_provider is not None or row.eid is not None
+
+
 def _card_values(bank: BankSlot, iccid: str | None, at: float) -> Values:
     return {"bank_id": bank.bank_id, "slot_nr": bank.slot_nr, "iccid": iccid, "seen_at": at}
 
@@ -273,7 +284,8 @@ def _values(note: Note, at: float) -> Values:
         case NoteRemoved() | NoteReleased():
             return {"of": note.mapping_id}
         case NoteCard():
-            return _card_values(note.bank, note.iccid, at)
+            contents: Values = {"imsi": note.imsi, "service_provider": note.service_provider, "eid": note.eid}
+            return _card_values(note.bank, note.iccid, at) | contents
         case NoteBank() | NoteClient():
             names: Values = {"name": note.name, "software": note.software, "sw_version": note.sw_version}
             return names | _own_values(note) | {"last_seen_at": at}
@@ -290,7 +302,8 @@ def _own_values(note: NoteBank | NoteClient) -> Values:
 async def _upsert(connection: AsyncConnection, table: Table, rows: list[Values]) -> None:
     statement = _insert_of(connection)(table)
     keys = [column.name for column in table.primary_key]
-    others = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    # What the rows do not say stays as it is.
+    others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     await connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), rows)
 
 

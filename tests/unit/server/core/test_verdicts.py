@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules by which slots are judged, at their edges."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,7 @@ from remsim.wire.messages.health import (
     SlotHealthInd,
 )
 from remsim.wire.messages.rspro import ReaderHealthInd, ReaderState
+from tests.reference import ROOT
 
 SLOT, CLIENT = BankSlot(1, 3), ClientSlot(7, 0)
 GOOD = SlotHealthInd(
@@ -221,3 +223,10 @@ def test_every_kind_of_trouble_has_one_rule_with_advice() -> None:
     assert {*of_slots, *of_clients} == {kind for kind in VerdictKind if kind.is_trouble}
     assert all(rule.advice for rule in SLOT_RULES)
     assert all(rule.advice for rule in CLIENT_RULES)
+
+
+def test_manual_has_every_kind() -> None:
+    page = (ROOT / "docs" / "manual" / "rest.md").read_text(encoding="utf-8")
+    table = page.partition("| `kind` |")[2].partition("\n\n")[0]
+    shown = [kind for line in table.splitlines()[2:] for kind in re.findall(r"`([a-z-]+)`", line.split("|")[1])]
+    assert sorted(shown) == sorted(kind.value for kind in VerdictKind)

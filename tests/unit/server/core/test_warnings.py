@@ -19,6 +19,7 @@ def test_a_warning_is_told_once_and_keeps_its_time() -> None:
         "kind": "reader",
         "about": "B1:3",
         "bank": 1,
+        "severity": "warning",
         "text": "it failed 3 times",
         "hint": "look",
     }

@@ -86,8 +86,8 @@ async def follow_trace(
     bankd and client tell of it while somebody reads here, and for half a minute longer, so a reader who comes back with
     Last-Event-ID misses nothing. Of more than 200 records in a second the rest is left out, which is said.
     """
-    where = _slot(slot)
-    if not _may_see(grant, where):
+    where = read_slot(slot)
+    if not may_see(grant, where):
         raise not_found(f"there is no slot {where}", f"see {V2}/banks and {V2}/clients")
     if form not in ("events", "pcapng"):
         raise bad_request(f"{form!r} is no format", "give events or pcapng")
@@ -107,7 +107,8 @@ def _too_many(text: str, limit: LimitName) -> ApiError:
     return ApiError(503, "too_many_traces", text, "close others", limit=limit)
 
 
-def _slot(text: str) -> Slot:
+def read_slot(text: str) -> Slot:
+    """Read ``B1:3`` or ``C7:0`` from a path. Raises ApiError."""
     if re.fullmatch(BANK_SLOT, text, re.ASCII) is not None:
         return BankSlot.parse(text)
     if re.fullmatch(CLIENT_SLOT, text, re.ASCII) is not None:
@@ -115,7 +116,8 @@ def _slot(text: str) -> Slot:
     raise bad_request(f"{text!r} is no slot", "write it as B1:3 or C7:0")
 
 
-def _may_see(grant: Grant, *slots: Slot | None) -> bool:
+def may_see(grant: Grant, *slots: Slot | None) -> bool:
+    """Whether the token is for all of these slots."""
     return all(
         grant.allows(TokenRole.VIEWER, bank_id=slot.bank_id)
         if isinstance(slot, BankSlot)
@@ -231,16 +233,16 @@ class TraceViews:
         shown = [
             traces.TraceEndModel(slot=str(end.slot), traces=not end.problem, problem=end.problem or None)
             for end in ends
-            if _may_see(self._grant, slot, end.slot)
+            if may_see(self._grant, slot, end.slot)
         ]
         return traces.TraceEndsModel(slot=str(slot), ends=shown)
 
     def record(self, entry: TraceEntry) -> traces.TraceModel | None:
         """A record; None if it is not for this token."""
-        if not _may_see(self._grant, entry.source):
+        if not may_see(self._grant, entry.source):
             return None
-        bank = entry.bank if _may_see(self._grant, entry.bank) else None
-        client = entry.client if _may_see(self._grant, entry.client) else None
+        bank = entry.bank if may_see(self._grant, entry.bank) else None
+        client = entry.client if may_see(self._grant, entry.client) else None
         record = entry.record
         shown = traces.TraceModel(
             id=f"{self._query.restart_counter}-{entry.number}",

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.redaction import shorten_iccid
+from remsim.redaction import shorten_eid, shorten_iccid, shorten_imsi
 from remsim.rest import models
 from remsim.server.api.v1.views import MaySee, time_text
 from remsim.server.api.v2.health_views import HealthViews
@@ -93,6 +93,7 @@ class Views:
             mapping=self.seen_mapping(slot.mapping),
             session=self.health.session(where),
             health=self.health.slot(where, is_whole=is_whole),
+            inventory=self.contents(where) if is_whole else None,
             reader_name=reader_name,
             atr=atr,
         )
@@ -155,6 +156,24 @@ class Views:
             presence=presence,
             labels=list(info.labels),
             mapping=self.seen_mapping(info.mapping),
+            inventory=self.contents(info.bank, reveal=reveal),
+        )
+
+    def contents(self, slot: BankSlot, *, reveal: bool = False) -> models.InventoryModel | None:
+        """What the card of a slot says without a PIN."""
+        found = self._query.card_contents(slot)
+        if found is None:
+            return None
+        contents, told_at = found
+        imsi, eid = contents.imsi, contents.eid
+        return models.InventoryModel.model_validate(
+            {
+                "imsi": imsi if reveal or imsi is None else shorten_imsi(imsi),
+                "service_provider": contents.service_provider,
+                "eid": eid if reveal or eid is None else shorten_eid(eid),
+                "source": "database" if told_at is None else f"B{slot.bank_id}",
+                **self._times(told_at),
+            }
         )
 
     def _link(self, info: PeerInfo | None, left_at: float | None) -> models.LinkObserved:

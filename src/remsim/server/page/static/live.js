@@ -26,16 +26,26 @@ window.remsim = (() => {
     return `${Math.floor(s / 86400)} d`;
   }
 
-  function showAge(element) {
-    const since = element.dataset.since;
-    // Without a time: since before the server was started.
-    const text = since ? age(Date.parse(since)) : "earlier";
-    if (element.textContent !== text) element.textContent = text;
-    if (since && element.dateTime !== since) element.dateTime = since;
+  const moments = new Map();
+  function momentOf(since) {
+    let found = moments.get(since);
+    if (found === undefined) {
+      if (moments.size > 5000) moments.clear();
+      found = Date.parse(since);
+      moments.set(since, found);
+    }
+    return found;
   }
 
-  function showAges(root = document) {
-    for (const element of root.querySelectorAll("time.age")) showAge(element);
+  // All of them once a second; behind a swap those that are new, and so empty.
+  function showAges(selector = "time.age") {
+    for (const element of document.querySelectorAll(selector)) {
+      const since = element.dataset.since;
+      // Without a time: since before the server was started.
+      const text = since ? age(momentOf(since)) : "earlier";
+      if (element.textContent !== text) element.textContent = text;
+      if (since && element.dateTime !== since) element.dateTime = since;
+    }
   }
 
   function showBar() {
@@ -77,7 +87,6 @@ window.remsim = (() => {
       serverZero = found.now - performance.now();
       if (brokenSince !== null) mend();
       document.body.dataset.live = "";
-      showAges();
     });
     live.addEventListener("ended", (event) => end(event.detail.data.trim()));
     live.addEventListener("htmx:sse:before:connection", (event) => {
@@ -89,17 +98,17 @@ window.remsim = (() => {
       if (event.detail.status === 401) end("ended");
     });
     live.addEventListener("htmx:after:swap", () => {
-      showAges();
+      showAges("time.age:empty");
       document.dispatchEvent(new CustomEvent("remsim:changed"));
     });
   }
-  // htmx looks at the page as soon as it is loaded itself, which may be before its extension is: it is told to look at
-  // the stream when both are there.
-  document.addEventListener("DOMContentLoaded", () => {
+  // htmx looks at the page in a timer of its own, maybe before its extension is there: it is told of the stream in a
+  // later one, so that it connects once.
+  document.addEventListener("DOMContentLoaded", () => setTimeout(() => {
     if (!live) return;
     live.setAttribute("hx-sse:connect", live.dataset.stream);
     htmx.process(live);
-  });
+  }));
   addEventListener("pagehide", () => { isLeaving = true; });
   addEventListener("pageshow", () => { isLeaving = false; });
 

@@ -98,19 +98,31 @@
     for (const chip of document.querySelectorAll("[data-filter-state]")) {
       chip.setAttribute("aria-pressed", String(chip.dataset.filterState === filter.state));
     }
+    soon();
     const kept = Object.entries(filter).filter(([name, value]) => value && !(name === "view" && value === "wall"));
     const query = new URLSearchParams(kept).toString();
     history.replaceState(null, "", query ? `/?${query}` : "/");
-    apply();
+  }
+
+  // What was pressed or typed is painted first, then the slots are looked through: there may be thousands.
+  let isDue = false;
+  function soon() {
+    if (isDue) return;
+    isDue = true;
+    requestAnimationFrame(() => setTimeout(() => {
+      isDue = false;
+      apply();
+    }));
   }
 
   // One stop for the tabulator in each list; arrow keys go on from there.
   function rove() {
     for (const list of [banks, clients]) {
       const current = list.querySelector('.stop[tabindex="0"]');
-      if (current && current.offsetParent !== null) continue;
+      // Whether it is shown is read from attributes: to ask for its place would lay out the whole page.
+      if (current && !current.closest("[hidden]")) continue;
       if (current) current.tabIndex = -1;
-      const first = [...list.querySelectorAll(".stop")].find((stop) => stop.closest("li").hidden === false);
+      const first = [...list.querySelectorAll(".stop")].find((stop) => !stop.closest("[hidden]"));
       if (first) first.tabIndex = 0;
     }
   }
@@ -208,7 +220,7 @@
       search.blur();
     }
   });
-  document.addEventListener("remsim:changed", apply);
+  document.addEventListener("remsim:changed", soon);
 
   // Labels for all slots that are shown.
   const bulk = document.getElementById("bulk");
@@ -245,5 +257,6 @@
 
   search.value = filter.q;
   show();
+  apply();
   Object.assign(remsim, { idOf, tiles, rows, labelsOf: labels });
 })();

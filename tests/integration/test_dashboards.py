@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dashboard and alert rules: every metric and label that they use exists in what the running programs give."""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import yaml
+from prometheus_client import Metric, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from remsim.emulators.driven import DrivenEmulator
+from remsim.emulators.script.player import ScriptPlayer
+from remsim.emulators.script.recording import load_recording
+from tests.doubles.suite import Suite
+from tests.reference import ROOT, reference
+
+RULES: Final = ROOT / "packaging" / "prometheus" / "remsim.rules.yml"
+DASHBOARD: Final = ROOT / "packaging" / "grafana" / "remsim.json"
+_NAME: Final = re.compile(r"remsim_[a-z_]+")
+#: A metric with the labels that are asked of it.
+_SELECTOR: Final = re.compile(r"(remsim_[a-z_]+)\{([^}]*)\}")
+_EQUALS: Final = re.compile(r'([a-z_]+)="([^"]*)"')
+#: Words of a rule's text that stand for labels.
+_TEMPLATE: Final = re.compile(r"\$labels\.([a-z_]+)")
+#: What is shown of each kind of metric.
+_SAMPLES: Final = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
+
+
+def expressions() -> dict[str, str]:
+    """All expressions of both files, by where they are."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    found = {f"alert {rule['alert']}": rule["expr"] for group in groups for rule in group["rules"]}
+    for panel in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]:
+        found |= {f"panel {panel['title']} {target['refId']}": target["expr"] for target in panel["targets"]}
+    return found
+
+
+async def shown(folder: Path) -> list[Metric]:
+    """The families of all that three running programs show, after a modem's start."""
+    emulator = DrivenEmulator()
+    steps = load_recording(reference("traces", "iot-modem-boot.jsonl"))
+    async with Suite(folder, [emulator], profile="iot-modem") as suite, asyncio.timeout(60):
+        await ScriptPlayer(emulator, steps, repeat=1, card_wait_s=60).run()
+        texts = [
+            generate_latest(metrics.registry).decode()
+            for metrics in (suite.server_metrics, suite.bankd_metrics, suite.metrics)
+        ]
+    return [family for text in texts for family in text_string_to_metric_families(text)]
+
+
+async def test_everything_that_is_asked_for_exists(tmp_path: Path) -> None:
+    families = await shown(tmp_path)
+    names = {f"{family.name}{suffix}" for family in families for suffix in _SAMPLES.get(family.type, ("",))}
+    values: dict[tuple[str, str], set[str]] = {}
+    for family in families:
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                values.setdefault((sample.name, label), set()).add(value)
+    missing: list[str] = []
+    for place, expression in expressions().items():
+        missing += [f"{place}: {name}" for name in _NAME.findall(expression) if name not in names]
+        for name, selected in _SELECTOR.findall(expression):
+            missing += [
+                f"{place}: {name} with {label}={value}"
+                for label, value in _EQUALS.findall(selected)
+                if value not in values.get((name, label), set())
+            ]
+    assert not missing
+    assert len(names) > 40
+
+
+def test_each_alert_says_what_is_wrong_and_what_to_do() -> None:
+    for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]:
+        for rule in group["rules"]:
+            assert rule["labels"]["severity"] in ("critical", "warning", "info")
+            assert rule["annotations"]["summary"]
+            assert rule["annotations"]["what_to_do"].endswith(".")
+            kept = re.search(r"by \(([^)]*)\)", rule["expr"])
+            used = set(_TEMPLATE.findall(json.dumps(rule["annotations"])))
+            # An aggregation drops all other labels.
+            assert kept is None or used <= {name.strip() for name in kept[1].split(",")}, rule["alert"]
+    promtool = shutil.which("promtool")
+    if promtool is not None:
+        # Its package starts a Prometheus, so no host is asked to have it.
+        subprocess.run([promtool, "check", "rules", str(RULES)], capture_output=True, check=True, timeout=50)
+
+
+def test_dashboard_has_no_two_panels_in_one_place() -> None:
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
+    assert len(set(places)) == len(places)
+    assert len({panel["id"] for panel in panels}) == len(panels)
