@@ -26,6 +26,7 @@ from bench import null_reader, tables
 from bench.load import OWN, LoadError, Seen, generator, load
 from bench.loops import run
 from bench.scripted_server import ScriptedServer
+from bench.startup import processor_s
 from bench.tables import Cell
 from tests.doubles.programs import Program, remsim
 from tests.reference import reference
@@ -103,8 +104,7 @@ async def measure_load(name: str, program: Program, port: int, sessions: int, op
             )
             while not running.done():
                 await asyncio.wait((running,), timeout=_SAMPLE_S)
-                times = process.cpu_times()
-                samples.append((time.perf_counter(), times.user + times.system))
+                samples.append((time.perf_counter(), processor_s(program.pid)))
                 peak = max(peak, process.memory_info().rss)
     except* LoadError as error:
         raise LoadError(f"{error.exceptions[0]}\n{program.describe()}") from None

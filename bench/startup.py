@@ -60,12 +60,13 @@ def _until_ready(argv: Sequence[str], home: Path) -> float:
             try:
                 while manager.recv(4096) != b"READY=1":
                     pass
-                return _processor_s(process.pid)
+                return processor_s(process.pid)
             finally:
                 process.terminate()
 
 
-def _processor_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
+    """Seconds of the processor that a process has used, exactly: what ``times`` tells is counted in hundredths."""
     spent = [path.read_text(encoding="ascii").split()[0] for path in Path(f"/proc/{pid}/task").glob("*/schedstat")]
     return sum(map(int, spent)) / 1e9
 
