@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lists that are limited by state, label and bank, with pages behind the limits."""
 
+from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from remsim.core.ids import BankSlot
+from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import AsyncRest, calls
+from remsim.server.core.slotmap import MappingState
+from remsim.server.runtime import ServerRuntime
 from remsim.wire.messages.extensions import CardInd
-from tests.doubles.server_rig import connect_bank, connect_client, rest_client, running_server
+from tests.doubles.server_rig import PATIENCE_S, connect_bank, connect_client, rest_client, running_server
 
 V2 = "/api/v2"
 ICCIDS = ("8900101234567890018", "8900101234567890026")
@@ -19,6 +22,11 @@ async def names(rest: httpx2.AsyncClient, path: str, name: str) -> list[object]:
     answer = await rest.get(f"{V2}/{path}")
     assert answer.status_code == 200, answer.text
     return [item[name] for item in answer.json()["items"]]
+
+
+def _are_sent(runtime: ServerRuntime, *clients: ClientSlot) -> bool | None:
+    found = [runtime.query.mapping_of_client(client) for client in clients]
+    return all(each is not None and each.state is MappingState.UNACKNOWLEDGED for each in found) or None
 
 
 async def test_lists_are_limited(tmp_path: Path) -> None:
@@ -32,6 +40,11 @@ async def test_lists_are_limited(tmp_path: Path) -> None:
                 assert (await rest.put(f"{V2}/labels/{subject}", json={"labels": [label]})).status_code == 200
             for client, card in (("C7:0", "B1:0"), ("C8:0", "B2:0"), ("C9:0", "B1:3")):
                 assert (await rest.put(f"{V2}/mappings/{client}", json={"card": card})).status_code == 201
+            # Both orders of bank 1 are on their way, which is stored a moment later.
+            runtime = service.runtime
+            assert runtime is not None
+            is_sent = partial(_are_sent, runtime, ClientSlot(7, 0), ClientSlot(9, 0))
+            assert await runtime.changes.until(is_sent, PATIENCE_S)
             assert await names(rest, "banks?state=connected", "bank") == [1]
             assert await names(rest, "banks?state=absent", "bank") == [2]
             assert await names(rest, "banks/1/slots?state=present", "slot") == ["B1:0"]

@@ -118,7 +118,11 @@ async def test_commands(service: ServerService, capsys: pytest.CaptureFixture[st
         assert capsys.readouterr().out == "B1:0: roaming, spare\n"
         assert await ctl(service, "slots 1") == 0
         rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-        assert rows[1:] == [["B1:0", "present", "890010…0018", "roaming,", "spare"], ["B1:1", "unknown"]]
+        # A bankd that reports no health is told as that.
+        assert rows[1:] == [
+            ["B1:0", "present", "890010…0018", "roaming,", "spare", "unknown"],
+            ["B1:1", "unknown", "unknown"],
+        ]
         assert await ctl(service, "--json slots") == 0
         assert [slot["slot"] for slot in json.loads(capsys.readouterr().out)] == ["B1:0", "B1:1"]
         assert await ctl(service, "cards") == 0

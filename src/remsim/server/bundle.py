@@ -22,7 +22,8 @@ _NUMBER: Final = re.compile(r"(?<![0-9A-Za-z.])[0-9]{6,}(?![0-9A-Za-z])", re.ASC
 #: What names a session in traces.
 _SESSION: Final = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{12}(?=-[0-9])", re.ASCII)
 _IPV4: Final = re.compile(r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9.])", re.ASCII)
-_IPV6: Final = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?![0-9A-Za-z:])", re.ASCII)
+#: What may be an address of IPv6: one with two colons.
+_HEXADECIMAL: Final = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:.]+(?![0-9A-Za-z:])", re.ASCII)
 #: A time of day looks like an address of IPv6.
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z", re.ASCII)
 _FILE_MODE: Final = 0o600
@@ -57,18 +58,23 @@ class Anonymizer:
         if self._names is not None:
             text = self._names.sub(lambda found: self._alias(self._kinds[found[0]], found[0]), text)
         text = _SESSION.sub(lambda found: self._alias("session", found[0]), mask_tokens(text))
-        for pattern in (_IPV6, _IPV4):
+        for pattern in (_HEXADECIMAL, _IPV4):
             text = pattern.sub(self._address, text)
         text = _SHORTENED.sub(lambda found: self._alias("card", found[0]), text)
         text = _NUMBER.sub(lambda found: self._alias("number", found[0]), text)
         return scrub(text)
 
     def _address(self, found: re.Match[str]) -> str:
+        # Behind it the sentence may go on, or end.
+        text = found[0].rstrip(".")
+        text = text if text.endswith("::") else text.rstrip(":")
         try:
-            address = ipaddress.ip_address(found[0].rstrip("."))
+            address = ipaddress.ip_address(text)
         except ValueError:
             return found[0]
-        return found[0] if address.is_loopback or address.is_unspecified else self._alias("address", str(address))
+        if address.is_loopback or address.is_unspecified:
+            return found[0]
+        return self._alias("address", str(address)) + found[0][len(text) :]
 
     def _alias(self, kind: str, original: str) -> str:
         alias = self._aliases.get(original)

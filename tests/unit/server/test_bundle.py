@@ -21,6 +21,8 @@ def anonymous() -> Anonymizer:
         ("[2001:db8::1]:9999", "[address#1]:9999"),
         ("[::1]:9999", "[::1]:9999"),
         ("::ffff:192.0.2.7", "address#1"),
+        ("from 2001:db8::: at 12:34:56.", "from 2001:db8::: at 12:34:56."),
+        ("2001:db8::1: closed, by fe80::2.", "address#1: closed, by address#2."),
         ("bankd vm on vm.example.org", "bankd host#1 on host#2"),
         ("vmx is another word", "vmx is another word"),
         ("bob's phone", "label#1"),
