@@ -11,6 +11,7 @@ from remsim.redaction import (
     mask_tokens,
     may_be_secret,
     scrub,
+    shorten_eid,
     shorten_iccid,
     shorten_imsi,
 )
@@ -200,6 +201,27 @@ class TestFiles:
         assert shown("00b16f0703540100 -> 53010a9000")[1] == "******9000"
 
 
+class TestCopies:
+    def test_copy_knows_what_is_selected_and_goes_its_own_way(self) -> None:
+        redactor = CardRedactor()
+        for command in (USIM, "00a40004026f07"):
+            redactor.exchange(bytes.fromhex(command), bytes.fromhex(OK))
+        copy = redactor.copy()
+        read, answer = bytes.fromhex("00b0000009"), bytes.fromhex(IMSI_FILE + OK)
+        assert copy.exchange(read, answer)[1].to_text() == "08091010********989000"
+        copy.exchange(bytes.fromhex("00a40004026f7e"), bytes.fromhex(OK))
+        assert copy.exchange(read, answer)[1].to_text() == IMSI_FILE + OK
+        assert redactor.exchange(read, answer)[1].to_text() == "08091010********989000"
+
+    def test_copy_hides_the_rest_of_an_answer(self) -> None:
+        redactor = CardRedactor()
+        redactor.exchange(bytes.fromhex("00a40004022fe2"), bytes.fromhex("6102"))
+        copy = redactor.copy()
+        fetched = bytes.fromhex("00c0000002"), bytes.fromhex("62009000")
+        assert copy.exchange(*fetched)[1].to_text() == "****9000"
+        assert redactor.exchange(*fetched)[1].to_text() == "62009000"
+
+
 class TestForms:
     def test_fixed_layout_keeps_the_places(self) -> None:
         command, _ = CardRedactor().exchange(bytes.fromhex("002000010231326162"[:14]), bytes.fromhex("9000"))
@@ -277,3 +299,7 @@ class TestForms:
     def test_iccid_in_text(self) -> None:
         assert shorten_iccid("8900112233445566778") == "890011…6778"
         assert shorten_iccid("8900112233") == "…"
+
+    def test_eid_in_text(self) -> None:
+        assert shorten_eid("89049032000000000000000000000018") == "89049032…0018"
+        assert shorten_eid("890490320018") == "…"

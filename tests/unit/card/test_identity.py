@@ -76,6 +76,25 @@ def test_number_of_an_euicc_is_read() -> None:
         assert found.eid == EID
 
 
+@pytest.mark.parametrize("answer", ["6a88", "bf3e009000", f"bf3e115a10{EID}9000"])
+def test_application_that_does_not_tell_the_number_leaves_it_to_the_next(answer: str) -> None:
+    isd_r = {"00a4040010a0000005591010ffffffff8900000100": "6121", "80e2910006bf3e035c015a": answer}
+    ecasd = {"00a4040010a0000005591010ffffffff8900000200": "6121"}
+    found, asked = read(scripted(UICC | isd_r | ecasd | {"00ca005a12": f"5a10{EID}9000"}))
+    assert found.eid == EID
+    assert asked.index("80e2910006bf3e035c015a") < asked.index("00ca005a12")
+    found, _ = read(scripted(UICC | isd_r | ecasd | {"00ca005a12": "6a88"}))
+    assert found.eid is None
+
+
+def test_file_that_is_not_there_is_not_read() -> None:
+    files = {"00a4040407a0000000871002": "6130", "00a40004026f07": "611e", "00b0000009": IMSI_FILE + "9000"}
+    found, asked = read(scripted(UICC | files))
+    assert (found.imsi, found.service_provider) == ("001010123456789", None)
+    assert "00a40004026f46" in asked
+    assert "00b0000011" not in asked
+
+
 def test_card_without_a_number_is_asked_nothing_else() -> None:
     found, asked = read(scripted({}))
     assert found == CardIdentity()

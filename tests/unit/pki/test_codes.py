@@ -77,6 +77,12 @@ class TestText:
             decode_bytes("AAAAA", 3)
 
 
+def test_fingerprint_of_a_key_is_its_sha_256() -> None:
+    """The example of FIPS 180-2, appendix B.1."""
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert key_fingerprint(b"abc").hex() == expected
+
+
 class TestAttempts:
     def test_good_secret_binds_the_code_to_its_key(self) -> None:
         verdict, after = check_attempt(STORED, GOOD, NOW)

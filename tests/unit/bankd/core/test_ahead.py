@@ -75,18 +75,23 @@ class _World:
         )
         self.done: list[BankdAction] = []
         self.now = 0.0
+        self._abilities = abilities
         bank = self.bank
         address = PeerAddress(IPv4Address("192.0.2.9"), 1)
         bank.on_presence(0, is_present=True, reader="r", now=0.0)
         bank.on_link_up(_SERVER, address, 0.0, is_dialled=True)
         bank.on_event(_SERVER, Received(rspro.ConnectBankRes(_THEM, ResultCode.OK), 1), 0.0)
         bank.on_event(_SERVER, Received(rspro.CreateMappingReq(_CLIENT, _BANK), 1), 0.0)
-        bank.on_link_up(_LINK, address, 0.0)
-        request = rspro.ConnectClientReq(_MODEM.with_abilities(abilities), _CLIENT)
-        bank.on_event(_LINK, Received(request, 1), 0.0)
-        attached = [a for a in bank.on_card_opened(0, _ATR, 0.0) if isinstance(a, CardAttached)]
-        self._submit = attached[0].submit
+        self.attach(_LINK)
         self.card.tell = bank.on_card_time
+
+    def attach(self, link: LinkId) -> None:
+        """The client comes over this link, and the card is opened for it."""
+        self.bank.on_link_up(link, PeerAddress(IPv4Address("192.0.2.9"), 1), self.now)
+        request = rspro.ConnectClientReq(_MODEM.with_abilities(self._abilities), _CLIENT)
+        self.bank.on_event(link, Received(request, 1), self.now)
+        attached = [a for a in self.bank.on_card_opened(0, _ATR, self.now) if isinstance(a, CardAttached)]
+        self._submit = attached[0].submit
 
     def command(self, tag: int, tpdu: bytes) -> bytes | None:
         """One of the modem's; what follows in later turns of the loop is done, too."""
@@ -97,8 +102,9 @@ class _World:
     def turns(self, actions: list[BankdAction]) -> None:
         while actions:
             self.done += actions
-            is_due = any(isinstance(action, RunAhead) for action in actions)
-            actions = self.bank.on_ahead_turn(0, self.now) if is_due else []
+            due = [action for action in actions if isinstance(action, RunAhead)]
+            self.now += sum(action.delay_s for action in due)
+            actions = self.bank.on_ahead_turn(0, self.now) if due else []
 
     def ahead(self) -> list[bytes]:
         """Commands whose answers were sent ahead."""
@@ -157,6 +163,21 @@ def test_slot_that_is_not_allowed_gets_nothing_ahead() -> None:
     world = _World(allows=lambda slot_nr: slot_nr != 0)
     assert world.command(5, _MF) == b"\x90\x00"
     assert (world.ahead(), world.card.seen) == ([], [_MF])
+
+
+def test_new_policy_counts_for_sessions_that_begin_behind_it() -> None:
+    world = _World(allows=lambda _slot_nr: False)
+    library = Library()
+    library.learn(Pair(_BANK, _CLIENT, _ATR), _START)
+    world.bank.on_ahead_policy(AheadPolicy(library, {_CLIENT: 0.3}))
+    world.command(5, _MF)
+    assert (world.ahead(), world.card.seen) == ([], [_MF])
+    world.bank.on_link_lost(_LINK, "cut", 1.0)
+    world.bank.on_card_closed(0, 1.0)
+    world.now = 2.0
+    world.attach(LinkId(11))
+    world.command(5, _MF)
+    assert world.ahead() == [_ICCID, _FETCH, _READ]
 
 
 def test_start_is_learnt_when_the_card_is_reset() -> None:

@@ -23,7 +23,7 @@ from remsim.wire.link.engine import (
     Undecodable,
 )
 from remsim.wire.messages import rspro
-from remsim.wire.messages.extensions import RevocationListInd
+from remsim.wire.messages.extensions import RevocationListInd, TraceReq
 from remsim.wire.messages.revocation import StoreRevocations
 from remsim.wire.messages.rspro import ComponentIdentity, ComponentType, IpPort, Message, ResultCode
 from tests.doubles.client_slot import (
@@ -290,6 +290,33 @@ class TestConfiguration:
         slot = Slot().with_server(classic(OWN_SERVER))
         slot.notices.clear()
         assert slot.hear(SERVER, RevocationListInd(2, 0, b"ok")) == []
+        assert slot.logged() == ["message_ignored"]
+
+
+class TestTrace:
+    WATCH = TraceReq(30_000, client_slot=CLIENT_SLOT)
+
+    def test_server_that_has_accepted_us_may_watch_the_slot(self) -> None:
+        slot = Slot().with_card()
+        assert slot.hear(SERVER, self.WATCH) == []
+        tap = slot.coordinator.trace.tap
+        assert tap is not None
+        assert tap.until == slot.now + 30
+        assert slot.logged() == []
+        slot.lose(SERVER)
+        assert slot.coordinator.trace.tap is None
+
+    def test_order_about_another_slot_is_ignored(self) -> None:
+        slot = Slot().with_card()
+        assert slot.hear(SERVER, TraceReq(30_000, client_slot=ClientSlot(7, 1))) == []
+        assert slot.coordinator.trace.tap is None
+        assert slot.logged() == ["message_ignored"]
+
+    def test_server_that_has_not_accepted_us_yet_watches_nothing(self) -> None:
+        slot = Slot()
+        slot.up(SERVER)
+        assert slot.hear(SERVER, self.WATCH) == []
+        assert slot.coordinator.trace.tap is None
         assert slot.logged() == ["message_ignored"]
 
 

@@ -11,6 +11,7 @@ from remsim.client.core.options import HoldOptions
 from remsim.client.core.states import SlotState
 from remsim.core.ids import BankSlot
 from remsim.session.hold import HoldTimes
+from remsim.session.token import session_label
 from remsim.wire.link.actions import Accepted, AnnounceReturn, Close, LinkId, Send
 from remsim.wire.messages import rspro
 from remsim.wire.messages.rspro import (
@@ -34,6 +35,7 @@ from tests.doubles.client_slot import (
     NOWHERE,
     OFF,
     ON,
+    OWN_BANKD,
     READ,
     SERVER,
     Slot,
@@ -117,6 +119,20 @@ def test_session_without_a_lease_ends_with_its_link() -> None:
     slot = Slot().with_card(BANK)
     assert slot.lose(BANKD) == LEAVE
     assert state_of(slot) is SlotState.WAIT_BANKD
+
+
+def test_label_is_that_of_the_first_token_over_all_links() -> None:
+    slot = leased()
+    assert slot.coordinator.label == session_label(TOKEN)
+    slot.lose(BANKD)
+    back(slot)
+    slot.hear(AGAIN, session(NEXT_TOKEN, last_tag=0))
+    assert slot.coordinator.label == session_label(TOKEN)
+
+
+def test_session_without_a_lease_has_an_empty_label_and_that_of_a_classic_bankd_none() -> None:
+    assert Slot().with_card(OWN_BANKD).coordinator.label == b""
+    assert Slot().with_card(classic(OWN_BANKD)).coordinator.label is None
 
 
 def test_command_that_arrived_is_answered_over_the_next_link_and_not_sent_again() -> None:

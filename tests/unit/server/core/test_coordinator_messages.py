@@ -10,6 +10,7 @@ from remsim.wire.errors import DecodeError
 from remsim.wire.link.actions import LinkId
 from remsim.wire.link.engine import IdentityReceived, ReceivedUnknown, Undecodable, UnsupportedVersion
 from remsim.wire.messages import rspro
+from remsim.wire.messages.extensions import TraceInd, TraceKind, TraceOrigin, TraceRecord, TraceReq
 from remsim.wire.messages.health import SessionPhase
 from remsim.wire.messages.rspro import ResultCode, SlotPhysStatus, UnknownMessage
 from tests.doubles.server_world import BANKD, CLIENT, ServerWorld
@@ -169,6 +170,21 @@ def test_session_of_a_slot_that_the_bank_does_not_have_is_ignored(slot: BankSlot
     assert peer is not None
     assert peer.sessions == {}
     assert "foreign_session_state" in world.reported()
+
+
+def test_what_a_bankd_tells_of_a_watched_slot_is_there_for_those_who_watch() -> None:
+    world = ServerWorld()
+    bank, slot = world.bank(1, is_own=True), BankSlot(1, 0)
+    feed, actions = world.coordinator.traces.watch(slot, world.now)
+    world.run(actions)
+    assert world.last(bank, TraceReq).bank_slot == slot
+    record = TraceRecord(TraceKind.COLD_RESET, TraceOrigin.MODEM, 500_000)
+    world.receive(bank, TraceInd(0, (record,), bank_slot=slot))
+    (entry,) = feed.after(0, 10)
+    assert (entry.source, entry.record, entry.at) == (slot, record, world.now - 0.5)
+    world.receive(bank, TraceInd(0, (record,), bank_slot=BankSlot(2, 0)))
+    assert world.reported()[-1] == "foreign_trace"
+    assert len(feed.after(0, 10)) == 1
 
 
 def test_events_of_a_link_that_is_gone_are_ignored() -> None:

@@ -4,6 +4,7 @@
 import pytest
 
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.server.core.actions import StoreDeliveries, StoredWebhook, StoreWebhook, StoreWebhookEnd
 from remsim.server.core.slotmap import ConflictError
 from remsim.wire.messages.rspro import CreateMappingReq
 from tests.doubles.server_world import ServerWorld
@@ -109,6 +110,25 @@ def test_failed_deletion_of_a_mapping_that_is_gone_is_harmless() -> None:
     decision = world.waiting[0]
     world.commit()
     assert world.coordinator.on_store_failed(decision) == []
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        StoreWebhook(StoredWebhook(1, "https://example.org/", "secret", None, None, None, "token", 1e9)),
+        StoreWebhookEnd(1),
+        StoreDeliveries((), (1,)),
+    ],
+)
+def test_webhooks_are_no_concern_of_links_and_mappings(
+    decision: StoreWebhook | StoreWebhookEnd | StoreDeliveries,
+) -> None:
+    world = ServerWorld()
+    world.post("1:0", "7:0")
+    bank = world.bank(1)
+    assert world.coordinator.on_stored(decision, world.now, created_at=world.rows.wall) == []
+    assert world.coordinator.on_store_failed(decision) == []
+    assert world.asked(bank) == ["+B1:0 C7:0"]
 
 
 class TestChanges:

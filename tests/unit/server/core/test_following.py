@@ -135,3 +135,30 @@ def test_a_card_has_one_follower() -> None:
     bank.put(None, 0)
     bank.put("A", 1)
     assert bank.mapped() == {"C7:0": "B1:0"}
+
+
+def test_mapping_that_is_being_deleted_gets_no_card_to_follow() -> None:
+    bank = Bank(A=0)
+    bank.map_card("C7:0", "B1:0", follows=None)
+    bank.is_store_slow = True
+    bank.delete("B1:0")
+    with pytest.raises(ConflictError, match="the mapping of C7:0 is just being deleted"):
+        bank.coordinator.plan_follow(bank.mapping("B1:0"), CARDS["A"])
+    # It stays, and may be told to follow after all.
+    bank.is_store_broken = True
+    bank.commit()
+    bank.is_store_broken = bank.is_store_slow = False
+    bank.run([bank.coordinator.plan_follow(bank.mapping("B1:0"), CARDS["A"])])
+    bank.put(None, 0)
+    bank.put("A", 4)
+    assert bank.mapped() == {"C7:0": "B1:4"}
+
+
+def test_mapping_that_is_gone_when_its_card_is_stored_follows_nothing() -> None:
+    bank = Bank(A=0)
+    bank.map_card("C7:0", "B1:0", follows=None)
+    follow = bank.coordinator.plan_follow(bank.mapping("B1:0"), CARDS["A"])
+    bank.delete("B1:0")
+    bank.run([follow])
+    assert bank.coordinator.slotmap.follower(CARDS["A"]) is None
+    bank.coordinator.check_follow(ClientSlot(8, 0), CARDS["A"])

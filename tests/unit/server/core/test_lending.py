@@ -274,6 +274,32 @@ def test_a_new_lease_that_is_not_stored_leaves_nothing() -> None:
     assert shop.card(shop.take("C1:0")) == "B1:0"
 
 
+def test_a_renewal_that_is_not_stored_leaves_the_lease_as_it_was() -> None:
+    shop = Shop()
+    number = shop.take("C7:0", for_s=60)
+    shop.is_store_broken = True
+    shop.run([shop.coordinator.lending.plan_renewal(number, 1000)])
+    shop.is_store_broken = False
+    shop.advance(50)
+    # Another one may be ordered, and counts.
+    shop.run([shop.coordinator.lending.plan_renewal(number, 20)])
+    shop.advance(19)
+    assert shop.card(number) == "B1:0"
+    shop.advance(2)
+    assert shop.lease(number).end is LeaseEnd.EXPIRED
+
+
+def test_one_whose_release_is_not_stored_waits_on() -> None:
+    shop = Shop(cards=1)
+    lent, waiting = shop.take("C1:0"), shop.take("C2:0", wait_s=1000)
+    shop.is_store_broken = True
+    shop.release(waiting)
+    shop.is_store_broken = False
+    assert shop.lease(waiting).state is LeaseState.WAITING
+    shop.release(lent)
+    assert shop.card(waiting) == "B1:0"
+
+
 def test_a_token_gets_cards_of_its_banks_only() -> None:
     shop = Shop(cards=1)
     shop.rows.labels["B2:0"] = ("roaming",)

@@ -95,6 +95,24 @@ def test_mapping_that_a_bankd_may_know_stays_as_removal_until_answered() -> None
     assert slotmap.removal_count() == 0
 
 
+def test_mapping_is_found_by_the_card_that_it_follows_now() -> None:
+    slotmap = SlotMap()
+    mapping, other = make(1, "1:0", "2:0"), make(2, "1:1", "2:1")
+    slotmap.add(mapping)
+    slotmap.add(other)
+    slotmap.follow(mapping, "8901")
+    assert slotmap.follower("8901") is mapping
+    slotmap.follow(mapping, "8902")
+    assert (slotmap.follower("8901"), slotmap.follower("8902")) == (None, mapping)
+    # Another mapping follows the card now; the first one leaves it alone.
+    slotmap.follow(other, "8902")
+    slotmap.follow(mapping, None)
+    assert mapping.follows is None
+    assert slotmap.follower("8902") is other
+    slotmap.delete(other)
+    assert slotmap.follower("8902") is None
+
+
 def test_answers_find_the_oldest_request_of_their_pair() -> None:
     queue = AnswerQueue()
     first, second, other = make(1, "1:0", "2:0"), make(2, "1:0", "2:0"), make(3, "1:1", "2:1")
