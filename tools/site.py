@@ -18,6 +18,8 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _LINK: Final = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")
+#: A block that is a file: its language and name.
+_FENCE: Final = re.compile(r"^```([a-z]+) (\S+)$", re.MULTILINE)
 _ANY_TARGET: Final = re.compile(r"(?<=\]\()docs/")
 
 #: What is in the menu, in its order; a list is a part with a name.
@@ -67,7 +69,7 @@ def _turned(name: str, text: str) -> str:
             return link[0]
         return link["text"] if link["text"].startswith("`") else f"{link['text']} (`{place}`)"
 
-    return _LINK.sub(turn, text)
+    return _FENCE.sub(r'```\1 title="\2"', _LINK.sub(turn, text))
 
 
 def _title(text: str) -> str:

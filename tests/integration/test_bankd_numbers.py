@@ -9,6 +9,7 @@ import pytest
 from remsim.readers.pcsc import PcscSource
 from remsim.readers.sim.profiles import load_profile
 from remsim.wire.messages import extensions, rspro
+from remsim.wire.messages.health import InventoryInd
 from remsim.wire.messages.rspro import ResultCode
 from tests.doubles.bank_world import BankWorld
 from tests.doubles.readers import HangingReader, ScriptedReader, ScriptedSource
@@ -26,6 +27,9 @@ async def numbers_heard(world: BankWorld, count: int) -> dict[int, str | None]:
     heard: dict[int, str | None] = {}
     while len(heard) < count:
         message = await world.server.message()
+        if isinstance(message, InventoryInd):
+            # What else the card says is told at the same time.
+            continue
         assert isinstance(message, extensions.CardInd), message
         heard[message.bank_slot.slot_nr] = message.iccid
     return heard

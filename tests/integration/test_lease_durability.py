@@ -71,8 +71,14 @@ class Operators:
 
 def check(port: int) -> list[dict[str, object]]:
     """No card is with two, and each lease that has one has its mapping."""
+    before: list[dict[str, object]] | None = None
     granted = items(port, "/leases?state=granted&limit=1000")
-    mappings = {str(item["client"]): str(item["bank"]) for item in items(port, "/mappings?limit=1000")}
+    mappings: dict[str, str] = {}
+    while before is None or [lease["id"] for lease in before] != [lease["id"] for lease in granted]:
+        # The queue is served meanwhile: between two lists that are the same, nothing was.
+        before = granted
+        mappings = {str(item["client"]): str(item["bank"]) for item in items(port, "/mappings?limit=1000")}
+        granted = items(port, "/leases?state=granted&limit=1000")
     assert len(set(mappings.values())) == len(mappings)
     assert {str(lease["client"]) for lease in granted} == mappings.keys()
     return granted

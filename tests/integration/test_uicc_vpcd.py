@@ -2,6 +2,7 @@
 """``remsim uicc``: the software card as a card in a real pcscd, and its behaviour as a program."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ def _ask(namespace: PcscdNamespace, *commands: str) -> str:
     return result.stdout + result.stderr
 
 
+def _wait_until_gone(namespace: PcscdNamespace) -> None:
+    """pcscd sees with a delay that a card is gone; until then it would answer for it."""
+    while re.search(r"^0\s+Yes", namespace.run(["opensc-tool", "--list-readers"]).stdout, re.MULTILINE):
+        pass
+
+
 def test_card_is_seen_and_read_through_pcscd(pcscd_namespace: PcscdNamespace) -> None:
     _card(pcscd_namespace, "--number", "3")
     said = _ask(pcscd_namespace, "00A4080C022FE2", "00B000000A")
@@ -47,9 +54,11 @@ def test_state_survives_the_program(pcscd_namespace: PcscdNamespace, tmp_path: P
     card = _card(pcscd_namespace, *options)
     assert "SW1=0x63, SW2=0xC2" in _ask(pcscd_namespace, "002000810830303030FFFFFFFF")
     card.kill()
+    _wait_until_gone(pcscd_namespace)
     again = _card(pcscd_namespace, *options)
     assert "SW1=0x63, SW2=0xC2" in _ask(pcscd_namespace, "0020008100")
     again.stop()
+    _wait_until_gone(pcscd_namespace)
     _card(pcscd_namespace, *options, "--fresh")
     assert "SW1=0x63, SW2=0xC3" in _ask(pcscd_namespace, "0020008100")
 
