@@ -12,7 +12,8 @@ from fastapi.routing import iter_route_contexts
 
 from remsim.config import ServerConfig
 from remsim.server.api.auth import OPEN_PATHS
-from remsim.server.core.tokens import Scope, TokenRole
+from remsim.server.core.tokens import Scope, StoredToken, TokenRole
+from remsim.server.query import ServerQuery
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
 from tests.doubles.asgi_caller import ask_app
@@ -52,6 +53,20 @@ def almost(path: str) -> list[str]:
 def paths_of(service: ServerService) -> list[str]:
     assert service.app is not None
     return [re.sub(r"\{\w+\}", "1", str(route.path)) for route in iter_route_contexts(service.app.routes)]
+
+
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No token changes while paths are walked: each is looked up in the database once."""
+    known: dict[str, StoredToken | None] = {}
+    find = ServerQuery.find_token
+
+    async def find_once(query: ServerQuery, token_id: str) -> StoredToken | None:
+        if token_id not in known:
+            known[token_id] = await find(query, token_id)
+        return known[token_id]
+
+    monkeypatch.setattr(ServerQuery, "find_token", find_once)
 
 
 async def make(state: Path, role: TokenRole, scope: Scope | None = None) -> str:
@@ -110,6 +125,7 @@ def check(found: Outcomes, *, can_write: bool) -> None:
     assert found["GET", "/api/v2/tokens", "/api/v2/tokens%0A"][0] in (401, 403)
 
 
+@pytest.mark.usefixtures("remembered")
 @pytest.mark.parametrize(
     ("role", "scope"), [(TokenRole.VIEWER, None), (TokenRole.OPERATOR, Scope(frozenset({5}), None))]
 )
