@@ -121,14 +121,20 @@ class RestWorld:
         )
         return text
 
-    async def visit(self, name: str, *, examples: int, seed: int, phases: str = EVERY_PHASE) -> Visit:
-        """Let schemathesis call as this caller. ``examples``: at most so many drawn requests for each route."""
+    async def visit(
+        self, name: str, *, examples: int, seed: int, phases: str = EVERY_PHASE, path: str | None = None
+    ) -> Visit:
+        """Let schemathesis call as this caller, ``path`` alone or all there are.
+
+        ``examples``: at most so many drawn requests for each route.
+        """
         token = await self.token(CALLERS[name])
         header = () if token is None else ("--header", f"Authorization: Bearer {token}")
         program = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIG), "--no-color", "run"),
             *(str(SCHEMA), "--url", self.url, "--tls-verify", str(self._anchor), *header),
             *("--max-examples", str(examples), "--seed", str(seed), "--phases", phases),
+            *(() if path is None else ("--include-path", path)),
             # It keeps notes where it is started.
             cwd=self._folder,
             env=_environment(),
