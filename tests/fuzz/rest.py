@@ -32,9 +32,11 @@ from remsim.config import ClientConfig, ServerConfig
 from remsim.core.ids import ClientSlot
 from remsim.emulators.driven import DrivenEmulator
 from remsim.server.api import judging
+from remsim.server.api.v2 import events, traces
 from remsim.server.changes import Changes
-from remsim.server.core.tokens import EVERYTHING, Scope, TokenRole, failure_limiter
+from remsim.server.core.tokens import EVERYTHING, Grant, Scope, TokenRole, failure_limiter
 from remsim.server.metrics import ServerMetrics
+from remsim.server.runtime import ServerRuntime
 from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
 from tests.doubles.certificates import BANK, CLIENT, SERVER, CertificateWorld
@@ -119,14 +121,20 @@ class RestWorld:
         )
         return text
 
-    async def visit(self, name: str, *, examples: int, seed: int, phases: str = EVERY_PHASE) -> Visit:
-        """Let schemathesis call as this caller. ``examples``: at most so many drawn requests for each route."""
+    async def visit(
+        self, name: str, *, examples: int, seed: int, phases: str = EVERY_PHASE, path: str | None = None
+    ) -> Visit:
+        """Let schemathesis call as this caller, ``path`` alone or all there are.
+
+        ``examples``: at most so many drawn requests for each route.
+        """
         token = await self.token(CALLERS[name])
         header = () if token is None else ("--header", f"Authorization: Bearer {token}")
         program = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIG), "--no-color", "run"),
             *(str(SCHEMA), "--url", self.url, "--tls-verify", str(self._anchor), *header),
             *("--max-examples", str(examples), "--seed", str(seed), "--phases", phases),
+            *(() if path is None else ("--include-path", path)),
             # It keeps notes where it is started.
             cwd=self._folder,
             env=_environment(),
@@ -164,6 +172,10 @@ async def _at_once(_changes: Changes, look: Callable[[], T | None], _timeout_s: 
     return look()
 
 
+async def _may_not_go_on(_runtime: ServerRuntime, _grant: Grant) -> bool:
+    return False
+
+
 def _context(anchor: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=anchor)
 
@@ -185,6 +197,11 @@ async def rest_world(folder: Path) -> AsyncIterator[RestWorld]:
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(judging, "failure_limiter", patient)
         # Nor is anything waited for: the answer is that of a wait in vain.
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(Changes, "until", _at_once)
+        # So a stream would say again and again that nothing happens: it ends at its first silence instead, as when its
+        # token has ended. Then its whole answer is held against its description, too.
+        for streaming in (events, traces):
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(streaming, "KEEP_ALIVE_S", 0.0)
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(streaming, "may_go_on", _may_not_go_on)
         metrics = ServerMetrics()
         server = ServerService(
             ServerConfig(

@@ -19,7 +19,7 @@ from remsim.server.api.errors import V2, ApiError, bad_request
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v2.answers import gives, problems
 from remsim.server.api.v2.reading import DEFAULT_LIMIT, CursorText, LimitText, page_size
-from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on
+from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on, streams
 from remsim.server.core.event_feed import EventFeed, FeedEvent, is_visible
 from remsim.server.core.tokens import Grant
 from remsim.server.runtime import ServerRuntime
@@ -34,9 +34,7 @@ _Accept = Annotated[str, Header(description=f"{STREAM_TYPE} for a stream, anythi
 _LastId = Annotated[
     str | None, Header(alias="Last-Event-ID", description="the last event that was heard: a stream goes on behind it")
 ]
-_STREAM: Final = {
-    "content": {STREAM_TYPE: {"schema": {"type": "string", "description": "each event's data is an EventModel"}}}
-}
+_STREAM: Final = {"content": streams("an EventModel; of lost only the id")}
 
 
 @dataclass(slots=True)

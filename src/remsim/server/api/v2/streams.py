@@ -13,7 +13,20 @@ STREAM_TYPE: Final = "text/event-stream"
 KEEP_ALIVE_S: Final = 15.0
 #: How long a reader waits before it comes back, in ms.
 RETRY_MS: Final = 2000
+#: What each event of a stream is.
+_EVENT_FIELDS: Final[dict[str, dict[str, str]]] = {
+    "id": {"type": "string", "description": "for Last-Event-ID"},
+    "event": {"type": "string", "description": "its kind"},
+    "data": {"type": "string", "contentMediaType": "application/json"},
+}
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def streams(data: str) -> dict[str, dict[str, object]]:
+    """How a stream is described: as one of its events. ``data``: what these hold."""
+    fields = _EVENT_FIELDS | {"data": {**_EVENT_FIELDS["data"], "description": data}}
+    event = {"type": "object", "description": "each event of the stream", "properties": fields, "required": ["data"]}
+    return {STREAM_TYPE: {"schema": event}}
 
 
 async def may_go_on(runtime: ServerRuntime, grant: Grant) -> bool:

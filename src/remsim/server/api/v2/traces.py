@@ -26,7 +26,7 @@ from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.routing import TheRuntime
 from remsim.server.api.v1.views import time_text
 from remsim.server.api.v2.answers import problems
-from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on
+from remsim.server.api.v2.streams import HEADERS, KEEP_ALIVE_S, RETRY_MS, STREAM_TYPE, may_go_on, streams
 from remsim.server.core.tokens import Grant, TokenRole
 from remsim.server.core.tracing import Slot, TraceEnd, TraceEntry, TraceFeed
 from remsim.server.runtime import ServerRuntime
@@ -57,7 +57,7 @@ _Format = Annotated[
     Query(alias="format", description=f"events: {STREAM_TYPE}; pcapng: a capture that lasts"),
 ]
 _CONTENT: Final[dict[str, object]] = {
-    STREAM_TYPE: {"schema": {"type": "string", "description": "each record's data is a TraceModel, ends a TraceEnds"}},
+    **streams("of record a TraceModel, of ends a TraceEndsModel, of missed how many records"),
     PCAPNG_TYPE: {"schema": {"type": "string", "format": "binary"}},
 }
 _ANSWER: Final[dict[int | str, dict[str, object]]] = {
