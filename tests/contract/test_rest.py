@@ -341,8 +341,10 @@ async def test_head_is_404(rest: httpx2.AsyncClient) -> None:
 
 
 async def test_other_paths_are_404(rest: httpx2.AsyncClient) -> None:
-    for path in ("/docs", "/redoc", "/api/backend/v2/slotmaps", "//"):
+    for path in ("/docs", "/redoc", "/api/backend/v2/slotmaps", "/no/page"):
         assert (await rest.get(path)).status_code == 404
+    # The operators' page is at the root.
+    assert (await rest.get("/")).headers["content-type"].startswith("text/html")
 
 
 async def test_schema_is_served(rest: httpx2.AsyncClient) -> None:
