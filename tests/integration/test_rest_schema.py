@@ -10,7 +10,7 @@ from tests.fuzz import rest
 from tests.fuzz.rest import CALLERS, EVERY_PHASE, SHORT_SEED, RestWorld, rest_world
 from tools.openapi_page import openapi_page
 
-#: Drawn requests for each route, by the caller who may use most routes and by the others; ``make fuzz`` makes many more.
+#: Drawn requests for each route, by the caller who may use most routes and by the others. ``make fuzz`` makes more.
 _MOST_EXAMPLES = 2
 _EXAMPLES = 1
 _CHEAP = "examples,fuzzing"
