@@ -8,6 +8,7 @@ it. Windows without and with the flood take turns. At the end each program gets 
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import statistics
@@ -81,11 +82,13 @@ async def _seconds_to_end(program: Program) -> float:
     process = psutil.Process(program.pid)
     began = time.perf_counter()
     os.kill(program.pid, signal.SIGTERM)
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        took_s = time.perf_counter() - began
-        if took_s > _END_S:
-            return took_s
-        await asyncio.sleep(_POLL_S)
+    # It may be gone between two looks.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            took_s = time.perf_counter() - began
+            if took_s > _END_S:
+                return took_s
+            await asyncio.sleep(_POLL_S)
     return time.perf_counter() - began
 
 

@@ -279,8 +279,14 @@ async def _attack(folder: Path, seed: int, conversations: int) -> VictimReport:
         async with peers.listening():
             config = folder / "slots.toml"
             config.write_text(_configuration(peers, live), encoding="utf-8")  # a moment
-            with Program(remsim("client", "run", "--plaintext", "--config", str(config))) as client:
-                return await _watch(peers, live, client, conversations, seed)
+            try:
+                with Program(remsim("client", "run", "--plaintext", "--config", str(config))) as client:
+                    return await _watch(peers, live, client, conversations, seed)
+            finally:
+                # The client has ended. What it dialled last is opened before the listeners close: asyncio's servers
+                # lose, and leave open, a connection that is accepted while they close.
+                for _ in range(_ROUNDS_TO_OPEN):
+                    await asyncio.sleep(0)
 
 
 async def _watch(peers: HostilePeers, live: VpcdReader, client: Program, conversations: int, seed: int) -> VictimReport:

@@ -2,6 +2,7 @@
 """``remsim doctor bankd`` beside a real pcscd, in namespaces of its own."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,16 @@ def findings(namespace: PcscdNamespace, *words: str, prefix: tuple[str, ...] = (
     return found
 
 
+def wait_for_card(namespace: PcscdNamespace) -> None:
+    """pcscd looks at its readers from time to time, and sees a card a moment after it was inserted."""
+    while not re.search(r"^0\s+Yes", namespace.run(["opensc-tool", "--list-readers"]).stdout, re.MULTILINE):
+        pass
+
+
 def test_readers_of_a_running_pcscd_are_told(pcscd_namespace: PcscdNamespace, tmp_path: Path) -> None:
     argv = remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[0]}")
     pcscd_namespace.program(argv).wait_for("card_inserted")
+    wait_for_card(pcscd_namespace)
     (found,) = findings(pcscd_namespace, "--state", str(tmp_path / "bank"))
     assert found["outcome"] == "ok"
     assert found["text"].startswith("pcscd ")
@@ -32,6 +40,7 @@ def test_readers_of_a_running_pcscd_are_told(pcscd_namespace: PcscdNamespace, tm
 
 def test_card_in_use_is_not_disturbed(pcscd_namespace: PcscdNamespace, tmp_path: Path) -> None:
     pcscd_namespace.program(remsim("uicc", "--vpcd", f"127.0.0.1:{VPCD_PORTS[0]}")).wait_for("card_inserted")
+    wait_for_card(pcscd_namespace)
     before = len(pcscd_namespace.pcscd.stdout.lines)
     findings(pcscd_namespace, "--state", str(tmp_path / "bank"))
     said = pcscd_namespace.pcscd.stdout.lines[before:]
