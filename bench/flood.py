@@ -123,7 +123,10 @@ async def _ends(programs: Programs, options: Options) -> list[dict[str, Cell]]:
         source.begin()
         await asyncio.sleep(options.seconds)
         for name, program in (("bankd", programs.bankd), ("server", programs.server)):
-            rows.append({"program": name, "SIGTERM to end s": await _seconds_to_end(program), "status": program.status})
+            took_s = await _seconds_to_end(program)
+            # Its status comes a moment after it is gone.
+            status = await asyncio.to_thread(program.wait, _END_S)
+            rows.append({"program": name, "SIGTERM to end s": took_s, "status": status})
         await source.end()
     return rows
 
