@@ -22,6 +22,7 @@ from remsim.server.service import ServerService
 from remsim.server.store.tokens import create_token
 from remsim.wire.messages.extensions import TraceInd, TraceKind, TraceOrigin, TraceRecord, TraceReq
 from tests.doubles.reaching import reaches
+from tests.doubles.rounds import until
 from tests.doubles.server_rig import RigPeer, connect_bank, connect_client, rest_client, running_server
 
 TRACES = "/api/v2/traces"
@@ -226,8 +227,9 @@ async def test_reader_who_comes_back_is_told_what_was_missed(tmp_path: Path, mon
         await second.close()
         runtime = world.service.runtime
         assert runtime is not None
-        while len(runtime.coordinator.traces):  # noqa: ASYNC110  # it ends by its clock
-            await asyncio.sleep(0.01)
+        traces = runtime.coordinator.traces
+        async with asyncio.timeout(PATIENCE_S):
+            await until(lambda: not len(traces))
         third = await Stream.open(rest, last=last.id)
         assert third.first == TraceMissedModel(records=None)
         await third.close()

@@ -3,14 +3,18 @@
 
 import asyncio
 
-from remsim.wire.link.engine import Received
+from remsim.wire.link.engine import ProbeAnswered, Received
 from remsim.wire.messages import rspro
-from remsim.wire.messages.rspro import ResultCode
-from tests.doubles.server_rig import RigPeer
+from remsim.wire.messages.rspro import ComponentType, ResultCode
+from tests.doubles.server_rig import PATIENCE_S, RigPeer
 
 
 class ObedientPeer(RigPeer):
     """Takes every mapping, and everything that it is told of its bankd, until it is to be silent."""
+
+    def __init__(self, kind: ComponentType, *, is_own: bool = False, hw_model: str | None = None) -> None:
+        super().__init__(kind, is_own=is_own, hw_model=hw_model)
+        self._answered = asyncio.Event()
 
     async def obey(self) -> None:
         """Until the server hangs up."""
@@ -26,14 +30,23 @@ class ObedientPeer(RigPeer):
                     pass
 
     async def drained(self) -> None:
-        """Return when the server has what was sent."""
-        await self._writer.drain()
-        await asyncio.sleep(0.05)
+        """Return when the server has dealt with what was sent: ``obey`` hears it answer a PING behind it."""
+        self._answered.clear()
+        self.engine.probe(asyncio.get_running_loop().time(), PATIENCE_S)
+        self._flush()
+        async with asyncio.timeout(PATIENCE_S):
+            await self._answered.wait()
 
     async def _next(self) -> Received | None:
-        """Like ``receive``, with any patience."""
+        """The next message, with any patience; None at the end of the connection."""
+        if self._kept:
+            return self._kept.popleft()
         while True:
             try:
-                return await self.receive()
+                event = await self._event()
             except TimeoutError:
                 continue
+            if isinstance(event, ProbeAnswered):
+                self._answered.set()
+            elif event is None or isinstance(event, Received):
+                return event

@@ -5,7 +5,6 @@ import asyncio
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ from remsim.trace.sim_frames import LeftOut
 from tests.doubles.captures import Datagrams, pcap
 from tests.doubles.cutting_proxy import CuttingProxy
 from tests.doubles.programs import remsim
+from tests.doubles.rounds import until
 from tests.doubles.suite import Suite
 from tests.reference import reference
 
@@ -235,19 +235,14 @@ async def test_reload_holds_for_sessions_that_begin_then(tmp_path: Path, end: Li
                 hits.append(slot.coordinator.ahead.hits)
                 if round_nr == 0:
                     (suite.bankd if end == "bankd" else suite.client).on_hangup()
-                    await _until(lambda: not (suite.bankd.answers_ahead(0) if end == "bankd" else slot.is_ahead))
+                    await until(lambda: not (suite.bankd.answers_ahead(0) if end == "bankd" else slot.is_ahead))
                 elif round_nr == 1:
                     proxy.cut()
-                    await _until(lambda: emulator.card_number > 1)
+                    await until(lambda: emulator.card_number > 1)
         # The session goes on as it began; the next one is another.
         assert hits[0] >= 100
         assert hits[1] >= 2 * hits[0]
         assert hits[2] == hits[1]
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - the ends do not tell when they have changed
-        await asyncio.sleep(0.005)
 
 
 def test_bank_is_taught_by_a_recorded_start_and_says_what_it_cannot_read(tmp_path: Path) -> None:

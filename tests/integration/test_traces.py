@@ -24,6 +24,7 @@ from remsim.rest.stream import EventReader
 from remsim.rest.traces import TraceEndsModel, TraceModel
 from remsim.trace.gsmtap import GsmtapSubType
 from tests.doubles.programs import remsim
+from tests.doubles.rounds import until
 from tests.doubles.suite import Suite
 from tests.reference import reference
 
@@ -163,8 +164,7 @@ async def test_trace_ends_by_itself_when_nobody_reads(tmp_path: Path, monkeypatc
                 await watcher.commands(3)
                 assert tapped(suite)
         # All end by their clocks.
-        while tapped(suite):  # noqa: ASYNC110  # as above
-            await asyncio.sleep(0.01)
+        await until(lambda: not tapped(suite))
 
 
 def tapped(suite: Suite) -> bool:
@@ -233,8 +233,12 @@ async def are_watching(stage: Stage, readers: int) -> None:
     runtime = stage.suite.server.runtime
     assert runtime is not None
     traces, tapped = runtime.coordinator.traces, stage.suite.bankd.coordinator.traces
-    while (feed := traces.feed(BankSlot(1, 0))) is None or feed.watchers < readers or not tapped.watched:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+
+    def is_so() -> bool:
+        feed = traces.feed(BankSlot(1, 0))
+        return feed is not None and feed.watchers >= readers and bool(tapped.watched)
+
+    await until(is_so)
 
 
 async def test_command_shows_lines_and_writes_captures(tmp_path: Path) -> None:
