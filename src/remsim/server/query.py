@@ -477,10 +477,6 @@ class ServerQuery:
         labels = self._coordinator.labels.of_card(iccid)
         return CardInfo(iccid, slot, is_there, inventory.heard_at(slot), labels, self.mapping(slot))
 
-    def choose(self, text: str) -> list[BankSlot]:
-        """The slots of the card, or cards, that a text names. Raises CardChoiceError."""
-        return self.slots_of(CardChoice.parse(text))
-
     def slots_of(self, choice: CardChoice) -> list[BankSlot]:
         """The slots of the card, or cards, that are meant."""
         return choice.slots(self._coordinator.inventory, self._coordinator.labels)
@@ -504,6 +500,15 @@ class ServerQuery:
     def last_number(self, slot: BankSlot) -> str | None:
         """The number of the card that was heard of last in a slot."""
         return self._coordinator.inventory.last_number(slot)
+
+    @property
+    def keeps_imsi(self) -> bool:
+        """Whether IMSIs that bankds tell are kept."""
+        return self._coordinator.inventory.keeps_imsi
+
+    def imsi(self, slot: BankSlot) -> str | None:
+        """The IMSI of the card that was heard of last in a slot, where it is known."""
+        return self._coordinator.inventory.imsi(slot)
 
     def card_heard_at(self, slot: BankSlot) -> float | None:
         """Since when that is known, in the server's own time; None: since an earlier run."""

@@ -90,6 +90,16 @@ class Inventory:
         card = self._cards(slot.bank_id).get(slot.slot_nr)
         return None if card is None or card.contents is None else (card.contents, card.told_at)
 
+    @property
+    def keeps_imsi(self) -> bool:
+        """Whether IMSIs that bankds tell are kept."""
+        return self._keeps_imsi
+
+    def imsi(self, slot: BankSlot) -> str | None:
+        """The IMSI of the card that was heard of last in a slot, where it is known."""
+        card = self._cards(slot.bank_id).get(slot.slot_nr)
+        return None if card is None or card.contents is None else card.contents.imsi
+
     def all_numbers(self) -> dict[BankSlot, str]:
         """The last number of every slot, gone or not, in the order of slots."""
         found = {BankSlot(bank, nr): card.iccid for bank, cards in self._banks.items() for nr, card in cards.items()}
