@@ -22,6 +22,7 @@ from remsim.server.core.slotmap import Mapping, MappingState
 from remsim.server.core.tokens import StoredToken
 from remsim.server.health_query import HealthQuery
 from remsim.server.store.audit import StoredEntry
+from remsim.server.waiting_query import WaitingQuery, card_away
 from remsim.wire.link.abilities import CARDS
 from remsim.wire.link.actions import LinkId, PeerAddress
 from remsim.wire.messages.rspro import (
@@ -147,6 +148,11 @@ class MappingInfo:
             return [self.problem]
         if self.state is not MappingState.ACTIVE:
             return [f"bank {self.bank.bank_id} has not answered yet"]
+        inventory, follows = self._coordinator.inventory, self.follows
+        if follows is not None and inventory.number(self.bank) != follows:
+            heard_at = inventory.heard_at(self.bank)
+            since = None if heard_at is None else time.time() - (self._status.now() - heard_at)
+            return [card_away(follows, since)]
         status = bank.slot_status.get(self.bank.slot_nr)
         if status is not None and status.card_present is False:
             return [NO_CARD]
@@ -371,6 +377,8 @@ class ServerQuery:
         self.feed = feed
         #: How slots stand.
         self.health = HealthQuery(coordinator, status.now)
+        #: Mappings that wait for the card that they follow.
+        self.waiting = WaitingQuery(coordinator)
 
     # Mappings
 
