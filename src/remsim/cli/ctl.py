@@ -45,10 +45,18 @@ _LOOK_AGAIN_S: Final = 0.1
 
 #: "B7" or "C7": everything of one bank or client.
 _WHOLE: Final = re.compile(r"([BC])([0-9]{1,5})", re.ASCII)
-
+#: How a card begins that is not named by its slot.
+_NAMED: Final = ("iccid:", "imsi:", "label:")
 
 IccidText = Annotated[
     str | None, Parameter(metavar="ICCID", show_default=False, help="Number of the card in that slot.")
+]
+
+Follow = Annotated[
+    bool,
+    Parameter(
+        negative=(), show_default=False, help="Let the mapping go with the card when it is put into another slot."
+    ),
 ]
 
 
@@ -120,9 +128,12 @@ def mappings(which: IdText = None, /, *, session: Given) -> int:
 
 
 @commands.command(name="map", alias="create")
-def create(bank_slot: str, client_slot: str, /, *, session: Given) -> int:
-    """Give a bank's card to a client: BANK:SLOT CLIENT:SLOT."""
-    bank, client = BankSlot.parse(bank_slot), ClientSlot.parse(client_slot)
+def create(card: str, client_slot: str, /, *, follow: Follow = False, session: Given) -> int:
+    """Give a card to a client: BANK:SLOT CLIENT:SLOT. Or iccid:NUMBER, imsi:NUMBER, label:NAME for any free one."""
+    client = ClientSlot.parse(client_slot)
+    if follow or card.startswith(_NAMED):
+        return fleet.map_card(card, client, follow=follow, session=session)
+    bank = BankSlot.parse(card)
     is_new, found = True, None
     try:
         session.rest.create_mapping(bank, client)
