@@ -225,8 +225,9 @@ VALUES_FOR_REST = {
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(
         f"remsim.server.core.page_sessions.{name}"
-        for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PageFileError", "PageSessions", "is_proof", "proof_of")
+        for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PROOF_BYTES", "PageFileError", "PageSessions", "is_proof")
     ),
+    "remsim.server.core.page_sessions.masked_proof",
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     "remsim.server.core.leases.LeaseState",
     *(f"remsim.server.core.warnings.{name}" for name in ("Alert", "WARNING_KINDS")),
@@ -290,7 +291,7 @@ EXTRAS = {
     "greenlet": (),
     "h11": ("remsim.server.api",),
     "sqlalchemy": ("remsim.server.store",),
-    "starlette": ("remsim.server.api",),
+    "starlette": ("remsim.server.api", "remsim.server.page.frame", "remsim.server.page.middleware"),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
     "jinja2": ("remsim.server.page.rendering",),

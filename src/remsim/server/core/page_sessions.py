@@ -27,9 +27,12 @@ LINK_S: Final = 600.0
 LINK_ID_BYTES: Final = 6
 PAGE_SECRET_BYTES: Final = 32
 _DIGEST_BYTES: Final = 32
+#: Of a proof.
+PROOF_BYTES: Final = _DIGEST_BYTES
 
 _SESSION_TEXT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _LINK_TEXT: Final = re.compile(r"([0-9a-f]{12})\.([0-9a-f]{64})", re.ASCII)
+_MASKED_TEXT: Final = re.compile(r"[0-9a-f]{128}", re.ASCII)
 _TOKEN_ID: Final = re.compile(r"[0-9a-f]{12}", re.ASCII)
 
 
@@ -93,9 +96,21 @@ def proof_of(cookie: str) -> str:
     return _digest(cookie, b"remsim proof")
 
 
+def masked_proof(cookie: str, pad: bytes) -> str:
+    """The same, hidden behind ``PROOF_BYTES`` random ones that the caller draws: it looks different each time.
+
+    So a page that carries it can be compressed: its length tells nothing of the proof.
+    """
+    return pad.hex() + _both(pad, bytes.fromhex(proof_of(cookie))).hex()
+
+
 def is_proof(given: str | None, cookie: str) -> bool:
-    """Whether a write has proven itself; in constant time."""
-    return hmac.compare_digest((given or "").encode("utf-8", "replace"), proof_of(cookie).encode())
+    """Whether a write has proven itself, with the proof as it is or masked; in constant time."""
+    text = given or ""
+    if _MASKED_TEXT.fullmatch(text) is not None:
+        pad, masked = bytes.fromhex(text[: 2 * PROOF_BYTES]), bytes.fromhex(text[2 * PROOF_BYTES :])
+        text = _both(pad, masked).hex()
+    return hmac.compare_digest(text.encode("utf-8", "replace"), proof_of(cookie).encode())
 
 
 class PageSessions:
@@ -162,6 +177,10 @@ def _sessions(values: Iterable[object]) -> list[PageSession]:
             case _:
                 raise PageFileError("these are no sessions")
     return sessions
+
+
+def _both(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
 
 
 def _read(text: str) -> object:

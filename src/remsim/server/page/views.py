@@ -17,6 +17,7 @@ from remsim.server.core.tokens import Grant, Scope, TokenRole
 from remsim.server.page import assets, login, routes
 from remsim.server.page.board import OverviewBoard
 from remsim.server.page.frame import page
+from remsim.server.page.middleware import PageMiddleware
 from remsim.server.page.rendering import environment
 from remsim.server.page.stream import open_stream
 from remsim.server.runtime import ServerRuntime
@@ -64,6 +65,8 @@ def mount(app: FastAPI, runtime: ServerRuntime, files: PageFiles, *, is_open: bo
     app.include_router(login.router)
     app.include_router(routes.router)
     app.state.rspro_port = rspro_port
+    # The outermost: what others refuse becomes a page, too.
+    app.add_middleware(PageMiddleware)
     return made
 
 

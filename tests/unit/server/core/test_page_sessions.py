@@ -8,6 +8,7 @@ import pytest
 from remsim.server.core.page_sessions import (
     LINK_S,
     MAX_SESSIONS,
+    PROOF_BYTES,
     SESSION_S,
     LoginLink,
     PageFileError,
@@ -15,6 +16,7 @@ from remsim.server.core.page_sessions import (
     is_proof,
     link_id_of,
     make_link,
+    masked_proof,
     proof_of,
 )
 
@@ -95,6 +97,18 @@ def test_proof_belongs_to_one_cookie_and_is_not_the_cookie() -> None:
     assert not is_proof(one, one)
     assert not is_proof(None, one)
     assert not is_proof("é", one)
+
+
+def test_masked_proof_proves_as_much_and_looks_different_each_time() -> None:
+    cookie = secret(1).hex()
+    first, second = masked_proof(cookie, b"\x01" * PROOF_BYTES), masked_proof(cookie, b"\x02" * PROOF_BYTES)
+    assert first != second
+    assert proof_of(cookie) not in first + second
+    assert is_proof(first, cookie)
+    assert is_proof(second, cookie)
+    assert not is_proof(first, secret(2).hex())
+    assert not is_proof(first[:64] + second[64:], cookie)
+    assert not is_proof(first[:-1], cookie)
 
 
 def test_link_is_opened_by_its_text_only_and_in_time() -> None:
