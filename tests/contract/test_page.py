@@ -9,11 +9,14 @@ import httpx2
 import pytest
 
 from remsim.config import ServerConfig
+from remsim.core.limits import LimitName
+from remsim.server.api import limits
 from remsim.server.core.page_sessions import SESSION_S, proof_of
 from remsim.server.core.tokens import FAILURES_ALLOWED, Scope, TokenRole
 from remsim.server.service import ServerService
 from remsim.server.store.page_files import PageFiles, login_link
 from remsim.server.store.tokens import create_token
+from tests.doubles.reaching import reaches
 from tests.doubles.server_rig import connect_bank, rest_client, running_server
 
 HTML = {"Accept": "text/html"}
@@ -280,6 +283,24 @@ async def test_limited_token_gets_nothing_of_others_in_any_view(service: ServerS
             assert (await rest.get(f"/page/stream/{path.split('/')[2]}", headers=own | STREAM)).status_code == 404
         assert (await rest.get("/access", headers=own)).status_code == 403
         assert SESSION_S > 0
+
+
+@reaches(LimitName.PAGE_BOARDS)
+async def test_overview_that_was_looked_at_longest_ago_is_made_anew(
+    service: ServerService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_BOARDS", 1)
+    one = {"Authorization": f"Bearer {await make(tmp_path, scope=Scope(frozenset({1}), None))}"}
+    two = {"Authorization": f"Bearer {await make(tmp_path, scope=Scope(frozenset({2}), None))}"}
+    async with (
+        rest_client(service, over_socket=False) as rest,
+        await connect_bank(service, 1, 2),
+        await connect_bank(service, 2, 2),
+    ):
+        for headers, own in ((one, "B1:0"), (two, "B2:0"), (one, "B1:0")):
+            assert f'data-slot="{own}"' in (await rest.get("/", headers=headers)).text
+    assert service.app is not None
+    assert service.app.state.metrics.limits[LimitName.PAGE_BOARDS] == 2
 
 
 async def test_open_rest_has_a_page_for_this_machine_and_for_no_other_site(tmp_path: Path) -> None:

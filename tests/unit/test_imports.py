@@ -189,7 +189,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (
         ("options", "rest", "completion"),
         ("main", "tables", "examination", "session", "tracing"),
-        ("bundles", "fleet", "health", "latency", "leases", "warnings"),
+        ("bundles", "fleet", "health", "latency", "leases", "slot_orders", "warnings"),
         (
             *(
                 "bankd",
@@ -216,9 +216,9 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
-    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery")),
+    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery", "StoredLock")),
     *(f"remsim.server.core.webhooks.{name}" for name in ("WebhookError", "WebhookQueue")),
-    *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError")),
+    *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError", "CardChoiceKind")),
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
     "remsim.server.core.health_board.HealthStanding",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),
@@ -230,6 +230,7 @@ VALUES_FOR_REST = {
     "remsim.server.core.page_sessions.masked_proof",
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     "remsim.server.core.leases.LeaseState",
+    "remsim.server.core.slot_locks.LockError",
     *(f"remsim.server.core.warnings.{name}" for name in ("Alert", "WARNING_KINDS")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(

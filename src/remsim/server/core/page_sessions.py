@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Final, Self
 
 from remsim.core.errors import RemsimError
+from remsim.core.limits import LimitCounts, LimitName
 
 #: A session lasts this long after its login, unless its token ends sooner: a working day.
 SESSION_S: Final = 12 * 3600.0
@@ -116,7 +117,9 @@ def is_proof(given: str | None, cookie: str) -> bool:
 class PageSessions:
     """All sessions, the oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: LimitCounts | None = None) -> None:
+        """``limits`` counts those that had to make room."""
+        self._limits = LimitCounts() if limits is None else limits
         self._sessions: OrderedDict[str, PageSession] = OrderedDict()
 
     def __len__(self) -> int:
@@ -159,6 +162,7 @@ class PageSessions:
     def _add(self, session: PageSession) -> None:
         self._sessions[session.digest] = session
         if len(self._sessions) > MAX_SESSIONS:
+            self._limits.reached(LimitName.PAGE_SESSIONS)
             self._sessions.popitem(last=False)
 
     def _forget(self, now: float) -> None:

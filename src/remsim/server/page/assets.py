@@ -31,6 +31,7 @@ TYPES: Final = {
     "webhooks.js": "text/javascript; charset=utf-8",
     "uplot.min.js": "text/javascript; charset=utf-8",
     "uplot.min.css": "text/css; charset=utf-8",
+    "latency.js": "text/javascript; charset=utf-8",
 }
 ASSET_PATHS: Final = frozenset(f"{PREFIX}/{name}" for name in TYPES)
 

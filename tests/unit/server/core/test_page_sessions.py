@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from remsim.core.limits import LimitCounts, LimitName
 from remsim.server.core.page_sessions import (
     LINK_S,
     MAX_SESSIONS,
@@ -19,6 +20,7 @@ from remsim.server.core.page_sessions import (
     masked_proof,
     proof_of,
 )
+from tests.doubles.reaching import reaches
 
 TOKEN = "0123456789ab"
 NOW = 1_000_000.0
@@ -79,8 +81,10 @@ def test_file_that_is_none_of_ours_is_refused(text: str) -> None:
         LoginLink.from_json(text)
 
 
+@reaches(LimitName.PAGE_SESSIONS)
 def test_oldest_session_makes_room() -> None:
-    sessions = PageSessions()
+    limits = LimitCounts()
+    sessions = PageSessions(limits)
     first = sessions.begin(secret(0), TOKEN, NOW)
     second = sessions.begin(secret(1), TOKEN, NOW)
     for number in range(2, MAX_SESSIONS + 1):
@@ -88,6 +92,7 @@ def test_oldest_session_makes_room() -> None:
     assert len(sessions) == MAX_SESSIONS
     assert sessions.find(first, NOW) is None
     assert sessions.find(second, NOW) is not None
+    assert limits[LimitName.PAGE_SESSIONS] == 1
 
 
 def test_proof_belongs_to_one_cookie_and_is_not_the_cookie() -> None:

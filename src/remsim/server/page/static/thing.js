@@ -10,11 +10,45 @@
     if (answer) take(answer[0]);
   }
 
+  const lockPath = (name) => `/banks/${name.slice(1).replace(":", "/slots/")}/lock`;
+
+  async function tried(work) {
+    try {
+      await work();
+    } catch (error) {
+      remsim.refuse(error);
+    }
+  }
+
+  const lock = (name, reason) => tried(async () => {
+    await remsim.order("PUT", lockPath(name), { reason });
+    remsim.toast(`${name} is locked.`, { undo: () => unlock(name) });
+  });
+
+  const unlock = (name) => tried(async () => {
+    await remsim.order("DELETE", lockPath(name));
+    remsim.toast(`${name} is not locked any more.`);
+  });
+
+  async function reinsert(client) {
+    const hint = "The modem sees its card removed and inserted again; what it does now is interrupted.";
+    if (!(await remsim.confirm(`Reinsert the card of ${client}?`, hint, "Reinsert"))) return;
+    await tried(async () => {
+      await remsim.order("POST", `/mappings/${client}/reinsert`);
+      remsim.toast(`${client} gets its card inserted again.`);
+    });
+  }
+
   main.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-act]");
     if (!button) return;
     const name = slot();
     if (button.dataset.act === "unmap") remsim.unmap(button.dataset.client);
+    if (button.dataset.act === "lock") {
+      askOne(`Lock ${name}`, "Why", "", "It gets no new mapping and no lease; what it has goes on.", (reason) => lock(name, reason));
+    }
+    if (button.dataset.act === "unlock") unlock(name);
+    if (button.dataset.act === "reinsert") reinsert(button.dataset.client);
     if (button.dataset.act === "label") {
       const old = button.dataset.labels ? button.dataset.labels.split("\t").join(", ") : "";
       askOne(`Labels of ${name}`, "Labels, separated by commas", old, "Labels that are not here are taken away.", (text) => {
