@@ -17,7 +17,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from remsim.card.iccid import is_iccid
-from remsim.cli import bundles, fleet, health, latency, leases, tables, warnings
+from remsim.cli import bundles, fleet, health, latency, leases, slot_orders, tables, warnings
 from remsim.cli.options import (
     NO_COMMON_OPTIONS,
     NO_REST_OPTIONS,
@@ -244,6 +244,7 @@ commands.command(leases.lease)
 commands.command(warnings.warnings)
 commands.command(bundles.bundle)
 latency.add_to(commands)
+slot_orders.add_to(commands)
 
 
 def _ask_before_reset(rest: RestClient) -> None:

@@ -29,6 +29,7 @@ from remsim.server.core.actions import (
     StoreLabels,
     StoreLease,
     StoreLeaseEnd,
+    StoreLock,
     StoreMapping,
     StoreRenewal,
     StoreSent,
@@ -67,6 +68,7 @@ from remsim.server.core.peer_reports import (
 )
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
+from remsim.server.core.slot_locks import SlotLocks
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 from remsim.server.core.tracing import Traces
 from remsim.server.core.unreadable import CONNECT_REQUESTS, LEGAL_IN, on_undecodable, on_unsupported_version
@@ -115,7 +117,7 @@ class Coordinator:
         """``limits`` counts the limits that are reached."""
         self._settings = settings
         self.limits = LimitCounts() if limits is None else limits
-        self.slotmap = SlotMap()
+        self.slotmap = SlotMap(SlotLocks(memory.locks))
         self.peers = PeerTable()
         self.revocations = Revocations(self.peers, self.limits)
         self.certified = CertificateLists(self.peers)
@@ -391,6 +393,8 @@ class Coordinator:
                 self.labels.on_stored(decision)
                 fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
                 return [LogEvent("info", "labels_changed", *slots_of(decision.subject), fields)]
+            case StoreLock():
+                return [self.slotmap.locks.on_stored(decision, created_at)]
             case StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreSent():
@@ -424,7 +428,7 @@ class Coordinator:
                 actions = [] if deletion is None else self.on_store_failed(deletion)
                 actions += [action for each in creations for action in self.on_store_failed(each)]
                 return [*actions, *self.following.on_failed(decision)]
-            case StoreLabels() | StoreFollow() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
+            case StoreLabels() | StoreFollow() | StoreLock() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():
                 self.lending.on_lease_failed(decision)

@@ -17,7 +17,7 @@ from remsim.server.api.v2.choosing import read_card
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import read_json, read_model
-from remsim.server.core.card_choice import CardChoice
+from remsim.server.core.card_choice import CardChoice, CardChoiceKind
 from remsim.server.core.fleet import FleetError, FleetPlan, plan_fleet
 from remsim.server.core.labels import LabelError, parse_subject, shown_subject, slots_of
 from remsim.server.core.tokens import Grant, TokenRole
@@ -93,8 +93,14 @@ def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> 
             text = f"{client} is mapped already, to something that the token is not for"
             raise ApiError(409, "conflict", text, "ask who may delete that mapping")
 
+    mapped = set(current.values())
+
     def candidates(choice: CardChoice) -> list[BankSlot]:
-        return [slot for slot in query.slots_of(choice) if grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id)]
+        named = query.slots_of(choice)
+        if choice.kind is not CardChoiceKind.SLOT:
+            # A locked one is kept by the client that has it.
+            named = [slot for slot in named if query.lock(slot) is None or slot in mapped]
+        return [slot for slot in named if grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id)]
 
     try:
         return plan_fleet(choices, current, candidates, occupied)
