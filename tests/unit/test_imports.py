@@ -69,7 +69,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("link.engine",),
     ),
     "card": (
-        ("errors", "class_byte", "filenames", "reset", "status", "service_tables"),
+        ("errors", "class_byte", "filenames", "private_files", "reset", "status", "service_tables"),
         ("apdu", "tlv", "tpdu", "atr", "instructions", "selection"),
         ("apdu_case", "t0_exchange", "atr_policy", "pps"),
         ("iccid", "t0_over_apdu"),
