@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from remsim.captures import Rolling, SlotCaptures, of_slots, rolling
-from remsim.trace.gsmtap import TpduMark
+from remsim.captures import Rolling, SlotCaptures, of_slots
+from remsim.trace.gsmtap import TpduMark, TpduRecord
 from remsim.trace.outlet import DoneCommand
 from remsim.trace.packets import gsmtap_in, read_packets
+from remsim.trace.pcapng import CapturePacket
 from remsim.trace.tap import CommandId
 from tests.doubles.noted_log import NotedLog
 
@@ -32,8 +33,8 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def captures(folder: Path, log: NotedLog | None = None, **more: bool) -> SlotCaptures:
-    return SlotCaptures(folder, Rolling(), log=(log or NotedLog()).logger, **more)
+def captures(folder: Path, *, has_guesses: bool = False) -> SlotCaptures:
+    return SlotCaptures(folder, Rolling(), log=NotedLog().logger, has_guesses=has_guesses)
 
 
 def test_each_slot_has_its_file_and_secrets_are_masked(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ async def test_full_disk_is_said_once_counted_and_leaves_whole_packets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk, log, times = FullDisk(), NotedLog(), Clock()
-    monkeypatch.setattr(rolling.os, "write", disk.write)
+    monkeypatch.setattr("remsim.captures.rolling.os.write", disk.write)
     kept = SlotCaptures(tmp_path, Rolling(), log=log.logger, monotonic=times)
     write = kept._write
 
@@ -145,7 +146,7 @@ def test_file_of_which_not_even_the_beginning_fits_is_not_left_behind(
 ) -> None:
     disk = FullDisk()
     disk.room = 20
-    monkeypatch.setattr(rolling.os, "write", disk.write)
+    monkeypatch.setattr("remsim.captures.rolling.os.write", disk.write)
     kept = captures(tmp_path)
     kept.on_command(DoneCommand("B1:0", USIM, OK))
     kept.stop()
@@ -161,5 +162,5 @@ class Clock:
         return self.now
 
 
-def made_packets() -> list[of_slots.CapturePacket]:
-    return [of_slots.CapturePacket(float(number), of_slots.TpduRecord(0, USIM, OK), "x") for number in range(5)]
+def made_packets() -> list[CapturePacket]:
+    return [CapturePacket(float(number), TpduRecord(0, USIM, OK), "x") for number in range(5)]
