@@ -5,7 +5,7 @@ from remsim.captures import Rolling, SlotCaptures
 from remsim.config.models import TraceSettings
 from remsim.core.errors import StartError
 from remsim.logs import Logger
-from remsim.metrics import ProgramMetrics
+from remsim.metrics import OutletMetrics
 from remsim.trace.outlet import CommandOutlet
 
 _MB = 1_000_000
@@ -33,16 +33,14 @@ class Outlets:
         """Who is to be told of commands; often nobody."""
         return [outlet for outlet in (self._captures, self._spans) if outlet is not None]
 
-    def show(self, metrics: ProgramMetrics) -> None:
+    def show(self, metrics: OutletMetrics) -> None:
         """Show how much was kept and sent, and how much was lost."""
-        captures, spans = self._captures, self._spans
-        for name, text, number in (
-            ("captured_packets", "Packets written to captures", lambda: captures.written if captures else 0),
-            ("captured_packets_lost", "Packets that no capture has", lambda: captures.lost if captures else 0),
-            ("spans", "Spans that a collector took", lambda: spans.sent if spans else 0),
-            ("spans_lost", "Spans that no collector took", lambda: spans.lost if spans else 0),
-        ):
-            metrics.counter(name, text).set_function(number)
+        if (captures := self._captures) is not None:
+            metrics.captured.set_function(lambda: captures.written)
+            metrics.captured_lost.set_function(lambda: captures.lost)
+        if (spans := self._spans) is not None:
+            metrics.spans.set_function(lambda: spans.sent)
+            metrics.spans_lost.set_function(lambda: spans.lost)
 
     def stop(self) -> None:
         """Keep and send what waits."""

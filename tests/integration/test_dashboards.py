@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from remsim.emulators.driven import DrivenEmulator
 from remsim.emulators.script.player import ScriptPlayer
 from remsim.emulators.script.recording import load_recording
+from tests.doubles.rounds import until
 from tests.doubles.suite import Suite
 from tests.reference import ROOT, reference
 
@@ -134,3 +135,15 @@ def test_dashboard_has_no_two_panels_in_one_place() -> None:
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels]
     assert len(set(places)) == len(places)
     assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+async def test_network_is_measured_at_both_ends_without_cards(tmp_path: Path) -> None:
+    often = {"keepalive": {"interval_s": 0.02, "own_s": 0.02}}
+    async with Suite(
+        tmp_path, [DrivenEmulator()], profile="iot-modem", resume="always", bankd=often, client=often
+    ) as suite:
+        pings = [suite.metrics.pings.labels("C7:0", peer) for peer in ("bankd", "server")]
+        pings += [suite.bankd_metrics.pings.labels(peer) for peer in ("client", "server")]
+        async with asyncio.timeout(60):
+            await until(lambda: all(each.buckets()[-1][1] >= 3 for each in pings))
+        assert all(each.sum_s > 0 for each in pings)

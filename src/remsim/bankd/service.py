@@ -183,6 +183,10 @@ class BankdService:
         self._metrics.card_times.observe(seconds)
         self.coordinator.on_card_time(slot_nr, seconds)
 
+    def _on_round_trip(self, link: LinkId, seconds: float) -> None:
+        is_server = self._server is not None and link == self._server.link
+        self._metrics.pings.labels("server" if is_server else "client").observe(seconds)
+
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
 
@@ -238,6 +242,7 @@ class BankdService:
             lines=self._lines,
             on_refused=lambda kind: self._metrics.refused_connections.labels(kind).inc(),
             limits=self._metrics.limits,
+            on_round_trip=self._on_round_trip,
         )
         if config.gsmtap is not None:
             redact = reveal_all if config.gsmtap_reveal else self._outlets.mask
@@ -249,7 +254,7 @@ class BankdService:
                 self._audit(revealing(config))
         if config.has_outlets:
             self._kept = Outlets(config, program=config.program, log=self._log)
-            self._kept.show(self._metrics)
+            self._kept.show(self._metrics.outlets)
             self._outlets.tell(self._kept.each())
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
         await self._listen(manager, advertise)

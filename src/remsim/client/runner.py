@@ -264,6 +264,10 @@ class ClientSlotRunner(EmulatorEvents):
         """Something arrived on one of our links."""
         self._run(self.coordinator.on_event(link, event, self._manager.now()))
 
+    def on_round_trip(self, link: LinkId, seconds: float) -> None:
+        """The peer of one of our links has answered a PING."""
+        self._metrics.pings.labels(self._label, "server" if link == self.server.link else "bankd").observe(seconds)
+
     def on_link_lost(self, link: LinkId, reason: str) -> None:
         """One of our links is gone."""
         self._lost = link

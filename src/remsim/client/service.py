@@ -75,7 +75,9 @@ class ClientService:
         """Take the emulators and dial the servers. Raises StartError."""
         tasks = await self._owned.enter_async_context(TaskOwner("client", log=self._log))
         self._owned.callback(tasks.cancel)
-        self._manager = ConnectionManager(self, tasks=tasks, log=self._log, limits=self._metrics.limits)
+        self._manager = ConnectionManager(
+            self, tasks=tasks, log=self._log, limits=self._metrics.limits, on_round_trip=self._on_round_trip
+        )
         protections = self._protect()
         self._lock_slots(protections)
         self._owned.push_async_callback(self._drain_scripts)
@@ -107,7 +109,7 @@ class ClientService:
         if config is None:
             return ()
         kept = Outlets(config, program=config.program, log=self._log)
-        kept.show(self._metrics)
+        kept.show(self._metrics.outlets)
 
         async def stop() -> None:
             await in_thread(kept.stop)
@@ -217,6 +219,11 @@ class ClientService:
         for slot in self.slots:
             if slot.script is not None:
                 await slot.script.drain(_SCRIPT_GRACE_S)
+
+    def _on_round_trip(self, link: LinkId, seconds: float) -> None:
+        slot = self._by_link.get(link)
+        if slot is not None:
+            slot.on_round_trip(link, seconds)
 
     # LinkHandler
 
