@@ -138,6 +138,10 @@ class BankdService:
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
+        # Once for each command, so looked up beforehand.
+        self._positions = self.coordinator.cards.positions
+        self._on_card_response = self.coordinator.cards.on_card_response
+        self._count_time = self._metrics.card_times.observe
         self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
         self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
         self._alarm = Alarm(self._on_alarm)
@@ -178,8 +182,8 @@ class BankdService:
         return coordinator
 
     def _on_card_time(self, slot_nr: int, seconds: float) -> None:
-        self._metrics.card_times.observe(seconds)
-        self.coordinator.on_card_time(slot_nr, seconds)
+        self._count_time(seconds)
+        self._positions[slot_nr].on_card_time(seconds)
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
@@ -368,12 +372,11 @@ class BankdService:
 
     def on_response(self, slot_nr: int, response: bytes) -> None:
         """The card answered."""
-        coordinator = self.coordinator
-        answer = coordinator.on_card_response(slot_nr, response, self._now())
+        answer = self._on_card_response(slot_nr, response, self._now())
         if answer is not None and self._manager is not None:
             self._manager.answer_tpdu(answer.link, answer.tag, answer.response)
-        if coordinator.actions:
-            self._do(coordinator.take())
+        if self.coordinator.actions:
+            self._do(self.coordinator.take())
 
     def on_reset(self, slot_nr: int, atr: bytes) -> None:
         """The card was reset."""
