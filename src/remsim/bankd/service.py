@@ -4,7 +4,6 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -138,10 +137,10 @@ class BankdService:
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
+        for driver, position in zip(self._slots, self.coordinator.cards.positions, strict=True):
+            driver.observe = _both(driver.observe, position.on_card_time)
         # Once for each command, so looked up beforehand.
-        self._positions = self.coordinator.cards.positions
         self._on_card_response = self.coordinator.cards.on_card_response
-        self._count_time = self._metrics.card_times.observe
         self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
         self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
         self._alarm = Alarm(self._on_alarm)
@@ -157,7 +156,7 @@ class BankdService:
             slot_nr,
             events=self,
             tasks=self._tasks,
-            observe=partial(self._on_card_time, slot_nr),
+            observe=self._metrics.card_times.observe,
             deadlines=card_deadlines(self.config),
             stuck=self.stuck,
         )
@@ -180,10 +179,6 @@ class BankdService:
         )
         coordinator.cards.numbers.takes_inventory = config.inventory == "on"
         return coordinator
-
-    def _on_card_time(self, slot_nr: int, seconds: float) -> None:
-        self._count_time(seconds)
-        self._positions[slot_nr].on_card_time(seconds)
 
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
@@ -492,6 +487,14 @@ class BankdService:
             about = {"client_slot": event.client_slot, "bank_slot": event.bank_slot, **fields}
             level = self._lines.level(event.name, level, None if is_ordered else about)
         getattr(self._log, level)(event.name, bank_slot=event.bank_slot, client_slot=event.client_slot, **fields)
+
+
+def _both(count: Callable[[float], None], note: Callable[[float], None]) -> Callable[[float], None]:
+    def observe(seconds: float) -> None:
+        count(seconds)
+        note(seconds)
+
+    return observe
 
 
 def card_deadlines(config: BankdConfig) -> CardDeadlines:

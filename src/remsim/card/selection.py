@@ -200,7 +200,7 @@ class SelectionTracker:
             self._channels[channel] = UNKNOWN
         elif ins == _SELECT:
             found = self._channels.get(channel, UNKNOWN)
-            self._channels[channel] = _after_select(found, tpdu[2], tpdu[3], tpdu[_HEADER:])
+            self._channels[channel] = _after_select(found, tpdu)
         elif _is_obscure(tpdu):
             self._channels[channel] = UNKNOWN
         elif ins == _MANAGE_CHANNEL:
@@ -291,9 +291,11 @@ def _by_sfi(found: Selected, sfi: int) -> Selected:
     return Selected(directory, file, found.application, is_file_unknown=file is None)
 
 
-def _after_select(found: Selected, p1: int, p2: int, data: bytes) -> Selected:
-    if p1 in _BY_IDENTIFIER and len(data) == 2:
-        return _child(found, int.from_bytes(data))
+def _after_select(found: Selected, tpdu: bytes) -> Selected:
+    p1, p2 = tpdu[2], tpdu[3]
+    if p1 in _BY_IDENTIFIER and len(tpdu) == _HEADER + 2:
+        return _child(found, tpdu[_HEADER] << 8 | tpdu[_HEADER + 1])
+    data = tpdu[_HEADER:]
     if p1 == 0x04:
         return UNKNOWN if p2 & _TERMINATE else _application(data)
     if p1 == 0x03:

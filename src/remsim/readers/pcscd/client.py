@@ -125,8 +125,8 @@ class PcscdClient:
         # So many bytes there must be before it is worth looking.
         self._need = 0
         self._is_waiting = False
-        # Of TRANSMIT, all but the card's command, and what is awaited: the same for all of one card and length.
-        self._heads: dict[tuple[int, int], tuple[bytes, _Awaited]] = {}
+        # Of TRANSMIT, by the command's length: card and protocol, all but the command, and what is awaited.
+        self._heads: dict[int, tuple[int, int, bytes, _Awaited]] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -197,14 +197,14 @@ class PcscdClient:
 
     def transmit(self, card: int, protocol: int, command: bytes) -> bytes:
         """Exchange a command of at most ``MAX_DATA`` bytes with a card."""
-        key = (card, len(command))
-        made = self._heads.get(key)
-        if made is None:
+        made = self._heads.get(len(command))
+        if made is None or made[0] != card or made[1] != protocol:
             body = (card, protocol, _PCI_LENGTH, len(command), _ANY_PROTOCOL, _PCI_LENGTH, MAX_DATA, _SUCCESS)
             head = HEADER.pack(TRANSMIT.size, _TRANSMIT) + TRANSMIT.pack(*body)
-            made = self._heads[key] = head, _Awaited(_TRANSMIT, card, TRANSMIT.size)
-        self._awaited.append(made[1])
-        return made[0] + command
+            made = card, protocol, head, _Awaited(_TRANSMIT, card, TRANSMIT.size)
+            self._heads[len(command)] = made
+        self._awaited.append(made[3])
+        return made[2] + command
 
     def table(self) -> bytes:
         """Ask for the readers. Not while a wait is pending in 4:6."""
