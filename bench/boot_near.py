@@ -35,7 +35,9 @@ class Options:
 
 
 @asynccontextmanager
-async def _bank(place: Path, rspro_port: int, profile: str, options: Options, *, is_hostile: bool) -> AsyncIterator[None]:
+async def _bank(
+    place: Path, rspro_port: int, profile: str, options: Options, *, is_hostile: bool
+) -> AsyncIterator[None]:
     words = ["--server", f"127.0.0.1:{rspro_port}", "--listen", "127.0.0.1:0", "--slots", "1", "--reader", "sim"]
     words += ["--sim-profile", profile, "--card-time-ms", str(options.card_time_ms), "--ahead", "on", "--plaintext"]
     words += ["--resume", "always", "--state", str(place)]
@@ -96,4 +98,3 @@ async def measure(name: str, profile: str, recording: Path, options: Options) ->
                 async with _bank(Path(folder) / kind, rspro_port, profile, options, is_hostile=is_hostile):
                     rows.append(await _row(name, kind, recording, rspro_port, options.pairs))
     return rows
-
