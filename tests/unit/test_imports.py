@@ -66,7 +66,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages.extensions",),
         ("messages.health",),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
-        ("ccm", "messages.schema", "messages.fast_codec"),
+        ("ccm", "messages.schema", "messages.fast_codec", "messages.ahead_codec"),
         ("messages.*",),
         ("link.*",),
         ("link.engine",),
