@@ -59,6 +59,7 @@ from remsim.net.runtime.reload import Reload, Step
 from remsim.net.runtime.state_lock import StateLock
 from remsim.net.runtime.tasks import Alarm, TaskOwner, in_thread
 from remsim.net.tls.security import protect, quota_of
+from remsim.outlets import Outlets
 from remsim.readers.base import ReaderSource
 from remsim.session.hold import HoldTimes
 from remsim.trace.gsmtap import reveal_all
@@ -142,6 +143,7 @@ class BankdService:
         # Once for each command, so looked up beforehand.
         self._on_card_response = self.coordinator.cards.on_card_response
         self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
+        self._kept: Outlets | None = None
         self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
         self._alarm = Alarm(self._on_alarm)
         self._lines = LogRateLimiter(
@@ -180,6 +182,10 @@ class BankdService:
         coordinator.cards.numbers.takes_inventory = config.inventory == "on"
         return coordinator
 
+    def _on_round_trip(self, link: LinkId, seconds: float) -> None:
+        is_server = self._server is not None and link == self._server.link
+        self._metrics.pings.labels("server" if is_server else "client").observe(seconds)
+
     def _reader_count(self) -> int:
         return sum(slot.reader is not None for slot in self._slots)
 
@@ -204,6 +210,9 @@ class BankdService:
         return self._sharing is not None and self._sharing(reader)
 
     def _traced_slots(self) -> frozenset[int]:
+        return frozenset(range(self.config.slots)) if self.config.has_outlets else self._gsmtap_slots()
+
+    def _gsmtap_slots(self) -> frozenset[int]:
         if self.config.gsmtap is None:
             return frozenset()
         only = self.config.gsmtap_slot
@@ -232,15 +241,20 @@ class BankdService:
             lines=self._lines,
             on_refused=lambda kind: self._metrics.refused_connections.labels(kind).inc(),
             limits=self._metrics.limits,
+            on_round_trip=self._on_round_trip,
         )
         if config.gsmtap is not None:
             redact = reveal_all if config.gsmtap_reveal else self._outlets.mask
             self._gsmtap = await GsmtapSender.open(config.gsmtap, redact=redact)
-            self._outlets.send, self._outlets.sent_slots = self._gsmtap.send, self._traced_slots()
+            self._outlets.send, self._outlets.sent_slots = self._gsmtap.send, self._gsmtap_slots()
             self._outlets.sends_guesses = config.gsmtap_guesses
             if config.gsmtap_reveal:
                 self._log.warning("gsmtap_reveals_secrets", to=str(config.gsmtap))
                 self._audit(revealing(config))
+        if config.has_outlets:
+            self._kept = Outlets(config, program=config.program, log=self._log)
+            self._kept.show(self._metrics.outlets)
+            self._outlets.tell(self._kept.each())
         self._readers = SlotReaders(config, source, plan, self._slots, on_presence=self._on_presence, log=self._log)
         await self._listen(manager, advertise)
         await self._readers.start()
@@ -336,6 +350,8 @@ class BankdService:
             await self._readers.stop()
         if self._gsmtap is not None:
             self._gsmtap.close()
+        if self._kept is not None:
+            await in_thread(self._kept.stop)
         if self._has_tasks:
             self._has_tasks = False
             await self._certified_file.save(self.coordinator.certified.proven)

@@ -75,6 +75,10 @@ class LinkOwner(Protocol):
         """The peer has reached this limit, and loses the link."""
         ...
 
+    def on_round_trip(self, link: LinkId, seconds: float) -> None:
+        """The peer has answered a PING, after this time."""
+        ...
+
     def in_turn(self, work: Callable[[], None]) -> None:
         """Do work for a link that has had its share, when the others have had theirs."""
         ...
@@ -293,6 +297,8 @@ class Link(asyncio.Protocol):
         if self.connection.is_deadline_changed:
             self.connection.is_deadline_changed = False
             self._alarm.set(self.connection.next_deadline())
+            if (seconds := self.connection.take_round_trip()) is not None:
+                self._owner.on_round_trip(self.id, seconds)
 
     def close(self, reason: str) -> None:
         """Write what is due, then close."""

@@ -79,9 +79,7 @@ def encode(tag: int, message: TpduModemToCard | TpduCardToModem) -> bytes:
         identifier, client, bank = _MODEM_TO_CARD, message.from_client_slot, message.to_bank_slot
     else:
         identifier, client, bank = _CARD_TO_MODEM, message.to_client_slot, message.from_bank_slot
-    prefix = _prefixes.get((identifier, client.client_id, client.slot_nr, bank.bank_id, bank.slot_nr))
-    if prefix is None or message.flags is not NO_FLAGS:
-        prefix = _prefix(identifier, client, bank, message.flags)
+    prefix = _prefix(identifier, client, bank, message.flags)
     data = message.data
     tag_bytes = tag.to_bytes(tag.bit_length() // 8 + 1, "big")
     key = (identifier, len(prefix), len(tag_bytes), len(data))
@@ -91,6 +89,9 @@ def encode(tag: int, message: TpduModemToCard | TpduCardToModem) -> bytes:
 
 def _prefix(identifier: int, client: ClientSlot, bank: BankSlot, flags: TpduFlags) -> bytes:
     """Both slots, the flags and the identifier of the data. Kept for later if no flag is set: nobody sets one."""
+    key = (identifier, client.client_id, client.slot_nr, bank.bank_id, bank.slot_nr)
+    if flags is NO_FLAGS and (known := _prefixes.get(key)) is not None:
+        return known
     client_bytes = _encode_pair(client.client_id, client.slot_nr)
     bank_bytes = _encode_pair(bank.bank_id, bank.slot_nr)
     states = (flags.tpdu_header_present, flags.final_part, flags.proc_byte_continue_tx, flags.proc_byte_continue_rx)
@@ -100,7 +101,7 @@ def _prefix(identifier: int, client: ClientSlot, bank: BankSlot, flags: TpduFlag
     if flags == NO_FLAGS:
         if len(_prefixes) >= _MAX_SLOT_PAIRS:
             _prefixes.clear()
-        _prefixes[identifier, client.client_id, client.slot_nr, bank.bank_id, bank.slot_nr] = prefix
+        _prefixes[key] = prefix
     return prefix
 
 
@@ -251,8 +252,11 @@ class SessionCodec:
             found = (_MODEM_TO_CARD, message.from_client_slot, message.to_bank_slot)
         else:
             found = (_CARD_TO_MODEM, message.to_client_slot, message.from_bank_slot)
-        if found == (self._takes, self._client, self._bank):
-            self._taken_prefix = _prefix(*found, message.flags)
+        if found != (self._takes, self._client, self._bank):
+            return
+        prefix = _prefix(*found, message.flags)
+        if prefix != self._taken_prefix:
+            self._taken_prefix = prefix
             self._incoming.clear()
 
     def encode(self, tag: int, data: bytes) -> bytes:
