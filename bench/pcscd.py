@@ -260,6 +260,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each; the median counts (default: 3)")
     parser.add_argument("--length", type=int, default=7, help="bytes of the command TPDU (default: 7)")
     parser.add_argument("--split", action="store_true", help="answers come in two pieces, as from a real pcscd")
+    parser.add_argument(
+        "--mute-commands",
+        type=int,
+        default=_MUTE_COMMANDS,
+        metavar="N",
+        help=f"commands of a card beside mute ones (default: {_MUTE_COMMANDS})",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     given = parser.parse_args(arguments)
     compiler = shutil.which("gcc")
@@ -272,7 +279,7 @@ def main(arguments: Sequence[str]) -> int:
         options = Options(generator(Path(folder)), given.seconds, given.length, None)
         environment = {**os.environ, "NULL_SPLIT": "1" if given.split else "0"}
         rows = run(measure(given.sessions, given.rounds, program, environment, options))
-        mute = run(measure_beside_mute(given.rounds, _MUTE_COMMANDS, program))
+        mute = run(measure_beside_mute(given.rounds, given.mute_commands, program))
     tables.show(f"PC/SC by a library and from the event loop, {given.length} bytes", rows)
     tables.show(f"A card of pcscd beside cards that hang; {_MUTE_AIM:g} is the aim", [mute])
     for text in missed(rows):
