@@ -243,6 +243,8 @@ class SessionCodec:
         self._outgoing: dict[tuple[int, int], _Frames] = {}
         # By length of the frame and number of tag bytes.
         self._incoming: dict[tuple[int, int], _Frames] = {}
+        # The tag that came last, which is mostly the next to be sent, and its bytes.
+        self._tag, self._tag_bytes = 0, b"\0"
 
     def learn_flags(self, message: TpduModemToCard | TpduCardToModem) -> None:
         """Expect the flags of ``message``, which arrived: they mean nothing, but not every peer sends FALSE."""
@@ -259,7 +261,7 @@ class SessionCodec:
 
     def encode(self, tag: int, data: bytes) -> bytes:
         """The frame that carries ``data`` (2..260 bytes) to the other end. ``tag`` must be in range."""
-        tag_bytes = tag.to_bytes(tag.bit_length() // 8 + 1, "big")
+        tag_bytes = self._tag_bytes if tag == self._tag else tag.to_bytes(tag.bit_length() // 8 + 1, "big")
         key = (len(tag_bytes), len(data))
         frames = self._outgoing.get(key)
         if frames is None:
@@ -280,8 +282,12 @@ class SessionCodec:
         tag_at, tag_end, data_at = frames.tag_at, frames.tag_end, frames.data_at
         if not frame.startswith(frames.head) or not frame.startswith(frames.middle, tag_end) or frame[tag_at] & 0x80:
             return None
-        tag = int.from_bytes(frame[tag_at:tag_end], "big")
-        return None if tag < frames.least_tag else (tag, frame[data_at:])
+        tag_bytes = frame[tag_at:tag_end]
+        tag = int.from_bytes(tag_bytes, "big")
+        if tag < frames.least_tag:
+            return None
+        self._tag, self._tag_bytes = tag, tag_bytes
+        return tag, frame[data_at:]
 
     def _learn(self, size: int, tag_size: int) -> _Frames | None:
         """What incoming frames of this size look like, if there are any: their data is as long as the rest leaves."""
