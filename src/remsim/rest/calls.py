@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls of REST v2 as values: what is asked, and the model of the answer. ``Rest.do`` and ``AsyncRest.do`` make them.
 
-Knows no connection. Slots are written ``B1:3`` and ``C7:0``; a card ``B1:3``, ``iccid:NUMBER`` or ``label:NAME``.
+Knows no connection. Slots are written ``B1:3`` and ``C7:0``; a card ``B1:3``, ``iccid:NUMBER``,
+``imsi:NUMBER`` or ``label:NAME``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,10 @@ class Call(Generic[M_co]):
     def only_if(self, tag: str) -> "Call[M_co]":
         """The same, done only if what it changes still has this ETag."""
         return replace(self, headers={**self.headers, "If-Match": tag})
+
+    def only_if_new(self) -> "Call[M_co]":
+        """The same, done only if there is nothing yet in its place."""
+        return replace(self, headers={**self.headers, "If-None-Match": "*"})
 
     def once(self, key: str) -> "Call[M_co]":
         """The same, done only once for this key, however often it is repeated."""
@@ -123,10 +128,15 @@ def list_sessions() -> Call[models.SessionPage]:
 
 
 def list_cards(
-    *, reveal: bool = False, state: Presence | None = None, label: str | None = None, bank: int | None = None
+    *,
+    reveal: bool = False,
+    state: Presence | None = None,
+    label: str | None = None,
+    bank: int | None = None,
+    imsi: str | None = None,
 ) -> Call[models.CardPage]:
     """All cards whose numbers are known; ``reveal``: in full, for admins."""
-    wanted = _given(state=state, label=label, bank=None if bank is None else str(bank))
+    wanted = _given(state=state, label=label, bank=None if bank is None else str(bank), imsi=imsi)
     return _get("/cards", models.CardPage, {**wanted, "reveal": "true"} if reveal else wanted)
 
 

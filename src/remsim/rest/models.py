@@ -17,6 +17,9 @@ _NUMBER: Final = r"([0-9]{1,3}|10[01][0-9]|102[0-3])"
 BANK_SLOT: Final = rf"B{_NUMBER}:{_NUMBER}"
 CLIENT_SLOT: Final = rf"C{_NUMBER}:{_NUMBER}"
 ICCID_DIGITS: Final = r"[0-9A-E]{1,20}"
+IMSI_DIGITS: Final = r"[0-9]{6,15}"
+#: How a card is named: by its slot, its number, or a label.
+CARD: Final = rf"({BANK_SLOT}|iccid:{ICCID_DIGITS}|imsi:{IMSI_DIGITS}|label:\S(.{{0,62}}\S)?)"
 
 Id = Annotated[int, Field(ge=0, le=MAX_ID)]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-29T14:03:00.123Z"])]
@@ -460,9 +463,10 @@ class MappingOrder(V2Order):
     """Which card a client slot is to have."""
 
     card: str = Field(
-        description="a bank slot, a card by its number, or any free card with a label",
-        pattern=rf"^({BANK_SLOT}|iccid:{ICCID_DIGITS}|label:\S(.{{0,62}}\S)?)$",
-        examples=["B1:3", "iccid:8900101234567890018", "label:roaming"],
+        description="a bank slot, a card by its number (an IMSI, if the server keeps them), or any free card with a "
+        "label",
+        pattern=f"^{CARD}$",
+        examples=["B1:3", "iccid:8900101234567890018", "imsi:001010123456789", "label:roaming"],
     )
     follow: Literal["slot", "card"] | None = Field(
         None, description="what the mapping follows; absent: as it is, and the slot for a new one"

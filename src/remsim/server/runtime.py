@@ -33,6 +33,7 @@ from remsim.server.core.actions import (
     Decision,
     Entry,
     Note,
+    ParkedMapping,
     StoreChange,
     StoreDeletion,
     StoredWebhook,
@@ -259,20 +260,25 @@ class ServerRuntime:
         stored or nothing. Raises PolicyRefusalError, UnknownMappingError, ConflictError,
         LabelError and StoreError.
         """
+        slotmap = self.coordinator.slotmap
         found: list[Mapping] = []
+        waiting: list[ParkedMapping] = []
         for client in ended:
-            mapping = self.coordinator.slotmap.by_client_slot(client)
-            if mapping is None:
+            mapping, parked = slotmap.by_client_slot(client), slotmap.parked_of_client(client)
+            if mapping is not None:
+                found.append(mapping)
+            elif parked is not None:
+                waiting.append(parked)
+            else:
                 raise UnknownMappingError(f"{client} is not mapped")
-            found.append(mapping)
         for bank, client in created:
             self._check_policy(bank, client, by)
             if follows is not None and bank in follows:
                 self.coordinator.check_follow(client, follows[bank])
-        decision = self.coordinator.plan_change(found, created, labels, follows)
+        decision = self.coordinator.plan_change(found, created, labels, follows, unparked=waiting)
         if decision is None:
             return
-        gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in found]
+        gone = [f"-{_pair(mapping.bank, mapping.client)}" for mapping in (*found, *waiting)]
         new = [f"+{_pair(bank, client)}" for bank, client in created]
         named = [
             f"{shown_subject(subject)}: {' '.join(names) or 'no labels'}" for subject, names in (labels or {}).items()
@@ -349,11 +355,16 @@ class ServerRuntime:
 
     async def delete_all_mappings(self, by: Actor) -> None:
         """Delete all mappings; returns when that is committed. Raises StoreError."""
-        decision = self.coordinator.plan_deletion(self.coordinator.slotmap)
-        if decision is None:
+        slotmap = self.coordinator.slotmap
+        waiting = [each.id for each in slotmap.parked() if not slotmap.is_held(each)]
+        slotmap.hold_parked(waiting)
+        deletion = self.coordinator.plan_deletion(self.coordinator.slotmap)
+        if deletion is None and not waiting:
             self.store.record(Entry(by, "mapping.reset", "all", detail="there was none"))
             return
-        await self._store(decision, Entry(by, "mapping.reset", "all", detail=f"{len(decision.mappings)} mappings"))
+        count = len(waiting) + (0 if deletion is None else len(deletion.mappings))
+        decision = StoreChange(deletion, (), unparked=tuple(waiting))
+        await self._store(decision, Entry(by, "mapping.reset", "all", detail=f"{count} mappings"))
 
     def _lacks(self) -> list[str]:
         """In words, what the server lacks to do its work."""
@@ -456,6 +467,7 @@ class ServerRuntime:
         await done
         await self.enforce_policy()
         # Who waits for a card may be allowed another one now.
+        self._executor.run(self.coordinator.following.look())
         self.coordinator.lending.stir(self._loop.time())
         self._alarm.set(self.coordinator.next_deadline())
         # Some of it may have been deleted already, where it was judged after its commit.

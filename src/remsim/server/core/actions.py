@@ -136,12 +136,32 @@ class StoreLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedMapping:
+    """A mapping that follows a card and has no slot now: it waits until the card is in a slot that it can have.
+
+    ``id`` is that of the mapping that it was, in ``bank``. ``since`` is in seconds since 1970-01-01 UTC.
+    """
+
+    id: int
+    bank: BankSlot
+    client: ClientSlot
+    iccid: str
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class StoreChange:
-    """Delete mappings, create others, and change labels, in one transaction: everything is stored, or nothing."""
+    """Delete mappings, create others, and change labels, in one transaction: everything is stored, or nothing.
+
+    ``parked`` are those of the deleted ones that wait for their cards from now on; ``unparked`` the ids of those that
+    waited and do not any more.
+    """
 
     deletion: StoreDeletion | None
     creations: tuple[StoreMapping, ...]
     labels: tuple[StoreLabels, ...] = ()
+    parked: tuple[ParkedMapping, ...] = ()
+    unparked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,3 +433,5 @@ class StoredState:
     locks: tuple[StoredLock, ...] = ()
     #: Those that wait, and those that ended of late.
     deliveries: tuple[StoredDelivery, ...] = ()
+    #: Mappings that wait for their cards.
+    parked: tuple[ParkedMapping, ...] = ()

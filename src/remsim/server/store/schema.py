@@ -78,6 +78,14 @@ PENDING_RELEASES: Final = Table(
     Column("mapping_id", ForeignKey(MAPPINGS.c.id), primary_key=True),
 )
 
+#: Deleted mappings that wait for the card that they follow. What it is, and whose, is in their rows.
+PARKED: Final = Table(
+    "parked_mappings",
+    METADATA,
+    Column("mapping_id", ForeignKey(MAPPINGS.c.id), primary_key=True),
+    Column("since", Double, nullable=False),
+)
+
 BANKS: Final = Table(
     "banks",
     METADATA,

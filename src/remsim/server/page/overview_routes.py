@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The routes of the page: its views, the stream that keeps them up to date, and its files."""
+"""The routes of the overview, of the stream that keeps it up to date, and of the page's files; mounts the page."""
 
 import asyncio
 from collections import OrderedDict
