@@ -139,13 +139,14 @@ class StoreLabels:
 class ParkedMapping:
     """A mapping that follows a card and has no slot now: it waits until the card is in a slot that it can have.
 
-    ``id`` is that of the mapping that it was, in ``bank``. ``since`` is in seconds since 1970-01-01 UTC.
+    ``id`` is that of the mapping that it was, in ``bank``. Times are seconds since 1970-01-01 UTC.
     """
 
     id: int
     bank: BankSlot
     client: ClientSlot
     iccid: str
+    created_at: float
     since: float = 0.0
 
 

@@ -8,6 +8,7 @@ client slot, and goes on when the card is found. A card that two slots tell of m
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
@@ -195,7 +196,12 @@ class Following:
 
 def parked_by(change: StoreChange, since: float) -> list[ParkedMapping]:
     """Those that wait from now on, as they are to be kept."""
-    return [ParkedMapping(each.id, each.bank, each.client, each.iccid, since) for each in change.parked]
+    return [replace(each, since=since) for each in change.parked]
+
+
+def parked_from(mapping: Mapping) -> ParkedMapping:
+    """What a mapping that follows a card becomes when it is parked."""
+    return ParkedMapping(mapping.id, mapping.bank, mapping.client, mapping.follows or "", mapping.created_at)
 
 
 def freed_by(decision: Decision, slotmap: SlotMap) -> list[BankSlot]:
