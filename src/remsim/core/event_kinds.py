@@ -24,6 +24,8 @@ KINDS: Final[Mapping[str, str]] = {
     "card_not_followed": "a card is in another slot, where its mapping cannot go",
     "mapping_parked": "another card is in the slot of a mapping that follows a card; it waits for its own",
     "labels_changed": "something has other labels",
+    "slot_locked": "an operator has locked a bank slot: it gets no new mapping",
+    "slot_unlocked": "it may be mapped again",
     "lease_queued": "somebody waits for a free card",
     "lease_granted": "a card is lent; its mapping is stored",
     "lease_renewed": "a card is lent for longer",

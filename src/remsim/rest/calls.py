@@ -83,9 +83,32 @@ def show_bank_slot(slot: str) -> Call[models.BankSlotModel]:
     return _get(f"/banks/{where.bank_id}/slots/{where.slot_nr}", models.BankSlotModel)
 
 
+def lock_slot(slot: str, reason: str) -> Call[models.LockModel]:
+    """Give a bank slot no new mapping. Raises IdRangeError, and ValidationError for what is no reason."""
+    where, body = BankSlot.parse(slot), models.LockOrder(reason=reason)
+    return Call("PUT", f"/banks/{where.bank_id}/slots/{where.slot_nr}/lock", models.LockModel, {}, body)
+
+
+def unlock_slot(slot: str) -> Call[Nothing]:
+    """It may be mapped again. Raises IdRangeError."""
+    where = BankSlot.parse(slot)
+    return Call("DELETE", f"/banks/{where.bank_id}/slots/{where.slot_nr}/lock", Nothing)
+
+
+def reinsert_card(client: str) -> Call[models.MappingModel]:
+    """Let a modem see its card removed and inserted again. Raises IdRangeError."""
+    return Call("POST", f"/mappings/{ClientSlot.parse(client)}/reinsert", models.MappingModel)
+
+
 def reset_bank(bank_id: int) -> Call[Nothing]:
     """Make a bankd drop its mappings and give it those that are desired."""
     return Call("POST", f"/banks/{bank_id}/reset", Nothing)
+
+
+def show_latency(slot: str) -> Call[models.LatencyHistoryModel]:
+    """How long the commands of a bank slot or client slot took in the last ten minutes. Raises IdRangeError."""
+    where = ClientSlot.parse(slot) if slot.startswith("C") else BankSlot.parse(slot)
+    return _get(f"/latency/{where}", models.LatencyHistoryModel)
 
 
 def list_clients(*, state: Link | None = None, label: str | None = None) -> Call[models.ClientPage]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
-from remsim.server.core.actions import NoteBank
+from remsim.server.core.actions import NoteBank, StoredLock
 from remsim.server.core.card_choice import CardChoice
 from remsim.server.core.coordinator import Coordinator
 from remsim.server.core.event_feed import EventFeed
@@ -488,6 +488,14 @@ class ServerQuery:
     def slots_of(self, choice: CardChoice) -> list[BankSlot]:
         """The slots of the card, or cards, that are meant."""
         return choice.slots(self._coordinator.inventory, self._coordinator.labels)
+
+    def lock(self, slot: BankSlot) -> StoredLock | None:
+        """What keeps a slot from new mappings."""
+        return self._coordinator.slotmap.locks.of(slot)
+
+    def locks(self) -> list[StoredLock]:
+        """All of these, in the order of their slots."""
+        return self._coordinator.slotmap.locks.all()
 
     def labels(self, subject: str) -> tuple[str, ...]:
         """The labels of a slot, client slot or card."""

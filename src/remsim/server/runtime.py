@@ -39,6 +39,7 @@ from remsim.server.core.actions import (
     StoredWebhook,
     StoreGrant,
     StoreLease,
+    StoreLock,
     StoreMapping,
     StoreWebhook,
     StoreWebhookEnd,
@@ -48,7 +49,7 @@ from remsim.server.core.coordinator import Coordinator, UnknownBankError
 from remsim.server.core.event_feed import EventFeed, FeedEvent
 from remsim.server.core.labels import shown_subject
 from remsim.server.core.leases import NoFreeCardError, TooManyLeasesError, UnknownLeaseError
-from remsim.server.core.slotmap import Mapping
+from remsim.server.core.slotmap import ConflictError, Mapping
 from remsim.server.core.tracing import TraceFeed
 from remsim.server.core.warnings import Severity, Warnings
 from remsim.server.core.watch import Found
@@ -315,6 +316,28 @@ class ServerRuntime:
         decision = self.coordinator.plan_labels(subject, labels)
         detail = ", ".join(decision.labels) or "none"
         await self._store(decision, Entry(by, "label.set", shown_subject(subject), detail=detail))
+
+    async def lock_slot(self, slot: BankSlot, reason: str, by: Actor) -> None:
+        """Give a slot no new mapping from now on; returns when that is committed. Raises LockError and StoreError."""
+        decision = self.coordinator.slotmap.locks.plan(slot, reason, by.who)
+        await self._store(decision, Entry(by, "slot.lock", str(slot), detail=reason))
+
+    async def unlock_slot(self, slot: BankSlot, by: Actor) -> None:
+        """It may be mapped again; returns when that is committed. Raises StoreError."""
+        await self._store(StoreLock(slot, None, by.who), Entry(by, "slot.unlock", str(slot)))
+
+    async def reinsert_card(self, client: ClientSlot, by: Actor) -> None:
+        """End the mapping of a client slot and make it again at once: its modem sees the card removed and inserted.
+
+        Returns when that is committed. Raises UnknownMappingError, ConflictError, PolicyRefusalError and StoreError.
+        """
+        mapping = self.coordinator.slotmap.by_client_slot(client)
+        if mapping is None:
+            raise UnknownMappingError(f"{client} is not mapped")
+        if self.coordinator.lending.table.by_client(client) is not None:
+            raise ConflictError(f"{client} has its card on loan", hint="release that lease, and take another one")
+        follows = None if mapping.follows is None else {mapping.bank: mapping.follows}
+        await self.change_mappings([client], [(mapping.bank, client)], by, follows=follows)
 
     def _check_policy(self, bank: BankSlot, client: ClientSlot, by: Actor) -> None:
         decision = self._policy.decide(client, bank, self.coordinator.inventory.number(bank))

@@ -230,6 +230,25 @@ class StoredDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredLock:
+    """A bank slot that gets no new mapping. ``locked_at`` is in seconds since 1970-01-01 UTC."""
+
+    bank: BankSlot
+    reason: str
+    who: str
+    locked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLock:
+    """Lock a bank slot; without a reason, unlock it."""
+
+    bank: BankSlot
+    reason: str | None
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreWebhook:
     """Keep a new webhook."""
 
@@ -259,6 +278,7 @@ Decision = (
     | StoreClientId
     | StoreChange
     | StoreLabels
+    | StoreLock
     | StoreLease
     | StoreGrant
     | StoreRenewal
@@ -411,6 +431,7 @@ class StoredState:
     #: When this was read, in seconds since 1970-01-01 UTC.
     read_at: float = field(default=0.0, compare=False)
     webhooks: tuple[StoredWebhook, ...] = ()
+    locks: tuple[StoredLock, ...] = ()
     #: Those that wait, and those that ended of late.
     deliveries: tuple[StoredDelivery, ...] = ()
     #: Mappings that wait for their cards.

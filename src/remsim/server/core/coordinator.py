@@ -29,6 +29,7 @@ from remsim.server.core.actions import (
     StoreLabels,
     StoreLease,
     StoreLeaseEnd,
+    StoreLock,
     StoreMapping,
     StoreRenewal,
     StoreSent,
@@ -40,7 +41,7 @@ from remsim.server.core.admission import Admission
 from remsim.server.core.certificate_lists import CertificateLists, Revocations
 from remsim.server.core.client_config import ClientConfigurator, PendingUnmap
 from remsim.server.core.client_ids import ClientIds
-from remsim.server.core.following import Following, freed_by, parked_by, parked_from
+from remsim.server.core.following import Following, freed_by, parked_from
 from remsim.server.core.health_board import HealthBoard
 from remsim.server.core.health_reports import HealthReports
 from remsim.server.core.inventory import CardContents, Inventory
@@ -51,7 +52,6 @@ from remsim.server.core.log_events import (
     ignored,
     mapping_event,
     note_of,
-    parked_event,
     peer_event,
     places_of,
     program_event,
@@ -67,6 +67,7 @@ from remsim.server.core.peer_reports import (
 )
 from remsim.server.core.peers import Peer, PeerState, PeerTable
 from remsim.server.core.reconciler import Reconciler
+from remsim.server.core.slot_locks import SlotLocks
 from remsim.server.core.slotmap import ConflictError, Mapping, SlotMap
 from remsim.server.core.tracing import Traces
 from remsim.server.core.unreadable import CONNECT_REQUESTS, LEGAL_IN, on_undecodable, on_unsupported_version
@@ -115,7 +116,7 @@ class Coordinator:
         """``limits`` counts the limits that are reached."""
         self._settings = settings
         self.limits = LimitCounts() if limits is None else limits
-        self.slotmap = SlotMap()
+        self.slotmap = SlotMap(SlotLocks(memory.locks))
         self.peers = PeerTable()
         self.revocations = Revocations(self.peers, self.limits)
         self.certified = CertificateLists(self.peers)
@@ -375,7 +376,7 @@ class Coordinator:
                 return [act for number in numbers for act in self._delete(number, decision.lease_end, now, created_at)]
             case StoreChange(deletion, creations, labelled):
                 actions = [] if deletion is None else self._carry_out(deletion, now, (), created_at)
-                actions += self._on_parked(decision, created_at)
+                actions += self.following.on_parked(decision, created_at)
                 for number, creation in zip(mapping_ids, creations, strict=True):
                     actions += self._create(number, creation, created_at, now)
                 return actions + [act for each in labelled for act in self._carry_out(each, now, (), created_at)]
@@ -393,6 +394,8 @@ class Coordinator:
                 self.labels.on_stored(decision)
                 fields = {"subject": shown_subject(decision.subject), "labels": list(decision.labels)}
                 return [LogEvent("info", "labels_changed", *slots_of(decision.subject), fields)]
+            case StoreLock():
+                return [self.slotmap.locks.on_stored(decision, created_at)]
             case StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreSent():
@@ -426,7 +429,7 @@ class Coordinator:
                 actions = [] if deletion is None else self.on_store_failed(deletion)
                 actions += [action for each in creations for action in self.on_store_failed(each)]
                 return [*actions, *self.following.on_failed(decision)]
-            case StoreLabels() | StoreFollow() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
+            case StoreLabels() | StoreFollow() | StoreLock() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():
                 self.lending.on_lease_failed(decision)
@@ -471,14 +474,6 @@ class Coordinator:
         else:
             actions += self.configurator.refresh(mapping.client)
         return actions
-
-    def _on_parked(self, decision: StoreChange, wall: float) -> list[Action]:
-        for number in decision.unparked:
-            self.slotmap.unpark(number)
-        parked = parked_by(decision, wall)
-        for each in parked:
-            self.slotmap.park(each)
-        return [parked_event(each) for each in parked]
 
     # Messages
 

@@ -28,6 +28,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.state_machine import Event, State, Stateful, Transitions
 from remsim.redaction import shorten_iccid
 from remsim.server.core.actions import ParkedMapping, StoredMapping
+from remsim.server.core.slot_locks import SlotLocks
 
 
 class MappingState(State):
@@ -142,7 +143,9 @@ class _Bank:
 class SlotMap:
     """All live mappings and pending removals. Every look-up is by index."""
 
-    def __init__(self) -> None:
+    def __init__(self, locks: SlotLocks | None = None) -> None:
+        #: Slots that get no new mapping.
+        self.locks = SlotLocks() if locks is None else locks
         self._live: dict[int, Mapping] = {}
         self._by_bank_slot: dict[BankSlot, Mapping] = {}
         self._by_client_slot: dict[ClientSlot, Mapping] = {}
@@ -168,11 +171,17 @@ class SlotMap:
     def reserve(self, bank: BankSlot, client: ClientSlot, *, leaving: frozenset[int] = frozenset()) -> None:
         """Keep two free slots for a mapping that is about to be stored. Raises ConflictError, naming the slot.
 
-        ``leaving`` are the ids of mappings, live or parked, that are deleted in the same transaction.
+        ``leaving`` are the ids of mappings, live or parked, that are deleted in the same transaction. A locked slot is
+        kept for the client slot that has it only.
         """
         if (waiting := self._parked_by_client.get(client)) is not None and waiting.id not in leaving:
             text = f"{client} has a mapping already, which waits for the card {shorten_iccid(waiting.iccid)}"
             raise ConflictError(text, hint="delete that mapping first")
+        holder = self._by_bank_slot.get(bank)
+        if (lock := self.locks.of(bank)) is not None and (holder is None or holder.client != client):
+            raise ConflictError(
+                f"{bank} is locked: {lock.reason}", hint=f"see {lock.who}, or: remsim ctl unlock {bank}"
+            )
         if (taken := self._by_bank_slot.get(bank)) is not None and taken.id not in leaving:
             raise ConflictError(f"{bank} is mapped to {taken.client} already", hint="delete that mapping first")
         if (taken := self._by_client_slot.get(client)) is not None and taken.id not in leaving:
@@ -188,7 +197,9 @@ class SlotMap:
         self._reserved_client_slots.discard(client)
 
     def is_bank_free(self, slot: BankSlot) -> bool:
-        """Whether a bank slot is neither mapped nor just being mapped."""
+        """Whether a bank slot is neither mapped, nor just being mapped, nor locked."""
+        if self.locks.of(slot) is not None:
+            return False
         return slot not in self._by_bank_slot and slot not in self._reserved_bank_slots
 
     def is_client_free(self, slot: ClientSlot) -> bool:

@@ -135,6 +135,17 @@ LABELS: Final = Table(
     Column("given_at", Double, nullable=False),
 )
 
+#: Bank slots that get no new mapping.
+SLOT_LOCKS: Final = Table(
+    "slot_locks",
+    METADATA,
+    Column("bank_id", Integer, primary_key=True, autoincrement=False),
+    Column("slot_nr", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String(200), nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("locked_at", Double, nullable=False),
+)
+
 #: Ids given to clients that have none of their own.
 CLIENT_NUMBERS: Final = Table(
     "client_numbers",

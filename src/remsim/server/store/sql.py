@@ -32,6 +32,7 @@ from remsim.server.core.actions import (
     StoreLabels,
     StoreLease,
     StoreLeaseEnd,
+    StoreLock,
     StoreMapping,
     StoreRenewal,
     StoreSent,
@@ -39,7 +40,7 @@ from remsim.server.core.actions import (
     StoreWebhookEnd,
 )
 from remsim.server.core.known import MAX_CLIENTS
-from remsim.server.store import leases, webhooks
+from remsim.server.store import leases, slot_locks, webhooks
 from remsim.server.store.schema import (
     BANKS,
     CARDS,
@@ -120,6 +121,7 @@ async def load_memory(connection: AsyncConnection, wall: float) -> StoredState:
         lent_at=await leases.read_lent_at(connection),
         read_at=wall,
         webhooks=await webhooks.read_webhooks(connection),
+        locks=await slot_locks.read_locks(connection),
         deliveries=await webhooks.read_deliveries(connection),
         parked=tuple(_parked(row) for row in parked),
     )
@@ -218,6 +220,8 @@ async def write_decision(connection: AsyncConnection, decision: Decision, wall: 
             rows = [{"subject": decision.subject, "label": label, "given_at": wall} for label in decision.labels]
             if rows:
                 await connection.execute(insert(LABELS), rows)
+        case StoreLock():
+            await slot_locks.write_lock(connection, decision, wall)
         case StoreDeletion():
             await connection.execute(_SET_DELETED, [{"of": number, "at": wall} for number in decision.mappings])
             await _insert_ids(connection, PENDING_REMOVALS, decision.removals)

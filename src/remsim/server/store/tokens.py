@@ -62,14 +62,21 @@ def create_token(
     return text, record
 
 
-def create_first_token(config: ServerConfig, *, name: str) -> tuple[str, StoredToken] | None:
-    """Make a token for an admin, if none was ever made; None if there was one. Raises like ``create_token``."""
+def create_first_token(
+    config: ServerConfig, *, name: str, keep: Callable[[str], object] | None = None
+) -> tuple[str, StoredToken] | None:
+    """Make a token for an admin, if none was ever made; None if there was one. Raises like ``create_token``.
+
+    ``keep`` gets the text of a new one. If it raises, no token is made: it would be one that nobody has.
+    """
     text, record = _draw(name, TokenRole.ADMIN, EVERYTHING, None)
 
     async def store(connection: AsyncConnection) -> bool:
         if await has_tokens(connection):
             return False
         await _insert(connection, record)
+        if keep is not None:
+            keep(text)
         return True
 
     return (text, record) if _on_database(config, store, may_create=True) else None

@@ -97,8 +97,14 @@ def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> 
             text = f"{client} is mapped already, to something that the token is not for"
             raise ApiError(409, "conflict", text, "ask who may delete that mapping")
 
+    mapped = set(current.values())
+
     def candidates(choice: CardChoice) -> list[BankSlot]:
-        return [slot for slot in query.slots_of(choice) if grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id)]
+        named = query.slots_of(choice)
+        if choice.kind is not CardChoiceKind.SLOT:
+            # A locked one is kept by the client that has it.
+            named = [slot for slot in named if query.lock(slot) is None or slot in mapped]
+        return [slot for slot in named if grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id)]
 
     # A mapping that waits for the very card that is wanted waits on.
     kept = {
