@@ -165,6 +165,7 @@ _END_TEXTS: Final = {
     "released": "it was released",
     "unmapped": "its mapping was deleted",
     "timed_out": "no card was free in time",
+    "revoked": "its token is not good any more",
 }
 
 
