@@ -418,7 +418,7 @@ class ServerRuntime:
             pool,
             client,
             banks=banks,
-            who=by.who,
+            by=by,
             priority=priority,
             duration_s=duration_s,
             wait_s=wait_s,
@@ -447,6 +447,10 @@ class ServerRuntime:
         """
         decision = self.coordinator.lending.plan_release(number)
         await self._store(decision, Entry(by, "lease.release", f"lease {number}"))
+
+    def revoke_leases(self, reasons: dict[int, str]) -> None:
+        """End leases, for these reasons, by their numbers."""
+        self._executor.run(self.coordinator.lending.revoke(reasons))
 
     def _may_use(self, bank: BankSlot, client: ClientSlot) -> bool:
         return self._policy.decide(client, bank, self.coordinator.inventory.number(bank)).is_allowed
