@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import App, Parameter
 
 from remsim.cli import tables
-from remsim.cli.session import Given, IdText
+from remsim.cli.session import CtlSession, Given, IdText
 from remsim.config import TextError, read_text
 from remsim.core.errors import ConfigError, IdRangeError, RemsimError, reason_of
 from remsim.core.ids import ClientSlot, check_id
@@ -69,6 +69,25 @@ def cards(*, reveal: Reveal = False, session: Given) -> int:
     with session.rest.v2() as rest:
         found = list(rest.items(calls.list_cards(reveal=reveal)))
     return session.show(_dumped(found), lambda: tables.print_cards([_card_row(card) for card in found]))
+
+
+def map_card(card: str, client: ClientSlot, *, follow: bool, session: CtlSession) -> int:
+    """Give a free client slot a card that is named by REST v2: by its slot, number or label."""
+    from pydantic import ValidationError
+
+    from remsim.rest import calls
+
+    try:
+        call = calls.put_mapping(str(client), card, follow="card" if follow else None).only_if_new()
+    except ValidationError:
+        hint = "write a bank slot (B1:3), iccid:NUMBER, imsi:NUMBER or label:NAME"
+        raise ConfigError(f"{card!r} names no card", hint=hint) from None
+    with session.rest.v2() as rest:
+        found = rest.do(call)
+    missing = "; ".join(escape(each) for each in found.missing)
+    text = f"mapped {found.bank} to {found.client}"
+    said = f"{text}; {missing}" if missing else text
+    return session.show(found.model_dump(mode="json", exclude_none=True), lambda: print(said))
 
 
 def label(subject: str, /, *labels: str, clear: Clear = False, session: Given) -> int:

@@ -52,7 +52,9 @@ lease = App(
 
 @lease.command
 def take(
-    pool: Annotated[str, Parameter(help="label:NAME: any free card with this label; or one card: B1:3, iccid:NUMBER.")],
+    pool: Annotated[
+        str, Parameter(help="label:NAME: any free card with this label; or one card: B1:3, iccid:NUMBER, imsi:NUMBER.")
+    ],
     client_slot: str,
     /,
     *,

@@ -8,9 +8,8 @@ from pydantic import ConfigDict, Field
 from remsim.core.ids import ClientSlot
 from remsim.rest.calls import Call, Nothing
 from remsim.rest.models import (
-    BANK_SLOT,
+    CARD,
     CLIENT_SLOT,
-    ICCID_DIGITS,
     ClientSlotText,
     MappingModel,
     Observed,
@@ -85,7 +84,7 @@ class LeaseRequest(V2Order):
 
     pool: str = Field(
         description="any free card with a label; or one card, by its slot or number",
-        pattern=rf"^({BANK_SLOT}|iccid:{ICCID_DIGITS}|label:\S(.{{0,62}}\S)?)$",
+        pattern=f"^{CARD}$",
         examples=["label:roaming"],
     )
     client: ClientSlotText

@@ -140,5 +140,10 @@ class LeaseQuery:
         lease = self._table.find(number)
         return None if lease is None else self._lease(lease)
 
+    def of_client(self, client: ClientSlot) -> LeaseInfo | None:
+        """The one of a client slot that waits or has a card."""
+        lease = self._table.by_client(client)
+        return None if lease is None else self._lease(lease)
+
     def _lease(self, lease: Lease) -> LeaseInfo:
         return LeaseInfo(lease, self._query)

@@ -35,7 +35,7 @@ from remsim.server.core.coordinator import Coordinator, ServerSettings
 from remsim.server.core.webhooks import Webhooks
 from remsim.server.lookout import CertificateEnd, Lookout, Outside
 from remsim.server.metrics import ServerMetrics
-from remsim.server.page.views import mount as mount_page
+from remsim.server.page.overview_routes import mount as mount_page
 from remsim.server.rules import read_policy, reload_policy
 from remsim.server.runtime import ServerRuntime
 from remsim.server.store.page_files import PageFiles

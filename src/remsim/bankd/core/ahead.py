@@ -334,7 +334,7 @@ class AheadRun:
 
     def _schedule(self, delay_s: float = 0.0) -> None:
         """Let the next turn of the loop run a guess, or one after a while."""
-        if not self._is_due:
+        if not self._is_due and self._plan.may_guess:
             self._is_due = True
             self._out.append(RunAhead(self._session.slot.slot_nr, delay_s))
 

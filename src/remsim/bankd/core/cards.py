@@ -20,7 +20,6 @@ from remsim.bankd.core.actions import (
     CloseCard,
     FaultKind,
     OpenCard,
-    Origin,
     ResetCard,
     SendResponse,
     TraceAtr,
@@ -155,13 +154,6 @@ class CardSlots:
         for position in self.positions:
             counts[position.state] += 1
         return counts
-
-    def on_card_time(self, slot_nr: int, seconds: float) -> None:
-        """The card took so long for the command that runs. While it runs a guess, no modem waits for it."""
-        position = self.positions[slot_nr]
-        position.record.card_times.observe(seconds)
-        if position.origin is not Origin.GUESS:
-            position.usage.card_s += seconds
 
     def latency(self, slot_nr: int) -> LatencyFigures:
         """Where the time of a slot's commands went, since the start."""

@@ -69,6 +69,7 @@ _DONE: Final = CardEvent.DONE
 _IN_SERVICE: Final = ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
 _DETACHED: Final = HoldState.DETACHED
 _NEW: Final = Standing.NEW
+_GUESS: Final = Origin.GUESS
 
 
 @dataclass(slots=True)
@@ -241,6 +242,12 @@ class CardSlot(Stateful[CardState, CardEvent]):
     def slot_nr(self) -> int:
         """The number within the bank."""
         return self.bank_slot.slot_nr
+
+    def on_card_time(self, seconds: float) -> None:
+        """The card took so long for the command that runs. While it runs a guess, no modem waits for it."""
+        self.record.card_times.observe(seconds)
+        if self.origin is not _GUESS:
+            self.usage.card_s += seconds
 
 
 class SessionGuard(Protocol):
@@ -511,8 +518,8 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if self.guard is not None:
             self.guard.on_exchange(tpdu, response)
         self._on_answered(tag, tpdu, response)
-        connection = self.connection
-        if connection is None or slot.session is not self or not self.is_awaited(tag):
+        connection, continuity = self.connection, self.continuity
+        if connection is None or slot.session is not self or not (continuity is None or continuity.is_awaited(tag)):
             return None
         return SendResponse(connection.link, tag, self.client, slot.bank_slot, response)
 

@@ -239,6 +239,15 @@ class PcscdChannel:
         except OSError as error:
             self.lose(self._broken(reason_of(error)))
             return
+        response = self.client.response_in(data)
+        if response is None:
+            self._take(data)
+            return
+        answer = self._answers.popleft()
+        if answer is not None:
+            answer(response)
+
+    def _take(self, data: bytes) -> None:
         if not data:
             self.lose(self._broken("pcscd has closed it"))
             return

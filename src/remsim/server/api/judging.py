@@ -78,7 +78,7 @@ class TokenJudge:
         self._runtime = runtime
         self._limits = limits
         self._limiter = failure_limiter(limits=limits) if limiter is None else limiter
-        self.sessions = PageSessions() if sessions is None else sessions
+        self.sessions = PageSessions(limits) if sessions is None else sessions
         self._now = now
         self._clock = clock
         self._failures = 0

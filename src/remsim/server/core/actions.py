@@ -136,12 +136,32 @@ class StoreLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedMapping:
+    """A mapping that follows a card and has no slot now: it waits until the card is in a slot that it can have.
+
+    ``id`` is that of the mapping that it was, in ``bank``. ``since`` is in seconds since 1970-01-01 UTC.
+    """
+
+    id: int
+    bank: BankSlot
+    client: ClientSlot
+    iccid: str
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class StoreChange:
-    """Delete mappings, create others, and change labels, in one transaction: everything is stored, or nothing."""
+    """Delete mappings, create others, and change labels, in one transaction: everything is stored, or nothing.
+
+    ``parked`` are those of the deleted ones that wait for their cards from now on; ``unparked`` the ids of those that
+    waited and do not any more.
+    """
 
     deletion: StoreDeletion | None
     creations: tuple[StoreMapping, ...]
     labels: tuple[StoreLabels, ...] = ()
+    parked: tuple[ParkedMapping, ...] = ()
+    unparked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +229,25 @@ class StoredDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredLock:
+    """A bank slot that gets no new mapping. ``locked_at`` is in seconds since 1970-01-01 UTC."""
+
+    bank: BankSlot
+    reason: str
+    who: str
+    locked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLock:
+    """Lock a bank slot; without a reason, unlock it."""
+
+    bank: BankSlot
+    reason: str | None
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreWebhook:
     """Keep a new webhook."""
 
@@ -238,6 +277,7 @@ Decision = (
     | StoreClientId
     | StoreChange
     | StoreLabels
+    | StoreLock
     | StoreLease
     | StoreGrant
     | StoreRenewal
@@ -390,5 +430,8 @@ class StoredState:
     #: When this was read, in seconds since 1970-01-01 UTC.
     read_at: float = field(default=0.0, compare=False)
     webhooks: tuple[StoredWebhook, ...] = ()
+    locks: tuple[StoredLock, ...] = ()
     #: Those that wait, and those that ended of late.
     deliveries: tuple[StoredDelivery, ...] = ()
+    #: Mappings that wait for their cards.
+    parked: tuple[ParkedMapping, ...] = ()

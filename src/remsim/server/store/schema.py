@@ -78,6 +78,14 @@ PENDING_RELEASES: Final = Table(
     Column("mapping_id", ForeignKey(MAPPINGS.c.id), primary_key=True),
 )
 
+#: Deleted mappings that wait for the card that they follow. What it is, and whose, is in their rows.
+PARKED: Final = Table(
+    "parked_mappings",
+    METADATA,
+    Column("mapping_id", ForeignKey(MAPPINGS.c.id), primary_key=True),
+    Column("since", Double, nullable=False),
+)
+
 BANKS: Final = Table(
     "banks",
     METADATA,
@@ -125,6 +133,17 @@ LABELS: Final = Table(
     Column("subject", String(32), primary_key=True),
     Column("label", String(64), primary_key=True),
     Column("given_at", Double, nullable=False),
+)
+
+#: Bank slots that get no new mapping.
+SLOT_LOCKS: Final = Table(
+    "slot_locks",
+    METADATA,
+    Column("bank_id", Integer, primary_key=True, autoincrement=False),
+    Column("slot_nr", Integer, primary_key=True, autoincrement=False),
+    Column("reason", String(200), nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("locked_at", Double, nullable=False),
 )
 
 #: Ids given to clients that have none of their own.

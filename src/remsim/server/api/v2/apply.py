@@ -13,10 +13,11 @@ from remsim.server.api.errors import V2, ApiError, bad_request
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, problems, shown
 from remsim.server.api.v2.cards import may_see_subject, visible_labels
+from remsim.server.api.v2.choosing import read_card
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import read_json, read_model
-from remsim.server.core.card_choice import CardChoice, CardChoiceError
+from remsim.server.core.card_choice import CardChoice, CardChoiceKind
 from remsim.server.core.fleet import FleetError, FleetPlan, plan_fleet
 from remsim.server.core.labels import LabelError, parse_subject, shown_subject, slots_of
 from remsim.server.core.tokens import Grant, TokenRole
@@ -84,10 +85,7 @@ def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> 
             current[info.client] = info.bank
         else:
             occupied.add(info.bank)
-    try:
-        choices = {ClientSlot.parse(client): CardChoice.parse(card) for client, card in wanted.items()}
-    except CardChoiceError as error:
-        raise bad_request(str(error), error.hint) from None
+    choices = {ClientSlot.parse(client): read_card(query, card) for client, card in wanted.items()}
     if len(choices) < len(wanted):
         raise bad_request("a client slot is named twice", "write each as C7:0")
     for client in choices:
@@ -95,8 +93,14 @@ def _plan_mappings(query: ServerQuery, grant: Grant, wanted: dict[str, str]) -> 
             text = f"{client} is mapped already, to something that the token is not for"
             raise ApiError(409, "conflict", text, "ask who may delete that mapping")
 
+    mapped = set(current.values())
+
     def candidates(choice: CardChoice) -> list[BankSlot]:
-        return [slot for slot in query.slots_of(choice) if grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id)]
+        named = query.slots_of(choice)
+        if choice.kind is not CardChoiceKind.SLOT:
+            # A locked one is kept by the client that has it.
+            named = [slot for slot in named if query.lock(slot) is None or slot in mapped]
+        return [slot for slot in named if grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id)]
 
     try:
         return plan_fleet(choices, current, candidates, occupied)

@@ -11,9 +11,12 @@ from pydantic import WithJsonSchema
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.rest import models
 from remsim.server.api.auth import TheActor, TheGrant, require_operator
-from remsim.server.api.errors import V2, ApiError, bad_request, not_found
+from remsim.server.api.errors import V2, ApiError, not_found
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.choosing import check_unambiguous, places_for, read_card
+from remsim.server.api.v2.idempotency import TheKept, once
+from remsim.server.api.v2.peers import KeyHeader
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
     BankText,
@@ -31,9 +34,9 @@ from remsim.server.api.v2.reading import (
 )
 from remsim.server.api.v2.views import STATE_NAMES, Views, mapping_tag
 from remsim.server.core.actions import Actor
-from remsim.server.core.card_choice import CardChoiceError
+from remsim.server.core.card_choice import CardChoiceKind
 from remsim.server.core.slotmap import ConflictError, MappingState
-from remsim.server.core.tokens import Grant, TokenRole
+from remsim.server.core.tokens import Grant
 from remsim.server.query import MappingInfo, ServerQuery
 from remsim.server.runtime import ServerRuntime
 
@@ -183,6 +186,40 @@ async def delete_mapping(
     return Response(status_code=204)
 
 
+@router.post(
+    "/mappings/{client}/reinsert",
+    responses={**gives(models.MappingModel, tagged=True, text="stored"), **problems(400, 404, 409)},
+)
+async def reinsert_card(
+    client: ClientSlotPath,
+    request: Request,
+    runtime: TheRuntime,
+    query: TheQuery,
+    grant: TheGrant,
+    actor: TheActor,
+    kept: TheKept,
+    key: KeyHeader = None,
+) -> Response:
+    """End a mapping and make it again at once: the modem sees its card removed, and inserted again.
+
+    The answer comes when that is stored.
+    """
+    slot = client_slot(client)
+    info = _visible(query, grant, slot)
+    if info is None:
+        raise _unknown(client)
+    await require_operator(request, grant, bank_id=info.bank.bank_id, client_id=slot.client_id)
+
+    async def work() -> Response:
+        await runtime.reinsert_card(slot, actor)
+        made = query.mapping_of_client(slot)
+        if made is None:
+            raise ApiError(409, "conflict", f"the mapping of {slot} was deleted meanwhile", f"see {V2}/audit")
+        return _shown(query, grant, made, 200)
+
+    return await once(request, grant, key, b"", kept, work)
+
+
 async def _map(
     runtime: ServerRuntime,
     query: ServerQuery,
@@ -229,20 +266,18 @@ def _followed(query: ServerQuery, bank: BankSlot) -> str:
 
 def _chosen(query: ServerQuery, grant: Grant, card: str, before: MappingInfo | None) -> BankSlot:
     """The slot of the card that an order names. Raises ApiError."""
-    try:
-        named = query.choose(card)
-    except CardChoiceError as error:
-        raise bad_request(str(error), error.hint) from None
-    if card.startswith("B"):
-        return named[0]
-    found = [slot for slot in named if grant.allows(TokenRole.OPERATOR, bank_id=slot.bank_id)]
+    choice = read_card(query, card)
+    found = places_for(query, grant, choice)
+    if choice.kind is CardChoiceKind.SLOT:
+        return found[0]
     if not found:
         raise not_found("no bank has such a card now, as far as the server knows", f"see {V2}/cards and {V2}/labels")
     if before is not None and before.bank in found:
         return before.bank
-    free = next((slot for slot in found if query.mapping(slot) is None), None)
+    check_unambiguous(choice, found)
+    free = next((slot for slot in found if query.mapping(slot) is None and query.lock(slot) is None), None)
     if free is None:
-        text = f"none of the {len(found)} cards is free" if len(found) > 1 else "the card is in use"
+        text = f"none of the {len(found)} cards is free" if len(found) > 1 else "the card is in use, or locked"
         raise ApiError(409, "conflict", text, "take it away from a client slot first")
     return free
 

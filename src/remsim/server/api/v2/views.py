@@ -11,6 +11,7 @@ from remsim.redaction import shorten_eid, shorten_iccid, shorten_imsi
 from remsim.rest import models
 from remsim.server.api.v1.views import MaySee, time_text
 from remsim.server.api.v2.health_views import HealthViews
+from remsim.server.core.actions import StoredLock
 from remsim.server.core.slotmap import MappingState
 from remsim.server.query import CardInfo, MappingInfo, PeerInfo, ServerQuery, SlotInfo
 
@@ -90,6 +91,7 @@ class Views:
             card=self.presence(bank_id, slot),
             reader=None if slot.reader is None else slot.reader.state.name.lower(),
             iccid=None if slot.iccid is None else shorten_iccid(slot.iccid),
+            lock=lock_model(self._query.lock(where)),
             mapping=self.seen_mapping(slot.mapping),
             session=self.health.session(where),
             health=self.health.slot(where, is_whole=is_whole),
@@ -184,6 +186,14 @@ class Views:
         since, source = (self._query.started_at, "database") if left_at is None else (left_at, "server")
         age_s = round(max(0.0, time.time() - since), 3)
         return models.LinkObserved(state="absent", since=time_text(since), age_s=age_s, source=source)
+
+
+def lock_model(lock: StoredLock | None) -> models.LockModel | None:
+    """A lock."""
+    if lock is None:
+        return None
+    age_s = round(max(0.0, time.time() - lock.locked_at), 3)
+    return models.LockModel(reason=lock.reason, who=lock.who, since=time_text(lock.locked_at), age_s=age_s)
 
 
 def mapping_tag(info: MappingInfo | None) -> str | None:
