@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a request names a card: by its slot, its ICCID, or a label; and in which slots such a card is. Without I/O."""
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
 from remsim.card.iccid import is_iccid
 from remsim.core.errors import IdRangeError, RemsimError
 from remsim.core.ids import BankSlot
+from remsim.core.values import dataclass
 from remsim.redaction import shorten_iccid
 from remsim.server.core.inventory import Inventory
 from remsim.server.core.labels import ICCID, LabelError, Labels, check_label

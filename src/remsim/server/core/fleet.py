@@ -7,10 +7,10 @@ others get what is free, in the order of client slots. The same state therefore 
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from remsim.core.errors import RemsimError
 from remsim.core.ids import BankSlot, ClientSlot
+from remsim.core.values import dataclass
 from remsim.server.core.card_choice import CardChoice, CardChoiceKind
 
 

@@ -7,11 +7,11 @@ another card appears in its slot, and its own is nowhere, it ends.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from remsim.core.ids import BankSlot, ClientSlot
 from remsim.core.log_event import LogEvent
+from remsim.core.values import dataclass
 from remsim.redaction import shorten_iccid
 from remsim.server.core.actions import SERVER, Action, Audited, Entry, StoreChange
 from remsim.server.core.inventory import Inventory
