@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from remsim.core.event_kinds import KINDS
@@ -13,6 +13,7 @@ from remsim.core.ids import BankSlot, ClientSlot
 from remsim.net.runtime.tasks import in_thread
 from remsim.server.api.auth import TheGrant, for_admins, require_operator
 from remsim.server.api.errors import not_found
+from remsim.server.api.resource import Resource
 from remsim.server.api.routing import TheQuery, TheRuntime
 from remsim.server.api.v2 import authority as authority_routes
 from remsim.server.api.v2.access import show_token
@@ -27,7 +28,7 @@ from remsim.server.query import ServerQuery
 if TYPE_CHECKING:
     from remsim.pki.authority import Authority
 
-router = APIRouter(include_in_schema=False)
+router = Resource(include_in_schema=False)
 
 _Pieces = Callable[[], Mapping[str, str]]
 
