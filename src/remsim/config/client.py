@@ -18,6 +18,7 @@ from remsim.config.models import (
     EmulatorSettings,
     SessionSettings,
     Settings,
+    TraceSettings,
 )
 from remsim.config.values import RSPRO_PORT, VPCD_PORT, HostPort
 
@@ -76,7 +77,7 @@ class CardSettings(Settings):
         return self
 
 
-class ClientConfig(CardSettings, SessionSettings, DaemonConfig):
+class ClientConfig(CardSettings, TraceSettings, SessionSettings, DaemonConfig):
     """Settings of the ``remsim client`` commands for one client slot."""
 
     program: ClassVar[str] = "client"
@@ -129,7 +130,7 @@ class ClientSlotConfig(CardSettings):
     unknown_commands: UnknownWord | None = None
 
 
-class ClientRunConfig(SessionSettings, DaemonConfig):
+class ClientRunConfig(TraceSettings, SessionSettings, DaemonConfig):
     """Settings of ``remsim client run``: every client slot of a host in one process."""
 
     program: ClassVar[str] = "client"
@@ -154,7 +155,13 @@ class ClientRunConfig(SessionSettings, DaemonConfig):
         """The settings of one slot together with those that all share."""
         shared = {
             name: getattr(self, name)
-            for name in (*DaemonConfig.model_fields, *SessionSettings.model_fields, "server", "gsmtap")
+            for name in (
+                *DaemonConfig.model_fields,
+                *SessionSettings.model_fields,
+                *TraceSettings.model_fields,
+                "server",
+                "gsmtap",
+            )
         }
         if slot.ahead is not None:
             shared["ahead"] = slot.ahead
