@@ -120,8 +120,8 @@ DAEMONS: Final[list[tuple[str, set[str], set[str]]]] = [
         "server --plaintext --rest-open --rspro 127.0.0.1:0 --rest 127.0.0.1:0",
         SERVER,
         {
-            *("bankd", "client", "doctor", "emulators", "pki.authority", "readers", "rest.calls", "rest.client"),
-            *("rest.stream", "server.api.enrolment", "uicc"),
+            *("bankd", "client", "doctor", "emulators", "pki.authority", "readers", "rest.client", "rest.stream"),
+            *("server.api.enrolment", "uicc"),
         },
     ),
 ]
