@@ -141,7 +141,7 @@ class BankdService:
         for driver, position in zip(self._slots, self.coordinator.cards.positions, strict=True):
             driver.observe = _both(driver.observe, position.on_card_time)
         # Once for each command, so looked up beforehand.
-        self._on_card_response = self.coordinator.cards.on_card_response
+        self._on_card_response = self.coordinator.on_card_response
         self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
         self._kept: Outlets | None = None
         self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
