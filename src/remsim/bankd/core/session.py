@@ -245,7 +245,10 @@ class CardSlot(Stateful[CardState, CardEvent]):
         return self.bank_slot.slot_nr
 
     def on_card_time(self, seconds: float) -> None:
-        """The card took so long for the command that runs. While it runs a guess, no modem waits for it."""
+        """The card took so long for the command that runs; told before its response is.
+
+        While it runs a guess, no modem waits for it.
+        """
         self.record.card_times.observe(seconds)
         if self.origin is not _GUESS:
             self.usage.card_s += seconds
