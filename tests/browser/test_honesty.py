@@ -18,6 +18,7 @@ from remsim.server.core.tokens import Scope, TokenRole
 from remsim.server.store.tokens import create_token
 from tests.browser.conftest import PATIENCE_MS, live, picture
 from tests.doubles.programs import Program, remsim
+from tests.doubles.quick_start import wait_until_ready
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -89,8 +90,9 @@ class Installation:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
+async def installation(tmp_path: Path, quick_start: Path) -> AsyncIterator[Installation]:
     """All programs end with the test."""
+    await asyncio.to_thread(wait_until_ready, quick_start)
     with ExitStack() as stack:
         yield Installation(tmp_path, stack)
 
