@@ -66,7 +66,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
         ("messages.extensions",),
         ("messages.health",),
         ("ipa", "messages.ber", "messages.revocation", "messages.rspro"),
-        ("ccm", "messages.schema", "messages.fast_codec"),
+        ("ccm", "messages.schema", "messages.fast_codec", "messages.ahead_codec"),
         ("messages.*",),
         ("link.*",),
         ("link.engine",),
@@ -173,12 +173,12 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "server": (
         ("core.*", "changes"),
         ("core.coordinator", "store.schema"),
-        ("store.*", "authority.monitor", "health_query"),
+        ("store.*", "authority.monitor", "health_query", "waiting_query"),
         ("authority.*", "api.limits", "api.v1.shapes", "query"),
         ("limits", "api.connection", "lease_query"),
         ("metrics", "api.listener"),
         ("runtime",),
-        ("rules", "lookout", "webhooks", "page.assets", "bundle"),
+        ("rules", "lookout", "lease_tokens", "webhooks", "page.assets", "bundle"),
         ("api.*",),
         ("page.*",),
         ("service",),
@@ -194,7 +194,7 @@ INSIDE: dict[str, tuple[tuple[str, ...], ...]] = {
     "cli": (
         ("options", "rest", "completion"),
         ("main", "tables", "examination", "session", "tracing"),
-        ("bundles", "fleet", "health", "latency", "leases", "warnings"),
+        ("bundles", "fleet", "health", "latency", "leases", "slot_orders", "warnings"),
         (
             *(
                 "bankd",
@@ -221,19 +221,24 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 
 #: ... and takes only these values and errors from there: who asks, what a token allows, the name of a state.
 VALUES_FOR_REST = {
-    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery")),
+    *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery", "StoredLock")),
     *(f"remsim.server.core.webhooks.{name}" for name in ("WebhookError", "WebhookQueue")),
-    *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError")),
+    *(
+        f"remsim.server.core.card_choice.{name}"
+        for name in ("AMBIGUITY_HINT", "CardChoice", "CardChoiceError", "CardChoiceKind", "ambiguity")
+    ),
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
     "remsim.server.core.health_board.HealthStanding",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),
     *(f"remsim.server.core.kept_answers.{name}" for name in ("KeptAnswer", "KeptAnswers", "KeyUse")),
     *(
         f"remsim.server.core.page_sessions.{name}"
-        for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PageFileError", "PageSessions", "is_proof", "proof_of")
+        for name in ("PAGE_SECRET_BYTES", "SESSION_S", "PROOF_BYTES", "PageFileError", "PageSessions", "is_proof")
     ),
+    "remsim.server.core.page_sessions.masked_proof",
     *(f"remsim.server.core.labels.{name}" for name in ("LabelError", "parse_subject", "shown_subject", "slots_of")),
     "remsim.server.core.leases.LeaseState",
+    "remsim.server.core.slot_locks.LockError",
     *(f"remsim.server.core.warnings.{name}" for name in ("Alert", "WARNING_KINDS")),
     *(f"remsim.server.core.slotmap.{name}" for name in ("ConflictError", "MappingState")),
     *(
@@ -295,7 +300,7 @@ EXTRAS = {
     "greenlet": (),
     "h11": ("remsim.server.api",),
     "sqlalchemy": ("remsim.server.store",),
-    "starlette": ("remsim.server.api",),
+    "starlette": ("remsim.server.api", "remsim.server.page.frame", "remsim.server.page.middleware"),
     "uvicorn": ("remsim.server.api",),
     "httptools": (),
     "jinja2": ("remsim.server.page.rendering",),

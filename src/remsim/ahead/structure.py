@@ -6,7 +6,7 @@ What a file is like is taken from the answer to its SELECT (ETSI TS 102 221, cla
 is kept for the session only.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -77,7 +77,7 @@ class Exchanged:
         ):
             shape = gsm_shape(response[:-2]) if tpdu[0] == GSM_CLA else fcp_shape(response[:-2])
             is_new = shape is not None
-        return replace(self, tpdu=bytes(tpdu), sw=sw, shape=shape, is_new=is_new)
+        return Exchanged(bytes(tpdu), sw, shape, is_new)
 
 
 def fcp_shape(fcp: bytes) -> Shape | None:

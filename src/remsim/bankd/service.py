@@ -4,7 +4,6 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -139,6 +138,9 @@ class BankdService:
         self.stuck = StuckReaders(readers=self._reader_count, log=self._log)
         self._slots = [self._make_driver(nr) for nr in range(config.slots)]
         self.coordinator = self._make_coordinator()
+        self._watch_card_times()
+        # Once for each command, so looked up beforehand.
+        self._on_card_response = self.coordinator.cards.on_card_response
         self._outlets = TraceOutlets(self.coordinator, self._slots, now=self._now)
         self._kept: Outlets | None = None
         self._metrics.show(self.coordinator, self.stuck, self._usable_readers)
@@ -150,12 +152,16 @@ class BankdService:
             self._performers(), on_failure=self._on_failed_action, after=self._after_actions
         ).run
 
+    def _watch_card_times(self) -> None:
+        for driver, position in zip(self._slots, self.coordinator.cards.positions, strict=True):
+            driver.observe = _both(driver.observe, position.on_card_time)
+
     def _make_driver(self, slot_nr: int) -> CardDriver:
         return CardDriver(
             slot_nr,
             events=self,
             tasks=self._tasks,
-            observe=partial(self._on_card_time, slot_nr),
+            observe=self._metrics.card_times.observe,
             deadlines=card_deadlines(self.config),
             stuck=self.stuck,
         )
@@ -178,10 +184,6 @@ class BankdService:
         )
         coordinator.cards.numbers.takes_inventory = config.inventory == "on"
         return coordinator
-
-    def _on_card_time(self, slot_nr: int, seconds: float) -> None:
-        self._metrics.card_times.observe(seconds)
-        self.coordinator.on_card_time(slot_nr, seconds)
 
     def _on_round_trip(self, link: LinkId, seconds: float) -> None:
         is_server = self._server is not None and link == self._server.link
@@ -384,12 +386,11 @@ class BankdService:
 
     def on_response(self, slot_nr: int, response: bytes) -> None:
         """The card answered."""
-        coordinator = self.coordinator
-        answer = coordinator.on_card_response(slot_nr, response, self._now())
+        answer = self._on_card_response(slot_nr, response, self._now())
         if answer is not None and self._manager is not None:
             self._manager.answer_tpdu(answer.link, answer.tag, answer.response)
-        if coordinator.actions:
-            self._do(coordinator.take())
+        if self.coordinator.actions:
+            self._do(self.coordinator.take())
 
     def on_reset(self, slot_nr: int, atr: bytes) -> None:
         """The card was reset."""
@@ -505,6 +506,14 @@ class BankdService:
             about = {"client_slot": event.client_slot, "bank_slot": event.bank_slot, **fields}
             level = self._lines.level(event.name, level, None if is_ordered else about)
         getattr(self._log, level)(event.name, bank_slot=event.bank_slot, client_slot=event.client_slot, **fields)
+
+
+def _both(count: Callable[[float], None], note: Callable[[float], None]) -> Callable[[float], None]:
+    def observe(seconds: float) -> None:
+        count(seconds)
+        note(seconds)
+
+    return observe
 
 
 def card_deadlines(config: BankdConfig) -> CardDeadlines:

@@ -88,7 +88,9 @@ def _get_data(header: bytes) -> Case:
     # A simple data object is asked for without data. GP demands Le = 00 where there may be some, so P3 that is not 00
     # counts data.
     tag = int.from_bytes(header[2:4])
-    return _B if header[4] and (tag in _SELECTED_BY_DATA or header[2] == _STORES_P1) else _F
+    # In secure messaging the data may be no more than the checksum: 84 CA 00 E0 08.
+    has_data = tag in _SELECTED_BY_DATA or header[2] == _STORES_P1 or class_byte(header[0]).is_secured
+    return _B if header[4] and has_data else _F
 
 
 def _retrieve_data(header: bytes) -> Case:

@@ -93,6 +93,9 @@ class HostPort:
         ``default_port``.
         """
         text = text.strip()
+        if "://" in text:
+            bare = text.partition("://")[2].partition("/")[0]
+            raise ValueTextError(f"{text!r} is a URL", hint=f"write HOST:PORT, without https:// or http://: {bare}")
         host, port_text = _split_host_port(text)
         if port_text is None:
             if default_port is None or not host:

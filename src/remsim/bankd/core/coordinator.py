@@ -281,7 +281,7 @@ class BankdCoordinator:
 
     def on_card_time(self, slot_nr: int, seconds: float) -> None:
         """The card took so long for the command that runs; told before its response is."""
-        self.cards.on_card_time(slot_nr, seconds)
+        self.cards.positions[slot_nr].on_card_time(seconds)
 
     def latency(self, slot_nr: int) -> LatencyFigures:
         """Where the time of a slot's commands went, since the start."""

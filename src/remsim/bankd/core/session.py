@@ -69,6 +69,7 @@ _DONE: Final = CardEvent.DONE
 _IN_SERVICE: Final = ConnectionState.CONNECTED_CLIENT_MAPPED_CARD
 _DETACHED: Final = HoldState.DETACHED
 _NEW: Final = Standing.NEW
+_GUESS: Final = Origin.GUESS
 
 
 @dataclass(slots=True)
@@ -242,6 +243,12 @@ class CardSlot(Stateful[CardState, CardEvent]):
         """The number within the bank."""
         return self.bank_slot.slot_nr
 
+    def on_card_time(self, seconds: float) -> None:
+        """The card took so long for the command that runs. While it runs a guess, no modem waits for it."""
+        self.record.card_times.observe(seconds)
+        if self.origin is not _GUESS:
+            self.usage.card_s += seconds
+
 
 class SessionGuard(Protocol):
     """Rules about the commands of one session."""
@@ -322,8 +329,13 @@ class SessionAhead(Protocol):
         """The client has used answers."""
         ...
 
-    def on_turn(self, now: float) -> None:
-        """Nothing else is to be done just now."""
+    @property
+    def is_unsettled(self) -> bool:
+        """Commands that wait must wait for another turn."""
+        ...
+
+    def on_turn(self, now: float) -> bool:
+        """Nothing else is to be done just now. False: not even what waits, another turn follows."""
         ...
 
     def on_detached(self) -> None:
@@ -511,8 +523,8 @@ class CardSession(Stateful[HoldState, HoldEvent]):
         if self.guard is not None:
             self.guard.on_exchange(tpdu, response)
         self._on_answered(tag, tpdu, response)
-        connection = self.connection
-        if connection is None or slot.session is not self or not self.is_awaited(tag):
+        connection, continuity = self.connection, self.continuity
+        if connection is None or slot.session is not self or not (continuity is None or continuity.is_awaited(tag)):
             return None
         return SendResponse(connection.link, tag, self.client, slot.bank_slot, response)
 

@@ -26,6 +26,12 @@ TYPES: Final = {
     "thing.js": "text/javascript; charset=utf-8",
     "trace.js": "text/javascript; charset=utf-8",
     "join.js": "text/javascript; charset=utf-8",
+    "dialogs.js": "text/javascript; charset=utf-8",
+    "leases.js": "text/javascript; charset=utf-8",
+    "webhooks.js": "text/javascript; charset=utf-8",
+    "uplot.min.js": "text/javascript; charset=utf-8",
+    "uplot.min.css": "text/css; charset=utf-8",
+    "latency.js": "text/javascript; charset=utf-8",
 }
 ASSET_PATHS: Final = frozenset(f"{PREFIX}/{name}" for name in TYPES)
 

@@ -15,6 +15,7 @@ from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.routing import TheQuery, TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.choosing import read_card
 from remsim.server.api.v2.reading import (
     DEFAULT_LIMIT,
     BankText,
@@ -40,6 +41,11 @@ _IccidPath = Annotated[
     str,
     WithJsonSchema({"type": "string", "pattern": f"^{models.ICCID_DIGITS}$", "examples": ["8900101234567890018"]}),
     Path(description="the number of the card, in full"),
+]
+_ImsiText = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "pattern": f"^{models.IMSI_DIGITS}$", "examples": ["001010123456789"]}),
+    Query(alias="imsi", description="only the card with this IMSI; needs a server that keeps them"),
 ]
 _SubjectPath = Annotated[
     str,
@@ -71,17 +77,22 @@ async def list_cards(
     state: PresenceText = None,
     label: LabelText = None,
     bank: BankText = None,
+    imsi: _ImsiText = None,
     limit: LimitText = DEFAULT_LIMIT,
     cursor: CursorText = None,
 ) -> Response:
     """All cards whose numbers are known, in the order of the slots where they were heard of last."""
     _check_reveal(runtime, grant, actor, "all", is_asked=reveal)
     number = bank_filter(bank)
+    if imsi is not None:
+        read_card(query, f"imsi:{imsi}")
     views = Views(query, sight_of(grant))
     found = [
         card
         for card in query.cards(lambda slot: _has_bank(grant, slot) and number in (None, slot.bank_id))
-        if (label is None or label in card.labels) and (state is None or views.card(card).presence.state == state)
+        if imsi in (None, query.imsi(card.bank))
+        and (label is None or label in card.labels)
+        and (state is None or views.card(card).presence.state == state)
     ]
     return await page(
         found,

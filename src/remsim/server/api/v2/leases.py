@@ -14,6 +14,7 @@ from remsim.server.api.auth import TheActor, TheGrant, require_operator
 from remsim.server.api.errors import V2, ApiError, bad_request, not_found
 from remsim.server.api.routing import TheRuntime, sight_of
 from remsim.server.api.v2.answers import gives, page, problems, shown
+from remsim.server.api.v2.choosing import check_unambiguous, places_for, read_card
 from remsim.server.api.v2.idempotency import TheKept, once
 from remsim.server.api.v2.lease_views import LeaseViews
 from remsim.server.api.v2.peers import KeyHeader
@@ -26,7 +27,6 @@ from remsim.server.api.v2.reading import (
     read_json,
     read_model,
 )
-from remsim.server.core.card_choice import CardChoice, CardChoiceError
 from remsim.server.core.leases import LeaseState
 from remsim.server.core.tokens import Grant
 from remsim.server.lease_query import LeaseInfo, LeaseQuery
@@ -157,8 +157,9 @@ async def take_lease(
     duration_s = _lasting(order.duration)
     wait_s = 0.0 if order.wait is None else duration(order.wait, "wait", most_s=MAX_WAIT_S)
     patience_s = min(wait_s, MAX_ANSWER_S if timeout is None else duration(timeout, "timeout", most_s=MAX_ANSWER_S))
-    pool = _pool(order.pool)
+    pool = read_card(runtime.query, order.pool)
     await require_operator(request, grant, client_id=slot.client_id)
+    check_unambiguous(pool, places_for(runtime.query, grant, pool))
 
     async def work() -> Response:
         number = await runtime.take_lease(
@@ -222,13 +223,6 @@ async def release_lease(
 async def _require(request: Request, grant: Grant, info: LeaseInfo) -> None:
     bank_id = None if info.bank is None else info.bank.bank_id
     await require_operator(request, grant, bank_id=bank_id, client_id=info.client.client_id)
-
-
-def _pool(text: str) -> CardChoice:
-    try:
-        return CardChoice.parse(text)
-    except CardChoiceError as error:
-        raise bad_request(str(error), error.hint) from None
 
 
 def _lasting(text: str) -> float:

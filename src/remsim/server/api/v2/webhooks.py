@@ -58,7 +58,7 @@ async def list_webhooks(
 ) -> Response:
     """All webhooks that a token with these limits may see."""
     found = [queue for queue in sender.table if _may_see(grant, queue)]
-    return await page(found, key=lambda queue: (queue.hook.number,), show=_webhook, limit=limit, cursor=cursor)
+    return await page(found, key=lambda queue: (queue.hook.number,), show=webhook_model, limit=limit, cursor=cursor)
 
 
 @router.post(
@@ -87,7 +87,7 @@ async def create_webhook(
             if error.limit is not None:
                 raise ApiError(409, "too_many", str(error), error.hint, limit=error.limit) from None
             raise bad_request(str(error), error.hint) from None
-        made = _webhook(WebhookQueue(hook))
+        made = webhook_model(WebhookQueue(hook))
         return shown(models.NewWebhookModel(**made.model_dump(), secret=secret), 201)
 
     return await once(request, grant, key, raw, kept, work)
@@ -97,7 +97,7 @@ async def create_webhook(
 @for_admins
 async def show_webhook(number: NumberText, sender: TheSender, grant: TheGrant) -> Response:
     """One webhook."""
-    return shown(_webhook(_known(sender, grant, number)))
+    return shown(webhook_model(_known(sender, grant, number)))
 
 
 @router.delete("/webhooks/{number}", status_code=204, response_class=Response, responses=problems(400, 404))
@@ -122,7 +122,7 @@ async def list_deliveries(
     return await page(
         [*queue.ended, *queue.pending],
         key=lambda delivery: (delivery.number,),
-        show=_delivery,
+        show=delivery_model,
         limit=limit,
         cursor=cursor,
     )
@@ -135,7 +135,7 @@ async def test_webhook(number: NumberText, runtime: TheRuntime, sender: TheSende
     queue = _known(sender, grant, number)
     made = sender.test(queue)
     await runtime.changes.until(partial(_tried, sender, queue, made.number), TEST_S)
-    return shown(_delivery(sender.table.find(queue, made.number) or made))
+    return shown(delivery_model(sender.table.find(queue, made.number) or made))
 
 
 def _tried(sender: WebhookSender, queue: WebhookQueue, number: int) -> bool | None:
@@ -162,7 +162,8 @@ def _within(inner: frozenset[int] | None, outer: frozenset[int] | None) -> bool:
     return outer is None or (inner is not None and inner <= outer)
 
 
-def _webhook(queue: WebhookQueue) -> models.WebhookModel:
+def webhook_model(queue: WebhookQueue) -> models.WebhookModel:
+    """One webhook, without its secret."""
     hook = queue.hook
     head = queue.pending[0] if queue.pending else None
     return models.WebhookModel(
@@ -177,7 +178,8 @@ def _webhook(queue: WebhookQueue) -> models.WebhookModel:
     )
 
 
-def _delivery(delivery: StoredDelivery) -> models.DeliveryModel:
+def delivery_model(delivery: StoredDelivery) -> models.DeliveryModel:
+    """One delivery."""
     state = "waiting" if delivery.ended_at is None else "delivered" if delivery.is_delivered else "dropped"
     return models.DeliveryModel.model_validate(
         {
