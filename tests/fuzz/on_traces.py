@@ -79,7 +79,7 @@ def told_traces(raw: bytes) -> None:
 
 def cut_captures(raw: bytes) -> None:
     """A capture that was cut, as by a full disk or a power failure, is read up to the cut: that of the first bytes."""
-    shown = [AtrRecord(3, raw[2:40]), TpduRecord(3, raw[2:270], raw[-258:])]
+    shown: list[AtrRecord | TpduRecord] = [AtrRecord(3, raw[2:40]), TpduRecord(3, raw[2:270], raw[-258:])]
     whole, ends = file_header("B1:3"), list[int]()
     for number, record in enumerate(shown):
         whole += packet_block(CapturePacket(1.0, record, "x" * (number + 1)))

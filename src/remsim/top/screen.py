@@ -61,7 +61,7 @@ class TopScreen(App[str]):
         Binding("3", "show_tab('events')", "events"),
         Binding("t", "trace", "trace"),
         Binding("slash", "search", "search", key_display="/"),
-        Binding("escape", "back", "all", show=False),
+        Binding("escape", "leave", "all", show=False),
     ]
 
     def __init__(self, base: str, connect: Callable[[], AsyncRest], now: Callable[[], float] = monotonic) -> None:
@@ -232,7 +232,7 @@ class TopScreen(App[str]):
         if tracer is not None:
             tracer.cancel()
 
-    def action_back(self) -> None:
+    def action_leave(self) -> None:
         """Leave the trace, or show everything again."""
         if self.query_one(TabbedContent).active == _TRACE:
             self.action_show_tab("slots")
