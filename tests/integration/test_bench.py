@@ -14,7 +14,7 @@ from bench.certificates import Lab
 from bench.startup import COMMANDS, SERVICES
 from remsim.core.identity import Identity
 from tests.doubles.programs import Program
-from tests.reference import reference
+from tests.reference import ROOT, reference
 
 _TIMEOUT_S = 120.0
 
@@ -199,6 +199,17 @@ def test_cost_of_the_guard_is_told_for_each_command(tmp_path: Path) -> None:
     rows = _bench(tmp_path, "guard", "--seconds", "0.3", "--rounds", "1")
     assert [row["command"] for row in rows] == ["SELECT", "READ BINARY", "READ RECORD", "STATUS"]
     assert all(row["p50 ratio"] and row["guard's own µs"] for row in rows)
+
+
+def test_cost_of_a_trace_is_told_for_those_who_are_not_watched(tmp_path: Path) -> None:
+    rows = _bench(tmp_path, "trace", "--sessions", "2", "--seconds", "0.4", "--rounds", "1", "--before", str(ROOT))
+    assert [row["case"] for row in rows] == [
+        "no slot is watched",
+        "an idle slot is watched",
+        "one of the sessions is watched",
+        "before there were traces",
+    ]
+    assert all(row["p50 ratio"] and row["TPDU/s"] for row in rows)
 
 
 @pytest.mark.timeout(180)
