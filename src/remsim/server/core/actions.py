@@ -214,6 +214,8 @@ class StoredWebhook:
     clients: frozenset[int] | None
     who: str
     created_at: float
+    #: Since when nothing is sent to it; None: it is not paused.
+    paused_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,7 @@ class StoreLock:
 
 @dataclass(frozen=True, slots=True)
 class StoreWebhook:
-    """Keep a new webhook."""
+    """Keep a webhook, new or as it is now."""
 
     hook: StoredWebhook
 
