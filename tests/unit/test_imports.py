@@ -223,8 +223,10 @@ _INSIDE_THE_SERVER = ("remsim.server.core", "remsim.server.store")
 VALUES_FOR_REST = {
     *(f"remsim.server.core.actions.{name}" for name in ("REFUSED", "Actor", "Entry", "StoredDelivery", "StoredLock")),
     *(f"remsim.server.core.webhooks.{name}" for name in ("WebhookError", "WebhookQueue")),
-    *(f"remsim.server.core.card_choice.{name}" for name in ("CardChoice", "CardChoiceError", "CardChoiceKind")),
-    *(f"remsim.server.core.card_choice.{name}" for name in ("AMBIGUITY_HINT", "ambiguity")),
+    *(
+        f"remsim.server.core.card_choice.{name}"
+        for name in ("AMBIGUITY_HINT", "CardChoice", "CardChoiceError", "CardChoiceKind", "ambiguity")
+    ),
     *(f"remsim.server.core.fleet.{name}" for name in ("FleetError", "FleetPlan", "plan_fleet")),
     "remsim.server.core.health_board.HealthStanding",
     *(f"remsim.server.core.event_feed.{name}" for name in ("EventFeed", "FeedEvent", "is_visible")),

@@ -153,7 +153,7 @@ def _print(text: str) -> int:
 
 def _run(command: str, words: Sequence[str]) -> int:
     """Let the command's parser judge the words and call what they mean. Raises UsageError, and what that raises."""
-    from cyclopts import App, CycloptsError
+    from cyclopts import App, CycloptsError, UnusedCliTokensError
 
     app = importlib.import_module(f"remsim.cli.{command}").app
     if not isinstance(app, App):
@@ -163,8 +163,18 @@ def _run(command: str, words: Sequence[str]) -> int:
     except CycloptsError as error:
         chain = [word for word in (command, *(error.command_chain or ())) if word not in ("remsim", "")]
         hint = f"see {' '.join(['remsim', *dict.fromkeys(chain)])} --help"
-        raise CommandLineError(" ".join(str(error).split()).rstrip("., "), hint=hint) from None
+        left = error.unused_tokens if isinstance(error, UnusedCliTokensError) else ()
+        text = f"unexpected: {' '.join(left)}" if left else _in_one_line(str(error))
+        raise CommandLineError(text, hint=hint) from None
     return result if isinstance(result, int) else 0
+
+
+def _in_one_line(text: str) -> str:
+    text = " ".join(text.split())
+    if text.endswith("..."):
+        # The first few of many commands would read as all there are; the help lists them.
+        text = text.partition(" Available commands:")[0]
+    return text.rstrip("., ")
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:

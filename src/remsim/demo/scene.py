@@ -78,7 +78,7 @@ class Scene:
         self.surprises += not is_expected
         sw = int.from_bytes(response[-2:], "big")
         size = len(response) - 2
-        answer = f"{sw:04X} {describe_sw(sw)}" + (f", {size} bytes" if size else "")
+        answer = f"{sw:04X} {describe_sw(sw)}" + (f", {size} byte{'' if size == 1 else 's'}" if size else "")
         shown = ShownCommand(self.played, describe_command(tpdu), answer, is_expected, duration_s)
         self.last.append(shown)
         self.kinds.setdefault(command_name(tpdu[0], tpdu[1]), KindTiming()).durations_s.append(duration_s)

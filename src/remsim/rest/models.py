@@ -246,8 +246,7 @@ class BankModel(V2Model):
 class LockModel(V2Model):
     """A bank slot that gets no new mapping and no lease; what it has goes on."""
 
-    reason: str
-    who: str = Field(description="the token that locked it")
+    reason: str = Field(description="who locked it is in the audit log")
     since: Time
     age_s: float = Field(ge=0)
 

@@ -278,8 +278,8 @@ class ServerRuntime:
         decision = self.coordinator.plan_change(found, created, labels, follows, unparked=waiting)
         if decision is None:
             return
-        places = [*((each.bank, each.client) for each in found), *((each.bank, each.client) for each in waiting)]
-        gone = [f"-{_pair(bank, client)}" for bank, client in places]
+        leaving: list[Mapping | ParkedMapping] = [*found, *waiting]
+        gone = [f"-{_pair(each.bank, each.client)}" for each in leaving]
         new = [f"+{_pair(bank, client)}" for bank, client in created]
         named = [
             f"{shown_subject(subject)}: {' '.join(names) or 'no labels'}" for subject, names in (labels or {}).items()

@@ -420,15 +420,13 @@ class Coordinator:
                 self.slotmap.unreserve(decision.bank, decision.client)
                 return []
             case StoreDeletion():
-                for mapping in map(self.slotmap.get, decision.mappings):
-                    if mapping is not None:
-                        mapping.is_ending = False
+                for mapping in filter(None, map(self.slotmap.get, decision.mappings)):
+                    mapping.is_ending = False
                 return []
             case StoreChange(deletion, creations, unparked=gone):
                 self.slotmap.release_parked(gone)
-                actions = [] if deletion is None else self.on_store_failed(deletion)
-                actions += [action for each in creations for action in self.on_store_failed(each)]
-                return [*actions, *self.following.on_failed(decision)]
+                made: list[Decision] = [*creations] if deletion is None else [deletion, *creations]
+                return [it for each in made for it in self.on_store_failed(each)] + self.following.on_failed(decision)
             case StoreLabels() | StoreFollow() | StoreLock() | StoreWebhook() | StoreWebhookEnd() | StoreDeliveries():
                 return []
             case StoreLease():

@@ -211,6 +211,9 @@ async def reinsert_card(
     info = _visible(query, grant, slot)
     if info is None:
         raise _unknown(client)
+    if isinstance(info, ParkedInfo):
+        hint = f"its modem is given the card when it is in a slot again: see {V2}/mappings/{slot}"
+        raise ApiError(409, "conflict", f"{slot} waits for its card, which is in no slot", hint)
     await require_operator(request, grant, bank_id=info.bank.bank_id, client_id=slot.client_id)
 
     async def work() -> Response:

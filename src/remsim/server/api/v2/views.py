@@ -209,7 +209,7 @@ def lock_model(lock: StoredLock | None) -> models.LockModel | None:
     if lock is None:
         return None
     age_s = round(max(0.0, time.time() - lock.locked_at), 3)
-    return models.LockModel(reason=lock.reason, who=lock.who, since=time_text(lock.locked_at), age_s=age_s)
+    return models.LockModel(reason=lock.reason, since=time_text(lock.locked_at), age_s=age_s)
 
 
 def mapping_tag(info: MappingInfo | ParkedInfo | None) -> str | None:
