@@ -16,7 +16,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from remsim.cli import bundles, fleet, health, latency, leases, slot_orders, tables, warnings
+from remsim.cli import bundles, fleet, health, latency, leases, slot_orders, tables, warnings, webhooks
 from remsim.cli.options import (
     NO_COMMON_OPTIONS,
     NO_REST_OPTIONS,
@@ -251,6 +251,7 @@ def global_reset(
 fleet.add_to(commands)
 health.add_to(commands)
 commands.command(leases.lease)
+commands.command(webhooks.webhooks)
 commands.command(warnings.warnings)
 commands.command(bundles.bundle)
 latency.add_to(commands)

@@ -215,6 +215,8 @@ class StoredWebhook:
     clients: frozenset[int] | None
     who: str
     created_at: float
+    #: Since when nothing is sent to it; None: it is not paused.
+    paused_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,7 @@ class StoreLock:
 
 @dataclass(frozen=True, slots=True)
 class StoreWebhook:
-    """Keep a new webhook."""
+    """Keep a webhook, new or as it is now."""
 
     hook: StoredWebhook
 

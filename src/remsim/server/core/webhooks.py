@@ -97,8 +97,8 @@ class WebhookQueue:
 
     @property
     def due(self) -> float | None:
-        """When the head is to be sent; None if nothing waits."""
-        if not self.pending:
+        """When the head is to be sent; None if nothing waits, or it is paused."""
+        if not self.pending or self.hook.paused_at is not None:
             return None
         head = self.pending[0]
         return 0.0 if head.tried_at is None else head.tried_at + delay_s(head.attempts)
@@ -150,6 +150,12 @@ class Webhooks:
         """It is stored."""
         queue = self._queues[hook.number] = WebhookQueue(hook)
         return queue
+
+    def change(self, hook: StoredWebhook) -> None:
+        """It is stored as it is now. Nothing if it was deleted meanwhile."""
+        queue = self._queues.get(hook.number)
+        if queue is not None:
+            queue.hook = hook
 
     def remove(self, number: int) -> None:
         """It is deleted, with all that waits."""

@@ -123,11 +123,31 @@ async def list_deliveries(
     )
 
 
-@router.post("/webhooks/{number}/test", responses={**gives(models.DeliveryModel), **problems(400, 404)})
+@router.post("/webhooks/{number}/pause", responses={**gives(models.WebhookModel), **problems(400, 404)})
+@for_admins
+async def pause_webhook(number: NumberText, sender: TheSender, grant: TheGrant, actor: TheActor) -> Response:
+    """Send nothing there for now; what happens waits."""
+    queue = _known(sender, grant, number)
+    await sender.pause(queue, actor, is_on=True)
+    return shown(webhook_model(queue))
+
+
+@router.post("/webhooks/{number}/resume", responses={**gives(models.WebhookModel), **problems(400, 404)})
+@for_admins
+async def resume_webhook(number: NumberText, sender: TheSender, grant: TheGrant, actor: TheActor) -> Response:
+    """Send what waits, and what happens from now on."""
+    queue = _known(sender, grant, number)
+    await sender.pause(queue, actor, is_on=False)
+    return shown(webhook_model(queue))
+
+
+@router.post("/webhooks/{number}/test", responses={**gives(models.DeliveryModel), **problems(400, 404, 409)})
 @for_admins
 async def test_webhook(number: NumberText, runtime: TheRuntime, sender: TheSender, grant: TheGrant) -> Response:
     """Send something there, behind what waits; the answer says what came of it, within 15 s."""
     queue = _known(sender, grant, number)
+    if queue.hook.paused_at is not None:
+        raise ApiError(409, "paused", f"webhook {queue.hook.number} is paused", "let it go on first: …/resume")
     made = sender.test(queue)
     await runtime.changes.until(partial(_tried, sender, queue, made.number), TEST_S)
     return shown(delivery_model(sender.table.find(queue, made.number) or made))
@@ -168,6 +188,7 @@ def webhook_model(queue: WebhookQueue) -> models.WebhookModel:
         banks=None if hook.banks is None else sorted(hook.banks),
         clients=None if hook.clients is None else sorted(hook.clients),
         created_at=time_text(hook.created_at),
+        paused_since=None if hook.paused_at is None else time_text(hook.paused_at),
         waiting=len(queue.pending),
         failing_since=time_text(head.created_at) if head is not None and head.attempts else None,
     )
