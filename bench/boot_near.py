@@ -23,6 +23,7 @@ from tests.doubles.programs import Program, remsim
 from tests.doubles.rest_calls import RestCalls
 
 _START_S: Final = 60.0
+_EXACT: Final = (sys.executable, "-m", "bench.exact_bankd")
 _HOSTILE: Final = (sys.executable, "-m", "bench.hostile_bankd")
 
 
@@ -41,7 +42,7 @@ async def _bank(
     words = ["--server", f"127.0.0.1:{rspro_port}", "--listen", "127.0.0.1:0", "--slots", "1", "--reader", "sim"]
     words += ["--sim-profile", profile, "--card-time-ms", str(options.card_time_ms), "--ahead", "on", "--plaintext"]
     words += ["--resume", "always", "--state", str(place)]
-    with Program([*_HOSTILE, "bankd", *words] if is_hostile else remsim("bankd", *words)) as bankd:
+    with Program([*(_HOSTILE if is_hostile else _EXACT), "bankd", *words]) as bankd:
         await asyncio.to_thread(bankd.wait_for, r"\bserver_connected\b", timeout_s=_START_S)
         yield
 

@@ -2,12 +2,14 @@
 """``remsim`` whose predictions never come true: ``python -m bench.hostile_bankd bankd …``.
 
 Each is of a command that may be run ahead and is not the one that the modem sends: another length of a response that
-waits, or a SELECT that leads away from what is selected. Whether it is believed is measured as for any other.
+waits, or a SELECT that leads away from what is selected. Whether it is believed is measured as for any other. Its cards
+are exact (``exact_bankd``).
 """
 
 import sys
 from typing import Final
 
+from bench.exact_bankd import install
 from remsim.ahead.predictor import Context, Predictor
 from remsim.ahead.return_path import INS_GET_RESPONSE
 from remsim.ahead.structure import Expected
@@ -34,6 +36,7 @@ class WrongPredictor(Predictor):
 
 def main_always_wrong() -> int:
     """Return the exit status of ``remsim``."""
+    install()
     # No setting does this.
     vars(ahead)["Predictor"] = WrongPredictor
     return main.main(sys.argv[1:])

@@ -82,6 +82,21 @@ def test_round_trip_needs_no_compiler(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
+def test_both_readers_of_pcsc_are_told_by_rate_and_by_processor_time(tmp_path: Path) -> None:
+    options = ("--sessions", "17", "--seconds", "0.5", "--rounds", "1", "--mute-commands", "200")
+    rows = _bench(tmp_path, "pcscd", *options)
+    # Seventeen are more than a library lists, so they are two banks of pcsc.
+    assert [(row["sessions"], row["reader"]) for row in rows] == [
+        (17, "pcsc"),
+        (17, "pcscd"),
+        (17, "in one"),
+    ]
+    assert all(row["TPDU/s"] and row["TPDU/CPU s"] and row["p99/p50"] for row in rows)
+    for row in rows:
+        assert (row["rate ratio"] is None, row["CPU ratio"] is None) == (row["reader"] == "pcsc",) * 2
+
+
+@pytest.mark.timeout(180)
 def test_server_takes_its_clients_and_configures_them(tmp_path: Path) -> None:
     rows = _bench(tmp_path, "server", "--clients", "60", "--storm", "20", "--mappings", "10")
     told = {row["figure"]: row["value"] for row in rows}

@@ -114,8 +114,8 @@ class AheadSession:
         self.counts = AheadCounts()
         self._predictor = predictor
         self._here = Moment(self.view.snapshot(), predictor.start())
-        # What has led here and is not a part of ``_here`` yet: the answer to a modem goes out first, and while nothing is
-        # guessed it need not be known. Of many such exchanges the last ones are enough.
+        # What has led here and is not a part of ``_here`` yet: the answer to a modem goes out first, and while nothing
+        # is guessed it need not be known. Of many such exchanges the last ones are enough.
         self._late: deque[tuple[bytes, bytes]] = deque(maxlen=_MOST_LATE)
         self._has_gap = False
         # Something was run since the modem's last command was answered.

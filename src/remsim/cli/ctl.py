@@ -122,9 +122,17 @@ def mappings(which: IdText = None, /, *, session: Given) -> int:
     if which is not None:
         matches = _mapping_filter(which)
         items = [item for item in items if matches(tables.bank_slot_text(item), tables.client_slot_text(item))]
-        if not items and ":" in which:
-            raise RestError(f"{which} is not mapped", hint="list mappings with: remsim ctl mappings")
-    return session.show(items, lambda: tables.print_mappings(items))
+    waiting = [] if session.is_json else fleet.waiting(session, which)
+    if which is not None and not items and not waiting and ":" in which:
+        raise RestError(f"{which} is not mapped", hint="list mappings with: remsim ctl mappings")
+    return session.show(items, lambda: _print_mappings(items, waiting))
+
+
+def _print_mappings(items: list[JsonObject], waiting: list[str]) -> None:
+    if items or not waiting:
+        tables.print_mappings(items)
+    for line in waiting:
+        print(line)
 
 
 @commands.command(name="map", alias="create")

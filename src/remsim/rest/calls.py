@@ -147,7 +147,7 @@ def show_card(iccid: str) -> Call[models.CardModel]:
 
 def list_mappings(
     *,
-    state: Literal["stored", "sent", "active", "refused"] | None = None,
+    state: Literal["stored", "sent", "active", "refused", "waiting"] | None = None,
     label: str | None = None,
     bank: int | None = None,
 ) -> Call[models.MappingPage]:

@@ -64,17 +64,18 @@ class PresenceObserved(Observed):
 class MappingObserved(Observed):
     """How far a mapping has come at its bankd.
 
-    stored: the bankd does not know it yet; sent: it has not answered; active: it has it; refused: it does not want it.
+    stored: the bankd does not know it yet; sent: it has not answered; active: it has it; refused: it does not want it;
+    waiting: it follows a card that is in no slot which it can have.
     """
 
-    state: Literal["stored", "sent", "active", "refused"]
+    state: Literal["stored", "sent", "active", "refused", "waiting"]
 
 
 class MappingModel(V2Model):
     """A client slot uses a card."""
 
     client: ClientSlotText
-    bank: BankSlotText
+    bank: BankSlotText | None = Field(None, description="absent: it waits for the card that it follows")
     state: MappingObserved
     operational: bool = Field(
         description="nothing is missing, as far as the server knows: the bankd has the mapping and reports no missing "
@@ -245,8 +246,7 @@ class BankModel(V2Model):
 class LockModel(V2Model):
     """A bank slot that gets no new mapping and no lease; what it has goes on."""
 
-    reason: str
-    who: str = Field(description="the token that locked it")
+    reason: str = Field(description="who locked it is in the audit log")
     since: Time
     age_s: float = Field(ge=0)
 

@@ -33,6 +33,7 @@ from remsim.server.authority.audit import FOLLOWED, CertificateAudit
 from remsim.server.core.actions import StoredState
 from remsim.server.core.coordinator import Coordinator, ServerSettings
 from remsim.server.core.webhooks import Webhooks
+from remsim.server.lease_tokens import watch_lease_tokens
 from remsim.server.lookout import CertificateEnd, Lookout, Outside
 from remsim.server.metrics import ServerMetrics
 from remsim.server.page.overview_routes import mount as mount_page
@@ -217,6 +218,7 @@ class ServerService:
 
             looking = watch_authority(authority, log=self._log, on_looked=partial(self._follow, runtime, authority))
             tasks.vital(looking, name="authority")
+        tasks.vital(watch_lease_tokens(runtime), name="lease-tokens")
         tasks.vital(Lookout(runtime, self._outside(security, authority)).run(), name="lookout")
 
     def _follow(self, runtime: ServerRuntime, authority: "AuthorityMonitor") -> None:

@@ -131,7 +131,7 @@ class Overview:
             client = kept.model
             if isinstance(client, ClientSlotModel):
                 mapping = client.mapping
-                bank = "" if mapping is None else mapping.bank
+                bank = "" if mapping is None else mapping.bank or ""
                 name = ", ".join(client.labels) or client.name or ""
                 age = age_text(_age(client.link, kept.at, now))
                 cells = (client.slot, client.link.state, age, _cut(name), bank, _cut(client.version or ""))

@@ -390,8 +390,7 @@ class CardSlots:
         """A turn of the loop in which a guess may run."""
         position = self.positions[slot_nr]
         session = position.session
-        if session is not None and session.ahead is not None:
-            session.ahead.on_turn(now)
+        if session is not None and session.ahead is not None and session.ahead.on_turn(now):
             self.drive(position, now)
 
     # Cards
@@ -422,6 +421,8 @@ class CardSlots:
         elif session.is_ending and session.connection is not None:
             self.owner.close(session.connection, "shutting down", now, cause=SessionEnd.STOPPING)
         elif session.queue:
+            if session.ahead is not None and session.ahead.is_unsettled:
+                return False
             command = session.queue.popleft()
             if isinstance(command, ResetKind):
                 self._reset(position, session, command)

@@ -329,8 +329,13 @@ class SessionAhead(Protocol):
         """The client has used answers."""
         ...
 
-    def on_turn(self, now: float) -> None:
-        """Nothing else is to be done just now."""
+    @property
+    def is_unsettled(self) -> bool:
+        """Commands that wait must wait for another turn."""
+        ...
+
+    def on_turn(self, now: float) -> bool:
+        """Nothing else is to be done just now. False: not even what waits, another turn follows."""
         ...
 
     def on_detached(self) -> None:

@@ -17,6 +17,8 @@ class Actor:
 
     who: str
     source: str
+    #: Of the token that it has; empty: it has none.
+    token_id: str = field(default="", compare=False)
 
 
 #: What the server does by itself, following its rules.
@@ -49,6 +51,7 @@ class LeaseEnd(StrEnum):
     RELEASED = "released"  # it was given back, or its request was withdrawn
     UNMAPPED = "unmapped"  # its mapping was deleted, by an operator or by the rules
     TIMED_OUT = "timed_out"  # no card was free for as long as it was to wait
+    REVOKED = "revoked"  # its token is not good any more, or not for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class LeaseOrder:
     priority: int
     duration_s: float
     wait_s: float
+    #: Of the token by which it was asked for; empty: there was none.
+    token_id: str = ""
 
 
 # Decisions
@@ -139,13 +144,14 @@ class StoreLabels:
 class ParkedMapping:
     """A mapping that follows a card and has no slot now: it waits until the card is in a slot that it can have.
 
-    ``id`` is that of the mapping that it was, in ``bank``. ``since`` is in seconds since 1970-01-01 UTC.
+    ``id`` is that of the mapping that it was, in ``bank``. Times are seconds since 1970-01-01 UTC.
     """
 
     id: int
     bank: BankSlot
     client: ClientSlot
     iccid: str
+    created_at: float
     since: float = 0.0
 
 

@@ -89,6 +89,11 @@ class Inventory:
         found = (slot for slot in self._places.get(iccid, ()) if self._cards(slot.bank_id)[slot.slot_nr].is_told)
         return sorted(slot for slot in found if self.number(slot) == iccid)
 
+    def twins(self) -> dict[str, list[BankSlot]]:
+        """Numbers that several slots have a card with, as far as bankds have told, and these slots."""
+        several = (iccid for iccid, slots in self._places.items() if len(slots) > 1)
+        return {iccid: places for iccid in several if len(places := self.places(iccid)) > 1}
+
     def heard_at(self, slot: BankSlot) -> float | None:
         """Since when ``last_number`` is known to be there, or gone; None: since an earlier run."""
         card = self._cards(slot.bank_id).get(slot.slot_nr)

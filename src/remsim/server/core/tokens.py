@@ -107,6 +107,8 @@ class StoredToken:
     scope: Scope = EVERYTHING
     expires_at: float | None = None
     revoked_at: float | None = None
+    #: Leases that were taken by it go on when it is revoked.
+    keeps_leases: bool = False
 
 
 @dataclass(frozen=True, slots=True)

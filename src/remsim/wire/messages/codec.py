@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 from remsim.wire.errors import DecodeError, LocalProtocolError
-from remsim.wire.messages import ahead_codec, ber, fast_codec, rspro
+from remsim.wire.messages import ahead_codec, ber, extensions, fast_codec, rspro
 from remsim.wire.messages.ber import CONSTRUCTED, Element
 from remsim.wire.messages.rspro import Message, RsproPdu, UnknownMessage
 from remsim.wire.messages.schema import (
@@ -40,7 +40,7 @@ _MAX_SHOWN: Final = 0xFFFF
 _VERSION, _TAG, _MSG = 0x80, 0x81, 0xA2
 _STRING_PARTS: Final = frozenset({OCTET_STRING, IA5_STRING})
 _TPDU_MESSAGES: Final = (rspro.TpduModemToCard, rspro.TpduCardToModem)
-_AHEAD_MESSAGES: Final = (rspro.AheadInd, rspro.AheadUsedInd)
+_AHEAD_MESSAGES: Final = (extensions.AheadInd, extensions.AheadUsedInd)
 
 #: What a field can hold in Python.
 Value = object

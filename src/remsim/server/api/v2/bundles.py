@@ -120,9 +120,12 @@ def _names(runtime: ServerRuntime) -> dict[str, set[str]]:
     seen_clients = [query.seen_client(slot) for slot in query.known_clients()]
     hosts = {each.note.name for each in (*seen, *seen_clients) if each is not None}
     labels = {name for names in query.all_labels().values() for name in names}
-    locks = query.locks()
-    told = {"reason": {lock.reason for lock in locks}, "token": {lock.who for lock in locks}}
-    return told | {"label": labels, "host": hosts | {socket.gethostname(), socket.gethostname().partition(".")[0]}}
+    reasons = {lock.reason for lock in query.locks()}
+    return {
+        "reason": reasons,
+        "label": labels,
+        "host": hosts | {socket.gethostname(), socket.gethostname().partition(".")[0]},
+    }
 
 
 def _slots(runtime: ServerRuntime, grant: Grant, slot: BankSlot | ClientSlot) -> list[object]:
