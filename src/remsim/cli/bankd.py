@@ -122,9 +122,11 @@ def bankd(
         read_numbers=read_numbers,
         listen_plaintext=listen_plaintext,
     )
+    config = read()
+    # Only now: a mistake in the configuration shows without the bankd's libraries, and sooner.
     from remsim.bankd.service import serve
 
-    return serve(read(), read)
+    return serve(config, read)
 
 
 @app.command
